@@ -1,0 +1,10 @@
+"""The function app: registers the triggers, and nothing else. Wiring happens at the first invocation."""
+
+import azure.functions as func
+
+from functions import api, members, operations, upkeep
+
+app = func.FunctionApp()
+
+for blueprint in (operations.bp, members.bp, upkeep.bp, api.bp):
+    app.register_functions(blueprint)

@@ -1,0 +1,1 @@
+"""Triggers: a decorator and a call each. They parse nothing and decide nothing."""

@@ -1,0 +1,249 @@
+"""What answers look like: domain values as JSON, in Graph's names where Graph has one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+
+from functions.web.shapes import etag_of
+from shared.domain.model import AssignedLicense, GroupLicenseAssignment, SkuId, SubscribedSku
+from shared.domain.operation import Operation
+from shared.domain.outcomes import Problem
+from shared.domain.records import MemberRow
+from shared.handlers.queries import GroupView, PlannedMember, UserLicense
+
+Json = dict[str, Any]
+Names = Mapping[SkuId, str]
+
+
+def page(request: Request, items: Iterable[Json], top: int, token: str | None) -> Json:
+    """A page of a collection; `@odata.nextLink` leads to the next one, on the host the caller used."""
+    answer: Json = {"value": list(items)}
+    if token is not None:
+        base = str(request.base_url).rstrip("/")
+        answer["@odata.nextLink"] = f"{base}{request.url.path}?$top={top}&$skiptoken={quote(token, safe='')}"
+    return answer
+
+
+def operation(found: Operation) -> Json:
+    """An operation, as all routes show it."""
+    target = found.target
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "target": {"groupId": target.group_id} if target.is_group else {"userIds": len(target.user_ids)},
+        "addLicenses": [license_given(each) for each in found.change.add],
+        "removeLicenses": list(found.change.remove),
+        "preview": found.preview,
+        "state": found.state,
+        "phase": found.phase,
+        "cause": found.cause,
+        "correlationId": found.correlation_id or None,
+        "intentVersion": found.intent_version,
+        "createdDateTime": _time(found.created_at),
+        "startedDateTime": _time(found.started_at),
+        "completedDateTime": _time(found.completed_at),
+        "requestedBy": found.actor.name,
+        "approvedBy": found.approved_by.name if found.approved_by else None,
+        "cancelRequestedBy": found.cancel_requested_by.name if found.cancel_requested_by else None,
+        "supersededBy": found.superseded_by,
+        "totals": _totals(found),
+        "plan": _plan(found),
+        "checksum": found.checksum or None,
+        "error": (
+            {"code": found.error.code, "message": found.error.message, "remedy": found.error.remedy}
+            if found.error
+            else None
+        ),
+    }
+
+
+def _totals(found: Operation) -> Json:
+    totals = found.totals
+    return {
+        "members": totals.members,
+        "due": totals.due,
+        "applied": totals.applied,
+        "unchanged": totals.unchanged,
+        "waiting": totals.waiting,
+        "failed": totals.failed,
+        "skipped": totals.skipped,
+        "remaining": totals.remaining,
+        "wrote": totals.wrote,
+    }
+
+
+def _plan(found: Operation) -> Json:
+    plan = found.plan
+    return {
+        "additions": dict(plan.additions),
+        "removals": dict(plan.removals),
+        "plansOff": plan.plans_off,
+        "seatsNeeded": dict(plan.seats_needed),
+        "seatsAvailable": dict(plan.seats_available),
+        "usageLocations": plan.usage_locations,
+        "errors": dict(plan.expected_errors),
+        "foreign": plan.foreign,
+        "usersLosing": plan.users_losing,
+    }
+
+
+def license_given(license: AssignedLicense) -> Json:
+    """Graph's assignedLicense."""
+    return {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)}
+
+
+def planned_member(member: PlannedMember) -> Json:
+    """What an operation plans for one user, and how it ended where it has."""
+    action, outcome = member.action, member.outcome
+    return {
+        "id": member.user_id,
+        "due": action.due,
+        "expected": action.expected,
+        "addLicenses": [license_given(each) for each in action.add],
+        "removeLicenses": list(action.remove),
+        "plansOff": list(action.plans_off),
+        "usageLocation": action.usage_location,
+        "notes": list(action.notes),
+        "outcome": outcome.outcome if outcome else None,
+        "nextLookDateTime": _time(outcome.retry_at) if outcome else None,
+    }
+
+
+def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
+    """What is assigned to a group, with its options; `@odata.etag` is what If-Match takes."""
+    options = found.options
+    return {
+        "@odata.etag": etag_of(found.version),
+        "groupId": found.group_id,
+        "displayName": found.display_name,
+        "state": found.state,
+        "version": found.version,
+        "assignedLicenses": [
+            {
+                "skuId": sku.sku_id,
+                "skuPartNumber": names.get(sku.sku_id),
+                "disabledPlans": sorted(sku.disabled_plans),
+                "requestedDisabledPlans": sorted(sku.requested_disabled_plans),
+                "switchedOff": [
+                    {"servicePlanId": plan.service_plan_id, "missing": list(plan.missing)} for plan in sku.switched_off
+                ],
+                "enforcement": sku.enforcement,
+            }
+            for sku in found.skus
+        ],
+        "options": {
+            "usageLocation": options.usage_location,
+            "requireUsageLocation": options.require_usage_location,
+            "countInherited": options.count_inherited,
+            "includeGuests": options.include_guests,
+            "includeDisabledAccounts": options.include_disabled_accounts,
+            "excludedGroups": sorted(options.excluded_groups),
+            "grace": _duration(options.grace),
+            "dependencies": options.dependencies,
+            "allowNativeOverlap": options.allow_native_overlap,
+            "priority": options.priority,
+        },
+        "operationId": found.operation_id,
+        "openApproval": found.open_approval,
+        "changedBy": found.changed_by or None,
+        "changedDateTime": _time(found.changed_at),
+    }
+
+
+def group_status(view: GroupView) -> Json:
+    """A group's status, in the words of the admin center."""
+    status = view.status
+    return {
+        "id": status.group_id,
+        "displayName": view.display_name,
+        "status": status.state,
+        "members": status.members,
+        "counts": dict(status.counts),
+        "operationId": status.operation_id,
+        "removalAllowance": {"used": view.allowance_used, "limit": view.allowance_limit, "period": "P1D"},
+        "updatedDateTime": _time(status.updated_at),
+    }
+
+
+def member(row: MemberRow, names: Names) -> Json:
+    """The status of one member of a group."""
+    return {
+        "id": row.user_id,
+        "displayName": row.display_name,
+        "userPrincipalName": row.user_principal_name,
+        "state": row.state,
+        "problems": [_problem(problem, names) for problem in row.problems],
+        "assignedSkuIds": list(row.sku_ids),
+        "attempts": row.attempts,
+        "nextLookDateTime": _time(row.next_look_at),
+        "waitingSinceDateTime": _time(row.waiting_since),
+        "lastUpdatedDateTime": _time(row.updated_at),
+        "operationId": row.operation_id,
+        "notes": list(row.notes),
+    }
+
+
+def _problem(problem: Problem, names: Names) -> Json:
+    return {
+        "skuId": problem.sku_id,
+        "skuPartNumber": names.get(problem.sku_id) if problem.sku_id else None,
+        "error": problem.error,
+        "message": problem.text,
+        "remedy": problem.remedy,
+    }
+
+
+def user_license(license: UserLicense, names: Names) -> Json:
+    """One license of a user from one origin."""
+    state = license.state
+    return {
+        "skuId": state.sku_id,
+        "skuPartNumber": names.get(state.sku_id),
+        "disabledPlans": sorted(state.disabled_plans),
+        "source": license.origin,
+        "assignedByGroup": state.assigned_by_group,
+        "through": [{"kind": source.kind, "id": source.id or None} for source in license.through],
+        "state": state.state,
+        "error": state.error,
+        "lastUpdatedDateTime": _time(state.last_updated),
+    }
+
+
+def subscribed_sku(sku: SubscribedSku) -> Json:
+    """Graph's subscribedSku, and the seats still to hand out."""
+    return {
+        "skuId": sku.sku_id,
+        "skuPartNumber": sku.sku_part_number,
+        "appliesTo": sku.applies_to,
+        "capabilityStatus": sku.capability_status,
+        "consumedUnits": sku.consumed_units,
+        "prepaidUnits": {
+            "enabled": sku.enabled,
+            "warning": sku.warning,
+            "suspended": sku.suspended,
+            "lockedOut": sku.locked_out,
+        },
+        "availableUnits": sku.available,
+        "servicePlans": [
+            {
+                "servicePlanId": plan.service_plan_id,
+                "servicePlanName": plan.service_plan_name,
+                "appliesTo": plan.applies_to,
+                "provisioningStatus": plan.provisioning_status,
+            }
+            for plan in sku.service_plans
+        ],
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
+def _duration(span: timedelta) -> str:
+    return f"P{span.days}D" if span.seconds == 0 else f"PT{int(span.total_seconds())}S"

@@ -1,0 +1,173 @@
+"""The web application: routes, the table of what each one asks of its caller, and the gate every request passes."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from functions.web import routes_groups, routes_operations, routes_users
+from functions.web.errors import SERVER_ERROR, HttpError, body_of, answer_to
+from functions.web.principal import Access, authenticate, authorize
+from shared.bootstrap import App
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a request body: 5,000 user ids take 200 KB."""
+
+READ, WRITE = Access.READ, Access.WRITE
+
+ACCESS: Mapping[tuple[str, str], Access] = {
+    ("GET", "/api/openapi.json"): READ,
+    ("GET", "/api/operations"): READ,
+    ("GET", "/api/operations/{operation_id}"): READ,
+    ("GET", "/api/operations/{operation_id}/members"): READ,
+    ("POST", "/api/operations/{operation_id}/approve"): WRITE,
+    ("POST", "/api/operations/{operation_id}/reject"): WRITE,
+    ("POST", "/api/operations/{operation_id}/pause"): WRITE,
+    ("POST", "/api/operations/{operation_id}/resume"): WRITE,
+    ("POST", "/api/operations/{operation_id}/cancel"): WRITE,
+    ("GET", "/api/approvals"): READ,
+    ("POST", "/api/groups/{group_id}/assignLicense"): WRITE,
+    ("POST", "/api/groups/{group_id}/reprocessLicenseAssignment"): WRITE,
+    ("GET", "/api/groups/{group_id}/licenseAssignment"): READ,
+    ("PATCH", "/api/groups/{group_id}/licenseAssignment"): WRITE,
+    ("GET", "/api/groups/{group_id}/status"): READ,
+    ("GET", "/api/groups/{group_id}/members"): READ,
+    ("GET", "/api/groups/{group_id}/membersWithLicenseErrors"): READ,
+    ("POST", "/api/users/assignLicense"): WRITE,
+    ("POST", "/api/users/{user_id}/reprocessLicenseAssignment"): WRITE,
+    ("GET", "/api/users/{user_id}/licenses"): READ,
+    ("GET", "/api/subscribedSkus"): READ,
+}
+"""What each route asks of its caller. A route that is not in here answers nobody."""
+
+log = logging.getLogger(__name__)
+
+
+def build(doors: Callable[[], App]) -> FastAPI:
+    """The application; `doors` gives the composed app when a request needs it."""
+    app = FastAPI(
+        title="Group-based licensing",
+        version="1.0",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(_permit)],
+    )
+    app.state.doors = doors
+    app.add_middleware(Gate, doors=doors)
+    app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse)
+    for routes in (routes_operations, routes_groups, routes_users):
+        app.include_router(routes.router)
+    app.add_api_route("/api/openapi.json", app.openapi, methods=["GET"], include_in_schema=False)
+    return app
+
+
+def _permit(request: Request) -> None:
+    needed = ACCESS.get((request.method, request.scope["route"].path))
+    if needed is None:
+        raise HttpError(403, "Forbidden", "No caller may use this route.")
+    authorize(request.scope["principal"], needed, request.headers, datetime.now(UTC))
+
+
+async def _refuse(request: Request, fault: Exception) -> Response:
+    refusal = answer_to(fault)
+    body = body_of(refusal, request.scope["request_id"])
+    return Response(body, refusal.status, dict(refusal.headers), "application/json")
+
+
+class Gate:
+    """Lets in whom the platform has signed in, holds bodies to their limit, and answers every failure with an error."""
+
+    def __init__(self, app: ASGIApp, doors: Callable[[], App]) -> None:
+        self._app = app
+        self._doors = doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        request_id = scope.get("azure_functions.invocation_id") or str(uuid.uuid4())
+        scope["request_id"] = request_id
+        sending = _Sending(send, request_id)
+        try:
+            scope["principal"] = authenticate(request.headers, self._doors().sign_in)
+            body = await _body(request, receive)
+            await self._app(scope, _replay(body, receive), sending)
+        except Exception as fault:
+            # One request: whatever happens, its caller gets an error body and others go on.
+            if sending.started:
+                raise
+            refusal = answer_to(fault, conditional="if-match" in request.headers)
+            if refusal is SERVER_ERROR:
+                log.exception("request %s failed: %s %s", request_id, request.method, request.url.path)
+            answer = Response(body_of(refusal, request_id), refusal.status, dict(refusal.headers), "application/json")
+            await answer(scope, receive, sending)
+
+
+class _Sending:
+    """Sends the answer, with the headers all answers carry, and knows whether it has begun."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._headers = [
+            (b"request-id", request_id.encode("latin-1", "replace")),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = {**message, "headers": [*message.get("headers", []), *self._headers]}
+        await self._send(message)
+
+
+async def _body(request: Request, receive: Receive) -> bytes:
+    """The whole body. Raises HttpError (413) for one over the limit, without reading on."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > MAX_BODY:
+        raise _too_large()
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY:
+            raise _too_large()
+        if not message.get("more_body", False):
+            break
+    return b"".join(parts)
+
+
+def _too_large() -> HttpError:
+    return HttpError(413, "RequestTooLarge", f"The body is larger than {MAX_BODY} bytes.")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives the body once, then what the server says."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -1,0 +1,64 @@
+"""What routes are given beside their own parameters: the world, the caller, paging, and the headers with a meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Query
+from starlette.requests import Request
+
+from functions.web.errors import HttpError
+from functions.web.shapes import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
+from shared.domain.operation import Actor
+from shared.ports import World
+
+
+def _world(request: Request) -> World:
+    world: World = request.app.state.doors().world
+    return world
+
+
+def _actor(request: Request) -> Actor:
+    actor: Actor = request.scope["principal"].actor
+    return actor
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """`$top` and `$skiptoken`, as in Graph."""
+
+    top: int
+    after: str | None
+
+
+def _paging(
+    top: Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)] = DEFAULT_TOP,
+    after: Annotated[str | None, Query(alias="$skiptoken", min_length=1, max_length=2048)] = None,
+) -> Paging:
+    return Paging(top, after)
+
+
+def _if_match(if_match: Annotated[str | None, Header(max_length=64)] = None) -> int | None:
+    if if_match is None:
+        return None
+    try:
+        return version_of(if_match)
+    except ValueError as fault:
+        raise HttpError(400, "InvalidRequest", f"If-Match {fault}", "If-Match") from fault
+
+
+def _key(idempotency_key: Annotated[IdempotencyKey | None, Header()] = None) -> str:
+    return idempotency_key or ""
+
+
+def _correlation(client_request_id: Annotated[str, Header(max_length=128)] = "") -> str:
+    return client_request_id
+
+
+TheWorld = Annotated[World, Depends(_world)]
+TheActor = Annotated[Actor, Depends(_actor)]
+ThePaging = Annotated[Paging, Depends(_paging)]
+IfMatch = Annotated[int | None, Depends(_if_match)]
+Key = Annotated[str, Depends(_key)]
+Correlation = Annotated[str, Depends(_correlation)]

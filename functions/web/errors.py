@@ -1,0 +1,79 @@
+"""Errors in one shape, Graph's: `{"error": {"code", "message", "target"?, "innerError": {"request-id", "date"}}}`
+(learn.microsoft.com/graph/errors). Which exception becomes which status is decided here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from shared.domain.errors import BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
+
+
+class HttpError(Exception):
+    """A request that is not answered. `target`: the field or parameter that is wrong."""
+
+    def __init__(
+        self, status: int, code: str, message: str, target: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.target = target
+        self.headers = dict(headers or {})
+
+
+SERVER_ERROR = HttpError(500, "InternalServerError", "The request failed. It was recorded under the request-id.")
+CODES = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 413: "RequestTooLarge"}
+
+
+def body_of(refusal: HttpError, request_id: str) -> bytes:
+    """The JSON body of an error."""
+    error: dict[str, object] = {"code": refusal.code, "message": refusal.message}
+    if refusal.target:
+        error["target"] = refusal.target
+    error["innerError"] = {"request-id": request_id, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    return json.dumps({"error": error}).encode()
+
+
+def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
+    """The answer to an exception. `conditional`: the request said If-Match, so a lost race is a failed precondition."""
+    match fault:
+        case HttpError():
+            return fault
+        case BadRequest(code=code, target=target):
+            return HttpError(400, code, str(fault), target)
+        case NotFound():
+            return HttpError(404, "NotFound", str(fault))
+        case Conflict() if conditional:
+            return HttpError(412, "PreconditionFailed", str(fault), "If-Match")
+        case Conflict():
+            return HttpError(409, "Conflict", str(fault))
+        case PermissionDenied():
+            return HttpError(403, "AppPermissionMissing", str(fault))
+        case Unavailable():
+            wait = str(math.ceil(fault.retry_after_s or 5.0))
+            return HttpError(503, "ServiceUnavailable", str(fault), headers={"Retry-After": wait})
+        case RequestValidationError():
+            return _invalid(fault)
+        case HTTPException(status_code=status, detail=detail):
+            return HttpError(status, CODES.get(status, "BadRequest"), str(detail), headers=dict(fault.headers or {}))
+    return SERVER_ERROR
+
+
+def _invalid(fault: RequestValidationError) -> HttpError:
+    """The first fault pydantic found, naming field and limit, and how many more there are."""
+    faults = fault.errors()
+    first = faults[0]
+    place, *path = [str(part) for part in first["loc"]]
+    target = ".".join(path) if place in ("body", "query", "header", "path") else ".".join([place, *path])
+    if first["type"] == "json_invalid":
+        return HttpError(400, "InvalidJson", f"The body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}.")
+    message = str(first["msg"]).removeprefix("Value error, ")
+    more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    return HttpError(400, "InvalidRequest", f"{target or 'The body'}: {message}{more}", target)

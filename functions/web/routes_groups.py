@@ -1,0 +1,104 @@
+"""Routes of groups: license them, read what is assigned, how far it is, and who has a problem."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
+from functions.web.shapes import AssignLicense, Guid, OptionsPatch, etag_of
+from functions.web.starting import TheStarter
+from shared.domain.errors import Conflict
+from shared.domain.model import GroupId
+from shared.domain.operation import Target
+from shared.handlers import queries
+from shared.handlers.requests import set_options
+from shared.ports import StoredAssignment, World
+
+MAX_TRIES = 5
+
+router = APIRouter(prefix="/api/groups", tags=["groups"])
+
+
+def _id(group_id: Guid) -> GroupId:
+    return GroupId(group_id)
+
+
+TheId = Annotated[GroupId, Depends(_id)]
+
+
+@router.post("/{group_id}/assignLicense", status_code=202)
+async def assign_license(
+    starter: TheStarter, group_id: TheId, body: AssignLicense, if_match: IfMatch, preview: bool = False
+) -> Response:
+    """Change what the group's members are licensed with; `preview=true` only says what would happen."""
+    request = replace(starter.request(Target(group_id=group_id)), change=body.change(), preview=preview)
+    return await starter.start(replace(request, if_match=if_match), body.approved_preview)
+
+
+@router.post("/{group_id}/reprocessLicenseAssignment", status_code=202)
+async def reprocess(starter: TheStarter, group_id: TheId) -> Response:
+    """Look at every member again; refusals of earlier attempts do not count."""
+    return await starter.start(replace(starter.request(Target(group_id=group_id)), reprocess=True))
+
+
+@router.get("/{group_id}/licenseAssignment")
+async def get_assignment(world: TheWorld, group_id: TheId) -> Response:
+    """What is assigned to the group, with its options."""
+    return await _assignment(world, await queries.assignment(world, group_id))
+
+
+@router.patch("/{group_id}/licenseAssignment")
+async def patch_assignment(
+    world: TheWorld, actor: TheActor, group_id: TheId, body: OptionsPatch, if_match: IfMatch
+) -> Response:
+    """Change options of the assignment; the others stay. Without If-Match it is merged into whatever is there."""
+    for last in (*[False] * (MAX_TRIES - 1), True):
+        before = (await queries.assignment(world, group_id)).assignment
+        expected = before.version if if_match is None else if_match
+        try:
+            stored = await set_options(world, group_id, body.applied_to(before.options), actor, expected)
+        except Conflict:
+            if last or if_match is not None:
+                raise
+        else:
+            break
+    return await _assignment(world, stored)
+
+
+async def _assignment(world: World, stored: StoredAssignment) -> Response:
+    found = stored.assignment
+    names = await queries.sku_names(world)
+    return JSONResponse(answers.assignment(found, names), headers={"ETag": etag_of(found.version)})
+
+
+@router.get("/{group_id}/status")
+async def get_status(world: TheWorld, group_id: TheId) -> Json:
+    """How far the group is, in the words of the admin center, with counts of members by state."""
+    return answers.group_status(await queries.group_status(world, group_id))
+
+
+@router.get("/{group_id}/members")
+async def list_members(request: Request, world: TheWorld, group_id: TheId, paging: ThePaging) -> Json:
+    """Every recorded member with its state."""
+    return await _members(request, world, group_id, paging, errors_only=False)
+
+
+@router.get("/{group_id}/membersWithLicenseErrors")
+async def list_members_with_license_errors(
+    request: Request, world: TheWorld, group_id: TheId, paging: ThePaging
+) -> Json:
+    """Members in error or waiting for a seat, each problem with its remedy."""
+    return await _members(request, world, group_id, paging, errors_only=True)
+
+
+async def _members(request: Request, world: World, group_id: GroupId, paging: ThePaging, *, errors_only: bool) -> Json:
+    rows, token = await queries.members(world, group_id, paging.top, paging.after, errors_only=errors_only)
+    names = await queries.sku_names(world) if any(row.problems for row in rows) else {}
+    return answers.page(request, (answers.member(row, names) for row in rows), paging.top, token)

@@ -1,0 +1,54 @@
+"""Routes of users and products: license named users, look at one again, read licenses and seats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import TheWorld
+from functions.web.shapes import AssignLicenseToUsers, Guid
+from functions.web.starting import TheStarter
+from shared.domain.model import UserId
+from shared.domain.operation import Target
+from shared.handlers import queries
+
+router = APIRouter(prefix="/api", tags=["users"])
+
+
+def _id(user_id: Guid) -> UserId:
+    return UserId(user_id)
+
+
+TheId = Annotated[UserId, Depends(_id)]
+
+
+@router.post("/users/assignLicense", status_code=202)
+async def assign_license_to_users(starter: TheStarter, body: AssignLicenseToUsers, preview: bool = False) -> Response:
+    """Change the licenses of named users; `preview=true` only says what would happen."""
+    request = replace(starter.request(Target(user_ids=body.users())), change=body.change(), preview=preview)
+    return await starter.start(request, body.approved_preview)
+
+
+@router.post("/users/{user_id}/reprocessLicenseAssignment", status_code=202)
+async def reprocess_user(starter: TheStarter, user_id: TheId) -> Response:
+    """Look at one user again; refusals of earlier attempts do not count."""
+    return await starter.start(replace(starter.request(Target(user_ids=(user_id,))), reprocess=True))
+
+
+@router.get("/users/{user_id}/licenses")
+async def list_user_licenses(world: TheWorld, user_id: TheId) -> Json:
+    """The user's licenses as the directory has them, each with where it comes from."""
+    found = await queries.user_licenses(world, user_id)
+    names = await queries.sku_names(world)
+    return {"value": [answers.user_license(license, names) for license in found]}
+
+
+@router.get("/subscribedSkus")
+async def list_subscribed_skus(world: TheWorld) -> Json:
+    """The tenant's products with their seats."""
+    return {"value": [answers.subscribed_sku(sku) for sku in await queries.subscribed_skus(world)]}

@@ -1,0 +1,192 @@
+"""What requests look like: Graph's shapes, checked before anything else sees them. Ids leave here in lower case.
+
+`assignLicense` is Graph's action of the same name (learn.microsoft.com/graph/api/group-assignlicense): both arrays are
+required, either may be empty, a product given again replaces its `disabledPlans`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from shared.domain.model import (
+    AssignedLicense,
+    AssignmentOptions,
+    DependencyRule,
+    GroupId,
+    ServicePlanId,
+    SkuId,
+    UserId,
+)
+from shared.domain.operation import LicenseChange
+
+MAX_SKUS = 50
+MAX_PLANS = 200
+MAX_USERS = 5000
+MAX_TOP = 999
+"""Rows of one page at most, as in Graph."""
+
+DEFAULT_TOP = 100
+MAX_GRACE = timedelta(days=365)
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OPERATION_ID = re.compile(r"[0-9a-f]{32}")
+_KEY = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+def guid(text: str) -> str:
+    """The GUID in lower case. Raises ValueError."""
+    lowered = text.strip().lower()
+    if not _GUID.fullmatch(lowered):
+        raise ValueError(f"must be a GUID, not {text[:64]!r}")
+    return lowered
+
+
+def operation_id(text: str) -> str:
+    """An operation's id. Raises ValueError."""
+    lowered = text.lower()
+    if not _OPERATION_ID.fullmatch(lowered):
+        raise ValueError("must be the 32 hex digits of an operation's id")
+    return lowered
+
+
+def idempotency_key(text: str) -> str:
+    """The value of an Idempotency-Key header, with or without quotes. Raises ValueError."""
+    key = text.strip().strip('"')
+    if not _KEY.fullmatch(key):
+        raise ValueError("must be 1 to 128 of letters, digits and . _ : ~ -")
+    return key
+
+
+def version_of(etag: str) -> int | None:
+    """The version in an If-Match header such as `W/"3"`; None for `*`, which any version matches. Raises ValueError."""
+    if etag.strip() == "*":
+        return None
+    match = re.fullmatch(r'(?:W/)?"(\d{1,9})"', etag.strip())
+    if match is None:
+        raise ValueError('must be * or the @odata.etag of an earlier answer, such as W/"3"')
+    return int(match[1])
+
+
+def etag_of(version: int) -> str:
+    """The ETag of a license assignment."""
+    return f'W/"{version}"'
+
+
+Guid = Annotated[str, AfterValidator(guid)]
+OperationIdText = Annotated[str, AfterValidator(operation_id)]
+IdempotencyKey = Annotated[str, AfterValidator(idempotency_key)]
+
+
+class Shape(BaseModel):
+    """A JSON object of a request: camelCase names, unknown ones refused, annotations such as `@odata.type` let pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_annotations(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: each for name, each in value.items() if not str(name).startswith("@odata.")}
+
+
+class AssignedLicenseShape(Shape):
+    """Graph's assignedLicense."""
+
+    sku_id: Guid
+    disabled_plans: Annotated[list[Guid], Field(max_length=MAX_PLANS)] = []
+
+    def value(self) -> AssignedLicense:
+        return AssignedLicense(SkuId(self.sku_id), frozenset(ServicePlanId(plan) for plan in self.disabled_plans))
+
+
+class ApprovedPreview(Shape):
+    """The preview the caller has looked at; its checksum approves the removals it showed."""
+
+    id: OperationIdText
+    checksum: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class AssignLicense(Shape):
+    """The body of assignLicense."""
+
+    add_licenses: Annotated[list[AssignedLicenseShape], Field(max_length=MAX_SKUS)]
+    remove_licenses: Annotated[list[Guid], Field(max_length=MAX_SKUS)]
+    approved_preview: ApprovedPreview | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        added = [license.sku_id for license in self.add_licenses]
+        twice = sorted({sku_id for sku_id in added if added.count(sku_id) > 1})
+        both = sorted(set(added) & set(self.remove_licenses))
+        if not added and not self.remove_licenses:
+            raise ValueError("addLicenses and removeLicenses are both empty")
+        if twice:
+            raise ValueError(f"addLicenses names SKU {twice[0]} twice")
+        if both:
+            raise ValueError(f"SKU {both[0]} is in addLicenses and in removeLicenses")
+        return self
+
+    def change(self) -> LicenseChange:
+        removed = dict.fromkeys(SkuId(sku_id) for sku_id in self.remove_licenses)
+        return LicenseChange(tuple(license.value() for license in self.add_licenses), tuple(removed))
+
+
+class AssignLicenseToUsers(AssignLicense):
+    """The body of assignLicense for a list of users."""
+
+    user_ids: Annotated[list[Guid], Field(min_length=1, max_length=MAX_USERS)]
+
+    def users(self) -> tuple[UserId, ...]:
+        return tuple(dict.fromkeys(UserId(user_id) for user_id in self.user_ids))
+
+
+class Approve(Shape):
+    """The body of approve: the checksum of the list of removals that was looked at."""
+
+    checksum: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+def country(text: str) -> str:
+    """A two-letter country code in capitals. Raises ValueError."""
+    if not _COUNTRY.fullmatch(text.upper()):
+        raise ValueError("must be a country code of two letters, as in ISO 3166-1")
+    return text.upper()
+
+
+class OptionsPatch(Shape):
+    """Options of a license assignment to change; what is not named stays."""
+
+    usage_location: Annotated[str, AfterValidator(country)] | None = None
+    require_usage_location: bool | None = None
+    count_inherited: bool | None = None
+    include_guests: bool | None = None
+    include_disabled_accounts: bool | None = None
+    excluded_groups: Annotated[list[Guid], Field(max_length=50)] | None = None
+    grace: Annotated[timedelta, Field(ge=timedelta(0), le=MAX_GRACE)] | None = None
+    dependencies: DependencyRule | None = None
+    allow_native_overlap: bool | None = None
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names no option to change")
+        nulls = sorted(name for name in self.model_fields_set - {"usage_location"} if getattr(self, name) is None)
+        if nulls:
+            raise ValueError(f"{to_camel(nulls[0])} cannot be null")
+        return self
+
+    def applied_to(self, options: AssignmentOptions) -> AssignmentOptions:
+        """The options with what is named replaced; `usageLocation: null` takes the default location away."""
+        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        if "excluded_groups" in changes:
+            changes["excluded_groups"] = frozenset(GroupId(group_id) for group_id in changes["excluded_groups"])
+        return replace(options, **changes)

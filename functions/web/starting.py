@@ -1,0 +1,47 @@
+"""Starting an operation over HTTP: what all routes that do so have in common."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.responses import JSONResponse, Response
+
+from functions.web import answers
+from functions.web.context import Correlation, Key, TheActor, TheWorld
+from functions.web.shapes import ApprovedPreview
+from shared.domain.errors import Conflict
+from shared.domain.model import OperationId
+from shared.domain.operation import Actor, Target
+from shared.handlers import queries
+from shared.handlers.requests import OperationRequest, accept
+from shared.ports import World
+
+
+class Starter:
+    """Accepts requests of one caller; an Idempotency-Key makes a repeat return the same operation."""
+
+    def __init__(self, world: TheWorld, actor: TheActor, key: Key, correlation: Correlation) -> None:
+        self._world: World = world
+        self._actor: Actor = actor
+        self._key = key
+        self._correlation = correlation
+
+    def request(self, target: Target) -> OperationRequest:
+        """A request of the caller on the target, still without a change."""
+        return OperationRequest(target, self._actor, idempotency_key=self._key, correlation_id=self._correlation)
+
+    async def start(self, request: OperationRequest, approved: ApprovedPreview | None = None) -> Response:
+        """202 with the operation and its Location. Raises Conflict when an approved preview has another checksum."""
+        if approved is not None:
+            preview = await queries.operation(self._world, OperationId(approved.id))
+            if not preview.preview or preview.checksum != approved.checksum:
+                raise Conflict(f"The checksum is not that of preview {approved.id}; look at it again.")
+            request = replace(request, preview_id=preview.id)
+        operation = await accept(self._world, request)
+        location = f"/api/operations/{operation.id}"
+        return JSONResponse(answers.operation(operation), 202, {"Location": location})
+
+
+TheStarter = Annotated[Starter, Depends(Starter)]

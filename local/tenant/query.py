@@ -1,0 +1,145 @@
+"""Query options of OData as far as the directory offers them: $select, $top, $filter, $search, $count, $skiptoken.
+
+What is not offered is refused, never ignored. No page of Microsoft prints the texts of these refusals: they are our
+own wording or as commonly seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from urllib.parse import quote
+
+from local.tenant.call import Call, bad_request, unsupported_query
+
+PAGE_DEFAULT = 100  # learn.microsoft.com/graph/api/group-list-members
+PAGE_MAX = 999
+
+_COMPARISON = re.compile(r"^(\w+)\s+eq\s+(?:'((?:[^']|'')*)'|(true|false))$", re.IGNORECASE)
+_STARTSWITH = re.compile(r"^startswith\(\s*(\w+)\s*,\s*'((?:[^']|'')*)'\s*\)$", re.IGNORECASE)
+_SEARCH = re.compile(r'^"(\w+):(.*)"$', re.DOTALL)
+_OFFERED = frozenset({"$select", "$top", "$filter", "$search", "$count", "$skiptoken", "$format"})
+
+Reader = Callable[[str], object]
+Test = Callable[[Reader], bool]
+
+
+def selected(call: Call, known: Collection[str], type_name: str) -> tuple[str, ...] | None:
+    """Properties of $select, None where there is none; 400 names a property the type does not have."""
+    raw = call.query.get("$select")
+    if not raw:
+        return None
+    names = _split(raw)
+    for name in names:
+        if name not in known:
+            raise bad_request(f"Could not find a property named '{name}' on type 'microsoft.graph.{type_name}'.")
+    return names
+
+
+@lru_cache(maxsize=1024)
+def _split(raw: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in raw.split(",") if name.strip()))
+
+
+def page_size(call: Call) -> int:
+    """Objects per page; 100 unless $top says other, at most 999."""
+    raw = call.query.get("$top")
+    if raw is None:
+        return PAGE_DEFAULT
+    if not raw.isascii() or not raw.isdigit() or not 1 <= int(raw) <= PAGE_MAX:
+        # Own wording.
+        raise unsupported_query(f"Invalid page size specified: '{raw}'. Must be between 1 and {PAGE_MAX} inclusive.")
+    return int(raw)
+
+
+def check_options(call: Call) -> None:
+    """Refuse query options that are not offered, $expand and $orderby among them; own wording."""
+    for name in call.query:
+        if name.startswith("$") and name.lower() not in _OFFERED:
+            raise bad_request(f"The query option '{name}' is not offered by the simulated tenant.", "BadRequest")
+
+
+def skip_token(call: Call) -> str:
+    """Id after which the page begins; empty for the first page."""
+    raw = call.query.get("$skiptoken", "")
+    if not raw:
+        return ""
+    try:
+        return base64.urlsafe_b64decode(raw.encode()).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise bad_request("Invalid skip token.", "Directory_ExpiredPageToken") from error  # own wording
+
+
+def next_link(call: Call, last_id: str) -> str:
+    """Absolute address of the next page: the same query with a token for the last id shown."""
+    query = {name: value for name, value in call.query.items() if name != "$skiptoken"}
+    query["$skiptoken"] = base64.urlsafe_b64encode(last_id.encode()).decode()
+    return f"{call.base}{call.path}?{_encoded(query)}"
+
+
+def _encoded(query: Mapping[str, str]) -> str:
+    return "&".join(f"{quote(name, safe='$')}={quote(value, safe=',:()/')}" for name, value in query.items())
+
+
+def wants_count(call: Call) -> bool:
+    """Whether @odata.count goes into the answer; $count=true without ConsistencyLevel has no effect."""
+    return call.query.get("$count", "").lower() == "true" and call.eventual
+
+
+def need_advanced(call: Call, what: str) -> None:
+    """400 without ConsistencyLevel: eventual and $count=true (learn.microsoft.com/graph/aad-advanced-queries)."""
+    if not call.eventual or call.query.get("$count", "").lower() != "true":
+        # Own wording; the code is reported for unsupported casts.
+        raise unsupported_query(f"{what} needs the header 'ConsistencyLevel: eventual' and the parameter $count=true.")
+
+
+def filter_test(call: Call, filterable: Collection[str]) -> Test | None:
+    """The $filter as a test on a property reader; `eq` and `startswith`, joined with `and`."""
+    raw = call.query.get("$filter")
+    if raw is None:
+        return None
+    tests = [_clause(part.strip(), filterable) for part in re.split(r"\s+and\s+", raw)]
+    return lambda read: all(test(read) for test in tests)
+
+
+def _clause(raw: str, filterable: Collection[str]) -> Test:
+    if found := _COMPARISON.match(raw):
+        name, text, flag = found.groups()
+        if name in filterable:
+            wanted: object = flag.lower() == "true" if flag else text.replace("''", "'").lower()
+            return lambda read: _folded(read(name)) == wanted
+    if found := _STARTSWITH.match(raw):
+        name, text = found.groups()
+        if name in filterable:
+            head = text.replace("''", "'").lower()
+            return lambda read: str(read(name) or "").lower().startswith(head)
+    raise unsupported_query("Unsupported or invalid query filter clause specified for the request.")
+
+
+def _folded(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def search_test(call: Call) -> Test | None:
+    """`$search="displayName:text"`: words of the name that begin with the text's words; needs ConsistencyLevel."""
+    raw = call.query.get("$search")
+    if raw is None:
+        return None
+    if not call.eventual:
+        raise unsupported_query(
+            "Request with $search query parameter only works through MSGraph with a special request header: "
+            "'ConsistencyLevel: eventual'"
+        )
+    found = _SEARCH.match(raw)
+    if not found or found[1] not in ("displayName", "description"):
+        raise bad_request('Syntax error in $search; expected "property:text".')  # own wording
+    name, words = found[1], found[2].lower().split()
+
+    def test(read: Reader) -> bool:
+        have = re.split(r"[\s\-_.]+", str(read(name) or "").lower())
+        return all(any(word.startswith(wanted) for word in have) or wanted in have for wanted in words)
+
+    return test

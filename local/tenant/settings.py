@@ -1,0 +1,110 @@
+"""Every switch of the simulated tenant, with its unit and why its default is what it is.
+
+JSON names (PATCH /_tenant/settings) are the fields in lower camel case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(slots=True)
+class Settings:
+    """Behaviour of one tenant; changeable while it runs."""
+
+    latency_ms: tuple[float, float] = (0.0, 0.0)
+    """Least and largest time one request takes, milliseconds; items of a $batch wait side by side."""
+    stale_seconds: float = 0.0
+    """Age of what reads see; writes are always judged by the present state."""
+    quota_kind: str = "bucket"
+    """`bucket` (drains evenly) or `window` (sliding); Microsoft documents a token bucket."""
+    quota_scale: float = 1.0
+    """Factor on every limit, not on the length of a window."""
+    tenant_size: str = "auto"
+    """`S`, `M`, `L`, or `auto`: by number of users (below 50, to 500, above)."""
+    refused_count: bool = True
+    """Whether refused requests fill the quota too (learn.microsoft.com/graph/throttling says so)."""
+    low_priority_share: float = 0.95
+    """Share of a limit above which `x-ms-throttle-priority: Low` is refused; the share itself is our own number."""
+    location_lag_seconds: float = 0.0
+    """For so long after a PATCH of usageLocation, assignLicense still refuses the location (replication)."""
+    concurrency_conflict: bool = True
+    """409 when two writes for one user are in flight together (reported, not contractual)."""
+    exchange_plans_exclusive: bool = False
+    """Exchange Online plan 1 against plan 2: Microsoft's pages contradict each other, allowed by default."""
+    optional_dependencies: bool = False
+    """Also apply the plausible but undocumented dependencies of data/dependencies.json."""
+    success_error_null: bool = False
+    """`error` of a good licenseAssignmentStates row: null as documented, instead of "None" as seen in practice."""
+    prohibited_plans: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """usageLocation -> servicePlanIds that are not sold there; "*" may stand for every plan."""
+    member_states: bool = True
+    """Whether licenseAssignmentStates can be selected on members; if not, the property is absent."""
+    hidden_membership: str = "refused"
+    """Members of a hidden-membership group without Member.Read.Hidden: `refused` (403) or `empty`."""
+    license_error_filter: bool = False
+    """$filter=hasMembersWithLicenseErrors eq true; reported broken since September 2024, hence off."""
+    batch_throttle_status: int = 200
+    """Overall status of a $batch with throttled items: 200 or 424, Microsoft's pages contradict each other."""
+    native_delay_seconds: float = 0.05
+    """Time before native group-based licensing looks at a change."""
+    token_lifetime_seconds: float = 86_400.0
+    """Lifetime of tokens issued from now on; a managed identity's token lives about a day."""
+    permissions_from_token: bool = False
+    """Judge a call by the roles in its token instead of the client's grants of this moment.
+
+    In Entra a changed grant shows in the next token; here it shows at once unless this is on, so no test waits.
+    """
+    hold_seconds: float = 300.0
+    """How long an unanswered request (faults timeoutBefore and timeoutAfter) is held before its connection is cut."""
+
+    def patch(self, changes: dict[str, Any]) -> None:
+        """Apply JSON changes; ValueError names an unknown setting or a bad value and leaves all as it was."""
+        names = {_camel(f.name): f.name for f in fields(self)}
+        parsed: dict[str, Any] = {}
+        for key, value in changes.items():
+            if key not in names:
+                raise ValueError(f"setting {key!r} is unknown; known are {', '.join(sorted(names))}")
+            parsed[names[key]] = _parse(key, getattr(self, names[key]), value)
+        for name, value in parsed.items():
+            setattr(self, name, value)
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings under their JSON names."""
+        return {_camel(f.name): getattr(self, f.name) for f in fields(self)}
+
+
+_CHOICES = {
+    "quotaKind": ("bucket", "window"),
+    "tenantSize": ("auto", "S", "M", "L"),
+    "hiddenMembership": ("refused", "empty"),
+    "batchThrottleStatus": (200, 424),
+}
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def _parse(key: str, current: object, value: Any) -> object:
+    if key in _CHOICES:
+        if value not in _CHOICES[key]:
+            raise ValueError(f"setting {key} must be one of {_CHOICES[key]}, not {value!r}")
+        return value
+    if key == "latencyMs":
+        if not (isinstance(value, list | tuple) and len(value) == 2 and 0 <= value[0] <= value[1]):
+            raise ValueError(f"setting latencyMs must be [least, largest] in milliseconds, not {value!r}")
+        return (float(value[0]), float(value[1]))
+    if key == "prohibitedPlans":
+        if not isinstance(value, dict):
+            raise ValueError(f"setting prohibitedPlans must map a usageLocation to servicePlanIds, not {value!r}")
+        return {str(place).upper(): tuple(str(p).lower() for p in plans) for place, plans in value.items()}
+    if isinstance(current, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"setting {key} must be true or false, not {value!r}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"setting {key} must be a number of at least 0, not {value!r}")
+    return float(value)

@@ -1,0 +1,77 @@
+"""One tenant's parts together: directory, settings, quota, faults, counters, clients; what every handler is given."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from local.tenant.directory import Directory
+from local.tenant.faults import Faults
+from local.tenant.metrics import Metrics
+from local.tenant.native import NativeLicensing
+from local.tenant.permissions import Client, declared_clients
+from local.tenant.quota import Quota
+from local.tenant.rules import Rules
+from local.tenant.settings import Settings
+from local.tenant.tokens import Identity, TokenIssuer
+
+TENANT_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "fabrikam.tenant.example"))
+"""The same for every simulated tenant, so that settings of a stack do not change with the seed."""
+
+
+class Tenant:
+    """State of one simulated tenant."""
+
+    def __init__(self, settings: Settings, signing_key: str) -> None:
+        self.settings = settings
+        self.clients: dict[str, Client] = declared_clients()
+        self.clients_by_id = {client.app_id: client for client in self.clients.values()}
+        self.issuer = TokenIssuer(TENANT_ID, signing_key)
+        self.quota = Quota(settings, TENANT_ID)
+        self.faults = Faults()
+        self.metrics = Metrics()
+        self.summary: dict[str, object] = {}
+        self.in_flight: set[str] = set()
+        self.directory = Directory(TENANT_ID)
+        self.native = NativeLicensing(self.directory, self.rules, lambda: self.settings.native_delay_seconds)
+        self.directory_changed()
+
+    def replace_directory(self, directory: Directory, summary: dict[str, object]) -> None:
+        """Take a freshly generated directory in place of the present one; counters and quotas begin anew."""
+        self.directory = self.native.directory = directory
+        self.summary = summary
+        self.metrics = Metrics()
+        self.quota.reset()
+        self.directory_changed()
+
+    def directory_changed(self) -> None:
+        """After objects came or went: the tenant's size decides its quota."""
+        self.quota.users = sum(1 for user in self.directory.users.values() if user.deleted is None)
+        self.directory.history.horizon = self.settings.stale_seconds
+
+    def rules(self) -> Rules:
+        """The license rules under the switches of this moment."""
+        settings = self.settings
+        return Rules(
+            self.directory.catalog,
+            settings.prohibited_plans,
+            exchange_plans_exclusive=settings.exchange_plans_exclusive,
+            optional_dependencies=settings.optional_dependencies,
+        )
+
+    def read_moment(self) -> float | None:
+        """The moment reads look at: None for now."""
+        age = self.settings.stale_seconds
+        return time.time() - age if age > 0 else None
+
+    def granted(self, identity: Identity) -> frozenset[str]:
+        """What the caller may do."""
+        client = self.clients_by_id.get(identity.app_id)
+        if client is None or self.settings.permissions_from_token:
+            return identity.roles
+        return client.graph
+
+    def client_name(self, app_id: str) -> str:
+        """Name of a declared client, else the appId itself."""
+        client = self.clients_by_id.get(app_id)
+        return client.name if client else app_id

@@ -1,0 +1,1 @@
+"""Everything behind the triggers. Imports point inward: bootstrap > adapters, handlers, config > ports > domain."""

@@ -1,0 +1,1 @@
+"""The only place for SDKs: their exceptions and raw shapes stop here."""

@@ -1,0 +1,242 @@
+"""Settings: the one place that reads the environment, once, with all faults reported together.
+
+The composition root turns these values into what adapters and handlers are given; nobody else sees them. Names are
+those of the function app's settings; durations are ISO 8601.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+from shared.domain.errors import ConfigError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+OUTSTANDING_S = 30.0
+MIN_OUTSTANDING_CHUNKS = 24
+TRUE = frozenset({"true", "1", "yes"})
+FALSE = frozenset({"", "false", "0", "no"})
+
+T = TypeVar("T")
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{1,19}")
+_DURATION = re.compile(
+    r"P(?:(?P<days>\d+(?:\.\d+)?)D)?"
+    r"(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the function app is told from outside."""
+
+    tenant_id: str
+    """TENANT_ID: the directory whose people are licensed and who may sign in, a GUID, kept in lower case."""
+    service_bus_connection: str | None
+    """ServiceBusConnection: a connection string, for emulators; excludes the namespace."""
+    service_bus_namespace: str | None
+    """ServiceBusConnection__fullyQualifiedNamespace: `<name>.servicebus.windows.net`, with the managed identity."""
+    tables_connection: str | None
+    """TablesConnection: a connection string, for emulators; excludes the endpoint."""
+    tables_endpoint: str | None
+    """TablesConnection__endpoint: `https://<account>.table.core.windows.net`, with the managed identity."""
+    table_prefix: str
+    """TABLE_PREFIX: begins the name of every table, 2 to 20 letters and digits; lets environments share an account."""
+    graph_base_url: str
+    """GRAPH_BASE_URL: where Graph is, with the version; plain http only on this machine, so that no token leaves it."""
+    graph_scope: str
+    """GRAPH_SCOPE: what tokens are asked for."""
+    managed_identity_client_id: str | None
+    """AZURE_CLIENT_ID: which user-assigned managed identity to be; empty where the app has a system-assigned one."""
+    has_identity_endpoint: bool
+    """Whether IDENTITY_ENDPOINT is set, as the platform does where a managed identity can be had; azure-identity reads
+    its value itself."""
+    platform_authentication: bool
+    """WEBSITE_AUTH_ENABLED: set by App Service where its authentication is on; without it every HTTP request is
+    refused, since anybody could send the header that names the caller."""
+    api_audiences: frozenset[str]
+    """API_AUDIENCE: audiences of tokens the HTTP API takes, parted by commas; none: the platform's check suffices."""
+    write_rate_per_s: float
+    """WRITE_RATE_PER_SECOND: license writes per second, over 0. 18 leaves most of the tenant's 60 to other apps
+    (learn.microsoft.com/graph/throttling-limits, license management)."""
+    write_burst: int
+    """WRITE_BURST: writes that may go out at once after a rest, 1 or more; 30 is one and a half chunks."""
+    write_window_limit: int
+    """WRITE_WINDOW_LIMIT: writes in any window, 1 or more; Graph's limit for one app and tenant."""
+    write_window_s: float
+    """WRITE_WINDOW_SECONDS: the length of that window, over 0; Graph's is 150 s."""
+    interactive_share: float
+    """INTERACTIVE_SHARE: part of the write rate kept for changes somebody waits for, over 0 and below 1."""
+    removal_settle: timedelta
+    """REMOVAL_SETTLE: time between the two reads that must agree before a removal; Graph's reads lag behind by up to a
+    minute as a rule. ISO 8601, 0 to 1 hour."""
+    removal_allowance_minimum: int
+    """REMOVAL_ALLOWANCE_MINIMUM: removals per group and 24 h that need no approval, whatever its size; 0 or more."""
+    removal_allowance_percent: float
+    """REMOVAL_ALLOWANCE_PERCENT: the same as a part of the group's size, where that is more; 0 to 100."""
+    chunk_size: int
+    """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
+    (learn.microsoft.com/graph/json-batching)."""
+    outstanding_chunks: int
+    """OUTSTANDING_CHUNKS: chunks of one operation under way at a time, 1 or more. Computed where not set: 30 s of work
+    at the write rate, so that pause and cancel take effect soon, and at least 24, so that unchanged users go fast."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """The settings in `env`. Raises ConfigError naming every fault, never a value that may be a secret."""
+        read = _Reader(env)
+        rate = read.number("WRITE_RATE_PER_SECOND", 18.0, above=0.0)
+        chunk_size = read.whole("CHUNK_SIZE", 20, at_least=1, at_most=20)
+        service_bus = read.connection("ServiceBusConnection", "fullyQualifiedNamespace")
+        tables = read.connection("TablesConnection", "endpoint")
+        settings = cls(
+            tenant_id=read.guid("TENANT_ID"),
+            service_bus_connection=service_bus[0],
+            service_bus_namespace=service_bus[1],
+            tables_connection=tables[0],
+            tables_endpoint=tables[1],
+            table_prefix=read.matching("TABLE_PREFIX", "gbl", _PREFIX, "a letter, then 1 to 19 letters or digits"),
+            graph_base_url=read.url("GRAPH_BASE_URL", "https://graph.microsoft.com/v1.0"),
+            graph_scope=read.text("GRAPH_SCOPE", "https://graph.microsoft.com/.default"),
+            managed_identity_client_id=read.text("AZURE_CLIENT_ID", "") or None,
+            has_identity_endpoint=bool(read.text("IDENTITY_ENDPOINT", "")),
+            platform_authentication=read.flag("WEBSITE_AUTH_ENABLED"),
+            api_audiences=read.words("API_AUDIENCE"),
+            write_rate_per_s=rate,
+            write_burst=read.whole("WRITE_BURST", 30, at_least=1),
+            write_window_limit=read.whole("WRITE_WINDOW_LIMIT", 3000, at_least=1),
+            write_window_s=read.number("WRITE_WINDOW_SECONDS", 150.0, above=0.0),
+            interactive_share=read.number("INTERACTIVE_SHARE", 0.2, above=0.0, below=1.0),
+            removal_settle=read.duration("REMOVAL_SETTLE", timedelta(minutes=1), at_most=timedelta(hours=1)),
+            removal_allowance_minimum=read.whole("REMOVAL_ALLOWANCE_MINIMUM", 20, at_least=0),
+            removal_allowance_percent=read.number("REMOVAL_ALLOWANCE_PERCENT", 10.0, at_least=0.0, at_most=100.0),
+            chunk_size=chunk_size,
+            outstanding_chunks=read.whole("OUTSTANDING_CHUNKS", outstanding_chunks(rate, chunk_size), at_least=1),
+        )
+        if read.faults:
+            raise ConfigError(tuple(read.faults))
+        return settings
+
+
+def outstanding_chunks(rate_per_s: float, chunk_size: int) -> int:
+    """Chunks that are 30 s of writes, and at least 24."""
+    return max(MIN_OUTSTANDING_CHUNKS, math.ceil(rate_per_s * OUTSTANDING_S / max(1, chunk_size)))
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """An ISO 8601 duration of days, hours, minutes and seconds; None for anything else, months and years too, since
+    they have no fixed length."""
+    match = _DURATION.fullmatch(text)
+    given = {name: float(value) for name, value in (match.groupdict() if match else {}).items() if value}
+    if not given or text.endswith("T"):
+        return None
+    return timedelta(**given)
+
+
+class _Reader:
+    """Reads settings one by one and collects what is wrong with them; a faulty one reads as its default."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        return self._env.get(name, "").strip() or default
+
+    def words(self, name: str) -> frozenset[str]:
+        return frozenset(word.strip() for word in self.text(name, "").split(",") if word.strip())
+
+    def flag(self, name: str) -> bool:
+        text = self.text(name, "").lower()
+        if text not in TRUE | FALSE:
+            self.faults.append(f"{name} must be true or false, not {text!r}")
+        return text in TRUE
+
+    def guid(self, name: str) -> str:
+        text = self.text(name, "").lower()
+        if not text:
+            self.faults.append(f"{name} is missing: a GUID")
+        elif not _GUID.fullmatch(text):
+            self.faults.append(f"{name} must be a GUID, not {text!r}")
+        return text
+
+    def matching(self, name: str, default: str, pattern: re.Pattern[str], what: str) -> str:
+        text = self.text(name, default)
+        if not pattern.fullmatch(text):
+            self.faults.append(f"{name} must be {what}, not {text!r}")
+        return text
+
+    def url(self, name: str, default: str) -> str:
+        text = self.text(name, default).rstrip("/")
+        parts = urlsplit(text)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+            self.faults.append(f"{name} must be an https URL (http only for this machine), not {text!r}")
+        return text
+
+    def connection(self, name: str, key: str) -> tuple[str | None, str | None]:
+        """A connection string or the address for the managed identity: exactly one of them."""
+        string, address = self.text(name, "") or None, self.text(f"{name}__{key}", "") or None
+        if string and address:
+            self.faults.append(f"{name} and {name}__{key} are both set: give one of them")
+        if not string and not address:
+            self.faults.append(f"{name} is missing: give {name}__{key} (managed identity) or a connection string")
+        return string, address
+
+    def whole(self, name: str, default: int, *, at_least: int, at_most: int | None = None) -> int:
+        def parse(text: str) -> int | None:
+            value = int(text)
+            return value if value >= at_least and (at_most is None or value <= at_most) else None
+
+        span = f"{at_least} or more" if at_most is None else f"{at_least} to {at_most}"
+        return self._parsed(name, default, parse, f"a whole number, {span}")
+
+    def number(
+        self,
+        name: str,
+        default: float,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> float:
+        def parse(text: str) -> float | None:
+            value = float(text)
+            fits = (
+                math.isfinite(value)
+                and (above is None or value > above)
+                and (below is None or value < below)
+                and (at_least is None or value >= at_least)
+                and (at_most is None or value <= at_most)
+            )
+            return value if fits else None
+
+        bounds = {"over": above, "below": below, "at least": at_least, "at most": at_most}
+        span = ", ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        return self._parsed(name, default, parse, f"a number, {span}")
+
+    def duration(self, name: str, default: timedelta, *, at_most: timedelta) -> timedelta:
+        def parse(text: str) -> timedelta | None:
+            value = parse_duration(text)
+            return value if value is not None and value <= at_most else None
+
+        return self._parsed(name, default, parse, f"an ISO 8601 duration such as PT1M, at most {at_most}")
+
+    def _parsed(self, name: str, default: T, parse: Callable[[str], T | None], what: str) -> T:
+        text = self.text(name, "")
+        if not text:
+            return default
+        try:
+            value = parse(text)
+        except ValueError:
+            value = None
+        if value is None:
+            self.faults.append(f"{name} must be {what}, not {text!r}")
+            return default
+        return value

@@ -1,0 +1,54 @@
+"""The removal allowance of a group: removals that may go out in a rolling day without a person, whatever the cause."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class AllowanceState:
+    """Removals permitted, by hour since the epoch."""
+
+    hours: Mapping[int, int] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps({str(hour): count for hour, count in sorted(self.hours.items())}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> AllowanceState:
+        return cls({int(hour): int(count) for hour, count in json.loads(text).items()})
+
+
+def limit(size: int, minimum: int, percent: float, *, vanished: bool = False) -> int:
+    """Removals a group of `size` members is allowed in 24 hours: the larger of a minimum and a share of its size.
+
+    None for a group that vanished or reads empty although it had members.
+    """
+    return 0 if vanished else max(minimum, math.floor(size * percent / 100))
+
+
+def used(state: AllowanceState, now: datetime) -> int:
+    """Removals permitted in the last 24 hours, the hour that began 24 hours ago included."""
+    current = int(now.timestamp() // 3600)
+    return sum(count for hour, count in state.hours.items() if hour >= current - HOURS)
+
+
+def remaining(state: AllowanceState, maximum: int, now: datetime) -> int:
+    """Removals still allowed now."""
+    return max(0, maximum - used(state, now))
+
+
+def take(state: AllowanceState, wanted: int, maximum: int, now: datetime) -> tuple[int, AllowanceState]:
+    """As many of the wanted removals as are allowed, and the state with them counted; hours that are over are dropped."""
+    granted = min(wanted, remaining(state, maximum, now))
+    current = int(now.timestamp() // 3600)
+    hours = {hour: count for hour, count in state.hours.items() if hour >= current - HOURS}
+    if granted:
+        hours[current] = hours.get(current, 0) + granted
+    return granted, AllowanceState(hours)

@@ -1,0 +1,60 @@
+"""The tenant's products and the rules between service plans: which exclude each other, which need another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from shared.domain.catalog_data import DEPENDENCIES, EXCLUSIONS
+from shared.domain.model import NO_PLANS, Plans, ServicePlanId, SkuId, SubscribedSku
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalog:
+    """Products by SKU id; `dependencies`: of every set named for a plan at least one plan must be on."""
+
+    skus: Mapping[SkuId, SubscribedSku]
+    exclusions: tuple[Plans, ...] = EXCLUSIONS
+    dependencies: Mapping[ServicePlanId, tuple[Plans, ...]] = field(default_factory=lambda: DEPENDENCIES)
+    _plans: dict[SkuId, Plans] = field(default_factory=dict, repr=False)
+    _overlaps: dict[tuple[SkuId, SkuId], bool] = field(default_factory=dict, repr=False)
+    _plan_names: dict[ServicePlanId, str] = field(default_factory=dict, repr=False)
+
+    def plans(self, sku_id: SkuId) -> Plans:
+        """The service plans of a SKU; none for one the tenant does not own."""
+        if sku_id not in self._plans:
+            sku = self.skus.get(sku_id)
+            self._plans[sku_id] = sku.plan_ids if sku else NO_PLANS
+        return self._plans[sku_id]
+
+    def name(self, sku_id: SkuId) -> str:
+        """The SKU's part number, or its id where it is unknown."""
+        sku = self.skus.get(sku_id)
+        return sku.sku_part_number if sku else sku_id
+
+    def plan_name(self, plan_id: ServicePlanId) -> str:
+        """The service plan's name, or its id where it is unknown."""
+        if not self._plan_names:
+            for sku in self.skus.values():
+                self._plan_names.update({plan.service_plan_id: plan.service_plan_name for plan in sku.service_plans})
+        return self._plan_names.get(plan_id, plan_id)
+
+    def overlaps(self, a: SkuId, b: SkuId) -> bool:
+        """Whether two different SKUs share a service plan or have plans in one exclusion set: one may replace another."""
+        if a == b:
+            return False
+        key = (a, b) if a < b else (b, a)
+        if key not in self._overlaps:
+            one, two = self.plans(a), self.plans(b)
+            excluded = any(one & group and two & group for group in self.exclusions)
+            self._overlaps[key] = bool(one & two) or excluded
+        return self._overlaps[key]
+
+    def conflict(self, enabled: Iterable[ServicePlanId]) -> tuple[ServicePlanId, ServicePlanId] | None:
+        """The first pair of different plans of one exclusion set, or None where all may be on together."""
+        plans = frozenset(enabled)
+        for group in self.exclusions:
+            found = sorted(plans & group)
+            if len(found) > 1:
+                return found[0], found[1]
+        return None

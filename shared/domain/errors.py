@@ -1,0 +1,68 @@
+"""The project's exceptions. SDK exceptions stop in the adapters and are chained to one of these.
+
+LicensingError
+ +- BadRequest(code, message, target)   what was asked cannot be done; `target` names the field
+ |   +- AssignmentError(code, message)  what was asked of a group cannot be assigned
+ +- NotFound                            there is no such thing
+ +- Conflict                            somebody changed it meanwhile
+ +- PermissionDenied                    the app lacks a permission
+ +- Unavailable(retry_after_s, what)    a dependency is away; the same work later is right
+ +- PoisonMessage                       a message nobody can read
+ +- ConfigError(faults)                 settings are wrong; all faults at once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LicensingError(Exception):
+    """Base of all exceptions this project raises on purpose."""
+
+
+class BadRequest(LicensingError):
+    """What was asked cannot be done, and why, in words for the person who asked."""
+
+    def __init__(self, code: str, message: str, target: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.target = target
+
+
+class AssignmentError(BadRequest):
+    """Licenses that cannot be assigned to a group as asked; every fault of the request is in the message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message, "addLicenses")
+
+
+class NotFound(LicensingError):
+    """There is no such group, operation, page."""
+
+
+class Conflict(LicensingError):
+    """The thing was changed since it was read, or exists already."""
+
+
+class PermissionDenied(LicensingError):
+    """The directory refuses the app; the message names the permission that is missing."""
+
+
+class Unavailable(LicensingError):
+    """A dependency could not be reached or did not answer completely."""
+
+    def __init__(self, retry_after_s: float | None, what: str) -> None:
+        super().__init__(what)
+        self.retry_after_s = retry_after_s
+
+
+class PoisonMessage(LicensingError):
+    """A message body that is not what its queue carries."""
+
+
+class ConfigError(LicensingError):
+    """Settings that are missing or wrong."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)

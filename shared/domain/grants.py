@@ -1,0 +1,81 @@
+"""From group license assignments and user grants to the licenses a user should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.model import (
+    AssignmentState,
+    DirectoryUser,
+    Enforcement,
+    Grant,
+    GroupId,
+    GroupLicenseAssignment,
+    Plans,
+    SkuId,
+    Source,
+    SourceKind,
+)
+from shared.domain.outcomes import SkipReason
+
+_ADDING = frozenset({SourceKind.GROUP, SourceKind.LIST, SourceKind.HR, SourceKind.JOINED})
+"""Sources that give a license; the others (kept, held, grace) only keep one that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredLicense:
+    """A SKU the user should have: a plan is off only where every grant disables it. `adds`: give it where missing."""
+
+    sku_id: SkuId
+    disabled_plans: Plans
+    sources: tuple[Source, ...]
+    adds: bool
+
+
+def exclusion_of(user: DirectoryUser, assignment: GroupLicenseAssignment) -> SkipReason | None:
+    """Why a member of the group is not licensed through it, by the assignment's options; None: is licensed."""
+    options = assignment.options
+    if user.is_guest and not options.include_guests:
+        return SkipReason.GUEST
+    if not user.account_enabled and not options.include_disabled_accounts:
+        return SkipReason.ACCOUNT_DISABLED
+    if options.excluded_groups & user.group_ids:
+        return SkipReason.EXCLUDED
+    return None
+
+
+def group_grants(user: DirectoryUser, assignments: Mapping[GroupId, GroupLicenseAssignment]) -> tuple[Grant, ...]:
+    """Grants of every managed group the user is in and not excluded from."""
+    found: list[Grant] = []
+    for group_id in sorted(user.group_ids & assignments.keys()):
+        assignment = assignments[group_id]
+        if assignment.state is not AssignmentState.ACTIVE or exclusion_of(user, assignment) is not None:
+            continue
+        source = Source(SourceKind.GROUP, group_id)
+        found.extend(
+            Grant(sku.sku_id, sku.disabled_plans, source, adds=sku.enforcement is not Enforcement.CANCELLED)
+            for sku in assignment.skus
+        )
+    return tuple(found)
+
+
+def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, DesiredLicense]:
+    """The union of the grants that hold now, by SKU. One more grant never takes a SKU or a plan away."""
+    desired: dict[SkuId, DesiredLicense] = {}
+    for grant in grants:
+        if not grant.holds_at(now):
+            continue
+        adds = grant.adds and grant.source.kind in _ADDING
+        known = desired.get(grant.sku_id)
+        if known is None:
+            desired[grant.sku_id] = DesiredLicense(grant.sku_id, grant.disabled_plans, (grant.source,), adds)
+        else:
+            desired[grant.sku_id] = DesiredLicense(
+                grant.sku_id,
+                known.disabled_plans & grant.disabled_plans,
+                tuple(sorted({*known.sources, grant.source})),
+                known.adds or adds,
+            )
+    return desired

@@ -1,0 +1,189 @@
+"""Ownership: which direct licenses this system assigned, proven by intents written before each call.
+
+An intent is also the per-user lock: it is written with the row's ETag, so a lost race sends the user back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain.model import (
+    AssignedLicense,
+    DirectoryUser,
+    Intent,
+    LastResult,
+    LedgerRow,
+    OwnedLicense,
+    Plans,
+    SkuId,
+    Source,
+    SourceKind,
+    UserId,
+)
+
+INTENT_LOCK = timedelta(minutes=5)
+"""Work of another cause waits this long for an unresolved intent; the lock of a chunk's message is far shorter."""
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far the directory's clock may be behind ours when `lastUpdatedDateTime` is compared with the intent's time."""
+
+VISIBLE_WITHIN = timedelta(minutes=15)
+"""Reads of the directory are believed to show a write after this long; Graph states no figure, this is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The row after its intent was judged. `applied`: the write had been done. `wait_until`: another cause holds it."""
+
+    row: LedgerRow
+    applied: Intent | None = None
+    wait_until: datetime | None = None
+
+
+def intent_id(cause: str, user_id: UserId, at: datetime) -> str:
+    """A deterministic id of 32 hex digits."""
+    return hashlib.sha256(f"{cause}|{user_id}|{at.isoformat()}".encode()).hexdigest()[:32]
+
+
+def direct_plans(user: DirectoryUser) -> dict[SkuId, Plans]:
+    """The user's direct licenses: `disabledPlans` by SKU."""
+    return {sku_id: row.disabled_plans for sku_id, row in user.direct.items()}
+
+
+def new_intent(
+    user: DirectoryUser,
+    cause: str,
+    add: tuple[AssignedLicense, ...],
+    remove: tuple[SkuId, ...],
+    usage_location: str | None,
+    sources: Mapping[SkuId, tuple[Source, ...]],
+    now: datetime,
+) -> Intent:
+    """The intent of one call: each touched SKU as it is and as it shall be."""
+    direct = direct_plans(user)
+    after: dict[SkuId, Plans | None] = {license.sku_id: license.disabled_plans for license in add}
+    after.update(dict.fromkeys(remove))
+    return Intent(
+        id=intent_id(cause, user.id, now),
+        cause=cause,
+        before={sku_id: direct.get(sku_id) for sku_id in after},
+        after=after,
+        at=now,
+        usage_location=usage_location,
+        sources={sku_id: sources[sku_id] for sku_id in after if sku_id in sources},
+    )
+
+
+def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> Resolution:
+    """Judge an intent left by a crash or a lost answer, SKU by SKU, from what the directory shows now.
+
+    As before: not done, ownership as it was. As intended, and touched since the intent: done, and ours. Anything else:
+    somebody else's. A cause other than the intent's waits for its lock to expire.
+    """
+    intent = row.intent
+    if intent is None:
+        return Resolution(row)
+    if intent.cause != cause and now < intent.at + INTENT_LOCK:
+        return Resolution(row, wait_until=intent.at + INTENT_LOCK)
+    owned = dict(row.owned)
+    done = False
+    for sku_id, after in intent.after.items():
+        direct = user.direct.get(sku_id)
+        current = direct.disabled_plans if direct else None
+        if current == after and (direct is None or _touched_since(direct.last_updated, intent.at)):
+            done = True
+            _own(owned, sku_id, intent)
+        elif current != intent.before[sku_id]:
+            owned.pop(sku_id, None)
+    settled = replace(row, owned=owned, intent=None)
+    if not done:
+        return Resolution(settled)
+    return Resolution(replace(settled, last_result=LastResult(intent.id, intent.cause, now)), applied=intent)
+
+
+def _touched_since(last_updated: datetime | None, at: datetime) -> bool:
+    return last_updated is not None and last_updated >= at - CLOCK_TOLERANCE
+
+
+def _own(owned: dict[SkuId, OwnedLicense], sku_id: SkuId, intent: Intent) -> None:
+    after = intent.after[sku_id]
+    if after is None:
+        owned.pop(sku_id, None)
+        return
+    before = owned.get(sku_id)
+    sources = _giving(intent.sources.get(sku_id, ())) or (before.sources if before else ())
+    owned[sku_id] = OwnedLicense(after, intent.at, sources)
+
+
+def accepted(row: LedgerRow, now: datetime) -> LedgerRow:
+    """The row after Graph accepted its intent: what was assigned is ours, what was removed is not."""
+    intent = row.intent
+    if intent is None:
+        return row
+    owned = dict(row.owned)
+    for sku_id in intent.after:
+        _own(owned, sku_id, intent)
+    touched = intent.after.keys()
+    return replace(
+        row,
+        owned=owned,
+        intent=None,
+        last_result=LastResult(intent.id, intent.cause, now),
+        removal_seen_at={key: at for key, at in row.removal_seen_at.items() if key.split("/")[0] not in touched},
+        gone_since={sku_id: at for sku_id, at in row.gone_since.items() if sku_id not in touched},
+        waiting_since={sku_id: at for sku_id, at in row.waiting_since.items() if sku_id not in touched},
+        refusals={sku_id: record for sku_id, record in row.refusals.items() if sku_id not in touched},
+    )
+
+
+def refused(row: LedgerRow) -> LedgerRow:
+    """The row after a definite refusal: the intent is erased, ownership as it was."""
+    return replace(row, intent=None)
+
+
+def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
+    """Let go of licenses that somebody took away: gone in two reads 15 minutes apart of a user who exists.
+
+    A write younger than that may not be visible yet: the ledger is believed.
+    """
+    direct = user.direct
+    owned = dict(row.owned)
+    gone: dict[SkuId, datetime] = {}
+    for sku_id, license in row.owned.items():
+        if sku_id in direct or now < license.at + VISIBLE_WITHIN:
+            continue
+        first_seen = row.gone_since.get(sku_id, now)
+        if now >= first_seen + VISIBLE_WITHIN:
+            owned.pop(sku_id)
+        else:
+            gone[sku_id] = first_seen
+    if len(owned) == len(row.owned) and gone == row.gone_since:
+        return row
+    return replace(row, owned=owned, gone_since=gone)
+
+
+def not_visible_yet(row: LedgerRow, user: DirectoryUser, now: datetime) -> frozenset[SkuId]:
+    """Owned SKUs written so recently that a read without them proves nothing."""
+    direct = user.direct
+    return frozenset(
+        sku_id for sku_id, license in row.owned.items() if sku_id not in direct and now < license.at + VISIBLE_WITHIN
+    )
+
+
+def retag(row: LedgerRow, sources: Mapping[SkuId, tuple[Source, ...]]) -> LedgerRow:
+    """The row with the sources that grant each owned license now; what only waits for its end keeps its old ones."""
+    owned = {
+        sku_id: replace(license, sources=given)
+        if (given := _giving(sources.get(sku_id, ()))) and given != license.sources
+        else license
+        for sku_id, license in row.owned.items()
+    }
+    return row if owned == row.owned else replace(row, owned=owned)
+
+
+def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    keeping = (SourceKind.HELD, SourceKind.GRACE, SourceKind.KEPT)
+    return tuple(source for source in sources if source.kind not in keeping)

@@ -1,0 +1,177 @@
+"""Messages between the queue functions, and those other systems send to `jobs`: fields, encode, decode, message id.
+
+A message carries no authority: it says where to look. Versions one release back stay readable. Bodies are JSON, UTF-8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.domain.errors import PoisonMessage
+from shared.domain.model import GroupId, OperationId, UserId
+
+JOBS = "jobs"
+OPERATIONS = "operations"
+MEMBERS = "members"
+MEMBERS_BULK = "members-bulk"
+
+MAX_USERS = 20
+"""Users one message may name: Graph's limit for one $batch (learn.microsoft.com/graph/json-batching)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStep:
+    """Take the next step of an operation. One with an older `run` or `step` than the row returns."""
+
+    operation_id: OperationId
+    step: int
+    run: int
+    traceparent: str = ""
+
+    @property
+    def message_id(self) -> str:
+        return f"{self.operation_id}-step-{self.step}-{self.run}"
+
+    def encode(self) -> bytes:
+        return _dump(
+            {
+                "v": 1,
+                "type": "operationStep",
+                "operationId": self.operation_id,
+                "step": self.step,
+                "run": self.run,
+                "traceparent": self.traceparent,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUsers:
+    """Look at these users: a chunk of an operation, or what an event named.
+
+    `send` rises with every re-send of any kind and `run` with each resume, replay or watchdog, so that duplicate
+    detection never swallows real work. `attempts` counts, per user, only refusals by Graph.
+    """
+
+    user_ids: tuple[UserId, ...]
+    cause: str
+    bulk: bool
+    operation_id: OperationId | None = None
+    page: int = 0
+    chunk: int = 0
+    run: int = 0
+    send: int = 0
+    attempts: Mapping[UserId, int] = field(default_factory=dict)
+    first_sent_at: datetime | None = None
+    intent_versions: Mapping[GroupId, int] = field(default_factory=dict)
+    traceparent: str = ""
+
+    @property
+    def queue(self) -> str:
+        return MEMBERS_BULK if self.bulk else MEMBERS
+
+    @property
+    def message_id(self) -> str | None:
+        """Stable for chunks of an operation; None for events, whose processing is idempotent anyway.
+
+        Users who go back at different times are different messages of the same send, so the users are part of the id.
+        """
+        if self.operation_id is None:
+            return None
+        users = hashlib.sha256("".join(self.user_ids).encode()).hexdigest()[:8]
+        return f"{self.operation_id}-{self.page}-{self.chunk}-{self.run}-{self.send}-{users}"
+
+    def encode(self) -> bytes:
+        return _dump(
+            {
+                "v": 1,
+                "type": "processUsers",
+                "userIds": list(self.user_ids),
+                "cause": self.cause,
+                "bulk": self.bulk,
+                "operationId": self.operation_id,
+                "page": self.page,
+                "chunk": self.chunk,
+                "run": self.run,
+                "send": self.send,
+                "attempts": dict(self.attempts),
+                "firstSentAt": self.first_sent_at.isoformat() if self.first_sent_at else None,
+                "intentVersions": dict(self.intent_versions),
+                "traceparent": self.traceparent,
+            }
+        )
+
+
+def _dump(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def load_object(body: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in a message body.
+
+    Raises PoisonMessage naming `what` when the body is not one.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as fault:
+        raise PoisonMessage(f"{what}: the body is not JSON ({fault})") from fault
+    if not isinstance(value, dict):
+        raise PoisonMessage(f"{what}: the body must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def decode_operation_step(body: bytes) -> OperationStep:
+    """An operation's step message. Raises PoisonMessage for anything else."""
+    fields = load_object(body, "operations message")
+    try:
+        return OperationStep(
+            operation_id=OperationId(_text(fields, "operationId")),
+            step=int(fields["step"]),
+            run=int(fields["run"]),
+            traceparent=str(fields.get("traceparent") or ""),
+        )
+    except (KeyError, TypeError, ValueError) as fault:
+        raise PoisonMessage(f"operations message: {_reason(fault)}") from fault
+
+
+def decode_process_users(body: bytes) -> ProcessUsers:
+    """A members message. Raises PoisonMessage for anything else, also for more than 20 users."""
+    fields = load_object(body, "members message")
+    try:
+        users = tuple(UserId(str(user).lower()) for user in fields["userIds"])
+        if not 0 < len(users) <= MAX_USERS:
+            raise ValueError(f"userIds holds {len(users)} ids, must be 1 to {MAX_USERS}")
+        first_sent = fields.get("firstSentAt")
+        operation_id = fields.get("operationId")
+        return ProcessUsers(
+            user_ids=users,
+            cause=_text(fields, "cause"),
+            bulk=bool(fields["bulk"]),
+            operation_id=OperationId(str(operation_id)) if operation_id else None,
+            page=int(fields.get("page", 0)),
+            chunk=int(fields.get("chunk", 0)),
+            run=int(fields.get("run", 0)),
+            send=int(fields.get("send", 0)),
+            attempts={UserId(str(k)): int(v) for k, v in dict(fields.get("attempts") or {}).items()},
+            first_sent_at=datetime.fromisoformat(first_sent) if first_sent else None,
+            intent_versions={GroupId(str(k)): int(v) for k, v in dict(fields.get("intentVersions") or {}).items()},
+            traceparent=str(fields.get("traceparent") or ""),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise PoisonMessage(f"members message: {_reason(fault)}") from fault
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a text that is not empty")
+    return value
+
+
+def _reason(fault: Exception) -> str:
+    return f"{fault.args[0]} is missing" if isinstance(fault, KeyError) else str(fault)

@@ -1,0 +1,199 @@
+"""An operation: one accepted request on a group or a list of users, and the legal moves between its states.
+
+Phases: seal and plan (one step), approve where removals need a person, release, finish. State words are Graph's
+`licenseProcessingState` values where Graph has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId, OperationId, SkuId, UserId
+
+
+class OperationKind(StrEnum):
+    ASSIGN = "assign"
+    REMOVE = "remove"
+    CHANGE = "change"
+    REPROCESS = "reprocess"
+
+
+class OperationState(StrEnum):
+    QUEUED = "QueuedForProcessing"
+    IN_PROGRESS = "ProcessingInProgress"
+    COMPLETE = "ProcessingComplete"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    PAUSED = "Paused"
+    CANCELLED = "Cancelled"
+    FAILED = "Failed"
+
+    @property
+    def is_ended(self) -> bool:
+        return self in (OperationState.COMPLETE, OperationState.CANCELLED, OperationState.FAILED)
+
+
+class Phase(StrEnum):
+    SEAL = "seal"
+    APPROVE = "approve"
+    PERMIT = "permit"
+    REJECT = "reject"
+    RELEASE = "release"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asked: a person or a service, or the system itself."""
+
+    id: str
+    name: str
+    kind: str = "user"
+
+
+SYSTEM = Actor("system", "Group-based licensing", "system")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A group, or a list of users; exactly one of them."""
+
+    group_id: GroupId | None = None
+    user_ids: tuple[UserId, ...] = ()
+
+    @property
+    def is_group(self) -> bool:
+        return self.group_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseChange:
+    """What was asked: Graph's `addLicenses` and `removeLicenses`; `options` replace those of the group where given."""
+
+    add: tuple[AssignedLicense, ...] = ()
+    remove: tuple[SkuId, ...] = ()
+    options: AssignmentOptions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts of users by worst-of class. `members`: all sealed users; `wrote`: users whose licenses were written."""
+
+    members: int = 0
+    due: int = 0
+    applied: int = 0
+    unchanged: int = 0
+    waiting: int = 0
+    failed: int = 0
+    skipped: int = 0
+    wrote: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.applied + self.unchanged + self.waiting + self.failed + self.skipped
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.members - self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What planning the sealed users found: the preview, and the numbers behind an approval."""
+
+    additions: Mapping[SkuId, int] = field(default_factory=dict)
+    removals: Mapping[SkuId, int] = field(default_factory=dict)
+    plans_off: int = 0
+    seats_needed: Mapping[SkuId, int] = field(default_factory=dict)
+    seats_available: Mapping[SkuId, int] = field(default_factory=dict)
+    usage_locations: int = 0
+    expected_errors: Mapping[str, int] = field(default_factory=dict)
+    foreign: int = 0
+    """Members whose license somebody else gave: left as it is."""
+    users_losing: int = 0
+    """Users for whom a removal is planned; what the allowance is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationError:
+    """Why an operation ended without doing its work."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row per accepted request. `version` is the ETag of the stored row, None before it is stored.
+
+    `step` numbers the continuation messages: a message that carries an older step, or an older `run`, returns.
+    """
+
+    id: OperationId
+    kind: OperationKind
+    target: Target
+    change: LicenseChange
+    actor: Actor
+    created_at: datetime
+    preview: bool = False
+    state: OperationState = OperationState.QUEUED
+    phase: Phase = Phase.SEAL
+    step: int = 0
+    run: int = 0
+    intent_version: int = 0
+    cause: str = "request"
+    correlation_id: str = ""
+    idempotency_key: str = ""
+    seal_id: str = ""
+    pages: int = 0
+    chunks: int = 0
+    released: int = 0
+    """Chunks handed out so far, counted through all pages in order."""
+    reported: int = 0
+    """Every chunk before this one has an outcome for each of its users."""
+    totals: Totals = Totals()
+    """What is shown: exact once the operation has ended."""
+    counted: Totals = Totals()
+    """Users whose outcome can no longer change: not due ones, and those of chunks before `reported`."""
+    plan: PlanSummary = field(default_factory=PlanSummary)
+    checksum: str = ""
+    approved_by: Actor | None = None
+    cancel_requested_by: Actor | None = None
+    superseded_by: OperationId | None = None
+    error: OperationError | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    progress_at: datetime | None = None
+    reprocess: bool = False
+    """A person asked to look again: remembered refusals do not count."""
+    preview_id: OperationId | None = None
+    """The preview whose sealed removals the same person has already seen and approved with this request."""
+    version: str | None = None
+
+    def ended(self, state: OperationState, now: datetime, error: OperationError | None = None) -> Operation:
+        """The operation in an ended state, with its time and reason."""
+        return replace(self, state=state, completed_at=now, progress_at=now, error=error or self.error)
+
+
+LEGAL_MOVES: Mapping[OperationState, frozenset[OperationState]] = {
+    OperationState.QUEUED: frozenset(OperationState),
+    OperationState.IN_PROGRESS: frozenset(OperationState),
+    OperationState.AWAITING_APPROVAL: frozenset(
+        {OperationState.IN_PROGRESS, OperationState.CANCELLED, OperationState.FAILED, OperationState.AWAITING_APPROVAL}
+    ),
+    OperationState.PAUSED: frozenset(
+        {OperationState.IN_PROGRESS, OperationState.CANCELLED, OperationState.FAILED, OperationState.PAUSED}
+    ),
+    OperationState.COMPLETE: frozenset(),
+    OperationState.CANCELLED: frozenset(),
+    OperationState.FAILED: frozenset(),
+}
+"""From each state to the states it may go to; an ended operation never moves again."""
+
+
+def may_move(from_state: OperationState, to_state: OperationState) -> bool:
+    """Whether an operation may go from one state to the other."""
+    return to_state in LEGAL_MOVES[from_state]

@@ -1,0 +1,80 @@
+"""What is recorded for people to read: member status, group status, audit entries, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.model import GroupId, MemberState, OperationId, SkuId, UserId
+from shared.domain.outcomes import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """The status of one (group, user). `next_look_at` is set while work on the user is to go on by itself."""
+
+    group_id: GroupId
+    user_id: UserId
+    user_principal_name: str
+    display_name: str
+    state: MemberState
+    updated_at: datetime
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    sku_ids: tuple[SkuId, ...] = ()
+    """SKUs the group grants that the user has."""
+    attempts: int = 0
+    next_look_at: datetime | None = None
+    waiting_since: datetime | None = None
+    operation_id: OperationId | None = None
+
+
+class GroupState(StrEnum):
+    """The admin center's words for a group."""
+
+    ALL_ASSIGNED = "All licenses assigned"
+    IN_PROGRESS = "In progress"
+    ERRORS = "Errors and issues"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """The snapshot of a group that pages read; counts are of member rows by MemberState."""
+
+    group_id: GroupId
+    state: GroupState
+    members: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    operation_id: OperationId | None = None
+    updated_at: datetime | None = None
+    removals_today: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to whom, with what result. `id` is deterministic (for a license change: the intent's id)."""
+
+    id: str
+    at: datetime
+    activity: str
+    actor: str
+    result: str
+    user_id: UserId | None = None
+    group_id: GroupId | None = None
+    operation_id: OperationId | None = None
+    before: str = ""
+    after: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be read or done, kept with its reason."""
+
+    id: str
+    queue: str
+    body: bytes
+    reason: str
+    at: datetime

@@ -1,0 +1,345 @@
+"""Apply: charge the budget, write the intents, send usage locations and then licenses, read the answers.
+
+One refused SKU does not block the others: the user's call goes out again without it, and without any removal it was to
+replace, within a bounded number of rounds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from shared.domain import ledger
+from shared.domain.model import (
+    AssignedLicense,
+    DirectoryUser,
+    LedgerRow,
+    LicenseAssignmentState,
+    LicenseError,
+    RefusalRecord,
+    SkuId,
+)
+from shared.domain.outcomes import Applied, Result, RetryAt
+from shared.domain.plan import UserPlan, plan_user
+from shared.domain.refusals import Advice, Refusal, classify, remedy_for, skus_to_drop, without
+from shared.handlers.auditing import license_change
+from shared.handlers.cases import Case, Work
+from shared.handlers.looking import is_open
+from shared.handlers.pacing import Pacer
+from shared.ports import (
+    Accepted,
+    LicenseCall,
+    Rejected,
+    Throttled,
+    Unanswered,
+    World,
+    WriteResult,
+)
+
+MAX_ROUNDS = 12
+"""Calls one user may take in one look: a refused call, then each SKU alone; users have few SKUs of ours."""
+
+TIME_LIMIT = timedelta(minutes=2)
+"""A chunk gives back what it has not reached by then: well inside the five minutes its message lock is renewed."""
+
+RACE_RETRY = timedelta(seconds=5)
+LOCATION_RETRY = timedelta(seconds=30)
+UNANSWERED_RETRY = timedelta(seconds=15)
+CONFLICT_RETRY = timedelta(seconds=10)
+
+
+@dataclass(slots=True)
+class _Try:
+    """A user's calls still to be made, first one next."""
+
+    case: Case
+    plan: UserPlan
+    user: DirectoryUser
+    calls: deque[LicenseCall] = field(default_factory=deque)
+    location: str | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.case.result is None and bool(self.calls)
+
+
+async def apply(world: World, work: Work, pacer: Pacer, cases: Sequence[Case]) -> bool:
+    """Carry out the plans of the cases; each ends with a result. Returns False when the whole operation must stop:
+    the app lacks a permission or a license is not the tenant's."""
+    tries = [_begin(case) for case in cases if is_open(case)]
+    going_on = True
+    for _ in range(MAX_ROUNDS):
+        active = [each for each in tries if each.active]
+        if not active or not going_on:
+            break
+        if world.clock.now() > work.began + TIME_LIMIT:
+            _give_back(active, world.clock.now(), "the time of this chunk was used up")
+            break
+        going_on = await _round(world, work, pacer, active)
+    for each in tries:
+        _end(world, each)
+    return going_on
+
+
+def _begin(case: Case) -> _Try:
+    plan, user = case.plan, case.user
+    if plan is None or user is None:
+        raise ValueError(f"user {case.user_id} has no plan to apply")
+    return _Try(case, plan, user, deque([LicenseCall(plan.add, plan.remove)]), plan.usage_location)
+
+
+def _give_back(tries: Iterable[_Try], at: datetime, why: str) -> None:
+    for each in tries:
+        each.case.result = RetryAt(at, why)
+
+
+async def _round(world: World, work: Work, pacer: Pacer, active: list[_Try]) -> bool:
+    """One call per user. Returns whether to go on."""
+    writes = len(active) + sum(each.location is not None for each in active)
+    slot = await pacer.charge(urgent=work.urgent, writes=writes)
+    now = world.clock.now()
+    if not slot.charged:
+        _give_back(active, datetime.fromtimestamp(slot.start, tz=now.tzinfo), "the write quota is used; comes back")
+        return True
+    await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
+    await _write_intents(world, work, active)
+    await _set_locations(world, work, pacer, [each for each in active if each.active and each.location])
+    calling = [each for each in active if each.active]
+    if not calling:
+        return True
+    answers = await world.licenses.assign({each.case.user_id: each.calls[0] for each in calling}, urgent=work.urgent)
+    going_on = True
+    for each in calling:
+        going_on = _take_answer(world, work, each, answers[each.case.user_id]) and going_on
+    await _freeze(pacer, answers.values())
+    await _record_proof(world, calling)
+    return going_on
+
+
+async def _write_intents(world: World, work: Work, active: Sequence[_Try]) -> None:
+    """The intent goes to the ledger before the call; who loses the race for the row goes back."""
+    now = world.clock.now()
+    rows: list[LedgerRow] = []
+    for each in active:
+        call = each.calls[0]
+        intent = ledger.new_intent(each.user, work.cause, call.add, call.remove, each.location, each.plan.sources, now)
+        rows.append(replace(each.case.row, intent=intent))
+    written = await world.stores.ledger.write(rows)
+    for each in active:
+        result = written[each.case.user_id]
+        if result.lost:
+            each.case.result = RetryAt(now + RACE_RETRY, "another write to this user was quicker")
+        else:
+            each.case.row = result.row
+
+
+async def _set_locations(world: World, work: Work, pacer: Pacer, tries: Sequence[_Try]) -> None:
+    """Set missing usage locations; a user whose location could not be set gets no license call."""
+    if not tries:
+        return
+    locations = {each.case.user_id: each.location or "" for each in tries}
+    answers = await world.licenses.set_usage_locations(locations, urgent=work.urgent)
+    now = world.clock.now()
+    for each in tries:
+        match answers[each.case.user_id]:
+            case Accepted():
+                each.user = replace(each.user, usage_location=each.location)
+                each.location = None
+                continue
+            case Rejected(status=status, code=code, message=message):
+                refusal = classify(status, code, message)
+                error = LicenseError.PERMISSION if status == 403 else refusal.error
+                each.case.fail(error, f"The usage location could not be set: {message}", remedy_for(error))
+                each.calls.clear()
+            case Throttled(retry_after_s=seconds):
+                each.case.result = RetryAt(now + timedelta(seconds=seconds), "Graph throttles writes")
+            case Unanswered(why=why):
+                each.case.result = RetryAt(now + UNANSWERED_RETRY, why, refused=True)
+        each.case.row = ledger.refused(each.case.row)
+    await _freeze(pacer, answers.values())
+    await _record_proof(world, [each for each in tries if each.location is not None])
+
+
+def _take_answer(world: World, work: Work, each: _Try, answer: WriteResult) -> bool:
+    """Fold one answer into the case. Returns False when the operation must stop."""
+    case, now = each.case, world.clock.now()
+    match answer:
+        case Accepted():
+            call = each.calls.popleft()
+            if case.row.intent is not None:
+                case.audit.append(license_change(work, case.user_id, case.row.intent, "success"))
+            case.row = ledger.accepted(case.row, now)
+            case.wrote = True
+            each.user = _after(each.user, call, now)
+        case Rejected(status=status, code=code, message=message):
+            refusal = classify(status, code, message)
+            if case.row.intent is not None and refusal.advice is not Advice.TREAT_AS_DONE:
+                case.audit.append(license_change(work, case.user_id, case.row.intent, "failure", refusal.text))
+            case.row = ledger.refused(case.row)
+            return _take_refusal(each, refusal, now)
+        case Throttled(retry_after_s=seconds):
+            case.row = ledger.refused(case.row)
+            case.result = RetryAt(now + timedelta(seconds=seconds), "Graph throttles writes")
+        case Unanswered(why=why):
+            case.result = RetryAt(now + UNANSWERED_RETRY, why, refused=True)
+        case _:
+            assert_never(answer)
+    return True
+
+
+def _take_refusal(each: _Try, refusal: Refusal, now: datetime) -> bool:
+    case, call = each.case, each.calls[0]
+    match refusal.advice:
+        case Advice.RETRY:
+            wait = timedelta(seconds=refusal.retry_after_s) if refusal.retry_after_s else CONFLICT_RETRY
+            case.result = RetryAt(now + wait, refusal.text, refused=True)
+        case Advice.FAIL_USER:
+            if _may_be_lag(refusal, each.user):
+                case.result = RetryAt(now + LOCATION_RETRY, refusal.text, refused=True)
+            else:
+                case.fail(refusal.error, refusal.text, refusal.remedy)
+                each.calls.clear()
+        case Advice.STOP_OPERATION:
+            case.fail(refusal.error, refusal.text, refusal.remedy, *refusal.sku_ids[:1])
+            each.calls.clear()
+            return False
+        case Advice.TREAT_AS_DONE:
+            _forget_removals(each, call, refusal)
+        case Advice.DROP_SKU | Advice.WAIT_FOR_SEAT:
+            _isolate(each, call, refusal, now)
+        case _:
+            assert_never(refusal.advice)
+    return True
+
+
+def _may_be_lag(refusal: Refusal, user: DirectoryUser) -> bool:
+    """Graph refuses a location for a while after it was set, and a user for a while after creation: bounded retries."""
+    lagging_location = refusal.error is LicenseError.PROHIBITED_IN_USAGE_LOCATION and bool(user.usage_location)
+    return lagging_location or refusal.error is LicenseError.NOT_FOUND
+
+
+def _forget_removals(each: _Try, call: LicenseCall, refusal: Refusal) -> None:
+    """What was to be removed is not there any more: it is not ours, and the rest of the call goes on."""
+    gone = [sku_id for sku_id in call.remove if not refusal.sku_ids or sku_id in refusal.sku_ids]
+    each.case.row = replace(
+        each.case.row, owned={sku_id: kept for sku_id, kept in each.case.row.owned.items() if sku_id not in gone}
+    )
+    each.calls.popleft()
+    rest = tuple(sku_id for sku_id in call.remove if sku_id not in gone)
+    if call.add or rest:
+        each.calls.appendleft(LicenseCall(call.add, rest))
+
+
+def _isolate(each: _Try, call: LicenseCall, refusal: Refusal, now: datetime) -> None:
+    """Leave out the SKU that was refused; where the text names none, each SKU goes alone."""
+    catalog = each.case.catalog()
+    parts = [*(license.sku_id for license in call.add), *call.remove]
+    named = skus_to_drop(refusal, call.add, call.remove, catalog) or (tuple(parts) if len(parts) == 1 else ())
+    each.calls.popleft()
+    if not named:
+        each.calls.extendleft(reversed(_alone(call, each)))
+        return
+    add, remove = call.add, call.remove
+    for sku_id in named:
+        add, remove = without(add, remove, sku_id, catalog)
+        _note_refused(each, sku_id, refusal, now)
+        each.calls = deque(_trimmed(each.calls, sku_id, each))
+    if add or remove:
+        each.calls.appendleft(LicenseCall(add, remove))
+
+
+def _note_refused(each: _Try, sku_id: SkuId, refusal: Refusal, now: datetime) -> None:
+    if refusal.advice is Advice.WAIT_FOR_SEAT:
+        each.case.waiting.append(sku_id)
+        return
+    each.case.fail(refusal.error, refusal.text, refusal.remedy, sku_id)
+    each.case.refusals[sku_id] = RefusalRecord("", refusal.error, refusal.text, now)
+
+
+def _alone(call: LicenseCall, each: _Try) -> list[LicenseCall]:
+    """The call cut into single SKUs. A removal goes with the last addition that overlaps it, so that it never goes
+    before what replaces it."""
+    catalog = each.case.catalog()
+    removals: dict[SkuId, list[SkuId]] = {license.sku_id: [] for license in call.add}
+    free: list[SkuId] = []
+    for sku_id in call.remove:
+        successors = [license.sku_id for license in call.add if catalog.overlaps(license.sku_id, sku_id)]
+        (removals[successors[-1]] if successors else free).append(sku_id)
+    singles = [LicenseCall((license,), tuple(removals[license.sku_id])) for license in call.add]
+    return singles + [LicenseCall((), (sku_id,)) for sku_id in free]
+
+
+def _trimmed(calls: Iterable[LicenseCall], dropped: SkuId, each: _Try) -> list[LicenseCall]:
+    """The calls still waiting, without removals that a dropped addition was to replace."""
+    catalog = each.case.catalog()
+    trimmed = [
+        LicenseCall(call.add, tuple(sku_id for sku_id in call.remove if not catalog.overlaps(dropped, sku_id)))
+        for call in calls
+    ]
+    return [call for call in trimmed if call.add or call.remove]
+
+
+async def _freeze(pacer: Pacer, answers: Iterable[WriteResult]) -> None:
+    """After a 429 for writes nothing starts before the longest Retry-After of the batch."""
+    waits = [a.retry_after_s for a in answers if isinstance(a, Throttled) and "Read/" not in a.scope]
+    if waits:
+        await pacer.freeze(max(waits))
+
+
+async def _record_proof(world: World, tries: Sequence[_Try]) -> None:
+    """Audit first, then the ledger: a crash between them leaves an intent, whose resolution writes the audit again."""
+    entries = [entry for each in tries for entry in each.case.audit]
+    if entries:
+        await world.stores.audit.append(entries)
+    for each in tries:
+        each.case.audit.clear()
+    settled = [each.case.row for each in tries if each.case.row.intent is None]
+    if not settled:
+        return
+    written = await world.stores.ledger.write(settled)
+    for each in tries:
+        result = written.get(each.case.user_id)
+        if result is None:
+            continue
+        if result.lost:
+            each.case.result = RetryAt(world.clock.now() + RACE_RETRY, "another write to this user was quicker")
+        else:
+            each.case.row = result.row
+
+
+def _after(user: DirectoryUser, call: LicenseCall, now: datetime) -> DirectoryUser:
+    """The user as the accepted call left it."""
+    touched = {license.sku_id for license in call.add} | set(call.remove)
+    rows = [
+        row for row in user.license_assignment_states if row.assigned_by_group is not None or row.sku_id not in touched
+    ]
+    rows += [_direct(license, now) for license in call.add]
+    return replace(user, license_assignment_states=tuple(rows))
+
+
+def _direct(license: AssignedLicense, now: datetime) -> LicenseAssignmentState:
+    return LicenseAssignmentState(license.sku_id, license.disabled_plans, last_updated=now)
+
+
+def _end(world: World, each: _Try) -> None:
+    """The result of the whole plan, and refusals remembered with the work as it will look next time."""
+    case = each.case
+    if case.result is None and each.calls:
+        _give_back([each], world.clock.now(), "more calls than one look may make")
+    if case.refusals and case.context is not None:
+        expected = plan_user(each.user, case.grants, case.row, replace(case.context, ignore_refusals=True))
+        case.refusals = {
+            sku_id: replace(record, fingerprint=expected.fingerprint) for sku_id, record in case.refusals.items()
+        }
+    if case.result is None:
+        written: Result | None = Applied() if case.wrote else None
+        plan = replace(
+            each.plan,
+            problems=(*each.plan.problems, *case.problems),
+            waiting=tuple(dict.fromkeys((*each.plan.waiting, *case.waiting))),
+        )
+        case.result = plan.result(written)
+    case.user = each.user

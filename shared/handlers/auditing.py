@@ -1,0 +1,62 @@
+"""Audit entries, with the activity names of Entra's own audit log
+(learn.microsoft.com/entra/identity/monitoring-health/reference-audit-activities)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from shared.domain.model import GroupId, Intent, Plans, SkuId, UserId
+from shared.domain.operation import Actor, Operation
+from shared.domain.records import AuditEntry
+from shared.handlers.cases import Work
+
+SYSTEM_ACTOR = "Group-based licensing"
+
+
+def license_change(work: Work, user_id: UserId, intent: Intent, result: str, detail: str = "") -> AuditEntry:
+    """`Change user license`: one per intent, its id the intent's, so recording it again changes nothing."""
+    operation = work.operation
+    return AuditEntry(
+        id=intent.id if result == "success" else f"{intent.id}-refused",
+        at=intent.at,
+        activity="Change user license",
+        actor=operation.actor.name if operation else SYSTEM_ACTOR,
+        result=result,
+        user_id=user_id,
+        group_id=work.group_id,
+        operation_id=operation.id if operation else None,
+        before=_licenses(intent.before),
+        after=_licenses(intent.after),
+        detail=detail,
+    )
+
+
+def group_act(
+    activity: str, operation: Operation, actor: Actor, at: datetime, *, detail: str = "", result: str = "success"
+) -> AuditEntry:
+    """An act on a group or list: its id is made of operation and activity."""
+    return AuditEntry(
+        id=f"{operation.id}-{activity.lower().replace(' ', '-')}",
+        at=at,
+        activity=activity,
+        actor=actor.name,
+        result=result,
+        group_id=operation.target.group_id,
+        operation_id=operation.id,
+        detail=detail,
+    )
+
+
+def assignment_act(
+    activity: str, group_id: GroupId, actor: Actor, at: datetime, before: str, after: str, act_id: str
+) -> AuditEntry:
+    """A change of a group's assignment by a person."""
+    return AuditEntry(act_id, at, activity, actor.name, "success", group_id=group_id, before=before, after=after)
+
+
+def _licenses(licenses: Mapping[SkuId, Plans | None]) -> str:
+    """Compact JSON: SKU -> sorted disabled plans, or null where there is no direct license."""
+    shown = {sku_id: None if plans is None else sorted(plans) for sku_id, plans in sorted(licenses.items())}
+    return json.dumps(shown, separators=(",", ":"))

@@ -1,0 +1,111 @@
+"""What follows from a person's decision about sealed removals: permits where approved, kept grants where rejected."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.errors import Conflict
+from shared.domain.model import Grant, OperationId, Permit, SkuId, Source, SourceKind, UserId
+from shared.domain.operation import Operation
+from shared.domain.sealing import PlannedAction
+from shared.ports import World
+
+PREVIEW_HOLDS = timedelta(hours=1)
+"""How long a preview that a person has seen approves the removals it showed."""
+
+MAX_TRIES = 10
+
+
+def list_grant(sku_id: SkuId) -> Grant:
+    """The grant of an operation on named users, as far as its key goes."""
+    return Grant(sku_id, frozenset(), Source(SourceKind.LIST))
+
+
+async def sealed_removals(world: World, operation: Operation) -> AsyncIterator[tuple[UserId, PlannedAction]]:
+    """The sealed users of an operation for whom a removal was planned."""
+    for number in range(operation.pages):
+        page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
+        for position, user_id in enumerate(page.user_ids):
+            action = page.action(position)
+            if action.removes:
+                yield user_id, action
+
+
+async def write_permits(world: World, operation: Operation) -> None:
+    """A permit for each sealed removal; after an approval by preview, only for what that preview had sealed."""
+    now = world.clock.now()
+    by_approval = operation.approved_by is not None
+    given_by = operation.approved_by.name if operation.approved_by else "allowance"
+    source = Source(SourceKind.LIST) if operation.target.group_id is None else _group(operation)
+    shown = operation
+    preview = await approved_by_preview(world, operation)
+    if preview is not None and operation.approved_by is None:
+        shown, by_approval, given_by = preview, True, operation.actor.name
+    permits: list[Permit] = []
+    async for user_id, action in sealed_removals(world, shown):
+        for sku_id in (*action.remove, *action.plans_off):
+            permits.append(Permit(user_id, sku_id, source, now, given_by, by_approval=by_approval))
+    await world.stores.permits.put(permits)
+
+
+def _group(operation: Operation) -> Source:
+    return Source(SourceKind.GROUP, operation.target.group_id or "")
+
+
+async def write_kept(world: World, operation: Operation) -> None:
+    """Rejected: every license that was to go is kept for its user, until a person removes the grant."""
+    decided_by = operation.cancel_requested_by.id if operation.cancel_requested_by else "system"
+    kept = Source(SourceKind.KEPT, decided_by.replace("-", ""))
+    users = [(user_id, action) async for user_id, action in sealed_removals(world, operation)]
+    await world.stores.grants.put(
+        (user_id, Grant(sku_id, frozenset(), kept)) for user_id, action in users for sku_id in action.remove
+    )
+    await close_approval(world, operation)
+
+
+async def approved_by_preview(world: World, operation: Operation) -> Operation | None:
+    """The preview that approves this operation's removals: same person, change and intent, at most an hour old."""
+    preview_id: OperationId | None = operation.preview_id
+    if preview_id is None:
+        return None
+    preview = await world.stores.operations.get(preview_id)
+    if preview is None or not preview.preview or not preview.seal_id:
+        return None
+    same = (
+        preview.actor.id == operation.actor.id
+        and preview.target == operation.target
+        and preview.change == operation.change
+        and operation.created_at - preview.created_at <= PREVIEW_HOLDS
+        and (not operation.target.is_group or preview.intent_version + 1 == operation.intent_version)
+    )
+    return preview if same else None
+
+
+async def open_approval(world: World, operation: Operation) -> None:
+    """While a person decides, the group's removal allowance is not used."""
+    await _mark(world, operation, operation.id)
+
+
+async def close_approval(world: World, operation: Operation) -> None:
+    """The decision is made: the allowance counts again."""
+    await _mark(world, operation, None)
+
+
+async def _mark(world: World, operation: Operation, open_approval: OperationId | None) -> None:
+    group_id = operation.target.group_id
+    if group_id is None:
+        return
+    for _ in range(MAX_TRIES):
+        stored = await world.stores.assignments.get(group_id)
+        if stored is None or stored.assignment.open_approval == open_approval:
+            return
+        if open_approval is None and stored.assignment.open_approval != operation.id:
+            return
+        try:
+            await world.stores.assignments.save(replace(stored.assignment, open_approval=open_approval), stored.etag)
+        except Conflict:
+            continue
+        return
+    raise Conflict(f"The license assignment of group {group_id} is being changed by others.")

@@ -1,0 +1,209 @@
+"""Read and plan: from the ids of a chunk to one plan per user. The same look serves chunks, events and previews."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from shared.domain import ledger
+from shared.domain.catalog import Catalog
+from shared.domain.errors import NotFound
+from shared.domain.grants import group_grants
+from shared.domain.model import (
+    AssignmentState,
+    DirectoryUser,
+    Grant,
+    GroupId,
+    GroupLicenseAssignment,
+    LedgerRow,
+    LicenseError,
+    Permit,
+    SkuId,
+    Source,
+    SourceKind,
+    UserId,
+)
+from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason
+from shared.domain.plan import PlanContext, UserPlan, plan_user
+from shared.domain.refusals import remedy_for
+from shared.handlers import permits
+from shared.handlers.auditing import license_change
+from shared.handlers.cases import Case, Work
+from shared.ports import NotAUser, ReadFailed, UserGone, UserRead, World
+
+SEATS_MAX_AGE_S = 10.0
+"""How old the seat counts may be: a read costs 3 resource units, and Graph refuses what they miss."""
+
+READ_RETRY = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    """What planning needs beside the user: the products, and the country for users without a location."""
+
+    catalog: Catalog
+    closed_skus: frozenset[SkuId]
+    country: str | None
+
+
+async def tenant_facts(world: World) -> TenantFacts:
+    """The tenant's products and organization, read within the last seconds."""
+    skus, organization = await asyncio.gather(
+        world.directory.subscribed_skus(SEATS_MAX_AGE_S), world.directory.organization()
+    )
+    catalog = Catalog({sku.sku_id: sku for sku in skus})
+    closed = frozenset(sku.sku_id for sku in skus if sku.available == 0)
+    return TenantFacts(catalog, closed, organization.country_letter_code)
+
+
+def context_for(
+    user: DirectoryUser,
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    facts: TenantFacts,
+    world: World,
+    *,
+    ignore_refusals: bool = False,
+) -> PlanContext:
+    """The context of one user's plan, without permits."""
+    mine = [assignments[group_id] for group_id in sorted(user.group_ids & assignments.keys())]
+    active = [assignment for assignment in mine if assignment.state is AssignmentState.ACTIVE and assignment.skus]
+    return PlanContext(
+        catalog=facts.catalog,
+        now=world.clock.now(),
+        removal_settle=timedelta(seconds=world.policy.removal_settle_s),
+        closed_skus=facts.closed_skus,
+        grace=_grace(assignments),
+        count_inherited=_count_inherited(active),
+        usage_location=None if user.usage_location else default_location(active, facts.country),
+        ignore_refusals=ignore_refusals,
+    )
+
+
+def default_location(active: Iterable[GroupLicenseAssignment], country: str | None) -> str | None:
+    """The location for a user without one: of the assignment with the highest priority that sets one, else the
+    organization's country; None where every assignment requires the user to have one."""
+    options = [a.options for a in sorted(active, key=lambda a: (-a.options.priority, a.group_id))]
+    if options and all(option.require_usage_location for option in options):
+        return None
+    return next((option.usage_location for option in options if option.usage_location), country)
+
+
+def _grace(assignments: Mapping[GroupId, GroupLicenseAssignment]) -> dict[Source, timedelta]:
+    return {
+        Source(SourceKind.GROUP, group_id): assignment.options.grace
+        for group_id, assignment in assignments.items()
+        if assignment.options.grace
+    }
+
+
+def _count_inherited(active: Sequence[GroupLicenseAssignment]) -> frozenset[SkuId]:
+    counting = {sku.sku_id for a in active if a.options.count_inherited for sku in a.skus}
+    return frozenset(counting - {sku.sku_id for a in active if not a.options.count_inherited for sku in a.skus})
+
+
+async def look(world: World, work: Work, user_ids: Sequence[UserId], facts: TenantFacts) -> list[Case]:
+    """One case per user: read, ledger resolved and refreshed against the read, planned, permits drawn."""
+    reads, rows, grants = await asyncio.gather(
+        world.directory.users(user_ids), world.stores.ledger.rows(user_ids), world.stores.grants.of_users(user_ids)
+    )
+    cases = [_case(world, work, reads[user_id], rows[user_id], grants.get(user_id, ())) for user_id in user_ids]
+    open_cases = [case for case in cases if case.user is not None and case.result is None]
+    for case in open_cases:
+        user = _present(case)
+        case.grants = (*group_grants(user, work.assignments), *case.grants)
+        ignore = work.operation is not None and work.operation.reprocess
+        case.context = context_for(user, work.assignments, facts, world, ignore_refusals=ignore)
+        case.plan = plan_user(user, case.grants, case.row, case.context)
+    await _draw_permits(world, work, open_cases)
+    return cases
+
+
+def _present(case: Case) -> DirectoryUser:
+    if case.user is None:
+        raise NotFound(f"user {case.user_id} was not read")
+    return case.user
+
+
+def _case(world: World, work: Work, read: UserRead, row: LedgerRow, grants: tuple[Grant, ...]) -> Case:
+    now = world.clock.now()
+    case = Case(row.user_id, row, grants=grants)
+    match read:
+        case DirectoryUser():
+            case.user = read
+            _settle_ledger(world, work, case, read)
+        case ReadFailed():
+            wait = timedelta(seconds=read.retry_after_s) if read.retry_after_s else READ_RETRY
+            case.result = RetryAt(now + wait, read.why, refused=read.refused)
+        case UserGone():
+            case.result = RetryAt(now + READ_RETRY, "the directory does not know the user", refused=True)
+        case NotAUser():
+            case.result = Skipped(SkipReason.NOT_A_USER)
+    return case
+
+
+def _settle_ledger(world: World, work: Work, case: Case, user: DirectoryUser) -> None:
+    """Judge what an earlier attempt left. A write of this cause that was done before a crash is reported as applied."""
+    now = world.clock.now()
+    resolution = ledger.resolve(case.row, user, work.cause, now)
+    if resolution.wait_until is not None:
+        case.result = RetryAt(resolution.wait_until, "another write to this user has not been resolved")
+        return
+    if resolution.applied is not None:
+        case.audit.append(license_change(work, case.user_id, resolution.applied, "success"))
+    case.row = ledger.refresh(resolution.row, user, now)
+    last = case.row.last_result
+    case.wrote = last is not None and last.cause == work.cause
+
+
+async def _draw_permits(world: World, work: Work, cases: Sequence[Case]) -> None:
+    """Plan again with permits where a removal is due: first those already given, then from the allowance."""
+    concerned = [case for case in cases if case.plan is not None and (case.plan.wants_permit or _holds(case))]
+    if not concerned:
+        return
+    known = await world.stores.permits.of_users([case.user_id for case in concerned])
+    for case in concerned:
+        _replan(case, permits=known.get(case.user_id, ()))
+    wants = [request for case in concerned if case.plan for request in case.plan.wants_permit]
+    if not wants:
+        return
+    drawn = await permits.draw(world, wants, work.assignments)
+    for case in concerned:
+        if case.plan is None or not case.plan.wants_permit:
+            continue
+        mine = tuple(permit for permit in drawn if permit.user_id == case.user_id)
+        granted = {permit.sku_id for permit in mine}
+        denied = frozenset(r.sku_id for r in case.plan.wants_permit if r.sku_id not in granted)
+        _replan(case, permits=(*known.get(case.user_id, ()), *mine), denied=denied)
+
+
+def _holds(case: Case) -> bool:
+    return any(grant.source.kind is SourceKind.HELD for grant in case.grants)
+
+
+def _replan(case: Case, permits: tuple[Permit, ...], denied: frozenset[SkuId] = frozenset()) -> None:
+    if case.context is None or case.user is None:
+        return
+    case.context = replace(case.context, permits=permits, denied=denied)
+    case.plan = plan_user(case.user, case.grants, case.row, case.context)
+
+
+def as_failed(error: LicenseError, text: str) -> Failed:
+    """A failure of the user as a whole."""
+    return Failed((Problem(error, text, remedy_for(error)),))
+
+
+def finished(case: Case) -> Result:
+    """How a case without a write to make ends: `Applied` where an earlier attempt of the same cause had written."""
+    if case.result is not None:
+        return case.result
+    if case.plan is None:
+        return as_failed(LicenseError.OTHER, "The user was not planned.")
+    return case.plan.result(Applied() if case.wrote else None)
+
+
+def is_open(case: Case) -> bool:
+    """Whether a write is to be made for the user."""
+    plan: UserPlan | None = case.plan
+    return case.result is None and plan is not None and plan.writes

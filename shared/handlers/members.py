@@ -1,0 +1,143 @@
+"""Process a chunk of users: read, plan, apply, record. The same whatever caused it: a chunk of an operation, an event,
+or a retry; so a doubled, late or reordered message changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.domain.errors import Conflict
+from shared.domain.messages import ProcessUsers, decode_process_users
+from shared.domain.model import LicenseError
+from shared.domain.operation import Operation, OperationError, OperationState, Phase
+from shared.domain.outcomes import Problem, RetryAt, Skipped, SkipReason
+from shared.domain.sealing import LEFT
+from shared.handlers.applying import apply
+from shared.handlers.cases import Case, Work
+from shared.handlers.intents import Intents
+from shared.handlers.looking import finished, look, tenant_facts
+from shared.handlers.pacing import Pacer
+from shared.handlers.recording import bound_retries, going_back, outcomes_of, record, skipped_as
+from shared.ports import Outgoing, World
+
+SETTLES_WITHIN = timedelta(minutes=10)
+"""How long a read that contradicts the sealed membership is doubted; after that the directory wins."""
+
+DOUBT_RETRY = timedelta(seconds=30)
+
+STOPPING = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
+
+
+class Members:
+    """The queue functions `members` and `members-bulk`; one per process, for its caches and its share of the budget."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._intents = Intents(world)
+        self._pacer = Pacer(world)
+
+    async def process(self, body: bytes) -> None:
+        """Look at the users of one message. Raises PoisonMessage for an unreadable body, Unavailable when a dependency
+        is away: then nothing is lost by doing the same message again."""
+        message = decode_process_users(body)
+        operation = None
+        if message.operation_id is not None:
+            operation = await self._world.stores.operations.get(message.operation_id)
+            if operation is None or is_over(operation, message):
+                return
+        work = Work(
+            cause=f"operation:{operation.id}" if operation else message.cause,
+            urgent=not message.bulk,
+            assignments=await self._intents.at_least(message.intent_versions),
+            began=self._world.clock.now(),
+            operation=operation,
+            attempts=message.attempts,
+            first_sent_at=message.first_sent_at,
+        )
+        if not await self._comes_back_later(message, work):
+            cases = await self._cases(message, work)
+            await self._finish(message, work, cases)
+
+    async def _comes_back_later(self, message: ProcessUsers, work: Work) -> bool:
+        """Bulk work for which the write quota has no room soon goes back before anything is read."""
+        if work.urgent:
+            return False
+        slot = await self._pacer.look_ahead(urgent=False, writes=len(message.user_ids))
+        if slot.charged:
+            return False
+        again = replace(message, send=message.send + 1, first_sent_at=message.first_sent_at or work.began)
+        at = datetime.fromtimestamp(slot.start, tz=work.began.tzinfo)
+        await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])
+        return True
+
+    async def _cases(self, message: ProcessUsers, work: Work) -> list[Case]:
+        """Every user of the message with a result."""
+        facts = await tenant_facts(self._world)
+        cases = await look(self._world, work, message.user_ids, facts)
+        await self._doubt(message, work, cases)
+        cancelled = work.operation is not None and work.operation.cancel_requested_by is not None
+        if cancelled:
+            for case in cases:
+                case.result = case.result if case.wrote else Skipped(SkipReason.CANCELLED)
+        elif not await apply(self._world, work, self._pacer, cases):
+            await self._stop(work, cases)
+        for case in cases:
+            case.result = finished(case)
+            case.result = skipped_as(case, work) or case.result
+        return cases
+
+    async def _doubt(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
+        """A sealed member whom this read does not show in the group yet is looked at again, not called done."""
+        operation, now = work.operation, self._world.clock.now()
+        if operation is None or not operation.started_at or now > operation.started_at + SETTLES_WITHIN:
+            return
+        doubtful = [case for case in cases if contradicts_seal(case, work)]
+        if not doubtful:
+            return
+        page = await self._world.stores.sealed.page(operation.id, operation.seal_id, message.page)
+        for case in doubtful:
+            action = page.action(page.user_ids.index(case.user_id))
+            if LEFT not in action.notes:
+                case.result = RetryAt(now + DOUBT_RETRY, "the directory does not show the membership yet")
+
+    async def _finish(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
+        now = self._world.clock.now()
+        attempts = bound_retries(work, cases, now)
+        await record(self._world, work, cases)
+        again = going_back(message, cases, {**message.attempts, **attempts}, now)
+        if again:
+            await self._world.queue.send(again)
+        if work.operation is not None:
+            await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(cases))
+
+    async def _stop(self, work: Work, cases: list[Case]) -> None:
+        """One error for the whole operation instead of the same one for each of its users."""
+        problems = [p for case in cases for p in case.problems if p.error in STOPPING]
+        if work.operation is None or not problems:
+            return
+        first: Problem = problems[0]
+        error = OperationError(str(first.error), first.text, first.remedy)
+        for _ in range(5):
+            operation = await self._world.stores.operations.get(work.operation.id)
+            if operation is None or operation.state.is_ended:
+                return
+            try:
+                ended = operation.ended(OperationState.FAILED, self._world.clock.now(), error)
+                await self._world.stores.operations.save(ended)
+                return
+            except Conflict:
+                continue
+
+
+def contradicts_seal(case: Case, work: Work) -> bool:
+    """Whether a sealed user is read as no member of the group and lacks what the group gives."""
+    if work.group_id is None or case.user is None or case.plan is None or case.result or case.plan.writes:
+        return False
+    assignment = work.assignments.get(work.group_id)
+    lacks = assignment is not None and any(sku.sku_id not in case.user.direct for sku in assignment.skus)
+    return lacks and not case.wrote and work.group_id not in case.user.group_ids
+
+
+def is_over(operation: Operation, message: ProcessUsers) -> bool:
+    """Whether the message belongs to an operation that ended, or to an older run of it."""
+    return operation.state.is_ended or message.run < operation.run or operation.phase is Phase.SEAL

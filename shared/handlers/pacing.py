@@ -1,0 +1,116 @@
+"""The write budget as the workers share it: one stored state, charged just before a write, in one update for all
+chunks of a process that ask at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until
+from shared.domain.errors import Conflict, Unavailable
+from shared.ports import World
+
+MAX_TRIES = 30
+"""ETag races of one update before the budget counts as away; a race is lost only to a process that won it."""
+
+
+@dataclass(slots=True)
+class _Request:
+    lane: Lane
+    writes: int
+    answer: asyncio.Future[Slot]
+
+
+class Pacer:
+    """Charges the budget of writes."""
+
+    def __init__(self, world: World) -> None:
+        policy = world.policy
+        self._world = world
+        self._limits = BudgetLimits(
+            rate_per_s=policy.write_rate_per_s,
+            burst=policy.write_burst,
+            window_limit=policy.write_window_limit,
+            window_s=policy.write_window_s,
+            interactive_share=policy.interactive_share,
+        )
+        self._lock = asyncio.Lock()
+        self._waiting: list[_Request] = []
+        self._state: BudgetState | None = None
+        self._etag: str | None = None
+
+    async def charge(self, *, urgent: bool, writes: int) -> Slot:
+        """A start for `writes` writes: charged when it is near, otherwise a place to come back to."""
+        request = _Request(
+            Lane.INTERACTIVE if urgent else Lane.BULK, writes, asyncio.get_running_loop().create_future()
+        )
+        self._waiting.append(request)
+        async with self._lock:
+            if not request.answer.done():
+                await self._answer_all()
+        return await request.answer
+
+    async def look_ahead(self, *, urgent: bool, writes: int) -> Slot:
+        """Where `writes` writes would stand now, before the reads they need are made: a place for later is reserved,
+        a near start is not charged."""
+        lane = Lane.INTERACTIVE if urgent else Lane.BULK
+        found: list[Slot] = []
+
+        def reserve(state: BudgetState, now: float) -> BudgetState:
+            slot, reserved = charge(state, self._limits, lane, writes, now)
+            found[:] = [slot]
+            return state if slot.charged else reserved
+
+        async with self._lock:
+            self._state = None
+            await self._update(reserve)
+        return found[0]
+
+    async def freeze(self, retry_after_s: float) -> None:
+        """No write starts before Graph's Retry-After has passed."""
+        async with self._lock:
+            await self._update(lambda state, now: frozen_until(state, retry_after_s, now))
+
+    async def _answer_all(self) -> None:
+        requests, self._waiting = self._waiting, []
+        slots: list[Slot] = []
+
+        def charge_all(state: BudgetState, now: float) -> BudgetState:
+            slots.clear()
+            for request in requests:
+                slot, state = charge(state, self._limits, request.lane, request.writes, now)
+                slots.append(slot)
+            return state
+
+        try:
+            await self._update(charge_all)
+        except BaseException as fault:
+            for request in requests:
+                request.answer.set_exception(fault)
+                request.answer.exception()
+            raise
+        for request, slot in zip(requests, slots, strict=True):
+            request.answer.set_result(slot)
+
+    async def _update(self, change: Callable[[BudgetState, float], BudgetState]) -> None:
+        for _ in range(MAX_TRIES):
+            state = self._state
+            if state is None:
+                text, self._etag = await self._world.stores.budget.load()
+                state = BudgetState.from_json(text) if text else BudgetState()
+            changed = change(state, self._world.clock.now().timestamp())
+            if changed is state:
+                self._state = state
+                return
+            try:
+                self._etag = await self._world.stores.budget.save(changed.to_json(), self._etag)
+            except Conflict:
+                self._state = None
+                continue
+            except Unavailable:
+                self._state = None
+                raise
+            self._state = changed
+            return
+        raise Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")

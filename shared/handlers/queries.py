@@ -1,0 +1,211 @@
+"""What people and programs read: operations, the plan member by member, groups, members, users, products.
+
+Reads of what is recorded go to the tables only; a user's licenses and the products are read from the directory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.domain.allowance import AllowanceState, limit, used
+from shared.domain.errors import BadRequest, NotFound, Unavailable
+from shared.domain.model import (
+    DirectoryUser,
+    GroupId,
+    LedgerRow,
+    LicenseAssignmentState,
+    OperationId,
+    SkuId,
+    Source,
+    SourceKind,
+    SubscribedSku,
+    UserId,
+)
+from shared.domain.operation import Operation, OperationState
+from shared.domain.outcomes import ChunkOutcome
+from shared.domain.records import GroupState, GroupStatus, MemberRow
+from shared.domain.sealing import PlannedAction, SealedPage, chunks_of
+from shared.ports import NotAUser, ReadFailed, StoredAssignment, UserGone, World
+
+NAMES_MAX_AGE_S = 600.0
+"""How old the products' names may be: they hardly ever change, and an old name is better than none."""
+
+_PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
+
+
+class LicenseOrigin(StrEnum):
+    """Where a license of a user comes from."""
+
+    OURS = "groupBasedLicensing"
+    DIRECT = "direct"
+    NATIVE_GROUP = "nativeGroup"
+
+
+@dataclass(frozen=True, slots=True)
+class UserLicense:
+    """One license of a user from one origin. `through`: what asks for it, for one that is ours."""
+
+    state: LicenseAssignmentState
+    origin: LicenseOrigin
+    through: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMember:
+    """What planning found for a sealed user, and the outcome where there is one yet."""
+
+    user_id: UserId
+    action: PlannedAction
+    outcome: ChunkOutcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A group's status snapshot and how much of its removal allowance of 24 hours is used."""
+
+    status: GroupStatus
+    display_name: str
+    allowance_used: int
+    allowance_limit: int
+
+
+async def operation(world: World, operation_id: OperationId) -> Operation:
+    """One operation. Raises NotFound."""
+    found = await world.stores.operations.get(operation_id)
+    if found is None:
+        raise NotFound(f"There is no operation {operation_id}.")
+    return found
+
+
+async def operations(world: World, top: int, after: str | None) -> tuple[tuple[Operation, ...], str | None]:
+    """Operations, newest first, and a token for the next page."""
+    return await world.stores.operations.newest(top, after)
+
+
+async def approvals(world: World) -> tuple[Operation, ...]:
+    """Operations that wait for a person to approve or reject their removals, oldest first."""
+    waiting = [each for each in await world.stores.operations.open() if each.state is OperationState.AWAITING_APPROVAL]
+    return tuple(sorted(waiting, key=lambda each: each.id))
+
+
+async def planned_members(
+    world: World, operation_id: OperationId, top: int, after: str | None
+) -> tuple[tuple[PlannedMember, ...], str | None]:
+    """The plan of an operation, member by member, sorted by user id; none before it is planned.
+
+    `after` is a token of an earlier answer. Raises NotFound, BadRequest for a token that is none.
+    """
+    found = await operation(world, operation_id)
+    number, position = _place(after)
+    members: list[PlannedMember] = []
+    while number < found.pages and len(members) < top:
+        page = await world.stores.sealed.page(found.id, found.seal_id, number)
+        part = range(position, min(len(page.user_ids), position + top - len(members)))
+        outcomes = await _outcomes(world, found, page, [page.user_ids[each] for each in part])
+        members += [
+            PlannedMember(page.user_ids[each], page.action(each), outcomes.get(page.user_ids[each])) for each in part
+        ]
+        number, position = (number, part.stop) if part.stop < len(page.user_ids) else (number + 1, 0)
+    return tuple(members), f"{number}-{position}" if number < found.pages else None
+
+
+def _place(after: str | None) -> tuple[int, int]:
+    if after is None:
+        return 0, 0
+    match = _PLACE.fullmatch(after)
+    if match is None:
+        raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
+    return int(match[1]), int(match[2])
+
+
+async def _outcomes(
+    world: World, found: Operation, page: SealedPage, user_ids: Sequence[UserId]
+) -> Mapping[UserId, ChunkOutcome]:
+    wanted = set(user_ids)
+    chunks = [
+        chunk.number
+        for chunk in chunks_of(found.id, page, world.policy.chunk_size)
+        if not wanted.isdisjoint(chunk.user_ids)
+    ]
+    if not chunks or found.preview:
+        return {}
+    rows = await world.stores.chunks.rows(found.id, chunks[0], chunks[-1])
+    return {outcome.user_id: outcome for row in rows.values() for outcome in row}
+
+
+async def assignment(world: World, group_id: GroupId) -> StoredAssignment:
+    """What is assigned to a group. Raises NotFound where nothing ever was."""
+    stored = await world.stores.assignments.get(group_id)
+    if stored is None:
+        raise NotFound(f"Group {group_id} has no license assignment here.")
+    return stored
+
+
+async def group_status(world: World, group_id: GroupId) -> GroupView:
+    """The status of a managed group; in progress until its first operation has ended. Raises NotFound."""
+    stored = await assignment(world, group_id)
+    status = await world.stores.group_status.get(group_id)
+    if status is None:
+        status = GroupStatus(group_id, GroupState.IN_PROGRESS, operation_id=stored.assignment.operation_id)
+    text, _ = await world.stores.permits.allowance(str(Source(SourceKind.GROUP, group_id)))
+    state = AllowanceState.from_json(text) if text else AllowanceState()
+    minimum, percent = world.policy.removal_allowance_minimum, world.policy.removal_allowance_percent
+    return GroupView(
+        status,
+        stored.assignment.display_name,
+        used(state, world.clock.now()),
+        limit(status.members, minimum, percent, vanished=stored.assignment.open_approval is not None),
+    )
+
+
+async def members(
+    world: World, group_id: GroupId, top: int, after: str | None, *, errors_only: bool
+) -> tuple[tuple[MemberRow, ...], str | None]:
+    """Recorded members of a managed group, or those in error or waiting. Raises NotFound for a group nobody manages."""
+    await assignment(world, group_id)
+    read = world.stores.members.errors if errors_only else world.stores.members.page
+    return await read(group_id, top, after)
+
+
+async def user_licenses(world: World, user_id: UserId) -> tuple[UserLicense, ...]:
+    """A user's licenses as the directory has them, each with its origin.
+
+    Raises NotFound where there is no such user, Unavailable when the user cannot be read.
+    """
+    read = (await world.directory.users([user_id], with_groups=False))[user_id]
+    match read:
+        case DirectoryUser():
+            row = (await world.stores.ledger.rows([user_id]))[user_id]
+            return tuple(_license(state, row) for state in read.license_assignment_states)
+        case UserGone():
+            raise NotFound(f"There is no user {user_id}.")
+        case NotAUser(kind=kind):
+            raise NotFound(f"{user_id} is no user but a {kind}.")
+        case ReadFailed(why=why, retry_after_s=retry_after_s):
+            raise Unavailable(retry_after_s=retry_after_s or 5.0, what=f"user {user_id}: {why}")
+
+
+def _license(state: LicenseAssignmentState, row: LedgerRow) -> UserLicense:
+    if state.assigned_by_group is not None:
+        return UserLicense(state, LicenseOrigin.NATIVE_GROUP)
+    owned = row.owned.get(state.sku_id)
+    if owned is None:
+        return UserLicense(state, LicenseOrigin.DIRECT)
+    return UserLicense(state, LicenseOrigin.OURS, owned.sources)
+
+
+async def subscribed_skus(world: World) -> tuple[SubscribedSku, ...]:
+    """The tenant's products with their seats."""
+    return await world.directory.subscribed_skus()
+
+
+async def sku_names(world: World) -> Mapping[SkuId, str]:
+    """Part numbers by SKU, for showing beside ids; none while the directory is away, since the ids are still right."""
+    try:
+        skus = await world.directory.subscribed_skus(NAMES_MAX_AGE_S)
+    except Unavailable:
+        return {}
+    return {sku.sku_id: sku.sku_part_number for sku in skus}

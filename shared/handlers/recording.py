@@ -1,0 +1,256 @@
+"""Record: ledger, user grants, member rows of the user's managed groups, the chunk's outcomes, and what goes back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.domain import ledger
+from shared.domain.grants import exclusion_of
+from shared.domain.messages import ProcessUsers
+from shared.domain.model import (
+    DirectoryUser,
+    GroupId,
+    GroupLicenseAssignment,
+    LedgerRow,
+    LicenseError,
+    MemberState,
+    SkuId,
+    SourceKind,
+    UserId,
+)
+from shared.domain.outcomes import (
+    ChunkOutcome,
+    Failed,
+    Problem,
+    Result,
+    RetryAt,
+    Skipped,
+    SkipReason,
+    Unchanged,
+    Waiting,
+    classify,
+)
+from shared.domain.plan import Note
+from shared.domain.records import MemberRow
+from shared.handlers.cases import Case, Work
+from shared.ports import Outgoing, World
+
+MAX_ATTEMPTS = 8
+MAX_AGE = timedelta(hours=24)
+"""Refusals by Graph, and time, after which a retry becomes a visible error."""
+
+ROUNDING = timedelta(seconds=2)
+"""Users who go back within this time of each other share a message."""
+
+GIVEN_UP_REMEDY = "The next sync tries again by itself; to try now, reprocess the user."
+
+
+def bound_retries(work: Work, cases: Sequence[Case], now: datetime) -> dict[UserId, int]:
+    """Turn retries over the limit into failures; returns the attempts of those that go back."""
+    attempts: dict[UserId, int] = {}
+    for case in cases:
+        result = case.result
+        if not isinstance(result, RetryAt):
+            continue
+        count = work.attempts.get(case.user_id, 0) + result.refused
+        too_old = work.first_sent_at is not None and result.refused and now - work.first_sent_at > MAX_AGE
+        if count >= MAX_ATTEMPTS or too_old:
+            text = f"Given up after {count} attempts: {result.why}"
+            case.result = Failed((Problem(LicenseError.UNAVAILABLE, text, GIVEN_UP_REMEDY),))
+        else:
+            attempts[case.user_id] = count
+    return attempts
+
+
+async def record(world: World, work: Work, cases: Sequence[Case]) -> None:
+    """Write what is known of each user: the ledger and the user's grants, then the member rows people read."""
+    now = world.clock.now()
+    entries = [entry for case in cases for entry in case.audit]
+    if entries:
+        await world.stores.audit.append(entries)
+    await _record_ledger(world, cases, now)
+    await _record_grants(world, cases)
+    rows = [row for case in cases for row in member_rows(case, work, now)]
+    if rows:
+        await world.stores.members.record(rows)
+
+
+async def _record_ledger(world: World, cases: Sequence[Case], now: datetime) -> None:
+    changed = []
+    for case in cases:
+        if case.user is None or case.plan is None:
+            continue
+        row = _final_row(case, now)
+        if row != case.row or (row.version is None and row.removal_seen_at):
+            changed.append((case, row))
+    written = await world.stores.ledger.write([row for _, row in changed]) if changed else {}
+    for case, _ in changed:
+        if written[case.user_id].lost and not isinstance(case.result, RetryAt):
+            case.result = RetryAt(now + ROUNDING, "another write to this user was quicker")
+
+
+def _final_row(case: Case, now: datetime) -> LedgerRow:
+    plan = case.plan
+    if plan is None:
+        return case.row
+    row = ledger.retag(case.row, plan.sources)
+    waiting = {sku: case.row.waiting_since.get(sku, now) for sku in dict.fromkeys((*plan.waiting, *case.waiting))}
+    remembered = {k: v for k, v in case.row.refusals.items() if v.fingerprint == plan.fingerprint}
+    seen = {k: v for k, v in plan.removal_seen_at.items() if k.split("/")[0] in row.owned}
+    return replace(
+        row,
+        removal_seen_at=seen,
+        waiting_since=waiting,
+        refusals={**remembered, **case.refusals},
+    )
+
+
+async def _record_grants(world: World, cases: Sequence[Case]) -> None:
+    new = [(case.user_id, grant) for case in cases if case.plan for grant in case.plan.new_grants]
+    ended = [
+        (case.user_id, grant)
+        for case in cases
+        if case.plan and not isinstance(case.result, (RetryAt, Failed))
+        for grant in case.plan.ended_grants
+    ]
+    if new:
+        await world.stores.grants.put(new)
+    if ended:
+        await world.stores.grants.remove(ended)
+
+
+def member_rows(case: Case, work: Work, now: datetime) -> list[MemberRow]:
+    """The user's row in each managed group: those the user is in, the operation's, and those a license came from."""
+    user = case.user
+    if user is None:
+        return [_unread_row(case, work, now)] if work.group_id and case.result else []
+    concerned = user.group_ids & work.assignments.keys()
+    if work.group_id is not None and work.group_id in work.assignments:
+        concerned |= {work.group_id}
+    sources = {s.id for owned in case.row.owned.values() for s in owned.sources if s.kind is SourceKind.GROUP}
+    concerned |= {GroupId(source) for source in sources} & work.assignments.keys()
+    return [_row(case, user, work, work.assignments[group_id], now) for group_id in sorted(concerned)]
+
+
+def _unread_row(case: Case, work: Work, now: datetime) -> MemberRow:
+    state = {RetryAt: MemberState.PENDING, Skipped: MemberState.DISABLED}.get(type(case.result), MemberState.ERROR)
+    return MemberRow(
+        group_id=work.group_id or GroupId(""),
+        user_id=case.user_id,
+        user_principal_name="",
+        display_name="",
+        state=state,
+        updated_at=now,
+        problems=case.result.problems if isinstance(case.result, Failed) else (),
+        notes=(case.result.why,) if isinstance(case.result, RetryAt) else (),
+        attempts=work.attempts.get(case.user_id, 0),
+        next_look_at=case.result.at if isinstance(case.result, RetryAt) else None,
+        operation_id=work.operation.id if work.operation else None,
+    )
+
+
+def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAssignment, now: datetime) -> MemberRow:
+    skus = frozenset(sku.sku_id for sku in assignment.skus)
+    result = case.result or Unchanged()
+    problems = relevant(result, skus)
+    waiting = isinstance(result, Waiting) and bool(skus.intersection(result.sku_ids))
+    return MemberRow(
+        group_id=assignment.group_id,
+        user_id=user.id,
+        user_principal_name=user.user_principal_name,
+        display_name=user.display_name,
+        state=state_of(result, user, assignment, problems, waiting=waiting),
+        updated_at=now,
+        problems=problems,
+        notes=tuple(note_text(note) for note in (case.plan.notes if case.plan else ())),
+        sku_ids=tuple(sorted(skus & user.direct.keys())),
+        attempts=work.attempts.get(user.id, 0),
+        next_look_at=result.at if isinstance(result, RetryAt) else None,
+        waiting_since=min(case.row.waiting_since.values(), default=now) if waiting else None,
+        operation_id=work.operation.id if work.operation else None,
+    )
+
+
+def relevant(result: Result, skus: frozenset[SkuId]) -> tuple[Problem, ...]:
+    """The problems that concern a group: those of its SKUs, and those of the user as a whole."""
+    if not isinstance(result, Failed):
+        return ()
+    return tuple(problem for problem in result.problems if problem.sku_id is None or problem.sku_id in skus)
+
+
+def state_of(
+    result: Result,
+    user: DirectoryUser,
+    assignment: GroupLicenseAssignment,
+    problems: tuple[Problem, ...],
+    *,
+    waiting: bool,
+) -> MemberState:
+    """The word for a member of a group after a look."""
+    if isinstance(result, RetryAt):
+        return MemberState.PENDING
+    if problems:
+        has_some = any(sku.sku_id in user.direct for sku in assignment.skus)
+        return MemberState.ACTIVE_WITH_ERROR if has_some else MemberState.ERROR
+    if waiting:
+        return MemberState.WAITING
+    return resting_state(user, assignment)
+
+
+def resting_state(user: DirectoryUser, assignment: GroupLicenseAssignment) -> MemberState:
+    """The word for a member with whom nothing is wrong and nothing is to be done."""
+    if assignment.group_id not in user.group_ids or not assignment.skus:
+        return MemberState.REMOVED
+    return MemberState.ACTIVE if exclusion_of(user, assignment) is None else MemberState.DISABLED
+
+
+def note_text(note: Note) -> str:
+    """A note in a form for reading back: kind, SKU, plans."""
+    return " ".join([str(note.kind), note.sku_id, *sorted(note.plans)])
+
+
+def skipped_as(case: Case, work: Work) -> Result | None:
+    """Why a member of the operation's group is left out by the assignment's options, for one with nothing to do."""
+    assignment = work.assignments.get(work.group_id) if work.group_id else None
+    if case.user is None or assignment is None or not isinstance(case.result, Unchanged):
+        return None
+    reason: SkipReason | None = exclusion_of(case.user, assignment)
+    return Skipped(reason) if reason and assignment.skus else None
+
+
+def outcomes_of(cases: Sequence[Case]) -> list[ChunkOutcome]:
+    """What the chunk row keeps of each user."""
+    return [
+        ChunkOutcome(
+            case.user_id,
+            classify(case.result or Unchanged()),
+            case.wrote,
+            case.result.at if isinstance(case.result, RetryAt) else None,
+        )
+        for case in cases
+    ]
+
+
+def going_back(
+    message: ProcessUsers, cases: Sequence[Case], attempts: Mapping[UserId, int], now: datetime
+) -> list[Outgoing]:
+    """Messages for users who are to be looked at again, those with about the same time together."""
+    groups: dict[int, list[tuple[UserId, datetime]]] = defaultdict(list)
+    for case in cases:
+        if isinstance(case.result, RetryAt):
+            groups[int(case.result.at.timestamp() // ROUNDING.total_seconds())].append((case.user_id, case.result.at))
+    messages = []
+    for users in groups.values():
+        again = replace(
+            message,
+            user_ids=tuple(user for user, _ in users),
+            attempts={user: attempts[user] for user, _ in users if attempts.get(user)},
+            send=message.send + 1,
+            first_sent_at=message.first_sent_at or now,
+        )
+        at = max(when for _, when in users)
+        messages.append(Outgoing(again.queue, again.encode(), again.message_id, at))
+    return messages

@@ -1,0 +1,333 @@
+"""Accept a request: check it, keep it as an operation, change the intent, and only then send the first message.
+
+Row first, message second: a crash in between leaves a row whose step the watchdog sends again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.domain.catalog import Catalog
+from shared.domain.dependencies import resolve
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.messages import OPERATIONS, OperationStep
+from shared.domain.model import (
+    NO_PLANS,
+    AssignedLicense,
+    AssignmentOptions,
+    AssignmentState,
+    DependencyRule,
+    Enforcement,
+    GroupId,
+    GroupLicenseAssignment,
+    OperationId,
+    Plans,
+    SkuAssignment,
+)
+from shared.domain.operation import (
+    Actor,
+    LicenseChange,
+    Operation,
+    OperationError,
+    OperationKind,
+    OperationState,
+    Target,
+)
+from shared.handlers.auditing import assignment_act
+from shared.ports import DirectoryGroup, Outgoing, StoredAssignment, World
+
+MAX_TRIES = 10
+"""Lost ETag races of one merge before the caller is told to try again."""
+
+NO_CHANGE = LicenseChange()
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """What somebody asks for: additions and removals on a group or a list of users, or only to look again.
+
+    `if_match`: the intent version the caller saw; None merges. `preview_id`: a preview of the same change that the same
+    person has seen, whose sealed removals this request approves.
+    """
+
+    target: Target
+    actor: Actor
+    change: LicenseChange = field(default_factory=LicenseChange)
+    preview: bool = False
+    reprocess: bool = False
+    idempotency_key: str = ""
+    preview_id: OperationId | None = None
+    if_match: int | None = None
+    cause: str = "request"
+    correlation_id: str = ""
+
+
+async def accept(world: World, request: OperationRequest) -> Operation:
+    """The operation for a request; the same idempotency key gives the same operation.
+
+    Raises BadRequest and AssignmentError for what cannot be done, NotFound for a group that is not there, Conflict for
+    an outdated `if_match` or a key used for something else, Unavailable when a dependency is away.
+    """
+    now = world.clock.now()
+    operation_id = new_operation_id(world, now)
+    if request.idempotency_key:
+        claimed, known_fingerprint = await world.stores.idempotency.claim(
+            f"{request.actor.id}:{request.idempotency_key}", operation_id, fingerprint(request)
+        )
+        if known_fingerprint != fingerprint(request):
+            raise Conflict(f"Idempotency key {request.idempotency_key!r} was used for a different request.")
+        existing = await world.stores.operations.get(claimed)
+        if existing is not None:
+            return existing
+        operation_id = claimed
+    await check(world, request)
+    operation = Operation(
+        id=operation_id,
+        kind=kind_of(request),
+        target=request.target,
+        change=request.change,
+        actor=request.actor,
+        created_at=now,
+        progress_at=now,
+        preview=request.preview,
+        reprocess=request.reprocess,
+        cause=request.cause,
+        correlation_id=request.correlation_id,
+        idempotency_key=request.idempotency_key,
+        preview_id=request.preview_id,
+    )
+    if request.target.group_id is not None:
+        version = await _next_version(world, request.target.group_id, request.if_match)
+        operation = replace(operation, intent_version=version - request.preview)
+    operation = await world.stores.operations.insert(operation)
+    operation = await write_intent(world, operation)
+    await send_step(world, operation)
+    return operation
+
+
+def new_operation_id(world: World, now: datetime) -> OperationId:
+    """32 hex digits: 12 of milliseconds since the epoch, so that ids sort by time, and 20 random ones."""
+    return OperationId(f"{int(now.timestamp() * 1000):012x}{world.token()[:20]}")
+
+
+async def send_step(world: World, operation: Operation, *, at: datetime | None = None) -> None:
+    """Send the message for the operation's current step."""
+    step = OperationStep(operation.id, operation.step, operation.run)
+    await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])
+
+
+def fingerprint(request: OperationRequest) -> str:
+    """64 hex digits over what is asked, to tell a repeat from a different request under the same key."""
+    change = request.change
+    asked = [
+        request.target.group_id,
+        sorted(request.target.user_ids),
+        sorted((license.sku_id, sorted(license.disabled_plans)) for license in change.add),
+        sorted(change.remove),
+        request.preview,
+        request.reprocess,
+    ]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def kind_of(request: OperationRequest) -> OperationKind:
+    """The word for what a request does."""
+    if request.change.add and request.change.remove:
+        return OperationKind.CHANGE
+    if request.change.add:
+        return OperationKind.ASSIGN
+    return OperationKind.REMOVE if request.change.remove else OperationKind.REPROCESS
+
+
+async def check(world: World, request: OperationRequest) -> None:
+    """Everything that can be known to be wrong before anything is written.
+
+    Raises BadRequest, AssignmentError, NotFound.
+    """
+    change, target = request.change, request.target
+    if target.is_group == bool(target.user_ids):
+        raise BadRequest("InvalidTarget", "Give either a group or a list of users.", "target")
+    if not change.add and not change.remove and not request.reprocess:
+        raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
+    both = {license.sku_id for license in change.add} & set(change.remove)
+    if both:
+        raise BadRequest("SkuInBoth", f"SKU {min(both)} is in addLicenses and in removeLicenses.", "removeLicenses")
+    catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
+    if target.group_id is None:
+        resolve(change.add, catalog, DependencyRule.UNION, all_plans(catalog))
+        return
+    stored = await world.stores.assignments.get(target.group_id)
+    assignment = stored.assignment if stored else GroupLicenseAssignment(target.group_id)
+    group = await world.directory.group(target.group_id)
+    _check_group(group, change, change.options or assignment.options)
+    changed(assignment, change, catalog)
+    if request.reprocess and assignment.version == 0:
+        raise BadRequest("GroupNotManaged", f"Group {group.display_name} has no license assignment here.", "group")
+
+
+def all_plans(catalog: Catalog) -> Plans:
+    """Every plan of the tenant: for named users, prerequisites may come from anywhere."""
+    return NO_PLANS.union(*(sku.plan_ids for sku in catalog.skus.values()))
+
+
+def _check_group(group: DirectoryGroup, change: LicenseChange, options: AssignmentOptions) -> None:
+    if not group.security_enabled:
+        raise BadRequest(
+            "GroupNotSecurityEnabled",
+            f"Group {group.display_name} is not security-enabled; licenses can be assigned to security groups only.",
+            "group",
+        )
+    native = {license.sku_id for license in group.native_skus}
+    overlap = sorted(native.intersection(license.sku_id for license in change.add))
+    if overlap and not options.allow_native_overlap:
+        raise BadRequest(
+            "NativeOverlap",
+            f"Group {group.display_name} is also licensed by native group-based licensing with {', '.join(overlap)}. "
+            "Remove it there first, or set the option allowNativeOverlap.",
+            "addLicenses",
+        )
+
+
+def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> GroupLicenseAssignment:
+    """The assignment with a change merged into it: a SKU given again replaces its `disabledPlans`, as in Graph, and
+    plans without their prerequisite in the same group are switched off.
+
+    Raises BadRequest for a SKU to remove that is not assigned, AssignmentError for what cannot be assigned.
+    """
+    known = {sku.sku_id: sku for sku in assignment.skus}
+    missing = sorted(set(change.remove) - known.keys())
+    if missing:
+        raise BadRequest("SkuNotAssigned", f"SKU {missing[0]} is not assigned to the group.", "removeLicenses")
+    requested = {
+        sku_id: AssignedLicense(sku_id, sku.requested_disabled_plans)
+        for sku_id, sku in known.items()
+        if sku_id not in change.remove
+    }
+    requested.update({license.sku_id: license for license in change.add})
+    options = change.options or assignment.options
+    skus: tuple[SkuAssignment, ...] = ()
+    if change.add:
+        resolved = resolve(tuple(requested[sku] for sku in sorted(requested)), catalog, options.dependencies)
+        added = {license.sku_id for license in change.add}
+        skus = tuple(sku if sku.sku_id in added else known[sku.sku_id] for sku in resolved)
+    else:
+        skus = tuple(known[sku_id] for sku_id in sorted(requested))
+    state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
+    return replace(assignment, skus=skus, options=options, state=state)
+
+
+async def _next_version(world: World, group_id: GroupId, if_match: int | None) -> int:
+    stored = await world.stores.assignments.get(group_id)
+    version = stored.assignment.version if stored else 0
+    if if_match is not None and if_match != version:
+        raise Conflict(f"The license assignment is at version {version}, not {if_match}; read it again.")
+    return version + 1
+
+
+async def write_intent(world: World, operation: Operation) -> Operation:
+    """Make the group's assignment say what the operation asks, once; done again it changes nothing."""
+    group_id = operation.target.group_id
+    if group_id is None or operation.preview:
+        return operation
+    catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
+    group = await world.directory.group(group_id)
+    for _ in range(MAX_TRIES):
+        stored = await world.stores.assignments.get(group_id)
+        before = stored.assignment if stored else GroupLicenseAssignment(group_id)
+        if before.operation_id is not None and before.operation_id >= operation.id:
+            return operation
+        after = _intent_after(before, operation, catalog, group.display_name)
+        try:
+            await world.stores.assignments.save(after, stored.etag if stored else None)
+        except Conflict:
+            continue
+        await world.stores.audit.append(
+            [
+                assignment_act(
+                    "Set group license",
+                    group_id,
+                    operation.actor,
+                    operation.created_at,
+                    describe(before),
+                    describe(after),
+                    f"{operation.id}-set",
+                )
+            ]
+        )
+        await _supersede(world, before.operation_id, operation)
+        return await _with_version(world, operation, after.version)
+    raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
+
+
+def _intent_after(
+    before: GroupLicenseAssignment, operation: Operation, catalog: Catalog, display_name: str
+) -> GroupLicenseAssignment:
+    """The assignment as the operation makes it: reprocessing enforces again what was paused or cancelled."""
+    after = before if operation.kind is OperationKind.REPROCESS else changed(before, operation.change, catalog)
+    enforced = tuple(replace(sku, enforcement=Enforcement.ENFORCED) for sku in after.skus)
+    return replace(
+        after,
+        skus=enforced,
+        version=before.version + 1,
+        operation_id=operation.id,
+        open_approval=None,
+        display_name=display_name,
+        changed_by=operation.actor.name,
+        changed_at=operation.created_at,
+    )
+
+
+async def _supersede(world: World, older_id: OperationId | None, newer: Operation) -> None:
+    """End an older operation that waits for a person; one that runs ends itself at its next step."""
+    older = await world.stores.operations.get(older_id) if older_id else None
+    if older is None or older.state not in (OperationState.AWAITING_APPROVAL, OperationState.PAUSED):
+        return
+    error = OperationError("Superseded", f"A newer operation on the group, {newer.id}, took its place.")
+    ended = older.ended(OperationState.CANCELLED, newer.created_at, error)
+    totals = replace(ended.totals, skipped=ended.totals.skipped + ended.totals.remaining)
+    try:
+        await world.stores.operations.save(replace(ended, superseded_by=newer.id, totals=totals))
+    except Conflict:
+        return
+
+
+async def _with_version(world: World, operation: Operation, version: int) -> Operation:
+    if operation.intent_version == version:
+        return operation
+    return await world.stores.operations.save(replace(operation, intent_version=version))
+
+
+def describe(assignment: GroupLicenseAssignment) -> str:
+    """Compact JSON of the SKUs with their disabled plans, for the audit log."""
+    shown: Mapping[str, list[str]] = {str(sku.sku_id): sorted(sku.disabled_plans) for sku in assignment.skus}
+    return json.dumps(shown, separators=(",", ":"))
+
+
+async def set_options(
+    world: World, group_id: GroupId, options: AssignmentOptions, actor: Actor, if_match: int | None
+) -> StoredAssignment:
+    """Replace the options of a group's assignment. Raises NotFound, Conflict when `if_match` is outdated or lost."""
+    now = world.clock.now()
+    for _ in range(MAX_TRIES):
+        stored = await world.stores.assignments.get(group_id)
+        if stored is None:
+            raise NotFound(f"Group {group_id} has no license assignment here.")
+        before = stored.assignment
+        if if_match is not None and before.version != if_match:
+            raise Conflict(f"The license assignment is at version {before.version}, not {if_match}; read it again.")
+        after = replace(before, options=options, version=before.version + 1, changed_by=actor.name, changed_at=now)
+        try:
+            etag = await world.stores.assignments.save(after, stored.etag)
+        except Conflict:
+            continue
+        act_id = f"{group_id}-options-{after.version}"
+        entry = assignment_act(
+            "Set license properties", group_id, actor, now, str(before.options), str(options), act_id
+        )
+        await world.stores.audit.append([entry])
+        return StoredAssignment(after, etag)
+    raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
