@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web import routes_groups, routes_operations, routes_users
-from functions.web.errors import SERVER_ERROR, HttpError, body_of, answer_to
+from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
 from functions.web.principal import Access, authenticate, authorize
 from shared.bootstrap import App
 

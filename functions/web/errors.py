@@ -73,7 +73,10 @@ def _invalid(fault: RequestValidationError) -> HttpError:
     place, *path = [str(part) for part in first["loc"]]
     target = ".".join(path) if place in ("body", "query", "header", "path") else ".".join([place, *path])
     if first["type"] == "json_invalid":
-        return HttpError(400, "InvalidJson", f"The body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}.")
+        reason = first.get("ctx", {}).get("error", first["msg"])
+        return HttpError(400, "InvalidJson", f"The body is not JSON: {reason}.")
+    if first["type"] == "model_attributes_type" and not target:
+        return HttpError(400, "InvalidRequest", "The body must be a JSON object, sent as application/json.")
     message = str(first["msg"]).removeprefix("Value error, ")
     more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
     return HttpError(400, "InvalidRequest", f"{target or 'The body'}: {message}{more}", target)

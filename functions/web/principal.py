@@ -105,7 +105,7 @@ def authenticate(headers: Mapping[str, str], sign_in: SignIn) -> Principal:
 
 
 def issuers(tenant_id: str) -> frozenset[str]:
-    """Issuers of the tenant's tokens, versions 1.0 and 2.0 (learn.microsoft.com/entra/identity-platform/access-tokens)."""
+    """Issuers of its tokens, versions 1.0 and 2.0 (learn.microsoft.com/entra/identity-platform/access-tokens)."""
     return frozenset({f"https://sts.windows.net/{tenant_id}/", f"https://login.microsoftonline.com/{tenant_id}/v2.0"})
 
 

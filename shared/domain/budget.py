@@ -47,7 +47,7 @@ class BudgetLimits:
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """`full_until`: the time at which all that is charged has been used at the rate. `tails`: places given for later."""
+    """`full_until`: when all that is charged has been used at the rate. `tails`: places given for later."""
 
     full_until: float = 0.0
     not_before: float = 0.0

@@ -40,7 +40,7 @@ class Catalog:
         return self._plan_names.get(plan_id, plan_id)
 
     def overlaps(self, a: SkuId, b: SkuId) -> bool:
-        """Whether two different SKUs share a service plan or have plans in one exclusion set: one may replace another."""
+        """Whether two SKUs share a service plan, or have plans in one exclusion set: one may replace the other."""
         if a == b:
             return False
         key = (a, b) if a < b else (b, a)

@@ -210,7 +210,7 @@ async def _note_size(
 
 async def _release(world: World, operation: Operation) -> None:
     """Fold in what chunks reported, hand out more, and go on until every sealed user has an outcome."""
-    rows = await world.stores.chunks.rows(operation.id, operation.reported, operation.released - 1)
+    rows = await _open_rows(world, operation)
     moved = _fold(operation, rows, world.clock.now())
     if moved.reported == moved.released and (moved.released == moved.chunks or moved.cancel_requested_by):
         await _finish(world, moved)
@@ -222,7 +222,7 @@ async def _release(world: World, operation: Operation) -> None:
         await world.queue.send([_outgoing(moved, chunk) for chunk in chunks])
         moved = replace(moved, released=moved.released + len(chunks), progress_at=world.clock.now())
     elif _is_stuck(operation, moved, world.clock.now()):
-        moved = await _send_again(world, moved, set(rows))
+        moved = await _send_again(world, moved, rows)
     await _save_and_go_on(world, moved, _pause(moved, world.clock.now()))
 
 
@@ -310,9 +310,22 @@ def _is_stuck(before: Operation, after: Operation, now: datetime) -> bool:
     return after.progress_at is not None and now - after.progress_at > STUCK_AFTER and after.released > after.reported
 
 
-async def _send_again(world: World, operation: Operation, reported: set[int]) -> Operation:
-    """Send chunks that have not reported at all once more: their messages were lost."""
-    silent = [number for number in range(operation.reported, operation.released) if number not in reported]
+async def _open_rows(world: World, operation: Operation) -> Rows:
+    if operation.released <= operation.reported:
+        return {}
+    return await world.stores.chunks.rows(operation.id, operation.reported, operation.released - 1)
+
+
+def is_overdue(outcomes: Sequence[ChunkOutcome], now: datetime) -> bool:
+    """Whether a chunk's message seems lost: nothing reported, or a look that was due minutes ago."""
+    waiting = [outcome.retry_at for outcome in outcomes if not outcome.is_final]
+    return not outcomes or any(at is not None and at + STUCK_AFTER < now for at in waiting)
+
+
+async def _send_again(world: World, operation: Operation, rows: Rows) -> Operation:
+    """Send chunks whose messages were lost once more."""
+    now = world.clock.now()
+    silent = [n for n in range(operation.reported, operation.released) if is_overdue(rows.get(n, ()), now)]
     if silent:
         rewound = replace(operation, released=silent[0])
         chunks = await _next_chunks(world, rewound, silent[-1] - silent[0] + 1)
@@ -341,11 +354,11 @@ async def _finish(world: World, operation: Operation) -> None:
         state, totals = OperationState.COMPLETE, operation.counted
     await write_group_status(world, operation)
     ended = replace(operation.ended(state, now, error), phase=Phase.FINISH, totals=totals)
-    await world.stores.operations.save(ended)
     detail = f"Users successfully assigned licenses: {totals.applied + totals.unchanged}, "
     detail += f"Users for whom license assignment failed: {totals.failed + totals.waiting}."
     activity = "Finish applying group based license to users"
     await world.stores.audit.append([group_act(activity, ended, SYSTEM, now, detail=detail)])
+    await world.stores.operations.save(ended)
 
 
 async def write_group_status(world: World, operation: Operation) -> None:

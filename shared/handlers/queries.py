@@ -157,7 +157,7 @@ async def group_status(world: World, group_id: GroupId) -> GroupView:
         status,
         stored.assignment.display_name,
         used(state, world.clock.now()),
-        limit(status.members, minimum, percent, vanished=stored.assignment.open_approval is not None),
+        limit(status.members, minimum, percent),
     )
 
 

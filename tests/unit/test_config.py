@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from shared import config
 from shared.bootstrap import policy_of
 from shared.config import Settings, outstanding_chunks, parse_duration
 from shared.domain.errors import ConfigError
 from shared.ports import Policy
 
+ROOT = Path(config.__file__).parent.parent
 TENANT = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 LEAST = {"TENANT_ID": TENANT, "ServiceBusConnection": "Endpoint=sb://x/", "TablesConnection": "UseDevelopmentStorage"}
 
@@ -134,7 +136,7 @@ def test_durations_are_iso_8601_of_fixed_length(text: str, expected: timedelta |
 
 
 def test_each_setting_says_what_it_is() -> None:
-    source = Path("shared/config.py").read_text()
+    source = (ROOT / "shared" / "config.py").read_text()
     body = source[source.index("class Settings") : source.index("def from_env")]
     for name in Settings.__dataclass_fields__:
         assert re.search(rf'^    {name}: .*\n    """', body, re.MULTILINE), f"{name} has no docstring"
@@ -142,9 +144,9 @@ def test_each_setting_says_what_it_is() -> None:
 
 def test_nothing_else_reads_the_environment() -> None:
     readers = [
-        str(path)
+        str(path.relative_to(ROOT))
         for folder in ("functions", "shared")
-        for path in Path(folder).rglob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         if re.search(r"\bos\.(environ|getenv)|from os import", path.read_text())
     ]
     assert readers == ["shared" + os.sep + "bootstrap.py"]

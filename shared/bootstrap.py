@@ -1,0 +1,92 @@
+"""The composition root: from settings to the doors that triggers call, made on first use and once per process.
+
+SDKs are imported here when they are needed, so that indexing the function app imports and connects nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from shared.config import Settings
+from shared.domain.messages import JOBS, OPERATIONS
+from shared.handlers.jobs import run_job
+from shared.handlers.members import Members
+from shared.handlers.operations import take_step
+from shared.handlers.settling import settle
+from shared.handlers.upkeep import watchdog
+from shared.ports import Policy, World
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What the HTTP door must know to trust a caller. `audiences`: none means that the platform's check suffices."""
+
+    platform_authentication: bool
+    tenant_id: str
+    audiences: frozenset[str] = frozenset()
+
+
+class App:
+    """The doors of the app. Queue doors end their message as `settle` says; the HTTP door uses the world itself."""
+
+    def __init__(self, world: World, sign_in: SignIn) -> None:
+        self.world = world
+        self.sign_in = sign_in
+        self._members = Members(world)
+
+    async def run_job(self, body: bytes) -> None:
+        """A message of the queue `jobs`."""
+        await settle(self.world, JOBS, body, partial(run_job, self.world))
+
+    async def take_step(self, body: bytes) -> None:
+        """A message of the queue `operations`."""
+        await settle(self.world, OPERATIONS, body, partial(take_step, self.world))
+
+    async def process_members(self, queue: str, body: bytes) -> None:
+        """A message of the queue `members` or `members-bulk`."""
+        await settle(self.world, queue, body, self._members.process)
+
+    async def watchdog(self) -> None:
+        """The timer that sets going again what has stopped."""
+        await watchdog(self.world)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@lru_cache(maxsize=1)
+def app() -> App:
+    """The app of this process. Raises ConfigError naming every setting that is missing or wrong."""
+    return compose(Settings.from_env(os.environ))
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The settings handlers need."""
+    return Policy(
+        write_rate_per_s=settings.write_rate_per_s,
+        write_burst=settings.write_burst,
+        write_window_limit=settings.write_window_limit,
+        write_window_s=settings.write_window_s,
+        interactive_share=settings.interactive_share,
+        removal_settle_s=settings.removal_settle.total_seconds(),
+        removal_allowance_minimum=settings.removal_allowance_minimum,
+        removal_allowance_percent=settings.removal_allowance_percent,
+        chunk_size=settings.chunk_size,
+        outstanding_chunks=settings.outstanding_chunks,
+        tenant_id=settings.tenant_id,
+    )

@@ -1,0 +1,116 @@
+"""The function app as the platform indexes it: names, bindings, size of triggers, and what importing it costs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+import function_app
+from functions import api, members, operations, upkeep
+from shared import bootstrap
+from shared.domain import messages
+
+FUNCTIONS = {str(each.get_function_name()): each for each in function_app.app.get_functions()}
+"""Read once: the library refuses to give the functions of an app twice."""
+
+ROOT = Path(function_app.__file__).parent
+
+QUEUES = {
+    "run_job": messages.JOBS,
+    "take_step": messages.OPERATIONS,
+    "process_members": messages.MEMBERS,
+    "process_members_bulk": messages.MEMBERS_BULK,
+}
+
+
+def trigger(name: str) -> dict[str, Any]:
+    """A function's trigger as the host is told."""
+    found = FUNCTIONS[name].get_trigger()
+    assert found is not None
+    return found.get_dict_repr()
+
+
+def test_the_names_of_the_functions_are_those_that_settings_and_alerts_know() -> None:
+    assert set(FUNCTIONS) == {*QUEUES, "watchdog", "health", "http"}
+
+
+def test_each_queue_function_takes_one_message_at_a_time_from_its_declared_queue() -> None:
+    declared = json.loads((ROOT / "infra" / "servicebus-config.json").read_text())
+    queues = {queue["Name"] for queue in declared["UserConfig"]["Namespaces"][0]["Queues"]}
+    assert set(QUEUES.values()) <= queues
+    for name, queue in QUEUES.items():
+        told = trigger(name)
+        assert told["type"] == "serviceBusTrigger"
+        assert (told["queueName"], told["connection"]) == (queue, "ServiceBusConnection")
+        assert told["cardinality"] is func.Cardinality.ONE
+
+
+def test_health_is_a_route_of_its_own_and_everything_else_goes_through_one_door() -> None:
+    assert trigger("health")["route"] == "api/health"
+    door = trigger("http")
+    assert door["route"] == "{*route}"
+    assert {method.value for method in door["methods"]} == set(api.METHODS)
+    assert {told["authLevel"] for told in (door, trigger("health"))} == {func.AuthLevel.ANONYMOUS}
+
+
+def test_no_route_begins_with_a_word_the_host_keeps_for_itself() -> None:
+    routes = [trigger(name)["route"] for name in FUNCTIONS if trigger(name)["type"] == "httpTrigger"]
+    assert len(routes) == 2
+    assert not [route for route in routes if route.startswith(("admin", "runtime"))]
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_trigger_is_at_most_15_lines_and_async(name: str) -> None:
+    function = FUNCTIONS[name].get_user_function()
+    assert inspect.iscoroutinefunction(function)
+    assert len(inspect.getsource(function).splitlines()) <= 15
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_trigger_s_types_can_be_read_at_run_time_as_the_worker_does(name: str) -> None:
+    hints = typing.get_type_hints(FUNCTIONS[name].get_user_function())
+    parameters = {kind for parameter, kind in hints.items() if parameter != "return"}
+    assert parameters <= {func.ServiceBusMessage, func.TimerRequest, func.HttpRequest, func.Context}
+
+
+def test_trigger_modules_hide_no_type_from_the_worker() -> None:
+    for module in (api, members, operations, upkeep, function_app):
+        source = inspect.getsource(module)
+        assert "TYPE_CHECKING" not in source
+        assert "from __future__ import annotations" not in source
+
+
+async def test_health_says_only_that_it_is_there() -> None:
+    function = FUNCTIONS["health"].get_user_function()
+    answer = await function(func.HttpRequest(method="GET", url="/api/health", body=b""))
+    assert (answer.status_code, json.loads(answer.get_body())) == (200, {"status": "ok"})
+
+
+def test_importing_the_app_wires_nothing_and_imports_neither_sdks_nor_the_web_framework() -> None:
+    script = (
+        "import sys, function_app\n"
+        "from shared import bootstrap\n"
+        "heavy = ('azure.servicebus', 'azure.data', 'azure.identity', 'aiohttp', 'httpx', 'msgraph', 'kiota_http',"
+        " 'fastapi', 'pydantic', 'functions.web')\n"
+        "print([name for name in heavy if name in sys.modules], bootstrap.app.cache_info().currsize)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[] 0"
+
+
+async def test_a_wrong_setting_fails_one_invocation_with_a_message_that_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bootstrap.app.cache_clear()
+    monkeypatch.setenv("CHUNK_SIZE", "many")
+    with pytest.raises(Exception, match="CHUNK_SIZE must be a whole number"):
+        await FUNCTIONS["watchdog"].get_user_function()(None)
+    bootstrap.app.cache_clear()
