@@ -22,6 +22,7 @@ from shared.handlers.requests import set_options
 from shared.ports import StoredAssignment, World
 
 MAX_TRIES = 5
+"""Lost races of a merge before the caller is told to try again."""
 
 router = APIRouter(prefix="/api/groups", tags=["groups"])
 
@@ -59,17 +60,18 @@ async def patch_assignment(
     world: TheWorld, actor: TheActor, group_id: TheId, body: OptionsPatch, if_match: IfMatch
 ) -> Response:
     """Change options of the assignment; the others stay. Without If-Match it is merged into whatever is there."""
-    for last in (*[False] * (MAX_TRIES - 1), True):
+    tries = MAX_TRIES
+    while True:
         before = (await queries.assignment(world, group_id)).assignment
         expected = before.version if if_match is None else if_match
         try:
             stored = await set_options(world, group_id, body.applied_to(before.options), actor, expected)
         except Conflict:
-            if last or if_match is not None:
+            tries -= 1
+            if if_match is not None or not tries:
                 raise
         else:
-            break
-    return await _assignment(world, stored)
+            return await _assignment(world, stored)
 
 
 async def _assignment(world: World, stored: StoredAssignment) -> Response:

@@ -134,6 +134,10 @@ def _target(fields: Mapping[str, Any]) -> Target:
 
 def _change(fields: Mapping[str, Any]) -> LicenseChange:
     add = tuple(_license(item) for item in _items(fields, "addLicenses", MAX_SKUS))
+    skus = [license.sku_id for license in add]
+    twice = sorted({sku_id for sku_id in skus if skus.count(sku_id) > 1})
+    if twice:
+        raise ValueError(f"addLicenses names SKU {twice[0]} twice")
     remove = tuple(SkuId(_guid(item, "removeLicenses")) for item in _items(fields, "removeLicenses", MAX_SKUS))
     return LicenseChange(add, tuple(dict.fromkeys(remove)))
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from shared.domain.errors import Conflict, PoisonMessage, Unavailable
+from shared.domain.errors import Conflict, PermissionDenied, PoisonMessage, Unavailable
 from shared.domain.messages import load_object
 from shared.domain.records import DeadLetter
 from shared.ports import Outgoing, World
@@ -22,6 +22,9 @@ AWAY = "away"
 
 FIRST_BACK_OFF_S = 1.0
 MAX_BACK_OFF_S = 300.0
+PERMISSION_BACK_OFF_S = 60.0
+"""A permission the app lacks is given by a person; the work waits for that instead of being lost."""
+
 JITTER = 0.25
 """Share of the back-off by which messages that failed together are spread."""
 
@@ -51,6 +54,8 @@ async def settle(world: World, queue: str, body: bytes, work: Work) -> None:
         await bury(world, queue, body, str(fault))
     except Unavailable as fault:
         await _send_again(world, queue, body, fault.retry_after_s or 0.0, str(fault))
+    except PermissionDenied as fault:
+        await _send_again(world, queue, body, PERMISSION_BACK_OFF_S, str(fault))
     except Conflict as fault:
         if away_count(body) >= MAX_CONFLICTS:
             await bury(world, queue, body, f"given up after {MAX_CONFLICTS} tries: {fault}")

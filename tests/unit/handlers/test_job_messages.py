@@ -73,7 +73,7 @@ GOOD: list[Job] = [
     {"version": "1.0", "id": "r", "operation": "reprocess", "groupId": GROUP},
     {"version": "1.0", "id": "r", "operation": "reprocess", "userIds": USERS, "addLicenses": []},
     assign(requestedBy="hr", correlationId=""),
-    assign(addLicenses=[{"skuId": E3, "disabledPlans": []}] * 50),
+    assign(addLicenses=[{"skuId": f"{number:08x}{E3[8:]}"} for number in range(50)]),
 ]
 
 BAD: list[object] = [
@@ -105,7 +105,8 @@ BAD: list[object] = [
     assign(addLicenses=[{"skuId": E3, "disabledPlans": ["x"]}]),
     assign(addLicenses=[{"skuId": E3, "disabledPlans": PLAN}]),
     assign(addLicenses=[{"skuId": E3, "disabledPlans": [PLAN] * 201}]),
-    assign(addLicenses=[{"skuId": E3}] * 51),
+    assign(addLicenses=[{"skuId": f"{number:08x}{E3[8:]}"} for number in range(51)]),
+    assign(addLicenses=[{"skuId": E3}, {"skuId": E3}]),
     assign(addLicenses=[E3]),
     assign(removeLicenses=[E5] * 51),
     assign(removeLicenses=[{"skuId": E5}]),
@@ -171,6 +172,12 @@ def test_a_message_becomes_the_request_it_says() -> None:
     assert (request.preview, request.reprocess) == (True, False)
     assert request.actor == Actor("jobs", "hr", "service")
     assert (request.idempotency_key, request.correlation_id, request.cause) == ("j-1", "c-1", "job")
+
+
+def test_a_sku_named_twice_with_different_plans_is_refused_which_no_schema_can_say() -> None:
+    job = assign(addLicenses=[{"skuId": E3, "disabledPlans": []}, {"skuId": E3.upper(), "disabledPlans": [PLAN]}])
+    with pytest.raises(PoisonMessage, match=f"names SKU {E3} twice"):
+        decode_job(json.dumps(job).encode())
 
 
 def test_users_named_twice_count_once() -> None:

@@ -1,0 +1,225 @@
+"""Reading the directory from Graph: users with their groups, members of groups, products, the organization.
+
+A read is complete or it fails: a missing item, a null property, a page without `value` or a broken chain of pages never
+looks like "no members" or "no licenses".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from shared.adapters import graph_json
+from shared.adapters.graph import GraphClient, Json, Refusal
+from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
+from shared.adapters.graph_json import Incomplete, SharedStates
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
+from shared.domain.model import DirectoryUser, GroupId, SubscribedSku, UserId
+from shared.ports import DirectoryGroup, NotAUser, Organization, ReadFailed, UserGone, UserRead
+
+PAGE_SIZE = 999
+"""Largest `$top` for members (learn.microsoft.com/graph/api/group-list-transitivemembers)."""
+
+GET_BY_IDS_LIMIT = 1000
+
+ORGANIZATION_MAX_AGE_S = 3600.0
+"""The tenant's country as good as never changes; every chunk of users needs it."""
+
+PARALLEL_BATCHES = 4
+"""Of one reading; the connections are shared with everything else the process does."""
+
+DEFINITE = frozenset({400, 401, 403})
+"""Refusals of one user's read that waiting does not change, such as `Directory_ResultSizeLimitExceeded`."""
+
+USER = "#microsoft.graph.user"
+STATES = ",licenseAssignmentStates"
+
+
+class GraphDirectory:
+    """The directory as Graph shows it."""
+
+    def __init__(self, graph: GraphClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._graph = graph
+        self._monotonic = monotonic
+        self._reading_skus = asyncio.Lock()
+        self._skus: tuple[float, tuple[SubscribedSku, ...]] | None = None
+        self._organization: tuple[float, Organization] | None = None
+
+    async def organization(self) -> Organization:
+        """The tenant; an answer of the last hour is given again."""
+        known = self._organization
+        if known is None or self._monotonic() - known[0] > ORGANIZATION_MAX_AGE_S:
+            body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
+            rows = graph_json.values(body, "organization")
+            if not rows:
+                raise Unavailable(None, "Graph shows no organization")
+            known = self._organization = (self._monotonic(), graph_json.organization(rows[0]))
+        return known[1]
+
+    async def subscribed_skus(self, max_age_s: float = 30.0) -> tuple[SubscribedSku, ...]:
+        """The tenant's products; those who ask at the same time share one request."""
+        async with self._reading_skus:
+            if self._skus is None or self._monotonic() - self._skus[0] > max_age_s:
+                asked = self._monotonic()
+                body = await self._get(f"/subscribedSkus?$select={graph_json.SKU_SELECT}")
+                rows = graph_json.values(body, "subscribedSkus")
+                self._skus = (asked, tuple(map(graph_json.subscribed_sku, rows)))
+            return self._skus[1]
+
+    async def group(self, group_id: GroupId) -> DirectoryGroup:
+        """Raises NotFound when there is no such group."""
+        return graph_json.group(await self._get(f"/groups/{segment(group_id)}?$select={graph_json.GROUP_SELECT}"))
+
+    async def users(self, user_ids: Sequence[UserId], *, with_groups: bool = True) -> Mapping[UserId, UserRead]:
+        """One read per id, every id present. Raises Unavailable when Graph cannot be reached at all."""
+        wanted = list(dict.fromkeys(user_ids))
+        reads: dict[UserId, UserRead] = {}
+        step = BATCH_LIMIT * PARALLEL_BATCHES
+        for start in range(0, len(wanted), step):
+            part = wanted[start : start + step]
+            chunks = [part[at : at + BATCH_LIMIT] for at in range(0, len(part), BATCH_LIMIT)]
+            for found in await asyncio.gather(*(self._chunk(chunk, with_groups) for chunk in chunks)):
+                reads.update(found)
+        unknown = [user_id for user_id, read in reads.items() if isinstance(read, UserGone)]
+        for start in range(0, len(unknown), GET_BY_IDS_LIMIT):
+            reads.update(await self._kinds(unknown[start : start + GET_BY_IDS_LIMIT]))
+        return reads
+
+    async def member_pages(self, group_id: GroupId) -> AsyncIterator[Sequence[DirectoryUser]]:
+        """All users in the group, transitively, page by page, in few objects and without time of last update.
+
+        No type cast in the address: it would need the advanced index, which lags behind more. Raises NotFound,
+        Unavailable; PermissionDenied when members come without their properties.
+        """
+        shared = SharedStates()
+        body = await self._first_page(group_id)
+        link: str | None = None
+        while True:
+            rows = graph_json.values(body, f"members of group {group_id}")
+            yield await self._members([row for row in rows if _type_of(row) == USER], shared)
+            followed, link = link, body.get("@odata.nextLink")
+            if link is None:
+                return
+            if not isinstance(link, str) or link == followed:
+                raise Unavailable(None, f"members of group {group_id}: the next page cannot be reached")
+            body = await self._get(self._graph.path_of(link))
+
+    async def _first_page(self, group_id: GroupId) -> Json:
+        address = f"/groups/{segment(group_id)}/transitiveMembers?$select={{}}&$top={PAGE_SIZE}"
+        try:
+            return await self._get(address.format(graph_json.USER_SELECT))
+        except Refusal as refusal:
+            if refusal.status != 400:
+                raise
+            # Selecting the states on members is not documented: where it is refused, each user is read instead.
+            return await self._get(address.format(graph_json.USER_SELECT.removesuffix(STATES)))
+
+    async def _members(self, rows: Sequence[Json], shared: SharedStates) -> Sequence[DirectoryUser]:
+        try:
+            return [graph_json.user(row, shared=shared) for row in rows]
+        except Incomplete as fault:
+            if fault.shape != "user":
+                raise
+            if fault.name != "licenseAssignmentStates":
+                raise PermissionDenied(f"members come without {fault.name}; is User.Read.All granted?") from fault
+        return await self._members_one_by_one([UserId(str(row.get("id")).lower()) for row in rows])
+
+    async def _members_one_by_one(self, user_ids: Sequence[UserId]) -> Sequence[DirectoryUser]:
+        found: list[DirectoryUser] = []
+        for user_id, read in (await self.users(user_ids, with_groups=False)).items():
+            match read:
+                case DirectoryUser():
+                    found.append(read)
+                case ReadFailed(refused=True, why=why):
+                    raise PermissionDenied(f"user {user_id} cannot be read; is User.Read.All granted? {why}")
+                case ReadFailed(why=why, retry_after_s=retry_after_s):
+                    raise Unavailable(retry_after_s, f"user {user_id} could not be read: {why}")
+                case UserGone() | NotAUser():
+                    continue
+        return found
+
+    async def _chunk(self, user_ids: Sequence[UserId], with_groups: bool) -> dict[UserId, UserRead]:
+        """At most 20 users: properties in one batch, groups in another, at the same time."""
+        properties = [Item("GET", f"/users/{segment(each)}?$select={_USER_COLUMNS}") for each in user_ids]
+        groups = [
+            Item("POST", f"/users/{segment(each)}/getMemberGroups", {"securityEnabledOnly": False}) for each in user_ids
+        ]
+        try:
+            user_replies, group_replies = await asyncio.gather(
+                self._batch(properties), self._batch(groups if with_groups else [])
+            )
+        except PermissionDenied as refusal:
+            return {user_id: ReadFailed(str(refusal), refused=True) for user_id in user_ids}
+        return {
+            user_id: _user_read(user_replies[at], group_replies[at] if with_groups else _NO_GROUPS)
+            for at, user_id in enumerate(user_ids)
+        }
+
+    async def _batch(self, items: Sequence[Item]) -> tuple[ItemReply | None, ...]:
+        if not items:
+            return ()
+        try:
+            return answers(await self._graph.read(PATH, envelope(items)), len(items))
+        except NotFound as fault:  # of the batch as a whole; it says nothing about the users
+            raise Unavailable(None, str(fault)) from fault
+
+    async def _kinds(self, user_ids: Sequence[UserId]) -> dict[UserId, UserRead]:
+        """What ids are that are no users' (learn.microsoft.com/graph/api/directoryobject-getbyids)."""
+        try:
+            body = (await self._graph.read("/directoryObjects/getByIds?$select=id", {"ids": list(user_ids)})).json()
+            rows = graph_json.values(body, "getByIds")
+        except PermissionDenied as refusal:
+            return {user_id: ReadFailed(str(refusal), refused=True) for user_id in user_ids}
+        except (Unavailable, NotFound) as fault:
+            retry_after_s = fault.retry_after_s if isinstance(fault, Unavailable) else None
+            return {user_id: ReadFailed(str(fault), retry_after_s) for user_id in user_ids}
+        types = {str(row.get("id")).lower(): _type_of(row) for row in rows if isinstance(row, dict)}
+        return {user_id: _kind(types.get(user_id.lower())) for user_id in user_ids}
+
+    async def _get(self, path: str) -> Json:
+        return (await self._graph.read(path)).json()
+
+
+_USER_COLUMNS = f"{graph_json.USER_SELECT},assignedLicenses"
+_NO_GROUPS = ItemReply(200, {}, {"value": []})
+
+
+def _type_of(row: object) -> str:
+    """The `@odata.type` of a member. Raises Incomplete without one: it could be a user."""
+    kind = row.get("@odata.type") if isinstance(row, dict) else None
+    if not isinstance(kind, str):
+        raise Incomplete("directoryObject", "@odata.type")
+    return kind
+
+
+def _kind(odata_type: str | None) -> UserRead:
+    match odata_type:
+        case None:
+            return UserGone()
+        case "#microsoft.graph.user":
+            return ReadFailed("Graph knows the user in one place and not in another; it is being replicated")
+        case other:
+            return NotAUser(other.rpartition(".")[2])
+
+
+def _user_read(properties: ItemReply | None, groups: ItemReply | None) -> UserRead:
+    """What two answers say of one user. A 404 is not the last word: the id may be of something else."""
+    if properties is not None and properties.status == 404:
+        return UserGone()
+    for reply in (properties, groups):
+        if reply is None:
+            return ReadFailed("the answer is missing from the batch")
+        if not reply.ok:
+            return ReadFailed(str(reply), reply.retry_after_s, refused=reply.status in DEFINITE)
+    try:
+        group_ids = graph_json.ids(graph_json.values(_body(groups), "getMemberGroups"), "getMemberGroups", GroupId)
+        body = _body(properties)
+        graph_json.values({"value": body.get("assignedLicenses")}, "assignedLicenses")
+        return graph_json.user(body, group_ids=group_ids)
+    except Incomplete as fault:
+        return ReadFailed(str(fault), refused=True)
+
+
+def _body(reply: ItemReply | None) -> Json:
+    return reply.body if reply is not None and isinstance(reply.body, dict) else {}

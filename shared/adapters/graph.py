@@ -1,0 +1,357 @@
+"""The one connection to Microsoft Graph: a GraphServiceClient, raw JSON through its request adapter, retries of reads.
+
+The SDK is imported on first use, since it takes a second. Its models cost seconds of CPU for a page of 999 members, so
+answers stay bytes here and are decoded elsewhere. Every address is put together from the base URL and a path: no link
+from a message or an answer can take the app's token to another host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
+
+if TYPE_CHECKING:
+    import httpx
+    from azure.core.credentials_async import AsyncTokenCredential
+    from kiota_abstractions.request_option import RequestOption
+
+Json = dict[str, Any]
+
+CONNECT_S, READ_S, WRITE_S, POOL_S = 10.0, 60.0, 30.0, 60.0
+"""HTTP time limits. A $batch of 20 license assignments is said to take up to 20 s, hence the minute for an answer."""
+
+CONNECTIONS = 32
+KEEP_ALIVE_S = 15.0
+"""An idle connection is dropped before the other side is likely to: a write on a dead one has an unknown outcome."""
+
+TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
+"""Answers to a read after which the same read may succeed (learn.microsoft.com/graph/errors)."""
+
+HTML_IS_ENOUGH = 300
+"""Characters of an error text that is not Graph's JSON, such as a gateway's page, that are kept."""
+
+logger = logging.getLogger(__name__)
+
+
+class NotSent(Unavailable):
+    """The request certainly never reached Graph: no connection, or no token."""
+
+
+class NoAnswer(Unavailable):
+    """The request went out, or may have, and no usable answer came."""
+
+
+class Refusal(Unavailable):
+    """Graph answered with an error that is no outage, no missing object and no missing permission."""
+
+    def __init__(self, status: int, code: str, what: str) -> None:
+        super().__init__(None, what)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def retry_after_s(self) -> float | None:
+        return seconds(self.headers.get("retry-after"))
+
+    def json(self) -> Json:
+        """The body as a JSON object. Raises NoAnswer when it is none."""
+        try:
+            value = json.loads(self.body)
+        except ValueError as fault:
+            raise NoAnswer(None, f"Graph answered {self.status} with something that is not JSON") from fault
+        if not isinstance(value, dict):
+            raise NoAnswer(None, f"Graph answered {self.status} with JSON that is no object")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How reads are tried again: `waits_s` where Graph names no time. A longer `Retry-After` than `longest_s` is not
+    waited for but handed on. Nothing is tried again `total_s` after the first try, so that even with every answer lost
+    after a minute this stays well below the five minutes of a message lock."""
+
+    waits_s: tuple[float, ...] = (0.5, 1.0, 2.0)
+    longest_s: float = 10.0
+    total_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    loop: asyncio.AbstractEventLoop
+    client: Any
+    adapter: Any
+    http: httpx.AsyncClient
+    transport: httpx.AsyncBaseTransport
+    credential: AsyncTokenCredential
+    raw: list[RequestOption]
+
+
+class GraphClient:
+    """Sends requests to Graph as the app.
+
+    `credential_factory` is called once per event loop; `transport` replaces the network.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        scope: str,
+        credential_factory: Callable[[], AsyncTokenCredential],
+        *,
+        retries: Retries | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._base = urlsplit(self.base_url)
+        self._scope = scope
+        self._credential_factory = credential_factory
+        self._retries = retries or Retries()
+        self._sleep = sleep
+        self._transport = transport
+        self._connection: _Connection | None = None
+
+    async def client(self) -> Any:
+        """The typed GraphServiceClient, for requests with few objects. It does not retry."""
+        return (await self._connect()).client
+
+    async def close(self) -> None:
+        """Close connections and credential; the next request opens them again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.http.aclose()
+            await connection.transport.aclose()  # the SDK's wrapper around it does not pass a close on
+            await connection.credential.close()
+
+    def path_of(self, link: str) -> str:
+        """Path and query of a link as Graph gives for the next page, without the base path.
+
+        Raises Refusal for another host, a path outside the base path, or one with dot segments.
+        """
+        parts = urlsplit(link)
+        same_host = (parts.scheme, parts.netloc.lower()) == (self._base.scheme, self._base.netloc.lower())
+        if (parts.scheme or parts.netloc) and not same_host:
+            raise Refusal(0, "foreignLink", f"a link leads to {parts.scheme}://{parts.netloc}, not to {self.base_url}")
+        if not parts.path.startswith(f"{self._base.path}/"):
+            raise Refusal(0, "foreignLink", f"a link's path {parts.path} does not begin with {self._base.path}")
+        path = parts.path.removeprefix(self._base.path)
+        return f"{path}?{parts.query}" if parts.query else path
+
+    async def send(self, path: str, body: object = None, *, priority: str | None = None) -> Reply:
+        """One request, sent once: GET, or POST where there is a body; any status is an answer.
+
+        `path` is relative to the base URL. `priority`: Low or High (learn.microsoft.com/graph/throttling, header
+        x-ms-throttle-priority). Raises NotSent or NoAnswer.
+        """
+        _check_path(path)
+        connection = await self._connect()
+        headers = {"Accept": "application/json", "client-request-id": str(uuid.uuid4())}
+        if priority is not None:
+            headers["x-ms-throttle-priority"] = priority
+        content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        return await _send(connection, self.base_url + path, content, headers)
+
+    async def read(self, path: str, body: object = None) -> Reply:
+        """A read, tried again a few times; returns a 2xx answer (or a batch's 424).
+
+        Raises NotFound, PermissionDenied, Refusal, and Unavailable with the time Graph asked to wait.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._retries.total_s
+        for wait_s in (*self._retries.waits_s, None):
+            try:
+                reply = await self.send(path, body)
+                if reply.status not in TRY_AGAIN:
+                    return _checked(reply, path)
+                fault: Unavailable = Unavailable(reply.retry_after_s, describe(reply, path))
+            except (NotSent, NoAnswer) as lost:
+                fault = lost
+            asked_s = fault.retry_after_s
+            too_long = asked_s is not None and asked_s > self._retries.longest_s
+            if wait_s is None or too_long or loop.time() > until:
+                raise fault
+            logger.info("reading again: %s", fault)
+            await self._sleep(wait_s if asked_s is None else asked_s)
+        raise Unavailable(None, f"{path} was not read")
+
+    async def _connect(self) -> _Connection:
+        """The connection of this event loop. Between look and store nothing is awaited, so there is only ever one."""
+        if self._connection is None or self._connection.loop is not asyncio.get_running_loop():
+            await asyncio.to_thread(_import_sdk)
+        connection = self._connection
+        if connection is None or connection.loop is not asyncio.get_running_loop():
+            connection = self._connection = self._open()
+        return connection
+
+    def _open(self) -> _Connection:
+        import httpx
+        from kiota_authentication_azure.azure_identity_authentication_provider import (
+            AzureIdentityAuthenticationProvider,
+        )
+        from kiota_http.middleware.options import ResponseHandlerOption
+
+        credential = self._credential_factory()
+        # Without scopes the SDK would ask for a token for the host's name; the host is given without its port.
+        authentication = AzureIdentityAuthenticationProvider(
+            credential, scopes=[self._scope], allowed_hosts=[self._base.hostname or ""]
+        )
+        transport = self._transport() if self._transport else _network()
+        http = httpx.AsyncClient(
+            timeout=httpx.Timeout(connect=CONNECT_S, read=READ_S, write=WRITE_S, pool=POOL_S), transport=transport
+        )
+        adapter = _request_adapter(authentication, _with_middleware(http), self.base_url)
+        client = import_module("msgraph").GraphServiceClient(request_adapter=adapter)
+        handler: Any = _KeepAnswer()
+        raw: list[RequestOption] = [ResponseHandlerOption(handler)]
+        return _Connection(asyncio.get_running_loop(), client, adapter, http, transport, credential, raw)
+
+
+class _KeepAnswer:
+    """A response handler of the SDK that takes the answer as it is; without one the SDK drops the body of an error."""
+
+    async def handle_response_async(self, response: httpx.Response, error_map: object) -> Reply:
+        return Reply(response.status_code, dict(response.headers), response.content)
+
+
+def seconds(text: object) -> float | None:
+    """A `Retry-After` in seconds, which may have decimals (learn.microsoft.com/graph/throttling); None for none."""
+    try:
+        value = float(text)  # type: ignore[arg-type]  # whatever a header holds
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def error_of(body: object) -> tuple[str, str]:
+    """Innermost code and whole message of an error body (learn.microsoft.com/graph/errors); empty for none."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return "", ""
+    code, message = error.get("code"), error.get("message")
+    inner: Any = error
+    while isinstance(inner, dict):
+        code = inner.get("code") or code
+        inner = inner.get("innerError") or inner.get("innererror")
+    return str(code or ""), str(message or "")
+
+
+def describe(reply: Reply, path: str) -> str:
+    """One line for a person: what was asked, what came back, and Graph's id of the request."""
+    try:
+        code, message = error_of(reply.json())
+    except NoAnswer:
+        code, message = "", reply.body.decode(errors="replace")[:HTML_IS_ENOUGH]
+    request_id = reply.headers.get("request-id", "")
+    said = ": ".join(part for part in (code, message) if part)
+    return f"Graph answered {reply.status} to {urlsplit(path).path}: {said} (request-id {request_id})"
+
+
+def _checked(reply: Reply, path: str) -> Reply:
+    if reply.ok or reply.status == 424:  # the throttling page lets a batch with throttled items fail as a whole
+        return reply
+    what = describe(reply, path)
+    match reply.status:
+        case 404:
+            raise NotFound(what)
+        case 401 | 403:
+            raise PermissionDenied(what)
+    raise Refusal(reply.status, error_of(_json_or_none(reply))[0], what)
+
+
+def _json_or_none(reply: Reply) -> Json | None:
+    try:
+        return reply.json()
+    except NoAnswer:
+        return None
+
+
+def _check_path(path: str) -> None:
+    """A path that could change the host or climb out of the base path is a fault of the program or an attack."""
+    plain = unquote(path.partition("?")[0])
+    if not path.startswith("/") or path.startswith("//") or "\\" in plain or ".." in plain.split("/"):
+        raise Refusal(0, "foreignLink", f"{path!r} is not a path under Graph's base URL")
+
+
+async def _send(connection: _Connection, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
+    import httpx
+    from azure.core.exceptions import AzureError
+    from kiota_abstractions.method import Method
+    from kiota_abstractions.request_information import RequestInformation
+
+    request = RequestInformation(Method.GET if content is None else Method.POST)
+    request.url = url
+    for name, value in headers.items():
+        request.headers.add(name, value)
+    if content is not None:
+        request.set_stream_content(content, "application/json")
+    request.add_request_options(connection.raw)
+    try:
+        reply = await connection.adapter.send_primitive_async(request, "bytes", None)
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
+        raise NotSent(None, f"no connection to Graph: {fault!r}") from fault
+    except AzureError as fault:
+        raise NotSent(None, f"no token for Graph: {fault}") from fault
+    except httpx.HTTPError as fault:
+        raise NoAnswer(None, f"the connection to Graph broke: {fault!r}") from fault
+    if not isinstance(reply, Reply):
+        raise NoAnswer(None, f"the SDK gave {type(reply).__name__} instead of an answer")
+    return reply
+
+
+def _import_sdk() -> None:
+    """In a thread, so that the event loop does not stand still for it. By name: checking the types of the SDK's
+    16,000 modules would take minutes."""
+    for name in ("httpx", "azure.core.exceptions", "kiota_authentication_azure", "msgraph", "msgraph_core"):
+        import_module(name)
+
+
+def _network() -> httpx.AsyncBaseTransport:
+    """HTTP/1.1, which costs less CPU here than HTTP/2 for the same requests."""
+    import httpx
+
+    limits = httpx.Limits(
+        max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S
+    )
+    return httpx.AsyncHTTPTransport(limits=limits)
+
+
+def _with_middleware(http: httpx.AsyncClient) -> httpx.AsyncClient:
+    """The SDK's pipeline without its retries, which would hold a message for minutes and repeat writes, and without
+    redirects, which would follow a foreign address."""
+    from kiota_http.middleware import ParametersNameDecodingHandler
+
+    core = import_module("msgraph_core")
+    telemetry = import_module("msgraph_core.middleware").GraphTelemetryHandler()
+    changed: httpx.AsyncClient = core.GraphClientFactory.create_with_custom_middleware(
+        [ParametersNameDecodingHandler(), telemetry], client=http
+    )
+    return changed
+
+
+def _request_adapter(authentication: Any, http: httpx.AsyncClient, base_url: str) -> Any:
+    adapter = import_module("msgraph.graph_request_adapter").GraphRequestAdapter(authentication, http)
+    adapter.base_url = base_url  # before the client is made, which copies it
+    return adapter

@@ -1,0 +1,128 @@
+"""Service Bus: senders kept open, messages sent in batches; azure.servicebus and its exceptions stop here.
+
+Opening a sender takes about half a second, so one per queue is kept for the life of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.errors import Unavailable
+from shared.ports import Outgoing
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus import ServiceBusMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+
+SEND_TIMEOUT_S = 30.0
+RETRY_AFTER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBusConfig:
+    """Either a connection string, or a namespace (`<name>.servicebus.windows.net`) with a credential."""
+
+    connection_string: str | None = None
+    namespace: str | None = None
+    credential: AsyncTokenCredential | None = None
+
+
+class ServiceBusQueue:
+    """Implements Queue."""
+
+    def __init__(self, config: ServiceBusConfig) -> None:
+        self._config = config
+        self._client: ServiceBusClient | None = None
+        self._senders: dict[str, ServiceBusSender] = {}
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        by_queue: dict[str, list[Outgoing]] = defaultdict(list)
+        for message in messages:
+            by_queue[message.queue].append(message)
+        for queue, queued in by_queue.items():
+            async with self._locks[queue]:
+                await self._send(queue, queued)
+
+    async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        """Send, with one new connection where the old one broke. What may have been accepted twice carries the same id,
+        or is work that a double does not change."""
+        from azure.core.exceptions import AzureError
+
+        for last in (False, True):
+            try:
+                sender = await self._sender(queue)
+                await asyncio.wait_for(self._send_batches(sender, messages), SEND_TIMEOUT_S)
+                return
+            except (AzureError, OSError, TimeoutError, ValueError) as fault:
+                await self._drop(queue)
+                if last:
+                    raise Unavailable(RETRY_AFTER_S, f"queue {queue}: {type(fault).__name__}: {fault}") from fault
+
+    async def _send_batches(self, sender: ServiceBusSender, messages: Sequence[Outgoing]) -> None:
+        from azure.servicebus.exceptions import MessageSizeExceededError
+
+        batch = await sender.create_message_batch()
+        for message in messages:
+            built = _message(message)
+            try:
+                batch.add_message(built)
+            except (ValueError, MessageSizeExceededError):
+                await sender.send_messages(batch)
+                batch = await sender.create_message_batch()
+                batch.add_message(built)
+        if len(batch):
+            await sender.send_messages(batch)
+
+    async def _sender(self, queue: str) -> ServiceBusSender:
+        if queue not in self._senders:
+            self._senders[queue] = self._connect().get_queue_sender(queue)
+        return self._senders[queue]
+
+    def _connect(self) -> ServiceBusClient:
+        from azure.servicebus.aio import ServiceBusClient
+
+        if self._client is None:
+            options: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.4, "socket_timeout": 10}
+            if self._config.connection_string:
+                self._client = ServiceBusClient.from_connection_string(self._config.connection_string, **options)
+            elif self._config.namespace and self._config.credential:
+                self._client = ServiceBusClient(self._config.namespace, self._config.credential, **options)
+            else:
+                raise ValueError("Service Bus needs a connection string, or a namespace and a credential")
+        return self._client
+
+    async def _drop(self, queue: str) -> None:
+        from azure.core.exceptions import AzureError
+
+        sender = self._senders.pop(queue, None)
+        if sender is None:
+            return
+        try:
+            await asyncio.wait_for(sender.close(), 5.0)
+        except (AzureError, OSError, TimeoutError, ValueError):
+            return
+
+    async def close(self) -> None:
+        """Close senders and connection."""
+        for queue in list(self._senders):
+            await self._drop(queue)
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+
+def _message(message: Outgoing) -> ServiceBusMessage:
+    from azure.servicebus import ServiceBusMessage
+
+    return ServiceBusMessage(
+        message.body,
+        message_id=message.message_id,
+        scheduled_enqueue_time_utc=message.at,
+        content_type="application/json",
+    )

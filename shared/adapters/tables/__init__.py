@@ -1,0 +1,1 @@
+"""Table Storage: one module per noun, each with its row format; azure.data.tables and its exceptions stop here."""

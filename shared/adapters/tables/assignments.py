@@ -1,0 +1,109 @@
+"""Table `assignments`: the intent of each group, and its history.
+
+Row of a group: PartitionKey `assignment`, RowKey groupId. Row of the history: PartitionKey `history-{groupId}`, RowKey
+version as 10 digits, inverted so that the newest comes first. Properties: `body` (JSON, see `_body`), `version` (int).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shared.adapters.tables.client import Op, Row, Tables
+from shared.adapters.tables.packing import dump, options_json, options_of, plans_of, time_of, time_text
+from shared.domain.model import (
+    AssignmentState,
+    Enforcement,
+    GroupId,
+    GroupLicenseAssignment,
+    OperationId,
+    ServicePlanId,
+    SkuAssignment,
+    SkuId,
+    SwitchedOffPlan,
+)
+from shared.ports import StoredAssignment
+
+TABLE = "assignments"
+PARTITION = "assignment"
+NEWEST = 9_999_999_999
+
+
+class TableAssignments:
+    """Implements AssignmentStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def get(self, group_id: GroupId) -> StoredAssignment | None:
+        row = await self._tables.get(TABLE, PARTITION, group_id)
+        return StoredAssignment(_assignment(row), row["etag"]) if row else None
+
+    async def all(self) -> tuple[GroupLicenseAssignment, ...]:
+        return tuple([_assignment(row) async for row in self._tables.query(TABLE, PARTITION)])
+
+    async def save(self, assignment: GroupLicenseAssignment, etag: str | None) -> str:
+        kind = "create" if etag is None else "replace"
+        saved = await self._tables.write(TABLE, Op(kind, _row(assignment, PARTITION, assignment.group_id), etag))
+        history = _row(assignment, f"history-{assignment.group_id}", f"{NEWEST - assignment.version:010d}")
+        await self._tables.write(TABLE, Op("upsert", history))
+        return saved
+
+    async def history(self, group_id: GroupId) -> tuple[GroupLicenseAssignment, ...]:
+        return tuple([_assignment(row) async for row in self._tables.query(TABLE, f"history-{group_id}")])
+
+
+def _row(assignment: GroupLicenseAssignment, partition: str, key: str) -> Row:
+    return {"PartitionKey": partition, "RowKey": key, "body": dump(_body(assignment)), "version": assignment.version}
+
+
+def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
+    return {
+        "groupId": assignment.group_id,
+        "displayName": assignment.display_name,
+        "state": str(assignment.state),
+        "skus": [
+            {
+                "skuId": sku.sku_id,
+                "off": sorted(sku.disabled_plans),
+                "requestedOff": sorted(sku.requested_disabled_plans),
+                "switchedOff": [[each.service_plan_id, list(each.missing)] for each in sku.switched_off],
+                "enforcement": str(sku.enforcement),
+            }
+            for sku in assignment.skus
+        ],
+        "options": options_json(assignment.options),
+        "operationId": assignment.operation_id,
+        "openApproval": assignment.open_approval,
+        "changedBy": assignment.changed_by,
+        "changedAt": time_text(assignment.changed_at),
+    }
+
+
+def _assignment(row: Row) -> GroupLicenseAssignment:
+    body = json.loads(row["body"])
+    return GroupLicenseAssignment(
+        group_id=GroupId(body["groupId"]),
+        skus=tuple(_sku(each) for each in body["skus"]),
+        options=options_of(body["options"]),
+        state=AssignmentState(body["state"]),
+        version=int(row["version"]),
+        operation_id=OperationId(body["operationId"]) if body["operationId"] else None,
+        open_approval=OperationId(body["openApproval"]) if body["openApproval"] else None,
+        display_name=body["displayName"],
+        changed_by=body["changedBy"],
+        changed_at=time_of(body["changedAt"]),
+    )
+
+
+def _sku(value: dict[str, Any]) -> SkuAssignment:
+    return SkuAssignment(
+        SkuId(value["skuId"]),
+        plans_of(value["off"]),
+        plans_of(value["requestedOff"]),
+        tuple(
+            SwitchedOffPlan(ServicePlanId(plan), tuple(ServicePlanId(each) for each in missing))
+            for plan, missing in value["switchedOff"]
+        ),
+        Enforcement(value["enforcement"]),
+    )

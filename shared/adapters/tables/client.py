@@ -1,0 +1,257 @@
+"""The connection to Table Storage: tables made on first use, transactions cut to size, errors translated.
+
+Limits: learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions (100 rows and 4 MiB of one
+partition) and .../understanding-the-table-service-data-model (64 KiB a property, 1 MiB a row).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shared.domain.errors import Conflict, LicensingError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.data.tables.aio import TableClient, TableServiceClient
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+MAX_TRANSACTION = 100
+MAX_PROPERTY = 60_000
+"""Bytes of one binary property, and characters of one text, with room below the service's 64 KiB (32 Ki characters)."""
+MAX_TEXT = 30_000
+RETRY_AFTER_S = 5.0
+LAST = "~"
+"""Sorts after every character that our keys use."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablesConfig:
+    """Either a connection string, or an endpoint with a credential. `prefix` begins every table's name."""
+
+    prefix: str
+    connection_string: str | None = None
+    endpoint: str | None = None
+    credential: AsyncTokenCredential | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation of a transaction: `upsert`, `create`, `replace` (if unchanged since `etag`) or `delete`."""
+
+    kind: str
+    row: Row
+    etag: str | None = None
+
+
+class Tables:
+    """Tables by short name; the SDK is imported, and a table created, when it is first used."""
+
+    def __init__(self, config: TablesConfig) -> None:
+        self._config = config
+        self._service: TableServiceClient | None = None
+        self._clients: dict[str, asyncio.Future[TableClient]] = {}
+
+    async def table(self, name: str) -> TableClient:
+        """The client of a table that exists. Raises Unavailable."""
+        if name not in self._clients:
+            self._clients[name] = asyncio.ensure_future(self._open(name))
+        try:
+            return await asyncio.shield(self._clients[name])
+        except LicensingError:
+            self._clients.pop(name, None)
+            raise
+
+    async def _open(self, name: str) -> TableClient:
+        from azure.core.exceptions import ResourceExistsError
+
+        client = self._connect().get_table_client(f"{self._config.prefix}{name}")
+        try:
+            await translated(client.create_table(), name)
+        except Conflict as fault:
+            if not isinstance(fault.__cause__, ResourceExistsError):
+                raise
+        return client
+
+    def _connect(self) -> TableServiceClient:
+        from azure.data.tables.aio import TableServiceClient
+
+        if self._service is None:
+            options: dict[str, Any] = {"retry_total": 3, "retry_backoff_factor": 0.4, "retry_backoff_max": 5}
+            if self._config.connection_string:
+                self._service = TableServiceClient.from_connection_string(self._config.connection_string, **options)
+            else:
+                self._service = TableServiceClient(
+                    self._config.endpoint or "", credential=self._config.credential, **options
+                )
+        return self._service
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._service is not None:
+            await self._service.close()
+        for opened in self._clients.values():
+            if opened.done() and not opened.cancelled() and opened.exception() is None:
+                await opened.result().close()
+        self._clients.clear()
+        self._service = None
+
+    async def get(self, name: str, partition: str, row: str) -> Row | None:
+        """One row with its `etag`, or None."""
+        client = await self.table(name)
+        try:
+            return with_etag(await translated(client.get_entity(partition, row), name))
+        except NotFound:
+            return None
+
+    async def query(
+        self, name: str, partition: str, first: str = "", last: str = LAST, select: Sequence[str] | None = None
+    ) -> AsyncIterator[Row]:
+        """Rows of a partition with keys from `first` to `last`, both included, in order."""
+        client = await self.table(name)
+        pages = client.query_entities(
+            "PartitionKey eq @partition and RowKey ge @first and RowKey le @last",
+            parameters={"partition": partition, "first": first, "last": last},
+            select=list(select) if select else None,
+        )
+        iterator = aiter(pages)
+        while True:
+            try:
+                row = await translated(anext(iterator), name)
+            except StopAsyncIteration:
+                return
+            yield with_etag(row)
+
+    async def page(
+        self, name: str, partition: str, first: str, last: str, top: int, after: str | None
+    ) -> tuple[list[Row], str | None]:
+        """At most `top` rows from just after the key `after`, and the key to go on from, None at the end."""
+        rows: list[Row] = []
+        start = f"{after}\x21" if after else first
+        async for row in self.query(name, partition, start, last):
+            if len(rows) == top:
+                return rows, rows[-1]["RowKey"]
+            rows.append(row)
+        return rows, None
+
+    async def write(self, name: str, op: Op) -> str:
+        """One operation; returns the row's new ETag. Raises Conflict, NotFound, Unavailable."""
+        client = await self.table(name)
+        answer: Mapping[str, Any] = await translated(_single(client, op), name)
+        return str(answer.get("etag", "")) if answer else ""
+
+    async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
+        """Operations of one partition, all or none; at most 100. Returns the new ETags in order."""
+        client = await self.table(name)
+        answers = await translated(client.submit_transaction([_batched(op) for op in ops]), name)
+        return [str(answer.get("etag", "")) for answer in answers]
+
+    async def upsert_all(self, name: str, rows: Iterable[Row]) -> None:
+        """Upsert any number of rows, in transactions by partition."""
+        by_partition: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_partition[row["PartitionKey"]].append(row)
+        for partition_rows in by_partition.values():
+            for start in range(0, len(partition_rows), MAX_TRANSACTION):
+                await self.transact(
+                    name, [Op("upsert", row) for row in partition_rows[start : start + MAX_TRANSACTION]]
+                )
+
+    async def delete(self, name: str, partition: str, row: str) -> None:
+        """Delete a row; one that is not there is no error."""
+        client = await self.table(name)
+        await translated(client.delete_entity(partition, row), name)
+
+
+def with_etag(entity: Mapping[str, Any]) -> Row:
+    """The row as a dict, its ETag under `etag`."""
+    row = dict(entity)
+    row["etag"] = getattr(entity, "metadata", {}).get("etag", "")
+    return row
+
+
+def _single(client: TableClient, op: Op) -> Awaitable[Mapping[str, Any]]:
+    from azure.core import MatchConditions
+    from azure.data.tables import UpdateMode
+
+    if op.kind == "create":
+        return client.create_entity(op.row)
+    if op.kind == "replace":
+        return client.update_entity(
+            op.row, mode=UpdateMode.REPLACE, etag=op.etag, match_condition=MatchConditions.IfNotModified
+        )
+    return client.upsert_entity(op.row, mode=UpdateMode.REPLACE)
+
+
+def _batched(op: Op) -> Any:
+    from azure.core import MatchConditions
+    from azure.data.tables import UpdateMode
+
+    if op.kind == "replace":
+        options = {"mode": UpdateMode.REPLACE, "etag": op.etag, "match_condition": MatchConditions.IfNotModified}
+        return ("update", op.row, options)
+    if op.kind == "upsert":
+        return ("upsert", op.row, {"mode": UpdateMode.REPLACE})
+    return (op.kind, op.row)
+
+
+async def translated(call: Awaitable[T], what: str) -> T:
+    """The result of an SDK call; its exceptions become ours, chained."""
+    from azure.core.exceptions import (
+        AzureError,
+        ClientAuthenticationError,
+        HttpResponseError,
+        ResourceExistsError,
+        ResourceModifiedError,
+        ResourceNotFoundError,
+    )
+
+    try:
+        return await call
+    except (ResourceExistsError, ResourceModifiedError) as fault:
+        raise Conflict(f"table {what}: the row was changed by somebody else") from fault
+    except ResourceNotFoundError as fault:
+        raise NotFound(f"table {what}: there is no such row") from fault
+    except ClientAuthenticationError as fault:
+        raise Unavailable(RETRY_AFTER_S, f"table {what}: access refused: {_short(fault)}") from fault
+    except HttpResponseError as fault:
+        if fault.status_code in (409, 412):
+            raise Conflict(f"table {what}: the row was changed by somebody else") from fault
+        raise Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}") from fault
+    except (AzureError, OSError, TimeoutError) as fault:
+        raise Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}") from fault
+
+
+def _short(fault: BaseException) -> str:
+    return str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__
+
+
+def split_bytes(name: str, data: bytes) -> Row:
+    """A long value over several binary properties `name0`, `name1`, ..."""
+    return {f"{name}{n}": data[at : at + MAX_PROPERTY] for n, at in enumerate(range(0, len(data), MAX_PROPERTY))}
+
+
+def joined_bytes(row: Row, name: str) -> bytes:
+    """A long value from its properties; empty where there is none."""
+    parts: list[bytes] = []
+    while f"{name}{len(parts)}" in row:
+        value = row[f"{name}{len(parts)}"]
+        parts.append(value if isinstance(value, bytes) else base64.b64decode(value))
+    return b"".join(parts)
+
+
+async def gather_limited(calls: Iterable[Callable[[], Awaitable[T]]], limit: int) -> list[T]:
+    """The results of calls made at most `limit` at a time, in order."""
+    semaphore = asyncio.Semaphore(limit)
+
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
+        async with semaphore:
+            return await call()
+
+    return list(await asyncio.gather(*(one(call) for call in calls)))

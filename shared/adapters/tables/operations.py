@@ -1,0 +1,224 @@
+"""Table `operations`: accepted requests.
+
+Row: PartitionKey `operation`, RowKey the id with its 12 leading digits of time inverted, so that the newest come first.
+Properties: `body` (JSON of everything but the users), `users0`.. (a list target's ids, 16 bytes each). Index of open
+operations: PartitionKey `open`, RowKey as above; written before an operation is stored open, deleted after it ended.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from shared.adapters.tables.client import Op, Row, Tables, joined_bytes, split_bytes
+from shared.adapters.tables.packing import (
+    dump,
+    licenses_json,
+    licenses_of,
+    must_be_time,
+    options_json,
+    options_of,
+    pack_ids,
+    time_of,
+    time_text,
+    unpack_ids,
+)
+from shared.domain.model import GroupId, OperationId, SkuId
+from shared.domain.operation import (
+    Actor,
+    LicenseChange,
+    Operation,
+    OperationError,
+    OperationKind,
+    OperationState,
+    Phase,
+    PlanSummary,
+    Target,
+    Totals,
+)
+
+TABLE = "operations"
+PARTITION = "operation"
+OPEN = "open"
+TIME_DIGITS = 12
+LATEST = 16**TIME_DIGITS - 1
+
+TOTALS = ("members", "due", "applied", "unchanged", "waiting", "failed", "skipped", "wrote")
+
+
+def inverted(operation_id: str) -> str:
+    """The row key of an operation: newer ids sort first."""
+    return f"{LATEST - int(operation_id[:TIME_DIGITS], 16):012x}{operation_id[TIME_DIGITS:]}"
+
+
+class TableOperations:
+    """Implements OperationStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def insert(self, operation: Operation) -> Operation:
+        key = inverted(operation.id)
+        await self._tables.write(TABLE, Op("upsert", {"PartitionKey": OPEN, "RowKey": key}))
+        etag = await self._tables.write(TABLE, Op("create", _row(operation)))
+        return replace(operation, version=etag)
+
+    async def get(self, operation_id: OperationId) -> Operation | None:
+        try:
+            key = inverted(operation_id)
+        except ValueError:
+            return None
+        row = await self._tables.get(TABLE, PARTITION, key)
+        return _operation(row) if row else None
+
+    async def save(self, operation: Operation) -> Operation:
+        etag = await self._tables.write(TABLE, Op("replace", _row(operation), operation.version))
+        if operation.state.is_ended:
+            await self._tables.delete(TABLE, OPEN, inverted(operation.id))
+        return replace(operation, version=etag)
+
+    async def newest(self, top: int, after: str | None = None) -> tuple[tuple[Operation, ...], str | None]:
+        rows, token = await self._tables.page(TABLE, PARTITION, "", "~", top, after)
+        return tuple(_operation(row) for row in rows), token
+
+    async def open(self) -> tuple[Operation, ...]:
+        found: list[Operation] = []
+        for key in [row["RowKey"] async for row in self._tables.query(TABLE, OPEN)]:
+            row = await self._tables.get(TABLE, PARTITION, key)
+            operation = _operation(row) if row else None
+            if operation is not None and not operation.state.is_ended:
+                found.append(operation)
+            elif operation is not None:
+                await self._tables.delete(TABLE, OPEN, key)
+        return tuple(found)
+
+
+def _row(operation: Operation) -> Row:
+    users = split_bytes("users", pack_ids(operation.target.user_ids))
+    key = inverted(operation.id)
+    return {"PartitionKey": PARTITION, "RowKey": key, "body": dump(_body(operation)), **users}
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    change, plan = operation.change, operation.plan
+    return {
+        "id": operation.id,
+        "kind": str(operation.kind),
+        "groupId": operation.target.group_id,
+        "add": licenses_json(change.add),
+        "remove": list(change.remove),
+        "options": options_json(change.options) if change.options else None,
+        "actor": _actor_json(operation.actor),
+        "createdAt": time_text(operation.created_at),
+        "preview": operation.preview,
+        "state": str(operation.state),
+        "phase": str(operation.phase),
+        "numbers": [
+            operation.step,
+            operation.run,
+            operation.intent_version,
+            operation.pages,
+            operation.chunks,
+            operation.released,
+            operation.reported,
+        ],
+        "cause": operation.cause,
+        "correlationId": operation.correlation_id,
+        "idempotencyKey": operation.idempotency_key,
+        "sealId": operation.seal_id,
+        "totals": _totals_json(operation.totals),
+        "counted": _totals_json(operation.counted),
+        "plan": {
+            "additions": dict(plan.additions),
+            "removals": dict(plan.removals),
+            "plansOff": plan.plans_off,
+            "seatsNeeded": dict(plan.seats_needed),
+            "seatsAvailable": dict(plan.seats_available),
+            "usageLocations": plan.usage_locations,
+            "errors": dict(plan.expected_errors),
+            "foreign": plan.foreign,
+            "usersLosing": plan.users_losing,
+        },
+        "checksum": operation.checksum,
+        "approvedBy": _actor_json(operation.approved_by),
+        "cancelledBy": _actor_json(operation.cancel_requested_by),
+        "supersededBy": operation.superseded_by,
+        "error": [operation.error.code, operation.error.message, operation.error.remedy] if operation.error else None,
+        "startedAt": time_text(operation.started_at),
+        "completedAt": time_text(operation.completed_at),
+        "progressAt": time_text(operation.progress_at),
+        "reprocess": operation.reprocess,
+        "previewId": operation.preview_id,
+    }
+
+
+def _operation(row: Row) -> Operation:
+    body = json.loads(row["body"])
+    step, run, intent_version, pages, chunks, released, reported = body["numbers"]
+    return Operation(
+        id=OperationId(body["id"]),
+        kind=OperationKind(body["kind"]),
+        target=Target(GroupId(body["groupId"]) if body["groupId"] else None, unpack_ids(joined_bytes(row, "users"))),
+        change=LicenseChange(
+            licenses_of(body["add"]),
+            tuple(SkuId(sku_id) for sku_id in body["remove"]),
+            options_of(body["options"]) if body["options"] else None,
+        ),
+        actor=Actor(*body["actor"]),
+        created_at=must_be_time(body["createdAt"]),
+        preview=body["preview"],
+        state=OperationState(body["state"]),
+        phase=Phase(body["phase"]),
+        step=step,
+        run=run,
+        intent_version=intent_version,
+        cause=body["cause"],
+        correlation_id=body["correlationId"],
+        idempotency_key=body["idempotencyKey"],
+        seal_id=body["sealId"],
+        pages=pages,
+        chunks=chunks,
+        released=released,
+        reported=reported,
+        totals=Totals(*body["totals"]),
+        counted=Totals(*body["counted"]),
+        plan=_plan(body["plan"]),
+        checksum=body["checksum"],
+        approved_by=_actor(body["approvedBy"]),
+        cancel_requested_by=_actor(body["cancelledBy"]),
+        superseded_by=OperationId(body["supersededBy"]) if body["supersededBy"] else None,
+        error=OperationError(*body["error"]) if body["error"] else None,
+        started_at=time_of(body["startedAt"]),
+        completed_at=time_of(body["completedAt"]),
+        progress_at=time_of(body["progressAt"]),
+        reprocess=body["reprocess"],
+        preview_id=OperationId(body["previewId"]) if body["previewId"] else None,
+        version=row["etag"],
+    )
+
+
+def _plan(value: dict[str, Any]) -> PlanSummary:
+    return PlanSummary(
+        additions=value["additions"],
+        removals=value["removals"],
+        plans_off=value["plansOff"],
+        seats_needed=value["seatsNeeded"],
+        seats_available=value["seatsAvailable"],
+        usage_locations=value["usageLocations"],
+        expected_errors=value["errors"],
+        foreign=value["foreign"],
+        users_losing=value["usersLosing"],
+    )
+
+
+def _totals_json(totals: Totals) -> list[int]:
+    return [getattr(totals, name) for name in TOTALS]
+
+
+def _actor_json(actor: Actor | None) -> list[str] | None:
+    return [actor.id, actor.name, actor.kind] if actor else None
+
+
+def _actor(value: list[str] | None) -> Actor | None:
+    return Actor(*value) if value else None

@@ -1,0 +1,181 @@
+"""Domain values to and from the compact JSON of rows. Times are ISO 8601 in UTC, ids lower case, sets sorted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from shared.domain.model import (
+    AssignedLicense,
+    AssignmentOptions,
+    DependencyRule,
+    Grant,
+    GroupId,
+    Intent,
+    LastResult,
+    LicenseError,
+    OwnedLicense,
+    Plans,
+    RefusalRecord,
+    ServicePlanId,
+    SkuId,
+    Source,
+    UserId,
+)
+from shared.domain.outcomes import Problem
+
+
+def dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def time_text(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat() if at else None
+
+
+def time_of(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def must_be_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def plans_json(plans: Plans | None) -> list[str] | None:
+    return None if plans is None else sorted(plans)
+
+
+def plans_of(value: Iterable[str]) -> Plans:
+    return frozenset(ServicePlanId(plan) for plan in value)
+
+
+def maybe_plans(value: Iterable[str] | None) -> Plans | None:
+    return None if value is None else plans_of(value)
+
+
+def pack_ids(ids: Iterable[str]) -> bytes:
+    """16 bytes an id."""
+    return b"".join(UUID(each).bytes for each in ids)
+
+
+def unpack_ids(data: bytes) -> tuple[UserId, ...]:
+    return tuple(UserId(str(UUID(bytes=data[at : at + 16]))) for at in range(0, len(data), 16))
+
+
+def licenses_json(licenses: Iterable[AssignedLicense]) -> list[list[Any]]:
+    return [[license.sku_id, sorted(license.disabled_plans)] for license in licenses]
+
+
+def licenses_of(value: Iterable[Iterable[Any]]) -> tuple[AssignedLicense, ...]:
+    return tuple(AssignedLicense(SkuId(sku_id), plans_of(plans)) for sku_id, plans in value)
+
+
+def owned_json(owned: Mapping[SkuId, OwnedLicense]) -> dict[str, list[Any]]:
+    return {
+        sku_id: [plans_json(license.disabled_plans), time_text(license.at), [str(s) for s in license.sources]]
+        for sku_id, license in owned.items()
+    }
+
+
+def owned_of(value: Mapping[str, list[Any]]) -> dict[SkuId, OwnedLicense]:
+    return {
+        SkuId(sku_id): OwnedLicense(plans_of(plans), must_be_time(at), tuple(Source.parse(s) for s in sources))
+        for sku_id, (plans, at, sources) in value.items()
+    }
+
+
+def intent_json(intent: Intent) -> dict[str, Any]:
+    return {
+        "id": intent.id,
+        "cause": intent.cause,
+        "before": {sku_id: plans_json(plans) for sku_id, plans in intent.before.items()},
+        "after": {sku_id: plans_json(plans) for sku_id, plans in intent.after.items()},
+        "at": time_text(intent.at),
+        "location": intent.usage_location,
+        "sources": {sku_id: [str(s) for s in sources] for sku_id, sources in intent.sources.items()},
+    }
+
+
+def intent_of(value: Mapping[str, Any]) -> Intent:
+    return Intent(
+        value["id"],
+        value["cause"],
+        {SkuId(sku_id): maybe_plans(plans) for sku_id, plans in value["before"].items()},
+        {SkuId(sku_id): maybe_plans(plans) for sku_id, plans in value["after"].items()},
+        must_be_time(value["at"]),
+        value["location"],
+        {SkuId(sku_id): tuple(Source.parse(s) for s in sources) for sku_id, sources in value["sources"].items()},
+    )
+
+
+def result_json(result: LastResult) -> list[Any]:
+    return [result.intent_id, result.cause, time_text(result.at)]
+
+
+def result_of(value: list[str]) -> LastResult:
+    return LastResult(value[0], value[1], must_be_time(value[2]))
+
+
+def refusal_json(record: RefusalRecord) -> list[Any]:
+    return [record.fingerprint, str(record.error), record.text, time_text(record.at)]
+
+
+def refusal_of(value: list[str]) -> RefusalRecord:
+    return RefusalRecord(value[0], LicenseError(value[1]), value[2], must_be_time(value[3]))
+
+
+def grant_json(grant: Grant) -> dict[str, Any]:
+    return {
+        "sku": grant.sku_id,
+        "off": plans_json(grant.disabled_plans),
+        "source": str(grant.source),
+        "until": time_text(grant.until),
+    }
+
+
+def grant_of(value: Mapping[str, Any]) -> Grant:
+    return Grant(SkuId(value["sku"]), plans_of(value["off"]), Source.parse(value["source"]), time_of(value["until"]))
+
+
+def problems_json(problems: Iterable[Problem]) -> list[list[Any]]:
+    return [[str(p.error), p.text, p.remedy, p.sku_id] for p in problems]
+
+
+def problems_of(value: Iterable[list[Any]]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(LicenseError(error), text, remedy, SkuId(sku_id) if sku_id else None)
+        for error, text, remedy, sku_id in value
+    )
+
+
+def options_json(options: AssignmentOptions) -> dict[str, Any]:
+    return {
+        "usageLocation": options.usage_location,
+        "requireUsageLocation": options.require_usage_location,
+        "countInherited": options.count_inherited,
+        "includeGuests": options.include_guests,
+        "includeDisabledAccounts": options.include_disabled_accounts,
+        "excludedGroups": sorted(options.excluded_groups),
+        "graceSeconds": options.grace.total_seconds(),
+        "dependencies": str(options.dependencies),
+        "allowNativeOverlap": options.allow_native_overlap,
+        "priority": options.priority,
+    }
+
+
+def options_of(value: Mapping[str, Any]) -> AssignmentOptions:
+    return AssignmentOptions(
+        usage_location=value["usageLocation"],
+        require_usage_location=value["requireUsageLocation"],
+        count_inherited=value["countInherited"],
+        include_guests=value["includeGuests"],
+        include_disabled_accounts=value["includeDisabledAccounts"],
+        excluded_groups=frozenset(GroupId(group) for group in value["excludedGroups"]),
+        grace=timedelta(seconds=value["graceSeconds"]),
+        dependencies=DependencyRule(value["dependencies"]),
+        allow_native_overlap=value["allowNativeOverlap"],
+        priority=value["priority"],
+    )

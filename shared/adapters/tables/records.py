@@ -1,0 +1,202 @@
+"""Tables people read, and the small ones: `groupstatus`, `auditYYYYMM`, `budget`, `idempotency`, `deadletters`.
+
+`groupstatus`: `group` / groupId. `auditYYYYMM`: `{YYYYMMDD}-{hex digit of the id}` / inverted milliseconds and id.
+`budget`: `budget` / `writes`, `body` as the domain writes it. `idempotency`: first two hex digits of the key's hash
+/ the hash; `operation`, `fingerprint`. `deadletters`: `letter` / inverted milliseconds and id; `data0`.. the message body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from shared.adapters.tables.client import MAX_TEXT, Op, Row, Tables, joined_bytes, split_bytes
+from shared.adapters.tables.packing import dump, must_be_time, time_of, time_text
+from shared.domain.errors import Conflict
+from shared.domain.model import GroupId, OperationId, UserId
+from shared.domain.records import AuditEntry, DeadLetter, GroupState, GroupStatus
+
+STATUS = "groupstatus"
+BUDGET = "budget"
+IDEMPOTENCY = "idempotency"
+DEAD_LETTERS = "deadletters"
+END_OF_TIME_MS = 9_999_999_999_999
+MAX_LETTER = 600_000
+"""Bytes of a dead letter's body that are kept: a message has at most 256 KB, a row 1 MiB."""
+
+
+def newest_first(at: datetime, key: str) -> str:
+    """A row key that sorts newer rows first."""
+    return f"{END_OF_TIME_MS - int(at.timestamp() * 1000):013d}-{key}"
+
+
+class TableGroupStatus:
+    """Implements GroupStatusStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def get(self, group_id: GroupId) -> GroupStatus | None:
+        row = await self._tables.get(STATUS, "group", group_id)
+        return _status(row) if row else None
+
+    async def save(self, status: GroupStatus) -> None:
+        body = {
+            "state": str(status.state),
+            "members": status.members,
+            "counts": dict(status.counts),
+            "operation": status.operation_id,
+            "at": time_text(status.updated_at),
+            "removals": status.removals_today,
+        }
+        row = {"PartitionKey": "group", "RowKey": status.group_id, "body": dump(body)}
+        await self._tables.write(STATUS, Op("upsert", row))
+
+    async def all(self) -> tuple[GroupStatus, ...]:
+        return tuple([_status(row) async for row in self._tables.query(STATUS, "group")])
+
+
+def _status(row: Row) -> GroupStatus:
+    body = json.loads(row["body"])
+    return GroupStatus(
+        GroupId(row["RowKey"]),
+        GroupState(body["state"]),
+        body["members"],
+        body["counts"],
+        OperationId(body["operation"]) if body["operation"] else None,
+        time_of(body["at"]),
+        body["removals"],
+    )
+
+
+class TableAudit:
+    """Implements AuditLog."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def append(self, entries: Iterable[AuditEntry]) -> None:
+        by_month: dict[str, list[Row]] = {}
+        for entry in entries:
+            by_month.setdefault(f"audit{entry.at.astimezone(UTC):%Y%m}", []).append(_audit_row(entry))
+        for table, rows in by_month.items():
+            await self._tables.upsert_all(table, {(r["PartitionKey"], r["RowKey"]): r for r in rows}.values())
+
+    async def newest(self, top: int, month: str | None = None) -> tuple[AuditEntry, ...]:
+        now = datetime.now(UTC)
+        table = f"audit{month or now.strftime('%Y%m')}"
+        last_day = now if month in (None, now.strftime("%Y%m")) else _end_of(month or "")
+        found: list[AuditEntry] = []
+        for back in range(last_day.day):
+            day = f"{last_day - timedelta(days=back):%Y%m%d}"
+            for digit in "0123456789abcdef":
+                rows, _ = await self._tables.page(table, f"{day}-{digit}", "", "~", top, None)
+                found += [_audit(row) for row in rows]
+            if len(found) >= top:
+                break
+        return tuple(sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)[:top])
+
+
+def _end_of(month: str) -> datetime:
+    first = datetime.strptime(month, "%Y%m").replace(tzinfo=UTC)
+    return (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+
+
+def _audit_row(entry: AuditEntry) -> Row:
+    at = entry.at.astimezone(UTC)
+    digit = hashlib.sha256(entry.id.encode()).hexdigest()[0]
+    body = {
+        "activity": entry.activity,
+        "actor": entry.actor,
+        "result": entry.result,
+        "user": entry.user_id,
+        "group": entry.group_id,
+        "operation": entry.operation_id,
+        "before": entry.before,
+        "after": entry.after,
+        "detail": entry.detail,
+        "at": time_text(at),
+        "id": entry.id,
+    }
+    key = newest_first(at, entry.id)
+    return {"PartitionKey": f"{at:%Y%m%d}-{digit}", "RowKey": key, "body": dump(body)[:MAX_TEXT]}
+
+
+def _audit(row: Row) -> AuditEntry:
+    body = json.loads(row["body"])
+    return AuditEntry(
+        id=body["id"],
+        at=must_be_time(body["at"]),
+        activity=body["activity"],
+        actor=body["actor"],
+        result=body["result"],
+        user_id=UserId(body["user"]) if body["user"] else None,
+        group_id=GroupId(body["group"]) if body["group"] else None,
+        operation_id=OperationId(body["operation"]) if body["operation"] else None,
+        before=body["before"],
+        after=body["after"],
+        detail=body["detail"],
+    )
+
+
+class TableBudget:
+    """Implements BudgetStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def load(self) -> tuple[str, str | None]:
+        row = await self._tables.get(BUDGET, "budget", "writes")
+        return (row["body"], row["etag"]) if row else ("", None)
+
+    async def save(self, state: str, etag: str | None) -> str:
+        row = {"PartitionKey": "budget", "RowKey": "writes", "body": state}
+        return await self._tables.write(BUDGET, Op("create" if etag is None else "replace", row, etag))
+
+
+class TableIdempotency:
+    """Implements IdempotencyStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def claim(self, key: str, operation_id: OperationId, fingerprint: str) -> tuple[OperationId, str]:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        row = {"PartitionKey": digest[:2], "RowKey": digest, "operation": operation_id, "fingerprint": fingerprint}
+        try:
+            await self._tables.write(IDEMPOTENCY, Op("create", row))
+        except Conflict:
+            stored = await self._tables.get(IDEMPOTENCY, digest[:2], digest)
+            if stored is None:
+                raise
+            return OperationId(stored["operation"]), stored["fingerprint"]
+        return operation_id, fingerprint
+
+
+class TableDeadLetters:
+    """Implements DeadLetterStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def keep(self, letter: DeadLetter) -> None:
+        row = {
+            "PartitionKey": "letter",
+            "RowKey": newest_first(letter.at, letter.id),
+            "queue": letter.queue,
+            "reason": letter.reason[:MAX_TEXT],
+            "at": time_text(letter.at),
+            "id": letter.id,
+            "size": len(letter.body),
+            **split_bytes("data", letter.body[:MAX_LETTER]),
+        }
+        await self._tables.write(DEAD_LETTERS, Op("upsert", row))
+
+    async def newest(self, top: int) -> tuple[DeadLetter, ...]:
+        rows, _ = await self._tables.page(DEAD_LETTERS, "letter", "", "~", top, None)
+        return tuple(
+            DeadLetter(row["id"], row["queue"], joined_bytes(row, "data"), row["reason"], must_be_time(row["at"]))
+            for row in rows
+        )

@@ -1,0 +1,37 @@
+"""All tables behind their ports."""
+
+from __future__ import annotations
+
+from shared.adapters.tables.assignments import TableAssignments
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.members import TableMembers
+from shared.adapters.tables.operations import TableOperations
+from shared.adapters.tables.people import TableGrants, TableLedger, TablePermits
+from shared.adapters.tables.records import (
+    TableAudit,
+    TableBudget,
+    TableDeadLetters,
+    TableGroupStatus,
+    TableIdempotency,
+)
+from shared.adapters.tables.work import TableChunks, TableSealed
+from shared.ports import Stores
+
+
+def table_stores(tables: Tables) -> Stores:
+    """The stores of the app on one set of tables."""
+    return Stores(
+        assignments=TableAssignments(tables),
+        operations=TableOperations(tables),
+        sealed=TableSealed(tables),
+        chunks=TableChunks(tables),
+        members=TableMembers(tables),
+        ledger=TableLedger(tables),
+        grants=TableGrants(tables),
+        permits=TablePermits(tables),
+        group_status=TableGroupStatus(tables),
+        audit=TableAudit(tables),
+        budget=TableBudget(tables),
+        idempotency=TableIdempotency(tables),
+        dead_letters=TableDeadLetters(tables),
+    )
