@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -22,7 +23,7 @@ from shared.handlers.upkeep import watchdog
 from shared.ports import Policy, World
 
 if TYPE_CHECKING:
-    pass
+    from azure.core.credentials_async import AsyncTokenCredential
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,50 @@ class SystemClock:
 def app() -> App:
     """The app of this process. Raises ConfigError naming every setting that is missing or wrong."""
     return compose(Settings.from_env(os.environ))
+
+
+def compose(settings: Settings) -> App:
+    """The app with its adapters. Nothing is connected yet: each adapter does that with its first call."""
+    from shared.adapters.directory import GraphDirectory
+    from shared.adapters.graph import GraphClient
+    from shared.adapters.licenses import GraphLicenseWriter
+    from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
+    from shared.adapters.tables.client import Tables, TablesConfig
+    from shared.adapters.tables.stores import table_stores
+
+    credential = partial(credential_of, settings)
+    graph = GraphClient(settings.graph_base_url, settings.graph_scope, credential)
+    tables = TablesConfig(
+        settings.table_prefix,
+        settings.tables_connection,
+        settings.tables_endpoint,
+        credential() if settings.tables_endpoint else None,
+    )
+    service_bus = ServiceBusConfig(
+        settings.service_bus_connection,
+        settings.service_bus_namespace,
+        credential() if settings.service_bus_namespace else None,
+    )
+    world = World(
+        clock=SystemClock(),
+        queue=ServiceBusQueue(service_bus),
+        directory=GraphDirectory(graph),
+        licenses=GraphLicenseWriter(graph),
+        stores=table_stores(Tables(tables)),
+        policy=policy_of(settings),
+        token=partial(secrets.token_hex, 16),
+    )
+    sign_in = SignIn(settings.platform_authentication, settings.tenant_id, settings.api_audiences)
+    return App(world, sign_in)
+
+
+def credential_of(settings: Settings) -> AsyncTokenCredential:
+    """The managed identity where the platform offers one; on a developer's machine, whatever is signed in there."""
+    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+
+    if settings.has_identity_endpoint:
+        return ManagedIdentityCredential(client_id=settings.managed_identity_client_id)
+    return DefaultAzureCredential()
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -61,8 +61,8 @@ class Settings:
     """WEBSITE_AUTH_ENABLED: set by App Service where its authentication is on; without it every HTTP request is
     refused, since anybody could send the header that names the caller."""
     api_audiences: frozenset[str]
-    """API_AUDIENCE: audiences of tokens the HTTP API takes, parted by commas (a sign-in on the page has the app's client
-    id as its audience); none: the platform's own check suffices."""
+    """API_AUDIENCE: audiences of tokens the HTTP API takes, parted by commas (a sign-in on the page has the app's
+    client id as its audience); none: the platform's own check suffices."""
     write_rate_per_s: float
     """WRITE_RATE_PER_SECOND: license writes per second, over 0. 18 leaves most of the tenant's 60 to other apps
     (learn.microsoft.com/graph/throttling-limits, license management)."""

@@ -93,16 +93,17 @@ class GraphDirectory:
         Unavailable; PermissionDenied when members come without their properties.
         """
         shared = SharedStates()
+        followed: set[str] = set()
         body = await self._first_page(group_id)
-        link: str | None = None
         while True:
             rows = graph_json.values(body, f"members of group {group_id}")
             yield await self._members([row for row in rows if _type_of(row) == USER], shared)
-            followed, link = link, body.get("@odata.nextLink")
+            link = body.get("@odata.nextLink")
             if link is None:
                 return
-            if not isinstance(link, str) or link == followed:
-                raise Unavailable(None, f"members of group {group_id}: the next page cannot be reached")
+            if not isinstance(link, str) or link in followed:
+                raise Unavailable(None, f"members of group {group_id}: the pages do not come to an end")
+            followed.add(link)
             body = await self._get(self._graph.path_of(link))
 
     async def _first_page(self, group_id: GroupId) -> Json:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import httpx
 
 from functions.web.application import build
 from functions.web.principal import HEADER
 from shared.bootstrap import App, SignIn
+from shared.domain.model import (
+    GroupId,
+    OperationId,
+    ServicePlan,
+    ServicePlanId,
+    SkuId,
+    SubscribedSku,
+    UserId,
+)
+from shared.domain.operation import Operation
 from shared.ports import World
+from tests.unit.worlds import Fakes, fake_world
 
 TENANT = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 OTHER_TENANT = "9a0c0305-4f89-41d3-9a0c-0305e82c3302"
@@ -66,3 +79,57 @@ def client(world: World, sign_in: SignIn = ON, headers: dict[str, str] | None = 
         base_url="https://licensing.example",
         headers=WRITER if headers is None else headers,
     )
+
+
+GROUP = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f")
+OTHER_GROUP = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e40")
+USERS = [UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e"), UserId("9b1f2e3d-4c5b-4a69-8877-665544332211")]
+E3 = SkuId("05e9a617-0261-4cee-bb44-138d3ef5d965")
+E5 = SkuId("06ebc4ee-1bb5-47dd-8120-11324bc54e06")
+MAIL = ServicePlanId("a23b959c-7ce8-4e57-9140-b90eb88a9e97")
+CHAT = ServicePlanId("57ff2da0-773e-42df-b2af-ffb7a2317929")
+LOST = OperationId("f" * 32)
+
+ASSIGN_E3: dict[str, Any] = {"addLicenses": [{"skuId": E3, "disabledPlans": [CHAT]}], "removeLicenses": []}
+PATH_VALUES = {"operation_id": LOST, "group_id": GROUP, "user_id": USERS[0]}
+
+
+def small_tenant() -> Fakes:
+    """Two products, two users, one group of both."""
+    fakes = fake_world()
+    for sku_id, name in ((E3, "SPE_E3"), (E5, "SPE_E5")):
+        plans = (ServicePlan(MAIL, "EXCHANGE"), ServicePlan(CHAT, "TEAMS1"))
+        fakes.directory.add_sku(SubscribedSku(sku_id, name, plans, enabled=100))
+    for user_id in USERS:
+        fakes.directory.add_user(user_id)
+    fakes.directory.add_group(GROUP, USERS)
+    return fakes
+
+
+def error_of(answer: httpx.Response) -> dict[str, Any]:
+    """The error of an answer, which has Graph's shape."""
+    body = answer.json()
+    assert set(body) == {"error"}
+    error: dict[str, Any] = body["error"]
+    assert {"code", "message", "innerError"} <= set(error) <= {"code", "message", "target", "innerError"}
+    assert error["innerError"]["request-id"] == answer.headers["request-id"]
+    return error
+
+
+async def assigned(world: World, body: dict[str, Any] = ASSIGN_E3, *, key: str = "") -> dict[str, Any]:
+    """The operation of an accepted assignLicense."""
+    async with client(world) as api:
+        answer = await api.post(
+            f"/api/groups/{GROUP}/assignLicense", json=body, headers={"idempotency-key": key} if key else {}
+        )
+    assert answer.status_code == 202, answer.text
+    operation: dict[str, Any] = answer.json()
+    return operation
+
+
+async def insert(world: World, **changes: Any) -> Operation:
+    """A stored operation that differs from an accepted one as told."""
+    operation = await world.stores.operations.get(OperationId((await assigned(world))["id"]))
+    assert operation is not None
+    operation_id = OperationId(f"{len(await world.stores.operations.open()):012x}" + operation.id[12:])
+    return await world.stores.operations.insert(replace(operation, id=operation_id, version=None, **changes))

@@ -1,94 +1,153 @@
-"""A world of fakes, with the handles tests of doors need."""
+"""A world in memory for tests of doors: the real stores on tables in memory, a clock that is moved, a queue that keeps
+what it is sent, and the fake directory."""
+
 from __future__ import annotations
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+
+from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables, TablesConfig
+from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
-from shared.domain.model import LedgerRow
-from shared.domain.outcomes import merge
-from shared.domain.operation import Operation
-from shared.ports import *
+from shared.ports import Outgoing, Policy, World
 from tests.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 
-class Clock_:
-    def __init__(self): self.t=BEGINNING
-    def now(self): return self.t
-    async def sleep(self, s): self.t+=timedelta(seconds=s)
-    def move(self, by): self.t+=by
-class Q:
-    def __init__(self): self.messages=[]; self.away=0
-    async def send(self, messages):
-        if self.away>0:
-            self.away-=1; raise Unavailable(None,"queue away")
-        self.messages+=messages
-class S:
-    def __init__(self): self.d={}; self.n=0; self.away=False; self.race=False
-    def tag(self): self.n+=1; return str(self.n)
-class A(S):
-    async def get(self,g):
-        return StoredAssignment(*self.d[g]) if g in self.d else None
-    async def all(self): return tuple(a for a,_ in self.d.values())
-    async def save(self,a,etag):
-        cur=self.d.get(a.group_id,(None,None))[1]
-        if cur!=etag or self.race: raise Conflict("changed")
-        t=self.tag(); self.d[a.group_id]=(a,t); return t
-class O(S):
-    async def insert(self,o):
-        if o.id in self.d: raise Conflict("exists")
-        self.d[o.id]=replace(o,version=self.tag()); return self.d[o.id]
-    async def get(self,i): return self.d.get(i)
-    async def save(self,o):
-        if self.d[o.id].version!=o.version: raise Conflict("changed")
-        self.d[o.id]=replace(o,version=self.tag()); return self.d[o.id]
-    async def newest(self,top,after=None):
-        ids=[i for i in sorted(self.d,reverse=True) if after is None or i<after]
-        return tuple(self.d[i] for i in ids[:top]), (ids[top-1] if len(ids)>top else None)
-    async def open(self): return tuple(o for o in self.d.values() if not o.state.is_ended)
-class Sealed(S):
-    async def write(self,o,s,pages):
-        for p in pages: self.d[o,s,p.number]=p
-    async def page(self,o,s,n): return self.d[o,s,n]
-class C(S):
-    async def report(self,o,c,outs): self.d[o,c]=tuple(outs); return tuple(outs)
-    async def rows(self,o,a,b): return {c:v for (op,c),v in self.d.items() if op==o and a<=c<=b}
-class M(S):
-    async def record(self,rows):
-        for r in rows: self.d[r.group_id,r.user_id]=r
-    async def page(self,g,top,after=None): return tuple(r for (gg,_),r in self.d.items() if gg==g), None
-    async def errors(self,g,top,after=None): return tuple(r for (gg,_),r in self.d.items() if gg==g and r.state.needs_a_person), None
-class L(S):
-    async def rows(self,ids): return {i:self.d.get(i,LedgerRow(i)) for i in ids}
-    async def write(self,rows):
-        for r in rows: self.d[r.user_id]=r
-        return {r.user_id:LedgerWrite(r) for r in rows}
-class P(S):
-    async def allowance(self,s): return self.d.get(s,("",None))
-    async def save_allowance(self,s,st,e): self.d[s]=(st,"1")
-class G(S):
-    async def get(self,g): return self.d.get(g)
-    async def save(self,s): self.d[s.group_id]=s
-class Au(S):
-    async def append(self,e): list(e)
-class I(S):
-    async def claim(self,k,o,f): return self.d.setdefault(k,(o,f))
-class D(S):
-    async def keep(self,l):
-        if self.away: raise Unavailable(None,"away")
-        self.d[l.id]=l
-    async def newest(self,top): return tuple(self.d.values())[:top]
 
-@dataclass
+class MemoryTables(Tables):
+    """Tables in memory: ETags, transactions that are all or nothing, keys the service would take."""
+
+    def __init__(self) -> None:
+        super().__init__(TablesConfig("t"))
+        self.away = False
+        self.contested: set[str] = set()
+        """Tables whose rows somebody else always changes first."""
+        self._rows: dict[tuple[str, str, str], Row] = {}
+        self._etags = itertools.count(1)
+
+    async def get(self, name: str, partition: str, row: str) -> Row | None:
+        self._check()
+        found = self._rows.get((name, partition, row))
+        return dict(found) if found else None
+
+    async def query(
+        self, name: str, partition: str, first: str = "", last: str = LAST, select: Sequence[str] | None = None
+    ) -> AsyncIterator[Row]:
+        self._check()
+        for key in sorted(self._rows):
+            if key[:2] == (name, partition) and first <= key[2] <= last:
+                yield dict(self._rows[key])
+
+    async def write(self, name: str, op: Op) -> str:
+        return (await self.transact(name, [op]))[0]
+
+    async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
+        self._check()
+        keys = [(name, op.row["PartitionKey"], op.row["RowKey"]) for op in ops]
+        if len(ops) > MAX_TRANSACTION or len({key[1] for key in keys}) != 1 or len(set(keys)) != len(keys):
+            raise ValueError(f"{name}: a transaction is at most {MAX_TRANSACTION} different rows of one partition")
+        for op, key in zip(ops, keys, strict=True):
+            self._check_op(op, key)
+        etags = [f'W/"{next(self._etags)}"' for _ in ops]
+        for op, key, etag in zip(ops, keys, etags, strict=True):
+            if op.kind == "delete":
+                del self._rows[key]
+            else:
+                self._rows[key] = {**{k: v for k, v in op.row.items() if v is not None}, "etag": etag}
+        return etags
+
+    async def delete(self, name: str, partition: str, row: str) -> None:
+        self._check()
+        self._rows.pop((name, partition, row), None)
+
+    def _check(self) -> None:
+        if self.away:
+            raise Unavailable(None, "tables were told to be away")
+
+    def _check_op(self, op: Op, key: tuple[str, str, str]) -> None:
+        if any(letter in part for part in key[1:] for letter in "/\\#?"):
+            raise ValueError(f"the service refuses the key {key}")
+        known = self._rows.get(key)
+        changed = op.kind == "replace" and (known is None or known["etag"] != op.etag)
+        if changed or (op.kind == "create" and known is not None) or key[0] in self.contested:
+            raise Conflict(f"table {key[0]}: the row was changed by somebody else")
+        if op.kind == "delete" and known is None:
+            raise NotFound(f"table {key[0]}: there is no such row")
+
+
+class MovedClock:
+    """A clock that stands still until it is moved; sleeping moves it."""
+
+    def __init__(self) -> None:
+        self._now = BEGINNING
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self.move(timedelta(seconds=seconds))
+
+    def move(self, by: timedelta) -> None:
+        self._now += by
+
+
+@dataclass(slots=True)
+class KeepingQueue:
+    """Keeps what it is sent; the next `away` sends fail."""
+
+    messages: list[Outgoing] = field(default_factory=list)
+    away: int = 0
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        if self.away > 0:
+            self.away -= 1
+            raise Unavailable(None, "the queue was told to be away")
+        self.messages += messages
+
+
+@dataclass(frozen=True, slots=True)
 class Fakes:
-    world: Any; clock: Any; queue: Any; directory: FakeDirectory
-    def sent(self): return list(self.queue.messages)
-    def queue_away(self,times): self.queue.away=times
-    def stores_away(self): self.world.stores.dead_letters.away=True
-    def assignments_always_change(self): self.world.stores.assignments.race=True
+    """The world, and the handles to change it from outside."""
 
-def fake_world():
-    c=Clock_(); q=Q(); d=FakeDirectory(now=c.now); n=[0]
-    def token():
-        n[0]+=1; return f"{n[0]*2654435761%2**32:08x}{n[0]:024x}"
-    x=S()
-    return Fakes(World(c,q,d,FakeLicenseWriter(d),Stores(A(),O(),Sealed(),C(),M(),L(),x,P(),G(),Au(),x,I(),D()),Policy(tenant_id="t"),token),c,q,d)
+    world: World
+    clock: MovedClock
+    queue: KeepingQueue
+    directory: FakeDirectory
+    tables: MemoryTables
+
+    def sent(self) -> list[Outgoing]:
+        """The messages sent so far, oldest first."""
+        return list(self.queue.messages)
+
+    def queue_away(self, *, times: int) -> None:
+        self.queue.away = times
+
+    def stores_away(self) -> None:
+        self.tables.away = True
+
+    def assignments_always_change(self) -> None:
+        """Every write of an assignment loses its race."""
+        self.tables.contested.add("assignments")
+
+
+def fake_world() -> Fakes:
+    """An empty tenant."""
+    clock, queue, tables = MovedClock(), KeepingQueue(), MemoryTables()
+    directory = FakeDirectory(now=clock.now)
+    numbers = itertools.count(1)
+
+    def token() -> str:
+        number = next(numbers)
+        return f"{number * 2654435761 % 2**32:08x}{number:024x}"
+
+    world = World(
+        clock=clock,
+        queue=queue,
+        directory=directory,
+        licenses=FakeLicenseWriter(directory),
+        stores=table_stores(tables),
+        policy=Policy(tenant_id="tenant"),
+        token=token,
+    )
+    return Fakes(world, clock, queue, directory, tables)

@@ -43,16 +43,10 @@ LEDGER = "ledger"
 GRANTS = "usergrants"
 PERMITS = "permits"
 ALLOWANCE = "allowance"
-WIDE = 0.02
-"""Share of a partition's key space above which single gets beat a range query: the range of a chunk of a large group
-is far narrower, that of a few scattered users far wider."""
+ROWS_FOR_A_GET = 25
+"""Rows of a range query that cost as much client CPU as one single get (50 microseconds against 1.3 milliseconds)."""
 POINT_GETS = 8
 ID_LENGTH = 36
-
-
-def _span(first: str, last: str) -> float:
-    """The share of a partition's keys between two ids, from their next six hex digits."""
-    return (int(last[1:7], 16) - int(first[1:7], 16)) / 16**6
 
 
 def by_partition(user_ids: Iterable[UserId]) -> dict[str, list[UserId]]:
@@ -64,16 +58,30 @@ def by_partition(user_ids: Iterable[UserId]) -> dict[str, list[UserId]]:
 
 
 async def rows_of_users(tables: Tables, table: str, user_ids: Sequence[UserId]) -> list[Row]:
-    """All rows of some users whose keys begin with the user's id."""
+    """All rows of some users whose keys begin with the user's id.
+
+    One range query per partition; where others' rows between them make that the dearer way, one range per user.
+    """
     found: list[Row] = []
     for partition, ids in by_partition(user_ids).items():
         wanted = frozenset(ids)
-        wide = len(ids) > 1 and _span(ids[0], ids[-1]) > WIDE
-        ranges = [(each, f"{each}{LAST}") for each in ids] if wide else [(ids[0], f"{ids[-1]}{LAST}")]
-        for first, last in ranges:
-            rows = tables.query(table, partition, first, last)
-            found += [row async for row in rows if row["RowKey"][:ID_LENGTH] in wanted]
+        reached, seen = "", 0
+        async for row in tables.query(table, partition, ids[0], f"{ids[-1]}{LAST}"):
+            reached = row["RowKey"][:ID_LENGTH]
+            seen += 1
+            if reached in wanted:
+                found.append(row)
+            elif seen > ROWS_FOR_A_GET * len(ids):
+                break
+        else:
+            continue
+        calls = [partial(_rows_of_user, tables, table, each) for each in ids if each > reached]
+        found += [row for rows in await gather_limited(calls, POINT_GETS) for row in rows]
     return found
+
+
+async def _rows_of_user(tables: Tables, table: str, user_id: UserId) -> list[Row]:
+    return [row async for row in tables.query(table, partition_of(user_id), user_id, f"{user_id}{LAST}")]
 
 
 class TableLedger:
@@ -83,19 +91,8 @@ class TableLedger:
         self._tables = tables
 
     async def rows(self, user_ids: Sequence[UserId]) -> Mapping[UserId, LedgerRow]:
-        known = {row.user_id: row for row in map(_ledger, await self._rows(user_ids))}
+        known = {row.user_id: row for row in map(_ledger, await rows_of_users(self._tables, LEDGER, user_ids))}
         return {user_id: known.get(user_id) or LedgerRow(user_id) for user_id in user_ids}
-
-    async def _rows(self, user_ids: Sequence[UserId]) -> list[Row]:
-        found: list[Row] = []
-        for partition, ids in by_partition(user_ids).items():
-            if len(ids) > 2 and _span(ids[0], ids[-1]) <= WIDE:
-                rows = self._tables.query(LEDGER, partition, ids[0], ids[-1])
-                found += [row async for row in rows if row["RowKey"] in ids]
-            else:
-                calls = [partial(self._tables.get, LEDGER, partition_of(each), each) for each in ids]
-                found += [row for row in await gather_limited(calls, POINT_GETS) if row is not None]
-        return found
 
     async def write(self, rows: Sequence[LedgerRow]) -> Mapping[UserId, LedgerWrite]:
         groups: dict[str, list[LedgerRow]] = defaultdict(list)

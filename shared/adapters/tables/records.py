@@ -2,7 +2,7 @@
 
 `groupstatus`: `group` / groupId. `auditYYYYMM`: `{YYYYMMDD}-{hex digit of the id}` / inverted milliseconds and id.
 `budget`: `budget` / `writes`, `body` as the domain writes it. `idempotency`: first two hex digits of the key's hash
-/ the hash; `operation`, `fingerprint`. `deadletters`: `letter` / inverted milliseconds and id; `data0`.. the message body.
+/ the hash; `operation`, `fingerprint`. `deadletters`: `letter` / inverted milliseconds and id; `data0`.. the message.
 """
 
 from __future__ import annotations

@@ -84,13 +84,13 @@ async def test_a_user_comes_with_states_and_all_groups(stub: StubGraph, director
 
 
 async def test_twenty_users_are_two_requests(stub: StubGraph, directory: GraphDirectory) -> None:
-    stub.people(*(user(number) for number in range(45)))
+    stub.people(*(user(number) for number in range(90)))
     assert len(await directory.users(ids(*range(20)))) == 20
     assert len(stub.requests) == 2
-    reads = await directory.users(ids(*range(45)), with_groups=False)
-    assert list(reads) == ids(*range(45))
+    reads = await directory.users(ids(*range(90)), with_groups=False)
+    assert list(reads) == ids(*range(90))
     assert all(present(read).id == user_id for user_id, read in reads.items())
-    assert len(stub.requests) == 2 + 3
+    assert len(stub.requests) == 2 + 5
 
 
 async def test_an_id_given_twice_is_read_once(stub: StubGraph, directory: GraphDirectory) -> None:
@@ -244,14 +244,14 @@ async def test_members_come_from_all_pages_and_only_users(stub: StubGraph, direc
         if "skiptoken=2" in path:
             return Answer({"value": [], "@odata.nextLink": f"{BASE}/groups/{GROUP}/transitiveMembers?$skiptoken=3"})
         if "skiptoken=3" in path:
-            return Answer({"value": [user(3, state(E5))]})
+            return Answer({"value": [user(0xABC, state(E5), id=guid(0xABC).upper())]})
         others = [{"@odata.type": f"#microsoft.graph.{kind}", "id": guid(9)} for kind in ("group", "device")]
         link = f"{BASE}/groups/{GROUP}/transitiveMembers?$skiptoken=2"
         return Answer({"value": [user(1, state()), *others, user(2, state())], "@odata.nextLink": link})
 
     stub.route("GET", MEMBERS, page)
     pages = [page async for page in directory.member_pages(GROUP)]
-    assert [[each.id for each in page] for page in pages] == [ids(1, 2), [], ids(3)]
+    assert [[each.id for each in page] for page in pages] == [ids(1, 2), [], ids(0xABC)]
     one, two = pages[0]
     assert one.license_assignment_states is two.license_assignment_states
     assert one.license_assignment_states[0].last_updated is None
@@ -316,6 +316,17 @@ async def test_members_that_break_off_raise_and_do_not_end(
 ) -> None:
     stub.on("GET", MEMBERS, Answer({"value": [user(1)], "@odata.nextLink": LINK}), second)
     with pytest.raises(Unavailable):
+        await all_members(directory)
+
+
+async def test_pages_that_go_round_in_a_circle_raise(stub: StubGraph, directory: GraphDirectory) -> None:
+    def page(path: str, _: Any) -> Answer:
+        other = 1 if "skiptoken=2" in path else 2
+        link = f"{BASE}/groups/{GROUP}/transitiveMembers?$skiptoken={other}"
+        return Answer({"value": [user(other)], "@odata.nextLink": link})
+
+    stub.route("GET", MEMBERS, page)
+    with pytest.raises(Unavailable, match="end"):
         await all_members(directory)
 
 

@@ -1,0 +1,119 @@
+"""Reads for people and programs, below the HTTP shapes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.allowance import AllowanceState, take
+from shared.domain.errors import NotFound, Unavailable
+from shared.domain.model import OperationId, Source, SourceKind, UserId
+from shared.domain.operation import OperationState
+from shared.domain.outcomes import ChunkOutcome, OutcomeClass
+from shared.domain.sealing import PAGE_SIZE, PlannedAction, pages_of
+from shared.handlers import queries
+from shared.ports import ReadFailed
+from tests.unit.api_calls import GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
+from tests.unit.worlds import Fakes
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    return small_tenant()
+
+
+async def sealed(fakes: Fakes, members: int, *, preview: bool = False) -> tuple[OperationId, list[UserId]]:
+    """An operation that has sealed so many users, every third of them due."""
+    people = [UserId(f"{number:08x}-0000-4000-8000-000000000000") for number in range(members)]
+    actions = [(user, PlannedAction(due=number % 3 == 0)) for number, user in enumerate(people)]
+    pages = pages_of(actions, fakes.world.policy.chunk_size)
+    operation = await insert(fakes.world, seal_id="s1", pages=len(pages), preview=preview)
+    await fakes.world.stores.sealed.write(operation.id, "s1", pages)
+    for page in pages:
+        for number, user in enumerate(page.due):
+            chunk = page.first_chunk + number // fakes.world.policy.chunk_size
+            await fakes.world.stores.chunks.report(operation.id, chunk, [ChunkOutcome(user, OutcomeClass.APPLIED)])
+    return operation.id, people
+
+
+async def read_all(fakes: Fakes, operation_id: OperationId, top: int) -> list[queries.PlannedMember]:
+    found: list[queries.PlannedMember] = []
+    token: str | None = None
+    while True:
+        page, token = await queries.planned_members(fakes.world, operation_id, top, token)
+        assert len(page) <= top
+        found += page
+        if token is None:
+            return found
+        assert len(page) == top
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from([0, 1, 999, PAGE_SIZE, PAGE_SIZE + 1, 2 * PAGE_SIZE]),
+    st.sampled_from([7, 100, 500, 998, 999, 1000]),
+)
+async def test_every_sealed_member_is_shown_once_whatever_the_page_size(members: int, top: int) -> None:
+    fakes = small_tenant()
+    operation_id, people = await sealed(fakes, members)
+    assert [member.user_id for member in await read_all(fakes, operation_id, top)] == people
+
+
+async def test_a_member_who_was_not_due_has_no_outcome(fakes: Fakes) -> None:
+    operation_id, _ = await sealed(fakes, 6)
+    shown = await read_all(fakes, operation_id, 4)
+    assert [member.outcome is not None for member in shown[1:3]] == [False, False]
+    assert [member.action.due for member in shown] == [True, False, False] * 2
+
+
+async def test_a_preview_has_no_outcomes(fakes: Fakes) -> None:
+    operation_id, _ = await sealed(fakes, 4, preview=True)
+    assert {member.outcome for member in await read_all(fakes, operation_id, 100)} == {None}
+
+
+async def test_an_operation_that_is_not_planned_yet_shows_nobody(fakes: Fakes) -> None:
+    operation = OperationId((await assigned(fakes.world))["id"])
+    assert await read_all(fakes, operation, 100) == []
+    with pytest.raises(NotFound):
+        await queries.planned_members(fakes.world, OperationId("f" * 32), 100, None)
+
+
+async def test_approvals_are_those_that_wait_oldest_first(fakes: Fakes) -> None:
+    waiting = [await insert(fakes.world, state=OperationState.AWAITING_APPROVAL) for _ in range(2)]
+    await insert(fakes.world, state=OperationState.PAUSED)
+    await insert(fakes.world, state=OperationState.CANCELLED)
+    found = [operation.id for operation in await queries.approvals(fakes.world)]
+    assert found == sorted(operation.id for operation in waiting)
+
+
+async def test_the_allowance_used_is_that_of_the_group_and_of_the_last_day(fakes: Fakes) -> None:
+    await assigned(fakes.world)
+    permits = fakes.world.stores.permits
+    for group_id, count in ((GROUP, 3), (OTHER_GROUP, 9)):
+        _, state = take(AllowanceState(), count, 100, fakes.world.clock.now())
+        await permits.save_allowance(str(Source(SourceKind.GROUP, group_id)), state.to_json(), None)
+    view = await queries.group_status(fakes.world, GROUP)
+    assert (view.allowance_used, view.allowance_limit) == (3, 20)
+    fakes.clock.move(timedelta(hours=26))
+    assert (await queries.group_status(fakes.world, GROUP)).allowance_used == 0
+
+
+async def test_the_status_of_a_group_can_be_read_while_the_directory_is_away(fakes: Fakes) -> None:
+    await assigned(fakes.world)
+    fakes.directory.go_away()
+    assert (await queries.group_status(fakes.world, GROUP)).display_name == f"Group {GROUP}"
+    with pytest.raises(Unavailable):
+        await queries.subscribed_skus(fakes.world)
+
+
+async def test_a_deleted_user_is_not_found_and_an_unreadable_one_unavailable(fakes: Fakes) -> None:
+    fakes.directory.delete_user(USERS[0])
+    fakes.directory.fail_read(USERS[1], ReadFailed("no answer", retry_after_s=9.0))
+    with pytest.raises(NotFound):
+        await queries.user_licenses(fakes.world, USERS[0])
+    with pytest.raises(Unavailable, match="no answer") as caught:
+        await queries.user_licenses(fakes.world, USERS[1])
+    assert caught.value.retry_after_s == 9.0
