@@ -1,0 +1,305 @@
+"""The one-machine stack: tables, broker, tenant, and the app's workers, on loopback, started and stopped as one.
+
+The app under functions/ and shared/ is told nothing but settings, as in Azure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from local.host.auth import AUDIENCE
+from local.processes import Process, StartError, Supervisor, stop_all
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's published development key (learn.microsoft.com/azure/storage/common/storage-use-azurite)."""
+
+WRITES_PER_S = 18.0
+BURST = 30
+WINDOW_LIMIT = 3000
+WINDOW_S = 150
+"""The app's default budget at the true quota; the scale multiplies all but the window's length."""
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """`processes`: copies of each queue function. `scale`: factor of the simulated quota and of the app's budget.
+
+    Ports of 0 are chosen. `settings` are further settings of the app, `tenant` further arguments of the tenant.
+    """
+
+    members: int = 2000
+    seed: int = 1
+    processes: int = 2
+    scale: float = 1.0
+    latency_ms: tuple[int, int] = (20, 60)
+    state_dir: Path = ROOT / ".local"
+    broker_config: Path = ROOT / "infra" / "servicebus-config.json"
+    app_dir: Path = ROOT
+    persistent: bool = False
+    http_port: int = 0
+    tenant_port: int = 0
+    service_bus_port: int = 0
+    tables_port: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    tenant: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where everything is, and what another program needs to use it."""
+
+    api: str
+    graph: str
+    control: str
+    token: str
+    tenant_id: str
+    client_id: str
+    client_secret: str
+    service_bus: str
+    broker_control: str
+    tables: str
+    tables_connection: str
+    table_prefix: str
+    api_scope: str = f"{AUDIENCE}/.default"
+
+    def json_line(self) -> str:
+        """Everything as one line of JSON."""
+        return json.dumps(
+            {
+                "apiBase": self.api,
+                "graphBase": self.graph,
+                "tenantControl": self.control,
+                "tokenEndpoint": self.token,
+                "tenantId": self.tenant_id,
+                "clientId": self.client_id,
+                "clientSecret": self.client_secret,
+                "apiScope": self.api_scope,
+                "serviceBusConnectionString": self.service_bus,
+                "serviceBusControl": self.broker_control,
+                "tableEndpoint": self.tables,
+                "tableAccountName": ACCOUNT,
+                "tableAccountKey": ACCOUNT_KEY,
+                "tableConnectionString": self.tables_connection,
+                "tablePrefix": self.table_prefix,
+            }
+        )
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Stack:
+    """`with Stack(StackOptions()) as stack: stack.endpoints`; also stopped when starting fails half-way."""
+
+    endpoints: Endpoints
+
+    def __init__(self, options: StackOptions) -> None:
+        self.options = options
+        self.logs_dir = options.state_dir / "logs"
+        self._parts: list[Process] = []
+        self._workers: dict[str, list[Process]] = {}
+        self._supervisor = Supervisor()
+        self._secret = secrets.token_urlsafe(24)
+        self._signing_key = secrets.token_urlsafe(48)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop everything; nothing is left running."""
+        self._supervisor.stop()
+        workers = [process for copies in self._workers.values() for process in copies]
+        stop_all(workers)
+        stop_all(self._parts)
+        if not self.options.persistent:
+            shutil.rmtree(self.options.state_dir / "azurite", ignore_errors=True)
+
+    def workers(self, function: str) -> list[int]:
+        """The pids of the running copies of a function; `http` and `timers` are names too."""
+        return [process.pid for process in self._workers.get(function, ()) if process.pid is not None]
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return tuple(self._workers)
+
+    @property
+    def restarts(self) -> int:
+        """Workers that were started again after they had died."""
+        return self._supervisor.restarts
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL a worker; another one takes its place."""
+        os.kill(pid, 9)
+
+    def _start(self) -> None:
+        shutil.rmtree(self.logs_dir, ignore_errors=True)
+        self.logs_dir.mkdir(parents=True)
+        tables_port = self.options.tables_port or free_port()
+        azurite = self._azurite(tables_port)
+        broker = self._python("servicebus", "local.servicebus", *self._broker_arguments())
+        tenant = self._python("tenant", "local.tenant", *self._tenant_arguments())
+        for process in (azurite, broker, tenant):
+            self._parts.append(process)
+            process.start()
+        functions = self._functions()
+        bus, simulated = broker.ready(), tenant.ready(120)
+        wait_for_http(f"http://{HOST}:{tables_port}/{ACCOUNT}", azurite)
+        http_port = self.options.http_port or free_port()
+        self.endpoints = self._endpoints(bus, simulated, tables_port, http_port)
+        self._start_workers(functions, http_port, simulated)
+
+    def _broker_arguments(self) -> tuple[str, ...]:
+        port = str(self.options.service_bus_port)
+        return ("--config", str(self.options.broker_config), "--port", port, "--control-port", "0")
+
+    def _tenant_arguments(self) -> tuple[str, ...]:
+        options = self.options
+        return (
+            *("--port", str(options.tenant_port), "--members", str(options.members), "--seed", str(options.seed)),
+            *("--quota-scale", str(options.scale), "--latency-ms", *map(str, options.latency_ms)),
+            *("--signing-key", self._signing_key, "--client-secret", self._secret, "--identity-header", "local"),
+            *options.tenant,
+        )
+
+    def _azurite(self, port: int) -> Process:
+        """Azurite's table service; in memory it must have a directory of its own, since it locks one all the same."""
+        directory = self.options.state_dir / "azurite"
+        directory.mkdir(parents=True, exist_ok=True)
+        program = ROOT / "local" / "node_modules" / ".bin" / "azurite-table"
+        if not program.exists():
+            raise StartError(f"Azurite is not installed ({program}); run: make setup")
+        where = ("--location", str(directory)) if self.options.persistent else ("--inMemoryPersistence",)
+        command = (
+            str(program),
+            "--tableHost",
+            HOST,
+            "--tablePort",
+            str(port),
+            "--silent",
+            "--disableTelemetry",
+            *where,
+        )
+        return Process("azurite", command, self.logs_dir, os.environ, directory)
+
+    def _python(self, name: str, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
+        command = (sys.executable, "-m", module, *arguments)
+        return Process(name, command, self.logs_dir, environment or os.environ, ROOT)
+
+    def _functions(self) -> dict[str, str]:
+        """The app's functions and their kinds, from its own metadata."""
+        command = (sys.executable, "-m", "local.host", "--app-dir", str(self.options.app_dir), "--list")
+        listed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+        if listed.returncode:
+            raise StartError(f"the function app cannot be indexed.\n{listed.stderr.strip()[-2000:]}")
+        return {name: each["kind"] for name, each in json.loads(listed.stdout.splitlines()[-1]).items()}
+
+    def _endpoints(
+        self, bus: Mapping[str, int], tenant: Mapping[str, str], tables_port: int, http_port: int
+    ) -> Endpoints:
+        tables = f"http://{HOST}:{tables_port}/{ACCOUNT}"
+        key = "SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true"
+        return Endpoints(
+            api=f"http://{HOST}:{http_port}",
+            graph=tenant["graph"],
+            control=tenant["control"],
+            token=tenant["tokenEndpoint"],
+            tenant_id=tenant["tenantId"],
+            client_id="outside",
+            client_secret=self._secret,
+            service_bus=f"Endpoint=sb://{HOST}:{bus['port']};{key}",
+            broker_control=f"http://{HOST}:{bus['controlPort']}",
+            tables=tables,
+            tables_connection=(
+                f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};TableEndpoint={tables};"
+            ),
+            table_prefix=self.options.settings.get("TABLE_PREFIX", "gbl"),
+        )
+
+    def app_settings(self, tenant: Mapping[str, str]) -> dict[str, str]:
+        """The app's settings, as the platform would set them."""
+        scale = self.options.scale
+        return {
+            "TENANT_ID": self.endpoints.tenant_id,
+            "AZURE_CLIENT_ID": tenant["clientId"],
+            "ServiceBusConnection": self.endpoints.service_bus,
+            "TablesConnection": self.endpoints.tables_connection,
+            "TABLE_PREFIX": self.endpoints.table_prefix,
+            "GRAPH_BASE_URL": self.endpoints.graph,
+            "API_AUDIENCE": AUDIENCE,
+            "WEBSITE_AUTH_ENABLED": "True",
+            "WRITE_RATE_PER_SECOND": str(WRITES_PER_S * scale),
+            "WRITE_BURST": str(round(BURST * scale)),
+            "WRITE_WINDOW_LIMIT": str(round(WINDOW_LIMIT * scale)),
+            "WRITE_WINDOW_SECONDS": str(WINDOW_S),
+            "IDENTITY_ENDPOINT": tenant["identityEndpoint"],
+            "IDENTITY_HEADER": "local",
+            **self.options.settings,
+        }
+
+    def _start_workers(self, functions: Mapping[str, str], http_port: int, tenant: Mapping[str, str]) -> None:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AZURE_", "IDENTITY_"))}
+        environment = {**inherited, **self.app_settings(tenant), "LOCAL_SIGNING_KEY": self._signing_key}
+        host = ("--app-dir", str(self.options.app_dir))
+        plans: list[tuple[str, str, tuple[str, ...]]] = []
+        for function, kind in functions.items():
+            if kind == "serviceBusTrigger":
+                copies = range(self.options.processes)
+                plans += [(function, f"{function}-{copy}", ("--function", function)) for copy in copies]
+        if "timerTrigger" in functions.values():
+            plans.append(("timers", "timers", ("--timers",)))
+        if "httpTrigger" in functions.values():
+            plans.append(("http", "http", ("--http", str(http_port))))
+        for group, name, arguments in plans:
+            worker = self._python(name, "local.host", *host, *arguments, environment=environment)
+            self._workers.setdefault(group, []).append(worker)
+            worker.start()
+        workers = [worker for copies in self._workers.values() for worker in copies]
+        for worker in workers:
+            worker.ready()
+        if "http" in self._workers:
+            wait_for_http(f"{self.endpoints.api}/api/health", self._workers["http"][0])
+        self._supervisor.watch(workers)
+
+
+def wait_for_http(url: str, process: Process, timeout_s: float = 60.0) -> None:
+    """Wait until something answers, with whatever status. Raises StartError."""
+    ending = time.monotonic() + timeout_s
+    while time.monotonic() < ending:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if process.pid is None:
+                raise StartError(f"{process.name} ended while starting.\n{process.log_tail()}") from None
+            time.sleep(0.05)
+    raise StartError(f"{process.name} did not answer at {url} within {timeout_s:.0f} s.\n{process.log_tail()}")
