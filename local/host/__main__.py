@@ -89,7 +89,10 @@ def main() -> int:
         return 2
     if options.list:
         print(
-            json.dumps({name: {"kind": each.kind, "trigger": dict(each.trigger)} for name, each in functions.items()})
+            json.dumps(
+                {name: {"kind": each.kind, "trigger": dict(each.trigger)} for name, each in functions.items()},
+                default=str,
+            )
         )
     elif options.timers:
         asyncio.run(serve_timers(timers_of(functions.values()), app_dir))
