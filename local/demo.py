@@ -50,6 +50,7 @@ def main() -> int:
             scale=options.scale,
             processes=options.processes,
             state_dir=options.state_dir,
+            tenant=("--options", json.dumps({"scarceSeats": True})),
         )
     )
     console.print(

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -69,11 +70,15 @@ def build(doors: Callable[[], App]) -> FastAPI:
     app.add_exception_handler(HTTPException, _refuse)
     for routes in (routes_operations, routes_groups, routes_users):
         app.include_router(routes.router)
-    app.add_api_route("/api/openapi.json", app.openapi, methods=["GET"], include_in_schema=False)
+
+    @app.get("/api/openapi.json", include_in_schema=False)
+    async def describe() -> dict[str, Any]:
+        return app.openapi()
+
     return app
 
 
-def _permit(request: Request) -> None:
+async def _permit(request: Request) -> None:
     needed = ACCESS.get((request.method, request.scope["route"].path))
     if needed is None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")

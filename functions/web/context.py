@@ -1,4 +1,7 @@
-"""What routes are given beside their own parameters: the world, the caller, paging, and the headers with a meaning."""
+"""What routes are given beside their own parameters: the world, the caller, paging, and the headers with a meaning.
+
+Everything here is async: the framework runs what is not in threads, and switching to one costs more than the work.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from shared.domain.operation import Actor
 from shared.ports import World
 
 
-def _world(request: Request) -> World:
+async def _world(request: Request) -> World:
     world: World = request.app.state.doors().world
     return world
 
 
-def _actor(request: Request) -> Actor:
+async def _actor(request: Request) -> Actor:
     actor: Actor = request.scope["principal"].actor
     return actor
 
@@ -32,14 +35,14 @@ class Paging:
     after: str | None
 
 
-def _paging(
+async def _paging(
     top: Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)] = DEFAULT_TOP,
     after: Annotated[str | None, Query(alias="$skiptoken", min_length=1, max_length=2048)] = None,
 ) -> Paging:
     return Paging(top, after)
 
 
-def _if_match(if_match: Annotated[str | None, Header(max_length=64)] = None) -> int | None:
+async def _if_match(if_match: Annotated[str | None, Header(max_length=64)] = None) -> int | None:
     if if_match is None:
         return None
     try:
@@ -48,11 +51,11 @@ def _if_match(if_match: Annotated[str | None, Header(max_length=64)] = None) -> 
         raise HttpError(400, "InvalidRequest", f"If-Match {fault}", "If-Match") from fault
 
 
-def _key(idempotency_key: Annotated[IdempotencyKey | None, Header()] = None) -> str:
+async def _key(idempotency_key: Annotated[IdempotencyKey | None, Header()] = None) -> str:
     return idempotency_key or ""
 
 
-def _correlation(client_request_id: Annotated[str, Header(max_length=128)] = "") -> str:
+async def _correlation(client_request_id: Annotated[str, Header(max_length=128)] = "") -> str:
     return client_request_id
 
 

@@ -27,7 +27,7 @@ MAX_TRIES = 5
 router = APIRouter(prefix="/api/groups", tags=["groups"])
 
 
-def _id(group_id: Guid) -> GroupId:
+async def _id(group_id: Guid) -> GroupId:
     return GroupId(group_id)
 
 

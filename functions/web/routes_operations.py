@@ -17,7 +17,7 @@ from shared.handlers import control, queries
 router = APIRouter(prefix="/api", tags=["operations"])
 
 
-def _id(operation_id: OperationIdText) -> OperationId:
+async def _id(operation_id: OperationIdText) -> OperationId:
     return OperationId(operation_id)
 
 

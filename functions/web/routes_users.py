@@ -20,7 +20,7 @@ from shared.handlers import queries
 router = APIRouter(prefix="/api", tags=["users"])
 
 
-def _id(user_id: Guid) -> UserId:
+async def _id(user_id: Guid) -> UserId:
     return UserId(user_id)
 
 

@@ -22,9 +22,9 @@ from shared.ports import World
 class Starter:
     """Accepts requests of one caller; an Idempotency-Key makes a repeat return the same operation."""
 
-    def __init__(self, world: TheWorld, actor: TheActor, key: Key, correlation: Correlation) -> None:
-        self._world: World = world
-        self._actor: Actor = actor
+    def __init__(self, world: World, actor: Actor, key: str, correlation: str) -> None:
+        self._world = world
+        self._actor = actor
         self._key = key
         self._correlation = correlation
 
@@ -44,4 +44,8 @@ class Starter:
         return JSONResponse(answers.operation(operation), 202, {"Location": location})
 
 
-TheStarter = Annotated[Starter, Depends(Starter)]
+async def _starter(world: TheWorld, actor: TheActor, key: Key, correlation: Correlation) -> Starter:
+    return Starter(world, actor, key, correlation)
+
+
+TheStarter = Annotated[Starter, Depends(_starter)]

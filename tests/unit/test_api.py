@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from typing import Any
@@ -54,14 +55,14 @@ def world(fakes: Fakes) -> World:
     return fakes.world
 
 
-def routes_of(app: FastAPI) -> set[tuple[str, str]]:
+def api_routes(app: FastAPI) -> list[APIRoute]:
     """Every route the application answers, whatever router it came in by."""
-    found: set[tuple[str, str]] = set()
+    found: list[APIRoute] = []
     waiting: list[Any] = list(app.routes)
     while waiting:
         route = waiting.pop()
         if isinstance(route, APIRoute):
-            found |= {(method, route.path) for method in route.methods or ()}
+            found.append(route)
         else:
             waiting += route.original_router.routes
     return found
@@ -70,7 +71,8 @@ def routes_of(app: FastAPI) -> set[tuple[str, str]]:
 class TestAccess:
     def test_every_route_stands_in_the_table_and_every_row_is_a_route(self, world: World) -> None:
         app = build(lambda: App(world, ON))
-        assert routes_of(app) == set(ACCESS)
+        routes = {(method, route.path) for route in api_routes(app) for method in route.methods or ()}
+        assert routes == set(ACCESS)
         documented = {(verb.upper(), path) for path, verbs in app.openapi()["paths"].items() for verb in verbs}
         assert documented == set(ACCESS) - {("GET", "/api/openapi.json")}
 
@@ -103,6 +105,17 @@ class TestAccess:
             own = await api.post(url, json=ASSIGN_E3, headers={"sec-fetch-site": "same-origin"})
         assert (foreign.status_code, error_of(foreign)["code"]) == (403, "CrossSiteRequest")
         assert own.status_code == 202
+
+
+def test_nothing_of_a_request_runs_in_a_thread(world: World) -> None:
+    waiting: list[Any] = [route.dependant for route in api_routes(build(lambda: App(world, ON)))]
+    seen = 0
+    while waiting:
+        dependant = waiting.pop()
+        waiting += dependant.dependencies
+        assert inspect.iscoroutinefunction(dependant.call), dependant.call
+        seen += 1
+    assert seen > len(ACCESS)
 
 
 class TestRequests:

@@ -24,7 +24,7 @@ BY_IDENTITY = {
 async def test_the_app_knows_whom_to_trust() -> None:
     app = compose(Settings.from_env(BY_IDENTITY))
     assert app.sign_in.platform_authentication
-    assert (app.sign_in.tenant_id, app.sign_in.audiences) == (TENANT, {"api://a", "b"})
+    assert (app.sign_in.tenant_id, app.sign_in.audiences) == (TENANT, frozenset({"api://a", "b"}))
     assert app.world.policy.tenant_id == TENANT
     assert len({app.world.token() for _ in range(3)}) == 3
     assert {len(app.world.token()), len(bytes.fromhex(app.world.token()))} == {32, 16}

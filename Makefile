@@ -1,0 +1,74 @@
+# The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test unit integration e2e check bench clean runtime-check
+
+PYTHON ?= $(shell local/find-python.sh)
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS ?= 2000
+SCALE ?= 4
+SEED ?= 1
+
+help:
+	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
+	@echo "make run     keep the stack up; prints endpoints and one JSON line"
+	@echo "make test    install what is needed, run every test (unit, integration, e2e)"
+	@echo "make check   formatter, linter, types, import rules"
+	@echo "make bench   measure, side by side with what one would otherwise write"
+	@echo "make clean   remove what was installed and written"
+
+setup: $(VENV)/.installed local/node_modules/.installed
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (looked for python3, python3.11 to python3.13)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Python packages ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+local/node_modules/.installed: local/package.json local/package-lock.json
+	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is needed for Azurite; npm was not found"; exit 1; }
+	@node -e 'if (+process.versions.node.split(".")[0] < 20) { console.log("Node 20 or newer is needed for Azurite, found " + process.version); process.exit(1) }'
+	@echo "Installing Azurite ..."
+	@cd local && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m local.demo --members $(MEMBERS) --scale $(SCALE) --seed $(SEED)
+
+run: setup
+	@$(BIN)/python -m local.run $(RUN_OPTIONS)
+
+test: setup
+	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit
+
+integration: setup
+	$(BIN)/python -m pytest tests/integration
+
+e2e: setup
+	$(BIN)/python -m pytest tests/e2e
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
+
+# Azure's own Python runtime, which exists for Python 3.13 and newer only.
+runtime-check: .venv313/.installed
+	.venv313/bin/python -m pytest -p no:cacheprovider tests/runtime
+
+.venv313/.installed: requirements.txt
+	@PYTHON313="$$(local/find-python.sh 313)"; test -n "$$PYTHON313" || { echo "No Python 3.13 that runs was found (PYTHON313, python3.13, pyenv)"; exit 1; }; \
+	"$$PYTHON313" -m venv .venv313 && \
+	.venv313/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt azure-functions-runtime==1.3.0 pytest==9.2.0 pytest-asyncio==1.5.0 pytest-timeout==2.4.0
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venv313 local/node_modules .local bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
