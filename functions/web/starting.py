@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Header
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
@@ -22,15 +22,22 @@ from shared.ports import World
 class Starter:
     """Accepts requests of one caller; an Idempotency-Key makes a repeat return the same operation."""
 
-    def __init__(self, world: World, actor: Actor, key: str, correlation: str) -> None:
+    def __init__(self, world: World, actor: Actor, key: str, correlation: str, traceparent: str) -> None:
         self._world = world
         self._actor = actor
         self._key = key
         self._correlation = correlation
+        self._traceparent = traceparent
 
     def request(self, target: Target) -> OperationRequest:
         """A request of the caller on the target, still without a change."""
-        return OperationRequest(target, self._actor, idempotency_key=self._key, correlation_id=self._correlation)
+        return OperationRequest(
+            target,
+            self._actor,
+            idempotency_key=self._key,
+            correlation_id=self._correlation,
+            traceparent=self._traceparent,
+        )
 
     async def start(self, request: OperationRequest, approved: ApprovedPreview | None = None) -> Response:
         """202 with the operation and its Location. Raises Conflict when an approved preview has another checksum."""
@@ -44,8 +51,14 @@ class Starter:
         return JSONResponse(answers.operation(operation), 202, {"Location": location})
 
 
-async def _starter(world: TheWorld, actor: TheActor, key: Key, correlation: Correlation) -> Starter:
-    return Starter(world, actor, key, correlation)
+async def _starter(
+    world: TheWorld,
+    actor: TheActor,
+    key: Key,
+    correlation: Correlation,
+    traceparent: Annotated[str, Header(max_length=128)] = "",
+) -> Starter:
+    return Starter(world, actor, key, correlation, traceparent)
 
 
 TheStarter = Annotated[Starter, Depends(_starter)]

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from local.servicebus.config import ConfigError, load
+from local.servicebus.config import ConfigError
 from local.servicebus.emulator import ServiceBusEmulator
 
 
@@ -20,7 +20,7 @@ async def run(config: Path, port: int, control_port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with ServiceBusEmulator(load(config), port, control_port) as emulator:
+    async with ServiceBusEmulator(config, port, control_port) as emulator:
         print(json.dumps({"port": emulator.port, "controlPort": emulator.control_port}), flush=True)
         await stop.wait()
 

@@ -1,168 +1,160 @@
-"""The request-response nodes: `$cbs` takes tokens unseen, `$management` serves the other acts of a queue."""
+"""`<queue>/$management`: renew, schedule, cancel, peek, deferred messages, and settlement by lock token.
+
+Operations: learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-request-response.
+"""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from local.servicebus.amqp.codec import Array, Described, Int, Long, Symbol, Timestamp, ULong, decode, encode, sections
-from local.servicebus.amqp.connection import Link
-from local.servicebus.message import APPLICATION, PROPERTIES, VALUE, parse, render
-from local.servicebus.nodes import Broker
-from local.servicebus.queue import Lock, Queue, QueueError
+from local.servicebus.amqp.types import AmqpError, Array, Int, Long, Symbol, Timestamp
+from local.servicebus.message import Message, parse, render
+from local.servicebus.queue import LOCK_LOST, NOT_FOUND, Lock, Queue
+from local.servicebus.requests import Request, RequestNode, Response
 
 ARGUMENT = "com.microsoft:argument-error"
-STATUS = {"com.microsoft:message-lock-lost": 410, "com.microsoft:message-not-found": 404, ARGUMENT: 400}
+STATUS = {LOCK_LOST: 410, NOT_FOUND: 404}
+"""HTTP-like status of an error; 400 for the others."""
+PEEK_BYTES = 1_000_000
+"""One answer to a peek; it always has at least one message."""
+PEEK_LOCK = 1
+"""receiver-settle-mode second."""
+
+_Body = dict[str, Any]
 
 
-class _Answering:
-    """Answers requests over the receiving link of the same session and address."""
+class ManagementNode(RequestNode):
+    """Serves the management operations of one queue."""
 
-    def __init__(self) -> None:
-        self._links: weakref.WeakSet[Link] = weakref.WeakSet()
-        self._waiting: list[tuple[Link, bytes]] = []
-
-    def attached(self, link: Link) -> None:
-        if link.sends:
-            self._links.add(link)
-
-    def detached(self, link: Link) -> None:
-        self._links.discard(link)
-        self._waiting = [each for each in self._waiting if each[0].connection is not link.connection]
-
-    def credit(self, link: Link) -> None:
-        for request in [each for each in self._waiting if each[0].connection is link.connection]:
-            self._waiting.remove(request)
-            link.send(request[1], b"\x00" * 4, settled=True)
-
-    def settled(self, link: Link, tag: bytes, state: Described | None) -> Described | None:
-        return state
-
-    def message(self, link: Link, data: bytes, message_format: int) -> None:
-        answer = self.answer(link, *_request(data))
-        for each in self._links:
-            if each.connection is link.connection and each.channel == link.channel and each.credit > 0:
-                each.send(answer, b"\x00" * 4, settled=True)
-                return
-        self._waiting.append((link, answer))
-
-    def answer(self, link: Link, message_id: Any, fields: dict[Any, Any], body: Any) -> bytes:
-        raise NotImplementedError
-
-
-def _request(data: bytes) -> tuple[Any, dict[Any, Any], Any]:
-    message_id, fields, body = None, {}, None
-    for code, start, end in sections(data):
-        value = decode(data[start:end])[0].value
-        if code == PROPERTIES:
-            message_id = value[0] if value else None
-        elif code == APPLICATION:
-            fields = value
-        elif code == VALUE:
-            body = value
-    return message_id, fields, body
-
-
-def _response(message_id: Any, fields: dict[Any, Any], body: Any) -> bytes:
-    properties = [None, None, None, None, None, message_id]
-    parts = ((PROPERTIES, properties), (APPLICATION, fields), (VALUE, body))
-    return b"".join(encode(Described(ULong(code), value)) for code, value in parts)
-
-
-class CbsNode(_Answering):
-    """Accepts every token: this emulator checks no access."""
-
-    def answer(self, link: Link, message_id: Any, fields: dict[Any, Any], body: Any) -> bytes:
-        return _response(message_id, {"status-code": Int(200), "status-description": "OK"}, None)
-
-
-class ManagementNode(_Answering):
-    """The management operations of one queue."""
-
-    def __init__(self, broker: Broker, queue: Queue) -> None:
-        super().__init__()
-        self._broker = broker
+    def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._acts: dict[str, Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]] = {
-            "renew-lock": self._renew,
-            "schedule-message": self._schedule,
-            "cancel-scheduled-message": self._cancel,
-            "peek-message": self._peek,
-            "receive-by-sequence-number": self._receive_deferred,
-            "update-disposition": self._update,
+        self._operations: dict[str, Callable[[_Body], _Body | None]] = {
+            "com.microsoft:renew-lock": self._renew,
+            "com.microsoft:schedule-message": self._schedule,
+            "com.microsoft:cancel-scheduled-message": self._cancel,
+            "com.microsoft:peek-message": self._peek,
+            "com.microsoft:receive-by-sequence-number": self._receive_deferred,
+            "com.microsoft:update-disposition": self._update,
         }
 
-    def answer(self, link: Link, message_id: Any, fields: dict[Any, Any], body: Any) -> bytes:
-        name = str(fields.get("operation", "")).removeprefix("com.microsoft:")
-        act = self._acts.get(name)
+    def answer(self, request: Request) -> Response:
         try:
-            if act is None:
-                raise QueueError(ARGUMENT, f"the operation {name!r} is not supported")
-            status, result = act({str(key): value for key, value in (body or {}).items()})
-            done = {"statusCode": Int(status), "statusDescription": "OK"}
-            return _response(message_id, done, result)
-        except (QueueError, KeyError, TypeError, ValueError) as fault:
-            condition = fault.condition if isinstance(fault, QueueError) else ARGUMENT
-            failed = {
-                "statusCode": Int(STATUS.get(condition, 400)),
-                "statusDescription": str(fault),
-                "errorCondition": Symbol(condition),
-            }
-            return _response(message_id, failed, {})
-        finally:
-            self._broker.pump_all()
+            result = self._perform(request)
+        except AmqpError as refusal:
+            return Response(
+                {
+                    "statusCode": Int(STATUS.get(refusal.condition, 400)),
+                    "statusDescription": str(refusal),
+                    "errorCondition": Symbol(refusal.condition),
+                },
+                {},
+            )
+        status = 204 if result is None else 200
+        return Response({"statusCode": Int(status), "statusDescription": "OK"}, result or {})
 
-    def _renew(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        ends = [self._queue.renew(token) for token in _many(body["lock-tokens"])]
-        return 200, {"expirations": Array(tuple(Timestamp(int(end * 1000)) for end in ends))}
+    def _perform(self, request: Request) -> _Body | None:
+        """The body of the response; None for no content. Raises AmqpError."""
+        operation = self._operations.get(request.operation)
+        if operation is None:
+            raise AmqpError("amqp:not-implemented", f"The operation {request.operation!r} is not supported.")
+        if not isinstance(request.body, dict):
+            raise AmqpError(ARGUMENT, f"{request.operation} needs a map as its body.")
+        return operation(request.body)
 
-    def _schedule(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        numbers = [self._queue.schedule(parse(bytes(each["message"]))) for each in body["messages"]]
-        return 200, {"sequence-numbers": Array(tuple(Long(number) for number in numbers))}
+    def _renew(self, body: _Body) -> _Body:
+        ends = [self._queue.renew(token) for token in _tokens(body)]
+        return {"expirations": Array(tuple(Timestamp(end * 1000) for end in ends))}
 
-    def _cancel(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        for number in _many(body["sequence-numbers"]):
-            self._queue.cancel(int(number))
-        return 200, {}
+    def _schedule(self, body: _Body) -> _Body:
+        messages = [parse(_entry(each)) for each in _list(body, "messages")]
+        return {"sequence-numbers": Array(tuple(Long(number) for number in self._queue.send(messages)))}
 
-    def _peek(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        found = self._queue.peek(int(body["from-sequence-number"]), int(body["message-count"]))
-        if not found:
-            return 204, {}
-        shown = [{"message": render(message, None, lock.until if lock else None)} for message, lock in found]
-        return 200, {"messages": shown}
+    def _cancel(self, body: _Body) -> _Body:
+        self._queue.cancel(_numbers(body, "sequence-numbers"))
+        return {}
 
-    def _receive_deferred(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        lock = int(body["receiver-settle-mode"]) == 1
-        taken = self._queue.take_deferred([int(number) for number in _many(body["sequence-numbers"])], lock=lock)
-        return 200, {"messages": [_deferred(each) for each in taken]}
+    def _peek(self, body: _Body) -> _Body | None:
+        first, count = _number(body, "from-sequence-number"), _number(body, "message-count")
+        shown: list[Any] = []
+        size = 0
+        for message in self._queue.peek(first, count):
+            size += message.size
+            if shown and size > PEEK_BYTES:
+                break
+            shown.append({"message": render(message)})
+        return {"messages": shown} if shown else None
 
-    def _update(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        status = str(body["disposition-status"])
-        for token in _many(body["lock-tokens"]):
-            self._dispose(token, status, body)
-        return 200, {}
-
-    def _dispose(self, token: UUID, status: str, body: dict[str, Any]) -> None:
-        if status == "completed":
-            self._queue.complete(token)
-        elif status == "abandoned":
-            self._queue.abandon(token)
-        elif status == "defered":
-            self._queue.defer(token)
-        elif status == "suspended":
-            self._queue.dead_letter(token, body.get("deadletter-reason"), body.get("deadletter-description"))
+    def _receive_deferred(self, body: _Body) -> _Body:
+        numbers = _numbers(body, "sequence-numbers")
+        taken: list[Lock] | list[Message]
+        if _number(body, "receiver-settle-mode") == PEEK_LOCK:
+            taken = self._queue.take_deferred(numbers)
         else:
-            raise QueueError(ARGUMENT, f"the disposition {status!r} is not supported")
+            taken = self._queue.take_deferred_for_good(numbers)
+        return {"messages": [_deferred(each) for each in taken]}
+
+    def _update(self, body: _Body) -> _Body:
+        act = self._settlement(body)
+        for token in _tokens(body):
+            act(token)
+        return {}
+
+    def _settlement(self, body: _Body) -> Callable[[UUID], None]:
+        match body.get("disposition-status"):
+            case "completed":
+                return self._queue.complete
+            case "abandoned":
+                return self._queue.abandon
+            case "defered" | "deferred":
+                return self._queue.defer
+            case "suspended":
+                reason, description = body.get("deadletter-reason"), body.get("deadletter-description")
+                return lambda token: self._queue.dead_letter(token, reason, description)
+            case other:
+                raise AmqpError(ARGUMENT, f"disposition-status {other!r} is not supported.")
 
 
-def _deferred(taken: Any) -> dict[str, Any]:
+def _deferred(taken: Lock | Message) -> _Body:
     if isinstance(taken, Lock):
-        return {"message": render(taken.message, taken.token, taken.until), "lock-token": taken.token}
-    return {"message": render(taken, None, None)}
+        return {"message": render(taken.message, taken.token), "lock-token": taken.token}
+    return {"message": render(taken)}
 
 
-def _many(value: Any) -> Iterable[Any]:
-    return value.values if isinstance(value, Array) else value
+def _number(body: _Body, key: str) -> int:
+    value = body.get(key)
+    if not isinstance(value, int):
+        raise AmqpError(ARGUMENT, f"{key} must be a number, not {value!r}.")
+    return int(value)
+
+
+def _list(body: _Body, key: str) -> list[Any]:
+    match body.get(key):
+        case Array(values):
+            return list(values)
+        case list(values):
+            return values
+        case other:
+            raise AmqpError(ARGUMENT, f"{key} must be a list, not {other!r}.")
+
+
+def _numbers(body: _Body, key: str) -> list[int]:
+    values = _list(body, key)
+    if not all(isinstance(each, int) for each in values):
+        raise AmqpError(ARGUMENT, f"{key} must be a list of numbers.")
+    return [int(each) for each in values]
+
+
+def _tokens(body: _Body) -> list[UUID]:
+    values = _list(body, "lock-tokens")
+    if not all(isinstance(each, UUID) for each in values):
+        raise AmqpError(ARGUMENT, "lock-tokens must be a list of UUIDs.")
+    return values
+
+
+def _entry(each: Any) -> bytes:
+    match each:
+        case {"message": bytes(data)}:
+            return data
+    raise AmqpError(ARGUMENT, "each of the messages needs its bytes as message.")

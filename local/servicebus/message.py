@@ -1,4 +1,4 @@
-"""A stored message: what the broker reads and writes of it; properties, body and footer stay the sender's bytes.
+"""A stored message: what the broker reads and writes of it. Properties, body and footer stay the sender's own bytes.
 
 Annotations: learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-protocol-guide.
 """
@@ -6,35 +6,47 @@ Annotations: learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-pr
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
-from local.servicebus.amqp.codec import (
-    Array,
-    DecodeError,
-    Described,
-    Int,
-    Long,
-    Symbol,
-    Timestamp,
-    UInt,
-    ULong,
-    decode,
-    encode,
-    sections,
-)
+from local.servicebus.amqp.codec import decode, encode, sections
+from local.servicebus.amqp.types import Array, DecodeError, Described, Int, Long, Symbol, Timestamp, UInt, ULong
 
 HEADER, DELIVERY, ANNOTATIONS, PROPERTIES, APPLICATION, FOOTER = 0x70, 0x71, 0x72, 0x73, 0x74, 0x78
 DATA, SEQUENCE, VALUE = 0x75, 0x76, 0x77
+
 BATCH_FORMAT = 0x80013700
+"""message-format of a transfer whose data sections are messages themselves."""
 SCHEDULED_AT = Symbol("x-opt-scheduled-enqueue-time")
-ACTIVE, DEFERRED, SCHEDULED = 0, 1, 2
+LOCK_TOKEN = Symbol("x-opt-lock-token")
+SEQUENCE_NUMBER = Symbol("x-opt-sequence-number")
+ENQUEUED_AT = Symbol("x-opt-enqueued-time")
+LOCKED_UNTIL = Symbol("x-opt-locked-until")
+STATE = Symbol("x-opt-message-state")
+BROKERS_OWN = frozenset({SEQUENCE_NUMBER, ENQUEUED_AT, LOCKED_UNTIL, STATE})
+"""Annotations that a sender cannot set; they come along when a received message is sent on."""
+
+REASON, DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
+DESCRIBED_LIMIT = 4096
 
 
-@dataclass
+class MessageState(IntEnum):
+    """Values of x-opt-message-state."""
+
+    ACTIVE = 0
+    DEFERRED = 1
+    SCHEDULED = 2
+
+
+@dataclass(eq=False, slots=True)
 class Message:
-    """Times are epoch seconds. `sequence` is set by the queue; `state` is one of ACTIVE, DEFERRED, SCHEDULED."""
+    """Times are epoch seconds. `properties`, `application`, `body`, `footer` are encoded sections.
+
+    What comes after `size` belongs to the queue; `delivery_count` is the number of failed deliveries so far.
+    """
 
     header: list[Any] = field(default_factory=list)
     delivery_annotations: dict[Any, Any] = field(default_factory=dict)
@@ -43,118 +55,155 @@ class Message:
     application: bytes = b""
     body: bytes = b""
     footer: bytes = b""
-    message_id: Any = None
+    message_id: str | bytes | UUID | int | None = None
+    ttl_s: float | None = None
+    scheduled_at: float | None = None
+    size: int = 0
     sequence: int = 0
     enqueued_at: float = 0.0
     expires_at: float | None = None
+    locked_until: float | None = None
     delivery_count: int = 0
-    state: int = ACTIVE
-    size: int = 0
-
-    @property
-    def ttl_s(self) -> float | None:
-        """The sender's time to live."""
-        ttl = self.header[2] if len(self.header) > 2 else None
-        return None if ttl is None else int(ttl) / 1000
-
-    @property
-    def scheduled_at(self) -> float | None:
-        at = self.annotations.get(SCHEDULED_AT)
-        return None if at is None else int(at) / 1000
+    state: MessageState = MessageState.ACTIVE
 
 
 def parse(data: bytes) -> Message:
-    """The message in encoded sections, in any order. Raises DecodeError."""
+    """The message in these bytes, its sections in any order. Raises DecodeError."""
     message = Message(size=len(data))
     bodies: list[bytes] = []
     for code, start, end in sections(data):
         part = data[start:end]
         if code == HEADER:
-            message.header = _value(part, list)
+            message.header = _list(part)
+            message.ttl_s = _milliseconds(message.header[2], "ttl") if len(message.header) > 2 else None
         elif code == DELIVERY:
-            message.delivery_annotations = _value(part, dict)
+            message.delivery_annotations = _map(part)
         elif code == ANNOTATIONS:
-            message.annotations = _value(part, dict)
+            message.annotations = {key: value for key, value in _map(part).items() if key not in BROKERS_OWN}
+            message.scheduled_at = _milliseconds(message.annotations.get(SCHEDULED_AT), SCHEDULED_AT)
         elif code == PROPERTIES:
             message.properties = part
-            fields = _value(part, list)
-            message.message_id = fields[0] if fields else None
+            message.message_id = _message_id(part)
         elif code == APPLICATION:
+            _map(part)
             message.application = part
         elif code == FOOTER:
             message.footer = part
         elif code in (DATA, SEQUENCE, VALUE):
             bodies.append(part)
         else:
-            raise DecodeError(f"unknown message section 0x{code:x}")
+            raise DecodeError(f"unknown message section 0x{code:02x}")
     message.body = b"".join(bodies)
     return message
 
 
-def _value(part: bytes, kind: type) -> Any:
-    described, _ = decode(part)
-    if not isinstance(described, Described) or not isinstance(described.value, kind):
-        raise DecodeError(f"a message section must hold a {kind.__name__}")
-    return described.value
-
-
 def unbatch(data: bytes) -> list[Message]:
-    """The messages in a batch: each a data section. Raises DecodeError."""
+    """The messages of a batch, each in a data section of its envelope. Raises DecodeError."""
     messages = []
-    for code, start, end in sections(data):
+    for code, start, _ in sections(data):
         if code == DATA:
-            described, _ = decode(data[start:end])
-            messages.append(parse(bytes(described.value)))
+            inner = _value(data[start:])
+            if not isinstance(inner, bytes):
+                raise DecodeError("a message of a batch must be binary")
+            messages.append(parse(inner))
     return messages
 
 
-def render(message: Message, lock_token: UUID | None, locked_until: float | None) -> bytes:
-    """The message as it goes to a receiver."""
-    header = [*message.header, *[None] * (5 - len(message.header))][:5]
+def _value(section: bytes) -> Any:
+    described, _ = decode(section)
+    return described.value if isinstance(described, Described) else None
+
+
+def _list(section: bytes) -> list[Any]:
+    value = _value(section)
+    if not isinstance(value, list):
+        raise DecodeError("header and properties of a message must be lists")
+    return value
+
+
+def _map(section: bytes) -> dict[Any, Any]:
+    value = _value(section)
+    if not isinstance(value, dict):
+        raise DecodeError("annotations and application properties of a message must be maps")
+    return value
+
+
+def _milliseconds(value: Any, what: str) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int):
+        raise DecodeError(f"{what} must be a number of milliseconds, not {value!r}")
+    return int(value) / 1000
+
+
+def _message_id(section: bytes) -> str | bytes | UUID | int | None:
+    fields = _list(section)
+    value = fields[0] if fields else None
+    if value is None or isinstance(value, str | bytes | UUID | int):
+        return value
+    raise DecodeError(f"a message id cannot be {value!r}")
+
+
+def _section(code: int, value: Any) -> bytes:
+    return encode(Described(ULong(code), value))
+
+
+def render(message: Message, token: UUID | None = None) -> bytes:
+    """The message as it goes to a receiver; with its lock's token for the one that holds it."""
+    header = [*message.header, None, None, None, None, None][:5]
     header[4] = UInt(message.delivery_count)
-    delivery = dict(message.delivery_annotations)
-    if lock_token is not None:
-        delivery[Symbol("x-opt-lock-token")] = lock_token
-    annotations = dict(message.annotations)
-    annotations[Symbol("x-opt-sequence-number")] = Long(message.sequence)
-    annotations[Symbol("x-opt-enqueued-time")] = Timestamp(int(message.enqueued_at * 1000))
-    annotations[Symbol("x-opt-message-state")] = Int(message.state)
-    if locked_until is not None:
-        annotations[Symbol("x-opt-locked-until")] = Timestamp(int(locked_until * 1000))
-    parts = [encode(Described(ULong(HEADER), header))]
+    delivery = message.delivery_annotations if token is None else {**message.delivery_annotations, LOCK_TOKEN: token}
+    annotations = {
+        **message.annotations,
+        SEQUENCE_NUMBER: Long(message.sequence),
+        ENQUEUED_AT: Timestamp(message.enqueued_at * 1000),
+        STATE: Int(message.state),
+    }
+    if message.locked_until is not None:
+        annotations[LOCKED_UNTIL] = Timestamp(message.locked_until * 1000)
+    parts = [_section(HEADER, header)]
     if delivery:
-        parts.append(encode(Described(ULong(DELIVERY), delivery)))
-    parts.append(encode(Described(ULong(ANNOTATIONS), annotations)))
-    return b"".join([*parts, message.properties, message.application, message.body, message.footer])
+        parts.append(_section(DELIVERY, delivery))
+    parts += [_section(ANNOTATIONS, annotations), message.properties, message.application, message.body, message.footer]
+    return b"".join(parts)
 
 
-def mark_dead(message: Message, reason: str | None, description: str | None) -> None:
-    """Put why a message was dead-lettered into its application properties."""
-    fields: dict[Any, Any] = _value(message.application, dict) if message.application else {}
-    if reason is not None:
-        fields["DeadLetterReason"] = reason
-    if description is not None:
-        fields["DeadLetterErrorDescription"] = description
-    message.application = encode(Described(ULong(APPLICATION), fields))
+def dead(message: Message, reason: str | None, description: str | None) -> Message:
+    """A copy for the dead-letter queue, with the reason among its application properties."""
+    fields = _map(message.application) if message.application else {}
+    given = {key: text for key, text in ((REASON, reason), (DESCRIPTION, description)) if text is not None}
+    application = _section(APPLICATION, {**fields, **given}) if fields or given else b""
+    return replace(message, application=application, ttl_s=None, expires_at=None)
 
 
-def describe(message: Message, limit: int = 4096) -> dict[str, Any]:
-    """A message for people: id, reason, body text."""
-    fields: dict[Any, Any] = _value(message.application, dict) if message.application else {}
-    texts = []
-    for code, start, end in sections(message.body):
-        value = decode(message.body[start:end])[0].value
-        shown = value.decode(errors="replace") if code == DATA else json.dumps(_plain(value), default=str)
-        texts.append(shown)
+def describe(message: Message) -> dict[str, Any]:
+    """What a person wants to see of a message: id, reason, and the body as text up to 4 KiB."""
+    fields: Mapping[Any, Any] = _map(message.application) if message.application else {}
     return {
-        "messageId": None if message.message_id is None else str(message.message_id),
+        "id": None if message.message_id is None else str(message.message_id),
         "sequenceNumber": message.sequence,
         "deliveryCount": message.delivery_count,
-        "reason": fields.get("DeadLetterReason"),
-        "description": fields.get("DeadLetterErrorDescription"),
-        "body": "".join(texts)[:limit],
+        "enqueuedTime": message.enqueued_at,
+        "reason": fields.get(REASON),
+        "description": fields.get(DESCRIPTION),
+        "body": _body_text(message.body)[:DESCRIBED_LIMIT],
     }
 
 
+def _body_text(body: bytes) -> str:
+    texts = []
+    for code, start, _ in sections(body):
+        value = _value(body[start:])
+        shown = value.decode(errors="replace") if code == DATA else json.dumps(value, default=_plain)
+        texts.append(shown)
+    return "".join(texts)
+
+
 def _plain(value: Any) -> Any:
-    return list(value.values) if isinstance(value, Array) else value
+    match value:
+        case Array(values):
+            return list(values)
+        case bytes():
+            return value.decode(errors="replace")
+        case _:
+            return str(value)

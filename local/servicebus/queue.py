@@ -1,262 +1,339 @@
-"""One queue: peek-lock with an injected clock, so that locks, expiry and schedules are tested without waiting.
+"""One queue in memory: peek-lock, schedules, expiry, duplicates, dead letters. The clock is injected.
 
-Semantics: learn.microsoft.com/azure/service-bus-messaging/message-transfers-locks-settlement, .../message-sequencing,
-.../message-expiration, .../duplicate-detection, .../service-bus-dead-letter-queues.
+Semantics: learn.microsoft.com/azure/service-bus-messaging, pages message-transfers-locks-settlement,
+message-sequencing, message-expiration, message-deferral, duplicate-detection, service-bus-dead-letter-queues.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+from local.servicebus.agenda import Agenda
+from local.servicebus.amqp.types import AmqpError
 from local.servicebus.config import QueueSettings
-from local.servicebus.message import ACTIVE, DEFERRED, SCHEDULED, Message, mark_dead
-
-
-class QueueError(Exception):
-    """A refused act: the AMQP error condition and a text."""
-
-    def __init__(self, condition: str, text: str) -> None:
-        super().__init__(text)
-        self.condition = condition
-
+from local.servicebus.disturbance import Disturbance
+from local.servicebus.message import Message, MessageState, dead
 
 LOCK_LOST = "com.microsoft:message-lock-lost"
 NOT_FOUND = "com.microsoft:message-not-found"
+QUOTA_EXCEEDED = "amqp:resource-limit-exceeded"
 
 
-@dataclass
+class _Clearable(Protocol):
+    def clear(self) -> None: ...
+
+
+@dataclass(slots=True)
 class Lock:
-    """A delivery that has not been settled. Each delivery has a token of its own."""
+    """A delivery that is not settled. Each delivery has a token of its own."""
 
     message: Message
     token: UUID
-    until: float
-    was_deferred: bool = False
 
 
-@dataclass
 class Queue:
-    """`dead_letters` is the queue's own dead-letter queue, None for one that is such a queue itself."""
+    """`dead_letters` is where this queue's dead messages go; None for a dead-letter queue, where they stay.
 
-    name: str
-    settings: QueueSettings
-    now: Callable[[], float]
-    dead_letters: Queue | None = None
-    shuffle: Callable[[int], int] | None = None
-    """Picks which of the ready messages goes next, where the order is to be disturbed."""
-    _sequence: int = 0
-    _ready: list[tuple[int, Message]] = field(default_factory=list)
-    _scheduled: dict[int, Message] = field(default_factory=dict)
-    _due: list[tuple[float, int]] = field(default_factory=list)
-    _locks: dict[UUID, Lock] = field(default_factory=dict)
-    _expiry: list[tuple[float, int, UUID]] = field(default_factory=list)
-    _deferred: dict[int, Message] = field(default_factory=dict)
-    _seen: OrderedDict[Any, float] = field(default_factory=OrderedDict)
-    _ttl: list[tuple[float, int]] = field(default_factory=list)
-    on_ready: Callable[[], None] = lambda: None
+    `changed` is called after every change that may give receivers something to do or move the next due time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: QueueSettings,
+        now: Callable[[], float],
+        *,
+        dead_letters: Queue | None = None,
+        disturbance: Disturbance | None = None,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.dead_letters = dead_letters
+        self.changed: Callable[[], None] = lambda: None
+        self.now = now
+        self._disturbance = disturbance or Disturbance()
+        self._sequence = 0
+        self._bytes = 0
+        self._messages: dict[int, Message] = {}  # in sequence order, since numbers only rise
+        self._ready: Agenda[int] = Agenda()
+        self._scheduled: Agenda[int] = Agenda()
+        self._expiring: Agenda[int] = Agenda()
+        self._deferred: set[int] = set()
+        self._locks: dict[UUID, Lock] = {}
+        self._lock_ends: Agenda[UUID] = Agenda()
+        self._seen: dict[Any, float] = {}  # message id to the end of its window, oldest first
 
     def counts(self) -> dict[str, int]:
+        """Messages by state; each is counted once."""
         self.tick()
         return {
             "active": len(self._ready),
             "scheduled": len(self._scheduled),
             "locked": len(self._locks),
             "deferred": len(self._deferred),
-            "deadLetter": len(self.dead_letters._ready) + len(self.dead_letters._locks) if self.dead_letters else 0,
+            "deadLetter": len(self.dead_letters) if self.dead_letters is not None else 0,
         }
 
-    def send(self, message: Message) -> None:
-        """Accept a message; a duplicate is accepted and dropped."""
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def send(self, messages: Sequence[Message]) -> list[int]:
+        """Take in messages, all or none; returns a sequence number for each. A duplicate is accepted and dropped.
+
+        Raises AmqpError when the queue is full.
+        """
+        held = self._bytes + (self.dead_letters._bytes if self.dead_letters is not None else 0)
+        if held + sum(message.size for message in messages) > self.settings.max_size_bytes:
+            text = f"The queue {self.name} holds {held} bytes; the limit is {self.settings.max_size_bytes} bytes."
+            raise AmqpError(QUOTA_EXCEEDED, text)
+        numbers = [self._accept(message) for message in messages]
+        self.changed()
+        return numbers
+
+    def _accept(self, message: Message) -> int:
         if self._is_duplicate(message):
-            return
-        at = message.scheduled_at
-        if at is not None and at > self.now():
-            self._schedule(message, at)
+            return self._next_number()
+        if message.scheduled_at is not None and message.scheduled_at > self.now():
+            self._store(message, MessageState.SCHEDULED)
+            self._scheduled.put(message.sequence, message.scheduled_at)
         else:
-            self._enqueue(message)
-
-    def schedule(self, message: Message) -> int:
-        """Accept a message for its scheduled time; returns the sequence number by which it can be cancelled."""
-        if self._is_duplicate(message):
-            self._sequence += 1
-            return self._sequence
-        return self._schedule(message, message.scheduled_at or self.now())
-
-    def cancel(self, sequence: int) -> None:
-        """Raises QueueError for a message that is not scheduled."""
-        if self._scheduled.pop(sequence, None) is None:
-            raise QueueError(NOT_FOUND, f"no scheduled message has the sequence number {sequence}")
-
-    def _is_duplicate(self, message: Message) -> bool:
-        settings, now = self.settings, self.now()
-        if not settings.requires_duplicate_detection or message.message_id is None:
-            return False
-        while self._seen and next(iter(self._seen.values())) <= now:
-            self._seen.popitem(last=False)
-        if message.message_id in self._seen:
-            return True
-        self._seen[message.message_id] = now + settings.duplicate_window_s
-        return False
-
-    def _schedule(self, message: Message, at: float) -> int:
-        self._sequence += 1
-        message.sequence, message.state = self._sequence, SCHEDULED
-        message.enqueued_at = self.now()
-        self._scheduled[message.sequence] = message
-        heapq.heappush(self._due, (at, message.sequence))
+            self._activate(message)
         return message.sequence
 
-    def _enqueue(self, message: Message) -> None:
+    def _is_duplicate(self, message: Message) -> bool:
+        if not self.settings.requires_duplicate_detection or message.message_id is None:
+            return False
+        now = self.now()
+        while self._seen and (oldest := next(iter(self._seen.items())))[1] <= now:
+            del self._seen[oldest[0]]
+        if message.message_id in self._seen:
+            return True
+        self._seen[message.message_id] = now + self.settings.duplicate_window_s
+        return False
+
+    def _next_number(self) -> int:
         self._sequence += 1
-        message.sequence, message.state = self._sequence, ACTIVE
+        return self._sequence
+
+    def _store(self, message: Message, state: MessageState) -> None:
+        message.sequence = self._next_number()
         message.enqueued_at = self.now()
-        limits = [ttl for ttl in (message.ttl_s, self.settings.default_ttl_s) if ttl is not None]
-        if limits and self.dead_letters is not None:
-            message.expires_at = message.enqueued_at + min(limits)
-            heapq.heappush(self._ttl, (message.expires_at, message.sequence))
-        self._put_back(message)
+        message.state = state
+        self._messages[message.sequence] = message
+        self._bytes += message.size
 
-    def _put_back(self, message: Message) -> None:
-        message.state = ACTIVE
-        heapq.heappush(self._ready, (message.sequence, message))
-        self.on_ready()
+    def _remove(self, message: Message) -> None:
+        del self._messages[message.sequence]
+        self._bytes -= message.size
 
-    def take(self, *, lock: bool) -> Lock | Message | None:
-        """The next message: with a lock, or for good. None when there is none."""
+    def _activate(self, message: Message) -> None:
+        copies = [message, replace(message)] if self._disturbance.doubles() else [message]
+        for copy in copies:
+            self._store(copy, MessageState.ACTIVE)
+            limits = [ttl for ttl in (copy.ttl_s, self.settings.default_ttl_s) if ttl is not None]
+            is_dead = self.dead_letters is None
+            copy.expires_at = copy.enqueued_at + min(limits) if limits and not is_dead else None
+            self._offer(copy)
+
+    def _offer(self, message: Message) -> None:
+        """Make a message receivable, in its place."""
+        if message.expires_at is not None and message.expires_at <= self.now():
+            self._expire(message)
+            return
+        message.state = MessageState.ACTIVE
+        self._ready.put(message.sequence, self._disturbance.place(message.sequence))
+        if message.expires_at is not None:
+            self._expiring.put(message.sequence, message.expires_at)
+
+    def take(self) -> Lock | None:
+        """Lock the next message; None when there is none."""
+        message = self._take()
+        return self._lock(message) if message is not None else None
+
+    def take_for_good(self) -> Message | None:
+        """Remove the next message; None when there is none."""
+        message = self._take()
+        if message is not None:
+            self._remove(message)
+        return message
+
+    def _take(self) -> Message | None:
         self.tick()
-        if not self._ready:
+        sequence = self._ready.pop()
+        if sequence is None:
             return None
-        if self.shuffle is not None and len(self._ready) > 1:
-            _, message = self._ready.pop(self.shuffle(len(self._ready)))
-            heapq.heapify(self._ready)
-        else:
-            _, message = heapq.heappop(self._ready)
-        return self._lock(message) if lock else message
+        self._expiring.discard(sequence)
+        return self._messages[sequence]
 
-    def _lock(self, message: Message, *, was_deferred: bool = False) -> Lock:
-        until = self.now() + self.settings.lock_duration_s
-        taken = Lock(message, uuid4(), until, was_deferred)
-        self._locks[taken.token] = taken
-        heapq.heappush(self._expiry, (until, message.sequence, taken.token))
-        return taken
-
-    def _unlock(self, token: UUID) -> Lock:
-        self.tick()
-        lock = self._locks.pop(token, None)
-        if lock is None:
-            raise QueueError(LOCK_LOST, "The lock supplied is invalid: it expired, or the message was settled.")
+    def _lock(self, message: Message) -> Lock:
+        lock = Lock(message, uuid4())
+        self._locks[lock.token] = lock
+        self._start(lock)
         return lock
 
-    def complete(self, token: UUID) -> None:
-        self._unlock(token)
+    def _start(self, lock: Lock) -> float:
+        until = self.now() + self.settings.lock_duration_s
+        lock.message.locked_until = until
+        self._lock_ends.put(lock.token, until)
+        return until
 
-    def abandon(self, token: UUID) -> None:
-        """A failed delivery: again at once, or dead-lettered after too many."""
-        self._failed(self._unlock(token))
+    def _unlock(self, token: UUID) -> Message:
+        lock = self._locked(token)
+        self._lock_ends.discard(token)
+        return self._end(lock)
 
-    def release(self, token: UUID) -> None:
-        """Give back a delivery that was never looked at: its count does not rise."""
-        lock = self._locks.pop(token, None)
-        if lock is not None:
-            self._put_back(lock.message)
+    def _end(self, lock: Lock) -> Message:
+        del self._locks[lock.token]
+        lock.message.locked_until = None
+        return lock.message
 
-    def defer(self, token: UUID) -> None:
-        message = self._unlock(token).message
-        message.delivery_count += 1
-        message.state = DEFERRED
-        self._deferred[message.sequence] = message
-
-    def dead_letter(self, token: UUID, reason: str | None, description: str | None) -> None:
-        self._bury(self._unlock(token).message, reason, description)
-
-    def renew(self, token: UUID) -> float:
-        """Returns the new end of the lock."""
+    def _locked(self, token: UUID) -> Lock:
         self.tick()
         lock = self._locks.get(token)
         if lock is None:
-            raise QueueError(LOCK_LOST, "The lock supplied is invalid: it expired, or the message was settled.")
-        lock.until = self.now() + self.settings.lock_duration_s
-        heapq.heappush(self._expiry, (lock.until, lock.message.sequence, token))
-        return lock.until
+            raise AmqpError(LOCK_LOST, f"The lock {token} is invalid: it expired, or the message is settled.")
+        return lock
 
-    def take_deferred(self, sequences: Iterable[int], *, lock: bool) -> list[Lock | Message]:
-        """Deferred messages by sequence number. Raises QueueError when one is not there; then none is taken."""
-        wanted = list(sequences)
-        missing = [number for number in wanted if number not in self._deferred]
-        if missing:
-            raise QueueError(NOT_FOUND, f"no deferred message has the sequence number {missing[0]}")
-        messages = [self._deferred.pop(number) for number in wanted]
-        return [self._lock(message, was_deferred=True) if lock else message for message in messages]
+    def complete(self, token: UUID) -> None:
+        """Remove a locked message. This and the other outcomes raise AmqpError for a lock that is lost."""
+        self._remove(self._unlock(token))
 
-    def peek(self, first: int, count: int) -> list[tuple[Message, Lock | None]]:
-        """Messages from a sequence number on, of any state, without taking them."""
+    def abandon(self, token: UUID) -> None:
+        """A failed delivery: receivable again at once, dead after too many."""
+        self._failed(self._unlock(token))
+        self.changed()
+
+    def release(self, token: UUID) -> None:
+        """Give back a delivery nobody looked at: it does not count. One whose lock is lost is back already."""
+        if token in self._locks:
+            self._give_back(self._unlock(token))
+            self.changed()
+
+    def defer(self, token: UUID) -> None:
+        """Keep a message until it is asked for by its sequence number."""
+        message = self._unlock(token)
+        message.delivery_count += 1
+        self._put_aside(message)
+
+    def dead_letter(self, token: UUID, reason: str | None, description: str | None) -> None:
+        """Move a message to the dead-letter queue; in such a queue it stays where it is."""
+        self._bury(self._unlock(token), reason, description)
+
+    def renew(self, token: UUID) -> float:
+        """A full lock duration from now; returns its end."""
+        return self._start(self._locked(token))
+
+    def cancel(self, sequences: Sequence[int]) -> None:
+        """Remove scheduled messages, all or none. Raises AmqpError when one is not scheduled (any more)."""
         self.tick()
-        found = [(message, lock) for message, lock in self._all() if message.sequence >= first]
-        return sorted(found, key=lambda each: each[0].sequence)[:count]
+        self._require(sequences, self._scheduled, "scheduled")
+        for sequence in sequences:
+            self._scheduled.discard(sequence)
+            self._remove(self._messages[sequence])
 
-    def _all(self) -> Iterator[tuple[Message, Lock | None]]:
-        yield from ((message, None) for _, message in self._ready)
-        yield from ((message, None) for message in self._scheduled.values())
-        yield from ((message, None) for message in self._deferred.values())
-        yield from ((lock.message, lock) for lock in self._locks.values())
+    def take_deferred(self, sequences: Sequence[int]) -> list[Lock]:
+        """Lock deferred messages, all or none. Raises AmqpError when one is not deferred."""
+        return [self._lock(message) for message in self._recall(sequences)]
+
+    def take_deferred_for_good(self, sequences: Sequence[int]) -> list[Message]:
+        """Remove deferred messages, all or none. Raises AmqpError when one is not deferred."""
+        messages = self._recall(sequences)
+        for message in messages:
+            self._remove(message)
+        return messages
+
+    def _recall(self, sequences: Sequence[int]) -> list[Message]:
+        self.tick()
+        self._require(sequences, self._deferred, "deferred")
+        self._deferred.difference_update(sequences)
+        self.changed()
+        return [self._messages[sequence] for sequence in sequences]
+
+    @staticmethod
+    def _require(sequences: Sequence[int], known: Agenda[int] | set[int], what: str) -> None:
+        missing = [sequence for sequence in sequences if sequence not in known]
+        if missing or len(set(sequences)) != len(sequences):
+            raise AmqpError(NOT_FOUND, f"No {what} message has the sequence number {missing or sequences}.")
+
+    def peek(self, first: int, count: int) -> list[Message]:
+        """Messages of any state in the order of their sequence numbers, from `first` on; nothing is changed."""
+        self.tick()
+        return list(islice((each for number, each in self._messages.items() if number >= first), max(0, count)))
 
     def purge(self) -> None:
-        """Forget every message."""
-        for kept in (self._ready, self._scheduled, self._due, self._locks, self._expiry, self._deferred, self._ttl):
-            kept.clear()
-        self._seen.clear()
+        """Forget every message, lock and message id; sequence numbers go on."""
+        collections: tuple[_Clearable, ...] = (
+            self._messages,
+            self._ready,
+            self._scheduled,
+            self._expiring,
+            self._deferred,
+            self._locks,
+            self._lock_ends,
+            self._seen,
+        )
+        for each in collections:
+            each.clear()
+        self._bytes = 0
 
-    def _failed(self, lock: Lock) -> None:
-        message = lock.message
+    def tick(self) -> None:
+        """Do what has fallen due: schedules, lock ends, expiry."""
+        now = self.now()
+        for sequence in self._scheduled.pop_until(now):
+            message = self._messages[sequence]
+            self._remove(message)
+            self._activate(message)
+        for token in self._lock_ends.pop_until(now):
+            self._failed(self._end(self._locks[token]))
+        for sequence in self._expiring.pop_until(now):
+            self._ready.discard(sequence)
+            self._expire(self._messages[sequence])
+
+    def next_due(self) -> float | None:
+        """When `tick` is needed next; None while nothing waits for a time."""
+        return min(self._due_times(), default=None)
+
+    def _due_times(self) -> Iterator[float]:
+        for agenda in (self._scheduled, self._expiring):
+            if (first := agenda.first()) is not None:
+                yield first
+        if (end := self._lock_ends.first()) is not None:
+            yield end
+
+    def _failed(self, message: Message) -> None:
         message.delivery_count += 1
         if self.dead_letters is not None and message.delivery_count >= self.settings.max_delivery_count:
-            text = f"Message could not be consumed after {message.delivery_count} delivery attempts."
+            text = f"The message was not consumed in {message.delivery_count} deliveries."
             self._bury(message, "MaxDeliveryCountExceeded", text)
-        elif lock.was_deferred:
-            message.state = DEFERRED
-            self._deferred[message.sequence] = message
         else:
-            self._put_back(message)
+            self._give_back(message)
+
+    def _give_back(self, message: Message) -> None:
+        if message.state is MessageState.DEFERRED:
+            self._put_aside(message)
+        else:
+            self._offer(message)
+
+    def _put_aside(self, message: Message) -> None:
+        message.state = MessageState.DEFERRED
+        self._deferred.add(message.sequence)
+
+    def _expire(self, message: Message) -> None:
+        if self.settings.dead_letter_on_expiration:
+            self._bury(message, "TTLExpiredException", "The message expired and was dead-lettered.")
+        else:
+            self._remove(message)
 
     def _bury(self, message: Message, reason: str | None, description: str | None) -> None:
         if self.dead_letters is None:
-            self._put_back(message)
+            self._give_back(message)
+            self.changed()
             return
-        dead = replace(message, expires_at=None)
-        mark_dead(dead, reason, description)
-        self.dead_letters._enqueue(dead)
-
-    def tick(self) -> float | None:
-        """Do what has fallen due: schedules, locks, expiry. Returns when the next thing falls due."""
-        now = self.now()
-        while self._due and self._due[0][0] <= now:
-            message = self._scheduled.pop(heapq.heappop(self._due)[1], None)
-            if message is not None:
-                self._enqueue(message)
-        while self._expiry and self._expiry[0][0] <= now:
-            until, _, token = heapq.heappop(self._expiry)
-            lock = self._locks.get(token)
-            if lock is not None and lock.until <= until:
-                del self._locks[token]
-                self._failed(lock)
-        self._expire(now)
-        return min((heap[0][0] for heap in (self._due, self._expiry, self._ttl) if heap), default=None)
-
-    def _expire(self, now: float) -> None:
-        """Take messages whose time to live is over; a locked one is left to its lock."""
-        over = set()
-        while self._ttl and self._ttl[0][0] <= now:
-            over.add(heapq.heappop(self._ttl)[1])
-        if not over:
-            return
-        expired = [message for number, message in self._ready if number in over]
-        self._ready = [each for each in self._ready if each[0] not in over]
-        heapq.heapify(self._ready)
-        if self.settings.dead_letter_on_expiration:
-            for message in expired:
-                self._bury(message, "TTLExpiredException", "The message expired and was dead lettered.")
+        self._remove(message)
+        buried = dead(message, reason, description)
+        self.dead_letters._activate(buried)
+        self.dead_letters.changed()

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from shared.domain import tracing
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ class GraphClient:
         _check_path(path)
         connection = await self._connect()
         headers = {"Accept": "application/json", "client-request-id": str(uuid.uuid4())}
+        if tracing.current.get():
+            headers["traceparent"] = tracing.current.get()
         if priority is not None:
             headers["x-ms-throttle-priority"] = priority
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()

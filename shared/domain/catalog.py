@@ -45,10 +45,12 @@ class Catalog:
             return False
         key = (a, b) if a < b else (b, a)
         if key not in self._overlaps:
-            one, two = self.plans(a), self.plans(b)
-            excluded = any(one & group and two & group for group in self.exclusions)
-            self._overlaps[key] = bool(one & two) or excluded
+            self._overlaps[key] = self.touches(self.plans(a), self.plans(b))
         return self._overlaps[key]
+
+    def touches(self, old: Plans, new: Plans) -> bool:
+        """Whether plans `new` may be there to replace plans `old`: one is in both, or one excludes another."""
+        return bool(old & new) or any(old & group and new & group for group in self.exclusions)
 
     def conflict(self, enabled: Iterable[ServicePlanId]) -> tuple[ServicePlanId, ServicePlanId] | None:
         """The first pair of different plans of one exclusion set, or None where all may be on together."""

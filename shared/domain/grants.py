@@ -26,12 +26,16 @@ _ADDING = frozenset({SourceKind.GROUP, SourceKind.LIST, SourceKind.HR, SourceKin
 
 @dataclass(frozen=True, slots=True)
 class DesiredLicense:
-    """A SKU the user should have: a plan is off only where every grant disables it. `adds`: give it where missing."""
+    """A SKU the user should have. `disabled_plans`: off, as every grant disables them. `adds`: give it where missing.
+
+    `given_disabled`: what is off when it is given, by the grants that give alone; the others only keep what is on.
+    """
 
     sku_id: SkuId
     disabled_plans: Plans
     sources: tuple[Source, ...]
     adds: bool
+    given_disabled: Plans
 
 
 def exclusion_of(user: DirectoryUser, assignment: GroupLicenseAssignment) -> SkipReason | None:
@@ -70,12 +74,21 @@ def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, Desi
         adds = grant.adds and grant.source.kind in _ADDING
         known = desired.get(grant.sku_id)
         if known is None:
-            desired[grant.sku_id] = DesiredLicense(grant.sku_id, grant.disabled_plans, (grant.source,), adds)
+            desired[grant.sku_id] = DesiredLicense(
+                grant.sku_id, grant.disabled_plans, (grant.source,), adds, grant.disabled_plans
+            )
         else:
             desired[grant.sku_id] = DesiredLicense(
                 grant.sku_id,
                 known.disabled_plans & grant.disabled_plans,
                 tuple(sorted({*known.sources, grant.source})),
                 known.adds or adds,
+                _given(known, grant, adds),
             )
     return desired
+
+
+def _given(known: DesiredLicense, grant: Grant, adds: bool) -> Plans:
+    if known.adds is adds:
+        return known.given_disabled & grant.disabled_plans
+    return known.given_disabled if known.adds else grant.disabled_plans

@@ -146,9 +146,12 @@ class Operation:
     intent_version: int = 0
     cause: str = "request"
     correlation_id: str = ""
+    traceparent: str = ""
     idempotency_key: str = ""
     seal_id: str = ""
     pages: int = 0
+    chunk_size: int = 20
+    """Users a chunk at most, as sealed: a changed setting must not cut an open operation anew."""
     chunks: int = 0
     released: int = 0
     """Chunks handed out so far, counted through all pages in order."""

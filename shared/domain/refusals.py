@@ -8,12 +8,12 @@ learn.microsoft.com/entra/identity/users/licensing-groups-resolve-problems).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.domain.catalog import Catalog
-from shared.domain.model import AssignedLicense, LicenseError, ServicePlanId, SkuId
+from shared.domain.model import AssignedLicense, LicenseError, Plans, ServicePlanId, SkuId
 
 
 class Advice(StrEnum):
@@ -172,20 +172,33 @@ def skus_to_drop(
 
 
 def without(
-    add: Iterable[AssignedLicense], remove: Iterable[SkuId], dropped: SkuId, catalog: Catalog
+    add: Iterable[AssignedLicense],
+    remove: Iterable[SkuId],
+    dropped: SkuId,
+    catalog: Catalog,
+    plans_off: Mapping[SkuId, Plans] | None = None,
 ) -> tuple[tuple[AssignedLicense, ...], tuple[SkuId, ...]]:
-    """The call without one SKU. Without an addition, every removal that it may have been to replace stays away too.
+    """The call without one SKU. Without an addition, every removal that it may have been to replace stays away too, and
+    every license in which `plans_off` (by SKU) are turned off that it was to replace.
 
     Without a removal, additions that conflict with the license that stays are left out, and what those were to replace.
     """
     adding, removing = list(add), [sku_id for sku_id in remove if sku_id != dropped]
-    if dropped in {license.sku_id for license in adding}:
-        adding = [license for license in adding if license.sku_id != dropped]
-        return tuple(adding), tuple(sku_id for sku_id in removing if not catalog.overlaps(dropped, sku_id))
-    stays = catalog.plans(dropped)
-    for license in list(adding):
-        enabled = catalog.plans(license.sku_id) - license.disabled_plans
-        if catalog.conflict(stays | enabled) and not catalog.conflict(stays):
-            adding.remove(license)
-            removing = [sku_id for sku_id in removing if not catalog.overlaps(license.sku_id, sku_id)]
+    leaving = [dropped]
+    if dropped not in {license.sku_id for license in adding}:
+        stays = catalog.plans(dropped)
+        leaving = [
+            license.sku_id
+            for license in adding
+            if not catalog.conflict(stays)
+            and catalog.conflict(stays | (catalog.plans(license.sku_id) - license.disabled_plans))
+        ]
+    off = dict(plans_off or {})
+    while leaving:
+        left = leaving.pop()
+        adding = [license for license in adding if license.sku_id != left]
+        removing = [sku_id for sku_id in removing if not catalog.overlaps(left, sku_id)]
+        for sku_id in [each for each in off if each != left and catalog.touches(off[each], catalog.plans(left))]:
+            del off[sku_id]
+            leaving.append(sku_id)
     return tuple(adding), tuple(removing)

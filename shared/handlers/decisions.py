@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.domain.errors import Conflict
 from shared.domain.model import Grant, OperationId, Permit, SkuId, Source, SourceKind, UserId
@@ -16,6 +16,9 @@ PREVIEW_HOLDS = timedelta(hours=1)
 """How long a preview that a person has seen approves the removals it showed."""
 
 MAX_TRIES = 10
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before any license of ours: a permit of this time permits nothing."""
 
 
 def list_grant(sku_id: SkuId) -> Grant:
@@ -46,7 +49,8 @@ async def write_permits(world: World, operation: Operation) -> None:
     permits: list[Permit] = []
     async for user_id, action in sealed_removals(world, shown):
         for sku_id in (*action.remove, *action.plans_off):
-            permits.append(Permit(user_id, sku_id, source, now, given_by, by_approval=by_approval))
+            asked = sku_id in operation.change.remove and operation.actor.kind != "system"
+            permits.append(Permit(user_id, sku_id, source, now, given_by, by_approval=by_approval or asked))
     await world.stores.permits.put(permits)
 
 
@@ -55,12 +59,19 @@ def _group(operation: Operation) -> Source:
 
 
 async def write_kept(world: World, operation: Operation) -> None:
-    """Rejected: every license that was to go is kept for its user, until a person removes the grant."""
+    """Rejected: every license that was to go is kept for its user, until a person asks for its removal again.
+
+    Permits of an earlier decision are overwritten: they must not outlive this one.
+    """
     decided_by = operation.cancel_requested_by.id if operation.cancel_requested_by else "system"
     kept = Source(SourceKind.KEPT, decided_by.replace("-", ""))
     users = [(user_id, action) async for user_id, action in sealed_removals(world, operation)]
     await world.stores.grants.put(
         (user_id, Grant(sku_id, frozenset(), kept)) for user_id, action in users for sku_id in action.remove
+    )
+    source = Source(SourceKind.LIST) if operation.target.group_id is None else _group(operation)
+    await world.stores.permits.put(
+        Permit(user_id, sku_id, source, LONG_AGO, "rejected") for user_id, action in users for sku_id in action.remove
     )
     await close_approval(world, operation)
 

@@ -179,7 +179,7 @@ async def _draw_permits(world: World, work: Work, cases: Sequence[Case]) -> None
 
 
 def _holds(case: Case) -> bool:
-    return any(grant.source.kind is SourceKind.HELD for grant in case.grants)
+    return any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in case.grants)
 
 
 def _replan(case: Case, permits: tuple[Permit, ...], denied: frozenset[SkuId] = frozenset()) -> None:

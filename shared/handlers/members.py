@@ -12,6 +12,7 @@ from shared.domain.model import LicenseError
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
 from shared.domain.outcomes import Problem, RetryAt, Skipped, SkipReason
 from shared.domain.sealing import LEFT
+from shared.domain.tracing import followed
 from shared.handlers.applying import apply
 from shared.handlers.cases import Case, Work
 from shared.handlers.intents import Intents
@@ -40,6 +41,7 @@ class Members:
         """Look at the users of one message. Raises PoisonMessage for an unreadable body, Unavailable when a dependency
         is away: then nothing is lost by doing the same message again."""
         message = decode_process_users(body)
+        followed(message.traceparent)
         operation = None
         if message.operation_id is not None:
             operation = await self._world.stores.operations.get(message.operation_id)

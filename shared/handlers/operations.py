@@ -23,6 +23,7 @@ from shared.domain.operation import SYSTEM, Operation, OperationError, Operation
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.records import GroupState, GroupStatus
 from shared.domain.sealing import Chunk, SealedPage, chunks_of
+from shared.domain.tracing import followed
 from shared.handlers import decisions
 from shared.handlers.auditing import group_act
 from shared.handlers.permits import allowance_limit, take_up_to
@@ -51,6 +52,7 @@ async def take_step(world: World, body: bytes) -> None:
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
     message = decode_operation_step(body)
+    followed(message.traceparent)
     operation = await world.stores.operations.get(message.operation_id)
     if operation is None or message.run != operation.run or operation.state.is_ended:
         return
@@ -116,7 +118,7 @@ async def _seal(world: World, operation: Operation) -> None:
     if operation.target.group_id is not None and sealed.gone and not operation.preview:
         await world.stores.members.forget(operation.target.group_id, sealed.gone)
     chunks = _chunk_count(world, operation, sealed.pages)
-    operation = _described(operation, sealed, seal_id, chunks, world.clock.now())
+    operation = _described(operation, sealed, seal_id, world.policy.chunk_size, chunks, world.clock.now())
     if operation.preview:
         ended = operation.ended(OperationState.COMPLETE, world.clock.now())
         await world.stores.operations.save(replace(ended, phase=Phase.FINISH))
@@ -132,12 +134,15 @@ async def _seal(world: World, operation: Operation) -> None:
         await world.stores.operations.save(replace(waiting, step=operation.step + 1))
 
 
-def _described(operation: Operation, sealed: Sealed, seal_id: str, chunks: int, now: datetime) -> Operation:
+def _described(
+    operation: Operation, sealed: Sealed, seal_id: str, chunk_size: int, chunks: int, now: datetime
+) -> Operation:
     return replace(
         operation,
         state=OperationState.IN_PROGRESS,
         seal_id=seal_id,
         pages=len(sealed.pages),
+        chunk_size=chunk_size,
         chunks=chunks,
         released=0,
         reported=0,
@@ -271,7 +276,7 @@ async def _next_chunks(world: World, operation: Operation, room: int) -> list[Ch
     number = await _page_with(world, operation, operation.released)
     while number < operation.pages and len(found) < room:
         page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
-        chunks = chunks_of(operation.id, page, world.policy.chunk_size)
+        chunks = chunks_of(operation.id, page, operation.chunk_size)
         found += [chunk for chunk in chunks if chunk.number >= operation.released]
         number += 1
     return found[:room]
@@ -302,6 +307,7 @@ def _outgoing(operation: Operation, chunk: Chunk, send: int = 0) -> Outgoing:
         run=operation.run,
         send=send,
         intent_versions={group_id: operation.intent_version} if group_id else {},
+        traceparent=operation.traceparent,
     )
     return Outgoing(message.queue, message.encode(), message.message_id)
 
@@ -392,6 +398,6 @@ async def _save_and_go_on(world: World, operation: Operation, wait: timedelta) -
 
 
 async def _send_next(world: World, operation: Operation, wait: timedelta) -> None:
-    step = OperationStep(operation.id, operation.step, operation.run)
+    step = OperationStep(operation.id, operation.step, operation.run, operation.traceparent)
     at = world.clock.now() + wait if wait else None
     await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])

@@ -126,9 +126,7 @@ async def _outcomes(
 ) -> Mapping[UserId, ChunkOutcome]:
     wanted = set(user_ids)
     chunks = [
-        chunk.number
-        for chunk in chunks_of(found.id, page, world.policy.chunk_size)
-        if not wanted.isdisjoint(chunk.user_ids)
+        chunk.number for chunk in chunks_of(found.id, page, found.chunk_size) if not wanted.isdisjoint(chunk.user_ids)
     ]
     if not chunks or found.preview:
         return {}

@@ -37,6 +37,7 @@ from shared.domain.operation import (
     OperationState,
     Target,
 )
+from shared.domain.tracing import begun
 from shared.handlers.auditing import assignment_act
 from shared.ports import DirectoryGroup, Outgoing, StoredAssignment, World
 
@@ -64,6 +65,7 @@ class OperationRequest:
     if_match: int | None = None
     cause: str = "request"
     correlation_id: str = ""
+    traceparent: str = ""
 
 
 async def accept(world: World, request: OperationRequest) -> Operation:
@@ -97,6 +99,7 @@ async def accept(world: World, request: OperationRequest) -> Operation:
         reprocess=request.reprocess,
         cause=request.cause,
         correlation_id=request.correlation_id,
+        traceparent=begun(request.traceparent, world.token()),
         idempotency_key=request.idempotency_key,
         preview_id=request.preview_id,
     )
@@ -116,7 +119,7 @@ def new_operation_id(world: World, now: datetime) -> OperationId:
 
 async def send_step(world: World, operation: Operation, *, at: datetime | None = None) -> None:
     """Send the message for the operation's current step."""
-    step = OperationStep(operation.id, operation.step, operation.run)
+    step = OperationStep(operation.id, operation.step, operation.run, operation.traceparent)
     await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])
 
 

@@ -122,7 +122,7 @@ class _Planner:
         if plan.wants_permit:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
         self.tally.count(user, plan)
-        held = any(grant.source.kind is SourceKind.HELD for grant in user_grants)
+        held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         action = PlannedAction(
             due=self._is_due(user, row, refreshed, plan) or (held and bool(plan.remove)),
             expected=self._expected(user, plan),
@@ -143,8 +143,15 @@ class _Planner:
         return self._contexts[key]
 
     def _user_grants(self, stored: tuple[Grant, ...]) -> tuple[Grant, ...]:
-        """Without what is held, which this operation may come to permit; of a preview on a list, with its change."""
-        grants = tuple(grant for grant in stored if grant.source.kind is not SourceKind.HELD)
+        """Without what is held, which this operation may come to permit, and without what was kept of a SKU that a
+        person now asks to remove; of a preview on a list, with its change."""
+        asked = frozenset(self.operation.change.remove)
+        grants = tuple(
+            grant
+            for grant in stored
+            if grant.source.kind is not SourceKind.HELD
+            and not (grant.source.kind is SourceKind.KEPT and grant.sku_id in asked)
+        )
         if self.operation.preview and not self.operation.target.is_group:
             return listed(grants, self.operation)
         return grants

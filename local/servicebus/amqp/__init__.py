@@ -1,1 +1,1 @@
-"""AMQP 1.0 (docs.oasis-open.org/amqp/core/v1.0): the types and frames a server of this client needs, and no more."""
+"""A small AMQP 1.0 server engine: types and codec, frames, connections with their sessions and links."""

@@ -1,272 +1,208 @@
-"""AMQP types to and from bytes (AMQP 1.0 part 1, section 1.6), and the sections of a message (part 3, section 3.2).
+"""AMQP values to and from bytes (AMQP 1.0 part 1, sections 1.2 and 1.6).
 
-Integers are decoded into subclasses of int that keep their AMQP type, so that what was decoded encodes to the same.
+Encoding takes the shortest form where clients expect it: descriptors of performatives and message sections are one
+byte, since the Python client looks for them at fixed offsets.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
+from local.servicebus.amqp.types import (
+    Array,
+    Byte,
+    DecodeError,
+    Described,
+    Double,
+    Float,
+    Int,
+    Long,
+    Raw,
+    Short,
+    Symbol,
+    Timestamp,
+    UByte,
+    UInt,
+    ULong,
+    UShort,
+)
 
-class DecodeError(Exception):
-    """The bytes are not AMQP; the text says where."""
+MAX_DEPTH = 64
+"""Nesting of values; the limit of the client's own decoder."""
+MAX_ARRAY = 65_536
+"""Elements of one array, which may take no bytes each; the limit of the client's own decoder."""
 
-
-class Symbol(str):
-    """An AMQP symbol."""
-
-    __slots__ = ()
-
-
-class UByte(int):
-    """8 bits, unsigned."""
-
-
-class UShort(int):
-    """16 bits, unsigned."""
-
-
-class UInt(int):
-    """32 bits, unsigned."""
-
-
-class ULong(int):
-    """64 bits, unsigned."""
-
-
-class Byte(int):
-    """8 bits, signed."""
-
-
-class Short(int):
-    """16 bits, signed."""
-
-
-class Int(int):
-    """32 bits, signed."""
-
-
-class Long(int):
-    """64 bits, signed."""
-
-
-class Timestamp(int):
-    """Milliseconds since the epoch."""
-
-
-class Double(float):
-    """64 bits."""
-
-
-class Float(float):
-    """32 bits."""
-
-
-@dataclass(frozen=True)
-class Raw:
-    """A value of a type that is only passed on: its constructor byte and its bytes."""
-
-    code: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Described:
-    """A described value; `descriptor` is a ulong code or a symbol."""
-
-    descriptor: Any
-    value: Any
-
-
-@dataclass(frozen=True)
-class Array:
-    """Values of one type."""
-
-    values: tuple[Any, ...]
-
-
-_FIXED: dict[int, tuple[str, type]] = {
-    0x50: (">B", UByte),
-    0x51: (">b", Byte),
-    0x52: (">B", UInt),
-    0x53: (">B", ULong),
-    0x54: (">b", Int),
-    0x55: (">b", Long),
-    0x60: (">H", UShort),
-    0x61: (">h", Short),
-    0x70: (">I", UInt),
-    0x71: (">i", Int),
-    0x72: (">f", Float),
-    0x80: (">Q", ULong),
-    0x81: (">q", Long),
-    0x82: (">d", Double),
-    0x83: (">q", Timestamp),
-}
-_STRUCTS = {code: (struct.Struct(form), kind) for code, (form, kind) in _FIXED.items()}
 _U32 = struct.Struct(">I")
-_EMPTY: dict[int, Any] = {0x40: None, 0x41: True, 0x42: False, 0x43: UInt(0), 0x44: ULong(0), 0x45: []}
-_RAW_WIDTH = {0x73: 4, 0x74: 4, 0x84: 8, 0x94: 16}
-MAX_DEPTH = 32
+_NULL, _TRUE, _FALSE, _BOOLEAN, _UUID = 0x40, 0x41, 0x42, 0x56, 0x98
+_UINT0, _ULONG0, _LIST0 = 0x43, 0x44, 0x45
+_BINARY, _STRING, _SYMBOL = 0xA0, 0xA1, 0xA3
+_LIST, _MAP, _ARRAY = 0xC0, 0xC1, 0xE0
+_WIDER = 0x10
+"""From the code with one byte of size to the one with four."""
+
+_Decoder = Callable[[bytes, int, int], tuple[Any, int]]
+"""From data, offset after the constructor and depth to the value and the offset after it."""
 
 
-def decode(data: bytes | memoryview, at: int = 0, depth: int = 0) -> tuple[Any, int]:
+def decode(data: bytes, at: int = 0) -> tuple[Any, int]:
     """The value that begins at `at`, and the offset after it. Raises DecodeError."""
-    if depth > MAX_DEPTH:
-        raise DecodeError("values are nested too deeply")
     try:
-        code = data[at]
-        if code == 0:
-            descriptor, at = decode(data, at + 1, depth + 1)
-            value, at = decode(data, at, depth + 1)
-            return Described(descriptor, value), at
-        return _decode_body(data, code, at + 1, depth)
-    except (IndexError, struct.error, UnicodeDecodeError) as fault:
-        raise DecodeError(f"truncated or malformed at byte {at}: {fault}") from fault
+        return _decode(data, at, 0)
+    except (IndexError, struct.error, UnicodeDecodeError, TypeError) as fault:
+        raise DecodeError(f"truncated or malformed value at byte {at}: {fault}") from fault
 
 
-def _decode_body(data: bytes | memoryview, code: int, at: int, depth: int) -> tuple[Any, int]:
-    if code in _EMPTY:
-        return ([] if code == 0x45 else _EMPTY[code]), at
-    if code in _STRUCTS:
-        form, kind = _STRUCTS[code]
-        return kind(form.unpack_from(data, at)[0]), at + form.size
-    if code == 0x56:
-        return bool(data[at]), at + 1
-    if code == 0x98:
-        return UUID(bytes=_take(data, at, 16)), at + 16
-    if code in _RAW_WIDTH:
-        width = _RAW_WIDTH[code]
-        return Raw(code, _take(data, at, width)), at + width
-    if code >> 4 in (0xA, 0xB):
-        return _decode_variable(data, code, at)
-    if code >> 4 in (0xC, 0xD):
-        return _decode_compound(data, code, at, depth)
-    if code in (0xE0, 0xF0):
-        return _decode_array(data, code, at, depth)
-    raise DecodeError(f"unknown type 0x{code:02x} at byte {at - 1}")
+def _decode(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+    if depth > MAX_DEPTH:
+        raise DecodeError(f"values are nested deeper than {MAX_DEPTH}")
+    code = data[at]
+    decoder = _DECODERS.get(code)
+    if decoder is None:
+        raise DecodeError(f"unknown constructor 0x{code:02x} at byte {at}")
+    return decoder(data, at + 1, depth)
 
 
-def _take(data: bytes | memoryview, at: int, size: int) -> bytes:
-    taken = bytes(data[at : at + size])
+def _constant(value: Any) -> _Decoder:
+    return lambda data, at, depth: (value, at)
+
+
+def _fixed(form: str, kind: Callable[[Any], Any]) -> _Decoder:
+    packing = struct.Struct(form)
+
+    def read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+        return kind(packing.unpack_from(data, at)[0]), at + packing.size
+
+    return read
+
+
+def _raw(code: int, width: int) -> _Decoder:
+    return lambda data, at, depth: (Raw(code, _take(data, at, width)), at + width)
+
+
+def _take(data: bytes, at: int, size: int) -> bytes:
+    taken = data[at : at + size]
     if len(taken) != size:
-        raise DecodeError(f"{size} bytes wanted at byte {at}, {len(taken)} left")
+        raise DecodeError(f"{size} bytes are announced at byte {at}, {len(taken)} are left")
     return taken
 
 
-def _size(data: bytes | memoryview, wide: bool, at: int) -> tuple[int, int]:
-    if wide:
-        return _U32.unpack_from(data, at)[0], at + 4
-    return data[at], at + 1
+def _number(data: bytes, at: int, wide: bool) -> tuple[int, int]:
+    """A size or count of one or four bytes."""
+    return (_U32.unpack_from(data, at)[0], at + 4) if wide else (data[at], at + 1)
 
 
-def _decode_variable(data: bytes | memoryview, code: int, at: int) -> tuple[Any, int]:
-    size, at = _size(data, code >= 0xB0, at)
-    raw = _take(data, at, size)
-    kind = code & 0xF
-    if kind == 0:
-        return raw, at + size
-    if kind == 1:
-        return raw.decode(), at + size
-    if kind == 3:
-        return Symbol(raw.decode("ascii")), at + size
-    raise DecodeError(f"unknown type 0x{code:02x} at byte {at}")
+def _variable(wide: bool, kind: Callable[[bytes], Any]) -> _Decoder:
+    def read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+        size, at = _number(data, at, wide)
+        return kind(_take(data, at, size)), at + size
+
+    return read
 
 
-def _decode_compound(data: bytes | memoryview, code: int, at: int, depth: int) -> tuple[Any, int]:
-    wide = code >= 0xD0
-    size, at = _size(data, wide, at)
-    end = at + size
-    if end > len(data):
-        raise DecodeError(f"a list or map of {size} bytes at byte {at} is cut off")
-    count, at = _size(data, wide, at)
+def _compound(wide: bool, kind: Callable[[list[Any]], Any]) -> _Decoder:
+    def read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+        size, at = _number(data, at, wide)
+        end = at + size
+        count, at = _number(data, at, wide)
+        if count > size:
+            raise DecodeError(f"{count} elements in {size} bytes at byte {at}")
+        values = []
+        for _ in range(count):
+            value, at = _decode(data, at, depth + 1)
+            values.append(value)
+        if at != end:
+            raise DecodeError(f"a list or map ends at byte {at} instead of {end}")
+        return kind(values), end
+
+    return read
+
+
+def _to_map(values: list[Any]) -> dict[Any, Any]:
+    if len(values) % 2:
+        raise DecodeError("a map has a key without a value")
+    return dict(zip(values[::2], values[1::2], strict=True))
+
+
+def _array(wide: bool) -> _Decoder:
+    def read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+        size, at = _number(data, at, wide)
+        end = at + size
+        count, at = _number(data, at, wide)
+        if count > MAX_ARRAY:
+            raise DecodeError(f"an array of {count} elements; the limit is {MAX_ARRAY}")
+        values = _elements(data, at, end, count, depth) if count else ()
+        return Array(values), end
+
+    return read
+
+
+def _elements(data: bytes, at: int, end: int, count: int, depth: int) -> tuple[Any, ...]:
+    descriptors: list[Any] = []
+    while data[at] == 0:
+        descriptor, at = _decode(data, at + 1, depth + 1 + len(descriptors))
+        descriptors.append(descriptor)
+    decoder = _DECODERS.get(data[at])
+    if decoder is None:
+        raise DecodeError(f"unknown constructor 0x{data[at]:02x} at byte {at}")
+    at += 1
     values = []
     for _ in range(count):
-        value, at = decode(data, at, depth + 1)
+        value, at = decoder(data, at, depth + 1)
+        for descriptor in reversed(descriptors):
+            value = Described(descriptor, value)
         values.append(value)
     if at != end:
-        raise DecodeError(f"a list or map at byte {at} is not as long as it says")
-    if code & 0xF == 0:
-        return values, end
-    if code & 0xF == 1 and not count % 2:
-        return dict(zip(values[::2], values[1::2], strict=True)), end
-    raise DecodeError(f"unknown type 0x{code:02x} at byte {at}")
+        raise DecodeError(f"an array ends at byte {at} instead of {end}")
+    return tuple(values)
 
 
-def _decode_array(data: bytes | memoryview, code: int, at: int, depth: int) -> tuple[Any, int]:
-    size, at = _size(data, code == 0xF0, at)
-    end = at + size
-    count, at = _size(data, code == 0xF0, at)
-    descriptor = None
-    element = data[at]
-    at += 1
-    if element == 0:
-        descriptor, at = decode(data, at, depth + 1)
-        element, at = data[at], at + 1
-    values = []
-    for _ in range(count):
-        value, at = _decode_body(data, element, at, depth + 1)
-        values.append(value if descriptor is None else Described(descriptor, value))
-    return Array(tuple(values)), end
+def _described(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+    descriptor, at = _decode(data, at, depth + 1)
+    value, at = _decode(data, at, depth + 1)
+    return Described(descriptor, value), at
 
 
-def encode(value: Any) -> bytes:
-    """The bytes of a value. Raises TypeError for what has no AMQP type here."""
-    out = bytearray()
-    _encode(value, out)
-    return bytes(out)
+_DECODERS: dict[int, _Decoder] = {
+    0x00: _described,
+    _NULL: _constant(None),
+    _TRUE: _constant(True),
+    _FALSE: _constant(False),
+    _UINT0: _constant(UInt(0)),
+    _ULONG0: _constant(ULong(0)),
+    _LIST0: lambda data, at, depth: ([], at),
+    0x50: _fixed(">B", UByte),
+    0x51: _fixed(">b", Byte),
+    0x52: _fixed(">B", UInt),
+    0x53: _fixed(">B", ULong),
+    0x54: _fixed(">b", Int),
+    0x55: _fixed(">b", Long),
+    _BOOLEAN: _fixed(">?", bool),
+    0x60: _fixed(">H", UShort),
+    0x61: _fixed(">h", Short),
+    0x70: _fixed(">I", UInt),
+    0x71: _fixed(">i", Int),
+    0x72: _fixed(">f", Float),
+    0x73: _raw(0x73, 4),
+    0x74: _raw(0x74, 4),
+    0x80: _fixed(">Q", ULong),
+    0x81: _fixed(">q", Long),
+    0x82: _fixed(">d", Double),
+    0x83: _fixed(">q", Timestamp),
+    0x84: _raw(0x84, 8),
+    0x94: _raw(0x94, 16),
+    _UUID: lambda data, at, depth: (UUID(bytes=_take(data, at, 16)), at + 16),
+    **{_BINARY + _WIDER * wide: _variable(bool(wide), bytes) for wide in (0, 1)},
+    **{_STRING + _WIDER * wide: _variable(bool(wide), bytes.decode) for wide in (0, 1)},
+    **{_SYMBOL + _WIDER * wide: _variable(bool(wide), lambda raw: Symbol(raw.decode("ascii"))) for wide in (0, 1)},
+    **{_LIST + _WIDER * wide: _compound(bool(wide), list) for wide in (0, 1)},
+    **{_MAP + _WIDER * wide: _compound(bool(wide), _to_map) for wide in (0, 1)},
+    **{_ARRAY + _WIDER * wide: _array(bool(wide)) for wide in (0, 1)},
+}
 
-
-def _encode(value: Any, out: bytearray) -> None:
-    if value is None:
-        out.append(0x40)
-    elif isinstance(value, bool):
-        out.append(0x41 if value else 0x42)
-    elif isinstance(value, int | float):
-        _encode_number(value, out)
-    elif isinstance(value, str):
-        _encode_sized(0xA3 if isinstance(value, Symbol) else 0xA1, value.encode(), out)
-    elif isinstance(value, bytes | bytearray | memoryview):
-        _encode_sized(0xA0, bytes(value), out)
-    elif isinstance(value, UUID):
-        out += b"\x98" + value.bytes
-    elif isinstance(value, Described):
-        out.append(0)
-        _encode(value.descriptor, out)
-        _encode(value.value, out)
-    elif isinstance(value, Raw):
-        out.append(value.code)
-        out += value.data
-    else:
-        _encode_container(value, out)
-
-
-def _encode_sized(code: int, raw: bytes, out: bytearray) -> None:
-    if len(raw) < 256:
-        out += bytes((code, len(raw)))
-    else:
-        out.append(code + 0x10)
-        out += _U32.pack(len(raw))
-    out += raw
-
-
-def _encode_number(value: float, out: bytearray) -> None:
-    kind = type(value)
-    if kind in (UInt, ULong) and 0 <= value < 256:
-        small, zero = (0x52, 0x43) if kind is UInt else (0x53, 0x44)
-        out += bytes((small, int(value))) if value else bytes((zero,))
-    elif kind in _WIDE:
-        code, form = _WIDE[kind]
-        out.append(code)
-        out += form.pack(value)
-    else:
-        raise TypeError(f"a number needs an AMQP type, not {kind.__name__}")
-
-
-_WIDE: dict[type, tuple[int, struct.Struct]] = {
+_NUMBERS: dict[type, tuple[int, struct.Struct]] = {
     UByte: (0x50, struct.Struct(">B")),
     UShort: (0x60, struct.Struct(">H")),
     UInt: (0x70, struct.Struct(">I")),
@@ -281,79 +217,127 @@ _WIDE: dict[type, tuple[int, struct.Struct]] = {
 }
 
 
-def _encode_container(value: Any, out: bytearray) -> None:
-    if isinstance(value, Array):
-        _encode_array(value, out)
-        return
-    body = bytearray()
+def encode(value: Any) -> bytes:
+    """The bytes of a value. Raises TypeError for what has no AMQP type, struct.error for a number that does not fit."""
+    match value:
+        case None:
+            return bytes((_NULL,))
+        case bool():
+            return bytes((_TRUE if value else _FALSE,))
+        case int() | float():
+            return _encode_number(value)
+        case Symbol() | str() | bytes():
+            return _sized(*_text(value))
+        case UUID():
+            return bytes((_UUID,)) + value.bytes
+        case Described():
+            return b"\x00" + encode(value.descriptor) + encode(value.value)
+        case Raw():
+            return bytes((value.code,)) + value.data
+        case [] | ():
+            return bytes((_LIST0,))
+        case list() | tuple() | dict():
+            return _counted(*_members(value))
+        case Array():
+            constructor, body = _element(value)
+            return constructor + body
+        case _:
+            raise TypeError(f"{type(value).__name__} has no AMQP type")
+
+
+def _sized(code: int, body: bytes) -> bytes:
+    size = len(body)
+    return (bytes((code, size)) if size < 256 else bytes((code + _WIDER,)) + _U32.pack(size)) + body
+
+
+def _counted(code: int, count: int, body: bytes) -> bytes:
+    size = len(body)
+    if size < 255 and count < 256:
+        return bytes((code, size + 1, count)) + body
+    return bytes((code + _WIDER,)) + _U32.pack(size + 4) + _U32.pack(count) + body
+
+
+def _encode_number(value: float) -> bytes:
+    kind = type(value)
+    if kind is UInt and value < 256:
+        return bytes((0x52, int(value))) if value else bytes((_UINT0,))
+    if kind is ULong and value < 256:
+        return bytes((0x53, int(value))) if value else bytes((_ULONG0,))
+    if kind not in _NUMBERS:
+        raise TypeError(f"a number needs an AMQP type; {kind.__name__} {value} has none")
+    code, packing = _NUMBERS[kind]
+    return bytes((code,)) + packing.pack(value)
+
+
+def _text(value: str | bytes) -> tuple[int, bytes]:
+    if isinstance(value, bytes):
+        return _BINARY, value
+    return (_SYMBOL if isinstance(value, Symbol) else _STRING), value.encode()
+
+
+def _members(value: Any) -> tuple[int, int, bytes]:
     if isinstance(value, dict):
-        for key, each in value.items():
-            _encode(key, body)
-            _encode(each, body)
-        code, count = 0xC1, 2 * len(value)
-    elif isinstance(value, list | tuple):
-        if not value:
-            out.append(0x45)
-            return
-        for each in value:
-            _encode(each, body)
-        code, count = 0xC0, len(value)
-    else:
-        raise TypeError(f"{type(value).__name__} has no AMQP type")
-    if len(body) < 255 and count < 256:
-        out += bytes((code, len(body) + 1, count))
-    else:
-        out.append(code + 0x10)
-        out += _U32.pack(len(body) + 4) + _U32.pack(count)
-    out += body
+        return _MAP, 2 * len(value), b"".join(encode(part) for item in value.items() for part in item)
+    return _LIST, len(value), b"".join(encode(each) for each in value)
 
 
-def _encode_array(value: Array, out: bytearray) -> None:
-    """Elements in the widest form of their type, so that all have the same constructor."""
-    code, parts = 0x40, []
-    for each in value.values:
-        code, data = _element(each)
-        parts.append(data)
-    body = _U32.pack(len(parts)) + bytes((code,)) + b"".join(parts)
-    out.append(0xF0)
-    out += _U32.pack(len(body)) + body
+def _element(value: Any) -> tuple[bytes, bytes]:
+    """Constructor and body of an array's element, always in the widest form, so that all elements agree."""
+    match value:
+        case bool():
+            return bytes((_BOOLEAN,)), bytes((value,))
+        case Symbol() | str() | bytes():
+            code, raw = _text(value)
+            return bytes((code + _WIDER,)), _U32.pack(len(raw)) + raw
+        case list() | tuple() | dict():
+            code, count, body = _members(value)
+            return bytes((code + _WIDER,)), _U32.pack(len(body) + 4) + _U32.pack(count) + body
+        case Described():
+            inner, body = _element(value.value)
+            return b"\x00" + encode(value.descriptor) + inner, body
+        case Array():
+            body = _array_body(value)
+            return bytes((_ARRAY + _WIDER,)), _U32.pack(len(body) + 4) + _U32.pack(len(value.values)) + body
+        case int() | float() if type(value) in _NUMBERS:
+            code, packing = _NUMBERS[type(value)]
+            return bytes((code,)), packing.pack(value)
+        case _:
+            plain = encode(value)
+            return plain[:1], plain[1:]
 
 
-def _element(value: Any) -> tuple[int, bytes]:
-    if isinstance(value, UUID):
-        return 0x98, value.bytes
-    if isinstance(value, str):
-        raw = value.encode()
-        return (0xB3 if isinstance(value, Symbol) else 0xB1), _U32.pack(len(raw)) + raw
-    code, form = _WIDE[type(value)]
-    return code, form.pack(value)
+def _array_body(array: Array) -> bytes:
+    """One constructor and the elements. None for an empty array: the Python client takes it for the next value."""
+    parts = [_element(each) for each in array.values]
+    constructors = {constructor for constructor, _ in parts}
+    if len(constructors) > 1:
+        raise TypeError("the values of an array must have one type")
+    return b"".join([*constructors, *(body for _, body in parts)])
 
 
-def sections(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The sections of an encoded message: descriptor code, start and end offset. Raises DecodeError."""
-    at = 0
-    while at < len(data):
-        if data[at] != 0:
-            raise DecodeError(f"a message section must begin at byte {at}")
-        code, body_at = decode(data, at + 1)
-        if not isinstance(code, int):
-            raise DecodeError(f"a message section has the descriptor {code!r}")
-        end = _skip(data, body_at)
-        yield int(code), at, end
-        at = end
-
-
-def _skip(data: bytes, at: int) -> int:
-    """The offset after a value, without decoding the large kinds."""
-    if at >= len(data):
-        raise DecodeError("a message section is cut off")
-    code = data[at]
-    if code >> 4 in (0xA, 0xC, 0xE) and at + 1 < len(data):
+def skip(data: bytes, at: int) -> int:
+    """The offset after the value that begins at `at`; what has a size is not looked into. Raises DecodeError."""
+    kind = data[at] >> 4 if at < len(data) else 0
+    if kind in (0xA, 0xC, 0xE) and at + 1 < len(data):
         end = at + 2 + data[at + 1]
-    elif code >> 4 in (0xB, 0xD, 0xF) and at + 4 < len(data):
-        end = at + 5 + _U32.unpack_from(data, at + 1)[0]
+    elif kind in (0xB, 0xD, 0xF) and at + 4 < len(data):
+        end = at + 5 + int(_U32.unpack_from(data, at + 1)[0])
     else:
         _, end = decode(data, at)
     if end > len(data):
-        raise DecodeError("a message section is cut off")
-    return int(end)
+        raise DecodeError(f"the value at byte {at} is cut off")
+    return end
+
+
+def sections(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Descriptor code, start and end of each section of a message (part 3, section 3.2). Raises DecodeError."""
+    at = 0
+    while at < len(data):
+        if data[at] != 0:
+            raise DecodeError(f"a message section is expected at byte {at}")
+        code, body = decode(data, at + 1)
+        if not isinstance(code, int):
+            raise DecodeError(f"a message section has the descriptor {code!r}")
+        end = skip(data, body)
+        yield int(code), at, end
+        at = end

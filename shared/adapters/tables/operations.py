@@ -122,9 +122,11 @@ def _body(operation: Operation) -> dict[str, Any]:
             operation.chunks,
             operation.released,
             operation.reported,
+            operation.chunk_size,
         ],
         "cause": operation.cause,
         "correlationId": operation.correlation_id,
+        "traceparent": operation.traceparent,
         "idempotencyKey": operation.idempotency_key,
         "sealId": operation.seal_id,
         "totals": _totals_json(operation.totals),
@@ -155,7 +157,7 @@ def _body(operation: Operation) -> dict[str, Any]:
 
 def _operation(row: Row) -> Operation:
     body = json.loads(row["body"])
-    step, run, intent_version, pages, chunks, released, reported = body["numbers"]
+    step, run, intent_version, pages, chunks, released, reported, chunk_size = body["numbers"]
     return Operation(
         id=OperationId(body["id"]),
         kind=OperationKind(body["kind"]),
@@ -175,10 +177,12 @@ def _operation(row: Row) -> Operation:
         intent_version=intent_version,
         cause=body["cause"],
         correlation_id=body["correlationId"],
+        traceparent=body["traceparent"],
         idempotency_key=body["idempotencyKey"],
         seal_id=body["sealId"],
         pages=pages,
         chunks=chunks,
+        chunk_size=chunk_size,
         released=released,
         reported=reported,
         totals=Totals(*body["totals"]),

@@ -118,7 +118,8 @@ class TableChunks:
                 await self._tables.write(CHUNKS, Op("create" if etag is None else "replace", row, etag))
                 return tuple(known.values())
             except Conflict:
-                await asyncio.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - spreads racers, guards no secret
+                if etag is not None:
+                    await asyncio.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - spreads racers, guards no secret
             stored = await self._tables.get(CHUNKS, operation_id, key)
             known = {outcome.user_id: outcome for outcome in _outcomes(stored)} if stored else {}
             etag = stored["etag"] if stored else None

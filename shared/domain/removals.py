@@ -1,0 +1,227 @@
+"""When something of ours may go: grace first, then two reads that agree, then a permit.
+
+Whole SKUs and single service plans follow the same rules. What replaces something that may not go yet waits with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from shared.domain.catalog import Catalog
+from shared.domain.draft import Draft, NoteKind, PermitRequest, PlanContext
+from shared.domain.grants import DesiredLicense, desired_licenses
+from shared.domain.model import (
+    NO_PLANS,
+    DirectoryUser,
+    Grant,
+    LedgerRow,
+    LicenseAssignmentState,
+    OwnedLicense,
+    Permit,
+    Plans,
+    SkuId,
+    Source,
+    SourceKind,
+    UserId,
+)
+
+PERMIT_HOLDS = timedelta(days=7)
+"""How long a permit holds: an approval of last month must not remove a license after the user came back to need it."""
+
+_ENDING = (SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT)
+
+
+def plan_removal(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> None:
+    """A license of ours that no grant asks for."""
+    grace = _grace(draft, sku_id, owned.sources)
+    if grace and not _is_succeeded(draft.direct, sku_id, draft.desired, draft.context.catalog):
+        _give_grace(draft, sku_id, grace)
+    elif _whole_may_go(draft, sku_id, owned):
+        draft.remove.add(sku_id)
+
+
+def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> Plans:
+    """Superfluous plans of a license of ours that may go off now.
+
+    A plan we had written off and that is on now was turned on by a person: off again only by an approval.
+    """
+    turn_off = wanted.disabled_plans - current
+    if not turn_off:
+        return NO_PLANS
+    sku_id = wanted.sku_id
+    by_hand = turn_off & owned.disabled_plans
+    approved = NO_PLANS.union(*(p.plans for p in _permits(draft, sku_id, owned) if p.by_approval))
+    if by_hand - approved:
+        draft.note(NoteKind.TURNED_ON_BY_HAND, sku_id, by_hand - approved)
+    ours = turn_off - owned.disabled_plans
+    grace = _grace(draft, sku_id, tuple(source for source in owned.sources if source not in wanted.sources))
+    if ours and grace:
+        _give_grace(draft, sku_id, grace, ours)
+        ours = NO_PLANS
+    return (by_hand & approved) | _plans_that_may_go(draft, sku_id, owned, ours)
+
+
+def _grace(draft: Draft, sku_id: SkuId, sources: tuple[Source, ...]) -> timedelta:
+    """The longest grace of the sources; none where a grace was given already, which may be over."""
+    if sku_id in draft.graced:
+        return timedelta(0)
+    return max((draft.context.grace.get(source, timedelta(0)) for source in sources), default=timedelta(0))
+
+
+def _give_grace(draft: Draft, sku_id: SkuId, grace: timedelta, plans: Plans = NO_PLANS) -> None:
+    disabled = draft.direct[sku_id].disabled_plans
+    draft.new_grants.append(Grant(sku_id, disabled, Source(SourceKind.GRACE), draft.context.now + grace))
+    draft.note(NoteKind.IN_GRACE, sku_id, plans)
+
+
+def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
+    if not _seen_twice(draft, str(sku_id)):
+        draft.note(NoteKind.SECOND_READ, sku_id)
+        draft.settling[sku_id] = draft.context.catalog.plans(sku_id)
+        return False
+    if any(not permit.plans for permit in _permits(draft, sku_id, owned)):
+        return True
+    if sku_id in draft.context.denied:
+        draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD)))
+        draft.note(NoteKind.HELD, sku_id)
+    else:
+        draft.wants.append(PermitRequest(draft.user.id, sku_id, _first(owned.sources)))
+    draft.awaiting_permit[sku_id] = draft.context.catalog.plans(sku_id)
+    return False
+
+
+def _plans_that_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense, plans: Plans) -> Plans:
+    seen_twice = frozenset(plan for plan in sorted(plans) if _seen_twice(draft, f"{sku_id}/{plan}"))
+    if seen_twice != plans:
+        draft.note(NoteKind.SECOND_READ, sku_id, plans - seen_twice)
+        draft.settling[sku_id] = plans - seen_twice
+    permits = _permits(draft, sku_id, owned)
+    permitted = NO_PLANS.union(*(seen_twice & (permit.plans or seen_twice) for permit in permits))
+    lacking = seen_twice - permitted
+    if lacking:
+        if sku_id in draft.context.denied:
+            draft.note(NoteKind.HELD, sku_id, lacking)
+        else:
+            draft.wants.append(PermitRequest(draft.user.id, sku_id, _first(owned.sources), lacking))
+        draft.awaiting_permit[sku_id] = lacking
+    return permitted
+
+
+def _seen_twice(draft: Draft, key: str) -> bool:
+    """Whether this is the second of two reads, far enough apart, at which the removal is due."""
+    context = draft.context
+    seen_before = draft.ledger.removal_seen_at.get(key)
+    draft.seen[key] = seen_before or context.now
+    second = draft.seen[key] + context.removal_settle
+    if not context.second_read or (seen_before is not None and context.now >= second):
+        return True
+    draft.again(second)
+    return False
+
+
+def _first(sources: tuple[Source, ...]) -> Source:
+    return sources[0] if sources else Source(SourceKind.LIST)
+
+
+def _permits(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> list[Permit]:
+    return _valid_permits(draft.user.id, sku_id, owned, draft.context)
+
+
+def _valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
+    """Permits of this user for this SKU, given after the license was and not too long ago."""
+    return [
+        permit
+        for permit in context.permits
+        if permit.sku_id == sku_id
+        and permit.user_id == user_id
+        and permit.at > owned.at
+        and context.now <= permit.at + PERMIT_HOLDS
+    ]
+
+
+def wait_for_removals(draft: Draft) -> None:
+    """An addition that replaces or conflicts with a removal that may not go out yet waits, so both go in one call."""
+    pending = {**draft.settling, **draft.awaiting_permit}
+    if not pending:
+        return
+    for sku_id in sorted(draft.add.keys() - draft.direct.keys()):
+        held_by = [other for other in pending if other != sku_id and _meets(draft, sku_id, other, pending[other])]
+        if not held_by:
+            continue
+        del draft.add[sku_id]
+        waits_for_leave = any(other in draft.awaiting_permit for other in held_by)
+        draft.note(NoteKind.PENDING_APPROVAL if waits_for_leave else NoteKind.SECOND_READ, sku_id)
+
+
+def _meets(draft: Draft, new: SkuId, old: SkuId, going: Plans) -> bool:
+    catalog = draft.context.catalog
+    if old not in draft.desired:
+        return catalog.overlaps(new, old)
+    return catalog.touches(going, catalog.plans(new) - draft.add[new].disabled_plans)
+
+
+def grants_that_count(
+    user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow, context: PlanContext
+) -> tuple[Grant, ...]:
+    """Without grace that is over because a desired SKU conflicts with or replaces the license, so that both go in one
+    call, without what was held until a permit came, and what was kept until a person decided otherwise."""
+    if not any(grant.source.kind in _ENDING for grant in grants):
+        return grants
+    lasting = tuple(grant for grant in grants if grant.source.kind is not SourceKind.GRACE)
+    desired = desired_licenses(lasting, context.now)
+    direct = user.direct
+
+    def counts(grant: Grant) -> bool:
+        if grant.source.kind is SourceKind.GRACE:
+            return not _is_succeeded(direct, grant.sku_id, desired, context.catalog)
+        if grant.source.kind is SourceKind.HELD:
+            owned = ledger.owned.get(grant.sku_id)
+            return owned is None or not _valid_permits(user.id, grant.sku_id, owned, context)
+        if grant.source.kind is SourceKind.KEPT:
+            owned = ledger.owned.get(grant.sku_id)
+            given = _valid_permits(user.id, grant.sku_id, owned, context) if owned else []
+            return not any(permit.by_approval for permit in given)
+        return True
+
+    return tuple(grant for grant in grants if counts(grant))
+
+
+def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
+    """Held, grace and kept grants that are over: the license is gone or goes, or something else gives what they keep."""
+    ending = tuple(grant for grant in grants if grant.source.kind in _ENDING)
+    if not ending:
+        return ()
+    lasting = desired_licenses((grant for grant in grants if grant.source.kind not in _ENDING), draft.context.now)
+    return tuple(grant for grant in ending if _is_over(draft, grant, lasting.get(grant.sku_id)))
+
+
+def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bool:
+    """`otherwise`: the SKU as the user would have it without what is held or in grace."""
+    sku_id = grant.sku_id
+    if sku_id in draft.remove or (sku_id not in draft.direct and sku_id not in draft.ledger.owned):
+        return True
+    if otherwise is None or not otherwise.adds or grant.source.kind is SourceKind.KEPT:
+        return False
+    if grant.source.kind is SourceKind.HELD or otherwise.given_disabled <= grant.disabled_plans:
+        return True
+    pending = sku_id in draft.settling or sku_id in draft.awaiting_permit
+    return not grant.holds_at(draft.context.now) and not pending
+
+
+def _is_succeeded(
+    direct: Mapping[SkuId, LicenseAssignmentState],
+    old: SkuId,
+    desired: Mapping[SkuId, DesiredLicense],
+    catalog: Catalog,
+) -> bool:
+    """Whether a desired SKU conflicts with `old`, or brings at least half of the plans that `old` has on."""
+    row = direct.get(old)
+    old_plans = catalog.plans(old) - (row.disabled_plans if row else NO_PLANS)
+    for sku_id, wanted in desired.items():
+        if sku_id == old or not wanted.adds:
+            continue
+        new_plans = catalog.plans(sku_id) - wanted.given_disabled
+        if catalog.conflict(old_plans | new_plans) or 2 * len(old_plans & new_plans) >= len(old_plans) > 0:
+            return True
+    return False

@@ -1,0 +1,116 @@
+"""What the end-to-end tests share: a stack, a group of everything that can go wrong, and questions to both sides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local.client import ENDED, Client
+from local.stack import Stack, StackOptions
+from tests.oracle import Act, Oracle
+
+SCALE = 10.0
+SETTLE = "PT2S"
+TIMEOUT_S = 150.0
+
+
+@dataclass
+class Journey:
+    """A running stack, its client, and the oracle that saw the directory before anything was asked."""
+
+    stack: Stack
+    client: Client
+    oracle: Oracle
+    groups: dict[str, str]
+    skus: dict[str, str]
+    seen: int = field(default=0)
+
+    @property
+    def main(self) -> str:
+        return self.groups["main"]
+
+    def directory(self) -> dict[str, Any]:
+        return self.client.tenant("GET", "/directory")
+
+    def writes(self) -> list[dict[str, Any]]:
+        """The tenant's write log since the last time it was asked for."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page: Any = self.client.tenant("GET", f"/writes?after={self.seen}&limit=5000")
+            if not page:
+                return found
+            found += page
+            self.seen = page[-1]["seq"]
+
+    def start(self, path: str, body: object | None = None) -> dict[str, Any]:
+        return self.client.api("POST", path, body if body is not None else {})
+
+    def change(self, group: str, add: dict[str, list[str]], remove: list[str], query: str = "") -> dict[str, Any]:
+        """Ask for licenses by part number; the operation as accepted."""
+        body = {
+            "addLicenses": [{"skuId": self.skus[sku], "disabledPlans": plans} for sku, plans in add.items()],
+            "removeLicenses": [self.skus[sku] for sku in remove],
+        }
+        return self.start(f"/api/groups/{group}/assignLicense{query}", body)
+
+    def believe(self, group: str, add: dict[str, list[str]], remove: list[str]) -> None:
+        """Tell the oracle what was asked and accepted."""
+        added = {self.skus[sku]: plans for sku, plans in add.items()}
+        self.oracle.act(Act(group, added, [self.skus[sku] for sku in remove]))
+
+    def finish(self, operation: dict[str, Any]) -> dict[str, Any]:
+        """The operation when it has ended; one that waits for approval is approved."""
+        found = self.client.ended(operation["id"], TIMEOUT_S)
+        if found["state"] == "AwaitingApproval":
+            self.start(f"/api/operations/{found['id']}/approve", {"checksum": found["checksum"]})
+            found = self.until_ended(found["id"])
+        return found
+
+    def until_ended(self, operation_id: str) -> dict[str, Any]:
+        ending = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < ending:
+            operation = self.client.operation(operation_id)
+            if operation["state"] in ENDED:
+                return operation
+            time.sleep(0.3)
+        raise TimeoutError(f"operation {operation_id}: {self.client.operation(operation_id)}")
+
+    def licensed_by_writes(self, writes: list[dict[str, Any]]) -> set[str]:
+        """Users whose licenses the product changed, by the tenant's own log."""
+        return {each["userId"] for each in writes if each["operation"] == "assignLicense" and each["changed"]}
+
+    def errors(self, group: str) -> dict[str, dict[str, Any]]:
+        """The group's members in error or waiting, by user."""
+        path: str | None = f"/api/groups/{group}/membersWithLicenseErrors?$top=100"
+        found: dict[str, dict[str, Any]] = {}
+        while path:
+            page = self.client.api("GET", path)
+            found.update({row["id"]: row for row in page["value"]})
+            path = page.get("@odata.nextLink")
+        return found
+
+    def must_be_right(self) -> None:
+        """The oracle agrees for every user, and no message was dead-lettered."""
+        assert self.oracle.disagreements(self.directory()) == []
+
+
+@contextmanager
+def journey(state_dir: Path, **options: Any) -> Iterator[Journey]:
+    """A fresh stack with a generated tenant of everything that can go wrong."""
+    settings = {"REMOVAL_SETTLE": SETTLE, **options.pop("settings", {})}
+    chosen = {"members": 300, "seed": 7, "processes": 2, "scale": SCALE, "latency_ms": (5, 20), **options}
+    with Stack(StackOptions(state_dir=state_dir, settings=settings, **chosen)) as stack:
+        client = Client(stack.endpoints)
+        summary = client.tenant("GET", "/summary")
+        before = client.tenant("GET", "/directory")
+        yield Journey(stack, client, Oracle(before), summary["groups"], summary["skus"])
+
+
+def assert_adds_up(operation: dict[str, Any]) -> None:
+    totals = operation["totals"]
+    classes = ("applied", "unchanged", "waiting", "failed", "skipped")
+    assert sum(totals[each] for each in classes) == totals["members"], totals

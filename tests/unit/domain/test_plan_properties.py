@@ -1,0 +1,382 @@
+"""What holds of every plan, for generated users, grants, ledgers and permits over a small catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import TypeVar
+
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from shared.domain.grants import desired_licenses
+from shared.domain.ledger import INTENT_LOCK, accepted, new_intent, resolve
+from shared.domain.model import (
+    NO_PLANS,
+    DirectoryUser,
+    Grant,
+    LedgerRow,
+    LicenseAssignmentState,
+    OwnedLicense,
+    Permit,
+    Plans,
+    ServicePlanId,
+    SkuId,
+    Source,
+    SourceKind,
+)
+from shared.domain.plan import PlanContext, UserPlan, plan_user
+from shared.domain.refusals import without
+from shared.domain.removals import PERMIT_HOLDS
+from tests.builders import (
+    CATALOG,
+    DAY,
+    E1,
+    E3,
+    E5,
+    F3,
+    FROM_A,
+    FROM_B,
+    LONG_AGO,
+    MINUTE,
+    NOW,
+    PHONE,
+    VISIO,
+    context,
+    direct,
+    given,
+    ledger,
+    look,
+    native,
+    permit,
+    person,
+    plans,
+    write,
+)
+
+SKU_IDS = (E1, E3, E5, F3, VISIO, PHONE)
+GIVING = (FROM_A, FROM_B, Source(SourceKind.LIST))
+KEEPING = (Source(SourceKind.KEPT, "admin"),)
+ENDING = (Source(SourceKind.HELD), Source(SourceKind.GRACE))
+
+T = TypeVar("T")
+
+bounded = settings(max_examples=400, deadline=None)
+
+
+class Choices:
+    """Choices read off bytes, the first of each when they run out: quick to draw, and smaller is simpler."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = iter(data)
+
+    def of(self, options: Sequence[T]) -> T:
+        return options[next(self._data, 0) % len(options)]
+
+    def yes(self) -> bool:
+        return self.of((False, True))
+
+    def some(self, plans: Plans) -> Plans:
+        bits = next(self._data, 0)
+        return frozenset(plan for index, plan in enumerate(sorted(plans)) if bits >> index & 1)
+
+
+SOURCE_BYTES = st.binary(min_size=120, max_size=120)
+
+
+@dataclass(frozen=True)
+class Case:
+    user: DirectoryUser
+    grants: tuple[Grant, ...]
+    row: LedgerRow
+    context: PlanContext
+
+
+def grants_from(choose: Choices, sources: Sequence[Source]) -> tuple[Grant, ...]:
+    grants = []
+    for _ in range(choose.of(range(6))):
+        sku = choose.of(SKU_IDS)
+        until = choose.of((None, None, NOW, NOW + DAY))
+        source = choose.of(sources)
+        grants.append(Grant(sku, choose.some(CATALOG.plans(sku)), source, until, not choose.yes()))
+    return tuple(grants)
+
+
+def grants_of(sources: Sequence[Source]) -> st.SearchStrategy[tuple[Grant, ...]]:
+    return st.binary(min_size=30, max_size=30).map(lambda data: grants_from(Choices(data), sources))
+
+
+def permits_from(choose: Choices) -> tuple[Permit, ...]:
+    ages = (timedelta(0), MINUTE, DAY, PERMIT_HOLDS, PERMIT_HOLDS + MINUTE, 60 * DAY)
+    permits = []
+    for _ in range(choose.of(range(6))):
+        sku = choose.of(SKU_IDS)
+        disabling = choose.some(CATALOG.plans(sku)) if choose.yes() else NO_PLANS
+        permits.append(permit(sku, at=NOW - choose.of(ages), disabling=disabling, by_approval=choose.yes()))
+    return tuple(permits)
+
+
+def licenses_from(choose: Choices) -> tuple[tuple[LicenseAssignmentState, ...], LedgerRow]:
+    rows: list[LicenseAssignmentState] = []
+    owning: dict[SkuId, OwnedLicense] = {}
+    seen: dict[str, datetime] = {}
+    for sku in SKU_IDS:
+        contents = CATALOG.plans(sku)
+        if choose.yes():
+            rows.append(direct(sku, choose.some(contents) if choose.yes() else NO_PLANS))
+            if choose.yes():
+                written = choose.some(contents) if choose.yes() else rows[-1].disabled_plans
+                owning[sku] = OwnedLicense(written, choose.of((LONG_AGO, NOW - DAY)), (FROM_A,))
+            for key in (str(sku), *(f"{sku}/{each}" for each in sorted(contents))):
+                if choose.yes():
+                    seen[key] = choose.of((NOW, NOW - MINUTE / 2, NOW - MINUTE, NOW - DAY))
+        if choose.of(range(5)) == 4:
+            rows.append(native(sku, choose.some(contents)))
+    return tuple(rows), ledger(owning, seen=seen)
+
+
+def case_from(data: bytes, sources: Sequence[Source], clean: bool) -> Case:
+    choose = Choices(data)
+    where = context(permits=permits_from(choose))
+    location: str | None = "CH"
+    if not clean:
+        location = choose.of(("CH", "CH", None))
+        where = replace(
+            where,
+            closed_skus=frozenset({choose.of(SKU_IDS)}) if choose.yes() else frozenset(),
+            denied=frozenset({choose.of(SKU_IDS)}) if choose.yes() else frozenset(),
+            grace={FROM_A: DAY} if choose.yes() else {},
+            usage_location=choose.of((None, "CH")),
+        )
+    grants = grants_from(choose, sources)
+    rows, row = licenses_from(choose)
+    return Case(person(*rows, location=location), grants, row, where)
+
+
+def cases(sources: Sequence[Source] = (*GIVING, *KEEPING, *ENDING), *, clean: bool = False) -> st.SearchStrategy[Case]:
+    """Users with foreign, owned and inherited licenses. `clean`: no seats missing, no grace, nothing denied."""
+    return SOURCE_BYTES.map(lambda data: case_from(data, sources, clean))
+
+
+def plan_of(case: Case) -> UserPlan:
+    return plan_user(case.user, case.grants, case.row, case.context)
+
+
+def enabled(user: DirectoryUser) -> dict[SkuId, Plans]:
+    return {sku: CATALOG.plans(sku) - row.disabled_plans for sku, row in user.direct.items()}
+
+
+def effective(user: DirectoryUser) -> Plans:
+    return NO_PLANS.union(*enabled(user).values())
+
+
+def run_to_the_end(case: Case) -> tuple[DirectoryUser, LedgerRow, tuple[Grant, ...], PlanContext]:
+    """Looks a minute apart, each with every permit it asks for, until one finds nothing to do; at most eight."""
+    user, row, grants, where = case.user, case.row, case.grants, case.context
+    for _ in range(8):
+        plan, settled = look(user, grants, row, where)
+        if plan.wants_permit:
+            asked = tuple(permit(each.sku_id, at=where.now, disabling=each.plans) for each in plan.wants_permit)
+            where = replace(where, permits=(*where.permits, *asked))
+            plan, settled = look(user, grants, row, where)
+        grants = (*(grant for grant in grants if grant not in plan.ended_grants), *plan.new_grants)
+        user, row = write(user, plan, settled, where.now)
+        if not (plan.writes or plan.look_again or plan.new_grants or plan.ended_grants):
+            return user, row, grants, where
+        where = replace(where, now=where.now + MINUTE)
+    raise AssertionError("eight looks did not come to an end")
+
+
+@bounded
+@for_all(cases())
+def test_when_a_plan_is_applied_nothing_more_is_written(case: Case) -> None:
+    plan, row = look(case.user, case.grants, case.row, case.context)
+    user, row = write(case.user, plan, row, NOW)
+    grants = tuple(grant for grant in case.grants if grant not in plan.ended_grants)
+    again, _ = look(user, grants, row, case.context)
+    assert (again.add, again.remove) == ((), ())
+
+
+@bounded
+@for_all(cases(clean=True))
+def test_with_every_permit_the_user_ends_with_what_the_grants_say_and_what_others_gave(case: Case) -> None:
+    user, row, grants, where = run_to_the_end(case)
+    desired = desired_licenses(grants, where.now)
+    for sku, wanted in desired.items():
+        if wanted.adds:
+            assert sku in user.direct
+        if wanted.adds and sku in row.owned:
+            by_hand = case.row.owned[sku].disabled_plans if sku in case.row.owned else NO_PLANS
+            now_off = user.direct[sku].disabled_plans
+            assert now_off <= wanted.given_disabled
+            assert wanted.disabled_plans <= now_off | by_hand
+    for sku in row.owned:
+        assert sku in desired
+    foreign = case.user.direct.keys() - case.row.owned.keys()
+    assert {sku: case.user.direct[sku] for sku in foreign} == {sku: user.direct[sku] for sku in foreign}
+
+
+@bounded
+@for_all(cases())
+def test_nothing_that_is_not_ours_is_removed_or_changed(case: Case) -> None:
+    plan = plan_of(case)
+    foreign = case.user.direct.keys() - case.row.owned.keys()
+    assert set(plan.remove) <= case.row.owned.keys() & case.user.direct.keys()
+    assert not foreign & {license.sku_id for license in plan.add}
+    assert plan.plans_off.keys() <= case.row.owned.keys()
+
+
+def _permitted(case: Case, sku: SkuId, service_plan: ServicePlanId | None) -> bool:
+    owned, direct_row = case.row.owned[sku], case.user.direct[sku]
+    valid = [
+        each
+        for each in case.context.permits
+        if each.sku_id == sku and owned.at < each.at and NOW - each.at <= timedelta(days=7)
+    ]
+    key = str(sku) if service_plan is None else f"{sku}/{service_plan}"
+    seen_twice = key in case.row.removal_seen_at and NOW - case.row.removal_seen_at[key] >= MINUTE
+    if service_plan is None:
+        return seen_twice and any(not each.plans for each in valid)
+    assert service_plan not in direct_row.disabled_plans
+    if service_plan in owned.disabled_plans:
+        return any(service_plan in each.plans and each.by_approval for each in valid)
+    return seen_twice and any(not each.plans or service_plan in each.plans for each in valid)
+
+
+@settings(max_examples=600, deadline=None)
+@for_all(cases())
+def test_nothing_goes_without_a_valid_permit_and_nothing_at_the_first_read(case: Case) -> None:
+    plan = plan_of(case)
+    for sku in plan.remove:
+        assert _permitted(case, sku, None)
+    for license in plan.add:
+        row = case.user.direct.get(license.sku_id)
+        lost = license.disabled_plans - row.disabled_plans if row else NO_PLANS
+        assert lost == plan.plans_off.get(license.sku_id, NO_PLANS)
+        for service_plan in lost:
+            assert _permitted(case, license.sku_id, service_plan)
+
+
+@bounded
+@for_all(cases())
+def test_without_permits_no_plan_of_anybody_goes_off(case: Case) -> None:
+    plan = plan_of(replace(case, context=replace(case.context, permits=())))
+    after = enabled(given(case.user, plan, NOW))
+    for sku, on in enabled(case.user).items():
+        assert on <= after[sku]
+
+
+@settings(max_examples=600, deadline=None)
+@for_all(cases(GIVING, clean=True), st.lists(st.sampled_from(SKU_IDS), max_size=6))
+def test_after_any_refusals_nobody_has_lost_a_plan_that_was_to_be_replaced(case: Case, refusals: list[SkuId]) -> None:
+    plan = plan_of(case)
+    add, remove = plan.add, plan.remove
+    for dropped in refusals:
+        if dropped in remove or dropped in {license.sku_id for license in add}:
+            add, remove = without(add, remove, dropped, CATALOG, plan.plans_off)
+            assert dropped not in remove
+            assert dropped not in {license.sku_id for license in add}
+    wished = effective(given(case.user, plan, NOW))
+    got = effective(given(case.user, replace(plan, add=add, remove=remove), NOW))
+    assert effective(case.user) & wished <= got
+    dropped_skus = {license.sku_id for license in plan.add} - {license.sku_id for license in add}
+    for old in remove:
+        assert not any(CATALOG.overlaps(old, new) for new in dropped_skus)
+
+
+@bounded
+@for_all(cases(GIVING, clean=True), st.frozensets(st.sampled_from(SKU_IDS), max_size=3))
+def test_when_seats_are_sold_out_nobody_has_lost_a_plan_that_was_to_be_replaced(
+    case: Case, closed: frozenset[SkuId]
+) -> None:
+    wished = effective(given(case.user, plan_of(case), NOW))
+    short = plan_of(replace(case, context=replace(case.context, closed_skus=closed)))
+    assert effective(case.user) & wished <= effective(given(case.user, short, NOW))
+
+
+@bounded
+@for_all(grants_of((*GIVING, *KEEPING, *ENDING)), grants_of((*GIVING, *KEEPING)))
+def test_one_more_grant_never_takes_a_product_or_a_plan_from_what_is_desired(
+    grants: tuple[Grant, ...], more: tuple[Grant, ...]
+) -> None:
+    before, after = desired_licenses(grants, NOW), desired_licenses((*grants, *more), NOW)
+    for sku, wanted in before.items():
+        assert after[sku].disabled_plans <= wanted.disabled_plans
+        assert after[sku].adds or not wanted.adds
+        assert after[sku].given_disabled <= wanted.given_disabled or not wanted.adds
+
+
+@bounded
+@for_all(cases((*GIVING, *KEEPING), clean=True), grants_of(GIVING))
+def test_one_more_grant_never_takes_a_product_or_a_plan_from_a_user(case: Case, more: tuple[Grant, ...]) -> None:
+    """Holds and grace aside: those are ended by a grant that succeeds them."""
+    less = enabled(run_to_the_end(case)[0])
+    greater = enabled(run_to_the_end(replace(case, grants=(*case.grants, *more[:1])))[0])
+    for sku, on in less.items():
+        assert on <= greater[sku]
+
+
+@bounded
+@for_all(cases(), st.randoms(use_true_random=False))
+def test_the_order_of_the_input_does_not_matter(case: Case, random: Random) -> None:
+    def shuffled(items: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(random.sample(items, len(items)))
+
+    user = replace(case.user, license_assignment_states=shuffled(case.user.license_assignment_states))
+    where = replace(case.context, permits=shuffled(case.context.permits))
+    plan, other = plan_of(case), plan_user(user, shuffled(case.grants), case.row, where)
+    assert replace(plan, ended_grants=()) == replace(other, ended_grants=())
+    assert set(plan.ended_grants) == set(other.ended_grants)
+
+
+MEDDLING = ("nothing", "other plans", "same plans long ago", "taken away")
+CRASHES = ("intent not written", "not sent", "not recorded", "recorded")
+
+
+@bounded
+@for_all(cases(clean=True), st.sampled_from(CRASHES), st.sampled_from(MEDDLING), st.booleans())
+def test_after_a_crash_at_any_point_ours_is_exactly_what_we_wrote(
+    case: Case, crash: str, meddling: str, same_cause: bool
+) -> None:
+    """Somebody else may meddle between; that they give the very same plans in the same minutes is not told apart."""
+    plan, before = look(case.user, case.grants, case.row, case.context)
+    if not plan.writes:
+        return
+    user = case.user
+    intent = new_intent(user, "c", plan.add, plan.remove, None, plan.sources, NOW)
+    sent = crash in ("not recorded", "recorded")
+    truth = accepted(replace(before, intent=intent), NOW) if sent else before
+    row = {"intent not written": before, "recorded": truth}.get(crash, replace(before, intent=intent))
+    user = given(user, plan, NOW) if sent else user
+    touched = min(intent.after)
+    user = _meddled(user, touched, meddling, intent.after[touched])
+    resolution = resolve(row, user, "c" if same_cause else "other", NOW + INTENT_LOCK)
+    found = resolution.row
+    assert (found.intent, resolution.wait_until) == (None, None)
+    assert {**found.owned, touched: None} == {**truth.owned, touched: None}
+    if meddling == "nothing":
+        assert found.owned == truth.owned
+        assert (resolution.applied is not None) is (crash == "not recorded")
+    elif touched not in truth.owned and touched not in before.owned:
+        assert touched not in found.owned
+    elif crash == "not recorded":
+        assert touched not in found.owned or meddling == "taken away"
+
+
+def _meddled(user: DirectoryUser, sku: SkuId, how: str, mine: Plans | None) -> DirectoryUser:
+    """The user after somebody else changed one license."""
+    if how == "nothing":
+        return user
+    others = tuple(row for row in user.license_assignment_states if row.sku_id != sku or row.assigned_by_group)
+    if how == "taken away":
+        return replace(user, license_assignment_states=others)
+    disabled, at = mine or NO_PLANS, LONG_AGO
+    if how == "other plans":
+        held = user.direct[sku].disabled_plans if sku in user.direct else None
+        everything = CATALOG.plans(sku)
+        choices = (*map(plans, sorted(everything)), everything, NO_PLANS, plans(ServicePlanId("new")))
+        disabled, at = next(each for each in choices if each not in (mine, held)), NOW
+    return replace(user, license_assignment_states=(*others, direct(sku, disabled, at=at)))
