@@ -77,6 +77,7 @@ class Oracle:
         self.plans = plans_by_sku()
         self.exclusions = exclusion_sets()
         self.intents: dict[str, Licenses] = {}
+        self.named: dict[str, Licenses] = {}
 
     def act(self, act: Act) -> None:
         """Take an accepted request into account."""
@@ -86,9 +87,14 @@ class Oracle:
         for sku, disabled in act.add.items():
             intent[sku] = frozenset(disabled)
 
+    def give(self, users: Iterable[str], sku: str, disabled: Iterable[str] = ()) -> None:
+        """Take into account that named users were given a license."""
+        for user in users:
+            self.named.setdefault(user, {})[sku] = frozenset(disabled)
+
     def desired(self, directory: Json) -> dict[str, Licenses]:
         """Per user the union over groups: a plan is off only where every group that gives the SKU turns it off."""
-        desired: dict[str, Licenses] = {}
+        desired: dict[str, Licenses] = {user: dict(licenses) for user, licenses in self.named.items()}
         for group, intent in self.intents.items():
             for user in transitive_users(directory, group):
                 mine = desired.setdefault(user, {})

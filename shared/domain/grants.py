@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.model import (
+    NO_PLANS,
     AssignmentState,
     DirectoryUser,
     Enforcement,
@@ -66,21 +67,23 @@ def group_grants(user: DirectoryUser, assignments: Mapping[GroupId, GroupLicense
 
 
 def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, DesiredLicense]:
-    """The union of the grants that hold now, by SKU. One more grant never takes a SKU or a plan away."""
+    """The union of the grants that hold now, by SKU. One more grant never takes a SKU or a plan away.
+
+    Of a grant with `adds` False, every plan that is on stays on, also where other grants say less.
+    """
     desired: dict[SkuId, DesiredLicense] = {}
     for grant in grants:
         if not grant.holds_at(now):
             continue
         adds = grant.adds and grant.source.kind in _ADDING
+        off = grant.disabled_plans if grant.adds else NO_PLANS
         known = desired.get(grant.sku_id)
         if known is None:
-            desired[grant.sku_id] = DesiredLicense(
-                grant.sku_id, grant.disabled_plans, (grant.source,), adds, grant.disabled_plans
-            )
+            desired[grant.sku_id] = DesiredLicense(grant.sku_id, off, (grant.source,), adds, grant.disabled_plans)
         else:
             desired[grant.sku_id] = DesiredLicense(
                 grant.sku_id,
-                known.disabled_plans & grant.disabled_plans,
+                known.disabled_plans & off,
                 tuple(sorted({*known.sources, grant.source})),
                 known.adds or adds,
                 _given(known, grant, adds),

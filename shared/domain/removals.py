@@ -188,7 +188,7 @@ def grants_that_count(
 
 
 def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
-    """Held, grace and kept grants that are over: the license is gone or goes, or something else gives what they keep."""
+    """Held, grace and kept grants that are over: the license goes or is gone, or something else gives it."""
     ending = tuple(grant for grant in grants if grant.source.kind in _ENDING)
     if not ending:
         return ()

@@ -1,0 +1,200 @@
+"""The write budget: both limits for any charges at any times, and the interactive share."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.budget import MAX_FREEZE_S, MAX_WAIT_S, BudgetLimits, BudgetState, Lane, charge, frozen_until
+
+LIMITS = BudgetLimits(rate_per_s=18.0, burst=100, window_limit=3000, window_s=150.0)
+SMALL = BudgetLimits(rate_per_s=10.0, burst=30, window_limit=200, window_s=30.0)
+START = 1_750_000_000.0
+INTERACTIVE, BULK = Lane.INTERACTIVE, Lane.BULK
+
+Starts = list[tuple[float, int]]
+
+
+def most_in_any(starts: Starts, seconds: float) -> int:
+    """The most writes that start in any half-open interval of that length."""
+    ordered = sorted(starts)
+    times = [at for at, _ in ordered]
+    sums = [0]
+    for _, n in ordered:
+        sums.append(sums[-1] + n)
+    return max((sums[bisect_left(times, at + seconds)] - sums[first] for first, at in enumerate(times)), default=0)
+
+
+def test_a_charge_on_an_idle_budget_starts_now() -> None:
+    slot, _ = charge(BudgetState(), LIMITS, INTERACTIVE, 20, START)
+    assert (slot.start, slot.charged) == (START, True)
+
+
+def test_after_the_burst_the_next_writes_start_at_the_rate() -> None:
+    slot, state = charge(BudgetState(), LIMITS, INTERACTIVE, 100, START)
+    slot, state = charge(state, LIMITS, INTERACTIVE, 18, START)
+    assert slot.charged
+    assert slot.start == pytest.approx(START + 1.0, abs=1e-6)
+
+
+def test_a_far_start_charges_nothing_and_gives_places_one_after_the_other() -> None:
+    state, places = BudgetState(), []
+    for _ in range(12):
+        before = state
+        slot, state = charge(state, LIMITS, BULK, 20, START)
+        if not slot.charged:
+            places.append(slot.start)
+            assert (state.full_until, state.counts) == (before.full_until, before.counts)
+    assert len(places) > 2
+    assert all(later - earlier >= 20 / 18 - 1e-9 for earlier, later in pairwise(places))
+    assert places[0] > START + MAX_WAIT_S[BULK] - 1e-6
+
+
+@pytest.mark.parametrize("n", [0, -1, 3001])
+def test_more_writes_than_a_window_holds_or_none_are_refused(n: int) -> None:
+    with pytest.raises(ValueError, match="3000"):
+        charge(BudgetState(), LIMITS, BULK, n, START)
+
+
+def test_after_throttling_nothing_starts_before_its_end_and_an_absurd_one_is_cut() -> None:
+    state = frozen_until(BudgetState(), 2.5, START)
+    assert charge(state, LIMITS, INTERACTIVE, 1, START)[0].start == START + 2.5
+    assert not charge(frozen_until(state, 60.0, START), LIMITS, INTERACTIVE, 1, START)[0].charged
+    assert frozen_until(state, 1e9, START).not_before == START + MAX_FREEZE_S
+    assert frozen_until(state, 0.1, START) == state
+    assert frozen_until(BudgetState(), -5.0, START).not_before == START
+
+
+def test_all_retries_after_a_freeze_do_not_return_together() -> None:
+    state, places = frozen_until(BudgetState(), 60.0, START), []
+    for _ in range(20):
+        slot, state = charge(state, LIMITS, BULK, 20, START)
+        places.append(slot.start)
+    assert min(places) >= START + 60.0
+    assert len(set(places)) == 20
+
+
+def test_work_late_by_a_cold_start_is_paced_and_not_due_at_once() -> None:
+    """900 writes scheduled for the last 45 s all arrive now: they were never charged, so they are paced now."""
+    state, charged = BudgetState(), 0
+    for _ in range(45):
+        slot, state = charge(state, LIMITS, BULK, 20, START)
+        charged += 20 * slot.charged
+    assert charged <= LIMITS.burst + 18 * MAX_WAIT_S[BULK] + 20
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_five_thousand_joiners_in_one_burst_stay_below_both_limits(lane: Lane) -> None:
+    limits = BudgetLimits(rate_per_s=20.0, burst=1000, window_limit=3000, window_s=150.0)
+    starts = simulate(limits, [(START, lane, 1)] * 5000, seconds=400.0)
+    assert most_in_any(starts, 150.0) <= 3000
+    assert sum(n for _, n in starts) == 5000
+
+
+def simulate(limits: BudgetLimits, work: list[tuple[float, Lane, int]], seconds: float) -> Starts:
+    """Work that comes back at its place until it is charged."""
+    state, starts = BudgetState(), []
+    queue = [(at, index, lane, n) for index, (at, lane, n) in enumerate(work)]
+    heapq.heapify(queue)
+    for _ in range(60_000):
+        if not queue or queue[0][0] > START + seconds:
+            break
+        now, index, lane, n = heapq.heappop(queue)
+        slot, state = charge(state, limits, lane, n, now)
+        if slot.charged:
+            starts.append((slot.start, n))
+        else:
+            heapq.heappush(queue, (slot.start, index, lane, n))
+    return starts
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.0, 0.01, 0.3, 1.0, 3.0, 7.0, 40.0, -0.005, -0.05]),
+        st.sampled_from(list(Lane)),
+        st.integers(1, 25),
+    ),
+    max_size=120,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps, st.sampled_from([None, None, 5.0, 400.0]))
+def test_neither_limit_is_exceeded_over_any_window_even_when_the_clock_steps_back(
+    charges: list[tuple[float, Lane, int]], retry_after: float | None
+) -> None:
+    state, now, starts = BudgetState(), START, Starts()
+    for index, (passed, lane, n) in enumerate(charges):
+        now += passed
+        if retry_after and index == 20:
+            state = frozen_until(state, retry_after, now)
+        slot, state = charge(state, SMALL, lane, n, now)
+        assert slot.start >= now
+        if slot.charged:
+            assert slot.start <= now + MAX_WAIT_S[lane]
+            assert slot.start >= state.not_before
+            starts.append((slot.start, n))
+    assert most_in_any(starts, SMALL.window_s) <= SMALL.window_limit
+    for seconds in (0.001, 1.0, 5.0, 20.0, 60.0):
+        assert most_in_any(starts, seconds) <= SMALL.burst + SMALL.rate_per_s * seconds + 1e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps)
+def test_a_state_that_was_stored_and_read_behaves_the_same(charges: list[tuple[float, Lane, int]]) -> None:
+    state, now = BudgetState(), START
+    for passed, lane, n in charges:
+        now += passed
+        read = BudgetState.from_json(state.to_json())
+        slot, after = charge(state, SMALL, lane, n, now)
+        again, _ = charge(read, SMALL, lane, n, now)
+        assert again.start == pytest.approx(slot.start, abs=0.002)
+        state = after
+    assert len(state.to_json()) < 2048
+
+
+def saturated(returns_late: float, seconds: float, interactive_every: float | None) -> tuple[Starts, list[float]]:
+    """40 bulk chunks of 20 that always come back, up to `returns_late` late, and interactive work beside them."""
+    state, starts, waited = BudgetState(), Starts(), list[float]()
+    queue: list[tuple[float, int, Lane, float]] = [(START, index, BULK, START) for index in range(40)]
+    if interactive_every:
+        count = int(seconds / interactive_every)
+        queue += [
+            (START + k * interactive_every, 1000 + k, INTERACTIVE, START + k * interactive_every) for k in range(count)
+        ]
+    heapq.heapify(queue)
+    while queue and queue[0][0] < START + seconds:
+        now, index, lane, asked = heapq.heappop(queue)
+        slot, state = charge(state, LIMITS, lane, 20 if lane is BULK else 1, now)
+        late = returns_late * (index * 7 % 11) / 10
+        if slot.charged and lane is INTERACTIVE:
+            waited.append(slot.start - asked)
+        if slot.charged:
+            starts.append((slot.start, 20 if lane is BULK else 1))
+        if lane is BULK:
+            heapq.heappush(queue, (slot.start + late, index, lane, asked))
+        elif not slot.charged:
+            heapq.heappush(queue, (slot.start, index, lane, asked))
+    return starts, waited
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5, 2.0])
+def test_forty_chunks_that_return_up_to_two_seconds_late_use_the_rate(late: float) -> None:
+    seconds = 600.0
+    starts, _ = saturated(late, seconds, None)
+    used = sum(n for at, n in starts if at < START + seconds)
+    assert used >= 0.97 * LIMITS.rate_per_s * seconds
+    assert used <= LIMITS.burst + LIMITS.rate_per_s * seconds
+
+
+def test_interactive_work_gets_its_share_under_a_saturating_bulk_load() -> None:
+    seconds, per_second = 300.0, LIMITS.rate_per_s * LIMITS.interactive_share
+    starts, waited = saturated(1.0, seconds, 1 / per_second)
+    assert len(waited) >= 0.98 * per_second * (seconds - 5)
+    assert max(waited) <= 2 * MAX_WAIT_S[INTERACTIVE]
+    assert most_in_any(starts, 150.0) <= 3000

@@ -1,0 +1,206 @@
+"""What is ours, after every way a write can end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.domain.ledger import (
+    CLOCK_TOLERANCE,
+    INTENT_LOCK,
+    VISIBLE_WITHIN,
+    accepted,
+    new_intent,
+    not_visible_yet,
+    refresh,
+    refused,
+    resolve,
+    retag,
+)
+from shared.domain.model import (
+    AssignedLicense,
+    LedgerRow,
+    LicenseError,
+    Plans,
+    RefusalRecord,
+    SkuId,
+    Source,
+    SourceKind,
+    UserId,
+)
+from tests.builders import (
+    DAY,
+    E3,
+    E5,
+    FROM_A,
+    FROM_B,
+    LONG_AGO,
+    MINUTE,
+    NOW,
+    TEAMS,
+    VISIO,
+    direct,
+    ledger,
+    native,
+    owned,
+    person,
+    plans,
+)
+
+SECOND = timedelta(seconds=1)
+
+
+def intending(
+    row: LedgerRow, *add: AssignedLicense, remove: tuple[SkuId, ...] = (), before: tuple[SkuId, ...] = ()
+) -> LedgerRow:
+    user = person(*(direct(sku) for sku in (*before, *remove)))
+    sources = {license.sku_id: (FROM_A,) for license in add}
+    return replace(row, intent=new_intent(user, "cause", add, remove, "CH", sources, NOW))
+
+
+ADDING = intending(ledger(), AssignedLicense(E3, plans(TEAMS)))
+
+
+def test_an_intent_names_each_touched_license_as_it_is_and_as_it_shall_be() -> None:
+    user = person(direct(E5, plans(TEAMS)), direct(VISIO), native(E3))
+    intent = new_intent(user, "cause", (AssignedLicense(E3),), (E5,), "CH", {E3: (FROM_A,), VISIO: (FROM_B,)}, NOW)
+    assert intent.before == {E3: None, E5: plans(TEAMS)}
+    assert intent.after == {E3: plans(), E5: None}
+    assert intent.sources == {E3: (FROM_A,)}
+    assert (intent.usage_location, intent.at, intent.cause) == ("CH", NOW, "cause")
+
+
+def test_the_id_of_an_intent_is_made_from_cause_user_and_time() -> None:
+    def made(cause: str = "cause", user_id: str = "a", at: datetime = NOW) -> str:
+        return new_intent(person(user_id=UserId(user_id)), cause, (), (), None, {}, at).id
+
+    assert made() == made()
+    assert len({made(), made(cause="other"), made(user_id="b"), made(at=NOW + SECOND)}) == 4
+
+
+class TestResolving:
+    def test_without_an_intent_the_row_is_as_it_was(self) -> None:
+        row = ledger({E3: owned()})
+        assert resolve(row, person(), "cause", NOW).row is row
+
+    def test_work_of_another_cause_waits_for_the_lock_and_then_takes_over(self) -> None:
+        held = resolve(ADDING, person(), "other", NOW + INTENT_LOCK - SECOND)
+        assert (held.row, held.wait_until) == (ADDING, NOW + INTENT_LOCK)
+        free = resolve(ADDING, person(), "other", NOW + INTENT_LOCK)
+        assert (free.row.intent, free.wait_until) == (None, None)
+
+    def test_a_redelivery_of_the_same_cause_takes_over_at_once(self) -> None:
+        assert resolve(ADDING, person(), "cause", NOW).row.intent is None
+
+    def test_a_call_never_sent_leaves_ownership_as_it_was(self) -> None:
+        resolution = resolve(ADDING, person(), "cause", NOW + MINUTE)
+        assert (dict(resolution.row.owned), resolution.applied) == ({}, None)
+
+    def test_a_call_done_and_not_recorded_is_applied_and_ours(self) -> None:
+        """A crash right after the answer: the result is reported as applied, with its audit entry from the intent."""
+        user = person(direct(E3, plans(TEAMS), at=NOW))
+        resolution = resolve(ADDING, user, "cause", NOW + MINUTE)
+        assert resolution.applied == ADDING.intent
+        license = resolution.row.owned[E3]
+        assert (license.disabled_plans, license.at, license.sources) == (plans(TEAMS), NOW, (FROM_A,))
+        assert resolution.row.last_result is not None
+        assert resolution.row.last_result.cause == "cause"
+
+    @pytest.mark.parametrize(
+        ("last_updated", "ours"),
+        [
+            (NOW, True),
+            (NOW - CLOCK_TOLERANCE, True),
+            (NOW - CLOCK_TOLERANCE - SECOND, False),
+            (None, False),
+        ],
+    )
+    def test_what_was_there_before_the_intent_is_somebody_elses(
+        self, last_updated: datetime | None, ours: bool
+    ) -> None:
+        user = person(direct(E3, plans(TEAMS), at=last_updated))
+        assert (E3 in resolve(ADDING, user, "cause", NOW + MINUTE).row.owned) is ours
+
+    @pytest.mark.parametrize("given", [plans(), plans(TEAMS, type(TEAMS)("other"))])
+    def test_with_other_plans_than_intended_it_is_somebody_elses(self, given: Plans) -> None:
+        resolution = resolve(ADDING, person(direct(E3, given, at=NOW)), "cause", NOW + MINUTE)
+        assert (dict(resolution.row.owned), resolution.applied) == ({}, None)
+
+    def test_a_removal_that_was_done_is_applied_and_one_that_was_not_leaves_it_ours(self) -> None:
+        row = intending(ledger({E3: owned()}), remove=(E3,))
+        assert resolve(row, person(), "cause", NOW).row.owned == {}
+        undone = resolve(row, person(direct(E3)), "cause", NOW)
+        assert (undone.row.owned.keys(), undone.applied) == ({E3}, None)
+
+    def test_each_license_is_judged_alone(self) -> None:
+        row = intending(ledger({E5: owned(), VISIO: owned()}), AssignedLicense(E3), remove=(E5, VISIO))
+        user = person(direct(E3, at=NOW), direct(E5), direct(VISIO, plans(TEAMS), at=NOW))
+        assert resolve(row, user, "cause", NOW).row.owned.keys() == {E3, E5}
+
+
+def test_accepted_what_was_assigned_is_ours_and_what_was_removed_is_not() -> None:
+    row = intending(ledger({E5: owned()}, seen={str(E5): LONG_AGO, f"{E3}/{TEAMS}": LONG_AGO, str(VISIO): LONG_AGO}))
+    row = replace(
+        intending(row, AssignedLicense(E3), remove=(E5,)),
+        waiting_since={E3: LONG_AGO},
+        gone_since={E5: LONG_AGO},
+        refusals={E3: RefusalRecord("f", LicenseError.OTHER, "", LONG_AGO)},
+    )
+    after = accepted(row, NOW + SECOND)
+    assert after.owned.keys() == {E3}
+    assert after.owned[E3].at == NOW
+    assert after.intent is None
+    assert after.removal_seen_at == {str(VISIO): LONG_AGO}
+    assert (after.waiting_since, after.gone_since, after.refusals) == ({}, {}, {})
+    assert accepted(after, NOW) is after
+
+
+def test_refused_and_given_by_hand_the_next_day_it_is_not_ours() -> None:
+    row = refused(ADDING)
+    assert (row.intent, dict(row.owned)) == (None, {})
+    user = person(direct(E3, plans(TEAMS), at=NOW + DAY))
+    assert refresh(resolve(row, user, "cause", NOW + DAY).row, user, NOW + DAY).owned == {}
+
+
+def test_a_license_that_only_a_hold_keeps_stays_tagged_with_who_gave_it() -> None:
+    held = Source(SourceKind.HELD)
+    row = ledger({E3: owned(source=FROM_A)})
+    assert retag(row, {E3: (held,)}) is row
+    assert retag(row, {}) is row
+    assert retag(row, {E3: (FROM_B, held)}).owned[E3].sources == (FROM_B,)
+    rewriting = replace(row, intent=new_intent(person(), "c", (AssignedLicense(E3),), (), None, {E3: (held,)}, NOW))
+    assert accepted(rewriting, NOW).owned[E3].sources == (FROM_A,)
+
+
+class TestRefreshing:
+    row = ledger({E3: owned(), VISIO: owned()})
+
+    def test_gone_in_two_reads_fifteen_minutes_apart_it_is_not_ours_any_more(self) -> None:
+        user = person(direct(VISIO))
+        first = refresh(self.row, user, NOW)
+        assert (first.owned.keys(), first.gone_since) == ({E3, VISIO}, {E3: NOW})
+        early = refresh(first, user, NOW + VISIBLE_WITHIN - SECOND)
+        assert early.owned.keys() == {E3, VISIO}
+        last = refresh(early, user, NOW + VISIBLE_WITHIN)
+        assert (last.owned.keys(), dict(last.gone_since)) == ({VISIO}, {})
+
+    def test_seen_again_between_it_stays_ours(self) -> None:
+        gone = refresh(self.row, person(direct(VISIO)), NOW)
+        back = refresh(gone, person(direct(E3), direct(VISIO)), NOW + VISIBLE_WITHIN)
+        assert (back.owned, dict(back.gone_since)) == (self.row.owned, {})
+
+    def test_taken_away_by_hand_and_given_again_a_year_later_it_is_not_ours(self) -> None:
+        row = refresh(refresh(self.row, person(), NOW), person(), NOW + DAY)
+        assert refresh(row, person(direct(E3)), NOW + 365 * DAY).owned == {}
+
+    def test_written_a_moment_ago_and_not_shown_yet_the_ledger_is_believed(self) -> None:
+        row = ledger({E3: owned(at=NOW)})
+        assert refresh(row, person(), NOW + VISIBLE_WITHIN - SECOND) is row
+        assert not_visible_yet(row, person(), NOW + VISIBLE_WITHIN - SECOND) == {E3}
+        assert not_visible_yet(row, person(), NOW + VISIBLE_WITHIN) == frozenset()
+        assert not_visible_yet(row, person(direct(E3)), NOW) == frozenset()
+
+    def test_a_row_that_a_read_does_not_change_is_the_same_row(self) -> None:
+        assert refresh(self.row, person(direct(E3), direct(VISIO)), NOW) is self.row
