@@ -1,1 +1,1 @@
-"""A Service Bus emulator in pure Python: queues that the unmodified azure-servicebus client talks to over AMQP 1.0."""
+"""A Service Bus emulator: queues in memory that the unmodified azure-servicebus client uses over AMQP 1.0."""

@@ -196,6 +196,13 @@ async def _reset_quota(tenant: Tenant, request: web.BaseRequest, body: Any) -> A
     return {"reset": True}
 
 
+async def _recording(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """The answers kept since the last time this was asked, oldest first."""
+    kept = [orjson.Fragment(each) for each in tenant.recording]
+    tenant.recording.clear()
+    return kept
+
+
 _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitable[Any]]] = {
     ("GET", "health"): _health,
     ("POST", "generate"): _generate,
@@ -206,6 +213,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("POST", "user"): _user,
     ("GET", "directory"): _directory,
     ("GET", "metrics"): _metrics,
+    ("GET", "recording"): _recording,
     ("GET", "writes"): _writes,
     ("PATCH", "settings"): _settings,
     ("GET", "settings"): _show_settings,

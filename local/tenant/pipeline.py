@@ -67,6 +67,9 @@ async def _carry_out(tenant: Tenant, call: Call) -> Reply:
         reply = error_reply(error, call)
     reply.headers.update(headers)
     tenant.metrics.item(call.app_id, reply.status, is_write)
+    if tenant.settings.record:
+        asked = {"method": call.method, "path": call.path, "query": dict(call.query)}
+        tenant.recording.append(orjson.dumps({**asked, "status": reply.status, "body": reply.body}))
     return reply
 
 

@@ -13,6 +13,8 @@ from typing import Any
 class Settings:
     """Behaviour of one tenant; changeable while it runs."""
 
+    record: bool = False
+    """Whether every answer is kept for `GET /_tenant/recording`, at most the newest 50,000."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
     """Least and largest time one request takes, milliseconds; items of a $batch wait side by side."""
     stale_seconds: float = 0.0

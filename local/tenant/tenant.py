@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 
 from local.tenant.directory import Directory
 from local.tenant.faults import Faults
@@ -32,6 +33,7 @@ class Tenant:
         self.metrics = Metrics()
         self.summary: dict[str, object] = {}
         self.in_flight: set[str] = set()
+        self.recording: deque[bytes] = deque(maxlen=50_000)
         self.directory = Directory(TENANT_ID)
         self.native = NativeLicensing(self.directory, self.rules, lambda: self.settings.native_delay_seconds)
         self.directory_changed()

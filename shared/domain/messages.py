@@ -135,7 +135,7 @@ def decode_operation_step(body: bytes) -> OperationStep:
             run=int(fields["run"]),
             traceparent=str(fields.get("traceparent") or ""),
         )
-    except (KeyError, TypeError, ValueError) as fault:
+    except (KeyError, TypeError, ValueError, OverflowError) as fault:
         raise PoisonMessage(f"operations message: {_reason(fault)}") from fault
 
 
@@ -143,13 +143,9 @@ def decode_process_users(body: bytes) -> ProcessUsers:
     """A members message. Raises PoisonMessage for anything else, also for more than 20 users."""
     fields = load_object(body, "members message")
     try:
-        users = tuple(UserId(str(user).lower()) for user in fields["userIds"])
-        if not 0 < len(users) <= MAX_USERS:
-            raise ValueError(f"userIds holds {len(users)} ids, must be 1 to {MAX_USERS}")
-        first_sent = fields.get("firstSentAt")
         operation_id = fields.get("operationId")
         return ProcessUsers(
-            user_ids=users,
+            user_ids=_user_ids(fields["userIds"]),
             cause=_text(fields, "cause"),
             bulk=bool(fields["bulk"]),
             operation_id=OperationId(str(operation_id)) if operation_id else None,
@@ -158,12 +154,29 @@ def decode_process_users(body: bytes) -> ProcessUsers:
             run=int(fields.get("run", 0)),
             send=int(fields.get("send", 0)),
             attempts={UserId(str(k)): int(v) for k, v in dict(fields.get("attempts") or {}).items()},
-            first_sent_at=datetime.fromisoformat(first_sent) if first_sent else None,
+            first_sent_at=_time(fields.get("firstSentAt")),
             intent_versions={GroupId(str(k)): int(v) for k, v in dict(fields.get("intentVersions") or {}).items()},
             traceparent=str(fields.get("traceparent") or ""),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+    except (KeyError, TypeError, ValueError, OverflowError) as fault:
         raise PoisonMessage(f"members message: {_reason(fault)}") from fault
+
+
+def _user_ids(values: Any) -> tuple[UserId, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise ValueError("userIds must be a list of ids")
+    if not 0 < len(values) <= MAX_USERS:
+        raise ValueError(f"userIds holds {len(values)} ids, must be 1 to {MAX_USERS}")
+    return tuple(UserId(value.lower()) for value in values)
+
+
+def _time(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    time = datetime.fromisoformat(value)
+    if time.tzinfo is None:
+        raise ValueError(f"firstSentAt {value} has no time zone")
+    return time
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from local.client import ENDED, Client
 from local.stack import Stack, StackOptions
+from tests import graph_schema
 from tests.oracle import Act, Oracle
 
 SCALE = 10.0
@@ -105,9 +107,47 @@ def journey(state_dir: Path, **options: Any) -> Iterator[Journey]:
     chosen = {"members": 300, "seed": 7, "processes": 2, "scale": SCALE, "latency_ms": (5, 20), **options}
     with Stack(StackOptions(state_dir=state_dir, settings=settings, **chosen)) as stack:
         client = Client(stack.endpoints)
+        client.tenant("PATCH", "/settings", {"record": True})
         summary = client.tenant("GET", "/summary")
         before = client.tenant("GET", "/directory")
-        yield Journey(stack, client, Oracle(before), summary["groups"], summary["skus"])
+        found = Journey(stack, client, Oracle(before), summary["groups"], summary["skus"])
+        yield found
+        assert validated_answers(found) > 0
+
+
+TYPES = (
+    (re.compile(r"GET /users/[^/]+$|POST /users/[^/]+/assignLicense$"), "user"),
+    (re.compile(r"GET /groups/[^/]+/(transitiveM|m)embers$|POST /directoryObjects/getByIds$"), "directoryObject"),
+    (re.compile(r"GET /groups/[^/]+$"), "group"),
+    (re.compile(r"GET /subscribedSkus$"), "subscribedSku"),
+    (re.compile(r"GET /organization$"), "organization"),
+)
+"""Which type of Graph's metadata an answer must be."""
+
+IDS = re.compile(r"POST /users/[^/]+/getMemberGroups$")
+
+
+def validated_answers(run: Journey) -> int:
+    """Hold every answer of the tenant so far against Graph's metadata; returns how many there were."""
+    answers: Any = run.client.tenant("GET", "/recording")
+    for answer in answers:
+        _validate(answer)
+    return len(answers)
+
+
+def _validate(answer: dict[str, Any]) -> None:
+    asked, body = f"{answer['method']} {answer['path']}", answer["body"]
+    if answer["status"] >= 400:
+        graph_schema.validate_error(body, status=answer["status"])
+    elif answer["status"] == 204:
+        assert body is None, asked
+    elif IDS.search(asked):
+        assert all(isinstance(each, str) for each in body["value"]), asked
+    else:
+        known = [name for pattern, name in TYPES if pattern.search(asked)]
+        assert known, f"no type is known for {asked}"
+        selected = answer["query"].get("$select")
+        graph_schema.validate(body, known[0], selected.split(",") if selected else None)
 
 
 def assert_adds_up(operation: dict[str, Any]) -> None:

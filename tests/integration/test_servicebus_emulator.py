@@ -1,7 +1,8 @@
 """The emulator as its own process, used by the unmodified Azure client: every case with the sync and the asyncio one.
 
-Opening and closing a sender or receiver takes the client about a second, so they are shared between cases. Each flavour
-has queues of its own: credit that a receiver did not use stays with the broker and would take another one's messages.
+Opening and closing a sender or receiver takes the client about a second, so they are shared between cases, and both
+flavours run at the same time. Each has queues of its own, and each kind of receiver too: credit that a receiver did not
+use stays with the broker and would take another one's messages.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +170,21 @@ async def both(emulator: Emulator) -> AsyncIterator[dict[str, Handlers]]:
     await asyncio.gather(*(each.close() for each in kept.values()))
 
 
-@pytest_asyncio.fixture(loop_scope="module", params=FLAVOURS)
-async def bus(request: pytest.FixtureRequest, both: dict[str, Handlers]) -> Handlers:
-    chosen = both[request.param]
-    await chosen.emulator.ask("POST", "/purge")
-    return chosen
+def with_both_clients(case: Callable[[Handlers], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """The case as a test that runs it with both flavours at once, on empty queues; says which one failed."""
+
+    async def run(both: dict[str, Handlers]) -> None:
+        await both["sync"].emulator.ask("POST", "/purge")
+        results = await asyncio.gather(*(case(each) for each in both.values()), return_exceptions=True)
+        failed = [result for result in results if isinstance(result, BaseException)]
+        for flavour, result in zip(both, results, strict=True):
+            if result is not None:
+                result.add_note(f"with the {flavour} client")
+        if failed:
+            raise BaseExceptionGroup("with " + " and ".join(sorted(str(each.__notes__) for each in failed)), failed)
+
+    run.__name__, run.__doc__ = getattr(case, "__name__", "case"), case.__doc__
+    return run
 
 
 def in_seconds(seconds: float) -> dt.datetime:
@@ -184,6 +195,7 @@ def texts(messages: list[Any]) -> list[str]:
     return [str(each) for each in messages]
 
 
+@with_both_clients
 async def test_a_message_keeps_its_properties_and_is_gone_when_completed(bus: Handlers) -> None:
     sent = ServiceBusMessage(
         b"body",
@@ -209,6 +221,7 @@ async def test_a_message_keeps_its_properties_and_is_gone_when_completed(bus: Ha
     assert set((await bus.counts("main")).values()) == {0}
 
 
+@with_both_clients
 async def test_lists_and_batches_come_in_order_with_rising_numbers(bus: Handlers) -> None:
     await bus.send("main", *(f"list-{n}" for n in range(5)))
     batch = await bus.do(bus.sender("main").create_message_batch)
@@ -224,6 +237,7 @@ async def test_lists_and_batches_come_in_order_with_rising_numbers(bus: Handlers
     assert (await bus.counts("main"))["locked"] == 0
 
 
+@with_both_clients
 async def test_every_kind_of_body_comes_through_unchanged(bus: Handlers) -> None:
     value, sequence = {b"a": [1, True, None]}, [[b"x", 1], [b"y"]]
     sent: list[Any] = [
@@ -245,6 +259,7 @@ async def test_every_kind_of_body_comes_through_unchanged(bus: Handlers) -> None
     assert (raw[0].footer, raw[0].annotations[b"own"], raw[2].header.priority) == ({b"f": b"1"}, 5, 9)
 
 
+@with_both_clients
 async def test_a_large_message_comes_whole_and_one_over_the_limit_is_refused(bus: Handlers) -> None:
     await bus.send("main", "x" * 200_000)
     (got,) = await bus.receive(bus.receiver("main"), 1)
@@ -256,6 +271,7 @@ async def test_a_large_message_comes_whole_and_one_over_the_limit_is_refused(bus
     assert texts(await bus.receive(bus.receiver("main"), 1)) == ["after"]
 
 
+@with_both_clients
 async def test_a_queue_that_is_not_declared_is_not_found(bus: Handlers) -> None:
     sender, receiver = bus.client.get_queue_sender("absent"), bus.client.get_queue_receiver("absent")
     with pytest.raises(MessagingEntityNotFoundError):
@@ -265,12 +281,14 @@ async def test_a_queue_that_is_not_declared_is_not_found(bus: Handlers) -> None:
     await asyncio.gather(bus.do(sender.close), bus.do(receiver.close))
 
 
+@with_both_clients
 async def test_an_empty_queue_gives_nothing_after_the_wait(bus: Handlers) -> None:
     start = time.monotonic()
     assert await bus.do(bus.receiver("main").receive_messages, 5, max_wait_time=0.5) == []
     assert 0.4 < time.monotonic() - start < 3
 
 
+@with_both_clients
 async def test_a_message_abandoned_too_often_is_dead_with_the_reason(bus: Handlers) -> None:
     await bus.send("main", "bad")
     for attempt in range(3):
@@ -283,6 +301,7 @@ async def test_a_message_abandoned_too_often_is_dead_with_the_reason(bus: Handle
     assert set((await bus.counts("main")).values()) == {0}
 
 
+@with_both_clients
 async def test_a_dead_lettered_message_shows_reason_and_description_to_client_and_control(bus: Handlers) -> None:
     await bus.send("main", "one", "x" * 6000, application_properties={"kept": "yes"}, message_id="id")
     for got in await bus.receive(bus.receiver("main"), 2):
@@ -297,6 +316,7 @@ async def test_a_dead_lettered_message_shows_reason_and_description_to_client_an
         await bus.do(bus.dead("main").complete_message, dead)
 
 
+@with_both_clients
 async def test_when_a_lock_ends_the_message_comes_again_and_the_old_one_cannot_be_settled(bus: Handlers) -> None:
     receiver = bus.receiver("brief")
     await bus.send("brief", "m")
@@ -309,6 +329,7 @@ async def test_when_a_lock_ends_the_message_comes_again_and_the_old_one_cannot_b
     await bus.do(receiver.complete_message, again)
 
 
+@with_both_clients
 async def test_a_renewed_lock_keeps_the_message(bus: Handlers) -> None:
     receiver = bus.receiver("brief")
     await bus.send("brief", "m")
@@ -322,6 +343,7 @@ async def test_a_renewed_lock_keeps_the_message(bus: Handlers) -> None:
     assert set((await bus.counts("brief")).values()) == {0}
 
 
+@with_both_clients
 async def test_many_locks_are_renewed_at_once_over_one_connection(bus: Handlers) -> None:
     receiver = bus.receiver("main")
     await bus.send("main", *(str(n) for n in range(20)))
@@ -333,6 +355,7 @@ async def test_many_locks_are_renewed_at_once_over_one_connection(bus: Handlers)
     assert (await bus.counts("main"))["locked"] == 0
 
 
+@with_both_clients
 async def test_the_clients_own_renewer_holds_ten_messages_past_their_lock(bus: Handlers) -> None:
     receiver = bus.receiver("held")
     # The renewer looks at its locks once a second, so it cannot hold one that lasts no longer.
@@ -349,6 +372,7 @@ async def test_the_clients_own_renewer_holds_ten_messages_past_their_lock(bus: H
     assert set((await bus.counts("held")).values()) == {0}
 
 
+@with_both_clients
 async def test_scheduled_messages_come_at_their_time_unless_cancelled(bus: Handlers) -> None:
     sender = bus.sender("main")
     at = in_seconds(1)
@@ -371,6 +395,7 @@ async def test_scheduled_messages_come_at_their_time_unless_cancelled(bus: Handl
     assert all(each.state is ServiceBusMessageState.ACTIVE for each in got)
 
 
+@with_both_clients
 async def test_peeking_goes_on_from_a_number_and_locks_nothing(bus: Handlers) -> None:
     receiver = bus.receiver("main")
     await bus.send("main", *"abcdef")
@@ -381,6 +406,7 @@ async def test_peeking_goes_on_from_a_number_and_locks_nothing(bus: Handlers) ->
     assert (await bus.counts("main"))["active"] == 6
 
 
+@with_both_clients
 async def test_deferred_messages_are_received_by_number_and_settled(bus: Handlers) -> None:
     receiver = bus.receiver("main")
     await bus.send("main", *"abcd")
@@ -400,6 +426,7 @@ async def test_deferred_messages_are_received_by_number_and_settled(bus: Handler
         await bus.do(receiver.receive_deferred_messages, got[0].sequence_number)
 
 
+@with_both_clients
 async def test_receiving_and_deleting_needs_no_settlement(bus: Handlers) -> None:
     receiver = bus.receiver("fast", receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE)
     await bus.send("fast", *"ab")
@@ -407,6 +434,7 @@ async def test_receiving_and_deleting_needs_no_settlement(bus: Handlers) -> None
     assert set((await bus.counts("fast")).values()) == {0}
 
 
+@with_both_clients
 async def test_an_expired_message_is_dead_where_the_queue_says_so(bus: Handlers) -> None:
     await bus.send("main", "short", time_to_live=dt.timedelta(seconds=0.3))
     (dead,) = await bus.receive(bus.dead("main"), 1)
@@ -414,6 +442,7 @@ async def test_an_expired_message_is_dead_where_the_queue_says_so(bus: Handlers)
     await bus.do(bus.dead("main").complete_message, dead)
 
 
+@with_both_clients
 async def test_a_message_sent_again_with_its_id_is_dropped(bus: Handlers) -> None:
     for name in ("first", "second"):
         await bus.send("once", name, message_id="same")
@@ -422,6 +451,7 @@ async def test_a_message_sent_again_with_its_id_is_dropped(bus: Handlers) -> Non
     assert texts(peeked) == ["first", "first", "second"]
 
 
+@with_both_clients
 async def test_what_was_fetched_ahead_and_not_used_returns_uncounted_when_the_receiver_closes(bus: Handlers) -> None:
     await bus.send("ahead", *(str(n) for n in range(10)))
     receiver = bus.client.get_queue_receiver(bus.queue("ahead"), prefetch_count=20)
@@ -433,6 +463,7 @@ async def test_what_was_fetched_ahead_and_not_used_returns_uncounted_when_the_re
     assert [(str(each), each.delivery_count) for each in again] == [(str(n), 0) for n in range(1, 10)]
 
 
+@with_both_clients
 async def test_messages_can_be_iterated_until_none_come(bus: Handlers) -> None:
     await bus.send("brief", *"abc")
     receiver = bus.client.get_queue_receiver(bus.queue("brief"), max_wait_time=0.5)
@@ -453,7 +484,9 @@ async def test_messages_can_be_iterated_until_none_come(bus: Handlers) -> None:
     assert got == list("abc")
 
 
-async def test_faults_double_and_shuffle_what_is_delivered_until_they_are_cleared(bus: Handlers) -> None:
+async def test_faults_double_and_shuffle_what_is_delivered_until_they_are_cleared(both: dict[str, Handlers]) -> None:
+    bus = both["asyncio"]
+    await bus.emulator.ask("POST", "/purge")
     assert (await bus.emulator.ask("POST", "/faults", {"double": 1, "shuffle": True, "seed": 3}))[0] == 200
     try:
         await bus.send("main", *(str(n) for n in range(20)))

@@ -487,3 +487,10 @@ def test_the_model_of_the_directory_shows_what_a_call_wrote() -> None:
     user = given(person(direct(E3), native(E3)), plan, NOW)
     assert {sku: row.disabled_plans for sku, row in user.direct.items()} == {VISIO: plans(DRAWING)}
     assert user.inherited.keys() == {E3}
+
+
+def test_what_a_person_kept_goes_only_by_an_approval_and_not_by_the_allowance() -> None:
+    user, row, grants = person(direct(E3)), ledger({E3: owned()}, seen=SEEN_E3), (grant(E3, source=KEPT),)
+    assert not plan_user(user, grants, row, context(permits=(permit(E3),))).writes
+    plan = plan_user(user, grants, row, context(permits=(permit(E3, by_approval=True),)))
+    assert (plan.remove, plan.ended_grants) == ((E3,), grants)

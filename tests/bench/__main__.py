@@ -1,0 +1,216 @@
+"""`make bench`: the product beside what one would otherwise write, on one simulated tenant, in one run.
+
+Prints a table and writes bench-results/bench.json. Everything is measured here; nothing is asserted by time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from local.client import Client
+from local.stack import ROOT, Stack, StackOptions
+from tests.bench import measuring
+
+GRAPH_WRITES_PER_S = 20.0
+BULK_WRITES_PER_S = 18.0
+WARM_UP_S = 30
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--members", type=int, default=3000)
+    parser.add_argument(
+        "--scale", type=float, default=4.0, help="1 is Graph's true quota: 6,000 members take six minutes"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quota-kind", choices=("bucket", "window"), default="window")
+    parser.add_argument("--loop-users", type=int, default=300, help="users the one-by-one loop is given")
+    parser.add_argument("--without-competitors", action="store_true")
+    parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    console = Console()
+    generate = {"members": options.members, "seed": options.seed, "scarceSeats": True}
+    stack_options = StackOptions(
+        members=options.members,
+        seed=options.seed,
+        scale=options.scale,
+        processes=2,
+        state_dir=ROOT / ".local" / "bench",
+        tenant=("--quota-kind", options.quota_kind),
+    )
+    results: dict[str, Any] = {"conditions": conditions(options), "rows": []}
+    results["importSeconds"] = round(measuring.import_seconds(), 3)
+    with Stack(stack_options) as stack:
+        client = Client(stack.endpoints)
+        client.tenant("POST", "/generate", generate)
+        results["rows"].append(product(console, client, stack, options))
+        results["rows"].append(converged(console, client, stack, options))
+        results["peakMiB"] = round(max(map(measuring.peak_mib, measuring.function_pids(stack))), 1)
+        if not options.without_competitors:
+            for kind, limit in (("script", options.members), ("loop", options.loop_users)):
+                client.tenant("POST", "/generate", generate)
+                client.tenant("POST", "/quota", {})
+                results["rows"].append(competitor(console, client, stack, kind, limit))
+    show(console, results)
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    options.results.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+def conditions(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "members": options.members,
+        "seed": options.seed,
+        "scale": options.scale,
+        "quotaKind": options.quota_kind,
+        "graphWritesPerSecond": GRAPH_WRITES_PER_S * options.scale,
+        "bulkWritesPerSecond": BULK_WRITES_PER_S * options.scale,
+        "latencyMs": list(StackOptions().latency_ms),
+        "python": platform.python_version(),
+        "processesPerFunction": 2,
+    }
+
+
+def _group(client: Client) -> tuple[str, str]:
+    summary = client.tenant("GET", "/summary")
+    return summary["groups"]["main"], summary["skus"]["SPE_E3"]
+
+
+def _operation(
+    client: Client, stack: Stack, options: argparse.Namespace, name: str, path: str, body: object
+) -> dict[str, Any]:
+    client.tenant("POST", "/metrics/reset")
+    pids = measuring.function_pids(stack)
+    cpu, began = measuring.total_cpu_s(pids), time.monotonic()
+    operation = client.ended(client.api("POST", path, body)["id"], 3600)
+    seconds = time.monotonic() - began
+    cpu = measuring.total_cpu_s(pids) - cpu
+    metrics = client.tenant("GET", "/metrics")
+    totals = operation["totals"]
+    changed = totals["wrote"]
+    return {
+        "name": name,
+        "state": operation["state"],
+        "users": totals["members"],
+        "licensed": changed,
+        "failed": totals["failed"] + totals["waiting"],
+        "seconds": round(seconds, 1),
+        "cpuSeconds": round(cpu, 2),
+        "cpuMsPerUser": round(1000 * cpu / (changed or totals["members"]), 2),
+        **traffic(metrics),
+        "writesPerChangedUser": round((metrics["writes"] + metrics["refused"]) / changed, 3) if changed else 0.0,
+        "steadyShareOfBulkRate": steady(metrics, BULK_WRITES_PER_S * options.scale),
+    }
+
+
+def product(console: Console, client: Client, stack: Stack, options: argparse.Namespace) -> dict[str, Any]:
+    """License the group."""
+    group, sku = _group(client)
+    body = {"addLicenses": [{"skuId": sku, "disabledPlans": []}], "removeLicenses": []}
+    with console.status("This product: licensing the group ..."):
+        return _operation(client, stack, options, "this product", f"/api/groups/{group}/assignLicense", body)
+
+
+def converged(console: Console, client: Client, stack: Stack, options: argparse.Namespace) -> dict[str, Any]:
+    """The same group once more, with nothing to do but what waits for seats."""
+    group, sku = _group(client)
+    body = {"addLicenses": [{"skuId": sku, "disabledPlans": []}], "removeLicenses": []}
+    with console.status("This product: the same group again ..."):
+        return _operation(client, stack, options, "again, converged", f"/api/groups/{group}/assignLicense", body)
+
+
+def competitor(console: Console, client: Client, stack: Stack, kind: str, limit: int) -> dict[str, Any]:
+    """One of the scripts, as a process of its own."""
+    group, sku = _group(client)
+    client.tenant("POST", "/metrics/reset")
+    ends = stack.endpoints
+    command = [sys.executable, "-m", "tests.bench.competitors", kind, "--base", ends.graph, "--sku", sku]
+    command += ["--token-endpoint", ends.token, "--secret", ends.client_secret, "--group", group]
+    with console.status(f"Competitor: {kind} ..."):
+        ran = subprocess.run(
+            [*command, "--limit", str(limit)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=3600
+        )
+    if ran.returncode:
+        raise SystemExit(f"the competitor {kind} failed:\n{ran.stderr[-2000:]}")
+    result = json.loads(ran.stdout.splitlines()[-1])
+    metrics = client.tenant("GET", "/metrics")
+    names = {"loop": "msgraph-sdk, user by user", "script": "asyncio, $batch of 20"}
+    return {
+        "name": names[kind],
+        **result,
+        "cpuMsPerUser": round(1000 * result["cpuSeconds"] / max(1, result["licensed"]), 2),
+        **traffic(metrics),
+    }
+
+
+def traffic(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the tenant counted: requests, writes, refusals, and the rate of successful writes."""
+    span = (metrics["lastWrite"] or 0) - (metrics["firstWrite"] or 0)
+    return {
+        "requests": metrics["requests"],
+        "writes": metrics["writes"],
+        "refused": metrics["refused"],
+        "throttled": metrics["throttled"],
+        "unchangedWrites": metrics["unchangedWrites"],
+        "writesPerSecond": round(metrics["writes"] / span, 1) if span else 0.0,
+    }
+
+
+def steady(metrics: dict[str, Any], rate: float) -> float | None:
+    """Successful writes from second 30 to the last, as a share of the bulk rate; None for a shorter run."""
+    seconds = metrics["perSecond"]
+    if not seconds:
+        return None
+    first, last = seconds[0][0] + WARM_UP_S, seconds[-1][0]
+    if last - first < 5:
+        return None
+    return round(sum(done for at, done, _ in seconds if first <= at < last) / ((last - first) * rate), 3)
+
+
+COLUMNS = (
+    ("licensed", "licensed"),
+    ("failed or waiting", "failed"),
+    ("seconds", "seconds"),
+    ("writes/s", "writesPerSecond"),
+    ("throttled", "throttled"),
+    ("refused", "refused"),
+    ("HTTP requests", "requests"),
+    ("CPU ms/user", "cpuMsPerUser"),
+)
+
+
+def show(console: Console, results: dict[str, Any]) -> None:
+    found = results["conditions"]
+    title = (
+        f"{found['members']:,} members, quota {found['graphWritesPerSecond']:g} writes/s ({found['quotaKind']}, "
+        f"x {found['scale']:g}), our budget {found['bulkWritesPerSecond']:g}, latency {found['latencyMs']} ms"
+    )
+    table = Table(title=title)
+    table.add_column("")
+    for heading, _ in COLUMNS:
+        table.add_column(heading, justify="right")
+    for row in results["rows"]:
+        table.add_row(row["name"], *(str(row[key]) for _, key in COLUMNS))
+    console.print(table)
+    ours = results["rows"][0]
+    console.print(f"share of the bulk rate from second {WARM_UP_S}: {ours['steadyShareOfBulkRate']}")
+    console.print(f"writes sent per changed user, refused ones included: {ours['writesPerChangedUser']}")
+    console.print(f"import of the function app: {results['importSeconds']} s; largest worker: {results['peakMiB']} MiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
