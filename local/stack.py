@@ -119,8 +119,8 @@ class Stack:
         self._parts: list[Process] = []
         self._workers: dict[str, list[Process]] = {}
         self._supervisor = Supervisor()
-        self._secret = secrets.token_urlsafe(24)
-        self._signing_key = secrets.token_urlsafe(48)
+        self._secret = secrets.token_hex(24)
+        self._signing_key = secrets.token_hex(48)
 
     def __enter__(self) -> Self:
         try:

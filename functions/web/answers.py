@@ -106,7 +106,7 @@ def planned_member(member: PlannedMember) -> Json:
         "expected": action.expected,
         "addLicenses": [license_given(each) for each in action.add],
         "removeLicenses": list(action.remove),
-        "plansOff": list(action.plans_off),
+        "plansOff": [{"skuId": off.sku_id, "servicePlans": sorted(off.disabled_plans)} for off in action.plans_off],
         "usageLocation": action.usage_location,
         "notes": list(action.notes),
         "outcome": outcome.outcome if outcome else None,

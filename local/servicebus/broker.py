@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from local.servicebus.amqp.links import Node
+from local.servicebus.amqp.links import Node, Wanted
 from local.servicebus.amqp.types import AmqpError
 from local.servicebus.config import QueueSettings
 from local.servicebus.disturbance import Disturbance
@@ -17,6 +17,7 @@ from local.servicebus.requests import CbsNode
 CBS = "$cbs"
 DEAD_LETTER = "/$deadletterqueue"
 MANAGEMENT = "/$management"
+SESSION_FILTER = "com.microsoft:session-filter"
 
 
 class Broker:
@@ -41,15 +42,17 @@ class Broker:
         for node in self._nodes.values():
             node.close()
 
-    def resolve(self, address: str, receives: bool) -> Node:
-        """What a client's link attaches to. Raises AmqpError for an address that is none, or not for sending to."""
-        path = _path(address)
+    def resolve(self, wanted: Wanted) -> Node:
+        """What a client's link attaches to. Raises AmqpError for an address that is none, or not for this use."""
+        path = _path(wanted.address)
         if path in self._services:
             return self._services[path]
         node = self._nodes.get(path)
         if node is None:
             raise AmqpError("amqp:not-found", f"The messaging entity '{path}' could not be found.")
-        if not receives and not node.accepts_messages:
+        if SESSION_FILTER in wanted.filters:
+            raise AmqpError("amqp:not-allowed", f"'{path}' has no sessions; it is received from without one.")
+        if not wanted.receives and not node.accepts_messages:
             raise AmqpError("amqp:not-allowed", f"Messages cannot be sent to the dead-letter queue '{path}'.")
         return node
 

@@ -27,8 +27,8 @@ class PlannedAction:
     expected: OutcomeClass = OutcomeClass.UNCHANGED
     add: tuple[AssignedLicense, ...] = ()
     remove: tuple[SkuId, ...] = ()
-    plans_off: tuple[SkuId, ...] = ()
-    """SKUs in which plans that are on now are to be turned off: a removal too."""
+    plans_off: tuple[AssignedLicense, ...] = ()
+    """SKUs with the plans that are on now and are to be turned off: a removal too."""
     usage_location: str | None = None
     notes: tuple[str, ...] = ()
 

@@ -244,7 +244,7 @@ def _isolate(each: _Try, call: LicenseCall, refusal: Refusal, now: datetime) -> 
         return
     add, remove = call.add, call.remove
     for sku_id in named:
-        add, remove = without(add, remove, sku_id, catalog)
+        add, remove = without(add, remove, sku_id, catalog, each.plan.plans_off)
         _note_refused(each, sku_id, refusal, now)
         each.calls = deque(_trimmed(each.calls, sku_id, each))
     if add or remove:
@@ -260,23 +260,29 @@ def _note_refused(each: _Try, sku_id: SkuId, refusal: Refusal, now: datetime) ->
 
 
 def _alone(call: LicenseCall, each: _Try) -> list[LicenseCall]:
-    """The call cut into single SKUs. A removal goes with the last addition that overlaps it, so that it never goes
-    before what replaces it."""
+    """The call cut into single SKUs, so ordered that nothing goes before what replaces it: a removal with the last
+    addition that overlaps it, licenses in which plans are turned off last."""
     catalog = each.case.catalog()
-    removals: dict[SkuId, list[SkuId]] = {license.sku_id: [] for license in call.add}
+    adding = sorted(call.add, key=lambda license: license.sku_id in each.plan.plans_off)
+    removals: dict[SkuId, list[SkuId]] = {license.sku_id: [] for license in adding}
     free: list[SkuId] = []
     for sku_id in call.remove:
-        successors = [license.sku_id for license in call.add if catalog.overlaps(license.sku_id, sku_id)]
+        successors = [license.sku_id for license in adding if catalog.overlaps(license.sku_id, sku_id)]
         (removals[successors[-1]] if successors else free).append(sku_id)
-    singles = [LicenseCall((license,), tuple(removals[license.sku_id])) for license in call.add]
+    singles = [LicenseCall((license,), tuple(removals[license.sku_id])) for license in adding]
     return singles + [LicenseCall((), (sku_id,)) for sku_id in free]
 
 
 def _trimmed(calls: Iterable[LicenseCall], dropped: SkuId, each: _Try) -> list[LicenseCall]:
-    """The calls still waiting, without removals that a dropped addition was to replace."""
+    """The calls still waiting, without removals and plans turned off that a dropped addition was to replace."""
     catalog = each.case.catalog()
+    off = each.plan.plans_off
+    replaced = {sku_id for sku_id in off if catalog.touches(off[sku_id], catalog.plans(dropped))}
     trimmed = [
-        LicenseCall(call.add, tuple(sku_id for sku_id in call.remove if not catalog.overlaps(dropped, sku_id)))
+        LicenseCall(
+            tuple(license for license in call.add if license.sku_id not in replaced),
+            tuple(sku_id for sku_id in call.remove if not catalog.overlaps(dropped, sku_id)),
+        )
         for call in calls
     ]
     return [call for call in trimmed if call.add or call.remove]

@@ -48,9 +48,13 @@ async def write_permits(world: World, operation: Operation) -> None:
         shown, by_approval, given_by = preview, True, operation.actor.name
     permits: list[Permit] = []
     async for user_id, action in sealed_removals(world, shown):
-        for sku_id in (*action.remove, *action.plans_off):
+        for sku_id in action.remove:
             asked = sku_id in operation.change.remove and operation.actor.kind != "system"
             permits.append(Permit(user_id, sku_id, source, now, given_by, by_approval=by_approval or asked))
+        permits += [
+            Permit(user_id, off.sku_id, source, now, given_by, off.disabled_plans, by_approval)
+            for off in action.plans_off
+        ]
     await world.stores.permits.put(permits)
 
 

@@ -15,6 +15,7 @@ from shared.domain import ledger
 from shared.domain.catalog import Catalog
 from shared.domain.grants import exclusion_of, group_grants
 from shared.domain.model import (
+    AssignedLicense,
     DirectoryUser,
     Grant,
     GroupId,
@@ -128,7 +129,7 @@ class _Planner:
             expected=self._expected(user, plan),
             add=plan.add,
             remove=plan.remove,
-            plans_off=tuple(sorted(plan.plans_off)),
+            plans_off=tuple(AssignedLicense(sku_id, plan.plans_off[sku_id]) for sku_id in sorted(plan.plans_off)),
             usage_location=plan.usage_location,
             notes=tuple(sorted(f"{note.kind} {note.sku_id}" for note in plan.notes)),
         )
@@ -314,4 +315,5 @@ def checksum_of(operation: Operation, pages: Iterable[SealedPage]) -> str:
 
 def _described(action: PlannedAction) -> tuple[object, ...]:
     add = [(license.sku_id, sorted(license.disabled_plans)) for license in action.add]
-    return (add, action.remove, action.plans_off)
+    off = [(license.sku_id, sorted(license.disabled_plans)) for license in action.plans_off]
+    return (add, action.remove, off)

@@ -178,7 +178,8 @@ def steady(metrics: dict[str, Any], rate: float) -> float | None:
     first, last = seconds[0][0] + WARM_UP_S, seconds[-1][0]
     if last - first < 5:
         return None
-    return round(sum(done for at, done, _ in seconds if first <= at < last) / ((last - first) * rate), 3)
+    done = sum(int(writes) for at, writes, _ in seconds if first <= at < last)
+    return round(done / ((last - first) * rate), 3)
 
 
 COLUMNS = (

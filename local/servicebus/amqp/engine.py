@@ -13,7 +13,7 @@ from typing import Any
 
 from local.servicebus.amqp import frames
 from local.servicebus.amqp.frames import MAX_FRAME, WINDOW, Frame, FrameReader, disposition, frame, outcome
-from local.servicebus.amqp.links import MAX_MESSAGE, Incoming, Link, Resolver, Session, terminus_address
+from local.servicebus.amqp.links import MAX_MESSAGE, Incoming, Link, Resolver, Session, wanted
 from local.servicebus.amqp.types import AmqpError, Array, Described, Symbol, UByte, UInt, ULong, UShort
 
 log = logging.getLogger(__name__)
@@ -159,11 +159,11 @@ class Connection(asyncio.Protocol):
             return
         name, handle, receives = str(got.get(0)), got.number(1), got.get(2) is True
         source, target = got.get(5), got.get(6)
-        address = terminus_address(source if receives else target)
+        wish = wanted(source, target, receives=receives)
         answer: list[Any] = [name, UInt(handle), not receives, got.get(3), got.get(4), source, target, None, None]
         count = UInt(0) if receives else None
         try:
-            node = self._resolve(address, receives)
+            node = self._resolve(wish)
         except AmqpError as refusal:
             # Without source and target the client knows the link as refused and waits for the DETACH with the reason.
             self._send(got.channel, frames.ATTACH, [*answer[:5], None, None, None, None, count])
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
             return
         if handle in session.links:
             session.forget(session.links[handle])
-        link = Link(session, handle, name, address, receives, got.number(3, 2) == PRESETTLED, node)
+        link = Link(session, handle, name, wish.address, receives, got.number(3, 2) == PRESETTLED, node)
         session.links[handle] = link
         self._send(got.channel, frames.ATTACH, [*answer, count, ULong(MAX_MESSAGE)])
         node.attached(link)

@@ -35,8 +35,17 @@ class Node(Protocol):
         """The receiver gave a delivery's outcome. Returns the one to confirm with."""
 
 
-Resolver = Callable[[str, bool], Node]
-"""From an address and whether the client wants to receive there, to a node. Raises AmqpError."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a client attaches to. `filters`: the names of the filters it asks for on what it receives."""
+
+    address: str
+    receives: bool
+    filters: frozenset[str] = frozenset()
+
+
+Resolver = Callable[[Wanted], Node]
+"""To the node that is wanted. Raises AmqpError."""
 
 
 @dataclass(eq=False, slots=True)
@@ -129,12 +138,11 @@ class Session:
         link.node.detached(link)
 
 
-def terminus_address(terminus: Any) -> str:
-    """The address of a source or target; empty where there is none."""
-    match terminus:
-        case Described(_, [str(address), *_]):
-            return str(address)
-        case Described(_, [bytes(raw), *_]):
-            return raw.decode(errors="replace")
+def wanted(source: Any, target: Any, *, receives: bool) -> Wanted:
+    """What an ATTACH names in its source or target; the address is empty where there is none."""
+    match source if receives else target:
+        case Described(_, [str(address), *more]):
+            filters = more[6] if receives and len(more) > 6 and isinstance(more[6], dict) else {}
+            return Wanted(str(address), receives, frozenset(str(name) for name in filters))
         case _:
-            return ""
+            return Wanted("", receives)

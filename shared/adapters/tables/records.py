@@ -1,6 +1,7 @@
 """Tables people read, and the small ones: `groupstatus`, `auditYYYYMM`, `budget`, `idempotency`, `deadletters`.
 
-`groupstatus`: `group` / groupId. `auditYYYYMM`: `{YYYYMMDD}-{hex digit of the id}` / inverted milliseconds and id.
+`groupstatus`: `group` / groupId. `auditYYYYMM`: `{YYYYMMDD}-{hex digit of the id}` / inverted milliseconds and id of
+the first entry; `entries0`.. (zlib-compressed JSON list of entries).
 `budget`: `budget` / `writes`, `body` as the domain writes it. `idempotency`: first two hex digits of the key's hash
 / the hash; `operation`, `fingerprint`. `deadletters`: `letter` / inverted milliseconds and id; `data0`.. the message.
 """
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.adapters.tables.client import MAX_TEXT, Op, Row, Tables, joined_bytes, split_bytes
@@ -23,6 +26,9 @@ BUDGET = "budget"
 IDEMPOTENCY = "idempotency"
 DEAD_LETTERS = "deadletters"
 END_OF_TIME_MS = 9_999_999_999_999
+PACKED = 20
+"""Audit entries a row holds at most: those of a chunk are one row, since each row costs the client as much CPU as the
+rest of a user's work together. Reading drops entries that a repeat recorded in another row."""
 MAX_LETTER = 600_000
 """Bytes of a dead letter's body that are kept: a message has at most 256 KB, a row 1 MiB."""
 
@@ -78,11 +84,12 @@ class TableAudit:
         self._tables = tables
 
     async def append(self, entries: Iterable[AuditEntry]) -> None:
-        by_month: dict[str, list[Row]] = {}
-        for entry in entries:
-            by_month.setdefault(f"audit{entry.at.astimezone(UTC):%Y%m}", []).append(_audit_row(entry))
-        for table, rows in by_month.items():
-            await self._tables.upsert_all(table, {(r["PartitionKey"], r["RowKey"]): r for r in rows}.values())
+        by_day: dict[str, list[AuditEntry]] = defaultdict(list)
+        for entry in sorted(entries, key=lambda each: (each.at, each.id)):
+            by_day[f"{entry.at.astimezone(UTC):%Y%m%d}"].append(entry)
+        for day, of_day in by_day.items():
+            rows = [_audit_row(day, of_day[at : at + PACKED]) for at in range(0, len(of_day), PACKED)]
+            await self._tables.upsert_all(f"audit{day[:6]}", rows)
 
     async def newest(self, top: int, month: str | None = None) -> tuple[AuditEntry, ...]:
         now = datetime.now(UTC)
@@ -93,10 +100,11 @@ class TableAudit:
             day = f"{last_day - timedelta(days=back):%Y%m%d}"
             for digit in "0123456789abcdef":
                 rows, _ = await self._tables.page(table, f"{day}-{digit}", "", "~", top, None)
-                found += [_audit(row) for row in rows]
+                found += [entry for row in rows for entry in _audit(row)]
             if len(found) >= top:
                 break
-        return tuple(sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)[:top])
+        once = {entry.id: entry for entry in found}
+        return tuple(sorted(once.values(), key=lambda entry: (entry.at, entry.id), reverse=True)[:top])
 
 
 def _end_of(month: str) -> datetime:
@@ -104,41 +112,51 @@ def _end_of(month: str) -> datetime:
     return (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
 
 
-def _audit_row(entry: AuditEntry) -> Row:
-    at = entry.at.astimezone(UTC)
-    digit = hashlib.sha256(entry.id.encode()).hexdigest()[0]
-    body = {
-        "activity": entry.activity,
-        "actor": entry.actor,
-        "result": entry.result,
-        "user": entry.user_id,
-        "group": entry.group_id,
-        "operation": entry.operation_id,
-        "before": entry.before,
-        "after": entry.after,
-        "detail": entry.detail,
-        "at": time_text(at),
-        "id": entry.id,
-    }
-    key = newest_first(at, entry.id)
-    return {"PartitionKey": f"{at:%Y%m%d}-{digit}", "RowKey": key, "body": dump(body)[:MAX_TEXT]}
+def _audit_row(day: str, entries: Sequence[AuditEntry]) -> Row:
+    first = entries[0]
+    digit = hashlib.sha256(first.id.encode()).hexdigest()[0]
+    body = zlib.compress(dump([_entry_json(entry) for entry in entries]).encode())
+    key = newest_first(first.at, first.id)
+    return {"PartitionKey": f"{day}-{digit}", "RowKey": key, **split_bytes("entries", body)}
 
 
-def _audit(row: Row) -> AuditEntry:
-    body = json.loads(row["body"])
-    return AuditEntry(
-        id=body["id"],
-        at=must_be_time(body["at"]),
-        activity=body["activity"],
-        actor=body["actor"],
-        result=body["result"],
-        user_id=UserId(body["user"]) if body["user"] else None,
-        group_id=GroupId(body["group"]) if body["group"] else None,
-        operation_id=OperationId(body["operation"]) if body["operation"] else None,
-        before=body["before"],
-        after=body["after"],
-        detail=body["detail"],
-    )
+def _entry_json(entry: AuditEntry) -> list[str | None]:
+    return [
+        entry.id,
+        time_text(entry.at),
+        entry.activity,
+        entry.actor,
+        entry.result,
+        entry.user_id,
+        entry.group_id,
+        entry.operation_id,
+        entry.before,
+        entry.after,
+        entry.detail,
+    ]
+
+
+def _audit(row: Row) -> list[AuditEntry]:
+    found = []
+    for entry_id, at, activity, actor, result, user, group, operation, before, after, detail in json.loads(
+        zlib.decompress(joined_bytes(row, "entries"))
+    ):
+        found.append(
+            AuditEntry(
+                id=entry_id,
+                at=must_be_time(at),
+                activity=activity,
+                actor=actor,
+                result=result,
+                user_id=UserId(user) if user else None,
+                group_id=GroupId(group) if group else None,
+                operation_id=OperationId(operation) if operation else None,
+                before=before,
+                after=after,
+                detail=detail,
+            )
+        )
+    return found
 
 
 class TableBudget:

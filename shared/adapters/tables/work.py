@@ -79,7 +79,7 @@ def _action_json(action: PlannedAction) -> list[Any]:
         str(action.expected),
         licenses_json(action.add),
         list(action.remove),
-        list(action.plans_off),
+        licenses_json(action.plans_off),
         action.usage_location,
         list(action.notes),
     ]
@@ -92,7 +92,7 @@ def _action(value: list[Any]) -> PlannedAction:
         OutcomeClass(expected),
         licenses_of(add),
         tuple(SkuId(sku_id) for sku_id in remove),
-        tuple(SkuId(sku_id) for sku_id in plans_off),
+        licenses_of(plans_off),
         location,
         tuple(notes),
     )

@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.model import OperationId, UserId
+from shared.domain.model import AssignedLicense, OperationId, UserId
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.sealing import PAGE_SIZE, Chunk, PlannedAction, SealedPage, chunks_of, pages_of, partition_of, pieces
 from tests.builders import E3, E5
@@ -47,7 +47,7 @@ def test_nobody_is_no_page() -> None:
 
 def test_removing_and_turning_plans_off_are_both_removals() -> None:
     assert DUE.removes
-    assert PlannedAction(due=True, plans_off=(E5,)).removes
+    assert PlannedAction(due=True, plans_off=(AssignedLicense(E5, frozenset()),)).removes
     assert not PlannedAction(due=True, usage_location="CH").removes
 
 

@@ -10,115 +10,23 @@ import pytest
 
 from local.servicebus.amqp import frames
 from local.servicebus.amqp.codec import decode, encode
-from local.servicebus.amqp.engine import SENDER_CREDIT, Connection
-from local.servicebus.amqp.frames import Frame, FrameReader, error, frame, outcome
-from local.servicebus.amqp.links import MAX_MESSAGE
-from local.servicebus.amqp.types import Array, Described, Symbol, UInt, ULong
+from local.servicebus.amqp.engine import SENDER_CREDIT
+from local.servicebus.amqp.frames import error, frame, outcome
+from local.servicebus.amqp.links import MAX_MESSAGE, Incoming
+from local.servicebus.amqp.types import Described, Symbol, UInt, ULong
 from local.servicebus.broker import Broker
-from local.servicebus.config import QueueSettings
-from local.servicebus.message import ANNOTATIONS, APPLICATION, BATCH_FORMAT, DATA, PROPERTIES, VALUE
-
-SOURCE, TARGET = 0x28, 0x29
-BASE = "amqps://127.0.0.1:5672"
-
-
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-        self.reading = True
-
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        self.written += bytes(data)
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = True
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-
-class Peer:
-    """The client's end of a connection."""
-
-    def __init__(self, broker: Broker) -> None:
-        self.wire = Wire()
-        self.lost = 0
-        self.connection = Connection(broker.resolve, self._lost)
-        self.connection.connection_made(self.wire)
-        self._reader = FrameReader()
-
-    def _lost(self, connection: Connection) -> None:
-        self.lost += 1
-
-    def send(self, code: int, *fields: Any, payload: bytes = b"", channel: int = 1) -> None:
-        self.connection.data_received(frame(channel, code, list(fields), payload))
-
-    def got(self) -> list[Frame]:
-        """The frames since the last call."""
-        data, self.wire.written = self.wire.written, b""
-        return [item for item in self._reader.feed(data) if isinstance(item, Frame)]
-
-    def codes(self) -> list[int | None]:
-        return [item.code for item in self.got()]
-
-    def open(self) -> Peer:
-        self.connection.data_received(frames.AMQP_HEADER)
-        self.send(frames.OPEN, "client", "host", UInt(2**20), channel=0)
-        self.send(frames.BEGIN, None, UInt(0), UInt(100), UInt(100))
-        return self
-
-    def attach(self, address: str, handle: int, *, receive: bool, settled: bool = False) -> Peer:
-        ends = [Described(ULong(SOURCE), [address]), Described(ULong(TARGET), [address])]
-        self.send(frames.ATTACH, f"link-{handle}", UInt(handle), receive, UInt(settled), UInt(1), *ends)
-        return self
-
-    def transfer(self, handle: int, delivery_id: int, payload: bytes, **more: Any) -> None:
-        message_format, has_more = more.get("message_format", 0), more.get("more", False)
-        fields = [UInt(handle), UInt(delivery_id), b"tag", UInt(message_format), False, has_more]
-        self.send(frames.TRANSFER, *fields, payload=payload)
-
-    def credit(self, handle: int, credit: int, *, count: int = 0, drain: bool = False) -> None:
-        session = [UInt(0), UInt(100), UInt(0), UInt(100)]
-        self.send(frames.FLOW, *session, UInt(handle), UInt(count), UInt(credit), None, drain, False)
-
-    def settle(self, first: int, last: int | None, state: Any, *, settled: bool = False) -> None:
-        self.send(frames.DISPOSITION, True, UInt(first), None if last is None else UInt(last), settled, state)
+from local.servicebus.message import ANNOTATIONS, APPLICATION, BATCH_FORMAT, DATA, PROPERTIES
+from tests.unit.local.servicebus_peer import BASE, Peer, a_broker, a_message, outcomes
 
 
 @pytest.fixture
 async def broker() -> Broker:
-    return Broker({"q": QueueSettings(lock_duration_s=60), "other": QueueSettings()}, lambda: 1_000_000.0)
-
-
-def a_message(text: str) -> bytes:
-    return encode(Described(ULong(DATA), text.encode()))
+    return a_broker()
 
 
 async def one_turn() -> None:
     """Queues deliver in the next turn of the event loop."""
     await asyncio.sleep(0)
-
-
-def outcomes(items: list[Frame]) -> list[tuple[int, int]]:
-    """Delivery id and outcome of the settled dispositions among frames."""
-    return [
-        (item.number(1), int(item.get(4).descriptor))
-        for item in items
-        if item.code == frames.DISPOSITION and item.get(3) is True
-    ]
 
 
 async def test_sasl_is_offered_and_every_choice_is_accepted(broker: Broker) -> None:
@@ -197,6 +105,17 @@ async def test_nothing_can_be_sent_to_a_dead_letter_queue(broker: Broker) -> Non
     assert peer.codes() == [frames.ATTACH]
 
 
+async def test_a_session_cannot_be_received_from_a_queue_without_sessions(broker: Broker) -> None:
+    peer = Peer(broker).open()
+    peer.got()
+    address, name = f"{BASE}/q", Symbol("com.microsoft:session-filter")
+    source = Described(ULong(0x28), [address, None, None, None, None, None, None, {name: "s"}])
+    peer.send(frames.ATTACH, "link", UInt(0), True, UInt(0), UInt(1), source, Described(ULong(0x29), ["t"]))
+    attached, detached = peer.got()
+    assert attached.get(5) is None
+    assert detached.get(2).value[0] == "amqp:not-allowed"
+
+
 async def test_the_same_delivery_id_twice_is_two_messages(broker: Broker) -> None:
     peer = Peer(broker).open().attach(f"{BASE}/q", 0, receive=False)
     peer.got()
@@ -244,6 +163,14 @@ async def test_a_message_over_the_limit_is_rejected_with_all_fields_of_the_error
     peer.transfer(0, 2, a_message("b"))
     assert outcomes(peer.got()) == [(2, frames.ACCEPTED)]
     assert broker.queues["q"].counts()["active"] == 1
+
+
+def test_of_a_message_over_the_limit_no_more_than_the_limit_is_kept() -> None:
+    incoming = Incoming(delivery_id=1, message_format=0, settled=False)
+    for _ in range(100):
+        incoming.add(b"x" * 50_000)
+    assert incoming.size == 5_000_000
+    assert len(incoming.data) <= MAX_MESSAGE
 
 
 async def test_a_batch_is_taken_as_its_messages_or_not_at_all(broker: Broker) -> None:
@@ -388,6 +315,19 @@ async def test_frames_for_links_and_sessions_that_are_gone_are_ignored(broker: B
     assert peer.codes() == [frames.BEGIN]
 
 
+async def test_a_handle_that_is_attached_again_belongs_to_the_new_link(broker: Broker) -> None:
+    peer = await receiving(broker, "ab", 1)
+    assert len(peer.got()) == 1
+    peer.attach(f"{BASE}/q", 1, receive=True)
+    peer.settle(0, 0, outcome(frames.ACCEPTED))
+    assert peer.codes() == [frames.ATTACH]
+    peer.credit(1, 5)
+    assert peer.codes() == [frames.TRANSFER]
+    other = await receiving(broker, "c", 5)
+    peer.credit(1, 5, count=1)
+    assert len(other.got()) + len(peer.got()) == 1
+
+
 async def test_draining_delivers_what_there_is_and_uses_up_the_credit(broker: Broker) -> None:
     peer = await receiving(broker, "a", 0)
     peer.credit(1, 10, drain=True)
@@ -453,71 +393,6 @@ async def test_a_large_message_is_delivered_in_frames_the_client_can_take(broker
     assert [piece.get(5) for piece in pieces] == [True] * (len(pieces) - 1) + [False]
     assert [piece.get(1) for piece in pieces] == [0] + [None] * (len(pieces) - 1)
     assert b"".join(piece.payload for piece in pieces).endswith(a_message("x" * 5000))
-
-
-def a_request(message_id: Any, operation: str, body: Any) -> bytes:
-    parts = ((PROPERTIES, [message_id]), (APPLICATION, {"operation": operation}), (VALUE, body))
-    return b"".join(encode(Described(ULong(code), value)) for code, value in parts)
-
-
-def the_answer(item: Frame) -> tuple[Any, dict[str, Any], Any]:
-    found: dict[int, Any] = {}
-    at = 0
-    while at < len(item.payload):
-        section, at = decode(item.payload, at)
-        found[int(section.descriptor)] = section.value
-    return found[PROPERTIES][5], found[APPLICATION], found[VALUE]
-
-
-async def test_requests_are_answered_over_the_pair_and_wait_for_credit(broker: Broker) -> None:
-    peer = Peer(broker).open().attach("q/$management", 0, receive=False).attach("q/$management", 1, receive=True)
-    peer.got()
-    asked = UUID(int=5)
-    for _ in range(2):
-        peer.transfer(0, 1, a_request(asked, "com.microsoft:peek-message", {}))
-    assert outcomes(peer.got()) == [(1, frames.ACCEPTED)] * 2
-    peer.credit(1, 5)
-    answers = peer.got()
-    assert len(answers) == 2
-    correlation, fields, _ = the_answer(answers[0])
-    assert correlation == asked
-    assert fields["statusCode"] == 400
-    assert fields["errorCondition"] == "com.microsoft:argument-error"
-    assert "from-sequence-number" in fields["statusDescription"]
-
-
-@pytest.mark.parametrize(
-    ("operation", "body", "status", "condition"),
-    [
-        ("com.microsoft:fly", {}, 400, "amqp:not-implemented"),
-        ("com.microsoft:renew-lock", None, 400, "com.microsoft:argument-error"),
-        ("com.microsoft:renew-lock", {"lock-tokens": ["x"]}, 400, "com.microsoft:argument-error"),
-        ("com.microsoft:renew-lock", {"lock-tokens": Array((UUID(int=1),))}, 410, "com.microsoft:message-lock-lost"),
-        ("com.microsoft:schedule-message", {"messages": [{"message": b"\x40"}]}, 400, "amqp:decode-error"),
-        ("com.microsoft:schedule-message", {"messages": ["m"]}, 400, "com.microsoft:argument-error"),
-        ("com.microsoft:update-disposition", {"disposition-status": "lost"}, 400, "com.microsoft:argument-error"),
-        ("com.microsoft:cancel-scheduled-message", {"sequence-numbers": [UInt(9)]}, 404, None),
-    ],
-)
-async def test_a_request_that_cannot_be_met_says_why(
-    broker: Broker, operation: str, body: Any, status: int, condition: str | None
-) -> None:
-    peer = Peer(broker).open().attach("q/$management", 0, receive=False).attach("q/$management", 1, receive=True)
-    peer.credit(1, 5)
-    peer.got()
-    peer.transfer(0, 1, a_request("id", operation, body))
-    answer = next(item for item in peer.got() if item.code == frames.TRANSFER)
-    _, fields, _ = the_answer(answer)
-    assert fields["statusCode"] == status
-    assert fields["errorCondition"] == (condition or "com.microsoft:message-not-found")
-
-
-async def test_a_request_without_a_link_for_the_answer_is_rejected(broker: Broker) -> None:
-    peer = Peer(broker).open().attach("q/$management", 0, receive=False)
-    peer.got()
-    peer.transfer(0, 1, a_request("id", "com.microsoft:peek-message", {}))
-    peer.transfer(0, 2, b"")
-    assert outcomes(peer.got()) == [(1, frames.REJECTED), (2, frames.REJECTED)]
 
 
 def test_an_error_always_has_three_fields() -> None:
