@@ -65,7 +65,7 @@ class Settings:
     client id as its audience); none: the platform's own check suffices."""
     write_rate_per_s: float
     """WRITE_RATE_PER_SECOND: license writes per second, over 0. 18 leaves most of the tenant's 60 to other apps
-    (learn.microsoft.com/graph/throttling-limits, license management)."""
+    (learn.microsoft.com/graph/throttling-limits)."""
     write_burst: int
     """WRITE_BURST: writes that may go out at once after a rest, 1 or more; 30 is one and a half chunks."""
     write_window_limit: int
@@ -75,8 +75,8 @@ class Settings:
     interactive_share: float
     """INTERACTIVE_SHARE: part of the write rate kept for changes somebody waits for, over 0 and below 1."""
     removal_settle: timedelta
-    """REMOVAL_SETTLE: time between the two reads that must agree before a removal; Graph's reads lag behind by up to a
-    minute as a rule. ISO 8601, 0 to 1 hour."""
+    """REMOVAL_SETTLE: time between the two reads that must agree before a removal; Microsoft states no figure for how
+    long reads lag. ISO 8601, 0 to 1 hour."""
     removal_allowance_minimum: int
     """REMOVAL_ALLOWANCE_MINIMUM: removals per group and 24 h that need no approval, whatever its size; 0 or more."""
     removal_allowance_percent: float

@@ -179,7 +179,7 @@ def steady(metrics: dict[str, Any], rate: float) -> float | None:
     if last - first < 5:
         return None
     done = sum(int(writes) for at, writes, _ in seconds if first <= at < last)
-    return round(done / ((last - first) * rate), 3)
+    return float(round(done / ((last - first) * rate), 3))
 
 
 COLUMNS = (
