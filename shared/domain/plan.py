@@ -46,7 +46,7 @@ REFUSAL_HOLDS = timedelta(days=7)
 RECHECK = timedelta(seconds=30)
 """When to look again at a write that the directory does not show yet."""
 
-FOREIGN_REMEDY = "Adopt the license, so that it is managed here, or enable the plans where it was given."
+FOREIGN_REMEDY = "Enable the plans where the license was given, or remove it there and reprocess the user."
 
 
 @dataclass(frozen=True, slots=True)
