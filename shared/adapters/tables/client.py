@@ -153,9 +153,9 @@ class Tables:
         return [str(answer.get("etag", "")) for answer in answers]
 
     async def upsert_all(self, name: str, rows: Iterable[Row]) -> None:
-        """Upsert any number of rows, in transactions by partition."""
+        """Upsert any number of rows, in transactions by partition; of rows with one key the last counts."""
         by_partition: dict[str, list[Row]] = defaultdict(list)
-        for row in rows:
+        for row in {(row["PartitionKey"], row["RowKey"]): row for row in rows}.values():
             by_partition[row["PartitionKey"]].append(row)
         for partition_rows in by_partition.values():
             for start in range(0, len(partition_rows), MAX_TRANSACTION):

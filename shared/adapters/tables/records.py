@@ -1,7 +1,7 @@
 """Tables people read, and the small ones: `groupstatus`, `auditYYYYMM`, `budget`, `idempotency`, `deadletters`.
 
-`groupstatus`: `group` / groupId. `auditYYYYMM`: `{YYYYMMDD}-{hex digit of the id}` / inverted milliseconds and id of
-the first entry; `entries0`.. (zlib-compressed JSON list of entries).
+`groupstatus`: `group` / groupId. `auditYYYYMM`: `{YYYYMMDD}-{hex digit}` / inverted milliseconds of the first entry
+and a hash of all ids; `entries0`.. (zlib-compressed JSON list of entries).
 `budget`: `budget` / `writes`, `body` as the domain writes it. `idempotency`: first two hex digits of the key's hash
 / the hash; `operation`, `fingerprint`. `deadletters`: `letter` / inverted milliseconds and id; `data0`.. the message.
 """
@@ -27,8 +27,8 @@ IDEMPOTENCY = "idempotency"
 DEAD_LETTERS = "deadletters"
 END_OF_TIME_MS = 9_999_999_999_999
 PACKED = 20
-"""Audit entries a row holds at most: those of a chunk are one row, since each row costs the client as much CPU as the
-rest of a user's work together. Reading drops entries that a repeat recorded in another row."""
+"""Audit entries a row holds at most: those of a chunk are one row, since each row costs the client much CPU. A row is
+named by all its entries, so none overwrites another; reading drops entries that a repeat recorded again."""
 MAX_LETTER = 600_000
 """Bytes of a dead letter's body that are kept: a message has at most 256 KB, a row 1 MiB."""
 
@@ -114,10 +114,10 @@ def _end_of(month: str) -> datetime:
 
 def _audit_row(day: str, entries: Sequence[AuditEntry]) -> Row:
     first = entries[0]
-    digit = hashlib.sha256(first.id.encode()).hexdigest()[0]
+    name = hashlib.sha256(",".join(entry.id for entry in entries).encode()).hexdigest()[:24]
     body = zlib.compress(dump([_entry_json(entry) for entry in entries]).encode())
-    key = newest_first(first.at, first.id)
-    return {"PartitionKey": f"{day}-{digit}", "RowKey": key, **split_bytes("entries", body)}
+    key = newest_first(first.at, name)
+    return {"PartitionKey": f"{day}-{name[0]}", "RowKey": key, **split_bytes("entries", body)}
 
 
 def _entry_json(entry: AuditEntry) -> list[str | None]:

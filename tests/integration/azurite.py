@@ -1,0 +1,43 @@
+"""Azurite for a test: started on a free port in a directory of its own, stopped by pid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from local.processes import Process, stop_all
+from local.stack import ACCOUNT, ACCOUNT_KEY, ROOT, free_port, wait_for_http
+from shared.adapters.tables.client import Tables, TablesConfig
+
+
+def connection_string(port: int) -> str:
+    endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
+    return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};TableEndpoint={endpoint};"
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A connection string of a running Azurite."""
+    directory: Path = tmp_path_factory.mktemp("azurite")
+    port = free_port()
+    program = str(ROOT / "local" / "node_modules" / ".bin" / "azurite-table")
+    command = (program, "--tableHost", "127.0.0.1", "--tablePort", str(port), "--silent", "--disableTelemetry")
+    process = Process("azurite", (*command, "--inMemoryPersistence"), directory, os.environ, directory)
+    process.start()
+    try:
+        wait_for_http(f"http://127.0.0.1:{port}/{ACCOUNT}", process)
+        yield connection_string(port)
+    finally:
+        stop_all([process])
+
+
+@pytest.fixture
+async def tables(azurite: str) -> AsyncIterator[Tables]:
+    """Tables of their own for one test."""
+    opened = Tables(TablesConfig(f"t{token_hex(4)}", azurite))
+    yield opened
+    await opened.close()
