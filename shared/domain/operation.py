@@ -144,6 +144,8 @@ class Operation:
     step: int = 0
     run: int = 0
     intent_version: int = 0
+    intent_written: bool = False
+    """The group's assignment has said what this operation asks; a different operation there now is a newer one."""
     cause: str = "request"
     correlation_id: str = ""
     traceparent: str = ""

@@ -90,11 +90,11 @@ async def _advance(world: World, operation: Operation) -> None:
 async def _superseded(world: World, operation: Operation) -> bool:
     """End an operation whose group a person has given a newer intent; what it handed out is done by the newer one."""
     group_id = operation.target.group_id
-    if group_id is None or operation.preview:
+    if group_id is None or not operation.intent_written:
         return False
     stored = await world.stores.assignments.get(group_id)
     newest = stored.assignment.operation_id if stored else None
-    if newest is None or newest <= operation.id:
+    if newest is None or newest == operation.id:
         return False
     error = OperationError("Superseded", f"A newer operation on the group, {newest}, took its place.")
     ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
@@ -110,6 +110,8 @@ def _with_cancelled(totals: Totals) -> Totals:
 async def _seal(world: World, operation: Operation) -> None:
     """Read and plan every user, keep the sealed pages, and decide whether a person must approve."""
     operation = await write_intent(world, operation)
+    if await _superseded(world, operation):
+        return
     await _write_list_grants(world, operation)
     known = {assignment.group_id: assignment for assignment in await world.stores.assignments.all()}
     sealed = await seal(world, operation, known)

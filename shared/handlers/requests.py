@@ -234,15 +234,15 @@ async def _next_version(world: World, group_id: GroupId, if_match: int | None) -
 async def write_intent(world: World, operation: Operation) -> Operation:
     """Make the group's assignment say what the operation asks, once; done again it changes nothing."""
     group_id = operation.target.group_id
-    if group_id is None or operation.preview:
+    if group_id is None or operation.preview or operation.intent_written:
         return operation
     catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
     group = await world.directory.group(group_id)
     for _ in range(MAX_TRIES):
         stored = await world.stores.assignments.get(group_id)
         before = stored.assignment if stored else GroupLicenseAssignment(group_id)
-        if before.operation_id is not None and before.operation_id >= operation.id:
-            return operation
+        if await _says_already(world, before, operation):
+            return await _with_version(world, operation, operation.intent_version)
         after = _intent_after(before, operation, catalog, group.display_name)
         try:
             await world.stores.assignments.save(after, stored.etag if stored else None)
@@ -299,9 +299,15 @@ async def _supersede(world: World, older_id: OperationId | None, newer: Operatio
 
 
 async def _with_version(world: World, operation: Operation, version: int) -> Operation:
-    if operation.intent_version == version:
-        return operation
-    return await world.stores.operations.save(replace(operation, intent_version=version))
+    return await world.stores.operations.save(replace(operation, intent_version=version, intent_written=True))
+
+
+async def _says_already(world: World, assignment: GroupLicenseAssignment, operation: Operation) -> bool:
+    """Whether the intent was written before a crash; a newer operation may have replaced it since."""
+    if assignment.version < operation.intent_version:
+        return False
+    accepted = await world.stores.assignments.history(assignment.group_id)
+    return any(version.operation_id == operation.id for version in accepted)
 
 
 def describe(assignment: GroupLicenseAssignment) -> str:

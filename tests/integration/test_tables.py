@@ -134,6 +134,7 @@ def an_operation(number: int = 1, **changes: object) -> Operation:
         completed_at=NOW,
         progress_at=NOW,
         reprocess=True,
+        intent_written=True,
         preview_id=OPERATION,
     )
     return replace(made, **changes)  # type: ignore[arg-type]

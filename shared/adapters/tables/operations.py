@@ -151,6 +151,7 @@ def _body(operation: Operation) -> dict[str, Any]:
         "completedAt": time_text(operation.completed_at),
         "progressAt": time_text(operation.progress_at),
         "reprocess": operation.reprocess,
+        "intentWritten": operation.intent_written,
         "previewId": operation.preview_id,
     }
 
@@ -197,6 +198,7 @@ def _operation(row: Row) -> Operation:
         completed_at=time_of(body["completedAt"]),
         progress_at=time_of(body["progressAt"]),
         reprocess=body["reprocess"],
+        intent_written=body["intentWritten"],
         preview_id=OperationId(body["previewId"]) if body["previewId"] else None,
         version=row["etag"],
     )
