@@ -6,7 +6,7 @@ older step and returns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,14 +17,13 @@ from shared.domain.errors import (
     NotFound,
     PermissionDenied,
 )
-from shared.domain.messages import OPERATIONS, OperationStep, ProcessUsers, decode_operation_step
+from shared.domain.messages import OPERATIONS, OperationStep, decode_operation_step
 from shared.domain.model import GroupId, GroupLicenseAssignment, Source, SourceKind
 from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase, Totals
-from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.records import GroupState, GroupStatus
-from shared.domain.sealing import Chunk, SealedPage, chunks_of
+from shared.domain.sealing import SealedPage, chunks_of
 from shared.domain.tracing import followed
-from shared.handlers import decisions
+from shared.handlers import decisions, releasing
 from shared.handlers.auditing import group_act
 from shared.handlers.permits import allowance_limit, take_up_to
 from shared.handlers.requests import write_intent
@@ -35,15 +34,6 @@ SHORT_STEP = timedelta(seconds=1)
 STEP = timedelta(seconds=3)
 LONG_STEP = timedelta(seconds=15)
 """Time to the next step: short while an operation is young, long while it only waits for users looked at later."""
-
-STUCK_AFTER = timedelta(minutes=5)
-"""A released chunk without an outcome for this long is sent again."""
-
-SMALL = 100
-"""Operations with at most this many due users run in the interactive lane: somebody waits for them."""
-
-
-Rows = Mapping[int, tuple[ChunkOutcome, ...]]
 
 
 async def take_step(world: World, body: bytes) -> None:
@@ -216,130 +206,12 @@ async def _note_size(
 
 
 async def _release(world: World, operation: Operation) -> None:
-    """Fold in what chunks reported, hand out more, and go on until every sealed user has an outcome."""
-    rows = await _open_rows(world, operation)
-    moved = _fold(operation, rows, world.clock.now())
-    if moved.reported == moved.released and (moved.released == moved.chunks or moved.cancel_requested_by):
+    """Hand out more and go on until every sealed user has an outcome."""
+    moved = await releasing.hand_out(world, operation)
+    if releasing.all_reported(moved):
         await _finish(world, moved)
-        return
-    outstanding = sum(number not in rows for number in range(moved.reported, moved.released))
-    room = max(0, world.policy.outstanding_chunks - outstanding)
-    if moved.cancel_requested_by is None and room and moved.released < moved.chunks:
-        chunks = await _next_chunks(world, moved, room)
-        await world.queue.send([_outgoing(moved, chunk) for chunk in chunks])
-        moved = replace(moved, released=moved.released + len(chunks), progress_at=world.clock.now())
-    elif _is_stuck(operation, moved, world.clock.now()):
-        moved = await _send_again(world, moved, rows)
-    await _save_and_go_on(world, moved, _pause(moved, world.clock.now()))
-
-
-def _fold(operation: Operation, rows: Rows, now: datetime) -> Operation:
-    """Move `reported` over every chunk that is done, and show the outcomes of those that are not."""
-    reported, counted = operation.reported, operation.counted
-    while reported < operation.released and all_final(rows.get(reported, ())):
-        counted = add_outcomes(counted, rows[reported])
-        reported += 1
-    shown = counted
-    for number, outcomes in rows.items():
-        if number >= reported:
-            shown = add_outcomes(shown, [outcome for outcome in outcomes if outcome.is_final])
-    progressed = shown != operation.totals or reported != operation.reported
-    return replace(
-        operation,
-        reported=reported,
-        counted=counted,
-        totals=shown,
-        progress_at=now if progressed else operation.progress_at,
-    )
-
-
-def all_final(outcomes: Sequence[ChunkOutcome]) -> bool:
-    """Whether a chunk has reported and none of its users is to be looked at again."""
-    return bool(outcomes) and all(outcome.is_final for outcome in outcomes)
-
-
-def add_outcomes(totals: Totals, outcomes: Sequence[ChunkOutcome]) -> Totals:
-    """Totals with the users of some outcomes counted."""
-    classes = [outcome.outcome for outcome in outcomes]
-    return replace(
-        totals,
-        applied=totals.applied + classes.count(OutcomeClass.APPLIED),
-        unchanged=totals.unchanged + classes.count(OutcomeClass.UNCHANGED),
-        waiting=totals.waiting + classes.count(OutcomeClass.WAITING),
-        failed=totals.failed + classes.count(OutcomeClass.FAILED),
-        skipped=totals.skipped + classes.count(OutcomeClass.SKIPPED),
-        wrote=totals.wrote + sum(outcome.wrote for outcome in outcomes),
-    )
-
-
-async def _next_chunks(world: World, operation: Operation, room: int) -> list[Chunk]:
-    """The next chunks in order, at most `room`, from the sealed pages."""
-    found: list[Chunk] = []
-    number = await _page_with(world, operation, operation.released)
-    while number < operation.pages and len(found) < room:
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
-        chunks = chunks_of(operation.id, page, operation.chunk_size)
-        found += [chunk for chunk in chunks if chunk.number >= operation.released]
-        number += 1
-    return found[:room]
-
-
-async def _page_with(world: World, operation: Operation, chunk: int) -> int:
-    """The number of the page that holds a chunk, by bisection over the pages' first chunks."""
-    low, high = 0, operation.pages - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, middle)
-        if page.first_chunk <= chunk:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _outgoing(operation: Operation, chunk: Chunk, send: int = 0) -> Outgoing:
-    group_id = operation.target.group_id
-    message = ProcessUsers(
-        user_ids=chunk.user_ids,
-        cause=f"operation:{operation.id}",
-        bulk=operation.totals.due > SMALL,
-        operation_id=operation.id,
-        page=chunk.page,
-        chunk=chunk.number,
-        run=operation.run,
-        send=send,
-        intent_versions={group_id: operation.intent_version} if group_id else {},
-        traceparent=operation.traceparent,
-    )
-    return Outgoing(message.queue, message.encode(), message.message_id)
-
-
-def _is_stuck(before: Operation, after: Operation, now: datetime) -> bool:
-    return after.progress_at is not None and now - after.progress_at > STUCK_AFTER and after.released > after.reported
-
-
-async def _open_rows(world: World, operation: Operation) -> Rows:
-    if operation.released <= operation.reported:
-        return {}
-    return await world.stores.chunks.rows(operation.id, operation.reported, operation.released - 1)
-
-
-def is_overdue(outcomes: Sequence[ChunkOutcome], now: datetime) -> bool:
-    """Whether a chunk's message seems lost: nothing reported, or a look that was due minutes ago."""
-    waiting = [outcome.retry_at for outcome in outcomes if not outcome.is_final]
-    return not outcomes or any(at is not None and at + STUCK_AFTER < now for at in waiting)
-
-
-async def _send_again(world: World, operation: Operation, rows: Rows) -> Operation:
-    """Send chunks whose messages were lost once more."""
-    now = world.clock.now()
-    silent = [n for n in range(operation.reported, operation.released) if is_overdue(rows.get(n, ()), now)]
-    if silent:
-        rewound = replace(operation, released=silent[0])
-        chunks = await _next_chunks(world, rewound, silent[-1] - silent[0] + 1)
-        again = [chunk for chunk in chunks if chunk.number in silent]
-        await world.queue.send([_outgoing(operation, chunk, send=operation.step) for chunk in again])
-    return replace(operation, progress_at=world.clock.now())
+    else:
+        await _save_and_go_on(world, moved, _pause(moved, world.clock.now()))
 
 
 def _pause(operation: Operation, now: datetime) -> timedelta:
