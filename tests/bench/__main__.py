@@ -57,6 +57,7 @@ def main() -> int:
     with Stack(stack_options) as stack:
         client = Client(stack.endpoints)
         client.tenant("POST", "/generate", generate)
+        results["idleCpuPerSecond"] = measuring.idle_cpu(stack)
         results["rows"].append(product(console, client, stack, options))
         results["rows"].append(converged(console, client, stack, options))
         results["peakMiB"] = round(max(map(measuring.peak_mib, measuring.function_pids(stack))), 1)
@@ -210,6 +211,9 @@ def show(console: Console, results: dict[str, Any]) -> None:
     ours = results["rows"][0]
     console.print(f"share of the bulk rate from second {WARM_UP_S}: {ours['steadyShareOfBulkRate']}")
     console.print(f"writes sent per changed user, refused ones included: {ours['writesPerChangedUser']}")
+    console.print(
+        f"CPU of all idle workers, seconds per second, part of the figures above: {results['idleCpuPerSecond']}"
+    )
     console.print(f"import of the function app: {results['importSeconds']} s; largest worker: {results['peakMiB']} MiB")
 
 

@@ -32,6 +32,15 @@ def function_pids(stack: Stack) -> list[int]:
     return [pid for function in stack.functions if function != "http" for pid in stack.workers(function)]
 
 
+def idle_cpu(stack: Stack, seconds: float = 8.0) -> float:
+    """CPU seconds per second that the workers use while there is nothing to do, mostly polling of the local host."""
+    pids = function_pids(stack)
+    time.sleep(5)
+    before = total_cpu_s(pids)
+    time.sleep(seconds)
+    return round((total_cpu_s(pids) - before) / seconds, 3)
+
+
 def total_cpu_s(pids: Iterable[int]) -> float:
     return sum(cpu_s(pid) for pid in pids)
 
