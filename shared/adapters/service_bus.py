@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import BadRequest, Unavailable
 from shared.ports import Outgoing
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.servicebus import ServiceBusMessage
+    from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
 SEND_TIMEOUT_S = 30.0
@@ -65,19 +65,20 @@ class ServiceBusQueue:
                     raise Unavailable(RETRY_AFTER_S, f"queue {queue}: {type(fault).__name__}: {fault}") from fault
 
     async def _send_batches(self, sender: ServiceBusSender, messages: Sequence[Outgoing]) -> None:
-        from azure.servicebus.exceptions import MessageSizeExceededError
-
-        batch = await sender.create_message_batch()
+        """Every message is put into a batch before the first batch is sent: one that is too large stops them all."""
+        batches = [await sender.create_message_batch()]
         for message in messages:
             built = _message(message)
-            try:
-                batch.add_message(built)
-            except (ValueError, MessageSizeExceededError):
+            if _added(batches[-1], built):
+                continue
+            batches.append(await sender.create_message_batch())
+            if not _added(batches[-1], built):
+                limit = batches[-1].max_size_in_bytes
+                text = f"A message of {len(message.body)} bytes for queue {message.queue}; the limit is {limit}."
+                raise BadRequest("MessageTooLarge", text)
+        for batch in batches:
+            if len(batch):
                 await sender.send_messages(batch)
-                batch = await sender.create_message_batch()
-                batch.add_message(built)
-        if len(batch):
-            await sender.send_messages(batch)
 
     async def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
@@ -115,6 +116,17 @@ class ServiceBusQueue:
         if self._client is not None:
             await self._client.close()
             self._client = None
+
+
+def _added(batch: ServiceBusMessageBatch, message: ServiceBusMessage) -> bool:
+    """Whether the message had room in the batch."""
+    from azure.servicebus.exceptions import MessageSizeExceededError
+
+    try:
+        batch.add_message(message)
+    except MessageSizeExceededError:
+        return False
+    return True
 
 
 def _message(message: Outgoing) -> ServiceBusMessage:

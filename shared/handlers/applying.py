@@ -27,8 +27,9 @@ from shared.domain.plan import UserPlan, plan_user
 from shared.domain.refusals import Advice, Refusal, classify, remedy_for, skus_to_drop, without
 from shared.handlers.auditing import license_change
 from shared.handlers.cases import Case, Work
-from shared.handlers.looking import is_open
+from shared.handlers.looking import is_open, result_of
 from shared.handlers.pacing import Pacer
+from shared.handlers.recording import MAX_ATTEMPTS
 from shared.ports import (
     Accepted,
     LicenseCall,
@@ -179,7 +180,7 @@ def _take_answer(world: World, work: Work, each: _Try, answer: WriteResult) -> b
             if case.row.intent is not None and refusal.advice is not Advice.TREAT_AS_DONE:
                 case.audit.append(license_change(work, case.user_id, case.row.intent, "failure", refusal.text))
             case.row = ledger.refused(case.row)
-            return _take_refusal(each, refusal, now)
+            return _take_refusal(work, each, refusal, now)
         case Throttled(retry_after_s=seconds):
             case.row = ledger.refused(case.row)
             case.result = RetryAt(now + timedelta(seconds=seconds), "Graph throttles writes")
@@ -190,14 +191,14 @@ def _take_answer(world: World, work: Work, each: _Try, answer: WriteResult) -> b
     return True
 
 
-def _take_refusal(each: _Try, refusal: Refusal, now: datetime) -> bool:
+def _take_refusal(work: Work, each: _Try, refusal: Refusal, now: datetime) -> bool:
     case, call = each.case, each.calls[0]
     match refusal.advice:
         case Advice.RETRY:
             wait = timedelta(seconds=refusal.retry_after_s) if refusal.retry_after_s else CONFLICT_RETRY
             case.result = RetryAt(now + wait, refusal.text, refused=True)
         case Advice.FAIL_USER:
-            if _may_be_lag(refusal, each.user):
+            if _may_be_lag(work, refusal, each.case):
                 case.result = RetryAt(now + LOCATION_RETRY, refusal.text, refused=True)
             else:
                 case.fail(refusal.error, refusal.text, refusal.remedy)
@@ -215,9 +216,14 @@ def _take_refusal(each: _Try, refusal: Refusal, now: datetime) -> bool:
     return True
 
 
-def _may_be_lag(refusal: Refusal, user: DirectoryUser) -> bool:
-    """Graph refuses a location for a while after it was set, and a user for a while after creation: bounded retries."""
-    lagging_location = refusal.error is LicenseError.PROHIBITED_IN_USAGE_LOCATION and bool(user.usage_location)
+def _may_be_lag(work: Work, refusal: Refusal, case: Case) -> bool:
+    """Graph refuses a location for a while after it was set, and a user for a while after creation: bounded retries,
+    and then the error that Graph named. A location that was there before us is wrong, not late."""
+    attempts = work.attempts.get(case.user_id, 0)
+    if attempts + 1 >= MAX_ATTEMPTS:
+        return False
+    set_by_us = attempts > 0 or (case.user is not None and not case.user.usage_location)
+    lagging_location = refusal.error is LicenseError.PROHIBITED_IN_USAGE_LOCATION and set_by_us
     return lagging_location or refusal.error is LicenseError.NOT_FOUND
 
 
@@ -234,13 +240,15 @@ def _forget_removals(each: _Try, call: LicenseCall, refusal: Refusal) -> None:
 
 
 def _isolate(each: _Try, call: LicenseCall, refusal: Refusal, now: datetime) -> None:
-    """Leave out the SKU that was refused; where the text names none, each SKU goes alone."""
+    """Leave out the SKU that was refused; where the text names none, each SKU goes alone, an addition with what it
+    replaces; of a call that cannot be cut further the addition is left out."""
     catalog = each.case.catalog()
+    alone = _alone(call, each)
     parts = [*(license.sku_id for license in call.add), *call.remove]
-    named = skus_to_drop(refusal, call.add, call.remove, catalog) or (tuple(parts) if len(parts) == 1 else ())
+    named = skus_to_drop(refusal, call.add, call.remove, catalog) or (tuple(parts[:1]) if len(alone) == 1 else ())
     each.calls.popleft()
     if not named:
-        each.calls.extendleft(reversed(_alone(call, each)))
+        each.calls.extendleft(reversed(alone))
         return
     add, remove = call.add, call.remove
     for sku_id in named:
@@ -334,7 +342,7 @@ def _end(world: World, each: _Try) -> None:
     """The result of the whole plan, and refusals remembered with the work as it will look next time."""
     case = each.case
     if case.result is None and each.calls:
-        _give_back([each], world.clock.now(), "more calls than one look may make")
+        case.result = RetryAt(world.clock.now() + CONFLICT_RETRY, "more calls than one look may make", refused=True)
     if case.refusals and case.context is not None:
         expected = plan_user(each.user, case.grants, case.row, replace(case.context, ignore_refusals=True))
         case.refusals = {
@@ -347,5 +355,5 @@ def _end(world: World, each: _Try) -> None:
             problems=(*each.plan.problems, *case.problems),
             waiting=tuple(dict.fromkeys((*each.plan.waiting, *case.waiting))),
         )
-        case.result = plan.result(written)
+        case.result = result_of(plan, written)
     case.user = each.user

@@ -37,6 +37,8 @@ class Case:
     result: Result | None = None
     wrote: bool = False
     """A license write of this cause succeeded, now or before a crash."""
+    unsaved: bool = False
+    """The row is not as it is stored: what an earlier attempt left was judged, or a license was seen to be gone."""
     problems: list[Problem] = field(default_factory=list)
     waiting: list[SkuId] = field(default_factory=list)
     refusals: dict[SkuId, RefusalRecord] = field(default_factory=dict)

@@ -152,7 +152,9 @@ def _settle_ledger(world: World, work: Work, case: Case, user: DirectoryUser) ->
         return
     if resolution.applied is not None:
         case.audit.append(license_change(work, case.user_id, resolution.applied, "success"))
-    case.row = ledger.refresh(resolution.row, user, now)
+    refreshed = ledger.refresh(resolution.row, user, now)
+    case.unsaved = refreshed != case.row
+    case.row = refreshed
     last = case.row.last_result
     case.wrote = last is not None and last.cause == work.cause
 
@@ -200,7 +202,13 @@ def finished(case: Case) -> Result:
         return case.result
     if case.plan is None:
         return as_failed(LicenseError.OTHER, "The user was not planned.")
-    return case.plan.result(Applied() if case.wrote else None)
+    return result_of(case.plan, Applied() if case.wrote else None)
+
+
+def result_of(plan: UserPlan, written: Result | None) -> Result:
+    """How a user's part ends; what is decided by a second look comes before errors, which would end it too early."""
+    again = replace(plan, problems=(), waiting=()) if plan.look_again is not None else plan
+    return again.result(written)
 
 
 def is_open(case: Case) -> bool:

@@ -84,7 +84,7 @@ async def _record_ledger(world: World, cases: Sequence[Case], now: datetime) -> 
         if case.user is None or case.plan is None:
             continue
         row = _final_row(case, now)
-        if row != case.row or (row.version is None and row.removal_seen_at):
+        if case.unsaved or row != case.row or (row.version is None and row.removal_seen_at):
             changed.append((case, row))
     written = await world.stores.ledger.write([row for _, row in changed]) if changed else {}
     for case, _ in changed:

@@ -68,7 +68,7 @@ async def test_a_refusal_that_names_nothing_leaves_out_only_what_is_refused_and_
     run = Run()
     first, second = run.people(2)
     await run.change([SMALL])
-    run.writer.refuse(first, "Some text that nobody has seen before.", times=2)
+    run.writer.refuse(first, "Some text that nobody has seen before.", times=3)
     ended = await run.change([LARGE, EXTRA], [SMALL])
     assert "SMALL" in run.licenses(first) or "LARGE" in run.licenses(first)
     assert run.licenses(second) == {"LARGE", "EXTRA"}

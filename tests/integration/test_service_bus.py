@@ -1,0 +1,131 @@
+"""The queue adapter against the Service Bus emulator: what is sent arrives once, and a broker that is away is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from local.servicebus.config import QueueSettings
+from local.servicebus.emulator import ServiceBusEmulator
+from local.stack import free_port
+from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
+from shared.domain.errors import BadRequest, Unavailable
+from shared.ports import Outgoing
+
+QUEUES = {"work": QueueSettings(), "other": QueueSettings(), "once": QueueSettings(requires_duplicate_detection=True)}
+BATCH_LIMIT = 256 * 1024
+"""Bytes of one batch in the standard tier (learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas)."""
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[ServiceBusEmulator]:
+    async with ServiceBusEmulator(QUEUES) as running:
+        yield running
+
+
+@pytest.fixture
+async def queue(broker: ServiceBusEmulator) -> AsyncIterator[ServiceBusQueue]:
+    opened = ServiceBusQueue(ServiceBusConfig(broker.connection_string))
+    yield opened
+    await opened.close()
+
+
+def active(broker: ServiceBusEmulator, name: str) -> int:
+    return broker.broker.queues[name].counts()["active"]
+
+
+async def test_messages_for_two_queues_arrive_each_in_its_own(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue
+) -> None:
+    await queue.send([Outgoing("work", b"1"), Outgoing("other", b"2"), Outgoing("work", b"3")])
+    assert (active(broker, "work"), active(broker, "other")) == (2, 1)
+
+
+async def test_sending_nothing_asks_nobody() -> None:
+    queue = ServiceBusQueue(ServiceBusConfig(f"Endpoint=sb://127.0.0.1:{free_port()};UseDevelopmentEmulator=true"))
+    await queue.send([])
+    await queue.close()
+
+
+async def test_more_than_one_batch_holds_is_sent_whole(broker: ServiceBusEmulator, queue: ServiceBusQueue) -> None:
+    body = b"x" * 20_000
+    count = 3 * BATCH_LIMIT // len(body)
+    await queue.send([Outgoing("work", body) for _ in range(count)])
+    assert active(broker, "work") == count
+
+
+async def test_a_message_for_later_is_not_there_before_its_time(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue
+) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=1.5)
+    await queue.send([Outgoing("work", b"now"), Outgoing("work", b"later", at=at)])
+    counts = broker.broker.queues["work"].counts()
+    assert (counts["active"], counts["scheduled"]) == (1, 1)
+    while datetime.now(UTC) < at + timedelta(seconds=1):
+        await asyncio.sleep(0.1)
+    assert active(broker, "work") == 2
+
+
+async def test_a_message_sent_again_with_its_id_is_there_once(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue
+) -> None:
+    await queue.send([Outgoing("once", b"a", "step-1"), Outgoing("once", b"b", "step-2")])
+    await queue.send([Outgoing("once", b"a", "step-1"), Outgoing("once", b"c", "step-3")])
+    assert active(broker, "once") == 3
+
+
+async def test_a_queue_that_is_not_there_is_told_and_the_others_still_work(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="absent"):
+        await queue.send([Outgoing("absent", b"x")])
+    assert time.monotonic() - began < 20
+    await queue.send([Outgoing("work", b"y")])
+    assert active(broker, "work") == 1
+
+
+async def test_a_message_over_the_limit_is_refused_and_nothing_of_the_rest_is_doubled(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue
+) -> None:
+    with pytest.raises(BadRequest, match="300000 bytes for queue work"):
+        await queue.send([Outgoing("work", b"small"), Outgoing("work", b"x" * 300_000), Outgoing("work", b"after")])
+    assert active(broker, "work") == 0
+
+
+async def test_many_senders_of_one_queue_at_once_lose_nothing(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue
+) -> None:
+    await asyncio.gather(*(queue.send([Outgoing("work", str(n).encode())]) for n in range(30)))
+    assert active(broker, "work") == 30
+
+
+async def test_after_the_broker_was_started_again_sending_works_again() -> None:
+    port = free_port()
+    async with ServiceBusEmulator(QUEUES, port=port) as first:
+        queue = ServiceBusQueue(ServiceBusConfig(first.connection_string))
+        await queue.send([Outgoing("work", b"1")])
+    async with ServiceBusEmulator(QUEUES, port=port) as second:
+        began = time.monotonic()
+        await queue.send([Outgoing("work", b"2")])
+        assert time.monotonic() - began < 20
+        assert active(second, "work") == 1
+    await queue.close()
+
+
+async def test_a_broker_that_is_away_is_told_within_bounds_and_works_when_it_is_back() -> None:
+    port = free_port()
+    connection = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true"
+    queue = ServiceBusQueue(ServiceBusConfig(connection))
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="work"):
+        await queue.send([Outgoing("work", b"1")])
+    assert time.monotonic() - began < 20
+    async with ServiceBusEmulator(QUEUES, port=port) as back:
+        await queue.send([Outgoing("work", b"2")])
+        assert active(back, "work") == 1
+    await queue.close()
