@@ -39,6 +39,8 @@ class Case:
     """A license write of this cause succeeded, now or before a crash."""
     unsaved: bool = False
     """The row is not as it is stored: what an earlier attempt left was judged, or a license was seen to be gone."""
+    came_from: frozenset[GroupId] = frozenset()
+    """Groups that gave a license of ours when the look began; their rows change when it goes."""
     problems: list[Problem] = field(default_factory=list)
     waiting: list[SkuId] = field(default_factory=list)
     refusals: dict[SkuId, RefusalRecord] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from shared.domain.operation import (
 )
 from shared.handlers import decisions
 from shared.handlers.auditing import group_act
+from shared.handlers.operations import write_group_status
 from shared.handlers.requests import send_step
 from shared.ports import World
 
@@ -101,7 +102,10 @@ async def resume(world: World, operation_id: OperationId, actor: Actor) -> Opera
 
 
 async def cancel(world: World, operation_id: OperationId, actor: Actor) -> Operation:
-    """End an operation: users not reached are `skipped`, and nothing later completes what was cancelled."""
+    """End an operation: users not reached are `skipped`, and nothing later completes what was cancelled.
+
+    Cancelling again what a person cancelled does what a process that died in between had left undone.
+    """
 
     def end(operation: Operation) -> Operation:
         if operation.state.is_ended:
@@ -113,13 +117,24 @@ async def cancel(world: World, operation_id: OperationId, actor: Actor) -> Opera
             return replace(ended, cancel_requested_by=actor, totals=totals)
         return replace(operation, state=OperationState.IN_PROGRESS, cancel_requested_by=actor, step=operation.step + 1)
 
-    operation = await _change(world, operation_id, end)
+    known = await world.stores.operations.get(operation_id)
+    again = known is not None and _was_cancelled(known)
+    operation = known if known is not None and again else await _change(world, operation_id, end)
     await _enforce(world, operation, Enforcement.CANCELLED)
     await decisions.close_approval(world, operation)
     await _audit(world, operation, actor, "Cancel license operation")
+    if operation.state.is_ended and not again and not operation.preview:
+        await write_group_status(world, operation)
     if not operation.state.is_ended:
         await send_step(world, operation)
     return operation
+
+
+def _was_cancelled(operation: Operation) -> bool:
+    """Whether a person ended it so; one that was rejected or superseded is not."""
+    rejected = operation.error is not None and operation.error.code == "Rejected"
+    by_person = operation.cancel_requested_by is not None and operation.superseded_by is None
+    return operation.state is OperationState.CANCELLED and by_person and not rejected
 
 
 def _require(operation: Operation, act: str, *states: OperationState) -> None:

@@ -154,9 +154,16 @@ def _settle_ledger(world: World, work: Work, case: Case, user: DirectoryUser) ->
         case.audit.append(license_change(work, case.user_id, resolution.applied, "success"))
     refreshed = ledger.refresh(resolution.row, user, now)
     case.unsaved = refreshed != case.row
+    case.came_from = giving_groups(case.row) | giving_groups(refreshed)
     case.row = refreshed
     last = case.row.last_result
     case.wrote = last is not None and last.cause == work.cause
+
+
+def giving_groups(row: LedgerRow) -> frozenset[GroupId]:
+    """The groups that the licenses of ours came from."""
+    sources = (source for license in row.owned.values() for source in license.sources)
+    return frozenset(GroupId(source.id) for source in sources if source.kind is SourceKind.GROUP)
 
 
 async def _draw_permits(world: World, work: Work, cases: Sequence[Case]) -> None:

@@ -17,8 +17,10 @@ from shared.handlers.applying import apply
 from shared.handlers.cases import Case, Work
 from shared.handlers.intents import Intents
 from shared.handlers.looking import finished, look, tenant_facts
+from shared.handlers.operations import write_group_status
 from shared.handlers.pacing import Pacer
 from shared.handlers.recording import bound_retries, going_back, outcomes_of, record, skipped_as
+from shared.handlers.releasing import totals_at_the_end
 from shared.ports import Outgoing, World
 
 SETTLES_WITHIN = timedelta(minutes=10)
@@ -57,8 +59,10 @@ class Members:
             first_sent_at=message.first_sent_at,
         )
         if not await self._comes_back_later(message, work):
-            cases = await self._cases(message, work)
+            cases, going_on = await self._cases(message, work)
             await self._finish(message, work, cases)
+            if not going_on:
+                await self._stop(message, work, cases)
 
     async def _comes_back_later(self, message: ProcessUsers, work: Work) -> bool:
         """Bulk work for which the write quota has no room soon goes back before anything is read."""
@@ -72,8 +76,9 @@ class Members:
         await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])
         return True
 
-    async def _cases(self, message: ProcessUsers, work: Work) -> list[Case]:
-        """Every user of the message with a result."""
+    async def _cases(self, message: ProcessUsers, work: Work) -> tuple[list[Case], bool]:
+        """Every user of the message with a result, and whether the operation may go on."""
+        going_on = True
         facts = await tenant_facts(self._world)
         cases = await look(self._world, work, message.user_ids, facts)
         await self._doubt(message, work, cases)
@@ -81,12 +86,12 @@ class Members:
         if cancelled:
             for case in cases:
                 case.result = case.result if case.wrote else Skipped(SkipReason.CANCELLED)
-        elif not await apply(self._world, work, self._pacer, cases):
-            await self._stop(work, cases)
+        else:
+            going_on = await apply(self._world, work, self._pacer, cases)
         for case in cases:
             case.result = finished(case)
             case.result = skipped_as(case, work) or case.result
-        return cases
+        return cases, going_on
 
     async def _doubt(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
         """A sealed member whom this read does not show in the group yet is looked at again, not called done."""
@@ -112,7 +117,7 @@ class Members:
         if work.operation is not None:
             await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(cases))
 
-    async def _stop(self, work: Work, cases: list[Case]) -> None:
+    async def _stop(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
         """One error for the whole operation instead of the same one for each of its users."""
         problems = [p for case in cases for p in case.problems if p.error in STOPPING]
         if work.operation is None or not problems:
@@ -125,10 +130,12 @@ class Members:
                 return
             try:
                 ended = operation.ended(OperationState.FAILED, self._world.clock.now(), error)
-                await self._world.stores.operations.save(ended)
-                return
+                totals = await totals_at_the_end(self._world, operation, message.chunk)
+                ended = await self._world.stores.operations.save(replace(ended, totals=totals))
             except Conflict:
                 continue
+            await write_group_status(self._world, ended)
+            return
 
 
 def contradicts_seal(case: Case, work: Work) -> bool:

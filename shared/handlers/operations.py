@@ -66,6 +66,7 @@ async def _advance(world: World, operation: Operation) -> None:
         case Phase.SEAL:
             await _seal(world, operation)
         case Phase.PERMIT:
+            await decisions.close_approval(world, operation)
             await decisions.write_permits(world, operation)
             await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
         case Phase.REJECT:
@@ -263,7 +264,7 @@ async def _fail(world: World, operation: Operation, fault: Exception) -> None:
     """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
     error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
     ended = operation.ended(OperationState.FAILED, world.clock.now(), error)
-    await world.stores.operations.save(ended)
+    await world.stores.operations.save(replace(ended, totals=_with_cancelled(ended.totals)))
 
 
 async def _save_and_go_on(world: World, operation: Operation, wait: timedelta) -> None:

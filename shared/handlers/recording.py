@@ -131,7 +131,7 @@ def member_rows(case: Case, work: Work, now: datetime) -> list[MemberRow]:
     if work.group_id is not None and work.group_id in work.assignments:
         concerned |= {work.group_id}
     sources = {s.id for owned in case.row.owned.values() for s in owned.sources if s.kind is SourceKind.GROUP}
-    concerned |= {GroupId(source) for source in sources} & work.assignments.keys()
+    concerned |= ({GroupId(source) for source in sources} | case.came_from) & work.assignments.keys()
     return [_row(case, user, work, work.assignments[group_id], now) for group_id in sorted(concerned)]
 
 

@@ -90,6 +90,17 @@ def add_outcomes(totals: Totals, outcomes: Sequence[ChunkOutcome]) -> Totals:
     )
 
 
+async def totals_at_the_end(world: World, operation: Operation, last: int) -> Totals:
+    """Totals of an operation that stops now: every outcome up to chunk `last` or the last one released is counted, and
+    who has none is `skipped`."""
+    last = max(last, operation.released - 1)
+    rows = await world.stores.chunks.rows(operation.id, operation.reported, last)
+    totals = operation.counted
+    for outcomes in rows.values():
+        totals = add_outcomes(totals, [outcome for outcome in outcomes if outcome.is_final])
+    return replace(totals, skipped=totals.skipped + totals.remaining)
+
+
 async def _next_chunks(world: World, operation: Operation, room: int) -> list[Chunk]:
     """The next chunks in order, at most `room`, from the sealed pages."""
     found: list[Chunk] = []

@@ -32,7 +32,7 @@ from shared.domain.operation import Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass, Skipped, Unchanged, classify
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.sealing import LEFT, PlannedAction, SealedPage, pages_of, partition_of
-from shared.handlers.looking import TenantFacts, context_for, tenant_facts
+from shared.handlers.looking import TenantFacts, context_for, giving_groups, tenant_facts
 from shared.handlers.recording import relevant, state_of
 from shared.handlers.requests import changed
 from shared.ports import UserGone, World
@@ -111,11 +111,15 @@ class _Planner:
     _contexts: dict[tuple[frozenset[GroupId], bool], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
 
-    def action(self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...]) -> PlannedAction:
-        """What is expected for a user; `None` could not be read and is looked at by its chunk."""
+    def action(
+        self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...], *, knows_groups: bool
+    ) -> PlannedAction:
+        """What is expected for a user; `None` could not be read and is looked at by its chunk. `knows_groups`: read
+        with all groups; who was read as a member of the sealed one is supposed to be still in those that gave."""
         if user is None:
             return PlannedAction(due=True)
-        user = replace(user, group_ids=user.group_ids | _source_groups(row))
+        if not knows_groups:
+            user = replace(user, group_ids=user.group_ids | giving_groups(row))
         context = self._context(user)
         refreshed = ledger.refresh(row, user, context.now)
         grants = (*group_grants(user, self.assignments), *self._user_grants(user_grants))
@@ -183,11 +187,6 @@ class _Planner:
         return classify(result)
 
 
-def _source_groups(row: LedgerRow) -> frozenset[GroupId]:
-    sources = (source for license in row.owned.values() for source in license.sources)
-    return frozenset(GroupId(source.id) for source in sources if source.kind is SourceKind.GROUP)
-
-
 def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:
     """Permits as if each wanted one were given: planning shows what would be removed."""
     at = context.now + timedelta(seconds=1)
@@ -219,7 +218,8 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     actions: dict[UserId, PlannedAction] = {}
     async for user_id, row, grants in _with_records(world, [*users, *leavers]):
         read = users[user_id] if user_id in users else leavers[user_id]
-        action = planner.action(read, row, grants)
+        knows_groups = group_id is None or user_id in leavers
+        action = planner.action(read, row, grants, knows_groups=knows_groups)
         actions[user_id] = replace(action, due=True, notes=(*action.notes, LEFT)) if user_id in leavers else action
     pages = tuple(pages_of(actions.items(), world.policy.chunk_size))
     return Sealed(

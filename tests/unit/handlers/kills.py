@@ -10,25 +10,8 @@ from shared.handlers.members import Members
 from shared.ports import Outgoing, Stores, World
 from tests.unit.handlers.runs import Run
 
-CHANGING = frozenset(
-    (
-        "save",
-        "insert",
-        "write",
-        "report",
-        "record",
-        "forget",
-        "put",
-        "remove",
-        "append",
-        "claim",
-        "keep",
-        "save_allowance",
-        "send",
-        "assign",
-        "set_usage_locations",
-    )
-)
+WRITING = {"save", "insert", "write", "report", "record", "forget", "put", "remove", "append", "save_allowance"}
+CHANGING = WRITING | {"claim", "keep", "send", "assign", "set_usage_locations"}
 
 
 class KilledError(Exception):

@@ -95,11 +95,12 @@ async def test_a_location_we_set_that_graph_does_not_know_yet_is_tried_again() -
 
 async def test_a_location_that_stays_invalid_ends_as_that_error_after_a_bounded_number_of_calls() -> None:
     run = Run()
-    hopeless, _fine = run.people(2, location=None)
+    hopeless, fine = run.people(2, location=None)
     run.writer.refuse(hopeless, INVALID_LOCATION, times=50)
     ended = await run.change([SMALL])
     assert (ended.state, ended.totals.failed, ended.totals.applied) == (OperationState.COMPLETE, 1, 1)
     assert await errors(run) == {hopeless: [LicenseError.PROHIBITED_IN_USAGE_LOCATION]}
+    assert run.licenses(fine) == {"SMALL"}
     assert run.writer.calls_made <= 10
 
 
