@@ -216,7 +216,10 @@ class Stack:
     def _functions(self) -> dict[str, str]:
         """The app's functions and their kinds, from its own metadata."""
         command = (sys.executable, "-m", "local.host", "--app-dir", str(self.options.app_dir), "--list")
-        listed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+        environment = {**os.environ, **self.options.settings}
+        listed = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False, env=environment
+        )
         if listed.returncode:
             raise StartError(f"the function app cannot be indexed.\n{listed.stderr.strip()[-2000:]}")
         return {name: each["kind"] for name, each in json.loads(listed.stdout.splitlines()[-1]).items()}

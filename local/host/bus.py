@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+from azure.servicebus.exceptions import MessageLockLostError
 
 from local.host.invoking import bus_message, invoke
 from local.host.metadata import Function, HostSettings
@@ -105,8 +107,18 @@ class BusTrigger:
                 self._running.remove(running)
                 await self._end(receiver, running)
             elif now >= running.renew_at and now - running.began < self._host.max_lock_renewal_s:
-                until = await receiver.renew_message_lock(running.message)
-                running.renew_at = now + (until.timestamp() - now) * RENEW_AT
+                await self._renew(receiver, running)
+
+    async def _renew(self, receiver: ServiceBusReceiver, running: _Running) -> None:
+        """Renew a lock. Where it is lost, the function goes on, its message comes again, and no other is disturbed."""
+        now = time.time()
+        try:
+            until = await receiver.renew_message_lock(running.message)
+        except MessageLockLostError:
+            log.warning("%s: the lock of message %s is lost", self._function.name, running.message.message_id)
+            running.renew_at = math.inf
+        else:
+            running.renew_at = now + (until.timestamp() - now) * RENEW_AT
 
     async def _end(self, receiver: ServiceBusReceiver, running: _Running) -> None:
         fault = None if running.task.cancelled() else running.task.exception()

@@ -92,7 +92,7 @@ class HttpHost:
         path = str(scope["path"])
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=False))
         if path.startswith("/admin/functions/"):
-            return await self._manual(path.rsplit("/", 1)[1])
+            return await self._manual(str(scope["method"]), path.rsplit("/", 1)[1])
         signed_in = self._sign_in.page(str(scope["method"]), path, query, headers, body)
         if signed_in is not None:
             status, text, extra, kind = signed_in
@@ -134,8 +134,10 @@ class HttpHost:
         kind = response.headers.get("content-type") or response.mimetype or "text/plain"
         return Answer(response.status_code, response.get_body(), fields, kind)
 
-    async def _manual(self, name: str) -> Answer:
-        """The host's manual start of a function that is not triggered by HTTP."""
+    async def _manual(self, method: str, name: str) -> Answer:
+        """The host's manual start of a function that is not triggered by HTTP; by POST only, so no link starts one."""
+        if method != "POST":
+            return Answer(405, b"", (("allow", "POST"),), "text/plain")
         function = self._functions.get(name)
         if function is None or function.kind != "timerTrigger":
             return Answer(404, json.dumps({"error": f"there is no timer function {name}"}).encode())

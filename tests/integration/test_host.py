@@ -33,16 +33,20 @@ class Worker:
 
     def __init__(self, behave: Callable[[str], Any]) -> None:
         self.seen: list[tuple[str, int]] = []
+        self.ended: list[str] = []
+        self.answer: str | None = None
         self.running = self.most = 0
         self._behave = behave
 
-    async def __call__(self, message: func.ServiceBusMessage) -> None:
+    async def __call__(self, message: func.ServiceBusMessage) -> str | None:
         body = message.get_body().decode()
         self.seen.append((body, message.delivery_count or 0))
         self.running += 1
         self.most = max(self.most, self.running)
         try:
             await self._behave(body)
+            self.ended.append(body)
+            return self.answer
         finally:
             self.running -= 1
 
@@ -108,6 +112,32 @@ async def test_no_more_functions_run_at_once_than_the_host_allows() -> None:
     assert worker.most == 2
 
 
+async def test_a_lost_lock_disturbs_no_other_function_and_its_message_comes_again() -> None:
+    async def behave(body: str) -> None:
+        if body == "slow":
+            await asyncio.sleep(4)
+        elif len(worker.seen) == 2:
+            time.sleep(3.5)
+
+    worker = Worker(behave)
+    async with working(worker, ["slow", "blocking"]) as emulator:
+        queue = emulator.broker.queues["work"]
+        await until(lambda: worker.running == 0 and sum(queue.counts().values()) == 0, 25)
+    assert worker.ended.count("slow") == len([body for body, _ in worker.seen if body == "slow"])
+    assert len(worker.seen) > 2
+
+
+async def test_a_queue_function_that_returns_a_value_fails_and_its_message_comes_again() -> None:
+    async def behave(body: str) -> None:
+        worker.answer = body if body == "returns" else None
+
+    worker = Worker(behave)
+    async with working(worker, ["returns", "good"], max_concurrent_calls=1) as emulator:
+        queue = emulator.broker.queues["work"]
+        await until(lambda: queue.counts()["deadLetter"] == 1 and queue.counts()["locked"] == 0)
+    assert sorted(worker.seen) == [("good", 1), ("returns", 1), ("returns", 2), ("returns", 3)]
+
+
 def test_a_stack_whose_part_cannot_start_names_it_and_leaves_nothing_running(tmp_path: Path) -> None:
     bad = tmp_path / "queues.json"
     bad.write_text(
@@ -121,7 +151,7 @@ def test_a_stack_whose_part_cannot_start_names_it_and_leaves_nothing_running(tmp
 
 def test_the_demo_stopped_by_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    command = [sys.executable, "-m", "local.demo", "--members", "3000", "--state-dir", str(state)]
+    command = [sys.executable, "-m", "local.demo", "--members", "1000", "--state-dir", str(state)]
     with (tmp_path / "out").open("w") as out:
         demo = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
         ending = time.monotonic() + 60

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared.adapters.tables.client import Op, Row, Tables
+from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, options_json, options_of, plans_of, time_of, time_text
+from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.model import (
     AssignmentState,
     Enforcement,
@@ -54,7 +55,8 @@ class TableAssignments:
 
 
 def _row(assignment: GroupLicenseAssignment, partition: str, key: str) -> Row:
-    return {"PartitionKey": partition, "RowKey": key, "body": dump(_body(assignment)), "version": assignment.version}
+    body = split_body(dump(_body(assignment)))
+    return {"PartitionKey": partition, "RowKey": key, **body, "version": assignment.version}
 
 
 def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
 
 
 def _assignment(row: Row) -> GroupLicenseAssignment:
-    body = json.loads(row["body"])
+    body = json.loads(joined_body(row))
     return GroupLicenseAssignment(
         group_id=GroupId(body["groupId"]),
         skus=tuple(_sku(each) for each in body["skus"]),

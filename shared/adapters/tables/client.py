@@ -1,31 +1,25 @@
-"""The connection to Table Storage: tables made on first use, transactions cut to size, errors translated.
-
-Limits: learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions (100 rows and 4 MiB of one
-partition) and .../understanding-the-table-service-data-model (64 KiB a property, 1 MiB a row).
-"""
+"""The connection to Table Storage: tables made on first use, errors translated, every wait bounded."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared.domain.errors import Conflict, LicensingError, NotFound, Unavailable
+from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys, transactions
+from shared.domain.errors import BadRequest, Conflict, LicensingError, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.exceptions import HttpResponseError
     from azure.data.tables.aio import TableClient, TableServiceClient
 
-Row = dict[str, Any]
+__all__ = ["LAST", "MAX_TRANSACTION", "Op", "Row", "Tables", "TablesConfig", "gather_limited", "translated"]
+
 T = TypeVar("T")
 
-MAX_TRANSACTION = 100
-MAX_PROPERTY = 60_000
-"""Bytes of one binary property, and characters of one text, with room below the service's 64 KiB (32 Ki characters)."""
-MAX_TEXT = 30_000
 RETRY_AFTER_S = 5.0
 LAST = "~"
 """Sorts after every character that our keys use."""
@@ -33,21 +27,16 @@ LAST = "~"
 
 @dataclass(frozen=True, slots=True)
 class TablesConfig:
-    """Either a connection string, or an endpoint with a credential. `prefix` begins every table's name."""
+    """Either a connection string, or an endpoint with a credential. `prefix` begins every table's name.
+
+    `timeout_s`: seconds for connecting, and for each silence of the service while it answers; tried four times.
+    """
 
     prefix: str
     connection_string: str | None = None
     endpoint: str | None = None
     credential: AsyncTokenCredential | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One operation of a transaction: `upsert`, `create`, `replace` (if unchanged since `etag`) or `delete`."""
-
-    kind: str
-    row: Row
-    etag: str | None = None
+    timeout_s: float = 10.0
 
 
 class Tables:
@@ -83,7 +72,13 @@ class Tables:
         from azure.data.tables.aio import TableServiceClient
 
         if self._service is None:
-            options: dict[str, Any] = {"retry_total": 3, "retry_backoff_factor": 0.4, "retry_backoff_max": 5}
+            options: dict[str, Any] = {
+                "retry_total": 3,
+                "retry_backoff_factor": 0.4,
+                "retry_backoff_max": 5,
+                "connection_timeout": self._config.timeout_s,
+                "read_timeout": self._config.timeout_s,
+            }
             if self._config.connection_string:
                 self._service = TableServiceClient.from_connection_string(self._config.connection_string, **options)
             else:
@@ -104,6 +99,8 @@ class Tables:
 
     async def get(self, name: str, partition: str, row: str) -> Row | None:
         """One row with its `etag`, or None."""
+        if not is_key(partition) or not is_key(row):
+            return None
         client = await self.table(name)
         try:
             return with_etag(await translated(client.get_entity(partition, row), name))
@@ -114,6 +111,8 @@ class Tables:
         self, name: str, partition: str, first: str = "", last: str = LAST, select: Sequence[str] | None = None
     ) -> AsyncIterator[Row]:
         """Rows of a partition with keys from `first` to `last`, both included, in order."""
+        if not is_key(partition):
+            return
         client = await self.table(name)
         pages = client.query_entities(
             "PartitionKey eq @partition and RowKey ge @first and RowKey le @last",
@@ -131,9 +130,14 @@ class Tables:
     async def page(
         self, name: str, partition: str, first: str, last: str, top: int, after: str | None
     ) -> tuple[list[Row], str | None]:
-        """At most `top` rows from just after the key `after`, and the key to go on from, None at the end."""
+        """At most `top` rows from just after the key `after`, and the key to go on from, None at the end.
+
+        Raises BadRequest for an `after` that is no key.
+        """
+        if after is not None and not is_key(after):
+            raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
         rows: list[Row] = []
-        start = f"{after}\x21" if after else first
+        start = max(first, f"{after}\x21") if after else first
         async for row in self.query(name, partition, start, last):
             if len(rows) == top:
                 return rows, rows[-1]["RowKey"]
@@ -141,13 +145,15 @@ class Tables:
         return rows, None
 
     async def write(self, name: str, op: Op) -> str:
-        """One operation; returns the row's new ETag. Raises Conflict, NotFound, Unavailable."""
+        """One operation; returns the row's new ETag. Raises BadRequest, Conflict, NotFound, Unavailable."""
+        must_be_keys(name, [op])
         client = await self.table(name)
         answer: Mapping[str, Any] = await translated(_single(client, op), name)
         return str(answer.get("etag", "")) if answer else ""
 
     async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
-        """Operations of one partition, all or none; at most 100. Returns the new ETags in order."""
+        """Operations of one partition, all or none; see `rows.transactions`. Returns the new ETags in order."""
+        must_be_keys(name, ops)
         client = await self.table(name)
         answers = await translated(client.submit_transaction([_batched(op) for op in ops]), name)
         return [str(answer.get("etag", "")) for answer in answers]
@@ -158,13 +164,13 @@ class Tables:
         for row in {(row["PartitionKey"], row["RowKey"]): row for row in rows}.values():
             by_partition[row["PartitionKey"]].append(row)
         for partition_rows in by_partition.values():
-            for start in range(0, len(partition_rows), MAX_TRANSACTION):
-                await self.transact(
-                    name, [Op("upsert", row) for row in partition_rows[start : start + MAX_TRANSACTION]]
-                )
+            for ops in transactions([Op("upsert", row)] for row in partition_rows):
+                await self.transact(name, ops)
 
     async def delete(self, name: str, partition: str, row: str) -> None:
         """Delete a row; one that is not there is no error."""
+        if not is_key(partition) or not is_key(row):
+            return
         client = await self.table(name)
         await translated(client.delete_entity(partition, row), name)
 
@@ -221,29 +227,25 @@ async def translated(call: Awaitable[T], what: str) -> T:
     except ClientAuthenticationError as fault:
         raise Unavailable(RETRY_AFTER_S, f"table {what}: access refused: {_short(fault)}") from fault
     except HttpResponseError as fault:
-        if fault.status_code in (409, 412):
-            raise Conflict(f"table {what}: the row was changed by somebody else") from fault
-        raise Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}") from fault
+        raise _refused(fault, what) from fault
     except (AzureError, OSError, TimeoutError) as fault:
         raise Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}") from fault
 
 
+def _refused(fault: HttpResponseError, what: str) -> LicensingError:
+    """What an answer means by its status; those to a transaction have no exception types of their own."""
+    if fault.status_code in (409, 412):
+        return Conflict(f"table {what}: the row was changed by somebody else")
+    if fault.status_code == 404:
+        return NotFound(f"table {what}: there is no such row")
+    if fault.status_code in (400, 413):
+        code = getattr(fault, "error_code", None) or ""
+        return BadRequest("NotStorable", f"table {what}: the service takes no such row: {_short(fault)} {code}".strip())
+    return Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}")
+
+
 def _short(fault: BaseException) -> str:
     return str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__
-
-
-def split_bytes(name: str, data: bytes) -> Row:
-    """A long value over several binary properties `name0`, `name1`, ..."""
-    return {f"{name}{n}": data[at : at + MAX_PROPERTY] for n, at in enumerate(range(0, len(data), MAX_PROPERTY))}
-
-
-def joined_bytes(row: Row, name: str) -> bytes:
-    """A long value from its properties; empty where there is none."""
-    parts: list[bytes] = []
-    while f"{name}{len(parts)}" in row:
-        value = row[f"{name}{len(parts)}"]
-        parts.append(value if isinstance(value, bytes) else base64.b64decode(value))
-    return b"".join(parts)
 
 
 async def gather_limited(calls: Iterable[Callable[[], Awaitable[T]]], limit: int) -> list[T]:

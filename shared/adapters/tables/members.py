@@ -12,8 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.adapters.tables.client import MAX_TEXT, MAX_TRANSACTION, Op, Row, Tables
+from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, problems_json, problems_of, time_of, time_text
+from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, split_body, transactions
 from shared.domain.errors import NotFound
 from shared.domain.model import GroupId, MemberState, OperationId, SkuId, UserId
 from shared.domain.records import MemberRow
@@ -40,17 +41,11 @@ class TableMembers:
     async def _record(self, group_id: GroupId, rows: list[MemberRow]) -> None:
         well = [row.user_id for row in rows if not row.state.needs_a_person]
         listed = await self._listed(group_id, well) if well else frozenset()
-        ops: list[Op] = []
-        for row in rows:
-            ops.append(Op("upsert", _row(row, MEMBER)))
-            if row.state.needs_a_person:
-                ops.append(Op("upsert", _row(row, ERROR)))
-            elif row.user_id in listed:
-                ops.append(Op("delete", {"PartitionKey": group_id, "RowKey": f"{ERROR}{row.user_id}"}))
-        try:
-            await self._tables.transact(TABLE, ops)
-        except NotFound:
-            await self._one_by_one(ops)
+        for ops in transactions(_ops(row, row.user_id in listed) for row in rows):
+            try:
+                await self._tables.transact(TABLE, ops)
+            except NotFound:
+                await self._one_by_one(ops)
 
     async def _one_by_one(self, ops: Iterable[Op]) -> None:
         """A row of the error list was deleted by somebody else meanwhile."""
@@ -96,6 +91,16 @@ class TableMembers:
         return tuple(_member(row) for row in rows if row is not None)
 
 
+def _ops(member: MemberRow, listed: bool) -> list[Op]:
+    """What is written of one member; `listed`: whether it stands in the error list now."""
+    ops = [Op("upsert", _row(member, MEMBER))]
+    if member.state.needs_a_person:
+        ops.append(Op("upsert", _row(member, ERROR)))
+    elif listed:
+        ops.append(Op("delete", {"PartitionKey": member.group_id, "RowKey": f"{ERROR}{member.user_id}"}))
+    return ops
+
+
 def _row(member: MemberRow, prefix: str) -> Row:
     return {
         "PartitionKey": member.group_id,
@@ -103,7 +108,7 @@ def _row(member: MemberRow, prefix: str) -> Row:
         "state": str(member.state),
         "upn": member.user_principal_name,
         "name": member.display_name,
-        "body": dump(_body(member))[:MAX_TEXT],
+        **split_body(dump(_body(member))),
     }
 
 
@@ -127,7 +132,7 @@ def _body(member: MemberRow) -> dict[str, Any]:
 
 
 def _member(row: Row) -> MemberRow:
-    body = json.loads(row["body"])
+    body = json.loads(joined_body(row))
     updated_at = time_of(body["at"])
     if updated_at is None:
         raise ValueError(f"member row {row['RowKey']} has no time")

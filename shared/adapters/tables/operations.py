@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from shared.adapters.tables.client import Op, Row, Tables, joined_bytes, split_bytes
+from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import (
     dump,
     licenses_json,
@@ -24,6 +24,7 @@ from shared.adapters.tables.packing import (
     time_text,
     unpack_ids,
 )
+from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
 from shared.domain.model import GroupId, OperationId, SkuId
 from shared.domain.operation import (
     Actor,
@@ -97,7 +98,7 @@ class TableOperations:
 def _row(operation: Operation) -> Row:
     users = split_bytes("users", pack_ids(operation.target.user_ids))
     key = inverted(operation.id)
-    return {"PartitionKey": PARTITION, "RowKey": key, "body": dump(_body(operation)), **users}
+    return {"PartitionKey": PARTITION, "RowKey": key, **split_body(dump(_body(operation))), **users}
 
 
 def _body(operation: Operation) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def _body(operation: Operation) -> dict[str, Any]:
 
 
 def _operation(row: Row) -> Operation:
-    body = json.loads(row["body"])
+    body = json.loads(joined_body(row))
     step, run, intent_version, pages, chunks, released, reported, chunk_size = body["numbers"]
     return Operation(
         id=OperationId(body["id"]),

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables, gather_limited
+from shared.adapters.tables.client import LAST, Tables, gather_limited
 from shared.adapters.tables.packing import (
     dump,
     grant_json,
@@ -34,6 +34,7 @@ from shared.adapters.tables.packing import (
     result_of,
     time_text,
 )
+from shared.adapters.tables.rows import Op, Row, joined_body, split_body, transactions
 from shared.domain.errors import Conflict
 from shared.domain.model import Grant, LedgerRow, Permit, SkuId, Source, UserId
 from shared.domain.sealing import partition_of
@@ -100,12 +101,12 @@ class TableLedger:
             groups[partition_of(row.user_id)].append(row)
         written: dict[UserId, LedgerWrite] = {}
         for partition_rows in groups.values():
-            for start in range(0, len(partition_rows), MAX_TRANSACTION):
-                written.update(await self._write(partition_rows[start : start + MAX_TRANSACTION]))
+            by_key = {str(row.user_id): row for row in partition_rows}
+            for ops in transactions([_ledger_op(row)] for row in by_key.values()):
+                written.update(await self._write([by_key[op.row["RowKey"]] for op in ops], ops))
         return written
 
-    async def _write(self, rows: Sequence[LedgerRow]) -> dict[UserId, LedgerWrite]:
-        ops = [_ledger_op(row) for row in rows]
+    async def _write(self, rows: Sequence[LedgerRow], ops: Sequence[Op]) -> dict[UserId, LedgerWrite]:
         if len(ops) > 1:
             try:
                 etags = await self._tables.transact(LEDGER, ops)
@@ -141,11 +142,11 @@ def _ledger_row(row: LedgerRow) -> Row:
             body[name] = {key: time_text(at) for key, at in times.items()}
     if row.refusals:
         body["refusals"] = {sku_id: refusal_json(record) for sku_id, record in row.refusals.items()}
-    return {"PartitionKey": partition_of(row.user_id), "RowKey": row.user_id, "body": dump(body)}
+    return {"PartitionKey": partition_of(row.user_id), "RowKey": row.user_id, **split_body(dump(body))}
 
 
 def _ledger(row: Row) -> LedgerRow:
-    body = json.loads(row["body"])
+    body = json.loads(joined_body(row))
     return LedgerRow(
         user_id=UserId(row["RowKey"]),
         owned=owned_of(body["owned"]),
@@ -169,7 +170,7 @@ class TableGrants:
         found: dict[UserId, tuple[Grant, ...]] = dict.fromkeys(user_ids, ())
         for row in await rows_of_users(self._tables, GRANTS, user_ids):
             user_id = UserId(row["RowKey"][:ID_LENGTH])
-            found[user_id] = (*found[user_id], grant_of(json.loads(row["body"])))
+            found[user_id] = (*found[user_id], grant_of(json.loads(joined_body(row))))
         return found
 
     async def put(self, grants: Iterable[tuple[UserId, Grant]]) -> None:
@@ -182,12 +183,12 @@ class TableGrants:
 
     async def partition(self, partition: str) -> AsyncIterator[tuple[UserId, Grant]]:
         async for row in self._tables.query(GRANTS, partition):
-            yield UserId(row["RowKey"][:ID_LENGTH]), grant_of(json.loads(row["body"]))
+            yield UserId(row["RowKey"][:ID_LENGTH]), grant_of(json.loads(joined_body(row)))
 
 
 def _grant_row(user_id: UserId, grant: Grant) -> Row:
     key = f"{user_id}-{grant.source.kind}-{grant.source.id}-{grant.sku_id}"
-    return {"PartitionKey": partition_of(user_id), "RowKey": key, "body": dump(grant_json(grant))}
+    return {"PartitionKey": partition_of(user_id), "RowKey": key, **split_body(dump(grant_json(grant)))}
 
 
 class TablePermits:
@@ -208,10 +209,10 @@ class TablePermits:
 
     async def allowance(self, source: str) -> tuple[str, str | None]:
         row = await self._tables.get(PERMITS, ALLOWANCE, source)
-        return (row["body"], row["etag"]) if row else ("", None)
+        return (joined_body(row), row["etag"]) if row else ("", None)
 
     async def save_allowance(self, source: str, state: str, etag: str | None) -> None:
-        row = {"PartitionKey": ALLOWANCE, "RowKey": source, "body": state}
+        row = {"PartitionKey": ALLOWANCE, "RowKey": source, **split_body(state)}
         await self._tables.write(PERMITS, Op("create" if etag is None else "replace", row, etag))
 
 
@@ -225,11 +226,11 @@ def _permit_row(permit: Permit) -> Row:
         "approval": permit.by_approval,
     }
     key = f"{permit.user_id}-{permit.sku_id}-{source}"
-    return {"PartitionKey": partition_of(permit.user_id), "RowKey": key, "body": dump(body)}
+    return {"PartitionKey": partition_of(permit.user_id), "RowKey": key, **split_body(dump(body))}
 
 
 def _permit(row: Row) -> Permit:
-    body = json.loads(row["body"])
+    body = json.loads(joined_body(row))
     key = row["RowKey"]
     return Permit(
         user_id=UserId(key[:ID_LENGTH]),

@@ -14,9 +14,19 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from shared.adapters.tables.client import MAX_TEXT, Op, Row, Tables, joined_bytes, split_bytes
+from shared.adapters.tables.client import LAST, Tables, gather_limited
 from shared.adapters.tables.packing import dump, must_be_time, time_of, time_text
+from shared.adapters.tables.rows import (
+    MAX_TEXT,
+    Op,
+    Row,
+    joined_body,
+    joined_bytes,
+    split_body,
+    split_bytes,
+)
 from shared.domain.errors import Conflict
 from shared.domain.model import GroupId, OperationId, UserId
 from shared.domain.records import AuditEntry, DeadLetter, GroupState, GroupStatus
@@ -26,6 +36,8 @@ BUDGET = "budget"
 IDEMPOTENCY = "idempotency"
 DEAD_LETTERS = "deadletters"
 END_OF_TIME_MS = 9_999_999_999_999
+HEX = "0123456789abcdef"
+QUERIES_AT_ONCE = 8
 PACKED = 20
 """Audit entries a row holds at most: those of a chunk are one row, since each row costs the client much CPU. A row is
 named by all its entries, so none overwrites another; reading drops entries that a repeat recorded again."""
@@ -57,7 +69,7 @@ class TableGroupStatus:
             "at": time_text(status.updated_at),
             "removals": status.removals_today,
         }
-        row = {"PartitionKey": "group", "RowKey": status.group_id, "body": dump(body)}
+        row = {"PartitionKey": "group", "RowKey": status.group_id, **split_body(dump(body))}
         await self._tables.write(STATUS, Op("upsert", row))
 
     async def all(self) -> tuple[GroupStatus, ...]:
@@ -65,7 +77,7 @@ class TableGroupStatus:
 
 
 def _status(row: Row) -> GroupStatus:
-    body = json.loads(row["body"])
+    body = json.loads(joined_body(row))
     return GroupStatus(
         GroupId(row["RowKey"]),
         GroupState(body["state"]),
@@ -98,8 +110,8 @@ class TableAudit:
         found: list[AuditEntry] = []
         for back in range(last_day.day):
             day = f"{last_day - timedelta(days=back):%Y%m%d}"
-            for digit in "0123456789abcdef":
-                rows, _ = await self._tables.page(table, f"{day}-{digit}", "", "~", top, None)
+            calls = [partial(self._tables.page, table, f"{day}-{digit}", "", LAST, top, None) for digit in HEX]
+            for rows, _ in await gather_limited(calls, QUERIES_AT_ONCE):
                 found += [entry for row in rows for entry in _audit(row)]
             if len(found) >= top:
                 break
@@ -167,10 +179,10 @@ class TableBudget:
 
     async def load(self) -> tuple[str, str | None]:
         row = await self._tables.get(BUDGET, "budget", "writes")
-        return (row["body"], row["etag"]) if row else ("", None)
+        return (joined_body(row), row["etag"]) if row else ("", None)
 
     async def save(self, state: str, etag: str | None) -> str:
-        row = {"PartitionKey": "budget", "RowKey": "writes", "body": state}
+        row = {"PartitionKey": "budget", "RowKey": "writes", **split_body(state)}
         return await self._tables.write(BUDGET, Op("create" if etag is None else "replace", row, etag))
 
 

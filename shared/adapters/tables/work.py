@@ -15,8 +15,9 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shared.adapters.tables.client import Op, Row, Tables, joined_bytes, split_bytes
+from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, licenses_json, licenses_of, pack_ids, time_of, time_text, unpack_ids
+from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
 from shared.domain.errors import Conflict, NotFound, Unavailable
 from shared.domain.model import OperationId, SkuId, UserId
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, merge
@@ -24,8 +25,6 @@ from shared.domain.sealing import PlannedAction, SealedPage
 
 SEALED = "sealed"
 CHUNKS = "chunks"
-PAGES_AT_ONCE = 50
-"""Pages a transaction carries: about 20 KB each, far below 4 MiB."""
 MAX_TRIES = 20
 
 
@@ -36,9 +35,7 @@ class TableSealed:
         self._tables = tables
 
     async def write(self, operation_id: OperationId, seal_id: str, pages: Iterable[SealedPage]) -> None:
-        rows = [_page_row(f"{operation_id}-{seal_id}", page) for page in pages]
-        for start in range(0, len(rows), PAGES_AT_ONCE):
-            await self._tables.upsert_all(SEALED, rows[start : start + PAGES_AT_ONCE])
+        await self._tables.upsert_all(SEALED, [_page_row(f"{operation_id}-{seal_id}", page) for page in pages])
 
     async def page(self, operation_id: OperationId, seal_id: str, number: int) -> SealedPage:
         row = await self._tables.get(SEALED, f"{operation_id}-{seal_id}", f"{number:06d}")
@@ -113,7 +110,7 @@ class TableChunks:
         for _ in range(MAX_TRIES):
             for outcome in outcomes:
                 known[outcome.user_id] = merge(known.get(outcome.user_id), outcome)
-            row = {"PartitionKey": operation_id, "RowKey": key, "body": _outcomes_json(known.values())}
+            row = {"PartitionKey": operation_id, "RowKey": key, **split_body(_outcomes_json(known.values()))}
             try:
                 await self._tables.write(CHUNKS, Op("create" if etag is None else "replace", row, etag))
                 return tuple(known.values())
@@ -137,5 +134,5 @@ def _outcomes_json(outcomes: Iterable[ChunkOutcome]) -> str:
 def _outcomes(row: Row) -> tuple[ChunkOutcome, ...]:
     return tuple(
         ChunkOutcome(UserId(user_id), OutcomeClass(outcome), bool(wrote), time_of(retry_at))
-        for user_id, (outcome, wrote, retry_at) in json.loads(row["body"]).items()
+        for user_id, (outcome, wrote, retry_at) in json.loads(joined_body(row)).items()
     )
