@@ -62,7 +62,7 @@ bench: setup
 
 # Azure's own Python runtime, which exists for Python 3.13 and newer only.
 runtime-check: .venv313/.installed
-	.venv313/bin/python -m pytest -p no:cacheprovider tests/runtime
+	.venv313/bin/python -m pytest -p no:cacheprovider --confcutdir=tests/runtime tests/runtime
 
 .venv313/.installed: requirements.txt
 	@PYTHON313="$$(local/find-python.sh 313)"; test -n "$$PYTHON313" || { echo "No Python 3.13 that runs was found (PYTHON313, python3.13, pyenv)"; exit 1; }; \

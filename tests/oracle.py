@@ -50,6 +50,15 @@ def direct_licenses(user: Json) -> Licenses:
     }
 
 
+def inherited_licenses(user: Json) -> set[tuple[str, str]]:
+    """(SKU, licensed group) pairs of native group-based licensing, whatever their state."""
+    return {
+        (row["skuId"].lower(), row["assignedByGroup"])
+        for row in user["licenseAssignmentStates"]
+        if row["assignedByGroup"]
+    }
+
+
 def transitive_users(directory: Json, group_id: str) -> set[str]:
     """Users in the group or in a group nested in it, however deep; cycles are harmless."""
     groups = {group["id"]: group["members"] for group in directory["groups"] if not group.get("deleted")}
@@ -70,14 +79,16 @@ def transitive_users(directory: Json, group_id: str) -> set[str]:
 
 
 class Oracle:
-    """Built from the directory before the product touched it."""
+    """Built from the directory before the product touched it. `country` is the organization's."""
 
-    def __init__(self, before: Json) -> None:
+    def __init__(self, before: Json, country: str = "DE") -> None:
         self.before = {user["id"]: user for user in before["users"]}
+        self.country = country
         self.plans = plans_by_sku()
         self.exclusions = exclusion_sets()
         self.intents: dict[str, Licenses] = {}
         self.named: dict[str, Licenses] = {}
+        self.concerned: set[str] = set()
 
     def act(self, act: Act) -> None:
         """Take an accepted request into account."""
@@ -92,29 +103,54 @@ class Oracle:
         for user in users:
             self.named.setdefault(user, {})[sku] = frozenset(disabled)
 
+    def take(self, users: Iterable[str], sku: str) -> None:
+        """Take into account that a license given to named users was taken back."""
+        for user in users:
+            self.named.get(user, {}).pop(sku, None)
+
     def desired(self, directory: Json) -> dict[str, Licenses]:
         """Per user the union over groups: a plan is off only where every group that gives the SKU turns it off."""
         desired: dict[str, Licenses] = {user: dict(licenses) for user, licenses in self.named.items()}
+        self.concerned |= desired.keys()
         for group, intent in self.intents.items():
             for user in transitive_users(directory, group):
                 mine = desired.setdefault(user, {})
+                self.concerned.add(user)
                 for sku, disabled in intent.items():
                     mine[sku] = mine[sku] & disabled if sku in mine else disabled
         return desired
 
     def disagreements(self, after: Json) -> list[str]:
         """Every way in which the directory is not as it must be; empty when all is right."""
-        desired = self.desired(after)
-        free = {
-            sku["skuId"]: sku["prepaidUnits"]["enabled"] + sku["prepaidUnits"]["warning"] - sku["consumedUnits"]
-            for sku in after["subscribedSkus"]
-        }
+        desired, free = self.desired(after), free_seats(after)
         wrong: list[str] = []
         for user in after["users"]:
-            if user["deleted"]:
+            mine = {} if user["deleted"] else desired.get(user["id"], {})
+            wrong += [f"{user['id']}: {what}" for what in self._user(user, mine, free)]
+        present = {user["id"] for user in after["users"]}
+        return wrong + [f"{user}: is gone" for user in self.before.keys() - present]
+
+    def in_error(self, directory: Json, group: str) -> dict[str, set[str]]:
+        """Members of a group of whom somebody must be told, with every reason that is true: Graph's words for what
+        cannot be given, and `foreign` where somebody else gave the license with a plan off that the group grants."""
+        desired, free = self.desired(directory), free_seats(directory)
+        members, skus = transitive_users(directory, group), self.intents.get(group, {}).keys()
+        found: dict[str, set[str]] = {}
+        for user in directory["users"]:
+            if user["id"] not in members:
                 continue
-            wrong += [f"{user['id']}: {what}" for what in self._user(user, desired.get(user["id"], {}), free)]
-        return wrong
+            mine = desired[user["id"]]
+            reasons = {reason for sku in skus for reason in self._reasons(user, sku, mine, free)}
+            if reasons:
+                found[user["id"]] = reasons
+        return found
+
+    def _reasons(self, user: Json, sku: str, desired: Licenses, free: Mapping[str, int]) -> set[str]:
+        now = direct_licenses(user)
+        if sku not in now:
+            return self.excuses(user, sku, desired, free) or {"missing"}
+        foreign = direct_licenses(self.before[user["id"]]) if user["id"] in self.before else {}
+        return {"foreign"} if sku in foreign and now[sku] - desired[sku] else set()
 
     def _user(self, user: Json, desired: Licenses, free: Mapping[str, int]) -> Iterable[str]:
         before, now = self.before.get(user["id"]), direct_licenses(user)
@@ -124,6 +160,8 @@ class Oracle:
                 yield f"foreign {sku} was removed"
             elif now[sku] != disabled:
                 yield f"foreign {sku} was changed"
+        if before and inherited_licenses(before) != inherited_licenses(user):
+            yield "inherited licenses were changed"
         for sku in now.keys() - foreign.keys():
             if sku in desired:
                 if now[sku] != desired[sku]:
@@ -131,9 +169,9 @@ class Oracle:
             elif not self._awaits_successor(sku, desired, now):
                 yield f"{sku} was not removed"
         for sku in desired.keys() - now.keys():
-            if not self.excuse(user, sku, desired[sku], free):
+            if not self.excuses(user, sku, desired, free):
                 yield f"{sku} is missing"
-        yield from self._location(before, user, bool(now.keys() - foreign.keys()))
+        yield from self._location(before, user, licensed=bool(now.keys() - foreign.keys()))
 
     def _awaits_successor(self, sku: str, desired: Licenses, now: Licenses) -> bool:
         """A license stays while one that was to replace it could not be given."""
@@ -144,25 +182,43 @@ class Oracle:
         one, two = set(some), set(others)
         return bool(one & two) or any(one & group and two & group for group in self.exclusions)
 
-    def _location(self, before: Json | None, user: Json, licensed: bool) -> Iterable[str]:
+    def _location(self, before: Json | None, user: Json, *, licensed: bool) -> Iterable[str]:
         location = before["usageLocation"] if before else None
         if location is not None and user["usageLocation"] != location:
             yield f"usage location changed from {location} to {user['usageLocation']}"
+        if location is None and user["usageLocation"] not in (None, self.country):
+            yield f"usage location became {user['usageLocation']}, must be {self.country}"
+        if location is None and user["usageLocation"] and user["id"] not in self.concerned:
+            yield "usage location was set of somebody nobody asked about"
         if licensed and not user["usageLocation"]:
             yield "licensed without a usage location"
 
-    def excuse(self, user: Json, sku: str, disabled: frozenset[str], free: Mapping[str, int]) -> str | None:
-        """Why a user may lack a SKU all the same, in Graph's words for the error; None: must have it."""
-        enabled = self.plans[sku].keys() - disabled
+    def excuses(self, user: Json, sku: str, desired: Licenses, free: Mapping[str, int]) -> set[str]:
+        """Why a user may lack a desired SKU all the same, in Graph's words for the error; empty: must have it.
+
+        Only what stays excuses: desired, foreign and inherited licenses. One of ours that is to go does not.
+        """
+        enabled = self.plans[sku].keys() - desired[sku]
+        before = self.before.get(user["id"])
+        staying = desired.keys() | (direct_licenses(before) if before else {}).keys()
         others: set[str] = set()
         for row in user["licenseAssignmentStates"]:
-            if row["skuId"] != sku and row["state"] in ("Active", "ActiveWithError"):
+            held = row["state"] in ("Active", "ActiveWithError") and (row["assignedByGroup"] or row["skuId"] in staying)
+            if held and row["skuId"] != sku:
                 others |= self.plans[row["skuId"]].keys() - {plan.lower() for plan in row["disabledPlans"]}
-        for group in self.exclusions:
-            if len(group & (enabled | others)) > 1 and group & enabled:
-                return "MutuallyExclusiveViolation"
+        found: set[str] = set()
+        if any(len(group & (enabled | others)) > 1 and group & enabled for group in self.exclusions):
+            found.add("MutuallyExclusiveViolation")
         if user.get("proxyAddressClash") and any(self.plans[sku][plan].startswith("EXCHANGE_S") for plan in enabled):
-            return "UniquenessViolation"
+            found.add("UniquenessViolation")
         if free.get(sku, 0) <= 0 and not any(row["skuId"] == sku for row in user["licenseAssignmentStates"]):
-            return "CountViolation"
-        return None
+            found.add("CountViolation")
+        return found
+
+
+def free_seats(directory: Json) -> dict[str, int]:
+    """Units that can still be handed out; those in their grace period count."""
+    return {
+        sku["skuId"]: sku["prepaidUnits"]["enabled"] + sku["prepaidUnits"]["warning"] - sku["consumedUnits"]
+        for sku in directory["subscribedSkus"]
+    }

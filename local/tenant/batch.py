@@ -43,7 +43,11 @@ async def answer_batch(tenant: Tenant, envelope: Call) -> Reply:
     responses = [result for result in results if result is not None]
     _random.shuffle(responses)
     throttled = any(response["status"] == 429 for response in responses)
-    return Reply(tenant.settings.batch_throttle_status if throttled else 200, {"responses": responses})
+    status = tenant.settings.batch_throttle_status if throttled else 200
+    if tenant.settings.record:
+        asked = {"method": "POST", "path": "/$batch", "query": {}, "ids": [item.id for item in items]}
+        tenant.recording.append(orjson.dumps({**asked, "status": status, "body": {"responses": responses}}))
+    return Reply(status, {"responses": responses})
 
 
 async def _in_order(tenant: Tenant, items: list[_Item]) -> list[dict[str, Any] | None]:

@@ -45,7 +45,12 @@ def remaining(state: AllowanceState, maximum: int, now: datetime) -> int:
 
 
 def take(state: AllowanceState, wanted: int, maximum: int, now: datetime) -> tuple[int, AllowanceState]:
-    """As many of the wanted removals as are allowed, and the state with them counted; hours that are over go."""
+    """As many of the wanted removals as are allowed, and the state with them counted; hours that are over go.
+
+    Raises ValueError for fewer than none: that would raise the allowance.
+    """
+    if wanted < 0:
+        raise ValueError(f"{wanted} removals wanted: must be 0 or more")
     granted = min(wanted, remaining(state, maximum, now))
     current = int(now.timestamp() // 3600)
     hours = {hour: count for hour, count in state.hours.items() if hour >= current - HOURS}

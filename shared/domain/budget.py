@@ -35,7 +35,9 @@ ahead, so that interactive work always finds room before its own limit."""
 class BudgetLimits:
     """`rate_per_s` with `burst` writes at once, and at most `window_limit` writes in any `window_s` seconds.
 
-    `interactive_share` of the rate is never promised to bulk work that has to come back later.
+    Bulk work that must come back is called at the pace less a quarter of `interactive_share`, about what small changes
+    take; their precedence comes from MAX_WAIT_S. More than `burst` writes in one charge go out at once and are paid
+    back.
     """
 
     rate_per_s: float
@@ -43,6 +45,12 @@ class BudgetLimits:
     window_limit: int
     window_s: float
     interactive_share: float = 0.2
+
+    @property
+    def pace(self) -> float:
+        """Writes per second that can last. At a rate above what the window allows all lanes would stall on the window,
+        and nobody can go ahead there."""
+        return min(self.rate_per_s, self.window_limit / self.window_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,10 @@ class BudgetState:
         )
 
 
+EMPTY = BudgetState()
+"""Nothing charged, nobody waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """When the writes may start. Not `charged`: nothing is used yet, come back then."""
@@ -87,8 +99,8 @@ class Slot:
 def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: float) -> tuple[Slot, BudgetState]:
     """A start for `n` writes. A near one is charged; a far one reserves the next place of the lane's tail.
 
-    Reserving charges nothing, so a place that is not claimed is not lost. Raises ValueError for more writes than a
-    window holds.
+    Reserving charges nothing, so a place that is not claimed is not lost; nor is it held: whoever asks first when there
+    is room is charged. Raises ValueError for more writes than a window holds.
     """
     if not 0 < n <= limits.window_limit:
         raise ValueError(f"{n} writes at once: must be 1 to {limits.window_limit}")
@@ -96,7 +108,7 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
     if start - now <= MAX_WAIT_S[lane]:
         return Slot(start, charged=True), _charged(state, limits, n, start)
     tail = max(state.tails.get(lane, 0.0), min(start, now + limits.window_s), now + MAX_WAIT_S[lane])
-    pace = limits.rate_per_s if lane is Lane.INTERACTIVE else limits.rate_per_s * (1.0 - limits.interactive_share / 4)
+    pace = limits.pace if lane is Lane.INTERACTIVE else limits.pace * (1.0 - limits.interactive_share / 4)
     return Slot(tail, charged=False), replace(state, tails={**state.tails, lane: tail + n / pace})
 
 
@@ -108,7 +120,7 @@ def frozen_until(state: BudgetState, retry_after_s: float, now: float) -> Budget
 
 def _earliest(state: BudgetState, limits: BudgetLimits, n: int, now: float) -> float:
     """The first time at which both limits leave room for `n` writes."""
-    slack = max(0, limits.burst - n) / limits.rate_per_s
+    slack = max(0, limits.burst - n) / limits.pace
     start = max(now, state.not_before, state.full_until - slack)
     width = limits.window_s / BUCKETS
     while True:
@@ -125,4 +137,4 @@ def _charged(state: BudgetState, limits: BudgetLimits, n: int, start: float) -> 
     oldest = bucket - BUCKETS - 2
     counts = {each: count for each, count in state.counts.items() if each >= oldest}
     counts[bucket] = counts.get(bucket, 0) + n
-    return replace(state, full_until=max(state.full_until, start) + n / limits.rate_per_s, counts=counts)
+    return replace(state, full_until=max(state.full_until, start) + n / limits.pace, counts=counts)

@@ -52,6 +52,18 @@ class Catalog:
         """Whether plans `new` may be there to replace plans `old`: one is in both, or one excludes another."""
         return bool(old & new) or any(old & group and new & group for group in self.exclusions)
 
+    def clash(self, one: Plans, two: Plans) -> tuple[ServicePlanId, ServicePlanId] | None:
+        """The first plan of `one` and plan of `two` that exclude each other, or None.
+
+        A pair that is in one side already is no clash between the two: there are products with such plans in them.
+        """
+        for group in self.exclusions:
+            for first in sorted(one & group):
+                for second in sorted(two & group):
+                    if first != second and second not in one and first not in two:
+                        return first, second
+        return None
+
     def conflict(self, enabled: Iterable[ServicePlanId]) -> tuple[ServicePlanId, ServicePlanId] | None:
         """The first pair of different plans of one exclusion set, or None where all may be on together."""
         plans = frozenset(enabled)

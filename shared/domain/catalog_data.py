@@ -19,6 +19,15 @@ def _set(*plans: tuple[str, str]) -> Plans:
 
 EXCLUSIONS: tuple[Plans, ...] = (
     _set(
+        ("CRMPLAN1", "119cf168-b6cf-41fb-b82e-7fee7bae5814"),
+        ("CRMPLAN2", "bf36ca64-95c6-4918-9275-eb9f4ce2c04f"),
+        ("CRMSTANDARD", "f9646fb2-e3b2-4309-95de-dc4833737456"),
+        ("DYN365_ENTERPRISE_P1_IW", "056a5f80-b4e0-4983-a8be-7ad254a113c9"),
+        ("DYN365_ENTERPRISE_SALES", "2da8e897-7791-486b-b08f-cc63c8129df7"),
+        ("DYN365_ENTERPRISE_TEAM_MEMBERS", "6a54b05e-4fab-40e7-9828-428db3b336fa"),
+        ("EMPLOYEE_SELF_SERVICE", "ba5f0cfa-d54a-4ea0-8cf4-a7e1dc4423d8"),
+    ),
+    _set(
         ("EXCHANGE_B_STANDARD", "90927877-dcff-4af6-b346-2332c0b15bb7"),
         ("EXCHANGE_S_ARCHIVE", "da040e0a-b393-4bea-bb76-928b3fa1cf5a"),
         ("EXCHANGE_S_DESKLESS", "4a82b400-a79f-41a4-b4e2-e94f5787b113"),

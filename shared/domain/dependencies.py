@@ -31,8 +31,9 @@ def resolve(
     `elsewhere`: plans other assignments enable, which count with the rule `union`. Raises AssignmentError with every
     fault of the request.
     """
-    _refuse(_faults(requested, catalog))
-    enabled = {license.sku_id: catalog.plans(license.sku_id) - license.disabled_plans for license in requested}
+    faults = _faults(requested, catalog)
+    usable = {license.sku_id: license for license in reversed(requested) if _is_assignable(license.sku_id, catalog)}
+    enabled = {sku_id: catalog.plans(sku_id) - license.disabled_plans for sku_id, license in usable.items()}
     outside = elsewhere if rule is DependencyRule.UNION else NO_PLANS
     off = _switched_off(enabled, outside, catalog)
     resolved = tuple(
@@ -42,15 +43,18 @@ def resolve(
             license.disabled_plans,
             tuple(SwitchedOffPlan(plan, off[plan]) for plan in sorted(off.keys() & enabled[license.sku_id])),
         )
-        for license in sorted(requested, key=lambda license: license.sku_id)
+        for license in sorted(usable.values(), key=lambda license: license.sku_id)
     )
-    _refuse([*_without_plans(resolved, catalog), *_conflicts(resolved, catalog)])
+    complete = len(usable) == len({license.sku_id for license in requested})
+    faults += [*_without_plans(resolved, catalog, complete=complete), *_conflicts(resolved, catalog)]
+    if faults:
+        raise AssignmentError("InvalidLicenses", " ".join(faults))
     return resolved
 
 
-def _refuse(faults: Sequence[str]) -> None:
-    if faults:
-        raise AssignmentError("InvalidLicenses", " ".join(faults))
+def _is_assignable(sku_id: SkuId, catalog: Catalog) -> bool:
+    sku = catalog.skus.get(sku_id)
+    return sku is not None and sku.applies_to.lower() != "company"
 
 
 def _faults(requested: Sequence[AssignedLicense], catalog: Catalog) -> list[str]:
@@ -88,11 +92,13 @@ def _missing(plan: ServicePlanId, present: Plans, catalog: Catalog) -> tuple[Ser
     return tuple(sorted(NO_PLANS.union(*(any_of for any_of in needs if not any_of & present))))
 
 
-def _without_plans(resolved: Sequence[SkuAssignment], catalog: Catalog) -> list[str]:
+def _without_plans(resolved: Sequence[SkuAssignment], catalog: Catalog, *, complete: bool) -> list[str]:
+    """SKUs with no plan on. Where the request is not `complete` (a SKU in it cannot be used) a missing prerequisite is
+    not told: that SKU may have been meant to bring it."""
     faults = []
     for sku in resolved:
         plans = catalog.plans(sku.sku_id)
-        if not plans or plans - sku.disabled_plans:
+        if not plans or plans - sku.disabled_plans or (sku.switched_off and not complete):
             continue
         missing = sorted({catalog.plan_name(plan) for off in sku.switched_off for plan in off.missing})
         why = f" It needs one of {', '.join(missing)} in the same assignment." if missing else ""
@@ -106,8 +112,7 @@ def _conflicts(resolved: Sequence[SkuAssignment], catalog: Catalog) -> list[str]
         for two in resolved[index + 1 :]:
             first = catalog.plans(one.sku_id) - one.disabled_plans
             second = catalog.plans(two.sku_id) - two.disabled_plans
-            pair = catalog.conflict(first | second)
-            if pair and not catalog.conflict(first) and not catalog.conflict(second):
+            if pair := catalog.clash(first, second):
                 names = " and ".join(catalog.plan_name(plan) for plan in pair)
                 faults.append(
                     f"SKUs {catalog.name(one.sku_id)} and {catalog.name(two.sku_id)} exclude each other: {names}."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.domain.catalog import Catalog
@@ -116,6 +116,9 @@ REMEDIES: dict[LicenseError, str] = {
     LicenseError.UNAVAILABLE: "Microsoft Graph did not answer; the next sync tries again, or reprocess the user.",
 }
 
+_SKUS_FOLLOW = re.compile(r"licenses being added", re.IGNORECASE)
+"""Where a text about service plans goes on to list the SKUs of the call."""
+
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -134,19 +137,26 @@ def classify(status: int, code: str, message: str) -> Refusal:
         return _refusal(LicenseError.NOT_FOUND, Advice.FAIL_USER, code, message)
     if status == 409:
         return _refusal(LicenseError.CONCURRENCY, Advice.RETRY, code, message)
-    ids = tuple(dict.fromkeys(guid.lower() for guid in _GUID.findall(message)))
     for pattern in PATTERNS:
         if pattern.text.search(message):
+            sku_ids, plan_ids = _named(pattern, message)
             refusal = _refusal(pattern.error, pattern.advice, code, message)
-            return Refusal(
-                refusal.error,
-                refusal.advice,
-                refusal.text,
-                refusal.remedy,
-                sku_ids=tuple(SkuId(each) for each in ids) if pattern.names_sku else (),
-                plan_ids=tuple(ServicePlanId(each) for each in ids) if pattern.names_plans else (),
-            )
+            return replace(refusal, sku_ids=sku_ids, plan_ids=plan_ids)
     return _refusal(LicenseError.OTHER, Advice.DROP_SKU, code, message)
+
+
+def _named(pattern: _Pattern, message: str) -> tuple[tuple[SkuId, ...], tuple[ServicePlanId, ...]]:
+    """The SKUs and the service plans that a text names."""
+    if pattern.names_sku:
+        return tuple(map(SkuId, _guids(message))), ()
+    if not pattern.names_plans:
+        return (), ()
+    about, *lists = _SKUS_FOLLOW.split(message)
+    return tuple(map(SkuId, _guids(" ".join(lists)))), tuple(map(ServicePlanId, _guids(about)))
+
+
+def _guids(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(guid.lower() for guid in _GUID.findall(text)))
 
 
 def _refusal(error: LicenseError, advice: Advice, code: str, message: str) -> Refusal:
@@ -156,19 +166,20 @@ def _refusal(error: LicenseError, advice: Advice, code: str, message: str) -> Re
 def skus_to_drop(
     refusal: Refusal, add: Sequence[AssignedLicense], remove: Sequence[SkuId], catalog: Catalog
 ) -> tuple[SkuId, ...]:
-    """Which SKU of a refused call to leave out: the one named; else one that contains a named plan, of additions the
-    last; none where the text does not say, so that each is to be tried alone."""
+    """Which SKU of a refused call to leave out: the one named; where plans are named, one that contains such a plan, of
+    additions the last; none where the text does not say, so that each is to be tried alone.
+
+    A text that names plans may also list all SKUs of the call, so there the plans decide first.
+    """
     called = [*(license.sku_id for license in add), *remove]
     named = tuple(sku_id for sku_id in called if sku_id in refusal.sku_ids)
-    if named:
-        return named
     if not refusal.plan_ids:
-        return ()
+        return named
     plans = set(refusal.plan_ids)
     additions = [license.sku_id for license in add if plans & (catalog.plans(license.sku_id) - license.disabled_plans)]
     if additions:
         return (additions[-1],)
-    return tuple(sku_id for sku_id in remove if plans & catalog.plans(sku_id))[-1:]
+    return named[-1:] or tuple(sku_id for sku_id in remove if plans & catalog.plans(sku_id))[-1:]
 
 
 def without(
@@ -190,8 +201,7 @@ def without(
         leaving = [
             license.sku_id
             for license in adding
-            if not catalog.conflict(stays)
-            and catalog.conflict(stays | (catalog.plans(license.sku_id) - license.disabled_plans))
+            if catalog.clash(stays, catalog.plans(license.sku_id) - license.disabled_plans)
         ]
     off = dict(plans_off or {})
     while leaving:

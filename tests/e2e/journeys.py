@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from azure.data.tables import TableServiceClient
 
 from local.client import ENDED, Client
 from local.stack import Stack, StackOptions
@@ -18,6 +22,8 @@ from tests.oracle import Act, Oracle
 SCALE = 10.0
 SETTLE = "PT2S"
 TIMEOUT_S = 150.0
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -48,6 +54,19 @@ class Journey:
             found += page
             self.seen = page[-1]["seq"]
 
+    def queues(self) -> dict[str, dict[str, int]]:
+        """The broker's count of messages, by queue and kind."""
+        with urllib.request.urlopen(f"{self.stack.endpoints.broker_control}/queues", timeout=10) as answer:
+            found: dict[str, dict[str, int]] = json.load(answer)["queues"]
+        return found
+
+    def letters(self) -> list[dict[str, Any]]:
+        """Messages the app put aside, with the reason, newest first."""
+        ends = self.stack.endpoints
+        with TableServiceClient.from_connection_string(ends.tables_connection) as service:
+            table = service.get_table_client(f"{ends.table_prefix}deadletters")
+            return [dict(row) for row in table.list_entities()]
+
     def start(self, path: str, body: object | None = None) -> dict[str, Any]:
         return self.client.api("POST", path, body if body is not None else {})
 
@@ -73,31 +92,55 @@ class Journey:
         return found
 
     def until_ended(self, operation_id: str) -> dict[str, Any]:
-        ending = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < ending:
-            operation = self.client.operation(operation_id)
-            if operation["state"] in ENDED:
-                return operation
-            time.sleep(0.3)
-        raise TimeoutError(f"operation {operation_id}: {self.client.operation(operation_id)}")
+        return eventually(lambda: self.client.operation(operation_id), lambda each: each["state"] in ENDED, TIMEOUT_S)
 
     def licensed_by_writes(self, writes: list[dict[str, Any]]) -> set[str]:
         """Users whose licenses the product changed, by the tenant's own log."""
         return {each["userId"] for each in writes if each["operation"] == "assignLicense" and each["changed"]}
 
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        """All pages of a collection of the app."""
+        page: str | None = path
+        found: list[dict[str, Any]] = []
+        while page:
+            answer = self.client.api("GET", page)
+            found += answer["value"]
+            page = answer.get("@odata.nextLink")
+        return found
+
     def errors(self, group: str) -> dict[str, dict[str, Any]]:
         """The group's members in error or waiting, by user."""
-        path: str | None = f"/api/groups/{group}/membersWithLicenseErrors?$top=100"
-        found: dict[str, dict[str, Any]] = {}
-        while path:
-            page = self.client.api("GET", path)
-            found.update({row["id"]: row for row in page["value"]})
-            path = page.get("@odata.nextLink")
-        return found
+        return {row["id"]: row for row in self.rows(f"/api/groups/{group}/membersWithLicenseErrors?$top=100")}
 
     def must_be_right(self) -> None:
         """The oracle agrees for every user, and no message was dead-lettered."""
         assert self.oracle.disagreements(self.directory()) == []
+        assert {name: counts["deadLetter"] for name, counts in self.queues().items() if counts["deadLetter"]} == {}
+
+    def errors_must_be_true(self, group: str) -> None:
+        """Exactly the members of whom the oracle says so are shown, for true reasons, and each error with a remedy."""
+        expected = self.oracle.in_error(self.directory(), group)
+        shown = self.errors(group)
+        reasons = {user: shown_reasons(row) for user, row in shown.items()}
+        assert reasons.keys() == expected.keys()
+        assert {user: why for user, why in reasons.items() if not why or not why <= expected[user]} == {}
+        assert all(problem["remedy"] for row in shown.values() for problem in row["problems"])
+
+
+def shown_reasons(row: dict[str, Any]) -> set[str]:
+    """The errors of a member as the app shows them, in the oracle's words."""
+    words = {problem["error"] for problem in row["problems"]}
+    return {"CountViolation"} if row["state"] == "Waiting" else {"foreign" if w == "Other" else w for w in words}
+
+
+def eventually(look: Callable[[], T], good: Callable[[T], bool], timeout_s: float = 30.0) -> T:
+    """What `look` returns once it is good. Raises TimeoutError with the last of it."""
+    ending = time.monotonic() + timeout_s
+    while not good(found := look()):
+        if time.monotonic() > ending:
+            raise TimeoutError(f"still {found!r} after {timeout_s:.0f} s")
+        time.sleep(0.2)
+    return found
 
 
 @contextmanager
@@ -137,7 +180,10 @@ def validated_answers(run: Journey) -> int:
 
 def _validate(answer: dict[str, Any]) -> None:
     asked, body = f"{answer['method']} {answer['path']}", answer["body"]
-    if answer["status"] >= 400:
+    if answer["path"] == "/$batch":
+        graph_schema.validate_batch(body, answer["ids"])
+        assert len(body["responses"]) == len(answer["ids"])
+    elif answer["status"] >= 400:
         graph_schema.validate_error(body, status=answer["status"])
     elif answer["status"] == 204:
         assert body is None, asked

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from local.client import CallError
 from tests.e2e.journeys import Journey, assert_adds_up, journey
 
 TEAMS = "57ff2da0-773e-42df-b2af-ffb7a2317929"
 YAMMER = "7547a3fe-08ee-4ccb-b430-5077c5041653"
+ONEDRIVE_BASIC = "da792a53-cbc0-4184-a10d-e544dd34b3c1"
+
+SEATS_READ_ANEW_S = 11
+"""Workers keep the seats they have read for ten seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +32,9 @@ def test_a_preview_writes_nothing_and_says_what_would_happen(run: Journey) -> No
     assert preview["totals"]["members"] == 300
     assert preview["plan"]["additions"][run.skus["SPE_E3"]] > 280
     assert run.writes() == []
+    members = run.rows(f"/api/operations/{preview['id']}/members?$top=100")
+    assert len({member["id"] for member in members}) == preview["totals"]["members"]
+    assert sum(bool(member["addLicenses"]) for member in members) == preview["plan"]["additions"][run.skus["SPE_E3"]]
 
 
 def test_every_member_is_licensed_or_shown_with_its_error_and_remedy(run: Journey) -> None:
@@ -35,19 +44,8 @@ def test_every_member_is_licensed_or_shown_with_its_error_and_remedy(run: Journe
     assert_adds_up(operation)
     run.must_be_right()
     assert len(run.licensed_by_writes(run.writes())) == operation["totals"]["wrote"] == operation["totals"]["applied"]
-    directory, desired = run.directory(), run.oracle.desired(run.directory())
-    free = {sku["skuId"]: sku["prepaidUnits"]["enabled"] - sku["consumedUnits"] for sku in directory["subscribedSkus"]}
-    lacking = {
-        user["id"]
-        for user in directory["users"]
-        if user["id"] in desired
-        and run.skus["SPE_E3"]
-        not in {row["skuId"] for row in user["licenseAssignmentStates"] if not row["assignedByGroup"]}
-    }
-    errors = run.errors(run.main)
-    assert lacking <= errors.keys()
-    assert operation["totals"]["waiting"] > 0 or free[run.skus["SPE_E3"]] > 0
-    assert all(problem["remedy"] for row in errors.values() for problem in row["problems"])
+    assert operation["totals"]["waiting"] > 0
+    run.errors_must_be_true(run.main)
 
 
 def test_a_converged_group_takes_no_write(run: Journey) -> None:
@@ -56,6 +54,7 @@ def test_a_converged_group_takes_no_write(run: Journey) -> None:
     assert_adds_up(operation)
     assert run.licensed_by_writes(run.writes()) == set()
     run.must_be_right()
+    run.errors_must_be_true(run.main)
 
 
 def test_turning_plans_off_for_many_waits_for_a_person(run: Journey) -> None:
@@ -72,7 +71,7 @@ def test_turning_plans_off_for_many_waits_for_a_person(run: Journey) -> None:
 def test_approving_another_list_than_the_one_shown_is_refused(run: Journey) -> None:
     waiting = run.client.ended(run.change(run.main, {}, ["SPE_E3"])["id"], 60)
     assert waiting["state"] == "AwaitingApproval"
-    with pytest.raises(Exception, match="ChecksumMismatch"):
+    with pytest.raises(CallError, match="ChecksumMismatch"):
         run.start(f"/api/operations/{waiting['id']}/approve", {"checksum": "0" * 64})
     run.start(f"/api/operations/{waiting['id']}/reject")
     rejected = run.until_ended(waiting["id"])
@@ -100,18 +99,18 @@ def test_a_swap_with_too_few_seats_leaves_nobody_without_a_license(run: Journey)
     assert_adds_up(operation)
     assert operation["totals"]["waiting"] > 100
     run.must_be_right()
+    run.errors_must_be_true(run.main)
     assert len(run.licensed_by_writes(run.writes())) == operation["totals"]["wrote"] == 120
 
 
 def test_when_seats_are_bought_the_rest_is_swapped(run: Journey) -> None:
     run.client.tenant("POST", "/objects", {"skus": [{"skuPartNumber": "SPE_E5", "enabled": 5000, "warning": 0}]})
-    import time
-
-    time.sleep(11)
+    time.sleep(SEATS_READ_ANEW_S)
     operation = run.finish(run.start(f"/api/groups/{run.main}/reprocessLicenseAssignment"))
     assert operation["state"] == "ProcessingComplete", operation["error"]
     assert operation["totals"]["waiting"] == 0
     run.must_be_right()
+    run.errors_must_be_true(run.main)
 
 
 def test_removing_with_approval_takes_away_what_is_ours_and_nothing_else(run: Journey) -> None:
@@ -123,3 +122,36 @@ def test_removing_with_approval_takes_away_what_is_ours_and_nothing_else(run: Jo
     run.must_be_right()
     assert len(run.licensed_by_writes(run.writes())) == operation["totals"]["wrote"]
     assert run.errors(run.main) == {}
+
+
+def test_a_plan_is_off_only_where_every_group_turns_it_off_and_a_license_goes_with_its_last_group(run: Journey) -> None:
+    run.client.tenant("POST", "/objects", {"skus": [{"skuPartNumber": "VISIOCLIENT", "enabled": 500}]})
+    outer, inner = run.groups["main-b"], run.groups["main-c"]
+    steps: tuple[tuple[str, dict[str, list[str]], list[str]], ...] = (
+        (outer, {"VISIOCLIENT": [ONEDRIVE_BASIC]}, []),
+        (inner, {"VISIOCLIENT": []}, []),
+        (inner, {}, ["VISIOCLIENT"]),
+        (outer, {}, ["VISIOCLIENT"]),
+    )
+    for group, add, remove in steps:
+        run.writes()
+        operation = run.finish(run.change(group, add, remove))
+        run.believe(group, add, remove)
+        assert operation["state"] == "ProcessingComplete", operation["error"]
+        assert_adds_up(operation)
+        run.must_be_right()
+        assert len(run.licensed_by_writes(run.writes())) == operation["totals"]["wrote"] > 0
+
+
+HIDDEN = pytest.param("hidden", marks=pytest.mark.xfail(reason="membership the app cannot see is not checked yet"))
+
+
+@pytest.mark.parametrize("name", ["mail", "native", "unknown", HIDDEN])
+def test_a_group_that_cannot_be_licensed_is_refused_with_a_reason_and_nothing_is_kept(run: Journey, name: str) -> None:
+    group = run.groups.get(name, "00000000-0000-0000-0000-000000000009")
+    before = len(run.rows("/api/operations?$top=100"))
+    with pytest.raises(CallError, match="error") as refusal:
+        run.change(group, {"SPE_E3": []}, [])
+    assert 400 <= refusal.value.status < 500
+    assert len(run.rows("/api/operations?$top=100")) == before
+    assert run.writes() == []

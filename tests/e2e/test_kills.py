@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.stack import ROOT
-from tests.e2e.journeys import Journey, assert_adds_up, journey
+from tests.e2e.journeys import Journey, assert_adds_up, eventually, journey
 
 KILLS = 3
 UNCHANGED_PER_KILL = 20
@@ -37,20 +36,43 @@ def test_workers_killed_in_the_middle_lose_nothing_and_the_counts_are_the_tenant
     run.client.tenant("POST", "/metrics/reset")
     operation = run.change(run.main, {"SPE_E3": []}, [])
     run.believe(run.main, {"SPE_E3": []}, [])
-    killed = 0
-    ending = time.monotonic() + 60
-    while killed < KILLS and time.monotonic() < ending:
-        done = run.client.operation(operation["id"])["totals"]["wrote"]
-        if done > killed * 80:
-            function = ("process_members_bulk", "take_step")[killed % 2]
-            run.stack.kill(run.stack.workers(function)[0])
-            killed += 1
-        time.sleep(0.2)
-    assert killed == KILLS
+    for killed in range(KILLS):
+        _until_written(run, operation["id"], 1 + killed * 80)
+        function = ("process_members_bulk", "take_step")[killed % 2]
+        run.stack.kill(run.stack.workers(function)[0])
+    assert run.client.operation(operation["id"])["state"] == "ProcessingInProgress"
     ended = run.until_ended(operation["id"])
     assert ended["state"] == "ProcessingComplete", ended["error"]
     assert_adds_up(ended)
     run.must_be_right()
-    assert len(run.licensed_by_writes(run.writes())) == ended["totals"]["wrote"] == ended["totals"]["applied"]
+    run.errors_must_be_true(run.main)
+    written = run.licensed_by_writes(run.writes())
+    assert len(written) == ended["totals"]["wrote"] == ended["totals"]["applied"]
     assert run.client.tenant("GET", "/metrics")["unchangedWrites"] <= KILLS * UNCHANGED_PER_KILL
     assert run.stack.restarts >= KILLS
+    assert not [row for row in run.rows(f"/api/groups/{run.main}/members?$top=900") if row["state"] == "Pending"]
+
+
+def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_nothing_foreign(run: Journey) -> None:
+    given = run.finish(run.change(run.main, {"SPE_E3": []}, []))
+    run.believe(run.main, {"SPE_E3": []}, [])
+    assert given["state"] == "ProcessingComplete", given["error"]
+    run.writes()
+    run.client.tenant("POST", "/metrics/reset")
+    operation = run.client.ended(run.change(run.main, {}, ["SPE_E3"])["id"], 60)
+    run.start(f"/api/operations/{operation['id']}/approve", {"checksum": operation["checksum"]})
+    run.believe(run.main, {}, ["SPE_E3"])
+    _until_written(run, operation["id"], 60)
+    for pid in run.stack.workers("process_members_bulk"):
+        run.stack.kill(pid)
+    ended = run.until_ended(operation["id"])
+    assert ended["state"] == "ProcessingComplete", ended["error"]
+    assert_adds_up(ended)
+    run.must_be_right()
+    assert len(run.licensed_by_writes(run.writes())) == ended["totals"]["wrote"]
+    assert run.client.tenant("GET", "/metrics")["unchangedWrites"] <= 2 * UNCHANGED_PER_KILL
+    assert run.errors(run.main) == {}
+
+
+def _until_written(run: Journey, operation_id: str, users: int) -> None:
+    eventually(lambda: run.client.operation(operation_id)["totals"]["wrote"], lambda done: done >= users)

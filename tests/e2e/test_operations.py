@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
-from tests.e2e.journeys import Journey, assert_adds_up, journey
+from tests.e2e.journeys import Journey, assert_adds_up, eventually, journey
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +35,26 @@ def _operations(run: Journey) -> list[dict[str, object]]:
 
 
 def _wait_for_operations(run: Journey, count: int) -> list[dict[str, object]]:
-    ending = time.monotonic() + 30
-    while len(found := _operations(run)) < count and time.monotonic() < ending:
-        time.sleep(0.3)
-    return found
+    return eventually(lambda: _operations(run), lambda found: len(found) >= count)
+
+
+def _holders(run: Journey, part_number: str) -> set[str]:
+    """Users who have the product directly."""
+    sku, users = run.skus[part_number], run.directory()["users"]
+    return {
+        user["id"]
+        for user in users
+        if any(row["skuId"] == sku and not row["assignedByGroup"] for row in user["licenseAssignmentStates"])
+    }
 
 
 def test_a_job_message_sent_twice_makes_one_operation_on_its_users(run: Journey) -> None:
-    users = sorted(run.oracle.before)[:3]
-    outsiders = [user for user in users if not run.oracle.before[user]["deleted"]]
+    users = [user for user in sorted(run.oracle.before) if not run.oracle.before[user]["deleted"]][:3]
     job = {
         "version": "1.0",
         "id": "job-1",
         "operation": "assignLicense",
-        "userIds": outsiders,
+        "userIds": users,
         "addLicenses": [{"skuId": run.skus["POWER_BI_PRO"], "disabledPlans": []}],
         "removeLicenses": [],
     }
@@ -58,14 +64,9 @@ def test_a_job_message_sent_twice_makes_one_operation_on_its_users(run: Journey)
     (operation,) = _operations(run)
     ended = run.until_ended(str(operation["id"]))
     assert ended["state"] == "ProcessingComplete", ended["error"]
-    assert ended["totals"]["members"] == len(outsiders)
-    licensed = {
-        user["id"]
-        for user in run.directory()["users"]
-        if run.skus["POWER_BI_PRO"] in {row["skuId"] for row in user["licenseAssignmentStates"]}
-    }
-    assert set(outsiders) <= licensed
-    run.oracle.give(outsiders, run.skus["POWER_BI_PRO"])
+    assert ended["totals"]["members"] == len(users)
+    assert set(users) <= _holders(run, "POWER_BI_PRO")
+    run.oracle.give(users, run.skus["POWER_BI_PRO"])
     run.must_be_right()
 
 
@@ -76,9 +77,38 @@ def test_a_job_that_cannot_be_read_or_done_is_kept_with_its_reason_and_stops_not
     good = {"version": "1.0", "id": "job-4", "operation": "preview", "groupId": run.groups["overlap"]}
     licenses = [{"skuId": run.skus["EMS"], "disabledPlans": []}]
     _send_job(run, {**good, "addLicenses": licenses, "removeLicenses": []})
+    letters = eventually(run.letters, lambda found: len(found) >= 2)
     operations = _wait_for_operations(run, before + 1)
     assert len(operations) == before + 1
     assert operations[0]["preview"] is True
+    unreadable, refused = sorted((str(letter["reason"]) for letter in letters), key=lambda reason: "job-3" in reason)
+    assert "groupId must be a GUID" in unreadable
+    assert "job-3" in refused
+
+
+def test_named_users_are_licensed_and_what_was_given_to_them_is_taken_back(run: Journey) -> None:
+    """Of three who are to lose it, one has the license from a person: that one keeps it."""
+    run.writes()
+    before = _holders(run, "FLOW_FREE")
+    foreign = min(before)
+    users = [foreign, *[user for user in sorted(run.oracle.before) if not run.oracle.before[user]["deleted"]][10:13]]
+    body = {"userIds": users, "addLicenses": [{"skuId": run.skus["FLOW_FREE"]}], "removeLicenses": []}
+    given = run.finish(run.start("/api/users/assignLicense", body))
+    run.oracle.give(users, run.skus["FLOW_FREE"])
+    assert given["state"] == "ProcessingComplete", given["error"]
+    assert_adds_up(given)
+    assert run.licensed_by_writes(run.writes()) == set(users) - before
+    run.must_be_right()
+    back = {"userIds": users, "addLicenses": [], "removeLicenses": [run.skus["FLOW_FREE"]]}
+    taken = run.finish(run.start("/api/users/assignLicense", back))
+    run.oracle.take(users, run.skus["FLOW_FREE"])
+    assert taken["state"] == "ProcessingComplete", taken["error"]
+    assert_adds_up(taken)
+    assert _holders(run, "FLOW_FREE") == before
+    run.must_be_right()
+    again = run.finish(run.start(f"/api/users/{users[1]}/reprocessLicenseAssignment"))
+    assert (again["state"], again["totals"]["members"]) == ("ProcessingComplete", 1)
+    run.must_be_right()
 
 
 def test_a_paused_operation_stops_and_goes_on_where_it_stopped(run: Journey) -> None:
@@ -128,12 +158,18 @@ def test_a_cancelled_operation_ends_and_nobody_later_completes_it(run: Journey) 
     assignment = run.client.api("GET", f"/api/groups/{run.main}/licenseAssignment")
     enforcement = {sku["skuId"]: sku["enforcement"] for sku in assignment["assignedLicenses"]}
     assert enforcement[run.skus["INTUNE_A"]] == "cancelled"
+    time.sleep(5)
+    run.writes()
+    held = _holders(run, "INTUNE_A")
+    looked = run.finish(run.start(f"/api/users/{min(set(run.oracle.before) - held)}/reprocessLicenseAssignment"))
+    assert looked["state"] == "ProcessingComplete", looked["error"]
+    assert run.writes() == []
+    again = run.finish(run.change(run.main, {"INTUNE_A": []}, []))
+    run.believe(run.main, {"INTUNE_A": []}, [])
+    assert again["state"] == "ProcessingComplete", again["error"]
+    assert_adds_up(again)
+    run.must_be_right()
 
 
 def _until_some_are_done(run: Journey, operation_id: str) -> None:
-    ending = time.monotonic() + 30
-    while time.monotonic() < ending:
-        if run.client.operation(operation_id)["totals"]["wrote"] > 0:
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"operation {operation_id} wrote nothing")
+    eventually(lambda: run.client.operation(operation_id)["totals"]["wrote"], lambda wrote: wrote > 0)

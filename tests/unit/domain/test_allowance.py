@@ -55,6 +55,12 @@ def test_an_allowance_lowered_below_what_was_used_leaves_nothing_and_is_not_nega
     assert take(state, 1, 5, NOW)[0] == 0
 
 
+def test_fewer_than_no_removals_are_refused() -> None:
+    _, state = take(AllowanceState(), 20, 20, NOW)
+    with pytest.raises(ValueError, match="-5"):
+        take(state, -5, 20, NOW)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 30)), max_size=30), st.integers(0, 40))
 def test_no_day_sees_more_removals_than_the_allowance(steps: list[tuple[int, int]], maximum: int) -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from shared.domain.budget import MAX_FREEZE_S, MAX_WAIT_S, BudgetLimits, BudgetState, Lane, charge, frozen_until
 
 LIMITS = BudgetLimits(rate_per_s=18.0, burst=100, window_limit=3000, window_s=150.0)
+DEFAULT = BudgetLimits(rate_per_s=18.0, burst=30, window_limit=3000, window_s=150.0)
+TOO_FAST = BudgetLimits(rate_per_s=30.0, burst=30, window_limit=3000, window_s=150.0)
 SMALL = BudgetLimits(rate_per_s=10.0, burst=30, window_limit=200, window_s=30.0)
 START = 1_750_000_000.0
 INTERACTIVE, BULK = Lane.INTERACTIVE, Lane.BULK
@@ -117,7 +119,7 @@ steps = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.0, 0.01, 0.3, 1.0, 3.0, 7.0, 40.0, -0.005, -0.05]),
         st.sampled_from(list(Lane)),
-        st.integers(1, 25),
+        st.integers(1, 60),
     ),
     max_size=120,
 )
@@ -141,7 +143,8 @@ def test_neither_limit_is_exceeded_over_any_window_even_when_the_clock_steps_bac
             starts.append((slot.start, n))
     assert most_in_any(starts, SMALL.window_s) <= SMALL.window_limit
     for seconds in (0.001, 1.0, 5.0, 20.0, 60.0):
-        assert most_in_any(starts, seconds) <= SMALL.burst + SMALL.rate_per_s * seconds + 1e-6
+        at_once = max([SMALL.burst, *(n for _, n in starts)])
+        assert most_in_any(starts, seconds) <= at_once + SMALL.pace * seconds + 1e-6
 
 
 @settings(max_examples=40, deadline=None)
@@ -158,7 +161,9 @@ def test_a_state_that_was_stored_and_read_behaves_the_same(charges: list[tuple[f
     assert len(state.to_json()) < 2048
 
 
-def saturated(returns_late: float, seconds: float, interactive_every: float | None) -> tuple[Starts, list[float]]:
+def saturated(
+    returns_late: float, seconds: float, interactive_every: float | None, limits: BudgetLimits = LIMITS
+) -> tuple[Starts, list[float]]:
     """40 bulk chunks of 20 that always come back, up to `returns_late` late, and interactive work beside them."""
     state, starts, waited = BudgetState(), Starts(), list[float]()
     queue: list[tuple[float, int, Lane, float]] = [(START, index, BULK, START) for index in range(40)]
@@ -170,7 +175,7 @@ def saturated(returns_late: float, seconds: float, interactive_every: float | No
     heapq.heapify(queue)
     while queue and queue[0][0] < START + seconds:
         now, index, lane, asked = heapq.heappop(queue)
-        slot, state = charge(state, LIMITS, lane, 20 if lane is BULK else 1, now)
+        slot, state = charge(state, limits, lane, 20 if lane is BULK else 1, now)
         late = returns_late * (index * 7 % 11) / 10
         if slot.charged and lane is INTERACTIVE:
             waited.append(slot.start - asked)
@@ -183,18 +188,21 @@ def saturated(returns_late: float, seconds: float, interactive_every: float | No
     return starts, waited
 
 
+@pytest.mark.parametrize("limits", [DEFAULT, LIMITS], ids=["default burst", "burst of 100"])
 @pytest.mark.parametrize("late", [0.0, 0.5, 2.0])
-def test_forty_chunks_that_return_up_to_two_seconds_late_use_the_rate(late: float) -> None:
+def test_forty_chunks_that_return_up_to_two_seconds_late_use_the_rate(late: float, limits: BudgetLimits) -> None:
     seconds = 600.0
-    starts, _ = saturated(late, seconds, None)
+    starts, _ = saturated(late, seconds, None, limits)
     used = sum(n for at, n in starts if at < START + seconds)
-    assert used >= 0.97 * LIMITS.rate_per_s * seconds
-    assert used <= LIMITS.burst + LIMITS.rate_per_s * seconds
+    assert used >= 0.97 * limits.rate_per_s * seconds
+    assert used <= limits.burst + limits.rate_per_s * seconds
 
 
-def test_interactive_work_gets_its_share_under_a_saturating_bulk_load() -> None:
-    seconds, per_second = 300.0, LIMITS.rate_per_s * LIMITS.interactive_share
-    starts, waited = saturated(1.0, seconds, 1 / per_second)
+@pytest.mark.parametrize("limits", [DEFAULT, LIMITS, TOO_FAST], ids=["default", "burst of 100", "above the window"])
+def test_interactive_work_gets_its_share_under_a_saturating_bulk_load(limits: BudgetLimits) -> None:
+    """Also with a rate the window does not allow: bulk must not use it up and leave all waiting."""
+    seconds, per_second = 300.0, limits.pace * limits.interactive_share
+    starts, waited = saturated(1.0, seconds, 1 / per_second, limits)
     assert len(waited) >= 0.98 * per_second * (seconds - 5)
     assert max(waited) <= 2 * MAX_WAIT_S[INTERACTIVE]
     assert most_in_any(starts, 150.0) <= 3000

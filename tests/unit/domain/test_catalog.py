@@ -64,6 +64,16 @@ def test_two_plans_of_one_set_conflict_and_the_same_plan_from_two_products_does_
     assert CATALOG.conflict([]) is None
 
 
+def test_plans_of_two_sides_clash_but_not_what_excludes_within_one_side() -> None:
+    assert CATALOG.clash(plans(SHAREPOINT_1, TEAMS), plans(SHAREPOINT_2)) == (SHAREPOINT_1, SHAREPOINT_2)
+    assert CATALOG.clash(plans(SHAREPOINT_2), plans(SHAREPOINT_1, TEAMS)) == (SHAREPOINT_2, SHAREPOINT_1)
+    assert CATALOG.clash(plans(SHAREPOINT_1, SHAREPOINT_2), plans(SHAREPOINT_1, TEAMS)) is None
+    assert CATALOG.clash(plans(SHAREPOINT_1, TEAMS), plans(SHAREPOINT_1, SHAREPOINT_2)) is None
+    assert CATALOG.clash(plans(SHAREPOINT_1, SHAREPOINT_2), plans(SHAREPOINT_KIOSK)) is not None
+    assert CATALOG.clash(plans(SHAREPOINT_1), plans(SHAREPOINT_1)) is None
+    assert CATALOG.clash(NO_PLANS, plans(SHAREPOINT_1)) is None
+
+
 def test_a_catalog_has_the_published_rules_unless_told_otherwise() -> None:
     catalog = Catalog(SKUS)
     assert (catalog.exclusions, catalog.dependencies) == (EXCLUSIONS, DEPENDENCIES)
@@ -84,8 +94,8 @@ class TestTheData:
         assert min(map(len, EXCLUSIONS)) > 1
         assert sum(map(len, EXCLUSIONS)) == len(frozenset().union(*EXCLUSIONS))
 
-    def test_the_sets_are_those_published_except_dynamics(self) -> None:
-        assert sorted(map(len, EXCLUSIONS)) == [2, 3, 3, 3, 4, 6, 10]
+    def test_the_sets_are_those_published(self) -> None:
+        assert sorted(map(len, EXCLUSIONS)) == [2, 3, 3, 3, 4, 6, 7, 10]
 
     def test_kiosk_and_standard_mailboxes_exclude_each_other_and_plan_two_excludes_neither(self) -> None:
         catalog = Catalog({})

@@ -19,10 +19,12 @@ from tests.builders import (
     ROOM,
     SHAREPOINT_1,
     SHAREPOINT_2,
+    SHAREPOINT_KIOSK,
     SKUS,
     TEAMS,
     VISIO,
     plans,
+    sku,
     sku_id,
 )
 
@@ -102,6 +104,34 @@ def test_every_fault_of_a_request_is_told_at_once() -> None:
     assert f"Service plan {DRAWING} is not part of E3." in text
     assert "ROOM applies to the company" in text
     assert f"SKU {sku_id(99)} is not a license of this tenant." in text
+
+
+def test_faults_of_single_products_do_not_hide_those_between_products() -> None:
+    asked = [license(E1), license(E3), license(sku_id(99)), license(VISIO, DRAWING)]
+    with pytest.raises(AssignmentError) as caught:
+        resolve(asked, CATALOG, SAME_GROUP)
+    text = str(caught.value)
+    assert f"SKU {sku_id(99)} is not a license of this tenant." in text
+    assert "SKUs E1 and E3 exclude each other" in text
+    assert "VISIO would be left with no service plan" in text
+
+
+def test_a_prerequisite_that_an_unusable_product_may_bring_is_not_called_missing() -> None:
+    """A mistyped id of E3 beside the phone add-on: that the add-on lacks Teams would send the person the wrong way."""
+    with pytest.raises(AssignmentError) as caught:
+        resolve([license(PHONE), license(sku_id(99))], CATALOG, SAME_GROUP)
+    assert "PHONE" not in str(caught.value)
+
+
+def test_a_product_that_excludes_within_itself_still_excludes_another() -> None:
+    odd = Catalog(
+        {**SKUS, VISIO: sku(VISIO, "VISIO", (SHAREPOINT_1, SHAREPOINT_KIOSK))},
+        CATALOG.exclusions,
+        {},
+    )
+    assert len(resolve([license(VISIO)], odd, SAME_GROUP)) == 1
+    with pytest.raises(AssignmentError, match="SKUs E3 and VISIO exclude each other"):
+        resolve([license(VISIO), license(E3)], odd, SAME_GROUP)
 
 
 def test_a_product_with_every_plan_disabled_is_refused() -> None:

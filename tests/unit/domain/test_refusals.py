@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from shared.domain.catalog import Catalog
 from shared.domain.model import AssignedLicense, LicenseError, SkuId
 from shared.domain.refusals import REMEDIES, Advice, Refusal, classify, remedy_for, skus_to_drop, without
-from tests.builders import CALLING, CATALOG, E1, E3, E5, EXCHANGE_2, F3, PHONE, SHAREPOINT_2, TEAMS, VISIO, plans
+from tests.builders import (
+    CALLING,
+    CATALOG,
+    E1,
+    E3,
+    E5,
+    EXCHANGE_2,
+    F3,
+    PHONE,
+    SHAREPOINT_1,
+    SHAREPOINT_2,
+    SHAREPOINT_KIOSK,
+    SKUS,
+    TEAMS,
+    VISIO,
+    plans,
+    sku,
+)
 
 BAD = "Request_BadRequest"
 CONFLICT_PAIRS = (
@@ -117,6 +135,17 @@ def test_capitals_do_not_matter_and_the_ids_found_are_lower_case() -> None:
     assert (refusal.error, refusal.sku_ids) == (LicenseError.COUNT_VIOLATION, (E5,))
 
 
+@pytest.mark.parametrize("sku", [f"{{{E5}}}", f"'{E5}'", f'"{E5.upper()}",'])
+def test_braces_and_quotes_around_an_id_do_not_matter(sku: str) -> None:
+    refusal = classify(400, BAD, f"Subscription with SKU {sku} does not have any available licenses.")
+    assert refusal.sku_ids == (E5,)
+
+
+def test_a_text_that_names_plans_and_then_products_keeps_them_apart() -> None:
+    refusal = classify(400, BAD, CONFLICT_PAIRS)
+    assert (refusal.plan_ids, refusal.sku_ids) == ((SHAREPOINT_2, TEAMS), (E3,))
+
+
 @pytest.mark.parametrize("text", ["Something new of Microsoft's.", "Plan x does not belong to the subscription"])
 def test_an_unknown_text_is_kept_whole_and_drops_a_product(text: str) -> None:
     refusal = classify(400, BAD, text)
@@ -156,6 +185,17 @@ class TestWhichProductToDrop:
         refusal = _refusal(f"service plans {SHAREPOINT_2}, {EXCHANGE_2} are mutually exclusive")
         assert skus_to_drop(refusal, _adding(E3, E5, VISIO), (), CATALOG) == (E5,)
 
+    def test_where_a_text_lists_all_products_of_the_call_only_one_with_a_named_plan(self) -> None:
+        refusal = _refusal(
+            f"Resolve these conflicting service plan pairs: [{CALLING}]. Licenses being added: [{E5}, {E1}]"
+        )
+        assert skus_to_drop(refusal, _adding(E5, E1), (), CATALOG) == (E5,)
+
+    def test_where_no_product_is_known_to_have_a_named_plan_the_last_one_listed(self) -> None:
+        new_plan = "99999999-0000-0000-0000-000000000001"
+        refusal = _refusal(f"Resolve these conflicting service plan pairs: [{new_plan}]. Licenses being added: [{E3}]")
+        assert skus_to_drop(refusal, _adding(VISIO, E3), (F3,), CATALOG) == (E3,)
+
     def test_not_one_in_which_the_named_plan_is_off(self) -> None:
         refusal = _refusal(f"service plan {CALLING} depends on the service plan(s) x")
         add = (AssignedLicense(PHONE), AssignedLicense(E5, plans(CALLING)))
@@ -181,6 +221,10 @@ class TestACallWithoutAProduct:
 
     def test_a_refused_removal_takes_the_addition_that_conflicts_with_what_stays(self) -> None:
         assert without(_adding(E3, VISIO), (F3,), F3, CATALOG) == (_adding(VISIO), ())
+
+    def test_also_where_the_license_that_stays_excludes_within_itself(self) -> None:
+        odd = Catalog({**SKUS, F3: sku(F3, "F3", (SHAREPOINT_KIOSK, SHAREPOINT_1))}, CATALOG.exclusions, {})
+        assert without(_adding(E3, VISIO), (F3,), F3, odd) == (_adding(VISIO), ())
 
     def test_and_what_that_addition_was_to_replace_stays_too(self) -> None:
         assert without(_adding(E3), (E1, F3), F3, CATALOG) == ((), ())

@@ -1,0 +1,135 @@
+"""The oracle of the end-to-end tests: it says nothing of a right directory, and names each way of being wrong."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.oracle import Act, Oracle, plans_by_sku
+
+E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
+E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
+F1 = "66b55226-6b4f-492c-910c-a3b7a3c9d993"
+TEAMS = "57ff2da0-773e-42df-b2af-ffb7a2317929"
+
+Directory = dict[str, Any]
+
+
+def row(sku: str, disabled: tuple[str, ...] = (), group: str | None = None, state: str = "Active") -> dict[str, Any]:
+    return {"skuId": sku, "disabledPlans": list(disabled), "assignedByGroup": group, "state": state}
+
+
+def user(name: str, *rows: dict[str, Any], location: str | None = "DE", **more: Any) -> dict[str, Any]:
+    licenses = [dict(each) for each in rows]
+    return {"id": name, "usageLocation": location, "deleted": False, "licenseAssignmentStates": licenses, **more}
+
+
+def directory(*users: dict[str, Any], free: int = 5) -> Directory:
+    groups = [
+        {"id": "top", "members": ["inner", *[each["id"] for each in users[1:]]]},
+        {"id": "inner", "members": [users[0]["id"], "top"]},
+    ]
+    units = {"enabled": 100, "warning": 0}
+    skus = [{"skuId": sku, "prepaidUnits": units, "consumedUnits": 100 - free} for sku in (E3, E5, F1)]
+    return {"users": list(users), "groups": groups, "subscribedSkus": skus}
+
+
+def changed(found: Directory, name: str, change: Callable[[dict[str, Any]], object]) -> Directory:
+    copied = copy.deepcopy(found)
+    change(next(each for each in copied["users"] if each["id"] == name))
+    return copied
+
+
+def licensed() -> tuple[Oracle, Directory]:
+    """Two members, one nested and one with a foreign and an inherited license, both given E3 rightly."""
+    foreign, inherited = row(F1, tuple(plans_by_sku()[F1])), row(E5, tuple(plans_by_sku()[E5]), "native")
+    oracle = Oracle(directory(user("ann", location=None), user("bob", foreign, inherited)))
+    oracle.act(Act("top", {E3: (TEAMS,)}))
+    after = directory(user("ann", row(E3, (TEAMS,))), user("bob", foreign, inherited, row(E3, (TEAMS,))))
+    return oracle, after
+
+
+def test_a_right_directory_is_right_through_nesting_and_cycles() -> None:
+    oracle, after = licensed()
+    assert oracle.disagreements(after) == []
+    assert oracle.in_error(after, "top") == {}
+
+
+WRONGS: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
+    "is missing": ("ann", lambda u: u["licenseAssignmentStates"].clear()),
+    "off, must be": ("ann", lambda u: u["licenseAssignmentStates"][0]["disabledPlans"].clear()),
+    "was not removed": ("ann", lambda u: u["licenseAssignmentStates"].append(row(E5))),
+    "without a usage location": ("ann", lambda u: u.update(usageLocation=None)),
+    "must be DE": ("ann", lambda u: u.update(usageLocation="US")),
+    "changed from DE": ("bob", lambda u: u.update(usageLocation="US")),
+    f"foreign {F1} was removed": ("bob", lambda u: u["licenseAssignmentStates"].pop(0)),
+    f"foreign {F1} was changed": ("bob", lambda u: u["licenseAssignmentStates"][0]["disabledPlans"].pop()),
+    "inherited licenses were changed": ("bob", lambda u: u["licenseAssignmentStates"].pop(1)),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_each_way_of_being_wrong_is_named_for_its_user_only(wrong: str) -> None:
+    oracle, after = licensed()
+    name, change = WRONGS[wrong]
+    (found,) = oracle.disagreements(changed(after, name, change))
+    assert found.startswith(name)
+    assert wrong in found
+
+
+def test_a_user_who_is_gone_and_a_location_nobody_asked_for_are_wrong() -> None:
+    oracle = Oracle(directory(user("ann"), user("bob", location=None)))
+    after = changed(directory(user("ann"), user("bob", location=None)), "bob", lambda u: u.update(usageLocation="DE"))
+    after["users"].pop(0)
+    assert sorted(oracle.disagreements(after)) == [
+        "ann: is gone",
+        "bob: usage location was set of somebody nobody asked about",
+    ]
+
+
+def test_without_seats_a_missing_license_is_excused_and_its_predecessor_stays() -> None:
+    oracle = Oracle(directory(user("ann"), user("bob"), free=0))
+    oracle.act(Act("top", {E3: ()}))
+    oracle.act(Act("top", {E5: ()}, [E3]))
+    swapped = directory(user("ann", row(E3)), user("bob", row(E5)), free=0)
+    assert oracle.disagreements(swapped) == []
+    assert oracle.in_error(swapped, "top") == {"ann": {"CountViolation"}}
+    assert len(oracle.disagreements(directory(user("ann", row(E3)), user("bob", row(E5)), free=1))) == 1
+    both = directory(user("ann", row(E3), row(E5)), user("bob", row(E5)), free=0)
+    assert oracle.disagreements(both) == [f"ann: {E3} was not removed"]
+
+
+def test_only_a_conflict_with_what_stays_is_an_excuse() -> None:
+    foreign = Oracle(directory(user("ann", row(F1)), user("bob")))
+    foreign.act(Act("top", {E3: ()}))
+    conflict = directory(user("ann", row(F1)), user("bob", row(E3)))
+    assert foreign.disagreements(conflict) == []
+    assert foreign.in_error(conflict, "top") == {"ann": {"MutuallyExclusiveViolation"}}
+    ours = Oracle(directory(user("ann"), user("bob")))
+    ours.act(Act("top", {F1: ()}))
+    ours.act(Act("top", {E3: ()}, [F1]))
+    assert ours.disagreements(conflict) == [f"ann: {E3} is missing"]
+
+
+def test_a_foreign_license_with_a_plan_off_that_is_granted_is_in_error_and_left_alone() -> None:
+    oracle = Oracle(directory(user("ann", row(E3, (TEAMS,))), user("bob")))
+    oracle.act(Act("top", {E3: ()}))
+    after = directory(user("ann", row(E3, (TEAMS,))), user("bob", row(E3)))
+    assert oracle.disagreements(after) == []
+    assert oracle.in_error(after, "top") == {"ann": {"foreign"}}
+
+
+def test_what_is_taken_back_must_go_and_what_another_group_gives_must_stay() -> None:
+    oracle = Oracle(directory(user("ann"), user("bob")))
+    oracle.give(["ann", "bob"], E3)
+    oracle.act(Act("inner", {E3: ()}))
+    oracle.take(["ann", "bob"], E3)
+    oracle.before["out"] = user("out")
+    oracle.give(["out"], E3)
+    oracle.take(["out"], E3)
+    after = directory(user("ann", row(E3)), user("bob", row(E3)))
+    after["users"].append(user("out", row(E3)))
+    assert oracle.disagreements(after) == [f"out: {E3} was not removed"]
