@@ -126,6 +126,7 @@ class Stack:
         try:
             self._start()
         except BaseException:
+            # Ctrl-C or a failed start: what was started so far must not stay behind.
             self.stop()
             raise
         return self

@@ -6,13 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, ThePaging, TheWorld
-from functions.web.shapes import Approve, OperationIdText
+from functions.web.shapes import Approve, Cancel, OperationIdText
 from shared.domain.model import OperationId
 from shared.handlers import control, queries
+from shared.handlers.restoring import cancel_and_restore
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -69,9 +71,13 @@ async def resume(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
 
 
 @router.post("/operations/{operation_id}/cancel")
-async def cancel(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
-    """End an operation; what was done stays done."""
-    return answers.operation(await control.cancel(world, operation_id, actor))
+async def cancel(world: TheWorld, actor: TheActor, operation_id: TheId, body: Cancel | None = None) -> Response:
+    """End an operation; what was done stays done. With the intent `former` a new operation (202, Location) makes the
+    group's intent what it was before."""
+    if body is None or body.intent == "keep":
+        return JSONResponse(answers.operation(await control.cancel(world, operation_id, actor)))
+    restoring = await cancel_and_restore(world, operation_id, actor)
+    return JSONResponse(answers.operation(restoring), 202, {"Location": f"/api/operations/{restoring.id}"})
 
 
 @router.get("/approvals")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -152,6 +152,12 @@ class Approve(Shape):
     """The body of approve: the checksum of the list of removals that was looked at."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Cancel(Shape):
+    """The body of cancel: keep the intent as it is, not enforced, or go back to the one before the operation."""
+
+    intent: Literal["keep", "former"] = "keep"
 
 
 def country(text: str) -> str:

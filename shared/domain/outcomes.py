@@ -55,11 +55,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Look again then. `refused` says that Graph refused or failed the work: only that counts as an attempt."""
+    """Look again then. `refused` says that Graph refused or failed the work: only that counts as an attempt.
+
+    `error`: what the user shows when it was tried too often.
+    """
 
     at: datetime
     why: str
     refused: bool = False
+    error: LicenseError = LicenseError.UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)

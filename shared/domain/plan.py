@@ -111,9 +111,9 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         if sku_id not in draft.desired and sku_id in draft.direct:
             plan_removal(draft, sku_id, ledger.owned[sku_id])
     wait_for_removals(draft)
-    _leave_out_closed_skus(draft)
     fingerprint = fingerprint_of(draft)
     _leave_out_refused(draft, fingerprint)
+    _leave_out_closed_skus(draft)
     location = _usage_location(draft)
     return UserPlan(
         user_id=user.id,

@@ -141,15 +141,18 @@ def _valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context:
 
 
 def wait_for_removals(draft: Draft) -> None:
-    """An addition that replaces or conflicts with a removal that may not go out yet waits, so both go in one call."""
+    """An addition that replaces or conflicts with a removal that may not go out yet waits, so both go in one call; and
+    with it waits every other removal that it was to replace."""
     pending = {**draft.settling, **draft.awaiting_permit}
     if not pending:
         return
     for sku_id in sorted(draft.add.keys() - draft.direct.keys()):
+        if sku_id not in draft.add:
+            continue
         held_by = [other for other in pending if other != sku_id and _meets(draft, sku_id, other, pending[other])]
         if not held_by:
             continue
-        del draft.add[sku_id]
+        draft.drop(sku_id)
         waits_for_leave = any(other in draft.awaiting_permit for other in held_by)
         draft.note(NoteKind.PENDING_APPROVAL if waits_for_leave else NoteKind.SECOND_READ, sku_id)
 

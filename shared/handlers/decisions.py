@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.catalog import Catalog
 from shared.domain.errors import Conflict
-from shared.domain.model import Grant, OperationId, Permit, SkuId, Source, SourceKind, UserId
+from shared.domain.model import NO_PLANS, Grant, OperationId, Permit, SkuId, Source, SourceKind, UserId
 from shared.domain.operation import Operation
 from shared.domain.sealing import PlannedAction
 from shared.ports import World
@@ -16,6 +17,9 @@ PREVIEW_HOLDS = timedelta(hours=1)
 """How long a preview that a person has seen approves the removals it showed."""
 
 MAX_TRIES = 10
+
+GRANTS_AT_ONCE = 500
+"""Users whose grants are read together."""
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """Before any license of ours: a permit of this time permits nothing."""
@@ -68,16 +72,46 @@ async def write_kept(world: World, operation: Operation) -> None:
     Permits of an earlier decision are overwritten: they must not outlive this one.
     """
     decided_by = operation.cancel_requested_by.id if operation.cancel_requested_by else "system"
-    kept = Source(SourceKind.KEPT, decided_by.replace("-", ""))
-    users = [(user_id, action) async for user_id, action in sealed_removals(world, operation)]
-    await world.stores.grants.put(
-        (user_id, Grant(sku_id, frozenset(), kept)) for user_id, action in users for sku_id in action.remove
-    )
     source = Source(SourceKind.LIST) if operation.target.group_id is None else _group(operation)
-    await world.stores.permits.put(
-        Permit(user_id, sku_id, source, LONG_AGO, "rejected") for user_id, action in users for sku_id in action.remove
-    )
+    catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
+    kept: list[tuple[UserId, Grant]] = []
+    void: list[Permit] = []
+    async for user_id, action in sealed_removals(world, operation):
+        for grant in _kept(action, catalog, decided_by):
+            kept.append((user_id, grant))
+            void.append(Permit(user_id, grant.sku_id, source, LONG_AGO, "rejected"))
+    await world.stores.grants.put(kept)
+    await world.stores.permits.put(void)
     await close_approval(world, operation)
+
+
+def _kept(action: PlannedAction, catalog: Catalog, decided_by: str) -> Iterator[Grant]:
+    """Of a license that was to go all plans that are on stay on, of a narrowed one those that were to go off."""
+    source = Source(SourceKind.KEPT, decided_by.replace("-", ""))
+    for sku_id in action.remove:
+        yield Grant(sku_id, NO_PLANS, source)
+    for off in action.plans_off:
+        yield Grant(off.sku_id, catalog.plans(off.sku_id) - off.disabled_plans, source)
+
+
+async def ask_again(world: World, operation: Operation) -> None:
+    """A person asks again for SKUs whose removal was rejected once: what was kept then is not an answer any more."""
+    asked = {*operation.change.remove, *(license.sku_id for license in operation.change.add)}
+    if not asked or operation.actor.kind == "system":
+        return
+    concerned = [user_id async for user_id, action in sealed_removals(world, operation) if _touches(action, asked)]
+    for start in range(0, len(concerned), GRANTS_AT_ONCE):
+        stored = await world.stores.grants.of_users(concerned[start : start + GRANTS_AT_ONCE])
+        await world.stores.grants.remove(
+            (user_id, grant)
+            for user_id, grants in stored.items()
+            for grant in grants
+            if grant.source.kind is SourceKind.KEPT and grant.sku_id in asked
+        )
+
+
+def _touches(action: PlannedAction, skus: set[SkuId]) -> bool:
+    return not skus.isdisjoint(action.remove) or any(off.sku_id in skus for off in action.plans_off)
 
 
 async def approved_by_preview(world: World, operation: Operation) -> Operation | None:

@@ -137,7 +137,8 @@ def _case(world: World, work: Work, read: UserRead, row: LedgerRow, grants: tupl
             wait = timedelta(seconds=read.retry_after_s) if read.retry_after_s else READ_RETRY
             case.result = RetryAt(now + wait, read.why, refused=read.refused)
         case UserGone():
-            case.result = RetryAt(now + READ_RETRY, "the directory does not know the user", refused=True)
+            why = "the directory does not know the user"
+            case.result = RetryAt(now + READ_RETRY, why, refused=True, error=LicenseError.NOT_FOUND)
         case NotAUser():
             case.result = Skipped(SkipReason.NOT_A_USER)
     return case

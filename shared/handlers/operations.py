@@ -68,6 +68,7 @@ async def _advance(world: World, operation: Operation) -> None:
         case Phase.PERMIT:
             await decisions.close_approval(world, operation)
             await decisions.write_permits(world, operation)
+            await decisions.ask_again(world, operation)
             await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
         case Phase.REJECT:
             await decisions.write_kept(world, operation)
@@ -248,7 +249,8 @@ async def write_group_status(world: World, operation: Operation) -> None:
     if group_id is None:
         return
     counts = await world.stores.members.counts(group_id)
-    wrong = any(counts.get(state, 0) for state in ("Error", "ActiveWithError", "Waiting"))
+    failed = operation.state is OperationState.FAILED
+    wrong = failed or any(counts.get(state, 0) for state in ("Error", "ActiveWithError", "Waiting"))
     before = await world.stores.group_status.get(group_id) or GroupStatus(group_id, GroupState.IN_PROGRESS)
     status = replace(
         before,
@@ -264,7 +266,10 @@ async def _fail(world: World, operation: Operation, fault: Exception) -> None:
     """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
     error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
     ended = operation.ended(OperationState.FAILED, world.clock.now(), error)
-    await world.stores.operations.save(replace(ended, totals=_with_cancelled(ended.totals)))
+    ended = replace(ended, totals=_with_cancelled(ended.totals))
+    if not operation.preview:
+        await write_group_status(world, ended)
+    await world.stores.operations.save(ended)
 
 
 async def _save_and_go_on(world: World, operation: Operation, wait: timedelta) -> None:

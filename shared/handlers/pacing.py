@@ -86,6 +86,7 @@ class Pacer:
         try:
             await self._update(charge_all)
         except BaseException as fault:
+            # Every waiting chunk of this process hangs on this one charge: each gets the fault, cancellation too.
             for request in requests:
                 request.answer.set_exception(fault)
                 request.answer.exception()

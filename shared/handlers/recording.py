@@ -35,6 +35,7 @@ from shared.domain.outcomes import (
 )
 from shared.domain.plan import Note
 from shared.domain.records import MemberRow
+from shared.domain.refusals import remedy_for
 from shared.handlers.cases import Case, Work
 from shared.ports import Outgoing, World
 
@@ -59,7 +60,9 @@ def bound_retries(work: Work, cases: Sequence[Case], now: datetime) -> dict[User
         too_old = work.first_sent_at is not None and result.refused and now - work.first_sent_at > MAX_AGE
         if count >= MAX_ATTEMPTS or too_old:
             text = f"Given up after {count} attempts: {result.why}"
-            case.result = Failed((Problem(LicenseError.UNAVAILABLE, text, GIVEN_UP_REMEDY),))
+            unavailable = result.error is LicenseError.UNAVAILABLE
+            remedy = GIVEN_UP_REMEDY if unavailable else remedy_for(result.error)
+            case.result = Failed((Problem(result.error, text, remedy),))
         else:
             attempts[case.user_id] = count
     return attempts
@@ -156,7 +159,8 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
     skus = frozenset(sku.sku_id for sku in assignment.skus)
     result = case.result or Unchanged()
     problems = relevant(result, skus)
-    waiting = isinstance(result, Waiting) and bool(skus.intersection(result.sku_ids))
+    no_seat = waiting_for(case, skus)
+    waiting = isinstance(result, Waiting) and bool(no_seat)
     return MemberRow(
         group_id=assignment.group_id,
         user_id=user.id,
@@ -164,7 +168,7 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
         display_name=user.display_name,
         state=state_of(result, user, assignment, problems, waiting=waiting),
         updated_at=now,
-        problems=problems,
+        problems=(*problems, *map(no_seat_problem, no_seat)),
         notes=tuple(note_text(note) for note in (case.plan.notes if case.plan else ())),
         sku_ids=tuple(sorted(skus & user.direct.keys())),
         attempts=work.attempts.get(user.id, 0),
@@ -172,6 +176,20 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
         waiting_since=min(case.row.waiting_since.values(), default=now) if waiting else None,
         operation_id=work.operation.id if work.operation else None,
     )
+
+
+def waiting_for(case: Case, skus: frozenset[SkuId]) -> tuple[SkuId, ...]:
+    """The SKUs of a group that a user waits for, also where another SKU is an error."""
+    if isinstance(case.result, RetryAt):
+        return ()
+    planned = case.plan.waiting if case.plan else ()
+    return tuple(sorted(skus.intersection((*planned, *case.waiting))))
+
+
+def no_seat_problem(sku_id: SkuId) -> Problem:
+    """What a member who waits for a seat is shown."""
+    error = LicenseError.COUNT_VIOLATION
+    return Problem(error, "No seat of this product is free; the user waits for one.", remedy_for(error), sku_id)
 
 
 def relevant(result: Result, skus: frozenset[SkuId]) -> tuple[Problem, ...]:

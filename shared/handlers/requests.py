@@ -9,11 +9,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain.catalog import Catalog
 from shared.domain.dependencies import resolve
-from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from shared.domain.messages import OPERATIONS, OperationStep
 from shared.domain.model import (
     NO_PLANS,
@@ -44,7 +44,9 @@ from shared.ports import DirectoryGroup, Outgoing, StoredAssignment, World
 MAX_TRIES = 10
 """Lost ETag races of one merge before the caller is told to try again."""
 
-NO_CHANGE = LicenseChange()
+AFTER_SUPERSEDED = timedelta(seconds=15)
+"""Sealing waits this long behind an operation it supersedes: work that was handed out and planned by the older intent
+(cached for seconds, then waiting for its slot) has recorded what it is about to write by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,14 @@ async def accept(world: World, request: OperationRequest) -> Operation:
         idempotency_key=request.idempotency_key,
         preview_id=request.preview_id,
     )
+    older: OperationId | None = None
     if request.target.group_id is not None:
-        version = await _next_version(world, request.target.group_id, request.if_match)
-        operation = replace(operation, intent_version=version - request.preview)
+        version, older = await _known_intent(world, request.target.group_id, request.if_match)
+        operation = replace(operation, intent_version=version + (not request.preview))
     operation = await world.stores.operations.insert(operation)
     operation = await write_intent(world, operation)
-    await send_step(world, operation)
+    hurries = request.preview or not await _is_running(world, older)
+    await send_step(world, operation, at=None if hurries else world.clock.now() + AFTER_SUPERSEDED)
     return operation
 
 
@@ -167,6 +171,8 @@ async def check(world: World, request: OperationRequest) -> None:
     assignment = stored.assignment if stored else GroupLicenseAssignment(target.group_id)
     group = await world.directory.group(target.group_id)
     _check_group(group, change, change.options or assignment.options)
+    if group.hidden_membership:
+        await _check_visible(world, group)
     changed(assignment, change, catalog)
     if request.reprocess and assignment.version == 0:
         raise BadRequest("GroupNotManaged", f"Group {group.display_name} has no license assignment here.", "group")
@@ -193,6 +199,29 @@ def _check_group(group: DirectoryGroup, change: LicenseChange, options: Assignme
             "Remove it there first, or set the option allowNativeOverlap.",
             "addLicenses",
         )
+
+
+async def _check_visible(world: World, group: DirectoryGroup) -> None:
+    """Without Member.Read.Hidden a group with hidden membership reads empty or is refused, as if everybody had left
+    (learn.microsoft.com/graph/api/group-list-members)."""
+    try:
+        visible = await _shows_a_member(world, group.id)
+    except PermissionDenied:
+        visible = False
+    if not visible:
+        raise BadRequest(
+            "HiddenMembership",
+            f"Group {group.display_name} hides its membership, and no member can be seen. Grant the app the permission "
+            "Member.Read.Hidden (an empty group cannot be told from one that cannot be seen), then try again.",
+            "group",
+        )
+
+
+async def _shows_a_member(world: World, group_id: GroupId) -> bool:
+    async for page in world.directory.member_pages(group_id):
+        if page:
+            return True
+    return False
 
 
 def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> GroupLicenseAssignment:
@@ -223,12 +252,18 @@ def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: 
     return replace(assignment, skus=skus, options=options, state=state)
 
 
-async def _next_version(world: World, group_id: GroupId, if_match: int | None) -> int:
+async def _known_intent(world: World, group_id: GroupId, if_match: int | None) -> tuple[int, OperationId | None]:
+    """The version of the group's intent, and the operation that made it."""
     stored = await world.stores.assignments.get(group_id)
     version = stored.assignment.version if stored else 0
     if if_match is not None and if_match != version:
         raise Conflict(f"The license assignment is at version {version}, not {if_match}; read it again.")
-    return version + 1
+    return version, stored.assignment.operation_id if stored else None
+
+
+async def _is_running(world: World, operation_id: OperationId | None) -> bool:
+    operation = await world.stores.operations.get(operation_id) if operation_id else None
+    return operation is not None and operation.state is OperationState.IN_PROGRESS
 
 
 async def write_intent(world: World, operation: Operation) -> Operation:

@@ -149,8 +149,9 @@ class _Planner:
 
     def _user_grants(self, stored: tuple[Grant, ...]) -> tuple[Grant, ...]:
         """Without what is held, which this operation may come to permit, and without what was kept of a SKU that a
-        person now asks to remove; of a preview on a list, with its change."""
-        asked = frozenset(self.operation.change.remove)
+        person now asks to remove or to assign anew; of a preview on a list, with its change."""
+        change = self.operation.change
+        asked = frozenset((*change.remove, *(license.sku_id for license in change.add)))
         grants = tuple(
             grant
             for grant in stored

@@ -28,9 +28,9 @@ from shared.domain.model import (
     Source,
     SourceKind,
 )
-from shared.domain.plan import PlanContext, UserPlan, plan_user
+from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.refusals import without
-from shared.domain.removals import PERMIT_HOLDS
+from shared.domain.removals import PERMIT_HOLDS, grants_that_count
 from tests.builders import (
     CATALOG,
     DAY,
@@ -384,3 +384,15 @@ def _meddled(user: DirectoryUser, sku: SkuId, how: str, mine: Plans | None) -> D
         choices = (*map(plans, sorted(everything)), everything, NO_PLANS, plans(ServicePlanId("new")))
         disabled, at = next(each for each in choices if each not in (mine, held)), NOW
     return replace(user, license_assignment_states=(*others, direct(sku, disabled, at=at)))
+
+
+@bounded
+@for_all(cases())
+def test_nothing_goes_while_a_license_that_would_replace_it_is_still_to_come(case: Case) -> None:
+    plan, _ = look(case.user, case.grants, case.row, case.context)
+    there = {note.sku_id for note in plan.notes if note.kind in (NoteKind.NOT_VISIBLE_YET, NoteKind.DEPENDS_ON_NATIVE)}
+    there |= case.user.direct.keys() | {license.sku_id for license in plan.add}
+    counting = grants_that_count(case.user, case.grants, case.row, case.context)
+    desired = desired_licenses(counting, case.context.now)
+    to_come = [sku for sku, wanted in desired.items() if wanted.adds and sku not in there]
+    assert not [(sku, gone) for sku in to_come for gone in plan.remove if CATALOG.overlaps(sku, gone)]

@@ -1,0 +1,120 @@
+"""Decisions of a person that outlive the operation they were made on: rejected, cancelled, gone back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.errors import BadRequest
+from shared.domain.model import AssignedLicense, ServicePlanId, UserId
+from shared.domain.operation import LicenseChange, Operation, OperationState, Target
+from shared.handlers import control
+from shared.handlers.requests import OperationRequest, accept
+from shared.handlers.restoring import cancel_and_restore
+from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run
+from tests.unit.handlers.test_control import adds_up, slow
+
+MANY = 30
+
+
+async def narrow(run: Run, *plans: ServicePlanId) -> Operation:
+    change = LicenseChange((AssignedLicense(SMALL.sku_id, frozenset(plans)),))
+    return await accept(run.world, OperationRequest(Target(TEAM), MIA, change))
+
+
+async def reprocess(run: Run) -> Operation:
+    return await run.finish(await run.ask(reprocess=True), approve=False)
+
+
+def plans_off(run: Run, user_id: UserId) -> frozenset[ServicePlanId]:
+    return run.directory.licenses(user_id)[SMALL.sku_id]
+
+
+async def test_plans_whose_turning_off_was_rejected_stay_on_until_a_person_asks_for_it_again() -> None:
+    run = Run()
+    people = run.people(MANY)
+    await run.change([SMALL])
+    asked = await run.finish(await narrow(run, MAIL), approve=False)
+    assert asked.state is OperationState.AWAITING_APPROVAL
+    await control.reject(run.world, asked.id, MIA)
+    await run.work_off()
+    again = await reprocess(run)
+    assert (again.state, again.plan.users_losing) == (OperationState.COMPLETE, 0)
+    await run.look_at(people[0])
+    assert all(plans_off(run, each) == frozenset() for each in people)
+    ended = await run.finish(await narrow(run, MAIL))
+    assert ended.approved_by == MIA
+    assert all(plans_off(run, each) == {MAIL} for each in people)
+
+
+async def test_a_rejected_removal_asked_for_again_by_a_person_is_done_when_it_is_approved() -> None:
+    run = Run()
+    people = run.people(MANY)
+    await run.change([SMALL])
+    asked = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await control.reject(run.world, asked.id, MIA)
+    await run.work_off()
+    assert (await reprocess(run)).plan.users_losing == 0
+    await run.change([SMALL])
+    await run.change(remove=[SMALL])
+    assert not any(run.licenses(each) for each in people)
+
+
+async def test_cancelling_with_the_former_intent_leads_back_to_what_the_group_had() -> None:
+    run = Run()
+    people = run.people(45)
+    await run.change([SMALL, EXTRA])
+    slow(run)
+    operation = await run.finish(await run.ask([LARGE], [SMALL]), approve=False)
+    await control.approve(run.world, operation.id, operation.checksum, MIA)
+    await run.work_off(until=lambda: any("LARGE" in run.licenses(each) for each in people))
+    restoring = await cancel_and_restore(run.world, operation.id, MIA)
+    again = await cancel_and_restore(run.world, operation.id, MIA)
+    assert restoring.id == again.id
+    ended = await run.finish(restoring)
+    cancelled = await run.read(operation)
+    assert cancelled.state is OperationState.CANCELLED
+    assert adds_up(cancelled)
+    assert ended.state is OperationState.COMPLETE
+    assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
+
+
+async def test_cancelling_the_first_assignment_of_a_group_takes_back_what_it_gave() -> None:
+    run = Run()
+    people = run.people(15)
+    slow(run)
+    operation = await run.ask([SMALL])
+    await run.work_off(until=lambda: len(run.writer.log) > 0)
+    await run.finish(await cancel_and_restore(run.world, operation.id, MIA))
+    assert not any(run.licenses(each) for each in people)
+
+
+async def test_there_is_no_former_intent_of_a_list_a_preview_or_of_what_a_newer_request_has_changed() -> None:
+    run = Run()
+    people = run.people(3)
+    on_list = await accept(
+        run.world,
+        OperationRequest(Target(user_ids=tuple(people)), MIA, LicenseChange((AssignedLicense(SMALL.sku_id),))),
+    )
+    preview = await run.ask([SMALL], preview=True)
+    for each in (on_list, preview):
+        with pytest.raises(BadRequest, match="former intent"):
+            await cancel_and_restore(run.world, each.id, MIA)
+    older = await run.ask([SMALL])
+    await control.cancel(run.world, older.id, MIA)
+    await run.work_off()
+    await run.change([EXTRA])
+    with pytest.raises(BadRequest, match="changed the intent"):
+        await cancel_and_restore(run.world, older.id, MIA)
+
+
+async def test_a_group_whose_members_cannot_be_seen_is_refused_and_one_whose_can_is_not() -> None:
+    run = Run()
+    run.directory.groups[TEAM] = replace(run.directory.groups[TEAM], hidden_membership=True)
+    with pytest.raises(BadRequest, match=r"Member\.Read\.Hidden"):
+        await run.ask([SMALL])
+    assert await run.world.stores.assignments.get(TEAM) is None
+    (member,) = run.people(1)
+    await run.change([SMALL])
+    assert run.licenses(member) == {"SMALL"}

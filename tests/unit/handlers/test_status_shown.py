@@ -1,0 +1,82 @@
+"""What a member and a group are shown as, with a remedy wherever a person has to do something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.domain.errors import NotFound
+from shared.domain.messages import OPERATIONS
+from shared.domain.model import LicenseError, MemberState, UserId
+from shared.domain.operation import OperationState
+from shared.domain.records import GroupState, MemberRow
+from tests.unit.handlers.runs import EXTRA, LARGE, SMALL, TEAM, Run
+
+EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
+
+
+async def row_of(run: Run, user_id: UserId) -> MemberRow:
+    (row,) = await run.world.stores.members.of_user(user_id, [TEAM])
+    return row
+
+
+async def test_who_waits_for_a_seat_is_shown_why_and_what_to_do_and_who_has_one_is_not() -> None:
+    run = Run()
+    people = run.people(3)
+    run.directory.add_sku(replace(SMALL, enabled=2))
+    await run.change([SMALL])
+    rows = [await row_of(run, each) for each in people]
+    (waiting,) = [row for row in rows if row.state is MemberState.WAITING]
+    assert [(p.error, p.sku_id, bool(p.remedy)) for p in waiting.problems] == [
+        (LicenseError.COUNT_VIOLATION, SMALL.sku_id, True)
+    ]
+    assert [row.problems for row in rows if row.state is MemberState.ACTIVE] == [(), ()]
+
+
+async def test_a_known_conflict_stays_an_error_while_the_product_is_sold_out() -> None:
+    run = Run()
+    refused, fine = run.people(2)
+    run.writer.refuse(refused, EXCLUDES.format(SMALL.service_plans[0].service_plan_id))
+    await run.change([SMALL])
+    assert (await row_of(run, refused)).state is MemberState.ERROR
+    run.directory.add_sku(replace(SMALL, enabled=1))
+    await run.look_at(refused, fine)
+    row = await row_of(run, refused)
+    assert (row.state, row.problems[0].error) == (MemberState.ERROR, LicenseError.MUTUALLY_EXCLUSIVE)
+    assert (await row_of(run, fine)).state is MemberState.ACTIVE
+
+
+async def test_an_error_does_not_hide_that_the_user_also_waits_for_another_product() -> None:
+    run = Run()
+    (member,) = run.people(1)
+    run.directory.add_sku(replace(EXTRA, enabled=0))
+    run.writer.refuse(member, EXCLUDES.format(LARGE.service_plans[3].service_plan_id))
+    await run.change([LARGE, EXTRA])
+    row = await row_of(run, member)
+    errors = {problem.error: problem.sku_id for problem in row.problems}
+    assert errors == {
+        LicenseError.MUTUALLY_EXCLUSIVE: LARGE.sku_id,
+        LicenseError.COUNT_VIOLATION: EXTRA.sku_id,
+    }
+
+
+async def test_a_user_who_stays_unknown_is_shown_as_not_found() -> None:
+    run = Run()
+    deleted, member = run.people(2)
+    operation = await run.ask([SMALL])
+    run.before = lambda message: run.directory.delete_user(deleted) if message.queue != OPERATIONS else None
+    await run.finish(operation)
+    assert [p.error for p in (await row_of(run, deleted)).problems] == [LicenseError.NOT_FOUND]
+    assert (await row_of(run, member)).problems == ()
+
+
+async def test_a_group_that_vanished_before_it_was_read_is_shown_with_errors() -> None:
+    run = Run()
+    run.people(2)
+    await run.change([SMALL])
+    operation = await run.ask([EXTRA])
+    run.directory.remove_group(TEAM)
+    ended = await run.finish(operation)
+    assert (ended.state, ended.error and ended.error.code) == (OperationState.FAILED, NotFound.__name__)
+    status = await run.world.stores.group_status.get(TEAM)
+    assert status is not None
+    assert status.state is GroupState.ERRORS
