@@ -18,6 +18,7 @@ from shared.domain.messages import JOBS, OPERATIONS
 from shared.handlers.jobs import run_job
 from shared.handlers.members import Members
 from shared.handlers.operations import take_step
+from shared.handlers.seats import give_seats
 from shared.handlers.settling import settle
 from shared.handlers.upkeep import watchdog
 from shared.ports import Policy, World
@@ -54,6 +55,10 @@ class App:
     async def process_members(self, queue: str, body: bytes) -> None:
         """A message of the queue `members` or `members-bulk`."""
         await settle(self.world, queue, body, self._members.process)
+
+    async def give_seats(self) -> None:
+        """The timer that gives free seats to those who wait for them."""
+        await give_seats(self.world)
 
     async def watchdog(self) -> None:
         """The timer that sets going again what has stopped."""

@@ -319,6 +319,37 @@ class PermitStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """A user who waits for a seat of a SKU, and since when."""
+
+    sku_id: SkuId
+    user_id: UserId
+    since: datetime
+
+
+class WaitingStore(Protocol):
+    """Who waits for seats: an index of `waiting_since` in the ledger, which is the truth."""
+
+    async def lines(self, max_age_s: float) -> frozenset[SkuId]:
+        """SKUs that somebody may wait for; an answer read within the last `max_age_s` seconds may be given again."""
+        ...
+
+    async def first(self, sku_id: SkuId, top: int, max_age_s: float = 0.0) -> tuple[InLine, ...]:
+        """The longest wait first, at most `top`; an answer of the last `max_age_s` seconds may be given again."""
+        ...
+
+    async def join(self, entries: Iterable[InLine]) -> None: ...
+
+    async def leave(self, entries: Iterable[InLine]) -> None:
+        """An entry that is not there is no error."""
+        ...
+
+    async def close(self, sku_id: SkuId) -> None:
+        """Nobody waits for the SKU any more; nothing happens where somebody does."""
+        ...
+
+
 class GroupStatusStore(Protocol):
     async def get(self, group_id: GroupId) -> GroupStatus | None: ...
 
@@ -371,6 +402,7 @@ class Stores:
     ledger: LedgerStore
     grants: GrantStore
     permits: PermitStore
+    waiting: WaitingStore
     group_status: GroupStatusStore
     audit: AuditLog
     budget: BudgetStore

@@ -38,6 +38,8 @@ def operation(found: Operation) -> Json:
         "target": {"groupId": target.group_id} if target.is_group else {"userIds": len(target.user_ids)},
         "addLicenses": [license_given(each) for each in found.change.add],
         "removeLicenses": list(found.change.remove),
+        "adoptLicenses": list(found.change.adopt),
+        "enableServicePlans": list(found.change.enable),
         "preview": found.preview,
         "state": found.state,
         "phase": found.phase,

@@ -38,6 +38,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/approvals"): READ,
     ("POST", "/api/groups/{group_id}/assignLicense"): WRITE,
     ("POST", "/api/groups/{group_id}/reprocessLicenseAssignment"): WRITE,
+    ("POST", "/api/groups/{group_id}/adoptLicenses"): WRITE,
+    ("POST", "/api/groups/{group_id}/enableServicePlans"): WRITE,
     ("GET", "/api/groups/{group_id}/licenseAssignment"): READ,
     ("PATCH", "/api/groups/{group_id}/licenseAssignment"): WRITE,
     ("GET", "/api/groups/{group_id}/status"): READ,
@@ -45,6 +47,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/groups/{group_id}/membersWithLicenseErrors"): READ,
     ("POST", "/api/users/assignLicense"): WRITE,
     ("POST", "/api/users/{user_id}/reprocessLicenseAssignment"): WRITE,
+    ("POST", "/api/users/{user_id}/adoptLicenses"): WRITE,
+    ("POST", "/api/users/{user_id}/enableServicePlans"): WRITE,
     ("GET", "/api/users/{user_id}/licenses"): READ,
     ("GET", "/api/subscribedSkus"): READ,
 }

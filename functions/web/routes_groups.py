@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
-from functions.web.shapes import AssignLicense, Guid, OptionsPatch, etag_of
+from functions.web.shapes import AssignLicense, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.starting import TheStarter
 from shared.domain.errors import Conflict
 from shared.domain.model import GroupId
-from shared.domain.operation import Target
+from shared.domain.operation import LicenseChange, Target
 from shared.handlers import queries
 from shared.handlers.requests import set_options
 from shared.ports import StoredAssignment, World
@@ -47,6 +47,28 @@ async def assign_license(
 async def reprocess(starter: TheStarter, group_id: TheId) -> Response:
     """Look at every member again; refusals of earlier attempts do not count."""
     return await starter.start(replace(starter.request(Target(group_id=group_id)), reprocess=True))
+
+
+@router.post("/{group_id}/adoptLicenses", status_code=202)
+async def adopt_group_licenses(
+    starter: TheStarter, group_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Manage members' licenses here that somebody else gave and the group grants; plans that are on stay on."""
+    request = replace(
+        starter.request(Target(group_id=group_id)), change=LicenseChange(adopt=body.skus()), preview=preview
+    )
+    return await starter.start(request)
+
+
+@router.post("/{group_id}/enableServicePlans", status_code=202)
+async def enable_group_service_plans(
+    starter: TheStarter, group_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Turn on plans that the group grants in members' licenses that somebody else gave; they stay the giver's."""
+    request = replace(
+        starter.request(Target(group_id=group_id)), change=LicenseChange(enable=body.skus()), preview=preview
+    )
+    return await starter.start(request)
 
 
 @router.get("/{group_id}/licenseAssignment")

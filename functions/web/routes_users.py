@@ -11,10 +11,10 @@ from starlette.responses import Response
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheWorld
-from functions.web.shapes import AssignLicenseToUsers, Guid
+from functions.web.shapes import AssignLicenseToUsers, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
 from shared.domain.model import UserId
-from shared.domain.operation import Target
+from shared.domain.operation import LicenseChange, Target
 from shared.handlers import queries
 
 router = APIRouter(prefix="/api", tags=["users"])
@@ -38,6 +38,28 @@ async def assign_license_to_users(starter: TheStarter, body: AssignLicenseToUser
 async def reprocess_user(starter: TheStarter, user_id: TheId) -> Response:
     """Look at one user again; refusals of earlier attempts do not count."""
     return await starter.start(replace(starter.request(Target(user_ids=(user_id,))), reprocess=True))
+
+
+@router.post("/users/{user_id}/adoptLicenses", status_code=202)
+async def adopt_user_licenses(
+    starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Manage licenses of one user here that somebody else gave and a group grants; plans that are on stay on."""
+    request = replace(
+        starter.request(Target(user_ids=(user_id,))), change=LicenseChange(adopt=body.skus()), preview=preview
+    )
+    return await starter.start(request)
+
+
+@router.post("/users/{user_id}/enableServicePlans", status_code=202)
+async def enable_user_service_plans(
+    starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Turn on plans that a group grants in licenses of one user that somebody else gave; they stay the giver's."""
+    request = replace(
+        starter.request(Target(user_ids=(user_id,))), change=LicenseChange(enable=body.skus()), preview=preview
+    )
+    return await starter.start(request)
 
 
 @router.get("/users/{user_id}/licenses")

@@ -154,6 +154,15 @@ class Approve(Shape):
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
+class ForeignLicenses(Shape):
+    """The body of adoptLicenses and enableServicePlans: SKUs of licenses that somebody else gave."""
+
+    sku_ids: Annotated[list[Guid], Field(min_length=1, max_length=MAX_SKUS)]
+
+    def skus(self) -> tuple[SkuId, ...]:
+        return tuple(dict.fromkeys(SkuId(sku_id) for sku_id in self.sku_ids))
+
+
 class Cancel(Shape):
     """The body of cancel: keep the intent as it is, not enforced, or go back to the one before the operation."""
 

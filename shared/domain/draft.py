@@ -77,6 +77,8 @@ class PlanContext:
     count_inherited: frozenset[SkuId] = frozenset()
     usage_location: str | None = None
     """The location for a user who has none; None: such a user is an error."""
+    enable: frozenset[SkuId] = frozenset()
+    """SKUs in which a person asked to turn on missing plans, also where somebody else gave the license."""
     ignore_refusals: bool = False
     second_read: bool = True
     """False in a preview: a removal is shown at the first read."""
@@ -102,6 +104,7 @@ class Draft:
     new_grants: list[Grant] = field(default_factory=list)
     seen: dict[str, datetime] = field(default_factory=dict)
     look_again: datetime | None = None
+    enabling: set[SkuId] = field(default_factory=set)
     settling: dict[SkuId, Plans] = field(default_factory=dict)
     awaiting_permit: dict[SkuId, Plans] = field(default_factory=dict)
 

@@ -6,13 +6,15 @@ An intent is also the per-user lock: it is written with the row's ETag, so a los
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.grants import DesiredLicense
 from shared.domain.model import (
     AssignedLicense,
     DirectoryUser,
+    Grant,
     Intent,
     LastResult,
     LedgerRow,
@@ -61,8 +63,9 @@ def new_intent(
     usage_location: str | None,
     sources: Mapping[SkuId, tuple[Source, ...]],
     now: datetime,
+    foreign: frozenset[SkuId] = frozenset(),
 ) -> Intent:
-    """The intent of one call: each touched SKU as it is and as it shall be."""
+    """The intent of one call: each touched SKU as it is and as it shall be. `foreign`: what stays somebody else's."""
     direct = direct_plans(user)
     after: dict[SkuId, Plans | None] = {license.sku_id: license.disabled_plans for license in add}
     after.update(dict.fromkeys(remove))
@@ -74,6 +77,7 @@ def new_intent(
         at=now,
         usage_location=usage_location,
         sources={sku_id: sources[sku_id] for sku_id in after if sku_id in sources},
+        foreign=foreign & after.keys(),
     )
 
 
@@ -109,6 +113,8 @@ def _touched_since(last_updated: datetime | None, at: datetime) -> bool:
 
 
 def _own(owned: dict[SkuId, OwnedLicense], sku_id: SkuId, intent: Intent) -> None:
+    if sku_id in intent.foreign:
+        return
     after = intent.after[sku_id]
     if after is None:
         owned.pop(sku_id, None)
@@ -137,6 +143,29 @@ def accepted(row: LedgerRow, now: datetime) -> LedgerRow:
         waiting_since={sku_id: at for sku_id, at in row.waiting_since.items() if sku_id not in touched},
         refusals={sku_id: record for sku_id, record in row.refusals.items() if sku_id not in touched},
     )
+
+
+def adopted(
+    row: LedgerRow,
+    user: DirectoryUser,
+    sku_ids: Iterable[SkuId],
+    desired: Mapping[SkuId, DesiredLicense],
+    now: datetime,
+) -> tuple[LedgerRow, tuple[Grant, ...]]:
+    """The row with licenses that somebody else gave made ours, as a person decided, and what keeps their extra plans.
+
+    Only what a grant gives is adopted. Plans that are on beyond the grants stay on until a person decides otherwise, by
+    a `kept` grant without a person's id.
+    """
+    owned, kept = dict(row.owned), []
+    for sku_id in sku_ids:
+        wanted, direct = desired.get(sku_id), user.direct.get(sku_id)
+        if direct is None or wanted is None or not wanted.adds or sku_id in owned:
+            continue
+        owned[sku_id] = OwnedLicense(direct.disabled_plans, now, _giving(wanted.sources))
+        if wanted.disabled_plans - direct.disabled_plans:
+            kept.append(Grant(sku_id, direct.disabled_plans, Source(SourceKind.KEPT)))
+    return replace(row, owned=owned), tuple(kept)
 
 
 def refused(row: LedgerRow) -> LedgerRow:

@@ -316,6 +316,8 @@ class Intent:
     at: datetime
     usage_location: str | None = None
     sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
+    foreign: frozenset[SkuId] = frozenset()
+    """SKUs in which a person had plans enabled without making the license ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class OperationKind(StrEnum):
     REMOVE = "remove"
     CHANGE = "change"
     REPROCESS = "reprocess"
+    ADOPT = "adopt"
+    ENABLE = "enable"
 
 
 class OperationState(StrEnum):
@@ -70,11 +72,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class LicenseChange:
-    """What was asked: Graph's `addLicenses` and `removeLicenses`; `options` replace those of the group where given."""
+    """What was asked: Graph's `addLicenses` and `removeLicenses`; `options` replace those of the group where given.
+
+    Of licenses that somebody else gave: `adopt` makes those of these SKUs ours, `enable` turns on the plans they lack.
+    """
 
     add: tuple[AssignedLicense, ...] = ()
     remove: tuple[SkuId, ...] = ()
     options: AssignmentOptions | None = None
+    adopt: tuple[SkuId, ...] = ()
+    enable: tuple[SkuId, ...] = ()
+
+    @property
+    def changes_intent(self) -> bool:
+        return bool(self.add or self.remove)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,10 @@ REFUSAL_HOLDS = timedelta(days=7)
 RECHECK = timedelta(seconds=30)
 """When to look again at a write that the directory does not show yet."""
 
-FOREIGN_REMEDY = "Enable the plans where the license was given, or remove it there and reprocess the user."
+FOREIGN_REMEDY = (
+    "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
+    "license stays with whoever gave it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class UserPlan:
     add: tuple[AssignedLicense, ...] = ()
     remove: tuple[SkuId, ...] = ()
     plans_off: Mapping[SkuId, Plans] = field(default_factory=dict)
+    foreign: frozenset[SkuId] = frozenset()
+    """Of `add`: licenses of somebody else in which a person had plans enabled."""
     usage_location: str | None = None
     sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
@@ -120,6 +125,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         add=tuple(draft.add[sku_id] for sku_id in sorted(draft.add)),
         remove=tuple(sorted(draft.remove)),
         plans_off={sku_id: plans for sku_id, plans in draft.plans_off.items() if sku_id in draft.add},
+        foreign=frozenset(draft.enabling & draft.add.keys()),
         usage_location=location,
         sources={sku_id: license.sources for sku_id, license in draft.desired.items()},
         notes=tuple(draft.notes),
@@ -141,14 +147,23 @@ def _plan_desired(draft: Draft, wanted: DesiredLicense) -> None:
     if direct is None:
         _plan_addition(draft, wanted)
     elif owned is None:
-        lacking = direct.disabled_plans - wanted.given_disabled if wanted.adds else NO_PLANS
-        draft.note(NoteKind.FOREIGN_LACKS_PLANS if lacking else NoteKind.FOREIGN, sku_id, lacking)
-        if lacking:
-            names = ", ".join(sorted(draft.context.catalog.plan_name(plan) for plan in lacking))
-            text = f"The license was given by somebody else and lacks service plans that the group grants: {names}."
-            draft.problems.append(Problem(LicenseError.OTHER, text, FOREIGN_REMEDY, sku_id))
+        _plan_foreign(draft, wanted, direct.disabled_plans)
     elif wanted.adds:
         _plan_service_plans(draft, wanted, direct.disabled_plans, owned)
+
+
+def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
+    """A license that somebody else gave is left as it is; plans that it lacks are for a person to decide."""
+    sku_id = wanted.sku_id
+    lacking = current - wanted.given_disabled if wanted.adds else NO_PLANS
+    draft.note(NoteKind.FOREIGN_LACKS_PLANS if lacking else NoteKind.FOREIGN, sku_id, lacking)
+    if lacking and sku_id in draft.context.enable:
+        draft.add[sku_id] = AssignedLicense(sku_id, current - lacking)
+        draft.enabling.add(sku_id)
+    elif lacking:
+        names = ", ".join(sorted(draft.context.catalog.plan_name(plan) for plan in lacking))
+        text = f"The license was given by somebody else and lacks service plans that the group grants: {names}."
+        draft.problems.append(Problem(LicenseError.OTHER, text, FOREIGN_REMEDY, sku_id))
 
 
 def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:

@@ -126,7 +126,10 @@ async def _write_intents(world: World, work: Work, active: Sequence[_Try]) -> No
     rows: list[LedgerRow] = []
     for each in active:
         call = each.calls[0]
-        intent = ledger.new_intent(each.user, work.cause, call.add, call.remove, each.location, each.plan.sources, now)
+        plan = each.plan
+        intent = ledger.new_intent(
+            each.user, work.cause, call.add, call.remove, each.location, plan.sources, now, plan.foreign
+        )
         rows.append(replace(each.case.row, intent=intent))
     written = await world.stores.ledger.write(rows)
     for each in active:

@@ -33,6 +33,22 @@ def license_change(work: Work, user_id: UserId, intent: Intent, result: str, det
     )
 
 
+def adoption(work: Work, user_id: UserId, adopted: Mapping[SkuId, Plans], at: datetime) -> AuditEntry:
+    """`Adopt user license`: licenses that somebody else gave are ours from now on; Entra has no such activity."""
+    operation = work.operation
+    return AuditEntry(
+        id=f"{work.cause}-{user_id}-adopt".replace(":", "-"),
+        at=operation.created_at if operation else at,
+        activity="Adopt user license",
+        actor=operation.actor.name if operation else SYSTEM_ACTOR,
+        result="success",
+        user_id=user_id,
+        group_id=work.group_id,
+        operation_id=operation.id if operation else None,
+        after=_licenses(adopted),
+    )
+
+
 def group_act(
     activity: str, operation: Operation, actor: Actor, at: datetime, *, detail: str = "", result: str = "success"
 ) -> AuditEntry:

@@ -37,6 +37,8 @@ class Case:
     result: Result | None = None
     wrote: bool = False
     """A license write of this cause succeeded, now or before a crash."""
+    stored: LedgerRow | None = None
+    """The row as it was read."""
     unsaved: bool = False
     """The row is not as it is stored: what an earlier attempt left was judged, or a license was seen to be gone."""
     came_from: frozenset[GroupId] = frozenset()
@@ -67,6 +69,8 @@ class Work:
     operation: Operation | None = None
     attempts: Mapping[UserId, int] = field(default_factory=dict)
     first_sent_at: datetime | None = None
+    asked_at: datetime | None = None
+    """Counts of seats must not be older: whoever asks may just have bought some."""
 
     @property
     def group_id(self) -> GroupId | None:

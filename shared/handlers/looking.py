@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.domain import ledger
 from shared.domain.catalog import Catalog
 from shared.domain.errors import NotFound
-from shared.domain.grants import group_grants
+from shared.domain.grants import desired_licenses, group_grants
 from shared.domain.model import (
     AssignmentState,
     DirectoryUser,
@@ -25,12 +25,15 @@ from shared.domain.model import (
     SourceKind,
     UserId,
 )
+from shared.domain.operation import LicenseChange
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason
 from shared.domain.plan import PlanContext, UserPlan, plan_user
 from shared.domain.refusals import remedy_for
+from shared.domain.seats import Seats
 from shared.handlers import permits
-from shared.handlers.auditing import license_change
+from shared.handlers.auditing import adoption, license_change
 from shared.handlers.cases import Case, Work
+from shared.handlers.seats import seats
 from shared.ports import NotAUser, ReadFailed, UserGone, UserRead, World
 
 SEATS_MAX_AGE_S = 10.0
@@ -41,21 +44,23 @@ READ_RETRY = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class TenantFacts:
-    """What planning needs beside the user: the products, and the country for users without a location."""
+    """What planning needs beside the user: the products, their seats, and the country for users without a location."""
 
     catalog: Catalog
-    closed_skus: frozenset[SkuId]
+    seats: Seats
     country: str | None
 
 
-async def tenant_facts(world: World) -> TenantFacts:
-    """The tenant's products and organization, read within the last seconds."""
+async def tenant_facts(world: World, since: datetime | None = None) -> TenantFacts:
+    """The tenant's products and organization, read within the last seconds, and the products not before `since`."""
+    max_age_s = SEATS_MAX_AGE_S
+    if since is not None:
+        max_age_s = min(max_age_s, max(0.0, (world.clock.now() - since).total_seconds()))
     skus, organization = await asyncio.gather(
-        world.directory.subscribed_skus(SEATS_MAX_AGE_S), world.directory.organization()
+        world.directory.subscribed_skus(max_age_s), world.directory.organization()
     )
     catalog = Catalog({sku.sku_id: sku for sku in skus})
-    closed = frozenset(sku.sku_id for sku in skus if sku.available == 0)
-    return TenantFacts(catalog, closed, organization.country_letter_code)
+    return TenantFacts(catalog, await seats(world, skus), organization.country_letter_code)
 
 
 def context_for(
@@ -65,6 +70,7 @@ def context_for(
     world: World,
     *,
     ignore_refusals: bool = False,
+    enable: frozenset[SkuId] = frozenset(),
 ) -> PlanContext:
     """The context of one user's plan, without permits."""
     mine = [assignments[group_id] for group_id in sorted(user.group_ids & assignments.keys())]
@@ -73,11 +79,12 @@ def context_for(
         catalog=facts.catalog,
         now=world.clock.now(),
         removal_settle=timedelta(seconds=world.policy.removal_settle_s),
-        closed_skus=facts.closed_skus,
+        closed_skus=facts.seats.closed_to(user.id),
         grace=_grace(assignments),
         count_inherited=_count_inherited(active),
         usage_location=None if user.usage_location else default_location(active, facts.country),
         ignore_refusals=ignore_refusals,
+        enable=enable,
     )
 
 
@@ -113,11 +120,34 @@ async def look(world: World, work: Work, user_ids: Sequence[UserId], facts: Tena
     for case in open_cases:
         user = _present(case)
         case.grants = (*group_grants(user, work.assignments), *case.grants)
-        ignore = work.operation is not None and work.operation.reprocess
-        case.context = context_for(user, work.assignments, facts, world, ignore_refusals=ignore)
+        asked = work.operation.change if work.operation else LicenseChange()
+        case.context = context_for(
+            user,
+            work.assignments,
+            facts,
+            world,
+            ignore_refusals=work.operation is not None and work.operation.reprocess,
+            enable=frozenset(asked.enable),
+        )
+        await _adopt(world, work, case, user, asked.adopt)
         case.plan = plan_user(user, case.grants, case.row, case.context)
     await _draw_permits(world, work, open_cases)
     return cases
+
+
+async def _adopt(world: World, work: Work, case: Case, user: DirectoryUser, sku_ids: Sequence[SkuId]) -> None:
+    """Make foreign licenses ours. What keeps their extra plans on is written first: the row that says ours is not
+    written before, and without it those plans would be turned off."""
+    if not sku_ids:
+        return
+    desired = desired_licenses(case.grants, world.clock.now())
+    row, kept = ledger.adopted(case.row, user, sku_ids, desired, world.clock.now())
+    await world.stores.grants.put((case.user_id, grant) for grant in kept)
+    ours = {sku_id: row.owned[sku_id].disabled_plans for sku_id in row.owned.keys() - case.row.owned.keys()}
+    if ours:
+        case.audit.append(adoption(work, case.user_id, ours, world.clock.now()))
+        case.unsaved = True
+    case.row, case.grants = row, (*case.grants, *kept)
 
 
 def _present(case: Case) -> DirectoryUser:
@@ -128,7 +158,7 @@ def _present(case: Case) -> DirectoryUser:
 
 def _case(world: World, work: Work, read: UserRead, row: LedgerRow, grants: tuple[Grant, ...]) -> Case:
     now = world.clock.now()
-    case = Case(row.user_id, row, grants=grants)
+    case = Case(row.user_id, row, grants=grants, stored=row)
     match read:
         case DirectoryUser():
             case.user = read

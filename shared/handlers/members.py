@@ -57,6 +57,7 @@ class Members:
             operation=operation,
             attempts=message.attempts,
             first_sent_at=message.first_sent_at,
+            asked_at=operation.created_at if operation else None,
         )
         if not await self._comes_back_later(message, work):
             cases, going_on = await self._cases(message, work)
@@ -79,7 +80,7 @@ class Members:
     async def _cases(self, message: ProcessUsers, work: Work) -> tuple[list[Case], bool]:
         """Every user of the message with a result, and whether the operation may go on."""
         going_on = True
-        facts = await tenant_facts(self._world)
+        facts = await tenant_facts(self._world, work.asked_at)
         cases = await look(self._world, work, message.user_ids, facts)
         await self._doubt(message, work, cases)
         cancelled = work.operation is not None and work.operation.cancel_requested_by is not None

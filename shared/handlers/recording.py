@@ -37,6 +37,7 @@ from shared.domain.plan import Note
 from shared.domain.records import MemberRow
 from shared.domain.refusals import remedy_for
 from shared.handlers.cases import Case, Work
+from shared.handlers.seats import joining
 from shared.ports import Outgoing, World
 
 MAX_ATTEMPTS = 8
@@ -82,25 +83,27 @@ async def record(world: World, work: Work, cases: Sequence[Case]) -> None:
 
 
 async def _record_ledger(world: World, cases: Sequence[Case], now: datetime) -> None:
-    changed = []
-    for case in cases:
-        if case.user is None or case.plan is None:
-            continue
-        row = _final_row(case, now)
-        if case.unsaved or row != case.row or (row.version is None and row.removal_seen_at):
-            changed.append((case, row))
-    written = await world.stores.ledger.write([row for _, row in changed]) if changed else {}
-    for case, _ in changed:
+    rows = {case.user_id: _final_row(case, now) for case in cases}
+    stored = {case.user_id: case.stored or case.row for case in cases}
+    await world.stores.waiting.join(place for user_id in rows for place in joining(stored[user_id], rows[user_id]))
+    changed = [case for case in cases if case.unsaved or rows[case.user_id] != case.row]
+    written = await world.stores.ledger.write([rows[case.user_id] for case in changed]) if changed else {}
+    for case in changed:
         if written[case.user_id].lost and not isinstance(case.result, RetryAt):
             case.result = RetryAt(now + ROUNDING, "another write to this user was quicker")
+    left = [user_id for user_id in rows if user_id not in written or not written[user_id].lost]
+    await world.stores.waiting.leave(place for user_id in left for place in joining(rows[user_id], stored[user_id]))
 
 
 def _final_row(case: Case, now: datetime) -> LedgerRow:
     plan = case.plan
-    if plan is None:
-        return case.row
+    if case.user is None or plan is None:
+        gone = case.user is None and isinstance(case.result, (Failed, Skipped))
+        return replace(case.row, waiting_since={}) if gone and case.row.waiting_since else case.row
     row = ledger.retag(case.row, plan.sources)
     waiting = {sku: case.row.waiting_since.get(sku, now) for sku in dict.fromkeys((*plan.waiting, *case.waiting))}
+    if isinstance(case.result, RetryAt):
+        waiting = {**case.row.waiting_since, **waiting}
     remembered = {k: v for k, v in case.row.refusals.items() if v.fingerprint == plan.fingerprint}
     seen = {k: v for k, v in plan.removal_seen_at.items() if k.split("/")[0] in row.owned}
     return replace(

@@ -130,7 +130,7 @@ async def send_step(world: World, operation: Operation, *, at: datetime | None =
 def fingerprint(request: OperationRequest) -> str:
     """64 hex digits over what is asked, to tell a repeat from a different request under the same key."""
     change = request.change
-    asked = [
+    asked: list[object] = [
         request.target.group_id,
         sorted(request.target.user_ids),
         sorted((license.sku_id, sorted(license.disabled_plans)) for license in change.add),
@@ -138,6 +138,8 @@ def fingerprint(request: OperationRequest) -> str:
         request.preview,
         request.reprocess,
     ]
+    if change.adopt or change.enable:
+        asked.append([sorted(change.adopt), sorted(change.enable)])
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -147,7 +149,11 @@ def kind_of(request: OperationRequest) -> OperationKind:
         return OperationKind.CHANGE
     if request.change.add:
         return OperationKind.ASSIGN
-    return OperationKind.REMOVE if request.change.remove else OperationKind.REPROCESS
+    if request.change.remove:
+        return OperationKind.REMOVE
+    if request.change.adopt:
+        return OperationKind.ADOPT
+    return OperationKind.ENABLE if request.change.enable else OperationKind.REPROCESS
 
 
 async def check(world: World, request: OperationRequest) -> None:
@@ -158,12 +164,16 @@ async def check(world: World, request: OperationRequest) -> None:
     change, target = request.change, request.target
     if target.is_group == bool(target.user_ids):
         raise BadRequest("InvalidTarget", "Give either a group or a list of users.", "target")
-    if not change.add and not change.remove and not request.reprocess:
+    foreign = (*change.adopt, *change.enable)
+    if not change.changes_intent and not foreign and not request.reprocess:
         raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
     both = {license.sku_id for license in change.add} & set(change.remove)
     if both:
         raise BadRequest("SkuInBoth", f"SKU {min(both)} is in addLicenses and in removeLicenses.", "removeLicenses")
     catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
+    unknown = sorted(set(foreign) - catalog.skus.keys())
+    if unknown:
+        raise BadRequest("UnknownSku", f"The tenant has no SKU {unknown[0]}.", "skuIds")
     if target.group_id is None:
         resolve(change.add, catalog, DependencyRule.UNION, all_plans(catalog))
         return
@@ -174,7 +184,7 @@ async def check(world: World, request: OperationRequest) -> None:
     if group.hidden_membership:
         await _check_visible(world, group)
     changed(assignment, change, catalog)
-    if request.reprocess and assignment.version == 0:
+    if not change.changes_intent and assignment.version == 0:
         raise BadRequest("GroupNotManaged", f"Group {group.display_name} has no license assignment here.", "group")
 
 
@@ -305,7 +315,7 @@ def _intent_after(
     before: GroupLicenseAssignment, operation: Operation, catalog: Catalog, display_name: str
 ) -> GroupLicenseAssignment:
     """The assignment as the operation makes it: reprocessing enforces again what was paused or cancelled."""
-    after = before if operation.kind is OperationKind.REPROCESS else changed(before, operation.change, catalog)
+    after = changed(before, operation.change, catalog) if operation.change.changes_intent else before
     enforced = tuple(replace(sku, enforcement=Enforcement.ENFORCED) for sku in after.skus)
     return replace(
         after,

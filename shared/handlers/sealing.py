@@ -42,6 +42,8 @@ BATCH = 20
 
 LIST_SOURCE = Source(SourceKind.LIST)
 
+FOREIGN = (NoteKind.FOREIGN, NoteKind.FOREIGN_LACKS_PLANS)
+
 Intents = Mapping[GroupId, GroupLicenseAssignment]
 Users = dict[UserId, DirectoryUser | None]
 
@@ -80,7 +82,7 @@ class _Tally:
         self.errors.update(str(problem.error) for problem in plan.problems)
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
-        self.foreign += any(note.kind in (NoteKind.FOREIGN, NoteKind.FOREIGN_LACKS_PLANS) for note in plan.notes)
+        self.foreign += any(note.kind in FOREIGN for note in plan.notes)
         self.losing += bool(plan.remove or plan.plans_off)
 
     def summary(self, catalog: Catalog) -> PlanSummary:
@@ -108,7 +110,7 @@ class _Planner:
     facts: TenantFacts
     recorded: Mapping[UserId, MemberState]
     tally: _Tally = field(default_factory=_Tally)
-    _contexts: dict[tuple[frozenset[GroupId], bool], PlanContext] = field(default_factory=dict)
+    _contexts: dict[tuple[frozenset[GroupId], bool, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
 
     def action(
@@ -140,10 +142,11 @@ class _Planner:
         return self._shared.setdefault(action, action)
 
     def _context(self, user: DirectoryUser) -> PlanContext:
-        key = (user.group_ids, bool(user.usage_location))
+        key = (user.group_ids, bool(user.usage_location), self.facts.seats.closed_to(user.id))
         if key not in self._contexts:
             ignore = self.operation.reprocess
-            context = context_for(user, self.assignments, self.facts, self.world, ignore_refusals=ignore)
+            enable = frozenset(self.operation.change.enable)
+            context = context_for(user, self.assignments, self.facts, self.world, ignore_refusals=ignore, enable=enable)
             self._contexts[key] = replace(context, second_read=False)
         return self._contexts[key]
 
@@ -165,7 +168,7 @@ class _Planner:
     def _is_due(self, user: DirectoryUser, row: LedgerRow, refreshed: LedgerRow, plan: UserPlan) -> bool:
         if row.intent is not None or refreshed != row or plan.look_again is not None:
             return True
-        if plan.writes or plan.new_grants or plan.ended_grants:
+        if plan.writes or plan.new_grants or plan.ended_grants or self._adopts(plan):
             return True
         group_id = self.operation.target.group_id
         if group_id is None or (self.operation.reprocess and (plan.problems or plan.waiting)):
@@ -176,6 +179,10 @@ class _Planner:
         waiting = bool(skus.intersection(plan.waiting))
         state = state_of(result, user, assignment, relevant(result, skus), waiting=waiting)
         return self.recorded.get(user.id) is not state
+
+    def _adopts(self, plan: UserPlan) -> bool:
+        adopt = self.operation.change.adopt
+        return any(note.kind in FOREIGN and note.sku_id in adopt for note in plan.notes)
 
     def _expected(self, user: DirectoryUser, plan: UserPlan) -> OutcomeClass:
         if plan.writes and not plan.problems and not plan.waiting:
@@ -207,7 +214,7 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
 
     Raises what reading raises: only a reading that reached its last page returns.
     """
-    facts = await tenant_facts(world)
+    facts = await tenant_facts(world, operation.created_at)
     assignments = intents_with(operation, known, facts.catalog)
     group_id = operation.target.group_id
     recorded = await world.stores.members.states(group_id) if group_id else {}

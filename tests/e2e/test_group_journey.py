@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from local.client import CallError
-from tests.e2e.journeys import Journey, assert_adds_up, journey
+from tests.e2e.journeys import Journey, assert_adds_up, eventually, journey
 
 TEAMS = "57ff2da0-773e-42df-b2af-ffb7a2317929"
 YAMMER = "7547a3fe-08ee-4ccb-b430-5077c5041653"
 ONEDRIVE_BASIC = "da792a53-cbc0-4184-a10d-e544dd34b3c1"
-
-SEATS_READ_ANEW_S = 11
-"""Workers keep the seats they have read for ten seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +99,26 @@ def test_a_swap_with_too_few_seats_leaves_nobody_without_a_license(run: Journey)
     assert len(run.licensed_by_writes(run.writes())) == operation["totals"]["wrote"] == 120
 
 
-def test_when_seats_are_bought_the_rest_is_swapped(run: Journey) -> None:
+def waiting(run: Journey) -> dict[str, str]:
+    """Who waits, and since when."""
+    rows = run.errors(run.main).items()
+    return {user: row["waitingSinceDateTime"] for user, row in rows if row["state"] == "Waiting"}
+
+
+def test_when_a_few_seats_are_bought_the_longest_wait_is_over_first_and_nobody_asked(run: Journey) -> None:
+    before = waiting(run)
+    seats = next(s for s in run.directory()["subscribedSkus"] if s["skuPartNumber"] == "SPE_E5")
+    more = {"skus": [{"skuPartNumber": "SPE_E5", "enabled": seats["consumedUnits"] + 30, "warning": 0}]}
+    run.client.tenant("POST", "/objects", more)
+    run.fire("give_seats")
+    after = eventually(lambda: waiting(run), lambda found: len(found) <= len(before) - 30)
+    assert len(after) == len(before) - 30
+    assert max(before[user] for user in before.keys() - after.keys()) <= min(after.values())
+    assert {user: since for user, since in after.items() if before[user] != since} == {}
+
+
+def test_when_seats_for_all_are_bought_the_rest_is_swapped(run: Journey) -> None:
     run.client.tenant("POST", "/objects", {"skus": [{"skuPartNumber": "SPE_E5", "enabled": 5000, "warning": 0}]})
-    time.sleep(SEATS_READ_ANEW_S)
     operation = run.finish(run.start(f"/api/groups/{run.main}/reprocessLicenseAssignment"))
     assert operation["state"] == "ProcessingComplete", operation["error"]
     assert operation["totals"]["waiting"] == 0

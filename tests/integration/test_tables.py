@@ -51,7 +51,7 @@ from shared.domain.operation import (
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.records import AuditEntry, DeadLetter, GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
-from shared.ports import Stores
+from shared.ports import InLine, Stores
 from tests.integration.azurite import azurite, connection_string, tables
 
 __all__ = ["azurite", "tables"]
@@ -321,6 +321,22 @@ async def test_grants_and_permits_of_users_are_kept_by_source_and_sku(stores: St
         replace(permit, given_by="Ole"),
         replace(permit, sku_id=E5),
     }
+
+
+async def test_a_line_for_seats_is_read_in_the_order_of_waiting_and_closed_only_when_empty(stores: Stores) -> None:
+    waiting = stores.waiting
+    places = [InLine(E3, user(number), NOW + timedelta(seconds=number * 7 % 5)) for number in range(5)]
+    await waiting.join(places)
+    await waiting.join(places[:2])
+    in_order = sorted(places, key=lambda place: place.since)
+    assert await waiting.first(E3, 3) == tuple(in_order[:3])
+    assert await waiting.lines(0.0) == {E3}
+    await waiting.close(E3)
+    assert await waiting.lines(0.0) == {E3}
+    await waiting.leave([*places, InLine(E3, user(77), NOW)])
+    assert await waiting.first(E3, 3) == ()
+    await waiting.close(E3)
+    assert await waiting.lines(0.0) == frozenset()
 
 
 async def test_allowance_and_budget_tell_a_lost_race(stores: Stores) -> None:

@@ -37,6 +37,7 @@ EXPECTED = {
     "process_members": "serviceBusTrigger",
     "process_members_bulk": "serviceBusTrigger",
     "watchdog": "timerTrigger",
+    "give_seats": "timerTrigger",
     "health": "httpTrigger",
     "http": "httpTrigger",
 }

@@ -39,7 +39,7 @@ def trigger(name: str) -> dict[str, Any]:
 
 
 def test_the_names_of_the_functions_are_those_that_settings_and_alerts_know() -> None:
-    assert set(FUNCTIONS) == {*QUEUES, "watchdog", "health", "http"}
+    assert set(FUNCTIONS) == {*QUEUES, "watchdog", "give_seats", "health", "http"}
 
 
 def test_each_queue_function_takes_one_message_at_a_time_from_its_declared_queue() -> None:

@@ -96,6 +96,7 @@ def intent_json(intent: Intent) -> dict[str, Any]:
         "at": time_text(intent.at),
         "location": intent.usage_location,
         "sources": {sku_id: [str(s) for s in sources] for sku_id, sources in intent.sources.items()},
+        **({"foreign": sorted(intent.foreign)} if intent.foreign else {}),
     }
 
 
@@ -108,6 +109,7 @@ def intent_of(value: Mapping[str, Any]) -> Intent:
         must_be_time(value["at"]),
         value["location"],
         {SkuId(sku_id): tuple(Source.parse(s) for s in sources) for sku_id, sources in value["sources"].items()},
+        frozenset(SkuId(sku_id) for sku_id in value.get("foreign", ())),
     )
 
 

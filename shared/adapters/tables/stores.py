@@ -14,6 +14,7 @@ from shared.adapters.tables.records import (
     TableGroupStatus,
     TableIdempotency,
 )
+from shared.adapters.tables.waiting import TableWaiting
 from shared.adapters.tables.work import TableChunks, TableSealed
 from shared.ports import Stores
 
@@ -29,6 +30,7 @@ def table_stores(tables: Tables) -> Stores:
         ledger=TableLedger(tables),
         grants=TableGrants(tables),
         permits=TablePermits(tables),
+        waiting=TableWaiting(tables),
         group_status=TableGroupStatus(tables),
         audit=TableAudit(tables),
         budget=TableBudget(tables),

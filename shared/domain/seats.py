@@ -1,0 +1,47 @@
+"""Who may take a free seat: those who wait come first, the longest wait first, and nobody passes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.domain.model import SkuId, SubscribedSku, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class SeatLine:
+    """The line for one SKU. `head`: those waiting for whom there is a seat. `left_over`: there are seats beyond theirs.
+
+    Somebody who has the SKU from any source needs no seat and is not asked.
+    """
+
+    head: frozenset[UserId]
+    left_over: bool
+
+    def is_open_to(self, user_id: UserId) -> bool:
+        """Whether there is a seat for this user."""
+        return self.left_over or user_id in self.head
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """The seats of a tenant: lines of SKUs that somebody waits for or that are sold out; all others are open."""
+
+    lines: Mapping[SkuId, SeatLine]
+
+    def closed_to(self, user_id: UserId) -> frozenset[SkuId]:
+        """SKUs of which there is no seat for this user now."""
+        return frozenset(sku_id for sku_id, line in self.lines.items() if not line.is_open_to(user_id))
+
+
+def seats_of(skus: Iterable[SubscribedSku], waiting: Mapping[SkuId, Sequence[UserId]]) -> Seats:
+    """The seats as counted. `waiting`: who waits, longest first, of each line more than seats are free where so many
+    wait."""
+    return Seats(
+        {
+            sku.sku_id: SeatLine(frozenset(line[: sku.available]), len(line) < sku.available)
+            for sku in skus
+            for line in (waiting.get(sku.sku_id, ()),)
+            if sku.available == 0 or line
+        }
+    )

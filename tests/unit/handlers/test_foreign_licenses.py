@@ -1,0 +1,123 @@
+"""Licenses that somebody else gave: left alone, adopted or their plans enabled when a person says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.errors import BadRequest
+from shared.domain.model import AssignedLicense, LicenseAssignmentState, MemberState, ServicePlanId, SkuId, UserId
+from shared.domain.operation import LicenseChange, Operation, OperationKind, OperationState, Target
+from shared.handlers.requests import OperationRequest, accept
+from tests.unit.handlers.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
+
+CHAT, FILES = (plan.service_plan_id for plan in SMALL.service_plans[1:])
+
+
+def give(run: Run, number: int, off: Iterable[ServicePlanId]) -> UserId:
+    """A member with a license that an administrator gave."""
+    member = run.directory.add_user(user(number), groups=[TEAM])
+    row = LicenseAssignmentState(SMALL.sku_id, frozenset(off), last_updated=run.world.clock.now())
+    run.directory.change_user(replace(run.directory.truth(member), license_assignment_states=(row,)))
+    return member
+
+
+def off(run: Run, member: UserId) -> frozenset[ServicePlanId]:
+    return run.directory.licenses(member)[SMALL.sku_id]
+
+
+async def ask(run: Run, change: LicenseChange, target: Target | None = None) -> Operation:
+    return await run.finish(
+        await accept(run.world, OperationRequest(target or Target(TEAM), MIA, change)), approve=False
+    )
+
+
+async def given_group(*disabled: ServicePlanId) -> tuple[Run, UserId, UserId, UserId]:
+    """The group grants SMALL; one member has it from us, two from an administrator, of which one lacks a plan."""
+    run = Run()
+    (ours,) = run.people(1)
+    same, lacking = give(run, 21, []), give(run, 22, [MAIL, FILES])
+    await ask(run, LicenseChange((AssignedLicense(SMALL.sku_id, frozenset(disabled)),)))
+    return run, ours, same, lacking
+
+
+async def states(run: Run, *users: UserId) -> list[MemberState]:
+    return [row.state for each in users for row in await run.world.stores.members.of_user(each, [TEAM])]
+
+
+async def leave(run: Run, *users: UserId) -> None:
+    for each in users:
+        run.directory.leave(TEAM, each)
+    await run.look_at(*users, cause="left")
+
+
+async def test_an_adopted_license_gets_the_missing_plans_and_goes_with_the_group() -> None:
+    run, ours, same, lacking = await given_group()
+    assert await states(run, ours, same, lacking) == [
+        MemberState.ACTIVE,
+        MemberState.ACTIVE,
+        MemberState.ACTIVE_WITH_ERROR,
+    ]
+    ended = await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+    assert (ended.kind, ended.state, ended.totals.wrote) == (OperationKind.ADOPT, OperationState.COMPLETE, 1)
+    assert off(run, lacking) == frozenset()
+    assert await states(run, same, lacking) == [MemberState.ACTIVE, MemberState.ACTIVE]
+    await leave(run, ours, same, lacking)
+    assert not any(run.licenses(each) for each in (ours, same, lacking))
+
+
+async def test_without_a_person_a_foreign_license_outlives_the_group() -> None:
+    run, ours, same, lacking = await given_group()
+    await leave(run, ours, same, lacking)
+    assert [run.licenses(each) for each in (ours, same, lacking)] == [set(), {"SMALL"}, {"SMALL"}]
+    assert off(run, lacking) == {MAIL, FILES}
+
+
+async def test_plans_beyond_the_grant_stay_on_when_a_license_is_adopted() -> None:
+    run, ours, same, lacking = await given_group(CHAT)
+    await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+    for number in range(3):
+        await run.look_at(ours, same, lacking, cause=f"event-{number}")
+        run.later(minutes=2)
+    assert [off(run, each) for each in (ours, same, lacking)] == [{CHAT}, frozenset(), frozenset()]
+
+
+async def test_enabling_turns_the_missing_plans_on_and_leaves_the_license_to_its_giver() -> None:
+    run, ours, same, lacking = await given_group(CHAT, FILES)
+    ended = await ask(run, LicenseChange(enable=(SMALL.sku_id,)))
+    assert (ended.kind, ended.totals.wrote) == (OperationKind.ENABLE, 1)
+    assert [off(run, each) for each in (ours, same, lacking)] == [{CHAT, FILES}, frozenset(), {FILES}]
+    assert await states(run, lacking) == [MemberState.ACTIVE]
+    await leave(run, ours, same, lacking)
+    assert [run.licenses(each) for each in (ours, same, lacking)] == [set(), {"SMALL"}, {"SMALL"}]
+
+
+async def test_enabling_whose_answer_was_lost_does_not_make_the_license_ours() -> None:
+    run, _, _, lacking = await given_group()
+    run.writer.lose_answer(lacking)
+    ended = await ask(run, LicenseChange(enable=(SMALL.sku_id,)), Target(user_ids=(lacking,)))
+    assert (ended.totals.applied, off(run, lacking)) == (1, frozenset())
+    await leave(run, lacking)
+    assert run.licenses(lacking) == {"SMALL"}
+
+
+async def test_only_what_the_group_grants_is_adopted_and_an_unknown_product_is_refused() -> None:
+    run, _, same, _ = await given_group()
+    await ask(run, LicenseChange(adopt=(EXTRA.sku_id,)))
+    await leave(run, same)
+    assert run.licenses(same) == {"SMALL"}
+    with pytest.raises(BadRequest, match="no SKU"):
+        await ask(run, LicenseChange(adopt=(SkuId(CHAT),)))
+
+
+async def test_an_adoption_stands_in_the_audit_log_once_per_user() -> None:
+    run, _, same, lacking = await given_group()
+    for _ in range(2):
+        await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+    entries = [
+        each for each in await run.world.stores.audit.newest(100, "202601") if each.activity == "Adopt user license"
+    ]
+    assert sorted(entry.user_id or "" for entry in entries) == sorted([same, lacking])
+    assert {entry.actor for entry in entries} == {MIA.name}
