@@ -15,6 +15,7 @@ from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem
 from shared.domain.records import MemberRow
 from shared.handlers.queries import GroupView, PlannedMember, UserLicense
+from shared.handlers.syncing import is_collecting
 
 Json = dict[str, Any]
 Names = Mapping[SkuId, str]
@@ -43,6 +44,7 @@ def operation(found: Operation) -> Json:
         "preview": found.preview,
         "state": found.state,
         "phase": found.phase,
+        "collecting": is_collecting(found),
         "cause": found.cause,
         "correlationId": found.correlation_id or None,
         "intentVersion": found.intent_version,

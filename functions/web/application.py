@@ -30,6 +30,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/operations"): READ,
     ("GET", "/api/operations/{operation_id}"): READ,
     ("GET", "/api/operations/{operation_id}/members"): READ,
+    ("POST", "/api/operations/{operation_id}/review"): WRITE,
     ("POST", "/api/operations/{operation_id}/approve"): WRITE,
     ("POST", "/api/operations/{operation_id}/reject"): WRITE,
     ("POST", "/api/operations/{operation_id}/pause"): WRITE,

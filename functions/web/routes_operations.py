@@ -52,6 +52,12 @@ async def approve(world: TheWorld, actor: TheActor, operation_id: TheId, body: A
     return answers.operation(await control.approve(world, operation_id, body.checksum, actor))
 
 
+@router.post("/operations/{operation_id}/review")
+async def review(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+    """Seal the list of held removals that an operation has collected, so that it can be approved or rejected."""
+    return answers.operation(await control.review(world, operation_id, actor))
+
+
 @router.post("/operations/{operation_id}/reject")
 async def reject(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
     """Keep what was to be removed."""

@@ -191,12 +191,19 @@ def grants_that_count(
 
 
 def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
-    """Held, grace and kept grants that are over: the license goes or is gone, or something else gives it."""
+    """Held, grace and kept grants that are over: the license goes or is gone, or something else gives it; held ones
+    also when a person has decided to keep the license."""
     ending = tuple(grant for grant in grants if grant.source.kind in _ENDING)
     if not ending:
         return ()
     lasting = desired_licenses((grant for grant in grants if grant.source.kind not in _ENDING), draft.context.now)
-    return tuple(grant for grant in ending if _is_over(draft, grant, lasting.get(grant.sku_id)))
+    kept = {grant.sku_id for grant in ending if grant.source.kind is SourceKind.KEPT}
+    return tuple(
+        grant
+        for grant in ending
+        if _is_over(draft, grant, lasting.get(grant.sku_id))
+        or (grant.source.kind is SourceKind.HELD and grant.sku_id in kept)
+    )
 
 
 def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bool:

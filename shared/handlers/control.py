@@ -24,6 +24,7 @@ from shared.handlers import decisions
 from shared.handlers.auditing import group_act
 from shared.handlers.operations import write_group_status
 from shared.handlers.requests import send_step
+from shared.handlers.syncing import is_collecting
 from shared.ports import World
 
 MAX_TRIES = 10
@@ -33,7 +34,7 @@ async def approve(world: World, operation_id: OperationId, checksum: str, actor:
     """Let the sealed removals go. Raises BadRequest when the checksum is not that of the list waiting."""
 
     def decide(operation: Operation) -> Operation:
-        _require(operation, "approve", OperationState.AWAITING_APPROVAL)
+        _require_sealed(operation, "approve")
         if checksum != operation.checksum:
             raise BadRequest(
                 "ChecksumMismatch", "The list that waits for approval is a different one; look at it again.", "checksum"
@@ -49,11 +50,25 @@ async def approve(world: World, operation_id: OperationId, checksum: str, actor:
     return operation
 
 
+async def review(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+    """Open an approval that collects what is held: its list is sealed now, what is held later goes to the next one."""
+
+    def open_it(operation: Operation) -> Operation:
+        if not is_collecting(operation):
+            raise BadRequest("IllegalState", "Only an operation that collects held removals is opened.", "operation")
+        return replace(operation, state=OperationState.QUEUED, step=operation.step + 1, progress_at=world.clock.now())
+
+    operation = await _change(world, operation_id, open_it)
+    await _audit(world, operation, actor, "Review license removals")
+    await send_step(world, operation)
+    return operation
+
+
 async def reject(world: World, operation_id: OperationId, actor: Actor) -> Operation:
     """Keep what was to be removed: every sealed removal becomes a kept grant, and the operation ends."""
 
     def decide(operation: Operation) -> Operation:
-        _require(operation, "reject", OperationState.AWAITING_APPROVAL)
+        _require_sealed(operation, "reject")
         error = OperationError("Rejected", f"The removals were rejected by {actor.name}; the licenses are kept.")
         return replace(
             operation,
@@ -143,6 +158,12 @@ def _require(operation: Operation, act: str, *states: OperationState) -> None:
         raise BadRequest(
             "IllegalState", f"Cannot {act} an operation that is {operation.state}; it must be {allowed}.", "operation"
         )
+
+
+def _require_sealed(operation: Operation, act: str) -> None:
+    _require(operation, act, OperationState.AWAITING_APPROVAL)
+    if is_collecting(operation):
+        raise BadRequest("NotReviewed", f"Review the removals first: there is no list to {act} yet.", "operation")
 
 
 async def _change(world: World, operation_id: OperationId, change: Callable[[Operation], Operation]) -> Operation:

@@ -15,6 +15,7 @@ from shared.domain.sealing import LEFT
 from shared.domain.tracing import followed
 from shared.handlers.applying import apply
 from shared.handlers.cases import Case, Work
+from shared.handlers.holding import collect, groups_with_held
 from shared.handlers.intents import Intents
 from shared.handlers.looking import finished, look, tenant_facts
 from shared.handlers.operations import write_group_status
@@ -112,6 +113,7 @@ class Members:
         now = self._world.clock.now()
         attempts = bound_retries(work, cases, now)
         await record(self._world, work, cases)
+        await collect(self._world, groups_with_held(cases))
         again = going_back(message, cases, {**message.attempts, **attempts}, now)
         if again:
             await self._world.queue.send(again)

@@ -28,6 +28,7 @@ from shared.handlers.auditing import group_act
 from shared.handlers.permits import allowance_limit, take_up_to
 from shared.handlers.requests import write_intent
 from shared.handlers.sealing import Sealed, listed, seal
+from shared.handlers.syncing import HELD, SYNC, sync_group
 from shared.ports import Outgoing, World
 
 SHORT_STEP = timedelta(seconds=1)
@@ -82,11 +83,12 @@ async def _advance(world: World, operation: Operation) -> None:
 async def _superseded(world: World, operation: Operation) -> bool:
     """End an operation whose group a person has given a newer intent; what it handed out is done by the newer one."""
     group_id = operation.target.group_id
-    if group_id is None or not operation.intent_written:
+    by_system = operation.actor.kind == SYSTEM.kind
+    if group_id is None or not (operation.intent_written or by_system):
         return False
     stored = await world.stores.assignments.get(group_id)
     newest = stored.assignment.operation_id if stored else None
-    if newest is None or newest == operation.id:
+    if newest is None or newest == operation.id or (by_system and newest < operation.id):
         return False
     error = OperationError("Superseded", f"A newer operation on the group, {newest}, took its place.")
     ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
@@ -118,7 +120,7 @@ async def _seal(world: World, operation: Operation) -> None:
         await world.stores.operations.save(replace(ended, phase=Phase.FINISH))
         return
     await _note_size(world, operation, sealed.size, known)
-    if sealed.summary.users_losing == 0:
+    if sealed.summary.users_losing == 0 or _draws_singly(operation):
         await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
     elif await _is_permitted(world, operation, sealed, known):
         await _save_and_go_on(world, replace(operation, phase=Phase.PERMIT), timedelta(0))
@@ -126,6 +128,11 @@ async def _seal(world: World, operation: Operation) -> None:
         await decisions.open_approval(world, operation)
         waiting = replace(operation, state=OperationState.AWAITING_APPROVAL, phase=Phase.APPROVE)
         await world.stores.operations.save(replace(waiting, step=operation.step + 1))
+
+
+def _draws_singly(operation: Operation) -> bool:
+    """Whether additions go out whatever becomes of the removals, which draw on the allowance user by user."""
+    return operation.actor.kind == SYSTEM.kind and operation.cause != HELD
 
 
 def _described(
@@ -234,6 +241,7 @@ async def _finish(world: World, operation: Operation) -> None:
         totals = _with_cancelled(operation.counted)
     else:
         state, totals = OperationState.COMPLETE, operation.counted
+    await decisions.close_approval(world, operation)
     await write_group_status(world, operation)
     ended = replace(operation.ended(state, now, error), phase=Phase.FINISH, totals=totals)
     detail = f"Users successfully assigned licenses: {totals.applied + totals.unchanged}, "
@@ -241,6 +249,9 @@ async def _finish(world: World, operation: Operation) -> None:
     activity = "Finish applying group based license to users"
     await world.stores.audit.append([group_act(activity, ended, SYSTEM, now, detail=detail)])
     await world.stores.operations.save(ended)
+    if operation.cause == HELD and operation.target.group_id is not None:
+        # What was held while a person decided is collected anew.
+        await sync_group(world, operation.target.group_id, SYNC)
 
 
 async def write_group_status(world: World, operation: Operation) -> None:
@@ -265,6 +276,7 @@ async def write_group_status(world: World, operation: Operation) -> None:
 async def _fail(world: World, operation: Operation, fault: Exception) -> None:
     """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
     error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
+    await decisions.close_approval(world, operation)
     ended = operation.ended(OperationState.FAILED, world.clock.now(), error)
     ended = replace(ended, totals=_with_cancelled(ended.totals))
     if not operation.preview:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,12 +12,14 @@ from shared.domain.grants import exclusion_of
 from shared.domain.messages import ProcessUsers
 from shared.domain.model import (
     DirectoryUser,
+    Grant,
     GroupId,
     GroupLicenseAssignment,
     LedgerRow,
     LicenseError,
     MemberState,
     SkuId,
+    Source,
     SourceKind,
     UserId,
 )
@@ -169,7 +171,7 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
         user_id=user.id,
         user_principal_name=user.user_principal_name,
         display_name=user.display_name,
-        state=state_of(result, user, assignment, problems, waiting=waiting),
+        state=state_of(result, user, assignment, problems, waiting=waiting, owes=_owes(case, assignment.group_id)),
         updated_at=now,
         problems=(*problems, *map(no_seat_problem, no_seat)),
         notes=tuple(note_text(note) for note in (case.plan.notes if case.plan else ())),
@@ -209,8 +211,9 @@ def state_of(
     problems: tuple[Problem, ...],
     *,
     waiting: bool,
+    owes: bool,
 ) -> MemberState:
-    """The word for a member of a group after a look."""
+    """The word for a member of a group after a look. `owes`: has a license of ours that came from the group."""
     if isinstance(result, RetryAt):
         return MemberState.PENDING
     if problems:
@@ -218,13 +221,29 @@ def state_of(
         return MemberState.ACTIVE_WITH_ERROR if has_some else MemberState.ERROR
     if waiting:
         return MemberState.WAITING
-    return resting_state(user, assignment)
+    return resting_state(user, assignment, owes=owes)
 
 
-def resting_state(user: DirectoryUser, assignment: GroupLicenseAssignment) -> MemberState:
-    """The word for a member with whom nothing is wrong and nothing is to be done."""
+def owes(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> bool:
+    """Whether the user has a license of ours that came from the group and only waits for its end: held or in grace."""
+    source = Source(SourceKind.GROUP, group_id)
+    ending = {grant.sku_id for grant in grants if grant.source.kind in (SourceKind.HELD, SourceKind.GRACE)}
+    return any(source in license.sources for sku_id, license in row.owned.items() if sku_id in ending)
+
+
+def _owes(case: Case, group_id: GroupId) -> bool:
+    new = case.plan.new_grants if case.plan else ()
+    over = case.plan.ended_grants if case.plan else ()
+    return owes(case.row, group_id, [grant for grant in (*case.grants, *new) if grant not in over])
+
+
+def resting_state(user: DirectoryUser, assignment: GroupLicenseAssignment, *, owes: bool = False) -> MemberState:
+    """The word for a member with whom nothing is wrong and nothing is to be done.
+
+    Who has left is `Removed` only when nothing that came from the group is left.
+    """
     if assignment.group_id not in user.group_ids or not assignment.skus:
-        return MemberState.REMOVED
+        return MemberState.PENDING if owes else MemberState.REMOVED
     return MemberState.ACTIVE if exclusion_of(user, assignment) is None else MemberState.DISABLED
 
 

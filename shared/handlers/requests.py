@@ -29,6 +29,7 @@ from shared.domain.model import (
     SkuAssignment,
 )
 from shared.domain.operation import (
+    SYSTEM,
     Actor,
     LicenseChange,
     Operation,
@@ -279,7 +280,7 @@ async def _is_running(world: World, operation_id: OperationId | None) -> bool:
 async def write_intent(world: World, operation: Operation) -> Operation:
     """Make the group's assignment say what the operation asks, once; done again it changes nothing."""
     group_id = operation.target.group_id
-    if group_id is None or operation.preview or operation.intent_written:
+    if group_id is None or operation.preview or operation.intent_written or operation.actor.kind == SYSTEM.kind:
         return operation
     catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
     group = await world.directory.group(group_id)
@@ -307,6 +308,7 @@ async def write_intent(world: World, operation: Operation) -> Operation:
             ]
         )
         await _supersede(world, before.operation_id, operation)
+        await _supersede(world, before.open_approval, operation)
         return await _with_version(world, operation, after.version)
     raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
 

@@ -33,7 +33,7 @@ from shared.domain.outcomes import OutcomeClass, Skipped, Unchanged, classify
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.sealing import LEFT, PlannedAction, SealedPage, pages_of, partition_of
 from shared.handlers.looking import TenantFacts, context_for, giving_groups, tenant_facts
-from shared.handlers.recording import relevant, state_of
+from shared.handlers.recording import owes, relevant, state_of
 from shared.handlers.requests import changed
 from shared.ports import UserGone, World
 
@@ -131,7 +131,7 @@ class _Planner:
         self.tally.count(user, plan)
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         action = PlannedAction(
-            due=self._is_due(user, row, refreshed, plan) or (held and bool(plan.remove)),
+            due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),
             expected=self._expected(user, plan),
             add=plan.add,
             remove=plan.remove,
@@ -165,7 +165,14 @@ class _Planner:
             return listed(grants, self.operation)
         return grants
 
-    def _is_due(self, user: DirectoryUser, row: LedgerRow, refreshed: LedgerRow, plan: UserPlan) -> bool:
+    def _is_due(
+        self,
+        user: DirectoryUser,
+        row: LedgerRow,
+        refreshed: LedgerRow,
+        plan: UserPlan,
+        grants: tuple[Grant, ...],
+    ) -> bool:
         if row.intent is not None or refreshed != row or plan.look_again is not None:
             return True
         if plan.writes or plan.new_grants or plan.ended_grants or self._adopts(plan):
@@ -177,7 +184,8 @@ class _Planner:
         skus = frozenset(sku.sku_id for sku in assignment.skus)
         result = plan.result()
         waiting = bool(skus.intersection(plan.waiting))
-        state = state_of(result, user, assignment, relevant(result, skus), waiting=waiting)
+        owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants))
+        state = state_of(result, user, assignment, relevant(result, skus), waiting=waiting, owes=owing)
         return self.recorded.get(user.id) is not state
 
     def _adopts(self, plan: UserPlan) -> bool:

@@ -1,0 +1,103 @@
+"""Operations that nobody asked for: a group (or some users) looked at again because something may have changed.
+
+They change no intent and take no place of a person's operation: a group on which one is open is left alone. Additions
+go out; removals draw on the group's allowance user by user, and what that does not permit is held for a person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from shared.domain.errors import Conflict
+from shared.domain.model import (
+    AssignmentState,
+    Enforcement,
+    GroupId,
+    GroupLicenseAssignment,
+    OperationId,
+)
+from shared.domain.operation import SYSTEM, LicenseChange, Operation, OperationKind, OperationState, Phase, Target
+from shared.domain.tracing import begun
+from shared.handlers.requests import new_operation_id, send_step
+from shared.ports import World
+
+SYNC, DELTA, NESTED, HELD, SWEEP = "sync", "delta", "nested", "held", "sweep"
+"""Causes: the nightly sync, a change found by delta, a changed nesting, removals over the allowance, and users whom no
+group accounts for."""
+
+
+def system_operation_id(cause: str, target: Target, at: datetime) -> OperationId:
+    """The same cause gives the same target at the same time the same id: a doubled timer starts one operation."""
+    named = f"{cause}|{target.group_id}|{','.join(target.user_ids)}|{at.isoformat()}"
+    return OperationId(f"{int(at.timestamp() * 1000):012x}{hashlib.sha256(named.encode()).hexdigest()[:20]}")
+
+
+async def sync_group(world: World, group_id: GroupId, cause: str, *, at: datetime | None = None) -> Operation | None:
+    """Start a sync of a managed group; None where it must be left alone. `at`: makes a repeat the same operation."""
+    stored = await world.stores.assignments.get(group_id)
+    if stored is None or not wants_sync(stored.assignment):
+        return None
+    for other in await world.stores.operations.open():
+        if other.target.group_id == group_id and not other.preview and not is_collecting(other):
+            return None
+    return await start(world, Target(group_id), cause, at=at, intent_version=stored.assignment.version)
+
+
+def wants_sync(assignment: GroupLicenseAssignment) -> bool:
+    """Whether a sync may complete what the assignment says; a paused one is left alone until a person goes on."""
+    return assignment.version > 0 and all(sku.enforcement is not Enforcement.PAUSED for sku in assignment.skus)
+
+
+def is_active(assignment: GroupLicenseAssignment) -> bool:
+    """Whether the assignment gives anything; an ended one is kept until nothing of it is left."""
+    return assignment.state is AssignmentState.ACTIVE and bool(assignment.skus)
+
+
+async def start(
+    world: World, target: Target, cause: str, *, at: datetime | None = None, intent_version: int = 0
+) -> Operation:
+    """Insert an operation of the system and send its first step. Done again with the same `at` it returns the operation
+    that is there."""
+    now = world.clock.now()
+    operation_id = system_operation_id(cause, target, at) if at else new_operation_id(world, now)
+    operation = _by_system(world, operation_id, target, cause, intent_version)
+    try:
+        operation = await world.stores.operations.insert(operation)
+    except Conflict:
+        known = await world.stores.operations.get(operation.id)
+        if known is None:
+            raise
+        return known
+    await send_step(world, operation)
+    return operation
+
+
+async def collecting(world: World, operation_id: OperationId, assignment: GroupLicenseAssignment) -> None:
+    """Insert an operation that collects the held removals of a group; one that is there is no error."""
+    operation = _by_system(world, operation_id, Target(assignment.group_id), HELD, assignment.version)
+    with suppress(Conflict):
+        await world.stores.operations.insert(replace(operation, state=OperationState.AWAITING_APPROVAL))
+
+
+def _by_system(world: World, operation_id: OperationId, target: Target, cause: str, intent_version: int) -> Operation:
+    now = world.clock.now()
+    return Operation(
+        id=operation_id,
+        kind=OperationKind.REPROCESS,
+        target=target,
+        change=LicenseChange(),
+        actor=SYSTEM,
+        created_at=now,
+        progress_at=now,
+        cause=cause,
+        traceparent=begun("", world.token()),
+        intent_version=intent_version,
+    )
+
+
+def is_collecting(operation: Operation) -> bool:
+    """Whether the operation only collects held removals of a group until a person opens it."""
+    return operation.state is OperationState.AWAITING_APPROVAL and operation.phase is Phase.SEAL
