@@ -7,6 +7,30 @@ from shared import bootstrap
 bp = func.Blueprint()
 
 
+@bp.function_name("keep_subscription")
+@bp.timer_trigger(arg_name="timer", schedule="0 */10 * * * *")
+async def keep_subscription(timer: func.TimerRequest) -> None:
+    await bootstrap.app().keep_subscription()
+
+
+@bp.function_name("ask_for_deltas")
+@bp.timer_trigger(arg_name="timer", schedule="15 */5 * * * *")
+async def ask_for_deltas(timer: func.TimerRequest) -> None:
+    await bootstrap.app().ask_for_deltas()
+
+
+@bp.function_name("sync_all")
+@bp.timer_trigger(arg_name="timer", schedule="0 0 2 * * *")
+async def sync_all(timer: func.TimerRequest) -> None:
+    await bootstrap.app().sync_all()
+
+
+@bp.function_name("look_at_due")
+@bp.timer_trigger(arg_name="timer", schedule="45 * * * * *")
+async def look_at_due(timer: func.TimerRequest) -> None:
+    await bootstrap.app().look_at_due()
+
+
 @bp.function_name("give_seats")
 @bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
 async def give_seats(timer: func.TimerRequest) -> None:

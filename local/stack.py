@@ -258,6 +258,7 @@ class Stack:
             "TABLE_PREFIX": self.endpoints.table_prefix,
             "GRAPH_BASE_URL": self.endpoints.graph,
             "API_AUDIENCE": AUDIENCE,
+            "PUBLIC_URL": self.endpoints.api,
             "WEBSITE_AUTH_ENABLED": "True",
             "WRITE_RATE_PER_SECOND": str(WRITES_PER_S * scale),
             "WRITE_BURST": str(round(BURST * scale)),

@@ -14,12 +14,18 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from shared.config import Settings
-from shared.domain.messages import JOBS, OPERATIONS
+from shared.domain.messages import JOBS, NOTIFICATIONS, OPERATIONS
+from shared.handlers.changes import take_change
+from shared.handlers.delta import ask_for_deltas
+from shared.handlers.dueness import look_at_due
 from shared.handlers.jobs import run_job
 from shared.handlers.members import Members
+from shared.handlers.nightly import sync_all
+from shared.handlers.notifications import Reply, receive
 from shared.handlers.operations import take_step
 from shared.handlers.seats import give_seats
 from shared.handlers.settling import settle
+from shared.handlers.subscriptions import keep_subscription
 from shared.handlers.upkeep import watchdog
 from shared.ports import Policy, World
 
@@ -56,6 +62,30 @@ class App:
         """A message of the queue `members` or `members-bulk`."""
         await settle(self.world, queue, body, self._members.process)
 
+    async def notification(self, body: bytes, validation_token: str | None) -> Reply:
+        """What Graph posts to the notification or the lifecycle address."""
+        return await receive(self.world, body, validation_token)
+
+    async def take_change(self, body: bytes) -> None:
+        """A message of the queue `notifications`."""
+        await settle(self.world, NOTIFICATIONS, body, partial(take_change, self.world))
+
+    async def keep_subscription(self) -> None:
+        """The timer that keeps Graph telling us of changes."""
+        await keep_subscription(self.world)
+
+    async def ask_for_deltas(self) -> None:
+        """The timer that asks what changed."""
+        await ask_for_deltas(self.world)
+
+    async def sync_all(self) -> None:
+        """The timer of the nightly sync."""
+        await sync_all(self.world)
+
+    async def look_at_due(self) -> None:
+        """The timer that acts when a grace is over."""
+        await look_at_due(self.world)
+
     async def give_seats(self) -> None:
         """The timer that gives free seats to those who wait for them."""
         await give_seats(self.world)
@@ -83,6 +113,7 @@ def app() -> App:
 
 def compose(settings: Settings) -> App:
     """The app with its adapters. Nothing is connected yet: each adapter does that with its first call."""
+    from shared.adapters.changes import GraphChangeFeed
     from shared.adapters.directory import GraphDirectory
     from shared.adapters.graph import GraphClient
     from shared.adapters.licenses import GraphLicenseWriter
@@ -108,6 +139,7 @@ def compose(settings: Settings) -> App:
         queue=ServiceBusQueue(service_bus),
         directory=GraphDirectory(graph),
         licenses=GraphLicenseWriter(graph),
+        changes=GraphChangeFeed(graph),
         stores=table_stores(Tables(tables)),
         policy=policy_of(settings),
         token=partial(secrets.token_hex, 16),
@@ -139,4 +171,5 @@ def policy_of(settings: Settings) -> Policy:
         chunk_size=settings.chunk_size,
         outstanding_chunks=settings.outstanding_chunks,
         tenant_id=settings.tenant_id,
+        public_url=settings.public_url,
     )

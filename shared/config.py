@@ -63,6 +63,9 @@ class Settings:
     api_audiences: frozenset[str]
     """API_AUDIENCE: audiences of tokens the HTTP API takes, parted by commas (a sign-in on the page has the app's
     client id as its audience); none: the platform's own check suffices."""
+    public_url: str
+    """PUBLIC_URL: where Graph reaches this app for change notifications, `https://<app>.azurewebsites.net`, without a
+    path; empty: no notifications are asked for, and changes are found by delta and sync only."""
     write_rate_per_s: float
     """WRITE_RATE_PER_SECOND: license writes per second, over 0. 18 leaves most of the tenant's 60 to other apps
     (learn.microsoft.com/graph/throttling-limits)."""
@@ -109,6 +112,7 @@ class Settings:
             has_identity_endpoint=bool(read.text("IDENTITY_ENDPOINT", "")),
             platform_authentication=read.flag("WEBSITE_AUTH_ENABLED"),
             api_audiences=read.words("API_AUDIENCE"),
+            public_url=read.origin("PUBLIC_URL"),
             write_rate_per_s=rate,
             write_burst=read.whole("WRITE_BURST", 30, at_least=1),
             write_window_limit=read.whole("WRITE_WINDOW_LIMIT", 3000, at_least=1),
@@ -178,6 +182,28 @@ class _Reader:
         parts = urlsplit(text)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
             self.faults.append(f"{name} must be an https URL (http only for this machine), not {text!r}")
+        return text
+
+    def origin(self, name: str) -> str:
+        """An https address without path, query or user, of a host by name; http and addresses for this machine only."""
+        text = self.text(name, "").rstrip("/")
+        if not text:
+            return ""
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        local = host in LOOPBACK
+        is_address = not local and (":" in host or host.replace(".", "").isdigit())
+        if (
+            not host
+            or (parts.scheme != "https" and not (parts.scheme == "http" and local))
+            or is_address
+            or (not local and "." not in host)
+            or parts.path
+            or parts.query
+            or parts.fragment
+            or "@" in parts.netloc
+        ):
+            self.faults.append(f"{name} must be an https address with the name of a host and no path, not {text!r}")
         return text
 
     def connection(self, name: str, key: str) -> tuple[str | None, str | None]:

@@ -214,8 +214,22 @@ class FakeDirectory:
             raise NotFound(f"group {group_id}")
         return self.groups[group_id]
 
-    async def member_pages(self, group_id: GroupId) -> AsyncIterator[Sequence[DirectoryUser]]:
+    async def kinds(self, ids: Sequence[str]) -> Mapping[str, str | None]:
         self._check_away()
+        return {each: self._kind_of(each) for each in ids}
+
+    def _kind_of(self, each: str) -> str | None:
+        if each in self.groups:
+            return "group"
+        person = self._people.get(UserId(each))
+        return "user" if person is not None and not person.deleted else self._others.get(each)
+
+    async def member_pages(
+        self, group_id: GroupId, nested: set[GroupId] | None = None
+    ) -> AsyncIterator[Sequence[DirectoryUser]]:
+        self._check_away()
+        if nested is not None:
+            nested |= {each for each in self.groups if each != group_id and group_id in self._groups_of(each)}
         if group_id not in self.groups:
             raise NotFound(f"group {group_id}")
         if group_id in self._thin:

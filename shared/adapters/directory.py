@@ -33,6 +33,7 @@ DEFINITE = frozenset({400, 401, 403})
 """Refusals of one user's read that waiting does not change, such as `Directory_ResultSizeLimitExceeded`."""
 
 USER = "#microsoft.graph.user"
+GROUP = "#microsoft.graph.group"
 STATES = ",licenseAssignmentStates"
 
 
@@ -86,7 +87,9 @@ class GraphDirectory:
             reads.update(await self._kinds(unknown[start : start + GET_BY_IDS_LIMIT]))
         return reads
 
-    async def member_pages(self, group_id: GroupId) -> AsyncIterator[Sequence[DirectoryUser]]:
+    async def member_pages(
+        self, group_id: GroupId, nested: set[GroupId] | None = None
+    ) -> AsyncIterator[Sequence[DirectoryUser]]:
         """All users in the group, transitively, page by page, in few objects and without time of last update.
 
         No type cast in the address: it would need the advanced index, which lags behind more. Raises NotFound,
@@ -97,6 +100,8 @@ class GraphDirectory:
         body = await self._first_page(group_id)
         while True:
             rows = graph_json.values(body, f"members of group {group_id}")
+            if nested is not None:
+                nested.update(GroupId(str(row["id"]).lower()) for row in rows if _type_of(row) == GROUP)
             yield await self._members([row for row in rows if _type_of(row) == USER], shared)
             link = body.get("@odata.nextLink")
             if link is None:
@@ -177,6 +182,19 @@ class GraphDirectory:
             return {user_id: ReadFailed(str(fault), retry_after_s) for user_id in user_ids}
         types = {str(row.get("id")).lower(): _type_of(row) for row in rows if isinstance(row, dict)}
         return {user_id: _kind(types.get(user_id.lower())) for user_id in user_ids}
+
+    async def kinds(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        """The type of each id (learn.microsoft.com/graph/api/directoryobject-getbyids)."""
+        found: dict[str, str | None] = dict.fromkeys(ids)
+        for start in range(0, len(ids), GET_BY_IDS_LIMIT):
+            body = {"ids": list(ids[start : start + GET_BY_IDS_LIMIT])}
+            try:
+                reply = await self._graph.read("/directoryObjects/getByIds?$select=id", body)
+            except NotFound as fault:  # of the call as a whole; it says nothing about the ids
+                raise Unavailable(None, str(fault)) from fault
+            for row in graph_json.values(reply.json(), "getByIds"):
+                found[str(row.get("id")).lower()] = _type_of(row).rpartition(".")[2]
+        return found
 
     async def _get(self, path: str) -> Json:
         return (await self._graph.read(path)).json()

@@ -161,8 +161,10 @@ class GraphClient:
         path = parts.path.removeprefix(self._base.path)
         return f"{path}?{parts.query}" if parts.query else path
 
-    async def send(self, path: str, body: object = None, *, priority: str | None = None) -> Reply:
-        """One request, sent once: GET, or POST where there is a body; any status is an answer.
+    async def send(
+        self, path: str, body: object = None, *, priority: str | None = None, method: str | None = None
+    ) -> Reply:
+        """One request, sent once: `method`, else GET, or POST where there is a body; any status is an answer.
 
         `path` is relative to the base URL. `priority`: Low or High (learn.microsoft.com/graph/throttling, header
         x-ms-throttle-priority). Raises NotSent or NoAnswer.
@@ -175,7 +177,8 @@ class GraphClient:
         if priority is not None:
             headers["x-ms-throttle-priority"] = priority
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        return await _send(connection, self.base_url + path, content, headers)
+        how = method or ("GET" if content is None else "POST")
+        return await _send(connection, how, self.base_url + path, content, headers)
 
     async def read(self, path: str, body: object = None) -> Reply:
         """A read, tried again a few times; returns a 2xx answer (or a batch's 424).
@@ -298,13 +301,15 @@ def _check_path(path: str) -> None:
         raise Refusal(0, "foreignLink", f"{path!r} is not a path under Graph's base URL")
 
 
-async def _send(connection: _Connection, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
+async def _send(
+    connection: _Connection, method: str, url: str, content: bytes | None, headers: Mapping[str, str]
+) -> Reply:
     import httpx
     from azure.core.exceptions import AzureError
     from kiota_abstractions.method import Method
     from kiota_abstractions.request_information import RequestInformation
 
-    request = RequestInformation(Method.GET if content is None else Method.POST)
+    request = RequestInformation(Method(method))
     request.url = url
     for name, value in headers.items():
         request.headers.add(name, value)

@@ -48,6 +48,10 @@ class PermissionDenied(LicensingError):
     """The directory refuses the app; the message names the permission that is missing."""
 
 
+class TokenExpired(LicensingError):
+    """The directory does not know any more up to where changes were read; what changed since must be read anew."""
+
+
 class Unavailable(LicensingError):
     """A dependency could not be reached or did not answer completely."""
 

@@ -19,6 +19,7 @@ JOBS = "jobs"
 OPERATIONS = "operations"
 MEMBERS = "members"
 MEMBERS_BULK = "members-bulk"
+NOTIFICATIONS = "notifications"
 
 MAX_USERS = 20
 """Users one message may name: Graph's limit for one $batch (learn.microsoft.com/graph/json-batching)."""
@@ -55,7 +56,8 @@ class ProcessUsers:
     """Look at these users: a chunk of an operation, or what an event named.
 
     `send` rises with every re-send of any kind and `run` with each resume, replay or watchdog, so that duplicate
-    detection never swallows real work. `attempts` counts, per user, only refusals by Graph.
+    detection never swallows real work. `attempts` counts, per user, only refusals by Graph. `expects`: groups that a
+    user came into (True) or went from (False) at `changed_at`, by the event that names the user.
     """
 
     user_ids: tuple[UserId, ...]
@@ -70,6 +72,8 @@ class ProcessUsers:
     first_sent_at: datetime | None = None
     intent_versions: Mapping[GroupId, int] = field(default_factory=dict)
     traceparent: str = ""
+    expects: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
+    changed_at: datetime | None = None
 
     @property
     def queue(self) -> str:
@@ -103,6 +107,8 @@ class ProcessUsers:
                 "firstSentAt": self.first_sent_at.isoformat() if self.first_sent_at else None,
                 "intentVersions": dict(self.intent_versions),
                 "traceparent": self.traceparent,
+                **({"expects": {user: dict(groups) for user, groups in self.expects.items()}} if self.expects else {}),
+                **({"changedAt": self.changed_at.isoformat()} if self.changed_at else {}),
             }
         )
 
@@ -157,9 +163,18 @@ def decode_process_users(body: bytes) -> ProcessUsers:
             first_sent_at=_time(fields.get("firstSentAt")),
             intent_versions={GroupId(str(k)): int(v) for k, v in dict(fields.get("intentVersions") or {}).items()},
             traceparent=str(fields.get("traceparent") or ""),
+            expects=_expects(fields.get("expects") or {}),
+            changed_at=_time(fields.get("changedAt")),
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as fault:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as fault:
         raise PoisonMessage(f"members message: {_reason(fault)}") from fault
+
+
+def _expects(fields: Mapping[str, Any]) -> dict[UserId, dict[GroupId, bool]]:
+    return {
+        UserId(str(user).lower()): {GroupId(str(group).lower()): bool(came) for group, came in groups.items()}
+        for user, groups in fields.items()
+    }
 
 
 def _user_ids(values: Any) -> tuple[UserId, ...]:

@@ -10,7 +10,7 @@ from shared.domain.errors import Conflict
 from shared.domain.messages import ProcessUsers, decode_process_users
 from shared.domain.model import LicenseError
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
-from shared.domain.outcomes import Problem, RetryAt, Skipped, SkipReason
+from shared.domain.outcomes import Applied, Problem, RetryAt, Skipped, SkipReason, Unchanged
 from shared.domain.sealing import LEFT
 from shared.domain.tracing import followed
 from shared.handlers.applying import apply
@@ -84,6 +84,10 @@ class Members:
         facts = await tenant_facts(self._world, work.asked_at)
         cases = await look(self._world, work, message.user_ids, facts)
         await self._doubt(message, work, cases)
+        unsettled = unsettled_events(message, cases, self._world.clock.now())
+        for case in unsettled:
+            if case.plan is not None and (case.plan.remove or case.plan.plans_off):
+                case.result = _look_again(self._world)
         cancelled = work.operation is not None and work.operation.cancel_requested_by is not None
         if cancelled:
             for case in cases:
@@ -93,6 +97,9 @@ class Members:
         for case in cases:
             case.result = finished(case)
             case.result = skipped_as(case, work) or case.result
+        for case in unsettled:
+            if isinstance(case.result, (Applied, Unchanged, Skipped)):
+                case.result = _look_again(self._world)
         return cases, going_on
 
     async def _doubt(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
@@ -139,6 +146,26 @@ class Members:
                 continue
             await write_group_status(self._world, ended)
             return
+
+
+def unsettled_events(message: ProcessUsers, cases: list[Case], now: datetime) -> list[Case]:
+    """Users whom the directory does not show yet as the event said; after a while the directory wins."""
+    if message.changed_at is None or now > message.changed_at + SETTLES_WITHIN:
+        return []
+    return [
+        case
+        for case in cases
+        if case.user is not None
+        and case.result is None
+        and any(
+            (group_id in case.user.group_ids) is not came
+            for group_id, came in message.expects.get(case.user_id, {}).items()
+        )
+    ]
+
+
+def _look_again(world: World) -> RetryAt:
+    return RetryAt(world.clock.now() + DOUBT_RETRY, "the directory does not show yet what the event said")
 
 
 def contradicts_seal(case: Case, work: Work) -> bool:

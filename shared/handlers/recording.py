@@ -39,6 +39,7 @@ from shared.domain.plan import Note
 from shared.domain.records import MemberRow
 from shared.domain.refusals import remedy_for
 from shared.handlers.cases import Case, Work
+from shared.handlers.dueness import note_ends
 from shared.handlers.seats import joining
 from shared.ports import Outgoing, World
 
@@ -125,6 +126,7 @@ async def _record_grants(world: World, cases: Sequence[Case]) -> None:
         for grant in case.plan.ended_grants
     ]
     if new:
+        await note_ends(world, new)
         await world.stores.grants.put(new)
     if ended:
         await world.stores.grants.remove(ended)

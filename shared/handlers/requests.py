@@ -180,7 +180,7 @@ async def check(world: World, request: OperationRequest) -> None:
         return
     stored = await world.stores.assignments.get(target.group_id)
     assignment = stored.assignment if stored else GroupLicenseAssignment(target.group_id)
-    group = await world.directory.group(target.group_id)
+    group = await _group(world, target.group_id, change, assignment)
     _check_group(group, change, change.options or assignment.options)
     if group.hidden_membership:
         await _check_visible(world, group)
@@ -210,6 +210,18 @@ def _check_group(group: DirectoryGroup, change: LicenseChange, options: Assignme
             "Remove it there first, or set the option allowNativeOverlap.",
             "addLicenses",
         )
+
+
+async def _group(
+    world: World, group_id: GroupId, change: LicenseChange, assignment: GroupLicenseAssignment
+) -> DirectoryGroup:
+    """The group. One that is gone can still have its licenses taken away, so that a person can end what it gave."""
+    try:
+        return await world.directory.group(group_id)
+    except NotFound:
+        if not change.remove or change.add or assignment.version == 0:
+            raise
+        return DirectoryGroup(group_id, assignment.display_name, security_enabled=True)
 
 
 async def _check_visible(world: World, group: DirectoryGroup) -> None:
@@ -283,7 +295,9 @@ async def write_intent(world: World, operation: Operation) -> Operation:
     if group_id is None or operation.preview or operation.intent_written or operation.actor.kind == SYSTEM.kind:
         return operation
     catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
-    group = await world.directory.group(group_id)
+    known = await world.stores.assignments.get(group_id)
+    before = known.assignment if known else GroupLicenseAssignment(group_id)
+    group = await _group(world, group_id, operation.change, before)
     for _ in range(MAX_TRIES):
         stored = await world.stores.assignments.get(group_id)
         before = stored.assignment if stored else GroupLicenseAssignment(group_id)

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from shared.domain import ledger
 from shared.domain.catalog import Catalog
+from shared.domain.errors import NotFound
 from shared.domain.grants import exclusion_of, group_grants
 from shared.domain.model import (
     AssignedLicense,
@@ -35,10 +36,14 @@ from shared.domain.sealing import LEFT, PlannedAction, SealedPage, pages_of, par
 from shared.handlers.looking import TenantFacts, context_for, giving_groups, tenant_facts
 from shared.handlers.recording import owes, relevant, state_of
 from shared.handlers.requests import changed
+from shared.handlers.watching import keep_nesting
 from shared.ports import UserGone, World
 
 BATCH = 20
 """Users read at once: Graph's limit for one $batch (learn.microsoft.com/graph/json-batching)."""
+
+FEW = 40
+"""Users of a ledger partition up to which single reads are cheaper than reading the partition."""
 
 LIST_SOURCE = Source(SourceKind.LIST)
 
@@ -226,7 +231,9 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     assignments = intents_with(operation, known, facts.catalog)
     group_id = operation.target.group_id
     recorded = await world.stores.members.states(group_id) if group_id else {}
-    users = await (_group_users(world, group_id) if group_id else _read_users(world, operation.target.user_ids))
+    users = await (
+        _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
+    )
     left = {u for u, state in recorded.items() if u not in users and state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
@@ -257,13 +264,23 @@ def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Inte
     return {**known, group_id: changed(assignment, operation.change, catalog)}
 
 
-async def _group_users(world: World, group_id: GroupId) -> Users:
-    """All users in the group. Names are left out: they are not needed, and there may be hundreds of thousands."""
+async def _group_users(world: World, operation: Operation, group_id: GroupId) -> Users:
+    """All users in the group. Names are left out: they are not needed, and there may be hundreds of thousands.
+
+    A group that is gone has none where a person takes its licenses away; otherwise it is an error, and all is held.
+    """
     groups = frozenset({group_id})
     users: Users = {}
-    async for page in world.directory.member_pages(group_id):
-        for user in page:
-            users[user.id] = replace(user, group_ids=groups, display_name="", user_principal_name="")
+    nested: set[GroupId] = set()
+    try:
+        async for page in world.directory.member_pages(group_id, nested):
+            for user in page:
+                users[user.id] = replace(user, group_ids=groups, display_name="", user_principal_name="")
+    except NotFound:
+        if not operation.change.remove or operation.change.add:
+            raise
+    if not operation.preview:
+        await keep_nesting(world, group_id, nested)
     return users
 
 
@@ -284,18 +301,32 @@ async def _read_users(world: World, ids: Iterable[UserId], gone: list[UserId] | 
 async def _with_records(
     world: World, user_ids: Iterable[UserId]
 ) -> AsyncIterator[tuple[UserId, LedgerRow, tuple[Grant, ...]]]:
-    """Every user with ledger row and user grants; the ledger is scanned once, one partition in memory at a time."""
+    """Every user with ledger row and user grants, one partition in memory at a time."""
     by_partition: dict[str, list[UserId]] = defaultdict(list)
     for user_id in user_ids:
         by_partition[partition_of(user_id)].append(user_id)
     for partition in sorted(by_partition):
         wanted = set(by_partition[partition])
-        rows = {row.user_id: row async for row in world.stores.ledger.partition(partition) if row.user_id in wanted}
-        grants: dict[UserId, tuple[Grant, ...]] = {}
-        async for user_id, grant in world.stores.grants.partition(partition):
-            grants[user_id] = (*grants.get(user_id, ()), grant)
+        rows, grants = await _records(world, partition, wanted)
         for user_id in sorted(wanted):
             yield user_id, rows.get(user_id) or LedgerRow(user_id), grants.get(user_id, ())
+
+
+async def _records(
+    world: World, partition: str, wanted: set[UserId]
+) -> tuple[Mapping[UserId, LedgerRow], Mapping[UserId, tuple[Grant, ...]]]:
+    """Ledger rows and grants of some users of a partition: read one by one where they are few, for the partition may
+    hold a sixteenth of the tenant."""
+    stores = world.stores
+    if len(wanted) <= FEW:
+        ids = sorted(wanted)
+        return await stores.ledger.rows(ids), await stores.grants.of_users(ids)
+    rows = {row.user_id: row async for row in stores.ledger.partition(partition) if row.user_id in wanted}
+    grants: dict[UserId, tuple[Grant, ...]] = {}
+    async for user_id, grant in stores.grants.partition(partition):
+        if user_id in wanted:
+            grants[user_id] = (*grants.get(user_id, ()), grant)
+    return rows, grants
 
 
 def _totals(actions: Iterable[PlannedAction]) -> Totals:

@@ -37,7 +37,10 @@ EXPECTED = {
     "process_members": "serviceBusTrigger",
     "process_members_bulk": "serviceBusTrigger",
     "watchdog": "timerTrigger",
-    "give_seats": "timerTrigger",
+    "take_change": "serviceBusTrigger",
+    **dict.fromkeys(("give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due"), "timerTrigger"),
+    "graph_notifications": "httpTrigger",
+    "graph_lifecycle": "httpTrigger",
     "health": "httpTrigger",
     "http": "httpTrigger",
 }
@@ -129,10 +132,11 @@ async def _invoke(metadata: Any, name: str, datum: Datum, trigger: dict[str, Dat
     return result
 
 
-def _http(method: str, path: str) -> Datum:
+def _http(method: str, path: str, query: dict[str, str] | None = None) -> Datum:
+    asked = {key: Datum(each, "string") for key, each in (query or {}).items()}
     text = {"method": method, "url": f"http://localhost{path}"}
     value = {key: Datum(each, "string") for key, each in text.items()}
-    return Datum({**value, "headers": {}, "query": {}, "params": {}, "body": Datum(b"", "bytes")}, "http")
+    return Datum({**value, "headers": {}, "query": asked, "params": {}, "body": Datum(b"", "bytes")}, "http")
 
 
 async def test_the_runtime_indexes_every_function_with_its_trigger(functions: dict[str, Any]) -> None:
@@ -154,6 +158,7 @@ async def test_queue_functions_run_to_their_end_in_the_runtime(functions: dict[s
         "take_step": step,
         "process_members": users,
         "process_members_bulk": users,
+        "take_change": b'{"v": 1, "type": "readDelta", "number": "not one": ends as a dead letter',
     }
     for name, body in bodies.items():
         await _invoke(functions[name], "message", Datum(body, "bytes"), trigger)
@@ -167,6 +172,12 @@ async def test_a_native_http_function_answers_in_the_runtime(functions: dict[str
     answer = await _invoke(functions["health"], "req", _http("GET", "/api/health"))
     assert answer.value["status_code"].value == "200"
     assert json.loads(answer.value["body"].value) == {"status": "ok"}
+
+
+async def test_the_webhook_answers_a_handshake_in_the_runtime(functions: dict[str, Any]) -> None:
+    request = _http("POST", "/graph/notifications", query={"validationToken": "token"})
+    answer = await _invoke(functions["graph_notifications"], "req", request)
+    assert (answer.value["status_code"].value, answer.value["body"].value) == ("200", b"token")
 
 
 async def test_the_web_application_answers_in_the_runtime_and_refuses_who_is_not_signed_in(

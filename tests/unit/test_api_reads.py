@@ -20,7 +20,7 @@ from shared.domain.model import (
     SourceKind,
     UserId,
 )
-from shared.domain.operation import OperationState, PlanSummary
+from shared.domain.operation import OperationState, Phase, PlanSummary
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.records import GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
@@ -139,6 +139,7 @@ class TestOperations:
         waiting = await insert(
             world,
             state=OperationState.AWAITING_APPROVAL,
+            phase=Phase.APPROVE,
             checksum="abc",
             plan=PlanSummary(removals={E3: 25}, users_losing=25),
         )
@@ -154,7 +155,7 @@ class TestOperations:
         assert left == []
 
     async def test_a_rejected_approval_goes_on_to_keep_the_licenses(self, world: World) -> None:
-        waiting = await insert(world, state=OperationState.AWAITING_APPROVAL, checksum="abc")
+        waiting = await insert(world, state=OperationState.AWAITING_APPROVAL, phase=Phase.APPROVE, checksum="abc")
         async with client(world) as api:
             answer = await api.post(f"/api/operations/{waiting.id}/reject")
         assert (answer.status_code, answer.json()["phase"]) == (200, "reject")

@@ -14,7 +14,7 @@ import azure.functions as func
 import pytest
 
 import function_app
-from functions import api, members, operations, upkeep
+from functions import api, members, notifications, operations, upkeep
 from shared import bootstrap
 from shared.domain import messages
 
@@ -28,7 +28,17 @@ QUEUES = {
     "take_step": messages.OPERATIONS,
     "process_members": messages.MEMBERS,
     "process_members_bulk": messages.MEMBERS_BULK,
+    "take_change": messages.NOTIFICATIONS,
 }
+
+SETTINGS = {
+    "TENANT_ID": "00000000-0000-0000-0000-000000000001",
+    "ServiceBusConnection": "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=a;SharedAccessKey=b",
+    "TablesConnection": "UseDevelopmentStorage=true",
+}
+
+TIMERS = {"watchdog", "give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due"}
+WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
 
 
 def trigger(name: str) -> dict[str, Any]:
@@ -39,7 +49,7 @@ def trigger(name: str) -> dict[str, Any]:
 
 
 def test_the_names_of_the_functions_are_those_that_settings_and_alerts_know() -> None:
-    assert set(FUNCTIONS) == {*QUEUES, "watchdog", "give_seats", "health", "http"}
+    assert set(FUNCTIONS) == {*QUEUES, *TIMERS, *WEBHOOKS, "health", "http"}
 
 
 def test_each_queue_function_takes_one_message_at_a_time_from_its_declared_queue() -> None:
@@ -63,7 +73,7 @@ def test_health_is_a_route_of_its_own_and_everything_else_goes_through_one_door(
 
 def test_no_route_begins_with_a_word_the_host_keeps_for_itself() -> None:
     routes = [trigger(name)["route"] for name in FUNCTIONS if trigger(name)["type"] == "httpTrigger"]
-    assert len(routes) == 2
+    assert {*WEBHOOKS.values(), "api/health", "{*route}"} == set(routes)
     assert not [route for route in routes if route.startswith(("admin", "runtime"))]
 
 
@@ -82,7 +92,7 @@ def test_a_trigger_s_types_can_be_read_at_run_time_as_the_worker_does(name: str)
 
 
 def test_trigger_modules_hide_no_type_from_the_worker() -> None:
-    for module in (api, members, operations, upkeep, function_app):
+    for module in (api, members, notifications, operations, upkeep, function_app):
         source = inspect.getsource(module)
         assert "TYPE_CHECKING" not in source
         assert "from __future__ import annotations" not in source
@@ -92,6 +102,24 @@ async def test_health_says_only_that_it_is_there() -> None:
     function = FUNCTIONS["health"].get_user_function()
     answer = await function(func.HttpRequest(method="GET", url="/api/health", body=b""))
     assert (answer.status_code, json.loads(answer.get_body())) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("name", sorted(WEBHOOKS))
+async def test_the_webhook_answers_the_handshake_with_the_decoded_token_as_plain_text(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in SETTINGS.items():
+        monkeypatch.setenv(key, value)
+    bootstrap.app.cache_clear()
+    route = WEBHOOKS[name]
+    request = func.HttpRequest(
+        method="POST", url=f"/{route}", params={"validationToken": "Validation: a+b <1>"}, body=b""
+    )
+    answer = await FUNCTIONS[name].get_user_function()(request)
+    assert (answer.status_code, answer.get_body()) == (200, b"Validation: a+b <1>")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    bootstrap.app.cache_clear()
 
 
 def test_importing_the_app_wires_nothing_and_imports_neither_sdks_nor_the_web_framework() -> None:

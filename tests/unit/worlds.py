@@ -12,6 +12,7 @@ from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
 from shared.ports import Outgoing, Policy, World
+from tests.fakes_changes import FakeChangeFeed
 from tests.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 
 
@@ -115,6 +116,7 @@ class Fakes:
     queue: KeepingQueue
     directory: FakeDirectory
     tables: MemoryTables
+    changes: FakeChangeFeed
 
     def sent(self) -> list[Outgoing]:
         """The messages sent so far, oldest first."""
@@ -134,7 +136,7 @@ class Fakes:
 def fake_world() -> Fakes:
     """An empty tenant."""
     clock, queue, tables = MovedClock(), KeepingQueue(), MemoryTables()
-    directory = FakeDirectory(now=clock.now)
+    directory, changes = FakeDirectory(now=clock.now), FakeChangeFeed(clock.now)
     numbers = itertools.count(1)
 
     def token() -> str:
@@ -146,8 +148,9 @@ def fake_world() -> Fakes:
         queue=queue,
         directory=directory,
         licenses=FakeLicenseWriter(directory),
+        changes=changes,
         stores=table_stores(tables),
-        policy=Policy(tenant_id="tenant"),
+        policy=Policy(tenant_id="tenant", public_url="https://app.example"),
         token=token,
     )
-    return Fakes(world, clock, queue, directory, tables)
+    return Fakes(world, clock, queue, directory, tables, changes)

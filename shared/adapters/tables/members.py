@@ -82,6 +82,12 @@ class TableMembers:
         rows = self._tables.query(TABLE, group_id, MEMBER, f"{MEMBER}~", select=["RowKey", "state"])
         return {UserId(row["RowKey"].removeprefix(MEMBER)): MemberState(row["state"]) async for row in rows}
 
+    async def recorded(self, group_id: GroupId, partition: str) -> frozenset[UserId]:
+        first = f"{MEMBER}{partition}"
+        rows = self._tables.query(TABLE, group_id, first, f"{first}~", select=["RowKey", "state"])
+        removed = str(MemberState.REMOVED)
+        return frozenset([UserId(row["RowKey"].removeprefix(MEMBER)) async for row in rows if row["state"] != removed])
+
     async def counts(self, group_id: GroupId) -> Mapping[str, int]:
         rows = self._tables.query(TABLE, group_id, MEMBER, f"{MEMBER}~", select=["state"])
         return Counter([str(row["state"]) async for row in rows])

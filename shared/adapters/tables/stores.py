@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.adapters.tables.assignments import TableAssignments
+from shared.adapters.tables.changes import TableDeltas, TableDue, TableNesting, TableSubscriptions
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.operations import TableOperations
@@ -36,4 +37,8 @@ def table_stores(tables: Tables) -> Stores:
         budget=TableBudget(tables),
         idempotency=TableIdempotency(tables),
         dead_letters=TableDeadLetters(tables),
+        subscriptions=TableSubscriptions(tables),
+        deltas=TableDeltas(tables),
+        nesting=TableNesting(tables),
+        due=TableDue(tables),
     )

@@ -9,10 +9,11 @@ from functools import partial
 from uuid import UUID
 
 from shared.domain.catalog import Catalog
-from shared.domain.messages import MEMBERS, OPERATIONS, ProcessUsers
+from shared.domain.messages import MEMBERS, NOTIFICATIONS, OPERATIONS, ProcessUsers
 from shared.domain.model import AssignedLicense, GroupId, ServicePlan, ServicePlanId, SkuId, SubscribedSku, UserId
 from shared.domain.operation import Actor, LicenseChange, Operation, OperationState, Target
 from shared.handlers import control
+from shared.handlers.changes import take_change
 from shared.handlers.members import Members
 from shared.handlers.operations import take_step
 from shared.handlers.requests import OperationRequest, accept
@@ -127,6 +128,8 @@ class Run:
         self.done += 1
         if message.queue == OPERATIONS:
             await settle(self.world, message.queue, message.body, partial(take_step, self.world))
+        elif message.queue == NOTIFICATIONS:
+            await settle(self.world, message.queue, message.body, partial(take_change, self.world))
         else:
             await settle(self.world, message.queue, message.body, self.workers[self.done % 2].process)
 

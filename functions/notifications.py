@@ -1,0 +1,35 @@
+"""Change notifications: two addresses that Graph posts to, which import nothing heavy, and the queue behind them."""
+
+import azure.functions as func
+
+from shared import bootstrap
+from shared.domain.messages import NOTIFICATIONS
+
+bp = func.Blueprint()
+
+PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+
+
+@bp.function_name("graph_notifications")
+@bp.route(route="graph/notifications", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+async def graph_notifications(req: func.HttpRequest) -> func.HttpResponse:
+    return await _answer(req)
+
+
+@bp.function_name("graph_lifecycle")
+@bp.route(route="graph/lifecycle", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+async def graph_lifecycle(req: func.HttpRequest) -> func.HttpResponse:
+    return await _answer(req)
+
+
+async def _answer(req: func.HttpRequest) -> func.HttpResponse:
+    reply = await bootstrap.app().notification(req.get_body(), req.params.get("validationToken"))
+    return func.HttpResponse(reply.body, status_code=reply.status, headers=PLAIN)
+
+
+@bp.function_name("take_change")
+@bp.service_bus_queue_trigger(
+    arg_name="message", queue_name=NOTIFICATIONS, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
+)
+async def take_change(message: func.ServiceBusMessage) -> None:
+    await bootstrap.app().take_change(message.get_body())

@@ -1,0 +1,154 @@
+"""Messages of the queue `notifications`: where to look because something has changed, or may have.
+
+One type per cause; bodies are JSON, UTF-8. Like all messages they carry no authority.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.domain.changes import GroupChange, LifecycleEvent, guid
+from shared.domain.errors import PoisonMessage
+from shared.domain.messages import load_object
+from shared.domain.model import GroupId, UserId
+
+MAX_MEMBERS = 2000
+"""Member ids of one message: 80 KB, well below the 256 KB of Service Bus Standard
+(learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas)."""
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsChanged:
+    """Groups whose members came or went, at about `at`."""
+
+    changes: tuple[GroupChange, ...]
+    at: datetime
+    cause: str = "notification"
+    traceparent: str = ""
+
+    def encode(self) -> bytes:
+        changes = [
+            {"id": change.group_id, "deleted": change.deleted, "members": dict(change.members)}
+            for change in self.changes
+        ]
+        return _dump("groupsChanged", changes=changes, at=self.at.isoformat(), cause=self.cause, trace=self.traceparent)
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleHappened:
+    """Graph told something about a subscription."""
+
+    subscription_id: str
+    event: LifecycleEvent
+
+    def encode(self) -> bytes:
+        return _dump("lifecycle", subscriptionId=self.subscription_id, event=str(self.event))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDelta:
+    """Read what has changed in the groups of a slice since the last time."""
+
+    number: int
+
+    def encode(self) -> bytes:
+        return _dump("readDelta", number=self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncGroup:
+    """Start a sync of a group as soon as no other operation is open on it."""
+
+    group_id: GroupId
+    cause: str
+    until: datetime
+
+    def encode(self) -> bytes:
+        return _dump("syncGroup", groupId=self.group_id, cause=self.cause, until=self.until.isoformat())
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Look for people whom no group accounts for, in one partition of the ledger; `at` names the run."""
+
+    partition: str
+    at: datetime
+
+    def encode(self) -> bytes:
+        return _dump("sweep", partition=self.partition, at=self.at.isoformat())
+
+
+ChangeMessage = GroupsChanged | LifecycleHappened | ReadDelta | SyncGroup | Sweep
+
+
+def split(changes: Sequence[GroupChange], at: datetime, cause: str, traceparent: str = "") -> Iterator[GroupsChanged]:
+    """Messages for the changes, each with at most MAX_MEMBERS ids; a bigger change is cut."""
+    waiting: list[GroupChange] = []
+    size = 0
+    for change in changes:
+        for part in _parts(change):
+            if waiting and size + len(part.members) > MAX_MEMBERS:
+                yield GroupsChanged(tuple(waiting), at, cause, traceparent)
+                waiting, size = [], 0
+            waiting.append(part)
+            size += len(part.members) + 1
+    if waiting:
+        yield GroupsChanged(tuple(waiting), at, cause, traceparent)
+
+
+def _parts(change: GroupChange) -> Iterator[GroupChange]:
+    members = sorted(change.members.items())
+    for start in range(0, max(1, len(members)), MAX_MEMBERS):
+        yield GroupChange(change.group_id, dict(members[start : start + MAX_MEMBERS]), change.deleted)
+
+
+def decode_change(body: bytes) -> ChangeMessage:
+    """A message of the queue `notifications`. Raises PoisonMessage for anything else."""
+    fields = load_object(body, "notifications message")
+    try:
+        return _decoded(fields)
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        reason = f"{fault.args[0]} is missing" if isinstance(fault, KeyError) else str(fault)
+        raise PoisonMessage(f"notifications message: {reason}") from fault
+
+
+def _decoded(fields: dict[str, Any]) -> ChangeMessage:
+    match fields["type"]:
+        case "groupsChanged":
+            changes = tuple(_change(each) for each in fields["changes"])
+            return GroupsChanged(changes, _time(fields["at"]), str(fields["cause"]), str(fields.get("trace") or ""))
+        case "lifecycle":
+            return LifecycleHappened(str(fields["subscriptionId"]), LifecycleEvent(fields["event"]))
+        case "readDelta":
+            return ReadDelta(int(fields["number"]))
+        case "syncGroup":
+            return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), _time(fields["until"]))
+        case "sweep":
+            partition = str(fields["partition"])
+            if partition not in tuple("0123456789abcdef"):
+                raise ValueError(f"partition {partition!r} is no hex digit")
+            return Sweep(partition, _time(fields["at"]))
+        case other:
+            raise ValueError(f"type {str(other)[:64]!r} is unknown")
+
+
+def _change(value: dict[str, Any]) -> GroupChange:
+    members = {UserId(guid(member)): None if came is None else bool(came) for member, came in value["members"].items()}
+    return GroupChange(GroupId(guid(value["id"])), members, bool(value["deleted"]))
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"time {text} has no time zone")
+    return time
+
+
+def _dump(kind: str, **fields: object) -> bytes:
+    return json.dumps({"v": VERSION, "type": kind, **fields}, separators=(",", ":")).encode()

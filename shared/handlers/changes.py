@@ -1,0 +1,135 @@
+"""The queue `notifications`: from "something has changed" to users who are looked at and groups that are synced."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from shared.domain.change_messages import (
+    GroupsChanged,
+    LifecycleHappened,
+    ReadDelta,
+    Sweep,
+    SyncGroup,
+    decode_change,
+)
+from shared.domain.changes import GroupChange, Watched
+from shared.domain.messages import MAX_USERS, NOTIFICATIONS, ProcessUsers
+from shared.domain.model import GroupId, UserId
+from shared.domain.tracing import followed
+from shared.handlers.delta import read_delta
+from shared.handlers.nightly import sweep
+from shared.handlers.releasing import SMALL
+from shared.handlers.subscriptions import heard, take_lifecycle
+from shared.handlers.syncing import DELTA, NESTED, sync_group
+from shared.handlers.watching import watched_groups
+from shared.ports import Outgoing, World
+
+TRY_SYNC_AGAIN = timedelta(minutes=1)
+"""A group on which an operation is open is synced after it: that operation may have read it before the change."""
+
+TRY_SYNC_FOR = timedelta(hours=24)
+"""After that the nightly sync has come by."""
+
+Expected = dict[UserId, dict[GroupId, bool]]
+
+
+async def take_change(world: World, body: bytes) -> None:
+    """Do what one message asks. Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away."""
+    message = decode_change(body)
+    match message:
+        case GroupsChanged():
+            followed(message.traceparent)
+            await _take_groups(world, message)
+        case LifecycleHappened():
+            if await take_lifecycle(world, message.subscription_id, message.event):
+                await sync_all_soon(world)
+        case ReadDelta():
+            for group_id in await read_delta(world, message.number):
+                await sync_soon(world, group_id, DELTA)
+        case SyncGroup():
+            await _sync(world, message)
+        case Sweep():
+            await sweep(world, message.partition, message.at)
+
+
+async def _take_groups(world: World, message: GroupsChanged) -> None:
+    """Users who came or went are looked at; a group that came or went has the managed groups around it synced."""
+    if message.cause == "notification":
+        await heard(world, message.at)
+    watched = await watched_groups(world)
+    changes = [change for change in message.changes if watched.concerns(change.group_id)]
+    kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
+    await look_at(world, _expected(changes, kinds), message)
+    for group_id in sorted(_to_sync(changes, kinds, watched)):
+        await sync_soon(world, group_id, NESTED)
+
+
+def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -> Expected:
+    """The users to look at (an id that the directory does not have was most likely a user) and what is said of them."""
+    users: Expected = {}
+    for change in changes:
+        for member, came in change.members.items():
+            if kinds.get(member) in ("user", None):
+                said = users.setdefault(member, {})
+                if came is not None:
+                    said[change.group_id] = came
+    return users
+
+
+def _to_sync(changes: Iterable[GroupChange], kinds: Mapping[str, str | None], watched: Watched) -> set[GroupId]:
+    found: set[GroupId] = set()
+    for change in changes:
+        roots = watched.roots(change.group_id)
+        if change.deleted or any(kinds.get(member) == "group" for member in change.members):
+            found |= roots
+        elif not change.members and change.group_id in roots:
+            # A change without members may be a restored group; one that is only renamed costs a reading.
+            found.add(change.group_id)
+    return found
+
+
+async def look_at(world: World, users: Expected, message: GroupsChanged) -> None:
+    """Send users to be looked at, with what the event said of them; many at once go with the bulk."""
+    ids = sorted(users)
+    by_partition: dict[str, list[UserId]] = defaultdict(list)
+    for user_id in ids:
+        by_partition[user_id[:1]].append(user_id)
+    chunks = [
+        tuple(part[start : start + MAX_USERS])
+        for part in (by_partition.values() if len(ids) > SMALL else [ids])
+        for start in range(0, len(part), MAX_USERS)
+    ]
+    messages = [
+        ProcessUsers(
+            chunk,
+            f"{message.cause}:{message.at.isoformat()}",
+            bulk=len(ids) > SMALL,
+            traceparent=message.traceparent,
+            expects={user_id: users[user_id] for user_id in chunk if users[user_id]},
+            changed_at=message.at,
+        )
+        for chunk in chunks
+    ]
+    await world.queue.send([Outgoing(each.queue, each.encode()) for each in messages])
+
+
+async def sync_soon(world: World, group_id: GroupId, cause: str, at: datetime | None = None) -> None:
+    """Have a group synced as soon as nothing else is open on it."""
+    message = SyncGroup(group_id, cause, world.clock.now() + TRY_SYNC_FOR)
+    await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=at)])
+
+
+async def sync_all_soon(world: World) -> None:
+    """Changes may have been lost: every managed group is read again."""
+    for assignment in await world.stores.assignments.all():
+        if assignment.skus:
+            await sync_soon(world, assignment.group_id, DELTA)
+
+
+async def _sync(world: World, message: SyncGroup) -> None:
+    started = await sync_group(world, message.group_id, message.cause)
+    now = world.clock.now()
+    if started is None and now < message.until:
+        await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + TRY_SYNC_AGAIN)])

@@ -1,0 +1,102 @@
+"""Delta: what changed in the watched groups since the last time, whether or not a notification came.
+
+Groups are asked about in slices of at most 50 (learn.microsoft.com/graph/api/group-delta). A slice whose groups change,
+or whose token Graph does not know any more, starts from now, and its managed groups are read whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from shared.domain.change_messages import ReadDelta, split
+from shared.domain.changes import GroupChange, merged
+from shared.domain.errors import TokenExpired, Unavailable
+from shared.domain.messages import NOTIFICATIONS
+from shared.domain.model import GroupId
+from shared.handlers.watching import complete_map, watched_groups
+from shared.ports import DeltaSlice, Outgoing, World
+
+SLICE = 50
+MAX_PAGES = 2000
+"""Pages of one round: Graph spreads big changes over many, and a chain that does not end is a fault."""
+
+log = logging.getLogger(__name__)
+
+
+async def slices_of(world: World) -> dict[int, tuple[GroupId, ...]]:
+    """The watched groups by slice: a group stays in its slice while it is watched, new ones fill free places."""
+    watched = await watched_groups(world, 0.0)
+    wanted = set(watched.managed)
+    found: dict[int, list[GroupId]] = {}
+    for known in await world.stores.deltas.all():
+        found[known.number] = [group_id for group_id in known.group_ids if group_id in wanted]
+        wanted.difference_update(known.group_ids)
+    number = 0
+    for group_id in sorted(wanted):
+        while len(found.get(number, [])) >= SLICE:
+            number += 1
+        found.setdefault(number, []).append(group_id)
+    return {number: tuple(sorted(groups)) for number, groups in sorted(found.items())}
+
+
+async def ask_for_deltas(world: World) -> int:
+    """The timer: one message per slice. Returns how many."""
+    await complete_map(world)
+    slices = await slices_of(world)
+    await world.queue.send([Outgoing(NOTIFICATIONS, ReadDelta(number).encode()) for number in slices])
+    return len(slices)
+
+
+async def read_delta(world: World, number: int) -> frozenset[GroupId]:
+    """Queue what changed in the groups of a slice. Returns managed groups to read whole: those whose changes up to now
+    nobody has told."""
+    wanted = (await slices_of(world)).get(number, ())
+    known = await world.stores.deltas.get(number)
+    if not wanted:
+        await world.stores.deltas.remove(number)
+        return frozenset()
+    if known is None or known.group_ids != wanted:
+        new = frozenset(wanted) - frozenset(known.group_ids if known else ())
+        if known is not None:
+            await _read(world, known)
+        await _start(world, number, wanted)
+        return await _roots(world, new)
+    try:
+        await _read(world, known)
+    except TokenExpired as fault:
+        log.warning("delta of slice %d starts anew: %s", number, fault)
+        await _start(world, number, wanted)
+        return await _roots(world, frozenset(wanted))
+    return frozenset()
+
+
+async def _start(world: World, number: int, groups: Sequence[GroupId]) -> None:
+    """From now on. The link is kept before the groups are read whole, so that nothing falls between the two."""
+    link = await world.changes.delta_from_now(groups)
+    await world.stores.deltas.save(DeltaSlice(number, tuple(groups), link, world.clock.now()))
+
+
+async def _roots(world: World, groups: frozenset[GroupId]) -> frozenset[GroupId]:
+    watched = await watched_groups(world)
+    return frozenset().union(*(watched.roots(group_id) for group_id in groups))
+
+
+async def _read(world: World, known: DeltaSlice) -> None:
+    """All pages, merged by group, queued; only then the link for the next time is kept."""
+    changes: list[GroupChange] = []
+    link, last = known.link, None
+    for _ in range(MAX_PAGES):
+        page = await world.changes.delta(link)
+        changes += page.changes
+        if page.delta_link is not None:
+            last = page.delta_link
+            break
+        link = page.next_link or ""
+    if last is None:
+        raise Unavailable(None, f"delta of slice {known.number}: the pages do not come to an end")
+    concerned = [change for change in merged(changes) if change.group_id in known.group_ids]
+    messages = list(split(concerned, world.clock.now(), "delta"))
+    if messages:
+        await world.queue.send([Outgoing(NOTIFICATIONS, message.encode()) for message in messages])
+    await world.stores.deltas.save(DeltaSlice(known.number, known.group_ids, last, world.clock.now()))

@@ -1,0 +1,146 @@
+"""What tells of changes: Graph's subscriptions and delta, and what is kept to understand them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain.changes import GroupChange, Nesting
+from shared.domain.model import GroupId, SkuId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSubscription:
+    """A subscription of the app, as Graph has it (learn.microsoft.com/graph/api/resources/subscription)."""
+
+    id: str
+    resource: str
+    notification_url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaPage:
+    """A page of changes and the link to the next page, or, on the last page, the one for the next time."""
+
+    changes: tuple[GroupChange, ...]
+    next_link: str | None = None
+    delta_link: str | None = None
+
+
+class ChangeFeed(Protocol):
+    """Graph's two ways of telling about changed groups. Links are paths under Graph's base address."""
+
+    async def subscriptions(self) -> tuple[GraphSubscription, ...]: ...
+
+    async def subscribe(
+        self, notification_url: str, lifecycle_url: str, client_state: str, expires_at: datetime
+    ) -> GraphSubscription:
+        """Subscribe to changes of all groups; Graph calls both addresses before it answers.
+
+        Raises BadRequest when it refuses, such as an address that does not answer.
+        """
+        ...
+
+    async def renew(self, subscription_id: str, expires_at: datetime) -> None:
+        """Raises NotFound for a subscription that is gone."""
+        ...
+
+    async def reauthorize(self, subscription_id: str) -> None:
+        """Raises NotFound for a subscription that is gone."""
+        ...
+
+    async def unsubscribe(self, subscription_id: str) -> None:
+        """A subscription that is gone is no error."""
+        ...
+
+    async def delta_from_now(self, group_ids: Sequence[GroupId]) -> str:
+        """The link that will tell what changes from now on in the groups, at most 50."""
+        ...
+
+    async def delta(self, link: str) -> DeltaPage:
+        """Raises TokenExpired when Graph does not know the state any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSubscription:
+    """A subscription as we made it. `id` is empty while Graph has not answered yet. `key` is ours."""
+
+    key: str
+    client_state: str
+    created_at: datetime
+    expires_at: datetime
+    id: str = ""
+    notification_url: str = ""
+    last_notification_at: datetime | None = None
+    etag: str = ""
+
+
+class SubscriptionStore(Protocol):
+    async def all(self, max_age_s: float = 0.0) -> tuple[StoredSubscription, ...]:
+        """An answer of the last `max_age_s` seconds may be given again."""
+        ...
+
+    async def save(self, subscription: StoredSubscription) -> StoredSubscription:
+        """Insert (no ETag) or replace if unchanged; raises Conflict."""
+        ...
+
+    async def remove(self, key: str) -> None: ...
+
+    async def count_refused(self, day: str, refused: int) -> None:
+        """Add to the number of notifications that were forged or broken on a day (YYYY-MM-DD)."""
+        ...
+
+    async def refused(self, day: str) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaSlice:
+    """Groups that are asked about together, and the link for the next time."""
+
+    number: int
+    group_ids: tuple[GroupId, ...]
+    link: str
+    read_at: datetime
+
+
+class DeltaStore(Protocol):
+    async def all(self) -> tuple[DeltaSlice, ...]: ...
+
+    async def get(self, number: int) -> DeltaSlice | None: ...
+
+    async def save(self, slice: DeltaSlice) -> None: ...
+
+    async def remove(self, number: int) -> None: ...
+
+
+class NestingStore(Protocol):
+    async def all(self, max_age_s: float = 0.0) -> tuple[Nesting, ...]:
+        """An answer of the last `max_age_s` seconds may be given again."""
+        ...
+
+    async def save(self, nesting: Nesting) -> None: ...
+
+    async def remove(self, group_id: GroupId) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """A user to look at again at a time, because a grant of the SKU ends then."""
+
+    at: datetime
+    user_id: UserId
+    sku_id: SkuId
+
+
+class DueStore(Protocol):
+    async def put(self, entries: Iterable[Due]) -> None: ...
+
+    async def until(self, now: datetime, top: int) -> tuple[Due, ...]:
+        """What has fallen due, oldest first, at most `top`."""
+        ...
+
+    async def remove(self, entries: Iterable[Due]) -> None: ...

@@ -1,0 +1,82 @@
+"""Everything a handler is given: what is outside, the tables, and the settings as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.ports.changes import ChangeFeed, DeltaStore, DueStore, NestingStore, SubscriptionStore
+from shared.ports.outside import Clock, Directory, LicenseWriter, Queue
+from shared.ports.stores import (
+    AssignmentStore,
+    AuditLog,
+    BudgetStore,
+    ChunkStore,
+    DeadLetterStore,
+    GrantStore,
+    GroupStatusStore,
+    IdempotencyStore,
+    LedgerStore,
+    MemberStore,
+    OperationStore,
+    PermitStore,
+    SealedStore,
+    WaitingStore,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The tables, each behind its port."""
+
+    assignments: AssignmentStore
+    operations: OperationStore
+    sealed: SealedStore
+    chunks: ChunkStore
+    members: MemberStore
+    ledger: LedgerStore
+    grants: GrantStore
+    permits: PermitStore
+    waiting: WaitingStore
+    group_status: GroupStatusStore
+    audit: AuditLog
+    budget: BudgetStore
+    idempotency: IdempotencyStore
+    dead_letters: DeadLetterStore
+    subscriptions: SubscriptionStore
+    deltas: DeltaStore
+    nesting: NestingStore
+    due: DueStore
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings handlers need, as plain values."""
+
+    write_rate_per_s: float = 18.0
+    write_burst: int = 30
+    write_window_limit: int = 3000
+    write_window_s: float = 150.0
+    interactive_share: float = 0.2
+    removal_settle_s: float = 60.0
+    removal_allowance_minimum: int = 20
+    removal_allowance_percent: float = 10.0
+    chunk_size: int = 20
+    outstanding_chunks: int = 36
+    tenant_id: str = ""
+    public_url: str = ""
+    """Where Graph reaches the app; empty: no subscription is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything a handler is given. `token` makes 32 random hex digits."""
+
+    clock: Clock
+    queue: Queue
+    directory: Directory
+    licenses: LicenseWriter
+    changes: ChangeFeed
+    stores: Stores
+    policy: Policy
+    token: Callable[[], str]
