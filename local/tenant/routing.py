@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from local.tenant import permissions as p
 from local.tenant.call import Call, GraphError, Reply, bad_request
+from local.tenant.graph_delta import groups_delta
 from local.tenant.graph_groups import get_group, list_groups
 from local.tenant.graph_licenses import assign_group_license, assign_license, license_details, reprocess_user
 from local.tenant.graph_members import add_member, get_by_ids, list_license_errors, list_members, remove_member
@@ -61,6 +62,7 @@ ROUTES = (
     Route("POST", "users/{}/getMemberGroups", get_member_groups, p.MEMBER_GROUPS, units=2),
     Route("POST", "users/{}/checkMemberGroups", check_member_groups, p.MEMBER_GROUPS, units=4),
     Route("GET", "groups", list_groups, p.GROUPS_READ),
+    Route("GET", "groups/delta", groups_delta, p.GROUPS_READ),
     Route("GET", "groups/{}", get_group, p.GROUPS_READ),
     Route("GET", "groups/{}/members", list_members, p.MEMBERS_READ, units=3),
     Route("GET", "groups/{}/members/{}", list_members, p.MEMBERS_READ, units=3),

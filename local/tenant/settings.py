@@ -61,6 +61,21 @@ class Settings:
     hold_seconds: float = 300.0
     """How long an unanswered request (faults timeoutBefore and timeoutAfter) is held before its connection is cut."""
 
+    delta_page_size: int = 200
+    """Groups and members together on one page of /groups/delta; Microsoft names no number, this is our own."""
+    delta_piece_size: int = 100
+    """Members of one group given in one piece; the next piece comes after those of the other groups. Our own number."""
+    delta_lag_seconds: float = 0.0
+    """Age of what /groups/delta sees, where it lags more than other reads do (quarters of an hour are reported)."""
+    delta_token_seconds: float = 604_800.0
+    """Life of a delta token: 7 days for directory objects (learn.microsoft.com/graph/delta-query-overview)."""
+    delta_expired: str = "410 syncStateNotFound"
+    """Answer to an expired token; Microsoft names 410 with Location, a status 40x, and two codes."""
+    delta_replay_share: float = 0.0
+    """Share of what one round gives that it gives twice; replays are documented, how many is not."""
+    delta_empty_page: bool = False
+    """Whether every round begins with a page without a group, as documented to happen."""
+
     def patch(self, changes: dict[str, Any]) -> None:
         """Apply JSON changes; ValueError names an unknown setting or a bad value and leaves all as it was."""
         names = {_camel(f.name): f.name for f in fields(self)}
@@ -82,6 +97,7 @@ _CHOICES = {
     "tenantSize": ("auto", "S", "M", "L"),
     "hiddenMembership": ("refused", "empty"),
     "batchThrottleStatus": (200, 424),
+    "deltaExpired": ("410 syncStateNotFound", "410 resyncRequired", "400 syncStateNotFound"),
 }
 
 
@@ -106,6 +122,10 @@ def _parse(key: str, current: object, value: Any) -> object:
     if isinstance(current, bool):
         if not isinstance(value, bool):
             raise ValueError(f"setting {key} must be true or false, not {value!r}")
+        return value
+    if isinstance(current, int):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"setting {key} must be a whole number of at least 1, not {value!r}")
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise ValueError(f"setting {key} must be a number of at least 0, not {value!r}")

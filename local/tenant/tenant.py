@@ -33,6 +33,7 @@ class Tenant:
         self.metrics = Metrics()
         self.summary: dict[str, object] = {}
         self.in_flight: set[str] = set()
+        self.delta_valid_from = 0.0
         self.recording: deque[bytes] = deque(maxlen=50_000)
         self.directory = Directory(TENANT_ID)
         self.native = NativeLicensing(self.directory, self.rules, lambda: self.settings.native_delay_seconds)
