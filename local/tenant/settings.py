@@ -76,6 +76,15 @@ class Settings:
     delta_empty_page: bool = False
     """Whether every round begins with a page without a group, as documented to happen."""
 
+    notification_http: bool = False
+    """Whether notification URLs may be http on this machine; Graph takes https only."""
+    duplicate_subscriptions: bool = False
+    """Whether a second subscription for the same resource and changes is made; documented as 409, seen to be made."""
+    subscription_minimum_seconds: float = 2_700.0
+    """A shorter life becomes this long: 45 minutes (learn.microsoft.com/graph/api/resources/subscription)."""
+    handshake_seconds: float = 10.0
+    """Time an endpoint has for the validation token (graph/change-notifications-delivery-webhooks)."""
+
     def patch(self, changes: dict[str, Any]) -> None:
         """Apply JSON changes; ValueError names an unknown setting or a bad value and leaves all as it was."""
         names = {_camel(f.name): f.name for f in fields(self)}

@@ -14,6 +14,7 @@ from local.tenant.permissions import Client, declared_clients
 from local.tenant.quota import Quota
 from local.tenant.rules import Rules
 from local.tenant.settings import Settings
+from local.tenant.subscriptions import GraphSubscriptions
 from local.tenant.tokens import Identity, TokenIssuer
 
 TENANT_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "fabrikam.tenant.example"))
@@ -34,6 +35,7 @@ class Tenant:
         self.summary: dict[str, object] = {}
         self.in_flight: set[str] = set()
         self.delta_valid_from = 0.0
+        self.graph_subscriptions = GraphSubscriptions()
         self.recording: deque[bytes] = deque(maxlen=50_000)
         self.directory = Directory(TENANT_ID)
         self.native = NativeLicensing(self.directory, self.rules, lambda: self.settings.native_delay_seconds)
