@@ -54,7 +54,8 @@ async def patch_subscription(tenant: Tenant, call: Call) -> Reply:
     if "notificationUrl" in body:
         url = checked_url("notificationUrl", str(body["notificationUrl"]), tenant.settings)
         await validate_endpoints([url], tenant.settings.handshake_seconds)
-    found.expires, found.notification_url, found.authorized = expires, url, True
+    found.expires, found.notification_url = expires, url
+    tenant.sender.authorize(found)
     return _shown(found)
 
 
@@ -66,7 +67,7 @@ def delete_subscription(tenant: Tenant, call: Call) -> Reply:
 
 def reauthorize_subscription(tenant: Tenant, call: Call) -> Reply:
     """POST /subscriptions/{id}/reauthorize; 204, the expiry stays."""
-    _own(tenant, call).authorized = True
+    tenant.sender.authorize(_own(tenant, call))
     return Reply(204)
 
 

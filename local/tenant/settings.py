@@ -85,6 +85,25 @@ class Settings:
     handshake_seconds: float = 10.0
     """Time an endpoint has for the validation token (graph/change-notifications-delivery-webhooks)."""
 
+    notification_delay_seconds: float = 0.2
+    """How long changes are gathered before they are told; Graph promises no latency, this is our own number."""
+    notification_members: int = 20
+    """Members in one notification of a group; the most is not documented, this is our own number."""
+    notification_batch: int = 20
+    """Notifications in one POST; the most is not documented, this is our own number."""
+    notification_timeout_seconds: float = 10.0
+    """An answer that takes longer is slow and cut off (graph/change-notifications-delivery-webhooks)."""
+    notification_retry_seconds: float = 5.0
+    """First pause before a notification is sent again, doubled each time; our own number, Graph says exponential."""
+    notification_time_scale: float = 1.0
+    """Factor on every documented time of delivery but the timeout: pauses, 4 hours, 10 minutes, 10 seconds."""
+    notification_least_answers: int = 10
+    """Answers of an endpoint in 10 minutes below which it is never slow; our own number."""
+    removed_shape: str = "text"
+    """`@removed` in a notification: `text` ("deleted", as captured) or `reason` (an object, as in delta)."""
+    notify_user_deletion: bool = False
+    """Whether a deleted or restored user is told as a change of its groups; not documented."""
+
     def patch(self, changes: dict[str, Any]) -> None:
         """Apply JSON changes; ValueError names an unknown setting or a bad value and leaves all as it was."""
         names = {_camel(f.name): f.name for f in fields(self)}
@@ -106,6 +125,7 @@ _CHOICES = {
     "tenantSize": ("auto", "S", "M", "L"),
     "hiddenMembership": ("refused", "empty"),
     "batchThrottleStatus": (200, 424),
+    "removedShape": ("text", "reason"),
     "deltaExpired": ("410 syncStateNotFound", "410 resyncRequired", "400 syncStateNotFound"),
 }
 
