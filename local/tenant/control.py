@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from local.tenant.control_changes import CHANGE_ACTIONS
 from local.tenant.generator import generate
 from local.tenant.graph_organization import sku_json
 from local.tenant.model import Group, LicenseRow, User
@@ -27,10 +28,7 @@ class ControlError(Exception):
 
 async def control(tenant: Tenant, request: web.BaseRequest, path: str) -> web.Response:
     """Carry out one control request; a bad one gets 400 with the reason."""
-    action, _, rest = path.partition("/")
-    handler = _ACTIONS.get((request.method, action if not (action == "users" and rest) else "user"))
-    if (request.method, path) == ("POST", "metrics/reset"):
-        handler = _reset_metrics
+    handler = _ACTIONS.get((request.method, path)) or _ACTIONS.get((request.method, f"{path.partition('/')[0]}/*"))
     if handler is None:
         return _answer(404, {"error": f"{request.method} /_tenant/{path} is not part of the control API"})
     try:
@@ -209,10 +207,11 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("GET", "summary"): _summary,
     ("POST", "objects"): _objects,
     ("POST", "membership"): _membership,
-    ("DELETE", "user"): _user,
-    ("POST", "user"): _user,
+    ("DELETE", "users/*"): _user,
+    ("POST", "users/*"): _user,
     ("GET", "directory"): _directory,
     ("GET", "metrics"): _metrics,
+    ("POST", "metrics/reset"): _reset_metrics,
     ("GET", "recording"): _recording,
     ("GET", "writes"): _writes,
     ("PATCH", "settings"): _settings,
@@ -221,6 +220,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("GET", "faults"): _show_faults,
     ("DELETE", "faults"): _clear_faults,
     ("POST", "quota"): _reset_quota,
+    **CHANGE_ACTIONS,
 }
 
 

@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
 from local.tenant.catalog import Catalog, load_catalog
+from local.tenant.changes import ChangeLog, Kind, Presence
 from local.tenant.history import History
 from local.tenant.model import (
     DirectoryObject,
@@ -37,6 +38,7 @@ class Directory:
         self.groups: dict[str, Group] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.history = History()
+        self.changes = ChangeLog()
         self._by_upn: dict[str, User] = {}
         self._closures: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._flat: dict[str, list[str]] = {}
@@ -60,6 +62,9 @@ class Directory:
             if isinstance(old, Group):
                 thing.member_ids = old.member_ids
             self.groups[thing.id] = thing
+            self._log(thing, _kind_of_placing(old, thing), time.time())
+        if old is not None and (old.deleted is None) != (thing.deleted is None):
+            self._appearance_changed(thing, time.time())
         self._structure_changed()
 
     def load_users(self, users: Iterable[User]) -> None:
@@ -128,8 +133,9 @@ class Directory:
         return found
 
     def parent_groups(self, thing: DirectoryObject, as_of: float | None) -> tuple[str, ...]:
-        """Ids of the groups the object is a direct member of."""
-        return thing.parents if as_of is None else self.history.parents_as_of(thing.id, thing.parents, as_of)
+        """Ids of the groups the object is a direct member of; deleted ones are gone from here at once."""
+        parents = thing.parents if as_of is None else self.history.parents_as_of(thing.id, thing.parents, as_of)
+        return tuple(one for one in parents if self.groups[one].deleted is None)
 
     def transitive_groups(self, thing: DirectoryObject, as_of: float | None) -> tuple[str, ...]:
         """Ids of the groups the object lies in at any depth."""
@@ -160,6 +166,7 @@ class Directory:
             self.history.user_changes(user.id, user.state(), now)
             user.deleted = now
             self._units(held_skus(user.rows), set(), now)
+            self._appearance_changed(user, now)
 
     def restore_user(self, user: User, now: float) -> None:
         """Out of the recycle bin with licenses and memberships (learn.microsoft.com/graph/api/user-delete)."""
@@ -167,6 +174,41 @@ class Directory:
             self.history.user_changes(user.id, user.state(), now)
             user.deleted = None
             self._units(set(), held_skus(user.rows), now)
+            self._appearance_changed(user, now)
+
+    def delete_group(self, group: Group, now: float, *, for_good: bool = False) -> bool:
+        """Into the recycle bin, or out of it for good; False where it lies there already, or is gone."""
+        if group.purged or (group.deleted is not None and not for_good):
+            return False
+        was_there = group.deleted is None
+        group.deleted, group.purged = now, for_good
+        self._log(group, Kind.PURGED if for_good else Kind.DELETED, now)
+        if was_there:
+            self._appearance_changed(group, now)
+        self._structure_changed()
+        return True
+
+    def restore_group(self, group: Group, now: float) -> bool:
+        """Out of the recycle bin with its members; False where it is not there."""
+        if group.deleted is None or group.purged:
+            return False
+        group.deleted = None
+        self._log(group, Kind.RESTORED, now)
+        self._appearance_changed(group, now)
+        self._structure_changed()
+        return True
+
+    def presence(self, group: Group, when: int) -> Presence:
+        """Whether the group is there at a position of the change log."""
+        current = Presence.THERE
+        if group.deleted is not None:
+            current = Presence.DELETED if group.purged else Presence.CHANGED
+        return self.changes.presence(group.id, current, when)
+
+    def members_at(self, group: Group, when: int) -> list[str]:
+        """Sorted ids of direct members that are not deleted themselves, at a position of the change log."""
+        alive = [one for one in group.member_ids if self.objects[one].deleted is None]
+        return self.changes.members(group.id, alive, when)
 
     def consumed_units(self, subscription: Subscription, as_of: float | None) -> int:
         """consumedUnits now, or at an earlier moment."""
@@ -196,24 +238,42 @@ class Directory:
                 self.history.units_change(sku_id, delta, now)
 
     def _membership_changed(self, group: Group, member: DirectoryObject, added: bool, now: float | None) -> None:
-        self.history.membership_changes(group.id, member.id, added, time.time() if now is None else now)
+        now = time.time() if now is None else now
+        self.history.membership_changes(group.id, member.id, added, now)
+        if member.deleted is None:
+            self._log(group, Kind.JOINED if added else Kind.LEFT, now, member.id)
         self._flat.clear()
         if isinstance(member, Group):
             self._closures.clear()
+
+    def _appearance_changed(self, member: DirectoryObject, now: float) -> None:
+        """A deleted object leaves the members of its groups and comes back restored, its membership being kept.
+
+        Deleting a user is no change of the group: whether Graph notifies of it is not documented, so it is not told.
+        """
+        kind = Kind.JOINED if member.deleted is None else Kind.LEFT
+        for parent in member.parents:
+            self._log(self.groups[parent], kind, now, member.id, told=False)
+
+    def _log(self, group: Group, kind: Kind, now: float, member_id: str = "", *, told: bool = True) -> None:
+        settled = self.history.horizon <= 0
+        self.changes.append(group.id, kind, now, member_id=member_id, settled=settled, told=told)
 
     def _structure_changed(self) -> None:
         self._flat.clear()
         self._closures.clear()
 
     def _flatten(self, group: Group, as_of: float | None) -> list[str]:
+        """Members at any depth; what lies below a deleted group is not reached through it."""
         found: set[str] = set()
         open_groups = [group]
         while open_groups:
             for member_id in self.direct_members(open_groups.pop(), as_of):
                 if member_id not in found:
                     found.add(member_id)
-                    if member_id in self.groups:
-                        open_groups.append(self.groups[member_id])
+                    nested = self.groups.get(member_id)
+                    if nested is not None and nested.deleted is None:
+                        open_groups.append(nested)
         found.discard(group.id)
         return sorted(found)
 
@@ -227,6 +287,12 @@ class Directory:
                 if parent not in seen:
                     seen.add(parent)
                     queue.append(parent)
+
+
+def _kind_of_placing(old: DirectoryObject | None, group: Group) -> Kind:
+    if old is None or (old.deleted is None) == (group.deleted is None):
+        return Kind.CREATED if old is None else Kind.UPDATED
+    return Kind.DELETED if old.deleted is None else Kind.RESTORED
 
 
 def contains(sorted_ids: list[str], wanted: str) -> bool:

@@ -92,6 +92,7 @@ class Group(DirectoryObject):
         "licenses",
         "member_ids",
         "processing_state",
+        "purged",
         "role_assignable",
         "rule",
         "security_enabled",
@@ -110,6 +111,7 @@ class Group(DirectoryObject):
         self.role_assignable = False
         self.rule: str | None = None
         self.created = created
+        self.purged = False
 
 
 class Device(DirectoryObject):

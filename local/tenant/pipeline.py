@@ -76,8 +76,8 @@ async def _carry_out(tenant: Tenant, call: Call) -> Reply:
 def _charge(tenant: Tenant, call: Call, route: Route) -> dict[str, str]:
     units = cost(route, call)
     priority = call.headers.get("x-ms-throttle-priority", "Normal")
-    refusal, fullest = tenant.quota.charge(call.app_id, units, route.writes, priority, time.time())
-    headers = {"x-ms-resource-unit": str(units)}
+    refusal, fullest = tenant.quota.charge(call.app_id, units, route.writes, priority, time.time(), route.limit)
+    headers = {} if route.limit is not None else {"x-ms-resource-unit": str(units)}
     if fullest > 0.8:
         headers["x-ms-throttle-limit-percentage"] = f"{fullest:.2f}"
     if refusal is not None:
@@ -89,13 +89,13 @@ def _charge(tenant: Tenant, call: Call, route: Route) -> dict[str, str]:
 async def _read(tenant: Tenant, call: Call, route: Route) -> Reply:
     await _latency(tenant)
     call.as_of = tenant.read_moment()
-    return route.handler(tenant, call)
+    return await _handled(tenant, call, route)
 
 
 async def _write(tenant: Tenant, call: Call, route: Route) -> Reply:
     if not route.locks_user:
         await _latency(tenant)
-        return route.handler(tenant, call)
+        return await _handled(tenant, call, route)
     user = tenant.directory.find_user(call.segments[1])
     key = user.id if user else call.segments[1].lower()
     if key in tenant.in_flight and tenant.settings.concurrency_conflict:
@@ -105,9 +105,14 @@ async def _write(tenant: Tenant, call: Call, route: Route) -> Reply:
     tenant.in_flight.add(key)
     try:
         await _latency(tenant)
-        return route.handler(tenant, call)
+        return await _handled(tenant, call, route)
     finally:
         tenant.in_flight.discard(key)
+
+
+async def _handled(tenant: Tenant, call: Call, route: Route) -> Reply:
+    reply = route.handler(tenant, call)
+    return reply if isinstance(reply, Reply) else await reply
 
 
 async def _latency(tenant: Tenant) -> None:

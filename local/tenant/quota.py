@@ -125,15 +125,18 @@ class Quota:
         self._meters: dict[tuple[str, str, str, str], Meter] = {}
 
     def charge(
-        self, app_id: str, units: int, writes: int, priority: str, now: float
+        self, app_id: str, units: int, writes: int, priority: str, now: float, own: Limit | None = None
     ) -> tuple[GraphError | None, float]:
-        """Count a request; a 429 if a limit is reached, and the fullest limit's share (1.0 = at the limit)."""
+        """Count a request; a 429 if a limit is reached, and the fullest limit's share (1.0 = at the limit).
+
+        A request with an `own` limit, of another service, counts one there and nothing anywhere else.
+        """
         refusal: GraphError | None = None
         charged: list[tuple[Meter, float, float]] = []
         fullest = 0.0
-        for limit in self._limits(writes):
+        for limit in self._limits(writes) if own is None else [own]:
             amount = limit.amount * self.settings.quota_scale
-            cost = float(units if limit.kind == "ReadWrite" else writes)
+            cost = 1.0 if own is not None else float(units if limit.kind == "ReadWrite" else writes)
             meter = self._meter(limit, app_id)
             accepted, total = meter.levels(amount, now)
             level, room = self._judged(accepted, total, amount, priority)
@@ -190,3 +193,14 @@ _WRITE_LIMITS = (
     Limit("Tenant_Application", "Write", 150.0, WRITES_PER_150_S, "WriteLimitExceeded"),
     Limit("Tenant", "Write", 300.0, TENANT_WRITES_PER_5_MIN, "WriteLimitExceeded"),
 )
+
+
+def subscription_limit(kind: str, amount: float) -> Limit:
+    """A limit of the subscriptions service per 20 s and application (learn.microsoft.com/graph/throttling-limits)."""
+    return Limit("Tenant_Application", kind, 20.0, amount, f"{kind}LimitExceeded")
+
+
+SUBSCRIPTION_WRITES = subscription_limit("SubscriptionWrite", 500)
+SUBSCRIPTION_REAUTHORIZE = subscription_limit("SubscriptionReauthorize", 1_000)
+SUBSCRIPTION_READ = subscription_limit("SubscriptionRead", 500)
+SUBSCRIPTION_LIST = subscription_limit("SubscriptionList", 25)

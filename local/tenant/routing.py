@@ -6,15 +6,24 @@ the table costs 1 resource unit, any other write 1 unit and 1 write.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from local.tenant import permissions as p
 from local.tenant.call import Call, GraphError, Reply, bad_request
+from local.tenant.graph_delta import groups_delta
 from local.tenant.graph_groups import get_group, list_groups
 from local.tenant.graph_licenses import assign_group_license, assign_license, license_details, reprocess_user
 from local.tenant.graph_members import add_member, get_by_ids, list_license_errors, list_members, remove_member
 from local.tenant.graph_organization import organization, subscribed_skus
+from local.tenant.graph_subscriptions import (
+    create_subscription,
+    delete_subscription,
+    get_subscription,
+    list_subscriptions,
+    patch_subscription,
+    reauthorize_subscription,
+)
 from local.tenant.graph_users import (
     check_member_groups,
     get_member_groups,
@@ -23,16 +32,23 @@ from local.tenant.graph_users import (
     member_of,
     patch_user,
 )
+from local.tenant.quota import (
+    SUBSCRIPTION_LIST,
+    SUBSCRIPTION_READ,
+    SUBSCRIPTION_REAUTHORIZE,
+    SUBSCRIPTION_WRITES,
+    Limit,
+)
 from local.tenant.tenant import Tenant
 
-Handler = Callable[[Tenant, Call], Reply]
+Handler = Callable[[Tenant, Call], Reply | Awaitable[Reply]]
 
 SELECT_BY_IDS = 2  # units of getByIds with $select, fixed by the table
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation: `{}` in the template stands for an id."""
+    """One operation: `{}` in the template stands for an id. One with a `limit` of its own costs no resource units."""
 
     method: str
     template: str
@@ -40,6 +56,7 @@ class Route:
     needed: p.Alternatives
     units: int = 1
     writes: int = 0
+    limit: Limit | None = None
 
     @property
     def locks_user(self) -> bool:
@@ -61,6 +78,7 @@ ROUTES = (
     Route("POST", "users/{}/getMemberGroups", get_member_groups, p.MEMBER_GROUPS, units=2),
     Route("POST", "users/{}/checkMemberGroups", check_member_groups, p.MEMBER_GROUPS, units=4),
     Route("GET", "groups", list_groups, p.GROUPS_READ),
+    Route("GET", "groups/delta", groups_delta, p.GROUPS_READ),
     Route("GET", "groups/{}", get_group, p.GROUPS_READ),
     Route("GET", "groups/{}/members", list_members, p.MEMBERS_READ, units=3),
     Route("GET", "groups/{}/members/{}", list_members, p.MEMBERS_READ, units=3),
@@ -73,6 +91,19 @@ ROUTES = (
     Route("DELETE", "groups/{}/members/{}/$ref", remove_member, p.MEMBERS_WRITE, writes=1),
     Route("POST", "groups/{}/assignLicense", assign_group_license, p.ASSIGN_GROUP, writes=1),
     Route("POST", "directoryObjects/getByIds", get_by_ids, p.DIRECTORY_OBJECTS, units=5),
+    Route("GET", "subscriptions", list_subscriptions, p.SUBSCRIBE, limit=SUBSCRIPTION_LIST),
+    Route("GET", "subscriptions/{}", get_subscription, p.SUBSCRIBE, limit=SUBSCRIPTION_READ),
+    Route("POST", "subscriptions", create_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
+    Route("PATCH", "subscriptions/{}", patch_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
+    Route("DELETE", "subscriptions/{}", delete_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
+    Route(
+        "POST",
+        "subscriptions/{}/reauthorize",
+        reauthorize_subscription,
+        p.SUBSCRIBE,
+        writes=1,
+        limit=SUBSCRIPTION_REAUTHORIZE,
+    ),
 )
 
 _BY_SHAPE: dict[tuple[str, ...], dict[str, Route]] = {}

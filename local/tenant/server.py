@@ -59,7 +59,7 @@ class SimulatedTenant:
             {"members": members, "seed": seed, **(options or {})} if members else None
         )
         self._runner: web.ServerRunner | None = None
-        self._native: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
     @property
@@ -89,15 +89,16 @@ class SimulatedTenant:
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=512)
         await site.start()
         self.port = self._runner.addresses[0][1]
-        self._native = asyncio.create_task(self.state.native.run())
+        self._tasks = [asyncio.create_task(self.state.native.run()), asyncio.create_task(self.state.sender.run())]
 
     async def stop(self) -> None:
         """Stop listening; unanswered requests are cut off."""
         self._stopping.set()
-        if self._native is not None:
-            self._native.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._native
+                await task
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -61,6 +61,49 @@ class Settings:
     hold_seconds: float = 300.0
     """How long an unanswered request (faults timeoutBefore and timeoutAfter) is held before its connection is cut."""
 
+    delta_page_size: int = 200
+    """Groups and members together on one page of /groups/delta; Microsoft names no number, this is our own."""
+    delta_piece_size: int = 100
+    """Members of one group given in one piece; the next piece comes after those of the other groups. Our own number."""
+    delta_lag_seconds: float = 0.0
+    """Age of what /groups/delta sees, where it lags more than other reads do (quarters of an hour are reported)."""
+    delta_token_seconds: float = 604_800.0
+    """Life of a delta token: 7 days for directory objects (learn.microsoft.com/graph/delta-query-overview)."""
+    delta_expired: str = "410 syncStateNotFound"
+    """Answer to an expired token; Microsoft names 410 with Location, a status 40x, and two codes."""
+    delta_replay_share: float = 0.0
+    """Share of what one round gives that it gives twice; replays are documented, how many is not."""
+    delta_empty_page: bool = False
+    """Whether every round begins with a page without a group, as documented to happen."""
+
+    notification_http: bool = False
+    """Whether notification URLs may be http on this machine; Graph takes https only."""
+    duplicate_subscriptions: bool = False
+    """Whether a second subscription for the same resource and changes is made; documented as 409, seen to be made."""
+    subscription_minimum_seconds: float = 2_700.0
+    """A shorter life becomes this long: 45 minutes (learn.microsoft.com/graph/api/resources/subscription)."""
+    handshake_seconds: float = 10.0
+    """Time an endpoint has for the validation token (graph/change-notifications-delivery-webhooks)."""
+
+    notification_delay_seconds: float = 0.2
+    """How long changes are gathered before they are told; Graph promises no latency, this is our own number."""
+    notification_members: int = 20
+    """Members in one notification of a group; the most is not documented, this is our own number."""
+    notification_batch: int = 20
+    """Notifications in one POST; the most is not documented, this is our own number."""
+    notification_timeout_seconds: float = 10.0
+    """An answer that takes longer is slow and cut off (graph/change-notifications-delivery-webhooks)."""
+    notification_retry_seconds: float = 5.0
+    """First pause before a notification is sent again, doubled each time; our own number, Graph says exponential."""
+    notification_time_scale: float = 1.0
+    """Factor on every documented time of delivery but the timeout: pauses, 4 hours, 10 minutes, 10 seconds."""
+    notification_least_answers: int = 10
+    """Answers of an endpoint in 10 minutes below which it is never slow; our own number."""
+    removed_shape: str = "text"
+    """`@removed` in a notification: `text` ("deleted", as captured) or `reason` (an object, as in delta)."""
+    notify_user_deletion: bool = False
+    """Whether a deleted or restored user is told as a change of its groups; not documented."""
+
     def patch(self, changes: dict[str, Any]) -> None:
         """Apply JSON changes; ValueError names an unknown setting or a bad value and leaves all as it was."""
         names = {_camel(f.name): f.name for f in fields(self)}
@@ -82,6 +125,8 @@ _CHOICES = {
     "tenantSize": ("auto", "S", "M", "L"),
     "hiddenMembership": ("refused", "empty"),
     "batchThrottleStatus": (200, 424),
+    "removedShape": ("text", "reason"),
+    "deltaExpired": ("410 syncStateNotFound", "410 resyncRequired", "400 syncStateNotFound"),
 }
 
 
@@ -106,6 +151,10 @@ def _parse(key: str, current: object, value: Any) -> object:
     if isinstance(current, bool):
         if not isinstance(value, bool):
             raise ValueError(f"setting {key} must be true or false, not {value!r}")
+        return value
+    if isinstance(current, int):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"setting {key} must be a whole number of at least 1, not {value!r}")
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise ValueError(f"setting {key} must be a number of at least 0, not {value!r}")

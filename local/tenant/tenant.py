@@ -13,7 +13,9 @@ from local.tenant.native import NativeLicensing
 from local.tenant.permissions import Client, declared_clients
 from local.tenant.quota import Quota
 from local.tenant.rules import Rules
+from local.tenant.sender import Sender
 from local.tenant.settings import Settings
+from local.tenant.subscriptions import GraphSubscriptions
 from local.tenant.tokens import Identity, TokenIssuer
 
 TENANT_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "fabrikam.tenant.example"))
@@ -33,14 +35,19 @@ class Tenant:
         self.metrics = Metrics()
         self.summary: dict[str, object] = {}
         self.in_flight: set[str] = set()
+        self.delta_valid_from = 0.0
+        self.graph_subscriptions = GraphSubscriptions()
+        self.sender = Sender(self.graph_subscriptions, settings, TENANT_ID)
         self.recording: deque[bytes] = deque(maxlen=50_000)
         self.directory = Directory(TENANT_ID)
+        self.directory.changes.listener = self.sender.offer
         self.native = NativeLicensing(self.directory, self.rules, lambda: self.settings.native_delay_seconds)
         self.directory_changed()
 
     def replace_directory(self, directory: Directory, summary: dict[str, object]) -> None:
         """Take a freshly generated directory in place of the present one; counters and quotas begin anew."""
         self.directory = self.native.directory = directory
+        directory.changes.listener = self.sender.offer
         self.summary = summary
         self.metrics = Metrics()
         self.quota.reset()
