@@ -186,6 +186,7 @@ class Stack:
         return (
             *("--port", str(options.tenant_port), "--members", str(options.members), "--seed", str(options.seed)),
             *("--quota-scale", str(options.scale), "--latency-ms", *map(str, options.latency_ms)),
+            *("--settings", json.dumps({"notificationHttp": True})),
             *("--signing-key", self._signing_key, "--client-secret", self._secret, "--identity-header", "local"),
             *options.tenant,
         )

@@ -108,6 +108,11 @@ class Oracle:
         for user in users:
             self.named.get(user, {}).pop(sku, None)
 
+    def meet(self, directory: Json) -> None:
+        """Take note of users who came into the directory since, as they are now."""
+        for user in directory["users"]:
+            self.before.setdefault(user["id"], user)
+
     def desired(self, directory: Json) -> dict[str, Licenses]:
         """Per user the union over groups: a plan is off only where every group that gives the SKU turns it off."""
         desired: dict[str, Licenses] = {user: dict(licenses) for user, licenses in self.named.items()}

@@ -22,6 +22,8 @@ MAX_DELTA_GROUPS = 50
 
 EXPIRED = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
 MAX_PAGES_OF_SUBSCRIPTIONS = 50
+MAX_PAGES_FROM_NOW = 20
+"""Pages before the link of a round that has nothing to tell; pages may be empty."""
 
 
 class GraphChangeFeed:
@@ -74,10 +76,13 @@ class GraphChangeFeed:
         if not 0 < len(group_ids) <= MAX_DELTA_GROUPS:
             raise ValueError(f"{len(group_ids)} groups in one delta: must be 1 to {MAX_DELTA_GROUPS}")
         wanted = quote(" or ".join(f"id eq '{guid(group_id)}'" for group_id in group_ids))
-        page = await self.delta(f"/groups/delta?$select=members&$filter={wanted}&$deltatoken=latest")
-        if page.delta_link is None:
-            raise Unavailable(None, "Graph gave no delta link for changes from now on")
-        return page.delta_link
+        link = f"/groups/delta?$select=members&$filter={wanted}&$deltatoken=latest"
+        for _ in range(MAX_PAGES_FROM_NOW):
+            page = await self.delta(link)
+            if page.delta_link is not None:
+                return page.delta_link
+            link = page.next_link or ""
+        raise Unavailable(None, "Graph gave no delta link for changes from now on")
 
     async def delta(self, link: str) -> DeltaPage:
         try:

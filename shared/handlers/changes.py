@@ -23,11 +23,13 @@ from shared.handlers.nightly import sweep
 from shared.handlers.releasing import SMALL
 from shared.handlers.subscriptions import heard, take_lifecycle
 from shared.handlers.syncing import DELTA, NESTED, sync_group
-from shared.handlers.watching import watched_groups
+from shared.handlers.watching import watched_with
 from shared.ports import Outgoing, World
 
-TRY_SYNC_AGAIN = timedelta(minutes=1)
+TRY_SYNC_AGAIN = timedelta(seconds=5)
 """A group on which an operation is open is synced after it: that operation may have read it before the change."""
+
+TRY_SYNC_AT_LEAST_EVERY = timedelta(minutes=1)
 
 TRY_SYNC_FOR = timedelta(hours=24)
 """After that the nightly sync has come by."""
@@ -58,7 +60,7 @@ async def _take_groups(world: World, message: GroupsChanged) -> None:
     """Users who came or went are looked at; a group that came or went has the managed groups around it synced."""
     if message.cause == "notification":
         await heard(world, message.at)
-    watched = await watched_groups(world)
+    watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
     await look_at(world, _expected(changes, kinds), message)
@@ -132,4 +134,6 @@ async def _sync(world: World, message: SyncGroup) -> None:
     started = await sync_group(world, message.group_id, message.cause)
     now = world.clock.now()
     if started is None and now < message.until:
-        await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + TRY_SYNC_AGAIN)])
+        waited = now - (message.until - TRY_SYNC_FOR)
+        pause = min(max(TRY_SYNC_AGAIN, waited), TRY_SYNC_AT_LEAST_EVERY)
+        await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + pause)])

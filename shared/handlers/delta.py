@@ -78,7 +78,7 @@ async def _start(world: World, number: int, groups: Sequence[GroupId]) -> None:
 
 
 async def _roots(world: World, groups: frozenset[GroupId]) -> frozenset[GroupId]:
-    watched = await watched_groups(world)
+    watched = await watched_groups(world, 0.0)
     return frozenset().union(*(watched.roots(group_id) for group_id in groups))
 
 

@@ -17,7 +17,7 @@ from shared.domain.changes import Notification, decode_notifications, merged
 from shared.domain.errors import PoisonMessage, Unavailable
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.tracing import begun
-from shared.handlers.watching import watched_groups
+from shared.handlers.watching import watched_with
 from shared.ports import Outgoing, StoredSubscription, World
 
 MAX_BODY = 1024 * 1024
@@ -98,8 +98,9 @@ def _match(world: World, notification: Notification, known: Sequence[StoredSubsc
 
 
 async def _queue(world: World, trusted: Sequence[Notification]) -> None:
-    watched = await watched_groups(world)
-    concerned = [each.change for each in trusted if each.change and watched.concerns(each.change.group_id)]
+    changes = [each.change for each in trusted if each.change]
+    watched = await watched_with(world, [change.group_id for change in changes])
+    concerned = [change for change in changes if watched.concerns(change.group_id)]
     traceparent = begun("", world.token())
     messages = [each.encode() for each in split(merged(concerned), world.clock.now(), "notification", traceparent)]
     events = {LifecycleHappened(each.subscription_id, each.lifecycle) for each in trusted if each.lifecycle}

@@ -10,13 +10,24 @@ from shared.domain.model import AssignmentState, GroupId, GroupLicenseAssignment
 from shared.ports import World
 
 MAP_MAX_AGE_S = 60.0
-"""How old the map may be by which notifications are let pass; delta and sync find what it misses."""
+"""How old the map may be by which a change is let pass."""
+
+FRESH_S = 3.0
+"""How old it may be by which a change is left out: a group may have been nested a moment ago."""
 
 
 async def watched_groups(world: World, max_age_s: float = MAP_MAX_AGE_S) -> Watched:
     """The map as it is kept."""
-    known = await world.stores.assignments.all()
+    known = await world.stores.assignments.all(max_age_s)
     return watched(_managed(known), await world.stores.nesting.all(max_age_s))
+
+
+async def watched_with(world: World, group_ids: Iterable[GroupId]) -> Watched:
+    """The map, read anew where it does not know one of the groups."""
+    found = await watched_groups(world)
+    if found.complete and found.managed.keys() >= set(group_ids):
+        return found
+    return await watched_groups(world, FRESH_S)
 
 
 def _managed(known: Iterable[GroupLicenseAssignment]) -> dict[GroupId, frozenset[GroupId]]:

@@ -33,8 +33,8 @@ class StoredAssignment:
 class AssignmentStore(Protocol):
     async def get(self, group_id: GroupId) -> StoredAssignment | None: ...
 
-    async def all(self) -> tuple[GroupLicenseAssignment, ...]:
-        """Every assignment, ended ones too."""
+    async def all(self, max_age_s: float = 0.0) -> tuple[GroupLicenseAssignment, ...]:
+        """Every assignment, ended ones too; an answer of the last `max_age_s` seconds may be given again."""
         ...
 
     async def save(self, assignment: GroupLicenseAssignment, etag: str | None) -> str:

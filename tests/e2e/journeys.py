@@ -167,6 +167,7 @@ TYPES = (
     (re.compile(r"GET /users/[^/]+$|POST /users/[^/]+/assignLicense$"), "user"),
     (re.compile(r"GET /groups/[^/]+/(transitiveM|m)embers$|POST /directoryObjects/getByIds$"), "directoryObject"),
     (re.compile(r"GET /groups/[^/]+$"), "group"),
+    (re.compile(r"(GET|POST) /subscriptions$|PATCH /subscriptions/[^/]+$"), "subscription"),
     (re.compile(r"GET /subscribedSkus$"), "subscribedSku"),
     (re.compile(r"GET /organization$"), "organization"),
 )
@@ -192,6 +193,8 @@ def _validate(answer: dict[str, Any]) -> None:
         graph_schema.validate_error(body, status=answer["status"])
     elif answer["status"] == 204:
         assert body is None, asked
+    elif asked == "GET /groups/delta":
+        _validate_delta(body)
     elif IDS.search(asked):
         assert all(isinstance(each, str) for each in body["value"]), asked
     else:
@@ -199,6 +202,18 @@ def _validate(answer: dict[str, Any]) -> None:
         assert known, f"no type is known for {asked}"
         selected = answer["query"].get("$select")
         graph_schema.validate(body, known[0], selected.split(",") if selected else None)
+
+
+def _validate_delta(body: dict[str, Any]) -> None:
+    """A page of delta: groups, each with what came and went beside its own properties."""
+    assert ("@odata.nextLink" in body) != ("@odata.deltaLink" in body)
+    for row in body["value"]:
+        for member in row.get("members@delta", ()):
+            assert member["@odata.type"].startswith("#microsoft.graph."), member
+            assert set(member) <= {"@odata.type", "id", "@removed"}, member
+            assert member.get("@removed", {"reason": "deleted"}) == {"reason": "deleted"}, member
+    plain = [{k: v for k, v in row.items() if k not in ("members@delta", "@removed")} for row in body["value"]]
+    graph_schema.validate({"value": plain}, "group")
 
 
 def assert_adds_up(operation: dict[str, Any]) -> None:

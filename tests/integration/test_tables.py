@@ -11,6 +11,7 @@ import pytest
 from local.stack import free_port
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
+from shared.domain.changes import Nesting
 from shared.domain.errors import Conflict, NotFound, Unavailable
 from shared.domain.model import (
     AssignedLicense,
@@ -51,7 +52,7 @@ from shared.domain.operation import (
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.records import AuditEntry, DeadLetter, GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
-from shared.ports import InLine, Stores
+from shared.ports import DeltaSlice, Due, InLine, StoredSubscription, Stores
 from tests.integration.azurite import azurite, connection_string, tables
 
 __all__ = ["azurite", "tables"]
@@ -384,3 +385,58 @@ async def test_tables_that_are_away_are_told_within_bounds() -> None:
     with pytest.raises(Unavailable):
         await table_stores(gone).operations.get(OPERATION)
     await gone.close()
+
+
+async def test_subscriptions_deltas_and_nesting_come_back_whole(stores: Stores) -> None:
+    made = await stores.subscriptions.save(StoredSubscription("key", "secret", NOW, NOW + timedelta(days=28)))
+    with pytest.raises(Conflict):
+        await stores.subscriptions.save(replace(made, etag=""))
+    named = await stores.subscriptions.save(replace(made, id="sub-1", last_notification_at=NOW))
+    with pytest.raises(Conflict):
+        await stores.subscriptions.save(replace(made, id="sub-2"))
+    assert await stores.subscriptions.all() == (named,)
+    await stores.subscriptions.remove("key")
+    assert await stores.subscriptions.all() == ()
+    for refused in (2, 3):
+        await stores.subscriptions.count_refused("2026-03-04", refused)
+    assert (await stores.subscriptions.refused("2026-03-04"), await stores.subscriptions.refused("2026-03-05")) == (
+        5,
+        0,
+    )
+
+    slices = [DeltaSlice(number, (SALES, STAFF), "/groups/delta?$deltatoken=x", NOW) for number in (0, 11)]
+    for each in slices:
+        await stores.deltas.save(each)
+    assert await stores.deltas.all() == tuple(slices)
+    await stores.deltas.remove(0)
+    assert (await stores.deltas.get(0), await stores.deltas.get(11)) == (None, slices[1])
+
+    found = [Nesting(SALES, frozenset({STAFF}), NOW), Nesting(STAFF, frozenset(), NOW)]
+    for nesting in found:
+        await stores.nesting.save(nesting)
+    assert set(await stores.nesting.all()) == set(found)
+    await stores.nesting.remove(STAFF)
+    assert await stores.nesting.all() == (found[0],)
+
+
+async def test_what_is_due_is_found_when_its_time_has_come_over_days(stores: Stores) -> None:
+    days = [Due(NOW + timedelta(days=day), user(number), E3) for number, day in enumerate((0, 1, 1, 40))]
+    await stores.due.put(days)
+    await stores.due.put(days[:1])
+    assert await stores.due.until(NOW - timedelta(seconds=1), 10) == ()
+    assert await stores.due.until(NOW, 10) == (days[0],)
+    tomorrow = await stores.due.until(NOW + timedelta(days=2), 10)
+    assert set(tomorrow) == set(days[:3])
+    assert len(await stores.due.until(NOW + timedelta(days=2), 2)) == 2
+    for _ in range(2):
+        await stores.due.remove(tomorrow)
+    assert await stores.due.until(NOW + timedelta(days=3), 10) == ()
+    assert await stores.due.until(NOW + timedelta(days=41), 10) == (days[3],)
+
+
+async def test_recorded_members_are_read_by_the_first_digit_of_their_id(stores: Stores) -> None:
+    gone, there = a_member(1, MemberState.REMOVED), a_member(2, MemberState.PENDING)
+    await stores.members.record([gone, there])
+    digit = there.user_id[:1]
+    assert await stores.members.recorded(there.group_id, digit) == {there.user_id}
+    assert await stores.members.recorded(there.group_id, "e" if digit != "e" else "d") == frozenset()

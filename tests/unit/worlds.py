@@ -149,7 +149,7 @@ def fake_world() -> Fakes:
         directory=directory,
         licenses=FakeLicenseWriter(directory),
         changes=changes,
-        stores=table_stores(tables),
+        stores=table_stores(tables, monotonic=lambda: clock.now().timestamp()),
         policy=Policy(tenant_id="tenant", public_url="https://app.example"),
         token=token,
     )

@@ -7,6 +7,8 @@ version as 10 digits, inverted so that the newest comes first. Properties: `body
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from shared.adapters.tables.client import Tables
@@ -33,15 +35,22 @@ NEWEST = 9_999_999_999
 class TableAssignments:
     """Implements AssignmentStore."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
+        self._monotonic = monotonic
+        self._known: tuple[float, tuple[GroupLicenseAssignment, ...]] | None = None
 
     async def get(self, group_id: GroupId) -> StoredAssignment | None:
         row = await self._tables.get(TABLE, PARTITION, group_id)
         return StoredAssignment(_assignment(row), row["etag"]) if row else None
 
-    async def all(self) -> tuple[GroupLicenseAssignment, ...]:
-        return tuple([_assignment(row) async for row in self._tables.query(TABLE, PARTITION)])
+    async def all(self, max_age_s: float = 0.0) -> tuple[GroupLicenseAssignment, ...]:
+        known = self._known
+        if known is None or self._monotonic() - known[0] >= max_age_s:
+            asked = self._monotonic()
+            found = tuple([_assignment(row) async for row in self._tables.query(TABLE, PARTITION)])
+            known = self._known = (asked, found)
+        return known[1]
 
     async def save(self, assignment: GroupLicenseAssignment, etag: str | None) -> str:
         kind = "create" if etag is None else "replace"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from shared.adapters.tables.assignments import TableAssignments
 from shared.adapters.tables.changes import TableDeltas, TableDue, TableNesting, TableSubscriptions
 from shared.adapters.tables.client import Tables
@@ -20,10 +23,10 @@ from shared.adapters.tables.work import TableChunks, TableSealed
 from shared.ports import Stores
 
 
-def table_stores(tables: Tables) -> Stores:
-    """The stores of the app on one set of tables."""
+def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> Stores:
+    """The stores of the app on one set of tables. `monotonic`: seconds, by which what is remembered grows old."""
     return Stores(
-        assignments=TableAssignments(tables),
+        assignments=TableAssignments(tables, monotonic=monotonic),
         operations=TableOperations(tables),
         sealed=TableSealed(tables),
         chunks=TableChunks(tables),
@@ -31,14 +34,14 @@ def table_stores(tables: Tables) -> Stores:
         ledger=TableLedger(tables),
         grants=TableGrants(tables),
         permits=TablePermits(tables),
-        waiting=TableWaiting(tables),
+        waiting=TableWaiting(tables, monotonic=monotonic),
         group_status=TableGroupStatus(tables),
         audit=TableAudit(tables),
         budget=TableBudget(tables),
         idempotency=TableIdempotency(tables),
         dead_letters=TableDeadLetters(tables),
-        subscriptions=TableSubscriptions(tables),
+        subscriptions=TableSubscriptions(tables, monotonic=monotonic),
         deltas=TableDeltas(tables),
-        nesting=TableNesting(tables),
+        nesting=TableNesting(tables, monotonic=monotonic),
         due=TableDue(tables),
     )

@@ -117,6 +117,7 @@ async def test_graph_is_told_to_send_again_what_could_not_be_queued_or_checked()
     run.fakes.queue_away(times=1)
     assert await post(run, told) == 503
     assert await post(run, told) == 202
+    run.later(minutes=2)
     run.fakes.stores_away()
     assert await post(run, told) == 503
 

@@ -1,0 +1,163 @@
+"""Changes of membership on the whole stack: notifications, delta and sync, each alone and with what can go wrong.
+
+Two processes of each function; the oracle decides who must have what.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.journeys import Journey, eventually, journey
+
+LICENSED_S = 30.0
+"""Far above what is measured: a busy machine is no fault."""
+
+TIMERS = ("keep_subscription", "ask_for_deltas")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """A licensed group that is subscribed to."""
+    with journey(tmp_path_factory.mktemp("changes"), members=120) as started:
+        for timer in TIMERS:
+            started.fire(timer)
+        started.finish(started.change(started.main, {"SPE_E3": []}, []))
+        started.believe(started.main, {"SPE_E3": []}, [])
+        for timer in TIMERS:
+            started.fire(timer)
+        yield started
+
+
+Pairs = list[tuple[str, str]]
+
+
+def change(run: Journey, add: Pairs | None = None, remove: Pairs | None = None) -> None:
+    run.client.tenant("POST", "/membership", {"add": add or [], "remove": remove or []})
+
+
+def outsiders(run: Journey, count: int) -> list[str]:
+    """New users in no group, whom the oracle has seen."""
+    placed = run.client.tenant("POST", "/objects", {"users": [{"usageLocation": "CH"}] * count})
+    run.oracle.meet(run.directory())
+    found: list[str] = placed["users"]
+    return found
+
+
+def skus_of(run: Journey, user: str) -> set[str]:
+    for found in run.directory()["users"]:
+        if found["id"] == user:
+            rows = found["licenseAssignmentStates"]
+            return {row["skuId"] for row in rows if not row["assignedByGroup"] and row["state"] == "Active"}
+    return set()
+
+
+def until_licensed(run: Journey, user: str, licensed: bool = True) -> None:
+    sku = run.skus["SPE_E3"]
+    eventually(lambda: (sku in skus_of(run, user)) is licensed, bool, LICENSED_S)
+
+
+def deliveries(run: Journey, **faults: Any) -> None:
+    run.client.tenant("PATCH", "/notifications", faults)
+
+
+def test_one_subscription_is_kept_however_often_the_timer_runs(run: Journey) -> None:
+    run.fire("keep_subscription")
+    subscriptions: Any = run.client.tenant("GET", "/subscriptions")
+    assert len(subscriptions) == 1
+
+
+def test_who_joins_a_nested_group_is_licensed_and_who_leaves_is_not_any_more(run: Journey) -> None:
+    (user,) = outsiders(run, 1)
+    change(run, add=[(run.groups["main-c"], user)])
+    until_licensed(run, user)
+    change(run, remove=[(run.groups["main-c"], user)])
+    until_licensed(run, user, licensed=False)
+    run.must_be_right()
+
+
+def test_a_group_that_is_nested_brings_its_people_and_takes_them_along(run: Journey) -> None:
+    people = outsiders(run, 3)
+    placed = run.client.tenant("POST", "/objects", {"groups": [{"displayName": "late", "members": people}]})
+    late = placed["groups"][0]
+    change(run, add=[(run.groups["main-b"], late)])
+    for user in people:
+        until_licensed(run, user)
+    (another,) = outsiders(run, 1)
+    change(run, add=[(late, another)])
+    until_licensed(run, another)
+    change(run, remove=[(run.groups["main-b"], late)])
+    for user in (*people, another):
+        until_licensed(run, user, licensed=False)
+    run.must_be_right()
+
+
+def test_doubled_reordered_and_forged_notifications_change_nothing_but_what_is_true(run: Journey) -> None:
+    users = outsiders(run, 6)
+    deliveries(run, duplicate=0.5, reorder=0.5, forge=0.5, seed=3)
+    change(run, add=[(run.main, user) for user in users])
+    for user in users:
+        until_licensed(run, user)
+    change(run, remove=[(run.main, user) for user in users[:3]])
+    for user in users[:3]:
+        until_licensed(run, user, licensed=False)
+    deliveries(run, duplicate=0, reorder=0, forge=0)
+    run.must_be_right()
+
+
+def test_what_no_notification_told_is_found_by_delta(run: Journey) -> None:
+    joins, leaves = outsiders(run, 2)
+    change(run, add=[(run.main, leaves)])
+    until_licensed(run, leaves)
+    run.fire("ask_for_deltas")
+    deliveries(run, drop=1)
+    change(run, add=[(run.main, joins)], remove=[(run.main, leaves)])
+    time.sleep(2)
+    assert skus_of(run, joins) == set()
+    run.fire("ask_for_deltas")
+    until_licensed(run, joins)
+    until_licensed(run, leaves, licensed=False)
+    run.must_be_right()
+
+
+def test_what_neither_told_is_found_at_night(run: Journey) -> None:
+    joins, lost = outsiders(run, 2)
+    change(run, add=[(run.main, lost)])
+    run.fire("ask_for_deltas")
+    until_licensed(run, lost)
+    run.client.tenant("POST", "/delta/expire")
+    change(run, add=[(run.main, joins)])
+    run.fire("sync_all")
+    until_licensed(run, joins)
+    deliveries(run, drop=0)
+    run.must_be_right()
+
+
+def test_a_subscription_that_vanished_is_made_again_and_notifies(run: Journey) -> None:
+    run.client.tenant("POST", "/subscriptions/expire", {})
+    run.fire("keep_subscription")
+    (user,) = outsiders(run, 1)
+    change(run, add=[(run.main, user)])
+    until_licensed(run, user)
+    run.must_be_right()
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"value": [{"clientState": "guess", "subscriptionId": "x"}]}', b"no json"])
+def test_what_is_posted_by_others_is_answered_and_does_nothing(run: Journey, body: bytes) -> None:
+    before = run.queues()["notifications"]
+    request = urllib.request.Request(f"{run.stack.endpoints.api}/graph/notifications", body, method="POST")
+    request.add_header("content-type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            status = answer.status
+    except urllib.error.HTTPError as refusal:
+        status = refusal.code
+    assert status in (202, 400)
+    assert run.queues()["notifications"]["active"] <= before["active"]
+    assert json.dumps(run.letters(), default=str).count("guess") == 0
