@@ -25,9 +25,10 @@ from shared.handlers.releasing import totals_at_the_end
 from shared.ports import Outgoing, World
 
 SETTLES_WITHIN = timedelta(minutes=10)
-"""How long a read that contradicts the sealed membership is doubted; after that the directory wins."""
+"""How long a read that contradicts an event is doubted; after that the directory wins."""
 
-DOUBT_RETRY = timedelta(seconds=30)
+SOONEST_LOOK, LATEST_LOOK = timedelta(seconds=3), timedelta(seconds=30)
+"""Bounds of the pause before a doubted read is made again: a replica mostly lags for seconds, seldom for minutes."""
 
 STOPPING = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
 
@@ -84,10 +85,11 @@ class Members:
         facts = await tenant_facts(self._world, work.asked_at)
         cases = await look(self._world, work, message.user_ids, facts)
         await self._doubt(message, work, cases)
-        unsettled = unsettled_events(message, cases, self._world.clock.now())
+        now = self._world.clock.now()
+        unsettled = unsettled_events(message, cases, now)
         for case in unsettled:
             if case.plan is not None and (case.plan.remove or case.plan.plans_off):
-                case.result = _look_again(self._world)
+                case.result = _look_again(message, now)
         cancelled = work.operation is not None and work.operation.cancel_requested_by is not None
         if cancelled:
             for case in cases:
@@ -99,13 +101,17 @@ class Members:
             case.result = skipped_as(case, work) or case.result
         for case in unsettled:
             if isinstance(case.result, (Applied, Unchanged, Skipped)):
-                case.result = _look_again(self._world)
+                case.result = _look_again(message, now)
         return cases, going_on
 
     async def _doubt(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
-        """A sealed member whom this read does not show in the group yet is looked at again, not called done."""
+        """A sealed member whom this read does not show in the group is looked at again, not called done, until it is
+        as long after the seal as two reads must be apart to be believed, twice over."""
         operation, now = work.operation, self._world.clock.now()
-        if operation is None or not operation.started_at or now > operation.started_at + SETTLES_WITHIN:
+        if operation is None or not operation.started_at:
+            return
+        settled = operation.started_at + 2 * timedelta(seconds=self._world.policy.removal_settle_s)
+        if now > settled:
             return
         doubtful = [case for case in cases if contradicts_seal(case, work)]
         if not doubtful:
@@ -114,7 +120,9 @@ class Members:
         for case in doubtful:
             action = page.action(page.user_ids.index(case.user_id))
             if LEFT not in action.notes:
-                case.result = RetryAt(now + DOUBT_RETRY, "the directory does not show the membership yet")
+                case.result = RetryAt(
+                    now + pause(operation.started_at, now), "the directory does not show the membership yet"
+                )
 
     async def _finish(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
         now = self._world.clock.now()
@@ -164,8 +172,14 @@ def unsettled_events(message: ProcessUsers, cases: list[Case], now: datetime) ->
     ]
 
 
-def _look_again(world: World) -> RetryAt:
-    return RetryAt(world.clock.now() + DOUBT_RETRY, "the directory does not show yet what the event said")
+def _look_again(message: ProcessUsers, now: datetime) -> RetryAt:
+    changed_at = message.changed_at or now
+    return RetryAt(now + pause(changed_at, now), "the directory does not show yet what the event said")
+
+
+def pause(since: datetime, now: datetime) -> timedelta:
+    """Until a doubted read is made again: as long as the doubt has lasted, within bounds."""
+    return min(max(SOONEST_LOOK, now - since), LATEST_LOOK)
 
 
 def contradicts_seal(case: Case, work: Work) -> bool:
