@@ -99,6 +99,18 @@ class Journey:
     def until_ended(self, operation_id: str) -> dict[str, Any]:
         return eventually(lambda: self.client.operation(operation_id), lambda each: each["state"] in ENDED, TIMEOUT_S)
 
+    def until_quiet(self) -> None:
+        """Until no message waits to be worked on, twice in a row."""
+        looks = 0
+
+        def at_rest() -> int:
+            nonlocal looks
+            busy = any(counts["active"] + counts["locked"] for counts in self.queues().values())
+            looks = 0 if busy or self.queues()["notifications"]["scheduled"] else looks + 1
+            return looks
+
+        eventually(at_rest, lambda quiet: quiet >= 2, TIMEOUT_S)
+
     def licensed_by_writes(self, writes: list[dict[str, Any]]) -> set[str]:
         """Users whose licenses the product changed, by the tenant's own log."""
         return {each["userId"] for each in writes if each["operation"] == "assignLicense" and each["changed"]}
