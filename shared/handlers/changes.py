@@ -23,7 +23,7 @@ from shared.handlers.nightly import sweep
 from shared.handlers.releasing import SMALL
 from shared.handlers.subscriptions import heard, take_lifecycle
 from shared.handlers.syncing import DELTA, NESTED, sync_group
-from shared.handlers.watching import watched_with
+from shared.handlers.watching import add_nested, watched_with
 from shared.ports import Outgoing, World
 
 TRY_SYNC_AGAIN = timedelta(seconds=5)
@@ -64,6 +64,10 @@ async def _take_groups(world: World, message: GroupsChanged) -> None:
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
     await look_at(world, _expected(changes, kinds), message)
+    for change in changes:
+        came = [m for m, there in change.members.items() if there is not False and kinds.get(m) == "group"]
+        if came:
+            await add_nested(world, change.group_id, map(GroupId, came))
     for group_id in sorted(_to_sync(changes, kinds, watched)):
         await sync_soon(world, group_id, NESTED)
 

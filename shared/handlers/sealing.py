@@ -272,6 +272,7 @@ async def _group_users(world: World, operation: Operation, group_id: GroupId) ->
     groups = frozenset({group_id})
     users: Users = {}
     nested: set[GroupId] = set()
+    began = world.clock.now()
     try:
         async for page in world.directory.member_pages(group_id, nested):
             for user in page:
@@ -280,7 +281,7 @@ async def _group_users(world: World, operation: Operation, group_id: GroupId) ->
         if not operation.change.remove or operation.change.add:
             raise
     if not operation.preview:
-        await keep_nesting(world, group_id, nested)
+        await keep_nesting(world, group_id, nested, began)
     return users
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from shared.domain.changes import Nesting, Watched, watched
 from shared.domain.errors import NotFound
@@ -12,9 +13,6 @@ from shared.ports import World
 MAP_MAX_AGE_S = 60.0
 """How old the map may be by which a change is let pass."""
 
-FRESH_S = 3.0
-"""How old it may be by which a change is left out: a group may have been nested a moment ago."""
-
 
 async def watched_groups(world: World, max_age_s: float = MAP_MAX_AGE_S) -> Watched:
     """The map as it is kept."""
@@ -23,11 +21,12 @@ async def watched_groups(world: World, max_age_s: float = MAP_MAX_AGE_S) -> Watc
 
 
 async def watched_with(world: World, group_ids: Iterable[GroupId]) -> Watched:
-    """The map, read anew where it does not know one of the groups."""
+    """The map, read anew where it does not know one of the groups: a change is left out only by a map that was read
+    after the change was told, because the group may have been nested a moment before."""
     found = await watched_groups(world)
     if found.complete and found.managed.keys() >= set(group_ids):
         return found
-    return await watched_groups(world, FRESH_S)
+    return await watched_groups(world, 0.0)
 
 
 def _managed(known: Iterable[GroupLicenseAssignment]) -> dict[GroupId, frozenset[GroupId]]:
@@ -38,20 +37,41 @@ def _managed(known: Iterable[GroupLicenseAssignment]) -> dict[GroupId, frozenset
     }
 
 
-async def keep_nesting(world: World, group_id: GroupId, nested: Iterable[GroupId]) -> None:
-    """Keep what a reading of all members has found inside a group."""
-    await world.stores.nesting.save(Nesting(group_id, frozenset(nested), world.clock.now()))
+async def keep_nesting(world: World, group_id: GroupId, nested: Iterable[GroupId], began: datetime) -> None:
+    """Keep what a reading of all members that began then has found inside a group, and what was added meanwhile."""
+    found = frozenset(nested)
+    for known in await world.stores.nesting.all():
+        if known.group_id == group_id and known.read_at >= began:
+            found |= known.nested
+    await world.stores.nesting.save(Nesting(group_id, found, world.clock.now()))
+
+
+async def add_nested(world: World, into: GroupId, came: Iterable[GroupId]) -> None:
+    """Put groups that came into a group, and what lies inside them, into the map before the managed groups around it
+    are read: of whoever joins after that reading we are told, and by then the map knows the group."""
+    found = set(came)
+    for group_id in sorted(found):
+        found |= await _inside(world, group_id)
+    for known in await world.stores.nesting.all():
+        around = into == known.group_id or into in known.nested
+        if around and not found <= known.nested:
+            await world.stores.nesting.save(Nesting(known.group_id, known.nested | found, world.clock.now()))
 
 
 async def read_nesting(world: World, group_id: GroupId) -> None:
     """Read what lies inside a group; one that is gone has nothing inside."""
+    began = world.clock.now()
+    await keep_nesting(world, group_id, await _inside(world, group_id), began)
+
+
+async def _inside(world: World, group_id: GroupId) -> set[GroupId]:
     nested: set[GroupId] = set()
     try:
         async for _ in world.directory.member_pages(group_id, nested):
             pass
     except NotFound:
         nested.clear()
-    await keep_nesting(world, group_id, nested)
+    return nested
 
 
 async def complete_map(world: World) -> None:

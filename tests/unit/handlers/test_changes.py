@@ -15,13 +15,14 @@ from shared.domain.model import AssignedLicense, AssignmentOptions, Enforcement,
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.records import GroupState
 from shared.handlers import control, queries
+from shared.handlers.changes import take_change
 from shared.handlers.delta import ask_for_deltas
 from shared.handlers.dueness import look_at_due
 from shared.handlers.nightly import sync_all
 from shared.handlers.requests import OperationRequest, accept, set_options
 from shared.handlers.subscriptions import LIFE, RENEW_BEFORE, keep_subscription
 from shared.handlers.syncing import NESTED, SYNC
-from shared.handlers.watching import watched_groups
+from shared.handlers.watching import add_nested, keep_nesting, watched_groups
 from shared.ports import Outgoing
 from tests.unit.handlers.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
@@ -138,6 +139,31 @@ async def test_a_group_that_comes_into_a_nested_one_brings_its_people_and_takes_
     run.directory.leave(TEAM, INNER)
     await tell(run, went(TEAM, INNER))
     assert [run.licenses(each) for each in (deep_one, another)] == [set(), set()]
+
+
+async def test_the_map_knows_a_group_that_came_and_what_lies_in_it_before_its_people_are_read() -> None:
+    run, _ = await managed()
+    run.directory.add_group(DEEP, [run.directory.add_user(user(60))])
+    run.directory.add_group(INNER)
+    run.directory.join(INNER, DEEP)
+    run.directory.join(TEAM, INNER)
+    message = GroupsChanged((came(TEAM, INNER),), run.world.clock.now())
+    await take_change(run.world, message.encode())
+    assert not await operations(run, NESTED)
+    assert {INNER, DEEP} <= (await watched_groups(run.world, 0)).managed.keys()
+
+
+async def test_a_reading_that_began_before_a_group_came_does_not_forget_it() -> None:
+    run, _ = await managed()
+    began = run.world.clock.now()
+    run.later(seconds=1)
+    run.directory.add_group(INNER)
+    await add_nested(run.world, TEAM, [INNER])
+    await keep_nesting(run.world, TEAM, [], began)
+    assert INNER in (await watched_groups(run.world, 0)).managed
+    run.later(seconds=1)
+    await keep_nesting(run.world, TEAM, [], run.world.clock.now())
+    assert INNER not in (await watched_groups(run.world, 0)).managed
 
 
 async def test_groups_in_a_circle_are_harmless() -> None:
