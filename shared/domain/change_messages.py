@@ -63,14 +63,16 @@ class ReadDelta:
 
 @dataclass(frozen=True, slots=True)
 class SyncGroup:
-    """Start a sync of a group as soon as no other operation is open on it."""
+    """Start a sync of a group as soon as no other operation is open on it. `at`: what makes a repeat the same one."""
 
     group_id: GroupId
     cause: str
     until: datetime
+    at: datetime | None = None
 
     def encode(self) -> bytes:
-        return _dump("syncGroup", groupId=self.group_id, cause=self.cause, until=self.until.isoformat())
+        at = {"at": self.at.isoformat()} if self.at else {}
+        return _dump("syncGroup", groupId=self.group_id, cause=self.cause, until=self.until.isoformat(), **at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ def _decoded(fields: dict[str, Any]) -> ChangeMessage:
         case "readDelta":
             return ReadDelta(int(fields["number"]))
         case "syncGroup":
-            return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), _time(fields["until"]))
+            at = _time(fields["at"]) if "at" in fields else None
+            return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), _time(fields["until"]), at)
         case "sweep":
             partition = str(fields["partition"])
             if partition not in tuple("0123456789abcdef"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.domain.change_messages import (
     GroupsChanged,
@@ -15,6 +15,7 @@ from shared.domain.change_messages import (
     decode_change,
 )
 from shared.domain.changes import GroupChange, Watched
+from shared.domain.errors import Conflict
 from shared.domain.messages import MAX_USERS, NOTIFICATIONS, ProcessUsers
 from shared.domain.model import GroupId, UserId
 from shared.domain.tracing import followed
@@ -22,7 +23,7 @@ from shared.handlers.delta import read_delta
 from shared.handlers.nightly import sweep
 from shared.handlers.releasing import SMALL
 from shared.handlers.subscriptions import heard, take_lifecycle
-from shared.handlers.syncing import DELTA, NESTED, sync_group
+from shared.handlers.syncing import DELTA, NESTED, TRY_SYNC_FOR, sync_group, sync_soon
 from shared.handlers.watching import add_nested, watched_with
 from shared.ports import Outgoing, World
 
@@ -30,9 +31,6 @@ TRY_SYNC_AGAIN = timedelta(seconds=5)
 """A group on which an operation is open is synced after it: that operation may have read it before the change."""
 
 TRY_SYNC_AT_LEAST_EVERY = timedelta(minutes=1)
-
-TRY_SYNC_FOR = timedelta(hours=24)
-"""After that the nightly sync has come by."""
 
 Expected = dict[UserId, dict[GroupId, bool]]
 
@@ -121,12 +119,6 @@ async def look_at(world: World, users: Expected, message: GroupsChanged) -> None
     await world.queue.send([Outgoing(each.queue, each.encode()) for each in messages])
 
 
-async def sync_soon(world: World, group_id: GroupId, cause: str, at: datetime | None = None) -> None:
-    """Have a group synced as soon as nothing else is open on it."""
-    message = SyncGroup(group_id, cause, world.clock.now() + TRY_SYNC_FOR)
-    await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=at)])
-
-
 async def sync_all_soon(world: World) -> None:
     """Changes may have been lost: every managed group is read again."""
     for assignment in await world.stores.assignments.all():
@@ -135,9 +127,11 @@ async def sync_all_soon(world: World) -> None:
 
 
 async def _sync(world: World, message: SyncGroup) -> None:
-    started = await sync_group(world, message.group_id, message.cause)
-    now = world.clock.now()
-    if started is None and now < message.until:
-        waited = now - (message.until - TRY_SYNC_FOR)
-        pause = min(max(TRY_SYNC_AGAIN, waited), TRY_SYNC_AT_LEAST_EVERY)
-        await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + pause)])
+    try:
+        await sync_group(world, message.group_id, message.cause, at=message.at)
+    except Conflict:
+        now = world.clock.now()
+        if now < message.until:
+            waited = now - (message.until - TRY_SYNC_FOR)
+            pause = min(max(TRY_SYNC_AGAIN, waited), TRY_SYNC_AT_LEAST_EVERY)
+            await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + pause)])

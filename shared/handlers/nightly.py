@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from shared.domain.change_messages import Sweep
+from shared.domain.change_messages import Sweep, SyncGroup
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.model import GroupId, GroupLicenseAssignment, LedgerRow, SkuId, Source, SourceKind, UserId
 from shared.domain.operation import Target
-from shared.handlers.syncing import SWEEP, SYNC, is_active, start, sync_group, wants_sync
+from shared.handlers.syncing import SWEEP, SYNC, TRY_SYNC_FOR, is_active, start, wants_sync
 from shared.handlers.watching import complete_map
 from shared.ports import Outgoing, World
 
@@ -23,18 +23,19 @@ MAX_SWEPT = 1000
 
 
 async def sync_all(world: World) -> int:
-    """The timer: start a sync of every managed group and the sweep. Started twice in an hour it does so once. Returns
-    how many groups are synced."""
+    """The timer: ask for a sync of every managed group and for the sweep. Run twice in an hour it does so once. Returns
+    how many groups are to be synced; one on which an operation is open follows after it."""
     at = world.clock.now().replace(minute=0, second=0, microsecond=0)
     await complete_map(world)
-    started = 0
-    for assignment in await world.stores.assignments.all():
-        if is_active(assignment):
-            started += await sync_group(world, assignment.group_id, SYNC, at=at) is not None
+    groups = [each.group_id for each in await world.stores.assignments.all() if is_active(each)]
+    syncs = [SyncGroup(group_id, SYNC, world.clock.now() + TRY_SYNC_FOR, at) for group_id in sorted(groups)]
     await world.queue.send(
-        [Outgoing(NOTIFICATIONS, Sweep(each, at).encode(), f"sweep-{at:%Y%m%d%H}-{each}") for each in PARTITIONS]
+        [
+            *(Outgoing(NOTIFICATIONS, each.encode(), f"sync-{at:%Y%m%d%H}-{each.group_id}") for each in syncs),
+            *(Outgoing(NOTIFICATIONS, Sweep(each, at).encode(), f"sweep-{at:%Y%m%d%H}-{each}") for each in PARTITIONS),
+        ]
     )
-    return started
+    return len(syncs)
 
 
 async def sweep(world: World, partition: str, at: datetime) -> int:

@@ -28,7 +28,7 @@ from shared.handlers.auditing import group_act
 from shared.handlers.permits import allowance_limit, take_up_to
 from shared.handlers.requests import write_intent
 from shared.handlers.sealing import Sealed, listed, seal
-from shared.handlers.syncing import HELD, SYNC, sync_group
+from shared.handlers.syncing import HELD, SYNC, sync_soon
 from shared.ports import Outgoing, World
 
 SHORT_STEP = timedelta(seconds=1)
@@ -251,7 +251,7 @@ async def _finish(world: World, operation: Operation) -> None:
     await world.stores.operations.save(ended)
     if operation.cause == HELD and operation.target.group_id is not None:
         # What was held while a person decided is collected anew.
-        await sync_group(world, operation.target.group_id, SYNC)
+        await sync_soon(world, operation.target.group_id, SYNC)
 
 
 async def write_group_status(world: World, operation: Operation) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from shared.domain.change_messages import SyncGroup
 from shared.domain.errors import Conflict
+from shared.domain.messages import NOTIFICATIONS
 from shared.domain.model import (
     AssignmentState,
     Enforcement,
@@ -22,11 +24,14 @@ from shared.domain.model import (
 from shared.domain.operation import SYSTEM, LicenseChange, Operation, OperationKind, OperationState, Phase, Target
 from shared.domain.tracing import begun
 from shared.handlers.requests import new_operation_id, send_step
-from shared.ports import World
+from shared.ports import Outgoing, World
 
 SYNC, DELTA, NESTED, HELD, SWEEP = "sync", "delta", "nested", "held", "sweep"
 """Causes: the nightly sync, a change found by delta, a changed nesting, removals over the allowance, and users whom no
 group accounts for."""
+
+TRY_SYNC_FOR = timedelta(hours=24)
+"""How long a sync waits for other operations on its group; after that the nightly sync has come by."""
 
 
 def system_operation_id(cause: str, target: Target, at: datetime) -> OperationId:
@@ -36,14 +41,26 @@ def system_operation_id(cause: str, target: Target, at: datetime) -> OperationId
 
 
 async def sync_group(world: World, group_id: GroupId, cause: str, *, at: datetime | None = None) -> Operation | None:
-    """Start a sync of a managed group; None where it must be left alone. `at`: makes a repeat the same operation."""
+    """Start a sync of a managed group; None where it must be left alone. `at`: makes a repeat the same operation.
+
+    Raises Conflict while another operation is open on the group: it may have read the members before the change.
+    """
     stored = await world.stores.assignments.get(group_id)
     if stored is None or not wants_sync(stored.assignment):
         return None
+    same = system_operation_id(cause, Target(group_id), at) if at else None
     for other in await world.stores.operations.open():
+        if other.id == same:
+            return other
         if other.target.group_id == group_id and not other.preview and not is_collecting(other):
-            return None
+            raise Conflict(f"operation {other.id} is open on group {group_id}")
     return await start(world, Target(group_id), cause, at=at, intent_version=stored.assignment.version)
+
+
+async def sync_soon(world: World, group_id: GroupId, cause: str) -> None:
+    """Have a group synced as soon as nothing else is open on it."""
+    message = SyncGroup(group_id, cause, world.clock.now() + TRY_SYNC_FOR)
+    await world.queue.send([Outgoing(NOTIFICATIONS, message.encode())])
 
 
 def wants_sync(assignment: GroupLicenseAssignment) -> bool:
