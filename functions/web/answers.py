@@ -14,7 +14,7 @@ from shared.domain.model import AssignedLicense, GroupLicenseAssignment, SkuId, 
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem
 from shared.domain.records import MemberRow
-from shared.handlers.queries import GroupView, PlannedMember, UserLicense
+from shared.handlers.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
 from shared.handlers.syncing import is_collecting
 
 Json = dict[str, Any]
@@ -186,6 +186,7 @@ def member(row: MemberRow, names: Names) -> Json:
         "attempts": row.attempts,
         "nextLookDateTime": _time(row.next_look_at),
         "waitingSinceDateTime": _time(row.waiting_since),
+        "removalDateTime": _time(row.removal_at),
         "lastUpdatedDateTime": _time(row.updated_at),
         "operationId": row.operation_id,
         "notes": list(row.notes),
@@ -212,9 +213,30 @@ def user_license(license: UserLicense, names: Names) -> Json:
         "source": license.origin,
         "assignedByGroup": state.assigned_by_group,
         "through": [{"kind": source.kind, "id": source.id or None} for source in license.through],
+        "ending": license.ending.source.kind if license.ending else None,
+        "removalDateTime": _time(license.ending.until) if license.ending else None,
         "state": state.state,
         "error": state.error,
         "lastUpdatedDateTime": _time(state.last_updated),
+    }
+
+
+def change_feed(found: ChangeFeedState) -> Json:
+    """How changes reach the app; the subscription without its secret, in Graph's names."""
+    made = found.subscription
+    return {
+        "expected": found.expected,
+        "subscription": None
+        if made is None
+        else {
+            "id": made.id,
+            "notificationUrl": made.notification_url,
+            "createdDateTime": _time(made.created_at),
+            "expirationDateTime": _time(made.expires_at),
+            "lastNotificationDateTime": _time(made.last_notification_at),
+        },
+        "refusedToday": found.refused_today,
+        "lastDeltaDateTime": _time(found.delta_read_at),
     }
 
 

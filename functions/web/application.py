@@ -50,8 +50,11 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/api/users/{user_id}/reprocessLicenseAssignment"): WRITE,
     ("POST", "/api/users/{user_id}/adoptLicenses"): WRITE,
     ("POST", "/api/users/{user_id}/enableServicePlans"): WRITE,
+    ("POST", "/api/users/{user_id}/keepLicenses"): WRITE,
+    ("POST", "/api/users/{user_id}/removeLicensesNow"): WRITE,
     ("GET", "/api/users/{user_id}/licenses"): READ,
     ("GET", "/api/subscribedSkus"): READ,
+    ("GET", "/api/changeFeed"): READ,
 }
 """What each route asks of its caller. A route that is not in here answers nobody."""
 

@@ -1,4 +1,4 @@
-"""Routes of users and products: license named users, look at one again, read licenses and seats."""
+"""Routes of users and of the tenant: license named users, look at one again, read licenses, seats, change feed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheWorld
-from functions.web.shapes import AssignLicenseToUsers, ForeignLicenses, Guid
+from functions.web.context import TheActor, TheWorld
+from functions.web.shapes import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
 from shared.domain.model import UserId
 from shared.domain.operation import LicenseChange, Target
-from shared.handlers import queries
+from shared.handlers import ending, queries
 
 router = APIRouter(prefix="/api", tags=["users"])
 
@@ -62,6 +62,18 @@ async def enable_user_service_plans(
     return await starter.start(request)
 
 
+@router.post("/users/{user_id}/keepLicenses", status_code=204)
+async def keep_user_licenses(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
+    """Let a user keep licenses that are in grace or held, until a person asks for their removal."""
+    await ending.keep_licenses(world, user_id, body.skus(), actor)
+
+
+@router.post("/users/{user_id}/removeLicensesNow", status_code=202)
+async def remove_user_licenses_now(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
+    """Remove licenses that are in grace, held or kept; they go after a second read, in about a minute."""
+    await ending.remove_licenses_now(world, user_id, body.skus(), actor)
+
+
 @router.get("/users/{user_id}/licenses")
 async def list_user_licenses(world: TheWorld, user_id: TheId) -> Json:
     """The user's licenses as the directory has them, each with where it comes from."""
@@ -74,3 +86,9 @@ async def list_user_licenses(world: TheWorld, user_id: TheId) -> Json:
 async def list_subscribed_skus(world: TheWorld) -> Json:
     """The tenant's products with their seats."""
     return {"value": [answers.subscribed_sku(sku) for sku in await queries.subscribed_skus(world)]}
+
+
+@router.get("/changeFeed")
+async def get_change_feed(world: TheWorld) -> Json:
+    """How changes of membership reach the app: the subscription, what came by it last, and when delta was read."""
+    return answers.change_feed(await queries.change_feed(world))

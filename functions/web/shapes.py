@@ -163,6 +163,10 @@ class ForeignLicenses(Shape):
         return tuple(dict.fromkeys(SkuId(sku_id) for sku_id in self.sku_ids))
 
 
+class EndingLicenses(ForeignLicenses):
+    """The body of keepLicenses and removeLicensesNow: SKUs of licenses that are in grace, held or kept."""
+
+
 class Cancel(Shape):
     """The body of cancel: keep the intent as it is, not enforced, or go back to the one before the operation."""
 

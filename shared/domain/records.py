@@ -28,6 +28,8 @@ class MemberRow:
     attempts: int = 0
     next_look_at: datetime | None = None
     waiting_since: datetime | None = None
+    removal_at: datetime | None = None
+    """When the grace of a license that came from the group ends."""
     operation_id: OperationId | None = None
 
 

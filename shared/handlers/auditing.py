@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from shared.domain.model import GroupId, Intent, Plans, SkuId, UserId
@@ -70,6 +70,14 @@ def assignment_act(
 ) -> AuditEntry:
     """A change of a group's assignment by a person."""
     return AuditEntry(act_id, at, activity, actor.name, "success", group_id=group_id, before=before, after=after)
+
+
+def user_act(
+    activity: str, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor, at: datetime, act_id: str
+) -> AuditEntry:
+    """A decision of a person about licenses of one user."""
+    detail = " ".join(sorted(sku_ids))
+    return AuditEntry(act_id, at, activity, actor.name, "success", user_id=user_id, detail=detail)
 
 
 def _licenses(licenses: Mapping[SkuId, Plans | None]) -> str:

@@ -22,7 +22,7 @@ from shared.domain.tracing import followed
 from shared.handlers.delta import read_delta
 from shared.handlers.nightly import sweep
 from shared.handlers.releasing import SMALL
-from shared.handlers.subscriptions import heard, take_lifecycle
+from shared.handlers.subscriptions import take_lifecycle
 from shared.handlers.syncing import DELTA, NESTED, TRY_SYNC_FOR, sync_group, sync_soon
 from shared.handlers.watching import add_nested, watched_with
 from shared.ports import Outgoing, World
@@ -56,8 +56,6 @@ async def take_change(world: World, body: bytes) -> None:
 
 async def _take_groups(world: World, message: GroupsChanged) -> None:
     """Users who came or went are looked at; a group that came or went has the managed groups around it synced."""
-    if message.cause == "notification":
-        await heard(world, message.at)
     watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))

@@ -14,9 +14,10 @@ from datetime import timedelta
 
 from shared.domain.change_messages import LifecycleHappened, split
 from shared.domain.changes import Notification, decode_notifications, merged
-from shared.domain.errors import PoisonMessage, Unavailable
+from shared.domain.errors import Conflict, PoisonMessage, Unavailable
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.tracing import begun
+from shared.handlers.subscriptions import heard
 from shared.handlers.watching import watched_with
 from shared.ports import Outgoing, StoredSubscription, World
 
@@ -58,12 +59,10 @@ async def receive(world: World, body: bytes, validation_token: str | None) -> Re
         found, broken = decode_notifications(_json(body))
         trusted = await _trusted(world, found)
         await _queue(world, trusted)
-        refused = broken + len(found) - len(trusted)
-        if refused:
-            await _count(world, refused)
+        await _note(world, bool(trusted), broken + len(found) - len(trusted))
     except PoisonMessage as fault:
         log.warning("a notification was refused: %s", fault)
-        await _count(world, 1)
+        await _note(world, False, 1)
         return Reply(400)
     except Unavailable as fault:
         log.warning("notifications could not be queued: %s", fault)
@@ -109,9 +108,13 @@ async def _queue(world: World, trusted: Sequence[Notification]) -> None:
         await world.queue.send([Outgoing(NOTIFICATIONS, message) for message in messages])
 
 
-async def _count(world: World, refused: int) -> None:
-    """Counting must not make Graph send again what was taken."""
+async def _note(world: World, trusted: bool, refused: int) -> None:
+    """Keep what people are shown of the webhook; that it fails must not make Graph send again what was taken."""
+    now = world.clock.now()
     try:
-        await world.stores.subscriptions.count_refused(world.clock.now().date().isoformat(), refused)
-    except Unavailable as fault:
+        if trusted:
+            await heard(world, now)
+        if refused:
+            await world.stores.subscriptions.count_refused(now.date().isoformat(), refused)
+    except (Unavailable, Conflict) as fault:
         log.warning("%d refused notifications could not be counted: %s", refused, fault)

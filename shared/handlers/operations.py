@@ -18,7 +18,7 @@ from shared.domain.errors import (
     PermissionDenied,
 )
 from shared.domain.messages import OPERATIONS, OperationStep, decode_operation_step
-from shared.domain.model import GroupId, GroupLicenseAssignment, Source, SourceKind
+from shared.domain.model import GroupId, GroupLicenseAssignment, OperationId, Source, SourceKind
 from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase, Totals
 from shared.domain.records import GroupState, GroupStatus
 from shared.domain.sealing import SealedPage, chunks_of
@@ -88,13 +88,21 @@ async def _superseded(world: World, operation: Operation) -> bool:
         return False
     stored = await world.stores.assignments.get(group_id)
     newest = stored.assignment.operation_id if stored else None
-    if newest is None or newest == operation.id or (by_system and newest < operation.id):
+    if newest is None or newest == operation.id or (by_system and not await _came_after(world, newest, operation)):
         return False
     error = OperationError("Superseded", f"A newer operation on the group, {newest}, took its place.")
     ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
     ended = replace(ended, superseded_by=newest, totals=_with_cancelled(ended.totals))
     await world.stores.operations.save(ended)
     return True
+
+
+async def _came_after(world: World, newest: OperationId, operation: Operation) -> bool:
+    """Whether a person asked after the system's operation was inserted; its id may be made of an earlier time."""
+    if newest < operation.id:
+        return False
+    other = await world.stores.operations.get(newest)
+    return other is None or other.created_at > operation.created_at
 
 
 def _with_cancelled(totals: Totals) -> Totals:

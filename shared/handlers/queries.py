@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from shared.domain.allowance import AllowanceState, limit, used
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.model import (
     DirectoryUser,
+    Grant,
     GroupId,
     LedgerRow,
     LicenseAssignmentState,
@@ -28,10 +30,12 @@ from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.records import GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, SealedPage, chunks_of
-from shared.ports import NotAUser, ReadFailed, StoredAssignment, UserGone, World
+from shared.ports import NotAUser, ReadFailed, StoredAssignment, StoredSubscription, UserGone, World
 
 NAMES_MAX_AGE_S = 600.0
 """How old the products' names may be: they hardly ever change, and an old name is better than none."""
+
+ENDING_OR_KEPT = frozenset({SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT})
 
 _PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
 
@@ -46,11 +50,13 @@ class LicenseOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UserLicense:
-    """One license of a user from one origin. `through`: what asks for it, for one that is ours."""
+    """One license of a user from one origin. For one that is ours, `through`: what asks for it; `ending`: why it is
+    still there although nothing asks for it any more, and until when."""
 
     state: LicenseAssignmentState
     origin: LicenseOrigin
     through: tuple[Source, ...] = ()
+    ending: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,17 @@ class GroupView:
     display_name: str
     allowance_used: int
     allowance_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFeedState:
+    """`expected`: a public address is set; then a missing subscription is a fault. `refused_today`: notifications that
+    were forged or broken. `delta_read_at`: when the slice of groups that waits longest was asked about last."""
+
+    expected: bool
+    subscription: StoredSubscription | None
+    refused_today: int
+    delta_read_at: datetime | None
 
 
 async def operation(world: World, operation_id: OperationId) -> Operation:
@@ -177,7 +194,8 @@ async def user_licenses(world: World, user_id: UserId) -> tuple[UserLicense, ...
     match read:
         case DirectoryUser():
             row = (await world.stores.ledger.rows([user_id]))[user_id]
-            return tuple(_license(state, row) for state in read.license_assignment_states)
+            grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
+            return tuple(_license(state, row, grants) for state in read.license_assignment_states)
         case UserGone():
             raise NotFound(f"There is no user {user_id}.")
         case NotAUser(kind=kind):
@@ -186,13 +204,26 @@ async def user_licenses(world: World, user_id: UserId) -> tuple[UserLicense, ...
             raise Unavailable(retry_after_s=retry_after_s or 5.0, what=f"user {user_id}: {why}")
 
 
-def _license(state: LicenseAssignmentState, row: LedgerRow) -> UserLicense:
+def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Grant]) -> UserLicense:
     if state.assigned_by_group is not None:
         return UserLicense(state, LicenseOrigin.NATIVE_GROUP)
     owned = row.owned.get(state.sku_id)
     if owned is None:
         return UserLicense(state, LicenseOrigin.DIRECT)
-    return UserLicense(state, LicenseOrigin.OURS, owned.sources)
+    ending = [each for each in grants if each.sku_id == state.sku_id and each.source.kind in ENDING_OR_KEPT]
+    return UserLicense(state, LicenseOrigin.OURS, owned.sources, next(iter(ending), None))
+
+
+async def change_feed(world: World) -> ChangeFeedState:
+    """How changes of membership reach the app."""
+    made = [each for each in await world.stores.subscriptions.all() if each.id]
+    read = [each.read_at for each in await world.stores.deltas.all()]
+    return ChangeFeedState(
+        expected=bool(world.policy.public_url),
+        subscription=max(made, key=lambda each: each.expires_at, default=None),
+        refused_today=await world.stores.subscriptions.refused(world.clock.now().date().isoformat()),
+        delta_read_at=min(read, default=None),
+    )
 
 
 async def subscribed_skus(world: World) -> tuple[SubscribedSku, ...]:

@@ -168,12 +168,15 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
     problems = relevant(result, skus)
     no_seat = waiting_for(case, skus)
     waiting = isinstance(result, Waiting) and bool(no_seat)
+    grants = _standing(case)
     return MemberRow(
         group_id=assignment.group_id,
         user_id=user.id,
         user_principal_name=user.user_principal_name,
         display_name=user.display_name,
-        state=state_of(result, user, assignment, problems, waiting=waiting, owes=_owes(case, assignment.group_id)),
+        state=state_of(
+            result, user, assignment, problems, waiting=waiting, owes=owes(case.row, assignment.group_id, grants)
+        ),
         updated_at=now,
         problems=(*problems, *map(no_seat_problem, no_seat)),
         notes=tuple(note_text(note) for note in (case.plan.notes if case.plan else ())),
@@ -181,6 +184,7 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
         attempts=work.attempts.get(user.id, 0),
         next_look_at=result.at if isinstance(result, RetryAt) else None,
         waiting_since=min(case.row.waiting_since.values(), default=now) if waiting else None,
+        removal_at=grace_ends_at(case.row, assignment.group_id, grants),
         operation_id=work.operation.id if work.operation else None,
     )
 
@@ -233,10 +237,19 @@ def owes(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> bool:
     return any(source in license.sources for sku_id, license in row.owned.items() if sku_id in ending)
 
 
-def _owes(case: Case, group_id: GroupId) -> bool:
+def _standing(case: Case) -> list[Grant]:
+    """The user's grants after this look."""
     new = case.plan.new_grants if case.plan else ()
     over = case.plan.ended_grants if case.plan else ()
-    return owes(case.row, group_id, [grant for grant in (*case.grants, *new) if grant not in over])
+    return [grant for grant in (*case.grants, *new) if grant not in over]
+
+
+def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> datetime | None:
+    """When the first license of ours that came from the group and is in grace goes."""
+    source = Source(SourceKind.GROUP, group_id)
+    ours = {sku_id for sku_id, license in row.owned.items() if source in license.sources}
+    ends = [grant.until for grant in grants if grant.source.kind is SourceKind.GRACE and grant.sku_id in ours]
+    return min((end for end in ends if end is not None), default=None)
 
 
 def resting_state(user: DirectoryUser, assignment: GroupLicenseAssignment, *, owes: bool = False) -> MemberState:

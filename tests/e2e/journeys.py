@@ -7,11 +7,12 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 
 from local.client import ENDED, Client
@@ -65,7 +66,9 @@ class Journey:
         ends = self.stack.endpoints
         with TableServiceClient.from_connection_string(ends.tables_connection) as service:
             table = service.get_table_client(f"{ends.table_prefix}deadletters")
-            return [dict(row) for row in table.list_entities()]
+            with suppress(ResourceNotFoundError):
+                return [dict(row) for row in table.list_entities()]
+        return []
 
     def start(self, path: str, body: object | None = None) -> dict[str, Any]:
         return self.client.api("POST", path, body if body is not None else {})

@@ -248,6 +248,7 @@ def a_member(number: int, state: MemberState) -> MemberRow:
         2,
         NOW,
         NOW,
+        NOW,
         OPERATION,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from shared.domain.allowance import AllowanceState, take
 from shared.domain.model import (
     AssignedLicense,
+    Grant,
     LedgerRow,
     LicenseAssignmentState,
     LicenseError,
@@ -24,6 +25,7 @@ from shared.domain.operation import OperationState, Phase, PlanSummary
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.records import GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
+from shared.handlers.subscriptions import keep_subscription
 from shared.ports import World
 from tests.unit.api_calls import (
     ASSIGN_E3,
@@ -276,3 +278,36 @@ class TestUsersAndProducts:
             ("SPE_E5", 100),
         ]
         assert found[0]["availableUnits"] == 100 - found[0]["consumedUnits"]
+
+    async def test_a_license_that_ends_says_when_and_a_person_decides_about_it(self, fakes: Fakes) -> None:
+        now = fakes.world.clock.now()
+        user = UserId("2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
+        fakes.directory.add_user(user, has=[AssignedLicense(E3)])
+        owned = OwnedLicense(frozenset(), now, (Source(SourceKind.GROUP, GROUP),))
+        await fakes.world.stores.ledger.write([LedgerRow(user, owned={E3: owned})])
+        ends = now + timedelta(days=30)
+        grace = Grant(E3, frozenset(), Source(SourceKind.GRACE), ends)
+        await fakes.world.stores.grants.put([(user, grace)])
+        async with client(fakes.world) as api:
+            (shown,) = (await api.get(f"/api/users/{user}/licenses")).json()["value"]
+            refused = await api.post(f"/api/users/{user}/keepLicenses", json={"skuIds": [E5]})
+            kept = await api.post(f"/api/users/{user}/keepLicenses", json={"skuIds": [E3]})
+            (after,) = (await api.get(f"/api/users/{user}/licenses")).json()["value"]
+            going = await api.post(f"/api/users/{user}/removeLicensesNow", json={"skuIds": [E3]})
+        assert (shown["ending"], shown["removalDateTime"]) == ("grace", ends.isoformat().replace("+00:00", "Z"))
+        assert (refused.status_code, error_of(refused)["code"]) == (400, "LicenseNotEnding")
+        assert (kept.status_code, after["ending"], after["removalDateTime"]) == (204, "kept", None)
+        assert going.status_code == 202
+        assert len(fakes.sent()) == 2
+
+    async def test_readers_see_the_subscription_without_its_secret(self, fakes: Fakes) -> None:
+        async with client(fakes.world, headers=READER) as api:
+            before = (await api.get("/api/changeFeed")).json()
+            made = await keep_subscription(fakes.world)
+            answer = await api.get("/api/changeFeed")
+        assert made is not None
+        assert (before["expected"], before["subscription"], before["lastDeltaDateTime"]) == (True, None, None)
+        shown = answer.json()["subscription"]
+        assert (shown["id"], shown["lastNotificationDateTime"]) == (made.id, None)
+        assert shown["expirationDateTime"] > shown["createdDateTime"]
+        assert made.client_state not in answer.text

@@ -132,6 +132,8 @@ def _body(member: MemberRow) -> dict[str, Any]:
         body["next"] = time_text(member.next_look_at)
     if member.waiting_since:
         body["since"] = time_text(member.waiting_since)
+    if member.removal_at:
+        body["removal"] = time_text(member.removal_at)
     if member.operation_id:
         body["operation"] = member.operation_id
     return body
@@ -155,5 +157,6 @@ def _member(row: Row) -> MemberRow:
         attempts=body.get("attempts", 0),
         next_look_at=time_of(body.get("next")),
         waiting_since=time_of(body.get("since")),
+        removal_at=time_of(body.get("removal")),
         operation_id=OperationId(body["operation"]) if body.get("operation") else None,
     )

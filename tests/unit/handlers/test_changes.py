@@ -305,6 +305,16 @@ async def test_the_nightly_sync_mends_drift_of_any_cause_and_is_started_once() -
     assert (operation.plan.additions, operation.plan.removals) == ({SMALL.sku_id: 2}, {SMALL.sku_id: 1})
 
 
+async def test_a_sync_named_by_the_hour_is_newer_than_an_operation_of_the_same_hour() -> None:
+    run, _ = await managed()
+    run.later(minutes=5)
+    await run.change(reprocess=True)
+    missed = run.directory.add_user(user(50), groups=[TEAM])
+    await sync_all(run.world)
+    await run.work_off()
+    assert run.licenses(missed) == {"SMALL"}
+
+
 async def test_people_whom_no_group_accounts_for_are_found_at_night() -> None:
     run, (restored, fine, _) = await managed()
     run.directory.delete_user(restored)
@@ -427,12 +437,3 @@ async def test_lifecycle_events_are_answered_and_what_may_be_lost_is_read_again(
     assert reauthorized == ([kept.id] if event is LifecycleEvent.REAUTHORIZATION_REQUIRED else [])
     assert run.licenses(missed) == (set() if event is LifecycleEvent.REAUTHORIZATION_REQUIRED else {"SMALL"})
     assert len(run.fakes.changes.made) == 1
-
-
-async def test_when_the_last_notification_came_is_known_to_the_minute() -> None:
-    run, (member, *_) = await managed()
-    await keep_subscription(run.world)
-    await tell(run, came(TEAM, member))
-    (kept,) = await run.world.stores.subscriptions.all()
-    assert kept.last_notification_at is not None
-    assert run.world.clock.now() - kept.last_notification_at < timedelta(minutes=1)

@@ -13,6 +13,7 @@ import pytest
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, decode_change
 from shared.domain.changes import LifecycleEvent
 from shared.domain.messages import NOTIFICATIONS
+from shared.handlers import queries
 from shared.handlers.notifications import MAX_BODY, MAX_TOKEN, receive
 from shared.handlers.subscriptions import keep_subscription
 from tests.unit.handlers.runs import OTHER_TEAM, SMALL, TEAM, Run, user
@@ -139,3 +140,16 @@ async def test_lifecycle_events_are_queued_once_each() -> None:
     event["lifecycleEvent"] = "reauthorizationRequired"
     assert await post(run, event, event) == 202
     assert queued(run) == [LifecycleHappened(told["subscriptionId"], LifecycleEvent.REAUTHORIZATION_REQUIRED)]
+
+
+async def test_when_the_last_notification_came_is_known_to_the_minute_and_forged_ones_do_not_count() -> None:
+    run, told = await subscribed()
+    assert await post(run, {**told, "clientState": "guess"}) == 202
+    state = await queries.change_feed(run.world)
+    assert state.subscription is not None
+    assert (state.subscription.last_notification_at, state.refused_today) == (None, 1)
+    run.later(minutes=2)
+    assert await post(run, told) == 202
+    noted = (await queries.change_feed(run.world)).subscription
+    assert noted is not None
+    assert noted.last_notification_at == run.world.clock.now()
