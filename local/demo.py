@@ -1,7 +1,8 @@
-"""`make demo`: start everything, license a group through the app, show who has an error and why, stop everything.
+"""`make demo`: start everything, license a group through the app, show who has an error and why, then somebody joins
+and leaves, and everything is stopped.
 
-Exit codes: 0 all went as it should, 1 the operation did not complete or its counts do not add up, 2 the stack did not
-start, 130 interrupted.
+Exit codes: 0 all went as it should, 1 the operation did not complete, its counts do not add up or a change did not
+arrive, 2 the stack did not start, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from local.client import ENDED, CallError, Client
+from local.live import show_changes, subscribe
 from local.processes import StartError
 from local.stack import ROOT, Stack, StackOptions
 
 GRAPH_WRITES_PER_S = 20.0
 """Graph's published limit, 3,000 writes in 150 s (learn.microsoft.com/graph/throttling-limits)."""
 SHOWN = 40
+SETTLE = "PT5S"
+"""Between the two reads before a removal; the app's default of a minute is long for somebody who watches."""
+
 CLASSES = ("applied", "unchanged", "waiting", "failed", "skipped")
 
 
@@ -51,6 +56,7 @@ def main() -> int:
             scale=options.scale,
             processes=options.processes,
             state_dir=options.state_dir,
+            settings={"REMOVAL_SETTLE": SETTLE},
             tenant=("--options", json.dumps({"scarceSeats": True})),
         )
     )
@@ -82,6 +88,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _demo(console: Console, stack: Stack, options: argparse.Namespace) -> int:
     client = Client(stack.endpoints)
+    subscribe(client)
     tenant = client.tenant("GET", "/summary")
     group, sku_id = tenant["groups"]["main"], tenant["skus"][options.sku]
     body = {"addLicenses": [{"skuId": sku_id, "disabledPlans": []}], "removeLicenses": []}
@@ -98,9 +105,10 @@ def _demo(console: Console, stack: Stack, options: argparse.Namespace) -> int:
     _show_errors(console, client, group)
     line = figures(operation, before, after, seconds, options.scale)
     console.print(f"{operation['state']}: {line['applied']:,} of {line['members']:,} members licensed.")
+    went_well = operation["state"] == "ProcessingComplete" and sum(line[each] for each in CLASSES) == line["members"]
+    went_well = went_well and show_changes(console, client, tenant["groups"], sku_id, SETTLE)
     print(json.dumps(line), flush=True)
-    adds_up = sum(line[each] for each in CLASSES) == line["members"]
-    return 0 if operation["state"] == "ProcessingComplete" and adds_up else 1
+    return 0 if went_well else 1
 
 
 def _show_preview(console: Console, preview: dict[str, Any], sku: str) -> None:

@@ -15,7 +15,7 @@ from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem
 from shared.domain.records import MemberRow
 from shared.handlers.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
-from shared.handlers.syncing import is_collecting
+from shared.handlers.syncing import SWEEP, SYNC, is_collecting
 
 Json = dict[str, Any]
 Names = Mapping[SkuId, str]
@@ -57,6 +57,7 @@ def operation(found: Operation) -> Json:
         "supersededBy": found.superseded_by,
         "totals": _totals(found),
         "plan": _plan(found),
+        "drift": found.totals.due if found.cause.partition("-")[0] in (SYNC, SWEEP) else None,
         "checksum": found.checksum or None,
         "error": (
             {"code": found.error.code, "message": found.error.message, "remedy": found.error.remedy}

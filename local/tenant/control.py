@@ -89,16 +89,19 @@ async def _membership(tenant: Tenant, request: web.BaseRequest, body: Any) -> An
 
 
 async def _user(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """The recycle bin, and one user as the directory has it."""
     key, _, verb = request.path.removeprefix("/_tenant/users/").partition("/")
     user = tenant.directory.find_user(key)
     if user is None:
         raise ControlError(f"user {key} does not exist")
+    if request.method == "GET" and not verb:
+        return _user_truth(user)
     if request.method == "DELETE" and not verb:
         tenant.directory.delete_user(user, time.time())
     elif request.method == "POST" and verb == "restore":
         tenant.directory.restore_user(user, time.time())
     else:
-        raise ControlError(f"users: DELETE {{id}} or POST {{id}}/restore, not {request.method} {verb!r}")
+        raise ControlError(f"users: GET or DELETE {{id}}, or POST {{id}}/restore, not {request.method} {verb!r}")
     tenant.directory_changed()
     return {"id": user.id, "deleted": user.deleted is not None}
 
@@ -207,6 +210,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("GET", "summary"): _summary,
     ("POST", "objects"): _objects,
     ("POST", "membership"): _membership,
+    ("GET", "users/*"): _user,
     ("DELETE", "users/*"): _user,
     ("POST", "users/*"): _user,
     ("GET", "directory"): _directory,

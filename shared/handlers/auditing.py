@@ -16,7 +16,8 @@ SYSTEM_ACTOR = "Group-based licensing"
 
 
 def license_change(work: Work, user_id: UserId, intent: Intent, result: str, detail: str = "") -> AuditEntry:
-    """`Change user license`: one per intent, its id the intent's, so recording it again changes nothing."""
+    """`Change user license`: one per intent, its id the intent's, so recording it again changes nothing. Where it
+    succeeded, `detail` says by what it was found: a request, a notification, delta, the nightly sync."""
     operation = work.operation
     return AuditEntry(
         id=intent.id if result == "success" else f"{intent.id}-refused",
@@ -29,8 +30,13 @@ def license_change(work: Work, user_id: UserId, intent: Intent, result: str, det
         operation_id=operation.id if operation else None,
         before=_licenses(intent.before),
         after=_licenses(intent.after),
-        detail=detail,
+        detail=detail or f"Found by {found_by(intent.cause, operation)}",
     )
+
+
+def found_by(cause: str, operation: Operation | None) -> str:
+    """The word for a cause: that of the operation, or the first part of an event's."""
+    return (operation.cause if operation else cause.partition(":")[0]).partition("-")[0]
 
 
 def adoption(work: Work, user_id: UserId, adopted: Mapping[SkuId, Plans], at: datetime) -> AuditEntry:

@@ -74,9 +74,8 @@ class Journey:
         return self.client.api("POST", path, body if body is not None else {})
 
     def fire(self, timer: str) -> None:
-        """Start a timer function now, as the host's admin endpoint does."""
-        url = f"{self.stack.endpoints.api}/admin/functions/{timer}"
-        urllib.request.urlopen(urllib.request.Request(url, b"{}", method="POST"), timeout=60).close()
+        """Start a timer function now."""
+        self.client.fire(timer)
 
     def change(self, group: str, add: dict[str, list[str]], remove: list[str], query: str = "") -> dict[str, Any]:
         """Ask for licenses by part number; the operation as accepted."""

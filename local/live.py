@@ -1,0 +1,71 @@
+"""The live part of the demo: somebody joins a nested group, somebody leaves, and how long it took is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from local.client import Client
+
+LIMIT_S = 90.0
+SPARE_SEATS = 10
+
+
+def subscribe(client: Client) -> None:
+    """Run the timers that subscribe to changes and begin delta now instead of at their next time."""
+    for timer in ("keep_subscription", "ask_for_deltas"):
+        client.fire(timer)
+
+
+def show_changes(console: Console, client: Client, groups: Mapping[str, str], sku_id: str, settle: str) -> bool:
+    """A joiner and a leaver, told by change notifications only. Returns whether both ended as they must."""
+    _buy_seats(console, client, sku_id, groups["main"])
+    (user,) = client.tenant("POST", "/objects", {"users": [{"displayName": "Nora Neu", "usageLocation": "DE"}]})[
+        "users"
+    ]
+    inner = groups["main-c"]
+    joined = _timed(client, user, {"add": [[inner, user]]}, sku_id, licensed=True)
+    if joined is None:
+        console.print(f"[red]Nora Neu joined a nested group and was not licensed within {LIMIT_S:.0f} s.[/]")
+        return False
+    console.print(
+        f"Nora Neu joined a group three levels down: licensed after [bold]{joined:.1f} s[/].", highlight=False
+    )
+    left = _timed(client, user, {"remove": [[inner, user]]}, sku_id, licensed=False)
+    if left is None:
+        console.print(f"[red]Nora Neu left the group and was still licensed after {LIMIT_S:.0f} s.[/]")
+        return False
+    console.print(
+        f"Nora Neu left it again: unlicensed after [bold]{left:.1f} s[/], by two reads {settle} apart that agree "
+        "(REMOVAL_SETTLE; a minute unless set).",
+        highlight=False,
+    )
+    return True
+
+
+def _buy_seats(console: Console, client: Client, sku_id: str, group: str) -> None:
+    """More seats than people wait for: those waiting come first."""
+    waiting = client.api("GET", f"/api/groups/{group}/status")["counts"].get("Waiting", 0)
+    (sku,) = [each for each in client.api("GET", "/api/subscribedSkus")["value"] if each["skuId"] == sku_id]
+    units = {name: sku["prepaidUnits"][name] for name in ("enabled", "warning", "suspended", "lockedOut")}
+    units["enabled"] += waiting + SPARE_SEATS
+    client.tenant("POST", "/objects", {"skus": [{"skuId": sku_id, **units}]})
+    console.print(
+        f"Live: {waiting + SPARE_SEATS} seats of {sku['skuPartNumber']} are bought, {waiting} of them for who waits."
+    )
+    client.fire("give_seats")
+
+
+def _timed(client: Client, user: str, change: Mapping[str, Any], sku_id: str, *, licensed: bool) -> float | None:
+    """Seconds from a change of membership until the tenant had the user as `licensed`; None after the limit."""
+    began = time.monotonic()
+    client.tenant("POST", "/membership", dict(change))
+    while time.monotonic() < began + LIMIT_S:
+        rows = client.tenant("GET", f"/users/{user}")["licenseAssignmentStates"]
+        if any(row["skuId"] == sku_id for row in rows) is licensed:
+            return time.monotonic() - began
+        time.sleep(0.1)
+    return None
