@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check bench soak clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -15,6 +15,7 @@ help:
 	@echo "make test    install what is needed, run every test (unit, integration, e2e)"
 	@echo "make check   formatter, linter, types, import rules"
 	@echo "make bench   measure, side by side with what one would otherwise write"
+	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make clean   remove what was installed and written"
 
 setup: $(VENV)/.installed local/node_modules/.installed
@@ -59,6 +60,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
+
+soak: setup
+	$(BIN)/python -m tests.soak $(SOAK_OPTIONS)
 
 # Azure's own Python runtime, which exists for Python 3.13 and newer only.
 runtime-check: .venv313/.installed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,4 +37,11 @@ async def fire(function: Function, directory: Path) -> bool:
 
 
 def timers_of(functions: Iterable[Function]) -> list[Function]:
-    return [function for function in functions if function.kind == "timerTrigger"]
+    """The timers to run; one that is disabled still runs when it is started by hand
+    (learn.microsoft.com/azure/azure-functions/disable-function)."""
+    return [each for each in functions if each.kind == "timerTrigger" and not _is_disabled(each.name)]
+
+
+def _is_disabled(name: str) -> bool:
+    wanted = {f"AzureWebJobs.{name}.Disabled", f"AzureWebJobs__{name}__Disabled"}
+    return any(os.environ.get(key, "").lower() in ("true", "1") for key in wanted)

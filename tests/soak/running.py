@@ -1,0 +1,187 @@
+"""One run of the soak: a stack, thousands of changes, faults as chosen, and the oracle at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.adapters.tables.client import Tables, TablesConfig
+from shared.adapters.tables.stores import table_stores
+from shared.domain.model import SkuId, UserId
+from shared.domain.records import AuditEntry
+from tests.e2e.journeys import Journey, journey
+from tests.soak.changing import Changes
+
+SKU = "SPE_E3"
+NEVER = 1_000_000
+TIMERS = ("keep_subscription", "ask_for_deltas", "sync_all")
+KILLED = ("process_members", "take_change", "take_step", "process_members_bulk")
+
+ALL_FAULTS = {"drop": 0.2, "duplicate": 0.2, "reorder": 0.2, "forge": 0.1, "delaySeconds": 2.0}
+STALE = {"staleSeconds": 1.5}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a run has: which timers are started how often (seconds), and which faults."""
+
+    name: str
+    every: dict[str, float] = field(default_factory=dict)
+    subscribed: bool = True
+    faults: bool = False
+
+
+KINDS = (
+    Kind("notifications alone"),
+    Kind("delta alone", {"ask_for_deltas": 20.0}, subscribed=False),
+    Kind("all faults", {"ask_for_deltas": 45.0, "keep_subscription": 60.0}, faults=True),
+)
+
+
+@dataclass
+class Report:
+    """What a run did and found."""
+
+    kind: str
+    seed: int
+    changes: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    settled_after: float = 0.0
+    found_by: dict[str, int] = field(default_factory=dict)
+    removals: int = 0
+    without_permit: int = 0
+    kills: int = 0
+    disagreements: list[str] = field(default_factory=list)
+    dead_letters: int = 0
+
+    @property
+    def right(self) -> bool:
+        return not self.disagreements and not self.without_permit and not self.dead_letters
+
+
+def soak(kind: Kind, *, changes: int, members: int, seed: int, directory: Path, tell: Callable[[str], None]) -> Report:
+    """Run and judge. `tell` is told how far it is."""
+    off = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in TIMERS}
+    settings = {**off, "REMOVAL_ALLOWANCE_PERCENT": "100", "REMOVAL_ALLOWANCE_MINIMUM": str(NEVER)}
+    with journey(directory, members=members, seed=seed, settings=settings) as run:
+        report = Report(kind.name, seed)
+        started = time.monotonic()
+        changing = _prepared(run, kind, seed)
+        _change(run, kind, changing, changes, report, tell)
+        report.changes = changing.by_kind
+        report.seconds = time.monotonic() - started
+        report.settled_after = _settle(run, kind, report)
+        report.dead_letters = sum(counts["deadLetter"] for counts in run.queues().values())
+        _judge(run, report)
+        return report
+
+
+def _prepared(run: Journey, kind: Kind, seed: int) -> Changes:
+    """A licensed group, seats for all, and the feeds of changes as the run has them."""
+    sku = {"skuId": run.skus[SKU], "enabled": NEVER}
+    run.client.tenant("POST", "/objects", {"skus": [sku]})
+    if kind.subscribed:
+        run.fire("keep_subscription")
+    placed = run.client.tenant("POST", "/objects", {"users": [{"usageLocation": "DE"}] * 300})
+    people = [*placed["users"], *_members(run)]
+    run.oracle.meet(run.directory())
+    changing = Changes(run.client, run.groups, people, random.Random(seed))
+    changing.prepare()
+    run.finish(run.change(run.main, {SKU: []}, []))
+    run.believe(run.main, {SKU: []}, [])
+    if kind.every:
+        run.fire("ask_for_deltas")
+    run.until_quiet()
+    if kind.faults:
+        run.client.tenant("PATCH", "/notifications", {**ALL_FAULTS, "seed": seed})
+        run.client.tenant("PATCH", "/settings", STALE)
+    return changing
+
+
+def _members(run: Journey) -> list[str]:
+    groups = {group["id"]: group["members"] for group in run.directory()["groups"]}
+    users = {user["id"] for user in run.directory()["users"]}
+    return [member for member in groups[run.groups["main-b"]] if member in users]
+
+
+def _change(
+    run: Journey, kind: Kind, changing: Changes, wanted: int, report: Report, tell: Callable[[str], None]
+) -> None:
+    next_at = {timer: time.monotonic() + every for timer, every in kind.every.items()}
+    next_kill = time.monotonic() + 5
+    while changing.made < wanted:
+        changing.some()
+        now = time.monotonic()
+        for timer, at in next_at.items():
+            if now >= at:
+                run.fire(timer)
+                next_at[timer] = now + kind.every[timer]
+        if kind.faults and now >= next_kill:
+            _kill(run, changing.chance)
+            report.kills += 1
+            next_kill = now + 5
+            tell(f"{kind.name}: {changing.made:,} of {wanted:,} changes")
+        time.sleep(0.05)
+
+
+def _kill(run: Journey, chance: random.Random) -> None:
+    pids = run.stack.workers(chance.choice(KILLED))
+    if pids:
+        run.stack.kill(chance.choice(pids))
+
+
+def _settle(run: Journey, kind: Kind, report: Report) -> float:
+    """Take the faults away, run once what finds the rest, and wait until the oracle agrees or time is up."""
+    began = time.monotonic()
+    if kind.faults:
+        run.client.tenant("PATCH", "/notifications", {name: 0 for name in ALL_FAULTS})
+        run.client.tenant("PATCH", "/settings", dict.fromkeys(STALE, 0.0))
+        run.fire("keep_subscription")
+    if kind.every:
+        run.fire("ask_for_deltas")
+    if kind.faults:
+        run.until_quiet()
+        run.fire("sync_all")
+    while time.monotonic() < began + 600:
+        report.disagreements = run.oracle.disagreements(run.directory())
+        if not report.disagreements:
+            break
+        time.sleep(1)
+    took = time.monotonic() - began
+    run.until_quiet()
+    report.disagreements = run.oracle.disagreements(run.directory())
+    return took
+
+
+def _judge(run: Journey, report: Report) -> None:
+    """By what each change was found, and whether every removal had a permit, from the app's own records."""
+    entries, permits = asyncio.run(_records(run))
+    found: Counter[str] = Counter()
+    for entry in entries:
+        if entry.activity != "Change user license" or entry.result != "success":
+            continue
+        found[entry.detail.removeprefix("Found by ")] += 1
+        before, after = json.loads(entry.before), json.loads(entry.after)
+        for sku in (each for each, plans in before.items() if plans is not None and after.get(each) is None):
+            report.removals += 1
+            report.without_permit += (entry.user_id, sku) not in permits
+    report.found_by = dict(found.most_common())
+
+
+async def _records(run: Journey) -> tuple[tuple[AuditEntry, ...], set[tuple[UserId | None, SkuId]]]:
+    ends = run.stack.endpoints
+    tables = Tables(TablesConfig(ends.table_prefix, ends.tables_connection))
+    stores = table_stores(tables)
+    try:
+        entries = await stores.audit.newest(NEVER)
+        users = sorted({entry.user_id for entry in entries if entry.user_id is not None})
+        permits = await stores.permits.of_users(users)
+        return entries, {(each.user_id, each.sku_id) for given in permits.values() for each in given}
+    finally:
+        await tables.close()
