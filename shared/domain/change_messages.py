@@ -63,16 +63,16 @@ class ReadDelta:
 
 @dataclass(frozen=True, slots=True)
 class SyncGroup:
-    """Start a sync of a group as soon as no other operation is open on it. `at`: what makes a repeat the same one."""
+    """Start a sync of a group as soon as no older operation is open on it. `at`: what makes a repeat the same one."""
 
     group_id: GroupId
     cause: str
-    until: datetime
+    asked_at: datetime
     at: datetime | None = None
 
     def encode(self) -> bytes:
         at = {"at": self.at.isoformat()} if self.at else {}
-        return _dump("syncGroup", groupId=self.group_id, cause=self.cause, until=self.until.isoformat(), **at)
+        return _dump("syncGroup", groupId=self.group_id, cause=self.cause, askedAt=self.asked_at.isoformat(), **at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _decoded(fields: dict[str, Any]) -> ChangeMessage:
             return ReadDelta(int(fields["number"]))
         case "syncGroup":
             at = _time(fields["at"]) if "at" in fields else None
-            return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), _time(fields["until"]), at)
+            return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), _time(fields["askedAt"]), at)
         case "sweep":
             partition = str(fields["partition"])
             if partition not in tuple("0123456789abcdef"):

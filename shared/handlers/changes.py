@@ -23,7 +23,7 @@ from shared.handlers.delta import read_delta
 from shared.handlers.nightly import sweep
 from shared.handlers.releasing import SMALL
 from shared.handlers.subscriptions import take_lifecycle
-from shared.handlers.syncing import DELTA, NESTED, TRY_SYNC_FOR, sync_group, sync_soon
+from shared.handlers.syncing import DELTA, NESTED, TRY_SYNC_FOR, is_read_since, sync_group, sync_soon
 from shared.handlers.watching import add_nested, watched_with
 from shared.ports import Outgoing, World
 
@@ -125,11 +125,13 @@ async def sync_all_soon(world: World) -> None:
 
 
 async def _sync(world: World, message: SyncGroup) -> None:
+    if await is_read_since(world, message.group_id, message.asked_at):
+        return
     try:
         await sync_group(world, message.group_id, message.cause, at=message.at)
     except Conflict:
         now = world.clock.now()
-        if now < message.until:
-            waited = now - (message.until - TRY_SYNC_FOR)
+        waited = now - message.asked_at
+        if waited < TRY_SYNC_FOR:
             pause = min(max(TRY_SYNC_AGAIN, waited), TRY_SYNC_AT_LEAST_EVERY)
             await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + pause)])

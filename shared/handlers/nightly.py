@@ -13,7 +13,7 @@ from shared.domain.change_messages import Sweep, SyncGroup
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.model import GroupId, GroupLicenseAssignment, LedgerRow, SkuId, Source, SourceKind, UserId
 from shared.domain.operation import Target
-from shared.handlers.syncing import SWEEP, SYNC, TRY_SYNC_FOR, is_active, start, wants_sync
+from shared.handlers.syncing import SWEEP, SYNC, is_active, start, wants_sync
 from shared.handlers.watching import complete_map
 from shared.ports import Outgoing, World
 
@@ -28,7 +28,7 @@ async def sync_all(world: World) -> int:
     at = world.clock.now().replace(minute=0, second=0, microsecond=0)
     await complete_map(world)
     groups = [each.group_id for each in await world.stores.assignments.all() if is_active(each)]
-    syncs = [SyncGroup(group_id, SYNC, world.clock.now() + TRY_SYNC_FOR, at) for group_id in sorted(groups)]
+    syncs = [SyncGroup(group_id, SYNC, world.clock.now(), at) for group_id in sorted(groups)]
     await world.queue.send(
         [
             *(Outgoing(NOTIFICATIONS, each.encode(), f"sync-{at:%Y%m%d%H}-{each.group_id}") for each in syncs),

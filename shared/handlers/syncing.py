@@ -43,7 +43,8 @@ def system_operation_id(cause: str, target: Target, at: datetime) -> OperationId
 async def sync_group(world: World, group_id: GroupId, cause: str, *, at: datetime | None = None) -> Operation | None:
     """Start a sync of a managed group; None where it must be left alone. `at`: makes a repeat the same operation.
 
-    Raises Conflict while another operation is open on the group: it may have read the members before the change.
+    Raises Conflict while another operation works on the group: it may have read the members before the change. One that
+    waits for approval does not: what it would remove is held, whoever looks at it.
     """
     stored = await world.stores.assignments.get(group_id)
     if stored is None or not wants_sync(stored.assignment):
@@ -52,14 +53,26 @@ async def sync_group(world: World, group_id: GroupId, cause: str, *, at: datetim
     for other in await world.stores.operations.open():
         if other.id == same:
             return other
-        if other.target.group_id == group_id and not other.preview and not is_collecting(other):
+        if other.target.group_id == group_id and not other.preview and not waits_for_a_person(other):
             raise Conflict(f"operation {other.id} is open on group {group_id}")
     return await start(world, Target(group_id), cause, at=at, intent_version=stored.assignment.version)
 
 
+async def is_read_since(world: World, group_id: GroupId, asked_at: datetime) -> bool:
+    """Whether an operation that was inserted after this time reads all members, or has: many changes of nesting at once
+    need one sync, not one each."""
+    newest = [each for each in await world.stores.operations.open() if each.target.group_id == group_id]
+    status = await world.stores.group_status.get(group_id)
+    if status is not None and status.operation_id is not None:
+        ended = await world.stores.operations.get(status.operation_id)
+        if ended is not None and ended.state is OperationState.COMPLETE:
+            newest.append(ended)
+    return any(each.created_at > asked_at and not each.preview and not waits_for_a_person(each) for each in newest)
+
+
 async def sync_soon(world: World, group_id: GroupId, cause: str) -> None:
     """Have a group synced as soon as nothing else is open on it."""
-    message = SyncGroup(group_id, cause, world.clock.now() + TRY_SYNC_FOR)
+    message = SyncGroup(group_id, cause, world.clock.now())
     await world.queue.send([Outgoing(NOTIFICATIONS, message.encode())])
 
 
@@ -113,6 +126,11 @@ def _by_system(world: World, operation_id: OperationId, target: Target, cause: s
         traceparent=begun("", world.token()),
         intent_version=intent_version,
     )
+
+
+def waits_for_a_person(operation: Operation) -> bool:
+    """Whether nothing happens by the operation until a person decides, which may take days."""
+    return operation.state is OperationState.AWAITING_APPROVAL
 
 
 def is_collecting(operation: Operation) -> bool:

@@ -175,20 +175,50 @@ async def test_groups_in_a_circle_are_harmless() -> None:
     assert run.licenses(member) == {"SMALL"}
 
 
-async def test_a_change_that_comes_while_a_persons_operation_is_open_is_done_after_it() -> None:
+async def test_a_change_that_comes_while_a_persons_operation_works_is_done_after_it() -> None:
     run, _ = await managed(60)
+    run.directory.add_group(INNER, [run.directory.add_user(user(70))])
+    working = await run.ask(reprocess=True)
+    await run.work_off(until=lambda: run.done > 2)
+    await control.pause(run.world, working.id, MIA)
+    await control.resume(run.world, working.id, MIA)
+    run.later(seconds=1)
+    run.directory.join(TEAM, INNER)
+    message = SyncGroup(TEAM, NESTED, run.world.clock.now())
+    await take_change(run.world, message.encode())
+    assert await operations(run, NESTED) == []
+    await run.work_off()
+    (synced,) = await operations(run, NESTED)
+    assert synced.created_at > message.asked_at
+    assert run.licenses(user(70)) == {"SMALL"}
+
+
+async def test_a_change_that_comes_while_a_person_decides_is_done_and_the_decision_still_holds() -> None:
+    run, people = await managed(60)
     run.directory.add_group(INNER, [run.directory.add_user(user(70))])
     waiting = await run.finish(await run.ask([EXTRA], [SMALL]), approve=False)
     assert waiting.state is OperationState.AWAITING_APPROVAL
     run.directory.join(TEAM, INNER)
-    message = SyncGroup(TEAM, NESTED, run.world.clock.now() + timedelta(hours=1))
-    await run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())])
-    await run.work_off(until=lambda: run.world.clock.now() > message.until - timedelta(minutes=50))
-    assert await operations(run, NESTED) == []
+    await tell(run, came(TEAM, INNER))
+    assert run.licenses(user(70)) == {"EXTRA"}
+    assert all("SMALL" in run.licenses(each) for each in people)
     await control.approve(run.world, waiting.id, waiting.checksum, MIA)
     await run.work_off()
-    assert len(await operations(run, NESTED)) == 1
-    assert run.licenses(user(70)) == {"EXTRA"}
+    assert {frozenset(run.licenses(each)) for each in people} == {frozenset({"EXTRA"})}
+    assert await queries.approvals(run.world) == ()
+
+
+async def test_many_changes_of_nesting_at_once_need_one_sync() -> None:
+    run, _ = await managed()
+    groups = [GroupId(str(UUID(int=950 + number))) for number in range(5)]
+    for number, group_id in enumerate(groups):
+        run.directory.add_group(group_id, [run.directory.add_user(user(70 + number))])
+        run.directory.join(TEAM, group_id)
+    messages = [GroupsChanged((came(TEAM, each),), run.world.clock.now()) for each in groups]
+    await run.world.queue.send([Outgoing(NOTIFICATIONS, each.encode()) for each in messages])
+    await run.work_off()
+    assert len(await operations(run, NESTED)) <= 2
+    assert [run.licenses(user(70 + number)) for number in range(5)] == [{"SMALL"}] * 5
 
 
 async def test_devices_and_ids_nobody_knows_end_without_harm() -> None:
