@@ -27,6 +27,7 @@ class Changes:
     made: int = 0
     by_kind: dict[str, int] = field(default_factory=dict)
     _members: dict[str, set[str]] = field(default_factory=dict)
+    _nested: dict[str, set[str]] = field(default_factory=dict)
     _floating: list[str] = field(default_factory=list)
 
     def prepare(self) -> None:
@@ -57,8 +58,10 @@ class Changes:
         remove: list[list[str]] = []
         places = [*(self.groups[level] for level in LEVELS), *self._floating]
         for _ in range(self.chance.choice((1, 1, 1, 2, 5, 12))):
-            group, person = self.chance.choice(places), self.chance.choice(self.people)
+            group = self.chance.choice(places)
             inside = self._members.setdefault(group, set())
+            stays = not inside or self.chance.random() < 0.5
+            person = self.chance.choice(self.people if stays else sorted(inside))
             (remove if person in inside else add).append([group, person])
             inside.symmetric_difference_update({person})
         self._post(add, remove)
@@ -67,7 +70,7 @@ class Changes:
     def _nesting(self) -> int:
         outer = self.groups[self.chance.choice(LEVELS)]
         group = self.chance.choice(self._floating)
-        inside = self._members.setdefault(outer, set())
+        inside = self._nested.setdefault(outer, set())
         pair = [[outer, group]]
         self._post([], pair) if group in inside else self._post(pair, [])
         inside.symmetric_difference_update({group})

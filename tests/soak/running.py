@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
@@ -23,7 +24,7 @@ NEVER = 1_000_000
 TIMERS = ("keep_subscription", "ask_for_deltas", "sync_all")
 KILLED = ("process_members", "take_change", "take_step", "process_members_bulk")
 
-ALL_FAULTS = {"drop": 0.2, "duplicate": 0.2, "reorder": 0.2, "forge": 0.1, "delaySeconds": 2.0}
+ALL_FAULTS: dict[str, Any] = {"drop": 0.2, "duplicate": 0.2, "reorder": 0.2, "forge": 0.1, "delaySeconds": [0.0, 2.0]}
 STALE = {"staleSeconds": 1.5}
 
 
@@ -140,7 +141,7 @@ def _settle(run: Journey, kind: Kind, report: Report) -> float:
     """Take the faults away, run once what finds the rest, and wait until the oracle agrees or time is up."""
     began = time.monotonic()
     if kind.faults:
-        run.client.tenant("PATCH", "/notifications", {name: 0 for name in ALL_FAULTS})
+        run.client.tenant("PATCH", "/notifications", {**dict.fromkeys(ALL_FAULTS, 0), "delaySeconds": [0, 0]})
         run.client.tenant("PATCH", "/settings", dict.fromkeys(STALE, 0.0))
         run.fire("keep_subscription")
     if kind.every:
