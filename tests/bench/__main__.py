@@ -21,7 +21,7 @@ from rich.table import Table
 
 from local.client import Client
 from local.stack import ROOT, Stack, StackOptions
-from tests.bench import measuring
+from tests.bench import changes, measuring
 
 GRAPH_WRITES_PER_S = 20.0
 BULK_WRITES_PER_S = 18.0
@@ -61,6 +61,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--already-right", type=int, default=0, help="also a group of so many members who have the license already"
     )
+    parser.add_argument("--events", type=int, default=200, help="changes of membership to time; 0: none")
+    parser.add_argument("--only-changes", action="store_true", help="time changes of membership and nothing else")
     parser.add_argument("--without-competitors", action="store_true")
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")
     return parser.parse_args()
@@ -70,6 +72,9 @@ def main() -> int:
     options = arguments()
     console = Console()
     console = Console(width=max(console.width, 130))
+    if options.only_changes:
+        changes.show(console, changes.measure(console, options))
+        return 0
     generate = {"members": options.members, "seed": options.seed, "scarceSeats": True}
     stack_options = StackOptions(
         members=options.members,
@@ -95,7 +100,11 @@ def main() -> int:
         if options.already_right:
             results["rows"] += already_right(console, client, stack, options)
             results["peakMiBAlreadyRight"] = largest(stack)
+    if options.events:
+        results["changes"] = changes.measure(console, options)
     show(console, results)
+    if options.events:
+        changes.show(console, results["changes"])
     options.results.parent.mkdir(parents=True, exist_ok=True)
     options.results.write_text(json.dumps(results, indent=2) + "\n")
     return 0
