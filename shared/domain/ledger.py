@@ -15,6 +15,7 @@ from shared.domain.model import (
     AssignedLicense,
     DirectoryUser,
     Grant,
+    GroupId,
     Intent,
     LastResult,
     LedgerRow,
@@ -23,6 +24,7 @@ from shared.domain.model import (
     SkuId,
     Source,
     SourceKind,
+    Told,
     UserId,
 )
 
@@ -192,6 +194,15 @@ def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     if len(owned) == len(row.owned) and gone == row.gone_since:
         return row
     return replace(row, owned=owned, gone_since=gone)
+
+
+def heard(row: LedgerRow, said: Mapping[GroupId, bool], at: datetime, forget_before: datetime) -> LedgerRow:
+    """The row with what an event said at a time, where nothing newer was said of the group; old events are dropped."""
+    told = {group_id: known for group_id, known in row.told.items() if known.at >= forget_before}
+    for group_id, came in said.items():
+        if group_id not in told or told[group_id].at < at:
+            told[group_id] = Told(came, at)
+    return row if told == row.told else replace(row, told=told)
 
 
 def not_visible_yet(row: LedgerRow, user: DirectoryUser, now: datetime) -> frozenset[SkuId]:

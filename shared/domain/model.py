@@ -340,6 +340,14 @@ class LastResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What an event said of a user and a group: came into it or went from it; and when it was told."""
+
+    came: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerRow:
     """What this system knows of one user. `version` is the ETag of the stored row, None where there is none yet."""
 
@@ -352,6 +360,8 @@ class LedgerRow:
     gone_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
     waiting_since: Mapping[SkuId, datetime] = field(default_factory=dict)
+    told: Mapping[GroupId, Told] = field(default_factory=dict)
+    """The newest events of the last minutes, so that an older one is not waited for."""
     version: str | None = None
 
 

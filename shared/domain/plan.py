@@ -43,8 +43,8 @@ __all__ = ["Note", "NoteKind", "PermitRequest", "PlanContext", "UserPlan", "plan
 REFUSAL_HOLDS = timedelta(days=7)
 """How long a refusal of the same work is remembered: a cause that Graph does not show is tried again weekly."""
 
-RECHECK = timedelta(seconds=30)
-"""When to look again at a write that the directory does not show yet."""
+SOONEST_RECHECK, LATEST_RECHECK = timedelta(seconds=3), timedelta(seconds=30)
+"""When to look again at a write that the directory does not show yet: after as long as it has not, within bounds."""
 
 FOREIGN_REMEDY = (
     "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
@@ -112,9 +112,13 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
     )
     for sku_id in sorted(draft.desired):
         _plan_desired(draft, draft.desired[sku_id])
+    unseen = not_visible_yet(ledger, user, context.now)
     for sku_id in sorted(ledger.owned):
         if sku_id not in draft.desired and sku_id in draft.direct:
             plan_removal(draft, sku_id, ledger.owned[sku_id])
+        elif sku_id not in draft.desired and sku_id in unseen:
+            # What is to go may have been given a moment ago, by a look that knew less than this one.
+            _look_again(draft, sku_id)
     wait_for_removals(draft)
     fingerprint = fingerprint_of(draft)
     _leave_out_refused(draft, fingerprint)
@@ -171,13 +175,18 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
     if not wanted.adds:
         return
     if sku_id in not_visible_yet(draft.ledger, draft.user, draft.context.now):
-        draft.note(NoteKind.NOT_VISIBLE_YET, sku_id)
-        draft.again(draft.context.now + RECHECK)
+        _look_again(draft, sku_id)
         return
     if sku_id in draft.context.count_inherited and _inherits(draft.user, wanted):
         draft.note(NoteKind.DEPENDS_ON_NATIVE, sku_id)
         return
     draft.add[sku_id] = AssignedLicense(sku_id, wanted.given_disabled)
+
+
+def _look_again(draft: Draft, sku_id: SkuId) -> None:
+    now = draft.context.now
+    draft.note(NoteKind.NOT_VISIBLE_YET, sku_id)
+    draft.again(now + min(max(SOONEST_RECHECK, now - draft.ledger.owned[sku_id].at), LATEST_RECHECK))
 
 
 def _inherits(user: DirectoryUser, wanted: DesiredLicense) -> bool:

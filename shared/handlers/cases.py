@@ -69,6 +69,9 @@ class Work:
     operation: Operation | None = None
     attempts: Mapping[UserId, int] = field(default_factory=dict)
     first_sent_at: datetime | None = None
+    told: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
+    told_at: datetime | None = None
+    """What the event behind this work said of each user, and when."""
     asked_at: datetime | None = None
     """Counts of seats must not be older: whoever asks may just have bought some."""
 

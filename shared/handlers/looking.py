@@ -39,6 +39,9 @@ from shared.ports import NotAUser, ReadFailed, UserGone, UserRead, World
 SEATS_MAX_AGE_S = 10.0
 """How old the seat counts may be: a read costs 3 resource units, and Graph refuses what they miss."""
 
+EVENTS_SETTLE_WITHIN = timedelta(minutes=10)
+"""How long a read that contradicts an event is doubted; after that the directory wins."""
+
 READ_RETRY = timedelta(seconds=30)
 
 
@@ -112,10 +115,11 @@ def _count_inherited(active: Sequence[GroupLicenseAssignment]) -> frozenset[SkuI
 
 async def look(world: World, work: Work, user_ids: Sequence[UserId], facts: TenantFacts) -> list[Case]:
     """One case per user: read, ledger resolved and refreshed against the read, planned, permits drawn."""
-    reads, rows, grants = await asyncio.gather(
-        world.directory.users(user_ids), world.stores.ledger.rows(user_ids), world.stores.grants.of_users(user_ids)
-    )
+    reads = await world.directory.users(user_ids)
+    # The ledger after the directory: a license that the directory shows is then never one whose intent was not seen.
+    rows, grants = await asyncio.gather(world.stores.ledger.rows(user_ids), world.stores.grants.of_users(user_ids))
     cases = [_case(world, work, reads[user_id], rows[user_id], grants.get(user_id, ())) for user_id in user_ids]
+    _note_told(world, work, cases)
     open_cases = [case for case in cases if case.user is not None and case.result is None]
     for case in open_cases:
         user = _present(case)
@@ -133,6 +137,15 @@ async def look(world: World, work: Work, user_ids: Sequence[UserId], facts: Tena
         case.plan = plan_user(user, case.grants, case.row, case.context)
     await _draw_permits(world, work, open_cases)
     return cases
+
+
+def _note_told(world: World, work: Work, cases: Sequence[Case]) -> None:
+    """Keep what the event said, so that an older event, delivered or repeated later, is not waited for."""
+    now = world.clock.now()
+    for case in cases if work.told_at is not None else ():
+        row = ledger.heard(case.row, work.told.get(case.user_id, {}), work.told_at or now, now - EVENTS_SETTLE_WITHIN)
+        case.unsaved = case.unsaved or row != case.row
+        case.row = row
 
 
 async def _adopt(world: World, work: Work, case: Case, user: DirectoryUser, sku_ids: Sequence[SkuId]) -> None:

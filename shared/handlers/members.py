@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.errors import Conflict
 from shared.domain.messages import ProcessUsers, decode_process_users
-from shared.domain.model import LicenseError
+from shared.domain.model import GroupId, LicenseError
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
 from shared.domain.outcomes import Applied, Problem, RetryAt, Skipped, SkipReason, Unchanged
 from shared.domain.sealing import LEFT
@@ -17,15 +17,12 @@ from shared.handlers.applying import apply
 from shared.handlers.cases import Case, Work
 from shared.handlers.holding import collect, groups_with_held
 from shared.handlers.intents import Intents
-from shared.handlers.looking import finished, look, tenant_facts
+from shared.handlers.looking import EVENTS_SETTLE_WITHIN, finished, look, tenant_facts
 from shared.handlers.operations import write_group_status
 from shared.handlers.pacing import Pacer
 from shared.handlers.recording import bound_retries, going_back, outcomes_of, record, skipped_as
 from shared.handlers.releasing import totals_at_the_end
 from shared.ports import Outgoing, World
-
-SETTLES_WITHIN = timedelta(minutes=10)
-"""How long a read that contradicts an event is doubted; after that the directory wins."""
 
 SOONEST_LOOK, LATEST_LOOK = timedelta(seconds=3), timedelta(seconds=30)
 """Bounds of the pause before a doubted read is made again: a replica mostly lags for seconds, seldom for minutes."""
@@ -59,6 +56,8 @@ class Members:
             operation=operation,
             attempts=message.attempts,
             first_sent_at=message.first_sent_at,
+            told=message.expects,
+            told_at=message.changed_at,
             asked_at=operation.created_at if operation else None,
         )
         if not await self._comes_back_later(message, work):
@@ -157,8 +156,10 @@ class Members:
 
 
 def unsettled_events(message: ProcessUsers, cases: list[Case], now: datetime) -> list[Case]:
-    """Users whom the directory does not show yet as the event said; after a while the directory wins."""
-    if message.changed_at is None or now > message.changed_at + SETTLES_WITHIN:
+    """Users whom the directory does not show yet as the event said; after a while the directory wins, and at once
+    where a newer event said otherwise."""
+    told_at = message.changed_at
+    if told_at is None or now > told_at + EVENTS_SETTLE_WITHIN:
         return []
     return [
         case
@@ -166,10 +167,15 @@ def unsettled_events(message: ProcessUsers, cases: list[Case], now: datetime) ->
         if case.user is not None
         and case.result is None
         and any(
-            (group_id in case.user.group_ids) is not came
+            (group_id in case.user.group_ids) is not came and not _contradicted(case, group_id, came, told_at)
             for group_id, came in message.expects.get(case.user_id, {}).items()
         )
     ]
+
+
+def _contradicted(case: Case, group_id: GroupId, came: bool, told_at: datetime) -> bool:
+    newest = case.row.told.get(group_id)
+    return newest is not None and newest.at > told_at and newest.came is not came
 
 
 def _look_again(message: ProcessUsers, now: datetime) -> RetryAt:

@@ -78,24 +78,31 @@ async def record(world: World, work: Work, cases: Sequence[Case]) -> None:
     entries = [entry for case in cases for entry in case.audit]
     if entries:
         await world.stores.audit.append(entries)
-    await _record_ledger(world, cases, now)
+    await _record_ledger(world, work, cases, now)
     await _record_grants(world, cases)
     rows = [row for case in cases for row in member_rows(case, work, now)]
     if rows:
         await world.stores.members.record(rows)
 
 
-async def _record_ledger(world: World, cases: Sequence[Case], now: datetime) -> None:
+async def _record_ledger(world: World, work: Work, cases: Sequence[Case], now: datetime) -> None:
+    """Write the rows that changed, and after an event each row: a look that read the user before this one, and has not
+    written yet, must lose its race and read again."""
     rows = {case.user_id: _final_row(case, now) for case in cases}
     stored = {case.user_id: case.stored or case.row for case in cases}
     await world.stores.waiting.join(place for user_id in rows for place in joining(stored[user_id], rows[user_id]))
-    changed = [case for case in cases if case.unsaved or rows[case.user_id] != case.row]
+    changed = [case for case in cases if case.unsaved or rows[case.user_id] != case.row or _must_be_seen(case, work)]
     written = await world.stores.ledger.write([rows[case.user_id] for case in changed]) if changed else {}
     for case in changed:
         if written[case.user_id].lost and not isinstance(case.result, RetryAt):
             case.result = RetryAt(now + ROUNDING, "another write to this user was quicker")
     left = [user_id for user_id in rows if user_id not in written or not written[user_id].lost]
     await world.stores.waiting.leave(place for user_id in left for place in joining(rows[user_id], stored[user_id]))
+
+
+def _must_be_seen(case: Case, work: Work) -> bool:
+    settled = case.user is not None and not isinstance(case.result, RetryAt)
+    return work.operation is None and settled and not case.wrote
 
 
 def _final_row(case: Case, now: datetime) -> LedgerRow:
@@ -179,7 +186,10 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
         ),
         updated_at=now,
         problems=(*problems, *map(no_seat_problem, no_seat)),
-        notes=tuple(note_text(note) for note in (case.plan.notes if case.plan else ())),
+        notes=(
+            *((result.why,) if isinstance(result, RetryAt) else ()),
+            *(note_text(note) for note in (case.plan.notes if case.plan else ())),
+        ),
         sku_ids=tuple(sorted(skus & user.direct.keys())),
         attempts=work.attempts.get(user.id, 0),
         next_look_at=result.at if isinstance(result, RetryAt) else None,

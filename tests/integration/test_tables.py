@@ -35,6 +35,7 @@ from shared.domain.model import (
     Source,
     SourceKind,
     SwitchedOffPlan,
+    Told,
     UserId,
 )
 from shared.domain.operation import (
@@ -151,6 +152,7 @@ def a_ledger_row(number: int = 1) -> LedgerRow:
         gone_since={E5: NOW},
         refusals={E5: RefusalRecord("f", LicenseError.DEPENDENCY, "text", NOW)},
         waiting_since={E5: NOW},
+        told={SALES: Told(True, NOW)},
     )
 
 

@@ -36,7 +36,7 @@ from shared.adapters.tables.packing import (
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body, transactions
 from shared.domain.errors import Conflict
-from shared.domain.model import Grant, LedgerRow, Permit, SkuId, Source, UserId
+from shared.domain.model import Grant, GroupId, LedgerRow, Permit, SkuId, Source, Told, UserId
 from shared.domain.sealing import partition_of
 from shared.ports import LedgerWrite
 
@@ -140,6 +140,8 @@ def _ledger_row(row: LedgerRow) -> Row:
     for name, times in (("seen", row.removal_seen_at), ("gone", row.gone_since), ("waiting", row.waiting_since)):
         if times:
             body[name] = {key: time_text(at) for key, at in times.items()}
+    if row.told:
+        body["told"] = {group_id: [told.came, time_text(told.at)] for group_id, told in row.told.items()}
     if row.refusals:
         body["refusals"] = {sku_id: refusal_json(record) for sku_id, record in row.refusals.items()}
     return {"PartitionKey": partition_of(row.user_id), "RowKey": row.user_id, **split_body(dump(body))}
@@ -156,6 +158,7 @@ def _ledger(row: Row) -> LedgerRow:
         gone_since={SkuId(key): must_be_time(at) for key, at in body.get("gone", {}).items()},
         refusals={SkuId(key): refusal_of(value) for key, value in body.get("refusals", {}).items()},
         waiting_since={SkuId(key): must_be_time(at) for key, at in body.get("waiting", {}).items()},
+        told={GroupId(key): Told(came, must_be_time(at)) for key, (came, at) in body.get("told", {}).items()},
         version=row["etag"],
     )
 

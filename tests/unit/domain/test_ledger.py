@@ -12,6 +12,7 @@ from shared.domain.ledger import (
     INTENT_LOCK,
     VISIBLE_WITHIN,
     accepted,
+    heard,
     new_intent,
     not_visible_yet,
     refresh,
@@ -21,6 +22,7 @@ from shared.domain.ledger import (
 )
 from shared.domain.model import (
     AssignedLicense,
+    GroupId,
     LedgerRow,
     LicenseError,
     Plans,
@@ -28,6 +30,7 @@ from shared.domain.model import (
     SkuId,
     Source,
     SourceKind,
+    Told,
     UserId,
 )
 from tests.builders import (
@@ -40,6 +43,7 @@ from tests.builders import (
     MINUTE,
     NOW,
     TEAMS,
+    USER,
     VISIO,
     direct,
     ledger,
@@ -204,3 +208,13 @@ class TestRefreshing:
 
     def test_a_row_that_a_read_does_not_change_is_the_same_row(self) -> None:
         assert refresh(self.row, person(direct(E3), direct(VISIO)), NOW) is self.row
+
+
+def test_of_what_events_said_the_newest_is_kept_for_a_while() -> None:
+    sales, staff = GroupId("sales"), GroupId("staff")
+    row = heard(LedgerRow(USER), {sales: True, staff: True}, NOW, NOW - MINUTE)
+    row = heard(row, {sales: False}, NOW + SECOND, NOW - MINUTE)
+    row = heard(row, {sales: True}, NOW, NOW - MINUTE)
+    assert row.told == {sales: Told(False, NOW + SECOND), staff: Told(True, NOW)}
+    assert heard(row, {}, NOW + 2 * SECOND, NOW + SECOND).told == {sales: Told(False, NOW + SECOND)}
+    assert heard(row, {}, NOW, NOW - MINUTE) is row

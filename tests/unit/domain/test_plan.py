@@ -494,3 +494,13 @@ def test_what_a_person_kept_goes_only_by_an_approval_and_not_by_the_allowance() 
     assert not plan_user(user, grants, row, context(permits=(permit(E3),))).writes
     plan = plan_user(user, grants, row, context(permits=(permit(E3, by_approval=True),)))
     assert (plan.remove, plan.ended_grants) == ((E3,), grants)
+
+
+def test_what_is_to_go_and_does_not_show_yet_is_looked_at_again_and_not_forgotten() -> None:
+    for age, pause in ((timedelta(seconds=1), 3), (timedelta(seconds=12), 12), (10 * MINUTE, 30)):
+        plan = plan_user(person(), (), ledger({E3: owned(at=NOW - age)}), context())
+        assert not plan.writes
+        assert plan.look_again == NOW + timedelta(seconds=pause)
+        assert kinds(plan) == [NoteKind.NOT_VISIBLE_YET]
+    old = plan_user(person(), (), ledger({E3: owned(at=NOW - HOUR)}), context())
+    assert old.look_again is None

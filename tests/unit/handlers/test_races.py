@@ -1,0 +1,92 @@
+"""Two looks at one user at the same time: whoever knows less must not have the last word."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.change_messages import GroupsChanged
+from shared.domain.changes import GroupChange
+from shared.domain.messages import NOTIFICATIONS, ProcessUsers
+from shared.domain.model import LedgerRow, MemberState, UserId
+from shared.handlers.members import Members
+from shared.ports import LedgerWrite, Outgoing, World
+from tests.unit.handlers.runs import SMALL, TEAM, Run, user
+
+
+class Interrupted:
+    """A ledger before whose first write of an intent something else happens."""
+
+    def __init__(self, world: World, happens: Callable[[], Awaitable[None]]) -> None:
+        self._ledger = world.stores.ledger
+        self._happens: Callable[[], Awaitable[None]] | None = happens
+
+    async def write(self, rows: Sequence[LedgerRow]) -> Mapping[UserId, LedgerWrite]:
+        happens = self._happens
+        if happens is not None and any(row.intent for row in rows):
+            self._happens = None
+            await happens()
+        return await self._ledger.write(rows)
+
+    async def rows(self, user_ids: Sequence[UserId]) -> Mapping[UserId, LedgerRow]:
+        return await self._ledger.rows(user_ids)
+
+    def partition(self, partition: str) -> object:
+        return self._ledger.partition(partition)
+
+
+async def managed() -> Run:
+    run = Run()
+    run.people(2)
+    await run.change([SMALL])
+    return run
+
+
+def change(person: UserId, came: bool) -> GroupChange:
+    return GroupChange(TEAM, {person: came})
+
+
+async def test_who_leaves_between_another_looks_read_and_its_write_is_not_licensed() -> None:
+    run = await managed()
+    person = run.directory.add_user(user(50), groups=[TEAM])
+
+    async def leaves_and_is_looked_at() -> None:
+        run.directory.leave(TEAM, person)
+        said = ProcessUsers(
+            (person,), "left", bulk=False, expects={person: {TEAM: False}}, changed_at=run.world.clock.now()
+        )
+        await run.workers[1].process(said.encode())
+
+    stores = replace(run.world.stores, ledger=Interrupted(run.world, leaves_and_is_looked_at))  # type: ignore[arg-type]
+    slow = Members(replace(run.world, stores=stores))
+    await slow.process(ProcessUsers((person,), "joined", bulk=False).encode())
+    await run.work_off()
+    assert run.licenses(person) == set()
+    assert run.writes_of(person) == 0
+
+
+async def test_an_event_is_not_waited_for_when_a_newer_one_said_otherwise() -> None:
+    run = await managed()
+    person = run.directory.add_user(user(50))
+    began = run.world.clock.now()
+    for came in (True, False):
+        message = GroupsChanged((change(person, came),), run.world.clock.now())
+        await run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())])
+        run.later(seconds=1)
+    await run.work_off()
+    assert run.world.clock.now() - began < timedelta(minutes=2)
+    assert [each.state for each in await run.world.stores.members.of_user(person, [TEAM])] in (
+        [],
+        [MemberState.REMOVED],
+    )
+
+
+async def test_of_events_that_come_in_the_wrong_order_the_directory_decides() -> None:
+    run = await managed()
+    person = run.directory.add_user(user(50), groups=[TEAM])
+    now = run.world.clock.now()
+    for came, at in ((True, now + timedelta(seconds=5)), (False, now)):
+        await run.world.queue.send([Outgoing(NOTIFICATIONS, GroupsChanged((change(person, came),), at).encode())])
+    await run.work_off()
+    assert run.licenses(person) == {"SMALL"}
