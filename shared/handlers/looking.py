@@ -45,6 +45,15 @@ EVENTS_SETTLE_WITHIN = timedelta(minutes=10)
 READ_RETRY = timedelta(seconds=30)
 
 
+SOONEST_LOOK, LATEST_LOOK = timedelta(seconds=3), timedelta(seconds=30)
+"""Bounds of the pause before something is looked at again that mostly lasts for seconds, seldom for minutes."""
+
+
+def pause(since: datetime, now: datetime) -> timedelta:
+    """Until the next look at something that has lasted since a time: as long again, within bounds."""
+    return min(max(SOONEST_LOOK, now - since), LATEST_LOOK)
+
+
 @dataclass(frozen=True, slots=True)
 class TenantFacts:
     """What planning needs beside the user: the products, their seats, and the country for users without a location."""
@@ -192,7 +201,10 @@ def _settle_ledger(world: World, work: Work, case: Case, user: DirectoryUser) ->
     now = world.clock.now()
     resolution = ledger.resolve(case.row, user, work.cause, now)
     if resolution.wait_until is not None:
-        case.result = RetryAt(resolution.wait_until, "another write to this user has not been resolved")
+        # Mostly another look that is about to end; the whole lock is waited for only where that one died.
+        since = case.row.intent.at if case.row.intent else now
+        at = min(now + pause(since, now), resolution.wait_until)
+        case.result = RetryAt(at, "another write to this user has not been resolved")
         return
     if resolution.applied is not None:
         case.audit.append(license_change(work, case.user_id, resolution.applied, "success"))

@@ -17,15 +17,12 @@ from shared.handlers.applying import apply
 from shared.handlers.cases import Case, Work
 from shared.handlers.holding import collect, groups_with_held
 from shared.handlers.intents import Intents
-from shared.handlers.looking import EVENTS_SETTLE_WITHIN, finished, look, tenant_facts
+from shared.handlers.looking import EVENTS_SETTLE_WITHIN, finished, look, pause, tenant_facts
 from shared.handlers.operations import write_group_status
 from shared.handlers.pacing import Pacer
 from shared.handlers.recording import bound_retries, going_back, outcomes_of, record, skipped_as
 from shared.handlers.releasing import totals_at_the_end
 from shared.ports import Outgoing, World
-
-SOONEST_LOOK, LATEST_LOOK = timedelta(seconds=3), timedelta(seconds=30)
-"""Bounds of the pause before a doubted read is made again: a replica mostly lags for seconds, seldom for minutes."""
 
 STOPPING = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
 
@@ -181,11 +178,6 @@ def _contradicted(case: Case, group_id: GroupId, came: bool, told_at: datetime) 
 def _look_again(message: ProcessUsers, now: datetime) -> RetryAt:
     changed_at = message.changed_at or now
     return RetryAt(now + pause(changed_at, now), "the directory does not show yet what the event said")
-
-
-def pause(since: datetime, now: datetime) -> timedelta:
-    """Until a doubted read is made again: as long as the doubt has lasted, within bounds."""
-    return min(max(SOONEST_LOOK, now - since), LATEST_LOOK)
 
 
 def contradicts_seal(case: Case, work: Work) -> bool:

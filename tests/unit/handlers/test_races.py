@@ -90,3 +90,27 @@ async def test_of_events_that_come_in_the_wrong_order_the_directory_decides() ->
         await run.world.queue.send([Outgoing(NOTIFICATIONS, GroupsChanged((change(person, came),), at).encode())])
     await run.work_off()
     assert run.licenses(person) == {"SMALL"}
+
+
+async def test_a_look_that_meets_another_ones_write_comes_back_in_seconds() -> None:
+    run = await managed()
+    person = run.directory.add_user(user(50), groups=[TEAM])
+
+    async def is_looked_at_by_another() -> None:
+        await run.workers[1].process(ProcessUsers((person,), "other", bulk=False).encode())
+
+    class Midway(Interrupted):
+        async def write(self, rows: Sequence[LedgerRow]) -> Mapping[UserId, LedgerWrite]:
+            written = await self._ledger.write(rows)
+            happens, self._happens = self._happens, None
+            if happens is not None:
+                await happens()
+            return written
+
+    stores = replace(run.world.stores, ledger=Midway(run.world, is_looked_at_by_another))  # type: ignore[arg-type]
+    began = run.world.clock.now()
+    await Members(replace(run.world, stores=stores)).process(ProcessUsers((person,), "one", bulk=False).encode())
+    await run.work_off()
+    assert run.licenses(person) == {"SMALL"}
+    assert run.writes_of(person) == 1
+    assert run.world.clock.now() - began < timedelta(seconds=20)
