@@ -150,6 +150,81 @@ def test_a_subscription_that_vanished_is_made_again_and_notifies(run: Journey) -
     run.must_be_right()
 
 
+def test_a_mover_between_groups_that_give_the_same_never_loses_it(run: Journey) -> None:
+    (mover,) = outsiders(run, 1)
+    change(run, add=[(run.groups["main-b"], mover)])
+    until_licensed(run, mover)
+    run.writes()
+    change(run, remove=[(run.groups["main-b"], mover)])
+    change(run, add=[(run.groups["main-c"], mover)])
+    run.until_quiet()
+    assert skus_of(run, mover) == {run.skus["SPE_E3"]}
+    assert not [each for each in run.writes() if each["userId"] == mover and each["operation"] == "assignLicense"]
+
+
+def test_lifecycle_events_are_answered_and_what_was_missed_is_read(run: Journey) -> None:
+    (joins,) = outsiders(run, 1)
+    deliveries(run, drop=1)
+    change(run, add=[(run.main, joins)])
+    time.sleep(3)
+    deliveries(run, drop=0)
+    assert skus_of(run, joins) == set()
+    run.client.tenant("POST", "/lifecycle", {"event": "missed"})
+    until_licensed(run, joins)
+    run.client.tenant("POST", "/lifecycle", {"event": "reauthorizationRequired"})
+    authorized: Any = eventually(
+        lambda: run.client.tenant("GET", "/subscriptions"), lambda found: all(each["authorized"] for each in found)
+    )
+    assert len(authorized) == 1
+    run.client.tenant("POST", "/lifecycle", {"event": "subscriptionRemoved"})
+    run.until_quiet()
+    assert len(run.client.tenant("GET", "/subscriptions")) == 1
+    run.must_be_right()
+
+
+def test_a_leaver_in_grace_is_shown_with_the_time_and_goes_now_when_a_person_says_so(run: Journey) -> None:
+    path, licenses = f"/api/groups/{run.main}/licenseAssignment", "/api/users/{}/licenses"
+    run.client.api("PATCH", path, {"grace": "P30D"})
+    leaves, stays = outsiders(run, 2)
+    change(run, add=[(run.main, leaves), (run.main, stays)])
+    for user in (leaves, stays):
+        until_licensed(run, user)
+    change(run, remove=[(run.main, leaves), (run.main, stays)])
+    for user in (leaves, stays):
+        (shown,) = eventually(
+            lambda user=user: run.client.api("GET", licenses.format(user))["value"],  # type: ignore[misc]
+            lambda found: bool(found) and found[0]["ending"] == "grace",
+        )
+        assert shown["removalDateTime"] is not None
+    run.start(f"/api/users/{stays}/keepLicenses", {"skuIds": [run.skus["SPE_E3"]]})
+    run.start(f"/api/users/{leaves}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
+    until_licensed(run, leaves, licensed=False)
+    (kept,) = run.client.api("GET", licenses.format(stays))["value"]
+    assert (kept["ending"], kept["removalDateTime"]) == ("kept", None)
+    run.start(f"/api/users/{stays}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
+    until_licensed(run, stays, licensed=False)
+    run.client.api("PATCH", path, {"grace": "PT0S"})
+    run.must_be_right()
+
+
+def test_a_managed_group_that_is_deleted_takes_nothing_away_and_goes_on_when_it_is_restored(run: Journey) -> None:
+    (member,) = outsiders(run, 1)
+    placed = run.client.tenant("POST", "/objects", {"groups": [{"displayName": "short-lived", "members": [member]}]})
+    group = placed["groups"][0]
+    run.finish(run.change(group, {"SPE_E3": []}, []))
+    run.believe(group, {"SPE_E3": []}, [])
+    until_licensed(run, member)
+    run.client.tenant("DELETE", f"/groups/{group}")
+    run.until_quiet()
+    time.sleep(3)
+    assert skus_of(run, member) == {run.skus["SPE_E3"]}
+    run.client.tenant("POST", f"/groups/{group}/restore")
+    (joins,) = outsiders(run, 1)
+    change(run, add=[(group, joins)])
+    until_licensed(run, joins)
+    run.must_be_right()
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"value": [{"clientState": "guess", "subscriptionId": "x"}]}', b"no json"])
 def test_what_is_posted_by_others_is_answered_and_does_nothing(run: Journey, body: bytes) -> None:
     before = run.queues()["notifications"]
