@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from local.host.auth import AUDIENCE
+from local.host.auth import AUDIENCE, SESSION_AUDIENCE
 from local.processes import Process, StartError, Supervisor, stop_all
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -258,7 +258,7 @@ class Stack:
             "TablesConnection": self.endpoints.tables_connection,
             "TABLE_PREFIX": self.endpoints.table_prefix,
             "GRAPH_BASE_URL": self.endpoints.graph,
-            "API_AUDIENCE": AUDIENCE,
+            "API_AUDIENCE": f"{AUDIENCE},{SESSION_AUDIENCE}",
             "PUBLIC_URL": self.endpoints.api,
             "WEBSITE_AUTH_ENABLED": "True",
             "WRITE_RATE_PER_SECOND": str(WRITES_PER_S * scale),

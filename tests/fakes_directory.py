@@ -208,6 +208,16 @@ class FakeDirectory:
         self.reads.append(tuple(user_ids))
         return {user_id: self._read(user_id, with_groups) for user_id in user_ids}
 
+    async def find_groups(self, text: str, top: int = 25) -> tuple[DirectoryGroup, ...]:
+        self._check_away()
+        found = [each for each in self.groups.values() if each.display_name.lower().startswith(text.lower())]
+        return tuple(sorted(found, key=lambda each: each.display_name)[:top])
+
+    async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
+        self._check_away()
+        users = [user for user in map(self.truth, self._people) if user.display_name.lower().startswith(text.lower())]
+        return tuple(users[:top])
+
     async def group(self, group_id: GroupId) -> DirectoryGroup:
         self._check_away()
         if group_id not in self.groups:

@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web import routes_groups, routes_operations, routes_users
 from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
+from functions.web.pages import acting, exporting, reading
+from functions.web.pages.failing import failed_page, wants_page
 from functions.web.principal import Access, authenticate, authorize
 from shared.bootstrap import App
 
@@ -55,6 +57,32 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/users/{user_id}/licenses"): READ,
     ("GET", "/api/subscribedSkus"): READ,
     ("GET", "/api/changeFeed"): READ,
+    ("GET", "/"): READ,
+    ("GET", "/static/{name}"): READ,
+    ("GET", "/licenses"): READ,
+    ("GET", "/licenses/{sku_id}"): READ,
+    ("GET", "/groups"): READ,
+    ("GET", "/groups/{group_id}"): READ,
+    ("GET", "/groups/{group_id}/members.csv"): READ,
+    ("GET", "/groups/{group_id}/assign"): READ,
+    ("POST", "/groups/{group_id}/assign"): WRITE,
+    ("POST", "/groups/{group_id}/reprocess"): WRITE,
+    ("POST", "/groups/{group_id}/options"): WRITE,
+    ("GET", "/operations"): READ,
+    ("GET", "/operations/{operation_id}"): READ,
+    ("GET", "/operations/{operation_id}/progress"): READ,
+    ("POST", "/operations/{operation_id}/confirm"): WRITE,
+    ("POST", "/operations/{operation_id}/{act}"): WRITE,
+    ("GET", "/approvals"): READ,
+    ("GET", "/users"): READ,
+    ("GET", "/users/{user_id}"): READ,
+    ("POST", "/users/{user_id}/reprocess"): WRITE,
+    ("POST", "/users/{user_id}/keep"): WRITE,
+    ("POST", "/users/{user_id}/remove"): WRITE,
+    ("GET", "/audit"): READ,
+    ("GET", "/audit.csv"): READ,
+    ("GET", "/audit.jsonl"): READ,
+    ("GET", "/health"): READ,
 }
 """What each route asks of its caller. A route that is not in here answers nobody."""
 
@@ -76,7 +104,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
     app.add_middleware(Gate, doors=doors)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
-    for routes in (routes_operations, routes_groups, routes_users):
+    for routes in (routes_operations, routes_groups, routes_users, reading, exporting, acting):
         app.include_router(routes.router)
 
     @app.get("/api/openapi.json", include_in_schema=False)
@@ -94,7 +122,13 @@ async def _permit(request: Request) -> None:
 
 
 async def _refuse(request: Request, fault: Exception) -> Response:
-    refusal = answer_to(fault)
+    return _answer(request, answer_to(fault))
+
+
+def _answer(request: Request, refusal: HttpError) -> Response:
+    """The error as a page for who looks at pages, as JSON for everybody else."""
+    if wants_page(request):
+        return failed_page(request, refusal)
     body = body_of(refusal, request.scope["request_id"])
     return Response(body, refusal.status, dict(refusal.headers), "application/json")
 
@@ -125,8 +159,7 @@ class Gate:
             refusal = answer_to(fault, conditional="if-match" in request.headers)
             if refusal is SERVER_ERROR:
                 log.exception("request %s failed: %s %s", request_id, request.method, request.url.path)
-            answer = Response(body_of(refusal, request_id), refusal.status, dict(refusal.headers), "application/json")
-            await answer(scope, receive, sending)
+            await _answer(request, refusal)(scope, receive, sending)
 
 
 class _Sending:

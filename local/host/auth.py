@@ -21,6 +21,8 @@ COOKIE = "AppServiceAuthSession"
 SESSION_S = 8 * 3600
 PRINCIPAL = "x-ms-client-principal"
 AUDIENCE = "api://group-based-licensing"
+SESSION_AUDIENCE = "local-session"
+"""The audience of a sign-in on the page, where the platform has the app's client id."""
 EXCLUDED = frozenset({"/api/health", "/graph/notifications", "/graph/lifecycle"})
 
 ROLES: Mapping[str, str] = {
@@ -49,7 +51,7 @@ class SignIn:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Page | None:
         """The answer of a sign-in path, None for any other."""
-        if path == "/.auth/login":
+        if path in ("/.auth/login", "/.auth/login/aad"):
             return self._login(method, query, body)
         if path == "/.auth/logout":
             return 302, b"", (("location", "/"), ("set-cookie", f"{COOKIE}=; Path=/; Max-Age=0")), "text/plain"
@@ -75,7 +77,7 @@ class SignIn:
             "iat": now,
             "auth_time": now,
             "exp": now + SESSION_S,
-            "aud": "local-session",
+            "aud": SESSION_AUDIENCE,
         }
         cookie = f"{COOKIE}={jwt.encode(claims, self.key, algorithm='HS256')}; Path=/; HttpOnly; SameSite=Lax"
         return 302, b"", (("location", _local(form.get("next", "/"))), ("set-cookie", cookie)), "text/plain"
@@ -108,7 +110,7 @@ class SignIn:
 
     def _session(self, headers: Mapping[str, str]) -> dict[str, object] | None:
         cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        return self._decoded(cookie.value, "local-session") if cookie else None
+        return self._decoded(cookie.value, SESSION_AUDIENCE) if cookie else None
 
     def _decoded(self, token: str, audience: str) -> dict[str, object] | None:
         try:

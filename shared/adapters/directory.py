@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from urllib.parse import quote
 
 from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
@@ -35,6 +36,12 @@ DEFINITE = frozenset({400, 401, 403})
 USER = "#microsoft.graph.user"
 GROUP = "#microsoft.graph.group"
 STATES = ",licenseAssignmentStates"
+
+
+def literal(text: str) -> str:
+    """A text as OData writes it in an address: quotes doubled, everything else escaped."""
+    doubled = text.replace("'", "''")
+    return quote(f"'{doubled}'", safe="")
 
 
 class GraphDirectory:
@@ -71,6 +78,23 @@ class GraphDirectory:
     async def group(self, group_id: GroupId) -> DirectoryGroup:
         """Raises NotFound when there is no such group."""
         return graph_json.group(await self._get(f"/groups/{segment(group_id)}?$select={graph_json.GROUP_SELECT}"))
+
+    async def find_groups(self, text: str, top: int = 25) -> tuple[DirectoryGroup, ...]:
+        """Groups whose name begins with a text, sorted by name."""
+        wanted = f"startswith(displayName,{literal(text)})"
+        body = await self._get(f"/groups?$select={graph_json.GROUP_SELECT}&$top={top}&$filter={wanted}")
+        found = [graph_json.group(row) for row in graph_json.values(body, "groups")]
+        return tuple(sorted(found, key=lambda group: group.display_name.casefold()))
+
+    async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
+        """Users whose name or userPrincipalName begins with a text, sorted by name, without `group_ids`."""
+        found: dict[UserId, DirectoryUser] = {}
+        for name in ("displayName", "userPrincipalName"):
+            wanted = f"startswith({name},{literal(text)})"
+            body = await self._get(f"/users?$select={graph_json.USER_SELECT}&$top={top}&$filter={wanted}")
+            rows = (graph_json.user(row) for row in graph_json.values(body, "users"))
+            found.update((user.id, user) for user in rows)
+        return tuple(sorted(found.values(), key=lambda user: user.display_name.casefold())[:top])
 
     async def users(self, user_ids: Sequence[UserId], *, with_groups: bool = True) -> Mapping[UserId, UserRead]:
         """One read per id, every id present. Raises Unavailable when Graph cannot be reached at all."""

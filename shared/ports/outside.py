@@ -103,6 +103,14 @@ class Directory(Protocol):
         """Raises NotFound when there is no such group."""
         ...
 
+    async def find_groups(self, text: str, top: int = 25) -> tuple[DirectoryGroup, ...]:
+        """Groups whose name begins with a text, sorted by name."""
+        ...
+
+    async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
+        """Users whose name or userPrincipalName begins with a text, sorted by name, without `group_ids`."""
+        ...
+
     def member_pages(
         self, group_id: GroupId, nested: set[GroupId] | None = None
     ) -> AsyncIterator[Sequence[DirectoryUser]]:

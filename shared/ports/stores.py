@@ -223,6 +223,10 @@ class AuditLog(Protocol):
         """Newest first; `month` as YYYYMM, default the current one."""
         ...
 
+    async def of_day(self, day: str) -> tuple[AuditEntry, ...]:
+        """All entries of a day (YYYYMMDD, UTC), newest first."""
+        ...
+
 
 class BudgetStore(Protocol):
     async def load(self) -> tuple[str, str | None]:

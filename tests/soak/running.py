@@ -96,6 +96,7 @@ def _prepared(run: Journey, kind: Kind, seed: int) -> Changes:
     changing.prepare()
     run.finish(run.change(run.main, {SKU: []}, []))
     run.believe(run.main, {SKU: []}, [])
+    run.oracle.desired(run.directory())
     if kind.every:
         run.fire("ask_for_deltas")
     run.until_quiet()

@@ -118,6 +118,13 @@ class TableAudit:
         once = {entry.id: entry for entry in found}
         return tuple(sorted(once.values(), key=lambda entry: (entry.at, entry.id), reverse=True)[:top])
 
+    async def of_day(self, day: str) -> tuple[AuditEntry, ...]:
+        found: dict[str, AuditEntry] = {}
+        for digit in HEX:
+            async for row in self._tables.query(f"audit{day[:6]}", f"{day}-{digit}"):
+                found.update((entry.id, entry) for entry in _audit(row))
+        return tuple(sorted(found.values(), key=lambda entry: (entry.at, entry.id), reverse=True))
+
 
 def _end_of(month: str) -> datetime:
     first = datetime.strptime(month, "%Y%m").replace(tzinfo=UTC)

@@ -1,0 +1,105 @@
+"""Downloads: the audit log and a group's members, as CSV that a spreadsheet opens safely, and as JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from functions.web.context import TheWorld
+from functions.web.pages.rendering import HEADERS, when
+from functions.web.shapes import Guid
+from shared.domain.model import GroupId
+from shared.domain.records import AuditEntry
+from shared.handlers import center, queries
+
+router = APIRouter(include_in_schema=False)
+
+MAX_ROWS = 10_000
+"""Rows of one download; the API pages through more."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is run by a spreadsheet (owasp.org/www-community/attacks/CSV_Injection)."""
+
+Text = Annotated[str, Query(max_length=center.MAX_SEARCH)]
+
+
+@router.get("/audit.csv")
+async def audit_csv(
+    world: TheWorld, user: Text = "", group: Text = "", actor: Text = "", activity: Text = ""
+) -> Response:
+    entries = await center.audit(world, center.AuditFilter(user, group, actor, activity), MAX_ROWS)
+    return download("audit.csv", csv_text(AUDIT_COLUMNS, map(_audit_cells, entries)), "text/csv")
+
+
+@router.get("/audit.jsonl")
+async def audit_jsonl(
+    world: TheWorld, user: Text = "", group: Text = "", actor: Text = "", activity: Text = ""
+) -> Response:
+    entries = await center.audit(world, center.AuditFilter(user, group, actor, activity), MAX_ROWS)
+    lines = "".join(json.dumps({**asdict(entry), "at": entry.at.isoformat()}) + "\n" for entry in entries)
+    return download("audit.jsonl", lines, "application/jsonl")
+
+
+@router.get("/groups/{group_id}/members.csv")
+async def members_csv(world: TheWorld, group_id: Guid, show: str = "errors") -> Response:
+    rows, token = await queries.members(world, GroupId(group_id), 999, None, errors_only=show != "all")
+    found = list(rows)
+    while token is not None and len(found) < MAX_ROWS:
+        rows, token = await queries.members(world, GroupId(group_id), 999, token, errors_only=show != "all")
+        found += rows
+    cells = (
+        (row.user_id, row.display_name, row.user_principal_name, row.state, problem.error, problem.text, problem.remedy)
+        for row in found
+        for problem in (row.problems or (None,))
+        if problem is not None
+    )
+    plain = (
+        (row.user_id, row.display_name, row.user_principal_name, row.state, "", "", "")
+        for row in found
+        if not row.problems
+    )
+    return download("members.csv", csv_text(MEMBER_COLUMNS, [*cells, *plain]), "text/csv")
+
+
+AUDIT_COLUMNS = ("at", "activity", "actor", "result", "user", "group", "operation", "before", "after", "detail")
+MEMBER_COLUMNS = ("id", "displayName", "userPrincipalName", "state", "error", "message", "remedy")
+
+
+def _audit_cells(entry: AuditEntry) -> Sequence[str]:
+    return (
+        when(entry.at),
+        entry.activity,
+        entry.actor,
+        entry.result,
+        entry.user_id or "",
+        entry.group_id or "",
+        entry.operation_id or "",
+        entry.before,
+        entry.after,
+        entry.detail,
+    )
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV whose cells no spreadsheet takes for formulas."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    writer.writerows([safe(str(cell)) for cell in row] for row in rows)
+    return out.getvalue()
+
+
+def safe(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def download(name: str, text: str, kind: str) -> Response:
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text.encode(), 200, headers, f"{kind}; charset=utf-8")

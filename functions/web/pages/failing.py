@@ -1,0 +1,45 @@
+"""Errors for people: a page that says what was not done, and the way to sign in for who is not."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from functions.web.errors import HttpError, body_of
+from functions.web.pages.rendering import page
+from functions.web.principal import HEADER
+
+SIGN_IN = "/.auth/login/aad?post_login_redirect_uri="
+"""Where the platform signs people in
+(learn.microsoft.com/azure/app-service/configure-authentication-customize-sign-in-out)."""
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person in a browser asked for a page."""
+    programs = request.url.path.startswith(("/api/", "/graph/", "/static/"))
+    return not programs and "text/html" in request.headers.get("accept", "")
+
+
+def failed_page(request: Request, refusal: HttpError) -> Response:
+    """A page with the error; who is not signed in, or too long, is sent to sign in."""
+    request_id = request.scope["request_id"]
+    if refusal.status == 401 and HEADER not in request.headers and request.method == "GET":
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(SIGN_IN + quote(target, safe=""), 302)
+    if "principal" not in request.scope:
+        return Response(body_of(refusal, request_id), refusal.status, dict(refusal.headers), "application/json")
+    back = request.headers.get("referer", "")
+    same = back.startswith(str(request.base_url))
+    answer = page(
+        request,
+        "error.html",
+        status=refusal.status,
+        message=refusal.message,
+        code=refusal.code,
+        request_id=request_id,
+        back=back if same else "/licenses",
+    )
+    answer.headers.update(refusal.headers)
+    return answer

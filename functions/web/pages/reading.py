@@ -1,0 +1,169 @@
+"""Pages to look at: licenses, a license, groups, a group, operations, approvals, a user, the audit log, health."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from functions.web.answers import ORIGIN_WORDS
+from functions.web.context import TheWorld
+from functions.web.errors import HttpError
+from functions.web.pages.rendering import HEADERS, HERE, fragment, page
+from functions.web.shapes import Guid, OperationIdText
+from shared.domain.model import GroupId, OperationId, SkuId, UserId
+from shared.handlers import center, queries
+from shared.handlers.syncing import is_collecting
+
+router = APIRouter(include_in_schema=False)
+
+ROWS = 50
+SHOWN_OPERATIONS = 30
+STATIC = {"site.css": "text/css; charset=utf-8", "site.js": "text/javascript; charset=utf-8"}
+"""The files that are served; any other name is not found."""
+
+Text = Annotated[str, Query(max_length=center.MAX_SEARCH)]
+Token = Annotated[str | None, Query(min_length=1, max_length=2048)]
+
+
+@router.get("/")
+async def home() -> Response:
+    return RedirectResponse("/licenses", 302)
+
+
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    """Style and script of the page; they hold no data."""
+    if name not in STATIC:
+        raise HttpError(404, "NotFound", "There is no such file.")
+    body = (HERE / "static" / name).read_bytes()
+    return Response(body, 200, {**HEADERS, "Cache-Control": "public, max-age=3600"}, STATIC[name])
+
+
+@router.get("/licenses")
+async def licenses(request: Request, world: TheWorld) -> Response:
+    return page(request, "licenses.html", products=await center.products(world))
+
+
+@router.get("/licenses/{sku_id}")
+async def license(request: Request, world: TheWorld, sku_id: Guid) -> Response:
+    found = next((each for each in await center.products(world) if each.sku.sku_id == sku_id), None)
+    if found is None:
+        raise HttpError(404, "NotFound", "The tenant has no such product.")
+    groups = [each for each in await center.managed_groups(world) if each.assignment.sku(SkuId(sku_id))]
+    return page(request, "license.html", product=found, groups=groups)
+
+
+@router.get("/groups")
+async def groups(request: Request, world: TheWorld, search: Text = "") -> Response:
+    found = await center.find_groups(world, search) if search.strip() else None
+    return page(request, "groups.html", groups=await center.managed_groups(world), search=search, found=found)
+
+
+@router.get("/groups/{group_id}")
+async def group(
+    request: Request, world: TheWorld, group_id: Guid, show: str = "errors", after: Token = None
+) -> Response:
+    key = GroupId(group_id)
+    stored = await queries.assignment(world, key)
+    view = await queries.group_status(world, key)
+    rows, token = await queries.members(world, key, ROWS, after, errors_only=show != "all")
+    operations = [each for each in await world.stores.operations.open() if each.target.group_id == key]
+    return page(
+        request,
+        "group.html",
+        assignment=stored.assignment,
+        view=view,
+        rows=rows,
+        token=token,
+        show=show,
+        names=await queries.sku_names(world),
+        plans=await plan_names(world),
+        operations=[each for each in operations if not each.preview],
+    )
+
+
+@router.get("/operations")
+async def operations(request: Request, world: TheWorld, after: Token = None) -> Response:
+    found, token = await queries.operations(world, SHOWN_OPERATIONS, after)
+    return page(request, "operations.html", operations=found, token=token, groups=await group_names(world))
+
+
+@router.get("/operations/{operation_id}")
+async def operation(request: Request, world: TheWorld, operation_id: OperationIdText, after: Token = None) -> Response:
+    found = await queries.operation(world, OperationId(operation_id))
+    members, token = await queries.planned_members(world, found.id, ROWS, after)
+    return page(
+        request,
+        "operation.html",
+        operation=found,
+        collecting=is_collecting(found),
+        members=[each for each in members if each.action.due or found.preview],
+        token=token,
+        names=await queries.sku_names(world),
+        groups=await group_names(world),
+    )
+
+
+@router.get("/operations/{operation_id}/progress")
+async def progress(world: TheWorld, operation_id: OperationIdText) -> Response:
+    """The live part of an operation's page."""
+    found = await queries.operation(world, OperationId(operation_id))
+    return fragment("progress.html", operation=found)
+
+
+@router.get("/approvals")
+async def approvals(request: Request, world: TheWorld) -> Response:
+    waiting = await queries.approvals(world)
+    shown = [(each, is_collecting(each)) for each in waiting]
+    return page(request, "approvals.html", approvals=shown, groups=await group_names(world))
+
+
+@router.get("/users")
+async def users(request: Request, world: TheWorld, search: Text = "") -> Response:
+    found = await center.find_users(world, search) if search.strip() else None
+    return page(request, "users.html", search=search, found=found)
+
+
+@router.get("/users/{user_id}")
+async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
+    found = await center.person(world, UserId(user_id))
+    history = await center.audit(world, center.AuditFilter(user_id=user_id), ROWS, days=7)
+    return page(
+        request,
+        "user.html",
+        person=found,
+        history=history,
+        names=await queries.sku_names(world),
+        origins=ORIGIN_WORDS,
+    )
+
+
+@router.get("/audit")
+async def audit(
+    request: Request, world: TheWorld, user: Text = "", group: Text = "", actor: Text = "", activity: Text = ""
+) -> Response:
+    wanted = center.AuditFilter(user.strip().lower(), group.strip().lower(), actor.strip(), activity.strip())
+    entries = await center.audit(world, wanted, 2 * ROWS)
+    return page(request, "audit.html", entries=entries, wanted=wanted, query=request.url.query)
+
+
+@router.get("/health")
+async def health(request: Request, world: TheWorld) -> Response:
+    letters = await world.stores.dead_letters.newest(ROWS)
+    feed = await queries.change_feed(world)
+    open_operations = await world.stores.operations.open()
+    return page(request, "health.html", letters=letters, feed=feed, operations=open_operations, now=world.clock.now())
+
+
+async def group_names(world: TheWorld) -> dict[GroupId, str]:
+    """Names of managed groups as they were when they were last read."""
+    return {each.group_id: each.display_name or each.group_id for each in await world.stores.assignments.all()}
+
+
+async def plan_names(world: TheWorld) -> dict[str, str]:
+    """Names of service plans by id."""
+    skus = await queries.subscribed_skus(world)
+    return {plan.service_plan_id: plan.service_plan_name for sku in skus for plan in sku.service_plans}

@@ -1,0 +1,148 @@
+"""What the license center shows beyond single operations and groups: products with the groups that use them, managed
+groups, searches, people, the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.domain.errors import Unavailable
+from shared.domain.model import DirectoryUser, GroupId, GroupLicenseAssignment, SkuId, SubscribedSku, UserId
+from shared.domain.records import AuditEntry, GroupState, GroupStatus, MemberRow
+from shared.handlers import queries
+from shared.handlers.queries import UserLicense
+from shared.handlers.syncing import is_active
+from shared.ports import DirectoryGroup, World
+
+MAX_SEARCH = 120
+"""Characters of a name to search for."""
+
+AUDIT_DAYS = 31
+"""Days that one search of the audit log goes back at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductView:
+    """A product with its seats and the managed groups that give it."""
+
+    sku: SubscribedSku
+    groups: tuple[GroupLicenseAssignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedGroup:
+    """A group that gives licenses, and its status; in progress until its first operation has ended."""
+
+    assignment: GroupLicenseAssignment
+    status: GroupStatus
+
+
+@dataclass(frozen=True, slots=True)
+class FoundGroup:
+    """A group of the directory. `hindrance`: why it cannot be managed, empty where it can."""
+
+    group: DirectoryGroup
+    hindrance: str
+    managed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user with every license, and the state in each managed group."""
+
+    user: DirectoryUser
+    licenses: tuple[UserLicense, ...]
+    rows: tuple[MemberRow, ...]
+    names: Mapping[GroupId, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries to show; empty fields let everything pass. `actor`: part of a name, in any case."""
+
+    user_id: str = ""
+    group_id: str = ""
+    actor: str = ""
+    activity: str = ""
+
+    def lets_pass(self, entry: AuditEntry) -> bool:
+        return (
+            (not self.user_id or entry.user_id == self.user_id)
+            and (not self.group_id or entry.group_id == self.group_id)
+            and self.actor.casefold() in entry.actor.casefold()
+            and self.activity.casefold() in entry.activity.casefold()
+        )
+
+
+async def products(world: World) -> tuple[ProductView, ...]:
+    """The tenant's products for users, those in use by groups first, then by name."""
+    skus = await world.directory.subscribed_skus()
+    active = [each for each in await world.stores.assignments.all() if is_active(each)]
+    by_sku: dict[SkuId, list[GroupLicenseAssignment]] = {}
+    for assignment in active:
+        for sku in assignment.skus:
+            by_sku.setdefault(sku.sku_id, []).append(assignment)
+    views = [ProductView(sku, tuple(by_sku.get(sku.sku_id, ()))) for sku in skus if sku.applies_to == "User"]
+    return tuple(sorted(views, key=lambda view: (-len(view.groups), view.sku.sku_part_number)))
+
+
+async def managed_groups(world: World) -> tuple[ManagedGroup, ...]:
+    """All groups that give licenses or still owe the end of some, by name."""
+    statuses = {status.group_id: status for status in await world.stores.group_status.all()}
+    found = [
+        ManagedGroup(each, statuses.get(each.group_id) or GroupStatus(each.group_id, GroupState.IN_PROGRESS))
+        for each in await world.stores.assignments.all()
+        if each.version > 0
+    ]
+    return tuple(sorted(found, key=lambda each: (each.assignment.display_name.casefold(), each.assignment.group_id)))
+
+
+async def find_groups(world: World, text: str) -> tuple[FoundGroup, ...]:
+    """Groups whose name begins with a text, and what they may be used for."""
+    managed = {each.group_id for each in await world.stores.assignments.all() if is_active(each)}
+    found = await world.directory.find_groups(text.strip()[:MAX_SEARCH])
+    return tuple(FoundGroup(group, hindrance(group), group.id in managed) for group in found)
+
+
+def hindrance(group: DirectoryGroup) -> str:
+    """Why licenses cannot be given to a group's members here; empty where they can."""
+    if group.hidden_membership:
+        return "Its members are hidden: the app needs Member.Read.Hidden to see them."
+    if not group.security_enabled:
+        return "It is not a security group."
+    return ""
+
+
+async def find_users(world: World, text: str) -> tuple[DirectoryUser, ...]:
+    """Users whose name or userPrincipalName begins with a text."""
+    return await world.directory.find_users(text.strip()[:MAX_SEARCH])
+
+
+async def person(world: World, user_id: UserId) -> Person:
+    """One user. Raises NotFound, Unavailable."""
+    licenses = await queries.user_licenses(world, user_id)
+    read = (await world.directory.users([user_id], with_groups=False))[user_id]
+    if not isinstance(read, DirectoryUser):
+        raise Unavailable(None, f"user {user_id} could not be read")
+    known = {each.group_id: each for each in await world.stores.assignments.all()}
+    rows = await world.stores.members.of_user(user_id, sorted(known))
+    return Person(read, licenses, rows, {group_id: each.display_name for group_id, each in known.items()})
+
+
+async def audit(
+    world: World, wanted: AuditFilter, top: int, until: datetime | None = None, days: int = AUDIT_DAYS
+) -> tuple[AuditEntry, ...]:
+    """At most `top` entries that pass, newest first, going back day by day from `until` (default: now)."""
+    last = until or world.clock.now()
+    found: list[AuditEntry] = []
+    for back in range(min(days, AUDIT_DAYS)):
+        entries = await world.stores.audit.of_day(f"{last - timedelta(days=back):%Y%m%d}")
+        found += _passing(entries, wanted, last)
+        if len(found) >= top:
+            break
+    return tuple(found[:top])
+
+
+def _passing(entries: Iterable[AuditEntry], wanted: AuditFilter, last: datetime) -> list[AuditEntry]:
+    return [entry for entry in entries if entry.at <= last and wanted.lets_pass(entry)]
