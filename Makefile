@@ -13,7 +13,7 @@ help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
 	@echo "make test    install what is needed, run every test (unit, integration, e2e)"
-	@echo "make check   formatter, linter, types, import rules"
+	@echo "make check   formatter, linter, types, import rules, Bicep"
 	@echo "make bench   measure, side by side with what one would otherwise write"
 	@echo "make clean   remove what was installed and written"
 
@@ -56,6 +56,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m infra.check
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
