@@ -13,7 +13,7 @@ help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
 	@echo "make test    install what is needed, run every test (unit, integration, e2e)"
-	@echo "make check   formatter, linter, types, import rules, Bicep"
+	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
 	@echo "make bench   measure, side by side with what one would otherwise write"
 	@echo "make clean   remove what was installed and written"
 
@@ -57,6 +57,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m infra.check
+	$(BIN)/shellcheck infra/scripts/*.sh
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
