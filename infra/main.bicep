@@ -18,7 +18,7 @@ param alertMail string = ''
 
 @description('Python of the function app. `az functionapp list-flexconsumption-runtimes` says what the region has.')
 @allowed(['3.11', '3.12', '3.13'])
-param pythonVersion string = '3.12'
+param pythonVersion string = '3.13'
 
 @description('Have Graph tell the app of changes of membership. Off: changes are found by delta and the nightly sync only.')
 param receiveNotifications bool = true
