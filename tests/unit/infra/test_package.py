@@ -9,29 +9,23 @@ import pytest
 
 from infra.package import ROOT, ignored
 
+OUT = """
+tests/unit/test_api.py local/run.py infra/check/parser.py .github/workflows/check.yml docs/operating.md README.md
+local.settings.json requirements-dev.txt requirements.lock azure.yaml .gitignore
+""".split()
+IN = """
+function_app.py host.json requirements.txt functions/web/routes_groups.py shared/schemas/job.v1.json
+shared/domain/plan.py
+""".split()
 PATTERNS = (ROOT / ".funcignore").read_text().split()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "tests/unit/test_api.py",
-        "local/run.py",
-        "infra/check/parser.py",
-        ".github/workflows/check.yml",
-        "docs/operating.md",
-    ]
-    + ["README.md", "local.settings.json", "requirements-dev.txt", "requirements.lock", "azure.yaml", ".gitignore"],
-)
+@pytest.mark.parametrize("path", OUT)
 def test_what_does_not_run_in_azure_stays_out(path: str) -> None:
     assert ignored(Path(path), PATTERNS)
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["function_app.py", "host.json", "requirements.txt", "functions/web/routes_groups.py"]
-    + ["shared/schemas/job.v1.json", "shared/domain/plan.py"],
-)
+@pytest.mark.parametrize("path", IN)
 def test_what_runs_in_azure_goes_in(path: str) -> None:
     assert (ROOT / path).exists()
     assert not ignored(Path(path), PATTERNS)
