@@ -9,14 +9,27 @@ import pytest
 
 from infra.package import ROOT, ignored
 
-OUT = """
-tests/unit/test_api.py local/run.py infra/check/parser.py .github/workflows/check.yml docs/operating.md README.md
-local.settings.json requirements-dev.txt requirements.lock azure.yaml .gitignore
-""".split()
-IN = """
-function_app.py host.json requirements.txt functions/web/routes_groups.py shared/schemas/job.v1.json
-shared/domain/plan.py
-""".split()
+OUT = [
+    "tests/unit/test_api.py",
+    "local/run.py",
+    "infra/check/parser.py",
+    ".github/workflows/check.yml",
+    "docs/operating.md",
+    "README.md",
+    "local.settings.json",
+    "requirements-dev.txt",
+    "requirements.lock",
+    "azure.yaml",
+    ".gitignore",
+]
+IN = [
+    "function_app.py",
+    "host.json",
+    "requirements.txt",
+    "functions/web/routes_groups.py",
+    "shared/schemas/job.v1.json",
+    "shared/domain/plan.py",
+]
 PATTERNS = (ROOT / ".funcignore").read_text().split()
 
 
