@@ -37,6 +37,10 @@ param maximumInstanceCount int = 40
 @maxValue(730)
 param logRetentionDays int = 90
 
+@description('Copies of the storage account: in three zones where the region has them, else in one place.')
+@allowed(['Standard_ZRS', 'Standard_LRS', 'Standard_GZRS', 'Standard_GRS'])
+param storageRedundancy string = 'Standard_ZRS'
+
 @description('Tags of every resource.')
 param tags object = {}
 
@@ -80,6 +84,7 @@ module storage 'modules/storage.bicep' = {
   scope: group
   params: {
     name: 'st${token}'
+    redundancy: storageRedundancy
     location: location
     tags: allTags
     principalId: identity.outputs.principalId

@@ -61,6 +61,21 @@ def _headers(file: File) -> Iterator[tuple[int, str]]:
                 yield decorator.line, f"unknown decorator @{decorator.name}"
         if each.kind in ("param", "output") and each.type.removesuffix("[]") not in PRIMITIVES:
             yield each.line, f"unknown type {each.type} of {each.name}"
+        yield from _default(each)
+
+
+def _default(declaration: Declaration) -> Iterator[tuple[int, str]]:
+    """A constant default is among the values that `@allowed` names."""
+    allowed = [each.arguments[0] for each in declaration.decorators if each.name == "allowed" and each.arguments]
+    if declaration.value is None or not allowed or not isinstance(allowed[0], Array):
+        return
+    names = [_constant(each) for each in allowed[0].items]
+    if _constant(declaration.value) not in names:
+        yield declaration.line, f"the default of {declaration.name} is not among the allowed values"
+
+
+def _constant(expression: Expression) -> object:
+    return expression.constant if isinstance(expression, Text) else getattr(expression, "value", None)
 
 
 def _duplicates(file: File) -> Iterator[tuple[int, str]]:

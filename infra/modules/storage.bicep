@@ -3,6 +3,9 @@ param name string
 param location string
 param tags object
 
+@description('Kind of copies, a SKU of storage accounts.')
+param redundancy string
+
 @description('Object id of the app\'s managed identity.')
 param principalId string
 
@@ -22,8 +25,8 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    // Copies in three zones: the ledger that proves which licenses are ours has no other copy.
-    name: 'Standard_ZRS'
+    // The ledger that proves which licenses are ours has no other copy than these.
+    name: redundancy
   }
   properties: {
     allowSharedKeyAccess: false

@@ -196,6 +196,12 @@ SEEDED = {
         "param tags object\nparam colour string = ''\n",
         "param colour is never used",
     ),
+    "a default that is not allowed": (
+        "main.bicep",
+        "param instanceMemoryMB int = 2048",
+        "param instanceMemoryMB int = 1024",
+        "the default of instanceMemoryMB is not among the allowed values",
+    ),
     "a bracket that is not closed": ("modules/identity.bicep", "  tags: tags\n}", "  tags: tags\n", "modules/identity"),
     "a parameter that the parameter file does not give": (
         "main.bicep",
