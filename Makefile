@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench clean runtime-check package package-check lock
+.PHONY: help setup demo run test unit integration e2e check bench clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -75,6 +75,7 @@ runtime-check: .venv313/.installed
 	@touch $@
 
 # What is deployed, for the Python that builds it: .local/package/app.zip.
+.PHONY: package package-check lock
 package:
 	@test -n "$(PACKAGE_PYTHON)" || { echo "No Python 3.13 that runs was found; give PACKAGE_PYTHON"; exit 1; }
 	@$(PACKAGE_PYTHON) -m infra.package .local/package
