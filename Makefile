@@ -8,12 +8,14 @@ BIN := $(VENV)/bin
 MEMBERS ?= 2000
 SCALE ?= 4
 SEED ?= 1
+PACKAGE_PYTHON ?= $(shell local/find-python.sh 313)
 
 help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
 	@echo "make test    install what is needed, run every test (unit, integration, e2e)"
-	@echo "make check   formatter, linter, types, import rules"
+	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
+	@echo "make package build the deployment package (PACKAGE_PYTHON=$(PACKAGE_PYTHON)); make package-check runs it in Azure's runtime"
 	@echo "make bench   measure, side by side with what one would otherwise write"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make clean   remove what was installed and written"
@@ -57,6 +59,8 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m infra.check
+	$(BIN)/shellcheck infra/scripts/*.sh
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
@@ -74,5 +78,28 @@ runtime-check: .venv313/.installed
 	.venv313/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt azure-functions-runtime==1.3.0 pytest==9.2.0 pytest-asyncio==1.5.0 pytest-timeout==2.4.0
 	@touch $@
 
+# What is deployed, for the Python that builds it: .local/package/app.zip.
+.PHONY: package package-check lock
+package:
+	@test -n "$(PACKAGE_PYTHON)" || { echo "No Python 3.13 that runs was found; give PACKAGE_PYTHON"; exit 1; }
+	@$(PACKAGE_PYTHON) -m infra.package .local/package
+
+# The package unpacked in an empty folder, in Azure's own Python runtime; the environment has no package of the app's.
+package-check: .venvpackage/.installed local/node_modules/.installed
+	rm -rf .local/unpacked && mkdir -p .local/unpacked
+	@$(PACKAGE_PYTHON) -m zipfile -e .local/package/app.zip .local/unpacked
+	cd .local/unpacked && APP_FOLDER="$$PWD" PYTHONPATH="$$PWD:$$PWD/.python_packages/lib/site-packages" PYTHONDONTWRITEBYTECODE=1 \
+	  ../../.venvpackage/bin/pytest -p no:cacheprovider --import-mode=importlib --confcutdir=../../tests/runtime ../../tests/runtime
+
+.venvpackage/.installed:
+	@test -n "$(PACKAGE_PYTHON)" && $(PACKAGE_PYTHON) -m venv .venvpackage
+	@.venvpackage/bin/python -m pip install --quiet --disable-pip-version-check azure-functions-runtime==1.3.0 pytest==9.2.0 pytest-asyncio==1.5.0 pytest-timeout==2.4.0
+	@touch $@
+
+# After a change of requirements.txt; needs uv, for nothing else.
+lock:
+	@{ sed -n '/^#/p;/^#/!q' requirements.lock; uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --quiet; } > .requirements.lock
+	@mv .requirements.lock requirements.lock
+
 clean:
-	rm -rf $(VENV) .venv313 local/node_modules .local bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv313 .venvpackage local/node_modules .local bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,7 +6,9 @@ The runtime is driven in this process as its own proxy worker drives it; `_Proto
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +28,9 @@ from azure_functions_runtime.native_invocation import invocation_request_native 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+APP = Path(os.environ.get("APP_FOLDER", ROOT))
+"""The app as it is here, or unpacked from the deployment package."""
+
 AZURITE = ROOT / "local" / "node_modules" / ".bin" / "azurite-table"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 TENANT = "8da3075e-f5eb-5d83-bb90-9a271280a4fd"
@@ -110,7 +115,7 @@ def settings(tables: str) -> Iterator[None]:
 async def functions(settings: None) -> AsyncIterator[dict[str, Any]]:
     runtime.start_threadpool_executor()
     request = SimpleNamespace(
-        request=SimpleNamespace(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(ROOT))),
+        request=SimpleNamespace(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(APP))),
         properties={"host": "127.0.0.1", "protos": _Protos()},
     )
     started = await runtime.worker_init_request(request)
@@ -185,3 +190,10 @@ async def test_the_web_application_answers_in_the_runtime_and_refuses_who_is_not
 ) -> None:
     answer = await _invoke(functions["http"], "req", _http("GET", "/api/subscribedSkus"))
     assert answer.value["status_code"].value == "401"
+
+
+async def test_the_code_that_runs_is_the_app_that_was_asked_for(functions: dict[str, Any]) -> None:
+    for name in ("function_app", "functions", "shared"):
+        assert Path(str(sys.modules[name].__file__)).is_relative_to(APP)
+    if "APP_FOLDER" in os.environ:
+        assert Path(str(sys.modules["azure.data.tables"].__file__)).is_relative_to(APP)

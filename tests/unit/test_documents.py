@@ -37,7 +37,7 @@ def test_every_queue_the_code_uses_is_declared() -> None:
 
 
 def test_every_file_the_readme_points_to_exists() -> None:
-    for document in ("README.md", "local/README.md"):
+    for document in ("README.md", "local/README.md", "docs/operating.md", "CONTRIBUTING.md", "SECURITY.md"):
         folder = (ROOT / document).parent
         for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text()):
             assert (folder / target).exists(), f"{document} points to {target}"

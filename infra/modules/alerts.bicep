@@ -1,0 +1,215 @@
+// What a person is called for. Each rule rests on something Azure measures or the app says today; docs/operating.md has
+// the meaning and the steps for each, under the rule's name.
+param prefix string
+param location string
+param tags object
+param workspaceId string
+param serviceBusId string
+
+@description('Who gets the alerts; empty: nobody, the rules still show in Azure Monitor.')
+param mail string
+
+param receiveNotifications bool
+
+// Severity: 1 somebody should look today, 2 within two days, 3 when there is time.
+var logRules = [
+  {
+    name: 'message-given-up'
+    description: 'The app kept a message as a dead letter: it could make nothing of it, or gave up.'
+    severity: 1
+    enabled: true
+    frequency: 'PT5M'
+    window: 'PT5M'
+    query: 'AppTraces | where Message has "kept as a dead letter"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'work-waits-long'
+    description: 'Work was put off eight times or more, over four minutes: a service is away, throttles, or refuses a permission.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT15M'
+    query: 'AppTraces | where Message startswith "work from " | extend Times = toint(extract(@"\\(time (\\d+)\\)", 1, Message)) | where Times >= 8'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'functions-fail'
+    description: 'More than one invocation in twenty failed, and at least ten: the error share.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT15M'
+    query: 'AppRequests | summarize Failed = countif(Success == false), Total = count() | where Failed >= 10 and Failed * 20 > Total'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'app-stands-still'
+    description: 'The watchdog, which runs every five minutes, did not end well once in half an hour: operations that are stuck stay so.'
+    severity: 1
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppRequests | where Name == "watchdog" and Success == true'
+    operator: 'LessThan'
+    threshold: 1
+  }
+  {
+    name: 'subscription-not-kept'
+    description: 'The timer that keeps the subscription to changes failed three times within an hour: it expires unless that ends.'
+    severity: 1
+    enabled: receiveNotifications
+    frequency: 'PT15M'
+    window: 'PT1H'
+    query: 'AppRequests | where Name == "keep_subscription" and Success == false'
+    operator: 'GreaterThan'
+    threshold: 2
+  }
+  {
+    name: 'subscription-silent'
+    description: 'No notification of Graph in a day. Usual in a small or quiet tenant; elsewhere the subscription is lost or blocked.'
+    severity: 3
+    enabled: receiveNotifications
+    frequency: 'PT1H'
+    window: 'P1D'
+    query: 'AppRequests | where Name == "graph_notifications" and Success == true'
+    operator: 'LessThan'
+    threshold: 1
+  }
+]
+
+// Queues whose length the app keeps small by itself: an operation releases a few dozen chunks at a time. `jobs` is not
+// among them, since others may put thousands in at once.
+var shortQueues = ['operations', 'members', 'members-bulk', 'notifications']
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(mail)) {
+  name: 'ag-${prefix}'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: 'licensing'
+    enabled: true
+    emailReceivers: [
+      {
+        name: 'operators'
+        emailAddress: mail
+        useCommonAlertSchema: true
+      }
+    ]
+  }
+}
+
+resource deadLetters 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+  name: '${prefix}-dead-letters'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'A queue has dead letters: a function failed ten times with the same message, or nobody took it for 14 days.'
+    severity: 1
+    enabled: true
+    scopes: [serviceBusId]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT5M'
+    autoMitigate: true
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: 'dead-letters'
+          criterionType: 'StaticThresholdCriterion'
+          metricName: 'DeadletteredMessages'
+          metricNamespace: 'Microsoft.ServiceBus/namespaces'
+          timeAggregation: 'Maximum'
+          operator: 'GreaterThan'
+          threshold: 0
+          dimensions: [
+            {
+              name: 'EntityName'
+              operator: 'Include'
+              values: ['*']
+            }
+          ]
+        }
+      ]
+    }
+    actions: empty(mail) ? [] : [{ actionGroupId: people.id }]
+  }
+}
+
+resource backlog 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+  name: '${prefix}-backlog'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'A queue that is short by design stayed long for half an hour: functions do not run, or not fast enough.'
+    severity: 2
+    enabled: true
+    scopes: [serviceBusId]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT30M'
+    autoMitigate: true
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: 'backlog'
+          criterionType: 'StaticThresholdCriterion'
+          metricName: 'ActiveMessages'
+          metricNamespace: 'Microsoft.ServiceBus/namespaces'
+          timeAggregation: 'Minimum'
+          operator: 'GreaterThan'
+          threshold: 500
+          dimensions: [
+            {
+              name: 'EntityName'
+              operator: 'Include'
+              values: shortQueues
+            }
+          ]
+        }
+      ]
+    }
+    actions: empty(mail) ? [] : [{ actionGroupId: people.id }]
+  }
+}
+
+resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in logRules: {
+    name: '${prefix}-${rule.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: '${prefix}: ${rule.name}'
+      description: rule.description
+      severity: rule.severity
+      enabled: rule.enabled
+      scopes: [workspaceId]
+      evaluationFrequency: rule.frequency
+      windowSize: rule.window
+      autoMitigate: true
+      // The tables come with the first telemetry; without this the first deployment would fail for the lack of them.
+      skipQueryValidation: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: 'Count'
+            operator: rule.operator
+            threshold: rule.threshold
+            failingPeriods: {
+              numberOfEvaluationPeriods: 1
+              minFailingPeriodsToAlert: 1
+            }
+          }
+        ]
+      }
+      actions: {
+        actionGroups: empty(mail) ? [] : [people.id]
+      }
+    }
+  }
+]

@@ -1,0 +1,217 @@
+// The function app on Flex Consumption, its settings and its sign-in.
+param name string
+param planName string
+param location string
+param tags object
+
+@description('Resource id of the managed identity, and its client id.')
+param identityId string
+param identityClientId string
+
+param storageAccountName string
+param tablesEndpoint string
+param packageContainerUrl string
+param serviceBusNamespace string
+param applicationInsightsConnectionString string
+
+@description('Client id of the app registration for sign-in; empty: authentication is not switched on, and the app refuses every request but health and Graph\'s.')
+param signInClientId string
+
+param pythonVersion string
+param receiveNotifications bool
+param instanceMemoryMB int
+param maximumInstanceCount int
+
+var url = 'https://${name}.azurewebsites.net'
+
+// Addresses that Graph and probes call without a sign-in. Exact paths: a prefix would open what lies below it. Graph's
+// calls prove themselves by the subscription's secret, health tells nothing but that it runs.
+var pathsWithoutSignIn = [
+  '/graph/notifications'
+  '/graph/lifecycle'
+  '/api/health'
+]
+
+// What shared/config.py reads. A test holds this map equal to the settings class, local.settings.example.json and README.
+var settings = {
+  TENANT_ID: tenant().tenantId
+  ServiceBusConnection__fullyQualifiedNamespace: serviceBusNamespace
+  TablesConnection__endpoint: tablesEndpoint
+  TABLE_PREFIX: 'gbl'
+  GRAPH_BASE_URL: 'https://graph.microsoft.com/v1.0'
+  GRAPH_SCOPE: 'https://graph.microsoft.com/.default'
+  AZURE_CLIENT_ID: identityClientId
+  API_AUDIENCE: empty(signInClientId) ? '' : 'api://${signInClientId},${signInClientId}'
+  PUBLIC_URL: receiveNotifications ? url : ''
+  WRITE_RATE_PER_SECOND: '18'
+  WRITE_BURST: '30'
+  WRITE_WINDOW_LIMIT: '3000'
+  WRITE_WINDOW_SECONDS: '150'
+  INTERACTIVE_SHARE: '0.2'
+  REMOVAL_SETTLE: 'PT1M'
+  REMOVAL_ALLOWANCE_MINIMUM: '20'
+  REMOVAL_ALLOWANCE_PERCENT: '10'
+  CHUNK_SIZE: '20'
+}
+
+// What the Functions host and the platform read. No FUNCTIONS_WORKER_RUNTIME, no WEBSITE_RUN_FROM_PACKAGE: Flex
+// Consumption takes the runtime from functionAppConfig and refuses them.
+var hostSettings = {
+  AzureWebJobsStorage__accountName: storageAccountName
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identityClientId
+  ServiceBusConnection__credential: 'managedidentity'
+  ServiceBusConnection__clientId: identityClientId
+  APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  // Sign-in proves the app with a token of the managed identity where a client secret would stand
+  // (learn.microsoft.com/azure/app-service/configure-authentication-provider-aad, "Use a managed identity").
+  OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID: identityClientId
+  WEBSITE_AUTH_AAD_ALLOWED_TENANTS: tenant().tenantId
+}
+
+resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: {
+    name: 'FC1'
+    tier: 'FlexConsumption'
+  }
+  properties: {
+    reserved: true
+  }
+}
+
+resource app 'Microsoft.Web/sites@2024-11-01' = {
+  name: name
+  location: location
+  tags: union(tags, { 'azd-service-name': 'app' })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identityId}': {}
+    }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: packageContainerUrl
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      runtime: {
+        name: 'python'
+        version: pythonVersion
+      }
+      scaleAndConcurrency: {
+        // The app needs about 10 ms of CPU a changed user: at 18 writes/s a fifth of the core that comes with 2,048 MB,
+        // but most of the quarter core of 512 MB. Its processes stay below 200 MB.
+        instanceMemoryMB: instanceMemoryMB
+        // Not what keeps Graph's quota: the write budget is one row that all instances share. 40 is the least that the
+        // platform took when this was written.
+        maximumInstanceCount: maximumInstanceCount
+        // Graph wants the answer to a notification within 10 s and to the handshake at once; a cold start of Python
+        // may take longer. All HTTP triggers scale together as the group `http`.
+        alwaysReady: [
+          {
+            name: 'http'
+            instanceCount: 1
+          }
+        ]
+        triggers: {
+          http: {
+            // Python's default is 1 request an instance, which starts five instances for a page that asks five things.
+            // Requests here wait for storage, in one event loop: 16 leave the processor mostly idle.
+            perInstanceConcurrency: 16
+          }
+        }
+      }
+    }
+    siteConfig: {
+      minTlsVersion: '1.2'
+      appSettings: [
+        for setting in items(union(settings, hostSettings)): {
+          name: setting.key
+          value: setting.value
+        }
+      ]
+    }
+  }
+}
+
+// Passwords for publishing exist on every site unless refused; azd deploys with the deployer's own sign-in.
+resource ftpPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+  parent: app
+  name: 'ftp'
+  properties: {
+    allow: false
+  }
+}
+
+resource scmPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+  parent: app
+  name: 'scm'
+  properties: {
+    allow: false
+  }
+}
+
+resource signIn 'Microsoft.Web/sites/config@2024-11-01' = if (!empty(signInClientId)) {
+  parent: app
+  name: 'authsettingsV2'
+  properties: {
+    platform: {
+      enabled: true
+      runtimeVersion: '~1'
+    }
+    globalValidation: {
+      requireAuthentication: true
+      // The page of the app is for people: who comes without a session is sent to sign in. Scripts send a token.
+      unauthenticatedClientAction: 'RedirectToLoginPage'
+      redirectToProvider: 'azureActiveDirectory'
+      excludedPaths: pathsWithoutSignIn
+    }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: {
+          clientId: signInClientId
+          clientSecretSettingName: 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID'
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: {
+          allowedAudiences: [
+            'api://${signInClientId}'
+            signInClientId
+          ]
+        }
+      }
+    }
+    login: {
+      tokenStore: {
+        // The app reads claims, never the person's tokens: none are kept.
+        enabled: false
+      }
+      cookieExpiration: {
+        convention: 'FixedTime'
+        timeToExpiration: '08:00:00'
+      }
+    }
+    httpSettings: {
+      requireHttps: true
+    }
+  }
+}
+
+output name string = app.name
+output url string = url

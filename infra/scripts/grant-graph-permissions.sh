@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Gives the app's managed identity the Graph application permissions it needs, and tells why each.
+#
+# The person who runs it needs Privileged Role Administrator (or Global Administrator), signed in with `az login`.
+# Running it again changes nothing. What is granted that permissions.tsv does not name is told and left alone.
+set -euo pipefail
+shopt -s inherit_errexit
+
+GRAPH=https://graph.microsoft.com/v1.0
+GRAPH_APP_ID=00000003-0000-0000-c000-000000000000
+TABLE="$(dirname "${BASH_SOURCE[0]}")/permissions.tsv"
+
+usage() {
+  cat <<TEXT
+usage: grant-graph-permissions.sh [--with FEATURE]... [--check | --revoke | --dry-run] PRINCIPAL_ID
+
+PRINCIPAL_ID      object id of the managed identity: azd env get-value IDENTITY_PRINCIPAL_ID
+--with FEATURE    a feature that is used: usage-location, hidden-groups, onboarding; may be given several times
+--check           change nothing; exit 1 where a permission is missing, or granted without being needed
+--revoke          take away every permission that the table names, for whatever feature
+--dry-run         print what would be done
+TEXT
+}
+
+fail() {
+  echo "$*" >&2
+  exit 2
+}
+
+# Every line of the table without comments: feature, permission, reason, parted by tabs.
+table() {
+  grep -v '^#' "$TABLE"
+}
+
+parse() {
+  MODE=grant
+  FEATURES=(always)
+  PRINCIPAL=''
+  while (($#)); do
+    case $1 in
+      --check) MODE=check ;;
+      --revoke) MODE=revoke ;;
+      --dry-run) MODE=dry-run ;;
+      --with)
+        shift
+        table | cut -f1 | grep -xF -- "${1:-}" >/dev/null || fail "unknown feature: ${1:-(none)}"
+        FEATURES+=("$1")
+        ;;
+      -h | --help)
+        usage
+        exit 0
+        ;;
+      -*) fail "unknown option: $1" ;;
+      *)
+        [[ -z $PRINCIPAL ]] || fail "one PRINCIPAL_ID only, got $PRINCIPAL and $1"
+        PRINCIPAL=$1
+        ;;
+    esac
+    shift
+  done
+  [[ $PRINCIPAL =~ ^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$ ]] || {
+    usage >&2
+    fail "PRINCIPAL_ID must be a GUID, not '${PRINCIPAL}'"
+  }
+}
+
+# Whether a feature of the table is wanted in this run.
+wanted() {
+  printf '%s\n' "${FEATURES[@]}" | grep -xF -- "$1" >/dev/null
+}
+
+# Graph's own service principal in this tenant, and its permissions: SERVICE, and "name<TAB>id" lines in ROLES.
+read_graph() {
+  local of="$GRAPH/servicePrincipals(appId='$GRAPH_APP_ID')?\$select=id,appRoles"
+  SERVICE=$(az rest --method get --url "$of" --query id -o tsv)
+  ROLES=$(az rest --method get --url "$of" \
+    --query "appRoles[?contains(allowedMemberTypes, 'Application')].[value, id]" -o tsv)
+  [[ -n $SERVICE && -n $ROLES ]] || fail "Microsoft Graph's service principal could not be read in this tenant"
+}
+
+# What the identity has of Graph: "permission id<TAB>id of the grant" lines in GRANTED. A partial list is refused.
+read_granted() {
+  local of="$GRAPH/servicePrincipals/$PRINCIPAL/appRoleAssignments?\$top=999" more
+  more=$(az rest --method get --url "$of" --query '"@odata.nextLink"' -o tsv)
+  [[ -z $more || $more == None ]] || fail "the identity has more than one page of grants: this is not the app's identity"
+  GRANTED=$(az rest --method get --url "$of" --query "value[?resourceId=='$SERVICE'].[appRoleId, id]" -o tsv)
+}
+
+role_id() {
+  awk -F'\t' -v name="$1" '$1 == name { print $2 }' <<<"$ROLES"
+}
+
+grant_id() {
+  awk -F'\t' -v role="$1" '$1 == role { print $2 }' <<<"$GRANTED"
+}
+
+# One permission of the table, in the chosen mode. Sets FAULT where --check finds something.
+settle() {
+  local feature=$1 permission=$2 reason=$3 role grant state
+  role=$(role_id "$permission")
+  if [[ -z $role ]]; then
+    if wanted "$feature" && [[ $MODE != revoke ]]; then
+      fail "this tenant's Graph knows no application permission $permission"
+    fi
+    return
+  fi
+  grant=$(grant_id "$role")
+  state=$(act "$feature" "$permission" "$role" "$grant")
+  if [[ -n $state ]]; then
+    printf '%-12s %-32s %s\n' "$state" "$permission" "$reason"
+    [[ $MODE == check && $state != granted ]] && FAULT=1
+  fi
+  return 0
+}
+
+# Does what the mode asks for one permission and prints one word for it; prints nothing where it is no concern.
+act() {
+  local feature=$1 permission=$2 role=$3 grant=$4
+  if [[ $MODE == revoke ]]; then
+    if [[ -n $grant ]]; then
+      az rest --method delete --url "$GRAPH/servicePrincipals/$PRINCIPAL/appRoleAssignments/$grant" >/dev/null
+      echo revoked
+    fi
+  elif ! wanted "$feature"; then
+    if [[ -n $grant ]]; then echo unneeded; fi
+  elif [[ -n $grant ]]; then
+    echo granted
+  elif [[ $MODE == check ]]; then
+    echo missing
+  elif [[ $MODE == dry-run ]]; then
+    echo would-grant
+  else
+    az rest --method post --url "$GRAPH/servicePrincipals/$PRINCIPAL/appRoleAssignments" \
+      --headers Content-Type=application/json \
+      --body "{\"principalId\": \"$PRINCIPAL\", \"resourceId\": \"$SERVICE\", \"appRoleId\": \"$role\"}" >/dev/null
+    echo "now-granted"
+  fi
+}
+
+# Permissions of Graph that the identity has and that the table does not know.
+tell_foreign() {
+  local role name
+  while IFS=$'\t' read -r role _; do
+    [[ -n $role ]] || continue
+    name=$(awk -F'\t' -v id="$role" '$2 == id { print $1 }' <<<"$ROLES")
+    if ! table | cut -f2 | grep -xF -- "$name" >/dev/null; then
+      printf '%-12s %-32s %s\n' foreign "${name:-$role}" "granted by somebody else; not needed by the app"
+      [[ $MODE == check ]] && FAULT=1
+    fi
+  done <<<"$GRANTED"
+  return 0
+}
+
+main() {
+  local feature permission reason
+  parse "$@"
+  FAULT=0
+  read_graph
+  read_granted
+  while IFS=$'\t' read -r feature permission reason <&3; do
+    settle "$feature" "$permission" "$reason"
+  done 3< <(table)
+  tell_foreign
+  if [[ $MODE == grant ]]; then
+    echo "The identity's tokens are renewed within a day; restart the app to have new permissions at once."
+  fi
+  exit "$FAULT"
+}
+
+main "$@"
