@@ -178,9 +178,9 @@ def journey(state_dir: Path, **options: Any) -> Iterator[Journey]:
 
 
 TYPES = (
-    (re.compile(r"GET /users/[^/]+$|POST /users/[^/]+/assignLicense$"), "user"),
+    (re.compile(r"GET /users(/[^/]+)?$|POST /users/[^/]+/assignLicense$"), "user"),
     (re.compile(r"GET /groups/[^/]+/(transitiveM|m)embers$|POST /directoryObjects/getByIds$"), "directoryObject"),
-    (re.compile(r"GET /groups/[^/]+$"), "group"),
+    (re.compile(r"GET /groups(/[^/]+)?$"), "group"),
     (re.compile(r"(GET|POST) /subscriptions$|PATCH /subscriptions/[^/]+$"), "subscription"),
     (re.compile(r"GET /subscribedSkus$"), "subscribedSku"),
     (re.compile(r"GET /organization$"), "organization"),

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from functions.web.principal import Access
 from shared.domain.model import SkuId
+from shared.domain.operation import OperationState
 
 HERE = Path(__file__).parent.parent
 
@@ -27,13 +28,13 @@ POLICY = (
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
 
 STATE_WORDS = {
-    "Queued": "Waiting to start",
-    "ProcessingInProgress": "In progress",
-    "AwaitingApproval": "Waits for approval",
-    "Paused": "Paused",
-    "ProcessingComplete": "Completed",
-    "Cancelled": "Cancelled",
-    "Failed": "Failed",
+    OperationState.QUEUED: "Waiting to start",
+    OperationState.IN_PROGRESS: "In progress",
+    OperationState.AWAITING_APPROVAL: "Waits for approval",
+    OperationState.PAUSED: "Paused",
+    OperationState.COMPLETE: "Completed",
+    OperationState.CANCELLED: "Cancelled",
+    OperationState.FAILED: "Failed",
 }
 TONES = {
     **dict.fromkeys(("All licenses assigned", "Active", "Completed", "success"), "good"),
