@@ -13,7 +13,7 @@ from functions.web.shapes import etag_of
 from shared.domain.model import AssignedLicense, GroupLicenseAssignment, SkuId, SubscribedSku
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem
-from shared.domain.records import MemberRow
+from shared.domain.records import AuditEntry, MemberRow
 from shared.handlers.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
 from shared.handlers.syncing import SWEEP, SYNC, is_collecting
 
@@ -201,6 +201,23 @@ def _problem(problem: Problem, names: Names) -> Json:
         "error": problem.error,
         "message": problem.text,
         "remedy": problem.remedy,
+    }
+
+
+def audit_entry(entry: AuditEntry) -> Json:
+    """One entry of the audit log, with Entra's activity names where it has one."""
+    return {
+        "id": entry.id,
+        "activityDateTime": _time(entry.at),
+        "activityDisplayName": entry.activity,
+        "initiatedBy": entry.actor,
+        "result": entry.result,
+        "userId": entry.user_id,
+        "groupId": entry.group_id,
+        "operationId": entry.operation_id,
+        "before": entry.before or None,
+        "after": entry.after or None,
+        "detail": entry.detail or None,
     }
 
 

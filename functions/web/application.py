@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.web import routes_groups, routes_operations, routes_users
+from functions.web import routes_center, routes_groups, routes_operations, routes_users
 from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
 from functions.web.pages import acting, exporting, reading
 from functions.web.pages.failing import failed_page, wants_page
@@ -57,6 +57,11 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/users/{user_id}/licenses"): READ,
     ("GET", "/api/subscribedSkus"): READ,
     ("GET", "/api/changeFeed"): READ,
+    ("GET", "/api/licenses"): READ,
+    ("GET", "/api/groups"): READ,
+    ("GET", "/api/users"): READ,
+    ("GET", "/api/users/{user_id}"): READ,
+    ("GET", "/api/audit"): READ,
     ("GET", "/"): READ,
     ("GET", "/static/{name}"): READ,
     ("GET", "/licenses"): READ,
@@ -104,7 +109,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
     app.add_middleware(Gate, doors=doors)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
-    for routes in (routes_operations, routes_groups, routes_users, reading, exporting, acting):
+    for routes in (routes_operations, routes_groups, routes_users, routes_center, reading, exporting, acting):
         app.include_router(routes.router)
 
     @app.get("/api/openapi.json", include_in_schema=False)

@@ -3,17 +3,21 @@ groups, searches, people, the audit log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import NotFound, Unavailable
 from shared.domain.model import DirectoryUser, GroupId, GroupLicenseAssignment, SkuId, SubscribedSku, UserId
 from shared.domain.records import AuditEntry, GroupState, GroupStatus, MemberRow
 from shared.handlers import queries
 from shared.handlers.queries import UserLicense
 from shared.handlers.syncing import is_active
 from shared.ports import DirectoryGroup, World
+
+SEATS_MAX_AGE_S = 5.0
+"""How old seat counts on the page may be."""
 
 MAX_SEARCH = 120
 """Characters of a name to search for."""
@@ -77,7 +81,7 @@ class AuditFilter:
 
 async def products(world: World) -> tuple[ProductView, ...]:
     """The tenant's products for users, those in use by groups first, then by name."""
-    skus = await world.directory.subscribed_skus()
+    skus = await world.directory.subscribed_skus(SEATS_MAX_AGE_S)
     active = [each for each in await world.stores.assignments.all() if is_active(each)]
     by_sku: dict[SkuId, list[GroupLicenseAssignment]] = {}
     for assignment in active:
@@ -128,6 +132,25 @@ async def person(world: World, user_id: UserId) -> Person:
     known = {each.group_id: each for each in await world.stores.assignments.all()}
     rows = await world.stores.members.of_user(user_id, sorted(known))
     return Person(read, licenses, rows, {group_id: each.display_name for group_id, each in known.items()})
+
+
+async def names_of(world: World, user_ids: Sequence[UserId]) -> dict[UserId, str]:
+    """Names of users as the directory has them; none while it is away, since the ids are still right."""
+    if not user_ids:
+        return {}
+    try:
+        reads = await world.directory.users(user_ids, with_groups=False)
+    except Unavailable:
+        return {}
+    return {key: read.display_name for key, read in reads.items() if isinstance(read, DirectoryUser)}
+
+
+async def named(world: World, names: dict[GroupId, str], group_id: GroupId | None) -> dict[GroupId, str]:
+    """The names with that of one more group, where the directory has it."""
+    if group_id is not None and group_id not in names:
+        with suppress(NotFound, Unavailable):
+            return {**names, group_id: (await world.directory.group(group_id)).display_name}
+    return names
 
 
 async def audit(

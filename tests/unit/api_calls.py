@@ -91,7 +91,14 @@ CHAT = ServicePlanId("57ff2da0-773e-42df-b2af-ffb7a2317929")
 LOST = OperationId("f" * 32)
 
 ASSIGN_E3: dict[str, Any] = {"addLicenses": [{"skuId": E3, "disabledPlans": [CHAT]}], "removeLicenses": []}
-PATH_VALUES = {"operation_id": LOST, "group_id": GROUP, "user_id": USERS[0]}
+PATH_VALUES = {
+    "operation_id": LOST,
+    "group_id": GROUP,
+    "user_id": USERS[0],
+    "sku_id": E3,
+    "name": "site.css",
+    "act": "pause",
+}
 
 
 def small_tenant() -> Fakes:

@@ -42,6 +42,7 @@ from tests.unit.api_calls import (
     small_tenant,
     token,
 )
+from tests.unit.roles import READERS, WRITERS
 from tests.unit.worlds import Fakes
 
 
@@ -74,7 +75,13 @@ class TestAccess:
         routes = {(method, route.path) for route in api_routes(app) for method in route.methods or ()}
         assert routes == set(ACCESS)
         documented = {(verb.upper(), path) for path, verbs in app.openapi()["paths"].items() for verb in verbs}
-        assert documented == set(ACCESS) - {("GET", "/api/openapi.json")}
+        programs = {row for row in ACCESS if row[1].startswith("/api/")}
+        assert documented == programs - {("GET", "/api/openapi.json")}
+
+    def test_what_each_route_asks_is_what_was_decided(self) -> None:
+        decided = {(row, Access.READ) for row in READERS.split("\n") if row}
+        decided |= {(row, Access.WRITE) for row in WRITERS.split("\n") if row}
+        assert {(f"{method} {path}", access) for (method, path), access in ACCESS.items()} == decided
 
     @pytest.mark.parametrize(("method", "path"), sorted(ACCESS))
     async def test_each_route_refuses_who_lacks_its_role(self, world: World, method: str, path: str) -> None:

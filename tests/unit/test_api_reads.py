@@ -311,3 +311,27 @@ class TestUsersAndProducts:
         assert (shown["id"], shown["lastNotificationDateTime"]) == (made.id, None)
         assert shown["expirationDateTime"] > shown["createdDateTime"]
         assert made.client_state not in answer.text
+
+    async def test_products_groups_and_people_are_found(self, fakes: Fakes) -> None:
+        await assigned(fakes.world)
+        async with client(fakes.world, headers=READER) as api:
+            licenses = (await api.get("/api/licenses")).json()["value"]
+            managed = (await api.get("/api/groups")).json()["value"]
+            found = (await api.get("/api/groups?search=no-such-name")).json()["value"]
+            person = (await api.get(f"/api/users/{USERS[0]}")).json()
+            nobody = await api.get("/api/users?search=")
+        assert (licenses[0]["displayName"], licenses[0]["groups"][0]["id"]) == ("Microsoft 365 E3", GROUP)
+        assert licenses[1]["groups"] == []
+        assert [(each["id"], each["assignedSkuIds"]) for each in managed] == [(GROUP, [E3])]
+        assert (found, person["licenses"], nobody.status_code) == ([], [], 400)
+
+    async def test_the_audit_log_is_searched_by_what_an_entry_names(self, fakes: Fakes) -> None:
+        await assigned(fakes.world)
+        async with client(fakes.world, headers=READER) as api:
+            all_of_it = (await api.get("/api/audit")).json()["value"]
+            of_group = (await api.get(f"/api/audit?group={GROUP.upper()}&activity=set")).json()["value"]
+            of_nobody = (await api.get("/api/audit?actor=nobody")).json()["value"]
+            too_many = await api.get("/api/audit?$top=1000")
+        assert {each["groupId"] for each in all_of_it} == {GROUP}
+        assert [each["activityDisplayName"] for each in of_group] == ["Set group license"]
+        assert (of_nobody, too_many.status_code) == ([], 400)

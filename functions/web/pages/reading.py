@@ -95,15 +95,17 @@ async def operations(request: Request, world: TheWorld, after: Token = None) -> 
 async def operation(request: Request, world: TheWorld, operation_id: OperationIdText, after: Token = None) -> Response:
     found = await queries.operation(world, OperationId(operation_id))
     members, token = await queries.planned_members(world, found.id, ROWS, after)
+    shown = [each for each in members if each.action.due or found.preview]
     return page(
         request,
         "operation.html",
         operation=found,
         collecting=is_collecting(found),
-        members=[each for each in members if each.action.due or found.preview],
+        members=shown,
+        people=await center.names_of(world, [each.user_id for each in shown]),
         token=token,
         names=await queries.sku_names(world),
-        groups=await group_names(world),
+        groups=await center.named(world, await group_names(world), found.target.group_id),
     )
 
 

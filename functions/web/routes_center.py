@@ -1,0 +1,117 @@
+"""Routes of the license center: products and the groups that give them, groups found by name, people, the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import TheWorld
+from functions.web.pages.rendering import product_name
+from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid
+from shared.domain.model import UserId
+from shared.handlers import center, queries
+
+router = APIRouter(prefix="/api", tags=["center"])
+
+Search = Annotated[str, Query(max_length=center.MAX_SEARCH, description="The beginning of a name.")]
+Wanted = Annotated[str, Query(min_length=1, max_length=center.MAX_SEARCH, description="The beginning of a name.")]
+Top = Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)]
+
+
+@router.get("/licenses")
+async def list_licenses(world: TheWorld) -> Json:
+    """The tenant's products by friendly name: seats bought, used, free, in grace, and the groups that give each."""
+    return {"value": [_product(view) for view in await center.products(world)]}
+
+
+def _product(view: center.ProductView) -> Json:
+    sku = view.sku
+    return {
+        "skuId": sku.sku_id,
+        "skuPartNumber": sku.sku_part_number,
+        "displayName": product_name(sku.sku_id, sku.sku_part_number),
+        "capabilityStatus": sku.capability_status,
+        "bought": sku.enabled,
+        "used": sku.consumed_units,
+        "free": sku.available,
+        "inGrace": sku.warning,
+        "groups": [{"id": each.group_id, "displayName": each.display_name} for each in view.groups],
+    }
+
+
+@router.get("/groups")
+async def list_groups(world: TheWorld, search: Search = "") -> Json:
+    """Groups that give licenses with their status; with `search`, groups of the directory whose name begins so, and
+    what they may be used for."""
+    if search.strip():
+        return {"value": [_found(each) for each in await center.find_groups(world, search)]}
+    return {"value": [_managed(each) for each in await center.managed_groups(world)]}
+
+
+def _found(each: center.FoundGroup) -> Json:
+    return {
+        "id": each.group.id,
+        "displayName": each.group.display_name,
+        "managed": each.managed,
+        "usable": not each.hindrance,
+        "hindrance": each.hindrance or None,
+        "nativeLicenses": [license.sku_id for license in each.group.native_skus],
+    }
+
+
+def _managed(each: center.ManagedGroup) -> Json:
+    return {
+        "id": each.assignment.group_id,
+        "displayName": each.assignment.display_name,
+        "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
+        "status": each.status.state,
+        "members": each.status.members,
+        "counts": dict(each.status.counts),
+    }
+
+
+@router.get("/users")
+async def list_users(
+    world: TheWorld, search: Annotated[str, Query(min_length=1, max_length=center.MAX_SEARCH)]
+) -> Json:
+    """Users whose name or userPrincipalName begins with a text."""
+    found = await center.find_users(world, search)
+    return {
+        "value": [
+            {"id": each.id, "displayName": each.display_name, "userPrincipalName": each.user_principal_name}
+            for each in found
+        ]
+    }
+
+
+@router.get("/users/{user_id}")
+async def get_user(world: TheWorld, user_id: Guid) -> Json:
+    """One user: every license and where it comes from, and the state in each group that gives licenses."""
+    found = await center.person(world, UserId(user_id))
+    names = await queries.sku_names(world)
+    return {
+        "id": found.user.id,
+        "displayName": found.user.display_name,
+        "userPrincipalName": found.user.user_principal_name,
+        "usageLocation": found.user.usage_location,
+        "accountEnabled": found.user.account_enabled,
+        "licenses": [answers.user_license(each, names) for each in found.licenses],
+        "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
+    }
+
+
+@router.get("/audit")
+async def search_audit(
+    world: TheWorld,
+    user: Search = "",
+    group: Search = "",
+    actor: Search = "",
+    activity: Search = "",
+    top: Top = DEFAULT_TOP,
+) -> Json:
+    """Entries of the last 31 days that match, newest first: who, when, what, before, after, result."""
+    wanted = center.AuditFilter(user.strip().lower(), group.strip().lower(), actor.strip(), activity.strip())
+    return {"value": [answers.audit_entry(entry) for entry in await center.audit(world, wanted, top)]}

@@ -1,0 +1,69 @@
+"""Who may use which route, written out: a route that is missing here, or asks less than here, fails the tests."""
+
+from __future__ import annotations
+
+READERS = """
+GET /
+GET /api/approvals
+GET /api/audit
+GET /api/changeFeed
+GET /api/groups
+GET /api/groups/{group_id}/licenseAssignment
+GET /api/groups/{group_id}/members
+GET /api/groups/{group_id}/membersWithLicenseErrors
+GET /api/groups/{group_id}/status
+GET /api/licenses
+GET /api/openapi.json
+GET /api/operations
+GET /api/operations/{operation_id}
+GET /api/operations/{operation_id}/members
+GET /api/subscribedSkus
+GET /api/users
+GET /api/users/{user_id}
+GET /api/users/{user_id}/licenses
+GET /approvals
+GET /audit
+GET /audit.csv
+GET /audit.jsonl
+GET /groups
+GET /groups/{group_id}
+GET /groups/{group_id}/assign
+GET /groups/{group_id}/members.csv
+GET /health
+GET /licenses
+GET /licenses/{sku_id}
+GET /operations
+GET /operations/{operation_id}
+GET /operations/{operation_id}/progress
+GET /static/{name}
+GET /users
+GET /users/{user_id}
+"""
+
+WRITERS = """
+POST /api/groups/{group_id}/adoptLicenses
+POST /api/groups/{group_id}/assignLicense
+POST /api/groups/{group_id}/enableServicePlans
+PATCH /api/groups/{group_id}/licenseAssignment
+POST /api/groups/{group_id}/reprocessLicenseAssignment
+POST /api/operations/{operation_id}/approve
+POST /api/operations/{operation_id}/cancel
+POST /api/operations/{operation_id}/pause
+POST /api/operations/{operation_id}/reject
+POST /api/operations/{operation_id}/resume
+POST /api/operations/{operation_id}/review
+POST /api/users/assignLicense
+POST /api/users/{user_id}/adoptLicenses
+POST /api/users/{user_id}/enableServicePlans
+POST /api/users/{user_id}/keepLicenses
+POST /api/users/{user_id}/removeLicensesNow
+POST /api/users/{user_id}/reprocessLicenseAssignment
+POST /groups/{group_id}/assign
+POST /groups/{group_id}/options
+POST /groups/{group_id}/reprocess
+POST /operations/{operation_id}/confirm
+POST /operations/{operation_id}/{act}
+POST /users/{user_id}/keep
+POST /users/{user_id}/remove
+POST /users/{user_id}/reprocess
+"""
