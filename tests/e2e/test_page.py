@@ -1,0 +1,118 @@
+"""The page in a real browser on the whole stack: choose, preview, confirm, watch, find the error, try again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.journeys import Journey, journey
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
+HOSTILE = '<img src=x onerror="document.title=1">'
+WAIT_MS = 30_000
+
+if not CHROMIUM and os.environ.get("REQUIRE_BROWSER"):
+    raise RuntimeError("REQUIRE_BROWSER is set and no chromium was found")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium was found; install Debian's package of that name")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    with journey(tmp_path_factory.mktemp("page"), members=80) as started:
+        started.client.tenant("POST", "/objects", {"users": [{"displayName": HOSTILE, "usageLocation": "DE"}]})
+        started.oracle.meet(started.directory())
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(run: Journey, browser: Browser) -> Iterator[Page]:
+    """A License Administrator who has signed in."""
+    yield from signed_in(run, browser, "License Administrator")
+
+
+def signed_in(run: Journey, browser: Browser, role: str) -> Iterator[Page]:
+    context = browser.new_context(base_url=run.stack.endpoints.api)
+    page = context.new_page()
+    page.goto("/licenses")
+    page.get_by_role("button", name=role, exact=True).click()
+    page.wait_for_url("**/licenses")
+    yield page
+    context.close()
+
+
+def test_a_group_is_found_licensed_watched_and_its_errors_reprocessed(run: Journey, page: Page) -> None:
+    page.goto("/groups")
+    page.get_by_label("Group whose name begins with").fill("main")
+    page.get_by_role("button", name="Search").click()
+    row = page.locator("tr", has=page.get_by_text(run.main))
+    row.get_by_role("link", name="Assign licenses").click()
+    page.locator(f"input[name=sku][value='{run.skus['SPE_E3']}']").check()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("button", name="Confirm and start")).to_be_visible(timeout=WAIT_MS)
+    page.get_by_role("button", name="Confirm and start").click()
+    expect(page.get_by_role("heading", name="Operation: assign")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
+    run.believe(run.main, {"SPE_E3": []}, [])
+    run.must_be_right()
+    page.goto(f"/groups/{run.main}")
+    expect(page.locator("#members .remedy").first).to_be_visible()
+    page.locator("#members").get_by_role("button", name="Reprocess").first.click()
+    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
+
+
+def test_licenses_are_chosen_and_confirmed_with_the_keyboard_alone(run: Journey, page: Page) -> None:
+    page.goto(f"/groups/{run.groups['overlap']}/assign")
+    box = page.locator(f"input[name=sku][value='{run.skus['SPE_E3']}']")
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if box.evaluate("box => box === document.activeElement"):
+            break
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/operations/*")
+    confirm = page.get_by_role("button", name="Confirm and start")
+    expect(confirm).to_be_visible(timeout=WAIT_MS)
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if confirm.evaluate("button => button === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Operation: assign")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
+    run.believe(run.groups["overlap"], {"SPE_E3": []}, [])
+    run.must_be_right()
+
+
+def test_nothing_scrolls_sideways_on_a_phone_and_no_name_is_run(run: Journey, page: Page) -> None:
+    refused: list[str] = []
+    page.on("console", lambda line: refused.append(line.text) if "Content Security Policy" in line.text else None)
+    page.set_viewport_size({"width": 360, "height": 740})
+    views = ("/licenses", "/groups?search=m", f"/groups/{run.main}", "/operations", "/approvals", "/audit", "/health")
+    for view in (*views, f"/groups/{run.main}/assign", "/users?search=%3Cimg"):
+        page.goto(view)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
+    assert HOSTILE in page.locator("main").inner_text()
+    assert page.title() != "1"
+    assert refused == []
+
+
+def test_a_reader_sees_no_way_to_write_and_is_refused(run: Journey, browser: Browser) -> None:
+    for page in signed_in(run, browser, "Global Reader"):
+        page.goto(f"/groups/{run.main}")
+        assert page.get_by_role("button", name="Reprocess").count() == 0
+        status = page.evaluate(
+            "path => fetch(path, {method: 'POST'}).then(answer => answer.status)", f"/groups/{run.main}/reprocess"
+        )
+        assert status == 403
