@@ -36,6 +36,39 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'operation-stuck'
+    description: 'The watchdog sent the step of an operation again three times within an hour: something keeps it from going on.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT1H'
+    query: 'AppTraces | where Message has "stood still in phase"'
+    operator: 'GreaterThan'
+    threshold: 2
+  }
+  {
+    name: 'graph-throttles'
+    description: 'Graph refused writes ten times in half an hour for want of quota: another app uses it up, or our rate is too high.'
+    severity: 3
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "Graph throttles writes for"'
+    operator: 'GreaterThan'
+    threshold: 9
+  }
+  {
+    name: 'seats-short'
+    description: 'People wait for a seat of a product that has none free.'
+    severity: 3
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT1H'
+    query: 'AppTraces | where Message startswith "seats are short"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'functions-fail'
     description: 'More than one invocation in twenty failed, and at least ten: the error share.'
     severity: 2

@@ -4,12 +4,15 @@ chunks of a process that ask at the same time."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until
 from shared.domain.errors import Conflict, Unavailable
 from shared.ports import World
+
+log = logging.getLogger(__name__)
 
 MAX_TRIES = 30
 """ETag races of one update before the budget counts as away; a race is lost only to a process that won it."""
@@ -69,6 +72,7 @@ class Pacer:
 
     async def freeze(self, retry_after_s: float) -> None:
         """No write starts before Graph's Retry-After has passed."""
+        log.warning("Graph throttles writes for %.0f s", retry_after_s)
         async with self._lock:
             await self._update(lambda state, now: frozen_until(state, retry_after_s, now))
 

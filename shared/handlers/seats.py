@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from shared.domain.sealing import partition_of
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.releasing import SMALL
 from shared.ports import InLine, Outgoing, World
+
+log = logging.getLogger(__name__)
 
 LINES_MAX_AGE_S = 5.0
 """How old a line may be: within the seconds that the seats counted by Graph may be old."""
@@ -60,6 +63,8 @@ async def give_seats(world: World) -> int:
     for sku in await world.directory.subscribed_skus(0.0):
         if sku.sku_id in lines and sku.available > 0 and not _is_paused(sku.sku_id, known):
             called += await _call(world, sku.sku_id, min(LINE_LENGTH, sku.available))
+        elif sku.sku_id in lines and sku.available <= 0:
+            log.warning("seats are short: somebody waits for %s, none is free", sku.sku_part_number)
     return called
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,8 @@ from shared.domain.errors import Conflict
 from shared.domain.operation import Operation, OperationState
 from shared.handlers.requests import send_step
 from shared.ports import World
+
+log = logging.getLogger(__name__)
 
 NO_PROGRESS = timedelta(minutes=5)
 """An operation that moved less recently gets its step again: far longer than any step waits."""
@@ -36,5 +39,6 @@ async def _push(world: World, operation: Operation) -> bool:
         saved = await world.stores.operations.save(operation)
     except Conflict:
         return False
+    log.warning("operation %s stood still in phase %s; its step is sent again", saved.id, saved.phase)
     await send_step(world, saved)
     return True
