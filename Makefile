@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench soak clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check bench simulation soak clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -17,6 +17,7 @@ help:
 	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
 	@echo "make package build the deployment package (PACKAGE_PYTHON=$(PACKAGE_PYTHON)); make package-check runs it in Azure's runtime"
 	@echo "make bench   measure, side by side with what one would otherwise write"
+	@echo "make simulation  seeded histories of faults, kills, doubles and delays in one process"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make clean   remove what was installed and written"
 
@@ -64,6 +65,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
+
+simulation: setup
+	$(BIN)/python -m tests.simulation $(SIMULATION_OPTIONS)
 
 soak: setup
 	$(BIN)/python -m tests.soak $(SOAK_OPTIONS)

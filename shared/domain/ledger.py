@@ -31,6 +31,9 @@ from shared.domain.model import (
 INTENT_LOCK = timedelta(minutes=5)
 """Work of another cause waits this long for an unresolved intent; the lock of a chunk's message is far shorter."""
 
+IN_FLIGHT = timedelta(seconds=75)
+"""A call may still arrive this long after its intent: connecting and waiting for an answer take 70 s at most."""
+
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the directory's clock may be behind ours when `lastUpdatedDateTime` is compared with the intent's time."""
 
@@ -87,13 +90,16 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
     """Judge an intent left by a crash or a lost answer, SKU by SKU, from what the directory shows now.
 
     As before: not done, ownership as it was. As intended, and touched since the intent: done, and ours. Anything else:
-    somebody else's. A cause other than the intent's waits for its lock to expire.
+    somebody else's. A cause other than the intent's waits for its lock to expire; the same cause, which may be the same
+    message delivered twice, only as long as the other's call may still arrive, and not where the directory shows it.
     """
     intent = row.intent
     if intent is None:
         return Resolution(row)
     if intent.cause != cause and now < intent.at + INTENT_LOCK:
         return Resolution(row, wait_until=intent.at + INTENT_LOCK)
+    if now < intent.at + IN_FLIGHT and not _shows(user, intent):
+        return Resolution(row, wait_until=intent.at + IN_FLIGHT)
     owned = dict(row.owned)
     done = False
     for sku_id, after in intent.after.items():
@@ -108,6 +114,13 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
     if not done:
         return Resolution(settled)
     return Resolution(replace(settled, last_result=LastResult(intent.id, intent.cause, now)), applied=intent)
+
+
+def _shows(user: DirectoryUser, intent: Intent) -> bool:
+    """Whether the directory shows all of an intent done."""
+    return direct_plans(user).items() >= {k: v for k, v in intent.after.items() if v is not None}.items() and not any(
+        after is None and sku_id in user.direct for sku_id, after in intent.after.items()
+    )
 
 
 def _touched_since(last_updated: datetime | None, at: datetime) -> bool:

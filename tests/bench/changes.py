@@ -22,7 +22,9 @@ from local.stack import ROOT, Stack, StackOptions
 
 LATENCY_MS = (100, 100)
 EVENTS_PER_S = 2.0
-LEAVERS = 30
+LEAVERS = 20
+"""As many as a group of that size may lose in a day without approval."""
+
 NOTIFICATIONS_PER_MINUTE = 1000
 ACCEPT_S = 60
 LATE_S = 120.0

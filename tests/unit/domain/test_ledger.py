@@ -9,6 +9,7 @@ import pytest
 
 from shared.domain.ledger import (
     CLOCK_TOLERANCE,
+    IN_FLIGHT,
     INTENT_LOCK,
     VISIBLE_WITHIN,
     accepted,
@@ -95,17 +96,24 @@ class TestResolving:
         free = resolve(ADDING, person(), "other", NOW + INTENT_LOCK)
         assert (free.row.intent, free.wait_until) == (None, None)
 
-    def test_a_redelivery_of_the_same_cause_takes_over_at_once(self) -> None:
-        assert resolve(ADDING, person(), "cause", NOW).row.intent is None
+    def test_a_redelivery_of_the_same_cause_waits_until_the_others_call_cannot_arrive_any_more(self) -> None:
+        """The other may be the same message delivered twice: its call is on the way, and would be nobody's."""
+        waiting = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT - SECOND)
+        assert (waiting.row, waiting.wait_until) == (ADDING, NOW + IN_FLIGHT)
+        assert resolve(ADDING, person(), "cause", NOW + IN_FLIGHT).row.intent is None
+
+    def test_a_redelivery_takes_over_at_once_what_the_directory_shows_done(self) -> None:
+        done = resolve(ADDING, person(direct(E3, plans(TEAMS), at=NOW)), "cause", NOW)
+        assert (done.wait_until, set(done.row.owned)) == (None, {E3})
 
     def test_a_call_never_sent_leaves_ownership_as_it_was(self) -> None:
-        resolution = resolve(ADDING, person(), "cause", NOW + MINUTE)
+        resolution = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT)
         assert (dict(resolution.row.owned), resolution.applied) == ({}, None)
 
     def test_a_call_done_and_not_recorded_is_applied_and_ours(self) -> None:
         """A crash right after the answer: the result is reported as applied, with its audit entry from the intent."""
         user = person(direct(E3, plans(TEAMS), at=NOW))
-        resolution = resolve(ADDING, user, "cause", NOW + MINUTE)
+        resolution = resolve(ADDING, user, "cause", NOW + IN_FLIGHT)
         assert resolution.applied == ADDING.intent
         license = resolution.row.owned[E3]
         assert (license.disabled_plans, license.at, license.sources) == (plans(TEAMS), NOW, (FROM_A,))
@@ -125,23 +133,23 @@ class TestResolving:
         self, last_updated: datetime | None, ours: bool
     ) -> None:
         user = person(direct(E3, plans(TEAMS), at=last_updated))
-        assert (E3 in resolve(ADDING, user, "cause", NOW + MINUTE).row.owned) is ours
+        assert (E3 in resolve(ADDING, user, "cause", NOW + IN_FLIGHT).row.owned) is ours
 
     @pytest.mark.parametrize("given", [plans(), plans(TEAMS, type(TEAMS)("other"))])
     def test_with_other_plans_than_intended_it_is_somebody_elses(self, given: Plans) -> None:
-        resolution = resolve(ADDING, person(direct(E3, given, at=NOW)), "cause", NOW + MINUTE)
+        resolution = resolve(ADDING, person(direct(E3, given, at=NOW)), "cause", NOW + IN_FLIGHT)
         assert (dict(resolution.row.owned), resolution.applied) == ({}, None)
 
     def test_a_removal_that_was_done_is_applied_and_one_that_was_not_leaves_it_ours(self) -> None:
         row = intending(ledger({E3: owned()}), remove=(E3,))
-        assert resolve(row, person(), "cause", NOW).row.owned == {}
-        undone = resolve(row, person(direct(E3)), "cause", NOW)
+        assert resolve(row, person(), "cause", NOW + IN_FLIGHT).row.owned == {}
+        undone = resolve(row, person(direct(E3)), "cause", NOW + IN_FLIGHT)
         assert (set(undone.row.owned), undone.applied) == ({E3}, None)
 
     def test_each_license_is_judged_alone(self) -> None:
         row = intending(ledger({E5: owned(), VISIO: owned()}), AssignedLicense(E3), remove=(E5, VISIO))
         user = person(direct(E3, at=NOW), direct(E5), direct(VISIO, plans(TEAMS), at=NOW))
-        assert resolve(row, user, "cause", NOW).row.owned.keys() == {E3, E5}
+        assert resolve(row, user, "cause", NOW + IN_FLIGHT).row.owned.keys() == {E3, E5}
 
 
 def test_accepted_what_was_assigned_is_ours_and_what_was_removed_is_not() -> None:

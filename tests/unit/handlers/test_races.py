@@ -114,3 +114,28 @@ async def test_a_look_that_meets_another_ones_write_comes_back_in_seconds() -> N
     assert run.licenses(person) == {"SMALL"}
     assert run.writes_of(person) == 1
     assert run.world.clock.now() - began < timedelta(seconds=20)
+
+
+async def test_the_same_message_delivered_twice_at_once_loses_no_license_of_ours() -> None:
+    """The second delivery must not judge the first one's call undone while it is on its way."""
+    run = await managed()
+    person = run.directory.add_user(user(50), groups=[TEAM])
+    message = ProcessUsers((person,), "one", bulk=False).encode()
+
+    class Midway(Interrupted):
+        async def write(self, rows: Sequence[LedgerRow]) -> Mapping[UserId, LedgerWrite]:
+            written = await self._ledger.write(rows)
+            happens, self._happens = self._happens, None
+            if happens is not None:
+                await happens()
+            return written
+
+    async def delivered_again() -> None:
+        await run.workers[1].process(message)
+
+    stores = replace(run.world.stores, ledger=Midway(run.world, delivered_again))  # type: ignore[arg-type]
+    await Members(replace(run.world, stores=stores)).process(message)
+    run.directory.leave(TEAM, person)
+    await run.work_off()
+    await run.look_at(person)
+    assert run.licenses(person) == set()

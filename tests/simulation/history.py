@@ -1,0 +1,274 @@
+"""One seeded history: people come and go, administrators ask, processes die, and in the end everything must be right.
+
+Several messages are worked on at a time, in any order, each up to twice. A message whose process died comes back after
+its lock. At the end trouble ceases, the timers run, and the directory is compared with what was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from uuid import UUID
+
+from shared.adapters.tables.stores import table_stores
+from shared.domain.change_messages import GroupsChanged
+from shared.domain.changes import GroupChange
+from shared.domain.errors import BadRequest, Conflict, Unavailable
+from shared.domain.messages import NOTIFICATIONS, OPERATIONS
+from shared.domain.model import AssignedLicense, GroupId, SkuId, UserId
+from shared.domain.operation import LicenseChange, OperationState, Target
+from shared.handlers import control
+from shared.handlers.changes import take_change
+from shared.handlers.delta import ask_for_deltas
+from shared.handlers.dueness import look_at_due
+from shared.handlers.members import Members
+from shared.handlers.nightly import sync_all
+from shared.handlers.operations import take_step
+from shared.handlers.requests import OperationRequest, accept
+from shared.handlers.seats import give_seats
+from shared.handlers.settling import settle
+from shared.handlers.syncing import is_collecting
+from shared.handlers.upkeep import watchdog
+from shared.ports import Outgoing, World
+from tests.simulation.trouble import Killed, Trouble, TroubledDirectory, TroubledQueue, TroubledTables, TroubledWriter
+from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.unit.worlds import Fakes
+
+PEOPLE = 9
+ACTS = 14
+LOCK = timedelta(seconds=60)
+MAX_DELIVERIES = 6000
+GROUPS = (TEAM, OTHER_TEAM)
+INNER = GroupId(str(UUID(int=990)))
+TIMERS: tuple[Callable[[World], Awaitable[object]], ...] = (watchdog, give_seats, look_at_due, ask_for_deltas)
+
+
+@dataclass
+class History:
+    """One run of one seed."""
+
+    seed: int
+    lines: list[str] = field(default_factory=list)
+    foreign: dict[UserId, set[SkuId]] = field(default_factory=dict)
+    wanted: dict[GroupId, set[SkuId]] = field(default_factory=dict)
+    deliveries: int = 0
+    kills: int = 0
+    early: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+        harm = self.chance.choice((0.0, 0.5, 1.0, 2.0))
+        self.trouble = Trouble(self.chance, 0.01 * harm, 0.01 * harm, 0.01 * harm, 0.02 * harm)
+        self.trouble.on = False
+        self.run = Run()
+        self.run.fakes = _troubled(self.run.fakes, self.trouble)
+        self.run.world = self.run.fakes.world
+        self.members = [Members(self.run.world), Members(self.run.world)]
+        self.lagging: set[UserId] = set()
+        self.events_alone = self.chance.random() < 0.5
+        """Every change is told, and neither delta nor sync is needed to be right."""
+        self.people = [user(number) for number in range(1, PEOPLE + 1)]
+
+    def note(self, line: str) -> None:
+        self.lines.append(f"{self.run.world.clock.now():%H:%M:%S} {line}")
+
+    async def play(self) -> list[str]:
+        """Everything that is wrong at the end; empty when all is right."""
+        self._people()
+        for _ in range(ACTS):
+            self.trouble.on = False
+            await self._act()
+            self.trouble.on = True
+            for _ in range(self.chance.randint(0, 12)):
+                await self._deliver()
+        await self._come_to_rest()
+        return [f"before the sync: {each}" for each in self.early] or await self._faults()
+
+    def _people(self) -> None:
+        directory = self.run.directory
+        directory.add_group(INNER)
+        directory.join(TEAM, INNER)
+        for person in self.people:
+            has = [AssignedLicense(EXTRA.sku_id)] if self.chance.random() < 0.15 else []
+            location = "DE" if self.chance.random() < 0.8 else None
+            groups = [group for group in (*GROUPS, INNER) if self.chance.random() < 0.4]
+            directory.add_user(person, has=has, location=location, groups=groups)
+            self.foreign[person] = {license.sku_id for license in has}
+
+    async def _act(self) -> None:
+        often = (self._ask, self._join_or_leave)
+        await self.chance.choice((*often, *often, self._timer, self._wait, self._by_hand, self._lag))()
+
+    async def _ask(self) -> None:
+        group = self.chance.choice(GROUPS)
+        sku = self.chance.choice((SMALL, LARGE, EXTRA)).sku_id
+        had = self.wanted.setdefault(group, set())
+        change = LicenseChange(remove=(sku,)) if sku in had else LicenseChange((AssignedLicense(sku),))
+        try:
+            await accept(self.run.world, OperationRequest(Target(group), MIA, change))
+        except (BadRequest, Conflict) as fault:
+            self.note(f"refused: {fault}")
+            return
+        had.symmetric_difference_update({sku})
+        self.note(f"{'remove' if sku not in had else 'add'} {self._name(sku)} {group[-3:]}")
+
+    async def _join_or_leave(self) -> None:
+        group, person = self.chance.choice((*GROUPS, INNER)), self.chance.choice(self.people)
+        inside = group in {each for each in (*GROUPS, INNER) if person in self.run.directory._members[each]}
+        (self.run.directory.leave if inside else self.run.directory.join)(group, person)
+        self.run.fakes.changes.happened(group, person, came=not inside)
+        told = self.chance.choice((1, 1, 2) if self.events_alone else (0, 1, 1, 2))
+        self.note(f"{person[-2:]} {'leaves' if inside else 'joins'} {group[-3:]}, told {told} times")
+        message = GroupsChanged((GroupChange(group, {person: not inside}),), self.run.world.clock.now())
+        await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * told)
+
+    async def _timer(self) -> None:
+        timer = self.chance.choice(TIMERS)
+        self.note(f"timer {timer.__name__}")
+        await timer(self.run.world)
+
+    async def _by_hand(self) -> None:
+        """An administrator takes a license of ours away."""
+        person = self.chance.choice(self.people)
+        held = self.run.directory.truth(person)
+        ours = [row for row in held.license_assignment_states if row.sku_id not in self.foreign[person]]
+        if self.events_alone or not ours:
+            return
+        rest = tuple(row for row in held.license_assignment_states if row != ours[0])
+        self.run.directory.change_user(replace(held, license_assignment_states=rest))
+        self.note(f"{self._name(ours[0].sku_id)} is taken from {person[-2:]} by hand")
+
+    async def _lag(self) -> None:
+        """Reads of somebody lag behind for a while."""
+        for person in self.lagging:
+            self.run.directory.make_fresh(person)
+        self.lagging = set(self.chance.sample(self.people, self.chance.randint(0, 2)))
+        for person in self.lagging:
+            self.run.directory.make_stale(person)
+
+    async def _wait(self) -> None:
+        self.run.fakes.clock.move(timedelta(seconds=self.chance.choice((1, 5, 60, 600))))
+
+    async def _deliver(self) -> bool:
+        """Work on up to three messages at once; what is not due yet is waited for where nothing else is."""
+        queue = self.run.fakes.queue
+        now = self.run.world.clock.now()
+        due = [each for each in queue.messages if each.at is None or each.at <= now]
+        if not due and queue.messages:
+            soonest = min(each.at or now for each in queue.messages)
+            self.run.fakes.clock.move(soonest - now)
+            due = [each for each in queue.messages if each.at is None or each.at <= soonest]
+        if not due:
+            return False
+        chosen = self.chance.sample(due, min(len(due), self.chance.choice((1, 1, 2, 3))))
+        for message in chosen:
+            queue.messages.remove(message)
+        if self.trouble.on and self.chance.random() < 0.1:
+            chosen.append(chosen[0])
+        await asyncio.gather(*(self._work(message) for message in chosen))
+        return True
+
+    async def _work(self, message: Outgoing) -> None:
+        self.deliveries += 1
+        world = self.run.world
+        place = self.chance.randrange(len(self.members))
+        work: Callable[[bytes], Awaitable[None]] = self.members[place].process
+        if message.queue == OPERATIONS:
+            work = lambda body: take_step(world, body)  # noqa: E731
+        elif message.queue == NOTIFICATIONS:
+            work = lambda body: take_change(world, body)  # noqa: E731
+        try:
+            await settle(world, message.queue, message.body, work)
+        except Killed as death:
+            self.kills += 1
+            self.note(f"killed at {death}")
+            self.members[place] = Members(world)
+            self._back(message)
+        except Unavailable:
+            self._back(message)
+
+    def _back(self, message: Outgoing) -> None:
+        """The lock of a message that was not settled ends; then it is delivered again."""
+        self.run.fakes.queue.messages.append(replace(message, at=self.run.world.clock.now() + LOCK))
+
+    async def _come_to_rest(self) -> None:
+        """No more trouble: timers and the nightly sync run, approvals are given, until nothing is left to do."""
+        self.trouble.on = False
+        for person in self.lagging:
+            self.run.directory.make_fresh(person)
+        for number in range(4):
+            self.run.fakes.clock.move(timedelta(minutes=20))
+            for timer in TIMERS[: 3 if self.events_alone else None]:
+                await timer(self.run.world)
+            await self._work_off()
+            if number == 1 and self.events_alone:
+                self.early = await self._faults()
+            if number > 1 or not self.events_alone:
+                await sync_all(self.run.world)
+                await self._work_off()
+            self.run.fakes.clock.move(timedelta(hours=1))
+
+    async def _work_off(self) -> None:
+        for _ in range(MAX_DELIVERIES):
+            if not await self._deliver() and not await self._approve():
+                return
+        raise AssertionError("the work does not end")
+
+    async def _approve(self) -> bool:
+        for each in await self.run.world.stores.operations.open():
+            if each.state is OperationState.AWAITING_APPROVAL:
+                if is_collecting(each):
+                    await control.review(self.run.world, each.id, MIA)
+                else:
+                    await control.approve(self.run.world, each.id, each.checksum, MIA)
+                return True
+        return False
+
+    async def _faults(self) -> list[str]:
+        wrong: list[str] = []
+        for person in self.people:
+            has, desired = set(self.run.directory.licenses(person)), self._desired(person)
+            foreign = self.foreign[person]
+            if not foreign <= has:
+                wrong.append(f"{person[-2:]} lost what somebody else gave")
+            if has - foreign - desired:
+                wrong.append(f"{person[-2:]} kept {self._names(has - foreign - desired)}")
+            if desired - has:
+                wrong.append(f"{person[-2:]} lacks {self._names(desired - has)}, has {self._names(has)}")
+        stores = self.run.world.stores
+        rows = await stores.ledger.rows(self.people)
+        wrong += [f"{person[-2:]} has an open intent" for person, row in rows.items() if row.intent]
+        wrong += [f"{each.id} {each.state} in {each.phase}" for each in await stores.operations.open()]
+        wrong += [f"dead letter: {each.reason}" for each in await stores.dead_letters.newest(10)]
+        wrong += await self._unpermitted()
+        return wrong
+
+    async def _unpermitted(self) -> list[str]:
+        permits = await self.run.world.stores.permits.of_users(self.people)
+        given = {(each.user_id, each.sku_id) for some in permits.values() for each in some}
+        gone = {
+            (entry.user_id, sku) for entry in self.run.writer.log for sku in entry.before.keys() - entry.after.keys()
+        }
+        return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
+
+    def _desired(self, person: UserId) -> set[SkuId]:
+        groups = self.run.directory.truth(person).group_ids
+        return set().union(*(self.wanted.get(group, set()) for group in GROUPS if group in groups))
+
+    def _name(self, sku_id: SkuId) -> str:
+        return {sku.sku_id: sku.sku_part_number for sku in (SMALL, LARGE, EXTRA)}[sku_id]
+
+    def _names(self, skus: set[SkuId]) -> str:
+        return " and ".join(sorted(map(self._name, skus)))
+
+
+def _troubled(fakes: Fakes, trouble: Trouble) -> Fakes:
+    tables, queue = TroubledTables(), TroubledQueue()
+    tables.trouble = queue.trouble = trouble
+    directory, licenses = TroubledDirectory(fakes.directory, trouble), TroubledWriter(fakes.world.licenses, trouble)  # type: ignore[arg-type]
+    stores = table_stores(tables, monotonic=lambda: fakes.clock.now().timestamp())
+    world = replace(fakes.world, stores=stores, queue=queue, directory=directory, licenses=licenses)
+    return replace(fakes, world=world, tables=tables, queue=queue)
