@@ -19,6 +19,7 @@ from shared.domain.model import (
     Intent,
     LastResult,
     LedgerRow,
+    LicenseAssignmentState,
     OwnedLicense,
     Plans,
     SkuId,
@@ -100,7 +101,7 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
         return Resolution(row, wait_until=intent.at + INTENT_LOCK)
     if now < intent.at + IN_FLIGHT and not _shows(user, intent):
         return Resolution(row, wait_until=intent.at + IN_FLIGHT)
-    owned = dict(row.owned)
+    owned, unseen = dict(row.owned), dict(row.unseen)
     done = False
     for sku_id, after in intent.after.items():
         direct = user.direct.get(sku_id)
@@ -110,7 +111,9 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
             _own(owned, sku_id, intent)
         elif current != intent.before[sku_id]:
             owned.pop(sku_id, None)
-    settled = replace(row, owned=owned, intent=None)
+        elif after is not None and direct is None and sku_id not in intent.foreign:
+            unseen[sku_id] = OwnedLicense(after, intent.at, _giving(intent.sources.get(sku_id, ())))
+    settled = replace(row, owned=owned, intent=None, unseen=unseen)
     if not done:
         return Resolution(settled)
     return Resolution(replace(settled, last_result=LastResult(intent.id, intent.cause, now)), applied=intent)
@@ -157,6 +160,11 @@ def accepted(row: LedgerRow, now: datetime) -> LedgerRow:
         gone_since={sku_id: at for sku_id, at in row.gone_since.items() if sku_id not in touched},
         waiting_since={sku_id: at for sku_id, at in row.waiting_since.items() if sku_id not in touched},
         refusals={sku_id: record for sku_id, record in row.refusals.items() if sku_id not in touched},
+        unseen={sku_id: license for sku_id, license in row.unseen.items() if sku_id not in touched},
+        removed_at={
+            **{sku_id: at for sku_id, at in row.removed_at.items() if sku_id not in touched},
+            **{sku_id: now for sku_id, after in intent.after.items() if after is None},
+        },
     )
 
 
@@ -191,8 +199,10 @@ def refused(row: LedgerRow) -> LedgerRow:
 def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     """Let go of licenses that somebody took away: gone in two reads 15 minutes apart of a user who exists.
 
-    A write younger than that may not be visible yet: the ledger is believed.
+    A write younger than that may not be visible yet: the ledger is believed. A write whose answer was lost, and that a
+    late read shows, is ours.
     """
+    row = _recalled(row, user, now)
     direct = user.direct
     owned = dict(row.owned)
     gone: dict[SkuId, datetime] = {}
@@ -216,6 +226,34 @@ def heard(row: LedgerRow, said: Mapping[GroupId, bool], at: datetime, forget_bef
         if group_id not in told or told[group_id].at < at:
             told[group_id] = Told(came, at)
     return row if told == row.told else replace(row, told=told)
+
+
+def _recalled(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
+    """The row with lost writes that show now, and without those and removals that are too old to be late."""
+    owned, unseen = dict(row.owned), {}
+    for sku_id, license in row.unseen.items():
+        direct = user.direct.get(sku_id)
+        if direct is None and now < license.at + VISIBLE_WITHIN:
+            unseen[sku_id] = license
+        elif direct is not None and sku_id not in owned and _is_late(direct, license):
+            owned[sku_id] = license
+    removed = {sku_id: at for sku_id, at in row.removed_at.items() if now < at + VISIBLE_WITHIN}
+    if unseen == row.unseen and removed == row.removed_at:
+        return row
+    return replace(row, owned=owned, unseen=unseen, removed_at=removed)
+
+
+def _is_late(direct: LicenseAssignmentState, license: OwnedLicense) -> bool:
+    """Whether a direct license is what a lost write gave: its plans, and its time as near as two clocks can tell."""
+    touched = direct.last_updated
+    near = touched is not None and license.at - CLOCK_TOLERANCE <= touched <= license.at + IN_FLIGHT + CLOCK_TOLERANCE
+    return near and direct.disabled_plans == license.disabled_plans
+
+
+def is_leftover(row: LedgerRow, sku_id: SkuId, direct: LicenseAssignmentState, now: datetime) -> bool:
+    """Whether a read still shows what we took away a moment ago, so that nothing can be said of it yet."""
+    at = row.removed_at.get(sku_id)
+    return at is not None and now < at + VISIBLE_WITHIN and (direct.last_updated is None or direct.last_updated <= at)
 
 
 def not_visible_yet(row: LedgerRow, user: DirectoryUser, now: datetime) -> frozenset[SkuId]:

@@ -360,6 +360,10 @@ class LedgerRow:
     gone_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
     waiting_since: Mapping[SkuId, datetime] = field(default_factory=dict)
+    unseen: Mapping[SkuId, OwnedLicense] = field(default_factory=dict)
+    """Writes whose answer was lost and that no read has shown: they are ours if a late read shows them all the same."""
+    removed_at: Mapping[SkuId, datetime] = field(default_factory=dict)
+    """What we took away within the last minutes: a late read may still show it, and it is nobody else's for that."""
     told: Mapping[GroupId, Told] = field(default_factory=dict)
     """The newest events of the last minutes, so that an older one is not waited for."""
     version: str | None = None

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.draft import Draft, Note, NoteKind, PermitRequest, PlanContext
 from shared.domain.grants import DesiredLicense, desired_licenses
-from shared.domain.ledger import not_visible_yet
+from shared.domain.ledger import is_leftover, not_visible_yet
 from shared.domain.model import (
     NO_PLANS,
     AssignedLicense,
@@ -118,7 +118,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
             plan_removal(draft, sku_id, ledger.owned[sku_id])
         elif sku_id not in draft.desired and sku_id in unseen:
             # What is to go may have been given a moment ago, by a look that knew less than this one.
-            _look_again(draft, sku_id)
+            _look_again(draft, sku_id, ledger.owned[sku_id].at)
     wait_for_removals(draft)
     fingerprint = fingerprint_of(draft)
     _leave_out_refused(draft, fingerprint)
@@ -150,6 +150,8 @@ def _plan_desired(draft: Draft, wanted: DesiredLicense) -> None:
     owned = draft.ledger.owned.get(sku_id)
     if direct is None:
         _plan_addition(draft, wanted)
+    elif owned is None and is_leftover(draft.ledger, sku_id, direct, draft.context.now):
+        _look_again(draft, sku_id, draft.ledger.removed_at[sku_id])
     elif owned is None:
         _plan_foreign(draft, wanted, direct.disabled_plans)
     elif wanted.adds:
@@ -175,7 +177,7 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
     if not wanted.adds:
         return
     if sku_id in not_visible_yet(draft.ledger, draft.user, draft.context.now):
-        _look_again(draft, sku_id)
+        _look_again(draft, sku_id, draft.ledger.owned[sku_id].at)
         return
     if sku_id in draft.context.count_inherited and _inherits(draft.user, wanted):
         draft.note(NoteKind.DEPENDS_ON_NATIVE, sku_id)
@@ -183,10 +185,11 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
     draft.add[sku_id] = AssignedLicense(sku_id, wanted.given_disabled)
 
 
-def _look_again(draft: Draft, sku_id: SkuId) -> None:
+def _look_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:
+    """What was written at `since` does not show yet."""
     now = draft.context.now
     draft.note(NoteKind.NOT_VISIBLE_YET, sku_id)
-    draft.again(now + min(max(SOONEST_RECHECK, now - draft.ledger.owned[sku_id].at), LATEST_RECHECK))
+    draft.again(now + min(max(SOONEST_RECHECK, now - since), LATEST_RECHECK))
 
 
 def _inherits(user: DirectoryUser, wanted: DesiredLicense) -> bool:

@@ -40,6 +40,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_the_counts_are_the_tenant
         _until_written(run, operation["id"], 1 + killed * 80)
         function = ("process_members_bulk", "take_step")[killed % 2]
         run.stack.kill(run.stack.workers(function)[0])
+        eventually(lambda: run.stack.restarts, lambda restarts: restarts > killed)  # noqa: B023 - called at once
     assert run.client.operation(operation["id"])["state"] == "ProcessingInProgress"
     ended = run.until_ended(operation["id"])
     assert ended["state"] == "ProcessingComplete", ended["error"]

@@ -152,6 +152,8 @@ def a_ledger_row(number: int = 1) -> LedgerRow:
         gone_since={E5: NOW},
         refusals={E5: RefusalRecord("f", LicenseError.DEPENDENCY, "text", NOW)},
         waiting_since={E5: NOW},
+        unseen={E3: OwnedLicense(frozenset(), NOW, (BY_SALES,))},
+        removed_at={E5: NOW},
         told={SALES: Told(True, NOW)},
     )
 

@@ -142,12 +142,17 @@ class History:
         self.note(f"{self._name(ours[0].sku_id)} is taken from {person[-2:]} by hand")
 
     async def _lag(self) -> None:
-        """Reads of somebody lag behind for a while."""
+        """Reads of somebody lag behind for a while. Whom a sealing read does not show yet, and of whose coming nobody
+        tells again, only delta or the sync can find."""
+        if self.events_alone:
+            return
         for person in self.lagging:
             self.run.directory.make_fresh(person)
+        self.note("reads are fresh")
         self.lagging = set(self.chance.sample(self.people, self.chance.randint(0, 2)))
-        for person in self.lagging:
+        for person in sorted(self.lagging):
             self.run.directory.make_stale(person)
+            self.note(f"reads of {person[-2:]} lag")
 
     async def _wait(self) -> None:
         self.run.fakes.clock.move(timedelta(seconds=self.chance.choice((1, 5, 60, 600))))

@@ -140,6 +140,10 @@ def _ledger_row(row: LedgerRow) -> Row:
     for name, times in (("seen", row.removal_seen_at), ("gone", row.gone_since), ("waiting", row.waiting_since)):
         if times:
             body[name] = {key: time_text(at) for key, at in times.items()}
+    if row.unseen:
+        body["unseen"] = owned_json(row.unseen)
+    if row.removed_at:
+        body["removed"] = {sku_id: time_text(at) for sku_id, at in row.removed_at.items()}
     if row.told:
         body["told"] = {group_id: [told.came, time_text(told.at)] for group_id, told in row.told.items()}
     if row.refusals:
@@ -158,6 +162,8 @@ def _ledger(row: Row) -> LedgerRow:
         gone_since={SkuId(key): must_be_time(at) for key, at in body.get("gone", {}).items()},
         refusals={SkuId(key): refusal_of(value) for key, value in body.get("refusals", {}).items()},
         waiting_since={SkuId(key): must_be_time(at) for key, at in body.get("waiting", {}).items()},
+        unseen=owned_of(body.get("unseen", {})),
+        removed_at={SkuId(key): must_be_time(at) for key, at in body.get("removed", {}).items()},
         told={GroupId(key): Told(came, must_be_time(at)) for key, (came, at) in body.get("told", {}).items()},
         version=row["etag"],
     )
