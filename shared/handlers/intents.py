@@ -20,10 +20,14 @@ class Intents:
         self._known: dict[GroupId, GroupLicenseAssignment] = {}
         self._read_at: datetime | None = None
 
-    async def at_least(self, versions: Mapping[GroupId, int]) -> Mapping[GroupId, GroupLicenseAssignment]:
-        """The assignments, read again when older than a few seconds or than any of the versions named."""
+    async def at_least(
+        self, versions: Mapping[GroupId, int], since: datetime | None = None
+    ) -> Mapping[GroupId, GroupLicenseAssignment]:
+        """The assignments, read again when older than a few seconds, than any of the versions named, or than an event:
+        whoever joins while a group is being read must be seen by that reading or with what it was read for."""
         now = self._world.clock.now()
         fresh = self._read_at is not None and now - self._read_at < MAX_AGE
+        fresh = fresh and (since is None or (self._read_at is not None and self._read_at > since))
         if not fresh or any(self._version(group_id) < version for group_id, version in versions.items()):
             read = await self._world.stores.assignments.all()
             self._known = {assignment.group_id: assignment for assignment in read}

@@ -48,7 +48,7 @@ class Members:
         work = Work(
             cause=f"operation:{operation.id}" if operation else message.cause,
             urgent=not message.bulk,
-            assignments=await self._intents.at_least(message.intent_versions),
+            assignments=await self._intents.at_least(message.intent_versions, message.changed_at),
             began=self._world.clock.now(),
             operation=operation,
             attempts=message.attempts,
