@@ -13,7 +13,7 @@ from functions.web.shapes import etag_of
 from shared.domain.model import AssignedLicense, GroupLicenseAssignment, SkuId, SubscribedSku
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem
-from shared.domain.records import AuditEntry, MemberRow
+from shared.domain.records import AuditEntry, DeadLetter, MemberRow
 from shared.handlers.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
 from shared.handlers.syncing import SWEEP, SYNC, is_collecting
 
@@ -218,6 +218,18 @@ def audit_entry(entry: AuditEntry) -> Json:
         "before": entry.before or None,
         "after": entry.after or None,
         "detail": entry.detail or None,
+    }
+
+
+def dead_letter(letter: DeadLetter) -> Json:
+    """A message that could not be read or done; its body as text where it is one."""
+    return {
+        "id": letter.id,
+        "queue": letter.queue,
+        "reason": letter.reason,
+        "createdDateTime": _time(letter.at),
+        "body": letter.body.decode("utf-8", "replace"),
+        "whole": letter.whole,
     }
 
 

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheWorld
+from functions.web.context import TheActor, TheWorld
 from functions.web.pages.rendering import product_name
-from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid
+from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, OperationIdText
 from shared.domain.model import UserId
 from shared.handlers import center, queries
+from shared.handlers.letters import replay
 
 router = APIRouter(prefix="/api", tags=["center"])
 
@@ -101,6 +102,18 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
         "licenses": [answers.user_license(each, names) for each in found.licenses],
         "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
     }
+
+
+@router.get("/deadLetters")
+async def list_dead_letters(world: TheWorld, top: Top = DEFAULT_TOP) -> Json:
+    """Messages that could not be read or done, with the reason, newest first."""
+    return {"value": [answers.dead_letter(letter) for letter in await world.stores.dead_letters.newest(top)]}
+
+
+@router.post("/deadLetters/{letter_id}/replay", status_code=202)
+async def replay_dead_letter(world: TheWorld, actor: TheActor, letter_id: OperationIdText) -> None:
+    """Send a message back to its queue; what is done already is seen to be done."""
+    await replay(world, letter_id, actor)
 
 
 @router.get("/audit")

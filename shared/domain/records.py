@@ -73,10 +73,11 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be read or done, kept with its reason."""
+    """A message that could not be read or done, kept with its reason. `whole`: nothing of its body was cut off."""
 
     id: str
     queue: str
     body: bytes
     reason: str
     at: datetime
+    whole: bool = True

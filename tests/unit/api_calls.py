@@ -98,6 +98,7 @@ PATH_VALUES = {
     "sku_id": E3,
     "name": "site.css",
     "act": "pause",
+    "letter_id": LOST,
 }
 
 

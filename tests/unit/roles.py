@@ -7,6 +7,7 @@ GET /
 GET /api/approvals
 GET /api/audit
 GET /api/changeFeed
+GET /api/deadLetters
 GET /api/groups
 GET /api/groups/{group_id}/licenseAssignment
 GET /api/groups/{group_id}/members
@@ -41,6 +42,8 @@ GET /users/{user_id}
 """
 
 WRITERS = """
+POST /api/deadLetters/{letter_id}/replay
+POST /health/replay/{letter_id}
 POST /api/groups/{group_id}/adoptLicenses
 POST /api/groups/{group_id}/assignLicense
 POST /api/groups/{group_id}/enableServicePlans

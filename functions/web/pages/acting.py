@@ -17,6 +17,7 @@ from functions.web.starting import Starter, TheStarter
 from shared.domain.model import AssignedLicense, GroupId, OperationId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import LicenseChange, Target
 from shared.handlers import center, control, ending, queries
+from shared.handlers.letters import replay
 from shared.handlers.requests import OperationRequest, accept, set_options
 from shared.ports import World
 
@@ -164,6 +165,13 @@ async def remove_now(world: TheWorld, actor: TheActor, user_id: Guid, form: TheF
     """Remove a license that is in grace, held or kept."""
     await ending.remove_licenses_now(world, UserId(user_id), [SkuId(_guid(form.one("sku"), "sku"))], actor)
     return see(f"/users/{user_id}")
+
+
+@router.post("/health/replay/{letter_id}")
+async def replay_letter(world: TheWorld, actor: TheActor, letter_id: OperationIdText) -> Response:
+    """Send a message that could not be done back to its queue."""
+    await replay(world, letter_id, actor)
+    return see("/health")
 
 
 def _asked(starter: Starter, group_id: str) -> OperationRequest:

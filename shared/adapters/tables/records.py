@@ -233,7 +233,18 @@ class TableDeadLetters:
 
     async def newest(self, top: int) -> tuple[DeadLetter, ...]:
         rows, _ = await self._tables.page(DEAD_LETTERS, "letter", "", "~", top, None)
-        return tuple(
-            DeadLetter(row["id"], row["queue"], joined_bytes(row, "data"), row["reason"], must_be_time(row["at"]))
-            for row in rows
-        )
+        return tuple(map(_letter, rows))
+
+    async def get(self, letter_id: str) -> DeadLetter | None:
+        async for row in self._tables.query(DEAD_LETTERS, "letter"):
+            if row["id"] == letter_id:
+                return _letter(row)
+        return None
+
+    async def remove(self, letter: DeadLetter) -> None:
+        await self._tables.delete(DEAD_LETTERS, "letter", newest_first(letter.at, letter.id))
+
+
+def _letter(row: Row) -> DeadLetter:
+    body, at = joined_bytes(row, "data"), must_be_time(row["at"])
+    return DeadLetter(row["id"], row["queue"], body, row["reason"], at, whole=row["size"] == len(body))

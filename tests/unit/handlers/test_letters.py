@@ -1,0 +1,43 @@
+"""Dead letters: kept with their reason, sent back by a person."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shared.domain.errors import BadRequest, NotFound
+from shared.domain.messages import MEMBERS, ProcessUsers
+from shared.domain.records import DeadLetter
+from shared.handlers.letters import replay
+from shared.handlers.settling import AWAY, bury
+from tests.unit.handlers.runs import MIA, SMALL, TEAM, Run, user
+
+
+async def test_a_replayed_message_is_done_and_off_the_list() -> None:
+    run = Run()
+    run.people(1)
+    await run.change([SMALL])
+    person = run.directory.add_user(user(50), groups=[TEAM])
+    body = json.loads(ProcessUsers((person,), "event", bulk=False).encode())
+    await bury(run.world, MEMBERS, json.dumps({**body, AWAY: 10}).encode(), "given up")
+    await bury(run.world, MEMBERS, b"no json", "unreadable")
+    broken, letter = await run.world.stores.dead_letters.newest(10)
+    await replay(run.world, letter.id, MIA)
+    assert AWAY not in json.loads(run.fakes.sent()[0].body)
+    assert [each.id for each in await run.world.stores.dead_letters.newest(10)] == [broken.id]
+    await run.work_off()
+    assert run.licenses(person) == {"SMALL"}
+    entries = await run.world.stores.audit.newest(50, "202601")
+    assert [each.actor for each in entries if each.activity == "Replay message"] == [MIA.name]
+
+
+async def test_what_is_not_there_or_not_whole_is_not_sent() -> None:
+    run = Run()
+    now = run.world.clock.now()
+    await run.world.stores.dead_letters.keep(DeadLetter("a" * 32, MEMBERS, b"x" * 10_000_000, "too long", now))
+    with pytest.raises(BadRequest, match="its sender must send it again"):
+        await replay(run.world, "a" * 32, MIA)
+    with pytest.raises(NotFound):
+        await replay(run.world, "b" * 32, MIA)
+    assert run.fakes.sent() == []
