@@ -212,6 +212,32 @@ def test_a_leaver_in_grace_is_shown_with_the_time_and_goes_now_when_a_person_say
     run.must_be_right()
 
 
+def test_a_successor_ends_the_grace_at_once_in_the_same_call(run: Journey) -> None:
+    (mover,) = outsiders(run, 1)
+    placed = run.client.tenant("POST", "/objects", {"groups": [{"displayName": "successor"}]})
+    successor = placed["groups"][0]
+    run.finish(run.change(successor, {"SPE_E5": []}, []))
+    run.believe(successor, {"SPE_E5": []}, [])
+    path = f"/api/groups/{run.main}/licenseAssignment"
+    run.client.api("PATCH", path, {"grace": "P30D"})
+    time.sleep(REMEMBERED_S)
+    change(run, add=[(run.main, mover)])
+    until_licensed(run, mover)
+    change(run, remove=[(run.main, mover)])
+    licenses = f"/api/users/{mover}/licenses"
+    eventually(
+        lambda: run.client.api("GET", licenses)["value"], lambda found: bool(found) and found[0]["ending"] == "grace"
+    )
+    run.writes()
+    change(run, add=[(successor, mover)])
+    eventually(lambda: skus_of(run, mover), lambda skus: skus == {run.skus["SPE_E5"]}, LICENSED_S)
+    (written,) = [each for each in run.writes() if each["userId"] == mover and each["operation"] == "assignLicense"]
+    assert {each["skuId"] for each in written["before"]} == {run.skus["SPE_E3"]}
+    assert {each["skuId"] for each in written["after"]} == {run.skus["SPE_E5"]}
+    run.client.api("PATCH", path, {"grace": "PT0S"})
+    run.must_be_right()
+
+
 def test_a_managed_group_that_is_deleted_takes_nothing_away_and_goes_on_when_it_is_restored(run: Journey) -> None:
     (member,) = outsiders(run, 1)
     placed = run.client.tenant("POST", "/objects", {"groups": [{"displayName": "short-lived", "members": [member]}]})
