@@ -31,6 +31,12 @@ async def look_at_due(timer: func.TimerRequest) -> None:
     await bootstrap.app().look_at_due()
 
 
+@bp.function_name("take_up_due")
+@bp.timer_trigger(arg_name="timer", schedule="20 * * * * *")
+async def take_up_due(timer: func.TimerRequest) -> None:
+    await bootstrap.app().take_up_due()
+
+
 @bp.function_name("give_seats")
 @bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
 async def give_seats(timer: func.TimerRequest) -> None:

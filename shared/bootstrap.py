@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from shared.config import Settings
 from shared.domain.messages import JOBS, NOTIFICATIONS, OPERATIONS
+from shared.domain.onboarding import ONBOARDING
 from shared.handlers.changes import take_change
 from shared.handlers.delta import ask_for_deltas
 from shared.handlers.dueness import look_at_due
@@ -22,6 +23,7 @@ from shared.handlers.jobs import run_job
 from shared.handlers.members import Members
 from shared.handlers.nightly import sync_all
 from shared.handlers.notifications import Reply, receive
+from shared.handlers.onboarding.taking_up import Onboarding, take_up_due
 from shared.handlers.operations import take_step
 from shared.handlers.seats import give_seats
 from shared.handlers.settling import settle
@@ -49,6 +51,7 @@ class App:
         self.world = world
         self.sign_in = sign_in
         self._members = Members(world)
+        self._onboarding = Onboarding(world)
 
     async def run_job(self, body: bytes) -> None:
         """A message of the queue `jobs`."""
@@ -69,6 +72,14 @@ class App:
     async def take_change(self, body: bytes) -> None:
         """A message of the queue `notifications`."""
         await settle(self.world, NOTIFICATIONS, body, partial(take_change, self.world))
+
+    async def take_hr_event(self, body: bytes) -> None:
+        """A message of the queue `onboarding`."""
+        await settle(self.world, ONBOARDING, body, self._onboarding.take)
+
+    async def take_up_due(self) -> None:
+        """The timer that acts when an event of HR falls due."""
+        await take_up_due(self.world)
 
     async def keep_subscription(self) -> None:
         """The timer that keeps Graph telling us of changes."""
@@ -113,6 +124,7 @@ def app() -> App:
 
 def compose(settings: Settings) -> App:
     """The app with its adapters. Nothing is connected yet: each adapter does that with its first call."""
+    from shared.adapters.accounts import GraphAccounts, GraphMemberships
     from shared.adapters.changes import GraphChangeFeed
     from shared.adapters.directory import GraphDirectory
     from shared.adapters.graph import GraphClient
@@ -140,6 +152,8 @@ def compose(settings: Settings) -> App:
         directory=GraphDirectory(graph),
         licenses=GraphLicenseWriter(graph),
         changes=GraphChangeFeed(graph),
+        accounts=GraphAccounts(graph),
+        memberships=GraphMemberships(graph, settings.graph_base_url),
         stores=table_stores(Tables(tables)),
         policy=policy_of(settings),
         token=partial(secrets.token_hex, 16),
@@ -172,4 +186,9 @@ def policy_of(settings: Settings) -> Policy:
         outstanding_chunks=settings.outstanding_chunks,
         tenant_id=settings.tenant_id,
         public_url=settings.public_url,
+        onboarding_lead_s=settings.onboarding_lead_time.total_seconds(),
+        account_wait_s=settings.onboarding_account_wait.total_seconds(),
+        leaver_removal_after_s=settings.leaver_removal_after.total_seconds(),
+        leaver_allowance_minimum=settings.leaver_allowance_minimum,
+        leaver_allowance_percent=settings.leaver_allowance_percent,
     )

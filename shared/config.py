@@ -84,6 +84,18 @@ class Settings:
     """REMOVAL_ALLOWANCE_MINIMUM: removals per group and 24 h that need no approval, whatever its size; 0 or more."""
     removal_allowance_percent: float
     """REMOVAL_ALLOWANCE_PERCENT: the same as a part of the group's size, where that is more; 0 to 100."""
+    onboarding_lead_time: timedelta
+    """ONBOARDING_LEAD_TIME: how long before the effective date a joiner is taken up. ISO 8601, 0 to 60 days."""
+    onboarding_account_wait: timedelta
+    """ONBOARDING_ACCOUNT_WAIT: how long a joiner or mover waits for the account after the effective date. ISO 8601, 0
+    to 90 days."""
+    leaver_removal_after: timedelta
+    """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
+    mailbox can be handed over until then. ISO 8601, 0 to 365 days."""
+    leaver_allowance_minimum: int
+    """LEAVER_ALLOWANCE_MINIMUM: leavers per 24 h that need no approval; 0 or more."""
+    leaver_allowance_percent: float
+    """LEAVER_ALLOWANCE_PERCENT: the same as a part of the largest managed group, where that is more; 0 to 100."""
     chunk_size: int
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""
@@ -121,6 +133,15 @@ class Settings:
             removal_settle=read.duration("REMOVAL_SETTLE", timedelta(minutes=1), at_most=timedelta(hours=1)),
             removal_allowance_minimum=read.whole("REMOVAL_ALLOWANCE_MINIMUM", 20, at_least=0),
             removal_allowance_percent=read.number("REMOVAL_ALLOWANCE_PERCENT", 10.0, at_least=0.0, at_most=100.0),
+            onboarding_lead_time=read.duration("ONBOARDING_LEAD_TIME", timedelta(0), at_most=timedelta(days=60)),
+            onboarding_account_wait=read.duration(
+                "ONBOARDING_ACCOUNT_WAIT", timedelta(days=14), at_most=timedelta(days=90)
+            ),
+            leaver_removal_after=read.duration(
+                "LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)
+            ),
+            leaver_allowance_minimum=read.whole("LEAVER_ALLOWANCE_MINIMUM", 20, at_least=0),
+            leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),
             chunk_size=chunk_size,
             outstanding_chunks=read.whole("OUTSTANDING_CHUNKS", outstanding_chunks(rate, chunk_size), at_least=1),
         )

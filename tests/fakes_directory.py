@@ -157,6 +157,13 @@ class FakeDirectory:
         """Replace a user's properties and assignment states, as a person at the console would."""
         self._people[user.id].user = replace(user, group_ids=frozenset())
 
+    def user_ids(self) -> tuple[UserId, ...]:
+        """All users, deleted ones too."""
+        return tuple(self._people)
+
+    def direct_members(self, group_id: str) -> tuple[str, ...]:
+        return tuple(self._members[GroupId(group_id)])
+
     def truth(self, user_id: str) -> DirectoryUser:
         """The user as he is, never stale, with all his groups."""
         user = self._people[UserId(user_id)].user

@@ -40,6 +40,7 @@ class Directory:
         self.history = History()
         self.changes = ChangeLog()
         self._by_upn: dict[str, User] = {}
+        self._by_employee_id: dict[str, list[str]] = {}
         self._closures: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._flat: dict[str, list[str]] = {}
         self._sorted_users: list[str] | None = None
@@ -56,6 +57,9 @@ class Directory:
         if isinstance(thing, User):
             self.users[thing.id] = thing
             self._by_upn[thing.user_principal_name.lower()] = thing
+            if thing.employee_id:
+                named = self._by_employee_id.setdefault(thing.employee_id.lower(), [])
+                named[:] = sorted({*named, thing.id})
             self._sorted_users = None
             self._units(set(), held_skus(thing.rows) if thing.deleted is None else set())
         elif isinstance(thing, Group):
@@ -79,6 +83,10 @@ class Directory:
         """The user with this id or userPrincipalName, deleted ones included."""
         lowered = key.lower()
         return self.users.get(lowered) or self._by_upn.get(lowered)
+
+    def ids_by_employee_id(self, employee_id: str) -> list[str]:
+        """Ids of users who may have an employeeId, deleted ones included, in the order of paging."""
+        return self._by_employee_id.get(employee_id.lower(), [])
 
     def user_state(self, user: User, as_of: float | None) -> UserState:
         """The changeable part of a user now, or at an earlier moment."""

@@ -231,6 +231,12 @@ def _writable_group(tenant: Tenant, call: Call) -> Group:
     if "DynamicMembership" in group.group_types:
         # Own wording.
         raise bad_request("Insufficient privileges: membership of a dynamic group is computed from its rule.")
+    if group.on_premises:
+        # As commonly reported; no page of Microsoft prints it.
+        raise bad_request(
+            "Unable to update the specified properties for on-premises mastered Directory Sync objects or objects "
+            "currently undergoing migration."
+        )
     return group
 
 

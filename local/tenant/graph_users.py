@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -33,7 +34,17 @@ from local.tenant.render import (
 )
 from local.tenant.tenant import Tenant
 
-USER_FILTERS = ("id", "userPrincipalName", "displayName", "mail", "accountEnabled", "userType", "usageLocation")
+USER_FILTERS = (
+    "id",
+    "userPrincipalName",
+    "displayName",
+    "mail",
+    "accountEnabled",
+    "userType",
+    "usageLocation",
+    "employeeId",
+)
+_BY_EMPLOYEE_ID = re.compile(r"^employeeId\s+eq\s+'((?:[^']|'')*)'$")
 CHECK_LIMIT = 20  # groupIds of one checkMemberGroups
 SECURITY_RESULT_LIMIT = (
     2_046  # groups with securityEnabledOnly, learn.microsoft.com/graph/api/directoryobject-getmembergroups
@@ -81,7 +92,12 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     matches = [test for test in (filter_test(call, USER_FILTERS), search_test(call)) if test is not None]
     size = page_size(call) if "$top" in call.query else PAGE_DEFAULT
     directory = tenant.directory
-    ids = directory.sorted_user_ids()
+    by_employee_id = _BY_EMPLOYEE_ID.match(call.query.get("$filter", "").strip())
+    ids = (
+        directory.ids_by_employee_id(by_employee_id[1].replace("''", "'"))
+        if by_employee_id
+        else directory.sorted_user_ids()
+    )
     shown: list[dict[str, Any]] = []
     last, more = "", False
     for user_id in ids[bisect_right(ids, skip_token(call)) :]:

@@ -49,6 +49,7 @@ class User(DirectoryObject):
     __slots__ = (
         "account_enabled",
         "created",
+        "employee_id",
         "location_changed",
         "proxy_clash",
         "rows",
@@ -66,6 +67,7 @@ class User(DirectoryObject):
         self.user_type = "Member"
         self.rows: tuple[LicenseRow, ...] = ()
         self.created = created
+        self.employee_id: str | None = None
         self.location_changed = 0.0
         self.proxy_clash = False
 
@@ -91,6 +93,7 @@ class Group(DirectoryObject):
         "group_types",
         "licenses",
         "member_ids",
+        "on_premises",
         "processing_state",
         "purged",
         "role_assignable",
@@ -109,6 +112,7 @@ class Group(DirectoryObject):
         self.processing_state: str | None = None
         self.visibility: str | None = None
         self.role_assignable = False
+        self.on_premises = False
         self.rule: str | None = None
         self.created = created
         self.purged = False

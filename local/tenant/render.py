@@ -155,12 +155,13 @@ USER_PROPERTIES: dict[str, UserGetter] = {
     "assignedLicenses": lambda _user, state: licenses_fragment(net_licenses(state.rows)),
     "assignedPlans": lambda _user, state: plans_fragment(state.rows),
     "licenseAssignmentStates": lambda _user, state: states_fragment(state.rows, False),
+    "employeeId": lambda user, _state: user.employee_id,
     "businessPhones": _empty,
     "otherMails": _empty,
     "provisionedPlans": _empty,
     "proxyAddresses": lambda user, _state: [f"SMTP:{user.user_principal_name}"] if user.user_type == "Member" else [],
     **dict.fromkeys(
-        ("city", "companyName", "country", "department", "employeeHireDate", "employeeId", "employeeLeaveDateTime",
+        ("city", "companyName", "country", "department", "employeeHireDate", "employeeLeaveDateTime",
          "employeeType", "externalUserState", "jobTitle", "mobilePhone", "officeLocation", "onPremisesSyncEnabled",
          "preferredLanguage"),
         _no_value,
@@ -179,7 +180,7 @@ def user_json(user: User, state: UserState, selected: tuple[str, ...], success_n
 
 _GROUP_NULLS = frozenset({
     "deletedDateTime", "classification", "description", "expirationDateTime", "onPremisesLastSyncDateTime",
-    "onPremisesSecurityIdentifier", "onPremisesSyncEnabled", "preferredDataLocation", "preferredLanguage",
+    "onPremisesSecurityIdentifier", "preferredDataLocation", "preferredLanguage",
     "renewedDateTime", "theme", "securityIdentifier", "accessType", "onPremisesDomainName",
     "onPremisesNetBiosName", "onPremisesSamAccountName", "uniqueName", "organizationId",
 })  # fmt: skip
@@ -195,6 +196,7 @@ GROUP_PROPERTIES: dict[str, Callable[[Group], Any]] = {
     "createdDateTime": lambda group: timestamp(group.created),
     "groupTypes": lambda group: list(group.group_types),
     "isAssignableToRole": lambda group: group.role_assignable or None,
+    "onPremisesSyncEnabled": lambda group: group.on_premises or None,
     "mail": lambda group: f"{_nickname(group)}@fabrikam.example" if "Unified" in group.group_types else None,
     "mailEnabled": lambda group: "Unified" in group.group_types,
     "mailNickname": lambda group: _nickname(group),

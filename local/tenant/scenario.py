@@ -74,6 +74,8 @@ def _place_user(directory: Directory, raw: dict[str, Any], now: float) -> str:
     user.usage_location = raw.get("usageLocation", "DE")
     user.account_enabled = raw.get("accountEnabled", True)
     user.user_type = raw.get("userType", "Member")
+    user.employee_id = raw.get("employeeId")
+    user.created -= float(raw.get("createdSecondsAgo", 0))
     user.proxy_clash = bool(raw.get("proxyAddressClash", False))
     user.rows = tuple(
         LicenseRow(sku, off, None, "Active", "None", now)
@@ -98,6 +100,7 @@ def _place_group(directory: Directory, raw: dict[str, Any], now: float) -> str:
     group.group_types = tuple(raw.get("groupTypes", ()))
     group.visibility = raw.get("visibility")
     group.role_assignable = bool(raw.get("isAssignableToRole", False))
+    group.on_premises = bool(raw.get("onPremisesSyncEnabled", False))
     group.rule = raw.get("membershipRule")
     group.licenses = tuple(_license(directory, one) for one in raw.get("assignedLicenses", ()))
     if group.licenses:

@@ -31,7 +31,10 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 USER_SELECT = "id,displayName,userPrincipalName,accountEnabled,userType,usageLocation,licenseAssignmentStates"
-GROUP_SELECT = "id,displayName,securityEnabled,groupTypes,visibility,assignedLicenses"
+GROUP_SELECT = (
+    "id,displayName,securityEnabled,groupTypes,visibility,assignedLicenses,"
+    "onPremisesSyncEnabled,isAssignableToRole,mailEnabled"
+)
 ORGANIZATION_SELECT = "id,displayName,countryLetterCode"
 SKU_SELECT = "skuId,skuPartNumber,appliesTo,capabilityStatus,consumedUnits,prepaidUnits,servicePlans"
 
@@ -126,7 +129,10 @@ def assigned_license(row: Row) -> AssignedLicense:
 
 
 def group(row: Row) -> DirectoryGroup:
-    """A group (learn.microsoft.com/graph/api/resources/group), all of `GROUP_SELECT`; `visibility` may be null."""
+    """A group (learn.microsoft.com/graph/api/resources/group), all of `GROUP_SELECT`.
+
+    `visibility`, `onPremisesSyncEnabled` and `isAssignableToRole` may be null.
+    """
     secure = _require(row, "securityEnabled", "group")
     if not isinstance(secure, bool):
         raise Incomplete("group", "securityEnabled", "is no boolean")
@@ -137,6 +143,9 @@ def group(row: Row) -> DirectoryGroup:
         group_types=tuple(map(str, _list(row, "groupTypes", "group"))),
         hidden_membership=_nullable(row, "visibility", "group") == "HiddenMembership",
         native_skus=tuple(map(assigned_license, _list(row, "assignedLicenses", "group"))),
+        on_premises=_require_key(row, "onPremisesSyncEnabled", "group") is True,
+        role_assignable=_require_key(row, "isAssignableToRole", "group") is True,
+        mail_enabled=_require_key(row, "mailEnabled", "group") is True,
     )
 
 
@@ -200,12 +209,17 @@ def _text(row: Row, name: str, shape: str) -> str:
     return value
 
 
-def _nullable(row: Row, name: str, shape: str) -> str | None:
-    """A text or null; a property that is not there at all was not read."""
+def _require_key(row: Row, name: str, shape: str) -> object:
+    """A value or null; a property that is not there at all was not read."""
     try:
-        value = row[name]
+        return row[name]
     except (KeyError, TypeError) as fault:
         raise Incomplete(shape, name) from fault
+
+
+def _nullable(row: Row, name: str, shape: str) -> str | None:
+    """A text or null; a property that is not there at all was not read."""
+    value = _require_key(row, name, shape)
     if value is not None and not isinstance(value, str):
         raise Incomplete(shape, name, "is no text")
     return value

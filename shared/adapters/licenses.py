@@ -96,26 +96,34 @@ class GraphLicenseWriter:
         return Unanswered(describe(reply, PATH))
 
     def _result(self, reply: ItemReply | None) -> WriteResult:
-        if reply is None:
-            return Unanswered("the answer is missing from the batch")
-        if reply.ok:
-            return Accepted()
-        scope = str(reply.headers.get(SCOPE, ""))
-        match reply.status:
-            case 429 | 424:  # 424 says that an item did not run; there are no dependencies, so it was held back
-                return self._throttled(reply.retry_after_s, scope)
-            case 503 if reply.retry_after_s is not None:
-                return Throttled(reply.retry_after_s, scope)
-            case status if 400 <= status < 500 and status != 408:
-                return Rejected(status, *reply.error)
-            case _:
-                return Unanswered(str(reply))
+        answer = answer_of(reply)
+        if isinstance(answer, Throttled) and reply is not None and reply.retry_after_s is None:
+            return self._throttled(None, answer.scope)
+        return answer
 
     def _throttled(self, retry_after_s: float | None, scope: str) -> Throttled:
         if retry_after_s is None:
             doubled = THROTTLED_S * 2 ** min(max(0, self._bare_throttles - 1), 10)
             retry_after_s = min(doubled, LONGEST_THROTTLED_S)
         return Throttled(retry_after_s, scope)
+
+
+def answer_of(reply: ItemReply | None) -> WriteResult:
+    """What the answer to one write says of it."""
+    if reply is None:
+        return Unanswered("the answer is missing from the batch")
+    if reply.ok:
+        return Accepted()
+    scope = str(reply.headers.get(SCOPE, ""))
+    match reply.status:
+        case 429 | 424:  # 424 says that an item did not run; there are no dependencies, so it was held back
+            return Throttled(THROTTLED_S if reply.retry_after_s is None else reply.retry_after_s, scope)
+        case 503 if reply.retry_after_s is not None:
+            return Throttled(reply.retry_after_s, scope)
+        case status if 400 <= status < 500 and status != 408:
+            return Rejected(status, *reply.error)
+        case _:
+            return Unanswered(str(reply))
 
 
 def _priority(urgent: bool) -> dict[str, str]:

@@ -366,6 +366,8 @@ class LedgerRow:
     """What we took away within the last minutes: a late read may still show it, and it is nobody else's for that."""
     told: Mapping[GroupId, Told] = field(default_factory=dict)
     """The newest events of the last minutes, so that an older one is not waited for."""
+    usage_location: str = ""
+    """What HR said; set for a user who has none, before any default."""
     version: str | None = None
 
 

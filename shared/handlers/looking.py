@@ -83,8 +83,9 @@ def context_for(
     *,
     ignore_refusals: bool = False,
     enable: frozenset[SkuId] = frozenset(),
+    location: str = "",
 ) -> PlanContext:
-    """The context of one user's plan, without permits."""
+    """The context of one user's plan, without permits. `location`: for a user without one, before any default."""
     mine = [assignments[group_id] for group_id in sorted(user.group_ids & assignments.keys())]
     active = [assignment for assignment in mine if assignment.state is AssignmentState.ACTIVE and assignment.skus]
     return PlanContext(
@@ -94,7 +95,7 @@ def context_for(
         closed_skus=facts.seats.closed_to(user.id),
         grace=_grace(assignments),
         count_inherited=_count_inherited(active),
-        usage_location=None if user.usage_location else default_location(active, facts.country),
+        usage_location=None if user.usage_location else location or default_location(active, facts.country),
         ignore_refusals=ignore_refusals,
         enable=enable,
     )
@@ -141,6 +142,7 @@ async def look(world: World, work: Work, user_ids: Sequence[UserId], facts: Tena
             world,
             ignore_refusals=work.operation is not None and work.operation.reprocess,
             enable=frozenset(asked.enable),
+            location=case.row.usage_location,
         )
         await _adopt(world, work, case, user, asked.adopt)
         case.plan = plan_user(user, case.grants, case.row, case.context)

@@ -115,7 +115,7 @@ class _Planner:
     facts: TenantFacts
     recorded: Mapping[UserId, MemberState]
     tally: _Tally = field(default_factory=_Tally)
-    _contexts: dict[tuple[frozenset[GroupId], bool, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
+    _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
 
     def action(
@@ -127,7 +127,7 @@ class _Planner:
             return PlannedAction(due=True)
         if not knows_groups:
             user = replace(user, group_ids=user.group_ids | giving_groups(row))
-        context = self._context(user)
+        context = self._context(user, row.usage_location)
         refreshed = ledger.refresh(row, user, context.now)
         grants = (*group_grants(user, self.assignments), *self._user_grants(user_grants))
         plan = plan_user(user, grants, refreshed, context)
@@ -146,12 +146,21 @@ class _Planner:
         )
         return self._shared.setdefault(action, action)
 
-    def _context(self, user: DirectoryUser) -> PlanContext:
-        key = (user.group_ids, bool(user.usage_location), self.facts.seats.closed_to(user.id))
+    def _context(self, user: DirectoryUser, location: str) -> PlanContext:
+        place = "known" if user.usage_location else location
+        key = (user.group_ids, place, self.facts.seats.closed_to(user.id))
         if key not in self._contexts:
             ignore = self.operation.reprocess
             enable = frozenset(self.operation.change.enable)
-            context = context_for(user, self.assignments, self.facts, self.world, ignore_refusals=ignore, enable=enable)
+            context = context_for(
+                user,
+                self.assignments,
+                self.facts,
+                self.world,
+                ignore_refusals=ignore,
+                enable=enable,
+                location=location,
+            )
             self._contexts[key] = replace(context, second_read=False)
         return self._contexts[key]
 

@@ -58,6 +58,9 @@ class DirectoryGroup:
     group_types: tuple[str, ...] = ()
     hidden_membership: bool = False
     native_skus: tuple[AssignedLicense, ...] = ()
+    on_premises: bool = False
+    role_assignable: bool = False
+    mail_enabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.ports.changes import ChangeFeed, DeltaStore, DueStore, NestingStore, SubscriptionStore
+from shared.ports.onboarding import Accounts, Memberships, OnboardingStore, ProfileStore, StandingStore
 from shared.ports.outside import Clock, Directory, LicenseWriter, Queue
 from shared.ports.stores import (
     AssignmentStore,
@@ -47,6 +48,9 @@ class Stores:
     deltas: DeltaStore
     nesting: NestingStore
     due: DueStore
+    onboarding: OnboardingStore
+    standings: StandingStore
+    profiles: ProfileStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,13 @@ class Policy:
     tenant_id: str = ""
     public_url: str = ""
     """Where Graph reaches the app; empty: no subscription is kept."""
+    onboarding_lead_s: float = 0.0
+    """How long before the effective date a joiner is taken up."""
+    account_wait_s: float = 14 * 86400.0
+    """How long a joiner or mover waits for the account after the effective date."""
+    leaver_removal_after_s: float = 30 * 86400.0
+    leaver_allowance_minimum: int = 20
+    leaver_allowance_percent: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,8 @@ class World:
     directory: Directory
     licenses: LicenseWriter
     changes: ChangeFeed
+    accounts: Accounts
+    memberships: Memberships
     stores: Stores
     policy: Policy
     token: Callable[[], str]

@@ -14,6 +14,7 @@ from shared.domain.errors import Conflict, NotFound, Unavailable
 from shared.ports import Outgoing, Policy, World
 from tests.fakes_changes import FakeChangeFeed
 from tests.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
+from tests.fakes_onboarding import FakeAccounts, FakeMemberships
 
 
 class MemoryTables(Tables):
@@ -149,6 +150,8 @@ def fake_world() -> Fakes:
         directory=directory,
         licenses=FakeLicenseWriter(directory),
         changes=changes,
+        accounts=FakeAccounts(directory),
+        memberships=FakeMemberships(directory),
         stores=table_stores(tables, monotonic=lambda: clock.now().timestamp()),
         policy=Policy(tenant_id="tenant", public_url="https://app.example"),
         token=token,

@@ -2,31 +2,29 @@
 
 `graphsubscriptions`: PartitionKey `subscription`, RowKey our key; `body` JSON. Notifications that were refused:
 PartitionKey `refused`, RowKey day; `count`. `deltas`: PartitionKey `delta`, RowKey slice as 4 digits; `body` JSON.
-`nesting`: PartitionKey `nesting`, RowKey groupId; `ids0`.. (16 bytes a group), `readAt`. `due`: PartitionKey day
-(YYYYMMDD), RowKey `{ms since the epoch, 13 digits}-{userId}-{skuId}`; which days have rows: PartitionKey `day`, RowKey
-day.
+`nesting`: PartitionKey `nesting`, RowKey groupId; `ids0`.. (16 bytes a group), `readAt`. `due`: see `agenda`; the name
+is `{userId}-{skuId}`.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
-from shared.adapters.tables.client import LAST, Tables
+from shared.adapters.tables.agenda import Agenda
+from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, must_be_time, pack_ids, time_of, time_text, unpack_ids
-from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes, transactions
+from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
 from shared.domain.changes import Nesting
 from shared.domain.errors import Conflict
 from shared.domain.model import GroupId, SkuId, UserId
 from shared.ports import DeltaSlice, Due, StoredSubscription
 
 SUBSCRIPTIONS, DELTAS, NESTING, DUE = "graphsubscriptions", "deltas", "nesting", "due"
-REFUSED, DAYS = "refused", "day"
-TIME_DIGITS = 13
+REFUSED = "refused"
 ID_LENGTH = 36
 MAX_TRIES = 5
 
@@ -167,55 +165,20 @@ class TableDue:
     """Implements DueStore."""
 
     def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+        self._agenda = Agenda(tables, DUE)
 
     async def put(self, entries: Iterable[Due]) -> None:
-        rows = [_due_row(entry) for entry in entries]
-        if not rows:
-            return
-        days = {row["PartitionKey"] for row in rows}
-        await self._tables.upsert_all(DUE, [{"PartitionKey": DAYS, "RowKey": day} for day in sorted(days)])
-        await self._tables.upsert_all(DUE, rows)
+        await self._agenda.put(map(_due_entry, entries))
 
     async def until(self, now: datetime, top: int) -> tuple[Due, ...]:
-        days = [row["RowKey"] async for row in self._tables.query(DUE, DAYS, "", _day(now))]
-        found: list[Due] = []
-        last = f"{_ms(now):0{TIME_DIGITS}d}{LAST}"
-        for day in days:
-            rows, _ = await self._tables.page(DUE, day, "", last, top - len(found), None)
-            found += map(_due, rows)
-            if len(found) >= top:
-                break
-            if not rows and day < _day(now):
-                await self._tables.delete(DUE, DAYS, day)
-        return tuple(found)
+        return tuple(
+            Due(at, UserId(name[:ID_LENGTH]), SkuId(name[ID_LENGTH + 1 :]))
+            for at, name in await self._agenda.until(now, top)
+        )
 
     async def remove(self, entries: Iterable[Due]) -> None:
-        by_day: dict[str, list[Row]] = defaultdict(list)
-        for entry in entries:
-            row = _due_row(entry)
-            if await self._tables.get(DUE, row["PartitionKey"], row["RowKey"]):
-                by_day[row["PartitionKey"]].append(row)
-        for rows in by_day.values():
-            for ops in transactions([Op("delete", row)] for row in rows):
-                await self._tables.transact(DUE, ops)
+        await self._agenda.remove(map(_due_entry, entries))
 
 
-def _day(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y%m%d")
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
-
-
-def _due_row(entry: Due) -> Row:
-    key = f"{_ms(entry.at):0{TIME_DIGITS}d}-{entry.user_id}-{entry.sku_id}"
-    return {"PartitionKey": _day(entry.at), "RowKey": key}
-
-
-def _due(row: Row) -> Due:
-    key = row["RowKey"]
-    at = datetime.fromtimestamp(int(key[:TIME_DIGITS]) / 1000, tz=UTC)
-    rest = key[TIME_DIGITS + 1 :]
-    return Due(at, UserId(rest[:ID_LENGTH]), SkuId(rest[ID_LENGTH + 1 :]))
+def _due_entry(entry: Due) -> tuple[datetime, str]:
+    return entry.at, f"{entry.user_id}-{entry.sku_id}"

@@ -140,6 +140,8 @@ def _ledger_row(row: LedgerRow) -> Row:
     for name, times in (("seen", row.removal_seen_at), ("gone", row.gone_since), ("waiting", row.waiting_since)):
         if times:
             body[name] = {key: time_text(at) for key, at in times.items()}
+    if row.usage_location:
+        body["location"] = row.usage_location
     if row.unseen:
         body["unseen"] = owned_json(row.unseen)
     if row.removed_at:
@@ -163,6 +165,7 @@ def _ledger(row: Row) -> LedgerRow:
         refusals={SkuId(key): refusal_of(value) for key, value in body.get("refusals", {}).items()},
         waiting_since={SkuId(key): must_be_time(at) for key, at in body.get("waiting", {}).items()},
         unseen=owned_of(body.get("unseen", {})),
+        usage_location=body.get("location", ""),
         removed_at={SkuId(key): must_be_time(at) for key, at in body.get("removed", {}).items()},
         told={GroupId(key): Told(came, must_be_time(at)) for key, (came, at) in body.get("told", {}).items()},
         version=row["etag"],

@@ -9,6 +9,7 @@ from shared.adapters.tables.assignments import TableAssignments
 from shared.adapters.tables.changes import TableDeltas, TableDue, TableNesting, TableSubscriptions
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.members import TableMembers
+from shared.adapters.tables.onboarding import TableOnboarding, TableProfiles, TableStandings
 from shared.adapters.tables.operations import TableOperations
 from shared.adapters.tables.people import TableGrants, TableLedger, TablePermits
 from shared.adapters.tables.records import (
@@ -44,4 +45,7 @@ def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monoto
         deltas=TableDeltas(tables),
         nesting=TableNesting(tables, monotonic=monotonic),
         due=TableDue(tables),
+        onboarding=TableOnboarding(tables),
+        standings=TableStandings(tables),
+        profiles=TableProfiles(tables, monotonic=monotonic),
     )

@@ -389,6 +389,9 @@ GROUP_ROW: dict[str, Any] = {
     "securityEnabled": True,
     "groupTypes": ["DynamicMembership"],
     "visibility": None,
+    "onPremisesSyncEnabled": None,
+    "isAssignableToRole": None,
+    "mailEnabled": False,
     "assignedLicenses": [{"skuId": E3, "disabledPlans": [PLAN]}],
 }
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from shared.domain.catalog import Catalog
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, OPERATIONS, ProcessUsers
 from shared.domain.model import AssignedLicense, GroupId, ServicePlan, ServicePlanId, SkuId, SubscribedSku, UserId
+from shared.domain.onboarding import ONBOARDING, RESULTS
 from shared.domain.operation import Actor, LicenseChange, Operation, OperationState, Target
 from shared.handlers import control
 from shared.handlers.changes import take_change
 from shared.handlers.members import Members
+from shared.handlers.onboarding.taking_up import Onboarding
 from shared.handlers.operations import take_step
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.settling import settle
@@ -63,7 +67,9 @@ class Run:
         assert isinstance(writer, FakeLicenseWriter)
         self.writer = writer
         self.workers = [Members(self.world), Members(self.world)]
+        self.onboarders = [Onboarding(self.world), Onboarding(self.world)]
         self.done = 0
+        self.results: list[dict[str, Any]] = []
         for sku in (SMALL, LARGE, EXTRA):
             self.directory.add_sku(sku)
         self.directory.add_group(TEAM)
@@ -128,6 +134,10 @@ class Run:
         self.done += 1
         if message.queue == OPERATIONS:
             await settle(self.world, message.queue, message.body, partial(take_step, self.world))
+        elif message.queue == ONBOARDING:
+            await settle(self.world, message.queue, message.body, self.onboarders[self.done % 2].take)
+        elif message.queue == RESULTS:
+            self.results.append(json.loads(message.body))
         elif message.queue == NOTIFICATIONS:
             await settle(self.world, message.queue, message.body, partial(take_change, self.world))
         else:

@@ -1,0 +1,154 @@
+"""Accounts by the names HR knows them by, and writing memberships of groups, through Graph in batches of up to 20."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from shared.adapters import graph_json
+from shared.adapters.directory import DEFINITE, literal
+from shared.adapters.graph import GraphClient, Json, NoAnswer, NotSent, describe
+from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
+from shared.adapters.licenses import NOT_SENT_S, answer_of
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
+from shared.domain.model import UserId
+from shared.domain.onboarding import PersonRef
+from shared.ports import ReadFailed, Rejected, Throttled, Unanswered, WriteResult
+from shared.ports.onboarding import Account, AlreadySo, MembershipChange
+
+SELECT = "id,userPrincipalName,employeeId,accountEnabled,createdDateTime,usageLocation"
+AT_MOST = 3
+"""Accounts of one employeeId that are read: two are too many already."""
+
+ALREADY_THERE = "already exist"
+"""Of Graph's 400 for adding a member who is one; as commonly reported, no page of Microsoft prints the text."""
+
+
+class GraphAccounts:
+    """Implements Accounts."""
+
+    def __init__(self, graph: GraphClient) -> None:
+        self._graph = graph
+
+    async def find(self, refs: Sequence[PersonRef]) -> Mapping[PersonRef, tuple[Account, ...] | ReadFailed]:
+        """Every account that any of the names fits. Raises Unavailable when Graph cannot be reached at all."""
+        asked = [(ref, item) for ref in dict.fromkeys(refs) for item in _questions(ref)]
+        found: dict[PersonRef, tuple[Account, ...] | ReadFailed] = dict.fromkeys(refs, ())
+        for start in range(0, len(asked), BATCH_LIMIT):
+            part = asked[start : start + BATCH_LIMIT]
+            for (ref, _), reply in zip(part, await self._batch([item for _, item in part]), strict=True):
+                known, more = found[ref], _accounts(reply)
+                if isinstance(known, ReadFailed):
+                    continue
+                found[ref] = (
+                    more
+                    if isinstance(more, ReadFailed)
+                    else tuple({each.id: each for each in (*known, *more)}.values())
+                )
+        return found
+
+    async def _batch(self, items: Sequence[Item]) -> tuple[ItemReply | ReadFailed | None, ...]:
+        try:
+            return answers(await self._graph.read(PATH, envelope(items)), len(items))
+        except PermissionDenied as refusal:
+            return (ReadFailed(str(refusal), refused=True),) * len(items)
+        except NotFound as fault:  # of the batch as a whole; it says nothing about the accounts
+            raise Unavailable(None, str(fault)) from fault
+
+
+def _questions(ref: PersonRef) -> list[Item]:
+    items = []
+    if ref.id:
+        items.append(Item("GET", f"/users/{segment(ref.id)}?$select={SELECT}"))
+    if ref.employee_id:
+        wanted = f"employeeId%20eq%20{literal(ref.employee_id)}"
+        items.append(Item("GET", f"/users?$select={SELECT}&$top={AT_MOST}&$filter={wanted}"))
+    if ref.user_principal_name:
+        items.append(Item("GET", f"/users/{segment(ref.user_principal_name)}?$select={SELECT}"))
+    return items
+
+
+def _accounts(reply: ItemReply | ReadFailed | None) -> tuple[Account, ...] | ReadFailed:
+    match reply:
+        case None:
+            return ReadFailed("the answer is missing from the batch")
+        case ReadFailed():
+            return reply
+        case ItemReply(status=404):
+            return ()
+        case ItemReply(ok=False):
+            return ReadFailed(str(reply), reply.retry_after_s, refused=reply.status in DEFINITE)
+    body = reply.body if isinstance(reply.body, dict) else {}
+    try:
+        rows = graph_json.values(body, "users") if "value" in body else [body]
+        return tuple(map(_account, rows))
+    except graph_json.Incomplete as fault:
+        return ReadFailed(str(fault), refused=True)
+
+
+def _account(row: Json) -> Account:
+    """learn.microsoft.com/graph/api/resources/user; only id, name and `accountEnabled` are never null."""
+    for name in ("id", "userPrincipalName", "accountEnabled"):
+        if not isinstance(row, dict) or row.get(name) is None:
+            raise graph_json.Incomplete("user", name)
+    created = row.get("createdDateTime")
+    return Account(
+        id=UserId(str(row["id"]).lower()),
+        user_principal_name=str(row["userPrincipalName"]),
+        employee_id=str(row.get("employeeId") or ""),
+        account_enabled=row["accountEnabled"] is True,
+        created_at=datetime.fromisoformat(created) if isinstance(created, str) else None,
+        usage_location=row.get("usageLocation"),
+    )
+
+
+class GraphMemberships:
+    """Implements Memberships: learn.microsoft.com/graph/api/group-post-members and .../group-delete-members."""
+
+    def __init__(self, graph: GraphClient, base_url: str) -> None:
+        self._graph = graph
+        self._base = base_url
+
+    async def change(self, changes: Sequence[MembershipChange]) -> Sequence[WriteResult | AlreadySo]:
+        """One result per change, in order. Nothing is tried again here. Raises ValueError for more than 20."""
+        if not changes:
+            return ()
+        body = envelope([self._item(change) for change in changes])
+        try:
+            reply = await self._graph.send(PATH, body, priority="High")
+        except NotSent:
+            return [Throttled(NOT_SENT_S)] * len(changes)
+        except NoAnswer as lost:
+            return [Unanswered(str(lost))] * len(changes)
+        if not (reply.ok or reply.status == 424):
+            return [_whole(reply.status, reply.retry_after_s, describe(reply, PATH))] * len(changes)
+        try:
+            replies = answers(reply, len(changes))
+        except NoAnswer as lost:
+            return [Unanswered(str(lost))] * len(changes)
+        return [_result(change, each) for change, each in zip(changes, replies, strict=True)]
+
+    def _item(self, change: MembershipChange) -> Item:
+        members = f"/groups/{segment(change.group_id)}/members"
+        if not change.add:
+            return Item("DELETE", f"{members}/{segment(change.user_id)}/$ref")
+        body = {"@odata.id": f"{self._base}/directoryObjects/{segment(change.user_id)}"}
+        return Item("POST", f"{members}/$ref", body)
+
+
+def _whole(status: int, retry_after_s: float | None, text: str) -> WriteResult:
+    """The batch as a whole was not carried out, or nobody knows."""
+    if status == 429 or (status == 503 and retry_after_s is not None):
+        return Throttled(retry_after_s or 10.0)
+    if 400 <= status < 500 and status != 408:
+        return Rejected(status, "", text)
+    return Unanswered(text)
+
+
+def _result(change: MembershipChange, reply: ItemReply | None) -> WriteResult | AlreadySo:
+    if reply is not None:
+        if change.add and reply.status == 400 and ALREADY_THERE in reply.error[1]:
+            return AlreadySo()
+        if not change.add and reply.status == 404:
+            return AlreadySo()
+    return answer_of(reply)

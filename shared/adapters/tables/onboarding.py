@@ -1,0 +1,279 @@
+"""Tables `onboarding`, `onboardingdue`, `standings`, `profiles`: events of HR, what they brought about, what jobs need.
+
+`onboarding`: a record: PartitionKey `e{first two hex digits of the key}`, RowKey key; `body` JSON. Its indexes, rows
+without properties, written before it: by person: PartitionKey `p{first hex digit}`, RowKey `{hash of a name of the
+person}-{key}`; all, newest first: PartitionKey `all`, RowKey `{inverted ms}-{key}`; those that need a person:
+PartitionKey `attention`, RowKey key. `onboardingdue`: see `agenda`; the name is the key. `standings`: PartitionKey
+first hex digit of the user's id, RowKey userId. `profiles`: PartitionKey `profile`, RowKey name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from shared.adapters.tables.agenda import Agenda
+from shared.adapters.tables.client import LAST, Tables, gather_limited
+from shared.adapters.tables.packing import (
+    dump,
+    licenses_json,
+    licenses_of,
+    must_be_time,
+    time_of,
+    time_text,
+)
+from shared.adapters.tables.records import newest_first
+from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.errors import Conflict
+from shared.domain.hr_events import read_event
+from shared.domain.model import GroupId, SkuId, UserId
+from shared.domain.onboarding import (
+    GroupOutcome,
+    GroupResult,
+    HrEventType,
+    LicenseOutcome,
+    LicenseResult,
+    OnboardingRecord,
+    OnboardingState,
+    Standing,
+)
+from shared.domain.profiles import Profile
+
+TABLE, DUE, STANDINGS, PROFILES = "onboarding", "onboardingdue", "standings", "profiles"
+ALL, ATTENTION = "all", "attention"
+AT_ONCE = 16
+"""Rows of different partitions written or read at the same time."""
+
+SLACK = timedelta(seconds=60)
+"""The timer looks this long after the message for the same time should have: it is there for lost messages."""
+
+
+class TableOnboarding:
+    """Implements OnboardingStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._due = Agenda(tables, DUE)
+
+    async def insert(self, records: Sequence[OnboardingRecord]) -> Sequence[OnboardingRecord]:
+        await self._due.put((_look_at(record), record.key) for record in records)
+        indexes = [_person_row(name, each.key) for each in records for name in each.event.person.identities]
+        everything = [{"PartitionKey": ALL, "RowKey": newest_first(each.received_at, each.key)} for each in records]
+        await self._tables.upsert_all(TABLE, [*indexes, *everything])
+        return await gather_limited([partial(self._insert, record) for record in records], AT_ONCE)
+
+    async def _insert(self, record: OnboardingRecord) -> OnboardingRecord:
+        try:
+            etag = await self._tables.write(TABLE, Op("create", _record_row(record)))
+        except Conflict:
+            known = await self.get(record.key)
+            if known is None:
+                raise
+            return known
+        return replace(record, version=etag)
+
+    async def get(self, key: str) -> OnboardingRecord | None:
+        row = await self._tables.get(TABLE, f"e{key[:2]}", key)
+        return _record(row) if row else None
+
+    async def save(self, record: OnboardingRecord) -> OnboardingRecord:
+        if not record.state.is_ended or not record.announced:
+            await self._due.put([(_look_at(record), record.key)])
+        if record.state.needs_a_person:
+            await self._tables.write(TABLE, Op("upsert", {"PartitionKey": ATTENTION, "RowKey": record.key}))
+        etag = await self._tables.write(TABLE, Op("replace", _record_row(record), record.version))
+        if not record.state.needs_a_person and (record.permitted_by or record.state is OnboardingState.CANCELLED):
+            await self._tables.delete(TABLE, ATTENTION, record.key)
+        return replace(record, version=etag)
+
+    async def know(self, key: str, identities: Iterable[str]) -> None:
+        await self._tables.upsert_all(TABLE, [_person_row(name, key) for name in identities])
+
+    async def of_person(self, identities: Iterable[str]) -> tuple[OnboardingRecord, ...]:
+        keys: dict[str, None] = {}
+        for name in identities:
+            digest = _digest(name)
+            async for row in self._tables.query(TABLE, f"p{digest[0]}", f"{digest}-", f"{digest}-{LAST}"):
+                keys[row["RowKey"].partition("-")[2]] = None
+        found = await asyncio.gather(*(self.get(key) for key in keys))
+        return tuple(record for record in found if record is not None)
+
+    async def newest(self, top: int, after: str | None = None) -> tuple[tuple[OnboardingRecord, ...], str | None]:
+        rows, token = await self._tables.page(TABLE, ALL, "", LAST, top, after)
+        return await self._of_keys(row["RowKey"].partition("-")[2] for row in rows), token
+
+    async def attention(self, top: int, after: str | None = None) -> tuple[tuple[OnboardingRecord, ...], str | None]:
+        rows, token = await self._tables.page(TABLE, ATTENTION, "", LAST, top, after)
+        found = await self._of_keys(row["RowKey"] for row in rows)
+        return tuple(record for record in found if record.state.needs_a_person), token
+
+    async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
+        return await self._due.until(now, top)
+
+    async def looked_at(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        await self._due.remove(entries)
+
+    async def _of_keys(self, keys: Iterable[str]) -> tuple[OnboardingRecord, ...]:
+        found = await gather_limited([partial(self.get, key) for key in keys], AT_ONCE)
+        return tuple(record for record in found if record is not None)
+
+
+def _look_at(record: OnboardingRecord) -> datetime:
+    return (record.next_at or record.updated_at) + SLACK
+
+
+def _digest(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def _person_row(identity: str, key: str) -> Row:
+    digest = _digest(identity)
+    return {"PartitionKey": f"p{digest[0]}", "RowKey": f"{digest}-{key}"}
+
+
+def _record_row(record: OnboardingRecord) -> Row:
+    body = {
+        "event": json.loads(record.body),
+        "state": str(record.state),
+        "receivedAt": time_text(record.received_at),
+        "updatedAt": time_text(record.updated_at),
+        "sender": record.sender,
+        "userId": record.user_id,
+        "nextAt": time_text(record.next_at),
+        "workingSince": time_text(record.working_since),
+        "note": record.note,
+        "remedy": record.remedy,
+        "profiles": list(record.profiles),
+        "groups": [[g.group_id, str(g.outcome), g.text, g.remedy] for g in record.groups],
+        "licenses": [[each.sku_id, str(each.outcome), each.text, each.remedy] for each in record.licenses],
+        "permittedBy": record.permitted_by,
+        "released": record.released,
+        "announced": record.announced,
+        "completedAt": time_text(record.completed_at),
+    }
+    return {"PartitionKey": f"e{record.key[:2]}", "RowKey": record.key, **split_body(dump(body))}
+
+
+def _record(row: Row) -> OnboardingRecord:
+    body: dict[str, Any] = json.loads(joined_body(row))
+    received_at = must_be_time(body["receivedAt"])
+    return OnboardingRecord(
+        event=read_event(body["event"], received_at),
+        body=json.dumps(body["event"], sort_keys=True, separators=(",", ":")),
+        state=OnboardingState(body["state"]),
+        received_at=received_at,
+        updated_at=must_be_time(body["updatedAt"]),
+        sender=body["sender"],
+        user_id=UserId(body["userId"]) if body["userId"] else None,
+        next_at=time_of(body["nextAt"]),
+        working_since=time_of(body["workingSince"]),
+        note=body["note"],
+        remedy=body["remedy"],
+        profiles=tuple(body["profiles"]),
+        groups=tuple(GroupResult(GroupId(g), GroupOutcome(o), text, remedy) for g, o, text, remedy in body["groups"]),
+        licenses=tuple(
+            LicenseResult(SkuId(sku), LicenseOutcome(o), text, remedy) for sku, o, text, remedy in body["licenses"]
+        ),
+        permitted_by=body["permittedBy"],
+        released=body["released"],
+        announced=body["announced"],
+        completed_at=time_of(body["completedAt"]),
+        version=row["etag"],
+    )
+
+
+class TableStandings:
+    """Implements StandingStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def of_users(self, user_ids: Sequence[UserId]) -> Mapping[UserId, Standing]:
+        calls = [partial(self._tables.get, STANDINGS, user_id[:1], user_id) for user_id in user_ids]
+        rows = await gather_limited(calls, AT_ONCE)
+        return {
+            user_id: _standing(row) if row else Standing(user_id) for user_id, row in zip(user_ids, rows, strict=True)
+        }
+
+    async def save(self, standing: Standing) -> Standing:
+        order = standing.last_order
+        body = {
+            "groups": sorted(standing.groups),
+            "lastKey": standing.last_key,
+            "lastType": standing.last_type,
+            "lastOrder": [time_text(order[0]), order[1], time_text(order[2])] if order else None,
+        }
+        row = {"PartitionKey": standing.user_id[:1], "RowKey": standing.user_id, **split_body(dump(body))}
+        op = Op("create" if standing.version is None else "replace", row, standing.version)
+        return replace(standing, version=await self._tables.write(STANDINGS, op))
+
+
+def _standing(row: Row) -> Standing:
+    body = json.loads(joined_body(row))
+    order = body["lastOrder"]
+    return Standing(
+        UserId(row["RowKey"]),
+        frozenset(map(GroupId, body["groups"])),
+        body["lastKey"],
+        HrEventType(body["lastType"]) if body["lastType"] else None,
+        (must_be_time(order[0]), order[1], must_be_time(order[2])) if order else None,
+        row["etag"],
+    )
+
+
+class TableProfiles:
+    """Implements ProfileStore."""
+
+    def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._tables = tables
+        self._monotonic = monotonic
+        self._known: tuple[float, tuple[Profile, ...]] | None = None
+
+    async def all(self, max_age_s: float = 0.0) -> tuple[Profile, ...]:
+        known = self._known
+        if known is None or self._monotonic() - known[0] >= max_age_s:
+            read = tuple([_profile(row) async for row in self._tables.query(PROFILES, "profile")])
+            known = self._known = (self._monotonic(), read)
+        return known[1]
+
+    async def save(self, profile: Profile) -> Profile:
+        body = {
+            "displayName": profile.display_name,
+            "match": {name: list(values) for name, values in profile.match.items()},
+            "groups": list(profile.groups),
+            "licenses": licenses_json(profile.licenses),
+            "usageLocation": profile.usage_location,
+            "priority": profile.priority,
+            "exclusive": profile.exclusive,
+        }
+        row = {"PartitionKey": "profile", "RowKey": profile.name, **split_body(dump(body))}
+        op = Op("create" if profile.version is None else "replace", row, profile.version)
+        saved = replace(profile, version=await self._tables.write(PROFILES, op))
+        self._known = None
+        return saved
+
+    async def remove(self, name: str) -> None:
+        await self._tables.delete(PROFILES, "profile", name)
+        self._known = None
+
+
+def _profile(row: Row) -> Profile:
+    body = json.loads(joined_body(row))
+    return Profile(
+        name=row["RowKey"],
+        display_name=body["displayName"],
+        match={name: tuple(values) for name, values in body["match"].items()},
+        groups=tuple(map(GroupId, body["groups"])),
+        licenses=licenses_of(body["licenses"]),
+        usage_location=body["usageLocation"],
+        priority=body["priority"],
+        exclusive=body["exclusive"],
+        version=row["etag"],
+    )

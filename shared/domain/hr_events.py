@@ -1,0 +1,306 @@
+"""Reading an HR event: a CloudEvent 1.0 in structured JSON (github.com/cloudevents/spec, version 1.0.2).
+
+Every fault of an event is reported at once, each with the field, the value, and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from shared.domain.changes import guid
+from shared.domain.model import GroupId, UserId
+from shared.domain.onboarding import HrEvent, HrEventType, PersonRef
+
+ENVELOPE = frozenset(
+    {"specversion", "type", "source", "id", "subject", "time", "datacontenttype", "dataschema", "data"}
+)
+"""Attributes of the envelope; others are extensions, allowed and not looked at."""
+
+DATA = frozenset(
+    {
+        "user",
+        "effectiveDate",
+        "sequence",
+        "usageLocation",
+        "profiles",
+        "groups",
+        "attributes",
+        "previous",
+        "removal",
+        "correlationId",
+    }
+)
+ATTRIBUTES = (
+    "companyName",
+    "costCenter",
+    "country",
+    "department",
+    "division",
+    "employeeType",
+    "jobTitle",
+    "officeLocation",
+)
+"""What profiles may match by, named as on Graph's user (learn.microsoft.com/graph/api/resources/user)."""
+
+MAX_ID, MAX_SOURCE, MAX_TEXT, MAX_UPN = 128, 256, 256, 320
+MAX_EMPLOYEE_ID = 16
+"""Characters of `employeeId` (learn.microsoft.com/graph/api/resources/user)."""
+MAX_GROUPS, MAX_PROFILES = 50, 20
+MAX_SEQUENCE = 2**53 - 1
+MAX_AHEAD = timedelta(days=730)
+MAX_REMOVAL = timedelta(days=365)
+SHOWN = 64
+
+_ID = re.compile(r"[\x21-\x7e]+")
+_UPN = re.compile(r"[^@\s/\\#?]+@[^@\s/\\#?]+")
+_EMPLOYEE_ID = re.compile(r"[^\x00-\x1f\x7f/\\#?]+")
+_PROFILE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_DAYS = re.compile(r"P(\d{1,3})D")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with an event: the field, the value that was given, and what is allowed."""
+
+    field: str
+    value: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.rule}, not {self.value}"
+
+
+class BrokenEvent(ValueError):
+    """An event that cannot be read, with all its faults."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = faults
+
+
+def canonical(event: Mapping[str, Any]) -> str:
+    """The event as compact JSON with sorted names: the same text for the same event."""
+    return json.dumps(event, sort_keys=True, separators=(",", ":"))
+
+
+def read_event(value: object, now: datetime) -> HrEvent:
+    """The event. `now` bounds the effective date. Raises BrokenEvent with every fault."""
+    if not isinstance(value, dict):
+        raise BrokenEvent((Fault("event", _shown(value), "must be a JSON object"),))
+    reader = _Reader(value)
+    event = reader.event(now)
+    if reader.faults:
+        raise BrokenEvent(tuple(reader.faults))
+    return event
+
+
+class _Reader:
+    """Reads fields one by one and collects what is wrong; a faulty one reads as something harmless."""
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self._value = value
+        self.faults: list[Fault] = []
+
+    def event(self, now: datetime) -> HrEvent:
+        self._must(
+            self._value.get("specversion") == "1.0", "specversion", self._value.get("specversion"), 'must be "1.0"'
+        )
+        kind = self._type()
+        event_id = self._text(self._value, "id", "id", MAX_ID, _ID, "of visible ASCII characters")
+        source = self._text(self._value, "source", "source", MAX_SOURCE, _ID, "of visible ASCII characters")
+        media = self._value.get("datacontenttype", "application/json")
+        is_json = isinstance(media, str) and media.partition(";")[0].strip().lower() == "application/json"
+        self._must(is_json, "datacontenttype", media, "must be application/json")
+        data = self._value.get("data")
+        if not isinstance(data, dict):
+            self.fault("data", data, "must be a JSON object")
+            data = {}
+        for name in sorted(data.keys() - DATA):
+            self.fault(f"data.{name}", data[name], f"is no field of this version ({', '.join(sorted(DATA))})")
+        after, on_release = self._removal(data.get("removal"), kind)
+        return HrEvent(
+            id=event_id,
+            source=source,
+            type=kind,
+            person=self._person(data.get("user")),
+            effective_at=self._effective(data, kind, now),
+            sequence=self._sequence(data.get("sequence", 0)),
+            time=self._time(self._value.get("time")),
+            usage_location=self._country(data.get("usageLocation")),
+            profiles=self._profiles(data.get("profiles", [])),
+            groups=self._groups(data.get("groups", [])),
+            attributes=self._attributes(data.get("attributes", {}), "attributes"),
+            previous=self._attributes(data.get("previous", {}), "previous"),
+            removal_after=after,
+            removal_on_release=on_release,
+            correlation_id=self._optional(data, "correlationId", MAX_ID),
+        )
+
+    def fault(self, name: str, value: object, rule: str) -> None:
+        self.faults.append(Fault(name, _shown(value), rule))
+
+    def _must(self, holds: bool, name: str, value: object, rule: str) -> None:
+        if not holds:
+            self.fault(name, value, rule)
+
+    def _type(self) -> HrEventType:
+        given = self._value.get("type")
+        try:
+            return HrEventType(given)  # type: ignore[arg-type]
+        except ValueError:
+            self.fault("type", given, f"must be one of {', '.join(HrEventType)}")
+            return HrEventType.JOINER
+
+    def _text(
+        self, fields: Mapping[str, Any], key: str, name: str, most: int, pattern: re.Pattern[str], what: str
+    ) -> str:
+        value = fields.get(key)
+        if isinstance(value, str) and 0 < len(value) <= most and pattern.fullmatch(value):
+            return value
+        self.fault(name, value, f"must be a text of 1 to {most} characters {what}".rstrip())
+        return ""
+
+    def _optional(self, fields: Mapping[str, Any], key: str, most: int) -> str:
+        value = fields.get(key, "")
+        if isinstance(value, str) and len(value) <= most:
+            return value
+        self.fault(f"data.{key}", value, f"must be a text of at most {most} characters")
+        return ""
+
+    def _person(self, value: object) -> PersonRef:
+        if not isinstance(value, dict):
+            self.fault("data.user", value, "must be an object with id, employeeId or userPrincipalName")
+            return PersonRef()
+        for name in sorted(value.keys() - {"id", "employeeId", "userPrincipalName"}):
+            self.fault(
+                f"data.user.{name}", value[name], "is no field of this version (id, employeeId, userPrincipalName)"
+            )
+        user_id = self._guid(value["id"], "data.user.id") if "id" in value else ""
+        employee = upn = ""
+        if "employeeId" in value:
+            name = "data.user.employeeId"
+            employee = self._text(value, "employeeId", name, MAX_EMPLOYEE_ID, _EMPLOYEE_ID, "without / \\ # ?")
+        if "userPrincipalName" in value:
+            name = "data.user.userPrincipalName"
+            upn = self._text(value, "userPrincipalName", name, MAX_UPN, _UPN, "of the form name@domain")
+        if not value.keys() & {"id", "employeeId", "userPrincipalName"}:
+            self.fault("data.user", value, "must have id, employeeId or userPrincipalName")
+        return PersonRef(UserId(user_id) if user_id else None, employee, upn)
+
+    def _guid(self, value: object, name: str) -> str:
+        try:
+            return guid(value)
+        except (ValueError, TypeError, AttributeError):
+            self.fault(name, value, "must be a GUID")
+            return ""
+
+    def _effective(self, data: Mapping[str, Any], kind: HrEventType, now: datetime) -> datetime:
+        value = data.get("effectiveDate")
+        if value is None and kind is HrEventType.RELEASE:
+            return now
+        rule = "must be a date such as 2026-12-01 or a time with offset such as 2026-12-01T08:00:00+01:00"
+        found = _moment(value)
+        if found is None:
+            self.fault("data.effectiveDate", value, rule)
+            return now
+        self._must(
+            found <= now + MAX_AHEAD, "data.effectiveDate", value, f"must be within {MAX_AHEAD.days} days from now"
+        )
+        return found
+
+    def _time(self, value: object) -> datetime | None:
+        if value is None:
+            return None
+        found = _moment(value)
+        if found is None or not isinstance(value, str) or _DATE.fullmatch(value):
+            self.fault("time", value, "must be a time of RFC 3339 with offset")
+            return None
+        return found
+
+    def _sequence(self, value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQUENCE:
+            return value
+        self.fault("data.sequence", value, f"must be a whole number of 0 to {MAX_SEQUENCE}")
+        return 0
+
+    def _country(self, value: object) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, str) and _COUNTRY.fullmatch(value):
+            return value
+        self.fault("data.usageLocation", value, "must be a country code of two capital letters (ISO 3166-1)")
+        return ""
+
+    def _items(self, value: object, name: str, most: int) -> list[object]:
+        if isinstance(value, list) and len(value) <= most:
+            return value
+        held = f"{len(value)} items" if isinstance(value, list) else _shown(value)
+        self.faults.append(Fault(f"data.{name}", held, f"must be an array of at most {most} items"))
+        return []
+
+    def _profiles(self, value: object) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for item in self._items(value, "profiles", MAX_PROFILES):
+            if isinstance(item, str) and _PROFILE.fullmatch(item):
+                found[item] = None
+            else:
+                self.fault("data.profiles", item, "must hold names of 1 to 64 of a-z, 0-9 and -")
+        return tuple(found)
+
+    def _groups(self, value: object) -> tuple[GroupId, ...]:
+        found = [self._guid(item, "data.groups") for item in self._items(value, "groups", MAX_GROUPS)]
+        return tuple(dict.fromkeys(GroupId(each) for each in found if each))
+
+    def _attributes(self, value: object, field: str) -> dict[str, str]:
+        if not isinstance(value, dict):
+            self.fault(f"data.{field}", value, "must be an object")
+            return {}
+        found: dict[str, str] = {}
+        for name, text in value.items():
+            if name not in ATTRIBUTES:
+                self.fault(f"data.{field}.{str(name)[:SHOWN]}", text, f"is not one of {', '.join(ATTRIBUTES)}")
+            elif not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
+                self.fault(f"data.{field}.{name}", text, f"must be a text of 1 to {MAX_TEXT} characters")
+            else:
+                found[name] = text
+        return found
+
+    def _removal(self, value: object, kind: HrEventType) -> tuple[timedelta | None, bool]:
+        if value is None:
+            return None, False
+        if kind is not HrEventType.LEAVER:
+            self.fault("data.removal", value, f"is only for {HrEventType.LEAVER}")
+        elif value == "release":
+            return None, True
+        else:
+            days = _DAYS.fullmatch(value) if isinstance(value, str) else None
+            if days is not None and int(days[1]) <= MAX_REMOVAL.days:
+                return timedelta(days=int(days[1])), False
+            self.fault("data.removal", value, f'must be "release" or days from P0D to P{MAX_REMOVAL.days}D')
+        return None, False
+
+
+def _moment(value: object) -> datetime | None:
+    """A date (its beginning in UTC) or a time with offset; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        if _DATE.fullmatch(value):
+            return datetime.combine(date.fromisoformat(value), time(), UTC)
+        found = datetime.fromisoformat(value)
+        return found.astimezone(UTC) if found.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _shown(value: object) -> str:
+    """A value in a fault, short and on one line."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

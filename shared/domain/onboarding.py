@@ -1,0 +1,288 @@
+"""HR onboarding: what an HR system tells of a person, what became of it, and which event of a person counts.
+
+An event is a CloudEvent (see `hr_events`); its record is the truth about it, from its arrival to its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.model import GroupId, SkuId, UserId
+
+ONBOARDING = "onboarding"
+RESULTS = "results"
+"""Queues: events come by the first, their ends are told on the second."""
+
+
+class HrEventType(StrEnum):
+    """`type` of the CloudEvent; the version is part of it."""
+
+    JOINER = "hr.joiner.v1"
+    MOVER = "hr.mover.v1"
+    LEAVER = "hr.leaver.v1"
+    RELEASE = "hr.leaver.release.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRef:
+    """How an event names a person; at least one is given, and all that are given must be the same account."""
+
+    id: UserId | None = None
+    employee_id: str = ""
+    user_principal_name: str = ""
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The names in a form to compare by, the surest first."""
+        named = (("id", self.id or ""), ("employeeId", self.employee_id), ("upn", self.user_principal_name))
+        return tuple(f"{kind}:{value.lower()}" for kind, value in named if value)
+
+    def __str__(self) -> str:
+        return ", ".join(self.identities)
+
+
+@dataclass(frozen=True, slots=True)
+class HrEvent:
+    """One event of HR. `attributes` are Graph's names of user properties, by which profiles match."""
+
+    id: str
+    source: str
+    type: HrEventType
+    person: PersonRef
+    effective_at: datetime
+    sequence: int = 0
+    time: datetime | None = None
+    usage_location: str = ""
+    profiles: tuple[str, ...] = ()
+    groups: tuple[GroupId, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    previous: Mapping[str, str] = field(default_factory=dict)
+    """Attributes before a move, for a person of whom no earlier event was received."""
+    removal_after: timedelta | None = None
+    removal_on_release: bool = False
+    correlation_id: str = ""
+
+    @property
+    def key(self) -> str:
+        """Source and id make an event unique (github.com/cloudevents/spec, version 1.0.2): 32 hex digits."""
+        return event_key(self.source, self.id)
+
+
+def event_key(source: str, event_id: str) -> str:
+    """The key of an event's record: 32 hex digits."""
+    return hashlib.sha256(f"{source}\n{event_id}".encode()).hexdigest()[:32]
+
+
+class OnboardingState(StrEnum):
+    """How far an event is."""
+
+    RECEIVED = "Received"
+    SCHEDULED = "Scheduled"
+    WAITING_FOR_ACCOUNT = "WaitingForAccount"
+    WAITING_FOR_EARLIER = "WaitingForEarlierEvent"
+    WAITING_FOR_RELEASE = "WaitingForRelease"
+    HELD = "Held"
+    WORKING = "Working"
+    DONE = "Done"
+    DONE_WITH_ERRORS = "DoneWithErrors"
+    FAILED = "Failed"
+    SUPERSEDED = "Superseded"
+    CANCELLED = "Cancelled"
+
+    @property
+    def is_ended(self) -> bool:
+        return self in _ENDED
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody has to look: a removal that waits for leave, an end that is not what was asked."""
+        return self in (OnboardingState.HELD, OnboardingState.DONE_WITH_ERRORS, OnboardingState.FAILED)
+
+
+_ENDED = frozenset(
+    {
+        OnboardingState.DONE,
+        OnboardingState.DONE_WITH_ERRORS,
+        OnboardingState.FAILED,
+        OnboardingState.SUPERSEDED,
+        OnboardingState.CANCELLED,
+    }
+)
+
+
+class GroupOutcome(StrEnum):
+    """What became of a membership that an event asked for."""
+
+    ADDED = "Added"
+    ALREADY_MEMBER = "AlreadyMember"
+    REMOVED = "Removed"
+    NOT_A_MEMBER = "NotAMember"
+    KEPT = "Kept"
+    REFUSED = "Refused"
+
+    @property
+    def is_in(self) -> bool:
+        return self in (GroupOutcome.ADDED, GroupOutcome.ALREADY_MEMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """A membership, and for one that could not be changed why and what to do."""
+
+    group_id: GroupId
+    outcome: GroupOutcome
+    text: str = ""
+    remedy: str = ""
+
+
+class LicenseOutcome(StrEnum):
+    """What became of a license that an event leads to."""
+
+    PENDING = "Pending"
+    ASSIGNED = "Assigned"
+    WAITING = "WaitingForSeat"
+    REMOVED = "Removed"
+    KEPT = "Kept"
+    ERROR = "Error"
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseResult:
+    """A license, and for one that is not as it should be why and what to do."""
+
+    sku_id: SkuId
+    outcome: LicenseOutcome
+    text: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OnboardingRecord:
+    """An event and what became of it. `version` is the ETag of the stored row, None where there is none yet.
+
+    `body`: the event as it came, by which a repeat is told from another event under the same id.
+    """
+
+    event: HrEvent
+    body: str
+    state: OnboardingState
+    received_at: datetime
+    updated_at: datetime
+    sender: str = ""
+    user_id: UserId | None = None
+    next_at: datetime | None = None
+    """When it is looked at again by itself."""
+    working_since: datetime | None = None
+    note: str = ""
+    remedy: str = ""
+    profiles: tuple[str, ...] = ()
+    groups: tuple[GroupResult, ...] = ()
+    licenses: tuple[LicenseResult, ...] = ()
+    permitted_by: str = ""
+    """Who let a leaver's licenses go: the allowance, or the person who approved."""
+    released: bool = False
+    announced: bool = False
+    """The end was told on the results queue."""
+    completed_at: datetime | None = None
+    version: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.event.key
+
+    @property
+    def order(self) -> tuple[datetime, int, datetime]:
+        """Events of one person count in this order: effective date, sequence, and then the time they were made."""
+        return order_of(self.event, self.received_at)
+
+
+Order = tuple[datetime, int, datetime]
+
+
+def order_of(event: HrEvent, received_at: datetime) -> Order:
+    """See `OnboardingRecord.order`."""
+    return (event.effective_at, event.sequence, event.time or received_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What HR has brought about for a person: the groups it put the person in, and the newest event that was acted on.
+
+    `version` is the ETag of the stored row, None where there is none yet.
+    """
+
+    user_id: UserId
+    groups: frozenset[GroupId] = frozenset()
+    last_key: str = ""
+    last_type: HrEventType | None = None
+    last_order: Order | None = None
+    version: str | None = None
+
+
+class Turn(StrEnum):
+    """Whether it is an event's turn among those of the same person."""
+
+    NOW = "now"
+    AFTER = "after"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaken:
+    """The turn, the event it depends on, and older events that this one ends."""
+
+    turn: Turn
+    other: str = ""
+    ends: tuple[OnboardingRecord, ...] = ()
+
+
+def turn_of(
+    record: OnboardingRecord, others: Iterable[OnboardingRecord], standing: Standing | None, now: datetime
+) -> TurnTaken:
+    """Decide by the person's other events and by what was acted on last.
+
+    What is older than the last event acted on, or than a leaver who is due, is superseded. A leaver, and whoever comes
+    back after leaving, ends older events that have not ended. A mover waits for an older joiner or mover. A release
+    only names its leaver and has no order of its own.
+    """
+    if record.event.type is HrEventType.RELEASE:
+        return TurnTaken(Turn.NOW)
+    last = standing.last_order if standing is not None and standing.last_key != record.key else None
+    if standing is not None and last is not None and last > record.order:
+        return TurnTaken(Turn.SUPERSEDED, standing.last_key)
+    open_ones = [
+        other
+        for other in others
+        if other.key != record.key and not other.state.is_ended and other.event.type is not HrEventType.RELEASE
+    ]
+    newer_leavers = [
+        other
+        for other in open_ones
+        if other.event.type is HrEventType.LEAVER and other.order > record.order and other.event.effective_at <= now
+    ]
+    if newer_leavers:
+        return TurnTaken(Turn.SUPERSEDED, newer_leavers[0].key)
+    older = [other for other in open_ones if other.order < record.order]
+    if record.event.type is HrEventType.LEAVER:
+        return TurnTaken(Turn.NOW, ends=tuple(older))
+    leaving = tuple(other for other in older if other.event.type is HrEventType.LEAVER)
+    before = sorted((other for other in older if other not in leaving), key=lambda other: other.order)
+    if before:
+        return TurnTaken(Turn.AFTER, before[-1].key)
+    return TurnTaken(Turn.NOW, ends=leaving)
+
+
+def removal_due(event: HrEvent, released: bool, default: timedelta) -> datetime | None:
+    """When a leaver's licenses go: at once when released, else some time after the effective date; None: when released.
+
+    Never before the effective date.
+    """
+    if released:
+        return event.effective_at
+    if event.removal_on_release:
+        return None
+    return event.effective_at + (default if event.removal_after is None else event.removal_after)

@@ -1,0 +1,112 @@
+"""Profiles: what a job needs, as data that an administrator keeps: attributes of a person -> groups and licenses.
+
+Every profile that matches counts, and what they give is united; one marked `exclusive` counts alone among those below
+its priority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from shared.domain.model import NO_PLANS, AssignedLicense, Grant, GroupId, Plans, SkuId, Source, SourceKind
+
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """`match`: attribute -> allowed values, all attributes must fit; compared without case, `*` at the end stands for
+    any rest. A profile without conditions counts only where an event names it. `version` is the row's ETag."""
+
+    name: str
+    display_name: str = ""
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: tuple[GroupId, ...] = ()
+    licenses: tuple[AssignedLicense, ...] = ()
+    usage_location: str = ""
+    priority: int = 0
+    exclusive: bool = False
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A profile that counts for a person, and why."""
+
+    profile: Profile
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What HR wants a person to have. `unknown`: profiles an event names that do not exist."""
+
+    matches: tuple[Match, ...] = ()
+    groups: tuple[GroupId, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    usage_location: str = ""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        return tuple(match.profile.name for match in self.matches)
+
+
+def entitlement(
+    profiles: Iterable[Profile],
+    attributes: Mapping[str, str],
+    named: Iterable[str] = (),
+    groups: Iterable[GroupId] = (),
+    usage_location: str = "",
+) -> Entitlement:
+    """What the profiles that match or are named give together, with the groups an event names itself.
+
+    The location is the event's, else that of the matching profile with the highest priority that has one.
+    """
+    known = {profile.name: profile for profile in profiles}
+    wanted = tuple(dict.fromkeys(named))
+    matches = [Match(known[name], "named by the event") for name in wanted if name in known]
+    for profile in known.values():
+        because = why_it_matches(profile, attributes)
+        if because and profile.name not in wanted:
+            matches.append(Match(profile, because))
+    matches.sort(key=lambda match: (-match.profile.priority, match.profile.name))
+    alone = next((match for match in matches if match.profile.exclusive), None)
+    if alone is not None:
+        matches = [match for match in matches if match is alone or match.profile.priority > alone.profile.priority]
+    return Entitlement(
+        tuple(matches),
+        tuple(dict.fromkeys((*(group for match in matches for group in match.profile.groups), *groups))),
+        tuple(grant for match in matches for grant in grants_of(match.profile)),
+        usage_location or next((m.profile.usage_location for m in matches if m.profile.usage_location), ""),
+        tuple(name for name in wanted if name not in known),
+    )
+
+
+def why_it_matches(profile: Profile, attributes: Mapping[str, str]) -> str:
+    """The conditions that fit, in words; empty where the profile does not match."""
+    if not profile.match:
+        return ""
+    reasons = []
+    for name, allowed in sorted(profile.match.items()):
+        value = attributes.get(name, "")
+        fitting = next((pattern for pattern in allowed if value and _fits(pattern, value)), None)
+        if fitting is None:
+            return ""
+        reasons.append(f"{name} {value!r} fits {fitting!r}")
+    return ", ".join(reasons)
+
+
+def _fits(pattern: str, value: str) -> bool:
+    pattern, value = pattern.casefold(), value.casefold()
+    return value.startswith(pattern[:-1]) if pattern.endswith(ANY) else value == pattern
+
+
+def grants_of(profile: Profile) -> tuple[Grant, ...]:
+    """Direct license grants of a profile; the profile is their source, so that another's removal never takes them."""
+    source = Source(SourceKind.HR, profile.name)
+    once: dict[SkuId, Plans] = {}
+    for license in profile.licenses:
+        once[license.sku_id] = once.get(license.sku_id, license.disabled_plans) & license.disabled_plans
+    return tuple(Grant(sku_id, plans or NO_PLANS, source) for sku_id, plans in once.items())

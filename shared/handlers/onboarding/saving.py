@@ -1,0 +1,62 @@
+"""Saving records, and what follows from it: a look at the next time, the end told on the results queue."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import datetime
+
+from shared.domain.onboarding import OnboardingRecord, OnboardingState
+from shared.handlers.onboarding.accepting import send_take_up
+from shared.handlers.onboarding.describing import result_event
+from shared.ports import World
+
+
+def waiting(
+    record: OnboardingRecord, state: OnboardingState, now: datetime, at: datetime, note: str = ""
+) -> OnboardingRecord:
+    """The record put away until a time."""
+    return replace(record, state=state, next_at=at, note=note, remedy="", updated_at=now)
+
+
+def ended(
+    record: OnboardingRecord, state: OnboardingState, now: datetime, note: str = "", remedy: str = ""
+) -> OnboardingRecord:
+    """The record at its end."""
+    return replace(
+        record, state=state, note=note, remedy=remedy, next_at=None, updated_at=now, completed_at=now, announced=False
+    )
+
+
+class Saver:
+    """Saves the records of one message; `flush` sends what makes them be looked at again, those of one time together.
+
+    The rows say when each is looked at, so that a message that is not sent is only late.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._again: dict[datetime, list[str]] = defaultdict(list)
+
+    async def save(self, record: OnboardingRecord) -> OnboardingRecord:
+        """Store the record; one that ended is told. Raises Conflict when somebody else was quicker."""
+        saved = await self._world.stores.onboarding.save(record)
+        if saved.state.is_ended:
+            return await self.announce(saved)
+        if saved.next_at is not None:
+            self._again[saved.next_at].append(saved.key)
+        return saved
+
+    async def announce(self, record: OnboardingRecord) -> OnboardingRecord:
+        """Tell the end, then keep that it was told: at least once, under the same id."""
+        await self._world.queue.send([result_event(self._world, record)])
+        return await self._world.stores.onboarding.save(replace(record, announced=True))
+
+    def wake(self, key: str) -> None:
+        """Have another record taken up now."""
+        self._again[self._world.clock.now()].append(key)
+
+    async def flush(self) -> None:
+        again, self._again = self._again, defaultdict(list)
+        for at, keys in again.items():
+            await send_take_up(self._world, list(dict.fromkeys(keys)), at)

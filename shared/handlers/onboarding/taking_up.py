@@ -1,0 +1,158 @@
+"""The queue function `onboarding`: events come in, and records are taken up whenever something may have come of
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.messages import MAX_USERS, load_object
+from shared.domain.model import DirectoryUser
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
+from shared.handlers.intents import Intents
+from shared.handlers.onboarding.accepting import accept, event_of, keys_of, open_keys, send_take_up
+from shared.handlers.onboarding.assessing import assess
+from shared.handlers.onboarding.groups import GroupsKnown
+from shared.handlers.onboarding.leaving import Leaving
+from shared.handlers.onboarding.persons import Found, found, is_due, pause_since
+from shared.handlers.onboarding.saving import Saver, ended, waiting
+from shared.handlers.onboarding.working import Working
+from shared.handlers.onboarding.writing import Writer
+from shared.handlers.pacing import Pacer
+from shared.ports import ReadFailed, World
+
+SENDER = "onboarding queue"
+DUE_AT_ONCE = 1000
+"""Records of one run of the timer; the next run takes the rest."""
+
+READ_RETRY = timedelta(seconds=10)
+
+
+class Onboarding:
+    """One per process, for its caches and its share of the write quota."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._intents = Intents(world)
+        groups, writer = GroupsKnown(world), Writer(world, Pacer(world))
+        self._working = Working(world, groups, writer)
+        self._leaving = Leaving(world, groups, writer)
+
+    async def take(self, body: bytes) -> None:
+        """A message: an event, or keys of records to take up. Raises PoisonMessage for an unreadable body, Unavailable
+        and Conflict when the same message later is right."""
+        fields = load_object(body, "onboarding message")
+        keys = keys_of(fields)
+        if keys is None:
+            keys = open_keys(await accept(self._world, [event_of(fields)], SENDER))
+        await self.take_up(keys)
+
+    async def take_up(self, keys: Sequence[str]) -> None:
+        """Do for each record what its time and its person's state allow now; at most 20."""
+        saver = Saver(self._world)
+        try:
+            await self._take_up(keys, saver)
+        finally:
+            await saver.flush()
+
+    async def _take_up(self, keys: Sequence[str], saver: Saver) -> None:
+        records = [record for key in keys if (record := await self._world.stores.onboarding.get(key)) is not None]
+        now = self._world.clock.now()
+        for record in records:
+            if record.state.is_ended and not record.announced:
+                await saver.announce(record)
+        open_ones = [record for record in records if not record.state.is_ended]
+        working = [record for record in open_ones if record.state is OnboardingState.WORKING]
+        ready = []
+        for record in open_ones:
+            if record in working:
+                continue
+            if record.event.type is HrEventType.RELEASE:
+                await self._release(saver, record)
+            elif await is_due(self._world, saver, record):
+                ready.append(record)
+        assignments = await self._intents.at_least({}, now) if ready else await self._intents.at_least({})
+        await assess(self._world, saver, working, assignments)
+        people = await self._read(saver, await found(self._world, saver, ready))
+        leaving = [pair for pair in people if pair[0].record.event.type is HrEventType.LEAVER]
+        await self._leaving.work(saver, leaving, assignments)
+        coming = [pair for pair in people if pair not in leaving]
+        if coming:
+            await self._working.work(saver, coming, assignments)
+
+    async def _read(self, saver: Saver, persons: Sequence[Found]) -> list[tuple[Found, DirectoryUser]]:
+        """The accounts with groups and licenses; one that cannot be read, or is not replicated, comes later. Of several
+        events of one person the first in order goes on, the others after it."""
+        if not persons:
+            return []
+        now = self._world.clock.now()
+        first: dict[str, Found] = {}
+        for each in sorted(persons, key=lambda each: each.record.order):
+            if each.account.id in first:
+                at = now + READ_RETRY
+                note = f"Waits for an earlier event of the same person: {first[each.account.id].record.key}."
+                await saver.save(waiting(each.record, OnboardingState.WAITING_FOR_EARLIER, now, at, note))
+            else:
+                first[each.account.id] = each
+        reads = await self._world.directory.users([each.account.id for each in first.values()])
+        people = []
+        for each in first.values():
+            read = reads[each.account.id]
+            if isinstance(read, DirectoryUser):
+                people.append((each, read))
+                continue
+            why = read.why if isinstance(read, ReadFailed) else "it is not replicated yet"
+            at = now + max(READ_RETRY, pause_since(each.record.received_at, now))
+            state = OnboardingState.WAITING_FOR_ACCOUNT
+            await saver.save(waiting(each.record, state, now, at, f"The account could not be read: {why}."))
+        return people
+
+    async def _release(self, saver: Saver, record: OnboardingRecord) -> None:
+        """Let the person's waiting leaver go on; one that has not come yet is waited for."""
+        now = self._world.clock.now()
+        others = await self._of_person(record)
+        leavers = [o for o in others if o.event.type is HrEventType.LEAVER and not o.state.is_ended]
+        for leaver in leavers:
+            await self._world.stores.onboarding.save(replace(leaver, released=True, updated_at=now))
+            saver.wake(leaver.key)
+        if leavers:
+            keys = ", ".join(leaver.key for leaver in leavers)
+            await saver.save(ended(record, OnboardingState.DONE, now, f"Released {keys}."))
+            return
+        until = record.received_at + timedelta(seconds=self._world.policy.account_wait_s)
+        if now >= until:
+            note = f"No leaver event of the person came until {until:%Y-%m-%d}."
+            await saver.save(ended(record, OnboardingState.FAILED, now, note, "Send the leaver event."))
+            return
+        at = now + pause_since(record.received_at, now)
+        await saver.save(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, "Waits for the leaver event."))
+
+    async def _of_person(self, record: OnboardingRecord) -> Sequence[OnboardingRecord]:
+        """Records of the person, by the names of the event and those of the account."""
+        accounts = (await self._world.accounts.find([record.event.person]))[record.event.person]
+        refs = [record.event.person]
+        if not isinstance(accounts, ReadFailed) and len(accounts) == 1:
+            refs.append(accounts[0].ref)
+        names = {name for ref in refs for name in ref.identities}
+        return await self._world.stores.onboarding.of_person(sorted(names))
+
+
+async def take_up_due(world: World) -> int:
+    """The timer: have records taken up whose time has come and which no message took up; sent first, taken off second.
+
+    Returns how many were sent.
+    """
+    now = world.clock.now()
+    entries = await world.stores.onboarding.due(now, DUE_AT_ONCE)
+    keys = []
+    for key in dict.fromkeys(key for _, key in entries):
+        record = await world.stores.onboarding.get(key)
+        if record is None or (record.state.is_ended and record.announced):
+            continue
+        if record.next_at is None or record.next_at <= now:
+            keys.append(key)
+    for start in range(0, len(keys), MAX_USERS):
+        await send_take_up(world, keys[start : start + MAX_USERS])
+    await world.stores.onboarding.looked_at(entries)
+    return len(keys)

@@ -1,0 +1,92 @@
+"""Events of HR for tests, and a run that takes them from the queue to their end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from shared.domain.model import AssignedLicense, GroupId, SubscribedSku, UserId
+from shared.domain.onboarding import ONBOARDING, OnboardingRecord, event_key
+from shared.domain.profiles import Profile
+from shared.handlers.onboarding.taking_up import take_up_due
+from shared.ports import Outgoing
+from tests.fakes_onboarding import FakeAccounts, FakeMemberships
+from tests.unit.handlers.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run
+
+SOURCE = "urn:hr:test"
+DAY = timedelta(days=1)
+
+
+def event(kind: str, name: str, person: object, *, on: str = "2026-01-01", **data: object) -> dict[str, Any]:
+    """A CloudEvent of HR. `person`: a user id, or the whole `user` object."""
+    who = {"id": person} if isinstance(person, str) else person
+    return {
+        "specversion": "1.0",
+        "type": f"hr.{kind}.v1",
+        "source": SOURCE,
+        "id": name,
+        "time": "2026-01-01T00:00:00Z",
+        "data": {"user": who, "effectiveDate": on, **data},
+    }
+
+
+@dataclass
+class Hires(Run):
+    """A run with a queue of HR events."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        accounts, memberships = self.world.accounts, self.world.memberships
+        assert isinstance(accounts, FakeAccounts)
+        assert isinstance(memberships, FakeMemberships)
+        self.accounts, self.memberships = accounts, memberships
+
+    async def licensed_team(self, *skus: SubscribedSku, team: GroupId = TEAM) -> None:
+        """A managed group."""
+        if team == TEAM:
+            await self.change(skus or (SMALL,))
+        else:
+            await self.license_other(*skus)
+
+    async def license_other(self, *skus: SubscribedSku) -> None:
+        """The other team managed too."""
+        from shared.domain.operation import LicenseChange, Target
+        from shared.handlers.requests import OperationRequest, accept
+        from tests.unit.handlers.runs import MIA
+
+        change = LicenseChange(tuple(AssignedLicense(sku.sku_id) for sku in skus), ())
+        await self.finish(await accept(self.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))
+
+    async def profile(self, name: str, **values: Any) -> None:
+        await self.world.stores.profiles.save(Profile(name, **values))
+
+    async def send(self, *events: object) -> None:
+        """Events on the queue, not worked on."""
+        await self.world.queue.send([Outgoing(ONBOARDING, json.dumps(each).encode()) for each in events])
+
+    async def tell(self, *events: object) -> None:
+        """Events worked off until nothing is left to do."""
+        await self.send(*events)
+        await self.work_off()
+
+    async def record(self, name: str) -> OnboardingRecord:
+        found = await self.world.stores.onboarding.get(event_key(SOURCE, name))
+        assert found is not None, name
+        return found
+
+    async def state(self, name: str) -> str:
+        return str((await self.record(name)).state)
+
+    async def wait(self, **by: float) -> None:
+        """Time passes, and the timer of onboarding is fired and worked off."""
+        self.later(**by)
+        await take_up_due(self.world)
+        await self.work_off()
+
+    def member(self, user_id: UserId, group: GroupId = TEAM) -> bool:
+        return user_id in self.directory.direct_members(group)
+
+
+__all__ = ["DAY", "EXTRA", "LARGE", "OTHER_TEAM", "SMALL", "SOURCE", "TEAM", "Hires", "event"]
