@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared import bootstrap
-from shared.domain.onboarding import ONBOARDING
+from shared.domain.messages import ONBOARDING
 
 bp = func.Blueprint()
 

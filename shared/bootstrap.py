@@ -14,8 +14,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from shared.config import Settings
-from shared.domain.messages import JOBS, NOTIFICATIONS, OPERATIONS
-from shared.domain.onboarding import ONBOARDING
+from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING, OPERATIONS
 from shared.handlers.changes import take_change
 from shared.handlers.delta import ask_for_deltas
 from shared.handlers.dueness import look_at_due

@@ -137,9 +137,7 @@ class Settings:
             onboarding_account_wait=read.duration(
                 "ONBOARDING_ACCOUNT_WAIT", timedelta(days=14), at_most=timedelta(days=90)
             ),
-            leaver_removal_after=read.duration(
-                "LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)
-            ),
+            leaver_removal_after=read.duration("LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)),
             leaver_allowance_minimum=read.whole("LEAVER_ALLOWANCE_MINIMUM", 20, at_least=0),
             leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),
             chunk_size=chunk_size,

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.web import routes_center, routes_groups, routes_operations, routes_users
+from functions.web import routes_center, routes_groups, routes_onboarding, routes_operations, routes_users
 from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
 from functions.web.pages import acting, exporting, reading
 from functions.web.pages.failing import failed_page, wants_page
@@ -25,7 +25,7 @@ from shared.bootstrap import App
 MAX_BODY = 1024 * 1024
 """Bytes of a request body: 5,000 user ids take 200 KB."""
 
-READ, WRITE = Access.READ, Access.WRITE
+READ, WRITE, ONBOARD, ONBOARD_READ = Access.READ, Access.WRITE, Access.ONBOARD, Access.ONBOARD_READ
 
 ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/openapi.json"): READ,
@@ -65,6 +65,20 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/deadLetters"): READ,
     ("POST", "/api/deadLetters/{letter_id}/replay"): WRITE,
     ("POST", "/health/replay/{letter_id}"): WRITE,
+    ("POST", "/api/onboarding"): ONBOARD,
+    ("GET", "/api/onboarding/schema"): ONBOARD_READ,
+    ("GET", "/api/onboarding/{event_key}"): ONBOARD_READ,
+    ("POST", "/api/onboarding/{event_key}/cancel"): ONBOARD,
+    ("POST", "/api/onboarding/{event_key}/replay"): ONBOARD,
+    ("GET", "/api/onboarding"): READ,
+    ("POST", "/api/onboarding/dryRun"): READ,
+    ("GET", "/api/onboarding/held"): READ,
+    ("POST", "/api/onboarding/held/approve"): WRITE,
+    ("POST", "/api/onboarding/held/reject"): WRITE,
+    ("GET", "/api/onboarding/profiles"): READ,
+    ("GET", "/api/onboarding/profiles/{profile_name}"): READ,
+    ("PUT", "/api/onboarding/profiles/{profile_name}"): WRITE,
+    ("DELETE", "/api/onboarding/profiles/{profile_name}"): WRITE,
     ("GET", "/"): READ,
     ("GET", "/static/{name}"): READ,
     ("GET", "/licenses"): READ,
@@ -112,7 +126,16 @@ def build(doors: Callable[[], App]) -> FastAPI:
     app.add_middleware(Gate, doors=doors)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
-    for routes in (routes_operations, routes_groups, routes_users, routes_center, reading, exporting, acting):
+    for routes in (
+        routes_operations,
+        routes_groups,
+        routes_users,
+        routes_onboarding,
+        routes_center,
+        reading,
+        exporting,
+        acting,
+    ):
         app.include_router(routes.router)
 
     @app.get("/api/openapi.json", include_in_schema=False)

@@ -1,11 +1,11 @@
-"""Errors in one shape, Graph's: `{"error": {"code", "message", "target"?, "innerError": {"request-id", "date"}}}`
+"""Errors in one shape, Graph's: `{"error": {"code", "message", "target"?, "details"?, "innerError"}}`
 (learn.microsoft.com/graph/errors). Which exception becomes which status is decided here and nowhere else."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from fastapi.exceptions import RequestValidationError
@@ -15,10 +15,16 @@ from shared.domain.errors import BadRequest, Conflict, NotFound, PermissionDenie
 
 
 class HttpError(Exception):
-    """A request that is not answered. `target`: the field or parameter that is wrong."""
+    """A request that is not answered. `target`: the field or parameter that is wrong; `details`: all that is wrong."""
 
     def __init__(
-        self, status: int, code: str, message: str, target: str = "", headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        target: str = "",
+        headers: Mapping[str, str] | None = None,
+        details: Sequence[Mapping[str, object]] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -26,6 +32,7 @@ class HttpError(Exception):
         self.message = message
         self.target = target
         self.headers = dict(headers or {})
+        self.details = tuple(details)
 
 
 SERVER_ERROR = HttpError(500, "InternalServerError", "The request failed. It was recorded under the request-id.")
@@ -37,6 +44,8 @@ def body_of(refusal: HttpError, request_id: str) -> bytes:
     error: dict[str, object] = {"code": refusal.code, "message": refusal.message}
     if refusal.target:
         error["target"] = refusal.target
+    if refusal.details:
+        error["details"] = list(refusal.details)
     error["innerError"] = {"request-id": request_id, "date": datetime.now(UTC).isoformat(timespec="seconds")}
     return json.dumps({"error": error}).encode()
 

@@ -37,10 +37,11 @@ class Access(StrEnum):
     READ = "Licensing.Read"
     WRITE = "Licensing.ReadWrite"
     ONBOARD = "Onboarding.Write"
+    ONBOARD_READ = "Onboarding.Write or Licensing.Read"
 
 
-READS = frozenset({Access.READ})
-WRITES = frozenset({Access.READ, Access.WRITE})
+READS = frozenset({Access.READ, Access.ONBOARD_READ})
+WRITES = READS | {Access.WRITE, Access.ONBOARD}
 
 GROUPS_ADMINISTRATOR = "fdd7a751-b60b-444a-984c-02652fe8fa1c"
 
@@ -58,7 +59,7 @@ DIRECTORY_ROLES: Mapping[str, frozenset[Access]] = {
 APP_ROLES: Mapping[str, frozenset[Access]] = {
     "Licensing.ReadWrite": WRITES,
     "Licensing.Read": READS,
-    "Onboarding.Write": frozenset({Access.ONBOARD}),
+    "Onboarding.Write": frozenset({Access.ONBOARD, Access.ONBOARD_READ}),
 }
 
 CLAIM_NAMES: Mapping[str, str] = {
@@ -113,7 +114,7 @@ def authorize(principal: Principal, needed: Access, headers: Mapping[str, str], 
     """Raise HttpError unless the caller has the access, and a write is meant by the caller and not by another site."""
     if needed not in principal.access:
         raise HttpError(403, "Forbidden", f"This needs {needed}, or an Entra role that includes it.")
-    if needed is Access.READ or principal.by_token:
+    if needed in (Access.READ, Access.ONBOARD_READ) or principal.by_token:
         return
     if headers.get("sec-fetch-site") != "same-origin" and "x-requested-with" not in headers:
         raise HttpError(

@@ -20,6 +20,8 @@ OPERATIONS = "operations"
 MEMBERS = "members"
 MEMBERS_BULK = "members-bulk"
 NOTIFICATIONS = "notifications"
+ONBOARDING = "onboarding"
+RESULTS = "results"
 
 MAX_USERS = 20
 """Users one message may name: Graph's limit for one $batch (learn.microsoft.com/graph/json-batching)."""

@@ -13,10 +13,6 @@ from enum import StrEnum
 
 from shared.domain.model import GroupId, SkuId, UserId
 
-ONBOARDING = "onboarding"
-RESULTS = "results"
-"""Queues: events come by the first, their ends are told on the second."""
-
 
 class HrEventType(StrEnum):
     """`type` of the CloudEvent; the version is part of it."""
@@ -176,6 +172,8 @@ class OnboardingRecord:
     user_id: UserId | None = None
     next_at: datetime | None = None
     """When it is looked at again by itself."""
+    waits_since: datetime | None = None
+    """When the waiting for the account began anew, by a replay."""
     working_since: datetime | None = None
     note: str = ""
     remedy: str = ""

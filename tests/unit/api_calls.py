@@ -99,6 +99,8 @@ PATH_VALUES = {
     "name": "site.css",
     "act": "pause",
     "letter_id": LOST,
+    "event_key": LOST,
+    "profile_name": "sales",
 }
 
 
@@ -119,7 +121,7 @@ def error_of(answer: httpx.Response) -> dict[str, Any]:
     body = answer.json()
     assert set(body) == {"error"}
     error: dict[str, Any] = body["error"]
-    assert {"code", "message", "innerError"} <= set(error) <= {"code", "message", "target", "innerError"}
+    assert {"code", "message", "innerError"} <= set(error) <= {"code", "message", "target", "details", "innerError"}
     assert error["innerError"]["request-id"] == answer.headers["request-id"]
     return error
 

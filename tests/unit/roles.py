@@ -14,6 +14,11 @@ GET /api/groups/{group_id}/members
 GET /api/groups/{group_id}/membersWithLicenseErrors
 GET /api/groups/{group_id}/status
 GET /api/licenses
+GET /api/onboarding
+GET /api/onboarding/held
+GET /api/onboarding/profiles
+GET /api/onboarding/profiles/{profile_name}
+POST /api/onboarding/dryRun
 GET /api/openapi.json
 GET /api/operations
 GET /api/operations/{operation_id}
@@ -44,6 +49,10 @@ GET /users/{user_id}
 WRITERS = """
 POST /api/deadLetters/{letter_id}/replay
 POST /health/replay/{letter_id}
+POST /api/onboarding/held/approve
+POST /api/onboarding/held/reject
+PUT /api/onboarding/profiles/{profile_name}
+DELETE /api/onboarding/profiles/{profile_name}
 POST /api/groups/{group_id}/adoptLicenses
 POST /api/groups/{group_id}/assignLicense
 POST /api/groups/{group_id}/enableServicePlans
@@ -69,4 +78,15 @@ POST /operations/{operation_id}/{act}
 POST /users/{user_id}/keep
 POST /users/{user_id}/remove
 POST /users/{user_id}/reprocess
+"""
+
+HR_SYSTEMS = """
+POST /api/onboarding
+POST /api/onboarding/{event_key}/cancel
+POST /api/onboarding/{event_key}/replay
+"""
+
+HR_SYSTEMS_AND_READERS = """
+GET /api/onboarding/schema
+GET /api/onboarding/{event_key}
 """

@@ -42,7 +42,7 @@ from tests.unit.api_calls import (
     small_tenant,
     token,
 )
-from tests.unit.roles import READERS, WRITERS
+from tests.unit.roles import HR_SYSTEMS, HR_SYSTEMS_AND_READERS, READERS, WRITERS
 from tests.unit.worlds import Fakes
 
 
@@ -69,6 +69,15 @@ def api_routes(app: FastAPI) -> list[APIRoute]:
     return found
 
 
+LESSER = {
+    Access.READ: "Onboarding.Write",
+    Access.WRITE: "Licensing.Read",
+    Access.ONBOARD: "Licensing.Read",
+    Access.ONBOARD_READ: "Something.Else",
+}
+"""A role that does not suffice for an access."""
+
+
 class TestAccess:
     def test_every_route_stands_in_the_table_and_every_row_is_a_route(self, world: World) -> None:
         app = build(lambda: App(world, ON))
@@ -81,12 +90,14 @@ class TestAccess:
     def test_what_each_route_asks_is_what_was_decided(self) -> None:
         decided = {(row, Access.READ) for row in READERS.split("\n") if row}
         decided |= {(row, Access.WRITE) for row in WRITERS.split("\n") if row}
+        decided |= {(row, Access.ONBOARD) for row in HR_SYSTEMS.split("\n") if row}
+        decided |= {(row, Access.ONBOARD_READ) for row in HR_SYSTEMS_AND_READERS.split("\n") if row}
         assert {(f"{method} {path}", access) for (method, path), access in ACCESS.items()} == decided
 
     @pytest.mark.parametrize(("method", "path"), sorted(ACCESS))
     async def test_each_route_refuses_who_lacks_its_role(self, world: World, method: str, path: str) -> None:
         url = path.format(**PATH_VALUES)
-        lesser = claims_of(roles=["Licensing.Read"] if ACCESS[method, path] is Access.WRITE else ["Onboarding.Write"])
+        lesser = claims_of(roles=[LESSER[ACCESS[method, path]]])
         async with client(world, headers={}) as api:
             nobody = await api.request(method, url)
             reader = await api.request(method, url, headers=token(lesser), json={})

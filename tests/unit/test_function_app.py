@@ -29,6 +29,7 @@ QUEUES = {
     "process_members": messages.MEMBERS,
     "process_members_bulk": messages.MEMBERS_BULK,
     "take_change": messages.NOTIFICATIONS,
+    "take_hr_event": messages.ONBOARDING,
 }
 
 SETTINGS = {
@@ -37,7 +38,7 @@ SETTINGS = {
     "TablesConnection": "UseDevelopmentStorage=true",
 }
 
-TIMERS = {"watchdog", "give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due"}
+TIMERS = {"watchdog", "give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due", "take_up_due"}
 WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
 
 
@@ -92,7 +93,7 @@ def test_a_trigger_s_types_can_be_read_at_run_time_as_the_worker_does(name: str)
 
 
 def test_trigger_modules_hide_no_type_from_the_worker() -> None:
-    for module in (api, members, notifications, operations, upkeep, function_app):
+    for module in (api, members, notifications, onboarding, operations, upkeep, function_app):
         source = inspect.getsource(module)
         assert "TYPE_CHECKING" not in source
         assert "from __future__ import annotations" not in source

@@ -10,8 +10,8 @@ from typing import Any
 
 from shared.domain.errors import PoisonMessage
 from shared.domain.hr_events import BrokenEvent, Fault, canonical, read_event
-from shared.domain.messages import MAX_USERS
-from shared.domain.onboarding import ONBOARDING, OnboardingRecord, OnboardingState
+from shared.domain.messages import MAX_USERS, ONBOARDING
+from shared.domain.onboarding import OnboardingRecord, OnboardingState
 from shared.handlers.settling import AWAY, bury
 from shared.ports import Outgoing, World
 

@@ -6,7 +6,8 @@ import json
 from datetime import datetime
 from typing import Any
 
-from shared.domain.onboarding import RESULTS, OnboardingRecord
+from shared.domain.messages import RESULTS
+from shared.domain.onboarding import OnboardingRecord
 from shared.ports import Outgoing, World
 
 RESULT_TYPE = "hr.result.v1"

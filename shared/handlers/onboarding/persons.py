@@ -179,7 +179,7 @@ async def _without_account(world: World, saver: Saver, record: OnboardingRecord)
         remedy = "If there should be one, correct the names and send a new event."
         await saver.save(ended(record, OnboardingState.DONE_WITH_ERRORS, now, note, remedy))
         return
-    begins = max(record.received_at, record.event.effective_at)
+    begins = max(record.waits_since or record.received_at, record.event.effective_at)
     until = begins + timedelta(seconds=world.policy.account_wait_s)
     if now >= until:
         note = f"No account fitted {record.event.person} until {until:%Y-%m-%d %H:%M} UTC."

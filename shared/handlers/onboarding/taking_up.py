@@ -120,7 +120,7 @@ class Onboarding:
             keys = ", ".join(leaver.key for leaver in leavers)
             await saver.save(ended(record, OnboardingState.DONE, now, f"Released {keys}."))
             return
-        until = record.received_at + timedelta(seconds=self._world.policy.account_wait_s)
+        until = (record.waits_since or record.received_at) + timedelta(seconds=self._world.policy.account_wait_s)
         if now >= until:
             note = f"No leaver event of the person came until {until:%Y-%m-%d}."
             await saver.save(ended(record, OnboardingState.FAILED, now, note, "Send the leaver event."))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from shared.domain.messages import ONBOARDING
 from shared.domain.model import AssignedLicense, GroupId, SubscribedSku, UserId
-from shared.domain.onboarding import ONBOARDING, OnboardingRecord, event_key
+from shared.domain.onboarding import OnboardingRecord, event_key
 from shared.domain.profiles import Profile
 from shared.handlers.onboarding.taking_up import take_up_due
 from shared.ports import Outgoing

@@ -11,9 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.domain.catalog import Catalog
-from shared.domain.messages import MEMBERS, NOTIFICATIONS, OPERATIONS, ProcessUsers
+from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS, ProcessUsers
 from shared.domain.model import AssignedLicense, GroupId, ServicePlan, ServicePlanId, SkuId, SubscribedSku, UserId
-from shared.domain.onboarding import ONBOARDING, RESULTS
 from shared.domain.operation import Actor, LicenseChange, Operation, OperationState, Target
 from shared.handlers import control
 from shared.handlers.changes import take_change

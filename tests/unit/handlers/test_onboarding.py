@@ -155,7 +155,7 @@ async def test_only_managed_groups_and_groups_of_profiles_can_be_named_by_an_eve
 async def test_groups_whose_members_are_kept_elsewhere_are_reported_with_what_to_do() -> None:
     run = Hires()
     ann = run.directory.add_user(user(1))
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "follows a rule": {"group_types": ("DynamicMembership",)},
         "on-premises": {"on_premises": True},
         "role-assignable": {"role_assignable": True},

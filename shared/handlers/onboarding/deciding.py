@@ -1,0 +1,141 @@
+"""What people decide about events of HR: cancel one, replay one, let held leavers go or not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.onboarding import OnboardingRecord, OnboardingState
+from shared.domain.operation import Actor
+from shared.domain.records import AuditEntry
+from shared.handlers.onboarding.accepting import send_take_up
+from shared.handlers.onboarding.leaving import leavers_allowed
+from shared.handlers.onboarding.saving import Saver, ended
+from shared.ports import World
+
+PAGE = 500
+REPLAYABLE = (OnboardingState.FAILED, OnboardingState.DONE_WITH_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLeavers:
+    """Leavers over the allowance, by `checksum` of whom a person approves exactly those that were seen."""
+
+    records: tuple[OnboardingRecord, ...]
+    allowed: int
+    checksum: str
+
+
+async def record_of(world: World, key: str) -> OnboardingRecord:
+    """Raises NotFound."""
+    record = await world.stores.onboarding.get(key)
+    if record is None:
+        raise NotFound(f"There is no onboarding event {key}.")
+    return record
+
+
+async def cancel(world: World, key: str, actor: Actor) -> OnboardingRecord:
+    """End an event before it is worked on. A repeat changes nothing. Raises NotFound, Conflict when it is too late."""
+    record = await record_of(world, key)
+    if record.state is OnboardingState.CANCELLED:
+        return record
+    if record.state.is_ended or record.state is OnboardingState.WORKING:
+        text = (
+            f"The event is {record.state}: it cannot be cancelled any more. Send a later event of the person instead."
+        )
+        raise Conflict(text)
+    return await _cancelled(world, record, actor)
+
+
+async def _cancelled(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
+    now = world.clock.now()
+    done = await Saver(world).save(ended(record, OnboardingState.CANCELLED, now, f"Cancelled by {actor.name}."))
+    await _note(world, "Cancel onboarding event", record, actor)
+    return done
+
+
+async def replay(world: World, key: str, actor: Actor) -> OnboardingRecord:
+    """Begin an event anew that failed or ended with errors, once the cause is repaired.
+
+    Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
+    """
+    record = await record_of(world, key)
+    if record.state not in REPLAYABLE:
+        raise BadRequest("NotReplayable", f"The event is {record.state}; only {', '.join(REPLAYABLE)} can be replayed.")
+    now = world.clock.now()
+    again = replace(
+        record,
+        state=OnboardingState.RECEIVED,
+        next_at=now,
+        waits_since=now,
+        updated_at=now,
+        completed_at=None,
+        note=f"Replayed by {actor.name}.",
+        remedy="",
+    )
+    saved = await world.stores.onboarding.save(again)
+    await _note(world, "Replay onboarding event", record, actor)
+    await send_take_up(world, [key])
+    return saved
+
+
+async def held_leavers(world: World) -> HeldLeavers:
+    """All leavers that wait for a person."""
+    found: list[OnboardingRecord] = []
+    after: str | None = None
+    while True:
+        page, after = await world.stores.onboarding.attention(PAGE, after)
+        found += [record for record in page if record.state is OnboardingState.HELD]
+        if after is None:
+            break
+    return HeldLeavers(tuple(found), await leavers_allowed(world), checksum_of(found))
+
+
+def checksum_of(records: Iterable[OnboardingRecord]) -> str:
+    """64 hex digits over who is held."""
+    return hashlib.sha256(",".join(sorted(record.key for record in records)).encode()).hexdigest()
+
+
+async def approve_held(world: World, checksum: str, actor: Actor) -> int:
+    """Let the held leavers go that a person has seen; returns their number. Raises Conflict for others."""
+    held = await _as_seen(world, checksum)
+    now = world.clock.now()
+    keys = []
+    for record in held.records:
+        waiting = replace(record, permitted_by=actor.name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now)
+        await world.stores.onboarding.save(replace(waiting, note=f"Approved by {actor.name}.", remedy=""))
+        await _note(world, "Approve leaver", record, actor)
+        keys.append(record.key)
+    await send_take_up(world, keys)
+    return len(keys)
+
+
+async def reject_held(world: World, checksum: str, actor: Actor) -> int:
+    """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
+    held = await _as_seen(world, checksum)
+    for record in held.records:
+        await _cancelled(world, record, actor)
+    return len(held.records)
+
+
+async def _as_seen(world: World, checksum: str) -> HeldLeavers:
+    held = await held_leavers(world)
+    if held.checksum != checksum:
+        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
+    return held
+
+
+async def _note(world: World, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+    entry = AuditEntry(
+        world.token(),
+        world.clock.now(),
+        activity,
+        actor.name,
+        "success",
+        user_id=record.user_id,
+        before=str(record.state),
+        detail=f"{record.event.type} {record.event.id} of {record.event.source}",
+    )
+    await world.stores.audit.append([entry])

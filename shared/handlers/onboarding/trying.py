@@ -1,0 +1,120 @@
+"""Profiles as an administrator keeps them, and what an event would bring about, with nothing written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.grants import desired_licenses
+from shared.domain.hr_events import BrokenEvent, canonical, read_event
+from shared.domain.model import DirectoryUser, Grant, GroupId, SkuId, Source, SourceKind
+from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord, OnboardingState
+from shared.domain.operation import Actor
+from shared.domain.profiles import Entitlement, Profile
+from shared.domain.records import AuditEntry
+from shared.handlers.onboarding.groups import NOT_ALLOWED, GroupsKnown, allowed_groups
+from shared.handlers.onboarding.working import wanted_for
+from shared.ports import Account, ReadFailed, World
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a joiner or mover event would bring about. `licenses`: SKU -> what gives it."""
+
+    wanted: Entitlement
+    groups: tuple[GroupResult, ...]
+    licenses: dict[SkuId, tuple[Source, ...]]
+    accounts: tuple[Account, ...]
+    has: tuple[SkuId, ...] = ()
+
+
+async def try_event(world: World, value: object) -> Trial:
+    """Nothing is written or kept. Raises BadRequest for an event that cannot be read."""
+    now = world.clock.now()
+    try:
+        event = read_event(value, now)
+    except BrokenEvent as broken:
+        raise BadRequest("InvalidEvent", str(broken), broken.faults[0].field) from broken
+    body = canonical(value) if isinstance(value, dict) else ""
+    profiles = await world.stores.profiles.all()
+    wanted = wanted_for(OnboardingRecord(event, body, OnboardingState.RECEIVED, now, now), profiles)
+    assignments = {each.group_id: each for each in await world.stores.assignments.all()}
+    accounts = (await world.accounts.find([event.person]))[event.person]
+    found = () if isinstance(accounts, ReadFailed) else accounts
+    user = None
+    if len(found) == 1:
+        read = (await world.directory.users([found[0].id]))[found[0].id]
+        user = read if isinstance(read, DirectoryUser) else None
+    groups = []
+    known = GroupsKnown(world)
+    allowed = allowed_groups(assignments, profiles)
+    grants = list(wanted.grants)
+    for group_id in wanted.groups:
+        result = await _membership(known, group_id, group_id in allowed, user)
+        groups.append(result)
+        assignment = assignments.get(group_id)
+        if result.outcome.is_in and assignment is not None:
+            source = Source(SourceKind.GROUP, group_id)
+            grants += [Grant(sku.sku_id, sku.disabled_plans, source) for sku in assignment.skus]
+    licenses = {sku_id: each.sources for sku_id, each in sorted(desired_licenses(grants, now).items())}
+    return Trial(wanted, tuple(groups), licenses, found, tuple(sorted(user.held_skus)) if user else ())
+
+
+async def _membership(known: GroupsKnown, group_id: GroupId, allowed: bool, user: DirectoryUser | None) -> GroupResult:
+    if not allowed:
+        return replace(NOT_ALLOWED, group_id=group_id)
+    if user is not None and group_id in user.group_ids:
+        return GroupResult(group_id, GroupOutcome.ALREADY_MEMBER)
+    text, remedy = await known.why_not(group_id)
+    return GroupResult(group_id, GroupOutcome.REFUSED if text else GroupOutcome.ADDED, text, remedy)
+
+
+async def profile_of(world: World, name: str) -> Profile:
+    """Raises NotFound."""
+    found = next((each for each in await world.stores.profiles.all() if each.name == name), None)
+    if found is None:
+        raise NotFound(f"There is no profile {name}.")
+    return found
+
+
+async def save_profile(world: World, profile: Profile, actor: Actor, if_match: str | None) -> Profile:
+    """Create or replace a profile. `if_match`: the version it must have, `*` for any, None where there must be none or
+    whatever is there is replaced.
+
+    Raises BadRequest for a group or product that does not exist, Conflict when it was changed meanwhile.
+    """
+    await _check(world, profile)
+    known = next((each for each in await world.stores.profiles.all() if each.name == profile.name), None)
+    if if_match is not None and (known is None or (if_match != "*" and if_match != known.version)):
+        raise Conflict(f"The profile {profile.name} was changed meanwhile; read it again.")
+    saved = await world.stores.profiles.save(replace(profile, version=known.version if known else None))
+    await _note(world, "Update onboarding profile" if known else "Add onboarding profile", profile.name, actor)
+    return saved
+
+
+async def remove_profile(world: World, name: str, actor: Actor) -> None:
+    """People keep what the profile gave them until they move or leave. Raises NotFound."""
+    await profile_of(world, name)
+    await world.stores.profiles.remove(name)
+    await _note(world, "Delete onboarding profile", name, actor)
+
+
+async def _check(world: World, profile: Profile) -> None:
+    known = GroupsKnown(world)
+    for group_id in profile.groups:
+        if await known.get(group_id) is None:
+            raise BadRequest("GroupNotFound", f"There is no group {group_id}.", "groups")
+    skus = {sku.sku_id: sku for sku in await world.directory.subscribed_skus()}
+    for license in profile.licenses:
+        sku = skus.get(license.sku_id)
+        if sku is None:
+            raise BadRequest("SkuNotFound", f"The tenant has no product {license.sku_id}.", "licenses.skuId")
+        unknown = sorted(license.disabled_plans - sku.plan_ids)
+        if unknown:
+            text = f"Product {sku.sku_part_number} has no service plan {unknown[0]}."
+            raise BadRequest("ServicePlanNotFound", text, "licenses.disabledPlans")
+
+
+async def _note(world: World, activity: str, name: str, actor: Actor) -> None:
+    entry = AuditEntry(world.token(), world.clock.now(), activity, actor.name, "success", detail=name)
+    await world.stores.audit.append([entry])
