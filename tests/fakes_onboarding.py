@@ -38,7 +38,9 @@ class FakeAccounts:
         for name in ref.identities:
             if self.failing[name]:
                 return self.failing[name].popleft()
-        people = {user_id: self.directory.person(user_id) for user_id in self.directory.user_ids()}
+        only_id = ref.id is not None and len(ref.identities) == 1
+        ids = [ref.id] if only_id and ref.id else self.directory.user_ids()
+        people = {user_id: self.directory.person(user_id) for user_id in ids}
         found = []
         for user_id, user in people.items():
             if user is None:

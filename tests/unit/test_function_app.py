@@ -14,7 +14,7 @@ import azure.functions as func
 import pytest
 
 import function_app
-from functions import api, members, notifications, operations, upkeep
+from functions import api, members, notifications, onboarding, operations, upkeep
 from shared import bootstrap
 from shared.domain import messages
 

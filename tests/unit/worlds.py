@@ -4,6 +4,7 @@ what it is sent, and the fake directory."""
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,21 +26,22 @@ class MemoryTables(Tables):
         self.away = False
         self.contested: set[str] = set()
         """Tables whose rows somebody else always changes first."""
-        self._rows: dict[tuple[str, str, str], Row] = {}
+        self._partitions: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
         self._etags = itertools.count(1)
 
     async def get(self, name: str, partition: str, row: str) -> Row | None:
         self._check()
-        found = self._rows.get((name, partition, row))
+        found = self._partitions[name, partition].get(row)
         return dict(found) if found else None
 
     async def query(
         self, name: str, partition: str, first: str = "", last: str = LAST, select: Sequence[str] | None = None
     ) -> AsyncIterator[Row]:
         self._check()
-        for key in sorted(self._rows):
-            if key[:2] == (name, partition) and first <= key[2] <= last:
-                yield dict(self._rows[key])
+        rows = self._partitions[name, partition]
+        for key in sorted(each for each in rows if first <= each <= last):
+            if key in rows:
+                yield dict(rows[key])
 
     async def write(self, name: str, op: Op) -> str:
         return (await self.transact(name, [op]))[0]
@@ -53,15 +55,16 @@ class MemoryTables(Tables):
             self._check_op(op, key)
         etags = [f'W/"{next(self._etags)}"' for _ in ops]
         for op, key, etag in zip(ops, keys, etags, strict=True):
+            rows = self._partitions[key[:2]]
             if op.kind == "delete":
-                del self._rows[key]
+                del rows[key[2]]
             else:
-                self._rows[key] = {**{k: v for k, v in op.row.items() if v is not None}, "etag": etag}
+                rows[key[2]] = {**{k: v for k, v in op.row.items() if v is not None}, "etag": etag}
         return etags
 
     async def delete(self, name: str, partition: str, row: str) -> None:
         self._check()
-        self._rows.pop((name, partition, row), None)
+        self._partitions[name, partition].pop(row, None)
 
     def _check(self) -> None:
         if self.away:
@@ -70,7 +73,7 @@ class MemoryTables(Tables):
     def _check_op(self, op: Op, key: tuple[str, str, str]) -> None:
         if any(letter in part for part in key[1:] for letter in "/\\#?"):
             raise ValueError(f"the service refuses the key {key}")
-        known = self._rows.get(key)
+        known = self._partitions[key[:2]].get(key[2])
         changed = op.kind == "replace" and (known is None or known["etag"] != op.etag)
         if changed or (op.kind == "create" and known is not None) or key[0] in self.contested:
             raise Conflict(f"table {key[0]}: the row was changed by somebody else")

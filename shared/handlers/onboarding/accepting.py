@@ -47,7 +47,8 @@ async def accept(world: World, values: Sequence[object], sender: str) -> tuple[R
     receipts = [_against(each, stored) for each in read]
     for receipt, value in zip(receipts, values, strict=True):
         if receipt.faults or receipt.taken:
-            await bury(world, ONBOARDING, json.dumps(value, default=str).encode(), reason_of(receipt))
+            body = json.dumps(value, default=str).encode()
+            await bury(world, ONBOARDING, body, reason_of(receipt), _for_the_log(receipt))
     return tuple(receipts)
 
 
@@ -57,6 +58,13 @@ def reason_of(receipt: Receipt) -> str:
         event = receipt.record.event
         return f"event {event.id!r} of {event.source!r} was received before with other content; use a new id"
     return "; ".join(map(str, receipt.faults))
+
+
+def _for_the_log(receipt: Receipt) -> str:
+    """The reason without the values, which may be names of people."""
+    if receipt.taken:
+        return "its id was received before with other content"
+    return f"not a valid event: {', '.join(sorted({fault.field.split('.')[-1][:32] for fault in receipt.faults}))}"
 
 
 def _read(position: int, value: object, now: datetime, sender: str) -> Receipt:

@@ -172,17 +172,23 @@ async def _has_its_turn(
 
 
 async def _without_account(world: World, saver: Saver, record: OnboardingRecord) -> None:
-    """A joiner and a mover wait for the account, for days if set; of a leaver there is nothing to take away."""
+    """A joiner and a mover wait for the account; of a leaver there is nothing to take away."""
     now = world.clock.now()
     if record.event.type in (HrEventType.LEAVER, HrEventType.RELEASE):
         note = "There is no such account, so nothing was taken away."
         remedy = "If there should be one, correct the names and send a new event."
         await saver.save(ended(record, OnboardingState.DONE_WITH_ERRORS, now, note, remedy))
         return
+    await wait_for_account(world, saver, record, f"No account fitted {record.event.person}")
+
+
+async def wait_for_account(world: World, saver: Saver, record: OnboardingRecord, what: str) -> None:
+    """Look again later, for days if set; then it is an error. `what`: what was found, in words."""
+    now = world.clock.now()
     begins = max(record.waits_since or record.received_at, record.event.effective_at)
     until = begins + timedelta(seconds=world.policy.account_wait_s)
     if now >= until:
-        note = f"No account fitted {record.event.person} until {until:%Y-%m-%d %H:%M} UTC."
+        note = f"{what} until {until:%Y-%m-%d %H:%M} UTC."
         remedy = "Create the account or correct the names, then replay the event."
         await saver.save(ended(record, OnboardingState.FAILED, now, note, remedy))
         return

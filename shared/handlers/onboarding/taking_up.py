@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.domain.messages import MAX_USERS, load_object
 from shared.domain.model import DirectoryUser
@@ -15,12 +15,12 @@ from shared.handlers.onboarding.accepting import accept, event_of, keys_of, open
 from shared.handlers.onboarding.assessing import assess
 from shared.handlers.onboarding.groups import GroupsKnown
 from shared.handlers.onboarding.leaving import Leaving
-from shared.handlers.onboarding.persons import Found, found, is_due, pause_since
+from shared.handlers.onboarding.persons import Found, found, is_due, pause_since, wait_for_account
 from shared.handlers.onboarding.saving import Saver, ended, waiting
 from shared.handlers.onboarding.working import Working
 from shared.handlers.onboarding.writing import Writer
 from shared.handlers.pacing import Pacer
-from shared.ports import ReadFailed, World
+from shared.ports import NotAUser, ReadFailed, World
 
 SENDER = "onboarding queue"
 DUE_AT_ONCE = 1000
@@ -35,7 +35,8 @@ class Onboarding:
     def __init__(self, world: World) -> None:
         self._world = world
         self._intents = Intents(world)
-        groups, writer = GroupsKnown(world), Writer(world, Pacer(world))
+        self._pacer = Pacer(world)
+        groups, writer = GroupsKnown(world), Writer(world, self._pacer)
         self._working = Working(world, groups, writer)
         self._leaving = Leaving(world, groups, writer)
 
@@ -74,12 +75,27 @@ class Onboarding:
                 ready.append(record)
         assignments = await self._intents.at_least({}, now) if ready else await self._intents.at_least({})
         await assess(self._world, saver, working, assignments)
+        if not await self._has_room(saver, ready):
+            return
         people = await self._read(saver, await found(self._world, saver, ready))
         leaving = [pair for pair in people if pair[0].record.event.type is HrEventType.LEAVER]
         await self._leaving.work(saver, leaving, assignments)
         coming = [pair for pair in people if pair not in leaving]
         if coming:
             await self._working.work(saver, coming, assignments)
+
+    async def _has_room(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> bool:
+        """Whether the write quota has room soon; in a burst, events come back at their place before anything is
+        read."""
+        if not ready:
+            return True
+        slot = await self._pacer.look_ahead(urgent=True, writes=len(ready))
+        if slot.charged:
+            return True
+        now, at = self._world.clock.now(), datetime.fromtimestamp(slot.start, tz=UTC)
+        for record in ready:
+            await saver.save(waiting(record, record.state, now, at, "The write quota is used; comes back."))
+        return False
 
     async def _read(self, saver: Saver, persons: Sequence[Found]) -> list[tuple[Found, DirectoryUser]]:
         """The accounts with groups and licenses; one that cannot be read, or is not replicated, comes later. Of several
@@ -102,10 +118,12 @@ class Onboarding:
             if isinstance(read, DirectoryUser):
                 people.append((each, read))
                 continue
+            if isinstance(read, NotAUser):
+                note, remedy = f"The id is of a {read.kind}, not of a user.", "Correct the id, in a new event."
+                await saver.save(ended(each.record, OnboardingState.FAILED, now, note, remedy))
+                continue
             why = read.why if isinstance(read, ReadFailed) else "it is not replicated yet"
-            at = now + max(READ_RETRY, pause_since(each.record.received_at, now))
-            state = OnboardingState.WAITING_FOR_ACCOUNT
-            await saver.save(waiting(each.record, state, now, at, f"The account could not be read: {why}."))
+            await wait_for_account(self._world, saver, each.record, f"The account could not be read ({why})")
         return people
 
     async def _release(self, saver: Saver, record: OnboardingRecord) -> None:

@@ -65,7 +65,7 @@ class Hires(Run):
 
     async def send(self, *events: object) -> None:
         """Events on the queue, not worked on."""
-        await self.world.queue.send([Outgoing(ONBOARDING, json.dumps(each).encode()) for each in events])
+        await self.fakes.world.queue.send([Outgoing(ONBOARDING, json.dumps(each).encode()) for each in events])
 
     async def tell(self, *events: object) -> None:
         """Events worked off until nothing is left to do."""
@@ -83,7 +83,7 @@ class Hires(Run):
     async def wait(self, **by: float) -> None:
         """Time passes, and the timer of onboarding is fired and worked off."""
         self.later(**by)
-        await take_up_due(self.world)
+        await take_up_due(self.fakes.world)
         await self.work_off()
 
     def member(self, user_id: UserId, group: GroupId = TEAM) -> bool:

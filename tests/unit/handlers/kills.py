@@ -10,8 +10,21 @@ from shared.handlers.members import Members
 from shared.ports import Outgoing, Stores, World
 from tests.unit.handlers.runs import Run
 
-WRITING = {"save", "insert", "write", "report", "record", "forget", "put", "remove", "append", "save_allowance"}
-CHANGING = WRITING | {"claim", "keep", "send", "assign", "set_usage_locations"}
+WRITING = {
+    "save",
+    "insert",
+    "write",
+    "report",
+    "record",
+    "forget",
+    "put",
+    "remove",
+    "append",
+    "save_allowance",
+    "know",
+    "looked_at",
+}
+CHANGING = WRITING | {"claim", "keep", "send", "assign", "set_usage_locations", "change"}
 
 
 class KilledError(Exception):
@@ -57,7 +70,8 @@ def killable(world: World, killer: Killer) -> World:
     }
     queue: Any = _Killable(world.queue, "queue", killer)
     licenses: Any = _Killable(world.licenses, "licenses", killer)
-    return replace(world, stores=Stores(**ports), queue=queue, licenses=licenses)
+    memberships: Any = _Killable(world.memberships, "memberships", killer)
+    return replace(world, stores=Stores(**ports), queue=queue, licenses=licenses, memberships=memberships)
 
 
 class DyingRun(Run):
