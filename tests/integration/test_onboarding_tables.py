@@ -1,0 +1,146 @@
+"""Onboarding's rows against Azurite: what is written comes back whole, is found under every name, and falls due."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.stores import table_stores
+from shared.domain.errors import Conflict
+from shared.domain.hr_events import canonical, read_event
+from shared.domain.model import AssignedLicense, GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.onboarding import (
+    GroupOutcome,
+    GroupResult,
+    HrEventType,
+    LicenseOutcome,
+    LicenseResult,
+    OnboardingRecord,
+    OnboardingState,
+    Standing,
+)
+from shared.domain.profiles import Profile
+from shared.ports import Stores
+from tests.integration.azurite import azurite, tables
+
+__all__ = ["azurite", "tables"]
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+ANN = UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
+TEAM, SKU = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"), SkuId("05e9a617-0261-4cee-bb44-138d3ef5d965")
+
+
+@pytest.fixture
+def stores(tables: Tables) -> Stores:
+    return table_stores(tables)
+
+
+def record(name: str, **data: Any) -> OnboardingRecord:
+    value = {
+        "specversion": "1.0",
+        "type": "hr.joiner.v1",
+        "source": "urn:hr/a#?",
+        "id": name,
+        "data": {
+            "user": {"employeeId": "7 ä", "userPrincipalName": "o'ann@x.example"},
+            "effectiveDate": "2026-12-01",
+            **data,
+        },
+    }
+    event = read_event(value, NOW)
+    return OnboardingRecord(event, canonical(value), OnboardingState.RECEIVED, NOW, NOW, "hr", next_at=NOW)
+
+
+async def test_a_record_comes_back_whole(stores: Stores) -> None:
+    (stored,) = await stores.onboarding.insert([record("1", groups=[TEAM], attributes={"department": "ä"})])
+    whole = replace(
+        stored,
+        state=OnboardingState.DONE_WITH_ERRORS,
+        user_id=ANN,
+        next_at=NOW + timedelta(days=1),
+        waits_since=NOW,
+        working_since=NOW,
+        note="n",
+        remedy="r",
+        profiles=("sales",),
+        groups=(GroupResult(TEAM, GroupOutcome.REFUSED, "t", "r"),),
+        licenses=(LicenseResult(SKU, LicenseOutcome.ERROR, "t", "r"),),
+        permitted_by="Mia",
+        released=True,
+        announced=True,
+        completed_at=NOW,
+    )
+    saved = await stores.onboarding.save(whole)
+    assert await stores.onboarding.get(stored.key) == saved
+    assert replace(saved, version=whole.version) == whole
+    with pytest.raises(Conflict):
+        await stores.onboarding.save(whole)
+
+
+async def test_inserting_again_gives_what_was_there(stores: Stores) -> None:
+    (first,) = await stores.onboarding.insert([record("1")])
+    again, other = await stores.onboarding.insert([record("1", sequence=5), record("2")])
+    assert again == first
+    assert other.version is not None
+
+
+async def test_records_are_found_under_every_name_of_the_person(stores: Stores) -> None:
+    (one,) = await stores.onboarding.insert([record("1")])
+    for name in one.event.person.identities:
+        assert await stores.onboarding.of_person([name]) == (one,)
+    await stores.onboarding.know(one.key, [f"id:{ANN}"])
+    assert await stores.onboarding.of_person([f"id:{ANN}", "employeeId:none"]) == (one,)
+    assert await stores.onboarding.of_person(["id:somebody-else"]) == ()
+
+
+async def test_lists_of_all_and_of_what_needs_a_person_are_paged(stores: Stores) -> None:
+    made = [replace(record(str(n)), received_at=NOW + timedelta(minutes=n)) for n in range(5)]
+    stored = list(await stores.onboarding.insert(made))
+    page, token = await stores.onboarding.newest(3)
+    rest, end = await stores.onboarding.newest(3, token)
+    assert [each.event.id for each in (*page, *rest)] == ["4", "3", "2", "1", "0"]
+    assert end is None
+    held = await stores.onboarding.save(replace(stored[0], state=OnboardingState.HELD))
+    await stores.onboarding.save(replace(stored[1], state=OnboardingState.FAILED))
+    assert {each.event.id for each in (await stores.onboarding.attention(9))[0]} == {"0", "1"}
+    await stores.onboarding.save(replace(held, state=OnboardingState.RECEIVED, permitted_by="Mia"))
+    assert [each.event.id for each in (await stores.onboarding.attention(9))[0]] == ["1"]
+
+
+async def test_what_is_put_away_falls_due_and_is_taken_off(stores: Stores) -> None:
+    (one,) = await stores.onboarding.insert([record("1")])
+    await stores.onboarding.save(replace(one, next_at=NOW + timedelta(days=100)))
+    soon = await stores.onboarding.due(NOW + timedelta(minutes=2), 10)
+    assert [key for _, key in soon] == [one.key]
+    await stores.onboarding.looked_at(soon)
+    assert await stores.onboarding.due(NOW + timedelta(days=99), 10) == ()
+    later = await stores.onboarding.due(NOW + timedelta(days=101), 10)
+    assert [key for _, key in later] == [one.key]
+
+
+async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(stores: Stores) -> None:
+    assert (await stores.standings.of_users([ANN]))[ANN] == Standing(ANN)
+    order = (NOW, 3, NOW)
+    saved = await stores.standings.save(Standing(ANN, frozenset({TEAM}), "k", HrEventType.MOVER, order))
+    assert (await stores.standings.of_users([ANN]))[ANN] == saved
+    with pytest.raises(Conflict):
+        await stores.standings.save(Standing(ANN))
+    license = AssignedLicense(SKU, frozenset({ServicePlanId("p")}))
+    profile = Profile("sales", "Sales", {"department": ("a", "b*")}, (TEAM,), (license,), "DE", 3, True)
+    stored = await stores.profiles.save(profile)
+    assert await stores.profiles.all() == (stored,)
+    assert replace(stored, version=None) == profile
+    with pytest.raises(Conflict):
+        await stores.profiles.save(profile)
+    await stores.profiles.remove("sales")
+    assert await stores.profiles.all() == ()
+
+
+def test_the_body_of_a_record_is_the_event_as_it_came() -> None:
+    one = record("1")
+    assert json.loads(one.body)["source"] == one.event.source
