@@ -109,7 +109,8 @@ class Journey:
 
         def at_rest() -> int:
             nonlocal looks
-            busy = any(counts["active"] + counts["locked"] for counts in self.queues().values())
+            working = {name: counts for name, counts in self.queues().items() if name != "results"}
+            busy = any(counts["active"] + counts["locked"] for counts in working.values())
             looks = 0 if busy or self.queues()["notifications"]["scheduled"] else looks + 1
             return looks
 
