@@ -1,4 +1,4 @@
-"""The live part of the demo: somebody joins a nested group, somebody leaves, and how long it took is shown."""
+"""The live part of the demo: somebody joins a nested group and leaves it, HR says who starts, and how long it took."""
 
 from __future__ import annotations
 
@@ -43,7 +43,42 @@ def show_changes(console: Console, client: Client, groups: Mapping[str, str], sk
         "(REMOVAL_SETTLE; a minute unless set).",
         highlight=False,
     )
-    return True
+    return _show_joiner(console, client, groups["main"], sku_id)
+
+
+def _show_joiner(console: Console, client: Client, group: str, sku_id: str) -> bool:
+    """HR says that somebody starts; a profile says what the job needs. Returns whether the person was licensed."""
+    profile = {"displayName": "Sales", "match": {"department": ["Sales"]}, "groups": [group]}
+    client.api("PUT", "/api/onboarding/profiles/sales", profile)
+    new = {"displayName": "Jo Joiner", "usageLocation": "DE", "employeeId": "100"}
+    (user,) = client.tenant("POST", "/objects", {"users": [new]})["users"]
+    event = {
+        "specversion": "1.0",
+        "type": "hr.joiner.v1",
+        "source": "urn:demo:hr",
+        "id": "demo-1",
+        "data": {
+            "user": {"employeeId": "100"},
+            "effectiveDate": "2026-01-01",
+            "attributes": {"department": "Sales"},
+        },
+    }
+    began = time.monotonic()
+    taken = client.api("POST", "/api/onboarding", event)["value"][0]
+    took = _until_licensed(client, user, sku_id, began, licensed=True)
+    if took is None:
+        console.print(f"[red]Jo Joiner was not licensed within {LIMIT_S:.0f} s of the HR event.[/]")
+        return False
+    record = client.api("GET", taken["location"])
+    while record["completedDateTime"] is None and time.monotonic() < began + LIMIT_S:
+        time.sleep(0.2)
+        record = client.api("GET", taken["location"])
+    console.print(
+        f"HR said that Jo Joiner starts in Sales: in the group and licensed after [bold]{took:.1f} s[/], the event is "
+        f"{record['state']}.",
+        highlight=False,
+    )
+    return bool(record["state"] == "Done")
 
 
 def _buy_seats(console: Console, client: Client, sku_id: str, group: str) -> None:
@@ -63,6 +98,11 @@ def _timed(client: Client, user: str, change: Mapping[str, Any], sku_id: str, *,
     """Seconds from a change of membership until the tenant had the user as `licensed`; None after the limit."""
     began = time.monotonic()
     client.tenant("POST", "/membership", dict(change))
+    return _until_licensed(client, user, sku_id, began, licensed=licensed)
+
+
+def _until_licensed(client: Client, user: str, sku_id: str, began: float, *, licensed: bool) -> float | None:
+    """Seconds since `began` once the tenant has the user as `licensed`; None after the limit."""
     while time.monotonic() < began + LIMIT_S:
         rows = client.tenant("GET", f"/users/{user}")["licenseAssignmentStates"]
         if any(row["skuId"] == sku_id for row in rows) is licensed:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web import routes_center, routes_groups, routes_onboarding, routes_operations, routes_users
 from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
-from functions.web.pages import acting, exporting, reading
+from functions.web.pages import acting, exporting, hr, reading
 from functions.web.pages.failing import failed_page, wants_page
 from functions.web.principal import Access, authenticate, authorize
 from shared.bootstrap import App
@@ -101,6 +101,10 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/users/{user_id}/reprocess"): WRITE,
     ("POST", "/users/{user_id}/keep"): WRITE,
     ("POST", "/users/{user_id}/remove"): WRITE,
+    ("GET", "/onboarding"): READ,
+    ("GET", "/onboarding/{event_key}"): READ,
+    ("POST", "/onboarding/held/{act}"): WRITE,
+    ("POST", "/onboarding/{event_key}/{act}"): WRITE,
     ("GET", "/audit"): READ,
     ("GET", "/audit.csv"): READ,
     ("GET", "/audit.jsonl"): READ,
@@ -135,6 +139,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         reading,
         exporting,
         acting,
+        hr,
     ):
         app.include_router(routes.router)
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from local.client import Client
 from local.stack import ROOT, Stack, StackOptions
-from tests.bench import changes, measuring
+from tests.bench import changes, measuring, onboarding
 
 GRAPH_WRITES_PER_S = 20.0
 BULK_WRITES_PER_S = 18.0
@@ -63,6 +63,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--events", type=int, default=200, help="changes of membership to time; 0: none")
     parser.add_argument("--only-changes", action="store_true", help="time changes of membership and nothing else")
+    parser.add_argument("--joiners", type=int, default=1000, help="HR joiners of one burst; 0: no onboarding")
+    parser.add_argument("--only-onboarding", action="store_true", help="time HR onboarding and nothing else")
     parser.add_argument("--without-competitors", action="store_true")
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")
     return parser.parse_args()
@@ -74,6 +76,9 @@ def main() -> int:
     console = Console(width=max(console.width, 130))
     if options.only_changes:
         changes.show(console, changes.measure(console, options))
+        return 0
+    if options.only_onboarding:
+        onboarding.show(console, onboarding.measure(console, options))
         return 0
     generate = {"members": options.members, "seed": options.seed, "scarceSeats": True}
     stack_options = StackOptions(
@@ -102,7 +107,11 @@ def main() -> int:
             results["peakMiBAlreadyRight"] = largest(stack)
     if options.events:
         results["changes"] = changes.measure(console, options)
+    if options.joiners:
+        results["onboarding"] = onboarding.measure(console, options)
     show(console, results)
+    if options.joiners:
+        onboarding.show(console, results["onboarding"])
     if options.events:
         changes.show(console, results["changes"])
     options.results.parent.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,8 @@ GET /licenses/{sku_id}
 GET /operations
 GET /operations/{operation_id}
 GET /operations/{operation_id}/progress
+GET /onboarding
+GET /onboarding/{event_key}
 GET /static/{name}
 GET /users
 GET /users/{user_id}
@@ -70,6 +72,8 @@ POST /api/users/{user_id}/enableServicePlans
 POST /api/users/{user_id}/keepLicenses
 POST /api/users/{user_id}/removeLicensesNow
 POST /api/users/{user_id}/reprocessLicenseAssignment
+POST /onboarding/held/{act}
+POST /onboarding/{event_key}/{act}
 POST /groups/{group_id}/assign
 POST /groups/{group_id}/options
 POST /groups/{group_id}/reprocess

@@ -37,9 +37,11 @@ STATE_WORDS = {
     OperationState.FAILED: "Failed",
 }
 TONES = {
-    **dict.fromkeys(("All licenses assigned", "Active", "Completed", "success"), "good"),
-    **dict.fromkeys(("Errors and issues", "Error", "ActiveWithError", "Failed", "failure"), "bad"),
-    **dict.fromkeys(("Waits for approval", "Paused", "Waiting", "Held"), "warn"),
+    **dict.fromkeys(("All licenses assigned", "Active", "Completed", "success", "Done", "Assigned", "Added"), "good"),
+    **dict.fromkeys(
+        ("Errors and issues", "Error", "ActiveWithError", "Failed", "failure", "DoneWithErrors", "Refused"), "bad"
+    ),
+    **dict.fromkeys(("Waits for approval", "Paused", "Waiting", "Held", "Kept", "WaitingForSeat"), "warn"),
 }
 
 

@@ -36,12 +36,17 @@ async def record_of(world: World, key: str) -> OnboardingRecord:
     return record
 
 
+def can_be_cancelled(record: OnboardingRecord) -> bool:
+    """Until it is worked on: what was written is not taken back."""
+    return not record.state.is_ended and record.state is not OnboardingState.WORKING
+
+
 async def cancel(world: World, key: str, actor: Actor) -> OnboardingRecord:
     """End an event before it is worked on. A repeat changes nothing. Raises NotFound, Conflict when it is too late."""
     record = await record_of(world, key)
     if record.state is OnboardingState.CANCELLED:
         return record
-    if record.state.is_ended or record.state is OnboardingState.WORKING:
+    if not can_be_cancelled(record):
         text = (
             f"The event is {record.state}: it cannot be cancelled any more. Send a later event of the person instead."
         )

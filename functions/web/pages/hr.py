@@ -1,0 +1,72 @@
+"""Pages of HR onboarding: events and what became of them, held leavers, one event; and what a person decides."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.web.context import TheActor, TheWorld
+from functions.web.pages.forms import TheForm
+from functions.web.pages.rendering import page, see
+from functions.web.shapes import OperationIdText
+from shared.domain.model import GroupId
+from shared.handlers import queries
+from shared.handlers.onboarding import deciding
+from shared.ports import World
+
+router = APIRouter(include_in_schema=False)
+
+ROWS = 50
+SHOWN_HELD = 200
+Token = Annotated[str | None, Query(min_length=1, max_length=2048)]
+
+
+@router.get("/onboarding")
+async def events(request: Request, world: TheWorld, attention: bool = False, after: Token = None) -> Response:
+    """Events, newest first; or only those that need a person."""
+    read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
+    records, token = await read(ROWS, after)
+    held = await deciding.held_leavers(world)
+    return page(
+        request, "onboarding.html", records=records, token=token, attention=attention, held=held, shown=SHOWN_HELD
+    )
+
+
+@router.get("/onboarding/{event_key}")
+async def event(request: Request, world: TheWorld, event_key: OperationIdText) -> Response:
+    """One event, membership by membership and license by license."""
+    record = await deciding.record_of(world, event_key)
+    names = await queries.sku_names(world)
+    return page(
+        request,
+        "onboarding_event.html",
+        record=record,
+        names=names,
+        groups=await _names(world),
+        replayable=record.state in deciding.REPLAYABLE,
+        cancellable=deciding.can_be_cancelled(record),
+    )
+
+
+@router.post("/onboarding/held/{act}")
+async def decide_held(world: TheWorld, actor: TheActor, act: Literal["approve", "reject"], form: TheForm) -> Response:
+    """Let the held leavers go that were looked at, or cancel them."""
+    decide = deciding.approve_held if act == "approve" else deciding.reject_held
+    await decide(world, form.one("checksum"), actor)
+    return see("/onboarding")
+
+
+@router.post("/onboarding/{event_key}/{act}")
+async def decide(
+    world: TheWorld, actor: TheActor, event_key: OperationIdText, act: Literal["cancel", "replay"]
+) -> Response:
+    """Cancel an event, or begin it anew."""
+    await (deciding.cancel if act == "cancel" else deciding.replay)(world, event_key, actor)
+    return see(f"/onboarding/{event_key}")
+
+
+async def _names(world: World) -> dict[GroupId, str]:
+    return {each.group_id: each.display_name for each in await world.stores.assignments.all(60.0)}

@@ -1,0 +1,143 @@
+"""From an HR event to the license, beside a bulk operation; and a burst of joiners at the full write quota."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from typing import Any
+
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from rich.console import Console
+
+from local.client import Client
+from local.stack import ROOT, Stack, StackOptions
+
+LATENCY_MS = (100, 100)
+EVENTS_PER_S = 2.0
+BATCH = 1000
+LATE_S = 120.0
+
+
+def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
+    """Both on one stack of its own, whose Graph takes 100 ms a request, at the quota of the run."""
+    stack_options = StackOptions(
+        members=options.members,
+        seed=options.seed,
+        scale=options.scale,
+        processes=2,
+        latency_ms=LATENCY_MS,
+        state_dir=ROOT / ".local" / "bench-onboarding",
+    )
+    with Stack(stack_options) as stack:
+        client = Client(stack.endpoints)
+        summary = client.tenant("GET", "/summary")
+        sku, groups = summary["skus"]["SPE_E3"], summary["groups"]
+        seats = 10 * options.members + 2 * options.joiners
+        client.tenant("POST", "/objects", {"skus": [{"skuId": sku, "enabled": seats}]})
+        body = {"addLicenses": [{"skuId": sku, "disabledPlans": []}], "removeLicenses": []}
+        small = client.tenant("POST", "/objects", {"groups": [{"displayName": "starters"}]})["groups"][0]
+        client.ended(client.api("POST", f"/api/groups/{small}/assignLicense", body)["id"], 60)
+        profile = {"match": {"department": ["Sales"]}, "groups": [small]}
+        client.api("PUT", "/api/onboarding/profiles/sales", profile)
+        found: dict[str, Any] = {"latencyMs": list(LATENCY_MS), "events": options.events, "scale": options.scale}
+        with console.status("Onboarding: joiners while nothing else happens ..."):
+            found["idle"] = _one_by_one(client, stack, _people(client, options.events), "idle")
+        with console.status("Onboarding: joiners beside a bulk operation ..."):
+            bulk = client.api("POST", f"/api/groups/{groups['main']}/assignLicense", body)["id"]
+            found["besideBulk"] = _one_by_one(client, stack, _people(client, options.events), "bulk")
+            found["bulkStillRunning"] = client.operation(bulk)["state"] == "ProcessingInProgress"
+            client.ended(bulk, 3600)
+        with console.status(f"Onboarding: {options.joiners:,} joiners in one burst ..."):
+            found["burst"] = _burst(client, _people(client, options.joiners), options.scale)
+        return found
+
+
+def _people(client: Client, count: int) -> list[str]:
+    found: list[str] = client.tenant("POST", "/objects", {"users": [{"usageLocation": "DE"}] * count})["users"]
+    return found
+
+
+def _event(name: str, user: str) -> dict[str, Any]:
+    data = {"user": {"id": user}, "effectiveDate": "2026-01-01", "attributes": {"department": "Sales"}}
+    return {"specversion": "1.0", "type": "hr.joiner.v1", "source": "urn:hr:bench", "id": name, "data": data}
+
+
+def _one_by_one(client: Client, stack: Stack, users: list[str], name: str) -> dict[str, Any]:
+    """Seconds from sending each event to the queue until the tenant's log has the license write of that user."""
+    after = client.tenant("GET", "/metrics")["lastSeq"]
+    began: dict[str, float] = {}
+    with (
+        ServiceBusClient.from_connection_string(stack.endpoints.service_bus) as bus,
+        bus.get_queue_sender("onboarding") as sender,
+    ):
+        start = time.time()
+        for number, user in enumerate(users):
+            time.sleep(max(0.0, number / EVENTS_PER_S - (time.time() - start)))
+            began[user] = time.time()
+            sender.send_messages(ServiceBusMessage(json.dumps(_event(f"{name}-{number}", user))))
+    took = _licensed(client, began, after, LATE_S)
+    return {"done": len(took), "of": len(began), **_quantiles(list(took.values()))}
+
+
+def _licensed(client: Client, began: dict[str, float], after: int, late_s: float) -> dict[str, float]:
+    took: dict[str, float] = {}
+    ending = time.monotonic() + late_s
+    while len(took) < len(began) and time.monotonic() < ending:
+        page: Any = client.tenant("GET", f"/writes?after={after}&limit=5000")
+        for entry in page:
+            after = entry["seq"]
+            if entry["operation"] == "assignLicense" and entry["userId"] in began:
+                took[entry["userId"]] = entry["time"] - began[entry["userId"]]
+        time.sleep(0.2)
+    return took
+
+
+def _burst(client: Client, users: list[str], scale: float) -> dict[str, Any]:
+    """All at once by HTTP: how long, and at which rate of writes (a membership and a license each)."""
+    client.tenant("POST", "/metrics/reset")
+    after = client.tenant("GET", "/metrics")["lastSeq"]
+    began = time.time()
+    events = [_event(f"burst-{number}", user) for number, user in enumerate(users)]
+    for start in range(0, len(events), BATCH):
+        client.api("POST", "/api/onboarding", events[start : start + BATCH])
+    accepted = time.time() - began
+    needed = 2 * len(users) / (18.0 * scale)
+    took = _licensed(client, dict.fromkeys(users, began), after, 4 * needed + LATE_S)
+    metrics = client.tenant("GET", "/metrics")
+    span = (metrics["lastWrite"] or 0) - (metrics["firstWrite"] or 0)
+    rate = metrics["writes"] / span if span else 0.0
+    return {
+        "joiners": len(users),
+        "done": len(took),
+        "acceptedSeconds": round(accepted, 1),
+        "seconds": round(max(took.values(), default=0.0), 1),
+        "writes": metrics["writes"],
+        "writesPerSecond": round(rate, 1),
+        "shareOfBudget": round(rate / (18.0 * scale), 3),
+        "throttled": metrics["throttled"],
+    }
+
+
+def _quantiles(seconds: list[float]) -> dict[str, float]:
+    if len(seconds) < 2:
+        return {}
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {"p50": round(cuts[49], 3), "p95": round(cuts[94], 3), "max": round(max(seconds), 3)}
+
+
+def show(console: Console, found: dict[str, Any]) -> None:
+    """The figures as sentences."""
+    console.print(
+        f"HR joiners, {found['events']} at {EVENTS_PER_S:g}/s by the queue, Graph latency {LATENCY_MS[0]} ms:"
+    )
+    for name, key in (("event to license, idle", "idle"), ("beside a bulk operation", "besideBulk")):
+        each = found[key]
+        console.print(f"  {name}: {each['done']} of {each['of']}, p50 {each.get('p50')} s, p95 {each.get('p95')} s")
+    burst = found["burst"]
+    console.print(
+        f"  burst: {burst['done']:,} of {burst['joiners']:,} licensed in {burst['seconds']} s (accepted in "
+        f"{burst['acceptedSeconds']} s), {burst['writesPerSecond']} writes/s = {burst['shareOfBudget']:.0%} of the "
+        f"budget, throttled {burst['throttled']}"
+    )

@@ -1,0 +1,173 @@
+"""Onboarding over HTTP and on the page: events in, their status, profiles, decisions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from shared.bootstrap import SignIn
+from tests.unit.api_calls import TENANT, claims_of, client, error_of, session, token
+from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
+from tests.unit.handlers.runs import user
+
+HR = token(claims_of(roles=["Onboarding.Write"]))
+READER = token(claims_of(roles=["Licensing.Read"]))
+WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
+ON = SignIn(True, TENANT)
+HOSTILE = '<img src=x onerror="alert(1)">'
+FORM = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
+
+
+async def call(run: Hires, method: str, path: str, who: dict[str, str], **options: Any) -> Any:
+    async with client(run.world, ON, who) as api:
+        return await api.request(method, path, **options)
+
+
+async def team() -> Hires:
+    run = Hires()
+    await run.licensed_team(SMALL)
+    return run
+
+
+async def test_an_hr_system_sends_an_event_and_reads_what_became_of_it() -> None:
+    run = await team()
+    ann = run.directory.add_user(user(1))
+    joiner = event("joiner", "1", ann, groups=[TEAM])
+    headers = {**HR, "content-type": "application/cloudevents+json"}
+    answer = await call(run, "POST", "/api/onboarding", headers, content=json.dumps(joiner))
+    assert answer.status_code == 202, answer.text
+    location = answer.headers["location"]
+    assert (await call(run, "GET", location, HR)).json()["state"] == "Received"
+    await run.work_off()
+    found = (await call(run, "GET", location, HR)).json()
+    assert found["state"] == "Done"
+    assert found["licenses"] == [{"skuId": SMALL.sku_id, "outcome": "Assigned", "text": None, "remedy": None}]
+    again = await call(run, "POST", "/api/onboarding", HR, json=joiner)
+    assert again.json()["value"][0] == {**answer.json()["value"][0], "state": "Done"}
+    schema = (await call(run, "GET", "/api/onboarding/schema", HR)).json()
+    assert schema["title"] == "HR event, version 1"
+
+
+async def test_a_broken_event_is_answered_with_field_value_and_rule_and_a_batch_with_positions() -> None:
+    run = await team()
+    ann = run.directory.add_user(user(1))
+    bad = event("joiner", "1", ann, usageLocation="Germany", sequence=-1)
+    answer = await call(run, "POST", "/api/onboarding", HR, json=bad)
+    error = error_of(answer)
+    assert (answer.status_code, error["code"], error["target"]) == (400, "InvalidEvent", "data.sequence")
+    assert [each["field"] for each in error["details"]] == ["data.sequence", "data.usageLocation"]
+    mixed = [event("joiner", "2", ann, groups=[TEAM]), bad, 7]
+    answer = await call(run, "POST", "/api/onboarding", HR, json=mixed)
+    assert answer.status_code == 202
+    assert [each["position"] for each in answer.json()["value"]] == [0]
+    assert {each["position"] for each in answer.json()["faults"]} == {1, 2}
+    other = await call(run, "POST", "/api/onboarding", HR, json=event("joiner", "2", ann))
+    assert (other.status_code, error_of(other)["code"]) == (409, "Conflict")
+    for body in ([], [mixed[0]] * 1001):
+        refused = await call(run, "POST", "/api/onboarding", HR, json=body)
+        assert "must hold 1 to 1000" in error_of(refused)["message"]
+    assert error_of(await call(run, "POST", "/api/onboarding", HR, content="{"))["code"] == "InvalidJson"
+
+
+async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
+    run = await team()
+    body = {"match": {"department": ["Sales"]}, "groups": [TEAM], "licenses": [{"skuId": SMALL.sku_id}]}
+    made = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json=body)
+    assert made.status_code == 200, made.text
+    etag = made.headers["etag"]
+    read = await call(run, "GET", "/api/onboarding/profiles/sales", READER)
+    assert read.json() == made.json()
+    stale = {**WRITER, "if-match": 'W/"old"'}
+    refused = await call(run, "PUT", "/api/onboarding/profiles/sales", stale, json=body)
+    assert refused.status_code == 412
+    changed = {**body, "priority": 3}
+    assert (
+        await call(run, "PUT", "/api/onboarding/profiles/sales", {**WRITER, "if-match": etag}, json=changed)
+    ).json()["priority"] == 3
+    for wrong, code in (
+        ({**body, "groups": [user(77)]}, "GroupNotFound"),
+        ({**body, "licenses": [{"skuId": user(77)}]}, "SkuNotFound"),
+        ({**body, "licenses": [{"skuId": SMALL.sku_id, "disabledPlans": [user(77)]}]}, "ServicePlanNotFound"),
+        ({**body, "match": {"shoeSize": ["44"]}}, "InvalidRequest"),
+    ):
+        answer = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json=wrong)
+        assert error_of(answer)["code"] == code
+    bad_name = await call(run, "PUT", "/api/onboarding/profiles/Sales!", WRITER, json=body)
+    assert bad_name.status_code == 400
+    assert len((await call(run, "GET", "/api/onboarding/profiles", READER)).json()["value"]) == 1
+    assert (await call(run, "DELETE", "/api/onboarding/profiles/sales", WRITER)).status_code == 204
+    assert (await call(run, "GET", "/api/onboarding/profiles/sales", READER)).status_code == 404
+
+
+async def test_a_dry_run_says_what_a_person_would_get_and_why_and_writes_nothing() -> None:
+    run = await team()
+    ann = run.directory.add_user(user(1))
+    await run.profile("sales", match={"department": ("Sales",)}, groups=(TEAM,), usage_location="FR")
+    joiner = event("joiner", "1", ann, attributes={"department": "Sales"}, groups=[user(99)])
+    answer = await call(run, "POST", "/api/onboarding/dryRun", READER, json=joiner)
+    found = answer.json()
+    assert found["profiles"] == [{"name": "sales", "displayName": "", "because": "department 'Sales' fits 'Sales'"}]
+    assert [(each["groupId"], each["outcome"]) for each in found["groups"]] == [(TEAM, "Added"), (user(99), "Refused")]
+    assert found["licenses"] == [{"skuId": SMALL.sku_id, "from": [f"group:{TEAM}"], "hasAlready": False}]
+    assert found["usageLocation"] == "FR"
+    assert not run.memberships.log
+    assert not run.fakes.sent()
+    assert (await call(run, "GET", "/api/onboarding", READER)).json()["value"] == []
+    broken = await call(run, "POST", "/api/onboarding/dryRun", READER, json={})
+    assert error_of(broken)["code"] == "InvalidEvent"
+
+
+async def _held() -> Hires:
+    run = Hires()
+    for number in range(1, 26):
+        run.directory.add_user(user(number), groups=[TEAM])
+    await run.licensed_team(SMALL)
+    leavers = (event("leaver", f"l{n}", user(n), on="2026-01-01", removal="P0D") for n in range(1, 26))
+    await run.send(*leavers)
+    start = run.fakes.clock.now()
+    await run.work_off(lambda: (run.fakes.clock.now() - start).total_seconds() > 3600)
+    return run
+
+
+async def test_held_leavers_are_listed_and_let_go_as_they_were_seen() -> None:
+    run = await _held()
+    held = (await call(run, "GET", "/api/onboarding/held", READER)).json()
+    assert (held["count"], held["allowedWithin24Hours"], len(held["value"])) == (5, 20, 5)
+    attention = (await call(run, "GET", "/api/onboarding?attention=true&$top=3", READER)).json()
+    assert len(attention["value"]) == 3
+    assert "@odata.nextLink" in attention
+    wrong = await call(run, "POST", "/api/onboarding/held/approve", WRITER, json={"checksum": "x"})
+    assert wrong.status_code == 409
+    right = await call(run, "POST", "/api/onboarding/held/approve", WRITER, json={"checksum": held["checksum"]})
+    assert right.json() == {"count": 5}
+
+
+async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
+    run = await _held()
+    who = {"employeeId": "<b>x", "userPrincipalName": '"><i>@fabrikam.example'}
+    await run.send(event("joiner", HOSTILE.replace(" ", "_"), who, groups=[TEAM]))
+    clock, start = run.fakes.clock, run.fakes.clock.now()
+    await run.work_off(lambda: (clock.now() - start).total_seconds() > 60)
+    admin = {**session(claims_of(roles=["Licensing.ReadWrite"])), "accept": "text/html"}
+    reader = {**session(claims_of(roles=["Licensing.Read"])), "accept": "text/html"}
+    listed = await call(run, "GET", "/onboarding", admin)
+    assert "5 leavers are held" in listed.text
+    assert "<b>x" not in listed.text
+    assert "&lt;b&gt;x" in listed.text
+    assert "Remove their licenses" not in (await call(run, "GET", "/onboarding", reader)).text
+    records, _ = await run.world.stores.onboarding.newest(50)
+    hostile = next(record for record in records if record.event.id.startswith("<img"))
+    one = await call(run, "GET", f"/onboarding/{hostile.key}", admin)
+    assert "<img" not in one.text
+    assert "Waits for the account" in one.text
+    cancelled = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", {**admin, **FORM}, content="")
+    assert cancelled.status_code == 303
+    foreign = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", admin, content="")
+    assert foreign.status_code == 403
+    held = (await call(run, "GET", "/api/onboarding/held", READER)).json()
+    body = urlencode({"checksum": held["checksum"]})
+    rejected = await call(run, "POST", "/onboarding/held/reject", {**admin, **FORM}, content=body)
+    assert rejected.status_code == 303
+    assert "leavers are held" not in (await call(run, "GET", "/onboarding", admin)).text
+    assert "Nothing needs a person." in (await call(run, "GET", "/onboarding?attention=true", admin)).text
