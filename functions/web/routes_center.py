@@ -10,7 +10,7 @@ from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, TheWorld
 from functions.web.pages.rendering import product_name
-from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, OperationIdText
+from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from shared.domain.model import UserId
 from shared.handlers import center, queries
 from shared.handlers.letters import replay
@@ -111,9 +111,11 @@ async def list_dead_letters(world: TheWorld, top: Top = DEFAULT_TOP) -> Json:
 
 
 @router.post("/deadLetters/{letter_id}/replay", status_code=202)
-async def replay_dead_letter(world: TheWorld, actor: TheActor, letter_id: OperationIdText) -> None:
-    """Send a message back to its queue; what is done already is seen to be done."""
-    await replay(world, letter_id, actor)
+async def replay_dead_letter(
+    world: TheWorld, actor: TheActor, letter_id: OperationIdText, body: Mended | None = None
+) -> None:
+    """Send a message back to its queue, as it was or mended; what is done already is seen to be done."""
+    await replay(world, letter_id, actor, body.message if body is not None else None)
 
 
 @router.get("/audit")

@@ -167,6 +167,12 @@ class EndingLicenses(ForeignLicenses):
     """The body of keepLicenses and removeLicensesNow: SKUs of licenses that are in grace, held or kept."""
 
 
+class Mended(Shape):
+    """The body of a replay: what to send to the queue instead of the message that was kept."""
+
+    message: dict[str, Any]
+
+
 class Cancel(Shape):
     """The body of cancel: keep the intent as it is, not enforced, or go back to the one before the operation."""
 

@@ -12,18 +12,20 @@ from shared.handlers.settling import AWAY
 from shared.ports import Outgoing, World
 
 
-async def replay(world: World, letter_id: str, actor: Actor) -> None:
+async def replay(world: World, letter_id: str, actor: Actor, mended: object = None) -> None:
     """Send a message back to its queue and take it off the list; sent first, so that nothing is lost in between.
 
-    Raises NotFound; BadRequest for a message of which only the beginning was kept.
+    `mended`: a JSON value to send instead of the message. Raises NotFound; BadRequest for a message of which only the
+    beginning was kept, where nothing stands for it.
     """
     letter = await world.stores.dead_letters.get(letter_id)
     if letter is None:
         raise NotFound(f"There is no dead letter {letter_id}.")
-    if not letter.whole:
+    if mended is None and not letter.whole:
         raise BadRequest("LetterTooLong", "Only the beginning of the message was kept; its sender must send it again.")
-    await world.queue.send([Outgoing(letter.queue, _as_new(letter.body))])
-    detail = f"queue {letter.queue}: {letter.reason}"
+    body = _as_new(letter.body) if mended is None else json.dumps(mended, separators=(",", ":")).encode()
+    await world.queue.send([Outgoing(letter.queue, body)])
+    detail = f"queue {letter.queue}{', mended' if mended is not None else ''}: {letter.reason}"
     entry = AuditEntry(world.token(), world.clock.now(), "Replay message", actor.name, "success", detail=detail)
     await world.stores.audit.append([entry])
     await world.stores.dead_letters.remove(letter)

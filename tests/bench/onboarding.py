@@ -50,7 +50,10 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
             found["bulkStillRunning"] = client.operation(bulk)["state"] == "ProcessingInProgress"
             client.ended(bulk, 3600)
         with console.status(f"Onboarding: {options.joiners:,} joiners in one burst ..."):
-            found["burst"] = _burst(client, _people(client, options.joiners), options.scale)
+            people = _people(client, options.joiners)
+            found["burst"] = _burst(client, people, options.scale)
+        with console.status(f"Onboarding: {options.joiners:,} leavers by mistake ..."):
+            found["leavers"] = _mistake(client, people)
         return found
 
 
@@ -62,6 +65,35 @@ def _people(client: Client, count: int) -> list[str]:
 def _event(name: str, user: str) -> dict[str, Any]:
     data = {"user": {"id": user}, "effectiveDate": "2026-01-01", "attributes": {"department": "Sales"}}
     return {"specversion": "1.0", "type": "hr.joiner.v1", "source": "urn:hr:bench", "id": name, "data": data}
+
+
+def _leaver(name: str, user: str) -> dict[str, Any]:
+    data = {"user": {"id": user}, "effectiveDate": "2026-01-02", "removal": "P0D"}
+    return {"specversion": "1.0", "type": "hr.leaver.v1", "source": "urn:hr:bench", "id": name, "data": data}
+
+
+def _mistake(client: Client, users: list[str]) -> dict[str, Any]:
+    """Everybody leaves at once: how many are held, and how many lost the license all the same."""
+    after = client.tenant("GET", "/metrics")["lastSeq"]
+    began = time.monotonic()
+    events = [_leaver(f"leave-{number}", user) for number, user in enumerate(users)]
+    for start in range(0, len(events), BATCH):
+        client.api("POST", "/api/onboarding", events[start : start + BATCH])
+    held = allowed = 0
+    ending = time.monotonic() + len(users) / 5 + LATE_S
+    while held + allowed < len(users) and time.monotonic() < ending:
+        time.sleep(2.0)
+        answer = client.api("GET", "/api/onboarding/held")
+        held, allowed = answer["count"], answer["allowedWithin24Hours"]
+    page: Any = client.tenant("GET", f"/writes?after={after}&limit=5000")
+    left = {entry["userId"] for entry in page if entry["operation"] == "membership"}
+    return {
+        "leavers": len(users),
+        "held": held,
+        "allowed": allowed,
+        "left": len(left),
+        "seconds": round(time.monotonic() - began, 1),
+    }
 
 
 def _one_by_one(client: Client, stack: Stack, users: list[str], name: str) -> dict[str, Any]:
@@ -140,4 +172,9 @@ def show(console: Console, found: dict[str, Any]) -> None:
         f"  burst: {burst['done']:,} of {burst['joiners']:,} licensed in {burst['seconds']} s (accepted in "
         f"{burst['acceptedSeconds']} s), {burst['writesPerSecond']} writes/s = {burst['shareOfBudget']:.0%} of the "
         f"budget, throttled {burst['throttled']}"
+    )
+    mistake = found["leavers"]
+    console.print(
+        f"  {mistake['leavers']:,} leavers by mistake: {mistake['held']:,} held after {mistake['seconds']} s, "
+        f"{mistake['left']} left (allowance {mistake['allowed']})"
     )
