@@ -17,6 +17,7 @@ from shared.config import Settings
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING, OPERATIONS
 from shared.handlers.changes import take_change
 from shared.handlers.delta import ask_for_deltas
+from shared.handlers.draining import drain
 from shared.handlers.dueness import look_at_due
 from shared.handlers.jobs import run_job
 from shared.handlers.members import Members
@@ -103,6 +104,7 @@ class App:
     async def watchdog(self) -> None:
         """The timer that sets going again what has stopped."""
         await watchdog(self.world)
+        await drain(self.world)
 
 
 class SystemClock:
@@ -145,14 +147,16 @@ def compose(settings: Settings) -> App:
         settings.service_bus_namespace,
         credential() if settings.service_bus_namespace else None,
     )
+    queue = ServiceBusQueue(service_bus)
     world = World(
         clock=SystemClock(),
-        queue=ServiceBusQueue(service_bus),
+        queue=queue,
         directory=GraphDirectory(graph),
         licenses=GraphLicenseWriter(graph),
         changes=GraphChangeFeed(graph),
         accounts=GraphAccounts(graph),
         memberships=GraphMemberships(graph, settings.graph_base_url),
+        dead_letters=queue,
         stores=table_stores(Tables(tables)),
         policy=policy_of(settings),
         token=partial(secrets.token_hex, 16),

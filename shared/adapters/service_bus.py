@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.errors import BadRequest, Unavailable
-from shared.ports import Outgoing
+from shared.ports import Outgoing, Undelivered
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch
+    from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
 SEND_TIMEOUT_S = 30.0
+DRAINED_AT_ONCE = 10
+"""Dead letters under lock at a time: their lock of a minute must outlast what is done with all of them."""
+
+DRAIN_WAIT_S = 2.0
+DRAINED = "drained"
+"""Application property: how often the message was taken out of the dead letters."""
+
 RETRY_AFTER_S = 5.0
 
 
@@ -33,7 +40,7 @@ class ServiceBusConfig:
 
 
 class ServiceBusQueue:
-    """Implements Queue."""
+    """Implements Queue and DeadLetterQueues."""
 
     def __init__(self, config: ServiceBusConfig) -> None:
         self._config = config
@@ -48,6 +55,27 @@ class ServiceBusQueue:
         for queue, queued in by_queue.items():
             async with self._locks[queue]:
                 await self._send(queue, queued)
+
+    async def drain(self, queue: str, top: int, take: Callable[[Undelivered], Awaitable[None]]) -> int:
+        """Give dead letters of a queue to `take`, a few at a time, and complete each that was taken."""
+        from azure.core.exceptions import AzureError
+        from azure.servicebus import ServiceBusSubQueue
+
+        taken = 0
+        try:
+            client = self._connect()
+            async with client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver:
+                while taken < top:
+                    messages = await receiver.receive_messages(min(DRAINED_AT_ONCE, top - taken), DRAIN_WAIT_S)
+                    if not messages:
+                        break
+                    for message in messages:
+                        await take(_undelivered(queue, message))
+                        await receiver.complete_message(message)
+                        taken += 1
+        except (AzureError, OSError, TimeoutError, ValueError) as fault:
+            raise Unavailable(RETRY_AFTER_S, f"dead letters of {queue}: {type(fault).__name__}: {fault}") from fault
+        return taken
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """Send, with one new connection where the old one broke. What may have been accepted twice carries the same id,
@@ -137,4 +165,17 @@ def _message(message: Outgoing) -> ServiceBusMessage:
         message_id=message.message_id,
         scheduled_enqueue_time_utc=message.at,
         content_type="application/json",
+        application_properties={DRAINED: message.drained} if message.drained else None,
     )
+
+
+def _undelivered(queue: str, message: ServiceBusReceivedMessage) -> Undelivered:
+    body = message.body
+    data = body if isinstance(body, bytes) else b"".join(body)
+    properties = {
+        key.decode() if isinstance(key, bytes) else str(key): value
+        for key, value in (message.application_properties or {}).items()
+    }
+    count = properties.get(DRAINED, 0)
+    reason = ": ".join(part for part in (message.dead_letter_reason, message.dead_letter_error_description) if part)
+    return Undelivered(queue, data, reason or "no reason is given", count if isinstance(count, int) else 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shared.ports.changes import ChangeFeed, DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.onboarding import Accounts, Memberships, OnboardingStore, ProfileStore, StandingStore
-from shared.ports.outside import Clock, Directory, LicenseWriter, Queue
+from shared.ports.outside import Clock, DeadLetterQueues, Directory, LicenseWriter, Queue
 from shared.ports.stores import (
     AssignmentStore,
     AuditLog,
@@ -90,6 +90,7 @@ class World:
     changes: ChangeFeed
     accounts: Accounts
     memberships: Memberships
+    dead_letters: DeadLetterQueues
     stores: Stores
     policy: Policy
     token: Callable[[], str]

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.servicebus.aio import ServiceBusClient
 
 from local.servicebus.config import QueueSettings
 from local.servicebus.emulator import ServiceBusEmulator
 from local.stack import free_port
 from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
 from shared.domain.errors import BadRequest, Unavailable
-from shared.ports import Outgoing
+from shared.ports import Outgoing, Undelivered
 
 QUEUES = {"work": QueueSettings(), "other": QueueSettings(), "once": QueueSettings(requires_duplicate_detection=True)}
 BATCH_LIMIT = 256 * 1024
@@ -128,4 +129,61 @@ async def test_a_broker_that_is_away_is_told_within_bounds_and_works_when_it_is_
     async with ServiceBusEmulator(QUEUES, port=port) as back:
         await queue.send([Outgoing("work", b"2")])
         assert active(back, "work") == 1
+    await queue.close()
+
+
+async def _put_aside(broker: ServiceBusEmulator, name: str, count: int) -> None:
+    """What the platform does with a message whose function fails too often."""
+    async with (
+        ServiceBusClient.from_connection_string(broker.connection_string) as client,
+        client.get_queue_receiver(name) as receiver,
+    ):
+        for _ in range(count):
+            (message,) = await receiver.receive_messages(1, 5)
+            await receiver.dead_letter_message(message, reason="MaxDeliveryCountExceeded", error_description="10")
+
+
+def _dead(broker: ServiceBusEmulator, name: str) -> int:
+    return broker.broker.queues[name].counts()["deadLetter"]
+
+
+async def test_dead_letters_are_given_with_their_reason_and_taken_off_once_taken(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue
+) -> None:
+    await queue.send([Outgoing("work", b"%d" % number, drained=number) for number in range(3)])
+    await _put_aside(broker, "work", 3)
+    assert _dead(broker, "work") == 3
+    found: list[Undelivered] = []
+
+    async def take(letter: Undelivered) -> None:
+        found.append(letter)
+
+    assert await queue.drain("work", 2, take) == 2
+    assert _dead(broker, "work") == 1
+    assert await queue.drain("work", 100, take) == 1
+    assert await queue.drain("work", 100, take) == 0
+    assert found == [Undelivered("work", b"%d" % n, "MaxDeliveryCountExceeded: 10", n) for n in range(3)]
+
+
+async def test_a_dead_letter_that_could_not_be_taken_stays(broker: ServiceBusEmulator, queue: ServiceBusQueue) -> None:
+    await queue.send([Outgoing("work", b"1"), Outgoing("work", b"2")])
+    await _put_aside(broker, "work", 2)
+
+    async def take(letter: Undelivered) -> None:
+        if letter.body == b"2":
+            raise Unavailable(None, "cannot")
+
+    with pytest.raises(Unavailable, match="cannot"):
+        await queue.drain("work", 100, take)
+    assert _dead(broker, "work") == 1
+
+
+async def test_dead_letters_of_a_broker_that_is_away_are_told_to_be_so() -> None:
+    queue = ServiceBusQueue(ServiceBusConfig(f"Endpoint=sb://127.0.0.1:{free_port()};UseDevelopmentEmulator=true"))
+
+    async def take(letter: Undelivered) -> None:
+        raise AssertionError(letter)
+
+    with pytest.raises(Unavailable, match="dead letters of work"):
+        await queue.drain("work", 1, take)
     await queue.close()

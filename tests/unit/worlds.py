@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
-from shared.ports import Outgoing, Policy, World
+from shared.ports import Outgoing, Policy, Undelivered, World
 from tests.fakes_changes import FakeChangeFeed
 from tests.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 from tests.fakes_onboarding import FakeAccounts, FakeMemberships
@@ -111,6 +111,23 @@ class KeepingQueue:
         self.messages += messages
 
 
+@dataclass(slots=True)
+class FakeDeadLetterQueues:
+    """Dead letters by queue; those in `away` cannot be read."""
+
+    letters: list[Undelivered] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)
+
+    async def drain(self, queue: str, top: int, take: Callable[[Undelivered], Awaitable[None]]) -> int:
+        if queue in self.away:
+            raise Unavailable(None, f"{queue} was told to be away")
+        mine = [letter for letter in self.letters if letter.queue == queue][:top]
+        for letter in mine:
+            await take(letter)
+            self.letters.remove(letter)
+        return len(mine)
+
+
 @dataclass(frozen=True, slots=True)
 class Fakes:
     """The world, and the handles to change it from outside."""
@@ -121,6 +138,7 @@ class Fakes:
     directory: FakeDirectory
     tables: MemoryTables
     changes: FakeChangeFeed
+    dead_letters: FakeDeadLetterQueues = field(default_factory=FakeDeadLetterQueues)
 
     def sent(self) -> list[Outgoing]:
         """The messages sent so far, oldest first."""
@@ -141,6 +159,7 @@ def fake_world() -> Fakes:
     """An empty tenant."""
     clock, queue, tables = MovedClock(), KeepingQueue(), MemoryTables()
     directory, changes = FakeDirectory(now=clock.now), FakeChangeFeed(clock.now)
+    dead_letters = FakeDeadLetterQueues()
     numbers = itertools.count(1)
 
     def token() -> str:
@@ -155,8 +174,9 @@ def fake_world() -> Fakes:
         changes=changes,
         accounts=FakeAccounts(directory),
         memberships=FakeMemberships(directory),
+        dead_letters=dead_letters,
         stores=table_stores(tables, monotonic=lambda: clock.now().timestamp()),
         policy=Policy(tenant_id="tenant", public_url="https://app.example"),
         token=token,
     )
-    return Fakes(world, clock, queue, directory, tables, changes)
+    return Fakes(world, clock, queue, directory, tables, changes, dead_letters)
