@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench simulation soak clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check bench simulation soak faults clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   measure, side by side with what one would otherwise write"
 	@echo "make simulation  seeded histories of faults, kills, doubles and delays in one process"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
+	@echo "make faults  everything that can break, broken for a while while work is under way"
 	@echo "make clean   remove what was installed and written"
 
 setup: $(VENV)/.installed local/node_modules/.installed
@@ -68,6 +69,9 @@ bench: setup
 
 simulation: setup
 	$(BIN)/python -m tests.simulation $(SIMULATION_OPTIONS)
+
+faults: setup
+	$(BIN)/python -m tests.faults $(FAULTS_OPTIONS)
 
 soak: setup
 	$(BIN)/python -m tests.soak $(SOAK_OPTIONS)

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -159,6 +160,11 @@ class Stack:
     def kill(self, pid: int) -> None:
         """SIGKILL a worker; another one takes its place."""
         os.kill(pid, 9)
+
+    def hold(self, part: str, *, on: bool) -> None:
+        """Let `azurite`, `servicebus` or `tenant` hang, connections and all, or go on."""
+        (process,) = [each for each in self._parts if each.name == part]
+        process.signal(signal.SIGSTOP if on else signal.SIGCONT)
 
     def _start(self) -> None:
         shutil.rmtree(self.logs_dir, ignore_errors=True)

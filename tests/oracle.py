@@ -108,6 +108,13 @@ class Oracle:
         for user in users:
             self.named.get(user, {}).pop(sku, None)
 
+    def by_hand(self, user: str, sku: str, *, given: bool) -> None:
+        """Take into account that an administrator gave somebody a license, whole, or took one away."""
+        rows = self.before[user]["licenseAssignmentStates"]
+        kept = [row for row in rows if row["assignedByGroup"] or row["skuId"] != sku]
+        mine: Json = {"skuId": sku, "disabledPlans": [], "assignedByGroup": None, "state": "Active"}
+        self.before[user] = {**self.before[user], "licenseAssignmentStates": [*kept, mine] if given else kept}
+
     def meet(self, directory: Json) -> None:
         """Take note of users who came into the directory since, as they are now."""
         for user in directory["users"]:

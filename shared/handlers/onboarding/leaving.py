@@ -70,14 +70,14 @@ async def leavers_allowed(world: World) -> int:
 class Leaving:
     """Works on leavers whose time has come."""
 
-    def __init__(self, world: World, groups: GroupsKnown, writer: Writer) -> None:
+    def __init__(self, world: World, groups: GroupsKnown) -> None:
         self._world = world
         self._groups = groups
-        self._writer = writer
 
     async def work(
         self,
         saver: Saver,
+        writer: Writer,
         people: Sequence[tuple[Found, DirectoryUser]],
         assignments: Mapping[GroupId, GroupLicenseAssignment],
     ) -> None:
@@ -110,7 +110,7 @@ class Leaving:
                     last_order=record.order,
                 )
             )
-        await self._take_out(saver, leavers)
+        await self._take_out(saver, writer, leavers)
 
     async def _permit(self, saver: Saver, found: Found) -> bool:
         """Whether the licenses may go: kept with the record, so that a retry counts once."""
@@ -135,10 +135,10 @@ class Leaving:
             else:
                 leaver.remove.append(group_id)
 
-    async def _take_out(self, saver: Saver, leavers: Sequence[Leaver]) -> None:
+    async def _take_out(self, saver: Saver, writer: Writer, leavers: Sequence[Leaver]) -> None:
         records = {leaver.user.id: leaver.record for leaver in leavers}
         changes = [MembershipChange(g, leaver.user.id, add=False) for leaver in leavers for g in leaver.remove]
-        written = await self._writer.write(changes, {}, records)
+        written = await writer.write(changes, {}, records)
         done = []
         for leaver in leavers:
             at = written.again.get(leaver.user.id)

@@ -27,6 +27,8 @@ DUE_AT_ONCE = 1000
 """Records of one run of the timer; the next run takes the rest."""
 
 READ_RETRY = timedelta(seconds=10)
+LIKELY = frozenset({OnboardingState.RECEIVED, OnboardingState.SCHEDULED})
+"""States from which the next look mostly writes a membership."""
 
 
 class Onboarding:
@@ -36,9 +38,9 @@ class Onboarding:
         self._world = world
         self._intents = Intents(world)
         self._pacer = Pacer(world)
-        groups, writer = GroupsKnown(world), Writer(world, self._pacer)
-        self._working = Working(world, groups, writer)
-        self._leaving = Leaving(world, groups, writer)
+        groups = GroupsKnown(world)
+        self._working = Working(world, groups)
+        self._leaving = Leaving(world, groups)
 
     async def take(self, body: bytes) -> None:
         """A message: an event, or keys of records to take up. Raises PoisonMessage for an unreadable body, Unavailable
@@ -75,27 +77,33 @@ class Onboarding:
                 ready.append(record)
         assignments = await self._intents.at_least({}, now) if ready else await self._intents.at_least({})
         await assess(self._world, saver, working, assignments)
-        if not await self._has_room(saver, ready):
+        paid = await self._paid(saver, ready)
+        if paid is None:
             return
+        writer = Writer(self._world, self._pacer, paid)
         people = await self._read(saver, await found(self._world, saver, ready))
         leaving = [pair for pair in people if pair[0].record.event.type is HrEventType.LEAVER]
-        await self._leaving.work(saver, leaving, assignments)
+        await self._leaving.work(saver, writer, leaving, assignments)
         coming = [pair for pair in people if pair not in leaving]
         if coming:
-            await self._working.work(saver, coming, assignments)
+            await self._working.work(saver, writer, coming, assignments)
 
-    async def _has_room(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> bool:
-        """Whether the write quota has room soon; in a burst, events come back at their place before anything is
-        read."""
-        if not ready:
-            return True
-        slot = await self._pacer.look_ahead(urgent=True, writes=len(ready))
+    async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> int | None:
+        """Charge a write for each event that will most likely need one, before anything is read for it; in a burst,
+        events come back at their place. Returns the writes charged, None where all come back. Those that wait for an
+        account or for another event are not charged for looking."""
+        likely = sum(record.state in LIKELY for record in ready)
+        if not likely:
+            return 0
+        slot = await self._pacer.charge(urgent=True, writes=likely)
+        now = self._world.clock.now()
         if slot.charged:
-            return True
-        now, at = self._world.clock.now(), datetime.fromtimestamp(slot.start, tz=UTC)
+            await self._world.clock.sleep(max(0.0, slot.start - now.timestamp()))
+            return likely
+        at = datetime.fromtimestamp(slot.start, tz=UTC)
         for record in ready:
             await saver.save(waiting(record, record.state, now, at, "The write quota is used; comes back."))
-        return False
+        return None
 
     async def _read(self, saver: Saver, persons: Sequence[Found]) -> list[tuple[Found, DirectoryUser]]:
         """The accounts with groups and licenses; one that cannot be read, or is not replicated, comes later. Of several

@@ -87,14 +87,14 @@ def wanted_for(record: OnboardingRecord, profiles: tuple[Profile, ...]) -> Entit
 class Working:
     """Works on joiners and movers whose turn it is."""
 
-    def __init__(self, world: World, groups: GroupsKnown, writer: Writer) -> None:
+    def __init__(self, world: World, groups: GroupsKnown) -> None:
         self._world = world
         self._groups = groups
-        self._writer = writer
 
     async def work(
         self,
         saver: Saver,
+        writer: Writer,
         people: Sequence[tuple[Found, DirectoryUser]],
         assignments: Mapping[GroupId, GroupLicenseAssignment],
     ) -> None:
@@ -115,7 +115,7 @@ class Working:
             hire = Hire(found.record, found.account, user, standings[user.id], wanted, grants.get(user.id, ()))
             await self._plan(hire, assignments, profiles)
             hires.append(hire)
-        await self._change(saver, hires, assignments)
+        await self._change(saver, writer, hires, assignments)
 
     async def _plan(
         self, hire: Hire, assignments: Mapping[GroupId, GroupLicenseAssignment], profiles: tuple[Profile, ...]
@@ -145,13 +145,17 @@ class Working:
         return frozenset(entitlement(profiles, previous).groups) & hire.user.group_ids
 
     async def _change(
-        self, saver: Saver, hires: Sequence[Hire], assignments: Mapping[GroupId, GroupLicenseAssignment]
+        self,
+        saver: Saver,
+        writer: Writer,
+        hires: Sequence[Hire],
+        assignments: Mapping[GroupId, GroupLicenseAssignment],
     ) -> None:
         await self._note_standings(hires)
         await self._note_locations(hires)
         locations = {hire.user.id: hire.location for hire in hires if hire.location}
         changes = [MembershipChange(group, hire.user.id, add=True) for hire in hires for group in hire.add]
-        written = await self._writer.write(changes, locations, _senders(hires))
+        written = await writer.write(changes, locations, _senders(hires))
         going_on = [hire for hire in hires if not await self._again(saver, hire, written)]
         for hire in going_on:
             self._take(hire, hire.add, written)
@@ -161,7 +165,7 @@ class Working:
             if not any(result.outcome is GroupOutcome.REFUSED for result in hire.results)
             for group in hire.remove
         ]
-        removed = await self._writer.write(leaving, {}, _senders(going_on))
+        removed = await writer.write(leaving, {}, _senders(going_on))
         done = [hire for hire in going_on if not await self._again(saver, hire, removed)]
         for hire in done:
             self._take_removals(hire, removed)

@@ -1,0 +1,211 @@
+"""One scenario: a stack of two processes of each function, work under way, the trouble, and the verdict after it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local.client import CallError
+from local.tenant.permissions import declared_clients
+from shared.adapters.tables.client import Tables, TablesConfig
+from shared.adapters.tables.stores import table_stores
+from shared.domain.records import AuditEntry
+from tests.e2e.journeys import Journey, eventually, journey
+from tests.e2e.test_kills import short_locks
+from tests.faults.scenarios import Scenario, Trouble
+
+SKU = "SPE_E3"
+OTHER = "VISIOCLIENT"
+PEOPLE = 40
+NEVER = 1_000_000
+SETTLE_S = 420.0
+"""How long everything may take to come right once the trouble is over: the dead letters' first pause is a minute, an
+unresolved write of a dead worker is waited for 75 s, and the watchdog looks at what stood still for five minutes."""
+
+CLASSES = ("applied", "unchanged", "waiting", "failed", "skipped")
+
+
+@dataclass
+class Verdict:
+    """What a scenario came to."""
+
+    scenario: str
+    seed: int
+    seconds: float = 0.0
+    right_after_s: float = 0.0
+    kills: int = 0
+    writes: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def right(self) -> bool:
+        return not self.wrong
+
+
+def try_scenario(
+    scenario: Scenario, *, seed: int, members: int, outage_s: float, directory: Path, tell: Callable[[str], None]
+) -> Verdict:
+    """Run and judge."""
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = {"REMOVAL_ALLOWANCE_MINIMUM": str(NEVER)}
+    options: dict[str, Any] = {"members": members, "seed": seed, "broker_config": short_locks(directory)}
+    with journey(directory / "state", settings=settings, scale=4.0, **options) as run:
+        verdict = Verdict(scenario.name, seed)
+        began = time.monotonic()
+        tell(f"{scenario.name}: preparing")
+        people = _prepare(run)
+        run.writes()
+        operation = run.change(run.main, {SKU: []}, [])
+        run.believe(run.main, {SKU: []}, [])
+        eventually(lambda: run.client.operation(operation["id"])["totals"]["wrote"], lambda done: done > 10, 60.0)
+        _endure(run, scenario, people, verdict, outage_s, tell)
+        tell(f"{scenario.name}: settling")
+        over = time.monotonic()
+        ended = _settle(run, operation["id"], verdict)
+        verdict.right_after_s = time.monotonic() - over
+        verdict.seconds = time.monotonic() - began
+        _judge(run, ended, verdict)
+        return verdict
+
+
+def _prepare(run: Journey) -> list[str]:
+    """Seats for all, a subscription, and people who come and go; three of four have something of somebody else's."""
+    skus = [{"skuId": run.skus[name], "enabled": NEVER} for name in (SKU, OTHER)]
+    run.client.tenant("POST", "/objects", {"skus": skus})
+    run.fire("keep_subscription")
+    foreign = [{"usageLocation": "DE", "licenses": [OTHER] if n % 4 else []} for n in range(PEOPLE)]
+    people: list[str] = run.client.tenant("POST", "/objects", {"users": foreign})["users"]
+    run.oracle.meet(run.directory())
+    return people
+
+
+def _endure(
+    run: Journey, scenario: Scenario, people: list[str], verdict: Verdict, outage_s: float, tell: Callable[[str], None]
+) -> None:
+    chance = random.Random(verdict.seed)
+    trouble = Trouble(run, scenario, verdict.seed, outage_s)
+    _come_and_go(run, chance, people)
+    trouble.begin()
+    try:
+        while not trouble.over:
+            tell(f"{scenario.name}: in trouble, {trouble.kills} workers killed")
+            trouble.step()
+            if not trouble.blocks_the_tenant:
+                _come_and_go(run, chance, people)
+                if scenario.by_hand:
+                    _by_hand(run, chance, people)
+            time.sleep(0.5)
+    finally:
+        trouble.end()
+    verdict.kills = trouble.kills
+    _come_and_go(run, chance, people)
+
+
+def _come_and_go(run: Journey, chance: random.Random, people: list[str]) -> None:
+    group = run.groups["main-c"]
+    body: dict[str, list[tuple[str, str]]] = {"add": [], "remove": []}
+    for person in chance.sample(people, 2):
+        body[chance.choice(("add", "add", "remove"))].append((group, person))
+    run.client.tenant("POST", "/membership", body)
+
+
+def _by_hand(run: Journey, chance: random.Random, people: list[str]) -> None:
+    """An administrator gives somebody a license of another product, or takes it away, at Graph itself."""
+    person, sku = chance.choice(people), run.skus[OTHER]
+    rows = run.client.tenant("GET", f"/users/{person}")["licenseAssignmentStates"]
+    has = any(row["skuId"] == sku for row in rows)
+    body = {
+        "addLicenses": [] if has else [{"skuId": sku, "disabledPlans": []}],
+        "removeLicenses": [sku] if has else [],
+    }
+    ends = run.stack.endpoints
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": "administrator",
+        "client_secret": ends.client_secret,
+        "scope": "https://graph.microsoft.com/.default",
+    }
+    asked = urllib.request.Request(ends.token, urllib.parse.urlencode(form).encode())
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        token = json.load(answer)["access_token"]
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    url = f"{ends.graph}/users/{person}/assignLicense"
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=10).close()
+    run.oracle.by_hand(person, sku, given=not has)
+
+
+def _settle(run: Journey, operation_id: str, verdict: Verdict) -> dict[str, Any]:
+    """Wait until the operation has ended and the oracle agrees, with the timers as they would come."""
+    ending = time.monotonic() + SETTLE_S
+    next_timers = time.monotonic()
+    ended: dict[str, Any] = {}
+    while time.monotonic() < ending:
+        if time.monotonic() >= next_timers:
+            for timer in ("watchdog", "ask_for_deltas", "keep_subscription"):
+                run.fire(timer)
+            next_timers = time.monotonic() + 45
+        try:
+            ended = run.client.operation(operation_id)
+        except (CallError, OSError, TimeoutError):
+            time.sleep(1)
+            continue
+        quiet = not any(counts["active"] + counts["locked"] + counts["scheduled"] for counts in run.queues().values())
+        if ended["completedDateTime"] and quiet and not run.oracle.disagreements(run.directory()):
+            return ended
+        time.sleep(1)
+    return ended
+
+
+def _judge(run: Journey, ended: dict[str, Any], verdict: Verdict) -> None:
+    wrong = verdict.wrong
+    wrong += [f"user: {line}" for line in run.oracle.disagreements(run.directory())]
+    if ended.get("state") != "ProcessingComplete":
+        wrong.append(f"the operation is {ended.get('state')}: {ended.get('error')}")
+    totals = ended["totals"]
+    if sum(totals[each] for each in CLASSES) != totals["members"]:
+        wrong.append(f"the operation's counts do not add up: {totals}")
+    for name, counts in run.queues().items():
+        left = {kind: count for kind, count in counts.items() if count and name != "results"}
+        if left:
+            wrong.append(f"queue {name} still holds {left}")
+    wrong += [f"kept: {letter['queue']}: {letter['reason']}" for letter in run.letters()]
+    product = declared_clients()["product"].app_id
+    changes = [
+        each
+        for each in run.writes()
+        if each["operation"] == "assignLicense" and each["changed"] and each["appId"] == product
+    ]
+    verdict.writes = len(changes)
+    recorded = [
+        entry
+        for entry in asyncio.run(_audit(run))
+        if entry.activity == "Change user license" and entry.result == "success"
+    ]
+    if len(recorded) != len(changes):
+        wrong.append(f"the audit log has {len(recorded)} changes of licenses, the tenant {len(changes)}")
+
+
+async def _audit(run: Journey) -> tuple[AuditEntry, ...]:
+    ends = run.stack.endpoints
+    tables = Tables(TablesConfig(ends.table_prefix, ends.tables_connection))
+    try:
+        return await table_stores(tables).audit.newest(NEVER)
+    finally:
+        await tables.close()
+
+
+def as_line(verdict: Verdict) -> str:
+    """A verdict for the console."""
+    word = "right" if verdict.right else "WRONG"
+    return (
+        f"{verdict.scenario}: {word}, {verdict.writes} writes, {verdict.kills} killed, "
+        f"right {verdict.right_after_s:.0f} s after the trouble"
+    )
