@@ -13,7 +13,7 @@ bp = func.Blueprint()
     arg_name="message", queue_name=MEMBERS, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
 )
 async def process_members(message: func.ServiceBusMessage) -> None:
-    await bootstrap.app().process_members(MEMBERS, message.get_body())
+    await bootstrap.app().process_members(MEMBERS, message.get_body(), message.enqueued_time_utc)
 
 
 @bp.function_name("process_members_bulk")
@@ -21,4 +21,4 @@ async def process_members(message: func.ServiceBusMessage) -> None:
     arg_name="message", queue_name=MEMBERS_BULK, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
 )
 async def process_members_bulk(message: func.ServiceBusMessage) -> None:
-    await bootstrap.app().process_members(MEMBERS_BULK, message.get_body())
+    await bootstrap.app().process_members(MEMBERS_BULK, message.get_body(), message.enqueued_time_utc)

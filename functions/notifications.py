@@ -32,4 +32,4 @@ async def _answer(req: func.HttpRequest) -> func.HttpResponse:
     arg_name="message", queue_name=NOTIFICATIONS, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
 )
 async def take_change(message: func.ServiceBusMessage) -> None:
-    await bootstrap.app().take_change(message.get_body())
+    await bootstrap.app().take_change(message.get_body(), message.enqueued_time_utc)

@@ -13,4 +13,4 @@ bp = func.Blueprint()
     arg_name="message", queue_name=ONBOARDING, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
 )
 async def take_hr_event(message: func.ServiceBusMessage) -> None:
-    await bootstrap.app().take_hr_event(message.get_body())
+    await bootstrap.app().take_hr_event(message.get_body(), message.enqueued_time_utc)

@@ -13,7 +13,7 @@ bp = func.Blueprint()
     arg_name="message", queue_name=JOBS, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
 )
 async def run_job(message: func.ServiceBusMessage) -> None:
-    await bootstrap.app().run_job(message.get_body())
+    await bootstrap.app().run_job(message.get_body(), message.enqueued_time_utc)
 
 
 @bp.function_name("take_step")
@@ -21,4 +21,4 @@ async def run_job(message: func.ServiceBusMessage) -> None:
     arg_name="message", queue_name=OPERATIONS, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
 )
 async def take_step(message: func.ServiceBusMessage) -> None:
-    await bootstrap.app().take_step(message.get_body())
+    await bootstrap.app().take_step(message.get_body(), message.enqueued_time_utc)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from shared.config import Settings
+from shared.domain import tracing
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING, OPERATIONS
 from shared.handlers.changes import take_change
 from shared.handlers.delta import ask_for_deltas
@@ -26,10 +28,11 @@ from shared.handlers.notifications import Reply, receive
 from shared.handlers.onboarding.taking_up import Onboarding, take_up_due
 from shared.handlers.operations import take_step
 from shared.handlers.seats import give_seats
-from shared.handlers.settling import settle
+from shared.handlers.settling import Work, settle
 from shared.handlers.subscriptions import keep_subscription
 from shared.handlers.upkeep import watchdog
 from shared.ports import Policy, World
+from shared.ports.telemetry import SILENT, Telemetry
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -53,58 +56,71 @@ class App:
         self._members = Members(world)
         self._onboarding = Onboarding(world)
 
-    async def run_job(self, body: bytes) -> None:
+    async def run_job(self, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `jobs`."""
-        await settle(self.world, JOBS, body, partial(run_job, self.world))
+        await self._take(JOBS, body, enqueued_at, partial(run_job, self.world))
 
-    async def take_step(self, body: bytes) -> None:
+    async def take_step(self, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `operations`."""
-        await settle(self.world, OPERATIONS, body, partial(take_step, self.world))
+        await self._take(OPERATIONS, body, enqueued_at, partial(take_step, self.world))
 
-    async def process_members(self, queue: str, body: bytes) -> None:
+    async def process_members(self, queue: str, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `members` or `members-bulk`."""
-        await settle(self.world, queue, body, self._members.process)
+        await self._take(queue, body, enqueued_at, self._members.process)
+
+    async def take_change(self, body: bytes, enqueued_at: datetime | None = None) -> None:
+        """A message of the queue `notifications`."""
+        await self._take(NOTIFICATIONS, body, enqueued_at, partial(take_change, self.world))
+
+    async def take_hr_event(self, body: bytes, enqueued_at: datetime | None = None) -> None:
+        """A message of the queue `onboarding`."""
+        await self._take(ONBOARDING, body, enqueued_at, self._onboarding.take)
+
+    async def _take(self, queue: str, body: bytes, enqueued_at: datetime | None, work: Work) -> None:
+        telemetry = self.world.telemetry
+        if enqueued_at is not None:
+            age = (self.world.clock.now() - enqueued_at).total_seconds()
+            telemetry.measure("licensing.queue.age", max(0.0, age), queue=queue)
+        with telemetry.work(f"queue {queue}", tracing.of_message(body), queue=queue):
+            await settle(self.world, queue, body, work)
 
     async def notification(self, body: bytes, validation_token: str | None) -> Reply:
         """What Graph posts to the notification or the lifecycle address."""
-        return await receive(self.world, body, validation_token)
-
-    async def take_change(self, body: bytes) -> None:
-        """A message of the queue `notifications`."""
-        await settle(self.world, NOTIFICATIONS, body, partial(take_change, self.world))
-
-    async def take_hr_event(self, body: bytes) -> None:
-        """A message of the queue `onboarding`."""
-        await settle(self.world, ONBOARDING, body, self._onboarding.take)
-
-    async def take_up_due(self) -> None:
-        """The timer that acts when an event of HR falls due."""
-        await take_up_due(self.world)
+        with self.world.telemetry.work("Graph notification", ""):
+            return await receive(self.world, body, validation_token)
 
     async def keep_subscription(self) -> None:
         """The timer that keeps Graph telling us of changes."""
-        await keep_subscription(self.world)
+        await self._on_time("keep subscription", keep_subscription)
 
     async def ask_for_deltas(self) -> None:
         """The timer that asks what changed."""
-        await ask_for_deltas(self.world)
+        await self._on_time("ask for deltas", ask_for_deltas)
 
     async def sync_all(self) -> None:
         """The timer of the nightly sync."""
-        await sync_all(self.world)
+        await self._on_time("sync all", sync_all)
 
     async def look_at_due(self) -> None:
         """The timer that acts when a grace is over."""
-        await look_at_due(self.world)
+        await self._on_time("look at due", look_at_due)
+
+    async def take_up_due(self) -> None:
+        """The timer that acts when an event of HR falls due."""
+        await self._on_time("take up due", take_up_due)
 
     async def give_seats(self) -> None:
         """The timer that gives free seats to those who wait for them."""
-        await give_seats(self.world)
+        await self._on_time("give seats", give_seats)
 
     async def watchdog(self) -> None:
         """The timer that sets going again what has stopped."""
-        await watchdog(self.world)
-        await drain(self.world)
+        await self._on_time("watchdog", watchdog)
+        await self._on_time("drain dead letters", drain)
+
+    async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]]) -> None:
+        with self.world.telemetry.work(f"timer {name}", ""):
+            await work(self.world)
 
 
 class SystemClock:
@@ -133,9 +149,11 @@ def compose(settings: Settings) -> App:
     from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
     from shared.adapters.tables.client import Tables, TablesConfig
     from shared.adapters.tables.stores import table_stores
+    from shared.adapters.telemetry import MeteredMemberships, MeteredWriter
 
     credential = partial(credential_of, settings)
-    graph = GraphClient(settings.graph_base_url, settings.graph_scope, credential)
+    telemetry = telemetry_of(settings)
+    graph = GraphClient(settings.graph_base_url, settings.graph_scope, credential, telemetry=telemetry)
     tables = TablesConfig(
         settings.table_prefix,
         settings.tables_connection,
@@ -152,17 +170,33 @@ def compose(settings: Settings) -> App:
         clock=SystemClock(),
         queue=queue,
         directory=GraphDirectory(graph),
-        licenses=GraphLicenseWriter(graph),
+        licenses=MeteredWriter(GraphLicenseWriter(graph), telemetry),
         changes=GraphChangeFeed(graph),
         accounts=GraphAccounts(graph),
-        memberships=GraphMemberships(graph, settings.graph_base_url),
+        memberships=MeteredMemberships(GraphMemberships(graph, settings.graph_base_url), telemetry),
         dead_letters=queue,
         stores=table_stores(Tables(tables)),
         policy=policy_of(settings),
         token=partial(secrets.token_hex, 16),
+        telemetry=telemetry,
     )
     sign_in = SignIn(settings.platform_authentication, settings.tenant_id, settings.api_audiences)
     return App(world, sign_in)
+
+
+def telemetry_of(settings: Settings) -> Telemetry:
+    """Where spans and figures go: to Application Insights, to a collector, or nowhere."""
+    from shared.adapters.telemetry import give_log_its_context, to_azure, to_otlp
+
+    give_log_its_context()
+    if settings.application_insights:
+        credential = None
+        if settings.has_identity_endpoint:
+            from azure.identity import ManagedIdentityCredential
+
+            credential = ManagedIdentityCredential(client_id=settings.managed_identity_client_id)
+        return to_azure(settings.application_insights, credential)
+    return to_otlp(settings.otlp_endpoint) if settings.otlp_endpoint else SILENT
 
 
 def credential_of(settings: Settings) -> AsyncTokenCredential:

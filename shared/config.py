@@ -66,6 +66,12 @@ class Settings:
     public_url: str
     """PUBLIC_URL: where Graph reaches this app for change notifications, `https://<app>.azurewebsites.net`, without a
     path; empty: no notifications are asked for, and changes are found by delta and sync only."""
+    application_insights: str
+    """APPLICATIONINSIGHTS_CONNECTION_STRING: set by the platform where Application Insights is used; spans and figures
+    go there."""
+    otlp_endpoint: str
+    """OTEL_EXPORTER_OTLP_ENDPOINT: a collector for spans and figures by OTLP over HTTP, where there is no Application
+    Insights; empty: none."""
     write_rate_per_s: float
     """WRITE_RATE_PER_SECOND: license writes per second, over 0. 18 leaves most of the tenant's 60 to other apps
     (learn.microsoft.com/graph/throttling-limits)."""
@@ -125,6 +131,8 @@ class Settings:
             platform_authentication=read.flag("WEBSITE_AUTH_ENABLED"),
             api_audiences=read.words("API_AUDIENCE"),
             public_url=read.origin("PUBLIC_URL"),
+            application_insights=read.text("APPLICATIONINSIGHTS_CONNECTION_STRING", ""),
+            otlp_endpoint=read.url("OTEL_EXPORTER_OTLP_ENDPOINT", "") if env.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "",
             write_rate_per_s=rate,
             write_burst=read.whole("WRITE_BURST", 30, at_least=1),
             write_window_limit=read.whole("WRITE_WINDOW_LIMIT", 3000, at_least=1),

@@ -184,18 +184,22 @@ class Gate:
         request_id = scope.get("azure_functions.invocation_id") or str(uuid.uuid4())
         scope["request_id"] = request_id
         sending = _Sending(send, request_id)
-        try:
-            scope["principal"] = authenticate(request.headers, self._doors().sign_in)
-            body = await _body(request, receive)
-            await self._app(scope, _replay(body, receive), sending)
-        except Exception as fault:
-            # One request: whatever happens, its caller gets an error body and others go on.
-            if sending.started:
-                raise
-            refusal = answer_to(fault, conditional="if-match" in request.headers)
-            if refusal is SERVER_ERROR:
-                log.exception("request %s failed: %s %s", request_id, request.method, request.url.path)
-            await _answer(request, refusal)(scope, receive, sending)
+        doors = self._doors()
+        with doors.world.telemetry.work("HTTP request", request.headers.get("traceparent", "")) as span:
+            try:
+                scope["principal"] = authenticate(request.headers, doors.sign_in)
+                body = await _body(request, receive)
+                await self._app(scope, _replay(body, receive), sending)
+            except Exception as fault:
+                # One request: whatever happens, its caller gets an error body and others go on.
+                if sending.started:
+                    raise
+                refusal = answer_to(fault, conditional="if-match" in request.headers)
+                if refusal is SERVER_ERROR:
+                    log.exception("request %s failed: %s %s", request_id, request.method, request.url.path)
+                await _answer(request, refusal)(scope, receive, sending)
+            route = scope.get("route")
+            span.note(method=request.method, route=getattr(route, "path", ""), status=sending.status)
 
 
 class _Sending:
@@ -209,10 +213,12 @@ class _Sending:
             (b"x-content-type-options", b"nosniff"),
         ]
         self.started = False
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self.status = int(message["status"])
             message = {**message, "headers": [*message.get("headers", []), *self._headers]}
         await self._send(message)
 

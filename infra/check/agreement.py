@@ -17,12 +17,15 @@ EXPECTED_ABSENT: Mapping[str, AbstractSet[str]] = {
     "local.settings.example.json": {
         "WEBSITE_AUTH_ENABLED",  # the platform sets it; locally the function host does
         "OUTSTANDING_CHUNKS",  # computed where not set
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",  # there is none on a developer's machine
         "ServiceBusConnection__fullyQualifiedNamespace",
         "TablesConnection__endpoint",
     },
     "infra/modules/app.bicep": {
         "WEBSITE_AUTH_ENABLED",
         "OUTSTANDING_CHUNKS",
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",  # among the settings of the host, which reads it too
+        "OTEL_EXPORTER_OTLP_ENDPOINT",  # Application Insights is used instead
         "ServiceBusConnection",  # connection strings are for emulators
         "TablesConnection",
     },

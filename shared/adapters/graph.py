@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared.domain import tracing
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
+from shared.ports.telemetry import SILENT, Telemetry
 
 if TYPE_CHECKING:
     import httpx
@@ -110,6 +111,10 @@ class _Connection:
     raw: list[RequestOption]
 
 
+ID_AFTER = frozenset({"users", "groups", "members", "subscriptions", "directoryObjects"})
+"""Segments of a path that an id follows."""
+
+
 class GraphClient:
     """Sends requests to Graph as the app.
 
@@ -125,6 +130,7 @@ class GraphClient:
         retries: Retries | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._base = urlsplit(self.base_url)
@@ -133,6 +139,7 @@ class GraphClient:
         self._retries = retries or Retries()
         self._sleep = sleep
         self._transport = transport
+        self._telemetry = telemetry
         self._connection: _Connection | None = None
 
     async def client(self) -> Any:
@@ -172,13 +179,16 @@ class GraphClient:
         _check_path(path)
         connection = await self._connect()
         headers = {"Accept": "application/json", "client-request-id": str(uuid.uuid4())}
-        if tracing.current.get():
-            headers["traceparent"] = tracing.current.get()
         if priority is not None:
             headers["x-ms-throttle-priority"] = priority
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         how = method or ("GET" if content is None else "POST")
-        return await _send(connection, how, self.base_url + path, content, headers)
+        with self._telemetry.call(f"Graph {how} {template_of(path)}") as span:
+            if tracing.current.get():
+                headers["traceparent"] = tracing.current.get()
+            reply = await _send(connection, how, self.base_url + path, content, headers)
+            span.note(status=reply.status, requestId=reply.headers.get("request-id", ""))
+            return reply
 
     async def read(self, path: str, body: object = None) -> Reply:
         """A read, tried again a few times; returns a 2xx answer (or a batch's 424).
@@ -273,6 +283,12 @@ def describe(reply: Reply, path: str) -> str:
     request_id = reply.headers.get("request-id", "")
     said = ": ".join(part for part in (code, message) if part)
     return f"Graph answered {reply.status} to {urlsplit(path).path}: {said} (request-id {request_id})"
+
+
+def template_of(path: str) -> str:
+    """A path without query, and without what stands for ids: those may be names of people."""
+    parts = path.partition("?")[0].split("/")
+    return "/".join("{id}" if before in ID_AFTER else part for before, part in zip(["", *parts], parts, strict=False))
 
 
 def _checked(reply: Reply, path: str) -> Reply:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shared.domain import tracing
 from shared.domain.errors import BadRequest, Unavailable
 from shared.ports import Outgoing, Undelivered
 
@@ -165,8 +166,15 @@ def _message(message: Outgoing) -> ServiceBusMessage:
         message_id=message.message_id,
         scheduled_enqueue_time_utc=message.at,
         content_type="application/json",
-        application_properties={DRAINED: message.drained} if message.drained else None,
+        application_properties=_properties(message),
     )
+
+
+def _properties(message: Outgoing) -> dict[str | bytes, Any]:
+    """The count of tries, and the trace under the names by which the Functions host and the Azure SDK go on with it."""
+    found: dict[str | bytes, Any] = {DRAINED: message.drained} if message.drained else {}
+    trace = tracing.current.get()
+    return {**found, "traceparent": trace, "Diagnostic-Id": trace} if trace else found
 
 
 def _undelivered(queue: str, message: ServiceBusReceivedMessage) -> Undelivered:

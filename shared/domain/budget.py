@@ -112,6 +112,13 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
     return Slot(tail, charged=False), replace(state, tails={**state.tails, lane: tail + n / pace})
 
 
+def in_use(state: BudgetState, limits: BudgetLimits, now: float) -> float:
+    """The share of the window's writes that are used, 0 to 1."""
+    width = limits.window_s / BUCKETS
+    counting = (count for bucket, count in state.counts.items() if (bucket + 1) * width > now - limits.window_s)
+    return min(1.0, sum(counting) / limits.window_limit)
+
+
 def frozen_until(state: BudgetState, retry_after_s: float, now: float) -> BudgetState:
     """The state after a 429 for writes: nothing starts before its Retry-After, at most five minutes."""
     until = now + min(max(0.0, retry_after_s), MAX_FREEZE_S)

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextvars import ContextVar
 
 current: ContextVar[str] = ContextVar("traceparent", default="")
 """The `traceparent` of the work this task is doing; empty where none is known."""
 
+operation: ContextVar[str] = ContextVar("operation", default="")
+correlation: ContextVar[str] = ContextVar("correlation", default="")
+"""The operation this task works for and the id its requester gave it, for the log."""
+
 _FORM = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def is_traceparent(text: str) -> bool:
+    return bool(_FORM.fullmatch(text))
+
+
 def begun(given: str, token: str) -> str:
-    """The caller's `traceparent` where it is one, else a new one made of 32 random hex digits."""
-    if _FORM.fullmatch(given):
-        return given
+    """The context of the span under way, else the caller's `traceparent` where it is one, else a new one made of 32
+    random hex digits."""
+    for text in (current.get(), given):
+        if is_traceparent(text):
+            return text
     return f"00-{token}-{token[:15]}1-01"
 
 
 def followed(traceparent: str) -> None:
-    """From now on this task works for that trace."""
-    current.set(traceparent)
+    """From now on this task works for that trace; within a span of the same trace, the span stays."""
+    if current.get()[:36] != traceparent[:36]:
+        current.set(traceparent)
+
+
+def of_message(body: bytes) -> str:
+    """The `traceparent` in the body of a message; empty where there is none. A CloudEvent's extension has the name too
+    (github.com/cloudevents/spec, extension Distributed Tracing)."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(fields, dict):
+        return ""
+    found = fields.get("traceparent") or fields.get("trace") or ""
+    return found if isinstance(found, str) and is_traceparent(found) else ""

@@ -37,6 +37,8 @@ class Case:
     result: Result | None = None
     wrote: bool = False
     """A license write of this cause succeeded, now or before a crash."""
+    wrote_before: bool = False
+    """It had succeeded before this look."""
     stored: LedgerRow | None = None
     """The row as it was read."""
     unsaved: bool = False

@@ -3,9 +3,11 @@ or a retry; so a doubled, late or reordered message changes nothing."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain import tracing
 from shared.domain.errors import Conflict
 from shared.domain.messages import ProcessUsers, decode_process_users
 from shared.domain.model import GroupId, LicenseError
@@ -45,6 +47,8 @@ class Members:
             operation = await self._world.stores.operations.get(message.operation_id)
             if operation is None or is_over(operation, message):
                 return
+        tracing.operation.set(operation.id if operation else "")
+        tracing.correlation.set(operation.correlation_id if operation else "")
         work = Work(
             cause=f"operation:{operation.id}" if operation else message.cause,
             urgent=not message.bulk,
@@ -80,6 +84,8 @@ class Members:
         going_on = True
         facts = await tenant_facts(self._world, work.asked_at)
         cases = await look(self._world, work, message.user_ids, facts)
+        for case in cases:
+            case.wrote_before = case.wrote
         await self._doubt(message, work, cases)
         now = self._world.clock.now()
         unsettled = unsettled_events(message, cases, now)
@@ -122,6 +128,7 @@ class Members:
 
     async def _finish(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
         now = self._world.clock.now()
+        self._tell(message, cases, now)
         attempts = bound_retries(work, cases, now)
         await record(self._world, work, cases)
         await collect(self._world, groups_with_held(cases))
@@ -130,6 +137,17 @@ class Members:
             await self._world.queue.send(again)
         if work.operation is not None:
             await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(cases))
+
+    def _tell(self, message: ProcessUsers, cases: list[Case], now: datetime) -> None:
+        """Members by outcome, and how long it took from a change of membership to the license."""
+        telemetry = self._world.telemetry
+        lane = "bulk" if message.bulk else "interactive"
+        for outcome, number in Counter(type(case.result).__name__ for case in cases).items():
+            telemetry.count("licensing.members", number, outcome=outcome, lane=lane)
+        if message.changed_at is not None:
+            for case in cases:
+                if case.wrote and not case.wrote_before:
+                    telemetry.measure("licensing.change_to_license", (now - message.changed_at).total_seconds())
 
     async def _stop(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
         """One error for the whole operation instead of the same one for each of its users."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain import tracing
 from shared.domain.errors import (
     AssignmentError,
     BadRequest,
@@ -44,6 +45,7 @@ async def take_step(world: World, body: bytes) -> None:
     """
     message = decode_operation_step(body)
     followed(message.traceparent)
+    tracing.operation.set(message.operation_id)
     operation = await world.stores.operations.get(message.operation_id)
     if operation is None or message.run != operation.run or operation.state.is_ended:
         return

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until
+from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until, in_use
 from shared.domain.errors import Conflict, Unavailable
 from shared.ports import World
 
@@ -117,5 +117,7 @@ class Pacer:
                 self._state = None
                 raise
             self._state = changed
+            share = in_use(changed, self._limits, self._world.clock.now().timestamp())
+            self._world.telemetry.measure("licensing.budget.in_use", share)
             return
         raise Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")

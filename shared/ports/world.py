@@ -24,6 +24,7 @@ from shared.ports.stores import (
     SealedStore,
     WaitingStore,
 )
+from shared.ports.telemetry import SILENT, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +95,4 @@ class World:
     stores: Stores
     policy: Policy
     token: Callable[[], str]
+    telemetry: Telemetry = SILENT

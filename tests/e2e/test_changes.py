@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.collector import Collector, Seen, collecting
 from tests.e2e.journeys import Journey, eventually, journey
 
 LICENSED_S = 30.0
@@ -25,10 +26,23 @@ REMEMBERED_S = 6.0
 TIMERS = ("keep_subscription", "ask_for_deltas")
 
 
+COLLECTORS: list[Collector] = []
+"""The collector of the module's stack."""
+
+
+def _told_to(collector: Collector) -> dict[str, str]:
+    soon = {"OTEL_BSP_SCHEDULE_DELAY": "500", "OTEL_METRIC_EXPORT_INTERVAL": "2000"}
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, **soon}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     """A licensed group that is subscribed to."""
-    with journey(tmp_path_factory.mktemp("changes"), members=120) as started:
+    with (
+        collecting() as collector,
+        journey(tmp_path_factory.mktemp("changes"), members=120, settings=_told_to(collector)) as started,
+    ):
+        COLLECTORS[:] = [collector]
         for timer in TIMERS:
             started.fire(timer)
         started.finish(started.change(started.main, {"SPE_E3": []}, []))
@@ -87,6 +101,30 @@ def test_who_joins_a_nested_group_is_licensed_and_who_leaves_is_not_any_more(run
     change(run, remove=[(run.groups["main-c"], user)])
     until_licensed(run, user, licensed=False)
     run.must_be_right()
+
+
+def test_one_trace_leads_from_the_notification_through_the_queues_to_the_write_at_graph(run: Journey) -> None:
+    (user,) = outsiders(run, 1)
+    change(run, add=[(run.main, user)])
+    until_licensed(run, user)
+    (collector,) = COLLECTORS
+    steps = {"Graph notification", "queue notifications", "queue members", "Graph POST /$batch"}
+
+    def whole() -> list[list[Seen]]:
+        return [spans for spans in collector.traces().values() if steps <= {span.name for span in spans}]
+
+    spans = eventually(whole, bool)[0]
+    by_id = {span.span_id: span for span in spans}
+    (root,) = [span for span in spans if span.name == "Graph notification"]
+    for span in spans:
+        above = span
+        while above.parent_id:
+            above = by_id[above.parent_id]
+        assert above == root, span
+    started = {"HTTP request", "queue operations", "queue members-bulk"}
+    assert any(started <= {span.name for span in each} for each in collector.traces().values())
+    wanted = {"licensing.members", "licensing.writes", "licensing.queue.age", "licensing.budget.in_use"}
+    eventually(lambda: wanted | {"licensing.change_to_license"} <= collector.metrics, bool)
 
 
 def test_a_group_that_is_nested_brings_its_people_and_takes_them_along(run: Journey) -> None:

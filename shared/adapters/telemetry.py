@@ -1,0 +1,188 @@
+"""Telemetry by OpenTelemetry: to Application Insights where its connection string is set, to an OTLP endpoint where one
+is named. Everything is imported when it is configured, so that nobody else pays for it.
+
+The app's own spans and figures only: no library is instrumented, so that no address, query or header of a request ends
+up in a span.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from shared.domain import tracing
+from shared.domain.model import UserId
+from shared.ports import (
+    AlreadySo,
+    LicenseCall,
+    LicenseWriter,
+    MembershipChange,
+    Memberships,
+    WriteResult,
+)
+from shared.ports.telemetry import Attribute, Span, Telemetry
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Tracer
+
+NAME = "group-based-licensing"
+LIBRARIES = ("azure_sdk", "django", "fastapi", "flask", "psycopg2", "requests", "urllib", "urllib3", "httpx")
+"""Instrumentations of azure-monitor-opentelemetry that are left off."""
+
+
+class OpenTelemetry:
+    """Implements Telemetry."""
+
+    def __init__(self, tracer: Tracer, meter: Meter) -> None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._tracer = tracer
+        self._meter = meter
+        self._propagator = TraceContextTextMapPropagator()
+        self._instruments: dict[str, Any] = {}
+
+    @contextmanager
+    def work(self, name: str, traceparent: str, **attributes: Attribute) -> Iterator[Span]:
+        from opentelemetry.context import Context
+        from opentelemetry.trace import SpanKind
+
+        parent = self._propagator.extract({"traceparent": traceparent}, context=Context())
+        with self._tracer.start_as_current_span(
+            name, context=parent, kind=SpanKind.CONSUMER, attributes=attributes
+        ) as span:
+            yield from self._within(span)
+
+    @contextmanager
+    def call(self, name: str, **attributes: Attribute) -> Iterator[Span]:
+        from opentelemetry.trace import SpanKind
+
+        with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
+            yield from self._within(span)
+
+    def _within(self, span: Any) -> Iterator[Span]:
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier)
+        token = tracing.current.set(carrier.get("traceparent", tracing.current.get()))
+        try:
+            yield _Span(span)
+        finally:
+            tracing.current.reset(token)
+
+    def count(self, name: str, value: int = 1, **attributes: Attribute) -> None:
+        if name not in self._instruments:
+            self._instruments[name] = self._meter.create_counter(name)
+        self._instruments[name].add(value, attributes)
+
+    def measure(self, name: str, value: float, **attributes: Attribute) -> None:
+        if name not in self._instruments:
+            self._instruments[name] = self._meter.create_histogram(name)
+        self._instruments[name].record(value, attributes)
+
+
+class _Span:
+    def __init__(self, span: Any) -> None:
+        self._span = span
+
+    def note(self, **attributes: Attribute) -> None:
+        self._span.set_attributes(attributes)
+
+
+def to_azure(connection_string: str, credential: TokenCredential | None) -> Telemetry:
+    """To Application Insights, with the managed identity where there is one. Log lines go there through the Functions
+    host, once."""
+    from azure.monitor.opentelemetry import configure_azure_monitor
+    from opentelemetry import metrics, trace
+
+    options: dict[str, Any] = {"credential": credential} if credential is not None else {}
+    configure_azure_monitor(
+        connection_string=connection_string,
+        disable_logging=True,
+        enable_live_metrics=False,
+        instrumentation_options={library: {"enabled": False} for library in LIBRARIES},
+        **options,
+    )
+    return OpenTelemetry(trace.get_tracer(NAME), metrics.get_meter(NAME))
+
+
+def to_otlp(endpoint: str) -> Telemetry:
+    """To a collector, by OTLP over HTTP; the standard environment variables set everything else
+    (opentelemetry.io/docs/specs/otel/protocol/exporter)."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    base = endpoint.rstrip("/")
+    resource = Resource.create({"service.name": NAME})
+    spans = TracerProvider(resource=resource)
+    spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{base}/v1/traces")))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(f"{base}/v1/metrics"))
+    meters = MeterProvider(metric_readers=[reader], resource=resource)
+    return OpenTelemetry(spans.get_tracer(NAME), meters.get_meter(NAME))
+
+
+class MeteredWriter:
+    """A LicenseWriter whose answers are counted."""
+
+    def __init__(self, writer: LicenseWriter, telemetry: Telemetry) -> None:
+        self._writer = writer
+        self._telemetry = telemetry
+
+    async def set_usage_locations(
+        self, locations: Mapping[UserId, str], *, urgent: bool
+    ) -> Mapping[UserId, WriteResult]:
+        answers = await self._writer.set_usage_locations(locations, urgent=urgent)
+        count_answers(self._telemetry, "usageLocation", list(answers.values()))
+        return answers
+
+    async def assign(self, calls: Mapping[UserId, LicenseCall], *, urgent: bool) -> Mapping[UserId, WriteResult]:
+        answers = await self._writer.assign(calls, urgent=urgent)
+        count_answers(self._telemetry, "assignLicense", list(answers.values()))
+        return answers
+
+
+class MeteredMemberships:
+    """Memberships whose answers are counted."""
+
+    def __init__(self, memberships: Memberships, telemetry: Telemetry) -> None:
+        self._memberships = memberships
+        self._telemetry = telemetry
+
+    async def change(self, changes: Sequence[MembershipChange]) -> Sequence[WriteResult | AlreadySo]:
+        answers = await self._memberships.change(changes)
+        count_answers(self._telemetry, "membership", answers)
+        return answers
+
+
+def count_answers(telemetry: Telemetry, kind: str, answers: Sequence[WriteResult | AlreadySo]) -> None:
+    """`licensing.writes` by what was written and how it ended: Accepted, Rejected, Throttled, Unanswered, AlreadySo."""
+    results: dict[str, int] = {}
+    for answer in answers:
+        name = type(answer).__name__
+        results[name] = results.get(name, 0) + 1
+    for name, number in results.items():
+        telemetry.count("licensing.writes", number, kind=kind, result=name)
+
+
+def give_log_its_context() -> None:
+    """Every log record gets the trace, operation and correlation id of the task that writes it, as attributes."""
+    make = logging.getLogRecordFactory()
+    if getattr(make, "knows_context", False):
+        return
+
+    def factory(*args: Any, **options: Any) -> logging.LogRecord:
+        record = make(*args, **options)
+        record.traceparent = tracing.current.get()
+        record.operation_id = tracing.operation.get()
+        record.correlation_id = tracing.correlation.get()
+        return record
+
+    factory.knows_context = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(factory)

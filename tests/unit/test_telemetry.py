@@ -1,0 +1,166 @@
+"""Spans and figures of work in one process, and that no log line or span names a person."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from shared.adapters.graph import template_of
+from shared.adapters.telemetry import OpenTelemetry, count_answers, give_log_its_context
+from shared.bootstrap import App, SignIn
+from shared.domain import tracing
+from shared.domain.messages import MEMBERS, MEMBERS_BULK, ONBOARDING, OPERATIONS
+from shared.ports import Accepted, AlreadySo, Outgoing, Throttled
+from shared.ports.telemetry import SILENT
+from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
+from tests.unit.handlers.runs import user
+
+TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+SECRET = "Zaphod-Beeblebrox"
+
+
+class Watch:
+    """Telemetry in memory."""
+
+    def __init__(self) -> None:
+        self.spans = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.spans))
+        self.reader = InMemoryMetricReader()
+        meters = MeterProvider(metric_readers=[self.reader])
+        self.telemetry = OpenTelemetry(provider.get_tracer("t"), meters.get_meter("t"))
+
+    def figures(self) -> dict[str, list[dict[str, object]]]:
+        found: dict[str, list[dict[str, object]]] = {}
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    found[metric.name] = [dict(point.attributes or {}) for point in metric.data.data_points]
+        return found
+
+
+def test_a_span_of_work_goes_on_with_the_trace_it_is_given_and_gives_its_own_to_what_is_inside() -> None:
+    watch = Watch()
+    with watch.telemetry.work("queue members", TRACE, queue="members"):
+        inside = tracing.current.get()
+        with watch.telemetry.call("Graph GET /users/{id}") as call:
+            call.note(status=200)
+            deeper = tracing.current.get()
+    assert tracing.current.get() == ""
+    assert inside[:36] == deeper[:36] == TRACE[:36]
+    assert len({TRACE, inside, deeper}) == 3
+    call_span, work_span = watch.spans.get_finished_spans()
+    assert call_span.parent is not None
+    assert work_span.parent is not None
+    context = work_span.get_span_context()
+    assert context is not None
+    assert call_span.parent.span_id == context.span_id
+    assert f"{work_span.parent.span_id:016x}" == "b" * 16
+    assert dict(call_span.attributes or {}) == {"status": 200}
+
+
+def test_work_without_a_trace_begins_one_and_a_fault_is_noted_and_goes_on() -> None:
+    watch = Watch()
+    with pytest.raises(ValueError, match="broken"), watch.telemetry.work("timer watchdog", ""):
+        raise ValueError("broken")
+    (span,) = watch.spans.get_finished_spans()
+    assert span.parent is None
+    assert not span.status.is_ok
+
+
+def test_without_telemetry_the_trace_is_handed_on_all_the_same() -> None:
+    with SILENT.work("x", TRACE), SILENT.call("y") as call:
+        call.note(status=1)
+        assert tracing.current.get() == TRACE
+    SILENT.count("c")
+    SILENT.measure("m", 1.0)
+    assert tracing.current.get() == ""
+
+
+def test_the_trace_of_a_message_is_found_under_either_name_and_nothing_else_is_believed() -> None:
+    assert tracing.of_message(f'{{"traceparent": "{TRACE}"}}'.encode()) == TRACE
+    assert tracing.of_message(f'{{"trace": "{TRACE}"}}'.encode()) == TRACE
+    for body in (b"no json", b"[]", b'{"traceparent": 7}', b'{"traceparent": "x"}', b"{}"):
+        assert tracing.of_message(body) == ""
+
+
+def test_paths_of_graph_are_named_without_ids_and_queries() -> None:
+    assert template_of("/users/ann@fabrikam.example?$select=id") == "/users/{id}"
+    assert template_of("/groups/7/members/8/$ref") == "/groups/{id}/members/{id}/$ref"
+    assert template_of("/$batch") == "/$batch"
+
+
+def test_answers_of_writes_are_counted_by_what_they_are() -> None:
+    watch = Watch()
+    count_answers(watch.telemetry, "membership", [Accepted(), Accepted(), AlreadySo(), Throttled(1.0)])
+    kinds = {(each["kind"], each["result"]) for each in watch.figures()["licensing.writes"]}
+    assert kinds == {("membership", "Accepted"), ("membership", "AlreadySo"), ("membership", "Throttled")}
+
+
+class Watched(Hires):
+    """A run whose messages go through the app's doors."""
+
+    def watch(self, watch: Watch) -> None:
+        self.world = replace(self.fakes.world, telemetry=watch.telemetry)
+        self.doors = App(self.world, SignIn(True, "tenant"))
+
+    async def deliver(self, message: Outgoing) -> None:
+        now = self.world.clock.now()
+        if message.queue in (MEMBERS, MEMBERS_BULK):
+            await self.doors.process_members(message.queue, message.body, now)
+        elif message.queue == OPERATIONS:
+            await self.doors.take_step(message.body, now)
+        elif message.queue == ONBOARDING:
+            await self.doors.take_hr_event(message.body, now)
+
+
+async def test_a_whole_operation_and_an_hr_event_leave_no_name_in_logs_and_spans(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    give_log_its_context()
+    caplog.set_level(logging.INFO)
+    run, watch = Watched(), Watch()
+    run.watch(watch)
+    for number in range(1, 6):
+        person = run.directory.add_user(user(number), groups=[TEAM])
+        known = run.directory.truth(person)
+        named = replace(known, display_name=SECRET, user_principal_name=f"{SECRET}{number}@fabrikam.example")
+        run.directory.change_user(named)
+    run.directory.fail_read(user(2), times=2)
+    await run.change([SMALL])
+    upn = f"{SECRET}1@fabrikam.example"
+    await run.tell(event("joiner", "1", {"userPrincipalName": upn}, groups=[TEAM]))
+    await run.tell(event("joiner", "2", {"userPrincipalName": f"{SECRET} broken"}, groups=[SECRET]))
+    assert run.licenses(user(1)) == {"SMALL"}
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+    assert said
+    assert not [line for line in said if SECRET in line or "fabrikam.example" in line]
+    spans = watch.spans.get_finished_spans()
+    assert {"queue operations", "queue members", "queue onboarding"} <= {span.name for span in spans}
+    told = [f"{span.name} {dict(span.attributes or {})}" for span in spans]
+    assert not [line for line in told if SECRET in line]
+    figures = watch.figures()
+    assert {"licensing.members", "licensing.queue.age", "licensing.budget.in_use"} <= figures.keys()
+    assert {each["outcome"] for each in figures["licensing.members"]} >= {"Applied", "RetryAt"}
+
+
+def test_every_log_record_has_the_ids_of_the_work_it_comes_from(caplog: pytest.LogCaptureFixture) -> None:
+    give_log_its_context()
+    give_log_its_context()
+    tokens = tracing.operation.set("op-1"), tracing.correlation.set("corr")
+    try:
+        with SILENT.work("x", TRACE):
+            logging.getLogger("shared.test").warning("said")
+    finally:
+        tracing.operation.reset(tokens[0])
+        tracing.correlation.reset(tokens[1])
+    record = caplog.records[-1].__dict__
+    assert (record["traceparent"], record["operation_id"], record["correlation_id"]) == (TRACE, "op-1", "corr")
