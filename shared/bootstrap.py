@@ -27,6 +27,7 @@ from shared.handlers.nightly import sync_all
 from shared.handlers.notifications import Reply, receive
 from shared.handlers.onboarding.taking_up import Onboarding, take_up_due
 from shared.handlers.operations import take_step
+from shared.handlers.retention import forget_old
 from shared.handlers.seats import give_seats
 from shared.handlers.settling import Work, settle
 from shared.handlers.subscriptions import keep_subscription
@@ -100,6 +101,7 @@ class App:
     async def sync_all(self) -> None:
         """The timer of the nightly sync."""
         await self._on_time("sync all", sync_all)
+        await self._on_time("forget old", forget_old)
 
     async def look_at_due(self) -> None:
         """The timer that acts when a grace is over."""
@@ -228,4 +230,5 @@ def policy_of(settings: Settings) -> Policy:
         leaver_removal_after_s=settings.leaver_removal_after.total_seconds(),
         leaver_allowance_minimum=settings.leaver_allowance_minimum,
         leaver_allowance_percent=settings.leaver_allowance_percent,
+        retention_s=settings.retention.total_seconds(),
     )

@@ -102,6 +102,8 @@ class Settings:
     """LEAVER_ALLOWANCE_MINIMUM: leavers per 24 h that need no approval; 0 or more."""
     leaver_allowance_percent: float
     """LEAVER_ALLOWANCE_PERCENT: the same as a part of the largest managed group, where that is more; 0 to 100."""
+    retention: timedelta
+    """RETENTION: how long audit entries (by whole months) and ended HR events are kept. ISO 8601, 31 to 3660 days."""
     chunk_size: int
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""
@@ -148,6 +150,9 @@ class Settings:
             leaver_removal_after=read.duration("LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)),
             leaver_allowance_minimum=read.whole("LEAVER_ALLOWANCE_MINIMUM", 20, at_least=0),
             leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),
+            retention=read.duration(
+                "RETENTION", timedelta(days=365), at_least=timedelta(days=31), at_most=timedelta(days=3660)
+            ),
             chunk_size=chunk_size,
             outstanding_chunks=read.whole("OUTSTANDING_CHUNKS", outstanding_chunks(rate, chunk_size), at_least=1),
         )
@@ -275,12 +280,15 @@ class _Reader:
         span = ", ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
         return self._parsed(name, default, parse, f"a number, {span}")
 
-    def duration(self, name: str, default: timedelta, *, at_most: timedelta) -> timedelta:
+    def duration(
+        self, name: str, default: timedelta, *, at_most: timedelta, at_least: timedelta = timedelta(0)
+    ) -> timedelta:
         def parse(text: str) -> timedelta | None:
             value = parse_duration(text)
-            return value if value is not None and value <= at_most else None
+            return value if value is not None and at_least <= value <= at_most else None
 
-        return self._parsed(name, default, parse, f"an ISO 8601 duration such as PT1M, at most {at_most}")
+        least = f"at least {at_least} and " if at_least else ""
+        return self._parsed(name, default, parse, f"an ISO 8601 duration such as PT1M, {least}at most {at_most}")
 
     def _parsed(self, name: str, default: T, parse: Callable[[str], T | None], what: str) -> T:
         text = self.text(name, "")

@@ -85,6 +85,11 @@ class OnboardingStore(Protocol):
         """Those that need a person, in the order of their keys."""
         ...
 
+    async def forget(self, received_before: datetime, top: int) -> int:
+        """Delete records of events that came before a time and have ended, oldest first, looking at `top` at most;
+        returns how many. What HR has brought about for people (their standing) stays."""
+        ...
+
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
         """When and which records have fallen due, oldest first, at most `top`."""
         ...

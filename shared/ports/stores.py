@@ -227,6 +227,10 @@ class AuditLog(Protocol):
         """All entries of a day (YYYYMMDD, UTC), newest first."""
         ...
 
+    async def forget(self, months: Iterable[str]) -> None:
+        """Delete all entries of months (YYYYMM)."""
+        ...
+
 
 class BudgetStore(Protocol):
     async def load(self) -> tuple[str, str | None]:

@@ -78,6 +78,8 @@ class Policy:
     leaver_removal_after_s: float = 30 * 86400.0
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0
+    retention_s: float = 365 * 86400.0
+    """How long audit entries and ended events of HR are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from shared.domain.onboarding import (
     Standing,
 )
 from shared.domain.profiles import Profile
+from shared.domain.records import AuditEntry
 from shared.ports import Stores
 from tests.integration.azurite import azurite, tables
 
@@ -144,3 +145,17 @@ async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(st
 def test_the_body_of_a_record_is_the_event_as_it_came() -> None:
     one = record("1")
     assert json.loads(one.body)["source"] == one.event.source
+
+
+async def test_old_records_that_ended_and_old_audit_months_are_deleted(stores: Stores) -> None:
+    done, waiting = await stores.onboarding.insert([record("1"), record("2")])
+    await stores.onboarding.save(replace(done, state=OnboardingState.DONE, user_id=ANN))
+    assert await stores.onboarding.forget(NOW - timedelta(days=1), 10) == 0
+    assert await stores.onboarding.forget(NOW + timedelta(days=1), 10) == 1
+    assert await stores.onboarding.get(done.key) is None
+    assert await stores.onboarding.get(waiting.key) is not None
+    entry = AuditEntry("1", NOW, "Change user license", "me", "success")
+    await stores.audit.append([entry])
+    assert await stores.audit.newest(5, "202611") == (entry,)
+    await stores.audit.forget(["202611", "199901"])
+    assert await stores.audit.newest(5, "202611") == ()

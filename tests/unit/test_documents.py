@@ -12,7 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SETTING = re.compile(r'\n    """([A-Za-z_]+(?:__[A-Za-z]+)?): ')
 SET_BY_THE_PLATFORM = {"WEBSITE_AUTH_ENABLED"}
 COMPUTED = {"OUTSTANDING_CHUNKS"}
-IN_AZURE_ONLY = {"ServiceBusConnection__fullyQualifiedNamespace", "TablesConnection__endpoint"}
+IN_AZURE_ONLY = {
+    "ServiceBusConnection__fullyQualifiedNamespace",
+    "TablesConnection__endpoint",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+}
 
 
 def settings_of_the_code() -> set[str]:

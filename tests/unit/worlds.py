@@ -66,6 +66,11 @@ class MemoryTables(Tables):
         self._check()
         self._partitions[name, partition].pop(row, None)
 
+    async def drop(self, name: str) -> None:
+        self._check()
+        for key in [each for each in self._partitions if each[0] == name]:
+            del self._partitions[key]
+
     def _check(self) -> None:
         if self.away:
             raise Unavailable(None, "tables were told to be away")

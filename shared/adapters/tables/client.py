@@ -68,6 +68,13 @@ class Tables:
                 raise
         return client
 
+    async def drop(self, name: str) -> None:
+        """Delete a table with all it holds; one that is not there is no error."""
+        opened = self._clients.pop(name, None)
+        if opened is not None and opened.done() and not opened.cancelled() and opened.exception() is None:
+            await opened.result().close()
+        await translated(self._connect().delete_table(f"{self._config.prefix}{name}"), name)
+
     def _connect(self) -> TableServiceClient:
         from azure.data.tables.aio import TableServiceClient
 

@@ -114,6 +114,23 @@ class TableOnboarding:
         found = await self._of_keys(row["RowKey"] for row in rows)
         return tuple(record for record in found if record.state.needs_a_person), token
 
+    async def forget(self, received_before: datetime, top: int) -> int:
+        oldest, _ = await self._tables.page(TABLE, ALL, newest_first(received_before, ""), LAST, top, None)
+        forgotten = 0
+        for row in oldest:
+            key = row["RowKey"].partition("-")[2]
+            record = await self.get(key)
+            if record is not None and not record.state.is_ended:
+                continue
+            names = (*record.event.person.identities, f"id:{record.user_id}") if record else ()
+            for person in map(partial(_person_row, key=key), names):
+                await self._tables.delete(TABLE, person["PartitionKey"], person["RowKey"])
+            await self._tables.delete(TABLE, ATTENTION, key)
+            await self._tables.delete(TABLE, f"e{key[:2]}", key)
+            await self._tables.delete(TABLE, ALL, row["RowKey"])
+            forgotten += 1
+        return forgotten
+
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
         return await self._due.until(now, top)
 

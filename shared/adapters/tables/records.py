@@ -118,6 +118,10 @@ class TableAudit:
         once = {entry.id: entry for entry in found}
         return tuple(sorted(once.values(), key=lambda entry: (entry.at, entry.id), reverse=True)[:top])
 
+    async def forget(self, months: Iterable[str]) -> None:
+        for month in months:
+            await self._tables.drop(f"audit{month}")
+
     async def of_day(self, day: str) -> tuple[AuditEntry, ...]:
         found: dict[str, AuditEntry] = {}
         for digit in HEX:
