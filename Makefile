@@ -45,10 +45,11 @@ run: setup
 	@$(BIN)/python -m local.run $(RUN_OPTIONS)
 
 test: setup
-	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e
+	$(BIN)/python -m pytest -n 2 tests/unit
+	$(BIN)/python -m pytest tests/integration tests/e2e
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n 2 tests/unit
 
 integration: setup
 	$(BIN)/python -m pytest tests/integration

@@ -1,17 +1,49 @@
-"""`make simulation`: thousands of seeded histories in one process; a failing seed prints its history and can be run
-alone (`--seed N`)."""
+"""`make simulation`: thousands of seeded histories on all cores; a failing seed prints its history and can be run alone
+(`--seed N`)."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 import time
+from dataclasses import dataclass
+from multiprocessing import Pool
 
 from tests.simulation.history import History
 
 SHOWN = 60
+AT_MOST_WRONG = 5
+TOGETHER = 25
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a seed came to."""
+
+    seed: int
+    wrong: list[str]
+    lines: list[str]
+    kills: int
+    deliveries: int
+    events: int
+
+
+def play(seed: int) -> Played:
+    """One history; its lines only where something is wrong, or none are few."""
+    logging.disable(logging.CRITICAL)
+    history = History(seed)
+    wrong = asyncio.run(_wrong(history))
+    return Played(seed, wrong, history.lines[-SHOWN:], history.kills, history.deliveries, len(history.events))
+
+
+async def _wrong(history: History) -> list[str]:
+    try:
+        return await history.play()
+    except AssertionError as fault:
+        return [str(fault)]
 
 
 def main() -> int:
@@ -19,34 +51,32 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, help="one seed, its history printed in any case")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
-    began, kills, deliveries, failed = time.monotonic(), 0, 0, []
-    for number, seed in enumerate(seeds, 1):
-        history = History(seed)
-        wrong = asyncio.run(_played(history))
-        kills, deliveries = kills + history.kills, deliveries + history.deliveries
-        if wrong or options.seed is not None:
-            print("\n".join(history.lines[-SHOWN:]))
-        if wrong:
-            print(f"seed {seed}: {'; '.join(wrong)}")
-            failed.append(seed)
-            if len(failed) >= 5:
-                break
-        if number % 500 == 0:
-            print(f"{number:,} histories, {number / (time.monotonic() - began):.0f}/s", flush=True)
+    if options.seed is not None:
+        alone = play(options.seed)
+        print("\n".join(alone.lines))
+        print(f"seed {alone.seed}: {'; '.join(alone.wrong) or 'right'}")
+        return 1 if alone.wrong else 0
+    began, done, kills, deliveries, events, failed = time.monotonic(), 0, 0, 0, 0, list[int]()
+    with Pool(options.processes) as pool:
+        for each in pool.imap(play, range(options.first, options.first + options.seeds), TOGETHER):
+            done, kills, deliveries = done + 1, kills + each.kills, deliveries + each.deliveries
+            events += each.events
+            if each.wrong:
+                print("\n".join(each.lines))
+                print(f"seed {each.seed}: {'; '.join(each.wrong)}")
+                failed.append(each.seed)
+                if len(failed) >= AT_MOST_WRONG:
+                    break
+            if done % 500 == 0:
+                print(f"{done:,} histories, {done / (time.monotonic() - began):.0f}/s", flush=True)
     seconds = time.monotonic() - began
-    print(f"{number:,} histories in {seconds:.0f} s ({number / seconds:.0f}/s), {deliveries:,} messages")
+    print(
+        f"{done:,} histories in {seconds:.0f} s ({done / seconds:.0f}/s), {deliveries:,} messages, {events:,} HR events"
+    )
     print(f"{kills:,} processes killed; wrong: {', '.join(f'seed {seed}' for seed in failed) or 'none'}")
     return 1 if failed else 0
-
-
-async def _played(history: History) -> list[str]:
-    try:
-        return await history.play()
-    except AssertionError as fault:
-        return [str(fault)]
 
 
 if __name__ == "__main__":

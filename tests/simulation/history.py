@@ -7,6 +7,7 @@ its lock. At the end trouble ceases, the timers run, and the directory is compar
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from shared.adapters.tables.stores import table_stores
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.changes import GroupChange
 from shared.domain.errors import BadRequest, Conflict, Unavailable
-from shared.domain.messages import NOTIFICATIONS, OPERATIONS
+from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
 from shared.domain.model import AssignedLicense, GroupId, SkuId, UserId
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers import control
@@ -26,6 +27,7 @@ from shared.handlers.delta import ask_for_deltas
 from shared.handlers.dueness import look_at_due
 from shared.handlers.members import Members
 from shared.handlers.nightly import sync_all
+from shared.handlers.onboarding.taking_up import Onboarding, take_up_due
 from shared.handlers.operations import take_step
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.seats import give_seats
@@ -33,7 +35,16 @@ from shared.handlers.settling import settle
 from shared.handlers.syncing import is_collecting
 from shared.handlers.upkeep import watchdog
 from shared.ports import Outgoing, World
-from tests.simulation.trouble import Killed, Trouble, TroubledDirectory, TroubledQueue, TroubledTables, TroubledWriter
+from tests.simulation.trouble import (
+    Killed,
+    Trouble,
+    TroubledDirectory,
+    TroubledMemberships,
+    TroubledQueue,
+    TroubledTables,
+    TroubledWriter,
+)
+from tests.unit.handlers.hires import event as hr_event
 from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 from tests.unit.worlds import Fakes
 
@@ -43,7 +54,13 @@ LOCK = timedelta(seconds=60)
 MAX_DELIVERIES = 6000
 GROUPS = (TEAM, OTHER_TEAM)
 INNER = GroupId(str(UUID(int=990)))
-TIMERS: tuple[Callable[[World], Awaitable[object]], ...] = (watchdog, give_seats, look_at_due, ask_for_deltas)
+TIMERS: tuple[Callable[[World], Awaitable[object]], ...] = (
+    watchdog,
+    give_seats,
+    look_at_due,
+    take_up_due,
+    ask_for_deltas,
+)
 
 
 @dataclass
@@ -67,6 +84,8 @@ class History:
         self.run.fakes = _troubled(self.run.fakes, self.trouble)
         self.run.world = self.run.fakes.world
         self.members = [Members(self.run.world), Members(self.run.world)]
+        self.onboarding = [Onboarding(self.run.world), Onboarding(self.run.world)]
+        self.events: dict[str, UserId] = {}
         self.lagging: set[UserId] = set()
         self.events_alone = self.chance.random() < 0.5
         """Every change is told, and neither delta nor sync is needed to be right."""
@@ -100,7 +119,8 @@ class History:
 
     async def _act(self) -> None:
         often = (self._ask, self._join_or_leave)
-        await self.chance.choice((*often, *often, self._timer, self._wait, self._by_hand, self._lag))()
+        seldom = (self._timer, self._wait, self._by_hand, self._lag, self._hr)
+        await self.chance.choice((*often, *often, *seldom))()
 
     async def _ask(self) -> None:
         group = self.chance.choice(GROUPS)
@@ -124,6 +144,19 @@ class History:
         self.note(f"{person[-2:]} {'leaves' if inside else 'joins'} {group[-3:]}, told {told} times")
         message = GroupsChanged((GroupChange(group, {person: not inside}),), self.run.world.clock.now())
         await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * told)
+
+    async def _hr(self) -> None:
+        """HR says that somebody starts in a group, moves to one, or leaves; a later event has a later date, and arrives
+        once, twice, or with an earlier one."""
+        person, kind = self.chance.choice(self.people), self.chance.choice(("joiner", "mover", "leaver"))
+        group = self.chance.choice(GROUPS)
+        name = f"hr-{len(self.events)}"
+        data = {"groups": [group]} if kind != "leaver" else {"removal": "P0D"}
+        event = hr_event(kind, name, person, sequence=len(self.events), **data)
+        self.events[name] = person
+        self.note(f"HR: {name} {kind} {person[-2:]} {group[-3:]}")
+        body = json.dumps(event).encode()
+        await self.run.world.queue.send([Outgoing(ONBOARDING, body)] * self.chance.choice((1, 1, 2)))
 
     async def _timer(self) -> None:
         timer = self.chance.choice(TIMERS)
@@ -181,7 +214,11 @@ class History:
         world = self.run.world
         place = self.chance.randrange(len(self.members))
         work: Callable[[bytes], Awaitable[None]] = self.members[place].process
-        if message.queue == OPERATIONS:
+        if message.queue == RESULTS:
+            return
+        if message.queue == ONBOARDING:
+            work = self.onboarding[place].take
+        elif message.queue == OPERATIONS:
             work = lambda body: take_step(world, body)  # noqa: E731
         elif message.queue == NOTIFICATIONS:
             work = lambda body: take_change(world, body)  # noqa: E731
@@ -190,7 +227,7 @@ class History:
         except Killed as death:
             self.kills += 1
             self.note(f"killed at {death}")
-            self.members[place] = Members(world)
+            self.members[place], self.onboarding[place] = Members(world), Onboarding(world)
             self._back(message)
         except Unavailable:
             self._back(message)
@@ -206,7 +243,7 @@ class History:
             self.run.directory.make_fresh(person)
         for number in range(4):
             self.run.fakes.clock.move(timedelta(minutes=20))
-            for timer in TIMERS[: 3 if self.events_alone else None]:
+            for timer in TIMERS[: 4 if self.events_alone else None]:
                 await timer(self.run.world)
             await self._work_off()
             if number == 1 and self.events_alone:
@@ -248,6 +285,9 @@ class History:
         wrong += [f"{person[-2:]} has an open intent" for person, row in rows.items() if row.intent]
         wrong += [f"{each.id} {each.state} in {each.phase}" for each in await stores.operations.open()]
         wrong += [f"dead letter: {each.reason}" for each in await stores.dead_letters.newest(10)]
+        records, _ = await stores.onboarding.newest(100)
+        ended = {record.event.id: record.state for record in records if record.state.is_ended and record.announced}
+        wrong += [f"{name} has not ended" for name in self.events.keys() - ended.keys()]
         wrong += await self._unpermitted()
         return wrong
 
@@ -275,5 +315,8 @@ def _troubled(fakes: Fakes, trouble: Trouble) -> Fakes:
     tables.trouble = queue.trouble = trouble
     directory, licenses = TroubledDirectory(fakes.directory, trouble), TroubledWriter(fakes.world.licenses, trouble)  # type: ignore[arg-type]
     stores = table_stores(tables, monotonic=lambda: fakes.clock.now().timestamp())
-    world = replace(fakes.world, stores=stores, queue=queue, directory=directory, licenses=licenses)
+    memberships = TroubledMemberships(fakes.world.memberships, trouble)
+    world = replace(
+        fakes.world, stores=stores, queue=queue, directory=directory, licenses=licenses, memberships=memberships
+    )
     return replace(fakes, world=world, tables=tables, queue=queue)

@@ -12,7 +12,16 @@ from typing import Any
 from shared.adapters.tables.client import LAST, Op, Row
 from shared.domain.errors import Unavailable
 from shared.domain.model import UserId
-from shared.ports import LicenseCall, Outgoing, Throttled, Unanswered, WriteResult
+from shared.ports import (
+    AlreadySo,
+    LicenseCall,
+    MembershipChange,
+    Memberships,
+    Outgoing,
+    Throttled,
+    Unanswered,
+    WriteResult,
+)
 from tests.fakes_directory import FakeLicenseWriter
 from tests.unit.worlds import KeepingQueue, MemoryTables
 
@@ -132,6 +141,29 @@ class TroubledDirectory:
             return await found(*args, **options)
 
         return troubled
+
+
+class TroubledMemberships:
+    """Writes of memberships that are throttled, not answered, or answered too late, one by one."""
+
+    def __init__(self, memberships: Memberships, trouble: Trouble) -> None:
+        self._memberships = memberships
+        self._trouble = trouble
+
+    async def change(self, changes: Sequence[MembershipChange]) -> Sequence[WriteResult | AlreadySo]:
+        await self._trouble.before("memberships")
+        trouble, found = self._trouble, list[WriteResult | AlreadySo]()
+        for change in changes:
+            draw = trouble.chance.random() if trouble.on else 1.0
+            if draw < trouble.throttled:
+                found.append(Throttled(5.0, "Tenant_Application/Write"))
+                continue
+            found += await self._memberships.change([change])
+            if trouble.on and trouble.chance.random() < trouble.lost:
+                found[-1] = Unanswered("done, but not answered")
+        if trouble.on and trouble.chance.random() < trouble.killed:
+            raise Killed("after the memberships")
+        return found
 
 
 class TroubledWriter:
