@@ -287,6 +287,8 @@ class GroupLicenseAssignment:
     """The newest operation a person started on the group; an older one that is still open is superseded."""
     open_approval: OperationId | None = None
     """While a person decides about removals of this group, its allowance is not used."""
+    more_held: bool = False
+    """Removals were held after the list of the open approval was sealed: the next one opens as this one closes."""
     display_name: str = ""
     changed_by: str = ""
     changed_at: datetime | None = None

@@ -125,10 +125,10 @@ def _first(sources: tuple[Source, ...]) -> Source:
 
 
 def _permits(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> list[Permit]:
-    return _valid_permits(draft.user.id, sku_id, owned, draft.context)
+    return valid_permits(draft.user.id, sku_id, owned, draft.context)
 
 
-def _valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
+def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
     """Permits of this user for this SKU, given after the license was and not too long ago."""
     return [
         permit
@@ -180,10 +180,10 @@ def grants_that_count(
             return not _is_succeeded(direct, grant.sku_id, desired, context.catalog)
         if grant.source.kind is SourceKind.HELD:
             owned = ledger.owned.get(grant.sku_id)
-            return owned is None or not _valid_permits(user.id, grant.sku_id, owned, context)
+            return owned is None or not valid_permits(user.id, grant.sku_id, owned, context)
         if grant.source.kind is SourceKind.KEPT:
             owned = ledger.owned.get(grant.sku_id)
-            given = _valid_permits(user.id, grant.sku_id, owned, context) if owned else []
+            given = valid_permits(user.id, grant.sku_id, owned, context) if owned else []
             return not any(permit.by_approval for permit in given)
         return True
 
@@ -192,17 +192,23 @@ def grants_that_count(
 
 def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
     """Held, grace and kept grants that are over: the license goes or is gone, or something else gives it; held ones
-    also when a person has decided to keep the license."""
+    also when a person has decided to keep the license. And memberships we wrote that are long visible."""
+    settled = tuple(
+        grant for grant in grants if grant.source.kind is SourceKind.JOINED and not grant.holds_at(draft.context.now)
+    )
     ending = tuple(grant for grant in grants if grant.source.kind in _ENDING)
     if not ending:
-        return ()
+        return settled
     lasting = desired_licenses((grant for grant in grants if grant.source.kind not in _ENDING), draft.context.now)
     kept = {grant.sku_id for grant in ending if grant.source.kind is SourceKind.KEPT}
-    return tuple(
-        grant
-        for grant in ending
-        if _is_over(draft, grant, lasting.get(grant.sku_id))
-        or (grant.source.kind is SourceKind.HELD and grant.sku_id in kept)
+    return (
+        *settled,
+        *(
+            grant
+            for grant in ending
+            if _is_over(draft, grant, lasting.get(grant.sku_id))
+            or (grant.source.kind is SourceKind.HELD and grant.sku_id in kept)
+        ),
     )
 
 

@@ -11,6 +11,8 @@ from shared.domain.errors import Conflict
 from shared.domain.model import NO_PLANS, Grant, OperationId, Permit, SkuId, Source, SourceKind, UserId
 from shared.domain.operation import Operation
 from shared.domain.sealing import PlannedAction
+from shared.handlers.requests import new_operation_id
+from shared.handlers.syncing import collecting
 from shared.ports import World
 
 PREVIEW_HOLDS = timedelta(hours=1)
@@ -152,9 +154,14 @@ async def _mark(world: World, operation: Operation, open_approval: OperationId |
             return
         if open_approval is None and stored.assignment.open_approval != operation.id:
             return
+        follows = open_approval is None and stored.assignment.more_held
+        named = new_operation_id(world, world.clock.now()) if follows else open_approval
         try:
-            await world.stores.assignments.save(replace(stored.assignment, open_approval=open_approval), stored.etag)
+            after = replace(stored.assignment, open_approval=named, more_held=False)
+            await world.stores.assignments.save(after, stored.etag)
         except Conflict:
             continue
+        if follows and named is not None:
+            await collecting(world, named, after)
         return
     raise Conflict(f"The license assignment of group {group_id} is being changed by others.")

@@ -17,7 +17,7 @@ from shared.domain.sealing import LEFT
 from shared.domain.tracing import followed
 from shared.handlers.applying import apply
 from shared.handlers.cases import Case, Work
-from shared.handlers.holding import collect, groups_with_held
+from shared.handlers.holding import collect, held_by_group
 from shared.handlers.intents import Intents
 from shared.handlers.looking import EVENTS_SETTLE_WITHIN, finished, look, pause, tenant_facts
 from shared.handlers.operations import write_group_status
@@ -131,7 +131,7 @@ class Members:
         self._tell(message, cases, now)
         attempts = bound_retries(work, cases, now)
         await record(self._world, work, cases)
-        await collect(self._world, groups_with_held(cases))
+        await collect(self._world, held_by_group(cases))
         again = going_back(message, cases, {**message.attempts, **attempts}, now)
         if again:
             await self._world.queue.send(again)

@@ -339,6 +339,7 @@ def _intent_after(
         version=before.version + 1,
         operation_id=operation.id,
         open_approval=None,
+        more_held=False,
         display_name=display_name,
         changed_by=operation.actor.name,
         changed_at=operation.created_at,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from local.stack import ROOT
 from tests.e2e.journeys import Journey, journey
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
@@ -106,6 +107,61 @@ def test_nothing_scrolls_sideways_on_a_phone_and_no_name_is_run(run: Journey, pa
     assert HOSTILE in page.locator("main").inner_text()
     assert page.title() != "1"
     assert refused == []
+
+
+def every_view(run: Journey) -> list[str]:
+    """The address of each kind of page, with something on it."""
+    operation = run.rows("/api/operations")[0]["id"]
+    member = run.rows(f"/api/groups/{run.main}/members?$top=1")[0]["id"]
+    event = {
+        "specversion": "1.0",
+        "type": "hr.joiner.v1",
+        "source": "urn:hr:page",
+        "id": "1",
+        "data": {"user": {"employeeId": "<i>"}, "effectiveDate": "2026-01-01", "groups": [run.main]},
+    }
+    known = run.rows("/api/onboarding")
+    key = known[0]["id"] if known else run.client.api("POST", "/api/onboarding", event)["value"][0]["id"]
+    return [
+        "/licenses",
+        f"/licenses/{run.skus['SPE_E3']}",
+        "/groups?search=m",
+        f"/groups/{run.main}",
+        f"/groups/{run.main}?show=all",
+        f"/groups/{run.main}/assign",
+        "/operations",
+        f"/operations/{operation}",
+        "/approvals",
+        "/users?search=a",
+        f"/users/{member}",
+        "/onboarding",
+        f"/onboarding/{key}",
+        "/audit",
+        "/health",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_page(run: Journey, page: Page, scheme: str) -> None:
+    axe = (ROOT / "local" / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    found: list[str] = []
+    for view in every_view(run):
+        page.goto(view)
+        page.evaluate(axe)
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        for violation in result["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                where = violation["nodes"][0]["html"][:160]
+                found.append(f"{view}: {violation['id']}: {violation['help']}: {where}")
+    assert found == []
+
+
+def test_every_view_fits_a_phone(run: Journey, page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    for view in every_view(run):
+        page.goto(view)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
 
 
 def test_a_reader_sees_no_way_to_write_and_is_refused(run: Journey, browser: Browser) -> None:

@@ -90,6 +90,15 @@ async def test_inserting_again_gives_what_was_there(stores: Stores) -> None:
     assert other.version is not None
 
 
+async def test_a_repeat_is_not_listed_a_second_time(stores: Stores) -> None:
+    await stores.onboarding.insert([record("1")])
+    for minutes in range(1, 4):
+        await stores.onboarding.insert([replace(record("1"), received_at=NOW + timedelta(minutes=minutes))])
+    page, token = await stores.onboarding.newest(1)
+    assert [each.event.id for each in page] == ["1"]
+    assert token is None
+
+
 async def test_records_are_found_under_every_name_of_the_person(stores: Stores) -> None:
     (one,) = await stores.onboarding.insert([record("1")])
     for name in one.event.person.identities:

@@ -86,6 +86,7 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
         "options": options_json(assignment.options),
         "operationId": assignment.operation_id,
         "openApproval": assignment.open_approval,
+        **({"moreHeld": True} if assignment.more_held else {}),
         "changedBy": assignment.changed_by,
         "changedAt": time_text(assignment.changed_at),
     }
@@ -101,6 +102,7 @@ def _assignment(row: Row) -> GroupLicenseAssignment:
         version=int(row["version"]),
         operation_id=OperationId(body["operationId"]) if body["operationId"] else None,
         open_approval=OperationId(body["openApproval"]) if body["openApproval"] else None,
+        more_held=bool(body.get("moreHeld")),
         display_name=body["displayName"],
         changed_by=body["changedBy"],
         changed_at=time_of(body["changedAt"]),

@@ -69,6 +69,10 @@ class TableOnboarding:
         await self._tables.upsert_all(TABLE, [*indexes, *everything])
         return await gather_limited([partial(self._insert, record) for record in records], AT_ONCE)
 
+    async def _unlist(self, record: OnboardingRecord) -> None:
+        """Take a repeat off the list again: the event is listed under the time at which it came first."""
+        await self._tables.delete(TABLE, ALL, newest_first(record.received_at, record.key))
+
     async def _insert(self, record: OnboardingRecord) -> OnboardingRecord:
         try:
             etag = await self._tables.write(TABLE, Op("create", _record_row(record)))
@@ -76,6 +80,8 @@ class TableOnboarding:
             known = await self.get(record.key)
             if known is None:
                 raise
+            if newest_first(known.received_at, "") != newest_first(record.received_at, ""):
+                await self._unlist(record)
             return known
         return replace(record, version=etag)
 
@@ -138,7 +144,7 @@ class TableOnboarding:
         await self._due.remove(entries)
 
     async def _of_keys(self, keys: Iterable[str]) -> tuple[OnboardingRecord, ...]:
-        found = await gather_limited([partial(self.get, key) for key in keys], AT_ONCE)
+        found = await gather_limited([partial(self.get, key) for key in dict.fromkeys(keys)], AT_ONCE)
         return tuple(record for record in found if record is not None)
 
 

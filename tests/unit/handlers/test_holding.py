@@ -149,3 +149,33 @@ async def test_a_doubled_timer_starts_one_operation() -> None:
     again = await sync_group(run.world, TEAM, SYNC, at=at)
     assert again is not None
     assert again.id == first.id
+
+
+async def test_what_is_held_after_a_list_was_sealed_gets_an_approval_of_its_own_when_that_one_is_decided() -> None:
+    run, held, waiting = await held_run()
+    opened = await open_and_wait(run, waiting)
+    late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
+    await run.look_at(*late)
+    await leave(run, late)
+    assert [each.id for each in await queries.approvals(run.world)] == [opened.id]
+    await run.look_at(*late, *held, cause="again")
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in held)
+    (follows,) = await queries.approvals(run.world)
+    assert is_collecting(follows)
+    assert all(run.licenses(each) == {"SMALL"} for each in late)
+    opened = await open_and_wait(run, follows)
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in late)
+    assert await queries.approvals(run.world) == ()
+
+
+async def test_looks_at_those_on_the_sealed_list_open_no_further_approval() -> None:
+    run, held, waiting = await held_run()
+    opened = await open_and_wait(run, waiting)
+    await run.look_at(*held, cause="again")
+    await control.reject(run.world, opened.id, MIA)
+    await run.work_off()
+    assert await queries.approvals(run.world) == ()
