@@ -166,19 +166,20 @@ def eventually(look: Callable[[], T], good: Callable[[T], bool], timeout_s: floa
 
 
 @contextmanager
-def journey(state_dir: Path, **options: Any) -> Iterator[Journey]:
-    """A fresh stack with a generated tenant of everything that can go wrong."""
+def journey(state_dir: Path, *, validated: bool = True, **options: Any) -> Iterator[Journey]:
+    """A fresh stack with a generated tenant of everything that can go wrong. `validated`: every answer of the tenant is
+    held against Graph's metadata at the end; not where answers are broken on purpose."""
     by_hand = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in FIRED_BY_HAND}
     settings = {"REMOVAL_SETTLE": SETTLE, **by_hand, **options.pop("settings", {})}
     chosen = {"members": 300, "seed": 7, "processes": 2, "scale": SCALE, "latency_ms": (5, 20), **options}
     with Stack(StackOptions(state_dir=state_dir, settings=settings, **chosen)) as stack:
         client = Client(stack.endpoints)
-        client.tenant("PATCH", "/settings", {"record": True})
+        client.tenant("PATCH", "/settings", {"record": validated})
         summary = client.tenant("GET", "/summary")
         before = client.tenant("GET", "/directory")
         found = Journey(stack, client, Oracle(before), summary["groups"], summary["skus"])
         yield found
-        assert validated_answers(found) > 0
+        assert not validated or validated_answers(found) > 0
 
 
 TYPES = (
