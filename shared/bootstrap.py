@@ -80,7 +80,9 @@ class App:
     async def _take(self, queue: str, body: bytes, enqueued_at: datetime | None, work: Work) -> None:
         telemetry = self.world.telemetry
         if enqueued_at is not None:
-            age = (self.world.clock.now() - enqueued_at).total_seconds()
+            # The runtime gives the time without a zone where the platform wrote none; it is UTC all the same.
+            at = enqueued_at if enqueued_at.tzinfo else enqueued_at.replace(tzinfo=UTC)
+            age = (self.world.clock.now() - at).total_seconds()
             telemetry.measure("licensing.queue.age", max(0.0, age), queue=queue)
         with telemetry.work(f"queue {queue}", tracing.of_message(body), queue=queue):
             await settle(self.world, queue, body, work)

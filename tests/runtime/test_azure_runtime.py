@@ -43,7 +43,9 @@ EXPECTED = {
     "process_members_bulk": "serviceBusTrigger",
     "watchdog": "timerTrigger",
     "take_change": "serviceBusTrigger",
+    "take_hr_event": "serviceBusTrigger",
     **dict.fromkeys(("give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due"), "timerTrigger"),
+    "take_up_due": "timerTrigger",
     "graph_notifications": "httpTrigger",
     "graph_lifecycle": "httpTrigger",
     "health": "httpTrigger",
@@ -164,9 +166,12 @@ async def test_queue_functions_run_to_their_end_in_the_runtime(functions: dict[s
         "process_members": users,
         "process_members_bulk": users,
         "take_change": b'{"v": 1, "type": "readDelta", "number": "not one": ends as a dead letter',
+        "take_hr_event": b'{"specversion": "1.0", "type": "none of ours: ends as a dead letter"}',
     }
     for name, body in bodies.items():
-        await _invoke(functions[name], "message", Datum(body, "bytes"), trigger)
+        for enqueued in ("2026-11-23T22:07:20.4026614Z", "2026-11-23T22:07:20"):
+            told = {**trigger, "EnqueuedTimeUtc": Datum(json.dumps(enqueued), "json")}
+            await _invoke(functions[name], "message", Datum(body, "bytes"), told)
 
 
 async def test_the_timer_runs_in_the_runtime(functions: dict[str, Any]) -> None:

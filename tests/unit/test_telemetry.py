@@ -122,6 +122,15 @@ class Watched(Hires):
             await self.doors.take_hr_event(message.body, now)
 
 
+async def test_a_time_of_the_queue_without_a_zone_is_utc_and_stops_no_message() -> None:
+    run, watch = Watched(), Watch()
+    run.watch(watch)
+    for at in (run.world.clock.now(), run.world.clock.now().replace(tzinfo=None), None):
+        await run.doors.run_job(b"not JSON", at)
+    assert len(await run.world.stores.dead_letters.newest(10)) == 3
+    assert [each["queue"] for each in watch.figures()["licensing.queue.age"]] == ["jobs"]
+
+
 async def test_a_whole_operation_and_an_hr_event_leave_no_name_in_logs_and_spans(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
