@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench simulation soak faults clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check bench simulation soak faults conformance clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -20,6 +20,7 @@ help:
 	@echo "make simulation  seeded histories of faults, kills, doubles and delays in one process"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make faults  everything that can break, broken for a while while work is under way"
+	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make clean   remove what was installed and written"
 
 setup: $(VENV)/.installed local/node_modules/.installed
@@ -70,6 +71,9 @@ bench: setup
 
 simulation: setup
 	$(BIN)/python -m tests.simulation $(SIMULATION_OPTIONS)
+
+conformance: setup
+	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)
 
 faults: setup
 	$(BIN)/python -m tests.faults $(FAULTS_OPTIONS)

@@ -28,14 +28,19 @@ class Broker:
         self.queues: dict[str, Queue] = {}
         self._nodes: dict[str, QueueNode] = {}
         self._services: dict[str, Node] = {CBS: CbsNode()}
+        self._now = now
         for name, settings in declared.items():
-            dead = Queue(f"{name}{DEAD_LETTER}", settings, now)
-            queue = Queue(name, settings, now, dead_letters=dead, disturbance=self.disturbance)
-            self.queues[name.lower()] = queue
-            for each in (queue, dead):
-                address = each.name.lower()
-                self._nodes[address] = QueueNode(each, accepts_messages=each is queue)
-                self._services[f"{address}{MANAGEMENT}"] = ManagementNode(each)
+            self.add(name, settings)
+
+    def add(self, name: str, settings: QueueSettings) -> None:
+        """One more queue, with its dead letters."""
+        dead = Queue(f"{name}{DEAD_LETTER}", settings, self._now)
+        queue = Queue(name, settings, self._now, dead_letters=dead, disturbance=self.disturbance)
+        self.queues[name.lower()] = queue
+        for each in (queue, dead):
+            address = each.name.lower()
+            self._nodes[address] = QueueNode(each, accepts_messages=each is queue)
+            self._services[f"{address}{MANAGEMENT}"] = ManagementNode(each)
 
     def close(self) -> None:
         """Stop the timers."""
