@@ -55,9 +55,12 @@ class Faults:
         """Forget all rules."""
         self.rules.clear()
 
-    def strike(self, method: str, path: str, apps: tuple[str, ...]) -> dict[str, Any] | None:
-        """The action of the first rule that strikes this call, or None."""
+    def strike(self, method: str, path: str, apps: tuple[str, ...], *, naming: str = "") -> dict[str, Any] | None:
+        """The action of the first rule that strikes this call, or None. `naming`: only rules whose path has this, for
+        what is not Graph's."""
         for rule in self.rules:
+            if naming and (rule.path is None or naming not in rule.path.pattern):
+                continue
             if not rule.matches(method, path, apps) or (rule.times is not None and rule.struck >= rule.times):
                 continue
             rule.matched += 1

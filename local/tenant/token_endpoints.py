@@ -27,7 +27,7 @@ def managed_identity(tenant: Tenant, request: web.BaseRequest, secret: str) -> w
     if request.query.get("api-version") != "2019-08-01" or not resource:
         return _answer(400, {"statusCode": 400, "message": "Needs api-version=2019-08-01 and resource."})
     client = tenant.clients["product"]
-    fault = tenant.faults.strike("GET", "/msi/token", (client.app_id, client.name))
+    fault = tenant.faults.strike("GET", "/msi/token", (client.app_id, client.name), naming="/msi/token")
     if fault is not None:
         return _answer(int(fault.get("status", 503)), {"statusCode": 503, "message": "told to be away"})
     asked = request.query.get("client_id")
