@@ -32,6 +32,8 @@ from shared.domain.model import (
     UserId,
 )
 from shared.domain.plan import PlanContext, UserPlan, plan_user
+from shared.domain.records import AuditEntry, AuditFilter
+from shared.ports import Stores
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -188,3 +190,18 @@ def write(
     intent = new_intent(user, cause, plan.add, plan.remove, plan.usage_location, plan.sources, now)
     row = replace(row, intent=intent)
     return (given(user, plan, now), accepted(row, now)) if accept else (user, refused(row))
+
+
+async def audited(stores: Stores, month: str = "") -> tuple[AuditEntry, ...]:
+    """The audit log of a month (YYYYMM), by default of the last 31 days, newest first."""
+    until = datetime.now(UTC)
+    since = until - timedelta(days=31)
+    if month:
+        since = datetime.strptime(month, "%Y%m").replace(tzinfo=UTC)
+        until = (since + timedelta(days=32)).replace(day=1) - timedelta(microseconds=1)
+    found: list[AuditEntry] = []
+    after: str | None = ""
+    while after is not None:
+        entries, after = await stores.audit.search(AuditFilter(), since, until, 10_000, after or None)
+        found += entries
+    return tuple(found)

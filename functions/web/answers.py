@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 
@@ -21,12 +21,16 @@ Json = dict[str, Any]
 Names = Mapping[SkuId, str]
 
 
-def page(request: Request, items: Iterable[Json], top: int, token: str | None) -> Json:
-    """A page of a collection; `@odata.nextLink` leads to the next one, on the host the caller used."""
+def page(
+    request: Request, items: Iterable[Json], top: int, token: str | None, asked: Mapping[str, str] | None = None
+) -> Json:
+    """A page of a collection; `@odata.nextLink` leads to the next one, on the host the caller used, with what was
+    `asked`."""
     answer: Json = {"value": list(items)}
     if token is not None:
         base = str(request.base_url).rstrip("/")
-        answer["@odata.nextLink"] = f"{base}{request.url.path}?$top={top}&$skiptoken={quote(token, safe='')}"
+        parameters = urlencode({**(asked or {}), "$top": top, "$skiptoken": token}, safe="$", quote_via=quote)
+        answer["@odata.nextLink"] = f"{base}{request.url.path}?{parameters}"
     return answer
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.requests import Request
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheActor, TheWorld
+from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.pages.rendering import product_name
+from functions.web.searching import TheAuditSearch
 from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from shared.domain.model import UserId
 from shared.handlers import center, queries
@@ -119,14 +121,8 @@ async def replay_dead_letter(
 
 
 @router.get("/audit")
-async def search_audit(
-    world: TheWorld,
-    user: Search = "",
-    group: Search = "",
-    actor: Search = "",
-    activity: Search = "",
-    top: Top = DEFAULT_TOP,
-) -> Json:
-    """Entries of the last 31 days that match, newest first: who, when, what, before, after, result."""
-    wanted = center.AuditFilter(user.strip().lower(), group.strip().lower(), actor.strip(), activity.strip())
-    return {"value": [answers.audit_entry(entry) for entry in await center.audit(world, wanted, top)]}
+async def search_audit(request: Request, world: TheWorld, search: TheAuditSearch, paging: ThePaging) -> Json:
+    """Entries that match, newest first: who, when, what, before, after, result. Without `since`, of the last 31 days.
+    Where few of very many entries match, a page may be short or empty and still have a next one."""
+    entries, token = await search.page(world, paging.top, paging.after)
+    return answers.page(request, map(answers.audit_entry, entries), paging.top, token, search.parameters())

@@ -72,6 +72,24 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries to show; empty fields let everything pass. `actor`: part of a name, in any case."""
+
+    user_id: str = ""
+    group_id: str = ""
+    actor: str = ""
+    activity: str = ""
+
+    def lets_pass(self, entry: AuditEntry) -> bool:
+        return (
+            (not self.user_id or entry.user_id == self.user_id)
+            and (not self.group_id or entry.group_id == self.group_id)
+            and self.actor.casefold() in entry.actor.casefold()
+            and self.activity.casefold() in entry.activity.casefold()
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message that could not be read or done, kept with its reason. `whole`: nothing of its body was cut off."""
 

@@ -3,14 +3,14 @@ groups, searches, people, the audit log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domain.errors import NotFound, Unavailable
+from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.model import DirectoryUser, GroupId, GroupLicenseAssignment, SkuId, SubscribedSku, UserId
-from shared.domain.records import AuditEntry, GroupState, GroupStatus, MemberRow
+from shared.domain.records import AuditEntry, AuditFilter, GroupState, GroupStatus, MemberRow
 from shared.handlers import queries
 from shared.handlers.queries import UserLicense
 from shared.handlers.syncing import is_active
@@ -23,7 +23,10 @@ MAX_SEARCH = 120
 """Characters of a name to search for."""
 
 AUDIT_DAYS = 31
-"""Days that one search of the audit log goes back at most."""
+"""Days that a search of the audit log goes back where nothing else is asked."""
+
+MAX_AUDIT_DAYS = 400
+"""Days of one search: a year and a month, each month a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +62,6 @@ class Person:
     licenses: tuple[UserLicense, ...]
     rows: tuple[MemberRow, ...]
     names: Mapping[GroupId, str]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which entries to show; empty fields let everything pass. `actor`: part of a name, in any case."""
-
-    user_id: str = ""
-    group_id: str = ""
-    actor: str = ""
-    activity: str = ""
-
-    def lets_pass(self, entry: AuditEntry) -> bool:
-        return (
-            (not self.user_id or entry.user_id == self.user_id)
-            and (not self.group_id or entry.group_id == self.group_id)
-            and self.actor.casefold() in entry.actor.casefold()
-            and self.activity.casefold() in entry.activity.casefold()
-        )
 
 
 async def products(world: World) -> tuple[ProductView, ...]:
@@ -154,18 +139,21 @@ async def named(world: World, names: dict[GroupId, str], group_id: GroupId | Non
 
 
 async def audit(
-    world: World, wanted: AuditFilter, top: int, until: datetime | None = None, days: int = AUDIT_DAYS
-) -> tuple[AuditEntry, ...]:
-    """At most `top` entries that pass, newest first, going back day by day from `until` (default: now)."""
+    world: World,
+    wanted: AuditFilter,
+    top: int,
+    *,
+    after: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> tuple[tuple[AuditEntry, ...], str | None]:
+    """A page of the entries that pass, newest first, and what to go on after. Without `since`, of 31 days.
+
+    Raises BadRequest for a time that is empty or longer than a search may be.
+    """
     last = until or world.clock.now()
-    found: list[AuditEntry] = []
-    for back in range(min(days, AUDIT_DAYS)):
-        entries = await world.stores.audit.of_day(f"{last - timedelta(days=back):%Y%m%d}")
-        found += _passing(entries, wanted, last)
-        if len(found) >= top:
-            break
-    return tuple(found[:top])
-
-
-def _passing(entries: Iterable[AuditEntry], wanted: AuditFilter, last: datetime) -> list[AuditEntry]:
-    return [entry for entry in entries if entry.at <= last and wanted.lets_pass(entry)]
+    first = since or last - timedelta(days=AUDIT_DAYS)
+    if not timedelta(0) <= last - first <= timedelta(days=MAX_AUDIT_DAYS):
+        asked = f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+        raise BadRequest("InvalidRequest", f"The time {asked} must be 0 to {MAX_AUDIT_DAYS} days long.", "since")
+    return await world.stores.audit.search(wanted, first, last, top, after)

@@ -20,7 +20,7 @@ from shared.domain.model import (
 )
 from shared.domain.operation import Operation
 from shared.domain.outcomes import ChunkOutcome
-from shared.domain.records import AuditEntry, DeadLetter, GroupStatus, MemberRow
+from shared.domain.records import AuditEntry, AuditFilter, DeadLetter, GroupStatus, MemberRow
 from shared.domain.sealing import SealedPage
 
 
@@ -219,12 +219,12 @@ class AuditLog(Protocol):
         """Upsert by id and time: recording an entry again changes nothing."""
         ...
 
-    async def newest(self, top: int, month: str | None = None) -> tuple[AuditEntry, ...]:
-        """Newest first; `month` as YYYYMM, default the current one."""
-        ...
-
-    async def of_day(self, day: str) -> tuple[AuditEntry, ...]:
-        """All entries of a day (YYYYMMDD, UTC), newest first."""
+    async def search(
+        self, wanted: AuditFilter, since: datetime, until: datetime, top: int, after: str | None = None
+    ) -> tuple[tuple[AuditEntry, ...], str | None]:
+        """At most `top` entries from `since` to `until` that pass, newest first, and what to go on `after`, None at the
+        end. Fewer than `top` may come although more follow, where few of very many entries pass. Raises BadRequest for
+        an `after` that is from no earlier answer."""
         ...
 
     async def forget(self, months: Iterable[str]) -> None:

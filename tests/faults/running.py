@@ -21,6 +21,7 @@ from local.tenant.permissions import declared_clients
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.records import AuditEntry
+from tests.builders import audited
 from tests.e2e.journeys import Journey, eventually, journey
 from tests.e2e.test_kills import short_locks
 from tests.faults.scenarios import Scenario, Trouble
@@ -218,7 +219,7 @@ async def _audit(run: Journey) -> tuple[AuditEntry, ...]:
     ends = run.stack.endpoints
     tables = Tables(TablesConfig(ends.table_prefix, ends.tables_connection))
     try:
-        return await table_stores(tables).audit.newest(NEVER)
+        return await audited(table_stores(tables))
     finally:
         await tables.close()
 

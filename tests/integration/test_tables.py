@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 
 from local.stack import free_port
+from shared.adapters.tables.audit import TableAudit
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.changes import Nesting
-from shared.domain.errors import Conflict, NotFound, Unavailable
+from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from shared.domain.model import (
     AssignedLicense,
     AssignmentOptions,
@@ -51,9 +52,10 @@ from shared.domain.operation import (
     Totals,
 )
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.records import AuditEntry, DeadLetter, GroupState, GroupStatus, MemberRow
+from shared.domain.records import AuditEntry, AuditFilter, DeadLetter, GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
 from shared.ports import DeltaSlice, Due, InLine, StoredSubscription, Stores
+from tests.builders import audited
 from tests.integration.azurite import azurite, connection_string, tables
 
 __all__ = ["azurite", "tables"]
@@ -378,7 +380,7 @@ async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stor
     ]
     await stores.audit.append(entries)
     await stores.audit.append(entries[:3])
-    assert await stores.audit.newest(100, "202603") == tuple(reversed(entries))
+    assert await audited(stores, "202603") == tuple(reversed(entries))
     letters = [DeadLetter(f"l{n}", "jobs", b"x" * 200_000, "why", NOW + timedelta(minutes=n)) for n in (1, 2)]
     for letter in letters:
         await stores.dead_letters.keep(letter)
@@ -445,3 +447,57 @@ async def test_recorded_members_are_read_by_the_first_digit_of_their_id(stores: 
     digit = there.user_id[:1]
     assert await stores.members.recorded(there.group_id, digit) == {there.user_id}
     assert await stores.members.recorded(there.group_id, "e" if digit != "e" else "d") == frozenset()
+
+
+async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(stores: Stores) -> None:
+    def entry(n: int, who: int, group: GroupId | None = SALES) -> AuditEntry:
+        return AuditEntry(
+            f"a{n:03}", NOW + timedelta(seconds=n), "Change user license", "Mia", "success", user(who), group
+        )
+
+    log = [entry(n, n % 50) for n in range(100)] + [entry(100, 7, None), entry(101, 8, GroupId("f" * 36))]
+    for at in range(0, len(log), 10):
+        await stores.audit.append(log[at : at + 10])
+    await stores.audit.append(log[90:100])
+    since, until = NOW, NOW + timedelta(hours=1)
+
+    async def all_of(wanted: AuditFilter, top: int, **time: datetime) -> list[str]:
+        found: list[AuditEntry] = []
+        after: str | None = None
+        for _ in range(200):
+            page, after = await stores.audit.search(
+                wanted, time.get("since", since), time.get("until", until), top, after
+            )
+            assert len(page) <= top
+            found += page
+            if after is None:
+                return [each.id for each in found]
+        raise AssertionError("the pages do not end")
+
+    newest_first = [each.id for each in reversed(log)]
+    assert await all_of(AuditFilter(), 7) == newest_first
+    assert await all_of(AuditFilter(), 1000) == newest_first
+    assert await all_of(AuditFilter(user_id=user(7)), 2) == ["a100", "a057", "a007"]
+    assert await all_of(AuditFilter(group_id="f" * 36), 5) == ["a101"]
+    assert await all_of(AuditFilter(user_id=user(60)), 5) == []
+    assert await all_of(AuditFilter(actor="mia", activity="user license", group_id=SALES), 9) == newest_first[2:]
+    assert await all_of(AuditFilter(actor="somebody"), 9) == []
+    middle = {"since": NOW + timedelta(seconds=20), "until": NOW + timedelta(seconds=29)}
+    assert await all_of(AuditFilter(), 3, **middle) == newest_first[72:82]
+    with pytest.raises(BadRequest, match="skiptoken"):
+        await stores.audit.search(AuditFilter(), since, until, 5, "x/y")
+
+
+async def test_a_search_over_very_many_entries_goes_on_where_it_stopped(tables: Tables) -> None:
+    audit = TableAudit(tables, looked_at=3)
+    rows = [AuditEntry(f"b{n}", NOW + timedelta(minutes=n), "Act", "Mia" if n else "Ada", "success") for n in range(8)]
+    for row in rows:
+        await audit.append([row])
+    pages: list[list[str]] = []
+    after: str | None = None
+    for _ in range(4):
+        page, after = await audit.search(AuditFilter(actor="Ada"), NOW, NOW + timedelta(days=1), 5, after)
+        pages.append([each.id for each in page])
+        if after is None:
+            break
+    assert pages == [[], [], ["b0"]]

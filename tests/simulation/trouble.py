@@ -76,10 +76,10 @@ class TroubledTables(MemoryTables):
         return await super().get(name, partition, row)
 
     async def query(
-        self, name: str, partition: str, first: str = "", last: str = LAST, select: Sequence[str] | None = None
+        self, name: str, partition: str, first: str = "", last: str = LAST, **options: Any
     ) -> AsyncIterator[Row]:
         await self._before(f"query {name}")
-        async for row in super().query(name, partition, first, last, select):
+        async for row in super().query(name, partition, first, last, **options):
             yield row
 
     async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:

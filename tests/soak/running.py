@@ -16,6 +16,7 @@ from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.model import SkuId, UserId
 from shared.domain.records import AuditEntry
+from tests.builders import audited
 from tests.e2e.journeys import Journey, journey
 from tests.soak.changing import Changes
 
@@ -181,7 +182,7 @@ async def _records(run: Journey) -> tuple[tuple[AuditEntry, ...], set[tuple[User
     tables = Tables(TablesConfig(ends.table_prefix, ends.tables_connection))
     stores = table_stores(tables)
     try:
-        entries = await stores.audit.newest(NEVER)
+        entries = await audited(stores)
         users = sorted({entry.user_id for entry in entries if entry.user_id is not None})
         permits = await stores.permits.of_users(users)
         return entries, {(each.user_id, each.sku_id) for given in permits.values() for each in given}

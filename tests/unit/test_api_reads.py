@@ -23,7 +23,7 @@ from shared.domain.model import (
 )
 from shared.domain.operation import OperationState, Phase, PlanSummary
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.records import GroupState, GroupStatus, MemberRow
+from shared.domain.records import AuditEntry, GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
 from shared.handlers.subscriptions import keep_subscription
 from shared.ports import World
@@ -335,3 +335,23 @@ class TestUsersAndProducts:
         assert {each["groupId"] for each in all_of_it} == {GROUP}
         assert [each["activityDisplayName"] for each in of_group] == ["Set group license"]
         assert (of_nobody, too_many.status_code) == ([], 400)
+
+    async def test_the_audit_log_is_paged_and_searched_by_time(self, fakes: Fakes) -> None:
+        now = fakes.clock.now()
+        entries = [AuditEntry(f"{n}", now - timedelta(days=n), "Act & more", "me", "success") for n in range(60)]
+        await fakes.world.stores.audit.append(entries)
+        async with client(fakes.world, headers=READER) as api:
+            first = (await api.get("/api/audit?$top=20&activity=act%20%26")).json()
+            second = (await api.get(first["@odata.nextLink"])).json()
+            day = f"{now - timedelta(days=40):%Y-%m-%d}"
+            of_day = (await api.get(f"/api/audit?since={day}&until={day}")).json()
+            refused = [
+                await api.get(f"/api/audit?{query}")
+                for query in ("since=soon", "since=2001-01-01", "since=2026-01-03&until=2026-01-01", "until=9999-12-31")
+            ]
+            foreign = await api.get("/api/audit?$skiptoken=m-1")
+        assert [each["id"] for each in first["value"] + second["value"]] == [str(n) for n in range(32)]
+        assert "@odata.nextLink" not in second
+        assert [each["id"] for each in of_day["value"]] == ["40"]
+        assert [error_of(answer)["target"] for answer in refused] == ["since", "since", "since", "until"]
+        assert error_of(foreign)["target"] == "$skiptoken"

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
@@ -16,6 +17,11 @@ from shared.ports import Outgoing, Policy, Undelivered, World
 from tests.fakes_changes import FakeChangeFeed
 from tests.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 from tests.fakes_onboarding import FakeAccounts, FakeMemberships
+
+
+def _spans(row: Row, name: str, value: str) -> bool:
+    """As the service compares: a row that has no such property does not pass."""
+    return f"{name}0" in row and row[f"{name}0"] <= value <= row[f"{name}1"]
 
 
 class MemoryTables(Tables):
@@ -35,12 +41,13 @@ class MemoryTables(Tables):
         return dict(found) if found else None
 
     async def query(
-        self, name: str, partition: str, first: str = "", last: str = LAST, select: Sequence[str] | None = None
+        self, name: str, partition: str, first: str = "", last: str = LAST, **options: Any
     ) -> AsyncIterator[Row]:
         self._check()
         rows = self._partitions[name, partition]
+        spans: Mapping[str, str] = options.get("spanning") or {}
         for key in sorted(each for each in rows if first <= each <= last):
-            if key in rows:
+            if key in rows and all(_spans(rows[key], each, value) for each, value in spans.items()):
                 yield dict(rows[key])
 
     async def write(self, name: str, op: Op) -> str:

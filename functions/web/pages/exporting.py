@@ -7,17 +7,17 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from functions.web.context import TheWorld
 from functions.web.pages.rendering import HEADERS, when
+from functions.web.searching import TheAuditSearch
 from functions.web.shapes import Guid
 from shared.domain.model import GroupId
 from shared.domain.records import AuditEntry
-from shared.handlers import center, queries
+from shared.handlers import queries
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,22 +27,16 @@ MAX_ROWS = 10_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is run by a spreadsheet (owasp.org/www-community/attacks/CSV_Injection)."""
 
-Text = Annotated[str, Query(max_length=center.MAX_SEARCH)]
-
 
 @router.get("/audit.csv")
-async def audit_csv(
-    world: TheWorld, user: Text = "", group: Text = "", actor: Text = "", activity: Text = ""
-) -> Response:
-    entries = await center.audit(world, center.AuditFilter(user, group, actor, activity), MAX_ROWS)
-    return download("audit.csv", csv_text(AUDIT_COLUMNS, map(_audit_cells, entries)), "text/csv")
+async def audit_csv(world: TheWorld, search: TheAuditSearch) -> Response:
+    rows = map(_audit_cells, await search.all(world, MAX_ROWS))
+    return download("audit.csv", csv_text(AUDIT_COLUMNS, rows), "text/csv")
 
 
 @router.get("/audit.jsonl")
-async def audit_jsonl(
-    world: TheWorld, user: Text = "", group: Text = "", actor: Text = "", activity: Text = ""
-) -> Response:
-    entries = await center.audit(world, center.AuditFilter(user, group, actor, activity), MAX_ROWS)
+async def audit_jsonl(world: TheWorld, search: TheAuditSearch) -> Response:
+    entries = await search.all(world, MAX_ROWS)
     lines = "".join(json.dumps({**asdict(entry), "at": entry.at.isoformat()}) + "\n" for entry in entries)
     return download("audit.jsonl", lines, "application/jsonl")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -12,8 +14,10 @@ from functions.web.answers import ORIGIN_WORDS
 from functions.web.context import TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.rendering import HEADERS, HERE, fragment, page
+from functions.web.searching import TheAuditSearch
 from functions.web.shapes import Guid, OperationIdText
 from shared.domain.model import GroupId, OperationId, SkuId, UserId
+from shared.domain.records import AuditFilter
 from shared.handlers import center, queries
 from shared.handlers.syncing import is_collecting
 
@@ -132,7 +136,8 @@ async def users(request: Request, world: TheWorld, search: Text = "") -> Respons
 @router.get("/users/{user_id}")
 async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
     found = await center.person(world, UserId(user_id))
-    history = await center.audit(world, center.AuditFilter(user_id=user_id), ROWS, days=7)
+    week = world.clock.now() - timedelta(days=7)
+    history, _ = await center.audit(world, AuditFilter(user_id=user_id), ROWS, since=week)
     return page(
         request,
         "user.html",
@@ -144,12 +149,10 @@ async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
 
 
 @router.get("/audit")
-async def audit(
-    request: Request, world: TheWorld, user: Text = "", group: Text = "", actor: Text = "", activity: Text = ""
-) -> Response:
-    wanted = center.AuditFilter(user.strip().lower(), group.strip().lower(), actor.strip(), activity.strip())
-    entries = await center.audit(world, wanted, 2 * ROWS)
-    return page(request, "audit.html", entries=entries, wanted=wanted, query=request.url.query)
+async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after: Token = None) -> Response:
+    entries, token = await search.page(world, 2 * ROWS, after)
+    query = urlencode(search.parameters())
+    return page(request, "audit.html", entries=entries, search=search, query=query, token=token)
 
 
 @router.get("/health")

@@ -115,16 +115,28 @@ class Tables:
             return None
 
     async def query(
-        self, name: str, partition: str, first: str = "", last: str = LAST, select: Sequence[str] | None = None
+        self,
+        name: str,
+        partition: str,
+        first: str = "",
+        last: str = LAST,
+        *,
+        select: Sequence[str] | None = None,
+        spanning: Mapping[str, str] | None = None,
+        rows_a_page: int | None = None,
     ) -> AsyncIterator[Row]:
-        """Rows of a partition with keys from `first` to `last`, both included, in order."""
+        """Rows of a partition with keys from `first` to `last`, both included, in order. `spanning`: only rows whose
+        properties `<name>0` and `<name>1` have the value between them. `rows_a_page`: of one answer of the service."""
         if not is_key(partition):
             return
         client = await self.table(name)
+        spans = spanning or {}
+        within = "".join(f" and {each}0 le @{each} and {each}1 ge @{each}" for each in spans)
         pages = client.query_entities(
-            "PartitionKey eq @partition and RowKey ge @first and RowKey le @last",
-            parameters={"partition": partition, "first": first, "last": last},
+            "PartitionKey eq @partition and RowKey ge @first and RowKey le @last" + within,
+            parameters={"partition": partition, "first": first, "last": last, **spans},
             select=list(select) if select else None,
+            results_per_page=rows_a_page,
         )
         iterator = aiter(pages)
         while True:

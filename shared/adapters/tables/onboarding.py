@@ -26,10 +26,10 @@ from shared.adapters.tables.packing import (
     licenses_json,
     licenses_of,
     must_be_time,
+    newest_first,
     time_of,
     time_text,
 )
-from shared.adapters.tables.records import newest_first
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
 from shared.domain.hr_events import read_event

@@ -27,6 +27,13 @@ from shared.domain.model import (
 )
 from shared.domain.outcomes import Problem
 
+END_OF_TIME_MS = 9_999_999_999_999
+
+
+def newest_first(at: datetime, key: str) -> str:
+    """A row key that sorts newer rows first."""
+    return f"{END_OF_TIME_MS - int(at.timestamp() * 1000):013d}-{key}"
+
 
 def dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from shared.adapters.tables.assignments import TableAssignments
+from shared.adapters.tables.audit import TableAudit
 from shared.adapters.tables.changes import TableDeltas, TableDue, TableNesting, TableSubscriptions
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.members import TableMembers
@@ -13,7 +14,6 @@ from shared.adapters.tables.onboarding import TableOnboarding, TableProfiles, Ta
 from shared.adapters.tables.operations import TableOperations
 from shared.adapters.tables.people import TableGrants, TableLedger, TablePermits
 from shared.adapters.tables.records import (
-    TableAudit,
     TableBudget,
     TableDeadLetters,
     TableGroupStatus,

@@ -12,6 +12,7 @@ from shared.handlers import queries
 from shared.handlers.dueness import look_at_due
 from shared.handlers.ending import keep_licenses, remove_licenses_now
 from shared.handlers.requests import set_options
+from tests.builders import audited
 from tests.unit.handlers.runs import MIA, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_holding import held_run
 
@@ -62,7 +63,7 @@ async def test_a_license_that_is_removed_now_does_not_wait_for_the_grace_to_end(
     await run.work_off()
     assert run.licenses(leaves) == set()
     assert run.world.clock.now() - began < timedelta(minutes=3)
-    entries = await run.world.stores.audit.newest(20, "202601")
+    entries = await audited(run.world.stores, "202601")
     acts = [each.activity for each in entries if each.user_id == leaves and each.actor == MIA.name]
     assert acts.count("Remove user license now") == 1
 

@@ -11,6 +11,7 @@ from shared.domain.errors import BadRequest
 from shared.domain.model import AssignedLicense, LicenseAssignmentState, MemberState, ServicePlanId, SkuId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationKind, OperationState, Target
 from shared.handlers.requests import OperationRequest, accept
+from tests.builders import audited
 from tests.unit.handlers.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
 
 CHAT, FILES = (plan.service_plan_id for plan in SMALL.service_plans[1:])
@@ -116,8 +117,6 @@ async def test_an_adoption_stands_in_the_audit_log_once_per_user() -> None:
     run, _, same, lacking = await given_group()
     for _ in range(2):
         await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
-    entries = [
-        each for each in await run.world.stores.audit.newest(100, "202601") if each.activity == "Adopt user license"
-    ]
+    entries = [each for each in await audited(run.world.stores, "202601") if each.activity == "Adopt user license"]
     assert sorted(entry.user_id or "" for entry in entries) == sorted([same, lacking])
     assert {entry.actor for entry in entries} == {MIA.name}

@@ -15,6 +15,7 @@ from shared.domain.operation import Operation, OperationState
 from shared.handlers import control
 from shared.handlers.upkeep import watchdog
 from shared.ports import ReadFailed
+from tests.builders import audited
 from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
@@ -127,7 +128,7 @@ async def test_a_write_without_an_answer_is_done_once_and_counted_as_applied(tol
     ended = await run.change([SMALL])
     assert (ended.state, ended.totals.applied, ended.totals.wrote) == (OperationState.COMPLETE, 2, 2)
     assert (run.writes_of(unlucky), run.writes_of(other)) == (1, 1)
-    audit = [entry for entry in await run.world.stores.audit.newest(100, "202601") if entry.user_id == unlucky]
+    audit = [entry for entry in await audited(run.world.stores, "202601") if entry.user_id == unlucky]
     assert [entry.result for entry in audit] == ["success"]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from shared.domain.model import MemberState, UserId
 from shared.domain.operation import Operation, OperationState
+from tests.builders import audited
 from tests.unit.handlers.kills import DyingRun, Killer
 from tests.unit.handlers.runs import LARGE, SMALL, TEAM, user
 
@@ -63,7 +64,7 @@ async def _proof(run: DyingRun, people: list[UserId], ended: Operation) -> list[
     """Each license change is audited once, and no write but at most one of each user was without effect."""
     changes = Counter(e.user_id for e in run.writer.log if e.operation == "assignLicense" and e.changed)
     vain = Counter(e.user_id for e in run.writer.log if e.operation == "assignLicense" and not e.changed)
-    audit = await run.fakes.world.stores.audit.newest(1000, MONTH)
+    audit = await audited(run.fakes.world.stores, MONTH)
     proven = Counter(e.user_id for e in audit if e.user_id and e.result == "success")
     wrong = [
         f"{each}: {changes[each]} changes, {proven[each]} proven" for each in people if changes[each] != proven[each]

@@ -11,6 +11,7 @@ from shared.domain.messages import MEMBERS, ProcessUsers
 from shared.domain.records import DeadLetter
 from shared.handlers.letters import replay
 from shared.handlers.settling import AWAY, bury
+from tests.builders import audited
 from tests.unit.handlers.runs import MIA, SMALL, TEAM, Run, user
 
 
@@ -28,7 +29,7 @@ async def test_a_replayed_message_is_done_and_off_the_list() -> None:
     assert [each.id for each in await run.world.stores.dead_letters.newest(10)] == [broken.id]
     await run.work_off()
     assert run.licenses(person) == {"SMALL"}
-    entries = await run.world.stores.audit.newest(50, "202601")
+    entries = await audited(run.world.stores, "202601")
     assert [each.actor for each in entries if each.activity == "Replay message"] == [MIA.name]
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.domain.records import AuditEntry
 from shared.handlers.retention import MONTHS_BACK, forget_old, months_before
+from tests.builders import audited
 from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
 from tests.unit.handlers.runs import user
 
@@ -34,8 +35,8 @@ async def test_old_audit_months_and_ended_events_go_and_open_ones_and_new_ones_s
     records, _ = await run.world.stores.onboarding.newest(50)
     assert {record.event.id for record in records} == {"open", "new"}
     assert await run.world.stores.onboarding.of_person([f"id:{people[0]}"]) == ()
-    assert await run.world.stores.audit.newest(10, f"{old:%Y%m}") == ()
-    assert await run.world.stores.audit.of_day(f"{run.fakes.clock.now():%Y%m%d}")
+    assert await audited(run.world.stores, f"{old:%Y%m}") == ()
+    assert await audited(run.world.stores, f"{run.fakes.clock.now():%Y%m}")
     assert await forget_old(run.world) == 0
     assert run.licenses(people[0]) == {"SMALL"}
     standing = (await run.world.stores.standings.of_users([people[0]]))[people[0]]

@@ -1,0 +1,201 @@
+"""Tables `auditYYYYMM`: who did what to whom, newest first; a month that is over its retention is dropped whole.
+
+PartitionKey `audit`; RowKey inverted milliseconds of the row's first entry and a hash of all its ids. `entries0`..:
+zlib-compressed JSON list of entries; `user0`/`user1`, `group0`/`group1`: the least and greatest id in them, by which
+the service leaves out rows that cannot have an entry of a user or group. Chunks are cut from sorted ids, so the spans
+of a large group's rows are narrow. One partition takes 2,000 rows a second
+(learn.microsoft.com/azure/storage/tables/scalability-targets); 20 writes a second make fewer than 20.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from shared.adapters.tables.client import LAST, Tables
+from shared.adapters.tables.packing import dump, must_be_time, newest_first, time_text
+from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
+from shared.domain.errors import BadRequest
+from shared.domain.model import GroupId, OperationId, UserId
+from shared.domain.records import AuditEntry, AuditFilter
+
+PARTITION = "audit"
+PACKED = 20
+"""Entries a row holds at most: those of a chunk are one row, since each row costs the client much CPU. A row is named
+by all its entries, so none overwrites another; reading drops entries that a repeat recorded again."""
+
+SPAN = timedelta(minutes=10)
+"""How much later than a row's first entry its last one may be."""
+
+LOOKED_AT = 2000
+"""Rows that one search reads at most; it then gives what it has found, and the place to go on from."""
+
+ROWS_A_PAGE = 50
+"""Rows the service sends at once: a page of the audit log is found in one or two answers."""
+
+_PLACE = re.compile(r"(\d{13}-[0-9a-f]{24})\.(\d{1,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A row, and how many of its entries a reader has seen."""
+
+    key: str
+    seen: int
+
+    @classmethod
+    def parse(cls, token: str) -> _Place:
+        match = _PLACE.fullmatch(token)
+        if match is None:
+            raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
+        return cls(match[1], int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.key}.{self.seen}"
+
+
+class TableAudit:
+    """Implements AuditLog."""
+
+    def __init__(self, tables: Tables, *, looked_at: int = LOOKED_AT) -> None:
+        self._tables = tables
+        self._looked_at = looked_at
+
+    async def append(self, entries: Iterable[AuditEntry]) -> None:
+        by_month: dict[str, list[Row]] = defaultdict(list)
+        for packed in _packed(sorted(entries, key=_time)):
+            by_month[_month(packed[0].at)].append(_row(packed))
+        for month, rows in by_month.items():
+            await self._tables.upsert_all(f"audit{month}", rows)
+
+    async def search(
+        self, wanted: AuditFilter, since: datetime, until: datetime, top: int, after: str | None = None
+    ) -> tuple[tuple[AuditEntry, ...], str | None]:
+        place = _Place.parse(after) if after else None
+        found: dict[str, AuditEntry] = {}
+        looked_at = 0
+        async for row in self._rows(wanted, since, until, place):
+            again = place is not None and place.key == row["RowKey"]
+            seen = place.seen if place and again else 0
+            entries = sorted(_entries(row), key=_time, reverse=True)
+            for number, entry in enumerate(entries[seen:], seen):
+                if not since <= entry.at <= until or not wanted.lets_pass(entry):
+                    continue
+                if len(found) == top:
+                    return _newest_first(found), str(_Place(row["RowKey"], number))
+                found.setdefault(entry.id, entry)
+            looked_at += not again
+            if looked_at == self._looked_at:
+                return _newest_first(found), str(_Place(row["RowKey"], len(entries)))
+        return _newest_first(found), None
+
+    async def _rows(
+        self, wanted: AuditFilter, since: datetime, until: datetime, place: _Place | None
+    ) -> AsyncIterator[Row]:
+        first = max(newest_first(until, ""), place.key if place else "")
+        last = newest_first(since - SPAN, LAST)
+        spans = {name: key for name, key in (("user", wanted.user_id), ("group", wanted.group_id)) if key}
+        for month in _months_back(since, until):
+            async for row in self._tables.query(
+                f"audit{month}", PARTITION, first, last, spanning=spans, rows_a_page=ROWS_A_PAGE
+            ):
+                yield row
+
+    async def forget(self, months: Iterable[str]) -> None:
+        for month in months:
+            await self._tables.drop(f"audit{month}")
+
+
+def _packed(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:
+    """Entries, oldest first, as rows hold them: few, of one month, and of a short time."""
+    packed: list[AuditEntry] = []
+    for entry in entries:
+        if packed and (
+            len(packed) == PACKED or entry.at - packed[0].at > SPAN or _month(entry.at) != _month(packed[0].at)
+        ):
+            yield packed
+            packed = []
+        packed.append(entry)
+    if packed:
+        yield packed
+
+
+def _month(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y%m}"
+
+
+def _time(entry: AuditEntry) -> tuple[datetime, str]:
+    return entry.at, entry.id
+
+
+def _newest_first(found: Mapping[str, AuditEntry]) -> tuple[AuditEntry, ...]:
+    return tuple(sorted(found.values(), key=_time, reverse=True))
+
+
+def _months_back(since: datetime, until: datetime) -> Iterator[str]:
+    """Months as YYYYMM that have rows of the time, the latest first."""
+    month, earliest = until.astimezone(UTC).replace(day=1), _month(since - SPAN)
+    while _month(month) >= earliest:
+        yield _month(month)
+        month = (month - timedelta(days=1)).replace(day=1)
+
+
+def _row(entries: Sequence[AuditEntry]) -> Row:
+    name = hashlib.sha256(",".join(entry.id for entry in entries).encode()).hexdigest()[:24]
+    body = zlib.compress(dump([_entry_json(entry) for entry in entries]).encode())
+    return {
+        "PartitionKey": PARTITION,
+        "RowKey": newest_first(entries[0].at, name),
+        **_span("user", [entry.user_id for entry in entries if entry.user_id]),
+        **_span("group", [entry.group_id for entry in entries if entry.group_id]),
+        **split_bytes("entries", body),
+    }
+
+
+def _span(name: str, ids: Sequence[str]) -> Row:
+    return {f"{name}0": min(ids), f"{name}1": max(ids)} if ids else {}
+
+
+def _entry_json(entry: AuditEntry) -> list[str | None]:
+    return [
+        entry.id,
+        time_text(entry.at),
+        entry.activity,
+        entry.actor,
+        entry.result,
+        entry.user_id,
+        entry.group_id,
+        entry.operation_id,
+        entry.before,
+        entry.after,
+        entry.detail,
+    ]
+
+
+def _entries(row: Row) -> list[AuditEntry]:
+    found = []
+    for entry_id, at, activity, actor, result, user, group, operation, before, after, detail in json.loads(
+        zlib.decompress(joined_bytes(row, "entries"))
+    ):
+        found.append(
+            AuditEntry(
+                id=entry_id,
+                at=must_be_time(at),
+                activity=activity,
+                actor=actor,
+                result=result,
+                user_id=UserId(user) if user else None,
+                group_id=GroupId(group) if group else None,
+                operation_id=OperationId(operation) if operation else None,
+                before=before,
+                after=after,
+                detail=detail,
+            )
+        )
+    return found
