@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench simulation soak faults conformance clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check bench simulation soak faults conformance openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -21,6 +21,7 @@ help:
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make faults  everything that can break, broken for a while while work is under way"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
+	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make clean   remove what was installed and written"
 
 setup: $(VENV)/.installed local/node_modules/.installed
@@ -65,6 +66,10 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m infra.check
 	$(BIN)/shellcheck infra/scripts/*.sh
+
+# After a change of the API; a test holds the file to what the app serves.
+openapi: setup
+	$(BIN)/python -m functions.web.contract > docs/openapi.json
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)

@@ -179,6 +179,7 @@ def compose(settings: Settings) -> App:
         accounts=GraphAccounts(graph),
         memberships=MeteredMemberships(GraphMemberships(graph, settings.graph_base_url), telemetry),
         dead_letters=queue,
+        queue_watch=queue,
         stores=table_stores(Tables(tables)),
         policy=policy_of(settings),
         token=partial(secrets.token_hex, 16),

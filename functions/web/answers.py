@@ -14,6 +14,7 @@ from shared.domain.model import AssignedLicense, GroupLicenseAssignment, SkuId, 
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem
 from shared.domain.records import AuditEntry, DeadLetter, MemberRow
+from shared.handlers.health import Health, QueueLooks
 from shared.handlers.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
 from shared.handlers.syncing import SWEEP, SYNC, is_collecting
 
@@ -55,6 +56,7 @@ def operation(found: Operation) -> Json:
         "createdDateTime": _time(found.created_at),
         "startedDateTime": _time(found.started_at),
         "completedDateTime": _time(found.completed_at),
+        "estimatedCompletionDateTime": _time(found.estimated_end),
         "requestedBy": found.actor.name,
         "approvedBy": found.approved_by.name if found.approved_by else None,
         "cancelRequestedBy": found.cancel_requested_by.name if found.cancel_requested_by else None,
@@ -279,6 +281,34 @@ def change_feed(found: ChangeFeedState) -> Json:
         },
         "refusedToday": found.refused_today,
         "lastDeltaDateTime": _time(found.delta_read_at),
+    }
+
+
+def health(found: Health, looks: QueueLooks) -> Json:
+    """How the app is."""
+    writes = found.writes
+    return {
+        "changeFeed": change_feed(found.feed),
+        "writes": {
+            "used": writes.used,
+            "limit": writes.limit,
+            "windowSeconds": writes.window_s,
+            "bulkPerSecond": writes.per_second,
+            "throttledUntilDateTime": _time(writes.frozen_until),
+        },
+        "queues": [
+            {
+                "queue": each.queue,
+                "waiting": each.waiting,
+                "scheduled": each.scheduled,
+                "more": each.more,
+                "oldestDateTime": _time(each.oldest_at),
+            }
+            for each in looks.looks
+        ],
+        "queuesError": looks.error or None,
+        "openOperations": len(found.operations),
+        "deadLetters": len(found.letters),
     }
 
 

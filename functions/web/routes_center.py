@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -14,7 +15,7 @@ from functions.web.pages.rendering import product_name
 from functions.web.searching import TheAuditSearch
 from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from shared.domain.model import UserId
-from shared.handlers import center, queries
+from shared.handlers import center, health, queries
 from shared.handlers.letters import replay
 
 router = APIRouter(prefix="/api", tags=["center"])
@@ -104,6 +105,13 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
         "licenses": [answers.user_license(each, names) for each in found.licenses],
         "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
     }
+
+
+@router.get("/healthOverview")
+async def get_health(world: TheWorld) -> Json:
+    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters."""
+    found, looks = await asyncio.gather(health.health(world), health.queue_looks(world))
+    return answers.health(found, looks)
 
 
 @router.get("/deadLetters")

@@ -97,16 +97,11 @@ async def _body(request: Request) -> object:
 
 TheBody = Annotated[Any, Depends(_body)]
 
+_ONE = {"application/cloudevents+json": {"schema": {"type": "object"}}}
+_MANY = {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_BATCH}
+_TAKES_ONE = {"requestBody": {"required": True, "content": _ONE}}
 _TAKES = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/cloudevents+json": {"schema": {"type": "object"}},
-            "application/cloudevents-batch+json": {
-                "schema": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_BATCH}
-            },
-        },
-    }
+    "requestBody": {"required": True, "content": {**_ONE, "application/cloudevents-batch+json": {"schema": _MANY}}}
 }
 
 
@@ -171,7 +166,7 @@ async def list_onboarding(
     return answers.page(request, map(describe, records), paging.top, token)
 
 
-@router.post("/dryRun", openapi_extra=_TAKES)
+@router.post("/dryRun", openapi_extra=_TAKES_ONE)
 async def dry_run(world: TheWorld, body: TheBody) -> Json:
     """What a joiner or mover event would bring about, and why; nothing is written."""
     trial = await trying.try_event(world, body)

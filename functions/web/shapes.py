@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from shared.domain.model import (
@@ -79,8 +79,10 @@ def etag_of(version: int) -> str:
     return f'W/"{version}"'
 
 
-Guid = Annotated[str, AfterValidator(guid)]
-OperationIdText = Annotated[str, AfterValidator(operation_id)]
+Guid = Annotated[str, AfterValidator(guid), WithJsonSchema({"type": "string", "format": "uuid"})]
+OperationIdText = Annotated[
+    str, AfterValidator(operation_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{32}$"})
+]
 IdempotencyKey = Annotated[str, AfterValidator(idempotency_key)]
 
 

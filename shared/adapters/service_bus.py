@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain import tracing
 from shared.domain.errors import BadRequest, Unavailable
-from shared.ports import Outgoing, Undelivered
+from shared.ports import Outgoing, QueueLook, Undelivered
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusReceivedMessage
-    from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 SEND_TIMEOUT_S = 30.0
 DRAINED_AT_ONCE = 10
 """Dead letters under lock at a time: their lock of a minute must outlast what is done with all of them."""
 
 DRAIN_WAIT_S = 2.0
+LOOK_TIMEOUT_S = 5.0
+"""A person waits for the look."""
+
 DRAINED = "drained"
 """Application property: how often the message was taken out of the dead letters."""
 
@@ -41,7 +44,7 @@ class ServiceBusConfig:
 
 
 class ServiceBusQueue:
-    """Implements Queue and DeadLetterQueues."""
+    """Implements Queue, QueueWatch and DeadLetterQueues."""
 
     def __init__(self, config: ServiceBusConfig) -> None:
         self._config = config
@@ -77,6 +80,17 @@ class ServiceBusQueue:
         except (AzureError, OSError, TimeoutError, ValueError) as fault:
             raise Unavailable(RETRY_AFTER_S, f"dead letters of {queue}: {type(fault).__name__}: {fault}") from fault
         return taken
+
+    async def look(self, queue: str, most: int) -> QueueLook:
+        """By peeking, for which the right to receive is enough; a count would take the right to manage."""
+        from azure.core.exceptions import AzureError
+
+        try:
+            async with self._connect().get_queue_receiver(queue) as receiver:
+                messages = await asyncio.wait_for(_peeked(receiver, most + 1), LOOK_TIMEOUT_S)
+        except (AzureError, OSError, TimeoutError, ValueError) as fault:
+            raise Unavailable(RETRY_AFTER_S, f"queue {queue}: {type(fault).__name__}: {fault}") from fault
+        return _look(queue, messages[:most], more=len(messages) > most)
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """Send, with one new connection where the old one broke. What may have been accepted twice carries the same id,
@@ -145,6 +159,27 @@ class ServiceBusQueue:
         if self._client is not None:
             await self._client.close()
             self._client = None
+
+
+async def _peeked(receiver: ServiceBusReceiver, most: int) -> list[ServiceBusReceivedMessage]:
+    """The first messages of a queue; one answer holds what has room in it."""
+    found: list[ServiceBusReceivedMessage] = []
+    while len(found) < most:
+        after = (found[-1].sequence_number or 0) + 1 if found else 0
+        more = await receiver.peek_messages(most - len(found), sequence_number=after)
+        if not more:
+            break
+        found += more
+    return found
+
+
+def _look(queue: str, messages: Sequence[ServiceBusReceivedMessage], *, more: bool) -> QueueLook:
+    from azure.servicebus import ServiceBusMessageState
+
+    waiting = [each for each in messages if each.state == ServiceBusMessageState.ACTIVE]
+    scheduled = sum(each.state == ServiceBusMessageState.SCHEDULED for each in messages)
+    times = [each.enqueued_time_utc for each in waiting if each.enqueued_time_utc]
+    return QueueLook(queue, len(waiting), scheduled, min(times, default=None), more)
 
 
 def _added(batch: ServiceBusMessageBatch, message: ServiceBusMessage) -> bool:

@@ -112,11 +112,15 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
     return Slot(tail, charged=False), replace(state, tails={**state.tails, lane: tail + n / pace})
 
 
+def used(state: BudgetState, limits: BudgetLimits, now: float) -> int:
+    """Writes of the window that ends now, and those that are booked to start in a few seconds."""
+    width = limits.window_s / BUCKETS
+    return sum(count for bucket, count in state.counts.items() if (bucket + 1) * width > now - limits.window_s)
+
+
 def in_use(state: BudgetState, limits: BudgetLimits, now: float) -> float:
     """The share of the window's writes that are used, 0 to 1."""
-    width = limits.window_s / BUCKETS
-    counting = (count for bucket, count in state.counts.items() if (bucket + 1) * width > now - limits.window_s)
-    return min(1.0, sum(counting) / limits.window_limit)
+    return min(1.0, used(state, limits, now) / limits.window_limit)
 
 
 def frozen_until(state: BudgetState, retry_after_s: float, now: float) -> BudgetState:

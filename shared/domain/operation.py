@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId, OperationId, SkuId, UserId
@@ -54,6 +54,9 @@ class Actor:
     name: str
     kind: str = "user"
 
+
+ESTIMATED_FROM = 20
+"""Users of an operation that must be done before its end is estimated: a chunk."""
 
 SYSTEM = Actor("system", "Group-based licensing", "system")
 
@@ -188,6 +191,18 @@ class Operation:
     preview_id: OperationId | None = None
     """The preview whose sealed removals the same person has already seen and approved with this request."""
     version: str | None = None
+
+    @property
+    def estimated_end(self) -> datetime | None:
+        """When the last user is done at the rate so far, as of the last progress; None while nothing can be said."""
+        if self.state is not OperationState.IN_PROGRESS or self.started_at is None or self.progress_at is None:
+            return None
+        left = self.totals.remaining
+        done = self.totals.due - left
+        elapsed = self.progress_at - self.started_at
+        if done < ESTIMATED_FROM or left == 0 or elapsed <= timedelta(0):
+            return None
+        return self.progress_at + elapsed * (left / done)
 
     def ended(self, state: OperationState, now: datetime, error: OperationError | None = None) -> Operation:
         """The operation in an ended state, with its time and reason."""

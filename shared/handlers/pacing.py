@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until, in_use
 from shared.domain.errors import Conflict, Unavailable
-from shared.ports import World
+from shared.ports import Policy, World
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +25,23 @@ class _Request:
     answer: asyncio.Future[Slot]
 
 
+def limits_of(policy: Policy) -> BudgetLimits:
+    """The settings as the budget takes them."""
+    return BudgetLimits(
+        rate_per_s=policy.write_rate_per_s,
+        burst=policy.write_burst,
+        window_limit=policy.write_window_limit,
+        window_s=policy.write_window_s,
+        interactive_share=policy.interactive_share,
+    )
+
+
 class Pacer:
     """Charges the budget of writes."""
 
     def __init__(self, world: World) -> None:
-        policy = world.policy
         self._world = world
-        self._limits = BudgetLimits(
-            rate_per_s=policy.write_rate_per_s,
-            burst=policy.write_burst,
-            window_limit=policy.write_window_limit,
-            window_s=policy.write_window_s,
-            interactive_share=policy.interactive_share,
-        )
+        self._limits = limits_of(world.policy)
         self._lock = asyncio.Lock()
         self._waiting: list[_Request] = []
         self._state: BudgetState | None = None

@@ -62,6 +62,26 @@ class DeadLetterQueues(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class QueueLook:
+    """What waits in a queue: `waiting` can be worked on now, since `oldest_at`; `scheduled` is for later. `more`: there
+    are more than were looked at."""
+
+    queue: str
+    waiting: int
+    scheduled: int
+    oldest_at: datetime | None
+    more: bool = False
+
+
+class QueueWatch(Protocol):
+    """What waits in the queues, without taking it."""
+
+    async def look(self, queue: str, most: int) -> QueueLook:
+        """Look at no more than `most` messages. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Organization:
     id: str
     display_name: str

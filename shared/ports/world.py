@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shared.ports.changes import ChangeFeed, DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.onboarding import Accounts, Memberships, OnboardingStore, ProfileStore, StandingStore
-from shared.ports.outside import Clock, DeadLetterQueues, Directory, LicenseWriter, Queue
+from shared.ports.outside import Clock, DeadLetterQueues, Directory, LicenseWriter, Queue, QueueWatch
 from shared.ports.stores import (
     AssignmentStore,
     AuditLog,
@@ -94,6 +94,7 @@ class World:
     accounts: Accounts
     memberships: Memberships
     dead_letters: DeadLetterQueues
+    queue_watch: QueueWatch
     stores: Stores
     policy: Policy
     token: Callable[[], str]

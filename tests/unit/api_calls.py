@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
+from jsonschema import Draft202012Validator
 
 from functions.web.application import build
 from functions.web.principal import HEADER
@@ -71,6 +75,46 @@ WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
 READER = token(claims_of(roles=["Licensing.Read"]))
 
 
+DESCRIPTION: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
+ANSWERED: set[tuple[str, str, int]] = set()
+"""Operations and statuses that tests have seen in this process, each held to the description."""
+
+
+@cache
+def _schema_of(verb: str, path: str, status: int) -> tuple[str, Draft202012Validator | None]:
+    """The described path of a request (empty for none), and what its answer must be. Fails for a status that the
+    description does not know."""
+    known = [each for each in DESCRIPTION["paths"] if verb.lower() in DESCRIPTION["paths"][each]]
+    fits = [each for each in known if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), path)]
+    if not fits:
+        return "", None
+    found = min(fits, key=lambda each: each.count("{"))
+    response = DESCRIPTION["paths"][found][verb.lower()]["responses"][str(status)]
+    if "$ref" in response:
+        response = DESCRIPTION["components"]["responses"][str(status)]
+    if "content" not in response:
+        return found, None
+    schema = {**response["content"]["application/json"]["schema"], "components": DESCRIPTION["components"]}
+    return found, Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+async def _fits(answer: httpx.Response) -> None:
+    """Every answer of the API to a test is held to its description."""
+    request = answer.request
+    if not request.url.path.startswith("/api/") or request.url.path == "/api/openapi.json":
+        return
+    path, schema = _schema_of(request.method, request.url.path, answer.status_code)
+    if not path:
+        assert answer.status_code >= 400
+        return
+    body = await answer.aread()
+    if schema is None:
+        assert body in (b"", b"null")
+    else:
+        schema.validate(json.loads(body))
+    ANSWERED.add((request.method, path, answer.status_code))
+
+
 def client(world: World, sign_in: SignIn = ON, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
     """A client of the API on the world, by default one that may write."""
     doors = App(world, sign_in)
@@ -78,6 +122,7 @@ def client(world: World, sign_in: SignIn = ON, headers: dict[str, str] | None = 
         transport=httpx.ASGITransport(app=build(lambda: doors)),
         base_url="https://licensing.example",
         headers=WRITER if headers is None else headers,
+        event_hooks={"response": [_fits]},
     )
 
 

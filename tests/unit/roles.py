@@ -7,6 +7,7 @@ GET /
 GET /api/approvals
 GET /api/audit
 GET /api/changeFeed
+GET /api/healthOverview
 GET /api/deadLetters
 GET /api/groups
 GET /api/groups/{group_id}/licenseAssignment
@@ -36,6 +37,7 @@ GET /groups/{group_id}
 GET /groups/{group_id}/assign
 GET /groups/{group_id}/members.csv
 GET /health
+GET /health/queues
 GET /licenses
 GET /licenses/{sku_id}
 GET /operations

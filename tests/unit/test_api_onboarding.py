@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from shared.bootstrap import SignIn
 from tests.unit.api_calls import TENANT, claims_of, client, error_of, session, token
-from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
+from tests.unit.handlers.hires import SMALL, TEAM, Hires, event, held_leavers
 from tests.unit.handlers.runs import user
 
 HR = token(claims_of(roles=["Onboarding.Write"]))
@@ -118,20 +118,8 @@ async def test_a_dry_run_says_what_a_person_would_get_and_why_and_writes_nothing
     assert error_of(broken)["code"] == "InvalidEvent"
 
 
-async def _held() -> Hires:
-    run = Hires()
-    for number in range(1, 26):
-        run.directory.add_user(user(number), groups=[TEAM])
-    await run.licensed_team(SMALL)
-    leavers = (event("leaver", f"l{n}", user(n), on="2026-01-01", removal="P0D") for n in range(1, 26))
-    await run.send(*leavers)
-    start = run.fakes.clock.now()
-    await run.work_off(lambda: (run.fakes.clock.now() - start).total_seconds() > 3600)
-    return run
-
-
 async def test_held_leavers_are_listed_and_let_go_as_they_were_seen() -> None:
-    run = await _held()
+    run = await held_leavers()
     held = (await call(run, "GET", "/api/onboarding/held", READER)).json()
     assert (held["count"], held["allowedWithin24Hours"], len(held["value"])) == (5, 20, 5)
     attention = (await call(run, "GET", "/api/onboarding?attention=true&$top=3", READER)).json()
@@ -144,7 +132,7 @@ async def test_held_leavers_are_listed_and_let_go_as_they_were_seen() -> None:
 
 
 async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
-    run = await _held()
+    run = await held_leavers()
     who = {"employeeId": "<b>x", "userPrincipalName": '"><i>@fabrikam.example'}
     await run.send(event("joiner", HOSTILE.replace(" ", "_"), who, groups=[TEAM]))
     clock, start = run.fakes.clock, run.fakes.clock.now()

@@ -13,7 +13,7 @@ from typing import Any
 from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
-from shared.ports import Outgoing, Policy, Undelivered, World
+from shared.ports import Outgoing, Policy, QueueLook, Undelivered, World
 from tests.fakes_changes import FakeChangeFeed
 from tests.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 from tests.fakes_onboarding import FakeAccounts, FakeMemberships
@@ -140,6 +140,23 @@ class FakeDeadLetterQueues:
         return len(mine)
 
 
+@dataclass(slots=True)
+class FakeQueueWatch:
+    """Looks at what a queue that keeps has kept."""
+
+    queue: KeepingQueue
+    clock: MovedClock
+    away: bool = False
+
+    async def look(self, queue: str, most: int) -> QueueLook:
+        if self.away:
+            raise Unavailable(None, f"{queue} was told to be away")
+        mine = [message for message in self.queue.messages if message.queue == queue]
+        later = [message for message in mine[:most] if message.at and message.at > self.clock.now()]
+        waiting = len(mine[:most]) - len(later)
+        return QueueLook(queue, waiting, len(later), self.clock.now() if waiting else None, len(mine) > most)
+
+
 @dataclass(frozen=True, slots=True)
 class Fakes:
     """The world, and the handles to change it from outside."""
@@ -150,7 +167,8 @@ class Fakes:
     directory: FakeDirectory
     tables: MemoryTables
     changes: FakeChangeFeed
-    dead_letters: FakeDeadLetterQueues = field(default_factory=FakeDeadLetterQueues)
+    dead_letters: FakeDeadLetterQueues
+    watch: FakeQueueWatch
 
     def sent(self) -> list[Outgoing]:
         """The messages sent so far, oldest first."""
@@ -171,7 +189,7 @@ def fake_world() -> Fakes:
     """An empty tenant."""
     clock, queue, tables = MovedClock(), KeepingQueue(), MemoryTables()
     directory, changes = FakeDirectory(now=clock.now), FakeChangeFeed(clock.now)
-    dead_letters = FakeDeadLetterQueues()
+    dead_letters, watch = FakeDeadLetterQueues(), FakeQueueWatch(queue, clock)
     numbers = itertools.count(1)
 
     def token() -> str:
@@ -187,8 +205,9 @@ def fake_world() -> Fakes:
         accounts=FakeAccounts(directory),
         memberships=FakeMemberships(directory),
         dead_letters=dead_letters,
+        queue_watch=watch,
         stores=table_stores(tables, monotonic=lambda: clock.now().timestamp()),
         policy=Policy(tenant_id="tenant", public_url="https://app.example"),
         token=token,
     )
-    return Fakes(world, clock, queue, directory, tables, changes, dead_letters)
+    return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch)

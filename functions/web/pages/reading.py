@@ -18,7 +18,7 @@ from functions.web.searching import TheAuditSearch
 from functions.web.shapes import Guid, OperationIdText
 from shared.domain.model import GroupId, OperationId, SkuId, UserId
 from shared.domain.records import AuditFilter
-from shared.handlers import center, queries
+from shared.handlers import center, health, queries
 from shared.handlers.syncing import is_collecting
 
 router = APIRouter(include_in_schema=False)
@@ -156,11 +156,15 @@ async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after
 
 
 @router.get("/health")
-async def health(request: Request, world: TheWorld) -> Response:
-    letters = await world.stores.dead_letters.newest(ROWS)
-    feed = await queries.change_feed(world)
-    open_operations = await world.stores.operations.open()
-    return page(request, "health.html", letters=letters, feed=feed, operations=open_operations, now=world.clock.now())
+async def health_page(request: Request, world: TheWorld) -> Response:
+    return page(request, "health.html", found=await health.health(world), now=world.clock.now())
+
+
+@router.get("/health/queues")
+async def queues(world: TheWorld) -> Response:
+    """The live part of the health page: what waits in the queues, and how much of the write quota is used."""
+    looks = await health.queue_looks(world)
+    return fragment("queues.html", looks=looks, writes=await health.write_use(world), now=world.clock.now())
 
 
 async def group_names(world: TheWorld) -> dict[GroupId, str]:

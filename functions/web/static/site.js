@@ -1,18 +1,18 @@
 "use strict";
-// Live parts are fetched again every two seconds while they say where; without script the page is as of its loading.
+// Live parts are fetched again every two seconds, or as they say, while they say where; without script the page is as of its loading.
 function poll() {
   const part = document.querySelector("[data-poll]");
   if (!part) return;
   fetch(part.dataset.poll, { headers: { "x-requested-with": "fetch" } })
     .then((answer) => (answer.ok ? answer.text() : Promise.reject(answer.status)))
     .then((text) => {
-      const made = new DOMParser().parseFromString(text, "text/html").getElementById("progress");
+      const made = new DOMParser().parseFromString(text, "text/html").getElementById(part.id);
       const before = part.dataset.state;
       if (made) part.replaceWith(made);
       if (made && made.dataset.state !== before) location.reload();
     })
     .catch(() => {})
-    .finally(() => setTimeout(poll, 2000));
+    .finally(() => setTimeout(poll, Number(part.dataset.every || 2000)));
 }
 setTimeout(poll, 1000);
 for (const box of document.querySelectorAll("[data-filter]")) {

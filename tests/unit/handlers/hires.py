@@ -14,7 +14,7 @@ from shared.domain.profiles import Profile
 from shared.handlers.onboarding.taking_up import take_up_due
 from shared.ports import Outgoing
 from tests.fakes_onboarding import FakeAccounts, FakeMemberships
-from tests.unit.handlers.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run
+from tests.unit.handlers.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
 
 SOURCE = "urn:hr:test"
 DAY = timedelta(days=1)
@@ -91,3 +91,16 @@ class Hires(Run):
 
 
 __all__ = ["DAY", "EXTRA", "LARGE", "OTHER_TEAM", "SMALL", "SOURCE", "TEAM", "Hires", "event"]
+
+
+async def held_leavers() -> Hires:
+    """25 leavers of one day, of whom five are over the allowance."""
+    run = Hires()
+    for number in range(1, 26):
+        run.directory.add_user(user(number), groups=[TEAM])
+    await run.licensed_team(SMALL)
+    leavers = (event("leaver", f"l{n}", user(n), on="2026-01-01", removal="P0D") for n in range(1, 26))
+    await run.send(*leavers)
+    start = run.fakes.clock.now()
+    await run.work_off(lambda: (run.fakes.clock.now() - start).total_seconds() > 3600)
+    return run

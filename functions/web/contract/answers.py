@@ -1,0 +1,85 @@
+"""Which shape answers which route, by operation; a route that is missing here fails the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from functions.web.contract import shapes as s
+
+ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
+    ("GET", "/api/operations"): {200: s.OperationPage},
+    ("GET", "/api/operations/{operation_id}"): {200: s.Operation},
+    ("GET", "/api/operations/{operation_id}/members"): {200: s.PlannedMemberPage},
+    ("POST", "/api/operations/{operation_id}/review"): {200: s.Operation},
+    ("POST", "/api/operations/{operation_id}/approve"): {200: s.Operation},
+    ("POST", "/api/operations/{operation_id}/reject"): {200: s.Operation},
+    ("POST", "/api/operations/{operation_id}/pause"): {200: s.Operation},
+    ("POST", "/api/operations/{operation_id}/resume"): {200: s.Operation},
+    ("POST", "/api/operations/{operation_id}/cancel"): {200: s.Operation, 202: s.Operation},
+    ("GET", "/api/approvals"): {200: s.Operations},
+    ("POST", "/api/groups/{group_id}/assignLicense"): {202: s.Operation},
+    ("POST", "/api/groups/{group_id}/reprocessLicenseAssignment"): {202: s.Operation},
+    ("POST", "/api/groups/{group_id}/adoptLicenses"): {202: s.Operation},
+    ("POST", "/api/groups/{group_id}/enableServicePlans"): {202: s.Operation},
+    ("GET", "/api/groups/{group_id}/licenseAssignment"): {200: s.Assignment},
+    ("PATCH", "/api/groups/{group_id}/licenseAssignment"): {200: s.Assignment},
+    ("GET", "/api/groups/{group_id}/status"): {200: s.GroupStatus},
+    ("GET", "/api/groups/{group_id}/members"): {200: s.MemberPage},
+    ("GET", "/api/groups/{group_id}/membersWithLicenseErrors"): {200: s.MemberPage},
+    ("POST", "/api/users/assignLicense"): {202: s.Operation},
+    ("POST", "/api/users/{user_id}/reprocessLicenseAssignment"): {202: s.Operation},
+    ("POST", "/api/users/{user_id}/adoptLicenses"): {202: s.Operation},
+    ("POST", "/api/users/{user_id}/enableServicePlans"): {202: s.Operation},
+    ("POST", "/api/users/{user_id}/keepLicenses"): {204: None},
+    ("POST", "/api/users/{user_id}/removeLicensesNow"): {202: None},
+    ("GET", "/api/users/{user_id}/licenses"): {200: s.UserLicenses},
+    ("GET", "/api/subscribedSkus"): {200: s.SubscribedSkus},
+    ("GET", "/api/changeFeed"): {200: s.ChangeFeed},
+    ("GET", "/api/licenses"): {200: s.Products},
+    ("GET", "/api/groups"): {200: s.Groups},
+    ("GET", "/api/users"): {200: s.FoundUsers},
+    ("GET", "/api/users/{user_id}"): {200: s.User},
+    ("GET", "/api/audit"): {200: s.AuditPage},
+    ("GET", "/api/healthOverview"): {200: s.Health},
+    ("GET", "/api/deadLetters"): {200: s.DeadLetters},
+    ("POST", "/api/deadLetters/{letter_id}/replay"): {202: None},
+    ("POST", "/api/onboarding"): {202: s.Taken},
+    ("GET", "/api/onboarding"): {200: s.OnboardingPage},
+    ("GET", "/api/onboarding/schema"): {200: s.Schema},
+    ("POST", "/api/onboarding/dryRun"): {200: s.Trial},
+    ("GET", "/api/onboarding/held"): {200: s.HeldLeavers},
+    ("POST", "/api/onboarding/held/approve"): {200: s.Counted},
+    ("POST", "/api/onboarding/held/reject"): {200: s.Counted},
+    ("GET", "/api/onboarding/profiles"): {200: s.Profiles},
+    ("GET", "/api/onboarding/profiles/{profile_name}"): {200: s.Profile},
+    ("PUT", "/api/onboarding/profiles/{profile_name}"): {200: s.Profile},
+    ("DELETE", "/api/onboarding/profiles/{profile_name}"): {204: None},
+    ("GET", "/api/onboarding/{event_key}"): {200: s.OnboardingRecord},
+    ("POST", "/api/onboarding/{event_key}/cancel"): {200: s.OnboardingRecord},
+    ("POST", "/api/onboarding/{event_key}/replay"): {202: s.OnboardingRecord},
+}
+
+REFUSALS: Mapping[int, str] = {
+    400: "A field or parameter is wrong; `target` names it, the message says the limit.",
+    401: "The platform has not signed the caller in.",
+    403: "The caller lacks the role, or the app a permission.",
+    404: "There is no such thing.",
+    409: "The state does not allow it, or somebody else was quicker.",
+    412: "If-Match names another version.",
+    413: "The body is too large.",
+    500: "A fault of our own; it was recorded under the request-id.",
+    503: "Graph, the tables or the queue are away; Retry-After says when to try again.",
+}
+"""What every route may answer instead, in the one shape of an error."""
+
+LINKS: Mapping[type[BaseModel], Mapping[str, tuple[str, str]]] = {
+    s.Operation: {
+        "operation": ("get_operation", "operation_id"),
+        "members": ("list_planned_members", "operation_id"),
+        "cancel": ("cancel", "operation_id"),
+    },
+    s.OnboardingRecord: {"event": ("get_onboarding", "event_key")},
+}
+"""From the `id` of an answer to where it leads: name -> (operationId, parameter)."""

@@ -1,0 +1,205 @@
+"""The API's description (OpenAPI 3.1): FastAPI's of the requests, and here the answers, roles, links and examples.
+
+An example of every request and answer is made from the examples of its fields, so none is written twice; tests hold
+each to its schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from functions.web.contract.answers import ANSWERS, LINKS, REFUSALS
+from functions.web.contract.shapes import E3, GROUP, OPERATION, TEAMS, USER, Error
+from functions.web.principal import APP_ROLES, Access
+
+Json = dict[str, Any]
+REF = "#/components/schemas/"
+EXAMPLES: Mapping[str, Any] = {
+    "operation_id": OPERATION,
+    "group_id": GROUP,
+    "user_id": USER,
+    "letter_id": OPERATION,
+    "event_key": OPERATION,
+    "profile_name": "sales",
+    "skuId": E3,
+    "disabledPlans": [TEAMS],
+    "removeLicenses": [],
+    "skuIds": [E3],
+    "userIds": [USER],
+    "excludedGroups": [GROUP],
+    "groups": [GROUP],
+    "id": OPERATION,
+    "checksum": "9b1f2e3d4c5b6a79",
+    "usageLocation": "DE",
+    "grace": "P30D",
+    "priority": 0,
+    "intent": "keep",
+    "dependencies": "sameGroup",
+    "displayName": "Sales",
+    "message": {"version": 1},
+    "department": ["Sales"],
+    "idempotency-key": "5f0c2a2e-onboarding",
+    "client-request-id": "ticket-42",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "if-match": 'W/"3"',
+    "$top": 100,
+    "search": "sal",
+    "user": USER,
+    "group": GROUP,
+    "actor": "ada",
+    "activity": "license",
+    "since": "2026-11-01",
+    "until": "2026-11-30",
+}
+"""Examples of what callers send, by name; answers have theirs at their fields."""
+
+EVENT: Json = {
+    "specversion": "1.0",
+    "type": "hr.joiner.v1",
+    "source": "/hr/contoso",
+    "id": "hr-2026-000123",
+    "data": {
+        "user": {"employeeId": "E-4711"},
+        "effectiveDate": "2026-12-01",
+        "usageLocation": "DE",
+        "attributes": {"department": "Sales"},
+    },
+}
+UNSENT = ("$skiptoken", "approvedPreview", "companyName", "costCenter", "country", "division", "employeeType")
+NOT_EXAMPLED = (*UNSENT, "jobTitle", "officeLocation")
+"""Optional fields that most callers leave out; examples leave them out too."""
+
+MOSTLY_NULL = (
+    "approvedBy",
+    "cancelRequestedBy",
+    "checksum",
+    "completedDateTime",
+    "drift",
+    "ending",
+    "error",
+    "hindrance",
+    "openApproval",
+    "permittedBy",
+    "queuesError",
+    "remedy",
+    "removalDateTime",
+    "startedDateTime",
+    "supersededBy",
+    "text",
+    "throttledUntilDateTime",
+    "userIds",
+)
+"""Fields of answers that hold something in few of them only."""
+
+
+def describe(app: FastAPI, access: Mapping[tuple[str, str], Access]) -> Json:
+    """The description of all routes of the API."""
+    found: Json = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
+    schemas: Json = found["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas.update(_answers())
+    for path, verbs in found["paths"].items():
+        for verb, operation in verbs.items():
+            route = (verb.upper(), path)
+            operation["operationId"] = operation["operationId"].partition("_api_")[0]
+            operation["x-roles"] = [role for role, may in APP_ROLES.items() if access[route] in may]
+            operation["responses"] = _responses(ANSWERS[route], schemas)
+            for parameter in operation.get("parameters", ()):
+                _exemplify(parameter, parameter["name"], schemas)
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                media["example"] = _body(media["schema"], schemas)
+    refused = {
+        str(status): {"description": why, "content": _content(Error, schemas)} for status, why in REFUSALS.items()
+    }
+    found["components"]["responses"] = refused
+    found["components"]["securitySchemes"] = {"entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    found["security"] = [{"entra": []}]
+    return found
+
+
+ABOUT = (
+    "Group-based licensing for Microsoft 365. Callers sign in with Microsoft Entra ID; `x-roles` names the app roles "
+    "of which one is needed. Bodies have at most 1 MiB. What starts an operation takes an Idempotency-Key and answers "
+    "202 with its Location. Collections are paged by `$top` (at most 999) and `@odata.nextLink`."
+)
+
+
+def _answers() -> Json:
+    models = {model for answers in ANSWERS.values() for model in answers.values() if model is not None} | {Error}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, schema = models_json_schema([(model, "validation") for model in ordered], ref_template=REF + "Answer{model}")
+    return {f"Answer{name}": each for name, each in schema["$defs"].items()}
+
+
+def _responses(answers: Mapping[int, type[BaseModel] | None], schemas: Json) -> Json:
+    found: Json = {}
+    for status, model in answers.items():
+        found[str(status)] = {"description": _said(model, status)}
+        if model is not None:
+            found[str(status)] |= {"content": _content(model, schemas)}
+            leads = LINKS.get(model, {})
+            if leads:
+                found[str(status)]["links"] = {
+                    name: {"operationId": operation, "parameters": {parameter: "$response.body#/id"}}
+                    for name, (operation, parameter) in leads.items()
+                }
+    return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in REFUSALS}
+
+
+def _said(model: type[BaseModel] | None, status: int) -> str:
+    if status == 202:
+        return "Accepted; the work goes on."
+    return "Done." if model is None else "The answer."
+
+
+def _content(model: type[BaseModel], schemas: Json) -> Json:
+    schema = {"$ref": f"{REF}Answer{model.__name__}"}
+    return {"application/json": {"schema": schema, "example": example(schema, schemas)}}
+
+
+def _exemplify(parameter: Json, name: str, schemas: Json) -> None:
+    if name not in NOT_EXAMPLED:
+        parameter["example"] = EXAMPLES[name] if name in EXAMPLES else example(parameter["schema"], schemas)
+
+
+def _body(schema: Json, schemas: Json) -> Any:
+    if schema.get("type") == "array":
+        return [EVENT]
+    return EVENT if schema == {"type": "object"} else example(schema, schemas, sent=True)
+
+
+def example(schema: Json, schemas: Json, name: str = "", *, sent: bool = False) -> Any:
+    """An example that fits a schema: of the fields that callers send from EXAMPLES, of answers as they say."""
+    if sent and name in EXAMPLES:
+        return EXAMPLES[name]
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "$ref" in schema:
+        return example(schemas[schema["$ref"].removeprefix(REF)], schemas, name, sent=sent)
+    if "anyOf" in schema:
+        may_be_null = {"type": "null"} in schema["anyOf"]
+        choice = next(each for each in schema["anyOf"] if each != {"type": "null"})
+        return None if may_be_null and name in MOSTLY_NULL else example(choice, schemas, name, sent=sent)
+    given = [schema[each] for each in ("const", "default") if schema.get(each) not in (None, "", [])]
+    return (given or schema.get("enum") or [_of_type(schema, schemas, name, sent=sent)])[0]
+
+
+def _of_type(schema: Json, schemas: Json, name: str, *, sent: bool) -> Any:
+    match schema.get("type"):
+        case "object":
+            inner = {key: each for key, each in schema.get("properties", {}).items() if key not in NOT_EXAMPLED}
+            return {key: example(each, schemas, key, sent=sent) for key, each in inner.items()}
+        case "array":
+            return [example(schema["items"], schemas, sent=sent)]
+        case "boolean":
+            return False
+        case "integer" | "number":
+            return schema.get("minimum", 0)
+    raise LookupError(f"{name or schema} needs an example")
