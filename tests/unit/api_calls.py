@@ -146,6 +146,7 @@ PATH_VALUES = {
     "letter_id": LOST,
     "event_key": LOST,
     "profile_name": "sales",
+    "foreign": "adopt",
 }
 
 

@@ -35,6 +35,7 @@ GET /audit.jsonl
 GET /groups
 GET /groups/{group_id}
 GET /groups/{group_id}/assign
+POST /groups/{group_id}/assign/check
 GET /groups/{group_id}/members.csv
 GET /health
 GET /health/queues
@@ -79,6 +80,8 @@ POST /onboarding/{event_key}/{act}
 POST /groups/{group_id}/assign
 POST /groups/{group_id}/options
 POST /groups/{group_id}/reprocess
+POST /groups/{group_id}/{foreign}
+POST /users/{user_id}/{foreign}
 POST /operations/{operation_id}/confirm
 POST /operations/{operation_id}/{act}
 POST /users/{user_id}/keep

@@ -10,12 +10,22 @@ import pytest
 
 from functions.web.pages.exporting import csv_text
 from functions.web.pages.rendering import POLICY, STATE_WORDS
-from shared.domain.model import GroupId, LicenseError, MemberState, UserId
+from shared.domain.model import (
+    GroupId,
+    LicenseError,
+    MemberState,
+    ServicePlan,
+    ServicePlanId,
+    SkuId,
+    SubscribedSku,
+    UserId,
+)
 from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import Problem
 from shared.domain.records import MemberRow
 from tests.unit.api_calls import claims_of, client, session
 from tests.unit.handlers.runs import SMALL, TEAM, Run, user
+from tests.unit.handlers.test_foreign_licenses import given_group
 
 HOSTILE = '<script>alert("x")</script>'
 SAME_SITE = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
@@ -156,13 +166,17 @@ async def test_a_person_decides_about_removals_on_the_page() -> None:
 async def test_options_are_set_and_faults_named() -> None:
     run, _ = await licensed()
     async with browser(run) as page:
-        good = urlencode({"usage_location": "de", "grace_days": "30", "include_guests": "on"})
+        shown = await page.get(f"/groups/{TEAM}")
+        assert '<input type="hidden" name="version" value="1">' in shown.text
+        good = urlencode({"usage_location": "de", "grace_days": "30", "include_guests": "on", "version": "1"})
         done = await page.post(f"/groups/{TEAM}/options", content=good, headers=SAME_SITE)
         bad = await page.post(f"/groups/{TEAM}/options", content="usage_location=Germany", headers=SAME_SITE)
+        late = await page.post(f"/groups/{TEAM}/options", content=good, headers=SAME_SITE)
         typed = await page.post(f"/groups/{TEAM}/options", json={}, headers={"sec-fetch-site": "same-origin"})
     stored = await run.world.stores.assignments.get(TEAM)
     assert stored is not None
-    assert (done.status_code, bad.status_code, typed.status_code) == (303, 400, 415)
+    assert (done.status_code, bad.status_code, late.status_code, typed.status_code) == (303, 400, 409, 415)
+    assert "Somebody else has changed" in late.text
     options = stored.assignment.options
     assert (options.usage_location, options.grace.days, options.include_guests) == ("DE", 30, True)
     assert not options.include_disabled_accounts
@@ -190,3 +204,57 @@ async def test_what_is_not_there_is_said_on_a_page(monkeypatch: pytest.MonkeyPat
         for path in (f"/groups/{GroupId(user(9))}", f"/users/{UserId(user(99))}", "/static/secret", "/groups/no-guid"):
             answer = await page.get(path)
             assert answer.status_code in (400, 404), path
+
+
+async def test_a_choice_is_checked_while_it_is_made() -> None:
+    run = Run()
+    project, sharepoint = "fe71d6c3-a2ea-4499-9778-da042bf08063", "5dbe027f-2339-4123-9542-606e4d348a72"
+    plans = tuple(
+        ServicePlan(ServicePlanId(each), name) for each, name in ((project, "PROJECT"), (sharepoint, "SHARE"))
+    )
+    run.directory.add_sku(SubscribedSku(SkuId(user(70)), "PROJECTS", plans, enabled=10))
+    check = f"/groups/{TEAM}/assign/check"
+    lonely = urlencode({"sku": user(70), f"plan-{user(70)}": project})
+    whole = urlencode({"sku": user(70), f"plan-{user(70)}": [project, sharepoint]}, doseq=True)
+    async with browser(run, READER) as page:
+        answers = [
+            (await page.post(check, content=content, headers=SAME_SITE)).text
+            for content in (lonely, whole, urlencode({"sku": user(71)}), urlencode({"sku": "x"}), "")
+        ]
+    assert "will be switched off" in answers[0] or "notice bad" in answers[0]
+    assert ["notice" in answer for answer in answers] == [True, False, True, True, False]
+    assert run.fakes.sent() == []
+
+
+@pytest.mark.parametrize(("act", "said"), [("adopt", "plans that are on stay on"), ("enable", "they stay theirs")])
+async def test_licenses_of_somebody_else_are_taken_over_or_completed_after_a_preview(act: str, said: str) -> None:
+    run, _, same, lacking = await given_group()
+    sku = urlencode({"sku": SMALL.sku_id})
+    async with browser(run) as page:
+        assert "Take over" in (await page.get(f"/users/{same}")).text
+        for path in (f"/groups/{TEAM}/{act}", f"/users/{lacking}/{act}"):
+            sent = await page.post(path, content=sku, headers=SAME_SITE)
+            assert sent.status_code == 303
+            await run.work_off()
+            shown = await page.get(sent.headers["location"])
+            assert said in shown.text
+            (preview,), _ = await run.world.stores.operations.newest(1)
+            checksum = urlencode({"checksum": preview.checksum})
+            started = await page.post(f"{sent.headers['location']}/confirm", content=checksum, headers=SAME_SITE)
+            assert started.status_code == 303
+            await run.work_off()
+        odd = await page.post(f"/groups/{TEAM}/explode", content=sku, headers=SAME_SITE)
+    assert run.directory.licenses(lacking)[SMALL.sku_id] == frozenset()
+    assert odd.status_code in (400, 404)
+
+
+async def test_the_health_page_shows_the_quota_in_use_and_what_waits() -> None:
+    run, _ = await licensed()
+    async with browser(run) as page:
+        whole = await page.get("/health")
+        live = await page.get("/health/queues")
+        run.fakes.watch.away = True
+        away = await page.get("/health/queues")
+    assert "of 3,000" in whole.text
+    assert "members-bulk" in live.text
+    assert "was told to be away" in away.text

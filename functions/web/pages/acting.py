@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -11,14 +12,25 @@ from starlette.responses import Response
 from functions.web.context import TheActor, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.forms import Form, TheForm
-from functions.web.pages.rendering import page, see
+from functions.web.pages.rendering import fragment, page, see
 from functions.web.shapes import Guid, OperationIdText, OptionsPatch, guid
 from functions.web.starting import Starter, TheStarter
-from shared.domain.model import AssignedLicense, GroupId, OperationId, ServicePlanId, SkuId, UserId
+from shared.domain.catalog import Catalog
+from shared.domain.errors import AssignmentError, BadRequest
+from shared.domain.model import (
+    AssignedLicense,
+    GroupId,
+    GroupLicenseAssignment,
+    OperationId,
+    ServicePlanId,
+    SkuId,
+    SwitchedOffPlan,
+    UserId,
+)
 from shared.domain.operation import LicenseChange, Target
 from shared.handlers import center, control, ending, queries
 from shared.handlers.letters import replay
-from shared.handlers.requests import OperationRequest, accept, set_options
+from shared.handlers.requests import OperationRequest, accept, changed, set_options
 from shared.ports import World
 
 router = APIRouter(include_in_schema=False)
@@ -48,6 +60,26 @@ async def preview(world: TheWorld, starter: TheStarter, group_id: Guid, form: Th
     change = await chosen(world, GroupId(group_id), form)
     operation = await accept(world, replace(_asked(starter, group_id), change=change, preview=True))
     return see(f"/operations/{operation.id}")
+
+
+@router.post("/groups/{group_id}/assign/check")
+async def check(world: TheWorld, group_id: Guid, form: TheForm) -> Response:
+    """What is wrong with a choice, and which plans would be switched off, while it is being made."""
+    stored = await world.stores.assignments.get(GroupId(group_id))
+    assignment = stored.assignment if stored else GroupLicenseAssignment(GroupId(group_id))
+    catalog = Catalog({sku.sku_id: sku for sku in await queries.subscribed_skus(world)})
+    fault = ""
+    off: tuple[tuple[SkuId, SwitchedOffPlan], ...] = ()
+    try:
+        change = await chosen(world, GroupId(group_id), form)
+        off = tuple(
+            (sku.sku_id, plan) for sku in changed(assignment, change, catalog).skus for plan in sku.switched_off
+        )
+    except (BadRequest, AssignmentError) as found:
+        fault = str(found)
+    except HttpError as found:
+        fault = "" if found.code == "NothingToChange" else found.message
+    return fragment("warnings.html", fault=fault, off=off, plan_name=catalog.plan_name)
 
 
 async def chosen(world: World, group_id: GroupId, form: Form) -> LicenseChange:
@@ -138,7 +170,12 @@ async def options(world: TheWorld, actor: TheActor, group_id: Guid, form: TheFor
         )
     except ValueError as fault:
         raise HttpError(400, "InvalidRequest", f"The options cannot be set: {str(fault)[:300]}") from fault
+    shown = form.one("version")
     stored = await queries.assignment(world, GroupId(group_id))
+    if shown != str(stored.assignment.version):
+        raise HttpError(
+            409, "Conflict", "Somebody else has changed the assignment meanwhile; look at it again.", "version"
+        )
     await set_options(
         world, GroupId(group_id), body.applied_to(stored.assignment.options), actor, stored.assignment.version
     )
@@ -172,6 +209,29 @@ async def replay_letter(world: TheWorld, actor: TheActor, letter_id: OperationId
     """Send a message that could not be done back to its queue."""
     await replay(world, letter_id, actor)
     return see("/health")
+
+
+@router.post("/groups/{group_id}/{foreign}")
+async def take_over(
+    world: TheWorld, starter: TheStarter, group_id: Guid, foreign: Literal["adopt", "enable"], form: TheForm
+) -> Response:
+    """Preview: manage members' licenses that somebody else gave, or turn on plans in them that the group grants."""
+    return await _foreign(world, starter, Target(group_id=GroupId(group_id)), foreign, form)
+
+
+@router.post("/users/{user_id}/{foreign}")
+async def take_over_of_user(
+    world: TheWorld, starter: TheStarter, user_id: Guid, foreign: Literal["adopt", "enable"], form: TheForm
+) -> Response:
+    """The same for one user."""
+    return await _foreign(world, starter, Target(user_ids=(UserId(user_id),)), foreign, form)
+
+
+async def _foreign(world: World, starter: Starter, target: Target, foreign: str, form: Form) -> Response:
+    skus = (SkuId(_guid(form.one("sku"), "sku")),)
+    change = LicenseChange(adopt=skus) if foreign == "adopt" else LicenseChange(enable=skus)
+    operation = await accept(world, replace(starter.request(target), change=change, preview=True))
+    return see(f"/operations/{operation.id}")
 
 
 def _asked(starter: Starter, group_id: str) -> OperationRequest:

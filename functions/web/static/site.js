@@ -23,3 +23,16 @@ for (const box of document.querySelectorAll("[data-filter]")) {
     }
   });
 }
+// A choice of licenses is checked while it is made; the preview says the same and more.
+const choice = document.querySelector("[data-check]");
+let changes = 0;
+choice?.addEventListener("change", () => {
+  const change = ++changes;
+  fetch(choice.dataset.check, { method: "POST", body: new URLSearchParams(new FormData(choice)) })
+    .then((answer) => (answer.ok ? answer.text() : Promise.reject(answer.status)))
+    .then((text) => {
+      const made = new DOMParser().parseFromString(text, "text/html").getElementById("warnings");
+      if (made && change === changes) document.getElementById("warnings").replaceWith(made);
+    })
+    .catch(() => {});
+});
