@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from functions.web.application import build
 from shared.bootstrap import App
@@ -33,6 +34,7 @@ def test_whatever_is_sent_is_answered(label: str) -> None:
         answer = case.call(headers=WRITER)
         statuses[answer.status_code] += 1
         assert answer.status_code < 500, answer.text
+        case.validate_response(answer, checks=[response_schema_conformance, status_code_conformance])
         if answer.status_code >= 400:
             assert set(answer.json()) == {"error"}
 
