@@ -41,6 +41,12 @@ param logRetentionDays int = 90
 @allowed(['Standard_ZRS', 'Standard_LRS', 'Standard_GZRS', 'Standard_GRS'])
 param storageRedundancy string = 'Standard_ZRS'
 
+@description('Reach storage and Service Bus by private endpoints only. Takes Service Bus Premium, whose price does not follow use.')
+param privateNetworking bool = false
+
+@description('Address space of the network where networking is private, a /24.')
+param networkAddressPrefix string = '10.142.0.0/24'
+
 @description('Tags of every resource.')
 param tags object = {}
 
@@ -85,6 +91,7 @@ module storage 'modules/storage.bicep' = {
   params: {
     name: 'st${token}'
     redundancy: storageRedundancy
+    privateNetworking: privateNetworking
     location: location
     tags: allTags
     principalId: identity.outputs.principalId
@@ -96,9 +103,23 @@ module serviceBus 'modules/servicebus.bicep' = {
   scope: group
   params: {
     name: 'sb-${environmentName}-${token}'
+    privateNetworking: privateNetworking
     location: location
     tags: allTags
     principalId: identity.outputs.principalId
+  }
+}
+
+module network 'modules/network.bicep' = if (privateNetworking) {
+  name: 'network'
+  scope: group
+  params: {
+    name: 'vnet-${environmentName}-${token}'
+    location: location
+    tags: allTags
+    storageAccountId: storage.outputs.id
+    serviceBusId: serviceBus.outputs.id
+    addressPrefix: networkAddressPrefix
   }
 }
 
@@ -120,6 +141,7 @@ module app 'modules/app.bicep' = {
     signInClientId: signInClientId
     pythonVersion: pythonVersion
     receiveNotifications: receiveNotifications
+    subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
   }

@@ -47,6 +47,16 @@ class Client:
         url = path if path.startswith("http") else f"{self._endpoints.api}{path}"
         return _answer(urllib.request.Request(url, data, headers, method=method))
 
+    def page(self, path: str) -> str:
+        """A view of the page, whole. Raises CallError."""
+        headers = {"authorization": f"Bearer {self._token}", "accept": "text/html"}
+        request = urllib.request.Request(f"{self._endpoints.api}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                return str(response.read().decode())
+        except urllib.error.HTTPError as fault:
+            raise CallError(fault.code, fault.read().decode(errors="replace")) from fault
+
     def tenant(self, method: str, path: str, body: object | None = None) -> dict[str, Any]:
         """A call of the tenant's control API, such as `tenant("GET", "/metrics")`."""
         data = json.dumps(body).encode() if body is not None else None

@@ -1,9 +1,9 @@
 """Makes resource-types.json: the published types of the resources used here, without descriptions.
 
 Not part of any build. Two sources: the Bicep types inside the npm package `@azure/mcp` (its command `bicepschema get`
-answers offline), and for Azure Monitor's alerts, which that lacks, the models of the PyPI package `azure-mgmt-monitor`.
+answers offline), and for Azure Monitor's alerts and private DNS zones, which that lacks, the models of PyPI packages.
     npm install --ignore-scripts @azure/mcp@2.0.5
-    pip install azure-mgmt-monitor==7.0.0
+    pip install azure-mgmt-monitor==7.0.0 azure-mgmt-privatedns==1.2.0
     python -m infra.check.extract node_modules/@azure/mcp-linux-x64/dist/azmcp
 """
 
@@ -26,6 +26,9 @@ BICEP_TYPES = (
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Insights/components",
     "Microsoft.ManagedIdentity/userAssignedIdentities",
+    "Microsoft.Network/privateEndpoints",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+    "Microsoft.Network/virtualNetworks",
     "Microsoft.OperationalInsights/workspaces",
     "Microsoft.Resources/resourceGroups",
     "Microsoft.ServiceBus/namespaces",
@@ -41,11 +44,16 @@ BICEP_TYPES = (
 VARIANTS = {"Microsoft.Web/sites/config": {"authsettingsV2"}}
 """Of a type whose shape depends on its name, the names that are used here."""
 
-MONITOR_TYPES = {
-    "Microsoft.Insights/actionGroups@2023-01-01": "ActionGroupResource",
-    "Microsoft.Insights/metricAlerts@2018-03-01": "MetricAlertResource",
-    "Microsoft.Insights/scheduledQueryRules@2023-12-01": "ScheduledQueryRuleResource",
+SDK_TYPES = {
+    "Microsoft.Insights/actionGroups@2023-01-01": ("monitor", "ActionGroupResource"),
+    "Microsoft.Insights/metricAlerts@2018-03-01": ("monitor", "MetricAlertResource"),
+    "Microsoft.Insights/scheduledQueryRules@2023-12-01": ("monitor", "ScheduledQueryRuleResource"),
+    "Microsoft.Network/privateDnsZones@2024-06-01": ("privatedns", "PrivateZone"),
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01": ("privatedns", "VirtualNetworkLink"),
 }
+WITHOUT_PROPERTIES = {"PrivateZone"}
+"""Models that need nothing under `properties`; their flattened form does not say so."""
+
 SUBTYPES = {
     "MetricAlertCriteria": "MetricAlertSingleResourceMultipleMetricCriteria",
     "MultiMetricCriteria": "MetricCriteria",
@@ -58,11 +66,12 @@ def main(azmcp: str) -> None:
     resources: dict[str, Any] = {}
     for name in BICEP_TYPES:
         resources.update(_from_bicep(azmcp, name))
-    for name, model in MONITOR_TYPES.items():
-        resources[name] = _from_sdk(model)
+    for name, (package, model) in SDK_TYPES.items():
+        resources[name] = _from_sdk(package, model)
     source = {
         "bicep": "npm @azure/mcp 2.0.5 (MIT), bicepschema get",
         "monitor": "PyPI azure-mgmt-monitor 7.0.0 (MIT), models",
+        "privatedns": "PyPI azure-mgmt-privatedns 1.2.0 (MIT), models",
         "notation": "property: type, '!' where required, '-' where read-only; types: a | b, T[], {T} for a map",
     }
     OUTPUT.write_text(json.dumps({"source": source, "resources": resources}, indent=1, sort_keys=True) + "\n")
@@ -115,14 +124,15 @@ def _reachable(properties: Mapping[str, str], types: Mapping[str, Any]) -> dict[
     return found
 
 
-def _from_sdk(model: str) -> dict[str, Any]:
-    models = importlib.import_module("azure.mgmt.monitor.models")
+def _from_sdk(package: str, model: str) -> dict[str, Any]:
+    models = importlib.import_module(f"azure.mgmt.{package}.models")
     types: dict[str, dict[str, str]] = {}
     flat = _of_model(models, model, types)
     inner = {key.removeprefix("properties."): text for key, text in flat.items() if key.startswith("properties.")}
     body = {key: text for key, text in flat.items() if not key.startswith("properties.")}
     types["Properties"] = inner
-    return {"body": {**body, "name": "string!", "properties": "Properties!"}, "scope": "ResourceGroup", "types": types}
+    properties = "Properties" if model in WITHOUT_PROPERTIES else "Properties!"
+    return {"body": {**body, "name": "string!", "properties": properties}, "scope": "ResourceGroup", "types": types}
 
 
 def _of_model(models: Any, name: str, types: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -173,7 +173,7 @@ class _Parser:
             elif self._takes("["):
                 found = Access(found, self.expression(), line)
                 self._take("]")
-            else:
+            elif not self._takes("!"):
                 return found
 
     def _primary(self) -> Expression:

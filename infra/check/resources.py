@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from infra.check.constants import UNKNOWN, Constants, Missing, Scope, Unknown
-from infra.check.nodes import Array, Conditional, Declaration, Expression, File, Loop, Name, Object, Operation, Text
+from infra.check.nodes import (
+    Access,
+    Array,
+    Conditional,
+    Declaration,
+    Expression,
+    File,
+    Loop,
+    Name,
+    Object,
+    Operation,
+    Text,
+)
 from infra.check.symbols import body_of
 
 OF_BICEP = frozenset({"parent", "scope", "dependsOn"})
@@ -63,7 +75,8 @@ def _parent(file: File, resource: Declaration, body: Object) -> Iterator[Fault]:
         if parent is not None:
             yield resource.line, f"{resource.name} is of a type that has no parent"
         return
-    found = file.named(parent.name) if isinstance(parent, Name) else None
+    named = parent.base if isinstance(parent, Access) else parent
+    found = file.named(named.name) if isinstance(named, Name) else None
     if found is None or found.type.split("@")[0] != expected:
         yield resource.line, f"the parent of {resource.name} must be a {expected}"
 

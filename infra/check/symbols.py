@@ -23,7 +23,19 @@ from infra.check.nodes import (
 
 FUNCTIONS = frozenset(
     {
-        *("concat", "contains", "empty", "environment", "first", "guid", "items", "json", "last", "length"),
+        *(
+            "cidrSubnet",
+            "concat",
+            "contains",
+            "empty",
+            "environment",
+            "first",
+            "guid",
+            "items",
+            "json",
+            "last",
+            "length",
+        ),
         *("loadJsonContent", "loadTextContent", "max", "min", "range", "replace", "reference", "resourceGroup"),
         *("resourceId", "split", "string", "subscription", "subscriptionResourceId", "substring", "take", "tenant"),
         *("toLower", "toUpper", "trim", "union", "uniqueString"),

@@ -19,6 +19,9 @@ param signInClientId string
 
 param pythonVersion string
 param receiveNotifications bool
+@description('Subnet through which the app reaches other services; empty: none.')
+param subnetId string
+
 param instanceMemoryMB int
 param maximumInstanceCount int
 
@@ -104,6 +107,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     functionAppConfig: {
       deployment: {
         storage: {

@@ -1,12 +1,15 @@
 // The queues, as ../servicebus-config.json declares them: the same file configures the emulator of the one-machine stack,
 // so that what was tested is what is deployed. Standard has duplicate detection and scheduled messages, Basic has neither;
-// Premium is needed for private endpoints only.
+// private endpoints need Premium.
 param name string
 param location string
 param tags object
 
 @description('Object id of the app\'s managed identity.')
 param principalId string
+
+@description('Premium, and no address on the internet.')
+param privateNetworking bool
 
 var declared = loadJsonContent('../servicebus-config.json').UserConfig.Namespaces[0].Queues
 
@@ -20,12 +23,14 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   location: location
   tags: tags
   sku: {
-    name: 'Standard'
-    tier: 'Standard'
+    name: privateNetworking ? 'Premium' : 'Standard'
+    tier: privateNetworking ? 'Premium' : 'Standard'
+    capacity: privateNetworking ? 1 : 0
   }
   properties: {
     disableLocalAuth: true
     minimumTlsVersion: '1.2'
+    publicNetworkAccess: privateNetworking ? 'Disabled' : 'Enabled'
   }
 }
 

@@ -9,6 +9,9 @@ param redundancy string
 @description('Object id of the app\'s managed identity.')
 param principalId string
 
+@description('No address on the internet.')
+param privateNetworking bool
+
 // The host writes its leases for timers and the keys of the app there, and reads the deployment package; its
 // documentation asks for Owner, not Contributor (learn.microsoft.com/azure/azure-functions/functions-reference,
 // "Connecting to host storage with an identity"). There is no blob or queue trigger, so no role on queues.
@@ -33,6 +36,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     allowBlobPublicAccess: false
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
+    publicNetworkAccess: privateNetworking ? 'Disabled' : 'Enabled'
     supportsHttpsTrafficOnly: true
   }
 }
@@ -62,6 +66,7 @@ resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
+output id string = account.id
 output name string = account.name
 output tablesEndpoint string = account.properties.primaryEndpoints.table
 output packageContainerUrl string = '${account.properties.primaryEndpoints.blob}${packages.name}'

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from local.client import Client
 from local.stack import ROOT, Stack, StackOptions
-from tests.bench import changes, measuring, onboarding
+from tests.bench import changes, measuring, onboarding, pages
 
 GRAPH_WRITES_PER_S = 20.0
 BULK_WRITES_PER_S = 18.0
@@ -65,6 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only-changes", action="store_true", help="time changes of membership and nothing else")
     parser.add_argument("--joiners", type=int, default=1000, help="HR joiners of one burst; 0: no onboarding")
     parser.add_argument("--only-onboarding", action="store_true", help="time HR onboarding and nothing else")
+    parser.add_argument("--only-pages", action="store_true", help="time the page's views over a large group")
     parser.add_argument("--without-competitors", action="store_true")
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")
     return parser.parse_args()
@@ -79,6 +80,9 @@ def main() -> int:
         return 0
     if options.only_onboarding:
         onboarding.show(console, onboarding.measure(console, options))
+        return 0
+    if options.only_pages:
+        pages.show(console, pages.measure(console, options))
         return 0
     generate = {"members": options.members, "seed": options.seed, "scarceSeats": True}
     stack_options = StackOptions(
@@ -109,7 +113,9 @@ def main() -> int:
         results["changes"] = changes.measure(console, options)
     if options.joiners:
         results["onboarding"] = onboarding.measure(console, options)
+    results["pages"] = pages.measure(console, options)
     show(console, results)
+    pages.show(console, results["pages"])
     if options.joiners:
         onboarding.show(console, results["onboarding"])
     if options.events:

@@ -44,11 +44,13 @@ class MemoryTables(Tables):
         self, name: str, partition: str, first: str = "", last: str = LAST, **options: Any
     ) -> AsyncIterator[Row]:
         self._check()
-        rows = self._partitions[name, partition]
+        end = options.get("to_partition") or partition
         spans: Mapping[str, str] = options.get("spanning") or {}
-        for key in sorted(each for each in rows if first <= each <= last):
-            if key in rows and all(_spans(rows[key], each, value) for each, value in spans.items()):
-                yield dict(rows[key])
+        for of_table, each in sorted(self._partitions):
+            rows = self._partitions[of_table, each] if of_table == name and partition <= each <= end else {}
+            for key in sorted(key for key in rows if first <= key <= last):
+                if key in rows and all(_spans(rows[key], span, value) for span, value in spans.items()):
+                    yield dict(rows[key])
 
     async def write(self, name: str, op: Op) -> str:
         return (await self.transact(name, [op]))[0]

@@ -1,10 +1,10 @@
 """Tables `auditYYYYMM`: who did what to whom, newest first; a month that is over its retention is dropped whole.
 
-PartitionKey `audit`; RowKey inverted milliseconds of the row's first entry and a hash of all its ids. `entries0`..:
+PartitionKey inverted minutes, RowKey inverted milliseconds, both of the row's first entry, and a hash of all its ids:
+so a table is in order from the newest to the oldest, and writes of a time are few in a partition. `entries0`..:
 zlib-compressed JSON list of entries; `user0`/`user1`, `group0`/`group1`: the least and greatest id in them, by which
 the service leaves out rows that cannot have an entry of a user or group. Chunks are cut from sorted ids, so the spans
-of a large group's rows are narrow. One partition takes 2,000 rows a second
-(learn.microsoft.com/azure/storage/tables/scalability-targets); 20 writes a second make fewer than 20.
+of a large group's rows are narrow.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from shared.domain.errors import BadRequest
 from shared.domain.model import GroupId, OperationId, UserId
 from shared.domain.records import AuditEntry, AuditFilter
 
-PARTITION = "audit"
 PACKED = 20
 """Entries a row holds at most: those of a chunk are one row, since each row costs the client much CPU. A row is named
 by all its entries, so none overwrites another; reading drops entries that a repeat recorded again."""
@@ -103,7 +102,13 @@ class TableAudit:
         spans = {name: key for name, key in (("user", wanted.user_id), ("group", wanted.group_id)) if key}
         for month in _months_back(since, until):
             async for row in self._tables.query(
-                f"audit{month}", PARTITION, first, last, spanning=spans, rows_a_page=ROWS_A_PAGE
+                f"audit{month}",
+                _partition(first),
+                first,
+                last,
+                to_partition=_partition(last),
+                spanning=spans,
+                rows_a_page=ROWS_A_PAGE,
             ):
                 yield row
 
@@ -149,13 +154,19 @@ def _months_back(since: datetime, until: datetime) -> Iterator[str]:
 def _row(entries: Sequence[AuditEntry]) -> Row:
     name = hashlib.sha256(",".join(entry.id for entry in entries).encode()).hexdigest()[:24]
     body = zlib.compress(dump([_entry_json(entry) for entry in entries]).encode())
+    key = newest_first(entries[0].at, name)
     return {
-        "PartitionKey": PARTITION,
-        "RowKey": newest_first(entries[0].at, name),
+        "PartitionKey": _partition(key),
+        "RowKey": key,
         **_span("user", [entry.user_id for entry in entries if entry.user_id]),
         **_span("group", [entry.group_id for entry in entries if entry.group_id]),
         **split_bytes("entries", body),
     }
+
+
+def _partition(key: str) -> str:
+    """Inverted minutes of a row's key, which begins with inverted milliseconds."""
+    return f"{int(key.partition('-')[0]) // 60_000:09d}"
 
 
 def _span(name: str, ids: Sequence[str]) -> Row:

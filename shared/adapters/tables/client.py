@@ -122,19 +122,27 @@ class Tables:
         last: str = LAST,
         *,
         select: Sequence[str] | None = None,
+        to_partition: str | None = None,
         spanning: Mapping[str, str] | None = None,
         rows_a_page: int | None = None,
     ) -> AsyncIterator[Row]:
-        """Rows of a partition with keys from `first` to `last`, both included, in order. `spanning`: only rows whose
-        properties `<name>0` and `<name>1` have the value between them. `rows_a_page`: of one answer of the service."""
+        """Rows of a partition, or of all up to `to_partition`, with keys from `first` to `last`, both included, ordered
+        by partition and key. `spanning`: only rows whose properties `<name>0` and `<name>1` have the value between
+        them. `rows_a_page`: of one answer of the service."""
         if not is_key(partition):
             return
         client = await self.table(name)
         spans = spanning or {}
         within = "".join(f" and {each}0 le @{each} and {each}1 ge @{each}" for each in spans)
+        last_partition = partition if to_partition is None else to_partition
+        whole = (
+            "PartitionKey eq @partition"
+            if to_partition is None
+            else "PartitionKey ge @partition and PartitionKey le @to"
+        )
         pages = client.query_entities(
-            "PartitionKey eq @partition and RowKey ge @first and RowKey le @last" + within,
-            parameters={"partition": partition, "first": first, "last": last, **spans},
+            f"{whole} and RowKey ge @first and RowKey le @last{within}",
+            parameters={"partition": partition, "to": last_partition, "first": first, "last": last, **spans},
             select=list(select) if select else None,
             results_per_page=rows_a_page,
         )

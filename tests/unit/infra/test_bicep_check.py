@@ -51,6 +51,18 @@ SEEDED = {
         "minFailingPeriods: 1",
         "failingPeriods has no property minFailingPeriods",
     ),
+    "a misspelt property in a list of a list": (
+        "modules/network.bicep",
+        "serviceName: 'Microsoft.App/environments'",
+        "service: 'Microsoft.App/environments'",
+        "properties has no property service",
+    ),
+    "a parent of another type, out of a loop": (
+        "modules/network.bicep",
+        "parent: zones[index]",
+        "parent: doors[index]",
+        "the parent of links must be a Microsoft.Network/privateDnsZones",
+    ),
     "a property on the wrong level": (
         "modules/storage.bicep",
         "  kind: 'StorageV2'\n",
