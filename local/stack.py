@@ -198,7 +198,7 @@ class Stack:
         )
 
     def _azurite(self, port: int) -> Process:
-        """Azurite's table service; in memory it must have a directory of its own, since it locks one all the same."""
+        """Azurite's table service, with an index; in memory it must have a directory of its own, since it locks one."""
         directory = self.options.state_dir / "azurite"
         directory.mkdir(parents=True, exist_ok=True)
         program = ROOT / "local" / "node_modules" / ".bin" / "azurite-table"
@@ -206,6 +206,9 @@ class Stack:
             raise StartError(f"Azurite is not installed ({program}); run: make setup")
         where = ("--location", str(directory)) if self.options.persistent else ("--inMemoryPersistence",)
         command = (
+            "node",
+            "--require",
+            str(ROOT / "local" / "azurite.cjs"),
             str(program),
             "--tableHost",
             HOST,

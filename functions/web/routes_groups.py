@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -15,8 +16,9 @@ from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
 from functions.web.shapes import AssignLicense, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.starting import TheStarter
 from shared.domain.errors import Conflict
-from shared.domain.model import GroupId
+from shared.domain.model import GroupId, MemberState
 from shared.domain.operation import LicenseChange, Target
+from shared.domain.records import MemberRow
 from shared.handlers import queries
 from shared.handlers.requests import set_options
 from shared.ports import StoredAssignment, World
@@ -109,9 +111,12 @@ async def get_status(world: TheWorld, group_id: TheId) -> Json:
 
 
 @router.get("/{group_id}/members")
-async def list_members(request: Request, world: TheWorld, group_id: TheId, paging: ThePaging) -> Json:
-    """Every recorded member with its state."""
-    return await _members(request, world, group_id, paging, errors_only=False)
+async def list_members(
+    request: Request, world: TheWorld, group_id: TheId, paging: ThePaging, state: MemberState | None = None
+) -> Json:
+    """Every recorded member with its state, or those in one state."""
+    rows, token = await queries.members(world, group_id, paging.top, paging.after, state)
+    return await _members(request, world, paging, rows, token, {"state": str(state)} if state else {})
 
 
 @router.get("/{group_id}/membersWithLicenseErrors")
@@ -119,10 +124,17 @@ async def list_members_with_license_errors(
     request: Request, world: TheWorld, group_id: TheId, paging: ThePaging
 ) -> Json:
     """Members in error or waiting for a seat, each problem with its remedy."""
-    return await _members(request, world, group_id, paging, errors_only=True)
+    rows, token = await queries.members_with_errors(world, group_id, paging.top, paging.after)
+    return await _members(request, world, paging, rows, token, {})
 
 
-async def _members(request: Request, world: World, group_id: GroupId, paging: ThePaging, *, errors_only: bool) -> Json:
-    rows, token = await queries.members(world, group_id, paging.top, paging.after, errors_only=errors_only)
+async def _members(
+    request: Request,
+    world: World,
+    paging: ThePaging,
+    rows: Sequence[MemberRow],
+    token: str | None,
+    asked: Mapping[str, str],
+) -> Json:
     names = await queries.sku_names(world) if any(row.problems for row in rows) else {}
-    return answers.page(request, (answers.member(row, names) for row in rows), paging.top, token)
+    return answers.page(request, (answers.member(row, names) for row in rows), paging.top, token, asked)

@@ -1,17 +1,18 @@
-"""A search of the audit log, as the API, the page and the downloads take it: whom, what, by whom, and when."""
+"""Searches as the page and the downloads take them: members by state; the audit log by whom, what, and when."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
 from functions.web.errors import HttpError
-from shared.domain.records import AuditEntry, AuditFilter
-from shared.handlers import center
+from shared.domain.model import GroupId, MemberState
+from shared.domain.records import AuditEntry, AuditFilter, MemberRow
+from shared.handlers import center, queries
 from shared.ports import World
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
@@ -19,6 +20,18 @@ EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzin
 Moment = Annotated[
     str, Query(max_length=40, description="A date or a time, as in ISO 8601; UTC where no zone is given.")
 ]
+
+Shown = Literal["errors", "all"] | MemberState
+"""Which members of a group are shown."""
+
+
+async def shown_members(
+    world: World, group_id: GroupId, top: int, after: str | None, show: Shown
+) -> tuple[tuple[MemberRow, ...], str | None]:
+    """A page of them."""
+    if show == "errors":
+        return await queries.members_with_errors(world, group_id, top, after)
+    return await queries.members(world, group_id, top, after, MemberState(show) if show != "all" else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from shared.domain.model import (
     GroupId,
     LedgerRow,
     LicenseAssignmentState,
+    MemberState,
     OperationId,
     SkuId,
     Source,
@@ -177,12 +178,19 @@ async def group_status(world: World, group_id: GroupId) -> GroupView:
 
 
 async def members(
-    world: World, group_id: GroupId, top: int, after: str | None, *, errors_only: bool
+    world: World, group_id: GroupId, top: int, after: str | None, state: MemberState | None = None
 ) -> tuple[tuple[MemberRow, ...], str | None]:
-    """Recorded members of a managed group, or those in error or waiting. Raises NotFound for a group nobody manages."""
+    """Recorded members of a managed group, or those in one state. Raises NotFound for a group nobody manages."""
     await assignment(world, group_id)
-    read = world.stores.members.errors if errors_only else world.stores.members.page
-    return await read(group_id, top, after)
+    return await world.stores.members.page(group_id, top, after, state)
+
+
+async def members_with_errors(
+    world: World, group_id: GroupId, top: int, after: str | None
+) -> tuple[tuple[MemberRow, ...], str | None]:
+    """Members of a managed group in error or waiting. Raises NotFound for a group nobody manages."""
+    await assignment(world, group_id)
+    return await world.stores.members.errors(group_id, top, after)
 
 
 async def user_licenses(world: World, user_id: UserId) -> tuple[UserLicense, ...]:

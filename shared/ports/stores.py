@@ -99,8 +99,10 @@ class MemberStore(Protocol):
     async def forget(self, group_id: GroupId, user_ids: Iterable[UserId]) -> None: ...
 
     async def page(
-        self, group_id: GroupId, top: int, after: str | None = None
-    ) -> tuple[tuple[MemberRow, ...], str | None]: ...
+        self, group_id: GroupId, top: int, after: str | None = None, state: MemberState | None = None
+    ) -> tuple[tuple[MemberRow, ...], str | None]:
+        """Recorded members, or those in one state."""
+        ...
 
     async def errors(
         self, group_id: GroupId, top: int, after: str | None = None

@@ -46,12 +46,12 @@ def test_workers_killed_in_the_middle_lose_nothing_and_the_counts_are_the_tenant
     assert ended["state"] == "ProcessingComplete", ended["error"]
     assert_adds_up(ended)
     run.must_be_right()
+    _until_looked_at_again(run)
     run.errors_must_be_true(run.main)
     written = run.licensed_by_writes(run.writes())
     assert len(written) == ended["totals"]["wrote"] == ended["totals"]["applied"]
     assert run.client.tenant("GET", "/metrics")["unchangedWrites"] <= KILLS * UNCHANGED_PER_KILL
     eventually(lambda: run.stack.restarts, lambda restarts: restarts >= KILLS)
-    assert not [row for row in run.rows(f"/api/groups/{run.main}/members?$top=900") if row["state"] == "Pending"]
 
 
 def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_nothing_foreign(run: Journey) -> None:
@@ -73,6 +73,13 @@ def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_n
     assert len(run.licensed_by_writes(run.writes())) == ended["totals"]["wrote"]
     assert run.client.tenant("GET", "/metrics")["unchangedWrites"] <= 2 * UNCHANGED_PER_KILL
     assert run.errors(run.main) == {}
+
+
+def _until_looked_at_again(run: Journey) -> None:
+    """A killed worker's message may come again after the operation's end; a member whose row another worker holds then
+    is pending for the seconds until the next look."""
+    pending = f"/api/groups/{run.main}/members?$top=900&state=Pending"
+    eventually(lambda: run.rows(pending), lambda rows: not rows)
 
 
 def _until_written(run: Journey, operation_id: str, users: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
@@ -19,20 +20,27 @@ def connection_string(port: int) -> str:
     return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};TableEndpoint={endpoint};"
 
 
-@pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A connection string of a running Azurite."""
-    directory: Path = tmp_path_factory.mktemp("azurite")
+@contextmanager
+def running(directory: Path, *, indexed: bool = False) -> Iterator[str]:
+    """A connection string of an Azurite of its own; `indexed`: with the index that the local stack gives it."""
     port = free_port()
     program = str(ROOT / "local" / "node_modules" / ".bin" / "azurite-table")
-    command = (program, "--tableHost", "127.0.0.1", "--tablePort", str(port), "--silent", "--disableTelemetry")
-    process = Process("azurite", (*command, "--inMemoryPersistence"), directory, os.environ, directory)
+    start = ("node", "--require", str(ROOT / "local" / "azurite.cjs"), program) if indexed else (program,)
+    options = ("--tableHost", "127.0.0.1", "--tablePort", str(port), "--silent", "--disableTelemetry")
+    process = Process("azurite", (*start, *options, "--inMemoryPersistence"), directory, os.environ, directory)
     process.start()
     try:
         wait_for_http(f"http://127.0.0.1:{port}/{ACCOUNT}", process)
         yield connection_string(port)
     finally:
         stop_all([process])
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A connection string of a running Azurite."""
+    with running(tmp_path_factory.mktemp("azurite")) as connection:
+        yield connection
 
 
 @pytest.fixture

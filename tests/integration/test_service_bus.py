@@ -187,3 +187,24 @@ async def test_dead_letters_of_a_broker_that_is_away_are_told_to_be_so() -> None
     with pytest.raises(Unavailable, match="dead letters of work"):
         await queue.drain("work", 1, take)
     await queue.close()
+
+
+async def test_a_queue_is_looked_at_without_taking_anything(broker: ServiceBusEmulator, queue: ServiceBusQueue) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    await queue.send([Outgoing("work", b"now"), Outgoing("work", b"now too"), Outgoing("work", b"later", at=later)])
+    seen = await queue.look("work", 10)
+    assert (seen.queue, seen.waiting, seen.scheduled, seen.more) == ("work", 2, 1, False)
+    assert seen.oldest_at is not None
+    assert before <= seen.oldest_at <= datetime.now(UTC)
+    assert (await queue.look("work", 2)).more
+    nothing = await queue.look("other", 10)
+    assert (nothing.waiting, nothing.scheduled, nothing.oldest_at, nothing.more) == (0, 0, None, False)
+    assert active(broker, "work") == 2
+
+
+async def test_a_look_at_a_queue_whose_broker_is_away_is_told() -> None:
+    queue = ServiceBusQueue(ServiceBusConfig(f"Endpoint=sb://127.0.0.1:{free_port()};UseDevelopmentEmulator=true"))
+    with pytest.raises(Unavailable, match="queue work"):
+        await queue.look("work", 1)
+    await queue.close()

@@ -264,6 +264,8 @@ async def test_members_in_error_stand_in_the_error_list_until_they_are_well(stor
     await stores.members.record(rows)
     assert (await stores.members.errors(SALES, 10))[0] == (rows[0], rows[2])
     assert (await stores.members.page(SALES, 10))[0] == tuple(rows)
+    assert await stores.members.page(SALES, 1, None, MemberState.WAITING) == ((rows[2],), None)
+    assert await stores.members.page(SALES, 1, None, MemberState.PENDING) == ((), None)
     well = a_member(1, MemberState.ACTIVE)
     await stores.members.record([well, a_member(2, MemberState.ERROR)])
     assert [row.user_id for row in (await stores.members.errors(SALES, 10))[0]] == [user(2), user(3)]

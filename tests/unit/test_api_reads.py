@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -220,6 +221,23 @@ class TestGroups:
                 "remedy": "Buy seats.",
             }
         ]
+
+    async def test_members_of_one_state_are_paged(self, fakes: Fakes) -> None:
+        await assigned(fakes.world)
+        ids = sorted(str(uuid.uuid4()) for _ in range(6))
+        states = [MemberState.ACTIVE, MemberState.PENDING] * 3
+        rows = [member_row(UserId(each), state) for each, state in zip(ids, states, strict=True)]
+        await fakes.world.stores.members.record(rows)
+        url: str | None = f"/api/groups/{GROUP}/members?state=Pending&$top=2"
+        found: list[str] = []
+        async with client(fakes.world, headers=READER) as api:
+            for _ in range(5):
+                answer = (await api.get(url)).json() if url else {"value": []}
+                found += [each["id"] for each in answer["value"]]
+                url = answer.get("@odata.nextLink")
+            refused = await api.get(f"/api/groups/{GROUP}/members?state=Lost")
+        assert found == ids[1::2]
+        assert (refused.status_code, error_of(refused)["target"]) == (400, "state")
 
     async def test_the_error_list_can_be_read_while_the_directory_is_away(self, fakes: Fakes) -> None:
         await assigned(fakes.world)

@@ -60,6 +60,7 @@ async def test_every_view_is_shown_with_a_strict_policy_and_names_escaped() -> N
         "/groups?search=t": "Found",
         f"/groups/{TEAM}": "Buy one.",
         f"/groups/{TEAM}?show=all": "All",
+        f"/groups/{TEAM}?show=Removed": "Nobody is Removed",
         f"/groups/{TEAM}/assign": "Preview",
         "/operations": "Completed",
         f"/operations/{operation.id}": "to be licensed",

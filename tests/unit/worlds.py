@@ -46,9 +46,12 @@ class MemoryTables(Tables):
         self._check()
         end = options.get("to_partition") or partition
         spans: Mapping[str, str] = options.get("spanning") or {}
+        equal = (options.get("equal") or {}).items()
         for of_table, each in sorted(self._partitions):
             rows = self._partitions[of_table, each] if of_table == name and partition <= each <= end else {}
             for key in sorted(key for key in rows if first <= key <= last):
+                if not equal <= rows.get(key, {}).items():
+                    continue
                 if key in rows and all(_spans(rows[key], span, value) for span, value in spans.items()):
                     yield dict(rows[key])
 

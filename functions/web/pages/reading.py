@@ -14,7 +14,7 @@ from functions.web.answers import ORIGIN_WORDS
 from functions.web.context import TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.rendering import HEADERS, HERE, fragment, page
-from functions.web.searching import TheAuditSearch
+from functions.web.searching import Shown, TheAuditSearch, shown_members
 from functions.web.shapes import Guid, OperationIdText
 from shared.domain.model import GroupId, OperationId, SkuId, UserId
 from shared.domain.records import AuditFilter
@@ -68,12 +68,12 @@ async def groups(request: Request, world: TheWorld, search: Text = "") -> Respon
 
 @router.get("/groups/{group_id}")
 async def group(
-    request: Request, world: TheWorld, group_id: Guid, show: str = "errors", after: Token = None
+    request: Request, world: TheWorld, group_id: Guid, show: Shown = "errors", after: Token = None
 ) -> Response:
     key = GroupId(group_id)
     stored = await queries.assignment(world, key)
     view = await queries.group_status(world, key)
-    rows, token = await queries.members(world, key, ROWS, after, errors_only=show != "all")
+    rows, token = await shown_members(world, key, ROWS, after, show)
     operations = [each for each in await world.stores.operations.open() if each.target.group_id == key]
     return page(
         request,

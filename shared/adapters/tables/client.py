@@ -124,16 +124,19 @@ class Tables:
         select: Sequence[str] | None = None,
         to_partition: str | None = None,
         spanning: Mapping[str, str] | None = None,
+        equal: Mapping[str, str] | None = None,
         rows_a_page: int | None = None,
     ) -> AsyncIterator[Row]:
         """Rows of a partition, or of all up to `to_partition`, with keys from `first` to `last`, both included, ordered
         by partition and key. `spanning`: only rows whose properties `<name>0` and `<name>1` have the value between
-        them. `rows_a_page`: of one answer of the service."""
+        them. `equal`: only rows whose properties have these values. `rows_a_page`: of one answer of the service."""
         if not is_key(partition):
             return
         client = await self.table(name)
         spans = spanning or {}
         within = "".join(f" and {each}0 le @{each} and {each}1 ge @{each}" for each in spans)
+        same = equal or {}
+        within += "".join(f" and {each} eq @{each}" for each in same)
         last_partition = partition if to_partition is None else to_partition
         whole = (
             "PartitionKey eq @partition"
@@ -142,7 +145,7 @@ class Tables:
         )
         pages = client.query_entities(
             f"{whole} and RowKey ge @first and RowKey le @last{within}",
-            parameters={"partition": partition, "to": last_partition, "first": first, "last": last, **spans},
+            parameters={"partition": partition, "to": last_partition, "first": first, "last": last, **spans, **same},
             select=list(select) if select else None,
             results_per_page=rows_a_page,
         )
@@ -155,9 +158,18 @@ class Tables:
             yield with_etag(row)
 
     async def page(
-        self, name: str, partition: str, first: str, last: str, top: int, after: str | None
+        self,
+        name: str,
+        partition: str,
+        first: str,
+        last: str,
+        top: int,
+        after: str | None,
+        *,
+        equal: Mapping[str, str] | None = None,
     ) -> tuple[list[Row], str | None]:
-        """At most `top` rows from just after the key `after`, and the key to go on from, None at the end.
+        """At most `top` rows from just after the key `after`, and the key to go on from, None at the end;
+        `equal` as for `query`.
 
         Raises BadRequest for an `after` that is no key.
         """
@@ -165,7 +177,7 @@ class Tables:
             raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
         rows: list[Row] = []
         start = max(first, f"{after}\x21") if after else first
-        async for row in self.query(name, partition, start, last):
+        async for row in self.query(name, partition, start, last, equal=equal):
             if len(rows) == top:
                 return rows, rows[-1]["RowKey"]
             rows.append(row)

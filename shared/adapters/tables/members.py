@@ -67,9 +67,10 @@ class TableMembers:
             await self._tables.delete(TABLE, group_id, f"{MEMBER}{user_id}")
 
     async def page(
-        self, group_id: GroupId, top: int, after: str | None = None
+        self, group_id: GroupId, top: int, after: str | None = None, state: MemberState | None = None
     ) -> tuple[tuple[MemberRow, ...], str | None]:
-        rows, token = await self._tables.page(TABLE, group_id, MEMBER, f"{MEMBER}~", top, after)
+        equal = {"state": str(state)} if state else None
+        rows, token = await self._tables.page(TABLE, group_id, MEMBER, f"{MEMBER}~", top, after, equal=equal)
         return tuple(_member(row) for row in rows), token
 
     async def errors(
