@@ -103,7 +103,8 @@ class Settings:
     leaver_allowance_percent: float
     """LEAVER_ALLOWANCE_PERCENT: the same as a part of the largest managed group, where that is more; 0 to 100."""
     retention: timedelta
-    """RETENTION: how long audit entries (by whole months) and ended HR events are kept. ISO 8601, 31 to 3660 days."""
+    """RETENTION: how long ended operations with their lists, HR events that ended, permits, dead letters and audit
+    entries (by whole months) are kept. ISO 8601, 31 to 3660 days."""
     chunk_size: int
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""

@@ -1,10 +1,19 @@
-"""What is kept for people to read, and no longer than they want it kept: audit entries and events of HR that ended."""
+"""What is kept for people to read, and no longer than they want it kept: audit entries, events of HR that ended, ended
+operations with their lists, permits, and dead letters.
+
+What is still needed stays: an operation that has not ended, the preview that approves it, and the row (not the list of
+people) of one that a group's assignment or status names. The ledger needs none: it is its own proof of what is ours.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.errors import Conflict
+from shared.domain.model import OperationId
+from shared.domain.operation import Operation
 from shared.ports import World
 
 log = logging.getLogger(__name__)
@@ -12,18 +21,99 @@ log = logging.getLogger(__name__)
 MONTHS_BACK = 24
 """Months before the last one kept that are deleted, so that nights without the timer are made up for."""
 
-EVENTS_A_NIGHT = 5000
+EVENTS_AT_ONCE = 500
+
+LONGEST = timedelta(minutes=4)
+"""Of one night, well within the ten minutes that the platform gives a function; the next night goes on."""
+
+PARTITIONS = "0123456789abcdef"
 
 
-async def forget_old(world: World) -> int:
-    """Delete months of the audit log that are over the retention as a whole, and events of HR that ended and came
-    before it. Returns how many events."""
-    before = world.clock.now() - timedelta(seconds=world.policy.retention_s)
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What one night deleted. `done`: nothing is left for the next night."""
+
+    events: int = 0
+    operations: int = 0
+    permits: int = 0
+    letters: int = 0
+    done: bool = True
+
+
+async def forget_old(world: World) -> Forgotten:
+    """Delete what is over the retention: months of the audit log that are over as a whole, kept dead letters, permits
+    (a sixteenth of them a night), operations that ended before it and events of HR that ended and came before it."""
+    began = world.clock.now()
+    before, deadline = began - timedelta(seconds=world.policy.retention_s), began + LONGEST
     await world.stores.audit.forget(months_before(before))
-    forgotten = await world.stores.onboarding.forget(before, EVENTS_A_NIGHT)
-    if forgotten:
-        log.info("%d events of HR from before %s were deleted", forgotten, before.date())
+    letters = await world.stores.dead_letters.forget(before)
+    permits = await world.stores.permits.forget(PARTITIONS[began.toordinal() % len(PARTITIONS)], before)
+    operations = await _forget_operations(world, before, deadline)
+    events = await _forget_events(world, before, deadline)
+    found = Forgotten(events, operations, permits, letters, done=world.clock.now() < deadline)
+    if found != Forgotten():
+        log.info("deleted what is from before %s: %s", before.date(), found)
+    return found
+
+
+async def _forget_events(world: World, before: datetime, deadline: datetime) -> int:
+    forgotten = 0
+    while world.clock.now() < deadline:
+        some = await world.stores.onboarding.forget(before, EVENTS_AT_ONCE)
+        if not some:
+            break
+        forgotten += some
     return forgotten
+
+
+async def _forget_operations(world: World, before: datetime, deadline: datetime) -> int:
+    """The row goes last, so that a night that ends in between is made up for by the next one."""
+    forgotten = 0
+    shown, named = await _shown_to_open_ones(world), await _still_named(world)
+    async for operation in world.stores.operations.from_before(before):
+        if world.clock.now() >= deadline:
+            break
+        ended_at = operation.completed_at or operation.created_at
+        if not operation.state.is_ended or ended_at >= before or operation.id in shown:
+            continue
+        if operation.id not in named:
+            await _forget_lists(world, operation)
+            if operation.idempotency_key:
+                key = f"{operation.actor.id}:{operation.idempotency_key}"
+                await world.stores.idempotency.release(key, operation.id)
+            await world.stores.operations.remove(operation)
+            forgotten += 1
+        elif operation.pages:
+            await _forget_lists(world, operation)
+            await _without_lists(world, operation)
+    return forgotten
+
+
+async def _shown_to_open_ones(world: World) -> set[OperationId | None]:
+    """Previews whose lists say what an open operation may remove."""
+    return {operation.preview_id for operation in await world.stores.operations.open()}
+
+
+async def _still_named(world: World) -> set[OperationId | None]:
+    """Operations that a group names: as its intent, its approval, and where its status is from."""
+    named: set[OperationId | None] = set()
+    for assignment in await world.stores.assignments.all():
+        named |= {assignment.operation_id, assignment.open_approval}
+    named |= {status.operation_id for status in await world.stores.group_status.all()}
+    return named
+
+
+async def _forget_lists(world: World, operation: Operation) -> None:
+    await world.stores.chunks.forget(operation.id)
+    await world.stores.sealed.forget(operation.id)
+
+
+async def _without_lists(world: World, operation: Operation) -> None:
+    """An ended operation is written by nobody else; lost to a second timer, it is as well."""
+    try:
+        await world.stores.operations.save(replace(operation, pages=0))
+    except Conflict:
+        return
 
 
 def months_before(at: datetime) -> list[str]:

@@ -68,6 +68,14 @@ class OperationStore(Protocol):
         """Operations that have not ended."""
         ...
 
+    def from_before(self, at: datetime) -> AsyncIterator[Operation]:
+        """Operations whose ids are of a time before, newest first."""
+        ...
+
+    async def remove(self, operation: Operation) -> None:
+        """One that is not there is no error."""
+        ...
+
 
 class SealedStore(Protocol):
     """Sealed pages of an operation; `seal_id` names one complete reading, a crashed one leaves rows nobody reads."""
@@ -76,6 +84,10 @@ class SealedStore(Protocol):
 
     async def page(self, operation_id: OperationId, seal_id: str, number: int) -> SealedPage:
         """Raises NotFound."""
+        ...
+
+    async def forget(self, operation_id: OperationId) -> int:
+        """Delete the pages of every reading of an operation; returns how many."""
         ...
 
 
@@ -88,6 +100,10 @@ class ChunkStore(Protocol):
 
     async def rows(self, operation_id: OperationId, first: int, last: int) -> Mapping[int, tuple[ChunkOutcome, ...]]:
         """Rows of chunks `first` to `last` inclusive; a chunk that has not reported is absent."""
+        ...
+
+    async def forget(self, operation_id: OperationId) -> int:
+        """Delete all rows of an operation; returns how many."""
         ...
 
 
@@ -166,6 +182,10 @@ class PermitStore(Protocol):
 
     async def put(self, permits: Iterable[Permit]) -> None:
         """Insert or replace; one row per (user, SKU, source)."""
+        ...
+
+    async def forget(self, partition: str, given_before: datetime) -> int:
+        """Delete permits given before a time to users whose ids begin with a hex digit; returns how many."""
         ...
 
     async def allowance(self, source: str) -> tuple[str, str | None]:
@@ -249,6 +269,10 @@ class IdempotencyStore(Protocol):
         """Record the key for the operation, or return what an earlier claim recorded."""
         ...
 
+    async def release(self, key: str, operation_id: OperationId) -> None:
+        """Forget a key that is recorded for the operation; one that is another's, or nobody's, is left alone."""
+        ...
+
 
 class DeadLetterStore(Protocol):
     async def keep(self, letter: DeadLetter) -> None: ...
@@ -260,3 +284,7 @@ class DeadLetterStore(Protocol):
         ...
 
     async def newest(self, top: int) -> tuple[DeadLetter, ...]: ...
+
+    async def forget(self, kept_before: datetime) -> int:
+        """Delete letters kept before a time; returns how many."""
+        ...

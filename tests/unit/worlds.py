@@ -83,6 +83,10 @@ class MemoryTables(Tables):
         for key in [each for each in self._partitions if each[0] == name]:
             del self._partitions[key]
 
+    def rows(self, name: str, begins: str = "") -> int:
+        """How many rows of a table are in partitions that begin so."""
+        return sum(len(rows) for (of, key), rows in self._partitions.items() if of == name and key.startswith(begins))
+
     def _check(self) -> None:
         if self.away:
             raise Unavailable(None, "tables were told to be away")
@@ -91,7 +95,8 @@ class MemoryTables(Tables):
         if any(letter in part for part in key[1:] for letter in "/\\#?"):
             raise ValueError(f"the service refuses the key {key}")
         known = self._partitions[key[:2]].get(key[2])
-        changed = op.kind == "replace" and (known is None or known["etag"] != op.etag)
+        guarded = op.kind == "replace" or (op.kind == "delete" and op.etag and known is not None)
+        changed = guarded and (known is None or known["etag"] != op.etag)
         if changed or (op.kind == "create" and known is not None) or key[0] in self.contested:
             raise Conflict(f"table {key[0]}: the row was changed by somebody else")
         if op.kind == "delete" and known is None:

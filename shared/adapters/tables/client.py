@@ -21,6 +21,7 @@ __all__ = ["LAST", "MAX_TRANSACTION", "Op", "Row", "Tables", "TablesConfig", "ga
 T = TypeVar("T")
 
 RETRY_AFTER_S = 5.0
+KEYS = ("PartitionKey", "RowKey")
 LAST = "~"
 """Sorts after every character that our keys use."""
 
@@ -206,6 +207,36 @@ class Tables:
             for ops in transactions([Op("upsert", row)] for row in partition_rows):
                 await self.transact(name, ops)
 
+    async def clear(
+        self,
+        name: str,
+        partition: str,
+        first: str = "",
+        last: str = LAST,
+        *,
+        to_partition: str | None = None,
+        where: Callable[[Row], bool] | None = None,
+    ) -> int:
+        """Delete the rows that `query` would give and that `where` lets pass; returns how many. A row that is changed
+        or gone meanwhile is left alone."""
+        by_partition: dict[str, list[Op]] = defaultdict(list)
+        select = None if where else KEYS
+        async for row in self.query(name, partition, first, last, select=select, to_partition=to_partition):
+            if where is None or where(row):
+                by_partition[row["PartitionKey"]].append(Op("delete", {key: row[key] for key in KEYS}, row["etag"]))
+        deleted = 0
+        for ops in by_partition.values():
+            for start in range(0, len(ops), MAX_TRANSACTION):
+                deleted += await self._delete_all(name, ops[start : start + MAX_TRANSACTION])
+        return deleted
+
+    async def _delete_all(self, name: str, ops: Sequence[Op]) -> int:
+        try:
+            await self.transact(name, ops)
+        except (Conflict, NotFound):
+            return sum([await self._delete_all(name, [op]) for op in ops]) if len(ops) > 1 else 0
+        return len(ops)
+
     async def delete(self, name: str, partition: str, row: str) -> None:
         """Delete a row; one that is not there is no error."""
         if not is_key(partition) or not is_key(row):
@@ -238,11 +269,13 @@ def _batched(op: Op) -> Any:
     from azure.core import MatchConditions
     from azure.data.tables import UpdateMode
 
+    unchanged = {"etag": op.etag, "match_condition": MatchConditions.IfNotModified}
     if op.kind == "replace":
-        options = {"mode": UpdateMode.REPLACE, "etag": op.etag, "match_condition": MatchConditions.IfNotModified}
-        return ("update", op.row, options)
+        return ("update", op.row, {"mode": UpdateMode.REPLACE, **unchanged})
     if op.kind == "upsert":
         return ("upsert", op.row, {"mode": UpdateMode.REPLACE})
+    if op.kind == "delete" and op.etag:
+        return ("delete", op.row, unchanged)
     return (op.kind, op.row)
 
 

@@ -8,7 +8,9 @@ operations: PartitionKey `open`, RowKey as above; written before an operation is
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from shared.adapters.tables.client import Tables
@@ -93,6 +95,15 @@ class TableOperations:
             elif operation is not None:
                 await self._tables.delete(TABLE, OPEN, key)
         return tuple(found)
+
+    async def from_before(self, at: datetime) -> AsyncIterator[Operation]:
+        first = f"{LATEST - int(at.timestamp() * 1000) + 1:012x}"
+        async for row in self._tables.query(TABLE, PARTITION, first):
+            yield _operation(row)
+
+    async def remove(self, operation: Operation) -> None:
+        for partition in (OPEN, PARTITION):
+            await self._tables.delete(TABLE, partition, inverted(operation.id))
 
 
 def _row(operation: Operation) -> Row:

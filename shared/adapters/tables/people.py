@@ -13,6 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -218,6 +219,9 @@ class TablePermits:
 
     async def put(self, permits: Iterable[Permit]) -> None:
         await self._tables.upsert_all(PERMITS, [_permit_row(permit) for permit in permits])
+
+    async def forget(self, partition: str, given_before: datetime) -> int:
+        return await self._tables.clear(PERMITS, partition, where=lambda row: _permit(row).at < given_before)
 
     async def allowance(self, source: str) -> tuple[str, str | None]:
         row = await self._tables.get(PERMITS, ALLOWANCE, source)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime, timedelta
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, must_be_time, newest_first, time_of, time_text
@@ -105,6 +106,12 @@ class TableIdempotency:
             return OperationId(stored["operation"]), stored["fingerprint"]
         return operation_id, fingerprint
 
+    async def release(self, key: str, operation_id: OperationId) -> None:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        stored = await self._tables.get(IDEMPOTENCY, digest[:2], digest)
+        if stored is not None and stored["operation"] == operation_id:
+            await self._tables.delete(IDEMPOTENCY, digest[:2], digest)
+
 
 class TableDeadLetters:
     """Implements DeadLetterStore."""
@@ -137,6 +144,10 @@ class TableDeadLetters:
 
     async def remove(self, letter: DeadLetter) -> None:
         await self._tables.delete(DEAD_LETTERS, "letter", newest_first(letter.at, letter.id))
+
+    async def forget(self, kept_before: datetime) -> int:
+        first = newest_first(kept_before - timedelta(milliseconds=1), "")
+        return await self._tables.clear(DEAD_LETTERS, "letter", first)
 
 
 def _letter(row: Row) -> DeadLetter:

@@ -28,7 +28,8 @@ _FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation of a transaction: `upsert`, `create`, `replace` (if unchanged since `etag`) or `delete`."""
+    """One operation of a transaction: `upsert`, `create`, `replace` (if unchanged since `etag`) or `delete`
+    (where an `etag` is given, the same)."""
 
     kind: str
     row: Row

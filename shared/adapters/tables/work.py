@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shared.adapters.tables.client import Tables
+from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.packing import dump, licenses_json, licenses_of, pack_ids, time_of, time_text, unpack_ids
 from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
 from shared.domain.errors import Conflict, NotFound, Unavailable
@@ -42,6 +42,9 @@ class TableSealed:
         if row is None:
             raise NotFound(f"operation {operation_id} has no sealed page {number}")
         return _page(row)
+
+    async def forget(self, operation_id: OperationId) -> int:
+        return await self._tables.clear(SEALED, f"{operation_id}-", to_partition=f"{operation_id}-{LAST}")
 
 
 def _page_row(partition: str, page: SealedPage) -> Row:
@@ -125,6 +128,9 @@ class TableChunks:
     async def rows(self, operation_id: OperationId, first: int, last: int) -> Mapping[int, tuple[ChunkOutcome, ...]]:
         found = self._tables.query(CHUNKS, operation_id, f"{first:08d}", f"{last:08d}")
         return {int(row["RowKey"]): _outcomes(row) async for row in found}
+
+    async def forget(self, operation_id: OperationId) -> int:
+        return await self._tables.clear(CHUNKS, operation_id)
 
 
 def _outcomes_json(outcomes: Iterable[ChunkOutcome]) -> str:

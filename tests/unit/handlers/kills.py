@@ -17,6 +17,7 @@ WRITING = {
     "report",
     "record",
     "forget",
+    "release",
     "put",
     "remove",
     "append",
