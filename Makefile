@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 MEMBERS ?= 2000
 SCALE ?= 4
 SEED ?= 1
-PACKAGE_PYTHON ?= $(shell local/find-python.sh 313)
+PACKAGE_VERSION ?= 3.13
+PACKAGE_PYTHON ?= $(shell local/find-python.sh $(PACKAGE_VERSION))
 
 help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
@@ -26,7 +27,7 @@ help:
 
 setup: $(VENV)/.installed local/node_modules/.installed
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt
+$(VENV)/.installed: requirements.in requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (looked for python3, python3.11 to python3.13)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Python packages ..."
@@ -90,16 +91,16 @@ soak: setup
 runtime-check: .venv313/.installed
 	.venv313/bin/python -m pytest -p no:cacheprovider --confcutdir=tests/runtime tests/runtime
 
-.venv313/.installed: requirements.txt
-	@PYTHON313="$$(local/find-python.sh 313)"; test -n "$$PYTHON313" || { echo "No Python 3.13 that runs was found (PYTHON313, python3.13, pyenv)"; exit 1; }; \
+.venv313/.installed: requirements.in
+	@PYTHON313="$$(local/find-python.sh 3.13)"; test -n "$$PYTHON313" || { echo "No Python 3.13 that runs was found (PYTHON313, python3.13, pyenv)"; exit 1; }; \
 	"$$PYTHON313" -m venv .venv313 && \
-	.venv313/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt azure-functions-runtime==1.3.0 pytest==9.2.0 pytest-asyncio==1.5.0 pytest-timeout==2.4.0
+	.venv313/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.in azure-functions-runtime==1.3.0 pytest==9.2.0 pytest-asyncio==1.5.0 pytest-timeout==2.4.0
 	@touch $@
 
 # What is deployed, for the Python that builds it: .local/package/app.zip.
 .PHONY: package package-check lock
 package:
-	@test -n "$(PACKAGE_PYTHON)" || { echo "No Python 3.13 that runs was found; give PACKAGE_PYTHON"; exit 1; }
+	@test -n "$(PACKAGE_PYTHON)" || { echo "No Python $(PACKAGE_VERSION) that runs was found, the version that the app will have; give PACKAGE_PYTHON"; exit 1; }
 	@$(PACKAGE_PYTHON) -m infra.package .local/package
 
 # The package unpacked in an empty folder, in Azure's own Python runtime; the environment has no package of the app's.
@@ -114,10 +115,10 @@ package-check: .venvpackage/.installed local/node_modules/.installed
 	@.venvpackage/bin/python -m pip install --quiet --disable-pip-version-check azure-functions-runtime==1.3.0 pytest==9.2.0 pytest-asyncio==1.5.0 pytest-timeout==2.4.0
 	@touch $@
 
-# After a change of requirements.txt; needs uv, for nothing else.
+# After a change of requirements.in; needs uv, for nothing else.
 lock:
-	@{ sed -n '/^#/p;/^#/!q' requirements.lock; uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --quiet; } > .requirements.lock
-	@mv .requirements.lock requirements.lock
+	@{ sed -n '/^#/p;/^#/!q' requirements.txt; uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --no-header --quiet; } > .requirements.txt
+	@mv .requirements.txt requirements.txt
 
 clean:
 	rm -rf $(VENV) .venv313 .venvpackage local/node_modules .local bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

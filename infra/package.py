@@ -48,12 +48,12 @@ def copy_app(target: Path) -> None:
 
 
 def install_packages(target: Path) -> None:
-    """What requirements.lock names, each file checked against its hash."""
+    """What requirements.txt names, each file checked against its hash."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     platforms = [option for each in PLATFORMS for option in ("--platform", each)]
     exact = ["--implementation", "cp", "--python-version", version, "--only-binary=:all:", "--require-hashes"]
-    lock = ["--requirement", str(ROOT / "requirements.lock")]
+    lock = ["--requirement", str(ROOT / "requirements.txt")]
     subprocess.run([*command, *platforms, *exact, *lock, "--target", str(target)], check=True)
 
 
@@ -88,6 +88,8 @@ def build(out: Path) -> Path:
     prune(app / PACKAGES)
     if not compile_all(app):
         raise SystemExit("a module of the package does not compile")
+    # azd leaves byte code out of a folder that has no such file (azure-dev, cli/azd/pkg/project/project_utils.go).
+    (app / ".funcignore").touch()
     target = out / "app.zip"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(app.rglob("*")):
