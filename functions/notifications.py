@@ -12,18 +12,19 @@ PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": 
 
 @bp.function_name("graph_notifications")
 @bp.route(route="graph/notifications", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-async def graph_notifications(req: func.HttpRequest) -> func.HttpResponse:
-    return await _answer(req)
+async def graph_notifications(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    return await _answer(req, context)
 
 
 @bp.function_name("graph_lifecycle")
 @bp.route(route="graph/lifecycle", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-async def graph_lifecycle(req: func.HttpRequest) -> func.HttpResponse:
-    return await _answer(req)
+async def graph_lifecycle(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    return await _answer(req, context)
 
 
-async def _answer(req: func.HttpRequest) -> func.HttpResponse:
-    reply = await bootstrap.app().notification(req.get_body(), req.params.get("validationToken"))
+async def _answer(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    token, trace = req.params.get("validationToken"), context.trace_context
+    reply = await bootstrap.app().notification(req.get_body(), token, trace)
     return func.HttpResponse(reply.body, status_code=reply.status, headers=PLAIN)
 
 

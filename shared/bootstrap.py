@@ -87,9 +87,9 @@ class App:
         with telemetry.work(f"queue {queue}", tracing.of_message(body), queue=queue):
             await settle(self.world, queue, body, work)
 
-    async def notification(self, body: bytes, validation_token: str | None) -> Reply:
-        """What Graph posts to the notification or the lifecycle address."""
-        with self.world.telemetry.work("Graph notification", ""):
+    async def notification(self, body: bytes, validation_token: str | None, platform: object = None) -> Reply:
+        """What Graph posts to the notification or the lifecycle address. `platform`: the trace context it hands in."""
+        with self.world.telemetry.work("Graph notification", tracing.within(platform)):
             return await receive(self.world, body, validation_token)
 
     async def keep_subscription(self) -> None:

@@ -21,6 +21,7 @@ from functions.web.pages import acting, exporting, hr, reading
 from functions.web.pages.failing import failed_page, wants_page
 from functions.web.principal import Access, authenticate, authorize
 from shared.bootstrap import App
+from shared.domain import tracing
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body: 5,000 user ids take 200 KB."""
@@ -199,7 +200,8 @@ class Gate:
         scope["request_id"] = request_id
         sending = _Sending(send, request_id)
         doors = self._doors()
-        with doors.world.telemetry.work("HTTP request", request.headers.get("traceparent", "")) as span:
+        trace = tracing.within(scope.get("azure_functions.trace_context"), request.headers.get("traceparent", ""))
+        with doors.world.telemetry.work("HTTP request", trace) as span:
             try:
                 scope["principal"] = authenticate(request.headers, doors.sign_in)
                 body = await _body(request, receive)
@@ -210,7 +212,8 @@ class Gate:
                     raise
                 refusal = answer_to(fault, conditional="if-match" in request.headers)
                 if refusal is SERVER_ERROR:
-                    log.exception("request %s failed: %s %s", request_id, request.method, request.url.path)
+                    route = getattr(scope.get("route"), "path", "without a route")
+                    log.exception("request %s failed: %s %s", request_id, request.method, route)
                 await _answer(request, refusal)(scope, receive, sending)
             route = scope.get("route")
             span.note(method=request.method, route=getattr(route, "path", ""), status=sending.status)

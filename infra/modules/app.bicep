@@ -73,6 +73,8 @@ var hostSettings = {
   ServiceBusConnection__clientId: identityClientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  // The default keeps five traces a second, and an alert that counts them would miss the sixth.
+  OTEL_TRACES_SAMPLER: 'always_on'
   // Sign-in proves the app with a token of the managed identity where a client secret would stand
   // (learn.microsoft.com/azure/app-service/configure-authentication-provider-aad, "Use a managed identity").
   OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID: identityClientId

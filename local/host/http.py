@@ -124,7 +124,7 @@ class HttpHost:
 
     async def _invoke(self, function: Function, request: func.HttpRequest) -> Answer:
         try:
-            response = await invoke(function, request, self._directory)
+            response = await invoke(function, request, self._directory, request.headers.get("traceparent", ""))
         except Exception:  # the boundary of an invocation: the host answers 500 for whatever the app raises
             log.exception("%s failed", function.name)
             return Answer(500, b"", content_type="text/plain")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from secrets import token_hex
 from threading import local
 from typing import Any
 
@@ -15,6 +17,7 @@ from azure.functions.meta import Datum, get_binding_registry
 
 from local.host.metadata import Function
 
+_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="invocation")
 
 
@@ -22,10 +25,21 @@ class ReturnedValue(Exception):
     """A function without an output returned something: the worker fails such an invocation."""
 
 
+class TraceContext:
+    """The host's own span around an invocation: of the caller's trace, or the first of a new one."""
+
+    def __init__(self, traceparent: str) -> None:
+        trace = traceparent[3:35] if _TRACE.fullmatch(traceparent) else token_hex(16)
+        self.trace_parent = f"00-{trace}-{token_hex(8)}-00"
+        self.trace_state = ""
+        self.attributes: dict[str, str] = {}
+
+
 class Context(func.Context):
     """What a function may ask of its invocation."""
 
-    def __init__(self, function: Function, directory: Path) -> None:
+    def __init__(self, function: Function, directory: Path, traceparent: str = "") -> None:
+        self._trace = TraceContext(traceparent)
         self._id = str(uuid.uuid4())
         self._name = function.name
         self._directory = str(directory)
@@ -49,18 +63,18 @@ class Context(func.Context):
 
     @property
     def trace_context(self) -> Any:
-        return None
+        return self._trace
 
     @property
     def retry_context(self) -> Any:
         return None
 
 
-async def invoke(function: Function, argument: Any, directory: Path) -> Any:
-    """Run the function; what it raises is raised."""
+async def invoke(function: Function, argument: Any, directory: Path, traceparent: str = "") -> Any:
+    """Run the function; what it raises is raised. `traceparent`: the caller's, where it sent one."""
     arguments = {function.arg: argument}
     if function.takes_context:
-        arguments["context"] = Context(function, directory)
+        arguments["context"] = Context(function, directory, traceparent)
     if function.is_async:
         result = await function.call(**arguments)
     else:

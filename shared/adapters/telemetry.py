@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 NAME = "group-based-licensing"
+OURS = ("shared", "functions")
+"""Packages of the app, by which its loggers are named."""
+
 LIBRARIES = ("azure_sdk", "django", "fastapi", "flask", "psycopg2", "requests", "urllib", "urllib3", "httpx")
 """Instrumentations of azure-monitor-opentelemetry that are left off."""
 
@@ -171,17 +174,27 @@ def count_answers(telemetry: Telemetry, kind: str, answers: Sequence[WriteResult
         telemetry.count("licensing.writes", number, kind=kind, result=name)
 
 
+class _Record(logging.LogRecord):
+    """A line of ours. Its ids stand in the text: the platform's worker hands on nothing else of a record."""
+
+    ids = ""
+
+    def getMessage(self) -> str:  # noqa: N802 - the library's name
+        text = super().getMessage()
+        return f"{text} [{self.ids}]" if self.ids else text
+
+
 def give_log_its_context() -> None:
-    """Every log record gets the trace, operation and correlation id of the task that writes it, as attributes."""
+    """Every line of the app gets the trace, operation and correlation id of the task that writes it at its end."""
     make = logging.getLogRecordFactory()
     if getattr(make, "knows_context", False):
         return
 
-    def factory(*args: Any, **options: Any) -> logging.LogRecord:
-        record = make(*args, **options)
-        record.traceparent = tracing.current.get()
-        record.operation_id = tracing.operation.get()
-        record.correlation_id = tracing.correlation.get()
+    def factory(name: str, *args: Any, **options: Any) -> logging.LogRecord:
+        if name.split(".", 1)[0] not in OURS:
+            return make(name, *args, **options)
+        record = _Record(name, *args, **options)
+        record.ids = tracing.ids()
         return record
 
     factory.knows_context = True  # type: ignore[attr-defined]

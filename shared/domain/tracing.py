@@ -13,6 +13,7 @@ operation: ContextVar[str] = ContextVar("operation", default="")
 correlation: ContextVar[str] = ContextVar("correlation", default="")
 """The operation this task works for and the id its requester gave it, for the log."""
 
+_ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 _FORM = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -27,6 +28,27 @@ def begun(given: str, token: str) -> str:
         if is_traceparent(text):
             return text
     return f"00-{token}-{token[:15]}1-01"
+
+
+def within(platform: object, given: str = "") -> str:
+    """The context of the platform's own span around the invocation (`trace_parent` of what it hands in), else the
+    caller's. Marked as kept: whether spans are kept is decided by our exporter, not by the platform or the caller."""
+    for text in (getattr(platform, "trace_parent", None), given):
+        if isinstance(text, str) and is_traceparent(text):
+            return f"{text[:-2]}01"
+    return ""
+
+
+def ids() -> str:
+    """What the task works for, as it stands at the end of a log line: `trace=... operation=... correlation=...`. A
+    requester's id only where it is a GUID or hex digits: it may be any text, a name too."""
+    trace, known = current.get(), correlation.get()
+    found = {
+        "trace": trace[3:35] if trace else "",
+        "operation": operation.get(),
+        "correlation": known if _ID.fullmatch(known) else "",
+    }
+    return " ".join(f"{name}={value}" for name, value in found.items() if value)
 
 
 def followed(traceparent: str) -> None:

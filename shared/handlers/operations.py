@@ -49,6 +49,7 @@ async def take_step(world: World, body: bytes) -> None:
     operation = await world.stores.operations.get(message.operation_id)
     if operation is None or message.run != operation.run or operation.state.is_ended:
         return
+    tracing.correlation.set(operation.correlation_id)
     if message.step == operation.step - 1:
         await _send_next(world, operation, timedelta(0))
         return

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import typing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import azure.functions as func
@@ -116,7 +117,7 @@ async def test_the_webhook_answers_the_handshake_with_the_decoded_token_as_plain
     request = func.HttpRequest(
         method="POST", url=f"/{route}", params={"validationToken": "Validation: a+b <1>"}, body=b""
     )
-    answer = await FUNCTIONS[name].get_user_function()(request)
+    answer = await FUNCTIONS[name].get_user_function()(request, SimpleNamespace(trace_context=None))
     assert (answer.status_code, answer.get_body()) == (200, b"Validation: a+b <1>")
     assert answer.headers["content-type"].startswith("text/plain")
     assert answer.headers["x-content-type-options"] == "nosniff"

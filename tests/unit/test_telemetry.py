@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -161,15 +162,38 @@ async def test_a_whole_operation_and_an_hr_event_leave_no_name_in_logs_and_spans
     assert {each["outcome"] for each in figures["licensing.members"]} >= {"Applied", "RetryAt"}
 
 
-def test_every_log_record_has_the_ids_of_the_work_it_comes_from(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("asked_by", "shown"),
+    [
+        ("6f2b1c9e-0000-4000-8000-00000000000a", " correlation=6f2b1c9e-0000-4000-8000-00000000000a"),
+        (SECRET, ""),
+        (f"{SECRET}@fabrikam.example", ""),
+        ("", ""),
+    ],
+)
+def test_every_line_of_ours_ends_with_the_ids_of_the_work_it_comes_from(
+    caplog: pytest.LogCaptureFixture, asked_by: str, shown: str
+) -> None:
     give_log_its_context()
     give_log_its_context()
-    tokens = tracing.operation.set("op-1"), tracing.correlation.set("corr")
+    tokens = tracing.operation.set("op-1"), tracing.correlation.set(asked_by)
     try:
         with SILENT.work("x", TRACE):
-            logging.getLogger("shared.test").warning("said")
+            logging.getLogger("shared.test").warning("said %d", 7)
+            logging.getLogger("azure.core").warning("theirs")
     finally:
         tracing.operation.reset(tokens[0])
         tracing.correlation.reset(tokens[1])
-    record = caplog.records[-1].__dict__
-    assert (record["traceparent"], record["operation_id"], record["correlation_id"]) == (TRACE, "op-1", "corr")
+    logging.getLogger("shared.test").warning("outside")
+    ours, theirs, outside = [record.getMessage() for record in caplog.records[-3:]]
+    assert ours == f"said 7 [trace={'a' * 32} operation=op-1{shown}]"
+    assert (theirs, outside) == ("theirs", "outside")
+
+
+def test_a_trace_begins_in_the_platform_s_span_else_in_the_caller_s_and_is_always_kept() -> None:
+    unsampled = SimpleNamespace(trace_parent=f"{TRACE[:-2]}00")
+    of_caller = TRACE.replace("a", "c")
+    assert tracing.within(unsampled, of_caller) == TRACE
+    for nothing in (None, SimpleNamespace(trace_parent=None), SimpleNamespace(trace_parent="x")):
+        assert tracing.within(nothing, of_caller) == of_caller
+        assert tracing.within(nothing, "none") == ""
