@@ -22,6 +22,7 @@ from shared.handlers.delta import ask_for_deltas
 from shared.handlers.draining import drain
 from shared.handlers.dueness import look_at_due
 from shared.handlers.jobs import run_job
+from shared.handlers.lookout import look_out
 from shared.handlers.members import Members
 from shared.handlers.nightly import sync_all
 from shared.handlers.notifications import Reply, receive
@@ -121,6 +122,7 @@ class App:
         """The timer that sets going again what has stopped."""
         await self._on_time("watchdog", watchdog)
         await self._on_time("drain dead letters", drain)
+        await self._on_time("look out", look_out)
 
     async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]]) -> None:
         with self.world.telemetry.work(f"timer {name}", ""):

@@ -11,7 +11,10 @@ param mail string
 
 param receiveNotifications bool
 
-// Severity: 1 somebody should look today, 2 within two days, 3 when there is time.
+// Severity: 1 somebody should look today, 2 within two days, 3 when there is time. Each window is longer than the time
+// between two looks, since lines arrive minutes late; a rule that fires already does not fire twice. Names of requests
+// are those of the app's own spans: in OpenTelemetry mode the platform tells of functions by HTTP and Service Bus only
+// (learn.microsoft.com/azure/azure-functions/opentelemetry-howto, "Considerations").
 var logRules = [
   {
     name: 'message-given-up'
@@ -19,7 +22,7 @@ var logRules = [
     severity: 1
     enabled: true
     frequency: 'PT5M'
-    window: 'PT5M'
+    window: 'PT15M'
     query: 'AppTraces | where Message has "kept as a dead letter"'
     operator: 'GreaterThan'
     threshold: 0
@@ -30,7 +33,7 @@ var logRules = [
     severity: 2
     enabled: true
     frequency: 'PT15M'
-    window: 'PT15M'
+    window: 'PT30M'
     query: 'AppTraces | where Message startswith "work from " | extend Times = toint(extract(@"\\(time (\\d+)\\)", 1, Message)) | where Times >= 8'
     operator: 'GreaterThan'
     threshold: 0
@@ -63,8 +66,41 @@ var logRules = [
     severity: 3
     enabled: true
     frequency: 'PT1H'
-    window: 'PT1H'
+    window: 'PT2H'
     query: 'AppTraces | where Message startswith "seats are short"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'seats-low'
+    description: 'A product that groups give has no more than five seats or 2 % of them left.'
+    severity: 3
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "seats are low"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'changes-not-read'
+    description: 'Delta queries have not come to an end for an hour: what no notification tells is found at night only.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "changes of groups have not been read since"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'approval-waits'
+    description: 'Somebody has to decide about removals, for over three days.'
+    severity: 3
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "approvals wait for a person"'
     operator: 'GreaterThan'
     threshold: 0
   }
@@ -74,7 +110,7 @@ var logRules = [
     severity: 2
     enabled: true
     frequency: 'PT15M'
-    window: 'PT15M'
+    window: 'PT30M'
     query: 'AppRequests | summarize Failed = countif(Success == false), Total = count() | where Failed >= 10 and Failed * 20 > Total'
     operator: 'GreaterThan'
     threshold: 0
@@ -86,20 +122,31 @@ var logRules = [
     enabled: true
     frequency: 'PT15M'
     window: 'PT30M'
-    query: 'AppRequests | where Name == "watchdog" and Success == true'
+    query: 'AppRequests | where Name == "timer watchdog" and Success == true'
     operator: 'LessThan'
     threshold: 1
   }
   {
     name: 'subscription-not-kept'
-    description: 'The timer that keeps the subscription to changes failed three times within an hour: it expires unless that ends.'
-    severity: 1
+    description: 'The timer that keeps the subscription to changes failed three times within an hour: Graph refuses, or is away.'
+    severity: 2
     enabled: receiveNotifications
     frequency: 'PT15M'
     window: 'PT1H'
-    query: 'AppRequests | where Name == "keep_subscription" and Success == false'
+    query: 'AppRequests | where Name == "timer keep subscription" and Success == false'
     operator: 'GreaterThan'
     threshold: 2
+  }
+  {
+    name: 'subscription-expires'
+    description: 'The subscription to changes ends within ten days and was not renewed, or there is none.'
+    severity: 1
+    enabled: receiveNotifications
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "the subscription to changes is about to expire"'
+    operator: 'GreaterThan'
+    threshold: 0
   }
   {
     name: 'subscription-silent'
@@ -108,7 +155,7 @@ var logRules = [
     enabled: receiveNotifications
     frequency: 'PT1H'
     window: 'P1D'
-    query: 'AppRequests | where Name == "graph_notifications" and Success == true'
+    query: 'AppRequests | where Name == "Graph notification" and Success == true'
     operator: 'LessThan'
     threshold: 1
   }

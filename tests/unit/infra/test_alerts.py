@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
+
+from azure.monitor.opentelemetry.exporter.export.trace._exporter import _convert_span_to_envelope
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from infra.check.constants import Constants
 from infra.check.nodes import Text
 from infra.check.project import load
 from infra.check.symbols import body_of
+from shared.adapters.telemetry import OpenTelemetry
 from tests.unit.test_documents import ROOT
 
 MODULES = ROOT / "infra" / "modules"
@@ -39,7 +47,8 @@ def test_texts_that_alerts_look_for_are_texts_that_the_code_logs() -> None:
         text for rule in log_rules() for text in re.findall(r'Message (?:has|startswith) "([^"]+)"', rule["query"])
     ]
     assert len(texts) >= 2
-    assert all(re.search(rf'log\.\w+\("[^"]*{re.escape(text)}', code) for text in texts), texts
+    written = r'(log\.\w+\(|yield f?)"[^"]*{}'
+    assert [text for text in texts if not re.search(written.format(re.escape(text)), code)] == []
 
 
 def test_the_number_that_an_alert_reads_out_of_a_text_is_where_it_looks() -> None:
@@ -52,11 +61,34 @@ def test_the_number_that_an_alert_reads_out_of_a_text_is_where_it_looks() -> Non
     assert found.group(1) == "9"
 
 
-def test_functions_that_alerts_watch_exist() -> None:
-    functions = "".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
-    watched = {name for rule in log_rules() for name in re.findall(r'Name == "(\w+)"', rule["query"])}
-    assert watched == {"watchdog", "keep_subscription", "graph_notifications"}
-    assert all(f'function_name("{name}")' in functions for name in watched)
+def test_work_that_alerts_watch_is_work_that_the_app_tells_of_as_a_request() -> None:
+    root = (ROOT / "shared" / "bootstrap.py").read_text()
+    told = {f"timer {name}" for name in re.findall(r'_on_time\("([^"]+)"', root)} | set(
+        re.findall(r'\.work\("([^"]+)"', root)
+    )
+    watched = {name for rule in log_rules() for name in re.findall(r'Name == "([^"]+)"', rule["query"])}
+    assert watched == {"timer watchdog", "timer keep subscription", "Graph notification"}
+    assert watched <= told
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    telemetry = OpenTelemetry(provider.get_tracer("t"), MeterProvider().get_meter("t"))
+    with suppress(ValueError), telemetry.work("timer watchdog", ""):
+        raise ValueError("broken")
+    with telemetry.work("timer watchdog", ""):
+        pass
+    sent: list[Any] = [_convert_span_to_envelope(span).data.base_data for span in spans.get_finished_spans()]
+    assert [(type(each).__name__, each.name, each.success) for each in sent] == [
+        ("RequestData", "timer watchdog", False),
+        ("RequestData", "timer watchdog", True),
+    ]
+
+
+def test_every_rule_looks_back_further_than_to_its_last_look() -> None:
+    minutes = {"PT5M": 5, "PT15M": 15, "PT30M": 30, "PT1H": 60, "PT2H": 120, "P1D": 1440}
+    rules = log_rules()
+    assert len(rules) >= 12
+    assert [rule["name"] for rule in rules if minutes[rule["window"]] < 2 * minutes[rule["frequency"]]] == []
 
 
 def test_the_guide_has_the_meaning_and_the_first_step_of_every_alert_and_of_no_other() -> None:

@@ -1,0 +1,95 @@
+"""What a person should know is told, each thing once a look, and nothing is told where all is well."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.operation import OperationState
+from shared.handlers import control
+from shared.handlers.delta import ask_for_deltas
+from shared.handlers.lookout import DECIDED_WITHIN, SUBSCRIPTION_LEFT, look_out
+from shared.handlers.subscriptions import LIFE, keep_subscription
+from tests.unit.handlers.runs import EXTRA, MIA, SMALL, Run
+
+MINUTE = timedelta(minutes=1)
+
+
+async def watched() -> Run:
+    """A managed group whose changes are told and read."""
+    run = Run()
+    run.people(40)
+    await run.change([SMALL])
+    await keep_subscription(run.world)
+    await ask_for_deltas(run.world)
+    await run.work_off()
+    return run
+
+
+async def test_where_all_is_well_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    assert await look_out((await watched()).world) == ()
+    assert await look_out(Run().world) == ()
+    assert caplog.records == []
+
+
+async def test_a_subscription_that_nobody_renews_is_told_of_ten_days_before_it_ends() -> None:
+    run = await watched()
+    run.fakes.clock.move(LIFE - SUBSCRIPTION_LEFT - MINUTE)
+    assert not [text for text in await look_out(run.world) if "subscription" in text]
+    run.fakes.clock.move(2 * MINUTE)
+    (told, *_) = await look_out(run.world)
+    assert told.startswith("the subscription to changes is about to expire: it ends on ")
+    await keep_subscription(run.world)
+    assert not [text for text in await look_out(run.world) if "subscription" in text]
+
+
+async def test_a_subscription_that_was_never_made_is_told_of_after_an_hour_and_not_where_none_is_wanted() -> None:
+    run = Run()
+    run.people(2)
+    await run.change([SMALL])
+    assert await look_out(run.world) == ()
+    run.later(hours=2)
+    assert await look_out(run.world) == ("the subscription to changes is about to expire: there is none",)
+    without = replace(run.world, policy=replace(run.world.policy, public_url=""))
+    assert await look_out(without) == ()
+
+
+async def test_deltas_that_stopped_are_told_of() -> None:
+    run = await watched()
+    run.later(minutes=61)
+    assert [text[:39] for text in await look_out(run.world)] == ["changes of groups have not been read si"]
+    await ask_for_deltas(run.world)
+    await run.work_off()
+    assert await look_out(run.world) == ()
+
+
+async def test_an_approval_that_nobody_decides_is_told_of_after_three_days() -> None:
+    run = await watched()
+    waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    assert waiting.state is OperationState.AWAITING_APPROVAL
+    run.fakes.clock.move(DECIDED_WITHIN + MINUTE)
+    told = f"approvals wait for a person: 1 for over 3 days, the oldest is {waiting.id}"
+    assert told in await look_out(run.world)
+    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
+    assert not [text for text in await look_out(run.world) if "approvals" in text]
+
+
+@pytest.mark.parametrize(("seats", "told"), [(45, "5 of 45"), (46, ""), (40, "0 of 40")])
+async def test_few_seats_of_a_product_that_a_group_gives_are_told_of(seats: int, told: str) -> None:
+    run = await watched()
+    run.directory.add_sku(replace(SMALL, enabled=seats))
+    run.directory.add_sku(replace(EXTRA, enabled=1))
+    assert await look_out(run.world) == ((f"seats are low: SMALL has {told} left",) if told else ())
+
+
+async def test_what_cannot_be_read_now_keeps_nothing_else_from_being_told() -> None:
+    run = await watched()
+    run.later(minutes=61)
+    run.directory.add_sku(replace(SMALL, enabled=40))
+    assert len(await look_out(run.world)) == 2
+    run.directory.go_away()
+    assert [text[:7] for text in await look_out(run.world)] == ["changes"]
