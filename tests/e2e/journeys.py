@@ -18,6 +18,7 @@ from azure.data.tables import TableServiceClient
 from local.client import ENDED, Client
 from local.stack import Stack, StackOptions
 from tests import graph_schema
+from tests.e2e.naming import must_name_nobody
 from tests.oracle import Act, Oracle
 
 SCALE = 10.0
@@ -179,6 +180,7 @@ def journey(state_dir: Path, *, validated: bool = True, **options: Any) -> Itera
         before = client.tenant("GET", "/directory")
         found = Journey(stack, client, Oracle(before), summary["groups"], summary["skus"])
         yield found
+        must_name_nobody(stack.logs_dir)
         assert not validated or validated_answers(found) > 0
 
 
