@@ -40,8 +40,39 @@ def test_every_queue_the_code_uses_is_declared() -> None:
     assert {JOBS, OPERATIONS, MEMBERS, MEMBERS_BULK} <= names
 
 
-def test_every_file_the_readme_points_to_exists() -> None:
-    for document in ("README.md", "local/README.md", "docs/operating.md", "CONTRIBUTING.md", "SECURITY.md"):
-        folder = (ROOT / document).parent
-        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text()):
-            assert (folder / target).exists(), f"{document} points to {target}"
+ORDER = (
+    "How it works", "Try it", "Deploy", "Configure", "Permissions", "Operate",
+    "Compared with native group-based licensing", "Limits", "Layout", "Decisions",
+)  # fmt: skip
+
+
+def test_the_readme_has_its_sections_in_the_order_in_which_a_stranger_asks() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) == ORDER
+    begins = text.split("\n\n")
+    assert begins[1].count(". ") == 0, "the first paragraph is one sentence"
+    assert begins[2].startswith("**What it does**")
+
+
+def anchors(document: Path) -> set[str]:
+    """The headings of a document as links name them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_every_file_and_heading_that_a_document_points_to_exists() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "local" / "README.md"]
+    assert len(documents) >= 9
+    for document in documents:
+        for target, heading in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", document.read_text()):
+            found = (document.parent / target) if target else document
+            assert found.exists(), f"{document.name} points to {target}"
+            assert not heading or heading in anchors(found), f"{document.name} points to {target}#{heading}"
+
+
+def test_every_command_of_azure_in_the_documents_says_that_it_has_not_been_run() -> None:
+    for name in ("README.md", "docs/operating.md"):
+        paragraphs = re.split(r"\n\n|\n(?=\d\. |- |\| )", (ROOT / name).read_text())
+        commands = [each for each in paragraphs if re.search(r"`(azd|az) [a-z]|^(azd|az) [a-z]", each, re.MULTILINE)]
+        assert len(commands) >= (1 if name == "README.md" else 8)
+        assert [each for each in commands if "NOT RUN" not in each] == []
