@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys, transactions
+from shared.adapters.tables.transaction import RETRY_AFTER_S, refused, submit
 from shared.domain.errors import BadRequest, Conflict, LicensingError, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.core.exceptions import HttpResponseError
     from azure.data.tables.aio import TableClient, TableServiceClient
 
 __all__ = ["LAST", "MAX_TRANSACTION", "Op", "Row", "Tables", "TablesConfig", "gather_limited", "translated"]
 
 T = TypeVar("T")
 
-RETRY_AFTER_S = 5.0
 KEYS = ("PartitionKey", "RowKey")
 LAST = "~"
 """Sorts after every character that our keys use."""
@@ -86,6 +85,8 @@ class Tables:
                 "retry_backoff_max": 5,
                 "connection_timeout": self._config.timeout_s,
                 "read_timeout": self._config.timeout_s,
+                # Otherwise each request looks for a netrc file and for proxies, in a thread.
+                "use_env_settings": False,
             }
             if self._config.connection_string:
                 self._service = TableServiceClient.from_connection_string(self._config.connection_string, **options)
@@ -195,8 +196,7 @@ class Tables:
         """Operations of one partition, all or none; see `rows.transactions`. Returns the new ETags in order."""
         must_be_keys(name, ops)
         client = await self.table(name)
-        answers = await translated(client.submit_transaction([_batched(op) for op in ops]), name)
-        return [str(answer.get("etag", "")) for answer in answers]
+        return await translated(submit(client, name, ops), name)
 
     async def upsert_all(self, name: str, rows: Iterable[Row]) -> None:
         """Upsert any number of rows, in transactions by partition; of rows with one key the last counts."""
@@ -265,20 +265,6 @@ def _single(client: TableClient, op: Op) -> Awaitable[Mapping[str, Any]]:
     return client.upsert_entity(op.row, mode=UpdateMode.REPLACE)
 
 
-def _batched(op: Op) -> Any:
-    from azure.core import MatchConditions
-    from azure.data.tables import UpdateMode
-
-    unchanged = {"etag": op.etag, "match_condition": MatchConditions.IfNotModified}
-    if op.kind == "replace":
-        return ("update", op.row, {"mode": UpdateMode.REPLACE, **unchanged})
-    if op.kind == "upsert":
-        return ("upsert", op.row, {"mode": UpdateMode.REPLACE})
-    if op.kind == "delete" and op.etag:
-        return ("delete", op.row, unchanged)
-    return (op.kind, op.row)
-
-
 async def translated(call: Awaitable[T], what: str) -> T:
     """The result of an SDK call; its exceptions become ours, chained."""
     from azure.core.exceptions import (
@@ -299,21 +285,9 @@ async def translated(call: Awaitable[T], what: str) -> T:
     except ClientAuthenticationError as fault:
         raise Unavailable(RETRY_AFTER_S, f"table {what}: access refused: {_short(fault)}") from fault
     except HttpResponseError as fault:
-        raise _refused(fault, what) from fault
+        raise refused(fault.status_code, getattr(fault, "error_code", None) or "", _short(fault), what) from fault
     except (AzureError, OSError, TimeoutError) as fault:
         raise Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}") from fault
-
-
-def _refused(fault: HttpResponseError, what: str) -> LicensingError:
-    """What an answer means by its status; those to a transaction have no exception types of their own."""
-    if fault.status_code in (409, 412):
-        return Conflict(f"table {what}: the row was changed by somebody else")
-    if fault.status_code == 404:
-        return NotFound(f"table {what}: there is no such row")
-    if fault.status_code in (400, 413):
-        code = getattr(fault, "error_code", None) or ""
-        return BadRequest("NotStorable", f"table {what}: the service takes no such row: {_short(fault)} {code}".strip())
-    return Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}")
 
 
 def _short(fault: BaseException) -> str:
