@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench simulation soak faults conformance openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check bench size simulation soak faults conformance openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -18,6 +18,7 @@ help:
 	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
 	@echo "make package build the deployment package (PACKAGE_PYTHON=$(PACKAGE_PYTHON)); make package-check runs it in Azure's runtime"
 	@echo "make bench   measure, side by side with what one would otherwise write"
+	@echo "make size    groups of growing size: time, requests, rows, memory (SIZE_OPTIONS='--sizes 1000,5000,20000')"
 	@echo "make simulation  seeded histories of faults, kills, doubles and delays in one process"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make faults  everything that can break, broken for a while while work is under way"
@@ -74,6 +75,9 @@ openapi: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
+
+size: setup
+	$(BIN)/python -m tests.size $(SIZE_OPTIONS)
 
 simulation: setup
 	$(BIN)/python -m tests.simulation $(SIMULATION_OPTIONS)

@@ -148,6 +148,10 @@ class Stack:
         """The pids of the running copies of a function; `http` and `timers` are names too."""
         return [process.pid for process in self._workers.get(function, ()) if process.pid is not None]
 
+    def parts(self) -> dict[str, int]:
+        """The running parts of the simulated world, by name, and their pids."""
+        return {process.name: process.pid for process in self._parts if process.pid is not None}
+
     @property
     def functions(self) -> tuple[str, ...]:
         return tuple(self._workers)

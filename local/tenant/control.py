@@ -192,9 +192,16 @@ async def _clear_faults(tenant: Tenant, request: web.BaseRequest, body: Any) -> 
     return []
 
 
-async def _reset_quota(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    tenant.quota.reset()
-    return {"reset": True}
+async def _quota(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """Empty all meters, or count writes of other applications."""
+    if not body:
+        tenant.quota.reset()
+        return {"reset": True}
+    writes = body["othersWrites"]
+    if not isinstance(writes, int | float) or writes < 0:
+        raise ControlError(f"othersWrites must be a number of at least 0, not {writes!r}")
+    tenant.quota.take(float(writes), time.time())
+    return {"othersWrites": writes}
 
 
 async def _recording(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
@@ -223,7 +230,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("POST", "faults"): _add_faults,
     ("GET", "faults"): _show_faults,
     ("DELETE", "faults"): _clear_faults,
-    ("POST", "quota"): _reset_quota,
+    ("POST", "quota"): _quota,
     **CHANGE_ACTIONS,
 }
 

@@ -150,6 +150,14 @@ class Quota:
                 meter.add(cost, refusal is None, amount, now)
         return refusal, min(fullest, _OVERFULL)
 
+    def take(self, writes: float, now: float) -> None:
+        """Count writes of other applications against the limit of the whole tenant; no more than it takes."""
+        limit = _WRITE_LIMITS[1]
+        amount = limit.amount * self.settings.quota_scale
+        meter = self._meter(limit, "")
+        level, _ = meter.levels(amount, now)
+        meter.add(max(0.0, min(writes, amount - level)), True, amount, now)
+
     def reset(self) -> None:
         """Empty all meters."""
         self._meters.clear()
