@@ -120,6 +120,7 @@ class Stack:
         self._parts: list[Process] = []
         self._workers: dict[str, list[Process]] = {}
         self._supervisor = Supervisor()
+        self._broker_ports = (0, 0)
         self._secret = secrets.token_hex(24)
         self._signing_key = secrets.token_hex(48)
 
@@ -170,26 +171,40 @@ class Stack:
         (process,) = [each for each in self._parts if each.name == part]
         process.signal(signal.SIGSTOP if on else signal.SIGCONT)
 
+    def lose_queue(self) -> None:
+        """SIGKILL the broker, with every message it holds; connections are refused until `new_queue`."""
+        os.kill(self.parts()["servicebus"], 9)
+
+    def new_queue(self) -> None:
+        """Start an empty broker where the lost one was. Raises StartError."""
+        (broker,) = [each for each in self._parts if each.name == "servicebus"]
+        broker.command = self._broker_command(*self._broker_ports)
+        broker.start()
+        broker.ready()
+
     def _start(self) -> None:
         shutil.rmtree(self.logs_dir, ignore_errors=True)
         self.logs_dir.mkdir(parents=True)
         tables_port = self.options.tables_port or free_port()
         azurite = self._azurite(tables_port)
-        broker = self._python("servicebus", "local.servicebus", *self._broker_arguments())
+        broker = Process(
+            "servicebus", self._broker_command(self.options.service_bus_port, 0), self.logs_dir, os.environ, ROOT
+        )
         tenant = self._python("tenant", "local.tenant", *self._tenant_arguments())
         for process in (azurite, broker, tenant):
             self._parts.append(process)
             process.start()
         functions = self._functions()
         bus, simulated = broker.ready(), tenant.ready(120)
+        self._broker_ports = (bus["port"], bus["controlPort"])
         wait_for_http(f"http://{HOST}:{tables_port}/{ACCOUNT}", azurite)
         http_port = self.options.http_port or free_port()
         self.endpoints = self._endpoints(bus, simulated, tables_port, http_port)
         self._start_workers(functions, http_port, simulated)
 
-    def _broker_arguments(self) -> tuple[str, ...]:
-        port = str(self.options.service_bus_port)
-        return ("--config", str(self.options.broker_config), "--port", port, "--control-port", "0")
+    def _broker_command(self, port: int, control_port: int) -> tuple[str, ...]:
+        ports = ("--port", str(port), "--control-port", str(control_port))
+        return (sys.executable, "-m", "local.servicebus", "--config", str(self.options.broker_config), *ports)
 
     def _tenant_arguments(self) -> tuple[str, ...]:
         options = self.options

@@ -9,7 +9,8 @@ import random
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,8 +155,9 @@ def _settle(run: Journey, operation_id: str, verdict: Verdict) -> dict[str, Any]
     ended: dict[str, Any] = {}
     while time.monotonic() < ending:
         if time.monotonic() >= next_timers:
-            for timer in ("watchdog", "ask_for_deltas", "keep_subscription"):
-                run.fire(timer)
+            with suppress(OSError):  # a killed process of the app starts again within a second
+                for timer in ("watchdog", "ask_for_deltas", "keep_subscription"):
+                    run.fire(timer)
             next_timers = time.monotonic() + 45
         try:
             ended = run.client.operation(operation_id)
@@ -179,6 +181,9 @@ def _judge(run: Journey, ended: dict[str, Any], verdict: Verdict) -> None:
     for name, left in _left(run).items():
         wrong.append(f"queue {name} still holds {left}: {_peeked(run, name)}")
     wrong += [f"kept: {letter['queue']}: {letter['reason']}" for letter in run.letters()]
+    for each in run.rows("/api/operations?$top=100"):
+        if not each["completedDateTime"]:
+            wrong.append(f"the operation {each['id']} ({each['kind']}) is {each['state']} still")
     product = declared_clients()["product"].app_id
     changes = [
         each
@@ -191,8 +196,16 @@ def _judge(run: Journey, ended: dict[str, Any], verdict: Verdict) -> None:
         for entry in asyncio.run(_audit(run))
         if entry.activity == "Change user license" and entry.result == "success"
     ]
-    if len(recorded) != len(changes):
-        wrong.append(f"the audit log has {len(recorded)} changes of licenses, the tenant {len(changes)}")
+    if people_of(recorded) != sorted(each["userId"] for each in changes):
+        wrong.append(f"the audit log has {len(recorded)} changes of licenses, the tenant {len(changes)}, or of others")
+    of_operation = {entry.user_id for entry in recorded if entry.operation_id == ended["id"]}
+    if len(of_operation) != totals["wrote"]:
+        wrong.append(f"the operation says {totals['wrote']} changed, the audit log {len(of_operation)}")
+
+
+def people_of(entries: Sequence[AuditEntry]) -> list[str]:
+    """Whose licenses changed, once a change."""
+    return sorted(str(entry.user_id) for entry in entries)
 
 
 def _left(run: Journey) -> dict[str, dict[str, int]]:

@@ -28,7 +28,9 @@ class Scenario:
     deliveries: Mapping[str, Any] = field(default_factory=dict)
     by_hand: bool = False
     doubled: bool = False
-    """The broker delivers twice and out of order."""
+    """The broker delivers everything twice and out of order."""
+    queue_lost: bool = False
+    """The broker dies with every message it holds; connections are refused until an empty one takes its place."""
 
 
 def _rule(path: str, probability: float, method: str | None = None, **action: Any) -> dict[str, Any]:
@@ -47,6 +49,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("tables away", held=("azurite",)),
     Scenario("queue away", held=("servicebus",)),
     Scenario("everything away", held=PARTS),
+    Scenario("queue lost", queue_lost=True),
     Scenario("tokens refused", rules=(_rule("/msi/token", 1.0, status=503),), kills=True),
     Scenario("429 storm", rules=(_rule(ASSIGN, 0.5, status=429, code="TooManyRequests", message="x", retryAfter=2),)),
     Scenario(
@@ -102,9 +105,11 @@ class Trouble:
         if scenario.deliveries:
             client.tenant("PATCH", "/notifications", dict(scenario.deliveries))
         if scenario.doubled:
-            disturb(self._run, double=0.3, shuffle=True)
+            disturb(self._run, double=1.0, shuffle=True)
         for part in scenario.held:
             self._run.stack.hold(part, on=True)
+        if scenario.queue_lost:
+            self._run.stack.lose_queue()
 
     @property
     def blocks_the_tenant(self) -> bool:
@@ -118,7 +123,7 @@ class Trouble:
         if self._scenario.kills and time.monotonic() >= self._next_kill:
             function = self._chance.choice(self._run.stack.functions)
             pids = self._run.stack.workers(function)
-            if pids and function not in ("http", "timers"):
+            if pids:
                 self._run.stack.kill(self._chance.choice(pids))
                 self.kills += 1
                 self._next_kill = time.monotonic() + KILL_EVERY_S
@@ -127,6 +132,8 @@ class Trouble:
         client, scenario = self._run.client, self._scenario
         for part in reversed(scenario.held):
             self._run.stack.hold(part, on=False)
+        if scenario.queue_lost:
+            self._run.stack.new_queue()
         if scenario.rules:
             client.tenant("DELETE", "/faults")
         if scenario.settings:
