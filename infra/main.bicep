@@ -47,6 +47,9 @@ param privateNetworking bool = false
 @description('Address space of the network where networking is private, a /24.')
 param networkAddressPrefix string = '10.142.0.0/24'
 
+@description('Settings of the app that differ from those in modules/app.bicep: name and value, both texts.')
+param changedSettings object = {}
+
 @description('Tags of every resource.')
 param tags object = {}
 
@@ -141,6 +144,7 @@ module app 'modules/app.bicep' = {
     signInClientId: signInClientId
     pythonVersion: pythonVersion
     receiveNotifications: receiveNotifications
+    changedSettings: changedSettings
     subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount

@@ -116,6 +116,17 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'people-in-error'
+    description: 'Of the people looked at within half an hour at least twenty, and more than one in twenty, ended in error.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppMetrics | where Name == "licensing.members" | summarize Failed = sumif(Sum, tostring(Properties.outcome) == "Failed"), Total = sum(Sum) | where Failed >= 20 and Failed * 20 > Total'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'app-stands-still'
     description: 'The watchdog, which runs every five minutes, did not end well once in half an hour: operations that are stuck stay so.'
     severity: 1

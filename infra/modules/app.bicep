@@ -19,6 +19,10 @@ param signInClientId string
 
 param pythonVersion string
 param receiveNotifications bool
+
+@description('Settings that differ from the defaults below.')
+param changedSettings object
+
 @description('Subnet through which the app reaches other services; empty: none.')
 param subnetId string
 
@@ -152,7 +156,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     siteConfig: {
       minTlsVersion: '1.2'
       appSettings: [
-        for setting in items(union(settings, hostSettings)): {
+        for setting in items(union(settings, changedSettings, hostSettings)): {
           name: setting.key
           value: setting.value
         }

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from infra.check.agreement import PLACES, queue_faults, queues_of_bicep, settings_faults, settings_of_bicep
-from infra.check.constants import Unknown
+from infra.check.constants import Constants, Unknown
+from infra.check.project import load
 from shared.config import Settings
 from shared.domain import messages
+from shared.handlers.subscriptions import LIFECYCLE_PATH, NOTIFICATIONS_PATH
 from tests.unit.test_documents import ROOT, settings_of_the_code
 
 MODULES = ROOT / "infra" / "modules"
@@ -66,11 +68,82 @@ def test_a_connection_string_in_bicep_is_found() -> None:
     assert settings_faults(found) == ["infra/modules/app.bicep sets ServiceBusConnection, which is not for it"]
 
 
+def test_exactly_health_and_what_graph_calls_are_reached_without_a_sign_in_and_are_routes_of_the_app() -> None:
+    file = load(MODULES / "app.bicep")
+    paths = file.named("pathsWithoutSignIn")
+    assert paths is not None
+    assert paths.value is not None
+    open_paths = Constants(file, MODULES).value(paths.value, {})
+    assert sorted(open_paths) == sorted([NOTIFICATIONS_PATH, LIFECYCLE_PATH, "/api/health"])
+    sources = "".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
+    routes = {f"/{route}" for route in re.findall(r'route\(route="([^"{]+)"', sources)}
+    assert set(open_paths) == routes
+    text = (MODULES / "app.bicep").read_text()
+    assert text.count("pathsWithoutSignIn") == 2
+    assert "      excludedPaths: pathsWithoutSignIn\n" in text
+
+
+SECRETS = re.compile(
+    r"listKeys|listConnectionStrings|listAccountSas|listServiceSas|@secure|[Pp]assword|SharedAccessKey|AccountKey|[Ii]nstrumentationKey"
+)
+
+
+def test_no_file_of_the_infrastructure_reads_hands_out_or_names_a_secret() -> None:
+    files = [*(ROOT / "infra").rglob("*.bicep"), ROOT / "infra" / "main.parameters.json", ROOT / "azure.yaml"]
+    assert len(files) >= 9
+    for file in files:
+        lines = [line for line in file.read_text().splitlines() if not line.lstrip().startswith("//")]
+        assert [line for line in lines if SECRETS.search(line) and "resource " not in line] == [], file.name
+    app, storage, bus, monitoring = (
+        (MODULES / f"{each}.bicep").read_text() for each in ("app", "storage", "servicebus", "monitoring")
+    )
+    assert app.count("    allow: false\n") == 2
+    assert "    allowSharedKeyAccess: false\n" in storage
+    assert "    disableLocalAuth: true\n" in bus
+    assert "    DisableLocalAuth: true\n" in monitoring
+
+
+def test_the_identity_has_four_roles_and_no_more_each_named_and_argued() -> None:
+    text = "".join(path.read_text() for path in MODULES.glob("*.bicep"))
+    named = re.findall(r"^var (\w+) = '[0-9a-f]{8}-", text, re.MULTILINE)
+    assert sorted(named) == [
+        "monitoringMetricsPublisher",
+        "serviceBusDataOwner",
+        "storageBlobDataOwner",
+        "storageTableDataContributor",
+    ]
+    assert all(re.search(rf"^// .+\nvar {name} =", text, re.MULTILINE) for name in named)
+    assert text.count("'Microsoft.Authorization/roleAssignments@") == 3
+
+
 def test_what_bicep_sets_is_accepted_and_is_what_the_code_has_as_its_defaults() -> None:
     bicep = settings_of_bicep(MODULES)
     assert {name for name, value in bicep.items() if isinstance(value, Unknown)} == AT_DEPLOYMENT.keys()
     deployed = Settings.from_env({**bicep, **AT_DEPLOYMENT})
     assert deployed == Settings.from_env(AT_DEPLOYMENT)
+
+
+def parameters() -> dict[str, Any]:
+    given = json.loads((ROOT / "infra" / "main.parameters.json").read_text())["parameters"]
+    return {name: each["value"] for name, each in given.items()}
+
+
+def test_settings_that_a_deployment_changes_are_settings_that_there_are_with_values_they_take() -> None:
+    changed = parameters()["changedSettings"]
+    assert changed.keys() <= names()["shared/config.py"]
+    Settings.from_env({**settings_of_bicep(MODULES), **AT_DEPLOYMENT, **changed})
+
+
+def test_every_parameter_can_be_set_in_the_environment_of_azd_with_the_default_that_bicep_has() -> None:
+    bicep = (ROOT / "infra" / "main.bicep").read_text()
+    defaults = dict(re.findall(r"^param (\w+) \w+(?: = (.+))?$", bicep, re.MULTILINE))
+    given = parameters()
+    assert defaults.keys() - given.keys() == {"tags"}
+    for name, value in given.items():
+        if isinstance(value, str):
+            found = re.fullmatch(r"\$\{[A-Z_]+(?:=(.*))?\}", value)
+            assert found, name
+            assert (found.group(1) or "") == defaults[name].strip("'"), name
 
 
 def declared() -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from infra.check.nodes import Text
 from infra.check.project import load
 from infra.check.symbols import body_of
 from shared.adapters.telemetry import OpenTelemetry
+from shared.domain.outcomes import Failed
 from tests.unit.test_documents import ROOT
 
 MODULES = ROOT / "infra" / "modules"
@@ -66,7 +67,7 @@ def test_work_that_alerts_watch_is_work_that_the_app_tells_of_as_a_request() -> 
     told = {f"timer {name}" for name in re.findall(r'_on_time\("([^"]+)"', root)} | set(
         re.findall(r'\.work\("([^"]+)"', root)
     )
-    watched = {name for rule in log_rules() for name in re.findall(r'Name == "([^"]+)"', rule["query"])}
+    watched = {name for rule in log_rules() for name in re.findall(r'Name == "([^"]+)" and', rule["query"])}
     assert watched == {"timer watchdog", "timer keep subscription", "Graph notification"}
     assert watched <= told
     spans = InMemorySpanExporter()
@@ -82,6 +83,14 @@ def test_work_that_alerts_watch_is_work_that_the_app_tells_of_as_a_request() -> 
         ("RequestData", "timer watchdog", False),
         ("RequestData", "timer watchdog", True),
     ]
+
+
+def test_figures_that_alerts_read_are_figures_that_the_app_counts_with_the_values_they_look_for() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "shared").rglob("*.py"))
+    (query,) = [rule["query"] for rule in log_rules() if "AppMetrics" in rule["query"]]
+    (name,) = re.findall(r'Name == "([^"]+)"', query)
+    assert re.search(rf'count\(\s*"{re.escape(name)}", .*\boutcome=', code)
+    assert re.findall(r'Properties\.outcome\) == "(\w+)"', query) == [Failed.__name__]
 
 
 def test_every_rule_looks_back_further_than_to_its_last_look() -> None:
