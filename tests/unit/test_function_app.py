@@ -129,11 +129,25 @@ def test_importing_the_app_wires_nothing_and_imports_neither_sdks_nor_the_web_fr
         "import sys, function_app\n"
         "from shared import bootstrap\n"
         "heavy = ('azure.servicebus', 'azure.data', 'azure.identity', 'aiohttp', 'httpx', 'msgraph', 'kiota_http',"
-        " 'fastapi', 'pydantic', 'functions.web')\n"
+        " 'fastapi', 'pydantic', 'jinja2', 'opentelemetry', 'azure.monitor', 'functions.web')\n"
         "print([name for name in heavy if name in sys.modules], bootstrap.app.cache_info().currsize)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[] 0"
+
+
+def test_telemetry_that_is_not_configured_is_not_imported_when_the_app_is_wired_either() -> None:
+    script = (
+        "import sys\n"
+        "from shared import bootstrap\n"
+        "from shared.config import Settings\n"
+        f"bootstrap.compose(Settings.from_env({{**{SETTINGS!r}, **dict.fromkeys(sys.argv[1:], 'http://127.0.0.1:9')}}))\n"
+        "print([name for name in ('opentelemetry.sdk', 'azure.monitor') if name in sys.modules])\n"
+    )
+    for configured, expected in (([], "[]"), (["OTEL_EXPORTER_OTLP_ENDPOINT"], "['opentelemetry.sdk']")):
+        run = [sys.executable, "-c", script, *configured]
+        done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout.strip() == expected
 
 
 async def test_a_wrong_setting_fails_one_invocation_with_a_message_that_names_it(
