@@ -138,6 +138,17 @@ var logRules = [
     threshold: 1
   }
   {
+    name: 'night-missed'
+    description: 'Not one nightly sync, with the deletions that follow it, ended well in two days.'
+    severity: 2
+    enabled: true
+    frequency: 'PT1H'
+    window: 'P2D'
+    query: 'AppRequests | where Name == "timer forget old" and Success == true'
+    operator: 'LessThan'
+    threshold: 1
+  }
+  {
     name: 'subscription-not-kept'
     description: 'The timer that keeps the subscription to changes failed three times within an hour: Graph refuses, or is away.'
     severity: 2

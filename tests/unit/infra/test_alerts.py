@@ -68,7 +68,7 @@ def test_work_that_alerts_watch_is_work_that_the_app_tells_of_as_a_request() -> 
         re.findall(r'\.work\("([^"]+)"', root)
     )
     watched = {name for rule in log_rules() for name in re.findall(r'Name == "([^"]+)" and', rule["query"])}
-    assert watched == {"timer watchdog", "timer keep subscription", "Graph notification"}
+    assert watched == {"timer watchdog", "timer keep subscription", "timer forget old", "Graph notification"}
     assert watched <= told
     spans = InMemorySpanExporter()
     provider = TracerProvider()
@@ -94,7 +94,7 @@ def test_figures_that_alerts_read_are_figures_that_the_app_counts_with_the_value
 
 
 def test_every_rule_looks_back_further_than_to_its_last_look() -> None:
-    minutes = {"PT5M": 5, "PT15M": 15, "PT30M": 30, "PT1H": 60, "PT2H": 120, "P1D": 1440}
+    minutes = {"PT5M": 5, "PT15M": 15, "PT30M": 30, "PT1H": 60, "PT2H": 120, "P1D": 1440, "P2D": 2880}
     rules = log_rules()
     assert len(rules) >= 12
     assert [rule["name"] for rule in rules if minutes[rule["window"]] < 2 * minutes[rule["frequency"]]] == []
