@@ -219,6 +219,22 @@ def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     return replace(row, owned=owned, gone_since=gone)
 
 
+def is_spent(row: LedgerRow, before: datetime) -> bool:
+    """Whether a row proves nothing any more and nobody needs it: nothing is ours, no write is open, nobody waits, and
+    the newest time in it is before a time. A row without any time is kept, since nobody can say how old it is."""
+    if row.owned or row.intent or row.waiting_since or row.unseen:
+        return False
+    times = [
+        *([row.last_result.at] if row.last_result else ()),
+        *row.removal_seen_at.values(),
+        *row.gone_since.values(),
+        *row.removed_at.values(),
+        *(refusal.at for refusal in row.refusals.values()),
+        *(told.at for told in row.told.values()),
+    ]
+    return bool(times) and max(times) < before
+
+
 def heard(row: LedgerRow, said: Mapping[GroupId, bool], at: datetime, forget_before: datetime) -> LedgerRow:
     """The row with what an event said at a time, where nothing newer was said of the group; old events are dropped."""
     told = {group_id: known for group_id, known in row.told.items() if known.at >= forget_before}

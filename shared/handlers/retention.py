@@ -1,5 +1,5 @@
 """What is kept for people to read, and no longer than they want it kept: audit entries, events of HR that ended, ended
-operations with their lists, permits, and dead letters.
+operations with their lists, permits, ledger rows of people who have nothing of ours, and dead letters.
 
 What is still needed stays: an operation that has not ended, the preview that approves it, and the row (not the list of
 people) of one that a group's assignment or status names. The ledger needs none: it is its own proof of what is ours.
@@ -36,21 +36,25 @@ class Forgotten:
     events: int = 0
     operations: int = 0
     permits: int = 0
+    people: int = 0
     letters: int = 0
     done: bool = True
 
 
 async def forget_old(world: World) -> Forgotten:
     """Delete what is over the retention: months of the audit log that are over as a whole, kept dead letters, permits
-    (a sixteenth of them a night), operations that ended before it and events of HR that ended and came before it."""
+    and ledger rows that prove nothing any more (a sixteenth of them a night), operations that ended before it and
+    events of HR that ended and came before it."""
     began = world.clock.now()
     before, deadline = began - timedelta(seconds=world.policy.retention_s), began + LONGEST
     await world.stores.audit.forget(months_before(before))
     letters = await world.stores.dead_letters.forget(before)
-    permits = await world.stores.permits.forget(PARTITIONS[began.toordinal() % len(PARTITIONS)], before)
+    tonight = PARTITIONS[began.toordinal() % len(PARTITIONS)]
+    permits = await world.stores.permits.forget(tonight, before)
+    people = await world.stores.ledger.forget(tonight, before)
     operations = await _forget_operations(world, before, deadline)
     events = await _forget_events(world, before, deadline)
-    found = Forgotten(events, operations, permits, letters, done=world.clock.now() < deadline)
+    found = Forgotten(events, operations, permits, people, letters, done=world.clock.now() < deadline)
     if found != Forgotten():
         log.info("deleted what is from before %s: %s", before.date(), found)
     return found

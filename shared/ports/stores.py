@@ -162,6 +162,10 @@ class LedgerStore(Protocol):
         """All rows of one partition (a hex digit), sorted by user id."""
         ...
 
+    async def forget(self, partition: str, before: datetime) -> int:
+        """Delete the rows of a partition that are spent (see `ledger.is_spent`); returns how many."""
+        ...
+
 
 class GrantStore(Protocol):
     """User grants: list, HR, kept, held, grace, joined. Key: user, source, SKU."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from shared.adapters.tables.client import Op, Row, Tables
 from shared.adapters.tables.stores import table_stores
-from shared.domain.model import OperationId, Permit
+from shared.domain.model import LastResult, LedgerRow, OperationId, Permit
 from shared.domain.operation import OperationState, Target
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.records import DeadLetter
@@ -61,6 +61,18 @@ async def test_a_permit_that_is_given_anew_while_old_ones_are_deleted_stays(tabl
     left = await store.of_users([user(0), user(1), user(99)])
     assert [permit.given_by for permits in left.values() for permit in permits] == ["somebody else", "Mia"]
     assert await store.forget("0", later + timedelta(seconds=1)) == 2
+
+
+async def test_a_ledger_row_that_was_deleted_is_a_lost_race_for_who_had_read_it(tables: Tables) -> None:
+    store = table_stores(tables).ledger
+    spent = [LedgerRow(user(n), last_result=LastResult("i", "c", NOW)) for n in (1, 2)]
+    written = await store.write(spent)
+    assert await store.forget("0", NOW + timedelta(days=1)) == 2
+    assert await store.forget("0", NOW + timedelta(days=1)) == 0
+    for stale in ([written[user(1)].row], [written[user(n)].row for n in (1, 2)]):
+        again = await store.write(stale)
+        assert [each.lost for each in again.values()] == [True] * len(stale)
+    assert not (await store.write([LedgerRow(user(1))]))[user(1)].lost
 
 
 class Meanwhile(Tables):

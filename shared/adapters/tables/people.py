@@ -36,7 +36,8 @@ from shared.adapters.tables.packing import (
     time_text,
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body, transactions
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, NotFound
+from shared.domain.ledger import is_spent
 from shared.domain.model import Grant, GroupId, LedgerRow, Permit, SkuId, Source, Told, UserId
 from shared.domain.sealing import partition_of
 from shared.ports import LedgerWrite
@@ -113,19 +114,22 @@ class TableLedger:
                 etags = await self._tables.transact(LEDGER, ops)
                 pairs = zip(rows, etags, strict=True)
                 return {row.user_id: LedgerWrite(replace(row, version=etag)) for row, etag in pairs}
-            except Conflict:
+            except (Conflict, NotFound):
                 pass
         written: dict[UserId, LedgerWrite] = {}
         for row, op in zip(rows, ops, strict=True):
             try:
                 written[row.user_id] = LedgerWrite(replace(row, version=await self._tables.write(LEDGER, op)))
-            except Conflict:
+            except (Conflict, NotFound):
                 written[row.user_id] = LedgerWrite(row, lost=True)
         return written
 
     async def partition(self, partition: str) -> AsyncIterator[LedgerRow]:
         async for row in self._tables.query(LEDGER, partition):
             yield _ledger(row)
+
+    async def forget(self, partition: str, before: datetime) -> int:
+        return await self._tables.clear(LEDGER, partition, where=lambda row: is_spent(_ledger(row), before))
 
 
 def _ledger_op(row: LedgerRow) -> Op:

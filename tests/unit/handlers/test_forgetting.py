@@ -122,6 +122,35 @@ async def test_letters_and_permits_of_long_ago_go_and_later_ones_stay() -> None:
     assert (kept[user(1)], len(kept[user(2)])) == ((), 1)
 
 
+async def test_the_ledger_forgets_who_has_had_nothing_of_ours_for_the_retention_and_nobody_else() -> None:
+    run = Run()
+    gone, stays, waits = run.people(3)
+    await run.change([SMALL])
+    run.directory.leave(TEAM, gone)
+    await run.look_at(gone)
+    assert run.licenses(gone) == set()
+    ledger = run.world.stores.ledger
+    rows = await ledger.rows([waits])
+    await ledger.write([replace(rows[waits], owned={}, waiting_since={EXTRA.sku_id: run.fakes.clock.now()})])
+    run.later(days=300)
+    recent = run.directory.add_user(user(4), groups=[TEAM])
+    await run.look_at(recent)
+    run.directory.leave(TEAM, recent)
+    await run.look_at(recent)
+    run.later(days=100)
+    nights = []
+    for _ in range(16):
+        nights.append(await forget_old(run.world))
+        run.later(days=1)
+    assert sum(night.people for night in nights) == 1
+    kept = await ledger.rows([gone, stays, waits, recent])
+    assert {person for person, row in kept.items() if row.version is None} == {gone}
+    assert run.licenses(stays) == {"SMALL"}
+    run.directory.join(TEAM, gone)
+    await run.look_at(gone)
+    assert run.licenses(gone) == {"SMALL"}
+
+
 async def test_a_night_that_is_too_short_is_gone_on_with_in_the_next() -> None:
     run = Run()
     run.people(3)
