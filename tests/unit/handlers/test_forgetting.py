@@ -9,7 +9,7 @@ from shared.domain.model import AssignedLicense, OperationId, Permit, Source, So
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.handlers import control, queries
 from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.retention import LONGEST, Forgotten, forget_old
+from shared.handlers.retention import AT_ONCE, LONGEST, Forgotten, forget_old
 from shared.handlers.settling import bury
 from shared.ports import World
 from tests.unit.handlers.kills import KilledError, Killer, killable
@@ -154,28 +154,28 @@ async def test_the_ledger_forgets_who_has_had_nothing_of_ours_for_the_retention_
 async def test_a_night_that_is_too_short_is_gone_on_with_in_the_next() -> None:
     run = Run()
     run.people(3)
-    for _ in range(4):
+    for _ in range(4 * AT_ONCE):
         await run.change([SMALL], preview=True)
     run.later(days=400)
     chunks: Any = run.world.stores.chunks
     slow_chunks: Any = Slow(chunks, run)
     slow: World = replace(run.world, stores=replace(run.world.stores, chunks=slow_chunks))
     first = await forget_old(slow)
-    assert (first.operations, first.done) == (2, False)
+    assert (first.operations, first.done) == (2 * AT_ONCE, False)
     second = await forget_old(slow)
-    assert (second.operations, second.done) == (2, False)
+    assert (second.operations, second.done) == (2 * AT_ONCE, False)
     assert await listed(run) == []
     assert (await forget_old(slow)).done
 
 
 class Slow:
-    """Chunks that take half of a night to forget."""
+    """Chunks that take so long to forget that two batches of operations fill a night."""
 
     def __init__(self, chunks: Any, run: Run) -> None:
         self._chunks, self._run = chunks, run
 
     async def forget(self, operation_id: OperationId) -> int:
-        self._run.fakes.clock.move(LONGEST / 2)
+        self._run.fakes.clock.move(LONGEST / 2 / AT_ONCE)
         forgotten: int = await self._chunks.forget(operation_id)
         return forgotten
 
