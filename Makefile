@@ -31,7 +31,7 @@ setup: $(VENV)/.installed local/node_modules/.installed
 $(VENV)/.installed: requirements.in requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (looked for python3, python3.11 to python3.13)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing Python packages ..."
+	@echo "Installing Python packages, which takes a few minutes ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
