@@ -60,7 +60,7 @@ def list_members(tenant: Tenant, call: Call) -> Reply:
     transitive = call.segments[2] == "transitiveMembers"
     rest = call.segments[3:]
     count_only = rest[-1:] == ("$count",)
-    cast = _cast(call, rest[0], transitive) if rest and rest[0] != "$count" else None
+    cast = _cast(call, rest[0], transitive and not count_only) if rest and rest[0] != "$count" else None
     if not _visible(tenant, call, group):
         return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#directoryObjects", "value": []})
     directory = tenant.directory

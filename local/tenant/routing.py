@@ -116,7 +116,7 @@ def find_route(call: Call) -> Route:
 
     No page of Microsoft prints these two texts; they are as commonly seen.
     """
-    segments = tuple(part for part in call.path.split("/") if part)
+    segments = tuple(_canonical(part) for part in call.path.split("/") if part)
     call.segments = segments
     shapes = _candidates(segments)
     found = next((_BY_SHAPE[shape] for shape in shapes if shape in _BY_SHAPE), None)
@@ -127,6 +127,12 @@ def find_route(call: Call) -> Route:
     if route is None:
         raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
     return route
+
+
+def _canonical(segment: str) -> str:
+    """A segment as the routes have it: msgraph-sdk sends `delta()`, and `graph.` where the pages have its full name
+    (`graph` is the alias of that namespace in Graph's metadata)."""
+    return f"microsoft.{segment}" if segment.startswith("graph.") else segment.removesuffix("()")
 
 
 def _candidates(segments: tuple[str, ...]) -> list[tuple[str, ...]]:
