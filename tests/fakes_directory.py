@@ -260,7 +260,11 @@ class FakeDirectory:
 
     def consumed(self, sku_id: SkuId) -> int:
         """Seats taken: one per user, however many sources give the SKU."""
-        holders = sum(sku_id in each.user.held_skus for each in self._people.values() if not each.deleted)
+        holders = sum(
+            any(row.sku_id == sku_id and row.state.counts for row in each.user.license_assignment_states)
+            for each in self._people.values()
+            if not each.deleted
+        )
         return holders + self._skus[sku_id].consumed_units
 
     def sku(self, sku_id: SkuId) -> SubscribedSku | None:

@@ -4,6 +4,7 @@ what it is sent, and the fake directory."""
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,27 @@ def _spans(row: Row, name: str, value: str) -> bool:
     return f"{name}0" in row and row[f"{name}0"] <= value <= row[f"{name}1"]
 
 
+class _Partition:
+    """Rows by their keys, which are kept sorted."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.keys: list[str] = []
+
+    def put(self, key: str, row: Row) -> None:
+        if key not in self.rows:
+            insort(self.keys, key)
+        self.rows[key] = row
+
+    def remove(self, key: str) -> None:
+        if self.rows.pop(key, None) is not None:
+            del self.keys[bisect_left(self.keys, key)]
+
+
+NOTHING = _Partition()
+"""A partition without rows; never written to."""
+
+
 class MemoryTables(Tables):
     """Tables in memory: ETags, transactions that are all or nothing, keys the service would take."""
 
@@ -32,28 +54,36 @@ class MemoryTables(Tables):
         self.away = False
         self.contested: set[str] = set()
         """Tables whose rows somebody else always changes first."""
-        self._partitions: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
+        self._partitions: dict[tuple[str, str], _Partition] = {}
+        self._names: dict[str, list[str]] = defaultdict(list)
+        """Partitions of a table, sorted."""
         self._etags = itertools.count(1)
 
     async def get(self, name: str, partition: str, row: str) -> Row | None:
         self._check()
-        found = self._partitions[name, partition].get(row)
+        found = self._partition(name, partition).rows.get(row)
         return dict(found) if found else None
 
     async def query(
         self, name: str, partition: str, first: str = "", last: str = LAST, **options: Any
     ) -> AsyncIterator[Row]:
         self._check()
-        end = options.get("to_partition") or partition
         spans: Mapping[str, str] = options.get("spanning") or {}
         equal = (options.get("equal") or {}).items()
-        for of_table, each in sorted(self._partitions):
-            rows = self._partitions[of_table, each] if of_table == name and partition <= each <= end else {}
-            for key in sorted(key for key in rows if first <= key <= last):
-                if not equal <= rows.get(key, {}).items():
-                    continue
-                if key in rows and all(_spans(rows[key], span, value) for span, value in spans.items()):
-                    yield dict(rows[key])
+        for each in self._named(name, partition, options.get("to_partition") or partition):
+            for key in each.keys[bisect_left(each.keys, first) : bisect_right(each.keys, last)]:
+                row = each.rows.get(key)
+                if row is not None and equal <= row.items() and all(_spans(row, *span) for span in spans.items()):
+                    yield dict(row)
+
+    def _partition(self, name: str, partition: str) -> _Partition:
+        return self._partitions.get((name, partition), NOTHING)
+
+    def _named(self, name: str, first: str, last: str) -> list[_Partition]:
+        if first == last:
+            return [self._partition(name, first)]
+        names = self._names[name]
+        return [self._partitions[name, each] for each in names[bisect_left(names, first) : bisect_right(names, last)]]
 
     async def write(self, name: str, op: Op) -> str:
         return (await self.transact(name, [op]))[0]
@@ -67,25 +97,31 @@ class MemoryTables(Tables):
             self._check_op(op, key)
         etags = [f'W/"{next(self._etags)}"' for _ in ops]
         for op, key, etag in zip(ops, keys, etags, strict=True):
-            rows = self._partitions[key[:2]]
             if op.kind == "delete":
-                del rows[key[2]]
+                self._partitions[key[:2]].remove(key[2])
             else:
-                rows[key[2]] = {**{k: v for k, v in op.row.items() if v is not None}, "etag": etag}
+                self._made(*key[:2]).put(key[2], {**{k: v for k, v in op.row.items() if v is not None}, "etag": etag})
         return etags
+
+    def _made(self, name: str, partition: str) -> _Partition:
+        found = self._partitions.get((name, partition))
+        if found is None:
+            found = self._partitions[name, partition] = _Partition()
+            insort(self._names[name], partition)
+        return found
 
     async def delete(self, name: str, partition: str, row: str) -> None:
         self._check()
-        self._partitions[name, partition].pop(row, None)
+        self._partition(name, partition).remove(row)
 
     async def drop(self, name: str) -> None:
         self._check()
-        for key in [each for each in self._partitions if each[0] == name]:
-            del self._partitions[key]
+        for partition in self._names.pop(name, ()):
+            del self._partitions[name, partition]
 
     def rows(self, name: str, begins: str = "") -> int:
         """How many rows of a table are in partitions that begin so."""
-        return sum(len(rows) for (of, key), rows in self._partitions.items() if of == name and key.startswith(begins))
+        return sum(len(self._partition(name, key).rows) for key in self._names[name] if key.startswith(begins))
 
     def _check(self) -> None:
         if self.away:
@@ -94,7 +130,7 @@ class MemoryTables(Tables):
     def _check_op(self, op: Op, key: tuple[str, str, str]) -> None:
         if any(letter in part for part in key[1:] for letter in "/\\#?"):
             raise ValueError(f"the service refuses the key {key}")
-        known = self._partitions[key[:2]].get(key[2])
+        known = self._partition(*key[:2]).rows.get(key[2])
         guarded = op.kind == "replace" or (op.kind == "delete" and op.etag and known is not None)
         changed = guarded and (known is None or known["etag"] != op.etag)
         if changed or (op.kind == "create" and known is not None) or key[0] in self.contested:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from shared.adapters.tables.client import Tables
@@ -30,6 +31,8 @@ from shared.ports import StoredAssignment
 TABLE = "assignments"
 PARTITION = "assignment"
 NEWEST = 9_999_999_999
+DECODED = 1000
+"""Assignments kept as they were decoded: every message reads all of them, and they seldom change."""
 
 
 class TableAssignments:
@@ -93,13 +96,18 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
 
 
 def _assignment(row: Row) -> GroupLicenseAssignment:
-    body = json.loads(joined_body(row))
+    return _decoded(joined_body(row), int(row["version"]))
+
+
+@lru_cache(maxsize=DECODED)
+def _decoded(text: str, version: int) -> GroupLicenseAssignment:
+    body = json.loads(text)
     return GroupLicenseAssignment(
         group_id=GroupId(body["groupId"]),
         skus=tuple(_sku(each) for each in body["skus"]),
         options=options_of(body["options"]),
         state=AssignmentState(body["state"]),
-        version=int(row["version"]),
+        version=version,
         operation_id=OperationId(body["operationId"]) if body["operationId"] else None,
         open_approval=OperationId(body["openApproval"]) if body["openApproval"] else None,
         more_held=bool(body.get("moreHeld")),
