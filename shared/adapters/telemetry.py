@@ -8,6 +8,7 @@ up in a span.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 NAME = "group-based-licensing"
 OURS = ("shared", "functions")
 """Packages of the app, by which its loggers are named."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line and paragraph separators, marks of direction, halves of surrogate pairs."""
 
 LIBRARIES = ("azure_sdk", "django", "fastapi", "flask", "psycopg2", "requests", "urllib", "urllib3", "httpx")
 """Instrumentations of azure-monitor-opentelemetry that are left off."""
@@ -174,14 +178,20 @@ def count_answers(telemetry: Telemetry, kind: str, answers: Sequence[WriteResult
         telemetry.count("licensing.writes", number, kind=kind, result=name)
 
 
+def one_line(text: str) -> str:
+    """The text with everything that could begin a new line, or steer a terminal, written as an escape."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
 class _Record(logging.LogRecord):
-    """A line of ours. Its ids stand in the text: the platform's worker hands on nothing else of a record."""
+    """A line of ours, and one line whatever it quotes. Its ids stand in the text: the platform's worker hands on
+    nothing else of a record."""
 
     ids = ""
 
     def getMessage(self) -> str:  # noqa: N802 - the library's name
         text = super().getMessage()
-        return f"{text} [{self.ids}]" if self.ids else text
+        return one_line(f"{text} [{self.ids}]" if self.ids else text)
 
 
 def give_log_its_context() -> None:

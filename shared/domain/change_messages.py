@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.domain.changes import GroupChange, LifecycleEvent, guid
 from shared.domain.errors import PoisonMessage
-from shared.domain.messages import load_object
+from shared.domain.messages import load_object, moment
 from shared.domain.model import GroupId, UserId
 
 MAX_MEMBERS = 2000
@@ -115,7 +115,7 @@ def decode_change(body: bytes) -> ChangeMessage:
     fields = load_object(body, "notifications message")
     try:
         return _decoded(fields)
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as fault:
         reason = f"{fault.args[0]} is missing" if isinstance(fault, KeyError) else str(fault)
         raise PoisonMessage(f"notifications message: {reason}") from fault
 
@@ -124,19 +124,19 @@ def _decoded(fields: dict[str, Any]) -> ChangeMessage:
     match fields["type"]:
         case "groupsChanged":
             changes = tuple(_change(each) for each in fields["changes"])
-            return GroupsChanged(changes, _time(fields["at"]), str(fields["cause"]), str(fields.get("trace") or ""))
+            return GroupsChanged(changes, moment(fields["at"]), str(fields["cause"]), str(fields.get("trace") or ""))
         case "lifecycle":
             return LifecycleHappened(str(fields["subscriptionId"]), LifecycleEvent(fields["event"]))
         case "readDelta":
             return ReadDelta(int(fields["number"]))
         case "syncGroup":
-            at = _time(fields["at"]) if "at" in fields else None
-            return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), _time(fields["askedAt"]), at)
+            at = moment(fields["at"]) if "at" in fields else None
+            return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), moment(fields["askedAt"]), at)
         case "sweep":
             partition = str(fields["partition"])
             if partition not in tuple("0123456789abcdef"):
                 raise ValueError(f"partition {partition!r} is no hex digit")
-            return Sweep(partition, _time(fields["at"]))
+            return Sweep(partition, moment(fields["at"]))
         case other:
             raise ValueError(f"type {str(other)[:64]!r} is unknown")
 
@@ -144,13 +144,6 @@ def _decoded(fields: dict[str, Any]) -> ChangeMessage:
 def _change(value: dict[str, Any]) -> GroupChange:
     members = {UserId(guid(member)): None if came is None else bool(came) for member, came in value["members"].items()}
     return GroupChange(GroupId(guid(value["id"])), members, bool(value["deleted"]))
-
-
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"time {text} has no time zone")
-    return time
 
 
 def _dump(kind: str, **fields: object) -> bytes:

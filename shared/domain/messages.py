@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from shared.domain.changes import guid
 from shared.domain.errors import PoisonMessage
 from shared.domain.model import GroupId, OperationId, UserId
 
@@ -22,6 +23,9 @@ MEMBERS_BULK = "members-bulk"
 NOTIFICATIONS = "notifications"
 ONBOARDING = "onboarding"
 RESULTS = "results"
+
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+"""Times outside are no times of this system's messages."""
 
 MAX_USERS = 20
 """Users one message may name: Graph's limit for one $batch (learn.microsoft.com/graph/json-batching)."""
@@ -130,7 +134,18 @@ def load_object(body: bytes, what: str) -> dict[str, Any]:
         raise PoisonMessage(f"{what}: the body is not JSON ({fault})") from fault
     if not isinstance(value, dict):
         raise PoisonMessage(f"{what}: the body must be a JSON object, not {type(value).__name__}")
+    if b"\\ud" in body.lower() and not _is_unicode(value):
+        raise PoisonMessage(f"{what}: the body has half of a surrogate pair, which is no text")
     return value
+
+
+def _is_unicode(value: object) -> bool:
+    """Whether every text in it can be written as UTF-8; JSON may escape halves of characters, which cannot."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def decode_operation_step(body: bytes) -> OperationStep:
@@ -161,12 +176,12 @@ def decode_process_users(body: bytes) -> ProcessUsers:
             chunk=int(fields.get("chunk", 0)),
             run=int(fields.get("run", 0)),
             send=int(fields.get("send", 0)),
-            attempts={UserId(str(k)): int(v) for k, v in dict(fields.get("attempts") or {}).items()},
-            first_sent_at=_time(fields.get("firstSentAt")),
-            intent_versions={GroupId(str(k)): int(v) for k, v in dict(fields.get("intentVersions") or {}).items()},
+            attempts={UserId(guid(k)): int(v) for k, v in dict(fields.get("attempts") or {}).items()},
+            first_sent_at=moment(fields["firstSentAt"]) if fields.get("firstSentAt") else None,
+            intent_versions={GroupId(guid(k)): int(v) for k, v in dict(fields.get("intentVersions") or {}).items()},
             traceparent=str(fields.get("traceparent") or ""),
             expects=_expects(fields.get("expects") or {}),
-            changed_at=_time(fields.get("changedAt")),
+            changed_at=moment(fields["changedAt"]) if fields.get("changedAt") else None,
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as fault:
         raise PoisonMessage(f"members message: {_reason(fault)}") from fault
@@ -174,25 +189,27 @@ def decode_process_users(body: bytes) -> ProcessUsers:
 
 def _expects(fields: Mapping[str, Any]) -> dict[UserId, dict[GroupId, bool]]:
     return {
-        UserId(str(user).lower()): {GroupId(str(group).lower()): bool(came) for group, came in groups.items()}
+        UserId(guid(user)): {GroupId(guid(group)): bool(came) for group, came in groups.items()}
         for user, groups in fields.items()
     }
 
 
 def _user_ids(values: Any) -> tuple[UserId, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+    if not isinstance(values, list):
         raise ValueError("userIds must be a list of ids")
     if not 0 < len(values) <= MAX_USERS:
         raise ValueError(f"userIds holds {len(values)} ids, must be 1 to {MAX_USERS}")
-    return tuple(UserId(value.lower()) for value in values)
+    return tuple(dict.fromkeys(UserId(guid(value)) for value in values))
 
 
-def _time(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    time = datetime.fromisoformat(value)
+def moment(text: str) -> datetime:
+    """A time in a message. Raises ValueError for one without a zone, and for one so far away that reckoning with it
+    would leave the calendar."""
+    time = datetime.fromisoformat(text)
     if time.tzinfo is None:
-        raise ValueError(f"firstSentAt {value} has no time zone")
+        raise ValueError(f"time {text} has no time zone")
+    if not FIRST_YEAR <= time.year <= LAST_YEAR:
+        raise ValueError(f"time {text} is not between {FIRST_YEAR} and {LAST_YEAR}")
     return time
 
 

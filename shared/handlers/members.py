@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain import tracing
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, NotFound, PoisonMessage
 from shared.domain.messages import ProcessUsers, decode_process_users
 from shared.domain.model import GroupId, LicenseError
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
 from shared.domain.outcomes import Applied, Problem, RetryAt, Skipped, SkipReason, Unchanged
-from shared.domain.sealing import LEFT
+from shared.domain.sealing import LEFT, SealedPage
 from shared.domain.tracing import followed
 from shared.handlers.applying import apply
 from shared.handlers.cases import Case, Work
@@ -118,13 +118,21 @@ class Members:
         doubtful = [case for case in cases if contradicts_seal(case, work)]
         if not doubtful:
             return
-        page = await self._world.stores.sealed.page(operation.id, operation.seal_id, message.page)
+        page = await self._page(operation, message)
+        places = {user_id: place for place, user_id in enumerate(page.user_ids)}
         for case in doubtful:
-            action = page.action(page.user_ids.index(case.user_id))
-            if LEFT not in action.notes:
+            if case.user_id not in places:
+                raise PoisonMessage(f"members message: {case.user_id} is not on page {page.number} of {operation.id}")
+            if LEFT not in page.action(places[case.user_id]).notes:
                 case.result = RetryAt(
                     now + pause(operation.started_at, now), "the directory does not show the membership yet"
                 )
+
+    async def _page(self, operation: Operation, message: ProcessUsers) -> SealedPage:
+        try:
+            return await self._world.stores.sealed.page(operation.id, operation.seal_id, message.page)
+        except NotFound as fault:
+            raise PoisonMessage(f"members message: {fault}") from fault
 
     async def _finish(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
         now = self._world.clock.now()

@@ -89,8 +89,9 @@ def _match(world: World, notification: Notification, known: Sequence[StoredSubsc
     if notification.tenant_id != world.policy.tenant_id:
         return False
     matches = False
+    told = notification.client_state.encode(errors="surrogatepass")
     for subscription in known:
-        secret = hmac.compare_digest(notification.client_state.encode(), subscription.client_state.encode())
+        secret = hmac.compare_digest(told, subscription.client_state.encode())
         in_making = not subscription.id and world.clock.now() < subscription.created_at + CREATING
         matches |= secret and (in_making or subscription.id == notification.subscription_id)
     return matches

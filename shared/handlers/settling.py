@@ -66,7 +66,7 @@ async def settle(world: World, queue: str, body: bytes, work: Work) -> None:
 async def bury(world: World, queue: str, body: bytes, reason: str, shown: str = "") -> None:
     """Keep a message that nobody can do anything with, and why, where people see it. `shown`: the reason as it may
     stand in a log, where the reason itself quotes what may be a person's name."""
-    log.error("message from %s kept as a dead letter: %s", queue, shown or reason)
+    log.error("message from %s kept as a dead letter: %s", queue, (shown or reason)[:MAX_REASON])
     letter = DeadLetter(world.token(), queue, body, reason[:MAX_REASON], world.clock.now())
     await world.stores.dead_letters.keep(letter)
 

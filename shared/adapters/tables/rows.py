@@ -23,7 +23,7 @@ MAX_BYTES = 3_000_000
 MAX_PROPERTY = 60_000
 """Bytes of one binary property, with room below the service's 64 KiB; a text has 2 bytes a character."""
 MAX_TEXT = 30_000
-_FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
+_FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

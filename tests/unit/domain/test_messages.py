@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import PoisonMessage
 from shared.domain.messages import (
+    FIRST_YEAR,
+    LAST_YEAR,
     MAX_USERS,
     MEMBERS,
     MEMBERS_BULK,
@@ -42,13 +44,15 @@ process_users = st.builds(
     run=numbers,
     send=numbers,
     attempts=st.dictionaries(user_ids, numbers, max_size=3),
-    first_sent_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    first_sent_at=st.none()
+    | st.datetimes(datetime(FIRST_YEAR, 1, 1), datetime(LAST_YEAR, 12, 31), timezones=st.just(UTC)),
     intent_versions=st.dictionaries(ids.map(GroupId), numbers, max_size=3),
     traceparent=texts,
 )
 bounded = settings(max_examples=80, deadline=None)
 
-CHUNK = ProcessUsers((UserId("a"), UserId("b")), "op", bulk=True, operation_id=OperationId("op"))
+ANN, BEN = (UserId(f"0000000{letter}-0000-4000-8000-000000000000") for letter in "ab")
+CHUNK = ProcessUsers((ANN, BEN), "op", bulk=True, operation_id=OperationId("op"))
 STEP = OperationStep(OperationId("op"), 3, 1)
 DECODERS: list[Callable[[bytes], object]] = [decode_operation_step, decode_process_users]
 
@@ -141,9 +145,9 @@ def test_a_body_that_is_no_json_object_is_poison_and_says_of_what(body: bytes) -
 
 
 def test_a_message_of_the_release_before_without_the_newer_fields_is_read() -> None:
-    old = {"userIds": ["A"], "cause": "group", "bulk": False}
+    old = {"userIds": [ANN.upper()], "cause": "group", "bulk": False}
     message = decode_process_users(json.dumps(old).encode())
-    assert message == ProcessUsers((UserId("a"),), "group", bulk=False)
+    assert message == ProcessUsers((ANN,), "group", bulk=False)
 
 
 def test_bulk_and_interactive_work_have_queues_of_their_own() -> None:
@@ -155,7 +159,7 @@ class TestMessageIds:
 
     def test_the_same_chunk_sent_twice_has_one_id(self) -> None:
         assert CHUNK.message_id == decode_process_users(CHUNK.encode()).message_id
-        assert replace(CHUNK, traceparent="x", attempts={UserId("a"): 1}).message_id == CHUNK.message_id
+        assert replace(CHUNK, traceparent="x", attempts={ANN: 1}).message_id == CHUNK.message_id
 
     def test_a_resend_a_resume_another_chunk_or_other_users_have_ids_of_their_own(self) -> None:
         others = [
