@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check bench size simulation soak faults conformance openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults conformance openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -16,6 +16,7 @@ help:
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
 	@echo "make test    install what is needed, run every test (unit, integration, e2e)"
 	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
+	@echo "make audit   known vulnerabilities of what is deployed; needs the internet"
 	@echo "make package build the deployment package (PACKAGE_PYTHON=$(PACKAGE_PYTHON)); make package-check runs it in Azure's runtime"
 	@echo "make bench   measure, side by side with what one would otherwise write"
 	@echo "make size    groups of growing size: time, requests, rows, memory (SIZE_OPTIONS='--sizes 1000,5000,20000')"
@@ -68,6 +69,15 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m infra.check
 	$(BIN)/shellcheck infra/scripts/*.sh
+
+# What is deployed, against the vulnerabilities that PyPI knows. Strict: what could not be looked up is no pass.
+audit: .venvaudit/.installed
+	.venvaudit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.txt
+
+.venvaudit/.installed:
+	@test -n "$(PYTHON)" && $(PYTHON) -m venv .venvaudit
+	@.venvaudit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
 
 # After a change of the API; a test holds the file to what the app serves.
 openapi: setup
@@ -125,4 +135,4 @@ lock:
 	@mv .requirements.txt requirements.txt
 
 clean:
-	rm -rf $(VENV) .venv313 .venvpackage local/node_modules .local bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv313 .venvpackage .venvaudit local/node_modules .local bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -106,7 +106,12 @@ async def resume(world: World, operation_id: OperationId, actor: Actor) -> Opera
         started = operation.phase is not Phase.SEAL
         state = OperationState.IN_PROGRESS if started else OperationState.QUEUED
         return replace(
-            operation, state=state, run=operation.run + 1, step=operation.step + 1, released=operation.reported
+            operation,
+            state=state,
+            run=operation.run + 1,
+            step=operation.step + 1,
+            released=operation.reported,
+            progress_at=world.clock.now(),
         )
 
     operation = await _change(world, operation_id, go_on)
