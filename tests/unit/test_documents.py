@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_every_file_and_heading_that_a_document_points_to_exists() -> None:
             found = (document.parent / target) if target else document
             assert found.exists(), f"{document.name} points to {target}"
             assert not heading or heading in anchors(found), f"{document.name} points to {target}#{heading}"
+
+
+def test_every_test_that_the_documents_name_is_there() -> None:
+    named = re.findall(r"`([\w/]+\.py)((?:::\w+)+)`", (ROOT / "docs" / "testing.md").read_text())
+    assert len(named) > 60
+    for file, path in named:
+        found: ast.AST = ast.parse((ROOT / "tests" / file).read_text())
+        for name in path.split("::")[1:]:
+            inside = [each for each in ast.iter_child_nodes(found) if getattr(each, "name", "") == name]
+            assert inside, f"{file}{path}"
+            found = inside[0]
+
+
+def test_every_hazard_has_tests() -> None:
+    rows = re.findall(r"^\| (\d+) \|.*::", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE)
+    assert rows == [str(number) for number in range(1, 32)]
 
 
 def test_every_command_of_azure_in_the_documents_says_that_it_has_not_been_run() -> None:
