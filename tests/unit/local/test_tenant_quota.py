@@ -54,6 +54,17 @@ def test_all_applications_together_have_18000_writes_in_the_tenant() -> None:
     assert refusal.headers["x-ms-throttle-scope"].startswith("Tenant/Write/seventh/")
 
 
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+def test_writes_that_others_are_said_to_make_leave_less_of_the_tenants_limit_and_never_more_than_it(kind: str) -> None:
+    quota = a_quota(kind)
+    quota.take(17_990, 100.0)
+    assert writes(quota, 20, 100.0) == 10
+    quota = a_quota(kind, refusedCount=False)
+    quota.take(1_000_000, 100.0)
+    assert writes(quota, 20, 100.0) == 0
+    assert writes(quota, 20, 401.0) == 20
+
+
 def test_a_bucket_drains_evenly_and_a_window_frees_what_it_took_at_once() -> None:
     for kind, after_15_s, after_151_s in (("bucket", 300, 3000), ("window", 0, 3000)):
         quota = a_quota(kind, refusedCount=False)
