@@ -31,9 +31,9 @@ SKU = "SPE_E3"
 OTHER = "VISIOCLIENT"
 PEOPLE = 40
 NEVER = 1_000_000
-SETTLE_S = float(os.environ.get("FAULTS_SETTLE_S", "420"))
+SETTLE_S = float(os.environ.get("FAULTS_SETTLE_S", "900"))
 """How long everything may take to come right once the trouble is over: the dead letters' first pause is a minute, an
-unresolved write of a dead worker is waited for 75 s, and the watchdog looks at what stood still for five minutes."""
+unresolved write of a dead worker is waited for 75 s, and the watchdog takes up what stood still for five minutes."""
 
 LOOKING_AGAIN = frozenset({"scheduled", "locked", "active"})
 CLASSES = ("applied", "unchanged", "waiting", "failed", "skipped")
