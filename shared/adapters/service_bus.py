@@ -31,6 +31,10 @@ LOOK_TIMEOUT_S = 5.0
 DRAINED = "drained"
 """Application property: how often the message was taken out of the dead letters."""
 
+ENVELOPE = 1024
+"""Bytes kept free in a batch: the SDK counts its messages, but not what it copies of the first one around them (24
+bytes and more, by the length of its id), so that a batch it takes for full is refused as too large."""
+
 RETRY_AFTER_S = 5.0
 
 
@@ -109,12 +113,13 @@ class ServiceBusQueue:
 
     async def _send_batches(self, sender: ServiceBusSender, messages: Sequence[Outgoing]) -> None:
         """Every message is put into a batch before the first batch is sent: one that is too large stops them all."""
-        batches = [await sender.create_message_batch()]
+        largest = (await sender.create_message_batch()).max_size_in_bytes - ENVELOPE
+        batches = [await sender.create_message_batch(largest)]
         for message in messages:
             built = _message(message)
             if _added(batches[-1], built):
                 continue
-            batches.append(await sender.create_message_batch())
+            batches.append(await sender.create_message_batch(largest))
             if not _added(batches[-1], built):
                 limit = batches[-1].max_size_in_bytes
                 text = f"A message of {len(message.body)} bytes for queue {message.queue}; the limit is {limit}."

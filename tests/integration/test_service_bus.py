@@ -59,6 +59,15 @@ async def test_more_than_one_batch_holds_is_sent_whole(broker: ServiceBusEmulato
     assert active(broker, "work") == count
 
 
+@pytest.mark.parametrize("length", (332, 335, 342, 346))
+async def test_batches_filled_to_the_last_byte_are_not_refused(
+    broker: ServiceBusEmulator, queue: ServiceBusQueue, length: int
+) -> None:
+    name = "operation-01a2139663420116bf069a969733feba-page-0-chunk"
+    await queue.send([Outgoing("work", b"x" * length, f"{name}-{n:04d}") for n in range(1200)])
+    assert active(broker, "work") == 1200
+
+
 async def test_a_message_for_later_is_not_there_before_its_time(
     broker: ServiceBusEmulator, queue: ServiceBusQueue
 ) -> None:
