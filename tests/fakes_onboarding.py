@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.model import GroupId, UserId
@@ -61,15 +61,18 @@ class FakeAccounts:
 @dataclass(slots=True)
 class FakeMemberships:
     """Writes memberships into the directory. `answers`: what the next writes of a group get instead, and whether they
-    are done all the same."""
+    are done all the same. `meanwhile`: what happens, each once, while a call is under way."""
 
     directory: FakeDirectory
     answers: dict[GroupId, deque[tuple[WriteResult, bool]]] = field(default_factory=lambda: defaultdict(deque))
     log: list[MembershipChange] = field(default_factory=list)
+    meanwhile: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def change(self, changes: Sequence[MembershipChange]) -> Sequence[WriteResult | AlreadySo]:
         if len(changes) > LIMIT:
             raise ValueError(f"{len(changes)} changes in one call, at most {LIMIT}")
+        while self.meanwhile:
+            await self.meanwhile.pop(0)()
         return [self._one(change) for change in changes]
 
     def _one(self, change: MembershipChange) -> WriteResult | AlreadySo:

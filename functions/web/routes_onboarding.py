@@ -168,7 +168,7 @@ async def list_onboarding(
 
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
 async def dry_run(world: TheWorld, body: TheBody) -> Json:
-    """What a joiner or mover event would bring about, and why; nothing is written."""
+    """What an event would bring about for its person, and why; nothing is written."""
     trial = await trying.try_event(world, body)
     return {
         "accounts": [
@@ -189,6 +189,7 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
             {"skuId": sku_id, "from": [str(source) for source in sources], "hasAlready": sku_id in trial.has}
             for sku_id, sources in trial.licenses.items()
         ],
+        "lostLicenses": list(trial.lost),
     }
 
 
@@ -255,7 +256,8 @@ async def get_onboarding(world: TheWorld, event_key: OperationIdText) -> Json:
 
 @router.post("/{event_key}/cancel")
 async def cancel_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText) -> Json:
-    """End an event before it is worked on."""
+    """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
+    event is Working until then."""
     return describe(await deciding.cancel(world, event_key, actor))
 
 

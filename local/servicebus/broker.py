@@ -28,7 +28,8 @@ class Broker:
         self.queues: dict[str, Queue] = {}
         self._nodes: dict[str, QueueNode] = {}
         self._services: dict[str, Node] = {CBS: CbsNode()}
-        self._now = now
+        self._ahead_s = 0.0
+        self._now = lambda: now() + self._ahead_s
         for name, settings in declared.items():
             self.add(name, settings)
 
@@ -41,6 +42,12 @@ class Broker:
             address = each.name.lower()
             self._nodes[address] = QueueNode(each, accepts_messages=each is queue)
             self._services[f"{address}{MANAGEMENT}"] = ManagementNode(each)
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass: what falls due meanwhile is given out, locks run out, messages expire."""
+        self._ahead_s += seconds
+        for node in self._nodes.values():
+            node.clock_moved()
 
     def close(self) -> None:
         """Stop the timers."""

@@ -12,6 +12,8 @@ from local.servicebus.message import describe
 
 LISTED = 1000
 """Dead letters in one answer."""
+MOST_S = 10 * 366 * 86_400
+"""Time that passes with one call at most."""
 KNOWN_FAULTS = frozenset({"awaySeconds", "double", "shuffle", "seed"})
 
 
@@ -32,6 +34,7 @@ class Control:
                 web.post("/faults", self._set_faults),
                 web.delete("/faults", self._clear_faults),
                 web.post("/purge", self._purge),
+                web.post("/clock", self._move_clock),
             ]
         )
         return app
@@ -85,6 +88,18 @@ class Control:
             queue.purge()
             if queue.dead_letters is not None:
                 queue.dead_letters.purge()
+        return web.json_response({"status": "ok"})
+
+    async def _move_clock(self, request: web.Request) -> web.Response:
+        """Time passes at once, in every queue."""
+        try:
+            asked = await request.json()
+            seconds = _within(asked, "passSeconds", 0, MOST_S) if isinstance(asked, dict) else None
+            if seconds is None or asked.keys() != {"passSeconds"}:
+                raise ValueError(f"expected an object with passSeconds, not {asked!r}")
+        except ValueError as fault:
+            return web.json_response({"error": str(fault)}, status=400)
+        self._broker.pass_by(seconds)
         return web.json_response({"status": "ok"})
 
 

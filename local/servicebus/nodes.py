@@ -118,6 +118,11 @@ class QueueNode:
             self._timer.cancel()
         self._timer = self._loop.call_at(at, self._ring)
 
+    def clock_moved(self) -> None:
+        """The queue's clock went forward at once; the timer was set by the old one."""
+        self.close()
+        self._ring()
+
     def _ring(self) -> None:
         self._timer = None
         self.queue.tick()

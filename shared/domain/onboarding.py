@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.model import GroupId, SkuId, UserId
+from shared.domain.model import Grant, GroupId, SkuId, UserId
 
 
 class HrEventType(StrEnum):
@@ -180,8 +180,14 @@ class OnboardingRecord:
     profiles: tuple[str, ...] = ()
     groups: tuple[GroupResult, ...] = ()
     licenses: tuple[LicenseResult, ...] = ()
+    location_refused: str = ""
+    """Why the usage location could not be set."""
     permitted_by: str = ""
     """Who let a leaver's licenses go: the allowance, or the person who approved."""
+    taken: Taken | None = None
+    """Of a leaver: what is given back when it is cancelled."""
+    cancelled_by: str = ""
+    """Who cancelled a leaver that had begun: until what was taken is given back."""
     released: bool = False
     announced: bool = False
     """The end was told on the results queue."""
@@ -193,32 +199,43 @@ class OnboardingRecord:
         return self.event.key
 
     @property
-    def order(self) -> tuple[datetime, int, datetime]:
-        """Events of one person count in this order: effective date, sequence, and then the time they were made."""
-        return order_of(self.event, self.received_at)
+    def order(self) -> Order:
+        """How events of one person count: by effective date, sequence, the time they were made, and their arrival."""
+        event = self.event
+        return (event.effective_at, event.sequence, event.time or self.received_at, self.received_at)
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether memberships of the event are being written at this moment, or were when their writer died."""
+        return self.state is OnboardingState.WORKING and self.working_since is None
 
 
-Order = tuple[datetime, int, datetime]
-
-
-def order_of(event: HrEvent, received_at: datetime) -> Order:
-    """See `OnboardingRecord.order`."""
-    return (event.effective_at, event.sequence, event.time or received_at)
+Order = tuple[datetime, int, datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What HR has brought about for a person: the groups it put the person in, and the newest event that was acted on.
+    """What HR has brought about for a person: the groups it put the person in, those of HR's in which the person was
+    already, and the newest event that was acted on.
 
     `version` is the ETag of the stored row, None where there is none yet.
     """
 
     user_id: UserId
     groups: frozenset[GroupId] = frozenset()
+    was_in: frozenset[GroupId] = frozenset()
     last_key: str = ""
     last_type: HrEventType | None = None
     last_order: Order | None = None
     version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a leaver had before: the standing with HR and the grants of HR."""
+
+    standing: Standing
+    grants: tuple[Grant, ...] = ()
 
 
 class Turn(StrEnum):
@@ -243,28 +260,27 @@ def turn_of(
 ) -> TurnTaken:
     """Decide by the person's other events and by what was acted on last.
 
-    What is older than the last event acted on, or than a leaver who is due, is superseded. A leaver, and whoever comes
-    back after leaving, ends older events that have not ended. A mover waits for an older joiner or mover. A release
-    only names its leaver and has no order of its own.
+    What is older than the last event acted on, or than a leaver who is due or has left, is superseded. A leaver, and
+    whoever comes back after leaving, ends older events that have not ended; one whose memberships are being written is
+    waited for. A mover waits for an older joiner or mover. A release only names its leaver and has no order of its own.
     """
     if record.event.type is HrEventType.RELEASE:
         return TurnTaken(Turn.NOW)
     last = standing.last_order if standing is not None and standing.last_key != record.key else None
     if standing is not None and last is not None and last > record.order:
         return TurnTaken(Turn.SUPERSEDED, standing.last_key)
-    open_ones = [
-        other
-        for other in others
-        if other.key != record.key and not other.state.is_ended and other.event.type is not HrEventType.RELEASE
-    ]
+    known = [each for each in others if each.key != record.key and each.event.type is not HrEventType.RELEASE]
     newer_leavers = [
         other
-        for other in open_ones
-        if other.event.type is HrEventType.LEAVER and other.order > record.order and other.event.effective_at <= now
+        for other in known
+        if other.event.type is HrEventType.LEAVER and other.order > record.order and _has_left(other, now)
     ]
     if newer_leavers:
         return TurnTaken(Turn.SUPERSEDED, newer_leavers[0].key)
-    older = [other for other in open_ones if other.order < record.order]
+    older = [other for other in known if not other.state.is_ended and other.order < record.order]
+    writing = [other for other in older if other.is_being_written]
+    if writing:
+        return TurnTaken(Turn.AFTER, writing[0].key)
     if record.event.type is HrEventType.LEAVER:
         return TurnTaken(Turn.NOW, ends=tuple(older))
     leaving = tuple(other for other in older if other.event.type is HrEventType.LEAVER)
@@ -272,6 +288,13 @@ def turn_of(
     if before:
         return TurnTaken(Turn.AFTER, before[-1].key)
     return TurnTaken(Turn.NOW, ends=leaving)
+
+
+def _has_left(leaver: OnboardingRecord, now: datetime) -> bool:
+    """Whether a leaver counts against older events: due, or done, also where there was no account to do it with."""
+    if leaver.state.is_ended:
+        return leaver.state in (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
+    return leaver.event.effective_at <= now and not leaver.cancelled_by
 
 
 def removal_due(event: HrEvent, released: bool, default: timedelta) -> datetime | None:

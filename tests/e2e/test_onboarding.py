@@ -3,197 +3,262 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.client import CallError
-from tests.e2e.journeys import Journey, eventually, journey
-from tests.e2e.test_kills import short_locks
+from tests.e2e.hires import (
+    ALL,
+    ENDS,
+    accounts,
+    by_http,
+    by_queue,
+    event,
+    hiring,
+    outcomes,
+    record,
+    records,
+    results,
+    until,
+)
+from tests.e2e.journeys import Journey, eventually
 
-SOURCE = "urn:hr:e2e"
-BATCH = 60
-FAULTS: dict[int, tuple[str, Any]] = {
-    3: ("usageLocation", "Germany"),
-    9: ("effectiveDate", "soon"),
-    12: ("groups", ["x"]),
-    20: ("user", {"mail": "a@b"}),
+BATCH, SOON = 1000, 60
+"""Events of the batch, and those of them that start now; the others start next year."""
+
+ENVELOPE: dict[int, tuple[str, Any]] = {
+    0: ("specversion", "0.3"),
+    10: ("type", "hr.fired.v1"),
+    20: ("source", "no blanks please"),
+    30: ("id", ""),
+    40: ("data", "text"),
+    50: ("time", "noon"),
+    999: ("datacontenttype", "text/xml"),
 }
+DATA: dict[int, tuple[str, Any]] = {
+    1: ("user", {"mail": "a@b"}),
+    11: ("effectiveDate", "soon"),
+    21: ("sequence", -1),
+    31: ("usageLocation", "Germany"),
+    41: ("groups", ["x"]),
+    51: ("profiles", ["No Such Name"]),
+    61: ("attributes", {"hat": "8"}),
+    71: ("previous", {"department": ""}),
+    81: ("removal", "P1D"),
+    91: ("correlationId", 7),
+    998: ("unheardOf", 1),
+}
+"""Position in the batch -> the field that is broken there, and the value it has."""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    """A licensed group with a profile for it."""
-    folder = tmp_path_factory.mktemp("onboarding")
-    options: dict[str, Any] = {"members": 60, "broker_config": short_locks(folder)}
-    settings = {"LEAVER_ALLOWANCE_MINIMUM": "5", "LEAVER_ALLOWANCE_PERCENT": "0"}
-    with journey(folder / "state", settings=settings, **options) as started:
-        seats = [{"skuId": started.skus[name], "enabled": 5000} for name in ("SPE_E3", "SPE_E5", "VISIOCLIENT")]
-        started.client.tenant("POST", "/objects", {"skus": seats})
-        placed = started.client.tenant(
-            "POST", "/objects", {"groups": [{"displayName": "hr-sales"}, {"displayName": "hr-labs"}]}
-        )
-        started.groups["sales"], started.groups["labs"] = placed["groups"]
-        for group, sku in (("sales", "SPE_E3"), ("labs", "SPE_E5")):
-            started.finish(started.change(started.groups[group], {sku: []}, []))
-            started.believe(started.groups[group], {sku: []}, [])
-            match = {"department": [group]}
-            profile = {"match": match, "groups": [started.groups[group]], "usageLocation": "DE"}
-            started.client.api("PUT", f"/api/onboarding/profiles/{group}", profile)
+    with hiring(tmp_path_factory.mktemp("onboarding")) as started:
         yield started
 
 
-def event(kind: str, name: str, user: dict[str, str], **data: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "type": f"hr.{kind}.v1",
-        "source": SOURCE,
-        "id": name,
-        "time": "2026-01-01T00:00:00Z",
-        "data": {"user": user, "effectiveDate": "2026-01-01", **data},
-    }
+SENT: list[dict[str, Any]] = []
+"""The feed: every event of the tests so far that could be read."""
 
 
-def accounts(run: Journey, count: int, **values: Any) -> list[str]:
-    """New accounts in no group."""
-    users = [{"usageLocation": "CH", "employeeId": f"h{random.randrange(10**9)}", **values} for _ in range(count)]
-    placed = run.client.tenant("POST", "/objects", {"users": users})
-    run.oracle.meet(run.directory())
-    found: list[str] = placed["users"]
-    return found
+def told(*events: dict[str, Any]) -> list[dict[str, Any]]:
+    SENT.extend(events)
+    return list(events)
 
 
-def by_queue(run: Journey, *events: object) -> None:
-    with (
-        ServiceBusClient.from_connection_string(run.stack.endpoints.service_bus) as client,
-        client.get_queue_sender("onboarding") as sender,
-    ):
-        for each in events:
-            sender.send_messages(ServiceBusMessage(json.dumps(each)))
-
-
-def by_http(run: Journey, events: object) -> dict[str, Any]:
-    return run.client.api("POST", "/api/onboarding", events)
-
-
-def record(run: Journey, name: str) -> dict[str, Any]:
-    for found in run.rows("/api/onboarding?$top=500"):
-        if (found["eventId"], found["eventSource"]) == (name, SOURCE):
-            return found
-    return {"state": "not there"}
-
-
-def until(run: Journey, name: str, *states: str, timeout_s: float = 60.0) -> dict[str, Any]:
-    return eventually(lambda: record(run, name), lambda each: each["state"] in states, timeout_s)
-
-
-def results(run: Journey) -> dict[str, str]:
-    """What was told on the results queue, by event."""
-    with (
-        ServiceBusClient.from_connection_string(run.stack.endpoints.service_bus) as client,
-        client.get_queue_receiver("results", max_wait_time=2) as receiver,
-    ):
-        told = {}
-        for message in receiver:
-            body = json.loads(str(message))
-            told[body["subject"]] = body["data"]["state"]
-            receiver.complete_message(message)
-    return told
-
-
-def test_a_joiner_is_licensed_within_seconds_by_http_and_by_queue(run: Journey) -> None:
+def test_a_joiner_is_licensed_within_seconds_by_http_and_by_queue_and_the_end_is_told(run: Journey) -> None:
     ann, bob = accounts(run, 2)
     sales = {"department": "Sales"}
-    answer = by_http(run, event("joiner", "ann", {"id": ann}, attributes=sales))
-    by_queue(run, event("joiner", "bob", {"id": bob}, attributes=sales))
+    to_ann, to_bob = told(
+        event("joiner", "ann", {"id": ann}, attributes=sales, correlationId="hire 17"),
+        event("joiner", "bob", {"id": bob}, attributes=sales),
+    )
+    answer = by_http(run, to_ann)
+    by_queue(run, to_bob)
     for name in ("ann", "bob"):
-        ended = until(run, name, "Done", "DoneWithErrors", "Failed")
+        ended = until(run, name, *ENDS)
         assert ended["state"] == "Done", ended
-        assert [each["outcome"] for each in ended["groups"]] == ["Added"]
-        assert [each["outcome"] for each in ended["licenses"]] == ["Assigned"]
-    assert run.client.api("GET", answer["value"][0]["location"])["eventId"] == "ann"
+        assert outcomes(ended) == (["Added"], ["Assigned"])
+    found = run.client.api("GET", answer["value"][0]["location"])
+    assert (found["eventId"], found["correlationId"]) == ("ann", "hire 17")
     run.until_quiet()
     run.must_be_right()
-    assert results(run) == {"ann": "Done", "bob": "Done"}
-
-
-def test_a_joiner_whose_account_appears_later_waits_for_it_visibly(run: Journey) -> None:
-    by_queue(run, event("joiner", "late", {"employeeId": "late-1"}, attributes={"department": "Sales"}))
-    waiting = until(run, "late", "WaitingForAccount")
-    assert waiting["nextLookDateTime"]
-    accounts(run, 1, employeeId="late-1")
-    assert until(run, "late", "Done", "DoneWithErrors")["state"] == "Done"
-    run.until_quiet()
-    run.must_be_right()
+    ends = results(run)
+    assert {name: each["data"]["state"] for name, each in ends.items()} == {"ann": "Done", "bob": "Done"}
+    assert ends["ann"]["data"] == found
+    assert (ends["ann"]["specversion"], ends["ann"]["type"]) == ("1.0", "hr.result.v1")
+    assert ends["ann"]["source"]
 
 
 def test_doubled_and_reordered_events_of_a_life_end_where_the_last_one_says(run: Journey) -> None:
     (ann,) = accounts(run, 1)
-    life = [
+    life = told(
         event("joiner", "life-1", {"id": ann}, attributes={"department": "Sales"}),
         event("mover", "life-2", {"id": ann}, attributes={"department": "Labs"}, effectiveDate="2026-02-01"),
         event("leaver", "life-3", {"id": ann}, removal="P0D", effectiveDate="2026-03-01"),
         event("joiner", "life-4", {"id": ann}, attributes={"department": "Labs"}, effectiveDate="2026-04-01"),
-    ]
-    mixed = [life[2], life[0], life[0], life[3], life[1], life[3], life[2]]
-    by_queue(run, *mixed)
+    )
+    by_queue(run, life[2], life[0], life[0], life[3], life[1], life[3], life[2])
     assert until(run, "life-4", "Done", "DoneWithErrors")["state"] == "Done"
     for name in ("life-1", "life-2", "life-3"):
         assert until(run, name, "Superseded", "Done", "DoneWithErrors")
     run.until_quiet()
     run.must_be_right()
-    groups = run.client.tenant("GET", f"/users/{ann}")
-    assert any(row["skuId"] == run.skus["SPE_E5"] for row in groups["licenseAssignmentStates"])
+    found = run.client.tenant("GET", f"/users/{ann}")
+    assert any(row["skuId"] == run.skus["SPE_E5"] for row in found["licenseAssignmentStates"])
 
 
-def test_a_batch_with_faults_and_a_killed_worker_ends_with_every_good_event_done(run: Journey) -> None:
-    people = accounts(run, BATCH)
+def test_a_mover_gets_the_new_product_for_the_old_in_one_call_with_the_same_plans_off(run: Journey) -> None:
+    (ann,) = accounts(run, 1)
+    joiner, mover = told(
+        event("joiner", "move-1", {"id": ann}, attributes={"department": "Sales"}),
+        event("mover", "move-2", {"id": ann}, attributes={"department": "Labs"}, effectiveDate="2026-02-01"),
+    )
+    by_queue(run, joiner, mover)
+    assert until(run, "move-2", *ENDS)["state"] == "Done"
+    run.until_quiet()
+    calls = [each for each in run.writes() if each["userId"] == ann and each["operation"] == "assignLicense"]
+    old, new = run.skus["SPE_E3"], run.skus["SPE_E5"]
+    assert [(set(each["before"]), set(each["after"])) for each in calls] == [(set(), {old}), ({old}, {new})]
+    assert [len(calls[-1][side][sku]) for side, sku in (("before", old), ("after", new))] == [1, 1]
+    run.must_be_right()
+
+
+def test_what_cannot_be_right_is_refused_with_a_remedy_and_the_rest_is_done(run: Journey) -> None:
+    (old,) = accounts(run, 1, accountEnabled=False)
+    accounts(run, 2, employeeId="twin")
+    ann, bob = accounts(run, 2)
+    kinds = ({"groupTypes": ["DynamicMembership"], "membershipRule": "x"}, {"onPremisesSyncEnabled": True})
+    elsewhere = [{"displayName": "elsewhere", **each} for each in (*kinds, {"isAssignableToRole": True})]
+    groups = run.client.tenant("POST", "/objects", {"groups": [*elsewhere, {"displayName": "payroll"}]})["groups"]
+    profile = {"match": {"department": ["Field"]}, "groups": [*groups[:3], run.groups["sales"]]}
+    run.client.api("PUT", "/api/onboarding/profiles/field", profile)
+    upn = run.client.tenant("GET", f"/users/{old}")["userPrincipalName"]
+    sales = {"attributes": {"department": "Sales"}}
+    by_queue(
+        run,
+        *told(
+            event("joiner", "twin", {"employeeId": "twin"}, **sales),
+            event("joiner", "old-name", {"userPrincipalName": upn}, **sales),
+            event("joiner", "mixed", {"id": ann}, attributes={"department": "Field"}, groups=[groups[3]]),
+            event("joiner", "nothing", {"id": bob}, attributes={"department": "Unknown"}),
+        ),
+    )
+    until(run, "mixed", *ENDS)
+    with pytest.raises(CallError, match="409"):
+        by_http(run, event("joiner", "mixed", {"id": bob}, **sales))
+    for name, words in (("twin", "fit 2 accounts"), ("old-name", "former employee"), ("nothing", "No profile matches")):
+        ended = until(run, name, *ENDS)
+        assert (ended["state"], words in ended["note"], bool(ended["remedy"])) == ("Failed", True, True), ended
+    mixed = record(run, "mixed")
+    assert mixed["state"] == "DoneWithErrors", mixed
+    assert sorted(outcomes(mixed)[0]) == ["Added", "Refused", "Refused", "Refused", "Refused"]
+    assert all(each["remedy"] for each in mixed["groups"] if each["outcome"] == "Refused")
+    assert outcomes(mixed)[1] == ["Assigned"]
+    run.until_quiet()
+    run.must_be_right()
+
+
+def test_a_profile_gives_a_license_of_its_own_as_the_dry_run_said(run: Journey) -> None:
+    (ann,) = accounts(run, 1)
+    visio = run.skus["VISIOCLIENT"]
+    profile = {"match": {"jobTitle": ["Architect*"]}, "licenses": [{"skuId": visio}]}
+    run.client.api("PUT", "/api/onboarding/profiles/drawing", profile)
+    (joiner,) = told(event("joiner", "draw", {"id": ann}, attributes={"jobTitle": "architect II"}))
+    trial = run.client.api("POST", "/api/onboarding/dryRun", joiner)
+    assert [each["because"] for each in trial["profiles"]] == ["jobTitle 'architect II' fits 'Architect*'"]
+    assert [(each["skuId"], each["from"]) for each in trial["licenses"]] == [(visio, ["hr:drawing"])]
+    assert record(run, "draw")["state"] == "not there"
+    by_queue(run, joiner)
+    assert until(run, "draw", *ENDS)["state"] == "Done"
+    run.oracle.give([ann], visio)
+    run.until_quiet()
+    run.must_be_right()
+
+
+def broken_batch(people: list[str]) -> list[dict[str, Any]]:
+    """A thousand joiners, every kind of fault among them."""
     events = []
-    for number, person in enumerate(people):
-        data: dict[str, Any] = {"attributes": {"department": "Sales"}}
-        if number in FAULTS:
-            data[FAULTS[number][0]] = FAULTS[number][1]
-        user = data.pop("user", {"id": person})
-        events.append(event("joiner", f"batch-{number}", user, **data))
+    for number in range(BATCH):
+        later = number >= SOON
+        user = {"employeeId": f"next-{number}"} if later else {"id": people[number]}
+        start = {"effectiveDate": "2027-11-01"} if later else {}
+        each = event("joiner", f"batch-{number}", user, attributes={"department": "Sales"}, **start)
+        if number in DATA:
+            each["data"][DATA[number][0]] = DATA[number][1]
+        if number in ENVELOPE:
+            each[ENVELOPE[number][0]] = ENVELOPE[number][1]
+        events.append(each)
+    return events
+
+
+def test_a_batch_of_a_thousand_names_each_fault_and_a_killed_worker_loses_nothing(run: Journey) -> None:
+    people = accounts(run, SOON)
+    events = broken_batch(people)
+    faulty = {**ENVELOPE, **{position: (f"data.{name}", value) for position, (name, value) in DATA.items()}}
+    letters = len(run.letters())
     answer = by_http(run, events)
-    assert {each["position"] for each in answer["faults"]} == FAULTS.keys()
+    assert {each["position"] for each in answer["faults"]} == faulty.keys()
     for each in answer["faults"]:
-        assert each["field"].startswith(f"data.{FAULTS[each['position']][0]}")
-        assert each["value"]
+        name, value = faulty[each["position"]]
+        assert each["field"].startswith(name), each
+        assert json.loads(each["value"]) in _parts(value), each
     for _ in range(2):
         run.stack.kill(run.stack.workers("take_hr_event")[0])
         time.sleep(1)
     by_http(run, events)
-    good = {f"batch-{number}" for number in range(BATCH) if number not in FAULTS}
+    SENT.extend(each for position, each in enumerate(events) if position not in faulty)
+    good = {f"batch-{number}" for number in range(SOON) if number not in faulty}
 
     def ended() -> dict[str, str]:
-        found = {each["eventId"]: each["state"] for each in run.rows("/api/onboarding?$top=500")}
-        return {name: found[name] for name in good if found[name] in ("Done", "DoneWithErrors", "Failed")}
-
-    def wake() -> dict[str, str]:
         run.fire("take_up_due")
-        return ended()
+        return {name: each["state"] for name, each in records(run).items() if name in good and each["state"] in ENDS}
 
-    final = eventually(wake, lambda found: len(found) == len(good), 120.0)
+    final = eventually(ended, lambda found: len(found) == len(good), 120.0)
     assert set(final.values()) == {"Done"}
     run.until_quiet()
     run.must_be_right()
+    states = [each["state"] for name, each in records(run).items() if name.startswith("batch-")]
+    assert (states.count("Done"), states.count("Scheduled")) == (len(good), BATCH - len(faulty) - len(good))
     writes = [each for each in run.writes() if each["operation"] == "membership" and each["userId"] in set(people)]
     assert len(writes) == len(good)
-    assert len(run.letters()) == 2 * len(FAULTS)
+    assert len(run.letters()) == letters + 2 * len(faulty)
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a fault may show of a value: all of it, a part, or nothing where it has no such part."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value, *inner, *([None] if value == "text" else [])]
+
+
+def test_a_broken_event_is_listed_with_its_reason_and_done_once_it_is_mended(run: Journey) -> None:
+    (ann,) = accounts(run, 1)
+    broken = event("joiner", "mended", {"id": ann}, attributes={"department": "Sales"}, usageLocation="Schweiz")
+    by_queue(run, broken)
+
+    def letter() -> list[dict[str, Any]]:
+        return [each for each in run.rows("/api/deadLetters") if "Schweiz" in each["reason"]]
+
+    (kept,) = eventually(letter, bool)
+    assert "data.usageLocation" in kept["reason"]
+    broken["data"]["usageLocation"] = "CH"
+    run.start(f"/api/deadLetters/{kept['id']}/replay", {"message": told(broken)[0]})
+    assert until(run, "mended", *ENDS)["state"] == "Done"
+    run.until_quiet()
+    run.must_be_right()
 
 
 def test_mass_leaving_by_mistake_is_held_until_a_person_has_seen_it(run: Journey) -> None:
     people = accounts(run, 12)
-    by_http(run, [event("joiner", f"mass-{p}", {"id": p}, attributes={"department": "Sales"}) for p in people])
+    sales = {"attributes": {"department": "Sales"}}
+    by_http(run, told(*(event("joiner", f"mass-{p}", {"id": p}, **sales) for p in people)))
     for person in people:
         until(run, f"mass-{person}", "Done")
-    leavers = [event("leaver", f"leave-{p}", {"id": p}, removal="P0D", effectiveDate="2026-02-01") for p in people]
-    by_http(run, leavers)
+    left = {"removal": "P0D", "effectiveDate": "2026-02-01"}
+    by_http(run, told(*(event("leaver", f"leave-{p}", {"id": p}, **left) for p in people)))
     held = eventually(lambda: run.client.api("GET", "/api/onboarding/held"), lambda each: each["count"] >= 7)
     run.until_quiet()
     sku = run.skus["SPE_E3"]
@@ -211,4 +276,19 @@ def test_mass_leaving_by_mistake_is_held_until_a_person_has_seen_it(run: Journey
         until(run, f"leave-{person}", "Done", "DoneWithErrors")
     eventually(licensed, lambda left: left == [], 60.0)
     run.until_quiet()
+    run.must_be_right()
+
+
+def test_the_whole_feed_sent_again_changes_nothing_and_tells_nothing(run: Journey) -> None:
+    before = records(run)
+    results(run)
+    run.writes()
+    by_queue(run, *(each for each in SENT if not each["id"].startswith("batch-")))
+    by_http(run, [each for each in SENT if each["id"].startswith("batch-")])
+    run.until_quiet()
+    after = records(run)
+    assert after == before
+    assert {each["eventId"] for each in run.rows(ALL)} == {each["id"] for each in SENT}
+    assert run.writes() == []
+    assert results(run) == {}
     run.must_be_right()

@@ -13,7 +13,7 @@ from shared.adapters.tables.client import Tables
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict
 from shared.domain.hr_events import canonical, read_event
-from shared.domain.model import AssignedLicense, GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.model import AssignedLicense, Grant, GroupId, ServicePlanId, SkuId, Source, SourceKind, UserId
 from shared.domain.onboarding import (
     GroupOutcome,
     GroupResult,
@@ -23,6 +23,7 @@ from shared.domain.onboarding import (
     OnboardingRecord,
     OnboardingState,
     Standing,
+    Taken,
 )
 from shared.domain.profiles import Profile
 from shared.domain.records import AuditEntry
@@ -34,6 +35,7 @@ __all__ = ["azurite", "tables"]
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ANN = UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
+OTHER = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e40")
 TEAM, SKU = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"), SkuId("05e9a617-0261-4cee-bb44-138d3ef5d965")
 
 
@@ -72,7 +74,13 @@ async def test_a_record_comes_back_whole(stores: Stores) -> None:
         profiles=("sales",),
         groups=(GroupResult(TEAM, GroupOutcome.REFUSED, "t", "r"),),
         licenses=(LicenseResult(SKU, LicenseOutcome.ERROR, "t", "r"),),
+        location_refused="no",
         permitted_by="Mia",
+        taken=Taken(
+            Standing(ANN, frozenset({TEAM}), last_key="k", last_type=HrEventType.JOINER, last_order=(NOW, 0, NOW, NOW)),
+            (Grant(SKU, frozenset({ServicePlanId("p")}), Source(SourceKind.HR, "sales")),),
+        ),
+        cancelled_by="Mia",
         released=True,
         announced=True,
         completed_at=NOW,
@@ -136,8 +144,9 @@ async def test_what_is_put_away_falls_due_and_is_taken_off(stores: Stores) -> No
 
 async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(stores: Stores) -> None:
     assert (await stores.standings.of_users([ANN]))[ANN] == Standing(ANN)
-    order = (NOW, 3, NOW)
-    saved = await stores.standings.save(Standing(ANN, frozenset({TEAM}), "k", HrEventType.MOVER, order))
+    order = (NOW, 3, NOW, NOW + timedelta(microseconds=1))
+    kept = Standing(ANN, frozenset({TEAM}), frozenset({OTHER}), "k", HrEventType.MOVER, order)
+    saved = await stores.standings.save(kept)
     assert (await stores.standings.of_users([ANN]))[ANN] == saved
     with pytest.raises(Conflict):
         await stores.standings.save(Standing(ANN))

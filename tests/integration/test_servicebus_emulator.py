@@ -623,3 +623,25 @@ async def refused_connection(port: int) -> None:
         raise ConnectionResetError("ended at once") from ended
     finally:
         writer.close()
+
+
+async def test_time_that_is_let_pass_gives_out_what_falls_due_meanwhile_and_no_more(tmp_path: Path) -> None:
+    declared = tmp_path / "queues.json"
+    declared.write_text(json.dumps(declaration()))
+    now = dt.datetime.now(dt.UTC)
+    async with (
+        process("--config", str(declared), "--port", "0", "--control-port", "0") as running,
+        aiohttp.ClientSession() as http,
+    ):
+        bus = Handlers("asyncio", Emulator(await ports_of(running), http))
+        for hours in (2, 30):
+            at = now + dt.timedelta(hours=hours)
+            await bus.do(bus.sender("main").schedule_messages, ServiceBusMessage(str(hours)), at)
+        assert (await bus.counts("main"))["scheduled"] == 2
+        assert (await bus.emulator.ask("POST", "/clock", {"passSeconds": 3 * 3600}))[0] == 200
+        assert texts(await bus.receive(bus.receiver("main"), 1)) == ["2"]
+        assert (await bus.counts("main"))["scheduled"] == 1
+        refused: tuple[Any, ...] = ({}, [], {"passSeconds": -1}, {"passSeconds": 1, "x": 2}, {"passSeconds": "1"})
+        for wrong in refused:
+            assert (await bus.emulator.ask("POST", "/clock", wrong))[0] == 400
+        await bus.close()

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from shared.bootstrap import SignIn
 from tests.unit.api_calls import TENANT, claims_of, client, error_of, session, token
-from tests.unit.handlers.hires import SMALL, TEAM, Hires, event, held_leavers
+from tests.unit.handlers.hires import LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event, held_leavers
 from tests.unit.handlers.runs import user
 
 HR = token(claims_of(roles=["Onboarding.Write"]))
@@ -114,8 +114,40 @@ async def test_a_dry_run_says_what_a_person_would_get_and_why_and_writes_nothing
     assert not run.memberships.log
     assert not run.fakes.sent()
     assert (await call(run, "GET", "/api/onboarding", READER)).json()["value"] == []
+    assert found["lostLicenses"] == []
     broken = await call(run, "POST", "/api/onboarding/dryRun", READER, json={})
     assert error_of(broken)["code"] == "InvalidEvent"
+
+
+async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_lose() -> None:
+    run = await team()
+    await run.license_other(LARGE)
+    secret = run.directory.add_group("00000000-0000-0000-0000-00000000aaaa")
+    ann = run.directory.add_user(user(1), groups=[secret])
+    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+
+    async def trial(kind: str, **data: Any) -> dict[str, Any]:
+        body = event(kind, "x", ann, **data)
+        answer = await call(run, "POST", "/api/onboarding/dryRun", READER, json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        found["groups"] = [(each["groupId"], each["outcome"]) for each in found["groups"]]
+        return found
+
+    move = await trial("mover", groups=[OTHER_TEAM])
+    assert move["groups"] == [(OTHER_TEAM, "Added"), (TEAM, "Removed")]
+    assert [each["skuId"] for each in move["licenses"]] == [LARGE.sku_id]
+    assert move["lostLicenses"] == [SMALL.sku_id]
+    stuck = await trial("mover", groups=[secret, user(99)])
+    assert (stuck["groups"][-1], stuck["lostLicenses"]) == ((TEAM, "Kept"), [])
+    leave = await trial("leaver", removal="P30D")
+    assert (leave["groups"], leave["licenses"]) == ([(TEAM, "Removed")], [])
+    assert leave["lostLicenses"] == [SMALL.sku_id]
+    release = event("leaver.release", "x", ann)
+    refused = await call(run, "POST", "/api/onboarding/dryRun", READER, json=release)
+    assert error_of(refused)["code"] == "InvalidEvent"
+    assert run.member(ann)
+    assert run.licenses(ann) == {"SMALL"}
 
 
 async def test_held_leavers_are_listed_and_let_go_as_they_were_seen() -> None:

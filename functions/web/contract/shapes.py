@@ -581,6 +581,7 @@ class Trial(Answer):
     usage_location: Annotated[str, _text("DE")] | None
     groups: list[TrialGroup]
     licenses: list[TrialLicense]
+    lost_licenses: list[SkuIdText]
 
 
 class HeldLeavers(Answer):

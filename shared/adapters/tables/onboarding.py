@@ -23,6 +23,8 @@ from shared.adapters.tables.agenda import Agenda
 from shared.adapters.tables.client import LAST, Tables, gather_limited
 from shared.adapters.tables.packing import (
     dump,
+    grant_json,
+    grant_of,
     licenses_json,
     licenses_of,
     must_be_time,
@@ -43,6 +45,7 @@ from shared.domain.onboarding import (
     OnboardingRecord,
     OnboardingState,
     Standing,
+    Taken,
 )
 from shared.domain.profiles import Profile
 
@@ -177,7 +180,10 @@ def _record_row(record: OnboardingRecord) -> Row:
         "profiles": list(record.profiles),
         "groups": [[g.group_id, str(g.outcome), g.text, g.remedy] for g in record.groups],
         "licenses": [[each.sku_id, str(each.outcome), each.text, each.remedy] for each in record.licenses],
+        "locationRefused": record.location_refused,
         "permittedBy": record.permitted_by,
+        "taken": _taken_json(record.taken),
+        "cancelledBy": record.cancelled_by,
         "released": record.released,
         "announced": record.announced,
         "completedAt": time_text(record.completed_at),
@@ -206,12 +212,28 @@ def _record(row: Row) -> OnboardingRecord:
         licenses=tuple(
             LicenseResult(SkuId(sku), LicenseOutcome(o), text, remedy) for sku, o, text, remedy in body["licenses"]
         ),
+        location_refused=body.get("locationRefused", ""),
         permitted_by=body["permittedBy"],
+        taken=_taken(body.get("taken")),
+        cancelled_by=body.get("cancelledBy", ""),
         released=body["released"],
         announced=body["announced"],
         completed_at=time_of(body["completedAt"]),
         version=row["etag"],
     )
+
+
+def _taken_json(taken: Taken | None) -> dict[str, Any] | None:
+    if taken is None:
+        return None
+    user_id, grants = taken.standing.user_id, [grant_json(grant) for grant in taken.grants]
+    return {"userId": user_id, "standing": _standing_json(taken.standing), "grants": grants}
+
+
+def _taken(body: dict[str, Any] | None) -> Taken | None:
+    if body is None:
+        return None
+    return Taken(_standing(UserId(body["userId"]), body["standing"], None), tuple(map(grant_of, body["grants"])))
 
 
 class TableStandings:
@@ -224,32 +246,39 @@ class TableStandings:
         calls = [partial(self._tables.get, STANDINGS, user_id[:1], user_id) for user_id in user_ids]
         rows = await gather_limited(calls, AT_ONCE)
         return {
-            user_id: _standing(row) if row else Standing(user_id) for user_id, row in zip(user_ids, rows, strict=True)
+            user_id: _standing(user_id, json.loads(joined_body(row)), row["etag"]) if row else Standing(user_id)
+            for user_id, row in zip(user_ids, rows, strict=True)
         }
 
     async def save(self, standing: Standing) -> Standing:
-        order = standing.last_order
-        body = {
-            "groups": sorted(standing.groups),
-            "lastKey": standing.last_key,
-            "lastType": standing.last_type,
-            "lastOrder": [time_text(order[0]), order[1], time_text(order[2])] if order else None,
-        }
+        body = _standing_json(standing)
         row = {"PartitionKey": standing.user_id[:1], "RowKey": standing.user_id, **split_body(dump(body))}
         op = Op("create" if standing.version is None else "replace", row, standing.version)
         return replace(standing, version=await self._tables.write(STANDINGS, op))
 
 
-def _standing(row: Row) -> Standing:
-    body = json.loads(joined_body(row))
+def _standing_json(standing: Standing) -> dict[str, Any]:
+    order = standing.last_order
+    return {
+        "groups": sorted(standing.groups),
+        "wasIn": sorted(standing.was_in),
+        "lastKey": standing.last_key,
+        "lastType": standing.last_type,
+        "lastOrder": [time_text(order[0]), order[1], *map(time_text, order[2:])] if order else None,
+    }
+
+
+def _standing(user_id: UserId, body: Mapping[str, Any], version: str | None) -> Standing:
+    """An order that was stored before it had a fourth part ends with its third once more."""
     order = body["lastOrder"]
     return Standing(
-        UserId(row["RowKey"]),
+        user_id,
         frozenset(map(GroupId, body["groups"])),
+        frozenset(map(GroupId, body.get("wasIn", ()))),
         body["lastKey"],
         HrEventType(body["lastType"]) if body["lastType"] else None,
-        (must_be_time(order[0]), order[1], must_be_time(order[2])) if order else None,
-        row["etag"],
+        (must_be_time(order[0]), order[1], must_be_time(order[2]), must_be_time(order[-1])) if order else None,
+        version,
     )
 
 

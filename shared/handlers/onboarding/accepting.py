@@ -73,7 +73,8 @@ def _read(position: int, value: object, now: datetime, sender: str) -> Receipt:
     except BrokenEvent as broken:
         return Receipt(position, faults=broken.faults)
     body = canonical(value) if isinstance(value, dict) else ""
-    record = OnboardingRecord(event, body, OnboardingState.RECEIVED, now, now, sender, next_at=now)
+    arrived = now + timedelta(microseconds=position)  # the order within a request is the last that decides
+    record = OnboardingRecord(event, body, OnboardingState.RECEIVED, arrived, now, sender, next_at=now)
     return Receipt(position, record)
 
 

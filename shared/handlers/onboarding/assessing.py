@@ -105,7 +105,7 @@ def _after(record: OnboardingRecord, view: View, now: datetime) -> OnboardingRec
             return _later(record, now, record.note)
         licenses = tuple(_overdue(each) for each in licenses)
         record = replace(record, licenses=licenses)
-    notes = _shortcomings(record, view)
+    notes = _shortcomings(record)
     if notes:
         return ended(record, OnboardingState.DONE_WITH_ERRORS, now, " ".join(notes), "See the licenses and groups.")
     return ended(record, OnboardingState.DONE, now)
@@ -144,15 +144,24 @@ def leaver_licenses(record: OnboardingRecord, view: View, now: datetime) -> tupl
     desired = desired_licenses((grant for grant in view.grants if grant.source.kind is not SourceKind.HELD), view.now)
     results = []
     for sku_id in sorted(ours | view.row.owned.keys()):
-        if sku_id not in view.row.owned and sku_id not in view.user.direct:
-            results.append(LicenseResult(sku_id, LicenseOutcome.REMOVED))
-        elif sku_id in view.row.owned and sku_id in desired and _is_settled(record, now):
+        if sku_id in view.row.owned and sku_id in desired and _is_settled(record, now):
             results.append(LicenseResult(sku_id, LicenseOutcome.KEPT, _why_kept(desired[sku_id].sources), LEAVING))
-        elif sku_id in view.row.owned:
+        elif sku_id in view.row.owned or _goes_with_its_group(sku_id, record, view, now):
             results.append(LicenseResult(sku_id, LicenseOutcome.PENDING))
+        elif sku_id in view.user.held_skus:
+            results.append(_of_somebody_else(sku_id, view.user))
+        else:
+            results.append(LicenseResult(sku_id, LicenseOutcome.REMOVED))
     for sku_id in sorted(view.user.held_skus - ours - view.row.owned.keys()):
         results.append(_of_somebody_else(sku_id, view.user))
     return tuple(results)
+
+
+def _goes_with_its_group(sku_id: SkuId, record: OnboardingRecord, view: View, now: datetime) -> bool:
+    """Whether native licensing gives it by groups that were left, which may show for a while yet."""
+    left = {each.group_id for each in record.groups if each.outcome is GroupOutcome.REMOVED}
+    by = {row.assigned_by_group for row in view.user.inherited.get(sku_id, ())}
+    return bool(by) and by <= left and sku_id not in view.user.direct and not _is_settled(record, now)
 
 
 def _is_settled(record: OnboardingRecord, now: datetime) -> bool:
@@ -196,7 +205,7 @@ def _overdue(result: LicenseResult) -> LicenseResult:
     )
 
 
-def _shortcomings(record: OnboardingRecord, view: View) -> list[str]:
+def _shortcomings(record: OnboardingRecord) -> list[str]:
     """What is not as the event asked, in words."""
     wrong = {
         LicenseOutcome.ERROR: "in error",
@@ -211,7 +220,6 @@ def _shortcomings(record: OnboardingRecord, view: View) -> list[str]:
     blocked = sum(bool(each.remedy) and each.outcome is not GroupOutcome.NOT_A_MEMBER for each in record.groups)
     if blocked:
         notes.append(f"{blocked} {'membership' if blocked == 1 else 'memberships'} could not be changed.")
-    place = record.event.usage_location
-    if place and record.event.type is not HrEventType.LEAVER and view.user.usage_location not in (place, None):
-        notes.append(f"The usage location is {view.user.usage_location}, not {place}.")
+    if record.location_refused:
+        notes.append(record.location_refused)
     return notes

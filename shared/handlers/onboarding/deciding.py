@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shared.domain.errors import BadRequest, Conflict, NotFound
-from shared.domain.onboarding import OnboardingRecord, OnboardingState
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
 from shared.domain.operation import Actor
 from shared.domain.records import AuditEntry
 from shared.handlers.onboarding.accepting import send_take_up
 from shared.handlers.onboarding.leaving import leavers_allowed
-from shared.handlers.onboarding.saving import Saver, ended
+from shared.handlers.onboarding.saving import Saver, ended, waiting
 from shared.ports import World
 
 PAGE = 500
@@ -37,21 +37,36 @@ async def record_of(world: World, key: str) -> OnboardingRecord:
 
 
 def can_be_cancelled(record: OnboardingRecord) -> bool:
-    """Until it is worked on: what was written is not taken back."""
-    return not record.state.is_ended and record.state is not OnboardingState.WORKING
+    """A leaver until it is done, any other event until it is worked on."""
+    if record.state is not OnboardingState.WORKING:
+        return not record.state.is_ended
+    return record.event.type is HrEventType.LEAVER and not record.is_being_written
 
 
 async def cancel(world: World, key: str, actor: Actor) -> OnboardingRecord:
-    """End an event before it is worked on. A repeat changes nothing. Raises NotFound, Conflict when it is too late."""
+    """End an event before it is worked on, or a leaver before it is done: what that took is given back, and the record
+    ends then. A repeat changes nothing. Raises NotFound, Conflict when it is too late or changed meanwhile."""
     record = await record_of(world, key)
-    if record.state is OnboardingState.CANCELLED:
+    if record.state is OnboardingState.CANCELLED or record.cancelled_by:
         return record
+    if record.event.type is HrEventType.LEAVER and record.is_being_written:
+        raise Conflict("The leaver's memberships are being written at this moment; try again in a few seconds.")
     if not can_be_cancelled(record):
         text = (
             f"The event is {record.state}: it cannot be cancelled any more. Send a later event of the person instead."
         )
         raise Conflict(text)
-    return await _cancelled(world, record, actor)
+    return await (_cancelled if record.taken is None else _turned_back)(world, record, actor)
+
+
+async def _turned_back(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
+    now = world.clock.now()
+    note = f"Cancelled by {actor.name}; what was taken is being given back."
+    back = replace(waiting(record, OnboardingState.WORKING, now, now, note), cancelled_by=actor.name, working_since=now)
+    saved = await world.stores.onboarding.save(back)
+    await _note(world, "Cancel onboarding event", record, actor)
+    await send_take_up(world, [record.key])
+    return saved
 
 
 async def _cancelled(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:

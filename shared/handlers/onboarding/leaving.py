@@ -19,6 +19,7 @@ from shared.domain.model import (
     GroupLicenseAssignment,
     LedgerRow,
     Permit,
+    SkuId,
     Source,
     SourceKind,
     UserId,
@@ -30,6 +31,8 @@ from shared.domain.onboarding import (
     LicenseResult,
     OnboardingRecord,
     OnboardingState,
+    Standing,
+    Taken,
 )
 from shared.handlers.onboarding.groups import GroupsKnown, allowed_groups
 from shared.handlers.onboarding.persons import Found
@@ -84,7 +87,7 @@ class Leaving:
         """Take the permitted ones out; hold the others. Whatever is cut off is done again from the beginning."""
         if not people:
             return
-        permitted = [pair for pair in people if await self._permit(saver, pair[0])]
+        permitted = [(let, user) for found, user in people if (let := await self._permit(saver, found))]
         if not permitted:
             return
         user_ids = [user.id for _, user in permitted]
@@ -94,17 +97,21 @@ class Leaving:
         standings = await self._world.stores.standings.of_users(user_ids)
         leavers = []
         for found, user in permitted:
-            record = await self._world.stores.onboarding.get(found.record.key)
-            if record is None or record.state.is_ended:
+            taken = _taken(found.record, standings[user.id], grants.get(user.id, ()))
+            record = await saver.claim(replace(found.record, user_id=user.id, taken=taken))
+            if record is None:
                 continue
-            leaver = Leaver(replace(record, user_id=user.id), user, rows[user.id], grants.get(user.id, ()))
-            mine = allowed_groups(assignments, profiles) | standings[user.id].groups
-            await self._plan(leaver, sorted(user.group_ids & mine))
+            leaver = Leaver(record, user, rows[user.id], grants.get(user.id, ()))
+            put_in = standings[user.id].groups | taken.standing.groups
+            shown = user.group_ids & (allowed_groups(assignments, profiles) | put_in)
+            # Groups that HR put the person in also where this read does not show it: it may be older than that.
+            await self._plan(leaver, sorted(shown | put_in))
             leavers.append(leaver)
             await self._world.stores.standings.save(
                 replace(
                     standings[user.id],
                     groups=frozenset(),
+                    was_in=frozenset(),
                     last_key=record.key,
                     last_type=record.event.type,
                     last_order=record.order,
@@ -112,24 +119,26 @@ class Leaving:
             )
         await self._take_out(saver, writer, leavers)
 
-    async def _permit(self, saver: Saver, found: Found) -> bool:
-        """Whether the licenses may go: kept with the record, so that a retry counts once."""
+    async def _permit(self, saver: Saver, found: Found) -> Found | None:
+        """The leaver with leave to go, kept with the record, so that a retry counts once; None for one that is held."""
         record = found.record
         if record.permitted_by:
-            return True
+            return found
         maximum = await leavers_allowed(self._world)
         now = self._world.clock.now()
         if await take_up_to(self._world, LEAVERS, 1, maximum, whole=True):
-            await self._world.stores.onboarding.save(replace(record, permitted_by=BY_ALLOWANCE, updated_at=now))
-            return True
+            permitted = replace(record, permitted_by=BY_ALLOWANCE, updated_at=now)
+            return replace(found, record=await self._world.stores.onboarding.save(permitted))
         note = f"More than {maximum} leavers within 24 hours: a person has to see their number first."
         held = waiting(record, OnboardingState.HELD, now, now + HELD_LOOK, note)
         await saver.save(replace(held, remedy="Look at the held leavers, then approve or reject them."))
-        return False
+        return None
 
     async def _plan(self, leaver: Leaver, group_ids: Sequence[GroupId]) -> None:
         for group_id in group_ids:
             text, remedy = await self._groups.why_not(group_id)
+            if text and group_id not in leaver.user.group_ids:
+                continue
             if text:
                 leaver.results.append(GroupResult(group_id, GroupOutcome.KEPT, text, remedy))
             else:
@@ -141,17 +150,20 @@ class Leaving:
         written = await writer.write(changes, {}, records)
         done = []
         for leaver in leavers:
+            for group_id in leaver.remove:
+                result = written.results.get(MembershipChange(group_id, leaver.user.id, add=False))
+                if result is not None:
+                    leaver.results.append(_seen(result, leaver.user))
+            results = _with_former(leaver.record.groups, leaver.results)
             at = written.again.get(leaver.user.id)
             if at is not None:
                 why = written.why.get(leaver.user.id, "")
                 now = self._world.clock.now()
-                await saver.save(waiting(leaver.record, OnboardingState.RECEIVED, now, at, why))
+                record = waiting(leaver.record, OnboardingState.RECEIVED, now, at, why)
+                await saver.save(replace(record, groups=results))
                 continue
-            for group_id in leaver.remove:
-                result = written.results[MembershipChange(group_id, leaver.user.id, add=False)]
-                leaver.results.append(_seen(result))
-                if result.outcome is GroupOutcome.REMOVED:
-                    leaver.left.append(group_id)
+            leaver.record = replace(leaver.record, groups=results)
+            leaver.left = [each.group_id for each in results if each.outcome is GroupOutcome.REMOVED]
             done.append(leaver)
         await self._let_go(done)
         await self._look(done)
@@ -162,10 +174,7 @@ class Leaving:
                 replace(
                     waiting(leaver.record, OnboardingState.WORKING, now, now + FIRST_LOOK, note),
                     working_since=now,
-                    groups=tuple(leaver.results),
-                    licenses=tuple(
-                        LicenseResult(sku_id, LicenseOutcome.PENDING) for sku_id in sorted(leaver.row.owned)
-                    ),
+                    licenses=tuple(LicenseResult(sku_id, LicenseOutcome.PENDING) for sku_id in _going(leaver)),
                 )
             )
 
@@ -203,9 +212,38 @@ class Leaving:
         await self._world.queue.send([Outgoing(message.queue, message.encode())])
 
 
-def _seen(result: GroupResult) -> GroupResult:
+def _taken(record: OnboardingRecord, standing: Standing, grants: Sequence[Grant]) -> Taken:
+    """What the leaver has, as it was when the work began the first time."""
+    if record.taken is not None and standing.last_key == record.key:
+        return record.taken
+    return Taken(standing, tuple(grant for grant in grants if grant.source.kind is SourceKind.HR))
+
+
+def _with_former(former: Sequence[GroupResult], results: Sequence[GroupResult]) -> tuple[GroupResult, ...]:
+    """What became of the memberships, with those that an earlier try removed."""
+    removed = {each.group_id: each for each in former if each.outcome is GroupOutcome.REMOVED}
+    news = {
+        each.group_id: each
+        for each in results
+        if each.outcome is not GroupOutcome.NOT_A_MEMBER or each.group_id not in removed
+    }
+    return tuple((removed | news).values())
+
+
+def _going(leaver: Leaver) -> list[SkuId]:
+    """Licenses that go: those that are ours, and those that native licensing gives by groups that are left."""
+    left = set(leaver.left)
+    inherited = {
+        sku_id
+        for sku_id, rows in leaver.user.inherited.items()
+        if {row.assigned_by_group for row in rows} <= left and sku_id not in leaver.user.direct
+    }
+    return sorted(leaver.row.owned.keys() | inherited)
+
+
+def _seen(result: GroupResult, user: DirectoryUser) -> GroupResult:
     """The directory shows the person in the group, and yet there is no membership to remove: it lies deeper."""
-    if result.outcome is not GroupOutcome.NOT_A_MEMBER:
+    if result.outcome is not GroupOutcome.NOT_A_MEMBER or result.group_id not in user.group_ids:
         return result
     text = "The person is in the group through another group, or was taken out a moment ago."
     return replace(result, text=text, remedy="If the license stays, take the person out of the nested group.")

@@ -10,6 +10,7 @@ from shared.domain.onboarding import (
     HrEventType,
     OnboardingRecord,
     OnboardingState,
+    PersonRef,
     Turn,
     removal_due,
     turn_of,
@@ -53,6 +54,52 @@ def starts_at(world: World, record: OnboardingRecord) -> datetime | None:
             return record.received_at
 
 
+async def pinned(world: World, saver: Saver, records: Sequence[OnboardingRecord]) -> list[OnboardingRecord]:
+    """The records, those just arrived that have to wait with the account that their names fit now, as they may fit
+    another one by then. Left out are those whose account could not be read; they come back for that."""
+    fleeting = [record for record in records if _has_to_be_pinned(world, record)]
+    if not fleeting:
+        return list(records)
+    accounts = await world.accounts.find([record.event.person for record in fleeting])
+    results = []
+    for record in records:
+        read = accounts[record.event.person] if record in fleeting else ()
+        if isinstance(read, ReadFailed):
+            await read_again(world, saver, record, read)
+            continue
+        if len(read) == 1:
+            await world.stores.onboarding.know(record.key, read[0].ref.identities)
+            record = replace(record, user_id=read[0].id)
+        results.append(record)
+    return results
+
+
+def _has_to_be_pinned(world: World, record: OnboardingRecord) -> bool:
+    """A leaver, and a mover without a sure name: both are of an account that is there. A joiner's may yet be made."""
+    start, kind = starts_at(world, record), record.event.type
+    waits = start is None or world.clock.now() < start
+    fleeting = kind is HrEventType.LEAVER or (kind is HrEventType.MOVER and not _is_named_surely(record))
+    return waits and fleeting and record.state is OnboardingState.RECEIVED and record.user_id is None
+
+
+def _named(record: OnboardingRecord) -> PersonRef:
+    """By what the account is looked for: its id once it is known, whatever its names fit now; but an account that a
+    joiner had may have been made anew."""
+    if record.user_id is None or record.event.type is HrEventType.JOINER:
+        return record.event.person
+    return PersonRef(record.user_id)
+
+
+async def read_again(world: World, saver: Saver, record: OnboardingRecord, failed: ReadFailed) -> None:
+    """Soon where Graph is away; where it refuses, as for an account that does not exist."""
+    if failed.refused:
+        await wait_for_account(world, saver, record, f"The account could not be read ({failed.why})")
+        return
+    now = world.clock.now()
+    wait = timedelta(seconds=failed.retry_after_s) if failed.retry_after_s else READ_RETRY
+    await saver.save(waiting(record, record.state, now, now + wait, f"The account could not be read: {failed.why}"))
+
+
 async def is_due(world: World, saver: Saver, record: OnboardingRecord) -> bool:
     """Whether the record's time has come; one whose time has not is put away until then."""
     now, start = world.clock.now(), starts_at(world, record)
@@ -81,10 +128,10 @@ async def found(world: World, saver: Saver, records: Sequence[OnboardingRecord])
     """The records whose account exists and whose turn it is; the others are put away with their reason."""
     if not records:
         return []
-    accounts = await world.accounts.find([record.event.person for record in records])
+    accounts = await world.accounts.find([_named(record) for record in records])
     results = []
     for record in records:
-        account = await _one_account(world, saver, record, accounts[record.event.person])
+        account = await _one_account(world, saver, record, accounts[_named(record)])
         if account is not None:
             results.append(Found(replace(record, user_id=account.id), account))
     return results
@@ -95,10 +142,7 @@ async def _one_account(
 ) -> Account | None:
     now = world.clock.now()
     if isinstance(accounts, ReadFailed):
-        wait = timedelta(seconds=accounts.retry_after_s) if accounts.retry_after_s else READ_RETRY
-        await saver.save(
-            waiting(record, record.state, now, now + wait, f"The account could not be read: {accounts.why}")
-        )
+        await read_again(world, saver, record, accounts)
         return None
     names = {name for ref in (record.event.person, *(each.ref for each in accounts)) for name in ref.identities}
     if not await _has_its_turn(world, saver, record, names, accounts):
@@ -125,22 +169,38 @@ async def _one_account(
             ended(record, OnboardingState.FAILED, now, note, "Name the person by object id, in a new event.")
         )
         return None
-    if _is_somebody_elses(record, account):
-        note = "The account was there before the event and is disabled; it may be a former employee's."
-        remedy = "Name the person by object id or employeeId, or enable the account, then replay the event."
-        await saver.save(ended(record, OnboardingState.FAILED, now, note, remedy))
+    fault = _why_somebody_elses(record, account)
+    if fault:
+        await saver.save(ended(record, OnboardingState.FAILED, now, *fault))
         return None
     if record.user_id is None:
         await world.stores.onboarding.know(record.key, account.ref.identities)
     return account
 
 
-def _is_somebody_elses(record: OnboardingRecord, account: Account) -> bool:
-    """A joiner named by userPrincipalName alone must not get a former employee's account: names are used again."""
+def _is_named_surely(record: OnboardingRecord) -> bool:
+    """A userPrincipalName alone is used again for other people."""
     person = record.event.person
-    surely = person.id is not None or bool(person.employee_id)
+    return person.id is not None or bool(person.employee_id)
+
+
+def _why_somebody_elses(record: OnboardingRecord, account: Account) -> tuple[str, str] | None:
+    """A joiner named by userPrincipalName alone must not get a former employee's account, and such a leaver must not
+    take from who got the name later: what is wrong, and what to do."""
+    if _is_named_surely(record) or record.user_id is not None:
+        return None
     old = account.created_at is None or account.created_at < record.received_at
-    return record.event.type is HrEventType.JOINER and not surely and not account.account_enabled and old
+    if record.event.type is HrEventType.JOINER and not account.account_enabled and old:
+        return (
+            "The account was there before the event and is disabled; it may be a former employee's.",
+            "Name the person by object id or employeeId, or enable the account, then replay the event.",
+        )
+    if record.event.type is HrEventType.LEAVER and not old:
+        return (
+            "The account was created after the event came; it may be another person's of the same name.",
+            "Name the person by object id or employeeId, in a new event.",
+        )
+    return None
 
 
 async def _has_its_turn(
@@ -175,6 +235,10 @@ async def _without_account(world: World, saver: Saver, record: OnboardingRecord)
     """A joiner and a mover wait for the account; of a leaver there is nothing to take away."""
     now = world.clock.now()
     if record.event.type in (HrEventType.LEAVER, HrEventType.RELEASE):
+        if record.user_id is not None:
+            note = "The account is gone, and its licenses with it."
+            await saver.save(ended(record, OnboardingState.DONE, now, note))
+            return
         note = "There is no such account, so nothing was taken away."
         remedy = "If there should be one, correct the names and send a new event."
         await saver.save(ended(record, OnboardingState.DONE_WITH_ERRORS, now, note, remedy))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from shared.domain.errors import Conflict
 from shared.domain.onboarding import OnboardingRecord, OnboardingState
 from shared.handlers.onboarding.accepting import send_take_up
 from shared.handlers.onboarding.describing import result_event
@@ -17,6 +18,10 @@ def waiting(
 ) -> OnboardingRecord:
     """The record put away until a time."""
     return replace(record, state=state, next_at=at, note=note, remedy="", updated_at=now)
+
+
+WRITING_LOOK = timedelta(minutes=2)
+"""When a record whose writer died is taken up again, where its message does not come back sooner."""
 
 
 def ended(
@@ -46,6 +51,17 @@ class Saver:
         if saved.next_at is not None:
             self._again[saved.next_at].append(saved.key)
         return saved
+
+    async def claim(self, record: OnboardingRecord) -> OnboardingRecord | None:
+        """Say that memberships are being written, before the first is: nobody cancels or ends the event meanwhile.
+        None where somebody else was quicker; what they made of the record says when it is looked at."""
+        now = self._world.clock.now()
+        note = "Memberships are being written."
+        mine = replace(waiting(record, OnboardingState.WORKING, now, now + WRITING_LOOK, note), working_since=None)
+        try:
+            return await self._world.stores.onboarding.save(mine)
+        except Conflict:
+            return None
 
     async def announce(self, record: OnboardingRecord) -> OnboardingRecord:
         """Tell the end, then keep that it was told: at least once, under the same id."""

@@ -13,9 +13,10 @@ from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingSt
 from shared.handlers.intents import Intents
 from shared.handlers.onboarding.accepting import accept, event_of, keys_of, open_keys, send_take_up
 from shared.handlers.onboarding.assessing import assess
+from shared.handlers.onboarding.giving_back import give_back
 from shared.handlers.onboarding.groups import GroupsKnown
 from shared.handlers.onboarding.leaving import Leaving
-from shared.handlers.onboarding.persons import Found, found, is_due, pause_since, wait_for_account
+from shared.handlers.onboarding.persons import Found, found, is_due, pause_since, pinned, read_again, wait_for_account
 from shared.handlers.onboarding.saving import Saver, ended, waiting
 from shared.handlers.onboarding.working import Working
 from shared.handlers.onboarding.writing import Writer
@@ -66,17 +67,22 @@ class Onboarding:
             if record.state.is_ended and not record.announced:
                 await saver.announce(record)
         open_ones = [record for record in records if not record.state.is_ended]
-        working = [record for record in open_ones if record.state is OnboardingState.WORKING]
-        ready = []
+        back = [record for record in open_ones if record.cancelled_by]
+        working = [r for r in open_ones if r.working_since and r.state is OnboardingState.WORKING and r not in back]
+        waiting_ones = []
         for record in open_ones:
-            if record in working:
+            if record in working or record in back:
                 continue
             if record.event.type is HrEventType.RELEASE:
                 await self._release(saver, record)
-            elif await is_due(self._world, saver, record):
-                ready.append(record)
-        assignments = await self._intents.at_least({}, now) if ready else await self._intents.at_least({})
+            else:
+                waiting_ones.append(record)
+        known = await pinned(self._world, saver, waiting_ones)
+        ready = [record for record in known if await is_due(self._world, saver, record)]
+        some = bool(ready or back)
+        assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
         await assess(self._world, saver, working, assignments)
+        await give_back(self._world, saver, Writer(self._world, self._pacer), back, assignments)
         paid = await self._paid(saver, ready)
         if paid is None:
             return
@@ -130,8 +136,10 @@ class Onboarding:
                 note, remedy = f"The id is of a {read.kind}, not of a user.", "Correct the id, in a new event."
                 await saver.save(ended(each.record, OnboardingState.FAILED, now, note, remedy))
                 continue
-            why = read.why if isinstance(read, ReadFailed) else "it is not replicated yet"
-            await wait_for_account(self._world, saver, each.record, f"The account could not be read ({why})")
+            if isinstance(read, ReadFailed):
+                await read_again(self._world, saver, each.record, read)
+                continue
+            await wait_for_account(self._world, saver, each.record, "The account is not replicated yet")
         return people
 
     async def _release(self, saver: Saver, record: OnboardingRecord) -> None:

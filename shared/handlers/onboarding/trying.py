@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from shared.domain.errors import BadRequest, Conflict, NotFound
-from shared.domain.grants import desired_licenses
+from shared.domain.grants import desired_licenses, group_grants
 from shared.domain.hr_events import BrokenEvent, canonical, read_event
-from shared.domain.model import DirectoryUser, Grant, GroupId, SkuId, Source, SourceKind
-from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord, OnboardingState
+from shared.domain.model import DirectoryUser, Grant, GroupId, GroupLicenseAssignment, SkuId, Source, SourceKind
+from shared.domain.onboarding import GroupOutcome, GroupResult, HrEventType, OnboardingRecord, OnboardingState
 from shared.domain.operation import Actor
-from shared.domain.profiles import Entitlement, Profile
+from shared.domain.profiles import Entitlement, Profile, entitlement
 from shared.domain.records import AuditEntry
 from shared.handlers.onboarding.groups import NOT_ALLOWED, GroupsKnown, allowed_groups
-from shared.handlers.onboarding.working import wanted_for
+from shared.handlers.onboarding.hire import left_behind, wanted_for
 from shared.ports import Account, ReadFailed, World
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a joiner or mover event would bring about. `licenses`: SKU -> what gives it."""
+    """What an event would bring about. `licenses`: SKU -> what of the event gives it. `lost`: licenses of ours that
+    nothing gives any more; of a leaver when its delay is over."""
 
     wanted: Entitlement
     groups: tuple[GroupResult, ...]
     licenses: dict[SkuId, tuple[Source, ...]]
     accounts: tuple[Account, ...]
     has: tuple[SkuId, ...] = ()
+    lost: tuple[SkuId, ...] = ()
 
 
 async def try_event(world: World, value: object) -> Trial:
-    """Nothing is written or kept. Raises BadRequest for an event that cannot be read."""
+    """Nothing is written or kept. Raises BadRequest for an event that cannot be read, and for a release."""
     now = world.clock.now()
     try:
         event = read_event(value, now)
     except BrokenEvent as broken:
         raise BadRequest("InvalidEvent", str(broken), broken.faults[0].field) from broken
+    if event.type is HrEventType.RELEASE:
+        raise BadRequest("InvalidEvent", "type: what a release lets go is what its leaver shows; try that.", "type")
     body = canonical(value) if isinstance(value, dict) else ""
     profiles = await world.stores.profiles.all()
-    wanted = wanted_for(OnboardingRecord(event, body, OnboardingState.RECEIVED, now, now), profiles)
+    leaves = event.type is HrEventType.LEAVER
+    record = OnboardingRecord(event, body, OnboardingState.RECEIVED, now, now)
+    wanted = Entitlement() if leaves else wanted_for(record, profiles)
     assignments = {each.group_id: each for each in await world.stores.assignments.all()}
     accounts = (await world.accounts.find([event.person]))[event.person]
     found = () if isinstance(accounts, ReadFailed) else accounts
@@ -45,19 +53,66 @@ async def try_event(world: World, value: object) -> Trial:
     if len(found) == 1:
         read = (await world.directory.users([found[0].id]))[found[0].id]
         user = read if isinstance(read, DirectoryUser) else None
-    groups = []
     known = GroupsKnown(world)
     allowed = allowed_groups(assignments, profiles)
+    groups = [await _membership(known, group_id, group_id in allowed, user) for group_id in wanted.groups]
+    if user is None:
+        return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found)
+    standing = (await world.stores.standings.of_users([user.id]))[user.id]
+    if leaves:
+        left = user.group_ids & allowed | standing.groups
+    elif event.type is HrEventType.MOVER:
+        old = frozenset(entitlement(profiles, event.previous).groups) & user.group_ids
+        left = left_behind(standing, old) - frozenset(wanted.groups)
+    else:
+        left = frozenset()
+    kept_back = any(each.outcome is GroupOutcome.REFUSED for each in groups)
+    groups += [await _leaving(known, group_id, kept_back=kept_back) for group_id in sorted(left)]
+    has, lost = tuple(sorted(user.held_skus)), await _lost(world, user, event.type, wanted, groups, assignments)
+    return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found, has, lost)
+
+
+def _given(
+    wanted: Entitlement,
+    groups: Iterable[GroupResult],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    now: datetime,
+) -> dict[SkuId, tuple[Source, ...]]:
     grants = list(wanted.grants)
-    for group_id in wanted.groups:
-        result = await _membership(known, group_id, group_id in allowed, user)
-        groups.append(result)
-        assignment = assignments.get(group_id)
+    for result in groups:
+        assignment = assignments.get(result.group_id)
         if result.outcome.is_in and assignment is not None:
-            source = Source(SourceKind.GROUP, group_id)
+            source = Source(SourceKind.GROUP, result.group_id)
             grants += [Grant(sku.sku_id, sku.disabled_plans, source) for sku in assignment.skus]
-    licenses = {sku_id: each.sources for sku_id, each in sorted(desired_licenses(grants, now).items())}
-    return Trial(wanted, tuple(groups), licenses, found, tuple(sorted(user.held_skus)) if user else ())
+    return {sku_id: each.sources for sku_id, each in sorted(desired_licenses(grants, now).items())}
+
+
+async def _lost(
+    world: World,
+    user: DirectoryUser,
+    kind: HrEventType,
+    wanted: Entitlement,
+    groups: Sequence[GroupResult],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+) -> tuple[SkuId, ...]:
+    """Licenses of ours that no group and no grant would give any more."""
+    if kind is HrEventType.JOINER:
+        return ()
+    inside = {each.group_id for each in groups if each.outcome.is_in}
+    left = {each.group_id for each in groups if each.outcome is GroupOutcome.REMOVED}
+    after = replace(user, group_ids=(user.group_ids - left) | inside)
+    grants = (await world.stores.grants.of_users([user.id])).get(user.id, ())
+    others = (grant for grant in grants if grant.source.kind not in (SourceKind.HR, SourceKind.JOINED))
+    desired = desired_licenses((*group_grants(after, assignments), *wanted.grants, *others), world.clock.now())
+    owned = (await world.stores.ledger.rows([user.id]))[user.id].owned
+    return tuple(sorted(owned.keys() - desired.keys()))
+
+
+async def _leaving(known: GroupsKnown, group_id: GroupId, *, kept_back: bool) -> GroupResult:
+    text, remedy = await known.why_not(group_id)
+    if not text and kept_back:
+        text, remedy = "Kept, because a group of the new job cannot be given.", "Repair what the other group says."
+    return GroupResult(group_id, GroupOutcome.KEPT if text else GroupOutcome.REMOVED, text, remedy)
 
 
 async def _membership(known: GroupsKnown, group_id: GroupId, allowed: bool, user: DirectoryUser | None) -> GroupResult:

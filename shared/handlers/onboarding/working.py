@@ -6,82 +6,40 @@ notification. Of a mover, additions go out before removals, and no removal goes 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.errors import Conflict
-from shared.domain.grants import exclusion_of
 from shared.domain.messages import ProcessUsers
 from shared.domain.model import (
     DirectoryUser,
-    Enforcement,
     Grant,
     GroupId,
     GroupLicenseAssignment,
-    Source,
     SourceKind,
     UserId,
 )
 from shared.domain.onboarding import (
     GroupOutcome,
     GroupResult,
-    HrEventType,
     OnboardingRecord,
     OnboardingState,
-    Standing,
 )
 from shared.domain.profiles import Entitlement, Profile, entitlement
 from shared.handlers.dueness import note_ends
 from shared.handlers.onboarding.groups import NOT_ALLOWED, GroupsKnown, allowed_groups
+from shared.handlers.onboarding.hire import PUT_IN_BY_HAND, Hire, joined_grants, joined_until, left_behind, wanted_for
 from shared.handlers.onboarding.persons import Found
 from shared.handlers.onboarding.saving import Saver, ended, waiting
 from shared.handlers.onboarding.writing import Writer, Written
-from shared.ports import Account, MembershipChange, Outgoing, World
-
-JOINED_COUNTS = timedelta(minutes=10)
-"""How long a membership we wrote is a grant although the directory may not show it; Graph states no figure."""
+from shared.ports import MembershipChange, Outgoing, World
 
 FIRST_LOOK = timedelta(seconds=2)
 """When to see what became of the licenses; most are there by then."""
 
 REPLAY = "then replay the event."
-
-
-@dataclass(slots=True)
-class Hire:
-    """One person of a joiner or mover on the way."""
-
-    record: OnboardingRecord
-    account: Account
-    user: DirectoryUser
-    standing: Standing
-    wanted: Entitlement
-    old_grants: tuple[Grant, ...] = ()
-    results: list[GroupResult] = field(default_factory=list)
-    add: list[GroupId] = field(default_factory=list)
-    remove: list[GroupId] = field(default_factory=list)
-    wrote: list[GroupId] = field(default_factory=list)
-    """Groups of which the directory may not show yet that the person is in."""
-    left: list[GroupId] = field(default_factory=list)
-
-    @property
-    def is_mover(self) -> bool:
-        return self.record.event.type is HrEventType.MOVER
-
-    @property
-    def location(self) -> str:
-        """The location to set: what the event says, and what a profile says for a person without one."""
-        said = self.record.event.usage_location
-        if said:
-            return said if said != self.account.usage_location else ""
-        return "" if self.account.usage_location else self.wanted.usage_location
-
-
-def wanted_for(record: OnboardingRecord, profiles: tuple[Profile, ...]) -> Entitlement:
-    """What the event's person is to have."""
-    event = record.event
-    return entitlement(profiles, event.attributes, event.profiles, event.groups, event.usage_location)
 
 
 class Working:
@@ -134,15 +92,12 @@ class Working:
                 else:
                     hire.add.append(group_id)
         if hire.is_mover:
-            hire.remove = sorted(self._left_behind(hire, profiles) - frozenset(hire.wanted.groups))
-
-    def _left_behind(self, hire: Hire, profiles: tuple[Profile, ...]) -> frozenset[GroupId]:
-        """Groups of the old job: those HR put the person in; of a person HR never told of, those of the profiles that
-        the event's `previous` attributes fit."""
-        previous = hire.record.event.previous
-        if hire.standing.version is not None or not previous:
-            return hire.standing.groups
-        return frozenset(entitlement(profiles, previous).groups) & hire.user.group_ids
+            old = frozenset(entitlement(profiles, hire.record.event.previous).groups) & hire.user.group_ids
+            wanted = frozenset(hire.wanted.groups)
+            left = left_behind(hire.standing, old) - wanted
+            hire.remove = sorted(left)
+            by_hand = (old | hire.standing.was_in & hire.user.group_ids) - wanted - left
+            hire.results += [replace(PUT_IN_BY_HAND, group_id=group_id) for group_id in sorted(by_hand)]
 
     async def _change(
         self,
@@ -151,11 +106,14 @@ class Working:
         hires: Sequence[Hire],
         assignments: Mapping[GroupId, GroupLicenseAssignment],
     ) -> None:
+        hires = await self._claimed(saver, hires)
         await self._note_standings(hires)
         await self._note_locations(hires)
         locations = {hire.user.id: hire.location for hire in hires if hire.location}
         changes = [MembershipChange(group, hire.user.id, add=True) for hire in hires for group in hire.add]
         written = await writer.write(changes, locations, _senders(hires))
+        for hire in hires:
+            hire.record = replace(hire.record, location_refused=written.refused_locations.get(hire.user.id, ""))
         going_on = [hire for hire in hires if not await self._again(saver, hire, written)]
         for hire in going_on:
             self._take(hire, hire.add, written)
@@ -184,6 +142,16 @@ class Working:
                     licenses=(),
                 )
             )
+
+    async def _claimed(self, saver: Saver, hires: Sequence[Hire]) -> list[Hire]:
+        """Those whose event is still as it was read; from now on it cannot be cancelled."""
+        claims = await asyncio.gather(*(saver.claim(hire.record) for hire in hires))
+        mine = []
+        for hire, record in zip(hires, claims, strict=True):
+            if record is not None:
+                hire.record = record
+                mine.append(hire)
+        return mine
 
     async def _again(self, saver: Saver, hire: Hire, written: Written) -> bool:
         """Put the event away where a write was not answered; it begins anew then."""
@@ -217,6 +185,7 @@ class Working:
             standing = replace(
                 hire.standing,
                 groups=hire.standing.groups | frozenset(hire.add),
+                was_in=hire.standing.was_in | hire.found_in,
                 last_key=hire.record.key,
                 last_type=hire.record.event.type,
                 last_order=hire.record.order,
@@ -239,7 +208,7 @@ class Working:
 
     async def _grant(self, hires: Sequence[Hire], assignments: Mapping[GroupId, GroupLicenseAssignment]) -> None:
         """New grants before old ones go; the memberships left are forgotten last."""
-        until = self._world.clock.now() + JOINED_COUNTS
+        until = joined_until(self._world)
         new: list[tuple[UserId, Grant]] = []
         old: list[tuple[UserId, Grant]] = []
         for hire in hires:
@@ -253,7 +222,9 @@ class Working:
         await self._world.stores.grants.put(new)
         await self._world.stores.grants.remove(old)
         for hire in hires:
-            left = replace(hire.standing, groups=hire.standing.groups - frozenset(hire.left))
+            groups = hire.standing.groups - frozenset(hire.left)
+            was_in = hire.standing.was_in & frozenset(hire.wanted.groups) if hire.is_mover else hire.standing.was_in
+            left = replace(hire.standing, groups=groups, was_in=was_in)
             if left != hire.standing:
                 await self._world.stores.standings.save(left)
 
@@ -279,28 +250,6 @@ class Working:
 def cause_of(hires: Sequence[Hire], now: datetime) -> str:
     """The cause of a look: the event where it is one, else the moment."""
     return f"hr:{hires[0].record.key}" if len(hires) == 1 else f"hr:{hires[0].record.key}:{now.isoformat()}"
-
-
-def joined_grants(
-    user: DirectoryUser,
-    groups: Iterable[GroupId],
-    assignments: Mapping[GroupId, GroupLicenseAssignment],
-    until: datetime,
-) -> list[Grant]:
-    """What the groups give, by the memberships just written."""
-    found = []
-    for group_id in groups:
-        assignment = assignments.get(group_id)
-        member = replace(user, group_ids=user.group_ids | {group_id})
-        if assignment is None or exclusion_of(member, assignment) is not None:
-            continue
-        source = Source(SourceKind.JOINED, group_id)
-        found += [
-            Grant(sku.sku_id, sku.disabled_plans, source, until)
-            for sku in assignment.skus
-            if sku.enforcement is not Enforcement.CANCELLED
-        ]
-    return found
 
 
 def _ends_with_move(grant: Grant, hire: Hire) -> bool:

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shared.domain.model import AssignedLicense, UserId
+from shared.domain.operation import Actor
 from shared.handlers.members import Members
+from shared.handlers.onboarding import deciding
 from shared.handlers.onboarding.taking_up import Onboarding
 from shared.ports import Outgoing
 from tests.unit.handlers.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
@@ -70,10 +72,20 @@ async def _left(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
     return set()
 
 
+async def _taken_back(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
+    await run.tell(event("joiner", "1", ann, attributes={"department": "Sales"}))
+    await run.send(event("leaver", "2", ann, on="2026-01-02", removal="P0D"))
+    await run.work_off(lambda: not run.licenses(ann))
+    run.arm(killer)
+    await deciding.cancel(run.fakes.world, (await run.record("2")).key, Actor("mia", "Mia"))
+    await run.work_off()
+    return {"SMALL", "EXTRA"}
+
+
 Scenario = Callable[[DyingHires, UserId, Killer], Awaitable[set[str]]]
 
 
-@pytest.mark.parametrize("scenario", [_joined, _moved, _left])
+@pytest.mark.parametrize("scenario", [_joined, _moved, _left, _taken_back])
 async def test_a_kill_at_any_change_loses_and_doubles_nothing(scenario: Scenario) -> None:
     run, ann = await _prepared()
     quiet = Killer(WITHOUT_END)
@@ -89,8 +101,10 @@ async def test_a_kill_at_any_change_loses_and_doubles_nothing(scenario: Scenario
         assert killer.died_in, at
         assert run.licenses(ann) == wanted, (at, killer.died_in)
         states = {name: await run.state(name) for name in ("1", "2") if name == "1" or scenario is not _joined}
-        assert set(states.values()) == {"Done"}, (at, killer.died_in, states)
-        doubled = [change for change, count in Counter(run.memberships.log).items() if count > 1]
+        ends = {"Done", "Cancelled"} if scenario is _taken_back else {"Done"}
+        assert set(states.values()) == ends, (at, killer.died_in, states)
+        most = 2 if scenario is _taken_back else 1
+        doubled = [change for change, count in Counter(run.memberships.log).items() if count > most]
         assert not doubled, (at, killer.died_in, doubled)
         told = Counter(result["id"] for result in run.results)
         assert len(told) == len(states), (at, killer.died_in, told)

@@ -1,0 +1,1 @@
+"""An app directory for the stack."""
