@@ -52,6 +52,8 @@ MAX_EMPLOYEE_ID = 16
 """Characters of `employeeId` (learn.microsoft.com/graph/api/resources/user)."""
 MAX_GROUPS, MAX_PROFILES = 50, 20
 MAX_SEQUENCE = 2**53 - 1
+MAX_EVENT, MAX_DEPTH = 32_768, 16
+"""Characters and levels of an event with its extensions: every list of events reads it again."""
 MAX_AHEAD = timedelta(days=730)
 MAX_REMOVAL = timedelta(days=365)
 SHOWN = 64
@@ -83,6 +85,22 @@ class BrokenEvent(ValueError):
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("; ".join(map(str, faults)))
         self.faults = faults
+
+
+def kept_text(event: Mapping[str, Any]) -> str:
+    """The event as it is kept, see `canonical`. Raises BrokenEvent for one that is too large or too deep to be kept."""
+    if _is_deeper(event, MAX_DEPTH):
+        raise BrokenEvent((Fault("event", "a deeper one", f"must be nested at most {MAX_DEPTH} deep"),))
+    text = canonical(event)
+    if len(text) > MAX_EVENT:
+        rule = f"must have at most {MAX_EVENT} characters as compact JSON"
+        raise BrokenEvent((Fault("event", f"{len(text)} characters", rule),))
+    return text
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(each, depth - 1) for each in inner if isinstance(each, dict | list))
 
 
 def canonical(event: Mapping[str, Any]) -> str:

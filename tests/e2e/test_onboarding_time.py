@@ -92,12 +92,14 @@ def test_a_start_in_four_months_survives_the_loss_of_every_message_and_worker(da
     run = days.run
     ann, bob = accounts(run, 2)
     start = days.date(120)
+    run.until_quiet()
+    scheduled = run.queues()["onboarding"]["scheduled"]
     by_queue(run, sales("joiner", "spring", {"id": ann}, effectiveDate=start))
     by_queue(run, sales("mover", "summer", {"id": bob}, effectiveDate=start))
     for name in ("spring", "summer"):
         assert until(run, name, "Scheduled")["nextLookDateTime"]
     run.until_quiet()
-    assert run.queues()["onboarding"]["scheduled"] == 1, "the next look for the account that never comes, and no more"
+    assert run.queues()["onboarding"]["scheduled"] <= scheduled, "months ahead is a row, not a message"
     days.broker("/purge", {})
     for pid in run.stack.workers("take_hr_event"):
         run.stack.kill(pid)

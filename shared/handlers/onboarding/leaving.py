@@ -87,7 +87,8 @@ class Leaving:
         """Take the permitted ones out; hold the others. Whatever is cut off is done again from the beginning."""
         if not people:
             return
-        permitted = [(let, user) for found, user in people if (let := await self._permit(saver, found))]
+        maximum = await leavers_allowed(self._world)
+        permitted = [(let, user) for found, user in people if (let := await self._permit(saver, found, maximum))]
         if not permitted:
             return
         user_ids = [user.id for _, user in permitted]
@@ -119,12 +120,11 @@ class Leaving:
             )
         await self._take_out(saver, writer, leavers)
 
-    async def _permit(self, saver: Saver, found: Found) -> Found | None:
+    async def _permit(self, saver: Saver, found: Found, maximum: int) -> Found | None:
         """The leaver with leave to go, kept with the record, so that a retry counts once; None for one that is held."""
         record = found.record
         if record.permitted_by:
             return found
-        maximum = await leavers_allowed(self._world)
         now = self._world.clock.now()
         if await take_up_to(self._world, LEAVERS, 1, maximum, whole=True):
             permitted = replace(record, permitted_by=BY_ALLOWANCE, updated_at=now)

@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,8 +25,8 @@ from shared.handlers.pacing import Pacer
 from shared.ports import NotAUser, ReadFailed, World
 
 SENDER = "onboarding queue"
-DUE_AT_ONCE = 1000
-"""Records of one run of the timer; the next run takes the rest."""
+DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
+"""Entries of one round of the timer, and rounds of one run; the next run takes the rest."""
 
 READ_RETRY = timedelta(seconds=10)
 LIKELY = frozenset({OnboardingState.RECEIVED, OnboardingState.SCHEDULED})
@@ -97,8 +98,12 @@ class Onboarding:
     async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> int | None:
         """Charge a write for each event that will most likely need one, before anything is read for it; in a burst,
         events come back at their place. Returns the writes charged, None where all come back. Those that wait for an
-        account or for another event are not charged for looking."""
-        likely = sum(record.state in LIKELY for record in ready)
+        account or for another event are not charged for looking, nor are leavers without leave, most of whom are held
+        when there are many."""
+        likely = sum(
+            record.state in LIKELY and (record.event.type is not HrEventType.LEAVER or bool(record.permitted_by))
+            for record in ready
+        )
         if not likely:
             return 0
         slot = await self._pacer.charge(urgent=True, writes=likely)
@@ -177,16 +182,26 @@ async def take_up_due(world: World) -> int:
 
     Returns how many were sent.
     """
-    now = world.clock.now()
-    entries = await world.stores.onboarding.due(now, DUE_AT_ONCE)
-    keys = []
-    for key in dict.fromkeys(key for _, key in entries):
-        record = await world.stores.onboarding.get(key)
-        if record is None or (record.state.is_ended and record.announced):
-            continue
-        if record.next_at is None or record.next_at <= now:
-            keys.append(key)
+    sent = 0
+    for _ in range(MOST_ROUNDS):
+        now = world.clock.now()
+        entries = await world.stores.onboarding.due(now, DUE_AT_ONCE)
+        keys = await _still_due(world, list(dict.fromkeys(key for _, key in entries)), now)
+        await send_take_up(world, keys)
+        await world.stores.onboarding.looked_at(entries)
+        sent += len(keys)
+        if len(entries) < DUE_AT_ONCE:
+            break
+    return sent
+
+
+async def _still_due(world: World, keys: Sequence[str], now: datetime) -> list[str]:
+    """Those that nothing has taken up meanwhile; most have been, since a message comes for every look."""
+    found = []
     for start in range(0, len(keys), MAX_USERS):
-        await send_take_up(world, keys[start : start + MAX_USERS])
-    await world.stores.onboarding.looked_at(entries)
-    return len(keys)
+        for record in await asyncio.gather(*map(world.stores.onboarding.get, keys[start : start + MAX_USERS])):
+            if record is None or (record.state.is_ended and record.announced):
+                continue
+            if record.next_at is None or record.next_at <= now:
+                found.append(record.key)
+    return found

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import onboarding
-from shared.domain.hr_events import BrokenEvent, Fault, read_event
+from shared.domain.hr_events import MAX_DEPTH, MAX_EVENT, BrokenEvent, Fault, kept_text, read_event
 from shared.domain.onboarding import HrEventType
 
 SCHEMA_FILE = Path(onboarding.__file__).parent.parent / "schemas" / "onboarding.v1.json"
@@ -164,3 +164,14 @@ def test_source_and_id_make_the_key() -> None:
     one, other = read_event(event(), NOW), read_event({**event(), "source": "urn:other"}, NOW)
     assert one.key != other.key
     assert one.key == read_event(event("leaver"), NOW).key
+
+
+def test_an_event_that_is_too_large_or_too_deep_to_be_kept_is_refused_whatever_is_in_it() -> None:
+    deep: object = 1
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+    assert json.loads(kept_text({"id": "1", "more": deep})) == {"id": "1", "more": deep}
+    assert kept_text({"more": "x" * 32_000})
+    for more, rule in (([[deep]], "nested at most 16 deep"), ("x" * MAX_EVENT, "at most 32768 characters")):
+        with pytest.raises(BrokenEvent, match=rule):
+            kept_text({"id": "1", "more": more})
