@@ -17,9 +17,10 @@ from uuid import UUID
 from shared.adapters.tables.stores import table_stores
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.changes import GroupChange
-from shared.domain.errors import BadRequest, Conflict, Unavailable
+from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
 from shared.domain.model import AssignedLicense, GroupId, SkuId, UserId
+from shared.domain.onboarding import event_key
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers import control
 from shared.handlers.changes import take_change
@@ -27,6 +28,7 @@ from shared.handlers.delta import ask_for_deltas
 from shared.handlers.dueness import look_at_due
 from shared.handlers.members import Members
 from shared.handlers.nightly import sync_all
+from shared.handlers.onboarding import deciding
 from shared.handlers.onboarding.taking_up import Onboarding, take_up_due
 from shared.handlers.operations import take_step
 from shared.handlers.requests import OperationRequest, accept
@@ -44,12 +46,15 @@ from tests.simulation.trouble import (
     TroubledTables,
     TroubledWriter,
 )
+from tests.unit.handlers.hires import SOURCE
 from tests.unit.handlers.hires import event as hr_event
 from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 from tests.unit.worlds import Fakes
 
 PEOPLE = 9
 ACTS = 14
+CANCELS_FROM = 100_000
+"""Seeds from here on cancel events of HR too; those below play as they did when something was found by them."""
 LOCK = timedelta(seconds=60)
 MAX_DELIVERIES = 6000
 ROUNDS = 4
@@ -121,7 +126,8 @@ class History:
     async def _act(self) -> None:
         often = (self._ask, self._join_or_leave)
         seldom = (self._timer, self._wait, self._by_hand, self._lag, self._hr)
-        await self.chance.choice((*often, *often, *seldom))()
+        more = (self._hr, self._cancel_hr) if self.seed >= CANCELS_FROM else ()
+        await self.chance.choice((*often, *often, *seldom, *more))()
 
     async def _ask(self) -> None:
         group = self.chance.choice(GROUPS)
@@ -158,6 +164,18 @@ class History:
         self.note(f"HR: {name} {kind} {person[-2:]} {group[-3:]}")
         body = json.dumps(event).encode()
         await self.run.world.queue.send([Outgoing(ONBOARDING, body)] * self.chance.choice((1, 1, 2)))
+
+    async def _cancel_hr(self) -> None:
+        """Somebody cancels an event of HR, at whatever moment of it."""
+        if not self.events:
+            return
+        name = self.chance.choice(list(self.events))
+        try:
+            record = await deciding.cancel(self.run.world, event_key(SOURCE, name), MIA)
+        except (NotFound, Conflict) as fault:
+            self.note(f"not cancelled: {fault}")
+            return
+        self.note(f"HR: {name} is cancelled, {record.state}")
 
     async def _timer(self) -> None:
         timer = self.chance.choice(TIMERS)
