@@ -222,7 +222,7 @@ async def _has_its_turn(
         return False
     if taken.turn is Turn.AFTER:
         note = f"Waits for an earlier event of the same person: {taken.other}."
-        at = now + max(EARLIER_LOOK, pause_since(record.received_at, now))
+        at = now + max(EARLIER_LOOK, pause_since(_taken_up_since(world, record), now))
         await saver.save(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, note))
         return False
     for other in taken.ends:
@@ -246,6 +246,13 @@ async def _without_account(world: World, saver: Saver, record: OnboardingRecord)
     await wait_for_account(world, saver, record, f"No account fitted {record.event.person}")
 
 
+def _taken_up_since(world: World, record: OnboardingRecord) -> datetime:
+    """Since when the record is looked at: its arrival or its replay, or the day on which its work began, if that was
+    later; with a lead time that is before the effective date."""
+    arrived = record.waits_since or record.received_at
+    return max(arrived, starts_at(world, record) or arrived)
+
+
 async def wait_for_account(world: World, saver: Saver, record: OnboardingRecord, what: str) -> None:
     """Look again later, for days if set; then it is an error. `what`: what was found, in words."""
     now = world.clock.now()
@@ -257,5 +264,5 @@ async def wait_for_account(world: World, saver: Saver, record: OnboardingRecord,
         await saver.save(ended(record, OnboardingState.FAILED, now, note, remedy))
         return
     note = f"Waits for the account, until {until:%Y-%m-%d}."
-    at = min(until, now + pause_since(min(begins, now), now))
+    at = min(until, now + pause_since(_taken_up_since(world, record), now))
     await saver.save(waiting(record, OnboardingState.WAITING_FOR_ACCOUNT, now, at, note))

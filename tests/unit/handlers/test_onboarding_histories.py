@@ -280,6 +280,21 @@ async def test_a_lead_time_takes_a_joiner_up_before_the_start_and_no_other_kind(
     assert (await run.state("1"), await run.state("2")) == ("Done", "Scheduled")
 
 
+async def test_an_account_that_is_missing_in_the_lead_time_is_looked_for_ever_more_seldom() -> None:
+    run = await team()
+    policy = replace(run.world.policy, onboarding_lead_s=14 * 86400.0)
+    run.onboarders = [Onboarding(replace(run.world, policy=policy))] * 2
+    await run.send(event("joiner", "1", {"employeeId": "7"}, on="2026-01-15", groups=[TEAM]))
+    clock, start = run.fakes.clock, run.fakes.clock.now()
+    await run.work_off(lambda: clock.now() - start > timedelta(days=2))
+    assert await run.state("1") == "WaitingForAccount"
+    assert run.done < 250
+    ann = run.directory.add_user(user(1))
+    run.accounts.employee_ids[ann] = "7"
+    await run.work_off()
+    assert await run.state("1") == "Done"
+
+
 async def test_messages_are_scheduled_for_the_next_day_only_and_what_is_later_is_a_row() -> None:
     run = await team()
     people = [run.directory.add_user(user(n)) for n in range(1, 8)]
