@@ -125,10 +125,16 @@ async def test_lists_of_all_and_of_what_needs_a_person_are_paged(stores: Stores)
     assert [each.event.id for each in (*page, *rest)] == ["4", "3", "2", "1", "0"]
     assert end is None
     held = await stores.onboarding.save(replace(stored[0], state=OnboardingState.HELD))
-    await stores.onboarding.save(replace(stored[1], state=OnboardingState.FAILED))
+    failed = await stores.onboarding.save(replace(stored[1], state=OnboardingState.FAILED))
+    other = await stores.onboarding.save(replace(stored[2], state=OnboardingState.HELD))
+    await stores.onboarding.save(replace(other, state=OnboardingState.SUPERSEDED))
+    page, token = await stores.onboarding.attention(2)
+    assert ({each.event.id for each in page}, token) == ({"0", "1"}, None), "no row of one that needs nobody any more"
     assert {each.event.id for each in (await stores.onboarding.attention(9))[0]} == {"0", "1"}
     await stores.onboarding.save(replace(held, state=OnboardingState.RECEIVED, permitted_by="Mia"))
     assert [each.event.id for each in (await stores.onboarding.attention(9))[0]] == ["1"]
+    await stores.onboarding.save(replace(failed, state=OnboardingState.DONE, waits_since=NOW))
+    assert await stores.onboarding.attention(9) == ((), None)
 
 
 async def test_what_is_put_away_falls_due_and_is_taken_off(stores: Stores) -> None:

@@ -98,7 +98,7 @@ class TableOnboarding:
         if record.state.needs_a_person:
             await self._tables.write(TABLE, Op("upsert", {"PartitionKey": ATTENTION, "RowKey": record.key}))
         etag = await self._tables.write(TABLE, Op("replace", _record_row(record), record.version))
-        if not record.state.needs_a_person and (record.permitted_by or record.state is OnboardingState.CANCELLED):
+        if not record.state.needs_a_person and _may_be_listed(record):
             await self._tables.delete(TABLE, ATTENTION, record.key)
         return replace(record, version=etag)
 
@@ -149,6 +149,12 @@ class TableOnboarding:
     async def _of_keys(self, keys: Iterable[str]) -> tuple[OnboardingRecord, ...]:
         found = await gather_limited([partial(self.get, key) for key in dict.fromkeys(keys)], AT_ONCE)
         return tuple(record for record in found if record is not None)
+
+
+def _may_be_listed(record: OnboardingRecord) -> bool:
+    """Whether the record may have needed a person before: it was held, or it is replayed."""
+    taken_back = record.state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED)
+    return taken_back or bool(record.permitted_by) or record.waits_since is not None
 
 
 def _look_at(record: OnboardingRecord) -> datetime:
