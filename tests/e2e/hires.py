@@ -20,8 +20,8 @@ SOURCE = "urn:hr:e2e"
 SETTINGS = {"LEAVER_ALLOWANCE_MINIMUM": "5", "LEAVER_ALLOWANCE_PERCENT": "0"}
 SEATS = 20_000
 SKUS = ("SPE_E3", "SPE_E5", "VISIOCLIENT")
-LICENSED = {"sales": ("SPE_E3", "EXCHANGE_S_ENTERPRISE"), "labs": ("SPE_E5", "EXCHANGE_S_ENTERPRISE")}
-"""Group -> the product it gives, and the plan it turns off there."""
+LICENSED = {"sales": ("SPE_E3", "SWAY"), "labs": ("SPE_E5", "SWAY")}
+"""Group -> the product it gives, and the plan it turns off there; no other plan needs that one."""
 
 ENDS = ("Done", "DoneWithErrors", "Failed", "Superseded", "Cancelled")
 ALL = "/api/onboarding?$top=500"

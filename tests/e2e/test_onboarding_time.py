@@ -136,6 +136,8 @@ def test_a_leaver_keeps_everything_until_the_delay_is_over_or_the_release_comes_
     run.until_quiet()
     assert [days.skus(people[name]) for name in ("ann", "bob", "cem")] == [{"SPE_E3"}] * 3
     by_queue(run, event("leaver.release", "go-cem", {"id": people["cem"]}, effectiveDate=today))
+    until(run, "leave-cem", *ENDS)
+    assert days.skus(people["ann"]) == {"SPE_E3"}
     days.pass_by(3 * DAY)
     for name in ("ann", "cem"):
         ended = until(run, f"leave-{name}", *ENDS)
