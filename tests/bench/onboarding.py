@@ -55,6 +55,7 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
             console.print(found["burst"])
         with console.status(f"Onboarding: {options.joiners:,} leavers by mistake ..."):
             found["leavers"] = _mistake(client, people)
+            console.print(found["leavers"])
         return found
 
 
@@ -176,7 +177,8 @@ def _quantiles(seconds: list[float]) -> dict[str, float]:
 def show(console: Console, found: dict[str, Any]) -> None:
     """The figures as sentences."""
     console.print(
-        f"HR joiners, {found['events']} at {EVENTS_PER_S:g}/s by the queue, Graph latency {LATENCY_MS[0]} ms:"
+        f"HR joiners, {found['events']} at {EVENTS_PER_S:g}/s by the queue, Graph latency {LATENCY_MS[0]} ms, quota "
+        f"and budget x {found['scale']:g}:"
     )
     for name, key in (("event to license, idle", "idle"), ("beside a bulk operation", "besideBulk")):
         each = found[key]
