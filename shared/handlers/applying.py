@@ -231,12 +231,18 @@ def _may_be_lag(work: Work, refusal: Refusal, case: Case) -> bool:
 
 
 def _forget_removals(each: _Try, call: LicenseCall, refusal: Refusal) -> None:
-    """What was to be removed is not there any more: it is not ours, and the rest of the call goes on."""
-    gone = [sku_id for sku_id in call.remove if not refusal.sku_ids or sku_id in refusal.sku_ids]
+    """What was to be removed is not there any more: it is not ours, and the rest of the call goes on. Where the text
+    does not say which of several it is, they go one by one."""
+    named = [sku_id for sku_id in call.remove if sku_id in refusal.sku_ids]
+    each.calls.popleft()
+    if not named and len(call.remove) > 1:
+        one_by_one = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
+        each.calls.extendleft(reversed([LicenseCall(call.add, call.remove[:1]), *one_by_one]))
+        return
+    gone = named or call.remove
     each.case.row = replace(
         each.case.row, owned={sku_id: kept for sku_id, kept in each.case.row.owned.items() if sku_id not in gone}
     )
-    each.calls.popleft()
     rest = tuple(sku_id for sku_id in call.remove if sku_id not in gone)
     if call.add or rest:
         each.calls.appendleft(LicenseCall(call.add, rest))

@@ -140,11 +140,12 @@ class Members:
         attempts = bound_retries(work, cases, now)
         await record(self._world, work, cases)
         await collect(self._world, held_by_group(cases))
+        if work.operation is not None:
+            # Before anybody goes back alone: whoever reports first must report the whole chunk, or it counts as done.
+            await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(cases))
         again = going_back(message, cases, {**message.attempts, **attempts}, now)
         if again:
             await self._world.queue.send(again)
-        if work.operation is not None:
-            await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(cases))
 
     def _tell(self, message: ProcessUsers, cases: list[Case], now: datetime) -> None:
         """Members by outcome, and how long it took from a change of membership to the license."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+
+import pytest
 
 from shared.domain.messages import MEMBERS, MEMBERS_BULK
 from shared.domain.model import AssignedLicense, AssignmentOptions, LicenseAssignmentState, UserId
@@ -136,3 +139,55 @@ async def test_a_foreign_license_edited_during_a_grant_is_left_as_its_giver_last
     await run.look_at(member, other, cause="left-2")
     assert run.directory.licenses(member) == {SMALL.sku_id: frozenset({MAIL})}
     assert (run.licenses(other), run.writes_of(member)) == (set(), 0)
+
+
+async def test_of_two_licenses_to_remove_one_that_was_taken_by_hand_does_not_hide_the_other() -> None:
+    run = Run()
+    first, second, other = run.people(3)
+    await run.change([SMALL, EXTRA])
+    for each, taken in ((first, SMALL), (second, EXTRA)):
+        run.directory.make_stale(each)
+        held = run.directory.truth(each)
+        rest = tuple(row for row in held.license_assignment_states if row.sku_id != taken.sku_id)
+        run.directory.change_user(replace(held, license_assignment_states=rest))
+    ended = await run.change(remove=[SMALL, EXTRA])
+    assert ended.state is OperationState.COMPLETE
+    assert [run.licenses(each) for each in (first, second, other)] == [set(), set(), set()]
+
+
+async def test_an_operation_is_not_done_while_users_of_a_chunk_whose_process_died_have_no_outcome() -> None:
+    """Some users went back alone; the process died before it could say anything of the whole chunk."""
+    run = Run()
+    throttled, *people = run.people(6)
+    run.writer.throttle(throttled, 5.0)
+    run.writer.drop(people[0])
+    died: list[str] = []
+    queue = run.world.queue
+    chunks: list[Outgoing] = []
+
+    class Dying:
+        async def send(self, messages: Sequence[Outgoing]) -> None:
+            await queue.send(messages)
+            if not died and any(json.loads(each.body).get("send") for each in messages):
+                died.append("here")
+                raise Killed
+
+    def keep(message: Outgoing) -> None:
+        if message.queue == MEMBERS:
+            chunks.append(message)
+
+    run.before = keep
+    run.world = replace(run.world, queue=Dying())
+    run.workers = [Members(run.world), Members(run.world)]
+    operation = await run.ask([SMALL])
+    with pytest.raises(Killed):
+        await run.work_off()
+    lock = timedelta(seconds=60)
+    run.fakes.queue.messages.append(replace(chunks[0], at=run.world.clock.now() + lock))
+    ended = await run.finish(operation)
+    assert (ended.totals.applied, ended.totals.remaining) == (6, 0)
+    assert all(run.licenses(each) == {"SMALL"} for each in (throttled, *people))
+
+
+class Killed(BaseException):
+    """The process died."""
