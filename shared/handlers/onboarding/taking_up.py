@@ -26,7 +26,8 @@ from shared.ports import NotAUser, ReadFailed, World
 
 SENDER = "onboarding queue"
 DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
-"""Entries of one round of the timer, and rounds of one run; the next run takes the rest."""
+"""Entries of one round of the timer, and rounds of one run. More rounds are for entries that need nothing any more:
+what is sent goes behind a queue that may be late already, and the next run takes the rest."""
 
 READ_RETRY = timedelta(seconds=10)
 LIKELY = frozenset({OnboardingState.RECEIVED, OnboardingState.SCHEDULED})
@@ -190,7 +191,7 @@ async def take_up_due(world: World) -> int:
         await send_take_up(world, keys)
         await world.stores.onboarding.looked_at(entries)
         sent += len(keys)
-        if len(entries) < DUE_AT_ONCE:
+        if len(entries) < DUE_AT_ONCE or sent >= DUE_AT_ONCE:
             break
     return sent
 
