@@ -222,7 +222,13 @@ class FakeDirectory:
 
     async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
         self._check_away()
-        users = [user for user in map(self.truth, self._people) if user.display_name.lower().startswith(text.lower())]
+        wanted = text.lower()
+        people = map(self.truth, self._people)
+        users = [
+            each
+            for each in people
+            if each.display_name.lower().startswith(wanted) or each.user_principal_name.lower().startswith(wanted)
+        ]
         return tuple(users[:top])
 
     async def group(self, group_id: GroupId) -> DirectoryGroup:

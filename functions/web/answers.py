@@ -120,9 +120,15 @@ def planned_member(member: PlannedMember) -> Json:
         "plansOff": [{"skuId": off.sku_id, "servicePlans": sorted(off.disabled_plans)} for off in action.plans_off],
         "usageLocation": action.usage_location,
         "notes": list(action.notes),
+        "expectedErrors": [_expected_error(each) for each in action.errors],
         "outcome": outcome.outcome if outcome else None,
         "nextLookDateTime": _time(outcome.retry_at) if outcome else None,
     }
+
+
+def _expected_error(text: str) -> Json:
+    error, _, sku_id = text.partition(" ")
+    return {"error": error, "skuId": sku_id or None}
 
 
 def assignment(found: GroupLicenseAssignment, names: Names) -> Json:

@@ -87,6 +87,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/licenses/{sku_id}"): READ,
     ("GET", "/groups"): READ,
     ("GET", "/groups/{group_id}"): READ,
+    ("GET", "/groups/{group_id}/live"): READ,
     ("GET", "/groups/{group_id}/members.csv"): READ,
     ("GET", "/groups/{group_id}/assign"): READ,
     ("POST", "/groups/{group_id}/assign"): WRITE,

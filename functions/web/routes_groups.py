@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
-from functions.web.shapes import AssignLicense, ForeignLicenses, Guid, OptionsPatch, etag_of
+from functions.web.searching import Named
+from functions.web.shapes import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.starting import TheStarter
 from shared.domain.errors import Conflict
-from shared.domain.model import GroupId, MemberState
+from shared.domain.model import GroupId, GroupLicenseAssignment, LicenseError, MemberState
 from shared.domain.operation import LicenseChange, Target
-from shared.domain.records import MemberRow
+from shared.domain.records import MemberFilter, MemberRow
 from shared.handlers import queries
 from shared.handlers.requests import set_options
 from shared.ports import StoredAssignment, World
@@ -38,10 +39,22 @@ TheId = Annotated[GroupId, Depends(_id)]
 
 @router.post("/{group_id}/assignLicense", status_code=202)
 async def assign_license(
-    starter: TheStarter, group_id: TheId, body: AssignLicense, if_match: IfMatch, preview: bool = False
+    world: TheWorld,
+    starter: TheStarter,
+    group_id: TheId,
+    body: AssignLicenseToGroup,
+    if_match: IfMatch,
+    preview: bool = False,
 ) -> Response:
-    """Change what the group's members are licensed with; `preview=true` only says what would happen."""
-    request = replace(starter.request(Target(group_id=group_id)), change=body.change(), preview=preview)
+    """Change what the group's members are licensed with; `preview=true` only says what would happen. Options that are
+    given are set with it, the others stay."""
+    change = body.change()
+    if body.options is not None:
+        stored = await world.stores.assignments.get(group_id)
+        known = stored.assignment if stored else GroupLicenseAssignment(group_id)
+        change = replace(change, options=body.options.applied_to(known.options))
+        if_match = known.version if if_match is None else if_match
+    request = replace(starter.request(Target(group_id=group_id)), change=change, preview=preview)
     return await starter.start(replace(request, if_match=if_match), body.approved_preview)
 
 
@@ -112,20 +125,35 @@ async def get_status(world: TheWorld, group_id: TheId) -> Json:
 
 @router.get("/{group_id}/members")
 async def list_members(
-    request: Request, world: TheWorld, group_id: TheId, paging: ThePaging, state: MemberState | None = None
+    request: Request,
+    world: TheWorld,
+    group_id: TheId,
+    paging: ThePaging,
+    state: MemberState | None = None,
+    search: Named = "",
 ) -> Json:
-    """Every recorded member with its state, or those in one state."""
-    rows, token = await queries.members(world, group_id, paging.top, paging.after, state)
+    """Every recorded member with its state, or those in one state, or of a name."""
+    wanted = MemberFilter(search.strip())
+    rows, token = await queries.members(world, group_id, paging.top, paging.after, state, wanted)
     return await _members(request, world, paging, rows, token, {"state": str(state)} if state else {})
 
 
 @router.get("/{group_id}/membersWithLicenseErrors")
 async def list_members_with_license_errors(
-    request: Request, world: TheWorld, group_id: TheId, paging: ThePaging
+    request: Request,
+    world: TheWorld,
+    group_id: TheId,
+    paging: ThePaging,
+    search: Named = "",
+    error: LicenseError | None = None,
+    sku_id: Annotated[Guid | None, Query(alias="skuId")] = None,
 ) -> Json:
-    """Members in error or waiting for a seat, each problem with its remedy."""
-    rows, token = await queries.members_with_errors(world, group_id, paging.top, paging.after)
-    return await _members(request, world, paging, rows, token, {})
+    """Members in error or waiting for a seat, each problem with its remedy. Where few of very many have the problem
+    that is asked for, a page may be short or empty and still have a next one."""
+    wanted = MemberFilter(search.strip(), error or "", sku_id or "")
+    rows, token = await queries.members_with_errors(world, group_id, paging.top, paging.after, wanted)
+    asked = {name: value for name, value in (("error", wanted.error), ("skuId", wanted.sku_id)) if value}
+    return await _members(request, world, paging, rows, token, asked)
 
 
 async def _members(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import Depends, Query
+from pydantic import BeforeValidator
 
 from functions.web.errors import HttpError
-from shared.domain.model import GroupId, MemberState
-from shared.domain.records import AuditEntry, AuditFilter, MemberRow
+from functions.web.shapes import is_guid
+from shared.domain.model import GroupId, LicenseError, MemberState
+from shared.domain.records import EVERYBODY, AuditEntry, AuditFilter, MemberFilter, MemberRow
 from shared.handlers import center, queries
 from shared.ports import World
 
@@ -25,13 +28,39 @@ Shown = Literal["errors", "all"] | MemberState
 """Which members of a group are shown."""
 
 
+Named = Annotated[
+    str,
+    Query(max_length=center.MAX_SEARCH, description="What a name or sign-in name begins with; at most 100 are found."),
+]
+OfError = Annotated[LicenseError | None, BeforeValidator(lambda text: text or None), Query()]
+OfProduct = Annotated[str, Query(max_length=36, description="Those with a problem with this product only: its skuId.")]
+
+
 async def shown_members(
-    world: World, group_id: GroupId, top: int, after: str | None, show: Shown
+    world: World, group_id: GroupId, top: int, after: str | None, show: Shown, wanted: MemberFilter = EVERYBODY
 ) -> tuple[tuple[MemberRow, ...], str | None]:
     """A page of them."""
     if show == "errors":
-        return await queries.members_with_errors(world, group_id, top, after)
-    return await queries.members(world, group_id, top, after, MemberState(show) if show != "all" else None)
+        return await queries.members_with_errors(world, group_id, top, after, wanted)
+    state = MemberState(show) if show != "all" else None
+    if state is not None and state.needs_a_person and (wanted.error or wanted.sku_id):
+        rows, token = await queries.members_with_errors(world, group_id, top, after, wanted)
+        return tuple(row for row in rows if row.state is state), token
+    return await queries.members(world, group_id, top, after, state, wanted)
+
+
+async def _members_wanted(name: Named = "", error: OfError = None, product: OfProduct = "") -> MemberFilter:
+    """What the form of a group's page asks for; a field that is left empty asks for nothing."""
+    return MemberFilter(name.strip(), error or "", product.strip().lower())
+
+
+TheMemberFilter = Annotated[MemberFilter, Depends(_members_wanted)]
+
+
+def member_query(show: Shown, wanted: MemberFilter) -> str:
+    """What is shown, as query parameters."""
+    named = {"show": show, "name": wanted.text, "error": wanted.error, "product": wanted.sku_id}
+    return urlencode({name: value for name, value in named.items() if value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +75,29 @@ class AuditSearch:
         """A page of the entries, newest first. Raises HttpError and BadRequest, naming what is wrong."""
         since, until = _moment(self.since, "since"), _moment(self.until, "until")
         return await center.audit(world, self.wanted, top, after=after, since=since, until=until)
+
+    async def resolved(self, world: World, groups: Mapping[GroupId, str]) -> tuple[AuditSearch, str]:
+        """The search with ids where a user or a group was named, and what could not be found. `groups`: names of
+        managed groups, which come first."""
+        user, group = self.wanted.user_id, self.wanted.group_id
+        if user and not is_guid(user):
+            people = await center.find_users(world, user)
+            exact = [each for each in people if user in (each.user_principal_name.lower(), each.display_name.lower())]
+            chosen = exact if len(exact) == 1 else people
+            if len(chosen) != 1:
+                return (
+                    self,
+                    f"{len(people) or 'No'} users have a name that begins with {user!r}: give the sign-in name.",
+                )
+            user = chosen[0].id
+        if group and not is_guid(group):
+            named = [each for each, name in groups.items() if name.lower() == group]
+            others = () if named else await center.find_groups(world, group)
+            ids = named or [each.group.id for each in others]
+            if len(ids) != 1:
+                return self, f"{len(ids) or 'No'} groups have the name {group!r}: give the id."
+            group = ids[0]
+        return replace(self, wanted=replace(self.wanted, user_id=user, group_id=group)), ""
 
     async def all(self, world: World, most: int) -> list[AuditEntry]:
         """At most so many entries, of as many pages as it takes."""

@@ -48,6 +48,11 @@ def guid(text: str) -> str:
     return lowered
 
 
+def is_guid(text: str) -> bool:
+    """Whether it is a GUID in lower case."""
+    return _GUID.fullmatch(text) is not None
+
+
 def operation_id(text: str) -> str:
     """An operation's id. Raises ValueError."""
     lowered = text.lower()
@@ -109,6 +114,44 @@ class AssignedLicenseShape(Shape):
         return AssignedLicense(SkuId(self.sku_id), frozenset(ServicePlanId(plan) for plan in self.disabled_plans))
 
 
+def country(text: str) -> str:
+    """A two-letter country code in capitals. Raises ValueError."""
+    if not _COUNTRY.fullmatch(text.upper()):
+        raise ValueError("must be a country code of two letters, as in ISO 3166-1")
+    return text.upper()
+
+
+class OptionsPatch(Shape):
+    """Options of a license assignment to change; what is not named stays."""
+
+    usage_location: Annotated[str, AfterValidator(country)] | None = None
+    require_usage_location: bool | None = None
+    count_inherited: bool | None = None
+    include_guests: bool | None = None
+    include_disabled_accounts: bool | None = None
+    excluded_groups: Annotated[list[Guid], Field(max_length=50)] | None = None
+    grace: Annotated[timedelta, Field(ge=timedelta(0), le=MAX_GRACE)] | None = None
+    dependencies: DependencyRule | None = None
+    allow_native_overlap: bool | None = None
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names no option to change")
+        nulls = sorted(name for name in self.model_fields_set - {"usage_location"} if getattr(self, name) is None)
+        if nulls:
+            raise ValueError(f"{to_camel(nulls[0])} cannot be null")
+        return self
+
+    def applied_to(self, options: AssignmentOptions) -> AssignmentOptions:
+        """The options with what is named replaced; `usageLocation: null` takes the default location away."""
+        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        if "excluded_groups" in changes:
+            changes["excluded_groups"] = frozenset(GroupId(group_id) for group_id in changes["excluded_groups"])
+        return replace(options, **changes)
+
+
 class ApprovedPreview(Shape):
     """The preview the caller has looked at; its checksum approves the removals it showed."""
 
@@ -150,6 +193,12 @@ class AssignLicenseToUsers(AssignLicense):
         return tuple(dict.fromkeys(UserId(user_id) for user_id in self.user_ids))
 
 
+class AssignLicenseToGroup(AssignLicense):
+    """The body of assignLicense for a group; `options` are set with the licenses, before anybody is looked at."""
+
+    options: OptionsPatch | None = None
+
+
 class Approve(Shape):
     """The body of approve: the checksum of the list of removals that was looked at."""
 
@@ -179,41 +228,3 @@ class Cancel(Shape):
     """The body of cancel: keep the intent as it is, not enforced, or go back to the one before the operation."""
 
     intent: Literal["keep", "former"] = "keep"
-
-
-def country(text: str) -> str:
-    """A two-letter country code in capitals. Raises ValueError."""
-    if not _COUNTRY.fullmatch(text.upper()):
-        raise ValueError("must be a country code of two letters, as in ISO 3166-1")
-    return text.upper()
-
-
-class OptionsPatch(Shape):
-    """Options of a license assignment to change; what is not named stays."""
-
-    usage_location: Annotated[str, AfterValidator(country)] | None = None
-    require_usage_location: bool | None = None
-    count_inherited: bool | None = None
-    include_guests: bool | None = None
-    include_disabled_accounts: bool | None = None
-    excluded_groups: Annotated[list[Guid], Field(max_length=50)] | None = None
-    grace: Annotated[timedelta, Field(ge=timedelta(0), le=MAX_GRACE)] | None = None
-    dependencies: DependencyRule | None = None
-    allow_native_overlap: bool | None = None
-    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
-
-    @model_validator(mode="after")
-    def _names_something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("names no option to change")
-        nulls = sorted(name for name in self.model_fields_set - {"usage_location"} if getattr(self, name) is None)
-        if nulls:
-            raise ValueError(f"{to_camel(nulls[0])} cannot be null")
-        return self
-
-    def applied_to(self, options: AssignmentOptions) -> AssignmentOptions:
-        """The options with what is named replaced; `usageLocation: null` takes the default location away."""
-        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
-        if "excluded_groups" in changes:
-            changes["excluded_groups"] = frozenset(GroupId(group_id) for group_id in changes["excluded_groups"])
-        return replace(options, **changes)

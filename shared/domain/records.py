@@ -33,6 +33,30 @@ class MemberRow:
     operation_id: OperationId | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MemberFilter:
+    """Which members to show; empty fields let everybody pass. `text`: what a name or sign-in name begins with."""
+
+    text: str = ""
+    error: str = ""
+    sku_id: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self.text or self.error or self.sku_id)
+
+    def lets_pass(self, row: MemberRow) -> bool:
+        """Whether the row has such a problem; the name is not looked at."""
+        if not self.error and not self.sku_id:
+            return True
+        return any(
+            self.error in ("", problem.error) and self.sku_id in ("", problem.sku_id) for problem in row.problems
+        )
+
+
+EVERYBODY = MemberFilter()
+
+
 class GroupState(StrEnum):
     """The admin center's words for a group."""
 

@@ -31,6 +31,8 @@ class PlannedAction:
     """SKUs with the plans that are on now and are to be turned off: a removal too."""
     usage_location: str | None = None
     notes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    """What the user is expected to meet: Graph's error, and after a blank the SKU where it is of one."""
 
     @property
     def removes(self) -> bool:

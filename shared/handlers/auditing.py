@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from shared.domain.model import GroupId, Intent, Plans, SkuId, UserId
+from shared.domain.model import AssignmentOptions, GroupId, GroupLicenseAssignment, Intent, Plans, SkuId, UserId
 from shared.domain.operation import Actor, Operation
 from shared.domain.records import AuditEntry
 from shared.handlers.cases import Work
@@ -76,6 +77,40 @@ def assignment_act(
 ) -> AuditEntry:
     """A change of a group's assignment by a person."""
     return AuditEntry(act_id, at, activity, actor.name, "success", group_id=group_id, before=before, after=after)
+
+
+def intent_entries(
+    operation: Operation, before: GroupLicenseAssignment, after: GroupLicenseAssignment
+) -> list[AuditEntry]:
+    """What is recorded of a new intent: its licenses, and its options where they were given with them."""
+    said = [("Set group license", _skus(before), _skus(after), "set")]
+    if before.options != after.options:
+        old, new = options_in_words(before.options), options_in_words(after.options)
+        said.append(("Set license properties", old, new, "options"))
+    return [
+        assignment_act(
+            activity, before.group_id, operation.actor, operation.created_at, old, new, f"{operation.id}-{end}"
+        )
+        for activity, old, new, end in said
+    ]
+
+
+def _skus(assignment: GroupLicenseAssignment) -> str:
+    """Compact JSON of the SKUs with their disabled plans."""
+    shown: Mapping[str, list[str]] = {str(sku.sku_id): sorted(sku.disabled_plans) for sku in assignment.skus}
+    return json.dumps(shown, separators=(",", ":"))
+
+
+def options_in_words(options: AssignmentOptions) -> str:
+    """Compact JSON of a group's options, the same for the same options."""
+    grace = options.grace
+    shown = {
+        **{name: getattr(options, name) for name in AssignmentOptions.__dataclass_fields__},
+        "excluded_groups": sorted(options.excluded_groups),
+        "grace": f"P{grace.days}D" if not grace.seconds else f"PT{int(grace.total_seconds())}S",
+    }
+    named = {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in shown.items()}
+    return json.dumps(named, separators=(",", ":"))
 
 
 def user_act(

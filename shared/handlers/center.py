@@ -3,13 +3,22 @@ groups, searches, people, the audit log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.errors import BadRequest, NotFound, Unavailable
-from shared.domain.model import DirectoryUser, GroupId, GroupLicenseAssignment, SkuId, SubscribedSku, UserId
+from shared.domain.model import (
+    DirectoryUser,
+    GroupId,
+    GroupLicenseAssignment,
+    MemberState,
+    SkuId,
+    SubscribedSku,
+    UserId,
+)
 from shared.domain.records import AuditEntry, AuditFilter, GroupState, GroupStatus, MemberRow
 from shared.handlers import queries
 from shared.handlers.queries import UserLicense
@@ -43,6 +52,11 @@ class ManagedGroup:
 
     assignment: GroupLicenseAssignment
     status: GroupStatus
+
+    @property
+    def with_errors(self) -> int:
+        """Members in error or waiting."""
+        return sum(number for state, number in self.status.counts.items() if MemberState(state).needs_a_person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +150,13 @@ async def named(world: World, names: dict[GroupId, str], group_id: GroupId | Non
         with suppress(NotFound, Unavailable):
             return {**names, group_id: (await world.directory.group(group_id)).display_name}
     return names
+
+
+async def names_of_groups(world: World, group_ids: Iterable[GroupId]) -> dict[GroupId, str]:
+    """Names of groups, without those that the directory does not have or cannot tell now."""
+    wanted = sorted(set(group_ids))
+    found = await asyncio.gather(*(named(world, {}, each) for each in wanted))
+    return {group_id: name for names in found for group_id, name in names.items()}
 
 
 async def audit(

@@ -5,6 +5,7 @@ Reads of what is recorded go to the tables only; a user's licenses and the produ
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +30,15 @@ from shared.domain.model import (
 )
 from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import ChunkOutcome
-from shared.domain.records import GroupState, GroupStatus, MemberRow
+from shared.domain.records import EVERYBODY, GroupState, GroupStatus, MemberFilter, MemberRow
 from shared.domain.sealing import PlannedAction, SealedPage, chunks_of
 from shared.ports import NotAUser, ReadFailed, StoredAssignment, StoredSubscription, UserGone, World
 
 NAMES_MAX_AGE_S = 600.0
 """How old the products' names may be: they hardly ever change, and an old name is better than none."""
+
+MAX_NAMED = 100
+"""People with a name that a search among the members of a group looks at; a longer name finds the others."""
 
 ENDING_OR_KEPT = frozenset({SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT})
 
@@ -178,19 +182,38 @@ async def group_status(world: World, group_id: GroupId) -> GroupView:
 
 
 async def members(
-    world: World, group_id: GroupId, top: int, after: str | None, state: MemberState | None = None
+    world: World,
+    group_id: GroupId,
+    top: int,
+    after: str | None,
+    state: MemberState | None = None,
+    wanted: MemberFilter = EVERYBODY,
 ) -> tuple[tuple[MemberRow, ...], str | None]:
     """Recorded members of a managed group, or those in one state. Raises NotFound for a group nobody manages."""
     await assignment(world, group_id)
+    if wanted.text:
+        found = await members_named(world, group_id, wanted.text)
+        return tuple(row for row in found if state in (None, row.state)), None
     return await world.stores.members.page(group_id, top, after, state)
 
 
 async def members_with_errors(
-    world: World, group_id: GroupId, top: int, after: str | None
+    world: World, group_id: GroupId, top: int, after: str | None, wanted: MemberFilter = EVERYBODY
 ) -> tuple[tuple[MemberRow, ...], str | None]:
     """Members of a managed group in error or waiting. Raises NotFound for a group nobody manages."""
     await assignment(world, group_id)
-    return await world.stores.members.errors(group_id, top, after)
+    if wanted.text:
+        found = await members_named(world, group_id, wanted.text)
+        return tuple(row for row in found if row.state.needs_a_person and wanted.lets_pass(row)), None
+    return await world.stores.members.errors(group_id, top, after, wanted)
+
+
+async def members_named(world: World, group_id: GroupId, text: str) -> tuple[MemberRow, ...]:
+    """Recorded members whose name or sign-in name begins with a text: found by the directory, which has an index of
+    names, so that it takes no longer in a large group. At most MAX_NAMED people of the tenant are looked at."""
+    people = await world.directory.find_users(text, MAX_NAMED)
+    rows = await asyncio.gather(*(world.stores.members.of_user(each.id, [group_id]) for each in people))
+    return tuple(row for found in rows for row in found)
 
 
 async def user_licenses(world: World, user_id: UserId) -> tuple[UserLicense, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -39,7 +38,7 @@ from shared.domain.operation import (
     Target,
 )
 from shared.domain.tracing import begun
-from shared.handlers.auditing import assignment_act
+from shared.handlers.auditing import assignment_act, intent_entries, options_in_words
 from shared.ports import DirectoryGroup, Outgoing, StoredAssignment, World
 
 MAX_TRIES = 10
@@ -141,6 +140,8 @@ def fingerprint(request: OperationRequest) -> str:
     ]
     if change.adopt or change.enable:
         asked.append([sorted(change.adopt), sorted(change.enable)])
+    if change.options is not None:
+        asked.append(options_in_words(change.options))
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -308,19 +309,7 @@ async def write_intent(world: World, operation: Operation) -> Operation:
             await world.stores.assignments.save(after, stored.etag if stored else None)
         except Conflict:
             continue
-        await world.stores.audit.append(
-            [
-                assignment_act(
-                    "Set group license",
-                    group_id,
-                    operation.actor,
-                    operation.created_at,
-                    describe(before),
-                    describe(after),
-                    f"{operation.id}-set",
-                )
-            ]
-        )
+        await world.stores.audit.append(intent_entries(operation, before, after))
         await _supersede(world, before.operation_id, operation)
         await _supersede(world, before.open_approval, operation)
         return await _with_version(world, operation, after.version)
@@ -372,12 +361,6 @@ async def _says_already(world: World, assignment: GroupLicenseAssignment, operat
     return any(version.operation_id == operation.id for version in accepted)
 
 
-def describe(assignment: GroupLicenseAssignment) -> str:
-    """Compact JSON of the SKUs with their disabled plans, for the audit log."""
-    shown: Mapping[str, list[str]] = {str(sku.sku_id): sorted(sku.disabled_plans) for sku in assignment.skus}
-    return json.dumps(shown, separators=(",", ":"))
-
-
 async def set_options(
     world: World, group_id: GroupId, options: AssignmentOptions, actor: Actor, if_match: int | None
 ) -> StoredAssignment:
@@ -397,7 +380,13 @@ async def set_options(
             continue
         act_id = f"{group_id}-options-{after.version}"
         entry = assignment_act(
-            "Set license properties", group_id, actor, now, str(before.options), str(options), act_id
+            "Set license properties",
+            group_id,
+            actor,
+            now,
+            options_in_words(before.options),
+            options_in_words(options),
+            act_id,
         )
         await world.stores.audit.append([entry])
         return StoredAssignment(after, etag)

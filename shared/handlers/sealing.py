@@ -143,6 +143,7 @@ class _Planner:
             plans_off=tuple(AssignedLicense(sku_id, plan.plans_off[sku_id]) for sku_id in sorted(plan.plans_off)),
             usage_location=plan.usage_location,
             notes=tuple(sorted(f"{note.kind} {note.sku_id}" for note in plan.notes)),
+            errors=tuple(sorted({f"{each.error} {each.sku_id or ''}".strip() for each in plan.problems})),
         )
         return self._shared.setdefault(action, action)
 
@@ -200,7 +201,10 @@ class _Planner:
         waiting = bool(skus.intersection(plan.waiting))
         owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants))
         state = state_of(result, user, assignment, relevant(result, skus), waiting=waiting, owes=owing)
-        return self.recorded.get(user.id) is not state
+        known = self.recorded.get(user.id)
+        # A problem that is recorded may be one with a product that the intent does not name any more.
+        stale = self.operation.change.changes_intent and known is not None and known.needs_a_person
+        return known is not state or stale
 
     def _adopts(self, plan: UserPlan) -> bool:
         adopt = self.operation.change.adopt

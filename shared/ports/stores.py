@@ -20,7 +20,7 @@ from shared.domain.model import (
 )
 from shared.domain.operation import Operation
 from shared.domain.outcomes import ChunkOutcome
-from shared.domain.records import AuditEntry, AuditFilter, DeadLetter, GroupStatus, MemberRow
+from shared.domain.records import EVERYBODY, AuditEntry, AuditFilter, DeadLetter, GroupStatus, MemberFilter, MemberRow
 from shared.domain.sealing import SealedPage
 
 
@@ -121,9 +121,10 @@ class MemberStore(Protocol):
         ...
 
     async def errors(
-        self, group_id: GroupId, top: int, after: str | None = None
+        self, group_id: GroupId, top: int, after: str | None = None, wanted: MemberFilter = EVERYBODY
     ) -> tuple[tuple[MemberRow, ...], str | None]:
-        """Members in error or waiting only: one short query at any size of group."""
+        """Members in error or waiting only: one short query at any size of group. Where few of very many have the
+        problem that is `wanted`, a page may be short or empty and still have a next one."""
         ...
 
     async def states(self, group_id: GroupId) -> Mapping[UserId, MemberState]:

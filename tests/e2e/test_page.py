@@ -172,3 +172,62 @@ def test_a_reader_sees_no_way_to_write_and_is_refused(run: Journey, browser: Bro
             "path => fetch(path, {method: 'POST'}).then(answer => answer.status)", f"/groups/{run.main}/reprocess"
         )
         assert status == 403
+
+
+def test_many_removals_are_seen_and_approved_by_a_person(run: Journey, page: Page) -> None:
+    group = run.groups["overlap"]
+    given = run.finish(run.change(group, {"POWER_BI_PRO": []}, []))
+    run.believe(group, {"POWER_BI_PRO": []}, [])
+    assert given["totals"]["applied"] > 20
+    page.goto(f"/groups/{group}/assign")
+    page.locator(f"input[name=sku][value='{run.skus['POWER_BI_PRO']}']").uncheck()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("button", name="Confirm and start")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("main")).to_contain_text("Licenses to take")
+    # A preview that somebody else has seen approves nothing; this one is by hand on the page of approvals.
+    waiting = run.client.ended(run.change(group, {}, ["POWER_BI_PRO"])["id"], 60)
+    assert waiting["state"] == "AwaitingApproval"
+    page.goto("/approvals")
+    page.locator("tr", has=page.get_by_text("overlap")).get_by_role("link", name="Remove licenses").click()
+    expect(page.get_by_text("users would lose something")).to_be_visible()
+    page.get_by_role("button", name="Approve the removals").click()
+    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
+    run.believe(group, {}, ["POWER_BI_PRO"])
+    run.must_be_right()
+
+
+def test_an_operation_is_paused_resumed_and_cancelled_back_to_what_was_before(run: Journey, page: Page) -> None:
+    run.client.tenant("PATCH", "/settings", {"latencyMs": [400, 600]})
+    try:
+        operation = run.change(run.main, {"EMS": []}, [])
+        page.goto(f"/operations/{operation['id']}")
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator("#progress .badge")).to_have_text("Paused", timeout=WAIT_MS)
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=WAIT_MS)
+        page.locator("summary", has_text="Cancel").click()
+        page.get_by_label("Go back to what the group gave before").check()
+        page.get_by_role("button", name="Cancel the operation").click()
+    finally:
+        run.client.tenant("PATCH", "/settings", {"latencyMs": [5, 20]})
+    assert page.url.rsplit("/", 1)[1] != operation["id"]
+    back = run.finish(run.client.operation(page.url.rsplit("/", 1)[1]))
+    assert back["state"] == "ProcessingComplete"
+    assert run.until_ended(operation["id"])["state"] == "Cancelled"
+    run.must_be_right()
+
+
+def test_one_problem_is_found_among_the_others_with_the_form(run: Journey, page: Page) -> None:
+    errors = run.errors(run.main)
+    page.goto(f"/groups/{run.main}")
+    kinds = {problem["error"] for row in errors.values() for problem in row["problems"]}
+    kind = sorted(kinds)[0]
+    page.get_by_label("Problem").select_option(kind)
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**error=*")
+    expected = {user for user, row in errors.items() if kind in {problem["error"] for problem in row["problems"]}}
+    assert page.locator("#members tbody tr").count() == len(expected)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    text = download.value.path().read_text()
+    assert {line.split(",")[0] for line in text.splitlines()[1:]} == expected

@@ -36,6 +36,7 @@ GET /groups
 GET /groups/{group_id}
 GET /groups/{group_id}/assign
 POST /groups/{group_id}/assign/check
+GET /groups/{group_id}/live
 GET /groups/{group_id}/members.csv
 GET /health
 GET /health/queues

@@ -92,6 +92,25 @@ class TestAssignment:
         assert [answer.status_code for answer in (patched, posted, malformed)] == [412, 412, 400]
         assert error_of(patched)["code"] == "PreconditionFailed"
 
+    async def test_options_are_set_with_the_licenses_and_others_stay(self, fakes: Fakes) -> None:
+        url = f"/api/groups/{GROUP}"
+        body = {**ASSIGN_E3, "options": {"usageLocation": "at", "grace": "P7D"}}
+        async with client(fakes.world) as api:
+            key = {"idempotency-key": "first"}
+            first = await api.post(f"{url}/assignLicense", json=body, headers=key)
+            again = await api.post(f"{url}/assignLicense", json=body, headers=key)
+            body["options"] = {"usageLocation": "ch"}
+            other = await api.post(f"{url}/assignLicense", json=body, headers=key)
+            second = await api.post(f"{url}/assignLicense", json=body)
+            wrong = await api.post(f"{url}/assignLicense", json={**body, "options": {"grace": "P366D"}})
+            options = (await api.get(f"{url}/licenseAssignment")).json()["options"]
+            set_entries = (await api.get("/api/audit?activity=properties")).json()["value"]
+        assert (first.status_code, again.json()["id"]) == (202, first.json()["id"])
+        assert (other.status_code, second.status_code, wrong.status_code) == (409, 202, 400)
+        assert error_of(wrong)["target"] == "options.grace"
+        assert (options["usageLocation"], options["grace"]) == ("CH", "P7D")
+        assert [each["operationId"] is None for each in set_entries] == [True, True]
+
     @pytest.mark.parametrize(
         "patch",
         [

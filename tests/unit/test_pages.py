@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from functions.web.pages.exporting import csv_text
-from functions.web.pages.rendering import POLICY, STATE_WORDS
+from functions.web.pages.rendering import POLICY
+from functions.web.pages.words import STATE_WORDS
 from shared.domain.model import (
     GroupId,
     LicenseError,
@@ -24,7 +25,7 @@ from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import Problem
 from shared.domain.records import MemberRow
 from tests.unit.api_calls import claims_of, client, session
-from tests.unit.handlers.runs import SMALL, TEAM, Run, user
+from tests.unit.handlers.runs import OTHER_TEAM, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_foreign_licenses import given_group
 
 HOSTILE = '<script>alert("x")</script>'
@@ -58,13 +59,16 @@ async def test_every_view_is_shown_with_a_strict_policy_and_names_escaped() -> N
         f"/licenses/{SMALL.sku_id}": "members",
         "/groups": "Groups that give licenses",
         "/groups?search=t": "Found",
+        f"/groups?search=g&sku={SMALL.sku_id}": f"assign?sku={SMALL.sku_id}",
         f"/groups/{TEAM}": "Buy one.",
         f"/groups/{TEAM}?show=all": "All",
         f"/groups/{TEAM}?show=Removed": "Nobody is Removed",
+        f"/groups/{TEAM}/live": "members",
         f"/groups/{TEAM}/assign": "Preview",
+        f"/groups/{OTHER_TEAM}/assign": "Default usage location",
         "/operations": "Completed",
-        f"/operations/{operation.id}": "to be licensed",
-        "/approvals": "Nothing waits for a person.",
+        f"/operations/{operation.id}": "Licenses to give",
+        "/approvals": "Nothing waits for a person",
         "/users": "Search",
         "/users?search=%3Cs": "enabled",
         f"/users/{user(1)}": "Groups managed here",
@@ -100,7 +104,8 @@ async def test_choosing_previewing_and_confirming_licenses_a_group() -> None:
     run = Run()
     people = run.people(3)
     plans = [plan.service_plan_id for plan in SMALL.service_plans]
-    form = urlencode({"sku": SMALL.sku_id, f"plan-{SMALL.sku_id}": plans}, doseq=True)
+    chosen = {"sku": SMALL.sku_id, f"plan-{SMALL.sku_id}": plans}
+    form = urlencode({**chosen, "version": 0}, doseq=True)
     async with browser(run) as page:
         sent = await page.post(f"/groups/{TEAM}/assign", content=form, headers=SAME_SITE)
         assert sent.status_code == 303
@@ -114,9 +119,10 @@ async def test_choosing_previewing_and_confirming_licenses_a_group() -> None:
         assert started.status_code == 303
         await run.work_off()
         assert all(run.licenses(each) == {"SMALL"} for each in people)
-        again = await page.post(f"/groups/{TEAM}/assign", content=form, headers=SAME_SITE)
+        same = urlencode({**chosen, "version": 1}, doseq=True)
+        again = await page.post(f"/groups/{TEAM}/assign", content=same, headers=SAME_SITE)
         assert (again.status_code, "Nothing was changed" in again.text) == (400, True)
-        none = await page.post(f"/groups/{TEAM}/assign", content="", headers=SAME_SITE)
+        none = await page.post(f"/groups/{TEAM}/assign", content="version=1", headers=SAME_SITE)
         assert none.status_code == 303
         await run.work_off()
     assert all(run.licenses(each) == {"SMALL"} for each in people)
@@ -171,13 +177,15 @@ async def test_options_are_set_and_faults_named() -> None:
         assert '<input type="hidden" name="version" value="1">' in shown.text
         good = urlencode({"usage_location": "de", "grace_days": "30", "include_guests": "on", "version": "1"})
         done = await page.post(f"/groups/{TEAM}/options", content=good, headers=SAME_SITE)
-        bad = await page.post(f"/groups/{TEAM}/options", content="usage_location=Germany", headers=SAME_SITE)
+        bad = await page.post(f"/groups/{TEAM}/options", content="usage_location=Germany&priority=x", headers=SAME_SITE)
         late = await page.post(f"/groups/{TEAM}/options", content=good, headers=SAME_SITE)
         typed = await page.post(f"/groups/{TEAM}/options", json={}, headers={"sec-fetch-site": "same-origin"})
     stored = await run.world.stores.assignments.get(TEAM)
     assert stored is not None
     assert (done.status_code, bad.status_code, late.status_code, typed.status_code) == (303, 400, 409, 415)
     assert "Somebody else has changed" in late.text
+    assert "usageLocation: must be a country code of two letters" in bad.text
+    assert "priority: " in bad.text
     options = stored.assignment.options
     assert (options.usage_location, options.grace.days, options.include_guests) == ("DE", 30, True)
     assert not options.include_disabled_accounts
@@ -215,15 +223,22 @@ async def test_a_choice_is_checked_while_it_is_made() -> None:
     )
     run.directory.add_sku(SubscribedSku(SkuId(user(70)), "PROJECTS", plans, enabled=10))
     check = f"/groups/{TEAM}/assign/check"
-    lonely = urlencode({"sku": user(70), f"plan-{user(70)}": project})
-    whole = urlencode({"sku": user(70), f"plan-{user(70)}": [project, sharepoint]}, doseq=True)
+    lonely = urlencode({"version": 0, "sku": user(70), f"plan-{user(70)}": project})
+    whole = urlencode({"version": 0, "sku": user(70), f"plan-{user(70)}": [project, sharepoint]}, doseq=True)
     async with browser(run, READER) as page:
         answers = [
             (await page.post(check, content=content, headers=SAME_SITE)).text
-            for content in (lonely, whole, urlencode({"sku": user(71)}), urlencode({"sku": "x"}), "")
+            for content in (
+                lonely,
+                whole,
+                f"version=0&sku={user(71)}",
+                "version=0&sku=x",
+                "version=0",
+                whole.replace("version=0", "version=3"),
+            )
         ]
     assert "will be switched off" in answers[0] or "notice bad" in answers[0]
-    assert ["notice" in answer for answer in answers] == [True, False, True, True, False]
+    assert ["notice" in answer for answer in answers] == [True, False, True, True, False, True]
     assert run.fakes.sent() == []
 
 

@@ -186,6 +186,11 @@ class PlansOff(Answer):
     service_plans: list[PlanIdText]
 
 
+class ExpectedError(Answer):
+    error: LicenseError
+    sku_id: SkuIdText | None
+
+
 class PlannedMember(Answer):
     id: UserIdText
     due: bool
@@ -194,7 +199,8 @@ class PlannedMember(Answer):
     remove_licenses: list[SkuIdText]
     plans_off: list[PlansOff]
     usage_location: Annotated[str, _text("DE")] | None
-    notes: list[Annotated[str, _text("usage location DE is set")]]
+    notes: list[Annotated[str, _text(f"secondRead {E3}")]]
+    expected_errors: list[ExpectedError]
     outcome: OutcomeClass | None
     next_look_date_time: Time | None
 

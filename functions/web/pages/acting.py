@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,9 +17,10 @@ from functions.web.pages.rendering import fragment, page, see
 from functions.web.shapes import Guid, OperationIdText, OptionsPatch, guid
 from functions.web.starting import Starter, TheStarter
 from shared.domain.catalog import Catalog
-from shared.domain.errors import AssignmentError, BadRequest
+from shared.domain.errors import AssignmentError, BadRequest, Conflict
 from shared.domain.model import (
     AssignedLicense,
+    AssignmentOptions,
     GroupId,
     GroupLicenseAssignment,
     OperationId,
@@ -31,16 +33,17 @@ from shared.domain.operation import LicenseChange, Target
 from shared.handlers import center, control, ending, queries
 from shared.handlers.letters import replay
 from shared.handlers.requests import OperationRequest, accept, changed, set_options
+from shared.handlers.restoring import cancel_and_restore
 from shared.ports import World
 
 router = APIRouter(include_in_schema=False)
 
-MAX_TRIES = 5
+Wanted = Annotated[str, Query(max_length=36)]
 
 
 @router.get("/groups/{group_id}/assign")
-async def choose(request: Request, world: TheWorld, group_id: Guid) -> Response:
-    """The assign dialog: products and service plans of one group."""
+async def choose(request: Request, world: TheWorld, group_id: Guid, sku: Wanted = "") -> Response:
+    """The assign dialog: products and service plans of one group; `sku`: the product that is ticked already."""
     group = await world.directory.group(GroupId(group_id))
     stored = await world.stores.assignments.get(group.id)
     products = [view.sku for view in await center.products(world)]
@@ -51,6 +54,9 @@ async def choose(request: Request, world: TheWorld, group_id: Guid) -> Response:
         hindrance=center.hindrance(group),
         products=products,
         assignment=stored.assignment if stored else None,
+        wanted=sku,
+        options=AssignmentOptions(),
+        excluded={},
     )
 
 
@@ -58,6 +64,8 @@ async def choose(request: Request, world: TheWorld, group_id: Guid) -> Response:
 async def preview(world: TheWorld, starter: TheStarter, group_id: Guid, form: TheForm) -> Response:
     """Preview what was chosen: nothing is written before it is confirmed."""
     change = await chosen(world, GroupId(group_id), form)
+    if form.has("with_options"):
+        change = replace(change, options=_options(form).applied_to(AssignmentOptions()))
     operation = await accept(world, replace(_asked(starter, group_id), change=change, preview=True))
     return see(f"/operations/{operation.id}")
 
@@ -85,9 +93,12 @@ async def check(world: TheWorld, group_id: Guid, form: TheForm) -> Response:
 async def chosen(world: World, group_id: GroupId, form: Form) -> LicenseChange:
     """The change a form asks for: ticked products with the plans that are not ticked off, and those no longer ticked.
 
-    Raises HttpError where nothing would change.
+    Raises HttpError where nothing would change, or where the assignment is not the one that the form showed: what
+    somebody else has added meanwhile would look as if it had been unticked.
     """
     stored = await world.stores.assignments.get(group_id)
+    if form.one("version") != str(stored.assignment.version if stored else 0):
+        raise _changed_meanwhile()
     now = {sku.sku_id: sku.requested_disabled_plans for sku in stored.assignment.skus} if stored else {}
     catalog = {sku.sku_id: sku for sku in await queries.subscribed_skus(world)}
     wanted: dict[SkuId, frozenset[ServicePlanId]] = {}
@@ -114,13 +125,29 @@ def _guid(text: str, name: str) -> str:
 
 @router.post("/operations/{operation_id}/confirm")
 async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationIdText, form: TheForm) -> Response:
-    """Do what a preview has shown; its checksum approves the removals it showed."""
+    """Do what a preview has shown, once, as long as the group gives what it gave then; the checksum approves the
+    removals that were shown."""
     shown = await queries.operation(world, OperationId(operation_id))
     if not shown.preview or shown.checksum != form.one("checksum"):
         raise HttpError(409, "ChecksumMismatch", "The preview is a different one; look at it again.")
-    request = starter.request(shown.target)
-    operation = await accept(world, replace(request, change=shown.change, preview_id=shown.id))
+    request = replace(
+        starter.request(shown.target),
+        change=shown.change,
+        preview_id=shown.id,
+        idempotency_key=f"confirm-{shown.id}",
+        if_match=shown.intent_version if shown.target.is_group else None,
+    )
+    try:
+        operation = await accept(world, request)
+    except Conflict as lost:
+        raise _changed_meanwhile() from lost
     return see(f"/operations/{operation.id}")
+
+
+def _changed_meanwhile() -> HttpError:
+    return HttpError(
+        409, "Conflict", "Somebody else has changed the assignment meanwhile; look at it and choose again.", "version"
+    )
 
 
 @router.post("/operations/{operation_id}/{act}")
@@ -138,6 +165,8 @@ async def decide(world: TheWorld, actor: TheActor, operation_id: OperationIdText
             await control.pause(world, key, actor)
         case "resume":
             await control.resume(world, key, actor)
+        case "cancel" if form.get("intent") == "former":
+            key = (await cancel_and_restore(world, key, actor)).id
         case "cancel":
             await control.cancel(world, key, actor)
         case _:
@@ -155,31 +184,37 @@ async def reprocess_group(world: TheWorld, starter: TheStarter, group_id: Guid) 
 @router.post("/groups/{group_id}/options")
 async def options(world: TheWorld, actor: TheActor, group_id: Guid, form: TheForm) -> Response:
     """Set the options of an assignment; what a form leaves unticked is off."""
-    days = form.get("grace_days", "0") or "0"
-    location = form.get("usage_location").upper() or None
-    try:
-        body = OptionsPatch.model_validate(
-            {
-                "usageLocation": location,
-                "requireUsageLocation": form.has("require_usage_location"),
-                "includeGuests": form.has("include_guests"),
-                "includeDisabledAccounts": form.has("include_disabled_accounts"),
-                "grace": f"P{int(days)}D",
-                "excludedGroups": form.get("excluded_groups").split(),
-            }
-        )
-    except ValueError as fault:
-        raise HttpError(400, "InvalidRequest", f"The options cannot be set: {str(fault)[:300]}") from fault
+    body = _options(form)
     shown = form.one("version")
     stored = await queries.assignment(world, GroupId(group_id))
     if shown != str(stored.assignment.version):
-        raise HttpError(
-            409, "Conflict", "Somebody else has changed the assignment meanwhile; look at it again.", "version"
-        )
+        raise _changed_meanwhile()
     await set_options(
         world, GroupId(group_id), body.applied_to(stored.assignment.options), actor, stored.assignment.version
     )
     return see(f"/groups/{group_id}")
+
+
+def _options(form: Form) -> OptionsPatch:
+    """The options of a form. Raises HttpError that names each field that is wrong."""
+    days = form.get("grace_days", "0") or "0"
+    sent = {
+        "usageLocation": form.get("usage_location").upper() or None,
+        "requireUsageLocation": form.has("require_usage_location"),
+        "includeGuests": form.has("include_guests"),
+        "includeDisabledAccounts": form.has("include_disabled_accounts"),
+        "countInherited": form.has("count_inherited"),
+        "allowNativeOverlap": form.has("allow_native_overlap"),
+        "dependencies": form.get("dependencies", "sameGroup"),
+        "priority": form.get("priority", "0") or "0",
+        "grace": f"P{days}D",
+        "excludedGroups": form.get("excluded_groups").split(),
+    }
+    try:
+        return OptionsPatch.model_validate(sent)
+    except ValidationError as fault:
+        wrong = [f"{each['loc'][0]}: {each['msg'].removeprefix('Value error, ')}" for each in fault.errors()]
+        raise HttpError(400, "InvalidRequest", f"The options cannot be set. {'; '.join(wrong)}.") from fault
 
 
 @router.post("/users/{user_id}/reprocess")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from functions.web.context import TheWorld
 from functions.web.pages.rendering import HEADERS, when
-from functions.web.searching import Shown, TheAuditSearch, shown_members
+from functions.web.searching import Shown, TheAuditSearch, TheMemberFilter, shown_members
 from functions.web.shapes import Guid
 from shared.domain.model import GroupId
 from shared.domain.records import AuditEntry
@@ -41,11 +41,11 @@ async def audit_jsonl(world: TheWorld, search: TheAuditSearch) -> Response:
 
 
 @router.get("/groups/{group_id}/members.csv")
-async def members_csv(world: TheWorld, group_id: Guid, show: Shown = "errors") -> Response:
-    rows, token = await shown_members(world, GroupId(group_id), 999, None, show)
+async def members_csv(world: TheWorld, group_id: Guid, wanted: TheMemberFilter, show: Shown = "errors") -> Response:
+    rows, token = await shown_members(world, GroupId(group_id), 999, None, show, wanted)
     found = list(rows)
     while token is not None and len(found) < MAX_ROWS:
-        rows, token = await shown_members(world, GroupId(group_id), 999, token, show)
+        rows, token = await shown_members(world, GroupId(group_id), 999, token, show, wanted)
         found += rows
     cells = (
         (row.user_id, row.display_name, row.user_principal_name, row.state, problem.error, problem.text, problem.remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
@@ -13,20 +13,37 @@ from starlette.responses import RedirectResponse, Response
 from functions.web.answers import ORIGIN_WORDS
 from functions.web.context import TheWorld
 from functions.web.errors import HttpError
-from functions.web.pages.rendering import HEADERS, HERE, fragment, page
-from functions.web.searching import Shown, TheAuditSearch, shown_members
+from functions.web.pages.rendering import HEADERS, HERE, fragment, page, product_names
+from functions.web.searching import Shown, TheAuditSearch, TheMemberFilter, member_query, shown_members
 from functions.web.shapes import Guid, OperationIdText
 from shared.domain.model import GroupId, OperationId, SkuId, UserId
 from shared.domain.records import AuditFilter
 from shared.handlers import center, health, queries
 from shared.handlers.syncing import is_collecting
+from shared.ports import World
 
 router = APIRouter(include_in_schema=False)
 
 ROWS = 50
 SHOWN_OPERATIONS = 30
-STATIC = {"site.css": "text/css; charset=utf-8", "site.js": "text/javascript; charset=utf-8"}
+STATIC = {
+    "site.css": "text/css; charset=utf-8",
+    "site.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 """The files that are served; any other name is not found."""
+
+ACTIVITIES = (
+    "Set group license",
+    "Start applying group based license to users",
+    "Finish applying group based license to users",
+    "Change user license",
+    "Set license properties",
+    "Approve license removals",
+    "Reject license removals",
+    "Adopt user license",
+)
+"""Activities that are offered for a search; any part of any other can be typed."""
 
 Text = Annotated[str, Query(max_length=center.MAX_SEARCH)]
 Token = Annotated[str | None, Query(min_length=1, max_length=2048)]
@@ -57,36 +74,60 @@ async def license(request: Request, world: TheWorld, sku_id: Guid) -> Response:
     if found is None:
         raise HttpError(404, "NotFound", "The tenant has no such product.")
     groups = [each for each in await center.managed_groups(world) if each.assignment.sku(SkuId(sku_id))]
+    groups.sort(key=lambda each: -each.with_errors)
     return page(request, "license.html", product=found, groups=groups)
 
 
 @router.get("/groups")
-async def groups(request: Request, world: TheWorld, search: Text = "") -> Response:
+async def groups(request: Request, world: TheWorld, search: Text = "", sku: Text = "") -> Response:
+    """Groups that give licenses, and those found by name; `sku`: the product that is to be assigned to one."""
     found = await center.find_groups(world, search) if search.strip() else None
-    return page(request, "groups.html", groups=await center.managed_groups(world), search=search, found=found)
+    managed = await center.managed_groups(world)
+    return page(request, "groups.html", groups=managed, search=search, found=found, sku=sku)
 
 
 @router.get("/groups/{group_id}")
 async def group(
-    request: Request, world: TheWorld, group_id: Guid, show: Shown = "errors", after: Token = None
+    request: Request,
+    world: TheWorld,
+    group_id: Guid,
+    wanted: TheMemberFilter,
+    show: Shown = "errors",
+    after: Token = None,
 ) -> Response:
     key = GroupId(group_id)
-    stored = await queries.assignment(world, key)
-    view = await queries.group_status(world, key)
-    rows, token = await shown_members(world, key, ROWS, after, show)
-    operations = [each for each in await world.stores.operations.open() if each.target.group_id == key]
+    status = await _status(world, key)
+    rows, token = await shown_members(world, key, ROWS, after, show, wanted)
     return page(
         request,
         "group.html",
-        assignment=stored.assignment,
-        view=view,
+        **status,
         rows=rows,
         token=token,
         show=show,
+        wanted=wanted,
+        query=member_query(show, wanted),
         names=await queries.sku_names(world),
         plans=await plan_names(world),
-        operations=[each for each in operations if not each.preview],
+        excluded=await center.names_of_groups(world, status["assignment"].options.excluded_groups),
     )
+
+
+@router.get("/groups/{group_id}/live")
+async def group_live(world: TheWorld, group_id: Guid) -> Response:
+    """The live part of a group's page: its status, and how far open operations are."""
+    return fragment("group_status.html", **await _status(world, GroupId(group_id)))
+
+
+async def _status(world: World, group_id: GroupId) -> dict[str, Any]:
+    stored = await queries.assignment(world, group_id)
+    operations = [each for each in await world.stores.operations.open() if each.target.group_id == group_id]
+    return {
+        "assignment": stored.assignment,
+        "view": await queries.group_status(world, group_id),
+        "operations": [each for each in operations if not each.preview],
+        "now": world.clock.now(),
+    }
 
 
 @router.get("/operations")
@@ -104,11 +145,13 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
         request,
         "operation.html",
         operation=found,
+        now=world.clock.now(),
         collecting=is_collecting(found),
         members=shown,
         people=await center.names_of(world, [each.user_id for each in shown]),
         token=token,
         names=await queries.sku_names(world),
+        products=await product_words(world),
         groups=await center.named(world, await group_names(world), found.target.group_id),
     )
 
@@ -117,7 +160,7 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
 async def progress(world: TheWorld, operation_id: OperationIdText) -> Response:
     """The live part of an operation's page."""
     found = await queries.operation(world, OperationId(operation_id))
-    return fragment("progress.html", operation=found)
+    return fragment("progress.html", operation=found, now=world.clock.now())
 
 
 @router.get("/approvals")
@@ -144,15 +187,37 @@ async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
         person=found,
         history=history,
         names=await queries.sku_names(world),
+        products=await product_words(world),
+        native=await center.names_of_groups(
+            world, (GroupId(each.state.assigned_by_group) for each in found.licenses if each.state.assigned_by_group)
+        ),
+        people={found.user.id: found.user.display_name},
+        groups=found.names,
         origins=ORIGIN_WORDS,
     )
 
 
 @router.get("/audit")
 async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after: Token = None) -> Response:
-    entries, token = await search.page(world, 2 * ROWS, after)
-    query = urlencode(search.parameters())
-    return page(request, "audit.html", entries=entries, search=search, query=query, token=token)
+    """Users and groups may be named as people name them; downloads have the id that was found."""
+    asked = {"user": search.wanted.user_id, "group": search.wanted.group_id}
+    groups = await group_names(world)
+    search, unknown = await search.resolved(world, groups)
+    entries, token = ((), None) if unknown else await search.page(world, ROWS, after)
+    return page(
+        request,
+        "audit.html",
+        entries=entries,
+        search=search,
+        asked=asked,
+        unknown=unknown,
+        query=urlencode(search.parameters()),
+        token=token,
+        people=await center.names_of(world, sorted({each.user_id for each in entries if each.user_id})),
+        groups=groups,
+        products=await product_words(world),
+        activities=ACTIVITIES,
+    )
 
 
 @router.get("/health")
@@ -176,3 +241,9 @@ async def plan_names(world: TheWorld) -> dict[str, str]:
     """Names of service plans by id."""
     skus = await queries.subscribed_skus(world)
     return {plan.service_plan_id: plan.service_plan_name for sku in skus for plan in sku.service_plans}
+
+
+async def product_words(world: TheWorld) -> dict[str, str]:
+    """Names of products by SKU, friendly where one is known."""
+    known: dict[str, str] = {str(sku_id): name for sku_id, name in (await queries.sku_names(world)).items()}
+    return {**known, **product_names()}

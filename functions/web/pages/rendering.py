@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from functions.web.pages import words
 from functions.web.principal import Access
 from shared.domain.model import SkuId
-from shared.domain.operation import OperationState
 
 HERE = Path(__file__).parent.parent
 
@@ -26,23 +26,6 @@ POLICY = (
 """No inline script or style, nothing from elsewhere (developer.mozilla.org/docs/Web/HTTP/Guides/CSP)."""
 
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
-
-STATE_WORDS = {
-    OperationState.QUEUED: "Waiting to start",
-    OperationState.IN_PROGRESS: "In progress",
-    OperationState.AWAITING_APPROVAL: "Waits for approval",
-    OperationState.PAUSED: "Paused",
-    OperationState.COMPLETE: "Completed",
-    OperationState.CANCELLED: "Cancelled",
-    OperationState.FAILED: "Failed",
-}
-TONES = {
-    **dict.fromkeys(("All licenses assigned", "Active", "Completed", "success", "Done", "Assigned", "Added"), "good"),
-    **dict.fromkeys(
-        ("Errors and issues", "Error", "ActiveWithError", "Failed", "failure", "DoneWithErrors", "Refused"), "bad"
-    ),
-    **dict.fromkeys(("Waits for approval", "Paused", "Waiting", "Held", "Kept", "WaitingForSeat"), "warn"),
-}
 
 
 @lru_cache(maxsize=1)
@@ -58,15 +41,12 @@ def product_name(sku_id: SkuId | str, part_number: str = "") -> str:
 
 
 def when(at: datetime | None) -> str:
+    """A time in UTC, for downloads and for who has no script; the page's script shows it as local time."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if at else ""
 
 
 def count(number: int) -> str:
     return f"{number:,}"
-
-
-def tone(word: object) -> str:
-    return TONES.get(str(word), "plain")
 
 
 @lru_cache(maxsize=1)
@@ -78,8 +58,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(when=when, count=count, tone=tone, product=product_name)
-    found.globals["STATE_WORDS"] = STATE_WORDS
+    found.filters.update(when=when, count=count, product=product_name)
+    found.filters.update(tone=words.tone, word=words.word, who=words.who)
+    found.globals.update(
+        {name: getattr(words, name) for name in vars(words) if name.endswith("_WORDS") and name[0] != "_"},
+        changes=words.changes,
+        notes=words.notes,
+        left=words.left,
+        span=words.span,
+    )
     return found
 
 

@@ -17,11 +17,14 @@ from shared.adapters.tables.packing import dump, problems_json, problems_of, tim
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, split_body, transactions
 from shared.domain.errors import NotFound
 from shared.domain.model import GroupId, MemberState, OperationId, SkuId, UserId
-from shared.domain.records import MemberRow
+from shared.domain.records import EVERYBODY, MemberFilter, MemberRow
 
 TABLE = "members"
 MEMBER = "m-"
 ERROR = "e-"
+
+LOOKED_AT = 1000
+"""Rows of the error list that a search for one problem reads at once: what the service sends in one answer."""
 
 
 class TableMembers:
@@ -74,10 +77,18 @@ class TableMembers:
         return tuple(_member(row) for row in rows), token
 
     async def errors(
-        self, group_id: GroupId, top: int, after: str | None = None
+        self, group_id: GroupId, top: int, after: str | None = None, wanted: MemberFilter = EVERYBODY
     ) -> tuple[tuple[MemberRow, ...], str | None]:
-        rows, token = await self._tables.page(TABLE, group_id, ERROR, f"{ERROR}~", top, after)
-        return tuple(_member(row) for row in rows), token
+        looked_at = top if wanted == EVERYBODY else max(top, LOOKED_AT)
+        rows, token = await self._tables.page(TABLE, group_id, ERROR, f"{ERROR}~", looked_at, after)
+        found: list[MemberRow] = []
+        for row in rows:
+            member = _member(row)
+            if wanted.lets_pass(member):
+                found.append(member)
+            if len(found) == top and row is not rows[-1]:
+                return tuple(found), str(row["RowKey"])
+        return tuple(found), token
 
     async def states(self, group_id: GroupId) -> Mapping[UserId, MemberState]:
         rows = self._tables.query(TABLE, group_id, MEMBER, f"{MEMBER}~", select=["RowKey", "state"])

@@ -82,11 +82,13 @@ def _action_json(action: PlannedAction) -> list[Any]:
         licenses_json(action.plans_off),
         action.usage_location,
         list(action.notes),
+        list(action.errors),
     ]
 
 
 def _action(value: list[Any]) -> PlannedAction:
-    due, expected, add, remove, plans_off, location, notes = value
+    # Rows written before there were expected errors end with the notes.
+    due, expected, add, remove, plans_off, location, notes, *errors = value
     return PlannedAction(
         due,
         OutcomeClass(expected),
@@ -95,6 +97,7 @@ def _action(value: list[Any]) -> PlannedAction:
         licenses_of(plans_off),
         location,
         tuple(notes),
+        tuple(*errors),
     )
 
 

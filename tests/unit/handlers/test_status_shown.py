@@ -80,3 +80,35 @@ async def test_a_group_that_vanished_before_it_was_read_is_shown_with_errors() -
     status = await run.world.stores.group_status.get(TEAM)
     assert status is not None
     assert status.state is GroupState.ERRORS
+
+
+async def test_a_problem_goes_with_the_product_that_it_was_with() -> None:
+    run = Run()
+    scarce = replace(EXTRA, enabled=1)
+    run.directory.add_sku(scarce)
+    people = run.people(3)
+    await run.change([SMALL, scarce])
+    waiting, _ = await run.world.stores.members.errors(TEAM, 10)
+    assert len(waiting) == 2
+    run.directory.add_sku(replace(SMALL, enabled=3))
+    await run.change(remove=[scarce])
+    left, _ = await run.world.stores.members.errors(TEAM, 10)
+    assert left == ()
+    rows, _ = await run.world.stores.members.page(TEAM, 10)
+    assert {row.user_id: (row.state, row.problems) for row in rows} == {
+        each: (MemberState.ACTIVE, ()) for each in people
+    }
+
+
+async def test_of_two_problems_the_one_with_the_product_that_was_removed_goes() -> None:
+    run = Run()
+    large, extra = replace(LARGE, enabled=0), replace(EXTRA, enabled=0)
+    for sku in (large, extra):
+        run.directory.add_sku(sku)
+    run.people(2)
+    await run.change([large, extra])
+    before, _ = await run.world.stores.members.errors(TEAM, 10)
+    assert [{problem.sku_id for problem in row.problems} for row in before] == [{large.sku_id, extra.sku_id}] * 2
+    await run.change(remove=[extra])
+    after, _ = await run.world.stores.members.errors(TEAM, 10)
+    assert [{problem.sku_id for problem in row.problems} for row in after] == [{large.sku_id}] * 2

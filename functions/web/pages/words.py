@@ -1,0 +1,202 @@
+"""Words for people: what the admin center calls things, instead of the codes that programs read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.domain.model import LicenseError, MemberState
+from shared.domain.operation import OperationKind, OperationState
+from shared.domain.outcomes import OutcomeClass
+
+STATE_WORDS: Mapping[str, str] = {
+    OperationState.QUEUED: "Waiting to start",
+    OperationState.IN_PROGRESS: "In progress",
+    OperationState.AWAITING_APPROVAL: "Waits for approval",
+    OperationState.PAUSED: "Paused",
+    OperationState.COMPLETE: "Completed",
+    OperationState.CANCELLED: "Cancelled",
+    OperationState.FAILED: "Failed",
+}
+
+MEMBER_WORDS: Mapping[str, str] = {
+    MemberState.ACTIVE: "Active",
+    MemberState.ACTIVE_WITH_ERROR: "Active with error",
+    MemberState.ERROR: "Error",
+    MemberState.WAITING: "Waiting for a seat",
+    MemberState.PENDING: "Pending",
+    MemberState.DISABLED: "Disabled",
+    MemberState.REMOVED: "Removed",
+}
+
+ERROR_WORDS: Mapping[str, str] = {
+    LicenseError.COUNT_VIOLATION: "Not enough licenses",
+    LicenseError.MUTUALLY_EXCLUSIVE: "Conflicting service plans",
+    LicenseError.DEPENDENCY: "Other products depend on this license",
+    LicenseError.PROHIBITED_IN_USAGE_LOCATION: "Usage location isn't allowed",
+    LicenseError.UNIQUENESS: "Duplicate proxy addresses",
+    LicenseError.OTHER: "Other",
+    LicenseError.NOT_FOUND: "Not found",
+    LicenseError.PERMISSION: "The app lacks a permission",
+    LicenseError.INVALID_LICENSE: "Not a valid license",
+    LicenseError.CONCURRENCY: "Changed by others meanwhile",
+    LicenseError.UNAVAILABLE: "Graph was not available",
+}
+"""The headings of learn.microsoft.com/entra/identity/users/licensing-groups-resolve-problems, and ours."""
+
+KIND_WORDS: Mapping[str, str] = {
+    OperationKind.ASSIGN: "Assign licenses",
+    OperationKind.REMOVE: "Remove licenses",
+    OperationKind.CHANGE: "Change licenses",
+    OperationKind.REPROCESS: "Reprocess",
+    OperationKind.ADOPT: "Take over licenses",
+    OperationKind.ENABLE: "Turn on service plans",
+}
+
+EXPECTED_WORDS: Mapping[str, str] = {
+    OutcomeClass.APPLIED: "Will be changed",
+    OutcomeClass.UNCHANGED: "Nothing to do",
+    OutcomeClass.WAITING: "Would wait for a seat",
+    OutcomeClass.FAILED: "Would meet an error",
+    OutcomeClass.SKIPPED: "Would be left out",
+}
+
+OUTCOME_WORDS: Mapping[str, str] = {
+    OutcomeClass.APPLIED: "Changed",
+    OutcomeClass.UNCHANGED: "Nothing to do",
+    OutcomeClass.WAITING: "Waits for a seat",
+    OutcomeClass.FAILED: "Error",
+    OutcomeClass.SKIPPED: "Left out",
+    OutcomeClass.RETRY: "Tried again soon",
+}
+
+NOTE_WORDS: Mapping[str, str] = {
+    "givenBySomebodyElse": "has it from somebody else",
+    "foreignLicenseLacksPlans": "has it from somebody else, without some plans",
+    "plansTurnedOnByHand": "plans were turned on by hand",
+    "plansTurnedOffByHand": "plans were turned off by hand",
+    "secondRead": "read a second time first",
+    "pendingApproval": "waits for approval",
+    "held": "removal is held",
+    "keptUntilReplaced": "kept until replaced",
+    "inGrace": "in grace",
+    "dependsOnNativeLicensing": "depends on native licensing",
+    "notVisibleYet": "the last write does not show yet",
+    "left": "left the group",
+}
+
+_WORDS: Mapping[str, str] = {
+    **STATE_WORDS,
+    **MEMBER_WORDS,
+    "WaitingForAccount": "Waits for the account",
+    "WaitingForEarlierEvent": "Waits for an earlier event",
+    "WaitingForRelease": "Waits for release",
+    "DoneWithErrors": "Done with errors",
+    "WaitingForSeat": "Waits for a seat",
+    "AlreadyMember": "Already a member",
+    "NotAMember": "Not a member",
+    "success": "Success",
+    "failure": "Failure",
+    "paused": "Paused",
+    "cancelled": "Cancelled",
+}
+
+_GOOD = ("All licenses assigned", "Active", "ProcessingComplete", "success", "Done", "Assigned", "Added", "applied")
+_BAD = ("Errors and issues", "Error", "ActiveWithError", "Failed", "failure", "DoneWithErrors", "Refused", "failed")
+_WARN = ("AwaitingApproval", "Paused", "Waiting", "Held", "Kept", "WaitingForSeat", "waiting", "paused", "Suspended")
+_INFO = ("In progress", "ProcessingInProgress", "Working", "Pending")
+_TONES: Mapping[str, str] = {
+    **dict.fromkeys(_GOOD, "good"),
+    **dict.fromkeys(_BAD, "bad"),
+    **dict.fromkeys(_WARN, "warn"),
+    **dict.fromkeys(_INFO, "info"),
+}
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def word(code: object) -> str:
+    """The word for a state or result; the code itself where there is none."""
+    return _WORDS.get(str(code), str(code))
+
+
+def tone(code: object) -> str:
+    """Which colour a state or result has."""
+    return _TONES.get(str(code), "plain")
+
+
+def who(name: str) -> str:
+    """The name of who did something; a service has only its client id."""
+    return f"Service {name[:8]}" if _GUID.fullmatch(name) else name
+
+
+def span(length: timedelta) -> str:
+    """A length of time, roughly: `about 4 min`."""
+    seconds = max(0, round(length.total_seconds()))
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    if seconds < 129_600:
+        return f"about {round(seconds / 3600)} h"
+    return f"about {round(seconds / 86_400)} days"
+
+
+def left(end: datetime | None, now: datetime) -> str:
+    """How long an operation will still take; empty where nobody knows."""
+    return f"{span(end - now)} left" if end is not None else ""
+
+
+def changes(before: str, after: str, name: Mapping[str, str]) -> list[str]:
+    """What an audit entry's `before` and `after` say, in words: licenses by product with the plans that are off,
+    options by name. Text that is not of either form is given as it is."""
+    try:
+        old, new = _object(before), _object(after)
+    except ValueError:
+        return [f"{before or 'nothing'} to {after or 'nothing'}"] if before or after else []
+    found = [_change(each, old.get(each), new.get(each), name) for each in sorted(old.keys() | new.keys())]
+    return [each for each in found if each]
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text) if text else {}
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    return value
+
+
+def _change(key: str, old: object, new: object, name: Mapping[str, str]) -> str:
+    if old == new:
+        return ""
+    if not _GUID.fullmatch(key):
+        return f"{key}: {_shown(old)} to {_shown(new)}"
+    product = name.get(key, key)
+    if new is None:
+        return f"{product} removed"
+    if old is None:
+        return f"{product} added, {_off(new)}" if new else f"{product} added"
+    return f"{product}: {_off(old)} to {_off(new)}"
+
+
+def _off(plans: object) -> str:
+    number = len(plans) if isinstance(plans, list) else 0
+    return f"{number} plan{'s' * (number != 1)} off" if number else "all on"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    words = {None: "none", True: "yes", False: "no"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
+    """Notes and expected errors of a plan, each a code and a product, in words."""
+    shown = []
+    for each in found:
+        code, _, sku_id = each.partition(" ")
+        text = ERROR_WORDS.get(code) or NOTE_WORDS.get(code) or code
+        shown.append(f"{name.get(sku_id, sku_id)}: {text}" if sku_id else text)
+    return shown

@@ -1,0 +1,86 @@
+"""What is said in words: audit entries, lengths of time, plans; codes without a word stay as they are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from functions.web.pages import words
+from shared.domain.draft import NoteKind
+from shared.domain.model import LicenseError, MemberState
+from shared.domain.operation import OperationKind, OperationState
+from shared.domain.outcomes import OutcomeClass
+from shared.domain.sealing import LEFT
+
+E3, E5 = "05e9a617-0261-4cee-bb44-138d3ef5d965", "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
+NAMES = {E3: "Microsoft 365 E3"}
+
+
+def test_every_code_that_people_may_see_has_a_word() -> None:
+    assert words.STATE_WORDS.keys() == set(OperationState)
+    assert words.MEMBER_WORDS.keys() == set(MemberState)
+    assert words.ERROR_WORDS.keys() == set(LicenseError)
+    assert words.KIND_WORDS.keys() == set(OperationKind)
+    assert words.OUTCOME_WORDS.keys() == set(OutcomeClass)
+    assert words.EXPECTED_WORDS.keys() == set(OutcomeClass) - {OutcomeClass.RETRY}
+    assert words.NOTE_WORDS.keys() == {*NoteKind, LEFT}
+    assert words.word("SomethingNew") == "SomethingNew"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (f'{{"{E3}":null}}', f'{{"{E3}":[]}}', ["Microsoft 365 E3 added"]),
+        ("", f'{{"{E3}":["a","b"]}}', ["Microsoft 365 E3 added, 2 plans off"]),
+        (f'{{"{E3}":["a"]}}', f'{{"{E3}":[]}}', ["Microsoft 365 E3: 1 plan off to all on"]),
+        (f'{{"{E3}":[],"{E5}":[]}}', f'{{"{E5}":null}}', ["Microsoft 365 E3 removed", f"{E5} removed"]),
+        (f'{{"{E3}":[]}}', f'{{"{E3}":[]}}', []),
+        (
+            '{"grace":"P0D","includeGuests":true,"excludedGroups":[]}',
+            '{"grace":"P7D","includeGuests":false,"excludedGroups":["a","b"]}',
+            ["excludedGroups: none to a, b", "grace: P0D to P7D", "includeGuests: yes to no"],
+        ),
+        ("", "", []),
+        ("not json", "", ["not json to nothing"]),
+        ("[]", "7", ["[] to 7"]),
+    ],
+)
+def test_what_changed_is_told_in_words(before: str, after: str, said: list[str]) -> None:
+    assert words.changes(before, after, NAMES) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-5, "less than a minute"),
+        (59, "less than a minute"),
+        (90, "about 2 min"),
+        (5000, "about 83 min"),
+        (7000, "about 2 h"),
+        (400_000, "about 5 days"),
+    ],
+)
+def test_a_length_of_time_is_told_roughly(seconds: int, said: str) -> None:
+    assert words.span(timedelta(seconds=seconds)) == said
+
+
+def test_how_long_it_takes_is_said_only_where_it_is_known() -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    assert words.left(None, now) == ""
+    assert words.left(now + timedelta(minutes=4), now) == "about 4 min left"
+
+
+def test_a_service_has_a_short_name_and_people_their_own() -> None:
+    assert words.who(E3) == "Service 05e9a617"
+    assert words.who("ada@contoso.example") == "ada@contoso.example"
+
+
+def test_notes_name_their_product_in_words() -> None:
+    found = words.notes((f"CountViolation {E3}", "Permission", f"inGrace {E5}", "left"), NAMES)
+    assert found == [
+        "Microsoft 365 E3: Not enough licenses",
+        "The app lacks a permission",
+        f"{E5}: in grace",
+        "left the group",
+    ]
