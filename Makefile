@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults conformance openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults fuzz conformance openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -24,6 +24,7 @@ help:
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make faults  everything that can break, broken for a while while work is under way"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
+	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make clean   remove what was installed and written"
 
@@ -91,6 +92,10 @@ size: setup
 
 simulation: setup
 	$(BIN)/python -m tests.simulation $(SIMULATION_OPTIONS)
+
+# Thousands of requests made from the API's description; the unit tests make some hundreds.
+fuzz: setup
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),150) $(BIN)/python -m pytest -n 2 tests/unit/test_api_fuzz.py
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -191,9 +194,44 @@ async def test_options_are_set_and_faults_named() -> None:
     assert not options.include_disabled_accounts
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])
-def test_no_cell_of_a_download_is_run_by_a_spreadsheet(cell: str) -> None:
-    assert csv_text(["a"], [[cell]]).splitlines()[1].lstrip('"').startswith("'")
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@x",
+        "\t=1",
+        "\r=1",
+        '"=1',
+        " =1",
+        "''+1",
+        "\uff1d1",
+        "x;=1",
+        "x,@y",
+        "x\n=1",
+        "x;  -1",
+        '";"=1',
+    ],
+)
+def test_no_cell_of_a_download_is_run_by_a_spreadsheet_whatever_parts_its_cells(cell: str) -> None:
+    text = csv_text(["a", "b"], [["x", cell], [cell, "x"]]).removeprefix("\ufeff")
+    for piece in re.split(r"[,;\t\r\n]", text):
+        assert piece.strip(' "')[:1] not in {"=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"}, text
+
+
+def test_plain_cells_of_a_download_stay_as_they_are() -> None:
+    cells = [
+        "Ada Lovelace",
+        "ada-x+y@contoso.example",
+        "2026-11-25 10:00:00",
+        "a, b; c",
+        "No seat: buy one.",
+        "ä=b",
+        "",
+    ]
+    (_, row) = csv.reader(io.StringIO(csv_text(["a"] * len(cells), [cells])))
+    assert row == cells
 
 
 async def test_downloads_hold_what_is_shown() -> None:
