@@ -37,6 +37,8 @@ STEP = timedelta(seconds=3)
 LONG_STEP = timedelta(seconds=15)
 """Time to the next step: short while an operation is young, long while it only waits for users looked at later."""
 
+FINISH = "Finish applying group based license to users"
+
 
 async def take_step(world: World, body: bytes) -> None:
     """Take the step a message names.
@@ -257,8 +259,7 @@ async def _finish(world: World, operation: Operation) -> None:
     ended = replace(operation.ended(state, now, error), phase=Phase.FINISH, totals=totals)
     detail = f"Users successfully assigned licenses: {totals.applied + totals.unchanged}, "
     detail += f"Users for whom license assignment failed: {totals.failed + totals.waiting}."
-    activity = "Finish applying group based license to users"
-    await world.stores.audit.append([group_act(activity, ended, SYSTEM, now, detail=detail)])
+    await world.stores.audit.append([group_act(FINISH, ended, SYSTEM, now, detail=detail)])
     await world.stores.operations.save(ended)
     if operation.cause == HELD and operation.target.group_id is not None:
         # What was held while a person decided is collected anew.
@@ -287,11 +288,13 @@ async def write_group_status(world: World, operation: Operation) -> None:
 async def _fail(world: World, operation: Operation, fault: Exception) -> None:
     """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
     error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
+    now = world.clock.now()
     await decisions.close_approval(world, operation)
-    ended = operation.ended(OperationState.FAILED, world.clock.now(), error)
+    ended = operation.ended(OperationState.FAILED, now, error)
     ended = replace(ended, totals=_with_cancelled(ended.totals))
     if not operation.preview:
         await write_group_status(world, ended)
+        await world.stores.audit.append([group_act(FINISH, ended, SYSTEM, now, detail=error.message, result="failure")])
     await world.stores.operations.save(ended)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.domain.errors import NotFound
 from shared.domain.messages import OPERATIONS
 from shared.domain.model import LicenseError, MemberState, UserId
 from shared.domain.operation import OperationState
-from shared.domain.records import GroupState, MemberRow
+from shared.domain.records import AuditFilter, GroupState, MemberRow
 from tests.unit.handlers.runs import EXTRA, LARGE, SMALL, TEAM, Run
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
@@ -77,6 +78,11 @@ async def test_a_group_that_vanished_before_it_was_read_is_shown_with_errors() -
     run.directory.remove_group(TEAM)
     ended = await run.finish(operation)
     assert (ended.state, ended.error and ended.error.code) == (OperationState.FAILED, NotFound.__name__)
+    finish = AuditFilter(activity="Finish applying")
+    now = run.world.clock.now()
+    entries, _ = await run.world.stores.audit.search(finish, now - timedelta(hours=1), now, 9)
+    (told,) = [entry for entry in entries if entry.operation_id == ended.id]
+    assert (told.result, told.detail) == ("failure", ended.error and ended.error.message)
     status = await run.world.stores.group_status.get(TEAM)
     assert status is not None
     assert status.state is GroupState.ERRORS
