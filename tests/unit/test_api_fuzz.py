@@ -26,7 +26,12 @@ SCHEMA = schemathesis.openapi.from_asgi("/api/openapi.json", APP, headers=WRITER
 FOUND: list[Any] = list(SCHEMA.get_all_operations())
 OPERATIONS = {each.ok().label: each.ok() for each in FOUND}
 CHECKS = [response_schema_conformance, status_code_conformance]
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.generate], "database": None}
+QUIET: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": [Phase.generate],
+    "database": None,
+}
 
 
 def check(case: Any, answer: Any) -> None:
