@@ -21,8 +21,9 @@ function poll() {
       const before = part.dataset.state;
       if (made) localize(made);
       if (made) part.replaceWith(made);
-      // What stands around the part depends on the state too; a form somebody has begun to fill in is left alone.
-      if (made && made.dataset.state !== before && !document.querySelector("form[data-touched]")) location.reload();
+      // What stands around the part depends on the state too; what somebody has begun to fill in is left alone.
+      const busy = document.querySelector("form[data-touched], details.menu[open]");
+      if (made && made.dataset.state !== before && !busy) location.reload();
     })
     .catch(() => {})
     .finally(() => setTimeout(poll, Number(part.dataset.every || 2000)));
