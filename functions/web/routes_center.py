@@ -93,7 +93,8 @@ async def list_users(
 
 @router.get("/users/{user_id}")
 async def get_user(world: TheWorld, user_id: Guid) -> Json:
-    """One user: every license and where it comes from, and the state in each group that gives licenses."""
+    """One user: every license and where it comes from, the state in each group that gives licenses, and the history of
+    the last seven days; the audit log has all of it."""
     found = await center.person(world, UserId(user_id))
     names = await queries.sku_names(world)
     return {
@@ -104,6 +105,7 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
         "accountEnabled": found.user.account_enabled,
         "licenses": [answers.user_license(each, names) for each in found.licenses],
         "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
+        "history": [answers.audit_entry(entry) for entry in await center.history(world, found.user.id)],
     }
 
 

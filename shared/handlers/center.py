@@ -34,6 +34,9 @@ MAX_SEARCH = 120
 AUDIT_DAYS = 31
 """Days that a search of the audit log goes back where nothing else is asked."""
 
+HISTORY, HISTORY_DAYS = 50, 7
+"""Entries of a user's history that are shown beside the licenses, and of how many days; a search finds all."""
+
 MAX_AUDIT_DAYS = 400
 """Days of one search: a year and a month, each month a table."""
 
@@ -157,6 +160,13 @@ async def names_of_groups(world: World, group_ids: Iterable[GroupId]) -> dict[Gr
     wanted = sorted(set(group_ids))
     found = await asyncio.gather(*(named(world, {}, each) for each in wanted))
     return {group_id: name for names in found for group_id, name in names.items()}
+
+
+async def history(world: World, user_id: UserId) -> tuple[AuditEntry, ...]:
+    """What was done to a user in the last week, newest first, at most HISTORY entries."""
+    since = world.clock.now() - timedelta(days=HISTORY_DAYS)
+    entries, _ = await audit(world, AuditFilter(user_id=user_id), HISTORY, since=since)
+    return entries
 
 
 async def audit(

@@ -217,6 +217,19 @@ async def test_the_audit_log_is_searched_by_names_and_told_in_words() -> None:
     assert "data-poll" not in shown
 
 
+async def test_a_user_s_history_stands_beside_the_licenses_and_is_of_nobody_else() -> None:
+    run = Run()
+    first, second = run.people(2)
+    await run.change([SMALL])
+    async with browser(run) as page:
+        shown = (await page.get(f"/api/users/{first}", headers={"accept": "application/json"})).json()
+        run.later(days=8)
+        later = (await page.get(f"/api/users/{second}", headers={"accept": "application/json"})).json()
+    assert {each["userId"] for each in shown["history"]} == {first}
+    assert [each["activityDisplayName"] for each in shown["history"]] == ["Change user license"]
+    assert (later["history"], len(later["licenses"])) == ([], 1)
+
+
 async def test_a_preview_tells_each_member_s_error_and_product() -> None:
     run = Run()
     good, without = run.people(2)

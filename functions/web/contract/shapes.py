@@ -345,6 +345,7 @@ class User(FoundUser):
     account_enabled: bool
     licenses: list[UserLicense]
     groups: list[MemberOfGroup]
+    history: list[AuditEntry]
 
 
 class PrepaidUnits(Answer):

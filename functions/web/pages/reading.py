@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -17,7 +16,6 @@ from functions.web.pages.rendering import HEADERS, HERE, fragment, page, product
 from functions.web.searching import Shown, TheAuditSearch, TheMemberFilter, member_query, shown_members
 from functions.web.shapes import Guid, OperationIdText
 from shared.domain.model import GroupId, OperationId, SkuId, UserId
-from shared.domain.records import AuditFilter
 from shared.handlers import center, health, queries
 from shared.handlers.syncing import is_collecting
 from shared.ports import World
@@ -179,13 +177,11 @@ async def users(request: Request, world: TheWorld, search: Text = "") -> Respons
 @router.get("/users/{user_id}")
 async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
     found = await center.person(world, UserId(user_id))
-    week = world.clock.now() - timedelta(days=7)
-    history, _ = await center.audit(world, AuditFilter(user_id=user_id), ROWS, since=week)
     return page(
         request,
         "user.html",
         person=found,
-        history=history,
+        history=await center.history(world, found.user.id),
         names=await queries.sku_names(world),
         products=await product_words(world),
         native=await center.names_of_groups(
