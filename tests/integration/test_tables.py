@@ -215,6 +215,7 @@ async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Store
             plans_off=(AssignedLicense(E5, frozenset({YAMMER})),),
             usage_location="CH",
             notes=(f"note {n % 7}",),
+            errors=(f"CountViolation {E5}", "Permission") if n % 5 else (),
         )
         for n in range(1001)
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ import pytest
 from local.stack import free_port
 from shared.adapters.tables.client import Op, Tables, TablesConfig
 from shared.adapters.tables.members import TableMembers
+from shared.adapters.tables.rows import joined_bytes, split_bytes
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.model import (
@@ -37,8 +40,8 @@ from shared.domain.model import (
     UserId,
 )
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.records import AuditEntry, DeadLetter, MemberRow
-from shared.domain.sealing import PlannedAction, SealedPage
+from shared.domain.records import AuditEntry, DeadLetter, MemberFilter, MemberRow
+from shared.domain.sealing import PlannedAction, SealedPage, pages_of
 from shared.ports import Stores
 from tests.builders import audited
 from tests.integration.azurite import azurite, connection_string, tables
@@ -204,6 +207,44 @@ async def test_the_error_list_is_read_page_by_page(stores: Stores) -> None:
         if token is None:
             break
     assert found == [number for number in range(1, 120) if number % 3]
+
+
+@pytest.mark.parametrize("rare", [{1500}, set(range(1200, 1290)), set(), {1, 2, 1500}])
+async def test_few_with_one_problem_are_found_among_very_many_page_by_page(stores: Stores, rare: set[int]) -> None:
+    other = Problem(LicenseError.UNIQUENESS, "text", "remedy", E3)
+    common = Problem(LicenseError.COUNT_VIOLATION, "text", "remedy", E3)
+    everybody = range(1, 1501)
+    await stores.members.record(
+        a_member(n, MemberState.ERROR, [common, other] if n in rare else [common]) for n in everybody
+    )
+    wanted = MemberFilter(error=LicenseError.UNIQUENESS, sku_id=E3)
+    token: str | None = None
+    found: list[int] = []
+    pages = 0
+    while True:
+        page, token = await stores.members.errors(SALES, 40, token, wanted)
+        assert len(page) <= 40
+        found += [int(UUID(row.user_id)) for row in page]
+        pages += 1
+        if token is None:
+            break
+    assert found == sorted(rare)
+    assert pages <= 2 + len(rare) // 40
+
+
+async def test_a_page_sealed_by_the_version_before_is_read_without_expected_errors(
+    stores: Stores, tables: Tables
+) -> None:
+    action = PlannedAction(True, OutcomeClass.FAILED, notes=("note",), errors=("Permission",))
+    (page,) = pages_of([(user(1), action)], 20)
+    await stores.sealed.write(OPERATION, "old", [page])
+    row = await tables.get("sealed", f"{OPERATION}-old", "000000")
+    assert row is not None
+    (written,) = json.loads(zlib.decompress(joined_bytes(row, "actions")))
+    before = zlib.compress(json.dumps([written[:-1]]).encode())
+    await tables.write("sealed", Op("upsert", {**row, **split_bytes("actions", before)}))
+    read = await stores.sealed.page(OPERATION, "old", 0)
+    assert read.action(0) == replace(action, errors=())
 
 
 async def test_of_many_who_report_on_one_chunk_none_is_forgotten(stores: Stores) -> None:
