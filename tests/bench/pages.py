@@ -52,6 +52,8 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
             "a license": f"/licenses/{sku}",
             "groups": "/groups",
             "a group, errors": f"/groups/{group}",
+            "a group, one problem": f"/groups/{group}?error=UniquenessViolation",
+            "a group, a name": f"/groups/{group}?show=all&name=a",
             "a group, all members": f"/groups/{group}?show=all",
             "assign": f"/groups/{group}/assign",
             "operations": "/operations",

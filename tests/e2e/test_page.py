@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -183,28 +185,6 @@ def test_a_reader_sees_no_way_to_write_and_is_refused(run: Journey, browser: Bro
         assert status == 403
 
 
-def test_many_removals_are_seen_and_approved_by_a_person(run: Journey, page: Page) -> None:
-    group = run.groups["overlap"]
-    given = run.finish(run.change(group, {"POWER_BI_PRO": []}, []))
-    run.believe(group, {"POWER_BI_PRO": []}, [])
-    assert given["totals"]["applied"] > 20
-    page.goto(f"/groups/{group}/assign")
-    page.locator(f"input[name=sku][value='{run.skus['POWER_BI_PRO']}']").uncheck()
-    page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("button", name="Confirm and start")).to_be_visible(timeout=WAIT_MS)
-    expect(page.locator("main")).to_contain_text("Licenses to take")
-    # A preview that somebody else has seen approves nothing; this one is by hand on the page of approvals.
-    waiting = run.client.ended(run.change(group, {}, ["POWER_BI_PRO"])["id"], 60)
-    assert waiting["state"] == "AwaitingApproval"
-    page.goto("/approvals")
-    page.locator("tr", has=page.get_by_text("overlap")).get_by_role("link", name="Remove licenses").click()
-    expect(page.get_by_text("users would lose something")).to_be_visible()
-    page.get_by_role("button", name="Approve the removals").click()
-    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
-    run.believe(group, {}, ["POWER_BI_PRO"])
-    run.must_be_right()
-
-
 def test_an_operation_is_paused_and_resumed_and_another_cancelled_back_to_what_was_before(
     run: Journey, page: Page
 ) -> None:
@@ -234,14 +214,29 @@ def test_an_operation_is_paused_and_resumed_and_another_cancelled_back_to_what_w
 def test_one_problem_is_found_among_the_others_with_the_form(run: Journey, page: Page) -> None:
     errors = run.errors(run.main)
     page.goto(f"/groups/{run.main}")
-    kinds = {problem["error"] for row in errors.values() for problem in row["problems"]}
-    kind = sorted(kinds)[0]
+    kinds = Counter(error for row in errors.values() for error in {each["error"] for each in row["problems"]})
+    kind, number = kinds.most_common()[-1]
+    assert number < 50 and len(kinds) > 1
     page.get_by_label("Problem").select_option(kind)
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url("**error=*")
-    expected = {user for user, row in errors.items() if kind in {problem["error"] for problem in row["problems"]}}
+    expected = {user for user, row in errors.items() if kind in {each["error"] for each in row["problems"]}}
     assert page.locator("#members tbody tr").count() == len(expected)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
-    text = download.value.path().read_text()
-    assert {line.split(",")[0] for line in text.splitlines()[1:]} == expected
+    with download.value.path().open(encoding="utf-8-sig", newline="") as file:
+        assert {row["id"] for row in csv.DictReader(file)} == expected
+
+
+def test_many_removals_are_seen_and_approved_by_a_person(run: Journey, page: Page) -> None:
+    assignment = run.client.api("GET", f"/api/groups/{run.main}/licenseAssignment")
+    given = [sku["skuPartNumber"] for sku in assignment["assignedLicenses"]]
+    waiting = run.client.ended(run.change(run.main, {}, given)["id"], 60)
+    assert waiting["state"] == "AwaitingApproval"
+    page.goto("/approvals")
+    page.locator("tr", has_text="users").get_by_role("link", name="Remove licenses").click()
+    expect(page.get_by_text(f"{waiting['plan']['usersLosing']} users would lose something")).to_be_visible()
+    page.get_by_role("button", name="Approve the removals").click()
+    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=2 * WAIT_MS)
+    run.believe(run.main, {}, given)
+    run.must_be_right()
