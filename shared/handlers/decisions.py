@@ -47,7 +47,7 @@ async def write_permits(world: World, operation: Operation) -> None:
     now = world.clock.now()
     by_approval = operation.approved_by is not None
     given_by = operation.approved_by.name if operation.approved_by else "allowance"
-    source = Source(SourceKind.LIST) if operation.target.group_id is None else _group(operation)
+    source = _source(operation)
     shown = operation
     preview = await approved_by_preview(world, operation)
     if preview is not None and operation.approved_by is None:
@@ -64,8 +64,23 @@ async def write_permits(world: World, operation: Operation) -> None:
     await world.stores.permits.put(permits)
 
 
-def _group(operation: Operation) -> Source:
-    return Source(SourceKind.GROUP, operation.target.group_id or "")
+async def void_permits(world: World, operation: Operation) -> None:
+    """Cancelled: what is not removed by now is for the allowance, or a person, to permit again."""
+    shown = await approved_by_preview(world, operation) or operation
+    if shown.plan.users_losing:
+        await world.stores.permits.put([each async for each in _void(world, shown, _source(operation), "cancelled")])
+
+
+async def _void(world: World, shown: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
+    """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
+    async for user_id, action in sealed_removals(world, shown):
+        for sku_id in (*action.remove, *(off.sku_id for off in action.plans_off)):
+            yield Permit(user_id, sku_id, source, LONG_AGO, by)
+
+
+def _source(operation: Operation) -> Source:
+    group_id = operation.target.group_id
+    return Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
 
 
 async def write_kept(world: World, operation: Operation) -> None:
@@ -74,16 +89,12 @@ async def write_kept(world: World, operation: Operation) -> None:
     Permits of an earlier decision are overwritten: they must not outlive this one.
     """
     decided_by = operation.cancel_requested_by.id if operation.cancel_requested_by else "system"
-    source = Source(SourceKind.LIST) if operation.target.group_id is None else _group(operation)
     catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
     kept: list[tuple[UserId, Grant]] = []
-    void: list[Permit] = []
     async for user_id, action in sealed_removals(world, operation):
-        for grant in _kept(action, catalog, decided_by):
-            kept.append((user_id, grant))
-            void.append(Permit(user_id, grant.sku_id, source, LONG_AGO, "rejected"))
+        kept += [(user_id, grant) for grant in _kept(action, catalog, decided_by)]
     await world.stores.grants.put(kept)
-    await world.stores.permits.put(void)
+    await world.stores.permits.put([each async for each in _void(world, operation, _source(operation), "rejected")])
     await close_approval(world, operation)
 
 

@@ -17,6 +17,7 @@ from shared.domain.errors import (
     Conflict,
     NotFound,
     PermissionDenied,
+    Unavailable,
 )
 from shared.domain.messages import OPERATIONS, OperationStep, decode_operation_step
 from shared.domain.model import GroupId, GroupLicenseAssignment, OperationId, Source, SourceKind
@@ -36,6 +37,9 @@ SHORT_STEP = timedelta(seconds=1)
 STEP = timedelta(seconds=3)
 LONG_STEP = timedelta(seconds=15)
 """Time to the next step: short while an operation is young, long while it only waits for users looked at later."""
+
+SEAL_FOR = timedelta(hours=24)
+"""How long reading the users is tried; what has failed for a day is for a person to see."""
 
 FINISH = "Finish applying group based license to users"
 
@@ -62,6 +66,11 @@ async def take_step(world: World, body: bytes) -> None:
     except Conflict:
         await world.queue.send([Outgoing(OPERATIONS, message.encode(), None, world.clock.now() + SHORT_STEP)])
     except (NotFound, PermissionDenied, BadRequest, AssignmentError) as fault:
+        await _fail(world, operation, fault)
+    except Unavailable as fault:
+        began = operation.progress_at or operation.created_at
+        if operation.phase is not Phase.SEAL or world.clock.now() < began + SEAL_FOR:
+            raise
         await _fail(world, operation, fault)
 
 
@@ -251,6 +260,7 @@ async def _finish(world: World, operation: Operation) -> None:
     if operation.cancel_requested_by is not None:
         state = OperationState.CANCELLED
         error = error or OperationError("Cancelled", f"Cancelled by {operation.cancel_requested_by.name}.")
+        await decisions.void_permits(world, operation)
         totals = _with_cancelled(operation.counted)
     else:
         state, totals = OperationState.COMPLETE, operation.counted

@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.model import MemberState, UserId
-from shared.domain.operation import Operation, OperationState
+from shared.domain.operation import Operation, OperationState, Phase
 from shared.handlers import control, queries
 from shared.handlers.syncing import SYNC, is_collecting, sync_group
 from tests.unit.handlers.runs import EXTRA, MIA, SMALL, TEAM, Run, user
@@ -179,3 +179,22 @@ async def test_looks_at_those_on_the_sealed_list_open_no_further_approval() -> N
     await control.reject(run.world, opened.id, MIA)
     await run.work_off()
     assert await queries.approvals(run.world) == ()
+
+
+async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go() -> None:
+    run, held, waiting = await held_run()
+    opened = await open_and_wait(run, waiting)
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.deliver(run.fakes.queue.messages.pop())
+    assert (await run.read(opened)).phase is Phase.RELEASE
+    await control.cancel(run.world, opened.id, MIA)
+    await run.work_off()
+    assert (await run.read(opened)).state is OperationState.CANCELLED
+    run.later(hours=12)
+    await run.look_at(*held)
+    assert all(run.licenses(each) == {"SMALL"} for each in held)
+    (again,) = await queries.approvals(run.world)
+    reopened = await open_and_wait(run, again)
+    await control.approve(run.world, reopened.id, reopened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in held)
