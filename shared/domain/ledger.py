@@ -42,6 +42,11 @@ VISIBLE_WITHIN = timedelta(minutes=15)
 """Reads of the directory are believed to show a write after this long; Graph states no figure, this is ours."""
 
 
+RESTORABLE = timedelta(days=35)
+"""Deleted users can be restored for 30 days, with their licenses (learn.microsoft.com/graph/api/directory-deleteditems-
+restore); some more, so that no clock cuts them short."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """The row after its intent was judged. `applied`: the write had been done. `wait_until`: another cause holds it."""
@@ -101,10 +106,10 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
         return Resolution(row, wait_until=intent.at + INTENT_LOCK)
     if now < intent.at + IN_FLIGHT and not _shows(user, intent):
         return Resolution(row, wait_until=intent.at + IN_FLIGHT)
-    owned, unseen = dict(row.owned), dict(row.unseen)
+    owned, unseen, assigned = dict(row.owned), dict(row.unseen), user.assigned
     done = False
     for sku_id, after in intent.after.items():
-        direct = user.direct.get(sku_id)
+        direct = assigned.get(sku_id)
         current = direct.disabled_plans if direct else None
         if current == after and (direct is None or _touched_since(direct.last_updated, intent.at)):
             done = True
@@ -199,15 +204,16 @@ def refused(row: LedgerRow) -> LedgerRow:
 def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     """Let go of licenses that somebody took away: gone in two reads 15 minutes apart of a user who exists.
 
+    One that is there in a state that does not count, since its subscription has lapsed, is not gone.
     A write younger than that may not be visible yet: the ledger is believed. A write whose answer was lost, and that a
     late read shows, is ours.
     """
-    row = _recalled(row, user, now)
-    direct = user.direct
+    row = _recalled(replace(row, denied_since=None) if row.denied_since else row, user, now)
+    assigned = user.assigned
     owned = dict(row.owned)
     gone: dict[SkuId, datetime] = {}
     for sku_id, license in row.owned.items():
-        if sku_id in direct or now < license.at + VISIBLE_WITHIN:
+        if sku_id in assigned or now < license.at + VISIBLE_WITHIN:
             continue
         first_seen = row.gone_since.get(sku_id, now)
         if now >= first_seen + VISIBLE_WITHIN:
@@ -219,6 +225,14 @@ def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     return replace(row, owned=owned, gone_since=gone)
 
 
+def denied(row: LedgerRow, now: datetime) -> LedgerRow:
+    """The row of a user whom the directory does not know: after RESTORABLE nothing of it is needed any more."""
+    since = row.denied_since or now
+    if now < since + RESTORABLE:
+        return replace(row, denied_since=since, waiting_since={})
+    return replace(row, denied_since=since, waiting_since={}, owned={}, intent=None, unseen={})
+
+
 def is_spent(row: LedgerRow, before: datetime) -> bool:
     """Whether a row proves nothing any more and nobody needs it: nothing is ours, no write is open, nobody waits, and
     the newest time in it is before a time. A row without any time is kept, since nobody can say how old it is."""
@@ -226,6 +240,7 @@ def is_spent(row: LedgerRow, before: datetime) -> bool:
         return False
     times = [
         *([row.last_result.at] if row.last_result else ()),
+        *([row.denied_since] if row.denied_since else ()),
         *row.removal_seen_at.values(),
         *row.gone_since.values(),
         *row.removed_at.values(),
@@ -248,7 +263,7 @@ def _recalled(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     """The row with lost writes that show now, and without those and removals that are too old to be late."""
     owned, unseen = dict(row.owned), {}
     for sku_id, license in row.unseen.items():
-        direct = user.direct.get(sku_id)
+        direct = user.assigned.get(sku_id)
         if direct is None and now < license.at + VISIBLE_WITHIN:
             unseen[sku_id] = license
         elif direct is not None and sku_id not in owned and _is_late(direct, license):

@@ -160,6 +160,11 @@ class DirectoryUser:
         }
 
     @property
+    def assigned(self) -> dict[SkuId, LicenseAssignmentState]:
+        """Licenses assigned directly, also those that the user has not got because of their state."""
+        return {row.sku_id: row for row in self.license_assignment_states if row.assigned_by_group is None}
+
+    @property
     def inherited(self) -> dict[SkuId, tuple[LicenseAssignmentState, ...]]:
         """Licenses that native group-based licensing gives, by SKU."""
         rows: dict[SkuId, tuple[LicenseAssignmentState, ...]] = {}
@@ -370,6 +375,8 @@ class LedgerRow:
     """The newest events of the last minutes, so that an older one is not waited for."""
     usage_location: str = ""
     """What HR said; set for a user who has none, before any default."""
+    denied_since: datetime | None = None
+    """Since when the directory says that there is no such user; a deleted one can be restored for 30 days."""
     version: str | None = None
 
 

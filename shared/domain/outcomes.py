@@ -57,12 +57,14 @@ class Waiting:
 class RetryAt:
     """Look again then. `refused` says that Graph refused or failed the work: only that counts as an attempt.
 
+    `unread`: this user could not be read, which is no attempt, and may not last for ever either.
     `error`: what the user shows when it was tried too often.
     """
 
     at: datetime
     why: str
     refused: bool = False
+    unread: bool = False
     error: LicenseError = LicenseError.UNAVAILABLE
 
 

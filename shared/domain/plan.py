@@ -21,6 +21,7 @@ from shared.domain.model import (
     Grant,
     LedgerRow,
     LicenseError,
+    LicenseState,
     OwnedLicense,
     Plans,
     SkuId,
@@ -50,6 +51,8 @@ FOREIGN_REMEDY = (
     "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
     "license stays with whoever gave it."
 )
+
+IDLE_REMEDY = "Correct or remove that license (its subscription may have lapsed), then reprocess the user."
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,10 @@ def _plan_desired(draft: Draft, wanted: DesiredLicense) -> None:
     sku_id = wanted.sku_id
     direct = draft.direct.get(sku_id)
     owned = draft.ledger.owned.get(sku_id)
-    if direct is None:
+    idle = draft.user.assigned.get(sku_id)
+    if direct is None and idle is not None and owned is None:
+        _plan_foreign_that_does_not_count(draft, wanted, idle.state)
+    elif direct is None:
         _plan_addition(draft, wanted)
     elif owned is None and is_leftover(draft.ledger, sku_id, direct, draft.context.now):
         _look_again(draft, sku_id, draft.ledger.removed_at[sku_id])
@@ -170,6 +176,14 @@ def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
         names = ", ".join(sorted(draft.context.catalog.plan_name(plan) for plan in lacking))
         text = f"The license was given by somebody else and lacks service plans that the group grants: {names}."
         draft.problems.append(Problem(LicenseError.OTHER, text, FOREIGN_REMEDY, sku_id))
+
+
+def _plan_foreign_that_does_not_count(draft: Draft, wanted: DesiredLicense, state: LicenseState) -> None:
+    """A license of somebody else that is there and that the user has not got: to assign it would take it over."""
+    if wanted.adds:
+        draft.note(NoteKind.FOREIGN, wanted.sku_id)
+        text = f"The license was given by somebody else and is in state {state}."
+        draft.problems.append(Problem(LicenseError.OTHER, text, IDLE_REMEDY, wanted.sku_id))
 
 
 def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:

@@ -189,7 +189,7 @@ def _case(world: World, work: Work, read: UserRead, row: LedgerRow, grants: tupl
             _settle_ledger(world, work, case, read)
         case ReadFailed():
             wait = timedelta(seconds=read.retry_after_s) if read.retry_after_s else READ_RETRY
-            case.result = RetryAt(now + wait, read.why, refused=read.refused)
+            case.result = RetryAt(now + wait, read.why, refused=read.refused, unread=True)
         case UserGone():
             why = "the directory does not know the user"
             case.result = RetryAt(now + READ_RETRY, why, refused=True, error=LicenseError.NOT_FOUND)

@@ -61,9 +61,11 @@ def bound_retries(work: Work, cases: Sequence[Case], now: datetime) -> dict[User
         if not isinstance(result, RetryAt):
             continue
         count = work.attempts.get(case.user_id, 0) + result.refused
-        too_old = work.first_sent_at is not None and result.refused and now - work.first_sent_at > MAX_AGE
+        bounded = result.refused or result.unread
+        too_old = work.first_sent_at is not None and bounded and now - work.first_sent_at > MAX_AGE
         if count >= MAX_ATTEMPTS or too_old:
-            text = f"Given up after {count} attempts: {result.why}"
+            tried = "24 hours" if too_old else f"{count} attempts"
+            text = f"Given up after {tried}: {result.why}"
             unavailable = result.error is LicenseError.UNAVAILABLE
             remedy = GIVEN_UP_REMEDY if unavailable else remedy_for(result.error)
             case.result = Failed((Problem(result.error, text, remedy),))
@@ -108,6 +110,8 @@ def _must_be_seen(case: Case, work: Work) -> bool:
 def _final_row(case: Case, now: datetime) -> LedgerRow:
     plan = case.plan
     if case.user is None or plan is None:
+        if _is_denied(case):
+            return ledger.denied(case.row, now) if _has_something(case.row) else case.row
         gone = case.user is None and isinstance(case.result, (Failed, Skipped))
         return replace(case.row, waiting_since={}) if gone and case.row.waiting_since else case.row
     row = ledger.retag(case.row, plan.sources)
@@ -122,6 +126,16 @@ def _final_row(case: Case, now: datetime) -> LedgerRow:
         waiting_since=waiting,
         refusals={**remembered, **case.refusals},
     )
+
+
+def _is_denied(case: Case) -> bool:
+    """Whether every look has found that the directory does not know the user."""
+    problems = case.result.problems if case.user is None and isinstance(case.result, Failed) else ()
+    return any(problem.error is LicenseError.NOT_FOUND for problem in problems)
+
+
+def _has_something(row: LedgerRow) -> bool:
+    return bool(row.owned or row.intent or row.unseen or row.waiting_since)
 
 
 async def _record_grants(world: World, cases: Sequence[Case]) -> None:

@@ -92,7 +92,13 @@ class TestAdding:
 
     def test_rows_in_error_only_look_like_a_license(self) -> None:
         user = person(direct(E3, state=LicenseState.ERROR), native(VISIO, state=LicenseState.DISABLED))
-        assert added(plan_user(user, (grant(E3), grant(VISIO)), ledger(), context())) == [E3, VISIO]
+        assert added(plan_user(user, (grant(E3), grant(VISIO)), ledger({E3: owned()}), context())) == [E3, VISIO]
+
+    def test_a_license_of_somebody_else_in_error_is_not_taken_over(self) -> None:
+        user = person(direct(E3, state=LicenseState.ERROR), native(VISIO, state=LicenseState.DISABLED))
+        plan = plan_user(user, (grant(E3), grant(VISIO)), ledger(), context())
+        assert added(plan) == [VISIO]
+        assert [(problem.sku_id, "state Error" in problem.text) for problem in plan.problems] == [(E3, True)]
 
     def test_a_grant_that_does_not_add_gives_nothing_to_one_who_lacks_it(self) -> None:
         """Of a cancelled operation nothing is completed by the next sync."""
