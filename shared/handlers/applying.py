@@ -112,12 +112,18 @@ async def _round(world: World, work: Work, pacer: Pacer, active: list[_Try]) -> 
     if not calling:
         return True
     answers = await world.licenses.assign({each.case.user_id: each.calls[0] for each in calling}, urgent=work.urgent)
-    going_on = True
-    for each in calling:
-        going_on = _take_answer(world, work, each, answers[each.case.user_id]) and going_on
+    stopping = [each for each in calling if not _take_answer(world, work, each, answers[each.case.user_id])]
     await _freeze(pacer, answers.values())
     await _record_proof(world, calling)
-    return going_on
+    return not _concerns_all(stopping, calling)
+
+
+def _concerns_all(stopping: Sequence[_Try], calling: Sequence[_Try]) -> bool:
+    """Whether everybody would be refused: the product is not the tenant's, or the app may write to none of several
+    users. One alone may be protected from it
+    (learn.microsoft.com/entra/identity/role-based-access-control/admin-units-restricted-management)."""
+    denied = [each for each in stopping if each.case.problems[-1].error is LicenseError.PERMISSION]
+    return len(denied) < len(stopping) or 1 < len(denied) == len(calling)
 
 
 async def _write_intents(world: World, work: Work, active: Sequence[_Try]) -> None:
@@ -168,7 +174,7 @@ async def _set_locations(world: World, work: Work, pacer: Pacer, tries: Sequence
 
 
 def _take_answer(world: World, work: Work, each: _Try, answer: WriteResult) -> bool:
-    """Fold one answer into the case. Returns False when the operation must stop."""
+    """Fold one answer into the case. Returns False when it may be everybody's, so that the operation must stop."""
     case, now = each.case, world.clock.now()
     match answer:
         case Accepted():
