@@ -53,12 +53,14 @@ class LifecycleHappened:
 
 @dataclass(frozen=True, slots=True)
 class ReadDelta:
-    """Read what has changed in the groups of a slice since the last time."""
+    """Read what has changed in the groups of a slice since the last time. `asked_at`: when the timer asked."""
 
     number: int
+    asked_at: datetime | None = None
 
     def encode(self) -> bytes:
-        return _dump("readDelta", number=self.number)
+        asked = {"askedAt": self.asked_at.isoformat()} if self.asked_at else {}
+        return _dump("readDelta", number=self.number, **asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _decoded(fields: dict[str, Any]) -> ChangeMessage:
         case "lifecycle":
             return LifecycleHappened(str(fields["subscriptionId"]), LifecycleEvent(fields["event"]))
         case "readDelta":
-            return ReadDelta(int(fields["number"]))
+            return ReadDelta(int(fields["number"]), moment(fields["askedAt"]) if "askedAt" in fields else None)
         case "syncGroup":
             at = moment(fields["at"]) if "at" in fields else None
             return SyncGroup(GroupId(guid(fields["groupId"])), str(fields["cause"]), moment(fields["askedAt"]), at)

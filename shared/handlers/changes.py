@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -15,7 +16,7 @@ from shared.domain.change_messages import (
     decode_change,
 )
 from shared.domain.changes import GroupChange, Watched
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, PermissionDenied, Unavailable
 from shared.domain.messages import MAX_USERS, NOTIFICATIONS, ProcessUsers
 from shared.domain.model import GroupId, UserId
 from shared.domain.tracing import followed
@@ -32,6 +33,11 @@ TRY_SYNC_AGAIN = timedelta(seconds=5)
 
 TRY_SYNC_AT_LEAST_EVERY = timedelta(minutes=1)
 
+ROUND = timedelta(minutes=5)
+"""The timer asks for deltas so often."""
+
+log = logging.getLogger(__name__)
+
 Expected = dict[UserId, dict[GroupId, bool]]
 
 
@@ -46,12 +52,21 @@ async def take_change(world: World, body: bytes) -> None:
             if await take_lifecycle(world, message.subscription_id, message.event):
                 await sync_all_soon(world)
         case ReadDelta():
-            for group_id in await read_delta(world, message.number):
-                await sync_soon(world, group_id, DELTA)
+            await _read_delta(world, message)
         case SyncGroup():
             await _sync(world, message)
         case Sweep():
             await sweep(world, message.partition, message.at)
+
+
+async def _read_delta(world: World, message: ReadDelta) -> None:
+    """What fails longer than until the timer asks again is left to that: messages would pile up while it lasts."""
+    try:
+        await read_delta(world, message.number)
+    except (Unavailable, PermissionDenied) as fault:
+        if message.asked_at is None or world.clock.now() < message.asked_at + ROUND:
+            raise
+        log.warning("delta of slice %d waits for the next round: %s", message.number, fault)
 
 
 async def _take_groups(world: World, message: GroupsChanged) -> None:

@@ -14,6 +14,7 @@ from shared.domain.changes import GroupChange, merged
 from shared.domain.errors import TokenExpired, Unavailable
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.model import GroupId
+from shared.handlers.syncing import DELTA, sync_soon
 from shared.handlers.watching import complete_map, watched_groups
 from shared.ports import DeltaSlice, Outgoing, World
 
@@ -43,43 +44,38 @@ async def slices_of(world: World) -> dict[int, tuple[GroupId, ...]]:
 async def ask_for_deltas(world: World) -> int:
     """The timer: one message per slice. Returns how many."""
     await complete_map(world)
-    slices = await slices_of(world)
-    await world.queue.send([Outgoing(NOTIFICATIONS, ReadDelta(number).encode()) for number in slices])
+    slices, now = await slices_of(world), world.clock.now()
+    await world.queue.send([Outgoing(NOTIFICATIONS, ReadDelta(number, now).encode()) for number in slices])
     return len(slices)
 
 
-async def read_delta(world: World, number: int) -> frozenset[GroupId]:
-    """Queue what changed in the groups of a slice. Returns managed groups to read whole: those whose changes up to now
-    nobody has told."""
+async def read_delta(world: World, number: int) -> None:
+    """Queue what changed in the groups of a slice, and have managed groups read whole whose changes up to now nobody
+    has told. What fails is made good by the timer's next round, since the link is kept last."""
     wanted = (await slices_of(world)).get(number, ())
     known = await world.stores.deltas.get(number)
     if not wanted:
         await world.stores.deltas.remove(number)
-        return frozenset()
-    if known is None or known.group_ids != wanted:
-        new = frozenset(wanted) - frozenset(known.group_ids if known else ())
-        if known is not None:
+        return
+    untold = frozenset(wanted) - frozenset(known.group_ids if known else ())
+    if known is not None:
+        try:
             await _read(world, known)
-        await _start(world, number, wanted)
-        return await _roots(world, new)
-    try:
-        await _read(world, known)
-    except TokenExpired as fault:
-        log.warning("delta of slice %d starts anew: %s", number, fault)
-        await _start(world, number, wanted)
-        return await _roots(world, frozenset(wanted))
-    return frozenset()
+        except TokenExpired as fault:
+            log.warning("delta of slice %d starts anew: %s", number, fault)
+            untold = frozenset(wanted)
+    if known is None or untold or known.group_ids != wanted:
+        await _start(world, number, wanted, untold)
 
 
-async def _start(world: World, number: int, groups: Sequence[GroupId]) -> None:
-    """From now on. The link is kept before the groups are read whole, so that nothing falls between the two."""
+async def _start(world: World, number: int, groups: Sequence[GroupId], untold: frozenset[GroupId]) -> None:
+    """From now on. The link is got before the groups are read whole, so that nothing falls between the two, and kept
+    after that is asked for, so that a repeat asks again."""
     link = await world.changes.delta_from_now(groups)
-    await world.stores.deltas.save(DeltaSlice(number, tuple(groups), link, world.clock.now()))
-
-
-async def _roots(world: World, groups: frozenset[GroupId]) -> frozenset[GroupId]:
     watched = await watched_groups(world, 0.0)
-    return frozenset().union(*(watched.roots(group_id) for group_id in groups))
+    for group_id in sorted(frozenset().union(*(watched.roots(each) for each in untold))):
+        await sync_soon(world, group_id, DELTA)
+    await world.stores.deltas.save(DeltaSlice(number, tuple(groups), link, world.clock.now()))
 
 
 async def _read(world: World, known: DeltaSlice) -> None:

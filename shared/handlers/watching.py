@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain.changes import Nesting, Watched, watched
-from shared.domain.errors import NotFound
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.model import AssignmentState, GroupId, GroupLicenseAssignment
 from shared.ports import World
 
 MAP_MAX_AGE_S = 60.0
 """How old the map may be by which a change is let pass."""
+
+LONGEST = timedelta(minutes=4)
+"""Of one run's reading, well within the ten minutes that the platform gives a function."""
+
+log = logging.getLogger(__name__)
 
 
 async def watched_groups(world: World, max_age_s: float = MAP_MAX_AGE_S) -> Watched:
@@ -75,11 +81,21 @@ async def _inside(world: World, group_id: GroupId) -> set[GroupId]:
 
 
 async def complete_map(world: World) -> None:
-    """Read every managed or excluded group that has never been read, and forget those that concern nobody now."""
+    """Read every managed or excluded group that has never been read, and forget those that concern nobody now.
+
+    One that cannot be read, or for which the time is too short, holds up nothing: until it is read no change is left
+    out, and the next run tries again.
+    """
+    began = world.clock.now()
     managed = _managed(await world.stores.assignments.all())
     wanted = managed.keys() | frozenset().union(*managed.values())
     known = {nesting.group_id for nesting in await world.stores.nesting.all()}
     for group_id in sorted(wanted - known):
-        await read_nesting(world, group_id)
+        if world.clock.now() >= began + LONGEST:
+            break
+        try:
+            await read_nesting(world, group_id)
+        except (Unavailable, PermissionDenied) as fault:
+            log.warning("what lies inside group %s could not be read: %s", group_id, fault)
     for group_id in sorted(known - wanted):
         await world.stores.nesting.remove(group_id)
