@@ -6,9 +6,10 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import BadRequest, Unavailable
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, OPERATIONS
-from shared.handlers.settling import bury
+from shared.handlers.giving_up import give_up
+from shared.handlers.settling import MAX_REASON, bury
 from shared.ports import Outgoing, Undelivered, World
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ async def _again(world: World, letter: Undelivered) -> None:
     """Sent or kept first; only then is the letter taken off its queue. Done twice, it is one look too many."""
     if letter.drained >= len(PAUSES):
         reason = f"given up after {letter.drained} tries out of the dead letters: {letter.reason}"
-        await bury(world, letter.queue, letter.body, reason)
+        await _keep(world, letter, reason)
         return
     pause = PAUSES[letter.drained]
     log.warning(
@@ -48,4 +49,13 @@ async def _again(world: World, letter: Undelivered) -> None:
         letter.reason[:200],
     )
     at = world.clock.now() + pause
-    await world.queue.send([Outgoing(letter.queue, letter.body, world.token(), at, letter.drained + 1)])
+    try:
+        await world.queue.send([Outgoing(letter.queue, letter.body, world.token(), at, letter.drained + 1)])
+    except BadRequest as fault:
+        await _keep(world, letter, f"{letter.reason}; it cannot be sent again: {fault}")
+
+
+async def _keep(world: World, letter: Undelivered, reason: str) -> None:
+    """Kept where people see it, and nothing waits for it any more."""
+    await give_up(world, letter.queue, letter.body, reason[:MAX_REASON])
+    await bury(world, letter.queue, letter.body, reason)

@@ -12,9 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from shared.domain.errors import Conflict, PermissionDenied, PoisonMessage, Unavailable
+from shared.domain.errors import BadRequest, Conflict, PermissionDenied, PoisonMessage, Unavailable
 from shared.domain.messages import load_object
 from shared.domain.records import DeadLetter
+from shared.handlers.giving_up import give_up
 from shared.ports import Outgoing, World
 
 AWAY = "away"
@@ -58,7 +59,9 @@ async def settle(world: World, queue: str, body: bytes, work: Work) -> None:
         await _send_again(world, queue, body, PERMISSION_BACK_OFF_S, str(fault))
     except Conflict as fault:
         if away_count(body) >= MAX_CONFLICTS:
-            await bury(world, queue, body, f"given up after {MAX_CONFLICTS} tries: {fault}")
+            reason = f"given up after {MAX_CONFLICTS} tries: {fault}"
+            await give_up(world, queue, body, reason)
+            await bury(world, queue, body, reason)
         else:
             await _send_again(world, queue, body, 0.0, str(fault))
 
@@ -101,6 +104,14 @@ async def _send_again(world: World, queue: str, body: bytes, at_least_s: float, 
         world.token(),
         world.clock.now() + timedelta(seconds=delay_s),
     )
+    try:
+        await _sent(world, message)
+    except BadRequest as fault:
+        await give_up(world, queue, body, str(fault))
+        await bury(world, queue, body, f"it cannot be sent again: {fault}; {why}")
+
+
+async def _sent(world: World, message: Outgoing) -> None:
     for pause_s in SEND_PAUSES_S:
         try:
             await world.queue.send([message])
