@@ -138,7 +138,7 @@ class Settings:
             otlp_endpoint=read.url("OTEL_EXPORTER_OTLP_ENDPOINT", "") if env.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "",
             write_rate_per_s=rate,
             write_burst=read.whole("WRITE_BURST", 30, at_least=1),
-            write_window_limit=read.whole("WRITE_WINDOW_LIMIT", 3000, at_least=1),
+            write_window_limit=read.whole("WRITE_WINDOW_LIMIT", 3000, at_least=40),
             write_window_s=read.number("WRITE_WINDOW_SECONDS", 150.0, above=0.0),
             interactive_share=read.number("INTERACTIVE_SHARE", 0.2, above=0.0, below=1.0),
             removal_settle=read.duration("REMOVAL_SETTLE", timedelta(minutes=1), at_most=timedelta(hours=1)),
