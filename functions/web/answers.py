@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +14,7 @@ from shared.domain.model import AssignedLicense, GroupLicenseAssignment, SkuId, 
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem
 from shared.domain.records import AuditEntry, DeadLetter, MemberRow
+from shared.handlers.auditing import options_shown
 from shared.handlers.health import Health, QueueLooks
 from shared.handlers.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
 from shared.handlers.syncing import SWEEP, SYNC, is_collecting
@@ -133,7 +134,6 @@ def _expected_error(text: str) -> Json:
 
 def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
     """What is assigned to a group, with its options; `@odata.etag` is what If-Match takes."""
-    options = found.options
     return {
         "@odata.etag": etag_of(found.version),
         "groupId": found.group_id,
@@ -153,18 +153,7 @@ def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
             }
             for sku in found.skus
         ],
-        "options": {
-            "usageLocation": options.usage_location,
-            "requireUsageLocation": options.require_usage_location,
-            "countInherited": options.count_inherited,
-            "includeGuests": options.include_guests,
-            "includeDisabledAccounts": options.include_disabled_accounts,
-            "excludedGroups": sorted(options.excluded_groups),
-            "grace": _duration(options.grace),
-            "dependencies": options.dependencies,
-            "allowNativeOverlap": options.allow_native_overlap,
-            "priority": options.priority,
-        },
+        "options": options_shown(found.options),
         "operationId": found.operation_id,
         "openApproval": found.open_approval,
         "changedBy": found.changed_by or None,
@@ -347,7 +336,3 @@ def subscribed_sku(sku: SubscribedSku) -> Json:
 
 def _time(at: datetime | None) -> str | None:
     return at.isoformat().replace("+00:00", "Z") if at else None
-
-
-def _duration(span: timedelta) -> str:
-    return f"P{span.days}D" if span.seconds == 0 else f"PT{int(span.total_seconds())}S"

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from shared.domain.model import AssignmentOptions, GroupId, GroupLicenseAssignment, Intent, Plans, SkuId, UserId
 from shared.domain.operation import Actor, Operation
@@ -85,7 +85,7 @@ def intent_entries(
     """What is recorded of a new intent: its licenses, and its options where they were given with them."""
     said = [("Set group license", _skus(before), _skus(after), "set")]
     if before.options != after.options:
-        old, new = options_in_words(before.options), options_in_words(after.options)
+        old, new = options_text(before.options), options_text(after.options)
         said.append(("Set license properties", old, new, "options"))
     return [
         assignment_act(
@@ -101,16 +101,26 @@ def _skus(assignment: GroupLicenseAssignment) -> str:
     return json.dumps(shown, separators=(",", ":"))
 
 
-def options_in_words(options: AssignmentOptions) -> str:
-    """Compact JSON of a group's options, the same for the same options."""
+def options_shown(options: AssignmentOptions) -> dict[str, Any]:
+    """A group's options as the API and the audit log show them; `grace` in ISO 8601."""
     grace = options.grace
-    shown = {
-        **{name: getattr(options, name) for name in AssignmentOptions.__dataclass_fields__},
-        "excluded_groups": sorted(options.excluded_groups),
-        "grace": f"P{grace.days}D" if not grace.seconds else f"PT{int(grace.total_seconds())}S",
+    return {
+        "usageLocation": options.usage_location,
+        "requireUsageLocation": options.require_usage_location,
+        "countInherited": options.count_inherited,
+        "includeGuests": options.include_guests,
+        "includeDisabledAccounts": options.include_disabled_accounts,
+        "excludedGroups": sorted(options.excluded_groups),
+        "grace": f"PT{int(grace.total_seconds())}S" if grace.seconds else f"P{grace.days}D",
+        "dependencies": options.dependencies,
+        "allowNativeOverlap": options.allow_native_overlap,
+        "priority": options.priority,
     }
-    named = {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in shown.items()}
-    return json.dumps(named, separators=(",", ":"))
+
+
+def options_text(options: AssignmentOptions) -> str:
+    """Compact JSON of a group's options, the same for the same options."""
+    return json.dumps(options_shown(options), separators=(",", ":"))
 
 
 def user_act(

@@ -20,7 +20,7 @@ from shared.domain.errors import (
 from shared.domain.messages import JOBS, load_object
 from shared.domain.model import AssignedLicense, GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import Actor, LicenseChange, Target
-from shared.handlers.requests import OperationRequest, accept, fingerprint, new_operation_id
+from shared.handlers.requests import OperationRequest, accept, claim_key, fingerprint, new_operation_id
 from shared.handlers.settling import AWAY, bury
 from shared.ports import World
 
@@ -72,7 +72,7 @@ async def run_job(world: World, body: bytes) -> None:
 async def _id_is_taken(world: World, request: OperationRequest) -> bool:
     """Whether the id belongs to a different request, which no waiting changes; a lost race does not last."""
     _, known = await world.stores.idempotency.claim(
-        f"{request.actor.id}:{request.idempotency_key}",
+        claim_key(request.actor, request.idempotency_key),
         new_operation_id(world, world.clock.now()),
         fingerprint(request),
     )

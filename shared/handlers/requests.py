@@ -38,7 +38,7 @@ from shared.domain.operation import (
     Target,
 )
 from shared.domain.tracing import begun
-from shared.handlers.auditing import assignment_act, intent_entries, options_in_words
+from shared.handlers.auditing import assignment_act, intent_entries, options_text
 from shared.ports import DirectoryGroup, Outgoing, StoredAssignment, World
 
 MAX_TRIES = 10
@@ -70,6 +70,11 @@ class OperationRequest:
     traceparent: str = ""
 
 
+def claim_key(actor: Actor, idempotency_key: str) -> str:
+    """Under what a request's key is claimed: two callers may use the same one."""
+    return f"{actor.id}:{idempotency_key}"
+
+
 async def accept(world: World, request: OperationRequest) -> Operation:
     """The operation for a request; the same idempotency key gives the same operation.
 
@@ -80,7 +85,7 @@ async def accept(world: World, request: OperationRequest) -> Operation:
     operation_id = new_operation_id(world, now)
     if request.idempotency_key:
         claimed, known_fingerprint = await world.stores.idempotency.claim(
-            f"{request.actor.id}:{request.idempotency_key}", operation_id, fingerprint(request)
+            claim_key(request.actor, request.idempotency_key), operation_id, fingerprint(request)
         )
         if known_fingerprint != fingerprint(request):
             raise Conflict(f"Idempotency key {request.idempotency_key!r} was used for a different request.")
@@ -141,7 +146,7 @@ def fingerprint(request: OperationRequest) -> str:
     if change.adopt or change.enable:
         asked.append([sorted(change.adopt), sorted(change.enable)])
     if change.options is not None:
-        asked.append(options_in_words(change.options))
+        asked.append(options_text(change.options))
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -384,8 +389,8 @@ async def set_options(
             group_id,
             actor,
             now,
-            options_in_words(before.options),
-            options_in_words(options),
+            options_text(before.options),
+            options_text(options),
             act_id,
         )
         await world.stores.audit.append([entry])

@@ -2,7 +2,7 @@
 operations with their lists, permits, ledger rows of people who have nothing of ours, and dead letters.
 
 What is still needed stays: an operation that has not ended, the preview that approves it, and the row (not the list of
-people) of one that a group's assignment or status names. The ledger needs none: it is its own proof of what is ours.
+people) of one that a group's assignment or status names. The ledger proves what is ours without any operation.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from shared.domain.errors import Conflict
 from shared.domain.model import OperationId
 from shared.domain.operation import Operation
+from shared.handlers.requests import claim_key
 from shared.ports import World
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ async def _forget(world: World, operation: Operation) -> None:
     """The row goes last, so that a night that ends in between is made up for by the next one."""
     await _forget_lists(world, operation)
     if operation.idempotency_key:
-        key = f"{operation.actor.id}:{operation.idempotency_key}"
+        key = claim_key(operation.actor, operation.idempotency_key)
         await world.stores.idempotency.release(key, operation.id)
     await world.stores.operations.remove(operation)
 
