@@ -87,6 +87,12 @@ class BrokenEvent(ValueError):
         self.faults = faults
 
 
+def accepted(value: object, now: datetime) -> tuple[HrEvent, str]:
+    """An event that comes in, and the text that is kept of it. Raises BrokenEvent like `kept_text` and `read_event`."""
+    text = kept_text(value) if isinstance(value, dict) else ""
+    return read_event(value, now), text
+
+
 def kept_text(event: Mapping[str, Any]) -> str:
     """The event as it is kept, see `canonical`. Raises BrokenEvent for one that is too large or too deep to be kept."""
     if _is_deeper(event, MAX_DEPTH):

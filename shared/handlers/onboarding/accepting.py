@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.errors import PoisonMessage
-from shared.domain.hr_events import BrokenEvent, Fault, kept_text, read_event
+from shared.domain.hr_events import BrokenEvent, Fault, accepted
 from shared.domain.messages import MAX_USERS, ONBOARDING
 from shared.domain.onboarding import OnboardingRecord, OnboardingState
 from shared.handlers.settling import AWAY, bury
@@ -69,8 +69,7 @@ def _for_the_log(receipt: Receipt) -> str:
 
 def _read(position: int, value: object, now: datetime, sender: str) -> Receipt:
     try:
-        body = kept_text(value) if isinstance(value, dict) else ""
-        event = read_event(value, now)
+        event, body = accepted(value, now)
     except BrokenEvent as broken:
         return Receipt(position, faults=broken.faults)
     arrived = now + timedelta(microseconds=position)  # the order within a request is the last that decides

@@ -16,7 +16,7 @@ from shared.domain.model import (
     Source,
     SourceKind,
 )
-from shared.domain.onboarding import GroupOutcome, GroupResult, HrEventType, OnboardingRecord, Standing
+from shared.domain.onboarding import GroupOutcome, GroupResult, HrEvent, HrEventType, OnboardingRecord, Standing
 from shared.domain.profiles import Entitlement, Profile, entitlement
 from shared.ports import Account, World
 
@@ -74,9 +74,8 @@ def left_behind(standing: Standing, old: frozenset[GroupId]) -> frozenset[GroupI
     return standing.groups if standing.version is not None else old
 
 
-def wanted_for(record: OnboardingRecord, profiles: tuple[Profile, ...]) -> Entitlement:
+def wanted_for(event: HrEvent, profiles: tuple[Profile, ...]) -> Entitlement:
     """What the event's person is to have."""
-    event = record.event
     return entitlement(profiles, event.attributes, event.profiles, event.groups, event.usage_location)
 
 

@@ -12,16 +12,15 @@ from shared.handlers.onboarding.accepting import send_take_up
 from shared.handlers.onboarding.describing import result_event
 from shared.ports import World
 
+WRITING_LOOK = timedelta(minutes=2)
+"""When a record whose writer died is taken up again, where its message does not come back sooner."""
+
 
 def waiting(
     record: OnboardingRecord, state: OnboardingState, now: datetime, at: datetime, note: str = ""
 ) -> OnboardingRecord:
     """The record put away until a time."""
     return replace(record, state=state, next_at=at, note=note, remedy="", updated_at=now)
-
-
-WRITING_LOOK = timedelta(minutes=2)
-"""When a record whose writer died is taken up again, where its message does not come back sooner."""
 
 
 def ended(

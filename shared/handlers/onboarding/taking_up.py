@@ -29,7 +29,9 @@ DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
 """Entries of one round of the timer, and rounds of one run. More rounds are for entries that need nothing any more:
 what is sent goes behind a queue that may be late already, and the next run takes the rest."""
 
-READ_RETRY = timedelta(seconds=10)
+SAME_PERSON_LOOK = timedelta(seconds=10)
+"""When an event is taken up again that came in one message with an earlier one of its person."""
+
 LIKELY = frozenset({OnboardingState.RECEIVED, OnboardingState.SCHEDULED})
 """States from which the next look mostly writes a membership."""
 
@@ -126,7 +128,7 @@ class Onboarding:
         first: dict[str, Found] = {}
         for each in sorted(persons, key=lambda each: each.record.order):
             if each.account.id in first:
-                at = now + READ_RETRY
+                at = now + SAME_PERSON_LOOK
                 note = f"Waits for an earlier event of the same person: {first[each.account.id].record.key}."
                 await saver.save(waiting(each.record, OnboardingState.WAITING_FOR_EARLIER, now, at, note))
             else:

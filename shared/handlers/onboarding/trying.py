@@ -8,9 +8,9 @@ from datetime import datetime
 
 from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.grants import desired_licenses, group_grants
-from shared.domain.hr_events import BrokenEvent, canonical, read_event
+from shared.domain.hr_events import BrokenEvent, accepted
 from shared.domain.model import DirectoryUser, Grant, GroupId, GroupLicenseAssignment, SkuId, Source, SourceKind
-from shared.domain.onboarding import GroupOutcome, GroupResult, HrEventType, OnboardingRecord, OnboardingState
+from shared.domain.onboarding import GroupOutcome, GroupResult, HrEventType
 from shared.domain.operation import Actor
 from shared.domain.profiles import Entitlement, Profile, entitlement
 from shared.domain.records import AuditEntry
@@ -33,19 +33,18 @@ class Trial:
 
 
 async def try_event(world: World, value: object) -> Trial:
-    """Nothing is written or kept. Raises BadRequest for an event that cannot be read, and for a release."""
+    """Nothing is written or kept. Raises BadRequest for an event that would not be accepted, and for a
+    release."""
     now = world.clock.now()
     try:
-        event = read_event(value, now)
+        event, _ = accepted(value, now)
     except BrokenEvent as broken:
         raise BadRequest("InvalidEvent", str(broken), broken.faults[0].field) from broken
     if event.type is HrEventType.RELEASE:
         raise BadRequest("InvalidEvent", "type: what a release lets go is what its leaver shows; try that.", "type")
-    body = canonical(value) if isinstance(value, dict) else ""
     profiles = await world.stores.profiles.all()
     leaves = event.type is HrEventType.LEAVER
-    record = OnboardingRecord(event, body, OnboardingState.RECEIVED, now, now)
-    wanted = Entitlement() if leaves else wanted_for(record, profiles)
+    wanted = Entitlement() if leaves else wanted_for(event, profiles)
     assignments = {each.group_id: each for each in await world.stores.assignments.all()}
     accounts = (await world.accounts.find([event.person]))[event.person]
     found = () if isinstance(accounts, ReadFailed) else accounts

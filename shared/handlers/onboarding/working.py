@@ -65,7 +65,7 @@ class Working:
         grants = await world.stores.grants.of_users(user_ids)
         hires = []
         for found, user in people:
-            wanted = wanted_for(found.record, profiles)
+            wanted = wanted_for(found.record.event, profiles)
             fault = _fault_of(found.record, wanted)
             if fault:
                 await saver.save(ended(found.record, OnboardingState.FAILED, world.clock.now(), *fault))
