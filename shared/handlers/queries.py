@@ -193,8 +193,9 @@ async def members(
     await assignment(world, group_id)
     if wanted.text:
         found = await members_named(world, group_id, wanted.text)
-        return tuple(row for row in found if state in (None, row.state)), None
-    return await world.stores.members.page(group_id, top, after, state)
+        return tuple(row for row in found if state in (None, row.state) and wanted.lets_pass(row)), None
+    rows, token = await world.stores.members.page(group_id, top, after, state)
+    return tuple(row for row in rows if wanted.lets_pass(row)), token
 
 
 async def members_with_errors(

@@ -36,6 +36,14 @@ async def send(page: httpx.AsyncClient, path: str, form: str = "") -> httpx.Resp
     return await page.post(path, content=form, headers=SAME_SITE)
 
 
+async def previewed(run: Run, page: httpx.AsyncClient, form: str) -> tuple[str, str]:
+    """The address of a preview, ready to be confirmed, and the form that confirms it."""
+    shown = (await send(page, f"/groups/{TEAM}/assign", form)).headers["location"]
+    await run.work_off()
+    (preview,), _ = await run.world.stores.operations.newest(1)
+    return shown, urlencode({"checksum": preview.checksum})
+
+
 async def test_what_somebody_else_assigned_meanwhile_is_not_taken_for_unticked() -> None:
     run = Run()
     run.people(3)
@@ -55,10 +63,7 @@ async def test_a_preview_is_confirmed_once_however_often_the_button_is_pressed()
     run = Run()
     run.people(3)
     async with browser(run) as page:
-        shown = (await send(page, f"/groups/{TEAM}/assign", chosen(SMALL))).headers["location"]
-        await run.work_off()
-        (preview,), _ = await run.world.stores.operations.newest(1)
-        checksum = urlencode({"checksum": preview.checksum})
+        shown, checksum = await previewed(run, page, chosen(SMALL))
         first = await send(page, f"{shown}/confirm", checksum)
         again = await send(page, f"{shown}/confirm", checksum)
         await run.work_off()
@@ -73,11 +78,9 @@ async def test_a_preview_of_what_the_group_gave_before_is_not_confirmed() -> Non
     run = Run()
     run.people(3)
     async with browser(run) as page:
-        shown = (await send(page, f"/groups/{TEAM}/assign", chosen(SMALL))).headers["location"]
-        await run.work_off()
-        (preview,), _ = await run.world.stores.operations.newest(1)
+        shown, checksum = await previewed(run, page, chosen(SMALL))
         await run.change([EXTRA])
-        refused = await send(page, f"{shown}/confirm", urlencode({"checksum": preview.checksum}))
+        refused = await send(page, f"{shown}/confirm", checksum)
     assert (refused.status_code, "Somebody else has changed" in refused.text) == (409, True)
     assert all(run.licenses(user(n)) == {"EXTRA"} for n in (1, 2, 3))
 
@@ -89,10 +92,8 @@ async def test_the_first_assignment_takes_its_options_with_it() -> None:
     async with browser(run) as page:
         bad = await send(page, f"/groups/{TEAM}/assign", chosen(SMALL, options={**options, "grace_days": "400"}))
         assert (bad.status_code, "grace: " in bad.text) == (400, True)
-        shown = (await send(page, f"/groups/{TEAM}/assign", chosen(SMALL, options=options))).headers["location"]
-        await run.work_off()
-        (preview,), _ = await run.world.stores.operations.newest(1)
-        await send(page, f"{shown}/confirm", urlencode({"checksum": preview.checksum}))
+        shown, checksum = await previewed(run, page, chosen(SMALL, options=options))
+        await send(page, f"{shown}/confirm", checksum)
         await run.work_off()
         again = await page.get(f"/groups/{TEAM}/assign")
     stored = await run.world.stores.assignments.get(TEAM)
@@ -149,6 +150,7 @@ async def troubled() -> Run:
         ({"product": EXTRA.sku_id}, {7, 27, 47}),
         ({"product": EXTRA.sku_id, "error": "CountViolation"}, set()),
         ({"show": "Error", "error": "UniquenessViolation"}, {7, 27, 47}),
+        ({"show": "all", "error": "UniquenessViolation"}, {7, 27, 47}),
         ({"name": "person 2"}, set(range(20, 30))),
         ({"name": "person 2", "error": "UniquenessViolation"}, {27}),
         ({"name": "person 2", "show": "Error"}, {27}),
@@ -236,8 +238,7 @@ async def test_a_preview_tells_each_member_s_error_and_product() -> None:
     run.directory.change_user(replace(run.directory.truth(without), usage_location=None))
     async with browser(run) as page:
         options = {"with_options": "1", "require_usage_location": "on", "include_guests": "on"}
-        shown = (await send(page, f"/groups/{TEAM}/assign", chosen(SMALL, options=options))).headers["location"]
-        await run.work_off()
+        shown, _ = await previewed(run, page, chosen(SMALL, options=options))
         text = (await page.get(shown)).text
         rows = (await page.get(f"/api{shown}/members", headers={"accept": "application/json"})).json()["value"]
     by_id = {row["id"]: row for row in rows}
