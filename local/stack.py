@@ -168,19 +168,22 @@ class Stack:
 
     def hold(self, part: str, *, on: bool) -> None:
         """Let `azurite`, `servicebus` or `tenant` hang, connections and all, or go on."""
-        (process,) = [each for each in self._parts if each.name == part]
-        process.signal(signal.SIGSTOP if on else signal.SIGCONT)
+        self._part(part).signal(signal.SIGSTOP if on else signal.SIGCONT)
 
     def lose_queue(self) -> None:
         """SIGKILL the broker, with every message it holds; connections are refused until `new_queue`."""
-        os.kill(self.parts()["servicebus"], 9)
+        self._part("servicebus").signal(signal.SIGKILL)
 
     def new_queue(self) -> None:
         """Start an empty broker where the lost one was. Raises StartError."""
-        (broker,) = [each for each in self._parts if each.name == "servicebus"]
+        broker = self._part("servicebus")
         broker.command = self._broker_command(*self._broker_ports)
         broker.start()
         broker.ready()
+
+    def _part(self, name: str) -> Process:
+        (process,) = [each for each in self._parts if each.name == name]
+        return process
 
     def _start(self) -> None:
         shutil.rmtree(self.logs_dir, ignore_errors=True)

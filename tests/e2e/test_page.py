@@ -60,8 +60,10 @@ def signed_in(run: Journey, browser: Browser, role: str) -> Iterator[Page]:
 def slow(run: Journey) -> Iterator[None]:
     """Graph answers so slowly that there is time to press a button while an operation goes on."""
     run.client.tenant("PATCH", "/settings", {"latencyMs": [800, 1000]})
-    yield
-    run.client.tenant("PATCH", "/settings", {"latencyMs": [5, 20]})
+    try:
+        yield
+    finally:
+        run.client.tenant("PATCH", "/settings", {"latencyMs": [5, 20]})
 
 
 def test_a_group_is_found_licensed_watched_and_its_errors_reprocessed(run: Journey, page: Page) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from functions.web.pages import words
+from functions.web.pages.reading import ACTIVITIES
 from shared.domain.draft import NoteKind
 from shared.domain.model import LicenseError, MemberState
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.sealing import LEFT
+from shared.handlers import auditing
 
 E3, E5 = "05e9a617-0261-4cee-bb44-138d3ef5d965", "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
 NAMES = {E3: "Microsoft 365 E3"}
@@ -26,6 +29,12 @@ def test_every_code_that_people_may_see_has_a_word() -> None:
     assert words.EXPECTED_WORDS.keys() == set(OutcomeClass) - {OutcomeClass.RETRY}
     assert words.NOTE_WORDS.keys() == {*NoteKind, LEFT}
     assert words.word("SomethingNew") == "SomethingNew"
+
+
+def test_every_activity_that_is_offered_for_a_search_is_one_that_is_recorded() -> None:
+    handlers = Path(auditing.__file__).parent
+    code = "".join(path.read_text() for path in handlers.rglob("*.py"))
+    assert [each for each in ACTIVITIES if f'"{each}"' not in code] == []
 
 
 @pytest.mark.parametrize(

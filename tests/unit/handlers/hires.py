@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from shared.domain.messages import ONBOARDING
 from shared.domain.model import AssignedLicense, GroupId, SubscribedSku, UserId
@@ -59,6 +59,14 @@ class Hires(Run):
 
         change = LicenseChange(tuple(AssignedLicense(sku.sku_id) for sku in skus), ())
         await self.finish(await accept(self.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))
+
+    @classmethod
+    async def of_two_teams(cls) -> Self:
+        """Both groups managed: SMALL for the team, LARGE for the other."""
+        run = cls()
+        await run.licensed_team(SMALL)
+        await run.license_other(LARGE)
+        return run
 
     async def profile(self, name: str, **values: Any) -> None:
         await self.world.stores.profiles.save(Profile(name, **values))

@@ -24,19 +24,12 @@ from tests.unit.handlers.runs import MAIL, user
 MIA = Actor("mia", "Mia")
 
 
-async def team() -> Hires:
-    run = Hires()
-    await run.licensed_team(SMALL)
-    await run.license_other(LARGE)
-    return run
-
-
 def outcomes(items: object) -> dict[str, str]:
     return {getattr(each, "group_id", None) or each.sku_id: str(each.outcome) for each in items}  # type: ignore[attr-defined]
 
 
 async def test_a_leaver_that_came_before_its_joiner_and_the_account_counts_when_the_joiner_comes() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     who = {"employeeId": "7"}
     await run.tell(event("leaver", "gone", who, on="2026-01-01", removal="P0D"))
     assert await run.state("gone") == "DoneWithErrors"
@@ -52,7 +45,7 @@ async def test_a_leaver_that_came_before_its_joiner_and_the_account_counts_when_
 
 async def test_of_a_request_without_times_the_later_event_of_the_same_day_counts() -> None:
     for first, second, licensed in (("joiner", "leaver", set()), ("leaver", "joiner", {"SMALL"})):
-        run = await team()
+        run = await Hires.of_two_teams()
         ann = run.directory.add_user(user(1))
         events = []
         for name, kind in (("1", first), ("2", second)):
@@ -66,7 +59,7 @@ async def test_of_a_request_without_times_the_later_event_of_the_same_day_counts
 
 
 async def test_a_joiner_cannot_be_cancelled_while_its_membership_is_being_written() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
     refused: list[str] = []
 
@@ -82,7 +75,7 @@ async def test_a_joiner_cannot_be_cancelled_while_its_membership_is_being_writte
 
 
 async def test_what_is_cancelled_before_its_membership_is_written_writes_none() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
     run.memberships.answers[TEAM].append((Throttled(30.0), False))
     await run.send(event("joiner", "1", ann, groups=[TEAM]))
@@ -96,7 +89,7 @@ async def test_what_is_cancelled_before_its_membership_is_written_writes_none() 
 
 
 async def test_a_leaver_waits_for_a_joiner_whose_membership_is_being_written_and_takes_it_back() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
     seen: list[str] = []
 
@@ -115,7 +108,7 @@ async def test_a_leaver_waits_for_a_joiner_whose_membership_is_being_written_and
 
 
 async def test_a_leaver_leaves_a_group_that_a_lagging_replica_does_not_show_yet() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
     run.directory.make_stale(ann)
     await run.send(event("joiner", "1", ann, groups=[TEAM]))
@@ -131,7 +124,7 @@ async def test_a_leaver_leaves_a_group_that_a_lagging_replica_does_not_show_yet(
 
 
 async def test_a_leaver_by_name_is_of_the_account_that_had_the_name_when_the_event_came() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     old = run.directory.add_user(user(1))
     upn = f"{old}@fabrikam.example"
     await run.tell(event("joiner", "1", old, groups=[TEAM]))
@@ -147,7 +140,7 @@ async def test_a_leaver_by_name_is_of_the_account_that_had_the_name_when_the_eve
 
 
 async def test_a_leaver_by_name_takes_nothing_from_an_account_made_after_it_came() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     new = user(1)
     who = {"userPrincipalName": f"{new}@fabrikam.example"}
     await run.tell(event("leaver", "1", who, on="2026-01-02", removal="P30D"))
@@ -163,7 +156,7 @@ async def test_a_leaver_by_name_takes_nothing_from_an_account_made_after_it_came
 
 
 async def test_of_a_leaver_whose_account_is_deleted_meanwhile_nothing_is_left_to_do() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
     run.accounts.employee_ids[ann] = "7"
     await run.tell(event("leaver", "1", {"employeeId": "7"}, on="2026-01-02", removal="P30D"))
@@ -174,7 +167,7 @@ async def test_of_a_leaver_whose_account_is_deleted_meanwhile_nothing_is_left_to
 
 
 async def test_an_account_that_cannot_be_read_for_an_hour_is_not_one_that_does_not_exist() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     policy = replace(run.world.policy, account_wait_s=0.0)
     run.onboarders = [Onboarding(replace(run.world, policy=policy))] * 2
     ann = run.directory.add_user(user(1))
@@ -205,7 +198,7 @@ async def test_a_license_that_a_left_group_gave_natively_is_gone_before_the_leav
 
 
 async def test_a_usage_location_that_is_refused_is_shown_and_the_rest_is_done() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann, bob = run.directory.add_user(user(1), location="FR"), run.directory.add_user(user(2), location="FR")
     run.writer.refuse_location(ann, "Insufficient privileges")
     for name, person in (("1", ann), ("2", bob)):
@@ -233,7 +226,7 @@ async def test_of_two_licenses_each_has_its_own_end() -> None:
 
 
 async def test_a_move_shows_which_group_of_the_old_job_stays_because_hr_did_not_put_the_person_there() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     await run.profile("sales", match={"department": ("Sales",)}, groups=(TEAM,))
     ann, bob = run.directory.add_user(user(1), groups=[TEAM]), run.directory.add_user(user(2))
     await run.look_at(ann)
@@ -265,7 +258,7 @@ async def test_a_mover_changes_products_in_one_call_with_the_same_plans_off() ->
 
 
 async def test_a_lead_time_takes_a_joiner_up_before_the_start_and_no_other_kind() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     policy = replace(run.world.policy, onboarding_lead_s=14 * 86400.0)
     run.onboarders = [Onboarding(replace(run.world, policy=policy))] * 2
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
@@ -281,7 +274,7 @@ async def test_a_lead_time_takes_a_joiner_up_before_the_start_and_no_other_kind(
 
 
 async def test_an_account_that_is_missing_in_the_lead_time_is_looked_for_ever_more_seldom() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     policy = replace(run.world.policy, onboarding_lead_s=14 * 86400.0)
     run.onboarders = [Onboarding(replace(run.world, policy=policy))] * 2
     await run.send(event("joiner", "1", {"employeeId": "7"}, on="2026-01-15", groups=[TEAM]))
@@ -296,7 +289,7 @@ async def test_an_account_that_is_missing_in_the_lead_time_is_looked_for_ever_mo
 
 
 async def test_messages_are_scheduled_for_the_next_day_only_and_what_is_later_is_a_row() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     people = [run.directory.add_user(user(n)) for n in range(1, 8)]
     days = ("2026-01-06", "2026-01-07", "2026-01-08", "2026-03-01", "2026-12-01", "2027-06-01")
     await run.send(*(event("joiner", day, p, on=day, groups=[TEAM]) for day, p in zip(days, people, strict=False)))
@@ -316,7 +309,7 @@ async def test_messages_are_scheduled_for_the_next_day_only_and_what_is_later_is
 
 
 async def test_a_group_that_refuses_a_leaver_is_shown_and_the_others_are_left() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
     await run.tell(event("joiner", "1", ann, groups=[TEAM, OTHER_TEAM]))
     run.memberships.answers[TEAM].append((Rejected(403, "Authorization_RequestDenied", "Denied"), False))

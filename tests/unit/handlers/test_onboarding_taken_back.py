@@ -11,17 +11,10 @@ from shared.domain.onboarding import GroupOutcome
 from shared.domain.operation import Actor
 from shared.handlers.onboarding import deciding
 from shared.ports import Throttled
-from tests.unit.handlers.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
+from tests.unit.handlers.hires import EXTRA, OTHER_TEAM, TEAM, Hires, event
 from tests.unit.handlers.runs import user
 
 MIA = Actor("mia", "Mia")
-
-
-async def team() -> Hires:
-    run = Hires()
-    await run.licensed_team(SMALL)
-    await run.license_other(LARGE)
-    return run
 
 
 async def left_with(run: Hires, until_unlicensed: bool) -> UserId:
@@ -44,7 +37,7 @@ async def left_with(run: Hires, until_unlicensed: bool) -> UserId:
 
 @pytest.mark.parametrize("until_unlicensed", [False, True])
 async def test_a_leaver_can_be_cancelled_until_it_is_done_and_gives_back_what_it_took(until_unlicensed: bool) -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann = await left_with(run, until_unlicensed)
     key = (await run.record("2")).key
     assert str((await deciding.cancel(run.world, key, MIA)).state) == "Working"
@@ -67,7 +60,7 @@ async def test_a_leaver_can_be_cancelled_until_it_is_done_and_gives_back_what_it
 
 
 async def test_giving_back_is_done_again_where_a_write_was_not_answered() -> None:
-    run = await team()
+    run = await Hires.of_two_teams()
     ann = await left_with(run, until_unlicensed=False)
     run.memberships.answers[TEAM].append((Throttled(20.0), False))
     await deciding.cancel(run.world, (await run.record("2")).key, MIA)
