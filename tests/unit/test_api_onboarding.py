@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.bootstrap import SignIn
+from shared.ports import ReadFailed
 from tests.unit.api_calls import TENANT, claims_of, client, error_of, session, token
 from tests.unit.handlers.hires import LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event, held_leavers
 from tests.unit.handlers.runs import user
@@ -151,6 +152,19 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
         assert word in error_of(refused)["message"]
     assert run.member(ann)
     assert run.licenses(ann) == {"SMALL"}
+
+
+async def test_a_dry_run_does_not_take_who_cannot_be_read_for_nobody() -> None:
+    run = await team()
+    ann = run.directory.add_user(user(1))
+    leaver = event("leaver", "x", ann)
+    run.directory.fail_read(ann, ReadFailed("504"))
+    unread = await call(run, "POST", "/api/onboarding/dryRun", READER, json=leaver)
+    run.accounts.failing[f"id:{ann}"].append(ReadFailed("504"))
+    not_found = await call(run, "POST", "/api/onboarding/dryRun", READER, json=leaver)
+    assert [unread.status_code, not_found.status_code] == [503, 503]
+    known = await call(run, "POST", "/api/onboarding/dryRun", READER, json=leaver)
+    assert [each["id"] for each in known.json()["accounts"]] == [ann]
 
 
 async def test_held_leavers_are_listed_and_let_go_as_they_were_seen() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
-from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from shared.domain.grants import desired_licenses, group_grants
 from shared.domain.hr_events import BrokenEvent, accepted
 from shared.domain.model import DirectoryUser, Grant, GroupId, GroupLicenseAssignment, SkuId, Source, SourceKind
@@ -17,6 +18,8 @@ from shared.domain.records import AuditEntry
 from shared.handlers.onboarding.groups import NOT_ALLOWED, GroupsKnown, allowed_groups
 from shared.handlers.onboarding.hire import left_behind, wanted_for
 from shared.ports import Account, ReadFailed, World
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Trial:
 
 async def try_event(world: World, value: object) -> Trial:
     """Nothing is written or kept. Raises BadRequest for an event that would not be accepted, and for a
-    release."""
+    release; Unavailable where the person cannot be read, which is not one without an account."""
     now = world.clock.now()
     try:
         event, _ = accepted(value, now)
@@ -46,11 +49,10 @@ async def try_event(world: World, value: object) -> Trial:
     leaves = event.type is HrEventType.LEAVER
     wanted = Entitlement() if leaves else wanted_for(event, profiles)
     assignments = {each.group_id: each for each in await world.stores.assignments.all()}
-    accounts = (await world.accounts.find([event.person]))[event.person]
-    found = () if isinstance(accounts, ReadFailed) else accounts
+    found = _read((await world.accounts.find([event.person]))[event.person])
     user = None
     if len(found) == 1:
-        read = (await world.directory.users([found[0].id]))[found[0].id]
+        read = _read((await world.directory.users([found[0].id]))[found[0].id])
         user = read if isinstance(read, DirectoryUser) else None
     known = GroupsKnown(world)
     allowed = allowed_groups(assignments, profiles)
@@ -69,6 +71,12 @@ async def try_event(world: World, value: object) -> Trial:
     groups += [await _leaving(known, group_id, kept_back=kept_back) for group_id in sorted(left)]
     has, lost = tuple(sorted(user.held_skus)), await _lost(world, user, event.type, wanted, groups, assignments)
     return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found, has, lost)
+
+
+def _read(answer: T | ReadFailed) -> T:
+    if isinstance(answer, ReadFailed):
+        raise Unavailable(answer.retry_after_s or 5.0, f"the person: {answer.why}")
+    return answer
 
 
 def _given(
