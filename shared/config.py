@@ -78,8 +78,8 @@ class Settings:
     write_burst: int
     """WRITE_BURST: writes that may go out at once after a rest, 1 or more; 30 is one and a half chunks."""
     write_window_limit: int
-    """WRITE_WINDOW_LIMIT: writes in any window, 40 or more (what a chunk of 20 users may need); Graph's limit for one app
-    and tenant."""
+    """WRITE_WINDOW_LIMIT: writes in any window, 40 or more (what a chunk of 20 users may need); Graph's limit for one
+    app and tenant."""
     write_window_s: float
     """WRITE_WINDOW_SECONDS: the length of that window, over 0; Graph's is 150 s."""
     interactive_share: float
