@@ -32,6 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=lambda text: [int(each) for each in text.split(",")], default=[1000, 5000])
     parser.add_argument("--scale", type=float, default=8.0, help="factor of Graph's quota and of our budget")
     parser.add_argument("--quota-kind", choices=("bucket", "window"), default="window")
+    parser.add_argument("--preview", action="store_true", help="only previews: all is read and planned")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--beside", type=int, default=0, metavar="MEMBERS", help="a second operation beside a large one"
@@ -58,7 +59,7 @@ def main() -> int:
             found = squeezed(options.others, **common, others_s=options.others_seconds, tell=tell)
             kept["others"] = asdict(found)
         if not (options.draw or options.beside or options.others):
-            for run in grow(options.sizes, **common, quota_kind=options.quota_kind, tell=tell):
+            for run in grow(options.sizes, **common, preview=options.preview, quota_kind=options.quota_kind, tell=tell):
                 kept.setdefault("conditions", {})[str(run.members)] = conditions(options)
                 others = [each for each in kept.get("runs", []) if key(each) != key(as_json(run))]
                 kept["runs"] = [*others, as_json(run)]
@@ -126,9 +127,11 @@ def show(console: Console, runs: list[Run], kept: dict[str, Any], options: argpa
         shown = (f"{run.members:,}", run.name, f"{run.totals['wrote']:,}", f"{bad:,}", str(run.throttled))
         table.add_row(*shown, str(run.steady_share or ""), *(f"{of(run):,.1f}" for _, of in MEASURES))
     console.print(table)
-    for name, grown in exponents([run for run in runs if run.name == "licensed"]).items():
-        worse = any(each > WORSE_THAN_LINEAR for each in grown)
-        console.print(f"{name}: grows with the power {', '.join(map(str, grown))}{' - WORSE THAN LINEARLY' * worse}")
+    for kind in dict.fromkeys(run.name for run in runs):
+        for name, grown in exponents([run for run in runs if run.name == kind]).items():
+            worse = any(each > WORSE_THAN_LINEAR for each in grown)
+            power = ", ".join(map(str, grown))
+            console.print(f"{kind}: {name} grow with the power {power}{' - WORSE THAN LINEARLY' * worse}")
     for extra in ("beside", "others"):
         if extra in kept:
             console.print_json(json.dumps(kept[extra]))

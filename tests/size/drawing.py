@@ -13,7 +13,11 @@ from matplotlib.ticker import FuncFormatter
 
 from tests.size.growing import MEASURES, Run
 
-NAMES = {"licensed": "licensed for the first time", "again": "again, nothing to do"}
+NAMES = {
+    "licensed": "licensed for the first time",
+    "again": "again, nothing to do",
+    "preview": "previewed: all read and planned",
+}
 
 
 def draw(runs: Sequence[Run], file: Path) -> None:
@@ -23,6 +27,8 @@ def draw(runs: Sequence[Run], file: Path) -> None:
     for plot, (name, of) in zip(plots.flat, MEASURES, strict=True):
         for kind, label in NAMES.items():
             chosen = [run for run in runs if run.name == kind]
+            if not chosen:
+                continue
             plot.plot([run.members for run in chosen], [of(run) for run in chosen], marker="o", label=label)
         first = next(run for run in runs if run.name == "licensed")
         sizes = sorted({run.members for run in runs})

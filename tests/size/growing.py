@@ -58,16 +58,19 @@ class Run:
 Tell = Callable[[Run, dict[str, Any]], None]
 
 
-def grow(sizes: Sequence[int], *, scale: float, quota_kind: str, seed: int, where: Path, tell: Tell) -> Iterator[Run]:
-    """For each size: a group licensed, then the same again with nothing to do."""
+def grow(
+    sizes: Sequence[int], *, preview: bool, scale: float, quota_kind: str, seed: int, where: Path, tell: Tell
+) -> Iterator[Run]:
+    """For each size: a group licensed, then the same again with nothing to do. `preview`: all is read, planned and
+    kept, and nobody is licensed."""
     for members in sizes:
         with started(members, scale=scale, quota_kind=quota_kind, seed=seed, where=where) as stack:
             client = Client(stack.endpoints)
             summary = client.tenant("GET", "/summary")
-            group, sku = summary["groups"]["main"], summary["skus"][SKU]
-            for name in ("licensed", "again"):
+            path = f"/api/groups/{summary['groups']['main']}/assignLicense{'?preview=true' * preview}"
+            for name in ("preview",) if preview else ("licensed", "again"):
                 run = Run(name, members, scale, quota_kind)
-                yield measured(stack, client, run, f"/api/groups/{group}/assignLicense", adding(sku), tell)
+                yield measured(stack, client, run, path, adding(summary["skus"][SKU]), tell)
 
 
 def started(members: int, *, scale: float, quota_kind: str, seed: int, where: Path) -> Stack:
