@@ -22,7 +22,15 @@ NAMES = {
 
 def draw(runs: Sequence[Run], file: Path) -> None:
     """Write the picture as SVG."""
-    mpl.rcParams.update({"svg.hashsalt": "size", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
+    mpl.rcParams.update(
+        {
+            "svg.hashsalt": "size",
+            "svg.fonttype": "none",
+            "font.size": 8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+    )
     figure, plots = pyplot.subplots(2, 3, figsize=(10, 5.4), layout="constrained")
     for plot, (name, of) in zip(plots.flat, MEASURES, strict=True):
         for kind, label in NAMES.items():
