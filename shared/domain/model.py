@@ -7,7 +7,7 @@ Names and literals: learn.microsoft.com/graph/api/resources/licenseassignmentsta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType, Self
@@ -277,6 +277,17 @@ class SkuAssignment:
     requested_disabled_plans: Plans = NO_PLANS
     switched_off: tuple[SwitchedOffPlan, ...] = ()
     enforcement: Enforcement = Enforcement.ENFORCED
+    given_at: datetime | None = None
+    """When the group came to give this, or more of it: leave to remove it that a person gave before is over."""
+
+    def after(self, before: SkuAssignment | None, now: datetime) -> SkuAssignment:
+        """This, with the time since which it is given. `before`: as the group had it, None if it had not."""
+        more = (
+            before is None
+            or before.enforcement is Enforcement.CANCELLED
+            or not before.disabled_plans <= self.disabled_plans
+        )
+        return replace(self, given_at=now if before is None or more else before.given_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Whole SKUs and single service plans follow the same rules. What replaces somethi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from shared.domain.catalog import Catalog
@@ -14,7 +14,10 @@ from shared.domain.grants import DesiredLicense, desired_licenses
 from shared.domain.model import (
     NO_PLANS,
     DirectoryUser,
+    Enforcement,
     Grant,
+    GroupId,
+    GroupLicenseAssignment,
     LedgerRow,
     LicenseAssignmentState,
     OwnedLicense,
@@ -138,6 +141,20 @@ def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: 
         and permit.at > owned.at
         and context.now <= permit.at + PERMIT_HOLDS
     ]
+
+
+def standing(permits: Iterable[Permit], assignments: Mapping[GroupId, GroupLicenseAssignment]) -> tuple[Permit, ...]:
+    """Without permits from before their group gave the SKU, or more of it, again: who approved a removal that was then
+    taken back has not approved the next one."""
+    return tuple(permit for permit in permits if not _taken_back(permit, assignments))
+
+
+def _taken_back(permit: Permit, assignments: Mapping[GroupId, GroupLicenseAssignment]) -> bool:
+    assignment = assignments.get(GroupId(permit.source.id)) if permit.source.kind is SourceKind.GROUP else None
+    given = assignment.sku(permit.sku_id) if assignment else None
+    if given is None or given.given_at is None or given.enforcement is Enforcement.CANCELLED:
+        return False
+    return permit.at <= given.given_at
 
 
 def wait_for_removals(draft: Draft) -> None:

@@ -29,6 +29,7 @@ from shared.domain.operation import LicenseChange
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason
 from shared.domain.plan import PlanContext, UserPlan, plan_user
 from shared.domain.refusals import remedy_for
+from shared.domain.removals import standing
 from shared.domain.seats import Seats
 from shared.handlers import permits
 from shared.handlers.auditing import adoption, license_change
@@ -229,7 +230,8 @@ async def _draw_permits(world: World, work: Work, cases: Sequence[Case]) -> None
     concerned = [case for case in cases if case.plan is not None and (case.plan.wants_permit or _holds(case))]
     if not concerned:
         return
-    known = await world.stores.permits.of_users([case.user_id for case in concerned])
+    stored = await world.stores.permits.of_users([case.user_id for case in concerned])
+    known = {user_id: standing(given, work.assignments) for user_id, given in stored.items()}
     for case in concerned:
         _replan(case, permits=known.get(case.user_id, ()))
     wants = [request for case in concerned if case.plan for request in case.plan.wants_permit]

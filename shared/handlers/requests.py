@@ -309,7 +309,7 @@ async def write_intent(world: World, operation: Operation) -> Operation:
         before = stored.assignment if stored else GroupLicenseAssignment(group_id)
         if await _says_already(world, before, operation):
             return await _with_version(world, operation, operation.intent_version)
-        after = _intent_after(before, operation, catalog, group.display_name)
+        after = _intent_after(before, operation, catalog, group.display_name, world.clock.now())
         try:
             await world.stores.assignments.save(after, stored.etag if stored else None)
         except Conflict:
@@ -322,11 +322,13 @@ async def write_intent(world: World, operation: Operation) -> Operation:
 
 
 def _intent_after(
-    before: GroupLicenseAssignment, operation: Operation, catalog: Catalog, display_name: str
+    before: GroupLicenseAssignment, operation: Operation, catalog: Catalog, display_name: str, now: datetime
 ) -> GroupLicenseAssignment:
     """The assignment as the operation makes it: reprocessing enforces again what was paused or cancelled."""
     after = changed(before, operation.change, catalog) if operation.change.changes_intent else before
-    enforced = tuple(replace(sku, enforcement=Enforcement.ENFORCED) for sku in after.skus)
+    enforced = tuple(
+        replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now) for sku in after.skus
+    )
     return replace(
         after,
         skus=enforced,

@@ -93,7 +93,7 @@ def an_assignment() -> GroupLicenseAssignment:
     )
     return GroupLicenseAssignment(
         SALES,
-        (sku, SkuAssignment(E5, frozenset())),
+        (sku, SkuAssignment(E5, frozenset(), given_at=NOW)),
         options,
         version=3,
         operation_id=OPERATION,

@@ -83,6 +83,7 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
                 "requestedOff": sorted(sku.requested_disabled_plans),
                 "switchedOff": [[each.service_plan_id, list(each.missing)] for each in sku.switched_off],
                 "enforcement": str(sku.enforcement),
+                **({"givenAt": time_text(sku.given_at)} if sku.given_at else {}),
             }
             for sku in assignment.skus
         ],
@@ -127,4 +128,5 @@ def _sku(value: dict[str, Any]) -> SkuAssignment:
             for plan, missing in value["switchedOff"]
         ),
         Enforcement(value["enforcement"]),
+        time_of(value.get("givenAt")),
     )

@@ -90,6 +90,40 @@ async def test_cancelling_the_first_assignment_of_a_group_takes_back_what_it_gav
     assert not any(run.licenses(each) for each in people)
 
 
+async def test_an_approval_ends_where_a_newer_request_gives_the_license_again() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    slow(run)
+    removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await control.approve(run.world, removing.id, removing.checksum, MIA)
+    await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
+    kept = [each for each in people if run.licenses(each)]
+    assert len(kept) > MANY
+    before = len(run.writer.log)
+    await run.change([SMALL])
+    run.later(hours=1)
+    for each in kept:
+        run.directory.leave(TEAM, each)
+    for start in range(0, len(kept), 20):
+        await run.look_at(*kept[start : start + 20], cause=f"event-{start}")
+    await run.work_off()
+    removed = [entry for entry in run.writer.log[before:] if entry.before and not entry.after]
+    assert len(removed) == run.world.policy.removal_allowance_minimum
+
+
+async def test_another_change_of_the_group_leaves_an_approval_as_it_is() -> None:
+    run = Run()
+    people = run.people(45)
+    await run.change([SMALL])
+    slow(run)
+    removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await control.approve(run.world, removing.id, removing.checksum, MIA)
+    await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
+    await run.finish(await run.ask([EXTRA]), approve=False)
+    assert all(run.licenses(each) == {"EXTRA"} for each in people)
+
+
 async def test_there_is_no_former_intent_of_a_list_a_preview_or_of_what_a_newer_request_has_changed() -> None:
     run = Run()
     people = run.people(3)
