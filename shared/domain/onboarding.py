@@ -193,6 +193,8 @@ class OnboardingRecord:
     """The end was told on the results queue."""
     completed_at: datetime | None = None
     version: str | None = None
+    due_by: datetime | None = field(default=None, compare=False)
+    """When the timer finds it at the latest, as it was stored; None: the timer does not know of it."""
 
     @property
     def key(self) -> str:

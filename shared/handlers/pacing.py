@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until, in_use
 from shared.domain.errors import Conflict, Unavailable
@@ -46,6 +47,7 @@ class Pacer:
         self._waiting: list[_Request] = []
         self._state: BudgetState | None = None
         self._etag: str | None = None
+        self._tail = 0.0
 
     async def charge(self, *, urgent: bool, writes: int) -> Slot:
         """A start for `writes` writes: charged when it is near, otherwise a place to come back to."""
@@ -73,6 +75,11 @@ class Pacer:
             self._state = None
             await self._update(reserve)
         return found[0]
+
+    def backlog(self) -> timedelta:
+        """How far off the last place is that was given for later to what somebody waits for, as this process last saw;
+        none where nothing waits."""
+        return timedelta(seconds=max(0.0, self._tail - self._world.clock.now().timestamp()))
 
     async def freeze(self, retry_after_s: float) -> None:
         """No write starts before Graph's Retry-After has passed."""
@@ -121,6 +128,7 @@ class Pacer:
                 self._state = None
                 raise
             self._state = changed
+            self._tail = changed.tails.get(Lane.INTERACTIVE, 0.0)
             share = in_use(changed, self._limits, self._world.clock.now().timestamp())
             self._world.telemetry.measure("licensing.budget.in_use", share)
             return

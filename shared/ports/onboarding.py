@@ -94,6 +94,10 @@ class OnboardingStore(Protocol):
         """When and which records have fallen due, oldest first, at most `top`."""
         ...
 
+    async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Have records fall due again, a little after these times; to be called before `looked_at`."""
+        ...
+
     async def looked_at(self, entries: Iterable[tuple[datetime, str]]) -> None:
         """Take entries off the list of what is due."""
         ...

@@ -139,13 +139,29 @@ async def test_lists_of_all_and_of_what_needs_a_person_are_paged(stores: Stores)
 
 async def test_what_is_put_away_falls_due_and_is_taken_off(stores: Stores) -> None:
     (one,) = await stores.onboarding.insert([record("1")])
-    await stores.onboarding.save(replace(one, next_at=NOW + timedelta(days=100)))
+    put_away = await stores.onboarding.save(replace(one, next_at=NOW + timedelta(days=100)))
     soon = await stores.onboarding.due(NOW + timedelta(minutes=2), 10)
-    assert [key for _, key in soon] == [one.key]
+    assert [key for _, key in soon] == [one.key], "the entry it came with finds it"
+    await stores.onboarding.look_again([(NOW + timedelta(days=100), one.key)])
     await stores.onboarding.looked_at(soon)
     assert await stores.onboarding.due(NOW + timedelta(days=99), 10) == ()
     later = await stores.onboarding.due(NOW + timedelta(days=101), 10)
     assert [key for _, key in later] == [one.key]
+    await stores.onboarding.save(replace(put_away, next_at=NOW + timedelta(days=50)))
+    again = await stores.onboarding.get(one.key)
+    assert again is not None
+    await stores.onboarding.save(replace(again, next_at=NOW + timedelta(days=20)))
+    sooner = await stores.onboarding.due(NOW + timedelta(days=21), 10)
+    assert [key for _, key in sooner] == [one.key], "brought forward, it needs an entry of its own"
+
+
+async def test_entries_that_somebody_else_has_taken_off_do_not_keep_the_others(stores: Stores) -> None:
+    records = await stores.onboarding.insert([record(str(number)) for number in range(3)])
+    due = await stores.onboarding.due(NOW + timedelta(minutes=2), 10)
+    assert {key for _, key in due} == {each.key for each in records}
+    await stores.onboarding.looked_at(due[:1])
+    await stores.onboarding.looked_at(due)
+    assert await stores.onboarding.due(NOW + timedelta(minutes=2), 10) == ()
 
 
 async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(stores: Stores) -> None:

@@ -1,20 +1,25 @@
 """What falls due when: rows by day, so that the timer reads only what is due.
 
 PartitionKey day (YYYYMMDD), RowKey `{ms since the epoch, 13 digits}-{name}`; which days have rows: PartitionKey `day`,
-RowKey day. A day's row is written before the rows of the day.
+RowKey day. A day's row is written before the rows of the day and goes only after the next one, so that what is put by a
+writer who remembers it is found.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.rows import Op, Row, transactions
+from shared.domain.errors import NotFound
 
 DAYS = "day"
 TIME_DIGITS = 13
+REMEMBERED_S = 60.0
+"""How long a day's row that this process wrote is taken to be there."""
 
 
 class Agenda:
@@ -23,13 +28,17 @@ class Agenda:
     def __init__(self, tables: Tables, table: str) -> None:
         self._tables = tables
         self._table = table
+        self._days: dict[str, float] = {}
 
     async def put(self, entries: Iterable[tuple[datetime, str]]) -> None:
         rows = [_row(at, name) for at, name in entries]
         if not rows:
             return
-        days = {row["PartitionKey"] for row in rows}
+        began = time.monotonic()
+        self._days = {day: at for day, at in self._days.items() if began - at < REMEMBERED_S}
+        days = {row["PartitionKey"] for row in rows} - self._days.keys()
         await self._tables.upsert_all(self._table, [{"PartitionKey": DAYS, "RowKey": day} for day in sorted(days)])
+        self._days.update(dict.fromkeys(days, began))
         await self._tables.upsert_all(self._table, rows)
 
     async def until(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
@@ -42,20 +51,27 @@ class Agenda:
             found += map(_entry, rows)
             if len(found) >= top:
                 break
-            if not rows and day < _day(now):
+            if not rows and day < _day(now - timedelta(days=1)):
+                self._days.pop(day, None)
                 await self._tables.delete(self._table, DAYS, day)
         return tuple(found)
 
     async def remove(self, entries: Iterable[tuple[datetime, str]]) -> None:
         """An entry that is not there is no error."""
-        by_day: dict[str, list[Row]] = defaultdict(list)
+        by_day: dict[str, dict[str, Row]] = defaultdict(dict)
         for at, name in entries:
             row = _row(at, name)
-            if await self._tables.get(self._table, row["PartitionKey"], row["RowKey"]):
-                by_day[row["PartitionKey"]].append(row)
+            by_day[row["PartitionKey"]][row["RowKey"]] = row
         for rows in by_day.values():
-            for ops in transactions([Op("delete", row)] for row in rows):
-                await self._tables.transact(self._table, ops)
+            for ops in transactions([Op("delete", row)] for row in rows.values()):
+                await self._delete(ops)
+
+    async def _delete(self, ops: list[Op]) -> None:
+        try:
+            await self._tables.transact(self._table, ops)
+        except NotFound:  # one of them is gone already, and none was deleted
+            for op in ops:
+                await self._tables.delete(self._table, op.row["PartitionKey"], op.row["RowKey"])
 
 
 def _day(at: datetime) -> str:

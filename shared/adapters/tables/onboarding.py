@@ -55,7 +55,9 @@ AT_ONCE = 16
 """Rows of different partitions written or read at the same time."""
 
 SLACK = timedelta(seconds=60)
-"""The timer looks this long after the message for the same time should have: it is there for lost messages."""
+"""The timer looks this long after the message for the same time should have: it is there for lost messages.
+
+It keeps an entry for each record until that is over, so that putting a record off needs no new one."""
 
 
 class TableOnboarding:
@@ -86,21 +88,23 @@ class TableOnboarding:
             if newest_first(known.received_at, "") != newest_first(record.received_at, ""):
                 await self._unlist(record)
             return known
-        return replace(record, version=etag)
+        return replace(record, version=etag, due_by=_look_at(record))
 
     async def get(self, key: str) -> OnboardingRecord | None:
         row = await self._tables.get(TABLE, f"e{key[:2]}", key)
         return _record(row) if row else None
 
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
-        if not record.state.is_ended or not record.announced:
-            await self._due.put([(_look_at(record), record.key)])
+        due_by, at = record.due_by, _look_at(record)
+        if not _is_over(record) and (due_by is None or at < due_by):
+            await self._due.put([(at, record.key)])
+            due_by = at
         if record.state.needs_a_person:
             await self._tables.write(TABLE, Op("upsert", {"PartitionKey": ATTENTION, "RowKey": record.key}))
         etag = await self._tables.write(TABLE, Op("replace", _record_row(record), record.version))
         if not record.state.needs_a_person and _may_be_listed(record):
             await self._tables.delete(TABLE, ATTENTION, record.key)
-        return replace(record, version=etag)
+        return replace(record, version=etag, due_by=None if _is_over(record) else due_by)
 
     async def know(self, key: str, identities: Iterable[str]) -> None:
         await self._tables.upsert_all(TABLE, [_person_row(name, key) for name in identities])
@@ -143,6 +147,9 @@ class TableOnboarding:
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
         return await self._due.until(now, top)
 
+    async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        await self._due.put((at + SLACK, key) for at, key in entries)
+
     async def looked_at(self, entries: Iterable[tuple[datetime, str]]) -> None:
         await self._due.remove(entries)
 
@@ -155,6 +162,10 @@ def _may_be_listed(record: OnboardingRecord) -> bool:
     """Whether the record may have needed a person before: it was held, or it is replayed."""
     taken_back = record.state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED)
     return taken_back or bool(record.permitted_by) or record.waits_since is not None
+
+
+def _is_over(record: OnboardingRecord) -> bool:
+    return record.state.is_ended and record.announced
 
 
 def _look_at(record: OnboardingRecord) -> datetime:
@@ -200,7 +211,7 @@ def _record_row(record: OnboardingRecord) -> Row:
 def _record(row: Row) -> OnboardingRecord:
     body: dict[str, Any] = json.loads(joined_body(row))
     received_at = must_be_time(body["receivedAt"])
-    return OnboardingRecord(
+    record = OnboardingRecord(
         event=read_event(body["event"], received_at),
         body=json.dumps(body["event"], sort_keys=True, separators=(",", ":")),
         state=OnboardingState(body["state"]),
@@ -227,6 +238,7 @@ def _record(row: Row) -> OnboardingRecord:
         completed_at=time_of(body["completedAt"]),
         version=row["etag"],
     )
+    return replace(record, due_by=None if _is_over(record) else _look_at(record))
 
 
 def _taken_json(taken: Taken | None) -> dict[str, Any] | None:

@@ -36,6 +36,9 @@ SOONEST, LATEST = timedelta(seconds=2), timedelta(seconds=60)
 GIVEN_UP_AFTER = timedelta(hours=1)
 """Work on a person that has not come to an end by then is shown as an error; it goes on by itself all the same."""
 
+LONGEST_BACKLOG = timedelta(minutes=2)
+"""What waits for the write quota is not looked at before its turn may have come, but at least so often."""
+
 SHOWN_WITHIN = timedelta(minutes=10)
 """How long a membership that was removed may still show; Graph states no figure."""
 
@@ -58,8 +61,12 @@ async def assess(
     saver: Saver,
     records: Sequence[OnboardingRecord],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
+    backlog: timedelta,
 ) -> None:
-    """See how far the licenses of the records' people are; end the records that have nothing more to wait for."""
+    """See how far the licenses of the records' people are; end the records that have nothing more to wait for.
+
+    `backlog`: of the write quota; nothing is looked at again before it is over.
+    """
     working = [record for record in records if record.user_id is not None]
     if not working:
         return
@@ -74,11 +81,11 @@ async def assess(
         read = reads[user_id] if user_id is not None else UserGone()
         if isinstance(read, DirectoryUser):
             view = _view(world, read, rows[read.id], grants.get(read.id, ()), assignments, facts)
-            await saver.save(_after(record, view, now))
+            await saver.save(_after(record, view, now, backlog))
         elif isinstance(read, UserGone) and record.event.type is HrEventType.LEAVER:
             await saver.save(ended(record, OnboardingState.DONE, now, "The account is gone, and its licenses with it."))
         else:
-            await saver.save(_later(record, now, "The account could not be read."))
+            await saver.save(_later(record, now, backlog, "The account could not be read."))
 
 
 def _view(
@@ -95,14 +102,14 @@ def _view(
     return View(user, row, everything, plan_user(user, everything, row, context), context.now)
 
 
-def _after(record: OnboardingRecord, view: View, now: datetime) -> OnboardingRecord:
+def _after(record: OnboardingRecord, view: View, now: datetime, backlog: timedelta) -> OnboardingRecord:
     leaving = record.event.type is HrEventType.LEAVER
     licenses = leaver_licenses(record, view, now) if leaving else joiner_licenses(view)
     record = replace(record, licenses=licenses)
     if any(each.outcome is LicenseOutcome.PENDING for each in licenses):
         since = record.working_since or now
         if now - since < GIVEN_UP_AFTER:
-            return _later(record, now, record.note)
+            return _later(record, now, backlog, record.note)
         licenses = tuple(_overdue(each) for each in licenses)
         record = replace(record, licenses=licenses)
     notes = _shortcomings(record)
@@ -111,9 +118,9 @@ def _after(record: OnboardingRecord, view: View, now: datetime) -> OnboardingRec
     return ended(record, OnboardingState.DONE, now)
 
 
-def _later(record: OnboardingRecord, now: datetime, note: str) -> OnboardingRecord:
+def _later(record: OnboardingRecord, now: datetime, backlog: timedelta, note: str) -> OnboardingRecord:
     since = record.working_since or now
-    pause = min(max(SOONEST, (now - since) / 2), LATEST)
+    pause = max(min(max(SOONEST, (now - since) / 2), LATEST), min(backlog, LONGEST_BACKLOG))
     return waiting(record, OnboardingState.WORKING, now, now + pause, note)
 
 

@@ -68,10 +68,17 @@ async def pinned(world: World, saver: Saver, records: Sequence[OnboardingRecord]
             await read_again(world, saver, record, read)
             continue
         if len(read) == 1:
-            await world.stores.onboarding.know(record.key, read[0].ref.identities)
+            await _know(world, record, read[0])
             record = replace(record, user_id=read[0].id)
         results.append(record)
     return results
+
+
+async def _know(world: World, record: OnboardingRecord, account: Account) -> None:
+    """Have the record found under the names of its account too; under its event's it is found since it came."""
+    more = [name for name in account.ref.identities if name not in record.event.person.identities]
+    if more:
+        await world.stores.onboarding.know(record.key, more)
 
 
 def _has_to_be_pinned(world: World, record: OnboardingRecord) -> bool:
@@ -174,7 +181,7 @@ async def _one_account(
         await saver.save(ended(record, OnboardingState.FAILED, now, *fault))
         return None
     if record.user_id is None:
-        await world.stores.onboarding.know(record.key, account.ref.identities)
+        await _know(world, record, account)
     return account
 
 

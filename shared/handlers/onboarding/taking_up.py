@@ -29,6 +29,9 @@ DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
 """Entries of one round of the timer, and rounds of one run. More rounds are for entries that need nothing any more:
 what is sent goes behind a queue that may be late already, and the next run takes the rest."""
 
+SENT_AGAIN = timedelta(minutes=5)
+"""When the timer looks again at what it had taken up."""
+
 SAME_PERSON_LOOK = timedelta(seconds=10)
 """When an event is taken up again that came in one message with an earlier one of its person."""
 
@@ -85,7 +88,7 @@ class Onboarding:
         ready = [record for record in known if await is_due(self._world, saver, record)]
         some = bool(ready or back)
         assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
-        await assess(self._world, saver, working, assignments)
+        await assess(self._world, saver, working, assignments, self._pacer.backlog())
         await give_back(self._world, saver, Writer(self._world, self._pacer), back, assignments)
         paid = await self._paid(saver, ready)
         if paid is None:
@@ -183,14 +186,17 @@ class Onboarding:
 async def take_up_due(world: World) -> int:
     """The timer: have records taken up whose time has come and which no message took up; sent first, taken off second.
 
-    Returns how many were sent.
+    Each stays on the list until it is over. Returns how many were sent.
     """
     sent = 0
     for _ in range(MOST_ROUNDS):
         now = world.clock.now()
         entries = await world.stores.onboarding.due(now, DUE_AT_ONCE)
-        keys = await _still_due(world, list(dict.fromkeys(key for _, key in entries)), now)
+        records = await _not_over(world, list(dict.fromkeys(key for _, key in entries)))
+        times = {record.key: record.next_at or now for record in records}
+        keys = [key for key, at in times.items() if at <= now]
         await send_take_up(world, keys)
+        await world.stores.onboarding.look_again((max(at, now + SENT_AGAIN), key) for key, at in times.items())
         await world.stores.onboarding.looked_at(entries)
         sent += len(keys)
         if len(entries) < DUE_AT_ONCE or sent >= DUE_AT_ONCE:
@@ -198,13 +204,11 @@ async def take_up_due(world: World) -> int:
     return sent
 
 
-async def _still_due(world: World, keys: Sequence[str], now: datetime) -> list[str]:
-    """Those that nothing has taken up meanwhile; most have been, since a message comes for every look."""
+async def _not_over(world: World, keys: Sequence[str]) -> list[OnboardingRecord]:
+    """Those that have not ended, or whose end was not told; of most that fall due neither is so any more."""
     found = []
     for start in range(0, len(keys), MAX_USERS):
         for record in await asyncio.gather(*map(world.stores.onboarding.get, keys[start : start + MAX_USERS])):
-            if record is None or (record.state.is_ended and record.announced):
-                continue
-            if record.next_at is None or record.next_at <= now:
-                found.append(record.key)
+            if record is not None and not (record.state.is_ended and record.announced):
+                found.append(record)
     return found

@@ -29,6 +29,7 @@ from shared.domain.onboarding import (
 )
 from shared.domain.profiles import Entitlement, Profile, entitlement
 from shared.handlers.dueness import note_ends
+from shared.handlers.onboarding.assessing import LONGEST_BACKLOG
 from shared.handlers.onboarding.groups import NOT_ALLOWED, GroupsKnown, allowed_groups
 from shared.handlers.onboarding.hire import PUT_IN_BY_HAND, Hire, joined_grants, joined_until, left_behind, wanted_for
 from shared.handlers.onboarding.persons import Found
@@ -37,7 +38,7 @@ from shared.handlers.onboarding.writing import Writer, Written
 from shared.ports import MembershipChange, Outgoing, World
 
 FIRST_LOOK = timedelta(seconds=2)
-"""When to see what became of the licenses; most are there by then."""
+"""When to see what became of the licenses; most are there by then, where the write quota is not used up."""
 
 REPLAY = "then replay the event."
 
@@ -130,12 +131,11 @@ class Working:
         await self._grant(done, assignments)
         await self._license(done, assignments)
         now = self._world.clock.now()
+        look = now + max(FIRST_LOOK, min(writer.backlog, LONGEST_BACKLOG))
         for hire in done:
             await saver.save(
                 replace(
-                    waiting(
-                        hire.record, OnboardingState.WORKING, now, now + FIRST_LOOK, "The licenses are being assigned."
-                    ),
+                    waiting(hire.record, OnboardingState.WORKING, now, look, "The licenses are being assigned."),
                     working_since=now,
                     profiles=hire.wanted.profiles,
                     groups=tuple(hire.results),

@@ -51,6 +51,11 @@ class Writer:
         self._pacer = pacer
         self._paid = paid
 
+    @property
+    def backlog(self) -> timedelta:
+        """Of the write quota."""
+        return self._pacer.backlog()
+
     async def write(
         self,
         changes: Sequence[MembershipChange],

@@ -23,6 +23,7 @@ WRITING = {
     "append",
     "save_allowance",
     "know",
+    "look_again",
     "looked_at",
 }
 CHANGING = WRITING | {"claim", "keep", "send", "assign", "set_usage_locations", "change"}
