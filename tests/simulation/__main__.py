@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from multiprocessing import Pool
 
-from tests.simulation.history import History
+from tests.simulation.history import LENGTHS_FROM, History
 
 SHOWN = 60
 AT_MOST_WRONG = 5
@@ -58,7 +58,7 @@ async def _wrong(history: History) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000)
-    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--first", type=int, default=LENGTHS_FROM)
     parser.add_argument("--seed", type=int, help="one seed, its history printed in any case")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()

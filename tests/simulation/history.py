@@ -55,6 +55,8 @@ PEOPLE = 9
 ACTS = 14
 CANCELS_FROM = 100_000
 """Seeds from here on cancel events of HR too; those below play as they did when something was found by them."""
+LENGTHS_FROM = 200_000
+"""Seeds from here on are of 3 to 12 acts: more of them can be played, and what one finds is shorter to read."""
 LOCK = timedelta(seconds=60)
 MAX_DELIVERIES = 6000
 ROUNDS = 4
@@ -95,6 +97,7 @@ class History:
         self.lagging: set[UserId] = set()
         self.events_alone = self.chance.random() < 0.5
         """Every change is told, and neither delta nor sync is needed to be right."""
+        self.acts = self.chance.randint(3, 12) if self.seed >= LENGTHS_FROM else ACTS
         self.people = [user(number) for number in range(1, PEOPLE + 1)]
 
     def note(self, line: str) -> None:
@@ -103,7 +106,7 @@ class History:
     async def play(self) -> list[str]:
         """Everything that is wrong at the end; empty when all is right."""
         self._people()
-        for _ in range(ACTS):
+        for _ in range(self.acts):
             self.trouble.on = False
             await self._act()
             self.trouble.on = True
