@@ -259,6 +259,14 @@ class AssignmentOptions:
     allow_native_overlap: bool = False
     priority: int = 0
 
+    def gives_to_more_than(self, before: AssignmentOptions) -> bool:
+        """Whether there may be members who are given licenses by these and were not by those."""
+        return (
+            self.include_guests > before.include_guests
+            or self.include_disabled_accounts > before.include_disabled_accounts
+            or not before.excluded_groups <= self.excluded_groups
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SwitchedOffPlan:
@@ -280,10 +288,12 @@ class SkuAssignment:
     given_at: datetime | None = None
     """When the group came to give this, or more of it: leave to remove it that a person gave before is over."""
 
-    def after(self, before: SkuAssignment | None, now: datetime) -> SkuAssignment:
-        """This, with the time since which it is given. `before`: as the group had it, None if it had not."""
+    def after(self, before: SkuAssignment | None, now: datetime, *, to_more: bool = False) -> SkuAssignment:
+        """This, with the time since which it is given. `before`: as the group had it, None if it had not. `to_more`:
+        members who were left out are given it too."""
         more = (
             before is None
+            or to_more
             or before.enforcement is Enforcement.CANCELLED
             or not before.disabled_plans <= self.disabled_plans
         )

@@ -14,7 +14,6 @@ from shared.domain.grants import DesiredLicense, desired_licenses
 from shared.domain.model import (
     NO_PLANS,
     DirectoryUser,
-    Enforcement,
     Grant,
     GroupId,
     GroupLicenseAssignment,
@@ -152,9 +151,7 @@ def standing(permits: Iterable[Permit], assignments: Mapping[GroupId, GroupLicen
 def _taken_back(permit: Permit, assignments: Mapping[GroupId, GroupLicenseAssignment]) -> bool:
     assignment = assignments.get(GroupId(permit.source.id)) if permit.source.kind is SourceKind.GROUP else None
     given = assignment.sku(permit.sku_id) if assignment else None
-    if given is None or given.given_at is None or given.enforcement is Enforcement.CANCELLED:
-        return False
-    return permit.at <= given.given_at
+    return given is not None and given.given_at is not None and permit.at <= given.given_at
 
 
 def wait_for_removals(draft: Draft) -> None:

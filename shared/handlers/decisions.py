@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -47,7 +47,7 @@ async def write_permits(world: World, operation: Operation) -> None:
     now = world.clock.now()
     by_approval = operation.approved_by is not None
     given_by = operation.approved_by.name if operation.approved_by else "allowance"
-    source = _source(operation)
+    source = source_of(operation)
     shown = operation
     preview = await approved_by_preview(world, operation)
     if preview is not None and operation.approved_by is None:
@@ -68,7 +68,19 @@ async def void_permits(world: World, operation: Operation) -> None:
     """Cancelled: what is not removed by now is for the allowance, or a person, to permit again."""
     shown = await approved_by_preview(world, operation) or operation
     if shown.plan.users_losing:
-        await world.stores.permits.put([each async for each in _void(world, shown, _source(operation), "cancelled")])
+        await world.stores.permits.put([each async for each in _void(world, shown, source_of(operation), "cancelled")])
+
+
+async def void_list_permits(world: World, users: Sequence[UserId], given: Collection[SkuId]) -> None:
+    """Named users are given SKUs again: leave that was given to remove them from a list of users is over."""
+    for start in range(0, len(users) if given else 0, GRANTS_AT_ONCE):
+        stored = await world.stores.permits.of_users(users[start : start + GRANTS_AT_ONCE])
+        await world.stores.permits.put(
+            replace(permit, at=LONG_AGO, given_by="given again")
+            for permits in stored.values()
+            for permit in permits
+            if permit.sku_id in given and permit.source.kind is SourceKind.LIST
+        )
 
 
 async def _void(world: World, shown: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
@@ -78,7 +90,8 @@ async def _void(world: World, shown: Operation, source: Source, by: str) -> Asyn
             yield Permit(user_id, sku_id, source, LONG_AGO, by)
 
 
-def _source(operation: Operation) -> Source:
+def source_of(operation: Operation) -> Source:
+    """Whose allowance and permits an operation uses."""
     group_id = operation.target.group_id
     return Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
 
@@ -94,7 +107,7 @@ async def write_kept(world: World, operation: Operation) -> None:
     async for user_id, action in sealed_removals(world, operation):
         kept += [(user_id, grant) for grant in _kept(action, catalog, decided_by)]
     await world.stores.grants.put(kept)
-    await world.stores.permits.put([each async for each in _void(world, operation, _source(operation), "rejected")])
+    await world.stores.permits.put([each async for each in _void(world, operation, source_of(operation), "rejected")])
     await close_approval(world, operation)
 
 

@@ -20,7 +20,7 @@ from shared.domain.errors import (
     Unavailable,
 )
 from shared.domain.messages import OPERATIONS, OperationStep, decode_operation_step
-from shared.domain.model import GroupId, GroupLicenseAssignment, OperationId, Source, SourceKind
+from shared.domain.model import GroupId, GroupLicenseAssignment, OperationId
 from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase, Totals
 from shared.domain.records import GroupState, GroupStatus
 from shared.domain.sealing import SealedPage, chunks_of
@@ -83,6 +83,9 @@ async def _advance(world: World, operation: Operation) -> None:
         case Phase.PERMIT:
             await decisions.close_approval(world, operation)
             await decisions.write_permits(world, operation)
+            if await _superseded(world, operation):
+                await decisions.void_permits(world, operation)
+                return
             await decisions.ask_again(world, operation)
             await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
         case Phase.REJECT:
@@ -190,6 +193,7 @@ async def _write_list_grants(world: World, operation: Operation) -> None:
         return
     grants = listed((), operation)
     users = operation.target.user_ids
+    await decisions.void_list_permits(world, users, {license.sku_id for license in operation.change.add})
     await world.stores.grants.put((user_id, grant) for user_id in users for grant in grants)
     await world.stores.grants.remove(
         (user_id, decisions.list_grant(sku_id)) for user_id in users for sku_id in operation.change.remove
@@ -203,16 +207,10 @@ async def _is_permitted(
     them by the preview."""
     if await decisions.approved_by_preview(world, operation):
         return True
-    source = source_of(operation)
+    source = decisions.source_of(operation)
     maximum = await allowance_limit(world, source, known, sealed.size)
     wanted = sealed.summary.users_losing
     return await take_up_to(world, source, wanted, maximum, whole=True) == wanted
-
-
-def source_of(operation: Operation) -> Source:
-    """Whose removal allowance an operation's removals count against."""
-    group_id = operation.target.group_id
-    return Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
 
 
 async def _note_size(

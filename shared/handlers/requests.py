@@ -326,8 +326,10 @@ def _intent_after(
 ) -> GroupLicenseAssignment:
     """The assignment as the operation makes it: reprocessing enforces again what was paused or cancelled."""
     after = changed(before, operation.change, catalog) if operation.change.changes_intent else before
+    wider = after.options.gives_to_more_than(before.options)
     enforced = tuple(
-        replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now) for sku in after.skus
+        replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now, to_more=wider)
+        for sku in after.skus
     )
     return replace(
         after,
@@ -380,7 +382,11 @@ async def set_options(
         before = stored.assignment
         if if_match is not None and before.version != if_match:
             raise Conflict(f"The license assignment is at version {before.version}, not {if_match}; read it again.")
-        after = replace(before, options=options, version=before.version + 1, changed_by=actor.name, changed_at=now)
+        wider = options.gives_to_more_than(before.options)
+        skus = tuple(replace(sku, given_at=now) for sku in before.skus) if wider else before.skus
+        after = replace(
+            before, skus=skus, options=options, version=before.version + 1, changed_by=actor.name, changed_at=now
+        )
         try:
             etag = await world.stores.assignments.save(after, stored.etag)
         except Conflict:

@@ -59,20 +59,32 @@ SLACK = timedelta(seconds=60)
 
 It keeps an entry for each record until that is over, so that putting a record off needs no new one."""
 
+ALONE = timedelta(hours=24)
+"""What is put off further gets no message; so it has an entry of its own, whatever became of the one it had."""
+
+SLOW_INSERT_S = 30.0
+"""After so long the timer may soon have taken off entries whose rows it did not find."""
+
 
 class TableOnboarding:
     """Implements OnboardingStore."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
         self._due = Agenda(tables, DUE)
+        self._monotonic = monotonic
 
     async def insert(self, records: Sequence[OnboardingRecord]) -> Sequence[OnboardingRecord]:
-        await self._due.put((_look_at(record), record.key) for record in records)
+        began = self._monotonic()
+        entries = [(_look_at(record), record.key) for record in records]
+        await self._due.put(entries)
         indexes = [_person_row(name, each.key) for each in records for name in each.event.person.identities]
         everything = [{"PartitionKey": ALL, "RowKey": newest_first(each.received_at, each.key)} for each in records]
         await self._tables.upsert_all(TABLE, [*indexes, *everything])
-        return await gather_limited([partial(self._insert, record) for record in records], AT_ONCE)
+        inserted = await gather_limited([partial(self._insert, record) for record in records], AT_ONCE)
+        if self._monotonic() - began > SLOW_INSERT_S:
+            await self._due.put(entries)
+        return inserted
 
     async def _unlist(self, record: OnboardingRecord) -> None:
         """Take a repeat off the list again: the event is listed under the time at which it came first."""
@@ -96,9 +108,10 @@ class TableOnboarding:
 
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
         due_by, at = record.due_by, _look_at(record)
-        if not _is_over(record) and (due_by is None or at < due_by):
+        alone = at - record.updated_at > ALONE
+        if not _is_over(record) and (due_by is None or at < due_by or alone):
             await self._due.put([(at, record.key)])
-            due_by = at
+            due_by = at if due_by is None else min(due_by, at)
         if record.state.needs_a_person:
             await self._tables.write(TABLE, Op("upsert", {"PartitionKey": ATTENTION, "RowKey": record.key}))
         etag = await self._tables.write(TABLE, Op("replace", _record_row(record), record.version))

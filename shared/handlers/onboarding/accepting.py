@@ -18,7 +18,7 @@ from shared.ports import Outgoing, World
 MAX_BATCH = 1000
 """Events of one request: 1 MB at 1,000 characters an event."""
 
-TAKE_UP = "takeUp"
+TAKE_UP, IF_DUE = "takeUp", "ifDue"
 AHEAD = timedelta(hours=24)
 """Messages are scheduled for the next day at most; what is later is a row that the timer finds."""
 
@@ -90,17 +90,19 @@ def open_keys(receipts: Iterable[Receipt]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.key for each in records if not each.state.is_ended or not each.announced))
 
 
-async def send_take_up(world: World, keys: Sequence[str], at: datetime | None = None) -> None:
-    """Have records taken up, now or at a time; for one further away than a day the timer is left to it."""
+async def send_take_up(world: World, keys: Sequence[str], at: datetime | None = None, *, if_due: bool = False) -> None:
+    """Have records taken up, now or at a time; for one further away than a day the timer is left to it. `if_due`: not
+    those that have been put off meanwhile."""
     if at is not None and at - world.clock.now() > AHEAD:
         return
     parts = [keys[start : start + MAX_USERS] for start in range(0, len(keys), MAX_USERS)]
     if parts:
-        await world.queue.send([Outgoing(ONBOARDING, take_up_body(part), None, at) for part in parts])
+        await world.queue.send([Outgoing(ONBOARDING, take_up_body(part, if_due), None, at) for part in parts])
 
 
-def take_up_body(keys: Sequence[str]) -> bytes:
-    return json.dumps({"v": 1, "type": TAKE_UP, "keys": list(keys)}, separators=(",", ":")).encode()
+def take_up_body(keys: Sequence[str], if_due: bool) -> bytes:
+    only = {IF_DUE: True} if if_due else {}
+    return json.dumps({"v": 1, "type": TAKE_UP, "keys": list(keys), **only}, separators=(",", ":")).encode()
 
 
 def keys_of(fields: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -41,6 +41,7 @@ class Saver:
     def __init__(self, world: World) -> None:
         self._world = world
         self._again: dict[datetime, list[str]] = defaultdict(list)
+        self._woken: list[str] = []
 
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
         """Store the record; one that ended is told. Raises Conflict when somebody else was quicker."""
@@ -68,10 +69,13 @@ class Saver:
         return await self._world.stores.onboarding.save(replace(record, announced=True))
 
     def wake(self, key: str) -> None:
-        """Have another record taken up now."""
-        self._again[self._world.clock.now()].append(key)
+        """Have another record taken up now, whenever it was to be."""
+        self._woken.append(key)
 
     async def flush(self) -> None:
         again, self._again = self._again, defaultdict(list)
         for at, keys in again.items():
-            await send_take_up(self._world, list(dict.fromkeys(keys)), at)
+            await send_take_up(self._world, list(dict.fromkeys(keys)), at, if_due=True)
+        woken, self._woken = self._woken, []
+        if woken:
+            await send_take_up(self._world, list(dict.fromkeys(woken)))

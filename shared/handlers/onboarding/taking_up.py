@@ -12,7 +12,7 @@ from shared.domain.messages import MAX_USERS, load_object
 from shared.domain.model import DirectoryUser
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
 from shared.handlers.intents import Intents
-from shared.handlers.onboarding.accepting import accept, event_of, keys_of, open_keys, send_take_up
+from shared.handlers.onboarding.accepting import IF_DUE, accept, event_of, keys_of, open_keys, send_take_up
 from shared.handlers.onboarding.assessing import assess
 from shared.handlers.onboarding.giving_back import give_back
 from shared.handlers.onboarding.groups import GroupsKnown
@@ -29,8 +29,11 @@ DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
 """Entries of one round of the timer, and rounds of one run. More rounds are for entries that need nothing any more:
 what is sent goes behind a queue that may be late already, and the next run takes the rest."""
 
-SENT_AGAIN = timedelta(minutes=5)
-"""When the timer looks again at what it had taken up."""
+SENT_AGAIN, SELDOM = timedelta(minutes=5), timedelta(hours=1)
+"""When the timer looks again at what it had taken up: later the longer nothing came of it, at most so much."""
+
+EARLY = timedelta(seconds=10)
+"""A message may come so much before its time, by clocks that differ."""
 
 SAME_PERSON_LOOK = timedelta(seconds=10)
 """When an event is taken up again that came in one message with an earlier one of its person."""
@@ -57,19 +60,22 @@ class Onboarding:
         keys = keys_of(fields)
         if keys is None:
             keys = open_keys(await accept(self._world, [event_of(fields)], SENDER))
-        await self.take_up(keys)
+        await self.take_up(keys, if_due=bool(fields.get(IF_DUE)))
 
-    async def take_up(self, keys: Sequence[str]) -> None:
-        """Do for each record what its time and its person's state allow now; at most 20."""
+    async def take_up(self, keys: Sequence[str], *, if_due: bool = False) -> None:
+        """Do for each record what its time and its person's state allow now; at most 20. `if_due`: only for those whose
+        next look is not later, so that a message that came twice is not followed by looks twice from then on."""
         saver = Saver(self._world)
         try:
-            await self._take_up(keys, saver)
+            await self._take_up(keys, saver, if_due)
         finally:
             await saver.flush()
 
-    async def _take_up(self, keys: Sequence[str], saver: Saver) -> None:
-        records = [record for key in keys if (record := await self._world.stores.onboarding.get(key)) is not None]
+    async def _take_up(self, keys: Sequence[str], saver: Saver, if_due: bool) -> None:
         now = self._world.clock.now()
+        records = [record for key in keys if (record := await self._world.stores.onboarding.get(key)) is not None]
+        if if_due:
+            records = [record for record in records if not _is_put_off(record, now)]
         for record in records:
             if record.state.is_ended and not record.announced:
                 await saver.announce(record)
@@ -183,6 +189,11 @@ class Onboarding:
         return await self._world.stores.onboarding.of_person(sorted(names))
 
 
+def _is_put_off(record: OnboardingRecord, now: datetime) -> bool:
+    """A record whose writer died is not: its message comes back before the look that was planned for that."""
+    return record.next_at is not None and record.next_at > now + EARLY and not record.is_being_written
+
+
 async def take_up_due(world: World) -> int:
     """The timer: have records taken up whose time has come and which no message took up; sent first, taken off second.
 
@@ -193,10 +204,12 @@ async def take_up_due(world: World) -> int:
         now = world.clock.now()
         entries = await world.stores.onboarding.due(now, DUE_AT_ONCE)
         records = await _not_over(world, list(dict.fromkeys(key for _, key in entries)))
-        times = {record.key: record.next_at or now for record in records}
+        times = {record.key: record.next_at or record.updated_at for record in records}
         keys = [key for key, at in times.items() if at <= now]
-        await send_take_up(world, keys)
-        await world.stores.onboarding.look_again((max(at, now + SENT_AGAIN), key) for key, at in times.items())
+        await send_take_up(world, keys, if_due=True)
+        await world.stores.onboarding.look_again(
+            (max(at, now + min(max(SENT_AGAIN, now - at), SELDOM)), key) for key, at in times.items()
+        )
         await world.stores.onboarding.looked_at(entries)
         sent += len(keys)
         if len(entries) < DUE_AT_ONCE or sent >= DUE_AT_ONCE:

@@ -7,15 +7,16 @@ from dataclasses import replace
 import pytest
 
 from shared.domain.errors import BadRequest
-from shared.domain.model import AssignedLicense, ServicePlanId, UserId
+from shared.domain.model import AssignedLicense, AssignmentOptions, ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.handlers import control
-from shared.handlers.requests import OperationRequest, accept
+from shared.handlers import control, decisions
+from shared.handlers.requests import OperationRequest, accept, set_options
 from shared.handlers.restoring import cancel_and_restore
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run
+from shared.ports import World
+from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_control import adds_up, slow
 
-MANY = 30
+MANY, MORE = 30, 90
 
 
 async def narrow(run: Run, *plans: ServicePlanId) -> Operation:
@@ -90,26 +91,107 @@ async def test_cancelling_the_first_assignment_of_a_group_takes_back_what_it_gav
     assert not any(run.licenses(each) for each in people)
 
 
-async def test_an_approval_ends_where_a_newer_request_gives_the_license_again() -> None:
-    run = Run()
-    people = run.people(60)
-    await run.change([SMALL])
-    slow(run)
-    removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await control.approve(run.world, removing.id, removing.checksum, MIA)
+async def half_removed(run: Run, removing: Operation, people: list[UserId]) -> list[UserId]:
+    """Approve a removal and stop in the middle of it; returns who still has the license."""
+    waiting = await run.finish(removing, approve=False)
+    assert waiting.state is OperationState.AWAITING_APPROVAL
+    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
     kept = [each for each in people if run.licenses(each)]
-    assert len(kept) > MANY
+    assert len(kept) > 2 * run.world.policy.removal_allowance_minimum
+    return kept
+
+
+async def removed_when_all_leave(run: Run, people: list[UserId]) -> int:
+    """Removals after everybody has left the team by mistake."""
     before = len(run.writer.log)
-    await run.change([SMALL])
     run.later(hours=1)
-    for each in kept:
+    for each in people:
         run.directory.leave(TEAM, each)
-    for start in range(0, len(kept), 20):
-        await run.look_at(*kept[start : start + 20], cause=f"event-{start}")
+    await look_at_all(run, people)
+    return sum(bool(entry.before) and not entry.after for entry in run.writer.log[before:])
+
+
+async def look_at_all(run: Run, people: list[UserId]) -> None:
+    for start in range(0, len(people), 20):
+        await run.look_at(*people[start : start + 20], cause=f"event-{start}")
     await run.work_off()
-    removed = [entry for entry in run.writer.log[before:] if entry.before and not entry.after]
-    assert len(removed) == run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_ends_where_a_newer_request_gives_the_license_again() -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([SMALL])
+    slow(run)
+    kept = await half_removed(run, await run.ask(remove=[SMALL]), people)
+    await run.change([SMALL])
+    assert await removed_when_all_leave(run, kept) == run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_that_ended_stays_so_where_the_newer_request_is_cancelled() -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([SMALL])
+    slow(run)
+    kept = await half_removed(run, await run.ask(remove=[SMALL]), people)
+    again = await run.ask([SMALL])
+    await control.cancel(run.world, again.id, MIA)
+    await run.work_off()
+    assert await removed_when_all_leave(run, kept) <= run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_ends_where_options_give_the_license_again() -> None:
+    run = Run()
+    people = run.people(MORE, enabled=False)
+    await run.change([SMALL])
+    slow(run)
+    license, fewer = AssignedLicense(SMALL.sku_id), AssignmentOptions(include_disabled_accounts=False)
+    narrower = LicenseChange((license,), options=fewer)
+    removing = await accept(run.world, OperationRequest(Target(TEAM), MIA, narrower))
+    kept = await half_removed(run, removing, people)
+    await set_options(run.world, TEAM, AssignmentOptions(), MIA, None)
+    await run.finish(await run.ask(reprocess=True))
+    assert await removed_when_all_leave(run, kept) <= run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([SMALL])
+    waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
+    write_permits = decisions.write_permits
+
+    async def late(world: World, operation: Operation) -> None:
+        await run.ask([SMALL])
+        run.later(seconds=1)
+        await write_permits(world, operation)
+
+    with monkeypatch.context() as slowly:
+        slowly.setattr(decisions, "write_permits", late)
+        await run.work_off()
+    assert all(run.licenses(each) for each in people)
+    assert await removed_when_all_leave(run, people) == run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_for_named_users_ends_where_they_are_given_the_license_again() -> None:
+    run = Run()
+    people = [run.directory.add_user(user(number)) for number in range(1, MORE + 1)]
+    target, giving = Target(user_ids=tuple(people)), LicenseChange((AssignedLicense(SMALL.sku_id),))
+    taking = LicenseChange(remove=(SMALL.sku_id,))
+    await run.finish(await accept(run.world, OperationRequest(target, MIA, giving)))
+    slow(run)
+    await half_removed(run, await accept(run.world, OperationRequest(target, MIA, taking)), people)
+    await run.finish(await accept(run.world, OperationRequest(target, MIA, giving)))
+    before = len(run.writer.log)
+    run.later(hours=1)
+    again = await run.finish(await accept(run.world, OperationRequest(target, MIA, taking)), approve=False)
+    assert again.state is OperationState.AWAITING_APPROVAL
+    await look_at_all(run, people)
+    gone = sum(bool(entry.before) and not entry.after for entry in run.writer.log[before:])
+    assert gone <= run.world.policy.removal_allowance_minimum
 
 
 async def test_another_change_of_the_group_leaves_an_approval_as_it_is() -> None:
