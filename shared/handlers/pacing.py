@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 30
 """ETag races of one update before the budget counts as away; a race is lost only to a process that won it."""
 
+SEEN_S = 5.0
+"""How long what was seen of the budget is taken to be so, where nothing is charged."""
+
 
 @dataclass(slots=True)
 class _Request:
@@ -47,7 +50,7 @@ class Pacer:
         self._waiting: list[_Request] = []
         self._state: BudgetState | None = None
         self._etag: str | None = None
-        self._tail = 0.0
+        self._tail = self._seen_at = 0.0
 
     async def charge(self, *, urgent: bool, writes: int) -> Slot:
         """A start for `writes` writes: charged when it is near, otherwise a place to come back to."""
@@ -76,10 +79,17 @@ class Pacer:
             await self._update(reserve)
         return found[0]
 
-    def backlog(self) -> timedelta:
-        """How far off the last place is that was given for later to what somebody waits for, as this process last saw;
+    async def backlog(self) -> timedelta:
+        """How far off the last place is that was given for later to what somebody waits for, as it was seconds ago;
         none where nothing waits."""
-        return timedelta(seconds=max(0.0, self._tail - self._world.clock.now().timestamp()))
+        now = self._world.clock.now().timestamp()
+        if now - self._seen_at > SEEN_S:
+            text, _ = await self._world.stores.budget.load()
+            self._see(BudgetState.from_json(text) if text else BudgetState(), now)
+        return timedelta(seconds=max(0.0, self._tail - now))
+
+    def _see(self, state: BudgetState, now: float) -> None:
+        self._tail, self._seen_at = state.tails.get(Lane.INTERACTIVE, 0.0), now
 
     async def freeze(self, retry_after_s: float) -> None:
         """No write starts before Graph's Retry-After has passed."""
@@ -128,8 +138,9 @@ class Pacer:
                 self._state = None
                 raise
             self._state = changed
-            self._tail = changed.tails.get(Lane.INTERACTIVE, 0.0)
-            share = in_use(changed, self._limits, self._world.clock.now().timestamp())
+            now = self._world.clock.now().timestamp()
+            self._see(changed, now)
+            share = in_use(changed, self._limits, now)
             self._world.telemetry.measure("licensing.budget.in_use", share)
             return
         raise Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")

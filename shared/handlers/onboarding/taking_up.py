@@ -73,7 +73,8 @@ class Onboarding:
 
     async def _take_up(self, keys: Sequence[str], saver: Saver, if_due: bool) -> None:
         now = self._world.clock.now()
-        records = [record for key in keys if (record := await self._world.stores.onboarding.get(key)) is not None]
+        read = await asyncio.gather(*map(self._world.stores.onboarding.get, keys))
+        records = [record for record in read if record is not None]
         if if_due:
             records = [record for record in records if not _is_put_off(record, now)]
         for record in records:
@@ -94,7 +95,7 @@ class Onboarding:
         ready = [record for record in known if await is_due(self._world, saver, record)]
         some = bool(ready or back)
         assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
-        await assess(self._world, saver, working, assignments, self._pacer.backlog())
+        await assess(self._world, saver, working, assignments, await self._pacer.backlog())
         await give_back(self._world, saver, Writer(self._world, self._pacer), back, assignments)
         paid = await self._paid(saver, ready)
         if paid is None:

@@ -131,7 +131,7 @@ class Working:
         await self._grant(done, assignments)
         await self._license(done, assignments)
         now = self._world.clock.now()
-        look = now + max(FIRST_LOOK, min(writer.backlog, LONGEST_BACKLOG))
+        look = now + max(FIRST_LOOK, min(await writer.backlog(), LONGEST_BACKLOG))
         for hire in done:
             await saver.save(
                 replace(

@@ -51,10 +51,9 @@ class Writer:
         self._pacer = pacer
         self._paid = paid
 
-    @property
-    def backlog(self) -> timedelta:
+    async def backlog(self) -> timedelta:
         """Of the write quota."""
-        return self._pacer.backlog()
+        return await self._pacer.backlog()
 
     async def write(
         self,

@@ -13,8 +13,9 @@ from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import OnboardingRecord
 from shared.handlers.onboarding.accepting import accept, open_keys, send_take_up
 from shared.handlers.onboarding.taking_up import take_up_due
+from shared.handlers.pacing import Pacer
 from tests.fakes_onboarding import FakeAccounts
-from tests.unit.handlers.hires import Hires, event
+from tests.unit.handlers.hires import TEAM, Hires, event
 from tests.unit.handlers.runs import user
 
 FAR = timedelta(days=40)
@@ -108,3 +109,22 @@ async def test_an_event_that_waits_has_one_entry_and_one_message() -> None:
     for _ in range(60):
         await minute(run)
     assert (await run.state("j"), messages(run), await entries(run)) == ("WaitingForAccount", 1, 1)
+
+
+async def test_licenses_that_wait_for_the_quota_are_not_asked_after_before_their_turn() -> None:
+    run = await a_run()
+    await run.send(event("joiner", "j", user(1), groups=[TEAM]))
+    looks = [message for message in run.fakes.queue.messages if message.queue == ONBOARDING]
+    await run.deliver(looks[0])
+    run.fakes.queue.messages.remove(looks[0])
+    assert (await run.record("j")).working_since is not None
+    pacer = Pacer(run.world)
+    await pacer.charge(urgent=True, writes=1800)
+    for _ in range(3):
+        assert not (await pacer.charge(urgent=True, writes=20)).charged
+    run.later(seconds=6)
+    (look,) = [message for message in run.fakes.queue.messages if message.queue == ONBOARDING]
+    await run.deliver(look)
+    put_off = await run.record("j")
+    assert put_off.next_at is not None
+    assert timedelta(seconds=90) < put_off.next_at - run.fakes.clock.now() <= timedelta(minutes=2)
