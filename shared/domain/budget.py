@@ -112,6 +112,13 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
     return Slot(tail, charged=False), replace(state, tails={**state.tails, lane: tail + n / pace})
 
 
+def given_back(state: BudgetState, limits: BudgetLimits, n: int, start: float) -> BudgetState:
+    """The state without `n` writes of a charge for `start`, seconds ago, that were not sent after all."""
+    bucket = int(start // (limits.window_s / BUCKETS))
+    left = max(0, state.counts.get(bucket, 0) - n)
+    return replace(state, full_until=state.full_until - n / limits.pace, counts={**state.counts, bucket: left})
+
+
 def used(state: BudgetState, limits: BudgetLimits, now: float) -> int:
     """Writes of the window that ends now, and those that are booked to start in a few seconds."""
     width = limits.window_s / BUCKETS

@@ -107,6 +107,8 @@ async def _round(world: World, work: Work, pacer: Pacer, active: list[_Try]) -> 
         return True
     await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
     await _write_intents(world, work, active)
+    lost = [each for each in active if not each.active]
+    await pacer.give_back(slot, len(lost) + sum(each.location is not None for each in lost))
     await _set_locations(world, work, pacer, [each for each in active if each.active and each.location])
     calling = [each for each in active if each.active]
     if not calling:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until, in_use
+from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until, given_back, in_use
 from shared.domain.errors import Conflict, Unavailable
 from shared.ports import Policy, World
 
@@ -62,6 +62,12 @@ class Pacer:
             if not request.answer.done():
                 await self._answer_all()
         return await request.answer
+
+    async def give_back(self, slot: Slot, writes: int) -> None:
+        """Of a charge, writes that were not sent after all: others may make them."""
+        if writes:
+            async with self._lock:
+                await self._update(lambda state, now: given_back(state, self._limits, writes, slot.start))
 
     async def look_ahead(self, *, urgent: bool, writes: int) -> Slot:
         """Where `writes` writes would stand now, before the reads they need are made: a place for later is reserved,

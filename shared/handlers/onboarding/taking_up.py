@@ -97,20 +97,20 @@ class Onboarding:
         assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
         await assess(self._world, saver, working, assignments, await self._pacer.backlog())
         await give_back(self._world, saver, Writer(self._world, self._pacer), back, assignments)
-        paid = await self._paid(saver, ready)
-        if paid is None:
+        writer = await self._paid(saver, ready)
+        if writer is None:
             return
-        writer = Writer(self._world, self._pacer, paid)
         people = await self._read(saver, await found(self._world, saver, ready))
         leaving = [pair for pair in people if pair[0].record.event.type is HrEventType.LEAVER]
         await self._leaving.work(saver, writer, leaving, assignments)
         coming = [pair for pair in people if pair not in leaving]
         if coming:
             await self._working.work(saver, writer, coming, assignments)
+        await writer.give_back()
 
-    async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> int | None:
+    async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> Writer | None:
         """Charge a write for each event that will most likely need one, before anything is read for it; in a burst,
-        events come back at their place. Returns the writes charged, None where all come back. Those that wait for an
+        events come back at their place. Returns what writes with them, None where all come back. Those that wait for an
         account or for another event are not charged for looking, nor are leavers without leave, most of whom are held
         when there are many."""
         likely = sum(
@@ -118,12 +118,12 @@ class Onboarding:
             for record in ready
         )
         if not likely:
-            return 0
+            return Writer(self._world, self._pacer)
         slot = await self._pacer.charge(urgent=True, writes=likely)
         now = self._world.clock.now()
         if slot.charged:
             await self._world.clock.sleep(max(0.0, slot.start - now.timestamp()))
-            return likely
+            return Writer(self._world, self._pacer, likely, slot)
         at = datetime.fromtimestamp(slot.start, tz=UTC)
         for record in ready:
             await saver.save(waiting(record, record.state, now, at, "The write quota is used; comes back."))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.budget import Slot
 from shared.domain.messages import MAX_USERS
 from shared.domain.model import UserId
 from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord
@@ -44,12 +45,19 @@ class Written:
 
 
 class Writer:
-    """Writes for all people of one message, charged as urgent work. `paid`: writes that were charged before."""
+    """Writes for all people of one message, charged as urgent work. `paid`: writes charged before, with `slot`."""
 
-    def __init__(self, world: World, pacer: Pacer, paid: int = 0) -> None:
+    def __init__(self, world: World, pacer: Pacer, paid: int = 0, slot: Slot | None = None) -> None:
         self._world = world
         self._pacer = pacer
         self._paid = paid
+        self._slot = slot
+
+    async def give_back(self) -> None:
+        """What was charged and not needed is for others."""
+        rest, self._paid = self._paid, 0
+        if self._slot is not None:
+            await self._pacer.give_back(self._slot, rest)
 
     async def backlog(self) -> timedelta:
         """Of the write quota."""

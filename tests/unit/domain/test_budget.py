@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.budget import MAX_FREEZE_S, MAX_WAIT_S, BudgetLimits, BudgetState, Lane, charge, frozen_until
+from shared.domain.budget import (
+    MAX_FREEZE_S,
+    MAX_WAIT_S,
+    BudgetLimits,
+    BudgetState,
+    Lane,
+    Slot,
+    charge,
+    frozen_until,
+    given_back,
+    used,
+)
 
 LIMITS = BudgetLimits(rate_per_s=18.0, burst=100, window_limit=3000, window_s=150.0)
 DEFAULT = BudgetLimits(rate_per_s=18.0, burst=30, window_limit=3000, window_s=150.0)
@@ -207,3 +218,14 @@ def test_interactive_work_gets_its_share_under_a_saturating_bulk_load(limits: Bu
     assert len(waited) >= 0.98 * per_second * (seconds - 5)
     assert max(waited) <= 2 * MAX_WAIT_S[INTERACTIVE]
     assert most_in_any(starts, 150.0) <= 3000
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_writes_that_are_given_back_are_there_for_others(lane: Lane) -> None:
+    slot, full = charge(BudgetState(), DEFAULT, lane, 60, START)
+    late, _ = charge(full, DEFAULT, lane, 20, START)
+    assert late.start > START
+    again = given_back(full, DEFAULT, 60, slot.start)
+    assert charge(again, DEFAULT, lane, 20, START)[0] == Slot(START, charged=True)
+    assert used(again, DEFAULT, START) == 0
+    assert used(given_back(full, DEFAULT, 40, slot.start), DEFAULT, START) == 20
