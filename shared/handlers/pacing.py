@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -64,10 +65,12 @@ class Pacer:
         return await request.answer
 
     async def give_back(self, slot: Slot, writes: int) -> None:
-        """Of a charge, writes that were not sent after all: others may make them."""
+        """Of a charge, writes that were not sent after all: others may make them. Where that cannot be kept they are
+        lost to everybody, which is no reason to stop the work that was charged with them."""
         if writes:
             async with self._lock:
-                await self._update(lambda state, now: given_back(state, self._limits, writes, slot.start))
+                with suppress(Unavailable):
+                    await self._update(lambda state, now: given_back(state, self._limits, writes, slot.start))
 
     async def look_ahead(self, *, urgent: bool, writes: int) -> Slot:
         """Where `writes` writes would stand now, before the reads they need are made: a place for later is reserved,

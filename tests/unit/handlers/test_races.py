@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import pytest
+
+from shared.domain.budget import BudgetState, used
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.changes import GroupChange
+from shared.domain.errors import Unavailable
 from shared.domain.messages import NOTIFICATIONS, ProcessUsers
 from shared.domain.model import LedgerRow, MemberState, UserId
 from shared.handlers.members import Members
+from shared.handlers.pacing import limits_of
 from shared.ports import LedgerWrite, Outgoing, World
 from tests.unit.handlers.runs import SMALL, TEAM, Run, user
 
@@ -114,6 +120,36 @@ async def test_a_look_that_meets_another_ones_write_comes_back_in_seconds() -> N
     assert run.licenses(person) == {"SMALL"}
     assert run.writes_of(person) == 1
     assert run.world.clock.now() - began < timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("can_be_kept", [True, False])
+async def test_who_loses_the_race_for_a_user_leaves_the_quota_to_others(*, can_be_kept: bool) -> None:
+    run = await managed()
+    person, other = (run.directory.add_user(user(number), groups=[TEAM]) for number in (50, 51))
+    loads = run.world.stores.budget
+
+    class Budget:
+        """Saved until the race is lost."""
+
+        async def load(self) -> tuple[str, str | None]:
+            return await loads.load()
+
+        async def save(self, state: str, etag: str | None) -> str:
+            if run.writes_of(person) and not can_be_kept:
+                raise Unavailable(None, "tables")
+            return await loads.save(state, etag)
+
+    async def is_looked_at_by_another() -> None:
+        await run.workers[1].process(ProcessUsers((person,), "other", bulk=False).encode())
+
+    ledger: Any = Interrupted(run.world, is_looked_at_by_another)
+    budget: Any = Budget()
+    slow = Members(replace(run.world, stores=replace(run.world.stores, ledger=ledger, budget=budget)))
+    await slow.process(ProcessUsers((person, other), "one", bulk=False).encode())
+    assert run.licenses(other) == {"SMALL"}, "the race for one user does not stop the other"
+    state, _ = await loads.load()
+    charged = used(BudgetState.from_json(state), limits_of(run.world.policy), run.world.clock.now().timestamp())
+    assert charged == len(run.writer.log) + (not can_be_kept)
 
 
 async def test_the_same_message_delivered_twice_at_once_loses_no_license_of_ours() -> None:
