@@ -99,7 +99,7 @@ def timer_request(*, past_due: bool) -> Any:
 
 
 def _registry() -> Any:
-    return get_binding_registry()  # type: ignore[no-untyped-call]
+    return get_binding_registry()  # type: ignore[no-untyped-call]  # the library has no types there
 
 
 def _datum(value: Any) -> Datum:

@@ -207,5 +207,5 @@ def give_log_its_context() -> None:
         record.ids = tracing.ids()
         return record
 
-    factory.knows_context = True  # type: ignore[attr-defined]
+    factory.knows_context = True  # type: ignore[attr-defined]  # a mark, so that it is set once
     logging.setLogRecordFactory(factory)

@@ -177,7 +177,7 @@ class _Reader:
     def _type(self) -> HrEventType:
         given = self._value.get("type")
         try:
-            return HrEventType(given)  # type: ignore[arg-type]
+            return HrEventType(given)  # type: ignore[arg-type]  # whatever was sent
         except ValueError:
             self.fault("type", given, f"must be one of {', '.join(HrEventType)}")
             return HrEventType.JOINER

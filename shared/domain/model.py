@@ -291,13 +291,10 @@ class SkuAssignment:
     def after(self, before: SkuAssignment | None, now: datetime, *, to_more: bool = False) -> SkuAssignment:
         """This, with the time since which it is given. `before`: as the group had it, None if it had not. `to_more`:
         members who were left out are given it too."""
-        more = (
-            before is None
-            or to_more
-            or before.enforcement is Enforcement.CANCELLED
-            or not before.disabled_plans <= self.disabled_plans
-        )
-        return replace(self, given_at=now if before is None or more else before.given_at)
+        if before is None or to_more or before.enforcement is Enforcement.CANCELLED:
+            return replace(self, given_at=now)
+        more = not before.disabled_plans <= self.disabled_plans
+        return replace(self, given_at=now if more else before.given_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,11 @@ class OnboardingRecord:
         return (event.effective_at, event.sequence, event.time or self.received_at, self.received_at)
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do: it has ended, and its end was told."""
+        return self.state.is_ended and self.announced
+
+    @property
     def is_being_written(self) -> bool:
         """Whether memberships of the event are being written at this moment, or were when their writer died."""
         return self.state is OnboardingState.WORKING and self.working_since is None

@@ -84,7 +84,6 @@ async def _advance(world: World, operation: Operation) -> None:
             await decisions.close_approval(world, operation)
             await decisions.write_permits(world, operation)
             if await _superseded(world, operation):
-                await decisions.void_permits(world, operation)
                 return
             await decisions.ask_again(world, operation)
             await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
@@ -110,6 +109,9 @@ async def _superseded(world: World, operation: Operation) -> bool:
     error = OperationError("Superseded", f"A newer operation on the group, {newest}, took its place.")
     ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
     ended = replace(ended, superseded_by=newest, totals=_with_cancelled(ended.totals))
+    if operation.phase is Phase.PERMIT:
+        # Written a moment after the newer intent they would outlive it; first, since nobody comes back once it ended.
+        await decisions.void_permits(world, operation)
     await world.stores.operations.save(ended)
     return True
 

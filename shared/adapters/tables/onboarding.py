@@ -109,7 +109,7 @@ class TableOnboarding:
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
         due_by, at = record.due_by, _look_at(record)
         alone = at - record.updated_at > ALONE
-        if not _is_over(record) and (due_by is None or at < due_by or alone):
+        if not record.is_over and (due_by is None or at < due_by or alone):
             await self._due.put([(at, record.key)])
             due_by = at if due_by is None else min(due_by, at)
         if record.state.needs_a_person:
@@ -117,7 +117,7 @@ class TableOnboarding:
         etag = await self._tables.write(TABLE, Op("replace", _record_row(record), record.version))
         if not record.state.needs_a_person and _may_be_listed(record):
             await self._tables.delete(TABLE, ATTENTION, record.key)
-        return replace(record, version=etag, due_by=None if _is_over(record) else due_by)
+        return replace(record, version=etag, due_by=None if record.is_over else due_by)
 
     async def know(self, key: str, identities: Iterable[str]) -> None:
         await self._tables.upsert_all(TABLE, [_person_row(name, key) for name in identities])
@@ -175,10 +175,6 @@ def _may_be_listed(record: OnboardingRecord) -> bool:
     """Whether the record may have needed a person before: it was held, or it is replayed."""
     taken_back = record.state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED)
     return taken_back or bool(record.permitted_by) or record.waits_since is not None
-
-
-def _is_over(record: OnboardingRecord) -> bool:
-    return record.state.is_ended and record.announced
 
 
 def _look_at(record: OnboardingRecord) -> datetime:
@@ -251,7 +247,7 @@ def _record(row: Row) -> OnboardingRecord:
         completed_at=time_of(body["completedAt"]),
         version=row["etag"],
     )
-    return replace(record, due_by=None if _is_over(record) else _look_at(record))
+    return replace(record, due_by=None if record.is_over else _look_at(record))
 
 
 def _taken_json(taken: Taken | None) -> dict[str, Any] | None:

@@ -87,7 +87,7 @@ def _against(receipt: Receipt, stored: Mapping[str, OnboardingRecord]) -> Receip
 def open_keys(receipts: Iterable[Receipt]) -> tuple[str, ...]:
     """Records to take up: also those received before that have not ended, or whose end was not told."""
     records = [receipt.record for receipt in receipts if receipt.record is not None and not receipt.taken]
-    return tuple(dict.fromkeys(each.key for each in records if not each.state.is_ended or not each.announced))
+    return tuple(dict.fromkeys(each.key for each in records if not each.is_over))
 
 
 async def send_take_up(world: World, keys: Sequence[str], at: datetime | None = None, *, if_due: bool = False) -> None:

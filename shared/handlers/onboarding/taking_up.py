@@ -95,7 +95,8 @@ class Onboarding:
         ready = [record for record in known if await is_due(self._world, saver, record)]
         some = bool(ready or back)
         assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
-        await assess(self._world, saver, working, assignments, await self._pacer.backlog())
+        if working:
+            await assess(self._world, saver, working, assignments, await self._pacer.backlog())
         await give_back(self._world, saver, Writer(self._world, self._pacer), back, assignments)
         writer = await self._paid(saver, ready)
         if writer is None:
@@ -223,6 +224,6 @@ async def _not_over(world: World, keys: Sequence[str]) -> list[OnboardingRecord]
     found = []
     for start in range(0, len(keys), MAX_USERS):
         for record in await asyncio.gather(*map(world.stores.onboarding.get, keys[start : start + MAX_USERS])):
-            if record is not None and not (record.state.is_ended and record.announced):
+            if record is not None and not record.is_over:
                 found.append(record)
     return found
