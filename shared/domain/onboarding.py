@@ -23,6 +23,10 @@ class HrEventType(StrEnum):
     RELEASE = "hr.leaver.release.v1"
 
 
+FARTHEST_MESSAGE = timedelta(hours=24)
+"""Messages are scheduled for the next day at most; what is later is a row that the timer finds."""
+
+
 @dataclass(frozen=True, slots=True)
 class PersonRef:
     """How an event names a person; at least one is given, and all that are given must be the same account."""

@@ -37,6 +37,7 @@ from shared.domain.errors import Conflict
 from shared.domain.hr_events import read_event
 from shared.domain.model import GroupId, SkuId, UserId
 from shared.domain.onboarding import (
+    FARTHEST_MESSAGE,
     GroupOutcome,
     GroupResult,
     HrEventType,
@@ -58,9 +59,6 @@ SLACK = timedelta(seconds=60)
 """The timer looks this long after the message for the same time should have: it is there for lost messages.
 
 It keeps an entry for each record until that is over, so that putting a record off needs no new one."""
-
-ALONE = timedelta(hours=24)
-"""What is put off further gets no message; so it has an entry of its own, whatever became of the one it had."""
 
 SLOW_INSERT_S = 30.0
 """After so long the timer may soon have taken off entries whose rows it did not find."""
@@ -108,7 +106,8 @@ class TableOnboarding:
 
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
         due_by, at = record.due_by, _look_at(record)
-        alone = at - record.updated_at > ALONE
+        # What gets no message has an entry of its own, whatever became of the one it had.
+        alone = at - record.updated_at > FARTHEST_MESSAGE
         if not record.is_over and (due_by is None or at < due_by or alone):
             await self._due.put([(at, record.key)])
             due_by = at if due_by is None else min(due_by, at)

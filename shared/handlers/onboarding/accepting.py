@@ -11,7 +11,7 @@ from typing import Any
 from shared.domain.errors import PoisonMessage
 from shared.domain.hr_events import BrokenEvent, Fault, accepted
 from shared.domain.messages import MAX_USERS, ONBOARDING
-from shared.domain.onboarding import OnboardingRecord, OnboardingState
+from shared.domain.onboarding import FARTHEST_MESSAGE, OnboardingRecord, OnboardingState
 from shared.handlers.settling import AWAY, bury
 from shared.ports import Outgoing, World
 
@@ -19,8 +19,6 @@ MAX_BATCH = 1000
 """Events of one request: 1 MB at 1,000 characters an event."""
 
 TAKE_UP, IF_DUE = "takeUp", "ifDue"
-AHEAD = timedelta(hours=24)
-"""Messages are scheduled for the next day at most; what is later is a row that the timer finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def open_keys(receipts: Iterable[Receipt]) -> tuple[str, ...]:
 async def send_take_up(world: World, keys: Sequence[str], at: datetime | None = None, *, if_due: bool = False) -> None:
     """Have records taken up, now or at a time; for one further away than a day the timer is left to it. `if_due`: not
     those that have been put off meanwhile."""
-    if at is not None and at - world.clock.now() > AHEAD:
+    if at is not None and at - world.clock.now() > FARTHEST_MESSAGE:
         return
     parts = [keys[start : start + MAX_USERS] for start in range(0, len(keys), MAX_USERS)]
     if parts:
