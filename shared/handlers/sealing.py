@@ -29,7 +29,7 @@ from shared.domain.model import (
     SourceKind,
     UserId,
 )
-from shared.domain.operation import Operation, PlanSummary, Totals
+from shared.domain.operation import Operation, OperationState, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass, Skipped, Unchanged, classify
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.sealing import LEFT, PlannedAction, SealedPage, pages_of, partition_of
@@ -114,6 +114,9 @@ class _Planner:
     assignments: Intents
     facts: TenantFacts
     recorded: Mapping[UserId, MemberState]
+    says_more: bool = False
+    """The intent may say other than when members were recorded: a problem then may be with a product it does not name
+    any more."""
     tally: _Tally = field(default_factory=_Tally)
     _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
@@ -202,9 +205,7 @@ class _Planner:
         owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants))
         state = state_of(result, user, assignment, relevant(result, skus), waiting=waiting, owes=owing)
         known = self.recorded.get(user.id)
-        # A problem that is recorded may be one with a product that the intent does not name any more.
-        stale = self.operation.change.changes_intent and known is not None and known.needs_a_person
-        return known is not state or stale
+        return known is not state or (self.says_more and known.needs_a_person)
 
     def _adopts(self, plan: UserPlan) -> bool:
         adopt = self.operation.change.adopt
@@ -250,7 +251,8 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     left = {u for u, state in recorded.items() if u not in users and state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
-    planner = _Planner(world, operation, assignments, facts, recorded)
+    says_more = operation.change.changes_intent and not await _says_what_was_done(world, operation, assignments)
+    planner = _Planner(world, operation, assignments, facts, recorded, says_more)
     actions: dict[UserId, PlannedAction] = {}
     async for user_id, row, grants in _with_records(world, [*users, *leavers]):
         read = users[user_id] if user_id in users else leavers[user_id]
@@ -266,6 +268,25 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
         size=len(users),
         gone=tuple(gone),
     )
+
+
+async def _says_what_was_done(world: World, operation: Operation, assignments: Intents) -> bool:
+    """Whether the intent to plan by is the one that the last request before this one completed."""
+    group_id = operation.target.group_id
+    ours = assignments.get(group_id) if group_id else None
+    if group_id is None or ours is None:
+        return False
+    versions = await world.stores.assignments.history(group_id)
+    before = next((each.operation_id for each in versions if each.operation_id != operation.id), None)
+    last = await world.stores.operations.get(before) if before else None
+    if last is None or last.state is not OperationState.COMPLETE:
+        return False
+    return any(each.version == last.intent_version and _said(each) == _said(ours) for each in versions)
+
+
+def _said(assignment: GroupLicenseAssignment) -> object:
+    skus = {sku.sku_id: (sku.disabled_plans, sku.enforcement) for sku in assignment.skus}
+    return skus, assignment.options, assignment.state
 
 
 def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Intents:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from shared.domain.errors import NotFound
 from shared.domain.messages import OPERATIONS
-from shared.domain.model import LicenseError, MemberState, UserId
-from shared.domain.operation import OperationState
+from shared.domain.model import AssignedLicense, AssignmentOptions, LicenseError, MemberState, UserId
+from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.domain.records import AuditFilter, GroupState, MemberRow
-from tests.unit.handlers.runs import EXTRA, LARGE, SMALL, TEAM, Run
+from shared.handlers import control
+from shared.handlers.requests import OperationRequest, accept, set_options
+from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
 
@@ -118,3 +122,41 @@ async def test_of_two_problems_the_one_with_the_product_that_was_removed_goes() 
     await run.change(remove=[extra])
     after, _ = await run.world.stores.members.errors(TEAM, 10)
     assert [{problem.sku_id for problem in row.problems} for row in after] == [{large.sku_id}] * 2
+
+
+async def in_error() -> Run:
+    """Two people whom a completed request has left without their product."""
+    run = Run()
+    run.directory.add_sku(replace(LARGE, enabled=0))
+    run.people(2)
+    await run.change([LARGE])
+    return run
+
+
+@pytest.mark.parametrize("preview", [True, False])
+async def test_who_is_in_error_is_not_looked_at_again_by_the_same_request_made_twice(*, preview: bool) -> None:
+    run = await in_error()
+    run.directory.reads.clear()
+    again = await run.change([LARGE], preview=preview)
+    assert (again.totals.due, again.totals.waiting, run.directory.reads) == (0, 2, [])
+    errors, _ = await run.world.stores.members.errors(TEAM, 10)
+    assert len(errors) == 2
+
+
+@pytest.mark.parametrize("change", ["a product more", "other plans", "options", "the one before did not complete"])
+async def test_who_is_in_error_is_looked_at_again_where_the_intent_may_say_more_than_was_done(change: str) -> None:
+    run = await in_error()
+    run.directory.add_sku(replace(EXTRA, enabled=0))
+    if change == "the one before did not complete":
+        asked = await run.ask([LARGE])
+        await control.cancel(run.world, asked.id, MIA)
+        await run.work_off()
+    if change == "options":
+        await set_options(run.world, TEAM, AssignmentOptions(include_guests=False), MIA, None)
+    if change == "other plans":
+        license = AssignedLicense(LARGE.sku_id, frozenset({MAIL}))
+        request = OperationRequest(Target(TEAM), MIA, LicenseChange((license,), ()))
+        again = await run.finish(await accept(run.world, request))
+    else:
+        again = await run.change([LARGE, EXTRA] if change == "a product more" else [LARGE])
+    assert again.totals.due == 2
