@@ -8,6 +8,7 @@ sliding window, since Microsoft publishes 3,000 writes in 150 s and not how they
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -55,9 +56,11 @@ class BudgetLimits:
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """`full_until`: when all that is charged has been used at the rate. `tails`: places given for later."""
+    """`full_until`: when all that is charged has been used at the rate; `busy_from`: since when without a pause.
+    `tails`: places given for later."""
 
     full_until: float = 0.0
+    busy_from: float = 0.0
     not_before: float = 0.0
     tails: Mapping[Lane, float] = field(default_factory=dict)
     counts: Mapping[int, int] = field(default_factory=dict)
@@ -66,6 +69,7 @@ class BudgetState:
         return json.dumps(
             {
                 "fullUntil": round(self.full_until, 3),
+                "busyFrom": math.floor(self.busy_from * 1000) / 1000,
                 "notBefore": round(self.not_before, 3),
                 "tails": {str(lane): round(at, 3) for lane, at in self.tails.items()},
                 "counts": {str(bucket): count for bucket, count in sorted(self.counts.items())},
@@ -77,10 +81,11 @@ class BudgetState:
     def from_json(cls, text: str) -> BudgetState:
         fields = json.loads(text)
         return cls(
-            float(fields["fullUntil"]),
-            float(fields["notBefore"]),
-            {Lane(lane): float(at) for lane, at in fields["tails"].items()},
-            {int(bucket): int(count) for bucket, count in fields["counts"].items()},
+            full_until=float(fields["fullUntil"]),
+            busy_from=float(fields.get("busyFrom", fields["fullUntil"])),
+            not_before=float(fields["notBefore"]),
+            tails={Lane(lane): float(at) for lane, at in fields["tails"].items()},
+            counts={int(bucket): int(count) for bucket, count in fields["counts"].items()},
         )
 
 
@@ -113,10 +118,12 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
 
 
 def given_back(state: BudgetState, limits: BudgetLimits, n: int, start: float) -> BudgetState:
-    """The state without `n` writes of a charge for `start`, seconds ago, that were not sent after all."""
+    """The state without `n` writes of a charge for `start`, seconds ago, that were not sent after all. Where there was
+    a pause since, the rate had them back already."""
     bucket = int(start // (limits.window_s / BUCKETS))
     left = max(0, state.counts.get(bucket, 0) - n)
-    return replace(state, full_until=state.full_until - n / limits.pace, counts={**state.counts, bucket: left})
+    full_until = state.full_until - n / limits.pace if start >= state.busy_from else state.full_until
+    return replace(state, full_until=full_until, counts={**state.counts, bucket: left})
 
 
 def used(state: BudgetState, limits: BudgetLimits, now: float) -> int:
@@ -155,4 +162,6 @@ def _charged(state: BudgetState, limits: BudgetLimits, n: int, start: float) -> 
     oldest = bucket - BUCKETS - 2
     counts = {each: count for each, count in state.counts.items() if each >= oldest}
     counts[bucket] = counts.get(bucket, 0) + n
-    return replace(state, full_until=max(state.full_until, start) + n / limits.pace, counts=counts)
+    busy_from = state.busy_from if start <= state.full_until else start
+    full_until = max(state.full_until, start) + n / limits.pace
+    return replace(state, full_until=full_until, busy_from=busy_from, counts=counts)

@@ -30,6 +30,9 @@ FIRST_YEAR, LAST_YEAR = 2000, 2200
 MAX_USERS = 20
 """Users one message may name: Graph's limit for one $batch (learn.microsoft.com/graph/json-batching)."""
 
+MOST_WRITES = 2 * MAX_USERS
+"""Of one message: a usage location and the licenses of each user."""
+
 
 @dataclass(frozen=True, slots=True)
 class OperationStep:
@@ -63,7 +66,8 @@ class ProcessUsers:
 
     `send` rises with every re-send of any kind and `run` with each resume, replay or watchdog, so that duplicate
     detection never swallows real work. `attempts` counts, per user, only refusals by Graph. `expects`: groups that a
-    user came into (True) or went from (False) at `changed_at`, by the event that names the user.
+    user came into (True) or went from (False) at `changed_at`, by the event that names the user. `writes`: how many
+    planning expects; None where nobody planned.
     """
 
     user_ids: tuple[UserId, ...]
@@ -80,6 +84,12 @@ class ProcessUsers:
     traceparent: str = ""
     expects: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
     changed_at: datetime | None = None
+    writes: int | None = None
+
+    @property
+    def likely_writes(self) -> int:
+        """Writes that the look most likely makes: one for each user where nobody planned."""
+        return len(self.user_ids) if self.writes is None else self.writes
 
     @property
     def queue(self) -> str:
@@ -115,6 +125,7 @@ class ProcessUsers:
                 "traceparent": self.traceparent,
                 **({"expects": {user: dict(groups) for user, groups in self.expects.items()}} if self.expects else {}),
                 **({"changedAt": self.changed_at.isoformat()} if self.changed_at else {}),
+                **({"writes": self.writes} if self.writes is not None else {}),
             }
         )
 
@@ -182,6 +193,7 @@ def decode_process_users(body: bytes) -> ProcessUsers:
             traceparent=str(fields.get("traceparent") or ""),
             expects=_expects(fields.get("expects") or {}),
             changed_at=moment(fields["changedAt"]) if fields.get("changedAt") else None,
+            writes=_number_of_writes(fields.get("writes")),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as fault:
         raise PoisonMessage(f"members message: {_reason(fault)}") from fault
@@ -192,6 +204,15 @@ def _expects(fields: Mapping[str, Any]) -> dict[UserId, dict[GroupId, bool]]:
         UserId(guid(user)): {GroupId(guid(group)): bool(came) for group, came in groups.items()}
         for user, groups in fields.items()
     }
+
+
+def _number_of_writes(value: Any) -> int | None:
+    if value is None:
+        return None
+    number = int(value)
+    if not 0 <= number <= MOST_WRITES:
+        raise ValueError(f"writes is {number}, must be 0 to {MOST_WRITES}")
+    return number
 
 
 def _user_ids(values: Any) -> tuple[UserId, ...]:

@@ -83,6 +83,11 @@ class UserPlan:
         return bool(self.add or self.remove)
 
     @property
+    def calls(self) -> int:
+        """Writes to make: one for all licenses, and one before it for the usage location."""
+        return 1 + (self.usage_location is not None) if self.writes else 0
+
+    @property
     def held(self) -> bool:
         return any(note.kind in (NoteKind.HELD, NoteKind.PENDING_APPROVAL) for note in self.notes)
 

@@ -38,6 +38,11 @@ class PlannedAction:
     def removes(self) -> bool:
         return bool(self.remove or self.plans_off)
 
+    @property
+    def calls(self) -> int:
+        """Writes that are expected: one for all licenses, and one before it for the usage location."""
+        return 1 + (self.usage_location is not None) if self.add or self.remove else 0
+
 
 @dataclass(frozen=True, slots=True)
 class SealedPage:
@@ -60,12 +65,13 @@ class SealedPage:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A fixed piece of a sealed page, at most `chunk_size` users of one ledger partition."""
+    """A fixed piece of a sealed page, at most `chunk_size` users of one ledger partition; `writes` are expected."""
 
     operation_id: OperationId
     page: int
     number: int
     user_ids: tuple[UserId, ...]
+    writes: int
 
 
 def partition_of(user_id: UserId) -> str:
@@ -89,8 +95,9 @@ def pieces(user_ids: Sequence[UserId], size: int) -> list[tuple[UserId, ...]]:
 
 def chunks_of(operation_id: OperationId, page: SealedPage, size: int) -> list[Chunk]:
     """The chunks of a sealed page, numbered on from its `first_chunk`."""
+    writes = {user: page.action(position).calls for position, user in enumerate(page.user_ids)}
     return [
-        Chunk(operation_id, page.number, page.first_chunk + offset, users)
+        Chunk(operation_id, page.number, page.first_chunk + offset, users, sum(writes[user] for user in users))
         for offset, users in enumerate(pieces(page.due, size))
     ]
 

@@ -28,7 +28,7 @@ from shared.domain.refusals import Advice, Refusal, classify, remedy_for, skus_t
 from shared.handlers.auditing import license_change
 from shared.handlers.cases import Case, Work
 from shared.handlers.looking import is_open, result_of
-from shared.handlers.pacing import Pacer
+from shared.handlers.pacing import Pacer, Prepaid
 from shared.handlers.recording import MAX_ATTEMPTS
 from shared.ports import (
     Accepted,
@@ -67,7 +67,7 @@ class _Try:
         return self.case.result is None and bool(self.calls)
 
 
-async def apply(world: World, work: Work, pacer: Pacer, cases: Sequence[Case]) -> bool:
+async def apply(world: World, work: Work, pacer: Pacer, prepaid: Prepaid, cases: Sequence[Case]) -> bool:
     """Carry out the plans of the cases; each ends with a result. Returns False when the whole operation must stop:
     the app lacks a permission or a license is not the tenant's."""
     tries = [_begin(case) for case in cases if is_open(case)]
@@ -79,7 +79,7 @@ async def apply(world: World, work: Work, pacer: Pacer, cases: Sequence[Case]) -
         if world.clock.now() > work.began + TIME_LIMIT:
             _give_back(active, world.clock.now(), "the time of this chunk was used up")
             break
-        going_on = await _round(world, work, pacer, active)
+        going_on = await _round(world, work, pacer, prepaid, active)
     for each in tries:
         _end(world, each)
     return going_on
@@ -97,11 +97,12 @@ def _give_back(tries: Iterable[_Try], at: datetime, why: str) -> None:
         each.case.result = RetryAt(at, why)
 
 
-async def _round(world: World, work: Work, pacer: Pacer, active: list[_Try]) -> bool:
+async def _round(world: World, work: Work, pacer: Pacer, prepaid: Prepaid, active: list[_Try]) -> bool:
     """One call per user. Returns whether to go on."""
     writes = len(active) + sum(each.location is not None for each in active)
-    slot = await pacer.charge(urgent=work.urgent, writes=writes)
     now = world.clock.now()
+    slot = await prepaid.start(urgent=work.urgent, writes=writes, now=now.timestamp())
+    await prepaid.give_back()
     if not slot.charged:
         _give_back(active, datetime.fromtimestamp(slot.start, tz=now.tzinfo), "the write quota is used; comes back")
         return True

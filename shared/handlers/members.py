@@ -21,7 +21,7 @@ from shared.handlers.holding import collect, held_by_group
 from shared.handlers.intents import Intents
 from shared.handlers.looking import EVENTS_SETTLE_WITHIN, finished, look, pause, tenant_facts
 from shared.handlers.operations import write_group_status
-from shared.handlers.pacing import Pacer
+from shared.handlers.pacing import Pacer, Prepaid
 from shared.handlers.recording import bound_retries, going_back, outcomes_of, record, skipped_as
 from shared.handlers.releasing import totals_at_the_end
 from shared.ports import Outgoing, World
@@ -61,25 +61,31 @@ class Members:
             told_at=message.changed_at,
             asked_at=operation.created_at if operation else None,
         )
-        if not await self._comes_back_later(message, work):
-            cases, going_on = await self._cases(message, work)
-            await self._finish(message, work, cases)
-            if not going_on:
-                await self._stop(message, work, cases)
+        prepaid = await self._prepaid(message, work)
+        if prepaid is None:
+            return
+        try:
+            cases, going_on = await self._cases(message, work, prepaid)
+        finally:
+            await prepaid.give_back()
+        await self._finish(message, work, cases)
+        if not going_on:
+            await self._stop(message, work, cases)
 
-    async def _comes_back_later(self, message: ProcessUsers, work: Work) -> bool:
-        """Bulk work for which the write quota has no room soon goes back before anything is read."""
-        if work.urgent:
-            return False
-        slot = await self._pacer.look_ahead(urgent=False, writes=len(message.user_ids))
+    async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
+        """Bulk work is charged before anything is read for it; where the write quota has no room soon it goes back, and
+        None is returned."""
+        if work.urgent or not message.likely_writes:
+            return Prepaid(self._pacer)
+        slot = await self._pacer.charge(urgent=False, writes=message.likely_writes)
         if slot.charged:
-            return False
+            return Prepaid(self._pacer, slot, message.likely_writes)
         again = replace(message, send=message.send + 1, first_sent_at=message.first_sent_at or work.began)
         at = datetime.fromtimestamp(slot.start, tz=work.began.tzinfo)
         await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])
-        return True
+        return None
 
-    async def _cases(self, message: ProcessUsers, work: Work) -> tuple[list[Case], bool]:
+    async def _cases(self, message: ProcessUsers, work: Work, prepaid: Prepaid) -> tuple[list[Case], bool]:
         """Every user of the message with a result, and whether the operation may go on."""
         going_on = True
         facts = await tenant_facts(self._world, work.asked_at)
@@ -97,7 +103,7 @@ class Members:
             for case in cases:
                 case.result = case.result if case.wrote else Skipped(SkipReason.CANCELLED)
         else:
-            going_on = await apply(self._world, work, self._pacer, cases)
+            going_on = await apply(self._world, work, self._pacer, prepaid, cases)
         for case in cases:
             case.result = finished(case)
             case.result = skipped_as(case, work) or case.result

@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 30
 """ETag races of one update before the budget counts as away; a race is lost only to a process that won it."""
 
+STALE_S = 15.0
+"""How long after its start a charge made in advance is used. What slow reads held up goes out all at once, and 15 s
+of it fit between our rate and Graph's."""
+
 SEEN_S = 5.0
 """How long what was seen of the budget is taken to be so, where nothing is charged."""
 
@@ -71,22 +75,6 @@ class Pacer:
             async with self._lock:
                 with suppress(Unavailable):
                     await self._update(lambda state, now: given_back(state, self._limits, writes, slot.start))
-
-    async def look_ahead(self, *, urgent: bool, writes: int) -> Slot:
-        """Where `writes` writes would stand now, before the reads they need are made: a place for later is reserved,
-        a near start is not charged."""
-        lane = Lane.INTERACTIVE if urgent else Lane.BULK
-        found: list[Slot] = []
-
-        def reserve(state: BudgetState, now: float) -> BudgetState:
-            slot, reserved = charge(state, self._limits, lane, writes, now)
-            found[:] = [slot]
-            return state if slot.charged else reserved
-
-        async with self._lock:
-            self._state = None
-            await self._update(reserve)
-        return found[0]
 
     async def backlog(self) -> timedelta:
         """How far off the last place is that was given for later to what somebody waits for, as it was seconds ago;
@@ -153,3 +141,34 @@ class Pacer:
             self._world.telemetry.measure("licensing.budget.in_use", share)
             return
         raise Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")
+
+
+class Prepaid:
+    """Writes charged before the reads that tell how many are needed, so that nothing is read for which the quota has no
+    room. What is not used of it goes back."""
+
+    def __init__(self, pacer: Pacer, slot: Slot | None = None, writes: int = 0) -> None:
+        self._pacer = pacer
+        self._slot = slot
+        self._left = writes if slot is not None and slot.charged else 0
+
+    async def start(self, *, urgent: bool, writes: int, now: float) -> Slot:
+        """A start for `writes` writes: those that are left are paid, the rest is charged now. `now`: seconds since the
+        epoch."""
+        if self._slot is not None and now > self._slot.start + STALE_S:
+            await self.give_back()
+        covered = min(self._left, writes)
+        if self._slot is not None and covered == writes:
+            self._left -= covered
+            return self._slot
+        slot = await self._pacer.charge(urgent=urgent, writes=writes - covered)
+        if slot.charged and self._slot is not None:
+            self._left -= covered
+            return Slot(max(slot.start, self._slot.start), charged=True)
+        return slot
+
+    async def give_back(self) -> None:
+        """What was charged and not needed is for others."""
+        left, self._left = self._left, 0
+        if self._slot is not None:
+            await self._pacer.give_back(self._slot, left)

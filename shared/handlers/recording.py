@@ -317,19 +317,21 @@ def going_back(
     message: ProcessUsers, cases: Sequence[Case], attempts: Mapping[UserId, int], now: datetime
 ) -> list[Outgoing]:
     """Messages for users who are to be looked at again, those with about the same time together."""
-    groups: dict[int, list[tuple[UserId, datetime]]] = defaultdict(list)
+    groups: dict[int, list[tuple[UserId, datetime, int]]] = defaultdict(list)
     for case in cases:
         if isinstance(case.result, RetryAt):
-            groups[int(case.result.at.timestamp() // ROUNDING.total_seconds())].append((case.user_id, case.result.at))
+            at, calls = case.result.at, case.plan.calls if case.plan else 1
+            groups[int(at.timestamp() // ROUNDING.total_seconds())].append((case.user_id, at, calls))
     messages = []
     for users in groups.values():
         again = replace(
             message,
-            user_ids=tuple(user for user, _ in users),
-            attempts={user: attempts[user] for user, _ in users if attempts.get(user)},
+            user_ids=tuple(user for user, _, _ in users),
+            attempts={user: attempts[user] for user, _, _ in users if attempts.get(user)},
             send=message.send + 1,
             first_sent_at=message.first_sent_at or now,
+            writes=sum(calls for _, _, calls in users),
         )
-        at = max(when for _, when in users)
-        messages.append(Outgoing(again.queue, again.encode(), again.message_id, at))
+        latest = max(at for _, at, _ in users)
+        messages.append(Outgoing(again.queue, again.encode(), again.message_id, latest))
     return messages

@@ -139,6 +139,7 @@ def _outgoing(operation: Operation, chunk: Chunk, send: int = 0) -> Outgoing:
         send=send,
         intent_versions={group_id: operation.intent_version} if group_id else {},
         traceparent=operation.traceparent,
+        writes=chunk.writes,
     )
     return Outgoing(message.queue, message.encode(), message.message_id)
 

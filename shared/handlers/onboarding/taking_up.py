@@ -21,7 +21,7 @@ from shared.handlers.onboarding.persons import Found, found, is_due, pause_since
 from shared.handlers.onboarding.saving import Saver, ended, waiting
 from shared.handlers.onboarding.working import Working
 from shared.handlers.onboarding.writing import Writer
-from shared.handlers.pacing import Pacer
+from shared.handlers.pacing import Pacer, Prepaid
 from shared.ports import NotAUser, ReadFailed, World
 
 SENDER = "onboarding queue"
@@ -97,7 +97,7 @@ class Onboarding:
         assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
         if working:
             await assess(self._world, saver, working, assignments, await self._pacer.backlog())
-        await give_back(self._world, saver, Writer(self._world, self._pacer), back, assignments)
+        await give_back(self._world, saver, Writer(self._world, self._pacer, Prepaid(self._pacer)), back, assignments)
         writer = await self._paid(saver, ready)
         if writer is None:
             return
@@ -119,13 +119,11 @@ class Onboarding:
             for record in ready
         )
         if not likely:
-            return Writer(self._world, self._pacer)
+            return Writer(self._world, self._pacer, Prepaid(self._pacer))
         slot = await self._pacer.charge(urgent=True, writes=likely)
-        now = self._world.clock.now()
         if slot.charged:
-            await self._world.clock.sleep(max(0.0, slot.start - now.timestamp()))
-            return Writer(self._world, self._pacer, likely, slot)
-        at = datetime.fromtimestamp(slot.start, tz=UTC)
+            return Writer(self._world, self._pacer, Prepaid(self._pacer, slot, likely))
+        now, at = self._world.clock.now(), datetime.fromtimestamp(slot.start, tz=UTC)
         for record in ready:
             await saver.save(waiting(record, record.state, now, at, "The write quota is used; comes back."))
         return None

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from shared.domain.budget import Slot
 from shared.domain.messages import MAX_USERS
 from shared.domain.model import UserId
 from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord
 from shared.domain.records import AuditEntry
 from shared.handlers.onboarding.groups import refused
-from shared.handlers.pacing import Pacer
+from shared.handlers.pacing import Pacer, Prepaid
 from shared.ports import (
     Accepted,
     AlreadySo,
@@ -45,19 +44,16 @@ class Written:
 
 
 class Writer:
-    """Writes for all people of one message, charged as urgent work. `paid`: writes charged before, with `slot`."""
+    """Writes for all people of one message, charged as urgent work."""
 
-    def __init__(self, world: World, pacer: Pacer, paid: int = 0, slot: Slot | None = None) -> None:
+    def __init__(self, world: World, pacer: Pacer, prepaid: Prepaid) -> None:
         self._world = world
         self._pacer = pacer
-        self._paid = paid
-        self._slot = slot
+        self._prepaid = prepaid
 
     async def give_back(self) -> None:
         """What was charged and not needed is for others."""
-        rest, self._paid = self._paid, 0
-        if self._slot is not None:
-            await self._pacer.give_back(self._slot, rest)
+        await self._prepaid.give_back()
 
     async def backlog(self) -> timedelta:
         """Of the write quota."""
@@ -79,14 +75,10 @@ class Writer:
 
     async def _start(self, users: Sequence[UserId], writes: int, written: Written) -> bool:
         """Wait for room in the write quota; where it is far off, the users come back then."""
-        covered = min(self._paid, writes)
-        self._paid -= covered
-        if covered == writes:
-            return True
-        slot = await self._pacer.charge(urgent=True, writes=writes - covered)
-        now = self._world.clock.now()
+        now = self._world.clock.now().timestamp()
+        slot = await self._prepaid.start(urgent=True, writes=writes, now=now)
         if slot.charged:
-            await self._world.clock.sleep(max(0.0, slot.start - now.timestamp()))
+            await self._world.clock.sleep(max(0.0, slot.start - now))
             return True
         for user_id in users:
             written.put_off(user_id, datetime.fromtimestamp(slot.start, tz=UTC), "The write quota is used; comes back.")

@@ -158,6 +158,42 @@ def test_neither_limit_is_exceeded_over_any_window_even_when_the_clock_steps_bac
         assert most_in_any(starts, seconds) <= at_once + SMALL.pace * seconds + 1e-6
 
 
+@settings(max_examples=150, deadline=None)
+@given(steps, st.lists(st.integers(0, 60), min_size=1, max_size=20))
+def test_the_window_holds_and_a_burst_at_most_doubles_where_writes_are_given_back(
+    charges: list[tuple[float, Lane, int]], back: list[int]
+) -> None:
+    state, now, sent, open_ones = BudgetState(), START, Starts(), Starts()
+    for index, (passed, lane, n) in enumerate(charges):
+        now += passed
+        for start, charged in [each for each in open_ones if each[0] < now]:
+            unsent = min(charged, back[index % len(back)])
+            state = given_back(state, SMALL, unsent, start)
+            sent.append((start, charged - unsent))
+        open_ones = [each for each in open_ones if each[0] >= now]
+        slot, state = charge(state, SMALL, lane, n, now)
+        if slot.charged:
+            open_ones.append((slot.start, n))
+    sent += open_ones
+    assert most_in_any(sent, SMALL.window_s) <= SMALL.window_limit
+    for seconds in (0.001, 1.0, 5.0, 20.0, 60.0):
+        at_once = max([SMALL.burst, *(n for _, n in sent)])
+        assert most_in_any(sent, seconds) <= 2 * at_once + SMALL.pace * (seconds + MAX_WAIT_S[INTERACTIVE]) + 1e-6
+
+
+def test_writes_given_back_after_a_pause_enlarge_no_burst() -> None:
+    slot, state = charge(BudgetState(), DEFAULT, BULK, 20, START)
+    later = START + 60.0
+    _, state = charge(state, DEFAULT, BULK, 10, later)
+    back = given_back(state, DEFAULT, 20, slot.start)
+    room = 0
+    while charge(back, DEFAULT, BULK, 1, later)[0].start < later + 1e-6:
+        _, back = charge(back, DEFAULT, BULK, 1, later)
+        room += 1
+    assert room == DEFAULT.burst - 10
+    assert used(given_back(state, DEFAULT, 20, slot.start), DEFAULT, later) == 10
+
+
 @settings(max_examples=40, deadline=None)
 @given(steps)
 def test_a_state_that_was_stored_and_read_is_never_more_generous(charges: list[tuple[float, Lane, int]]) -> None:

@@ -19,6 +19,7 @@ from shared.domain.messages import (
     MAX_USERS,
     MEMBERS,
     MEMBERS_BULK,
+    MOST_WRITES,
     OperationStep,
     ProcessUsers,
     decode_operation_step,
@@ -48,6 +49,7 @@ process_users = st.builds(
     | st.datetimes(datetime(FIRST_YEAR, 1, 1), datetime(LAST_YEAR, 12, 31), timezones=st.just(UTC)),
     intent_versions=st.dictionaries(ids.map(GroupId), numbers, max_size=3),
     traceparent=texts,
+    writes=st.none() | st.integers(0, MOST_WRITES),
 )
 bounded = settings(max_examples=80, deadline=None)
 
@@ -115,6 +117,9 @@ def test_a_message_with_one_wrong_field_is_read_or_poison_and_nothing_else(body:
         ("cause", ""),
         ("cause", 3),
         ("firstSentAt", "2026-03-02T09:00:00"),
+        ("writes", -1),
+        ("writes", MOST_WRITES + 1),
+        ("writes", "many"),
     ],
 )
 def test_a_wrong_field_of_a_members_message_is_poison(field: str, value: object) -> None:
