@@ -21,7 +21,7 @@ from shared.domain.model import GroupId, GroupLicenseAssignment, LicenseError, M
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.records import MemberFilter, MemberRow
 from shared.handlers import queries
-from shared.handlers.requests import set_options
+from shared.handlers.intent_changes import set_options
 from shared.ports import StoredAssignment, World
 
 MAX_TRIES = 5

@@ -27,9 +27,10 @@ from shared.domain.sealing import SealedPage, chunks_of
 from shared.domain.tracing import followed
 from shared.handlers import decisions, releasing
 from shared.handlers.auditing import group_act
+from shared.handlers.expecting import listed
+from shared.handlers.intent_changes import write_intent
 from shared.handlers.permits import allowance_limit, take_up_to
-from shared.handlers.requests import write_intent
-from shared.handlers.sealing import Sealed, listed, seal
+from shared.handlers.sealing import Sealed, seal
 from shared.handlers.syncing import HELD, SYNC, sync_soon
 from shared.ports import Outgoing, World
 

@@ -12,37 +12,29 @@ from datetime import datetime, timedelta
 
 from shared.domain.catalog import Catalog
 from shared.domain.dependencies import resolve
-from shared.domain.errors import BadRequest, Conflict, NotFound, PermissionDenied
+from shared.domain.errors import BadRequest, Conflict, PermissionDenied
 from shared.domain.messages import OPERATIONS, OperationStep
 from shared.domain.model import (
     NO_PLANS,
-    AssignedLicense,
     AssignmentOptions,
-    AssignmentState,
     DependencyRule,
-    Enforcement,
     GroupId,
     GroupLicenseAssignment,
     OperationId,
     Plans,
-    SkuAssignment,
 )
 from shared.domain.operation import (
-    SYSTEM,
     Actor,
     LicenseChange,
     Operation,
-    OperationError,
     OperationKind,
     OperationState,
     Target,
 )
 from shared.domain.tracing import begun
-from shared.handlers.auditing import assignment_act, intent_entries, options_text
-from shared.ports import DirectoryGroup, Outgoing, StoredAssignment, World
-
-MAX_TRIES = 10
-"""Lost ETag races of one merge before the caller is told to try again."""
+from shared.handlers.auditing import options_text
+from shared.handlers.intent_changes import changed, group_or_what_is_left, write_intent
+from shared.ports import DirectoryGroup, Outgoing, World
 
 AFTER_SUPERSEDED = timedelta(seconds=15)
 """Sealing waits this long behind an operation it supersedes: work that was handed out and planned by the older intent
@@ -186,7 +178,7 @@ async def check(world: World, request: OperationRequest) -> None:
         return
     stored = await world.stores.assignments.get(target.group_id)
     assignment = stored.assignment if stored else GroupLicenseAssignment(target.group_id)
-    group = await _group(world, target.group_id, change, assignment)
+    group = await group_or_what_is_left(world, target.group_id, change, assignment)
     _check_group(group, change, change.options or assignment.options)
     if group.hidden_membership:
         await _check_visible(world, group)
@@ -218,18 +210,6 @@ def _check_group(group: DirectoryGroup, change: LicenseChange, options: Assignme
         )
 
 
-async def _group(
-    world: World, group_id: GroupId, change: LicenseChange, assignment: GroupLicenseAssignment
-) -> DirectoryGroup:
-    """The group. One that is gone can still have its licenses taken away, so that a person can end what it gave."""
-    try:
-        return await world.directory.group(group_id)
-    except NotFound:
-        if not change.remove or change.add or assignment.version == 0:
-            raise
-        return DirectoryGroup(group_id, assignment.display_name, security_enabled=True)
-
-
 async def _check_visible(world: World, group: DirectoryGroup) -> None:
     """Without Member.Read.Hidden a group with hidden membership reads empty or is refused, as if everybody had left
     (learn.microsoft.com/graph/api/group-list-members)."""
@@ -253,34 +233,6 @@ async def _shows_a_member(world: World, group_id: GroupId) -> bool:
     return False
 
 
-def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> GroupLicenseAssignment:
-    """The assignment with a change merged into it: a SKU given again replaces its `disabledPlans`, as in Graph, and
-    plans without their prerequisite in the same group are switched off.
-
-    Raises BadRequest for a SKU to remove that is not assigned, AssignmentError for what cannot be assigned.
-    """
-    known = {sku.sku_id: sku for sku in assignment.skus}
-    missing = sorted(set(change.remove) - known.keys())
-    if missing:
-        raise BadRequest("SkuNotAssigned", f"SKU {missing[0]} is not assigned to the group.", "removeLicenses")
-    requested = {
-        sku_id: AssignedLicense(sku_id, sku.requested_disabled_plans)
-        for sku_id, sku in known.items()
-        if sku_id not in change.remove
-    }
-    requested.update({license.sku_id: license for license in change.add})
-    options = change.options or assignment.options
-    skus: tuple[SkuAssignment, ...] = ()
-    if change.add:
-        resolved = resolve(tuple(requested[sku] for sku in sorted(requested)), catalog, options.dependencies)
-        added = {license.sku_id for license in change.add}
-        skus = tuple(sku if sku.sku_id in added else known[sku.sku_id] for sku in resolved)
-    else:
-        skus = tuple(known[sku_id] for sku_id in sorted(requested))
-    state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
-    return replace(assignment, skus=skus, options=options, state=state)
-
-
 async def _known_intent(world: World, group_id: GroupId, if_match: int | None) -> tuple[int, OperationId | None]:
     """The version of the group's intent, and the operation that made it."""
     stored = await world.stores.assignments.get(group_id)
@@ -293,114 +245,3 @@ async def _known_intent(world: World, group_id: GroupId, if_match: int | None) -
 async def _is_running(world: World, operation_id: OperationId | None) -> bool:
     operation = await world.stores.operations.get(operation_id) if operation_id else None
     return operation is not None and operation.state is OperationState.IN_PROGRESS
-
-
-async def write_intent(world: World, operation: Operation) -> Operation:
-    """Make the group's assignment say what the operation asks, once; done again it changes nothing."""
-    group_id = operation.target.group_id
-    if group_id is None or operation.preview or operation.intent_written or operation.actor.kind == SYSTEM.kind:
-        return operation
-    catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
-    known = await world.stores.assignments.get(group_id)
-    before = known.assignment if known else GroupLicenseAssignment(group_id)
-    group = await _group(world, group_id, operation.change, before)
-    for _ in range(MAX_TRIES):
-        stored = await world.stores.assignments.get(group_id)
-        before = stored.assignment if stored else GroupLicenseAssignment(group_id)
-        if await _says_already(world, before, operation):
-            return await _with_version(world, operation, operation.intent_version)
-        after = _intent_after(before, operation, catalog, group.display_name, world.clock.now())
-        try:
-            await world.stores.assignments.save(after, stored.etag if stored else None)
-        except Conflict:
-            continue
-        await world.stores.audit.append(intent_entries(operation, before, after))
-        await _supersede(world, before.operation_id, operation)
-        await _supersede(world, before.open_approval, operation)
-        return await _with_version(world, operation, after.version)
-    raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
-
-
-def _intent_after(
-    before: GroupLicenseAssignment, operation: Operation, catalog: Catalog, display_name: str, now: datetime
-) -> GroupLicenseAssignment:
-    """The assignment as the operation makes it: reprocessing enforces again what was paused or cancelled."""
-    after = changed(before, operation.change, catalog) if operation.change.changes_intent else before
-    wider = after.options.gives_to_more_than(before.options)
-    enforced = tuple(
-        replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now, to_more=wider)
-        for sku in after.skus
-    )
-    return replace(
-        after,
-        skus=enforced,
-        version=before.version + 1,
-        operation_id=operation.id,
-        open_approval=None,
-        more_held=False,
-        display_name=display_name,
-        changed_by=operation.actor.name,
-        changed_at=operation.created_at,
-    )
-
-
-async def _supersede(world: World, older_id: OperationId | None, newer: Operation) -> None:
-    """End an older operation that waits for a person; one that runs ends itself at its next step."""
-    older = await world.stores.operations.get(older_id) if older_id else None
-    if older is None or older.state not in (OperationState.AWAITING_APPROVAL, OperationState.PAUSED):
-        return
-    error = OperationError("Superseded", f"A newer operation on the group, {newer.id}, took its place.")
-    ended = older.ended(OperationState.CANCELLED, newer.created_at, error)
-    totals = replace(ended.totals, skipped=ended.totals.skipped + ended.totals.remaining)
-    try:
-        await world.stores.operations.save(replace(ended, superseded_by=newer.id, totals=totals))
-    except Conflict:
-        return
-
-
-async def _with_version(world: World, operation: Operation, version: int) -> Operation:
-    return await world.stores.operations.save(replace(operation, intent_version=version, intent_written=True))
-
-
-async def _says_already(world: World, assignment: GroupLicenseAssignment, operation: Operation) -> bool:
-    """Whether the intent was written before a crash; a newer operation may have replaced it since."""
-    if assignment.version < operation.intent_version:
-        return False
-    accepted = await world.stores.assignments.history(assignment.group_id)
-    return any(version.operation_id == operation.id for version in accepted)
-
-
-async def set_options(
-    world: World, group_id: GroupId, options: AssignmentOptions, actor: Actor, if_match: int | None
-) -> StoredAssignment:
-    """Replace the options of a group's assignment. Raises NotFound, Conflict when `if_match` is outdated or lost."""
-    now = world.clock.now()
-    for _ in range(MAX_TRIES):
-        stored = await world.stores.assignments.get(group_id)
-        if stored is None:
-            raise NotFound(f"Group {group_id} has no license assignment here.")
-        before = stored.assignment
-        if if_match is not None and before.version != if_match:
-            raise Conflict(f"The license assignment is at version {before.version}, not {if_match}; read it again.")
-        wider = options.gives_to_more_than(before.options)
-        skus = tuple(replace(sku, given_at=now) for sku in before.skus) if wider else before.skus
-        after = replace(
-            before, skus=skus, options=options, version=before.version + 1, changed_by=actor.name, changed_at=now
-        )
-        try:
-            etag = await world.stores.assignments.save(after, stored.etag)
-        except Conflict:
-            continue
-        act_id = f"{group_id}-options-{after.version}"
-        entry = assignment_act(
-            "Set license properties",
-            group_id,
-            actor,
-            now,
-            options_text(before.options),
-            options_text(options),
-            act_id,
-        )
-        await world.stores.audit.append([entry])
-        return StoredAssignment(after, etag)
-    raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")

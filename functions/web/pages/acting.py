@@ -31,8 +31,9 @@ from shared.domain.model import (
 )
 from shared.domain.operation import LicenseChange, Target
 from shared.handlers import center, control, ending, queries
+from shared.handlers.intent_changes import changed, set_options
 from shared.handlers.letters import replay
-from shared.handlers.requests import OperationRequest, accept, changed, set_options
+from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.restoring import cancel_and_restore
 from shared.ports import World
 

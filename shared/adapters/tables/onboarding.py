@@ -1,10 +1,9 @@
-"""Tables `onboarding`, `onboardingdue`, `standings`, `profiles`: events of HR, what they brought about, what jobs need.
+"""Tables `onboarding`, `onboardingdue`: events of HR.
 
 `onboarding`: a record: PartitionKey `e{first two hex digits of the key}`, RowKey key; `body` JSON. Its indexes, rows
 without properties, written before it: by person: PartitionKey `p{first hex digit}`, RowKey `{hash of a name of the
 person}-{key}`; all, newest first: PartitionKey `all`, RowKey `{inverted ms}-{key}`; those that need a person:
-PartitionKey `attention`, RowKey key. `onboardingdue`: see `agenda`; the name is the key. `standings`: PartitionKey
-first hex digit of the user's id, RowKey userId. `profiles`: PartitionKey `profile`, RowKey name.
+PartitionKey `attention`, RowKey key. `onboardingdue`: see `agenda`; the name is the key.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,14 +24,13 @@ from shared.adapters.tables.packing import (
     dump,
     grant_json,
     grant_of,
-    licenses_json,
-    licenses_of,
     must_be_time,
     newest_first,
     time_of,
     time_text,
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.adapters.tables.standings import standing_json, standing_of
 from shared.domain.errors import Conflict
 from shared.domain.hr_events import read_event
 from shared.domain.model import GroupId, SkuId, UserId
@@ -40,17 +38,14 @@ from shared.domain.onboarding import (
     FARTHEST_MESSAGE,
     GroupOutcome,
     GroupResult,
-    HrEventType,
     LicenseOutcome,
     LicenseResult,
     OnboardingRecord,
     OnboardingState,
-    Standing,
     Taken,
 )
-from shared.domain.profiles import Profile
 
-TABLE, DUE, STANDINGS, PROFILES = "onboarding", "onboardingdue", "standings", "profiles"
+TABLE, DUE = "onboarding", "onboardingdue"
 ALL, ATTENTION = "all", "attention"
 AT_ONCE = 16
 """Rows of different partitions written or read at the same time."""
@@ -253,107 +248,10 @@ def _taken_json(taken: Taken | None) -> dict[str, Any] | None:
     if taken is None:
         return None
     user_id, grants = taken.standing.user_id, [grant_json(grant) for grant in taken.grants]
-    return {"userId": user_id, "standing": _standing_json(taken.standing), "grants": grants}
+    return {"userId": user_id, "standing": standing_json(taken.standing), "grants": grants}
 
 
 def _taken(body: dict[str, Any] | None) -> Taken | None:
     if body is None:
         return None
-    return Taken(_standing(UserId(body["userId"]), body["standing"], None), tuple(map(grant_of, body["grants"])))
-
-
-class TableStandings:
-    """Implements StandingStore."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-
-    async def of_users(self, user_ids: Sequence[UserId]) -> Mapping[UserId, Standing]:
-        calls = [partial(self._tables.get, STANDINGS, user_id[:1], user_id) for user_id in user_ids]
-        rows = await gather_limited(calls, AT_ONCE)
-        return {
-            user_id: _standing(user_id, json.loads(joined_body(row)), row["etag"]) if row else Standing(user_id)
-            for user_id, row in zip(user_ids, rows, strict=True)
-        }
-
-    async def save(self, standing: Standing) -> Standing:
-        body = _standing_json(standing)
-        row = {"PartitionKey": standing.user_id[:1], "RowKey": standing.user_id, **split_body(dump(body))}
-        op = Op("create" if standing.version is None else "replace", row, standing.version)
-        return replace(standing, version=await self._tables.write(STANDINGS, op))
-
-
-def _standing_json(standing: Standing) -> dict[str, Any]:
-    order = standing.last_order
-    return {
-        "groups": sorted(standing.groups),
-        "wasIn": sorted(standing.was_in),
-        "lastKey": standing.last_key,
-        "lastType": standing.last_type,
-        "lastOrder": [time_text(order[0]), order[1], *map(time_text, order[2:])] if order else None,
-    }
-
-
-def _standing(user_id: UserId, body: Mapping[str, Any], version: str | None) -> Standing:
-    """An order that was stored before it had a fourth part ends with its third once more."""
-    order = body["lastOrder"]
-    return Standing(
-        user_id,
-        frozenset(map(GroupId, body["groups"])),
-        frozenset(map(GroupId, body.get("wasIn", ()))),
-        body["lastKey"],
-        HrEventType(body["lastType"]) if body["lastType"] else None,
-        (must_be_time(order[0]), order[1], must_be_time(order[2]), must_be_time(order[-1])) if order else None,
-        version,
-    )
-
-
-class TableProfiles:
-    """Implements ProfileStore."""
-
-    def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._tables = tables
-        self._monotonic = monotonic
-        self._known: tuple[float, tuple[Profile, ...]] | None = None
-
-    async def all(self, max_age_s: float = 0.0) -> tuple[Profile, ...]:
-        known = self._known
-        if known is None or self._monotonic() - known[0] >= max_age_s:
-            read = tuple([_profile(row) async for row in self._tables.query(PROFILES, "profile")])
-            known = self._known = (self._monotonic(), read)
-        return known[1]
-
-    async def save(self, profile: Profile) -> Profile:
-        body = {
-            "displayName": profile.display_name,
-            "match": {name: list(values) for name, values in profile.match.items()},
-            "groups": list(profile.groups),
-            "licenses": licenses_json(profile.licenses),
-            "usageLocation": profile.usage_location,
-            "priority": profile.priority,
-            "exclusive": profile.exclusive,
-        }
-        row = {"PartitionKey": "profile", "RowKey": profile.name, **split_body(dump(body))}
-        op = Op("create" if profile.version is None else "replace", row, profile.version)
-        saved = replace(profile, version=await self._tables.write(PROFILES, op))
-        self._known = None
-        return saved
-
-    async def remove(self, name: str) -> None:
-        await self._tables.delete(PROFILES, "profile", name)
-        self._known = None
-
-
-def _profile(row: Row) -> Profile:
-    body = json.loads(joined_body(row))
-    return Profile(
-        name=row["RowKey"],
-        display_name=body["displayName"],
-        match={name: tuple(values) for name, values in body["match"].items()},
-        groups=tuple(map(GroupId, body["groups"])),
-        licenses=licenses_of(body["licenses"]),
-        usage_location=body["usageLocation"],
-        priority=body["priority"],
-        exclusive=body["exclusive"],
-        version=row["etag"],
-    )
+    return Taken(standing_of(UserId(body["userId"]), body["standing"], None), tuple(map(grant_of, body["grants"])))

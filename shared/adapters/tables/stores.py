@@ -10,7 +10,7 @@ from shared.adapters.tables.audit import TableAudit
 from shared.adapters.tables.changes import TableDeltas, TableDue, TableNesting, TableSubscriptions
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.members import TableMembers
-from shared.adapters.tables.onboarding import TableOnboarding, TableProfiles, TableStandings
+from shared.adapters.tables.onboarding import TableOnboarding
 from shared.adapters.tables.operations import TableOperations
 from shared.adapters.tables.people import TableGrants, TableLedger, TablePermits
 from shared.adapters.tables.records import (
@@ -19,6 +19,7 @@ from shared.adapters.tables.records import (
     TableGroupStatus,
     TableIdempotency,
 )
+from shared.adapters.tables.standings import TableProfiles, TableStandings
 from shared.adapters.tables.waiting import TableWaiting
 from shared.adapters.tables.work import TableChunks, TableSealed
 from shared.ports import Stores

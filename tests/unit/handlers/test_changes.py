@@ -18,8 +18,9 @@ from shared.handlers import control, queries
 from shared.handlers.changes import take_change
 from shared.handlers.delta import ask_for_deltas
 from shared.handlers.dueness import look_at_due
+from shared.handlers.intent_changes import set_options
 from shared.handlers.nightly import sync_all
-from shared.handlers.requests import OperationRequest, accept, set_options
+from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.subscriptions import LIFE, RENEW_BEFORE, keep_subscription
 from shared.handlers.syncing import NESTED, SYNC
 from shared.handlers.watching import add_nested, keep_nesting, watched_groups

@@ -10,7 +10,8 @@ from shared.domain.errors import BadRequest
 from shared.domain.model import AssignedLicense, AssignmentOptions, ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.handlers import control, decisions
-from shared.handlers.requests import OperationRequest, accept, set_options
+from shared.handlers.intent_changes import set_options
+from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.restoring import cancel_and_restore
 from shared.ports import World
 from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user

@@ -11,7 +11,7 @@ from shared.domain.model import AssignmentOptions, SourceKind, UserId
 from shared.handlers import queries
 from shared.handlers.dueness import look_at_due
 from shared.handlers.ending import keep_licenses, remove_licenses_now
-from shared.handlers.requests import set_options
+from shared.handlers.intent_changes import set_options
 from tests.builders import audited
 from tests.unit.handlers.runs import MIA, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_holding import held_run

@@ -12,8 +12,9 @@ from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId, Mem
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers.delta import ask_for_deltas
 from shared.handlers.draining import drain
+from shared.handlers.intent_changes import set_options
 from shared.handlers.nightly import sync_all
-from shared.handlers.requests import OperationRequest, accept, set_options
+from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.retention import forget_old
 from shared.ports import Outgoing, ReadFailed, Undelivered
 from tests.fakes_directory import ALWAYS

@@ -13,7 +13,8 @@ from shared.domain.model import AssignedLicense, AssignmentOptions, LicenseError
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.domain.records import AuditFilter, GroupState, MemberRow
 from shared.handlers import control
-from shared.handlers.requests import OperationRequest, accept, set_options
+from shared.handlers.intent_changes import set_options
+from shared.handlers.requests import OperationRequest, accept
 from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
