@@ -44,7 +44,7 @@ MAX_ROUNDS = 12
 """Calls one user may take in one look: a refused call, then each SKU alone; users have few SKUs of ours."""
 
 TIME_LIMIT = timedelta(minutes=2)
-"""A chunk gives back what it has not reached by then: well inside the five minutes its message lock is renewed."""
+"""A chunk gives back what it has not reached by then: well inside the ten minutes that a function may take."""
 
 RACE_RETRY = timedelta(seconds=5)
 LOCATION_RETRY = timedelta(seconds=30)

@@ -212,3 +212,9 @@ def test_a_queue_declared_other_than_the_code_needs_is_found(change: Mapping[str
 def test_a_queue_that_nobody_declares_is_found() -> None:
     queues = [each for each in declared() if each["Name"] != "members"]
     assert queue_faults(queues, queues_of_bicep(MODULES), used()) == ["no queue members is declared"]
+
+
+def test_locks_are_renewed_for_as_long_as_a_function_may_take() -> None:
+    """A message whose lock ends before its function is delivered again and worked on twice."""
+    host = json.loads((ROOT / "host.json").read_text())
+    assert host["extensions"]["serviceBus"]["maxAutoLockRenewalDuration"] == host["functionTimeout"]
