@@ -20,6 +20,10 @@ MAX_FREEZE_S = 300.0
 """The longest Retry-After that is believed: an absurd one must not stop all work for hours."""
 
 
+KEPT_S = 15.0
+"""How long after its start a charge in advance may be used: what slow reads held up goes out all at once."""
+
+
 class Lane(StrEnum):
     """Work somebody waits for, and the rest."""
 
@@ -52,6 +56,14 @@ class BudgetLimits:
         """Writes per second that can last. At a rate above what the window allows all lanes would stall on the window,
         and nobody can go ahead there."""
         return min(self.rate_per_s, self.window_limit / self.window_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """Writes charged in advance, and the start they were given."""
+
+    start: float
+    writes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +132,32 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
 def given_back(state: BudgetState, limits: BudgetLimits, n: int, start: float) -> BudgetState:
     """The state without `n` writes of a charge for `start`, seconds ago, that were not sent after all. Where there was
     a pause since, the rate had them back already."""
-    bucket = int(start // (limits.window_s / BUCKETS))
-    left = max(0, state.counts.get(bucket, 0) - n)
     full_until = state.full_until - n / limits.pace if start >= state.busy_from else state.full_until
-    return replace(state, full_until=full_until, counts={**state.counts, bucket: left})
+    return replace(_counted(state, limits, start, -n), full_until=full_until)
+
+
+def drawn(
+    state: BudgetState, limits: BudgetLimits, lane: Lane, charged: Charged, n: int, now: float
+) -> tuple[Slot, bool, BudgetState]:
+    """A start for `n` writes now that it is known how many there are, and whether they are those charged in advance.
+    Where that does not cover them, is too old or lies in a freeze, it goes back and they are charged anew.
+
+    Writes are counted where they go out, so that the window holds however long the reads took.
+    """
+    if n <= charged.writes and charged.start >= state.not_before and now <= charged.start + KEPT_S:
+        start = max(now, charged.start)
+        moved = state
+        if _piece(limits, start) != _piece(limits, charged.start):
+            moved = _counted(_counted(state, limits, charged.start, -n), limits, start, n)
+        if sum(_counting(moved, limits, start).values()) <= limits.window_limit:
+            return Slot(start, charged=True), True, moved
+    slot, state = charge(given_back(state, limits, charged.writes, charged.start), limits, lane, n, now)
+    return slot, False, state
 
 
 def used(state: BudgetState, limits: BudgetLimits, now: float) -> int:
     """Writes of the window that ends now, and those that are booked to start in a few seconds."""
-    width = limits.window_s / BUCKETS
-    return sum(count for bucket, count in state.counts.items() if (bucket + 1) * width > now - limits.window_s)
+    return sum(_counting(state, limits, now).values())
 
 
 def in_use(state: BudgetState, limits: BudgetLimits, now: float) -> float:
@@ -149,19 +177,31 @@ def _earliest(state: BudgetState, limits: BudgetLimits, n: int, now: float) -> f
     start = max(now, state.not_before, state.full_until - slack)
     width = limits.window_s / BUCKETS
     while True:
-        opened = start - limits.window_s
-        counting = {bucket: count for bucket, count in state.counts.items() if (bucket + 1) * width > opened}
+        counting = _counting(state, limits, start)
         if sum(counting.values()) + n <= limits.window_limit:
             return start
         start = max((min(counting) + 1) * width + limits.window_s, start + width / 1000)
 
 
 def _charged(state: BudgetState, limits: BudgetLimits, n: int, start: float) -> BudgetState:
-    width = limits.window_s / BUCKETS
-    bucket = int(start // width)
-    oldest = bucket - BUCKETS - 2
-    counts = {each: count for each, count in state.counts.items() if each >= oldest}
-    counts[bucket] = counts.get(bucket, 0) + n
     busy_from = state.busy_from if start <= state.full_until else start
     full_until = max(state.full_until, start) + n / limits.pace
-    return replace(state, full_until=full_until, busy_from=busy_from, counts=counts)
+    return replace(_counted(state, limits, start, n), full_until=full_until, busy_from=busy_from)
+
+
+def _counted(state: BudgetState, limits: BudgetLimits, start: float, n: int) -> BudgetState:
+    """With `n` writes more, or less, in the piece of the window in which they start."""
+    piece = _piece(limits, start)
+    counts = {each: count for each, count in state.counts.items() if each >= piece - BUCKETS - 2}
+    counts[piece] = max(0, counts.get(piece, 0) + n)
+    return replace(state, counts=counts)
+
+
+def _piece(limits: BudgetLimits, at: float) -> int:
+    return int(at // (limits.window_s / BUCKETS))
+
+
+def _counting(state: BudgetState, limits: BudgetLimits, at: float) -> dict[int, int]:
+    """The pieces of the window that ends at a time, and of what is booked for later."""
+    opened, width = at - limits.window_s, limits.window_s / BUCKETS
+    return {piece: count for piece, count in state.counts.items() if (piece + 1) * width > opened}

@@ -30,7 +30,7 @@ from shared.domain.model import (
 )
 
 INTENT_LOCK = timedelta(minutes=5)
-"""Work of another cause waits this long for an unresolved intent; the lock of a chunk's message is far shorter."""
+"""Work of another cause waits this long for an unresolved intent; a chunk that is not done by then has died."""
 
 IN_FLIGHT = timedelta(seconds=75)
 """A call may still arrive this long after its intent: connecting and waiting for an answer take 70 s at most."""

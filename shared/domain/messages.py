@@ -67,7 +67,7 @@ class ProcessUsers:
     `send` rises with every re-send of any kind and `run` with each resume, replay or watchdog, so that duplicate
     detection never swallows real work. `attempts` counts, per user, only refusals by Graph. `expects`: groups that a
     user came into (True) or went from (False) at `changed_at`, by the event that names the user. `writes`: how many
-    planning expects; None where nobody planned.
+    planning expects; they are charged before anything is read.
     """
 
     user_ids: tuple[UserId, ...]
@@ -84,12 +84,7 @@ class ProcessUsers:
     traceparent: str = ""
     expects: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
     changed_at: datetime | None = None
-    writes: int | None = None
-
-    @property
-    def likely_writes(self) -> int:
-        """Writes that the look most likely makes: one for each user where nobody planned."""
-        return len(self.user_ids) if self.writes is None else self.writes
+    writes: int = 0
 
     @property
     def queue(self) -> str:
@@ -125,7 +120,7 @@ class ProcessUsers:
                 "traceparent": self.traceparent,
                 **({"expects": {user: dict(groups) for user, groups in self.expects.items()}} if self.expects else {}),
                 **({"changedAt": self.changed_at.isoformat()} if self.changed_at else {}),
-                **({"writes": self.writes} if self.writes is not None else {}),
+                **({"writes": self.writes} if self.writes else {}),
             }
         )
 
@@ -193,7 +188,7 @@ def decode_process_users(body: bytes) -> ProcessUsers:
             traceparent=str(fields.get("traceparent") or ""),
             expects=_expects(fields.get("expects") or {}),
             changed_at=moment(fields["changedAt"]) if fields.get("changedAt") else None,
-            writes=_number_of_writes(fields.get("writes")),
+            writes=_number_of_writes(fields.get("writes", 0)),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as fault:
         raise PoisonMessage(f"members message: {_reason(fault)}") from fault
@@ -206,9 +201,7 @@ def _expects(fields: Mapping[str, Any]) -> dict[UserId, dict[GroupId, bool]]:
     }
 
 
-def _number_of_writes(value: Any) -> int | None:
-    if value is None:
-        return None
+def _number_of_writes(value: Any) -> int:
     number = int(value)
     if not 0 <= number <= MOST_WRITES:
         raise ValueError(f"writes is {number}, must be 0 to {MOST_WRITES}")

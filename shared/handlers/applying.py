@@ -100,9 +100,9 @@ def _give_back(tries: Iterable[_Try], at: datetime, why: str) -> None:
 async def _round(world: World, work: Work, pacer: Pacer, prepaid: Prepaid, active: list[_Try]) -> bool:
     """One call per user. Returns whether to go on."""
     writes = len(active) + sum(each.location is not None for each in active)
-    now = world.clock.now()
-    slot = await prepaid.start(urgent=work.urgent, writes=writes, now=now.timestamp())
+    slot = await prepaid.start(urgent=work.urgent, writes=writes)
     await prepaid.give_back()
+    now = world.clock.now()
     if not slot.charged:
         _give_back(active, datetime.fromtimestamp(slot.start, tz=now.tzinfo), "the write quota is used; comes back")
         return True

@@ -25,11 +25,11 @@ from shared.domain.model import (
     UserId,
 )
 from shared.domain.operation import Operation, PlanSummary
-from shared.domain.outcomes import OutcomeClass, Skipped, Unchanged, classify
+from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.sealing import PlannedAction
 from shared.handlers.looking import TenantFacts, context_for, giving_groups
-from shared.handlers.recording import owes, relevant, state_of
+from shared.handlers.recording import no_seat_problem, owes, relevant, state_of
 from shared.ports import World
 
 LIST_SOURCE = Source(SourceKind.LIST)
@@ -88,9 +88,8 @@ class Planner:
     assignments: Intents
     facts: TenantFacts
     recorded: Mapping[UserId, MemberState]
-    says_more: bool = False
-    """The intent may say other than when members were recorded: a problem then may be with a product it does not name
-    any more."""
+    problems: Mapping[UserId, int]
+    """Of members recorded in error or waiting: the fingerprint of what they are shown to meet."""
     tally: Tally = field(default_factory=Tally)
     _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
@@ -177,9 +176,12 @@ class Planner:
         result = plan.result()
         waiting = bool(skus.intersection(plan.waiting))
         owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants))
-        state = state_of(result, user, assignment, relevant(result, skus), waiting=waiting, owes=owing)
-        known = self.recorded.get(user.id)
-        return known is not state or (self.says_more and known.needs_a_person)
+        problems = relevant(result, skus)
+        state = state_of(result, user, assignment, problems, waiting=waiting, owes=owing)
+        if self.recorded.get(user.id) is not state:
+            return True
+        shown = (*problems, *map(no_seat_problem, sorted(skus.intersection(plan.waiting))))
+        return state.needs_a_person and self.problems.get(user.id) != fingerprint(shown)
 
     def _adopts(self, plan: UserPlan) -> bool:
         adopt = self.operation.change.adopt
@@ -194,6 +196,11 @@ class Planner:
             reason = exclusion_of(user, assignment)
             return classify(Skipped(reason)) if reason else OutcomeClass.UNCHANGED
         return classify(result)
+
+
+def fingerprint(problems: Iterable[Problem]) -> int:
+    """A number for what a member is shown to meet, the same within a process."""
+    return hash(frozenset((problem.error, problem.sku_id, problem.text) for problem in problems))
 
 
 def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:

@@ -73,13 +73,13 @@ class Members:
             await self._stop(message, work, cases)
 
     async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
-        """Bulk work is charged before anything is read for it; where the write quota has no room soon it goes back, and
-        None is returned."""
-        if work.urgent or not message.likely_writes:
+        """Bulk work that is known to write is charged before anything is read for it; where the write quota has no room
+        soon it goes back, and None is returned."""
+        if work.urgent or not message.writes:
             return Prepaid(self._pacer)
-        slot = await self._pacer.charge(urgent=False, writes=message.likely_writes)
+        slot = await self._pacer.charge(urgent=False, writes=message.writes)
         if slot.charged:
-            return Prepaid(self._pacer, slot, message.likely_writes)
+            return Prepaid(self._pacer, slot, message.writes)
         again = replace(message, send=message.send + 1, first_sent_at=message.first_sent_at or work.began)
         at = datetime.fromtimestamp(slot.start, tz=work.began.tzinfo)
         await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])

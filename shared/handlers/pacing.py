@@ -7,10 +7,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.domain.budget import BudgetLimits, BudgetState, Lane, Slot, charge, frozen_until, given_back, in_use
+from shared.domain.budget import (
+    BudgetLimits,
+    BudgetState,
+    Charged,
+    Lane,
+    Slot,
+    charge,
+    drawn,
+    frozen_until,
+    given_back,
+    in_use,
+)
 from shared.domain.errors import Conflict, Unavailable
 from shared.ports import Policy, World
 
@@ -18,10 +29,6 @@ log = logging.getLogger(__name__)
 
 MAX_TRIES = 30
 """ETag races of one update before the budget counts as away; a race is lost only to a process that won it."""
-
-STALE_S = 15.0
-"""How long after its start a charge made in advance is used. What slow reads held up goes out all at once, and 15 s
-of it fit between our rate and Graph's."""
 
 SEEN_S = 5.0
 """How long what was seen of the budget is taken to be so, where nothing is charged."""
@@ -67,6 +74,22 @@ class Pacer:
             if not request.answer.done():
                 await self._answer_all()
         return await request.answer
+
+    async def draw(self, charged: Charged, *, urgent: bool, writes: int) -> tuple[Slot, bool]:
+        """A start for `writes` writes out of what was charged in advance, or anew; and whether it is the former. The
+        state is read again: another process may have met a 429 meanwhile."""
+        lane = Lane.INTERACTIVE if urgent else Lane.BULK
+        found: list[tuple[Slot, bool]] = []
+
+        def change(state: BudgetState, now: float) -> BudgetState:
+            slot, kept, changed = drawn(state, self._limits, lane, charged, writes, now)
+            found[:] = [(slot, kept)]
+            return changed
+
+        async with self._lock:
+            self._state = None
+            await self._update(change)
+        return found[0]
 
     async def give_back(self, slot: Slot, writes: int) -> None:
         """Of a charge, writes that were not sent after all: others may make them. Where that cannot be kept they are
@@ -149,26 +172,20 @@ class Prepaid:
 
     def __init__(self, pacer: Pacer, slot: Slot | None = None, writes: int = 0) -> None:
         self._pacer = pacer
-        self._slot = slot
-        self._left = writes if slot is not None and slot.charged else 0
+        self._left = Charged(slot.start, writes) if slot is not None and slot.charged and writes else None
 
-    async def start(self, *, urgent: bool, writes: int, now: float) -> Slot:
-        """A start for `writes` writes: those that are left are paid, the rest is charged now. `now`: seconds since the
-        epoch."""
-        if self._slot is not None and now > self._slot.start + STALE_S:
-            await self.give_back()
-        covered = min(self._left, writes)
-        if self._slot is not None and covered == writes:
-            self._left -= covered
-            return self._slot
-        slot = await self._pacer.charge(urgent=urgent, writes=writes - covered)
-        if slot.charged and self._slot is not None:
-            self._left -= covered
-            return Slot(max(slot.start, self._slot.start), charged=True)
+    async def start(self, *, urgent: bool, writes: int) -> Slot:
+        """A start for `writes` writes: the one they were charged with, or one that they are charged with now."""
+        left = self._left
+        if left is None:
+            return await self._pacer.charge(urgent=urgent, writes=writes)
+        slot, kept = await self._pacer.draw(left, urgent=urgent, writes=writes)
+        rest = left.writes - writes if kept else 0
+        self._left = replace(left, writes=rest) if rest else None
         return slot
 
     async def give_back(self) -> None:
         """What was charged and not needed is for others."""
-        left, self._left = self._left, 0
-        if self._slot is not None:
-            await self._pacer.give_back(self._slot, left)
+        left, self._left = self._left, None
+        if left is not None:
+            await self._pacer.give_back(Slot(left.start, charged=True), left.writes)

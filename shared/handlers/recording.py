@@ -320,7 +320,7 @@ def going_back(
     groups: dict[int, list[tuple[UserId, datetime, int]]] = defaultdict(list)
     for case in cases:
         if isinstance(case.result, RetryAt):
-            at, calls = case.result.at, case.plan.calls if case.plan else 1
+            at, calls = case.result.at, 0 if case.wrote or case.plan is None else case.plan.calls
             groups[int(at.timestamp() // ROUNDING.total_seconds())].append((case.user_id, at, calls))
     messages = []
     for users in groups.values():

@@ -21,10 +21,10 @@ from shared.domain.model import (
     MemberState,
     UserId,
 )
-from shared.domain.operation import Operation, OperationState, PlanSummary, Totals
+from shared.domain.operation import Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.sealing import LEFT, PlannedAction, SealedPage, pages_of, partition_of
-from shared.handlers.expecting import Intents, Planner
+from shared.handlers.expecting import Intents, Planner, fingerprint
 from shared.handlers.intent_changes import changed
 from shared.handlers.looking import tenant_facts
 from shared.handlers.watching import keep_nesting
@@ -35,6 +35,9 @@ AT_ONCE = 400
 
 FEW = 40
 """Users of a ledger partition up to which single reads are cheaper than reading the partition."""
+
+ERRORS_AT_ONCE = 1000
+"""What the service sends in one answer."""
 
 Users = dict[UserId, DirectoryUser | None]
 
@@ -66,8 +69,8 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     left = {u for u, state in recorded.items() if u not in users and state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
-    says_more = operation.change.changes_intent and not await _says_what_was_done(world, operation, assignments)
-    planner = Planner(world, operation, assignments, facts, recorded, says_more)
+    problems = await _recorded_problems(world, group_id) if group_id else {}
+    planner = Planner(world, operation, assignments, facts, recorded, problems)
     actions: dict[UserId, PlannedAction] = {}
     async for user_id, row, grants in _with_records(world, [*users, *leavers]):
         read = users[user_id] if user_id in users else leavers[user_id]
@@ -85,23 +88,15 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     )
 
 
-async def _says_what_was_done(world: World, operation: Operation, assignments: Intents) -> bool:
-    """Whether the intent to plan by is the one that the last request before this one completed."""
-    group_id = operation.target.group_id
-    ours = assignments.get(group_id) if group_id else None
-    if group_id is None or ours is None:
-        return False
-    versions = await world.stores.assignments.history(group_id)
-    before = next((each.operation_id for each in versions if each.operation_id != operation.id), None)
-    last = await world.stores.operations.get(before) if before else None
-    if last is None or last.state is not OperationState.COMPLETE:
-        return False
-    return any(each.version == last.intent_version and _said(each) == _said(ours) for each in versions)
-
-
-def _said(assignment: GroupLicenseAssignment) -> object:
-    skus = {sku.sku_id: (sku.disabled_plans, sku.enforcement) for sku in assignment.skus}
-    return skus, assignment.options, assignment.state
+async def _recorded_problems(world: World, group_id: GroupId) -> dict[UserId, int]:
+    """What members in error or waiting are shown to meet, each as a fingerprint: there may be very many."""
+    found: dict[UserId, int] = {}
+    after: str | None = None
+    while True:
+        rows, after = await world.stores.members.errors(group_id, ERRORS_AT_ONCE, after)
+        found.update((row.user_id, fingerprint(row.problems)) for row in rows)
+        if after is None:
+            return found
 
 
 def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Intents:

@@ -101,13 +101,15 @@ class Onboarding:
         writer = await self._paid(saver, ready)
         if writer is None:
             return
-        people = await self._read(saver, await found(self._world, saver, ready))
-        leaving = [pair for pair in people if pair[0].record.event.type is HrEventType.LEAVER]
-        await self._leaving.work(saver, writer, leaving, assignments)
-        coming = [pair for pair in people if pair not in leaving]
-        if coming:
-            await self._working.work(saver, writer, coming, assignments)
-        await writer.give_back()
+        try:
+            people = await self._read(saver, await found(self._world, saver, ready))
+            leaving = [pair for pair in people if pair[0].record.event.type is HrEventType.LEAVER]
+            await self._leaving.work(saver, writer, leaving, assignments)
+            coming = [pair for pair in people if pair not in leaving]
+            if coming:
+                await self._working.work(saver, writer, coming, assignments)
+        finally:
+            await writer.give_back()
 
     async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> Writer | None:
         """Charge a write for each event that will most likely need one, before anything is read for it; in a burst,

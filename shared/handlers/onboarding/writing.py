@@ -75,10 +75,9 @@ class Writer:
 
     async def _start(self, users: Sequence[UserId], writes: int, written: Written) -> bool:
         """Wait for room in the write quota; where it is far off, the users come back then."""
-        now = self._world.clock.now().timestamp()
-        slot = await self._prepaid.start(urgent=True, writes=writes, now=now)
+        slot = await self._prepaid.start(urgent=True, writes=writes)
         if slot.charged:
-            await self._world.clock.sleep(max(0.0, slot.start - now))
+            await self._world.clock.sleep(max(0.0, slot.start - self._world.clock.now().timestamp()))
             return True
         for user_id in users:
             written.put_off(user_id, datetime.fromtimestamp(slot.start, tz=UTC), "The write quota is used; comes back.")

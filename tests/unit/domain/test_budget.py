@@ -15,9 +15,11 @@ from shared.domain.budget import (
     MAX_WAIT_S,
     BudgetLimits,
     BudgetState,
+    Charged,
     Lane,
     Slot,
     charge,
+    drawn,
     frozen_until,
     given_back,
     used,
@@ -27,6 +29,7 @@ LIMITS = BudgetLimits(rate_per_s=18.0, burst=100, window_limit=3000, window_s=15
 DEFAULT = BudgetLimits(rate_per_s=18.0, burst=30, window_limit=3000, window_s=150.0)
 TOO_FAST = BudgetLimits(rate_per_s=30.0, burst=30, window_limit=3000, window_s=150.0)
 SMALL = BudgetLimits(rate_per_s=10.0, burst=30, window_limit=200, window_s=30.0)
+SLOW = BudgetLimits(rate_per_s=5.0, burst=30, window_limit=200, window_s=30.0)
 START = 1_750_000_000.0
 INTERACTIVE, BULK = Lane.INTERACTIVE, Lane.BULK
 
@@ -179,6 +182,44 @@ def test_the_window_holds_and_a_burst_at_most_doubles_where_writes_are_given_bac
     for seconds in (0.001, 1.0, 5.0, 20.0, 60.0):
         at_once = max([SMALL.burst, *(n for _, n in sent)])
         assert most_in_any(sent, seconds) <= 2 * at_once + SMALL.pace * (seconds + MAX_WAIT_S[INTERACTIVE]) + 1e-6
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.0, 0.01, 0.3, 1.0, 3.0, 7.0]),
+            st.integers(1, 40),
+            st.sampled_from([0.0, 0.3, 1.0, 3.9, 6.0, 20.0]),
+            st.integers(0, 40),
+        ),
+        max_size=120,
+    ),
+    st.sampled_from([None, 5.0]),
+)
+def test_the_window_holds_where_writes_are_charged_before_slow_reads_and_then_more_or_fewer_go_out(
+    work: list[tuple[float, int, float, int]], retry_after: float | None
+) -> None:
+    state, now, sent = BudgetState(), START, Starts()
+    reading: list[tuple[float, int, Charged, int]] = []
+    for index, (passed, n, reads, needed) in enumerate([*work, (60.0, 1, 0.0, 0)]):
+        now += passed
+        while reading and reading[0][0] <= now:
+            at, _, charged, writes = heapq.heappop(reading)
+            rest = charged.writes
+            if writes:
+                slot, kept, state = drawn(state, SLOW, BULK, charged, writes, at)
+                rest = charged.writes - writes if kept else 0
+                assert slot.start >= state.not_before
+                if slot.charged:
+                    sent.append((max(at, slot.start), writes))
+            state = given_back(state, SLOW, rest, charged.start) if rest else state
+        if retry_after and index == 20:
+            state = frozen_until(state, retry_after, now)
+        slot, state = charge(state, SLOW, BULK, n, now)
+        if slot.charged:
+            heapq.heappush(reading, (now + reads, index, Charged(slot.start, n), needed))
+    assert most_in_any(sent, SLOW.window_s) <= SLOW.window_limit
 
 
 def test_writes_given_back_after_a_pause_enlarge_no_burst() -> None:

@@ -49,7 +49,7 @@ process_users = st.builds(
     | st.datetimes(datetime(FIRST_YEAR, 1, 1), datetime(LAST_YEAR, 12, 31), timezones=st.just(UTC)),
     intent_versions=st.dictionaries(ids.map(GroupId), numbers, max_size=3),
     traceparent=texts,
-    writes=st.none() | st.integers(0, MOST_WRITES),
+    writes=st.integers(0, MOST_WRITES),
 )
 bounded = settings(max_examples=80, deadline=None)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from shared.domain.budget import BudgetState, used
+from shared.domain.budget import KEPT_S, BudgetState, used
 from shared.domain.messages import MEMBERS_BULK, ProcessUsers, decode_process_users
 from shared.domain.model import AssignedLicense, UserId
 from shared.handlers.members import Members
-from shared.handlers.pacing import STALE_S, Pacer, Prepaid, limits_of
+from shared.handlers.pacing import Pacer, Prepaid, limits_of
+from tests.unit.handlers.hires import Hires, event
 from tests.unit.handlers.runs import SMALL, TEAM, Run, user
 
 CHUNK = 20
@@ -30,7 +34,7 @@ async def writes_used(run: Run) -> int:
     return used(state, limits_of(run.world.policy), run.world.clock.now().timestamp())
 
 
-def chunk(users: Sequence[UserId], writes: int | None = None) -> ProcessUsers:
+def chunk(users: Sequence[UserId], writes: int) -> ProcessUsers:
     return ProcessUsers(tuple(users), "event-1", bulk=True, writes=writes)
 
 
@@ -40,7 +44,7 @@ def joined(run: Run, first: int, number: int) -> list[UserId]:
 
 async def test_of_chunks_that_ask_at_the_same_moment_those_are_read_for_which_there_is_room_and_none_twice() -> None:
     run = await managed()
-    chunks = [chunk(joined(run, 1 + number * CHUNK, CHUNK)) for number in range(12)]
+    chunks = [chunk(joined(run, 1 + number * CHUNK, CHUNK), CHUNK) for number in range(12)]
     run.directory.reads.clear()
     workers = [Members(run.world) for _ in range(4)]
     await asyncio.gather(*(workers[n % 4].process(each.encode()) for n, each in enumerate(chunks)))
@@ -66,23 +70,35 @@ async def test_a_chunk_without_room_is_not_read_and_comes_back_as_it_was() -> No
     assert back.at > run.world.clock.now() + timedelta(seconds=5)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["planned", "not planned"])
-async def test_a_chunk_that_has_nothing_to_write_leaves_the_quota_as_it_was(*, known: bool) -> None:
+@pytest.mark.parametrize("expected", [0, 3])
+async def test_a_chunk_that_has_nothing_to_write_leaves_the_quota_as_it_was(expected: int) -> None:
     run = await managed()
     people = joined(run, 1, 3)
     await run.look_at(*people)
     before = await writes_used(run)
-    await run.workers[0].process(chunk(people, 0 if known else None).encode())
+    await run.workers[0].process(chunk(people, expected).encode())
     assert await writes_used(run) == before == 3
 
 
 async def test_what_a_chunk_writes_is_charged_once_however_many_planning_expected() -> None:
     run = await managed()
     people = [*joined(run, 1, 3), run.directory.add_user(user(9), groups=[TEAM], location=None)]
-    for start, writes in ((0, 1), (1, 20), (2, None), (3, 1)):
+    for start, writes in ((0, 1), (1, 20), (2, 0), (3, 1)):
         await run.workers[0].process(chunk(people[start : start + 1], writes).encode())
     assert [run.licenses(person) for person in people] == [{"SMALL"}] * 4
     assert await writes_used(run) == 5, "four licenses and a usage location"
+
+
+async def test_bulk_looks_of_which_nobody_knows_whether_they_write_get_no_places_that_hold_up_others() -> None:
+    run = await managed()
+    people = joined(run, 1, 600)
+    await run.change([SMALL])
+    run.later(minutes=20)
+    began = run.world.clock.now()
+    looks = [ProcessUsers(tuple(people[at : at + CHUNK]), "delta", bulk=True) for at in range(0, 600, CHUNK)]
+    workers = [Members(run.world) for _ in range(4)]
+    await asyncio.gather(*(workers[n % 4].process(each.encode()) for n, each in enumerate(looks)))
+    assert (run.fakes.queue.messages, run.world.clock.now()) == ([], began)
 
 
 async def test_chunks_of_an_operation_say_how_many_writes_planning_expects() -> None:
@@ -96,7 +112,7 @@ async def test_chunks_of_an_operation_say_how_many_writes_planning_expects() -> 
     await run.ask([SMALL])
     await run.work_off(lambda: any(message.queue == MEMBERS_BULK for message in run.fakes.queue.messages))
     chunks = [decode_process_users(m.body) for m in run.fakes.queue.messages if m.queue == MEMBERS_BULK]
-    assert sum(each.likely_writes for each in chunks) == len(people) + 2 * 10
+    assert sum(each.writes for each in chunks) == len(people) + 2 * 10
     await run.work_off()
     assert await writes_used(run) <= len(run.writer.log)
 
@@ -106,21 +122,62 @@ async def test_who_goes_back_says_how_many_writes_are_left() -> None:
     people = joined(run, 1, 4)
     for person in people[:2]:
         run.writer.throttle(person)
-    await run.workers[0].process(chunk(people).encode())
+    await run.workers[0].process(chunk(people, 4).encode())
     (back,) = [decode_process_users(message.body) for message in run.fakes.queue.messages]
     assert (back.user_ids, back.writes) == (tuple(people[:2]), 2)
 
 
-async def test_a_charge_in_advance_that_slow_reads_made_old_is_given_back_and_made_anew() -> None:
+@pytest.mark.parametrize("made_old_by", ["slow reads", "a 429 that another process met", "nothing"])
+async def test_a_charge_in_advance_that_may_not_be_used_any_more_goes_back_and_is_made_anew(made_old_by: str) -> None:
     run = await managed()
     pacer = Pacer(run.world)
     slot = await pacer.charge(urgent=False, writes=CHUNK)
-    for passed, charged_anew in ((STALE_S - 1, False), (STALE_S + 1, True)):
-        prepaid = Prepaid(pacer, slot, 1)
-        run.later(seconds=passed - (run.world.clock.now().timestamp() - slot.start))
-        now = run.world.clock.now().timestamp()
-        got = await prepaid.start(urgent=False, writes=1, now=now)
-        assert (got.start >= now) is charged_anew
+    prepaid = Prepaid(pacer, slot, CHUNK)
+    if made_old_by == "slow reads":
+        run.later(seconds=KEPT_S + 1)
+    if made_old_by == "a 429 that another process met":
+        await Pacer(run.world).freeze(60)
+    got = await prepaid.start(urgent=False, writes=CHUNK)
+    now = run.world.clock.now().timestamp()
+    if made_old_by == "nothing":
+        assert got == slot
+    elif made_old_by == "slow reads":
+        assert (got.start, got.charged) == (now, True)
+    else:
+        assert not got.charged
+        assert got.start >= now + 60
+    await prepaid.give_back()
+    assert await writes_used(run) == CHUNK * got.charged
+
+
+async def test_a_chunk_that_reads_while_another_meets_a_429_does_not_write_before_its_end() -> None:
+    run = await managed()
+    (person,) = joined(run, 1, 1)
+    read = run.directory.users
+
+    async def meanwhile(*args: Any, **options: Any) -> Any:
+        await Pacer(run.world).freeze(60)
+        return await read(*args, **options)
+
+    directory: Any = SimpleNamespace(
+        users=meanwhile, subscribed_skus=run.directory.subscribed_skus, organization=run.directory.organization
+    )
+    frozen_until = run.world.clock.now() + timedelta(seconds=60)
+    await Members(replace(run.world, directory=directory)).process(chunk([person], 1).encode())
+    assert run.licenses(person) == set()
+    await run.work_off()
+    assert run.licenses(person) == {"SMALL"}
+    assert run.world.clock.now() >= frozen_until
+
+
+async def test_who_was_written_and_is_only_looked_at_again_is_not_charged_again() -> None:
+    run = await managed()
+    (person,) = joined(run, 1, 1)
+    said = replace(chunk([person], 1), expects={person: {TEAM: False}}, changed_at=run.world.clock.now())
+    await run.workers[0].process(said.encode())
+    (back,) = [decode_process_users(message.body) for message in run.fakes.queue.messages]
+    assert run.licenses(person) == {"SMALL"}
+    assert back.writes == 0
 
 
 async def test_of_a_charge_in_advance_nothing_is_used_where_the_rest_has_no_room() -> None:
@@ -129,9 +186,22 @@ async def test_of_a_charge_in_advance_nothing_is_used_where_the_rest_has_no_room
     slot = await pacer.charge(urgent=False, writes=2)
     prepaid = Prepaid(pacer, slot, 2)
     await pacer.charge(urgent=True, writes=900)
-    refused = await prepaid.start(urgent=False, writes=5, now=run.world.clock.now().timestamp())
+    refused = await prepaid.start(urgent=False, writes=5)
     assert not refused.charged
-    assert await writes_used(run) == 902
     await prepaid.give_back()
     await prepaid.give_back()
     assert await writes_used(run) == 900
+
+
+async def test_what_joiners_were_charged_in_advance_goes_back_where_their_accounts_cannot_be_read() -> None:
+    run = await Hires.of_two_teams()
+    people = [run.directory.add_user(user(each)) for each in range(1, 11)]
+    await run.send(*(event("joiner", f"j{each}", each, groups=[TEAM]) for each in people))
+    run.directory.go_away(5.0)
+    began = run.world.clock.now()
+    await run.work_off(lambda: run.world.clock.now() - began > timedelta(seconds=60))
+    assert not any(run.member(each) for each in people)
+    assert await writes_used(run) == 0
+    run.directory.come_back()
+    await run.work_off()
+    assert [run.licenses(each) for each in people] == [{"SMALL"}] * 10

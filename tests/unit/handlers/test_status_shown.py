@@ -9,13 +9,12 @@ import pytest
 
 from shared.domain.errors import NotFound
 from shared.domain.messages import OPERATIONS
-from shared.domain.model import AssignedLicense, AssignmentOptions, LicenseError, MemberState, UserId
+from shared.domain.model import NO_PLANS, AssignedLicense, LicenseError, MemberState, UserId
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.domain.records import AuditFilter, GroupState, MemberRow
-from shared.handlers import control
-from shared.handlers.intent_changes import set_options
+from shared.handlers.nightly import sync_all
 from shared.handlers.requests import OperationRequest, accept
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run
+from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
 
@@ -144,20 +143,58 @@ async def test_who_is_in_error_is_not_looked_at_again_by_the_same_request_made_t
     assert len(errors) == 2
 
 
-@pytest.mark.parametrize("change", ["a product more", "other plans", "options", "the one before did not complete"])
-async def test_who_is_in_error_is_looked_at_again_where_the_intent_may_say_more_than_was_done(change: str) -> None:
+async def test_who_is_in_error_is_looked_at_again_by_a_request_that_gives_a_problem_more() -> None:
     run = await in_error()
     run.directory.add_sku(replace(EXTRA, enabled=0))
-    if change == "the one before did not complete":
-        asked = await run.ask([LARGE])
-        await control.cancel(run.world, asked.id, MIA)
-        await run.work_off()
-    if change == "options":
-        await set_options(run.world, TEAM, AssignmentOptions(include_guests=False), MIA, None)
-    if change == "other plans":
-        license = AssignedLicense(LARGE.sku_id, frozenset({MAIL}))
-        request = OperationRequest(Target(TEAM), MIA, LicenseChange((license,), ()))
-        again = await run.finish(await accept(run.world, request))
-    else:
-        again = await run.change([LARGE, EXTRA] if change == "a product more" else [LARGE])
+    again = await run.change([EXTRA])
+    errors, _ = await run.world.stores.members.errors(TEAM, 10)
     assert again.totals.due == 2
+    assert [{problem.sku_id for problem in row.problems} for row in errors] == [{LARGE.sku_id, EXTRA.sku_id}] * 2
+
+
+async def test_who_was_refused_by_graph_is_not_looked_at_again_before_something_is_different() -> None:
+    run = Run()
+    people = run.people(3)
+    for person in people[:2]:
+        run.writer.refuse(person, EXCLUDES.format("PLAN1, PLAN2"))
+    await run.change([SMALL])
+    assert (await row_of(run, people[0])).state is MemberState.ERROR
+    run.directory.reads.clear()
+    again = await run.change([SMALL])
+    assert (again.totals.due, again.totals.failed, run.directory.reads) == (0, 2, [])
+
+
+async def test_a_problem_that_is_still_shown_of_a_request_that_did_not_end_goes_with_the_next_one() -> None:
+    run = await in_error()
+    run.directory.add_sku(replace(EXTRA, enabled=0))
+    await run.change([EXTRA])
+    unfinished = await run.ask(remove=[EXTRA])
+    adopts = OperationRequest(Target(TEAM), MIA, LicenseChange(adopt=(SMALL.sku_id,)))
+    await run.finish(await accept(run.world, adopts))
+    assert (await run.read(unfinished)).state is OperationState.CANCELLED
+    await run.change([LARGE])
+    errors, _ = await run.world.stores.members.errors(TEAM, 10)
+    assert [{problem.sku_id for problem in row.problems} for row in errors] == [{LARGE.sku_id}] * 2
+
+
+@pytest.mark.parametrize("by", ["the same request", "the nightly sync"])
+async def test_of_two_foreign_licenses_that_lack_plans_the_one_put_right_is_not_shown_any_more(by: str) -> None:
+    run = Run()
+    (extra_plan,) = EXTRA.plan_ids
+    has = [AssignedLicense(LARGE.sku_id, frozenset({MAIL})), AssignedLicense(EXTRA.sku_id, frozenset({extra_plan}))]
+    ann = run.directory.add_user(user(1), groups=[TEAM], has=has)
+    await run.change([LARGE, EXTRA])
+    assert {problem.sku_id for problem in (await row_of(run, ann)).problems} == {LARGE.sku_id, EXTRA.sku_id}
+    person = run.directory.truth(ann)
+    repaired = tuple(
+        replace(row, disabled_plans=NO_PLANS) if row.sku_id == EXTRA.sku_id else row
+        for row in person.license_assignment_states
+    )
+    run.directory.change_user(replace(person, license_assignment_states=repaired))
+    if by == "the same request":
+        await run.change([LARGE, EXTRA])
+    else:
+        run.later(hours=24)
+        await sync_all(run.world)
+        await run.work_off()
+    assert {problem.sku_id for problem in (await row_of(run, ann)).problems} == {LARGE.sku_id}
