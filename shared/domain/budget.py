@@ -19,9 +19,9 @@ BUCKETS = 75
 MAX_FREEZE_S = 300.0
 """The longest Retry-After that is believed: an absurd one must not stop all work for hours."""
 
-
 KEPT_S = 15.0
-"""How long after its start a charge in advance may be used: what slow reads held up goes out all at once."""
+"""How long after its start a charge in advance may be used: what slow reads held up goes out all at once. A guess:
+far above the second that reads take, far below the window."""
 
 
 class Lane(StrEnum):
@@ -65,6 +65,10 @@ class Charged:
     start: float
     writes: int
 
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.start, charged=True)
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
@@ -81,6 +85,7 @@ class BudgetState:
         return json.dumps(
             {
                 "fullUntil": round(self.full_until, 3),
+                # Down, so that the start of a charge is never taken for earlier than the pause before it.
                 "busyFrom": math.floor(self.busy_from * 1000) / 1000,
                 "notBefore": round(self.not_before, 3),
                 "tails": {str(lane): round(at, 3) for lane, at in self.tails.items()},
@@ -107,10 +112,12 @@ EMPTY = BudgetState()
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """When the writes may start. Not `charged`: nothing is used yet, come back then."""
+    """When the writes may start. Not `charged`: nothing is used yet, come back then. `since`: the start they were
+    charged with, where they go out later than that."""
 
     start: float
     charged: bool
+    since: float | None = field(default=None, compare=False)
 
 
 def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: float) -> tuple[Slot, BudgetState]:
@@ -129,18 +136,25 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
     return Slot(tail, charged=False), replace(state, tails={**state.tails, lane: tail + n / pace})
 
 
-def given_back(state: BudgetState, limits: BudgetLimits, n: int, start: float) -> BudgetState:
-    """The state without `n` writes of a charge for `start`, seconds ago, that were not sent after all. Where there was
-    a pause since, the rate had them back already."""
-    full_until = state.full_until - n / limits.pace if start >= state.busy_from else state.full_until
-    return replace(_counted(state, limits, start, -n), full_until=full_until)
+def writes_for(*, licenses: bool, location: bool) -> int:
+    """Writes that the plan of a user takes: one for all licenses, and one before it for a usage location."""
+    return 1 + location if licenses else 0
+
+
+def given_back(state: BudgetState, limits: BudgetLimits, n: int, slot: Slot) -> BudgetState:
+    """The state without `n` writes of a charge, seconds ago, that were not sent after all. Where there was a pause
+    since they were charged, the rate had them back already."""
+    since = slot.start if slot.since is None else slot.since
+    full_until = state.full_until - n / limits.pace if since >= state.busy_from else state.full_until
+    return replace(_counted(state, limits, slot.start, -n), full_until=full_until)
 
 
 def drawn(
     state: BudgetState, limits: BudgetLimits, lane: Lane, charged: Charged, n: int, now: float
-) -> tuple[Slot, bool, BudgetState]:
-    """A start for `n` writes now that it is known how many there are, and whether they are those charged in advance.
-    Where that does not cover them, is too old or lies in a freeze, it goes back and they are charged anew.
+) -> tuple[Slot, Charged | None, BudgetState]:
+    """A start for `n` writes now that it is known how many there are, and what is left of those charged in advance.
+    Where these do not cover them, are too old or for before the end of a freeze, or the window has no room where they
+    go out, they go back, and what is needed is charged anew.
 
     Writes are counted where they go out, so that the window holds however long the reads took.
     """
@@ -149,10 +163,12 @@ def drawn(
         moved = state
         if _piece(limits, start) != _piece(limits, charged.start):
             moved = _counted(_counted(state, limits, charged.start, -n), limits, start, n)
+        # Only a window hardly longer than KEPT_S can be full here: what was charged since did not count these any more.
         if sum(_counting(moved, limits, start).values()) <= limits.window_limit:
-            return Slot(start, charged=True), True, moved
-    slot, state = charge(given_back(state, limits, charged.writes, charged.start), limits, lane, n, now)
-    return slot, False, state
+            rest = replace(charged, writes=charged.writes - n) if n < charged.writes else None
+            return Slot(start, charged=True, since=charged.start), rest, moved
+    slot, state = charge(given_back(state, limits, charged.writes, charged.slot), limits, lane, n, now)
+    return slot, None, state
 
 
 def used(state: BudgetState, limits: BudgetLimits, now: float) -> int:

@@ -30,7 +30,7 @@ from shared.domain.model import (
 )
 
 INTENT_LOCK = timedelta(minutes=5)
-"""Work of another cause waits this long for an unresolved intent; a chunk that is not done by then has died."""
+"""Work of another cause waits this long for an unresolved intent: two calls of 70 s and what lies between take less."""
 
 IN_FLIGHT = timedelta(seconds=75)
 """A call may still arrive this long after its intent: connecting and waiting for an answer take 70 s at most."""

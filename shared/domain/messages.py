@@ -67,7 +67,7 @@ class ProcessUsers:
     `send` rises with every re-send of any kind and `run` with each resume, replay or watchdog, so that duplicate
     detection never swallows real work. `attempts` counts, per user, only refusals by Graph. `expects`: groups that a
     user came into (True) or went from (False) at `changed_at`, by the event that names the user. `writes`: how many
-    planning expects; they are charged before anything is read.
+    are expected, 0 where nobody knows; those of bulk work are charged before its users are read.
     """
 
     user_ids: tuple[UserId, ...]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.domain.budget import writes_for
 from shared.domain.draft import Draft, Note, NoteKind, PermitRequest, PlanContext
 from shared.domain.grants import DesiredLicense, desired_licenses
 from shared.domain.ledger import is_leftover, not_visible_yet
@@ -83,9 +84,8 @@ class UserPlan:
         return bool(self.add or self.remove)
 
     @property
-    def calls(self) -> int:
-        """Writes to make: one for all licenses, and one before it for the usage location."""
-        return 1 + (self.usage_location is not None) if self.writes else 0
+    def write_count(self) -> int:
+        return writes_for(licenses=self.writes, location=self.usage_location is not None)
 
     @property
     def held(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from shared.domain.budget import writes_for
 from shared.domain.model import AssignedLicense, OperationId, SkuId, UserId
 from shared.domain.outcomes import OutcomeClass
 
@@ -39,9 +40,8 @@ class PlannedAction:
         return bool(self.remove or self.plans_off)
 
     @property
-    def calls(self) -> int:
-        """Writes that are expected: one for all licenses, and one before it for the usage location."""
-        return 1 + (self.usage_location is not None) if self.add or self.remove else 0
+    def write_count(self) -> int:
+        return writes_for(licenses=bool(self.add or self.remove), location=self.usage_location is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def pieces(user_ids: Sequence[UserId], size: int) -> list[tuple[UserId, ...]]:
 
 def chunks_of(operation_id: OperationId, page: SealedPage, size: int) -> list[Chunk]:
     """The chunks of a sealed page, numbered on from its `first_chunk`."""
-    writes = {user: page.action(position).calls for position, user in enumerate(page.user_ids)}
+    writes = {user: page.action(position).write_count for position, user in enumerate(page.user_ids)}
     return [
         Chunk(operation_id, page.number, page.first_chunk + offset, users, sum(writes[user] for user in users))
         for offset, users in enumerate(pieces(page.due, size))

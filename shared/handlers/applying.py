@@ -101,6 +101,7 @@ async def _round(world: World, work: Work, pacer: Pacer, prepaid: Prepaid, activ
     """One call per user. Returns whether to go on."""
     writes = len(active) + sum(each.location is not None for each in active)
     slot = await prepaid.start(urgent=work.urgent, writes=writes)
+    # Further rounds are after refusals, which planning does not expect.
     await prepaid.give_back()
     now = world.clock.now()
     if not slot.charged:

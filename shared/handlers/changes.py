@@ -74,7 +74,7 @@ async def _take_groups(world: World, message: GroupsChanged) -> None:
     watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
-    await look_at(world, await _without_joiners(world, _expected(changes, kinds)), message)
+    await look_at(world, await _without_those_hr_looks_at(world, _expected(changes, kinds)), message)
     for change in changes:
         came = [m for m, there in change.members.items() if there is not False and kinds.get(m) == "group"]
         if came:
@@ -95,21 +95,21 @@ def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -
     return users
 
 
-async def _without_joiners(world: World, users: Expected) -> Expected:
+async def _without_those_hr_looks_at(world: World, users: Expected) -> Expected:
     """Those whom HR has just put into the groups are left to HR's own look, which is on its way, and to the one at the
     end of that grant: of two looks at once both get a place in the write quota, and one leaves it empty. Who was told
-    to have left in between is looked at."""
+    to have left within the last ten minutes, which the ledger keeps, is looked at."""
     came = [user_id for user_id, said in users.items() if said and all(said.values())]
     if not came:
         return users
     grants = await world.stores.grants.of_users(came)
-    brought = [user_id for user_id in came if users[user_id].keys() <= _joining(grants.get(user_id, ()), world)]
-    rows = await world.stores.ledger.rows(brought) if brought else {}
-    known = {user_id for user_id in brought if not _has_left(rows[user_id], users[user_id])}
-    return {user_id: said for user_id, said in users.items() if user_id not in known}
+    put_in = [user_id for user_id in came if users[user_id].keys() <= _groups_hr_wrote(grants.get(user_id, ()), world)]
+    rows = await world.stores.ledger.rows(put_in) if put_in else {}
+    left_to_hr = {user_id for user_id in put_in if not _has_left(rows[user_id], users[user_id])}
+    return {user_id: said for user_id, said in users.items() if user_id not in left_to_hr}
 
 
-def _joining(grants: Iterable[Grant], world: World) -> set[str]:
+def _groups_hr_wrote(grants: Iterable[Grant], world: World) -> set[str]:
     now = world.clock.now()
     return {grant.source.id for grant in grants if grant.source.kind is SourceKind.JOINED and grant.holds_at(now)}
 

@@ -88,8 +88,8 @@ class Planner:
     assignments: Intents
     facts: TenantFacts
     recorded: Mapping[UserId, MemberState]
-    problems: Mapping[UserId, int]
-    """Of members recorded in error or waiting: the fingerprint of what they are shown to meet."""
+    shown_before: Mapping[UserId, int]
+    """Of members recorded in error or waiting: what they are shown, as `shown_as_number` puts it."""
     tally: Tally = field(default_factory=Tally)
     _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
@@ -181,7 +181,7 @@ class Planner:
         if self.recorded.get(user.id) is not state:
             return True
         shown = (*problems, *map(no_seat_problem, sorted(skus.intersection(plan.waiting))))
-        return state.needs_a_person and self.problems.get(user.id) != fingerprint(shown)
+        return state.needs_a_person and self.shown_before.get(user.id) != shown_as_number(shown)
 
     def _adopts(self, plan: UserPlan) -> bool:
         adopt = self.operation.change.adopt
@@ -198,8 +198,8 @@ class Planner:
         return classify(result)
 
 
-def fingerprint(problems: Iterable[Problem]) -> int:
-    """A number for what a member is shown to meet, the same within a process."""
+def shown_as_number(problems: Iterable[Problem]) -> int:
+    """A number for what a member is shown to meet; never stored, for Python salts it per process."""
     return hash(frozenset((problem.error, problem.sku_id, problem.text) for problem in problems))
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain import tracing
+from shared.domain.budget import Charged
 from shared.domain.errors import Conflict, NotFound, PoisonMessage
 from shared.domain.messages import ProcessUsers, decode_process_users
 from shared.domain.model import GroupId, LicenseError
@@ -73,13 +74,13 @@ class Members:
             await self._stop(message, work, cases)
 
     async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
-        """Bulk work that is known to write is charged before anything is read for it; where the write quota has no room
-        soon it goes back, and None is returned."""
+        """Bulk work that is known to write is charged before its users are read; where the write quota has no room soon
+        it goes back, and None is returned."""
         if work.urgent or not message.writes:
             return Prepaid(self._pacer)
         slot = await self._pacer.charge(urgent=False, writes=message.writes)
         if slot.charged:
-            return Prepaid(self._pacer, slot, message.writes)
+            return Prepaid(self._pacer, Charged(slot.start, message.writes))
         again = replace(message, send=message.send + 1, first_sent_at=message.first_sent_at or work.began)
         at = datetime.fromtimestamp(slot.start, tz=work.began.tzinfo)
         await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])

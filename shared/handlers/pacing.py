@@ -1,5 +1,5 @@
-"""The write budget as the workers share it: one stored state, charged just before a write, in one update for all
-chunks of a process that ask at the same time."""
+"""The write budget as the workers share it: one stored state, charged before a write, of bulk work before the reads for
+it, in one update for all chunks of a process that ask at the same time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain.budget import (
@@ -75,15 +75,15 @@ class Pacer:
                 await self._answer_all()
         return await request.answer
 
-    async def draw(self, charged: Charged, *, urgent: bool, writes: int) -> tuple[Slot, bool]:
-        """A start for `writes` writes out of what was charged in advance, or anew; and whether it is the former. The
-        state is read again: another process may have met a 429 meanwhile."""
+    async def draw(self, charged: Charged, *, urgent: bool, writes: int) -> tuple[Slot, Charged | None]:
+        """A start for `writes` writes out of what was charged in advance, or anew; and what is left of that. The state
+        is read again: another process may have met a 429 meanwhile."""
         lane = Lane.INTERACTIVE if urgent else Lane.BULK
-        found: list[tuple[Slot, bool]] = []
+        found: list[tuple[Slot, Charged | None]] = []
 
         def change(state: BudgetState, now: float) -> BudgetState:
-            slot, kept, changed = drawn(state, self._limits, lane, charged, writes, now)
-            found[:] = [(slot, kept)]
+            slot, left, changed = drawn(state, self._limits, lane, charged, writes, now)
+            found[:] = [(slot, left)]
             return changed
 
         async with self._lock:
@@ -97,7 +97,7 @@ class Pacer:
         if writes:
             async with self._lock:
                 with suppress(Unavailable):
-                    await self._update(lambda state, now: given_back(state, self._limits, writes, slot.start))
+                    await self._update(lambda state, now: given_back(state, self._limits, writes, slot))
 
     async def backlog(self) -> timedelta:
         """How far off the last place is that was given for later to what somebody waits for, as it was seconds ago;
@@ -170,22 +170,19 @@ class Prepaid:
     """Writes charged before the reads that tell how many are needed, so that nothing is read for which the quota has no
     room. What is not used of it goes back."""
 
-    def __init__(self, pacer: Pacer, slot: Slot | None = None, writes: int = 0) -> None:
+    def __init__(self, pacer: Pacer, charged: Charged | None = None) -> None:
         self._pacer = pacer
-        self._left = Charged(slot.start, writes) if slot is not None and slot.charged and writes else None
+        self._left = charged
 
     async def start(self, *, urgent: bool, writes: int) -> Slot:
         """A start for `writes` writes: the one they were charged with, or one that they are charged with now."""
-        left = self._left
-        if left is None:
+        if self._left is None:
             return await self._pacer.charge(urgent=urgent, writes=writes)
-        slot, kept = await self._pacer.draw(left, urgent=urgent, writes=writes)
-        rest = left.writes - writes if kept else 0
-        self._left = replace(left, writes=rest) if rest else None
+        slot, self._left = await self._pacer.draw(self._left, urgent=urgent, writes=writes)
         return slot
 
     async def give_back(self) -> None:
         """What was charged and not needed is for others."""
         left, self._left = self._left, None
         if left is not None:
-            await self._pacer.give_back(Slot(left.start, charged=True), left.writes)
+            await self._pacer.give_back(left.slot, left.writes)

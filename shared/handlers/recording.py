@@ -32,7 +32,6 @@ from shared.domain.outcomes import (
     Skipped,
     SkipReason,
     Unchanged,
-    Waiting,
     classify,
 )
 from shared.domain.plan import Note
@@ -188,7 +187,6 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
     result = case.result or Unchanged()
     problems = relevant(result, skus)
     no_seat = waiting_for(case, skus)
-    waiting = isinstance(result, Waiting) and bool(no_seat)
     grants = _standing(case)
     return MemberRow(
         group_id=assignment.group_id,
@@ -196,7 +194,7 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
         user_principal_name=user.user_principal_name,
         display_name=user.display_name,
         state=state_of(
-            result, user, assignment, problems, waiting=waiting, owes=owes(case.row, assignment.group_id, grants)
+            result, user, assignment, problems, waiting=bool(no_seat), owes=owes(case.row, assignment.group_id, grants)
         ),
         updated_at=now,
         problems=(*problems, *map(no_seat_problem, no_seat)),
@@ -207,7 +205,7 @@ def _row(case: Case, user: DirectoryUser, work: Work, assignment: GroupLicenseAs
         sku_ids=tuple(sorted(skus & user.direct.keys())),
         attempts=work.attempts.get(user.id, 0),
         next_look_at=result.at if isinstance(result, RetryAt) else None,
-        waiting_since=min(case.row.waiting_since.values(), default=now) if waiting else None,
+        waiting_since=min(case.row.waiting_since.values(), default=now) if no_seat else None,
         removal_at=grace_ends_at(case.row, assignment.group_id, grants),
         operation_id=work.operation.id if work.operation else None,
     )
@@ -320,8 +318,9 @@ def going_back(
     groups: dict[int, list[tuple[UserId, datetime, int]]] = defaultdict(list)
     for case in cases:
         if isinstance(case.result, RetryAt):
-            at, calls = case.result.at, 0 if case.wrote or case.plan is None else case.plan.calls
-            groups[int(at.timestamp() // ROUNDING.total_seconds())].append((case.user_id, at, calls))
+            # Who was written is mostly only looked at again.
+            at, writes = case.result.at, 0 if case.wrote or case.plan is None else case.plan.write_count
+            groups[int(at.timestamp() // ROUNDING.total_seconds())].append((case.user_id, at, writes))
     messages = []
     for users in groups.values():
         again = replace(
@@ -330,7 +329,7 @@ def going_back(
             attempts={user: attempts[user] for user, _, _ in users if attempts.get(user)},
             send=message.send + 1,
             first_sent_at=message.first_sent_at or now,
-            writes=sum(calls for _, _, calls in users),
+            writes=sum(writes for _, _, writes in users),
         )
         latest = max(at for _, at, _ in users)
         messages.append(Outgoing(again.queue, again.encode(), again.message_id, latest))

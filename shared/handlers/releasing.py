@@ -162,12 +162,13 @@ def is_overdue(outcomes: Sequence[ChunkOutcome], now: datetime) -> bool:
 
 
 async def _send_again(world: World, operation: Operation, rows: Rows) -> Operation:
-    """Send chunks whose messages were lost once more."""
+    """Send chunks whose messages were lost once more. Where none is overdue yet, the next step looks again."""
     now = world.clock.now()
     silent = [n for n in range(operation.reported, operation.released) if is_overdue(rows.get(n, ()), now)]
-    if silent:
-        rewound = replace(operation, released=silent[0])
-        chunks = await _next_chunks(world, rewound, silent[-1] - silent[0] + 1)
-        again = [chunk for chunk in chunks if chunk.number in silent]
-        await world.queue.send([_outgoing(operation, chunk, send=operation.step) for chunk in again])
+    if not silent:
+        return operation
+    rewound = replace(operation, released=silent[0])
+    chunks = await _next_chunks(world, rewound, silent[-1] - silent[0] + 1)
+    again = [chunk for chunk in chunks if chunk.number in silent]
+    await world.queue.send([_outgoing(operation, chunk, send=operation.step) for chunk in again])
     return replace(operation, progress_at=world.clock.now())

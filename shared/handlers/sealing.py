@@ -24,7 +24,7 @@ from shared.domain.model import (
 from shared.domain.operation import Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.sealing import LEFT, PlannedAction, SealedPage, pages_of, partition_of
-from shared.handlers.expecting import Intents, Planner, fingerprint
+from shared.handlers.expecting import Intents, Planner, shown_as_number
 from shared.handlers.intent_changes import changed
 from shared.handlers.looking import tenant_facts
 from shared.handlers.watching import keep_nesting
@@ -37,7 +37,7 @@ FEW = 40
 """Users of a ledger partition up to which single reads are cheaper than reading the partition."""
 
 ERRORS_AT_ONCE = 1000
-"""What the service sends in one answer."""
+"""Rows of one page: the most that Table Storage sends."""
 
 Users = dict[UserId, DirectoryUser | None]
 
@@ -69,8 +69,8 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     left = {u for u, state in recorded.items() if u not in users and state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
-    problems = await _recorded_problems(world, group_id) if group_id else {}
-    planner = Planner(world, operation, assignments, facts, recorded, problems)
+    shown_before = await _shown_before(world, group_id) if group_id else {}
+    planner = Planner(world, operation, assignments, facts, recorded, shown_before)
     actions: dict[UserId, PlannedAction] = {}
     async for user_id, row, grants in _with_records(world, [*users, *leavers]):
         read = users[user_id] if user_id in users else leavers[user_id]
@@ -88,13 +88,13 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     )
 
 
-async def _recorded_problems(world: World, group_id: GroupId) -> dict[UserId, int]:
-    """What members in error or waiting are shown to meet, each as a fingerprint: there may be very many."""
+async def _shown_before(world: World, group_id: GroupId) -> dict[UserId, int]:
+    """What members in error or waiting are shown, each as a number: the texts of 100,000 would not fit."""
     found: dict[UserId, int] = {}
     after: str | None = None
     while True:
         rows, after = await world.stores.members.errors(group_id, ERRORS_AT_ONCE, after)
-        found.update((row.user_id, fingerprint(row.problems)) for row in rows)
+        found.update((row.user_id, shown_as_number(row.problems)) for row in rows)
         if after is None:
             return found
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.budget import Charged
 from shared.domain.messages import MAX_USERS, load_object
 from shared.domain.model import DirectoryUser
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
@@ -21,7 +22,7 @@ from shared.handlers.onboarding.persons import Found, found, is_due, pause_since
 from shared.handlers.onboarding.saving import Saver, ended, waiting
 from shared.handlers.onboarding.working import Working
 from shared.handlers.onboarding.writing import Writer
-from shared.handlers.pacing import Pacer, Prepaid
+from shared.handlers.pacing import Pacer
 from shared.ports import NotAUser, ReadFailed, World
 
 SENDER = "onboarding queue"
@@ -97,7 +98,7 @@ class Onboarding:
         assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
         if working:
             await assess(self._world, saver, working, assignments, await self._pacer.backlog())
-        await give_back(self._world, saver, Writer(self._world, self._pacer, Prepaid(self._pacer)), back, assignments)
+        await give_back(self._world, saver, Writer(self._world, self._pacer), back, assignments)
         writer = await self._paid(saver, ready)
         if writer is None:
             return
@@ -121,10 +122,10 @@ class Onboarding:
             for record in ready
         )
         if not likely:
-            return Writer(self._world, self._pacer, Prepaid(self._pacer))
+            return Writer(self._world, self._pacer)
         slot = await self._pacer.charge(urgent=True, writes=likely)
         if slot.charged:
-            return Writer(self._world, self._pacer, Prepaid(self._pacer, slot, likely))
+            return Writer(self._world, self._pacer, Charged(slot.start, likely))
         now, at = self._world.clock.now(), datetime.fromtimestamp(slot.start, tz=UTC)
         for record in ready:
             await saver.save(waiting(record, record.state, now, at, "The write quota is used; comes back."))

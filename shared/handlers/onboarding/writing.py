@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.budget import Charged
 from shared.domain.messages import MAX_USERS
 from shared.domain.model import UserId
 from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord
@@ -44,12 +45,12 @@ class Written:
 
 
 class Writer:
-    """Writes for all people of one message, charged as urgent work."""
+    """Writes for all people of one message, charged as urgent work. `charged`: in advance."""
 
-    def __init__(self, world: World, pacer: Pacer, prepaid: Prepaid) -> None:
+    def __init__(self, world: World, pacer: Pacer, charged: Charged | None = None) -> None:
         self._world = world
         self._pacer = pacer
-        self._prepaid = prepaid
+        self._prepaid = Prepaid(pacer, charged)
 
     async def give_back(self) -> None:
         """What was charged and not needed is for others."""

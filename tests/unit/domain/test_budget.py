@@ -30,6 +30,7 @@ DEFAULT = BudgetLimits(rate_per_s=18.0, burst=30, window_limit=3000, window_s=15
 TOO_FAST = BudgetLimits(rate_per_s=30.0, burst=30, window_limit=3000, window_s=150.0)
 SMALL = BudgetLimits(rate_per_s=10.0, burst=30, window_limit=200, window_s=30.0)
 SLOW = BudgetLimits(rate_per_s=5.0, burst=30, window_limit=200, window_s=30.0)
+SHORT = BudgetLimits(rate_per_s=30.0, burst=30, window_limit=100, window_s=10.0)
 START = 1_750_000_000.0
 INTERACTIVE, BULK = Lane.INTERACTIVE, Lane.BULK
 
@@ -171,7 +172,7 @@ def test_the_window_holds_and_a_burst_at_most_doubles_where_writes_are_given_bac
         now += passed
         for start, charged in [each for each in open_ones if each[0] < now]:
             unsent = min(charged, back[index % len(back)])
-            state = given_back(state, SMALL, unsent, start)
+            state = given_back(state, SMALL, unsent, Slot(start, charged=True))
             sent.append((start, charged - unsent))
         open_ones = [each for each in open_ones if each[0] >= now]
         slot, state = charge(state, SMALL, lane, n, now)
@@ -196,9 +197,10 @@ def test_the_window_holds_and_a_burst_at_most_doubles_where_writes_are_given_bac
         max_size=120,
     ),
     st.sampled_from([None, 5.0]),
+    st.sampled_from([SLOW, SHORT]),
 )
 def test_the_window_holds_where_writes_are_charged_before_slow_reads_and_then_more_or_fewer_go_out(
-    work: list[tuple[float, int, float, int]], retry_after: float | None
+    work: list[tuple[float, int, float, int]], retry_after: float | None, limits: BudgetLimits
 ) -> None:
     state, now, sent = BudgetState(), START, Starts()
     reading: list[tuple[float, int, Charged, int]] = []
@@ -206,33 +208,34 @@ def test_the_window_holds_where_writes_are_charged_before_slow_reads_and_then_mo
         now += passed
         while reading and reading[0][0] <= now:
             at, _, charged, writes = heapq.heappop(reading)
-            rest = charged.writes
+            rest: Charged | None = charged
             if writes:
-                slot, kept, state = drawn(state, SLOW, BULK, charged, writes, at)
-                rest = charged.writes - writes if kept else 0
-                assert slot.start >= state.not_before
+                slot, rest, state = drawn(state, limits, BULK, charged, writes, at)
+                assert slot.start >= max(at, state.not_before)
                 if slot.charged:
-                    sent.append((max(at, slot.start), writes))
-            state = given_back(state, SLOW, rest, charged.start) if rest else state
+                    unsent = writes // 4
+                    sent.append((slot.start, writes - unsent))
+                    state = given_back(state, limits, unsent, slot)
+            state = given_back(state, limits, rest.writes, rest.slot) if rest else state
         if retry_after and index == 20:
             state = frozen_until(state, retry_after, now)
-        slot, state = charge(state, SLOW, BULK, n, now)
+        slot, state = charge(state, limits, BULK, n, now)
         if slot.charged:
             heapq.heappush(reading, (now + reads, index, Charged(slot.start, n), needed))
-    assert most_in_any(sent, SLOW.window_s) <= SLOW.window_limit
+    assert most_in_any(sent, limits.window_s) <= limits.window_limit
 
 
 def test_writes_given_back_after_a_pause_enlarge_no_burst() -> None:
     slot, state = charge(BudgetState(), DEFAULT, BULK, 20, START)
     later = START + 60.0
     _, state = charge(state, DEFAULT, BULK, 10, later)
-    back = given_back(state, DEFAULT, 20, slot.start)
+    back = given_back(state, DEFAULT, 20, slot)
     room = 0
     while charge(back, DEFAULT, BULK, 1, later)[0].start < later + 1e-6:
         _, back = charge(back, DEFAULT, BULK, 1, later)
         room += 1
     assert room == DEFAULT.burst - 10
-    assert used(given_back(state, DEFAULT, 20, slot.start), DEFAULT, later) == 10
+    assert used(given_back(state, DEFAULT, 20, slot), DEFAULT, later) == 10
 
 
 @settings(max_examples=40, deadline=None)
@@ -302,7 +305,41 @@ def test_writes_that_are_given_back_are_there_for_others(lane: Lane) -> None:
     slot, full = charge(BudgetState(), DEFAULT, lane, 60, START)
     late, _ = charge(full, DEFAULT, lane, 20, START)
     assert late.start > START
-    again = given_back(full, DEFAULT, 60, slot.start)
+    again = given_back(full, DEFAULT, 60, slot)
     assert charge(again, DEFAULT, lane, 20, START)[0] == Slot(START, charged=True)
     assert used(again, DEFAULT, START) == 0
-    assert used(given_back(full, DEFAULT, 40, slot.start), DEFAULT, START) == 20
+    assert used(given_back(full, DEFAULT, 40, slot), DEFAULT, START) == 20
+
+
+def test_writes_drawn_after_a_pause_and_not_sent_enlarge_no_burst() -> None:
+    slot, state = charge(BudgetState(), DEFAULT, BULK, 20, START)
+    later = START + 9.9
+    _, state = charge(state, DEFAULT, BULK, 20, later)
+    kept, left, state = drawn(state, DEFAULT, BULK, Charged(slot.start, 20), 20, later)
+    assert (kept.start, left) == (later, None)
+    back = given_back(state, DEFAULT, 20, kept)
+    assert used(back, DEFAULT, later) == 20
+    assert charge(back, DEFAULT, BULK, 10, later)[0].start == pytest.approx(later)
+    assert charge(back, DEFAULT, BULK, 11, later)[0].start > later + 0.01
+
+
+def test_writes_charged_in_a_state_that_was_stored_are_given_back_to_the_rate() -> None:
+    for part in range(40):
+        slot, full = charge(BudgetState(), DEFAULT, BULK, 60, START + part / 30_000)
+        back = given_back(BudgetState.from_json(full.to_json()), DEFAULT, 60, slot)
+        assert charge(back, DEFAULT, BULK, 30, slot.start)[0].start == pytest.approx(slot.start, abs=0.002)
+
+
+def test_of_what_slow_reads_held_up_no_more_goes_out_at_once_than_a_short_window_holds() -> None:
+    state, held = BudgetState(), list[Charged]()
+    for second in range(14):
+        slot, state = charge(state, SHORT, BULK, 10, START + second)
+        assert slot.charged
+        held.append(Charged(slot.start, 10))
+    sent = Starts()
+    for charged in held:
+        slot, _, state = drawn(state, SHORT, BULK, charged, 10, START + 14.0)
+        if slot.charged:
+            sent.append((slot.start, 10))
+    assert sum(n for _, n in sent) >= 100
+    assert most_in_any(sent, SHORT.window_s) <= SHORT.window_limit

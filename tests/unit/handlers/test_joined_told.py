@@ -82,13 +82,18 @@ async def test_who_was_left_out_is_looked_at_when_the_membership_has_long_been_s
     assert await look_at_due(run.world) == 1
     await run.work_off()
     assert run.licenses(ann) == {"SMALL"}
+    assert run.writes_of(ann) == 1
 
 
-async def test_a_membership_that_somebody_else_brings_about_later_is_looked_at() -> None:
+async def test_who_is_told_of_after_the_grant_of_hr_has_ended_is_looked_at() -> None:
     run, ann = await hired()
     await run.work_off()
     run.later(seconds=JOINED_COUNTS.total_seconds() + 1)
     assert await tell(run, ann, came=True) == 1
+
+
+async def test_who_was_put_into_the_group_by_somebody_else_is_looked_at() -> None:
+    run, _ = await hired()
     bob = run.directory.add_user(user(2), groups=[TEAM])
     assert await tell(run, bob, came=True) == 1
     await run.work_off()

@@ -40,6 +40,25 @@ async def test_users_whose_chunk_was_lost_are_handed_out_again_and_nobody_twice(
     assert timedelta(minutes=5) < run.world.clock.now() - began < timedelta(minutes=7)
 
 
+async def test_users_whose_second_look_was_lost_are_handed_out_again_when_it_is_minutes_late() -> None:
+    run = Run()
+    people = run.people(45)
+    run.directory.fail_read(people[7])
+    lost: list[Outgoing] = []
+
+    def lose_the_second_look(message: Outgoing) -> None:
+        for each in list(run.fakes.queue.messages):
+            if each.queue in (MEMBERS, MEMBERS_BULK) and each.at is not None and not lost:
+                lost.append(each)
+                run.fakes.queue.messages.remove(each)
+
+    run.before = lose_the_second_look
+    began = run.world.clock.now()
+    ended = await run.change([SMALL])
+    assert (len(lost), ended.state, ended.totals.applied) == (1, OperationState.COMPLETE, 45)
+    assert timedelta(minutes=5) < run.world.clock.now() - began < timedelta(minutes=8)
+
+
 async def test_the_watchdog_leaves_alone_what_waits_for_a_person_moves_or_has_ended() -> None:
     run = Run()
     run.people(30)

@@ -12,9 +12,10 @@ from shared.domain.messages import OPERATIONS
 from shared.domain.model import NO_PLANS, AssignedLicense, LicenseError, MemberState, UserId
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.domain.records import AuditFilter, GroupState, MemberRow
+from shared.handlers import sealing
 from shared.handlers.nightly import sync_all
 from shared.handlers.requests import OperationRequest, accept
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
+from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
 
@@ -198,3 +199,23 @@ async def test_of_two_foreign_licenses_that_lack_plans_the_one_put_right_is_not_
         await sync_all(run.world)
         await run.work_off()
     assert {problem.sku_id for problem in (await row_of(run, ann)).problems} == {LARGE.sku_id}
+
+
+async def test_who_waits_here_and_is_refused_elsewhere_is_shown_waiting_and_not_looked_at_again() -> None:
+    run = Run()
+    run.directory.add_sku(replace(SMALL, enabled=0))
+    ann = run.directory.add_user(user(1), groups=[TEAM, OTHER_TEAM])
+    await run.change([SMALL])
+    run.writer.refuse(ann, EXCLUDES.format("PLAN1, PLAN2"), times=5)
+    other = OperationRequest(Target(OTHER_TEAM), MIA, LicenseChange((AssignedLicense(LARGE.sku_id),), ()))
+    await run.finish(await accept(run.world, other))
+    (row,) = await run.world.stores.members.of_user(ann, [TEAM])
+    assert (row.state, row.waiting_since is not None) == (MemberState.WAITING, True)
+    assert [problem.error for problem in row.problems] == [LicenseError.COUNT_VIOLATION]
+    assert (await run.change([SMALL])).totals.due == 0
+
+
+async def test_errors_of_more_than_one_page_are_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing, "ERRORS_AT_ONCE", 1)
+    run = await in_error()
+    assert (await run.change([LARGE])).totals.due == 0
