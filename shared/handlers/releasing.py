@@ -34,14 +34,17 @@ async def hand_out(world: World, operation: Operation) -> Operation:
     moved = _fold(operation, rows, now)
     if all_reported(moved):
         return moved
+    # What is outstanding was handed out before the last progress that a step saw; what this step sees came since.
+    if operation.progress_at is not None and now - operation.progress_at > STUCK_AFTER:
+        silent = [n for n in range(moved.reported, moved.released) if is_overdue(rows.get(n, ()), now)]
+        if silent:
+            return await _send_again(world, moved, silent)
     outstanding = sum(number not in rows for number in range(moved.reported, moved.released))
     room = max(0, world.policy.outstanding_chunks - outstanding)
     if moved.cancel_requested_by is None and room and moved.released < moved.chunks:
         chunks = await _next_chunks(world, moved, room)
         await world.queue.send([_outgoing(moved, chunk) for chunk in chunks])
         return replace(moved, released=moved.released + len(chunks), progress_at=now)
-    if _is_stuck(moved, now):
-        return await _send_again(world, moved, rows)
     return moved
 
 
@@ -144,11 +147,6 @@ def _outgoing(operation: Operation, chunk: Chunk, send: int = 0) -> Outgoing:
     return Outgoing(message.queue, message.encode(), message.message_id)
 
 
-def _is_stuck(operation: Operation, now: datetime) -> bool:
-    still = operation.progress_at is not None and now - operation.progress_at > STUCK_AFTER
-    return still and operation.released > operation.reported
-
-
 async def _open_rows(world: World, operation: Operation) -> Rows:
     if operation.released <= operation.reported:
         return {}
@@ -161,12 +159,8 @@ def is_overdue(outcomes: Sequence[ChunkOutcome], now: datetime) -> bool:
     return not outcomes or any(at is not None and at + STUCK_AFTER < now for at in waiting)
 
 
-async def _send_again(world: World, operation: Operation, rows: Rows) -> Operation:
-    """Send chunks whose messages were lost once more. Where none is overdue yet, the next step looks again."""
-    now = world.clock.now()
-    silent = [n for n in range(operation.reported, operation.released) if is_overdue(rows.get(n, ()), now)]
-    if not silent:
-        return operation
+async def _send_again(world: World, operation: Operation, silent: Sequence[int]) -> Operation:
+    """Send chunks whose messages were lost once more."""
     rewound = replace(operation, released=silent[0])
     chunks = await _next_chunks(world, rewound, silent[-1] - silent[0] + 1)
     again = [chunk for chunk in chunks if chunk.number in silent]

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.messages import MEMBERS, MEMBERS_BULK
+from shared.domain.messages import MEMBERS, MEMBERS_BULK, OPERATIONS
 from shared.domain.model import AssignedLicense, AssignmentOptions, LicenseAssignmentState, UserId
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers import control
@@ -38,6 +38,30 @@ async def test_users_whose_chunk_was_lost_are_handed_out_again_and_nobody_twice(
     assert (len(lost), ended.state, ended.totals.applied) == (1, OperationState.COMPLETE, 45)
     assert all(run.writes_of(each) == 1 for each in people)
     assert timedelta(minutes=5) < run.world.clock.now() - began < timedelta(minutes=7)
+
+
+async def test_after_the_loss_of_all_messages_what_was_reported_meanwhile_puts_off_nothing() -> None:
+    run = Run()
+    people = run.people(45)
+    asked = await run.ask([SMALL])
+    await run.work_off(lambda: len(_chunks(run)) == 3)
+    messages = run.fakes.queue.messages
+    reports, *lost = _chunks(run)
+    for message in [*lost, *(each for each in messages if each.queue == OPERATIONS)]:
+        messages.remove(message)
+    await run.deliver(reports)
+    messages.clear()
+    run.later(minutes=5, seconds=30)
+    assert await watchdog(run.world) == 1
+    again = run.world.clock.now()
+    ended = await run.finish(asked)
+    assert (ended.state, ended.totals.applied) == (OperationState.COMPLETE, 45)
+    assert run.world.clock.now() - again < timedelta(minutes=1)
+    assert all(run.writes_of(each) == 1 for each in people)
+
+
+def _chunks(run: Run) -> list[Outgoing]:
+    return [message for message in run.fakes.queue.messages if message.queue in (MEMBERS, MEMBERS_BULK)]
 
 
 async def test_users_whose_second_look_was_lost_are_handed_out_again_when_it_is_minutes_late() -> None:
