@@ -127,8 +127,7 @@ class Stack:
     def __enter__(self) -> Self:
         try:
             self._start()
-        except BaseException:
-            # Ctrl-C or a failed start: what was started so far must not stay behind.
+        except BaseException:  # Ctrl-C or a failed start: what was started so far must not stay behind
             self.stop()
             raise
         return self

@@ -207,8 +207,7 @@ class Gate:
                 scope["principal"] = authenticate(request.headers, doors.sign_in)
                 body = await _body(request, receive)
                 await self._app(scope, _replay(body, receive), sending)
-            except Exception as fault:
-                # One request: whatever happens, its caller gets an error body and others go on.
+            except Exception as fault:  # one request: its caller gets an error body, and others go on
                 if sending.started:
                     raise
                 refusal = answer_to(fault, conditional="if-match" in request.headers)

@@ -6,11 +6,12 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found
 from local.tenant.directory import contains
-from local.tenant.model import Group, User
+from local.tenant.model import Group, User, UserState
 from local.tenant.permissions import SEE_USERS
 from local.tenant.query import (
     PAGE_DEFAULT,
@@ -105,7 +106,8 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         state = directory.user_state(user, call.as_of)
         if state.deleted is not None:
             continue
-        if matches and not all(t(lambda name, u=user, s=state: USER_PROPERTIES[name](u, s)) for t in matches):  # type: ignore[misc]
+        shows = partial(_shown, user, state)
+        if not all(match(shows) for match in matches):
             continue
         if len(shown) == size:
             more = True
@@ -119,6 +121,10 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         body["@odata.nextLink"] = next_link(call, last)
     body["value"] = shown
     return Reply(200, body)
+
+
+def _shown(user: User, state: UserState, name: str) -> Any:
+    return USER_PROPERTIES[name](user, state)
 
 
 def patch_user(tenant: Tenant, call: Call) -> Reply:

@@ -130,8 +130,7 @@ class Pacer:
 
         try:
             await self._update(charge_all)
-        except BaseException as fault:
-            # Every waiting chunk of this process hangs on this one charge: each gets the fault, cancellation too.
+        except BaseException as fault:  # every chunk that waits hangs on this charge: each gets it, cancellation too
             for request in requests:
                 request.answer.set_exception(fault)
                 request.answer.exception()
