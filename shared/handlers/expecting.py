@@ -174,13 +174,13 @@ class Planner:
         assignment = self.assignments.get(group_id) or GroupLicenseAssignment(group_id)
         skus = frozenset(sku.sku_id for sku in assignment.skus)
         result = plan.result()
-        waiting = bool(skus.intersection(plan.waiting))
+        no_seat = sorted(skus.intersection(plan.waiting))
         owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants))
         problems = relevant(result, skus)
-        state = state_of(result, user, assignment, problems, waiting=waiting, owes=owing)
+        state = state_of(result, user, assignment, problems, waiting=bool(no_seat), owes=owing)
         if self.recorded.get(user.id) is not state:
             return True
-        shown = (*problems, *map(no_seat_problem, sorted(skus.intersection(plan.waiting))))
+        shown = (*problems, *map(no_seat_problem, no_seat))
         return state.needs_a_person and self.shown_before.get(user.id) != shown_as_number(shown)
 
     def _adopts(self, plan: UserPlan) -> bool:
