@@ -39,7 +39,7 @@ from shared.ports import (
     UserRead,
     WriteResult,
 )
-from tests.fakes_directory import FakeDirectory, FakeLicenseWriter
+from tests.support.fakes_directory import FakeDirectory, FakeLicenseWriter
 
 E3, E5, F3, UNKNOWN = (
     SkuId(each)

@@ -29,8 +29,8 @@ from shared.ports import (
     Throttled,
     Unanswered,
 )
-from tests.fakes_directory import FakeDirectory
-from tests.fakes_onboarding import FakeAccounts, FakeMemberships
+from tests.support.fakes_directory import FakeDirectory
+from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 
 ANN, BOB, EVE, NOBODY = (UserId(f"00000000-0000-4000-8000-{n:012x}") for n in range(1, 5))
 TEAM, RULE, SYNCED, ROLE, MAIL, NO_GROUP = (GroupId(f"00000000-0000-4000-8000-{n:012x}") for n in range(0x100, 0x106))

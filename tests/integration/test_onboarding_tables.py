@@ -28,8 +28,8 @@ from shared.domain.onboarding import (
 from shared.domain.profiles import Profile
 from shared.domain.records import AuditEntry
 from shared.ports import Stores
-from tests.builders import audited
 from tests.integration.azurite import azurite, tables
+from tests.support.builders import audited
 
 __all__ = ["azurite", "tables"]
 

@@ -55,8 +55,8 @@ from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.records import AuditEntry, AuditFilter, DeadLetter, GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
 from shared.ports import DeltaSlice, Due, InLine, StoredSubscription, Stores
-from tests.builders import audited
 from tests.integration.azurite import azurite, connection_string, tables
+from tests.support.builders import audited
 
 __all__ = ["azurite", "tables"]
 

@@ -43,8 +43,8 @@ from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.records import AuditEntry, DeadLetter, MemberFilter, MemberRow
 from shared.domain.sealing import PlannedAction, SealedPage, pages_of
 from shared.ports import Stores
-from tests.builders import audited
 from tests.integration.azurite import azurite, connection_string, tables
+from tests.support.builders import audited
 
 __all__ = ["azurite", "tables"]
 

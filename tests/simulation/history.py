@@ -46,10 +46,10 @@ from tests.simulation.trouble import (
     TroubledTables,
     TroubledWriter,
 )
-from tests.unit.handlers.hires import SOURCE
-from tests.unit.handlers.hires import event as hr_event
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
-from tests.unit.worlds import Fakes
+from tests.support.hires import SOURCE
+from tests.support.hires import event as hr_event
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.worlds import Fakes
 
 PEOPLE = 9
 ACTS = 14

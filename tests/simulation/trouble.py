@@ -22,8 +22,8 @@ from shared.ports import (
     Unanswered,
     WriteResult,
 )
-from tests.fakes_directory import FakeLicenseWriter
-from tests.unit.worlds import KeepingQueue, MemoryTables
+from tests.support.fakes_directory import FakeLicenseWriter
+from tests.support.worlds import KeepingQueue, MemoryTables
 
 
 class Killed(BaseException):

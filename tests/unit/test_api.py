@@ -20,7 +20,7 @@ from shared.domain.messages import OPERATIONS
 from shared.domain.model import OperationId
 from shared.domain.operation import Operation
 from shared.ports import World
-from tests.unit.api_calls import (
+from tests.support.api_calls import (
     ASSIGN_E3,
     CHAT,
     E3,
@@ -42,8 +42,8 @@ from tests.unit.api_calls import (
     small_tenant,
     token,
 )
-from tests.unit.roles import HR_SYSTEMS, HR_SYSTEMS_AND_READERS, READERS, WRITERS
-from tests.unit.worlds import Fakes
+from tests.support.roles import HR_SYSTEMS, HR_SYSTEMS_AND_READERS, READERS, WRITERS
+from tests.support.worlds import Fakes
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from shared.domain.records import AuditEntry, GroupState, GroupStatus, MemberRow
 from shared.domain.sealing import PlannedAction, pages_of
 from shared.handlers.subscriptions import keep_subscription
 from shared.ports import World
-from tests.unit.api_calls import (
+from tests.support.api_calls import (
     ASSIGN_E3,
     CHAT,
     E3,
@@ -44,7 +44,7 @@ from tests.unit.api_calls import (
     insert,
     small_tenant,
 )
-from tests.unit.worlds import Fakes, fake_world
+from tests.support.worlds import Fakes, fake_world
 
 
 @pytest.fixture

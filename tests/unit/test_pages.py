@@ -27,8 +27,8 @@ from shared.domain.model import (
 from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import Problem
 from shared.domain.records import MemberRow
-from tests.unit.api_calls import claims_of, client, session
-from tests.unit.handlers.runs import OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.api_calls import claims_of, client, session
+from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_foreign_licenses import given_group
 
 HOSTILE = '<script>alert("x")</script>'

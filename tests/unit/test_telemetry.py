@@ -21,8 +21,8 @@ from shared.domain.messages import MEMBERS, MEMBERS_BULK, ONBOARDING, OPERATIONS
 from shared.ports import Accepted, AlreadySo, Outgoing, Throttled
 from shared.ports.telemetry import SILENT
 from tests.e2e.naming import named_in
-from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.hires import SMALL, TEAM, Hires, event
+from tests.support.runs import user
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 SECRET = "Zaphod-Beeblebrox"

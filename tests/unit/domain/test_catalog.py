@@ -7,7 +7,7 @@ import re
 from shared.domain.catalog import Catalog
 from shared.domain.catalog_data import DEPENDENCIES, EXCLUSIONS
 from shared.domain.model import NO_PLANS, ServicePlanId
-from tests.builders import (
+from tests.support.builders import (
     CALLING,
     CATALOG,
     DRAWING,

@@ -8,7 +8,7 @@ from shared.domain.catalog import Catalog
 from shared.domain.dependencies import resolve
 from shared.domain.errors import AssignmentError
 from shared.domain.model import AssignedLicense, DependencyRule, SwitchedOffPlan
-from tests.builders import (
+from tests.support.builders import (
     CALLING,
     CATALOG,
     DRAWING,

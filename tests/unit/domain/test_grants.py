@@ -18,7 +18,7 @@ from shared.domain.model import (
     SourceKind,
 )
 from shared.domain.outcomes import SkipReason
-from tests.builders import (
+from tests.support.builders import (
     DAY,
     E3,
     E5,

@@ -34,7 +34,7 @@ from shared.domain.model import (
     Told,
     UserId,
 )
-from tests.builders import (
+from tests.support.builders import (
     DAY,
     E3,
     E5,

@@ -19,7 +19,7 @@ from shared.domain.operation import (
     Totals,
     may_move,
 )
-from tests.builders import GROUP_A, NOW
+from tests.support.builders import GROUP_A, NOW
 
 ENDED = [state for state in OperationState if state.is_ended]
 

@@ -21,7 +21,7 @@ from shared.domain.outcomes import (
     classify,
     merge,
 )
-from tests.builders import E3, NOW
+from tests.support.builders import E3, NOW
 
 USER = UserId("a")
 RETRY, APPLIED, UNCHANGED = OutcomeClass.RETRY, OutcomeClass.APPLIED, OutcomeClass.UNCHANGED

@@ -17,7 +17,7 @@ from shared.domain.model import (
 from shared.domain.outcomes import Applied, Failed, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan import REFUSAL_HOLDS, NoteKind, UserPlan, plan_user
 from shared.domain.removals import PERMIT_HOLDS
-from tests.builders import (
+from tests.support.builders import (
     CALLING,
     DAY,
     DRAWING,

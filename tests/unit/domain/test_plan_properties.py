@@ -31,7 +31,7 @@ from shared.domain.model import (
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.refusals import without
 from shared.domain.removals import PERMIT_HOLDS, grants_that_count
-from tests.builders import (
+from tests.support.builders import (
     CATALOG,
     DAY,
     E1,

@@ -7,7 +7,7 @@ import pytest
 from shared.domain.catalog import Catalog
 from shared.domain.model import AssignedLicense, LicenseError, SkuId
 from shared.domain.refusals import REMEDIES, Advice, Refusal, classify, remedy_for, skus_to_drop, without
-from tests.builders import (
+from tests.support.builders import (
     CALLING,
     CATALOG,
     E1,

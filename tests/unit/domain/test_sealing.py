@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.model import AssignedLicense, OperationId, UserId
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.sealing import PAGE_SIZE, Chunk, PlannedAction, SealedPage, chunks_of, pages_of, partition_of, pieces
-from tests.builders import E3, E5
+from tests.support.builders import E3, E5
 
 OPERATION = OperationId("op")
 DUE = PlannedAction(due=True, expected=OutcomeClass.APPLIED, remove=(E3,))

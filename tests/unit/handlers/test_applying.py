@@ -18,7 +18,7 @@ from shared.domain.model import (
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers.requests import OperationRequest, accept
 from shared.ports import Outgoing
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 INVALID_LOCATION = "License assignment cannot be done for user with invalid usage location."
 OWN_PLAN_OF_LARGE = LARGE.service_plans[3].service_plan_id

@@ -25,7 +25,7 @@ from shared.handlers.subscriptions import LIFE, RENEW_BEFORE, keep_subscription
 from shared.handlers.syncing import NESTED, SYNC
 from shared.handlers.watching import add_nested, keep_nesting, watched_groups
 from shared.ports import Outgoing
-from tests.unit.handlers.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 INNER = GroupId(str(UUID(int=910)))
 DEEP = GroupId(str(UUID(int=911)))

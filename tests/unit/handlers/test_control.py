@@ -15,8 +15,8 @@ from shared.domain.records import GroupState
 from shared.handlers import control
 from shared.handlers.upkeep import watchdog
 from shared.ports import World
-from tests.unit.handlers.kills import KilledError, Killer, killable
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from tests.support.kills import KilledError, Killer, killable
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 PEOPLE = 30
 

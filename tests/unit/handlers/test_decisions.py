@@ -14,7 +14,7 @@ from shared.handlers.intent_changes import set_options
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.restoring import cancel_and_restore
 from shared.ports import World
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_control import adds_up, slow
 
 MANY, MORE = 30, 90

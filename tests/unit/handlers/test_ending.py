@@ -12,8 +12,8 @@ from shared.handlers import queries
 from shared.handlers.dueness import look_at_due
 from shared.handlers.ending import keep_licenses, remove_licenses_now
 from shared.handlers.intent_changes import set_options
-from tests.builders import audited
-from tests.unit.handlers.runs import MIA, SMALL, TEAM, Run, user
+from tests.support.builders import audited
+from tests.support.runs import MIA, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_holding import held_run
 
 GRACE = timedelta(days=30)

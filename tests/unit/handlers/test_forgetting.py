@@ -12,8 +12,8 @@ from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.retention import AT_ONCE, LONGEST, Forgotten, forget_old
 from shared.handlers.settling import bury
 from shared.ports import World
-from tests.unit.handlers.kills import KilledError, Killer, killable
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.kills import KilledError, Killer, killable
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 WITHOUT_END = 10**9
 OTHERS = range(101, 151)

@@ -9,7 +9,7 @@ from shared.domain.model import MemberState, UserId
 from shared.domain.operation import Operation, OperationState, Phase
 from shared.handlers import control, queries
 from shared.handlers.syncing import SYNC, is_collecting, sync_group
-from tests.unit.handlers.runs import EXTRA, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
 
 ALLOWED = 20
 

@@ -14,9 +14,9 @@ from shared.domain.operation import Actor, OperationKind
 from shared.handlers.jobs import run_job
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.settling import away_count
-from tests.unit.api_calls import ON
+from tests.support.api_calls import ON
+from tests.support.worlds import Fakes, fake_world
 from tests.unit.handlers.test_job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without
-from tests.unit.worlds import Fakes, fake_world
 
 
 @pytest.fixture

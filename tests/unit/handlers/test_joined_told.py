@@ -11,8 +11,8 @@ from shared.domain.model import GroupId, UserId
 from shared.handlers.dueness import look_at_due
 from shared.handlers.onboarding.hire import JOINED_COUNTS
 from shared.ports import Outgoing
-from tests.unit.handlers.hires import OTHER_TEAM, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.hires import OTHER_TEAM, TEAM, Hires, event
+from tests.support.runs import user
 
 
 async def hired() -> tuple[Hires, UserId]:

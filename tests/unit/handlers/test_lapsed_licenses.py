@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.domain.model import AssignedLicense, LicenseState, SubscribedSku, UserId
-from tests.unit.handlers.runs import EXTRA, MAIL, SMALL, TEAM, Run
+from tests.support.runs import EXTRA, MAIL, SMALL, TEAM, Run
 
 
 def put_in_state(run: Run, user_id: UserId, sku: SubscribedSku, state: LicenseState) -> None:

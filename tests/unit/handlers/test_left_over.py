@@ -18,7 +18,7 @@ from shared.handlers.nightly import sync_all
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.upkeep import watchdog
 from shared.ports import LicenseCall, LicenseWriter, Outgoing, WriteResult
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def test_users_whose_chunk_was_lost_are_handed_out_again_and_nobody_twice() -> None:

@@ -13,7 +13,7 @@ from shared.handlers import control
 from shared.handlers.delta import ask_for_deltas
 from shared.handlers.lookout import DECIDED_WITHIN, SUBSCRIPTION_LEFT, look_out
 from shared.handlers.subscriptions import LIFE, keep_subscription
-from tests.unit.handlers.runs import EXTRA, MIA, SMALL, Run
+from tests.support.runs import EXTRA, MIA, SMALL, Run
 
 MINUTE = timedelta(minutes=1)
 

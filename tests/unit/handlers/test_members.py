@@ -9,7 +9,7 @@ from shared.domain.model import AssignedLicense, MemberState
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers.requests import OperationRequest, accept
 from shared.ports import Outgoing
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def give_other_team(run: Run) -> None:

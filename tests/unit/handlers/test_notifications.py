@@ -16,7 +16,7 @@ from shared.domain.messages import NOTIFICATIONS
 from shared.handlers import queries
 from shared.handlers.notifications import MAX_BODY, MAX_TOKEN, receive
 from shared.handlers.subscriptions import keep_subscription
-from tests.unit.handlers.runs import OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run, user
 
 STRANGER = str(UUID(int=999))
 

@@ -9,9 +9,9 @@ from typing import Any
 from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
 from shared.ports import DirectoryGroup, Rejected, Throttled, Unanswered
-from tests.fakes_directory import BEGINNING
-from tests.unit.handlers.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.fakes_directory import BEGINNING
+from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
+from tests.support.runs import user
 
 
 def outcomes(items: Any) -> dict[str, str]:

@@ -14,9 +14,9 @@ from shared.domain.onboarding import OnboardingRecord
 from shared.handlers.onboarding.accepting import accept, open_keys, send_take_up
 from shared.handlers.onboarding.taking_up import take_up_due
 from shared.handlers.pacing import Pacer
-from tests.fakes_onboarding import FakeAccounts
-from tests.unit.handlers.hires import TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.fakes_onboarding import FakeAccounts
+from tests.support.hires import TEAM, Hires, event
+from tests.support.runs import user
 
 FAR = timedelta(days=40)
 EVER = timedelta(days=3650)

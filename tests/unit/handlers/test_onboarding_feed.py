@@ -10,8 +10,8 @@ import pytest
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.operation import Actor
 from shared.handlers.onboarding import accepting, deciding
-from tests.unit.handlers.hires import LARGE, OTHER_TEAM, SMALL, SOURCE, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.hires import LARGE, OTHER_TEAM, SMALL, SOURCE, TEAM, Hires, event
+from tests.support.runs import user
 
 MIA = Actor("mia", "Mia")
 

@@ -11,8 +11,8 @@ from shared.domain.onboarding import GroupOutcome
 from shared.domain.operation import Actor
 from shared.handlers.onboarding import deciding
 from shared.ports import Throttled
-from tests.unit.handlers.hires import EXTRA, OTHER_TEAM, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.hires import EXTRA, OTHER_TEAM, TEAM, Hires, event
+from tests.support.runs import user
 
 MIA = Actor("mia", "Mia")
 

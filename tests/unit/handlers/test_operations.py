@@ -10,7 +10,7 @@ from shared.domain.model import AssignedLicense, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.upkeep import watchdog
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 
 async def shuffled(run: Run, seed: int) -> None:

@@ -17,8 +17,8 @@ from shared.domain.messages import MEMBERS_BULK, ProcessUsers, decode_process_us
 from shared.domain.model import AssignedLicense, UserId
 from shared.handlers.members import Members
 from shared.handlers.pacing import Pacer, Prepaid, limits_of
-from tests.unit.handlers.hires import Hires, event
-from tests.unit.handlers.runs import SMALL, TEAM, Run, user
+from tests.support.hires import Hires, event
+from tests.support.runs import SMALL, TEAM, Run, user
 
 CHUNK = 20
 

@@ -16,8 +16,8 @@ from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.sealing import PAGE_SIZE, PlannedAction, chunks_of, pages_of
 from shared.handlers import queries
 from shared.ports import ReadFailed
-from tests.unit.api_calls import GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
-from tests.unit.worlds import Fakes
+from tests.support.api_calls import GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
+from tests.support.worlds import Fakes
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from shared.domain.records import AuditEntry
 from shared.handlers.retention import MONTHS_BACK, forget_old, months_before
-from tests.builders import audited
-from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.builders import audited
+from tests.support.hires import SMALL, TEAM, Hires, event
+from tests.support.runs import user
 
 
 def test_only_months_that_are_over_as_a_whole_are_named() -> None:

@@ -11,7 +11,7 @@ from shared.domain.model import LicenseAssignmentState, SkuId, UserId
 from shared.handlers import control
 from shared.handlers.seats import give_seats
 from shared.ports import InLine
-from tests.unit.handlers.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 def seats(run: Run, enabled: int) -> None:

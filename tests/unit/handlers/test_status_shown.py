@@ -15,7 +15,7 @@ from shared.domain.records import AuditFilter, GroupState, MemberRow
 from shared.handlers import sealing
 from shared.handlers.nightly import sync_all
 from shared.handlers.requests import OperationRequest, accept
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.tenant.call import GraphError
-from tests.graph_schema import validate_batch, validate_error
+from tests.support.graph_schema import validate_batch, validate_error
 from tests.unit.local.tenant_calls import (
     ANN,
     BOB,

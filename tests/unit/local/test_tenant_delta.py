@@ -14,7 +14,7 @@ from local.tenant.directory import Directory
 from local.tenant.pipeline import answer
 from local.tenant.scenario import place_objects
 from local.tenant.tenant import Tenant
-from tests.graph_schema import validate_error
+from tests.support.graph_schema import validate_error
 from tests.unit.local.tenant_calls import ANN, BOB, CEM, SALES, a_call, a_tenant, a_user, ask, new_ids
 
 SUPPORT = "22222222-0000-4000-8000-000000000002"

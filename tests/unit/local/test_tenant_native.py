@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.tenant.tenant import Tenant
-from tests.graph_schema import validate
+from tests.support.graph_schema import validate
 from tests.unit.local.tenant_calls import (
     ANALYTICS,
     ANN,

@@ -9,7 +9,7 @@ import pytest
 from local.tenant.history import History
 from local.tenant.model import UserState
 from local.tenant.query import PAGE_MAX
-from tests.graph_schema import validate
+from tests.support.graph_schema import validate
 from tests.unit.local.tenant_calls import (
     ANN,
     BOB,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.graph_schema import GraphSchemaError, validate, validate_batch, validate_error
+from tests.support.graph_schema import GraphSchemaError, validate, validate_batch, validate_error
 
 USER: dict[str, Any] = {"id": "a", "displayName": "Ann", "businessPhones": []}
 STATE: dict[str, Any] = {

@@ -28,7 +28,7 @@ from shared.domain.model import (
 )
 from shared.domain.operation import Operation
 from shared.ports import World
-from tests.unit.worlds import Fakes, fake_world
+from tests.support.worlds import Fakes, fake_world
 
 TENANT = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 OTHER_TENANT = "9a0c0305-4f89-41d3-9a0c-0305e82c3302"

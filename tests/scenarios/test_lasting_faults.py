@@ -17,8 +17,8 @@ from shared.handlers.nightly import sync_all
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.retention import forget_old
 from shared.ports import Outgoing, ReadFailed, Undelivered
-from tests.fakes_directory import ALWAYS
-from tests.unit.handlers.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.fakes_directory import ALWAYS
+from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 EXCLUDED = GroupId("00000000-0000-0000-0000-000000000999")
 

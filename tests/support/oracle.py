@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parent.parent / "local" / "tenant" / "data"
+DATA = Path(__file__).parents[2] / "local" / "tenant" / "data"
 
 Json = dict[str, Any]
 Licenses = dict[str, frozenset[str]]

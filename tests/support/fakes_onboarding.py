@@ -17,7 +17,7 @@ from shared.ports import (
     Rejected,
     WriteResult,
 )
-from tests.fakes_directory import FakeDirectory
+from tests.support.fakes_directory import FakeDirectory
 
 LIMIT = 20
 

@@ -10,9 +10,9 @@ import pytest
 
 from shared.domain.model import MemberState, UserId
 from shared.domain.operation import Operation, OperationState
-from tests.builders import audited
-from tests.unit.handlers.kills import DyingRun, Killer
-from tests.unit.handlers.runs import LARGE, SMALL, TEAM, user
+from tests.support.builders import audited
+from tests.support.kills import DyingRun, Killer
+from tests.support.runs import LARGE, SMALL, TEAM, user
 
 WITHOUT_END = 10**9
 MONTH = "202601"

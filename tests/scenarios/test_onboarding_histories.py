@@ -18,8 +18,8 @@ from shared.handlers.onboarding import accepting, deciding
 from shared.handlers.onboarding.taking_up import Onboarding
 from shared.handlers.requests import OperationRequest, accept
 from shared.ports import ReadFailed, Rejected, Throttled
-from tests.unit.handlers.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import MAIL, user
+from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
+from tests.support.runs import MAIL, user
 
 MIA = Actor("mia", "Mia")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.handlers.members import Members
 from shared.ports import Outgoing, Stores, World
-from tests.unit.handlers.runs import Run
+from tests.support.runs import Run
 
 WRITING = {
     "save",

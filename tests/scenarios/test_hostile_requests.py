@@ -17,11 +17,11 @@ from functions.web.application import ACCESS, MAX_BODY, build
 from functions.web.principal import HEADER
 from shared.bootstrap import App
 from shared.domain.messages import NOTIFICATIONS
-from tests.unit.api_calls import ON as SIGN_IN
-from tests.unit.api_calls import OTHER_TENANT, PATH_VALUES, TENANT, WRITER, claims_of, encoded, small_tenant
-from tests.unit.handlers.runs import TEAM
+from tests.support.api_calls import ON as SIGN_IN
+from tests.support.api_calls import OTHER_TENANT, PATH_VALUES, TENANT, WRITER, claims_of, encoded, small_tenant
+from tests.support.hostile import NASTY, broken, one_part_replaced, values
+from tests.support.runs import TEAM
 from tests.unit.handlers.test_notifications import subscribed
-from tests.unit.hostile import NASTY, broken, one_part_replaced, values
 
 QUERY = ("$top", "$filter", "$search", "$skiptoken", "$select", "from", "to", "state", "q", "preview", "user", "group")
 DEEP = b"[" * 100_000

@@ -13,8 +13,8 @@ from shared.domain.onboarding import OnboardingRecord, event_key
 from shared.domain.profiles import Profile
 from shared.handlers.onboarding.taking_up import take_up_due
 from shared.ports import Outgoing
-from tests.fakes_onboarding import FakeAccounts, FakeMemberships
-from tests.unit.handlers.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
+from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
 
 SOURCE = "urn:hr:test"
 DAY = timedelta(days=1)
@@ -55,7 +55,7 @@ class Hires(Run):
         """The other team managed too."""
         from shared.domain.operation import LicenseChange, Target
         from shared.handlers.requests import OperationRequest, accept
-        from tests.unit.handlers.runs import MIA
+        from tests.support.runs import MIA
 
         change = LicenseChange(tuple(AssignedLicense(sku.sku_id) for sku in skus), ())
         await self.finish(await accept(self.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))

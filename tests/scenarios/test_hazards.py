@@ -15,8 +15,8 @@ from shared.domain.operation import Operation, OperationState
 from shared.handlers import control
 from shared.handlers.upkeep import watchdog
 from shared.ports import ReadFailed
-from tests.builders import audited
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.builders import audited
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 def add_up(operation: Operation) -> bool:

@@ -16,9 +16,9 @@ from shared.adapters.tables.rows import is_key, must_be_keys
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
 from shared.ports import Outgoing, Policy, QueueLook, Undelivered, World
-from tests.fakes_changes import FakeChangeFeed
-from tests.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
-from tests.fakes_onboarding import FakeAccounts, FakeMemberships
+from tests.support.fakes_changes import FakeChangeFeed
+from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
+from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 
 
 def _spans(row: Row, name: str, value: str) -> bool:

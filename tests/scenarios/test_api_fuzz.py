@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from functions.web.application import build
 from shared.bootstrap import App
-from tests.unit.api_calls import ON, WRITER, small_tenant
+from tests.support.api_calls import ON, WRITER, small_tenant
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
 STEPS = 8

@@ -32,10 +32,10 @@ from shared.domain.model import AssignedLicense, SkuId, UserId
 from shared.domain.operation import Operation
 from shared.handlers.settling import MAX_REASON
 from shared.ports import Outgoing
-from tests.unit.api_calls import ON, client
-from tests.unit.handlers.hires import event as hr_event
-from tests.unit.handlers.runs import EXTRA, OTHER_TEAM, SMALL, TEAM, Run, user
-from tests.unit.hostile import NASTY, broken, one_part_replaced
+from tests.support.api_calls import ON, client
+from tests.support.hires import event as hr_event
+from tests.support.hostile import NASTY, broken, one_part_replaced
+from tests.support.runs import EXTRA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OPERATION = "0123456789ab" + "0" * 20

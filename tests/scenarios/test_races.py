@@ -18,7 +18,7 @@ from shared.domain.model import LedgerRow, MemberState, UserId
 from shared.handlers.members import Members
 from shared.handlers.pacing import limits_of
 from shared.ports import LedgerWrite, Outgoing, World
-from tests.unit.handlers.runs import SMALL, TEAM, Run, user
+from tests.support.runs import SMALL, TEAM, Run, user
 
 
 class Interrupted:

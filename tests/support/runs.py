@@ -22,8 +22,8 @@ from shared.handlers.operations import take_step
 from shared.handlers.requests import OperationRequest, accept
 from shared.handlers.settling import settle
 from shared.ports import Outgoing
-from tests.fakes_directory import FakeLicenseWriter
-from tests.unit.worlds import Fakes, fake_world
+from tests.support.fakes_directory import FakeLicenseWriter
+from tests.support.worlds import Fakes, fake_world
 
 MIA = Actor("mia", "Mia")
 TEAM = GroupId(str(UUID(int=900)))

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-TYPES_FILE = Path(__file__).parent.parent / "local" / "tenant" / "data" / "graph-types.json"
+TYPES_FILE = Path(__file__).parents[2] / "local" / "tenant" / "data" / "graph-types.json"
 
 _GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")

@@ -13,9 +13,9 @@ from shared.handlers.members import Members
 from shared.handlers.onboarding import deciding
 from shared.handlers.onboarding.taking_up import Onboarding
 from shared.ports import Outgoing
-from tests.unit.handlers.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
-from tests.unit.handlers.kills import KilledError, Killer, killable
-from tests.unit.handlers.runs import user
+from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
+from tests.support.kills import KilledError, Killer, killable
+from tests.support.runs import user
 
 WITHOUT_END = 10**9
 
