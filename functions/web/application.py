@@ -21,7 +21,7 @@ from functions.web.pages import acting, exporting, hr, reading
 from functions.web.pages.failing import failed_page, wants_page
 from functions.web.principal import Access, authenticate, authorize
 from shared.bootstrap import App
-from shared.domain import tracing
+from shared.domain import trace_context
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body: 5,000 user ids take 200 KB."""
@@ -201,7 +201,7 @@ class Gate:
         scope["request_id"] = request_id
         sending = _Sending(send, request_id)
         doors = self._doors()
-        trace = tracing.within(scope.get("azure_functions.trace_context"), request.headers.get("traceparent", ""))
+        trace = trace_context.within(scope.get("azure_functions.trace_context"), request.headers.get("traceparent", ""))
         with doors.world.telemetry.work("HTTP request", trace) as span:
             try:
                 scope["principal"] = authenticate(request.headers, doors.sign_in)

@@ -14,24 +14,26 @@ from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.pages.rendering import product_name
 from functions.web.searching import TheAuditSearch
 from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
-from shared.domain.model import UserId
-from shared.handlers import center, health, queries
-from shared.handlers.letters import replay
+from shared.domain.ids import UserId
+from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.views import health, license_center, queries
 
 router = APIRouter(prefix="/api", tags=["center"])
 
-Search = Annotated[str, Query(max_length=center.MAX_SEARCH, description="The beginning of a name.")]
-Wanted = Annotated[str, Query(min_length=1, max_length=center.MAX_SEARCH, description="The beginning of a name.")]
+Search = Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="The beginning of a name.")]
+Wanted = Annotated[
+    str, Query(min_length=1, max_length=license_center.MAX_SEARCH, description="The beginning of a name.")
+]
 Top = Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)]
 
 
 @router.get("/licenses")
 async def list_licenses(world: TheWorld) -> Json:
     """The tenant's products by friendly name: seats bought, used, free, in grace, and the groups that give each."""
-    return {"value": [_product(view) for view in await center.products(world)]}
+    return {"value": [_product(view) for view in await license_center.products(world)]}
 
 
-def _product(view: center.ProductView) -> Json:
+def _product(view: license_center.ProductView) -> Json:
     sku = view.sku
     return {
         "skuId": sku.sku_id,
@@ -51,11 +53,11 @@ async def list_groups(world: TheWorld, search: Search = "") -> Json:
     """Groups that give licenses with their status; with `search`, groups of the directory whose name begins so, and
     what they may be used for."""
     if search.strip():
-        return {"value": [_found(each) for each in await center.find_groups(world, search)]}
-    return {"value": [_managed(each) for each in await center.managed_groups(world)]}
+        return {"value": [_found(each) for each in await license_center.find_groups(world, search)]}
+    return {"value": [_managed(each) for each in await license_center.managed_groups(world)]}
 
 
-def _found(each: center.FoundGroup) -> Json:
+def _found(each: license_center.FoundGroup) -> Json:
     return {
         "id": each.group.id,
         "displayName": each.group.display_name,
@@ -66,7 +68,7 @@ def _found(each: center.FoundGroup) -> Json:
     }
 
 
-def _managed(each: center.ManagedGroup) -> Json:
+def _managed(each: license_center.ManagedGroup) -> Json:
     return {
         "id": each.assignment.group_id,
         "displayName": each.assignment.display_name,
@@ -79,10 +81,10 @@ def _managed(each: center.ManagedGroup) -> Json:
 
 @router.get("/users")
 async def list_users(
-    world: TheWorld, search: Annotated[str, Query(min_length=1, max_length=center.MAX_SEARCH)]
+    world: TheWorld, search: Annotated[str, Query(min_length=1, max_length=license_center.MAX_SEARCH)]
 ) -> Json:
     """Users whose name or userPrincipalName begins with a text."""
-    found = await center.find_users(world, search)
+    found = await license_center.find_users(world, search)
     return {
         "value": [
             {"id": each.id, "displayName": each.display_name, "userPrincipalName": each.user_principal_name}
@@ -95,7 +97,7 @@ async def list_users(
 async def get_user(world: TheWorld, user_id: Guid) -> Json:
     """One user: every license and where it comes from, the state in each group that gives licenses, and the history of
     the last seven days; the audit log has all of it."""
-    found = await center.person(world, UserId(user_id))
+    found = await license_center.person(world, UserId(user_id))
     names = await queries.sku_names(world)
     return {
         "id": found.user.id,
@@ -105,7 +107,7 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
         "accountEnabled": found.user.account_enabled,
         "licenses": [answers.user_license(each, names) for each in found.licenses],
         "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
-        "history": [answers.audit_entry(entry) for entry in await center.history(world, found.user.id)],
+        "history": [answers.audit_entry(entry) for entry in await license_center.history(world, found.user.id)],
     }
 
 

@@ -16,13 +16,17 @@ from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
 from functions.web.searching import Named
 from functions.web.shapes import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.starting import TheStarter
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.directory import LicenseError
 from shared.domain.errors import Conflict
-from shared.domain.model import GroupId, GroupLicenseAssignment, LicenseError, MemberState
+from shared.domain.ids import GroupId
+from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Target
-from shared.domain.records import MemberFilter, MemberRow
-from shared.handlers import queries
-from shared.handlers.intent_changes import set_options
-from shared.ports import StoredAssignment, World
+from shared.domain.read_models import MemberFilter, MemberRow
+from shared.handlers.operations.assignment_changes import set_options
+from shared.handlers.views import queries
+from shared.ports.stores import StoredAssignment
+from shared.ports.world import World
 
 MAX_TRIES = 5
 """Lost races of a merge before the caller is told to try again."""

@@ -17,13 +17,14 @@ from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.errors import HttpError
 from functions.web.shapes import AssignedLicenseShape, Guid, OperationIdText, Shape, country
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
-from shared.domain.model import GroupId
+from shared.domain.ids import GroupId
 from shared.domain.onboarding import OnboardingRecord
 from shared.domain.profiles import Profile
 from shared.handlers import onboarding
-from shared.handlers.onboarding import accepting, deciding, trying
-from shared.handlers.onboarding.accepting import MAX_BATCH, Receipt
-from shared.handlers.onboarding.describing import describe
+from shared.handlers.onboarding import administration, intake, profiles
+from shared.handlers.onboarding.dry_run import try_event
+from shared.handlers.onboarding.intake import MAX_BATCH, Receipt
+from shared.handlers.onboarding.results import describe
 
 router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
 
@@ -112,8 +113,8 @@ async def receive_events(world: TheWorld, actor: TheActor, body: TheBody) -> Res
     values = body if isinstance(body, list) else [body]
     if not 0 < len(values) <= MAX_BATCH:
         raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
-    receipts = await accepting.accept(world, values, actor.name)
-    await accepting.send_take_up(world, accepting.open_keys(receipts))
+    receipts = await intake.accept(world, values, actor.name)
+    await intake.send_take_up(world, intake.open_keys(receipts))
     taken = [_taken(each.position, each.record) for each in receipts if each.record and not each.taken]
     faults = [fault for each in receipts for fault in _faults(each)]
     if not taken:
@@ -138,7 +139,7 @@ def _taken(position: int, record: OnboardingRecord) -> Json:
 
 def _faults(receipt: Receipt) -> list[Json]:
     if receipt.taken:
-        reason = accepting.reason_of(receipt)
+        reason = intake.reason_of(receipt)
         event_id = receipt.record.event.id if receipt.record else ""
         return [{"position": receipt.position, "field": "id", "value": json.dumps(event_id), "message": reason}]
     return [
@@ -169,7 +170,7 @@ async def list_onboarding(
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
 async def dry_run(world: TheWorld, body: TheBody) -> Json:
     """What an event would bring about for its person, and why; nothing is written."""
-    trial = await trying.try_event(world, body)
+    trial = await try_event(world, body)
     return {
         "accounts": [
             {"id": each.id, "userPrincipalName": each.user_principal_name, "accountEnabled": each.account_enabled}
@@ -196,7 +197,7 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
 @router.get("/held")
 async def get_held_leavers(world: TheWorld) -> Json:
     """Leavers over the allowance of a day, who wait for a person."""
-    held = await deciding.held_leavers(world)
+    held = await administration.held_leavers(world)
     return {
         "count": len(held.records),
         "allowedWithin24Hours": held.allowed,
@@ -208,13 +209,13 @@ async def get_held_leavers(world: TheWorld) -> Json:
 @router.post("/held/approve")
 async def approve_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
     """Let the held leavers go that were looked at."""
-    return {"count": await deciding.approve_held(world, body.checksum, actor)}
+    return {"count": await administration.approve_held(world, body.checksum, actor)}
 
 
 @router.post("/held/reject")
 async def reject_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
     """Cancel the held leavers that were looked at."""
-    return {"count": await deciding.reject_held(world, body.checksum, actor)}
+    return {"count": await administration.reject_held(world, body.checksum, actor)}
 
 
 @router.get("/profiles")
@@ -226,7 +227,7 @@ async def list_profiles(world: TheWorld) -> Json:
 @router.get("/profiles/{profile_name}")
 async def get_profile(world: TheWorld, profile_name: Name) -> Response:
     """One profile, with its ETag."""
-    return _with_etag(await trying.profile_of(world, profile_name), 200)
+    return _with_etag(await profiles.profile_of(world, profile_name), 200)
 
 
 @router.put("/profiles/{profile_name}")
@@ -239,32 +240,32 @@ async def put_profile(
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
     next event on."""
-    return _with_etag(await trying.save_profile(world, body.value(profile_name), actor, if_match), 200)
+    return _with_etag(await profiles.save_profile(world, body.value(profile_name), actor, if_match), 200)
 
 
 @router.delete("/profiles/{profile_name}", status_code=204)
 async def delete_profile(world: TheWorld, actor: TheActor, profile_name: Name) -> None:
     """Delete a profile; people keep what it gave them until they move or leave."""
-    await trying.remove_profile(world, profile_name, actor)
+    await profiles.remove_profile(world, profile_name, actor)
 
 
 @router.get("/{event_key}")
 async def get_onboarding(world: TheWorld, event_key: OperationIdText) -> Json:
     """One event and what became of it: every membership and license, and what to do where something is not right."""
-    return describe(await deciding.record_of(world, event_key))
+    return describe(await administration.record_of(world, event_key))
 
 
 @router.post("/{event_key}/cancel")
 async def cancel_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText) -> Json:
     """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
     event is Working until then."""
-    return describe(await deciding.cancel(world, event_key, actor))
+    return describe(await administration.cancel(world, event_key, actor))
 
 
 @router.post("/{event_key}/replay", status_code=202)
 async def replay_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText) -> Json:
     """Begin an event anew that failed or ended with errors, once the cause is repaired."""
-    return describe(await deciding.replay(world, event_key, actor))
+    return describe(await administration.replay(world, event_key, actor))
 
 
 def _profile(profile: Profile) -> Json:

@@ -12,9 +12,10 @@ from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.shapes import Approve, Cancel, OperationIdText
-from shared.domain.model import OperationId
-from shared.handlers import control, queries
-from shared.handlers.restoring import cancel_and_restore
+from shared.domain.ids import OperationId
+from shared.handlers.operations import control
+from shared.handlers.operations.rollback import cancel_and_restore
+from shared.handlers.views import queries
 
 router = APIRouter(prefix="/api", tags=["operations"])
 

@@ -13,9 +13,10 @@ from functions.web.answers import Json
 from functions.web.context import TheActor, TheWorld
 from functions.web.shapes import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
-from shared.domain.model import UserId
+from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Target
-from shared.handlers import ending, queries
+from shared.handlers.operations import user_decisions
+from shared.handlers.views import queries
 
 router = APIRouter(prefix="/api", tags=["users"])
 
@@ -65,13 +66,13 @@ async def enable_user_service_plans(
 @router.post("/users/{user_id}/keepLicenses", status_code=204)
 async def keep_user_licenses(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
     """Let a user keep licenses that are in grace or held, until a person asks for their removal."""
-    await ending.keep_licenses(world, user_id, body.skus(), actor)
+    await user_decisions.keep_licenses(world, user_id, body.skus(), actor)
 
 
 @router.post("/users/{user_id}/removeLicensesNow", status_code=202)
 async def remove_user_licenses_now(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
     """Remove licenses that are in grace, held or kept; they go after a second read, in about a minute."""
-    await ending.remove_licenses_now(world, user_id, body.skus(), actor)
+    await user_decisions.remove_licenses_now(world, user_id, body.skus(), actor)
 
 
 @router.get("/users/{user_id}/licenses")

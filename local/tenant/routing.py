@@ -24,14 +24,7 @@ from local.tenant.graph_subscriptions import (
     patch_subscription,
     reauthorize_subscription,
 )
-from local.tenant.graph_users import (
-    check_member_groups,
-    get_member_groups,
-    get_user,
-    list_users,
-    member_of,
-    patch_user,
-)
+from local.tenant.graph_users import check_member_groups, get_member_groups, get_user, list_users, member_of, patch_user
 from local.tenant.quota import (
     SUBSCRIPTION_LIST,
     SUBSCRIPTION_READ,

@@ -14,17 +14,15 @@ from local.tenant.server import SimulatedTenant
 from shared.adapters.accounts import GraphAccounts, GraphMemberships
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
-from shared.domain.model import GroupId, UserId
+from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import PersonRef
-from shared.handlers.onboarding.groups import hindrance
-from shared.ports import (
+from shared.handlers.onboarding.group_rules import hindrance
+from shared.ports.directory import Account, Accounts, ReadFailed
+from shared.ports.graph_writes import (
     Accepted,
-    Account,
-    Accounts,
     AlreadySo,
     MembershipChange,
     Memberships,
-    ReadFailed,
     Rejected,
     Throttled,
     Unanswered,

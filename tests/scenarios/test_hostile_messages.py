@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, example, given, settings
 from shared.adapters.telemetry import give_log_its_context
 from shared.bootstrap import App
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, ReadDelta, Sweep, SyncGroup
-from shared.domain.changes import GroupChange, LifecycleEvent
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import SkuId, UserId
+from shared.domain.membership_changes import GroupChange, LifecycleEvent
 from shared.domain.messages import (
     JOBS,
     MEMBERS,
@@ -28,10 +30,9 @@ from shared.domain.messages import (
     OperationStep,
     ProcessUsers,
 )
-from shared.domain.model import AssignedLicense, SkuId, UserId
 from shared.domain.operation import Operation
-from shared.handlers.settling import MAX_REASON
-from shared.ports import Outgoing
+from shared.handlers.messaging.settlement import MAX_REASON
+from shared.ports.messaging import Outgoing
 from tests.support.api_calls import ON, client
 from tests.support.hires import event as hr_event
 from tests.support.hostile import NASTY, broken, one_part_replaced
@@ -176,7 +177,7 @@ class Target:
 
 
 def test_every_queue_with_a_function_is_tried() -> None:
-    from shared.handlers.draining import QUEUES
+    from shared.handlers.messaging.dead_letters import QUEUES
 
     assert set(DOORS) == set(MESSAGES) == set(QUEUES)
 

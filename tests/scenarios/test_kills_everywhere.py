@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.model import MemberState, UserId
+from shared.domain.ids import UserId
+from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation, OperationState
 from tests.support.builders import audited
 from tests.support.kills import DyingRun, Killer

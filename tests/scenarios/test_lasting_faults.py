@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest
+from shared.domain.ids import GroupId
+from shared.domain.member_status import MemberState
 from shared.domain.messages import JOBS, MEMBERS, NOTIFICATIONS
-from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId, MemberState
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers.delta import ask_for_deltas
-from shared.handlers.draining import drain
-from shared.handlers.intent_changes import set_options
-from shared.handlers.nightly import sync_all
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.retention import forget_old
-from shared.ports import Outgoing, ReadFailed, Undelivered
+from shared.handlers.maintenance.retention import forget_old
+from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.messaging.dead_letters import drain
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.assignment_changes import set_options
+from shared.ports.directory import ReadFailed
+from shared.ports.messaging import Outgoing, Undelivered
 from tests.support.fakes_directory import ALWAYS
 from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 

@@ -9,15 +9,16 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.errors import Conflict
 from shared.domain.messages import ONBOARDING
-from shared.domain.model import AssignedLicense, LicenseAssignmentState
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
 from shared.domain.operation import Actor, LicenseChange, Target
-from shared.handlers.onboarding import accepting, deciding
-from shared.handlers.onboarding.taking_up import Onboarding
-from shared.handlers.requests import OperationRequest, accept
-from shared.ports import ReadFailed, Rejected, Throttled
+from shared.handlers.onboarding import administration, intake
+from shared.handlers.onboarding.onboarding_queue import Onboarding
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.ports.directory import ReadFailed
+from shared.ports.graph_writes import Rejected, Throttled
 from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
 from tests.support.runs import MAIL, user
 
@@ -51,8 +52,8 @@ async def test_of_a_request_without_times_the_later_event_of_the_same_day_counts
         for name, kind in (("1", first), ("2", second)):
             data = {"groups": [TEAM]} if kind == "joiner" else {"removal": "P0D"}
             events.append({k: v for k, v in event(kind, name, ann, **data).items() if k != "time"})
-        receipts = await accepting.accept(run.world, events, "hr")
-        await accepting.send_take_up(run.world, accepting.open_keys(receipts))
+        receipts = await intake.accept(run.world, events, "hr")
+        await intake.send_take_up(run.world, intake.open_keys(receipts))
         await run.work_off()
         assert run.licenses(ann) == licensed
         assert await run.state("2") in ("Done", "DoneWithErrors")
@@ -65,7 +66,7 @@ async def test_a_joiner_cannot_be_cancelled_while_its_membership_is_being_writte
 
     async def cancel() -> None:
         with pytest.raises(Conflict) as caught:
-            await deciding.cancel(run.world, (await run.record("1")).key, MIA)
+            await administration.cancel(run.world, (await run.record("1")).key, MIA)
         refused.append(str(caught.value))
 
     run.memberships.meanwhile.append(cancel)
@@ -81,7 +82,7 @@ async def test_what_is_cancelled_before_its_membership_is_written_writes_none() 
     await run.send(event("joiner", "1", ann, groups=[TEAM]))
     await run.work_off(lambda: not run.memberships.answers[TEAM])
     assert await run.state("1") == "Received"
-    await deciding.cancel(run.world, (await run.record("1")).key, MIA)
+    await administration.cancel(run.world, (await run.record("1")).key, MIA)
     await run.tell(event("joiner", "2", bob, groups=[TEAM]))
     assert (await run.state("1"), await run.state("2")) == ("Cancelled", "Done")
     assert not run.member(ann)

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from shared.domain.model import AssignedLicense, UserId
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import UserId
 from shared.domain.operation import Actor
-from shared.handlers.members import Members
-from shared.handlers.onboarding import deciding
-from shared.handlers.onboarding.taking_up import Onboarding
-from shared.ports import Outgoing
+from shared.handlers.onboarding import administration
+from shared.handlers.onboarding.onboarding_queue import Onboarding
+from shared.handlers.operations.members_queue import Members
+from shared.ports.messaging import Outgoing
 from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
 from tests.support.kills import KilledError, Killer, killable
 from tests.support.runs import user
@@ -77,7 +78,7 @@ async def _taken_back(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
     await run.send(event("leaver", "2", ann, on="2026-01-02", removal="P0D"))
     await run.work_off(lambda: not run.licenses(ann))
     run.arm(killer)
-    await deciding.cancel(run.fakes.world, (await run.record("2")).key, Actor("mia", "Mia"))
+    await administration.cancel(run.fakes.world, (await run.record("2")).key, Actor("mia", "Mia"))
     await run.work_off()
     return {"SMALL", "EXTRA"}
 

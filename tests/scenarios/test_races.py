@@ -11,13 +11,17 @@ import pytest
 
 from shared.domain.budget import BudgetState, used
 from shared.domain.change_messages import GroupsChanged
-from shared.domain.changes import GroupChange
 from shared.domain.errors import Unavailable
+from shared.domain.ids import UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.member_status import MemberState
+from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS, ProcessUsers
-from shared.domain.model import LedgerRow, MemberState, UserId
-from shared.handlers.members import Members
-from shared.handlers.pacing import limits_of
-from shared.ports import LedgerWrite, Outgoing, World
+from shared.handlers.operations.members_queue import Members
+from shared.handlers.reconcile.write_limiter import limits_of
+from shared.ports.messaging import Outgoing
+from shared.ports.stores import LedgerWrite
+from shared.ports.world import World
 from tests.support.runs import SMALL, TEAM, Run, user
 
 

@@ -17,17 +17,10 @@ from jsonschema import Draft202012Validator
 from functions.web.application import build
 from functions.web.principal import HEADER
 from shared.bootstrap import App, SignIn
-from shared.domain.model import (
-    GroupId,
-    OperationId,
-    ServicePlan,
-    ServicePlanId,
-    SkuId,
-    SubscribedSku,
-    UserId,
-)
+from shared.domain.directory import ServicePlan, SubscribedSku
+from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import Operation
-from shared.ports import World
+from shared.ports.world import World
 from tests.support.worlds import Fakes, fake_world
 
 TENANT = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"

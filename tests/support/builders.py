@@ -11,29 +11,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.catalog import Catalog
+from shared.domain.directory import DirectoryUser, LicenseAssignmentState, LicenseState, ServicePlan, SubscribedSku
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger import accepted, new_intent, refresh, refused, resolve, retag
-from shared.domain.model import (
-    NO_PLANS,
-    DirectoryUser,
-    Grant,
-    GroupId,
-    LedgerRow,
-    LicenseAssignmentState,
-    LicenseState,
-    OwnedLicense,
-    Permit,
-    Plans,
-    ServicePlan,
-    ServicePlanId,
-    SkuId,
-    Source,
-    SourceKind,
-    SubscribedSku,
-    UserId,
-)
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.permit import Permit
 from shared.domain.plan import PlanContext, UserPlan, plan_user
-from shared.domain.records import AuditEntry, AuditFilter
-from shared.ports import Stores
+from shared.domain.read_models import AuditEntry, AuditFilter
+from shared.ports.world import Stores
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.changes import GroupChange
 from shared.domain.errors import BadRequest, NotFound, TokenExpired
-from shared.domain.model import GroupId, UserId
-from shared.ports import DeltaPage, GraphSubscription
+from shared.domain.ids import GroupId, UserId
+from shared.domain.membership_changes import GroupChange
+from shared.ports.change_feed import DeltaPage, GraphSubscription
 
 PAGE = 3
 

@@ -6,17 +6,10 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.domain.model import GroupId, UserId
+from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import PersonRef
-from shared.ports import (
-    Accepted,
-    Account,
-    AlreadySo,
-    MembershipChange,
-    ReadFailed,
-    Rejected,
-    WriteResult,
-)
+from shared.ports.directory import Account, ReadFailed
+from shared.ports.graph_writes import Accepted, AlreadySo, MembershipChange, Rejected, WriteResult
 from tests.support.fakes_directory import FakeDirectory
 
 LIMIT = 20

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
+from shared.domain.directory import AssignedLicense, SubscribedSku
+from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ONBOARDING
-from shared.domain.model import AssignedLicense, GroupId, SubscribedSku, UserId
 from shared.domain.onboarding import OnboardingRecord, event_key
 from shared.domain.profiles import Profile
-from shared.handlers.onboarding.taking_up import take_up_due
-from shared.ports import Outgoing
+from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.ports.messaging import Outgoing
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
 
@@ -54,7 +55,7 @@ class Hires(Run):
     async def license_other(self, *skus: SubscribedSku) -> None:
         """The other team managed too."""
         from shared.domain.operation import LicenseChange, Target
-        from shared.handlers.requests import OperationRequest, accept
+        from shared.handlers.operations.accept import OperationRequest, accept
         from tests.support.runs import MIA
 
         change = LicenseChange(tuple(AssignedLicense(sku.sku_id) for sku in skus), ())

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from typing import Any
 
-from shared.handlers.members import Members
-from shared.ports import Outgoing, Stores, World
+from shared.handlers.operations.members_queue import Members
+from shared.ports.messaging import Outgoing
+from shared.ports.world import Stores, World
 from tests.support.runs import Run
 
 WRITING = {

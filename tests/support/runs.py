@@ -11,17 +11,18 @@ from typing import Any
 from uuid import UUID
 
 from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense, ServicePlan, SubscribedSku
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS, ProcessUsers
-from shared.domain.model import AssignedLicense, GroupId, ServicePlan, ServicePlanId, SkuId, SubscribedSku, UserId
 from shared.domain.operation import Actor, LicenseChange, Operation, OperationState, Target
-from shared.handlers import control
-from shared.handlers.changes import take_change
-from shared.handlers.members import Members
-from shared.handlers.onboarding.taking_up import Onboarding
-from shared.handlers.operations import take_step
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.settling import settle
-from shared.ports import Outgoing
+from shared.handlers.membership.notifications_queue import take_change
+from shared.handlers.messaging.settlement import settle
+from shared.handlers.onboarding.onboarding_queue import Onboarding
+from shared.handlers.operations import control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.members_queue import Members
+from shared.handlers.operations.steps import take_step
+from shared.ports.messaging import Outgoing
 from tests.support.fakes_directory import FakeLicenseWriter
 from tests.support.worlds import Fakes, fake_world
 

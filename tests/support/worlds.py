@@ -15,7 +15,8 @@ from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables
 from shared.adapters.tables.rows import is_key, must_be_keys
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
-from shared.ports import Outgoing, Policy, QueueLook, Undelivered, World
+from shared.ports.messaging import Outgoing, QueueLook, Undelivered
+from shared.ports.world import Policy, World
 from tests.support.fakes_changes import FakeChangeFeed
 from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships

@@ -16,10 +16,10 @@ from fastapi.routing import APIRoute
 from functions.web.application import ACCESS, MAX_BODY, build
 from functions.web.principal import Access
 from shared.bootstrap import App, SignIn
+from shared.domain.ids import OperationId
 from shared.domain.messages import OPERATIONS
-from shared.domain.model import OperationId
 from shared.domain.operation import Operation
-from shared.ports import World
+from shared.ports.world import World
 from tests.support.api_calls import (
     ASSIGN_E3,
     CHAT,

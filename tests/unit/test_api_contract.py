@@ -17,10 +17,13 @@ from functions.web.contract.answers import ANSWERS
 from functions.web.contract.describing import EVENT
 from functions.web.principal import Access
 from shared.bootstrap import App
-from shared.domain.model import AssignedLicense, Grant, LedgerRow, OwnedLicense, Source, SourceKind, UserId
+from shared.domain.directory import AssignedLicense
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import UserId
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.onboarding import OnboardingState
 from shared.domain.operation import OperationState, Phase
-from shared.domain.records import DeadLetter
+from shared.domain.read_models import DeadLetter
 from tests.support.api_calls import (
     ANSWERED,
     ASSIGN_E3,

@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from shared.bootstrap import SignIn
-from shared.domain.model import LicenseError, MemberState, SubscribedSku
+from shared.domain.directory import LicenseError, SubscribedSku
+from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationState
 from shared.domain.outcomes import Problem
-from shared.domain.records import MemberRow
+from shared.domain.read_models import MemberRow
 from tests.support.api_calls import claims_of, client, session
 from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
 

@@ -8,20 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from shared.domain.model import (
-    AssignmentState,
-    DependencyRule,
-    Enforcement,
-    LicenseError,
-    LicenseState,
-    MemberState,
-    SourceKind,
-)
+from shared.domain.assignment import AssignmentState, DependencyRule, Enforcement
+from shared.domain.directory import LicenseError, LicenseState
+from shared.domain.grant import SourceKind
+from shared.domain.member_status import MemberState
 from shared.domain.onboarding import GroupOutcome, HrEventType, LicenseOutcome, OnboardingState
 from shared.domain.operation import OperationKind, OperationState, Phase
 from shared.domain.outcomes import OutcomeClass
-from shared.domain.records import GroupState
-from shared.handlers.queries import LicenseOrigin
+from shared.domain.read_models import GroupState
+from shared.handlers.views.queries import LicenseOrigin
 
 GROUP = "0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
 USER = "1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e"

@@ -6,7 +6,7 @@ import re
 
 from shared.domain.catalog import Catalog
 from shared.domain.catalog_data import DEPENDENCIES, EXCLUSIONS
-from shared.domain.model import NO_PLANS, ServicePlanId
+from shared.domain.ids import NO_PLANS, ServicePlanId
 from tests.support.builders import (
     CALLING,
     CATALOG,

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from shared.domain.model import GroupId, OperationId, UserId
+from shared.domain.ids import GroupId, OperationId, UserId
 from shared.domain.operation import (
     LEGAL_MOVES,
     SYSTEM,

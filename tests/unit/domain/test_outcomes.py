@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.model import UserId
+from shared.domain.ids import UserId
 from shared.domain.outcomes import (
     Applied,
     ChunkOutcome,

@@ -8,8 +8,8 @@ import pytest
 
 from shared.domain.errors import Unavailable
 from shared.domain.messages import JOBS, MEMBERS, OPERATIONS
-from shared.handlers.draining import PAUSES, QUEUES, drain
-from shared.ports import Undelivered
+from shared.handlers.messaging.dead_letters import PAUSES, QUEUES, drain
+from shared.ports.messaging import Undelivered
 from tests.support.worlds import fake_world
 
 

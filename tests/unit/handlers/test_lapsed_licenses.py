@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.model import AssignedLicense, LicenseState, SubscribedSku, UserId
+from shared.domain.directory import AssignedLicense, LicenseState, SubscribedSku
+from shared.domain.ids import UserId
 from tests.support.runs import EXTRA, MAIL, SMALL, TEAM, Run
 
 

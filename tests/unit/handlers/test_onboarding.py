@@ -6,9 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
-from shared.ports import DirectoryGroup, Rejected, Throttled, Unanswered
+from shared.ports.directory import DirectoryGroup
+from shared.ports.graph_writes import Rejected, Throttled, Unanswered
 from tests.support.fakes_directory import BEGINNING
 from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
 from tests.support.runs import user

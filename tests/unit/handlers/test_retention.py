@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from shared.domain.records import AuditEntry
-from shared.handlers.retention import MONTHS_BACK, forget_old, months_before
+from shared.domain.read_models import AuditEntry
+from shared.handlers.maintenance.retention import MONTHS_BACK, forget_old, months_before
 from tests.support.builders import audited
 from tests.support.hires import SMALL, TEAM, Hires, event
 from tests.support.runs import user
