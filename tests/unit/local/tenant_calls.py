@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from local.tenant.batch import answer_batch
 from local.tenant.call import Call, Reply, encode
-from local.tenant.permissions import Client
-from local.tenant.pipeline import answer
-from local.tenant.scenario import place_objects
+from local.tenant.generator.given_objects import place_objects
+from local.tenant.http.batch import answer_batch
+from local.tenant.http.pipeline import answer
+from local.tenant.identity.permissions import Client
 from local.tenant.settings import Settings
 from local.tenant.tenant import Tenant
 

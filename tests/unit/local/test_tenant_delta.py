@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from local.tenant.batch import answer_batch
 from local.tenant.call import GRAPH
-from local.tenant.directory import Directory
-from local.tenant.pipeline import answer
-from local.tenant.scenario import place_objects
+from local.tenant.directory.directory import Directory
+from local.tenant.generator.given_objects import place_objects
+from local.tenant.http.batch import answer_batch
+from local.tenant.http.pipeline import answer
 from local.tenant.tenant import Tenant
 from tests.graph_schema import validate_error
 from tests.unit.local.tenant_calls import ANN, BOB, CEM, SALES, a_call, a_tenant, a_user, ask, new_ids

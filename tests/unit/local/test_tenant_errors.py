@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from local.tenant.model import net_licenses
+from local.tenant.directory.model import net_licenses
 from tests.graph_schema import validate, validate_error
 from tests.unit.local.tenant_calls import (
     ANALYTICS,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from local.tenant.directory import Directory
-from local.tenant.generator import generate
-from local.tenant.model import Device, ServicePrincipal, User
+from local.tenant.directory.directory import Directory
+from local.tenant.directory.model import Device, ServicePrincipal, User
+from local.tenant.generator.generate import generate
 
 KINDS: dict[str, Callable[[User], bool]] = {
     "missingUsageLocation": lambda user: user.usage_location is None,

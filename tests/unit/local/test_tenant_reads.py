@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from local.tenant.history import History
-from local.tenant.model import UserState
-from local.tenant.query import PAGE_MAX
+from local.tenant.directory.history import History
+from local.tenant.directory.model import UserState
+from local.tenant.graph.query import PAGE_MAX
 from tests.graph_schema import validate
 from tests.unit.local.tenant_calls import (
     ANN,

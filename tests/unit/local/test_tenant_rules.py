@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.tenant.catalog import load_catalog
-from local.tenant.model import AssignedLicense, LicenseRow, Subscription, held_skus, net_licenses
-from local.tenant.rules import Change, Licensee, Refusal, Rules, apply_change, enabled_plans
+from local.tenant.directory.catalog import load_catalog
+from local.tenant.directory.model import AssignedLicense, LicenseRow, Subscription, held_skus, net_licenses
+from local.tenant.licensing.rules import Change, Licensee, Refusal, Rules, apply_change, enabled_plans
 from tests.unit.local.tenant_calls import (
     ANALYTICS,
     E1,

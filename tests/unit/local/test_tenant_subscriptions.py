@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from local.tenant.call import GraphError, timestamp
+from local.tenant.notifications.subscriptions import GraphSubscription, GraphSubscriptions, parse_subscription
 from local.tenant.settings import Settings
-from local.tenant.subscriptions import GraphSubscription, GraphSubscriptions, parse_subscription
 from local.tenant.tenant import Tenant
 from tests.graph_schema import validate, validate_error
 from tests.unit.local.tenant_calls import SALES, UNKNOWN, a_tenant, ask
