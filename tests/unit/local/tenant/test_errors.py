@@ -8,7 +8,7 @@ import pytest
 
 from local.tenant.directory.model import net_licenses
 from tests.graph_schema import validate, validate_error
-from tests.unit.local.tenant_calls import (
+from tests.unit.local.tenant.calls import (
     ANALYTICS,
     ANN,
     BOB,

@@ -13,7 +13,7 @@ from local.servicebus.amqp.frames import Frame
 from local.servicebus.amqp.types import Array, Described, Int, Long, UInt, ULong
 from local.servicebus.broker import Broker
 from local.servicebus.message import APPLICATION, PROPERTIES, VALUE, Message
-from tests.unit.local.servicebus_peer import Peer, a_broker, a_message, outcomes
+from tests.unit.local.servicebus.peer import Peer, a_broker, a_message, outcomes
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from local.tenant.directory.history import History
 from local.tenant.directory.model import UserState
 from local.tenant.graph.query import PAGE_MAX
 from tests.graph_schema import validate
-from tests.unit.local.tenant_calls import (
+from tests.unit.local.tenant.calls import (
     ANN,
     BOB,
     CEM,

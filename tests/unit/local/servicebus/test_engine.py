@@ -16,7 +16,7 @@ from local.servicebus.amqp.links import MAX_MESSAGE, Incoming
 from local.servicebus.amqp.types import Described, Symbol, UInt, ULong
 from local.servicebus.broker import Broker
 from local.servicebus.message import ANNOTATIONS, APPLICATION, BATCH_FORMAT, DATA, PROPERTIES
-from tests.unit.local.servicebus_peer import BASE, Peer, a_broker, a_message, outcomes
+from tests.unit.local.servicebus.peer import BASE, Peer, a_broker, a_message, outcomes
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from local.tenant.directory.catalog import load_catalog
 from local.tenant.directory.model import AssignedLicense, LicenseRow, Subscription, held_skus, net_licenses
 from local.tenant.licensing.rules import Change, Licensee, Refusal, Rules, apply_change, enabled_plans
-from tests.unit.local.tenant_calls import (
+from tests.unit.local.tenant.calls import (
     ANALYTICS,
     E1,
     E3,

@@ -15,7 +15,7 @@ from local.tenant.http.batch import answer_batch
 from local.tenant.http.pipeline import answer
 from local.tenant.tenant import Tenant
 from tests.graph_schema import validate_error
-from tests.unit.local.tenant_calls import ANN, BOB, CEM, SALES, a_call, a_tenant, a_user, ask, new_ids
+from tests.unit.local.tenant.calls import ANN, BOB, CEM, SALES, a_call, a_tenant, a_user, ask, new_ids
 
 SUPPORT = "22222222-0000-4000-8000-000000000002"
 LAB = "33333333-0000-4000-8000-000000000003"

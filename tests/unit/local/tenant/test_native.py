@@ -11,7 +11,7 @@ import pytest
 
 from local.tenant.tenant import Tenant
 from tests.graph_schema import validate
-from tests.unit.local.tenant_calls import (
+from tests.unit.local.tenant.calls import (
     ANALYTICS,
     ANN,
     BOB,

@@ -8,7 +8,7 @@ import pytest
 
 from local.tenant.call import GraphError
 from tests.graph_schema import validate_batch, validate_error
-from tests.unit.local.tenant_calls import (
+from tests.unit.local.tenant.calls import (
     ANN,
     BOB,
     CEM,

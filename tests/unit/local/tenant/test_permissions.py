@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.local.tenant_calls import ANN, E3, SALES, a_tenant, ask, change
+from tests.unit.local.tenant.calls import ANN, E3, SALES, a_tenant, ask, change
 
 ROWS: list[tuple[str, str, Any, tuple[str, ...]]] = [
     ("GET", "/subscribedSkus", None, ("LicenseAssignment.Read.All",)),

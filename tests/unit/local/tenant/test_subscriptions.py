@@ -12,7 +12,7 @@ from local.tenant.notifications.subscriptions import GraphSubscription, GraphSub
 from local.tenant.settings import Settings
 from local.tenant.tenant import Tenant
 from tests.graph_schema import validate, validate_error
-from tests.unit.local.tenant_calls import SALES, UNKNOWN, a_tenant, ask
+from tests.unit.local.tenant.calls import SALES, UNKNOWN, a_tenant, ask
 
 NOW = 1_790_000_000.0
 HOUR = 3_600.0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.tenant.settings import Settings
-from tests.unit.local.tenant_calls import ANN, BOB, E3, EMS, SALES, TEAMS_PLAN, a_tenant, ask, assign
+from tests.unit.local.tenant.calls import ANN, BOB, E3, EMS, SALES, TEAMS_PLAN, a_tenant, ask, assign
 
 
 async def test_each_kind_of_write_is_logged_with_both_sides() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from local.servicebus.config import ConfigError, QueueSettings, duration_s, load, parse
 
-ROOT = Path(__file__).parent.parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent.parent
 
 
 def declared(*queues: dict[str, Any]) -> dict[str, Any]:

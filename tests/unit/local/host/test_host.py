@@ -181,7 +181,7 @@ def _load(directory: Path, source: str, environment: dict[str, str]) -> dict[str
 
 
 def test_host_json_of_the_project_is_read(tmp_path: Path) -> None:
-    root = HERE.parent.parent.parent
+    root = HERE.parent.parent.parent.parent
     assert load_host(root) == HostSettings(16, True, 600.0, "")
     with pytest.raises(AppError, match=r"host.json"):
         load_host(tmp_path)
