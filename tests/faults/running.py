@@ -18,7 +18,7 @@ from typing import Any
 from azure.servicebus import ServiceBusClient
 
 from local.client import CallError
-from local.tenant.permissions import declared_clients
+from local.tenant.identity.permissions import declared_clients
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.read_models import AuditEntry

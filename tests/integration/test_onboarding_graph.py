@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
-from local.tenant.server import SimulatedTenant
+from local.tenant.http.server import SimulatedTenant
 from shared.adapters.accounts import GraphAccounts, GraphMemberships
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient

@@ -17,7 +17,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.identity.aio import ManagedIdentityCredential
 
-from local.tenant.server import SimulatedTenant
+from local.tenant.http.server import SimulatedTenant
 from tests.support.graph_schema import validate, validate_batch, validate_error
 
 ROOT = Path(__file__).parent.parent.parent
