@@ -10,11 +10,13 @@ from shared.adapters.directory import DEFINITE, literal
 from shared.adapters.graph import GraphClient, Json, NoAnswer, NotSent, describe
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
 from shared.adapters.licenses import NOT_SENT_S, answer_of
+from shared.domain.directory import ReadFailed
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import UserId
 from shared.domain.onboarding import PersonRef
-from shared.ports.directory import Account, ReadFailed
-from shared.ports.graph_writes import AlreadySo, MembershipChange, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Rejected, Throttled, Unanswered, WriteResult
+from shared.ports.directory import Account
+from shared.ports.graph_writes import AlreadySo, MembershipChange
 
 SELECT = "id,userPrincipalName,employeeId,accountEnabled,createdDateTime,usageLocation"
 AT_MOST = 3

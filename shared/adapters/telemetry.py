@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain import trace_context
 from shared.domain.ids import UserId
-from shared.ports.graph_writes import AlreadySo, LicenseCall, LicenseWriter, MembershipChange, Memberships, WriteResult
+from shared.domain.write_results import LicenseCall, WriteResult
+from shared.ports.graph_writes import AlreadySo, LicenseWriter, MembershipChange, Memberships
 from shared.ports.telemetry import Attribute, Span, Telemetry
 
 if TYPE_CHECKING:

@@ -150,3 +150,27 @@ class DirectoryUser:
     def held_skus(self) -> frozenset[SkuId]:
         """SKUs the user occupies a seat of, from any source."""
         return frozenset(row.sku_id for row in self.license_assignment_states if row.state.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class UserGone:
+    """The directory says there is no such user now (404)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotAUser:
+    """The id is of something else, such as a device; `kind` is its Graph type."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailed:
+    """This user could not be read completely. `refused`: by Graph with an answer that will not change by waiting."""
+
+    why: str
+    retry_after_s: float | None = None
+    refused: bool = False
+
+
+UserRead = DirectoryUser | UserGone | NotAUser | ReadFailed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.directory import AssignedLicense, DirectoryUser, SubscribedSku
+from shared.domain.directory import AssignedLicense, DirectoryUser, ReadFailed, SubscribedSku, UserRead
 from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import PersonRef
 
@@ -32,30 +32,6 @@ class DirectoryGroup:
     on_premises: bool = False
     role_assignable: bool = False
     mail_enabled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class UserGone:
-    """The directory says there is no such user now (404)."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotAUser:
-    """The id is of something else, such as a device; `kind` is its Graph type."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFailed:
-    """This user could not be read completely. `refused`: by Graph with an answer that will not change by waiting."""
-
-    why: str
-    retry_after_s: float | None = None
-    refused: bool = False
-
-
-UserRead = DirectoryUser | UserGone | NotAUser | ReadFailed
 
 
 class Directory(Protocol):

@@ -14,11 +14,21 @@ from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.adapters.licenses import GraphLicenseWriter
 from shared.domain.catalog import Catalog
-from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, SubscribedSku
+from shared.domain.directory import (
+    AssignedLicense,
+    DirectoryUser,
+    LicenseAssignmentState,
+    NotAUser,
+    ReadFailed,
+    SubscribedSku,
+    UserGone,
+    UserRead,
+)
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
-from shared.ports.directory import Directory, NotAUser, ReadFailed, UserGone, UserRead
-from shared.ports.graph_writes import Accepted, LicenseCall, LicenseWriter, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.ports.directory import Directory
+from shared.ports.graph_writes import LicenseWriter
 from tests.support.fakes_directory import FakeDirectory, FakeLicenseWriter
 
 E3, E5, F3, UNKNOWN = (

@@ -14,19 +14,13 @@ from local.tenant.http.server import SimulatedTenant
 from shared.adapters.accounts import GraphAccounts, GraphMemberships
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
+from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import PersonRef
+from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered
 from shared.handlers.onboarding.group_rules import hindrance
-from shared.ports.directory import Account, Accounts, ReadFailed
-from shared.ports.graph_writes import (
-    Accepted,
-    AlreadySo,
-    MembershipChange,
-    Memberships,
-    Rejected,
-    Throttled,
-    Unanswered,
-)
+from shared.ports.directory import Account, Accounts
+from shared.ports.graph_writes import AlreadySo, MembershipChange, Memberships
 from tests.support.fakes_directory import FakeDirectory
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseState
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseState, ReadFailed
 from shared.domain.errors import Unavailable
 from shared.domain.ids import UserId
 from shared.domain.member_status import MemberState
@@ -16,7 +16,6 @@ from shared.domain.messages import OPERATIONS
 from shared.domain.operation import Operation, OperationState
 from shared.handlers.operations import control
 from shared.handlers.operations.watchdog import watchdog
-from shared.ports.directory import ReadFailed
 from tests.support.builders import audited
 from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.domain.assignment import AssignmentOptions
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, ReadFailed
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId
 from shared.domain.member_status import MemberState
@@ -19,7 +19,6 @@ from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.messaging.dead_letters import drain
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.assignment_changes import set_options
-from shared.ports.directory import ReadFailed
 from shared.ports.messaging import Outgoing, Undelivered
 from tests.support.fakes_directory import ALWAYS
 from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user

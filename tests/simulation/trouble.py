@@ -12,15 +12,8 @@ from typing import Any
 from shared.adapters.tables.client import LAST, Op, Row
 from shared.domain.errors import Unavailable
 from shared.domain.ids import UserId
-from shared.ports.graph_writes import (
-    AlreadySo,
-    LicenseCall,
-    MembershipChange,
-    Memberships,
-    Throttled,
-    Unanswered,
-    WriteResult,
-)
+from shared.domain.write_results import LicenseCall, Throttled, Unanswered, WriteResult
+from shared.ports.graph_writes import AlreadySo, MembershipChange, Memberships
 from shared.ports.messaging import Outgoing
 from tests.support.fakes_directory import FakeLicenseWriter
 from tests.support.worlds import KeepingQueue, MemoryTables

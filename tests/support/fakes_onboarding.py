@@ -6,10 +6,12 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import PersonRef
-from shared.ports.directory import Account, ReadFailed
-from shared.ports.graph_writes import Accepted, AlreadySo, MembershipChange, Rejected, WriteResult
+from shared.domain.write_results import Accepted, Rejected, WriteResult
+from shared.ports.directory import Account
+from shared.ports.graph_writes import AlreadySo, MembershipChange
 from tests.support.fakes_directory import FakeDirectory
 
 LIMIT = 20

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.bootstrap import SignIn
-from shared.ports.directory import ReadFailed
+from shared.domain.directory import ReadFailed
 from tests.support.api_calls import TENANT, claims_of, client, error_of, session, token
 from tests.support.hires import LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event, held_leavers
 from tests.support.runs import user

@@ -18,7 +18,8 @@ from shared.adapters.telemetry import OpenTelemetry, count_answers, give_log_its
 from shared.bootstrap import App, SignIn
 from shared.domain import trace_context
 from shared.domain.messages import MEMBERS, MEMBERS_BULK, ONBOARDING, OPERATIONS
-from shared.ports.graph_writes import Accepted, AlreadySo, Throttled
+from shared.domain.write_results import Accepted, Throttled
+from shared.ports.graph_writes import AlreadySo
 from shared.ports.messaging import Outgoing
 from shared.ports.telemetry import SILENT
 from tests.e2e.naming import named_in

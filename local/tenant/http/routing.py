@@ -23,14 +23,7 @@ from local.tenant.graph.subscriptions import (
     patch_subscription,
     reauthorize_subscription,
 )
-from local.tenant.graph.users import (
-    check_member_groups,
-    get_member_groups,
-    get_user,
-    list_users,
-    member_of,
-    patch_user,
-)
+from local.tenant.graph.users import check_member_groups, get_member_groups, get_user, list_users, member_of, patch_user
 from local.tenant.identity import permissions as p
 from local.tenant.quota import (
     SUBSCRIPTION_LIST,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.directory import ReadFailed
 from shared.domain.onboarding import (
     HrEventType,
     OnboardingRecord,
@@ -16,7 +17,7 @@ from shared.domain.onboarding import (
     turn_of,
 )
 from shared.handlers.onboarding.record_updates import Saver, ended, waiting
-from shared.ports.directory import Account, ReadFailed
+from shared.ports.directory import Account
 from shared.ports.world import World
 
 ACCOUNT_LOOK_SOONEST, ACCOUNT_LOOK_LATEST = timedelta(seconds=5), timedelta(minutes=15)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.directory import DirectoryUser
+from shared.domain.directory import DirectoryUser, ReadFailed
 from shared.domain.errors import BadRequest, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import desired_licenses, group_grants
@@ -18,7 +18,7 @@ from shared.domain.onboarding import GroupOutcome, GroupResult, HrEventType
 from shared.domain.profiles import Entitlement, entitlement
 from shared.handlers.onboarding.group_rules import NOT_ALLOWED, GroupsKnown, allowed_groups
 from shared.handlers.onboarding.joiner import left_behind, wanted_for
-from shared.ports.directory import Account, ReadFailed
+from shared.ports.directory import Account
 from shared.ports.world import World
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from shared.domain.errors import NotFound
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome, GroupResult
 from shared.domain.profiles import Profile
+from shared.domain.write_results import Rejected
 from shared.ports.directory import DirectoryGroup
-from shared.ports.graph_writes import Rejected
 from shared.ports.world import World
 
 KNOWN_FOR = timedelta(minutes=5)

@@ -11,17 +11,10 @@ from shared.domain.ids import UserId
 from shared.domain.messages import MAX_USERS
 from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord
 from shared.domain.read_models import AuditEntry
+from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
 from shared.handlers.onboarding.group_rules import refused
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
-from shared.ports.graph_writes import (
-    Accepted,
-    AlreadySo,
-    MembershipChange,
-    Rejected,
-    Throttled,
-    Unanswered,
-    WriteResult,
-)
+from shared.ports.graph_writes import AlreadySo, MembershipChange
 from shared.ports.world import World
 
 UNANSWERED_RETRY = timedelta(seconds=5)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.budget import Charged
-from shared.domain.directory import DirectoryUser
+from shared.domain.directory import DirectoryUser, NotAUser, ReadFailed
 from shared.domain.messages import MAX_USERS, load_object
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
 from shared.handlers.groups.assignment_cache import Intents
@@ -23,7 +23,6 @@ from shared.handlers.onboarding.progress import assess
 from shared.handlers.onboarding.record_updates import Saver, ended, waiting
 from shared.handlers.onboarding.undo import give_back
 from shared.handlers.reconcile.write_limiter import Pacer
-from shared.ports.directory import NotAUser, ReadFailed
 from shared.ports.world import World
 
 SENDER = "onboarding queue"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.domain import ledger
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.directory import DirectoryUser
+from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.grant import Grant, SourceKind
 from shared.domain.grants import desired_licenses, group_grants
 from shared.domain.ids import GroupId, SkuId
@@ -25,8 +25,7 @@ from shared.domain.onboarding import (
 from shared.domain.outcomes import Problem
 from shared.domain.plan import UserPlan, plan_user
 from shared.handlers.onboarding.record_updates import Saver, ended, waiting
-from shared.handlers.reconcile.planning_inputs import TenantFacts, context_for, tenant_facts
-from shared.ports.directory import UserGone
+from shared.handlers.reconcile.plan import TenantFacts, context_for, tenant_facts
 from shared.ports.world import World
 
 SOONEST, LATEST = timedelta(seconds=2), timedelta(seconds=60)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.directory import DirectoryUser
+from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.grant import Grant
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ProcessUsers
@@ -19,7 +19,6 @@ from shared.handlers.onboarding.leaver import LEAVERS
 from shared.handlers.onboarding.membership_writes import Writer, Written
 from shared.handlers.onboarding.record_updates import Saver, ended, waiting
 from shared.handlers.reconcile.grant_expiry import note_ends
-from shared.ports.directory import UserGone
 from shared.ports.graph_writes import MembershipChange
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World

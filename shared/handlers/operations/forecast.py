@@ -22,7 +22,7 @@ from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, cl
 from shared.domain.permit import Permit
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.snapshot_pages import PlannedAction
-from shared.handlers.reconcile.planning_inputs import TenantFacts, context_for
+from shared.handlers.reconcile.plan import TenantFacts, context_for
 from shared.ports.world import World
 
 LIST_SOURCE = Source(SourceKind.LIST)

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.errors import Conflict
+from shared.domain.held_removals import HeldBy
 from shared.domain.ids import SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.accept import new_operation_id
 from shared.handlers.operations.sync import collecting
-from shared.handlers.reconcile.held import HeldBy
 from shared.ports.stores import StoredAssignment
 from shared.ports.world import World
 

@@ -1,38 +1,39 @@
-"""Process a chunk of users: read, plan, apply, record. The same whatever caused it: a chunk of an operation, an event,
-or a retry; so a doubled, late or reordered message changes nothing."""
+"""Reconcile a chunk of users: read, plan, apply, record. The same whatever caused it: a chunk of an operation, an
+event, or a retry; so a doubled, late or reordered message changes nothing."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain import trace_context
 from shared.domain.budget import Charged
-from shared.domain.directory import LicenseError
 from shared.domain.errors import Conflict, NotFound, PoisonMessage
-from shared.domain.ids import GroupId
+from shared.domain.held_removals import held_by_group
+from shared.domain.ids import UserId
 from shared.domain.messages import ProcessUsers, decode_process_users
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
-from shared.domain.outcomes import Applied, Problem, RetryAt, Skipped, SkipReason, Unchanged
+from shared.domain.outcomes import ChunkOutcome, RetryAt, classify
+from shared.domain.reconciliation import Attempted, Planned, Recorded, Work
+from shared.domain.retry import attempts_after
 from shared.domain.snapshot_pages import LEFT, SealedPage
-from shared.domain.trace_context import followed
+from shared.domain.verdict import CONCERNS_ALL, before_apply, contradicts_snapshot
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations.dispatch import totals_at_the_end
 from shared.handlers.operations.held_removals import collect
 from shared.handlers.reconcile.apply import apply
-from shared.handlers.reconcile.held import held_by_group
-from shared.handlers.reconcile.planning_inputs import tenant_facts
-from shared.handlers.reconcile.read import EVENTS_SETTLE_WITHIN, finished, look, pause
-from shared.handlers.reconcile.record import record, skipped_as
-from shared.handlers.reconcile.retry import bound_retries, going_back, outcomes_of
-from shared.handlers.reconcile.state import Case, Work
+from shared.handlers.reconcile.plan import plan
+from shared.handlers.reconcile.read import read
+from shared.handlers.reconcile.record import record
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 
-STOPPING = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
+ROUNDING = timedelta(seconds=2)
+"""Users who go back within this time of each other share a message."""
 
 
 class Members:
@@ -44,10 +45,10 @@ class Members:
         self._pacer = Pacer(world)
 
     async def process(self, body: bytes) -> None:
-        """Look at the users of one message. Raises PoisonMessage for an unreadable body, Unavailable when a dependency
-        is away: then nothing is lost by doing the same message again."""
+        """Reconcile the users of one message. Raises PoisonMessage for an unreadable body, Unavailable when a
+        dependency is away: then nothing is lost by doing the same message again."""
         message = decode_process_users(body)
-        followed(message.traceparent)
+        trace_context.followed(message.traceparent)
         operation = None
         if message.operation_id is not None:
             operation = await self._world.stores.operations.get(message.operation_id)
@@ -65,18 +66,20 @@ class Members:
             first_sent_at=message.first_sent_at,
             told=message.expects,
             told_at=message.changed_at,
-            asked_at=operation.created_at if operation else None,
         )
         prepaid = await self._prepaid(message, work)
         if prepaid is None:
             return
         try:
-            cases, going_on = await self._cases(message, work, prepaid)
+            planned = await plan(self._world, work, await read(self._world, work, message.user_ids))
+            judged = await self._judged(message, work, planned)
+            attempted, going_on = await apply(self._world, work, self._pacer, prepaid, judged)
         finally:
             await prepaid.give_back()
-        await self._finish(message, work, cases)
+        recorded = await record(self._world, work, attempted)
+        await self._report(message, work, recorded)
         if not going_on:
-            await self._stop(message, work, cases)
+            await self._stop(message, work, attempted)
 
     async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
         """Bulk work that is known to write is charged before its users are read; where the write quota has no room soon
@@ -91,54 +94,29 @@ class Members:
         await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])
         return None
 
-    async def _cases(self, message: ProcessUsers, work: Work, prepaid: Prepaid) -> tuple[list[Case], bool]:
-        """Every user of the message with a result, and whether the operation may go on."""
-        going_on = True
-        facts = await tenant_facts(self._world, work.asked_at)
-        cases = await look(self._world, work, message.user_ids, facts)
-        for case in cases:
-            case.wrote_before = case.wrote
-        await self._doubt(message, work, cases)
+    async def _judged(self, message: ProcessUsers, work: Work, planned: Sequence[Planned]) -> list[Planned]:
+        """With the result of every user that must not be written."""
         now = self._world.clock.now()
-        unsettled = unsettled_events(message, cases, now)
-        for case in unsettled:
-            if case.plan is not None and (case.plan.remove or case.plan.plans_off):
-                case.result = _look_again(message, now)
-        cancelled = work.operation is not None and work.operation.cancel_requested_by is not None
-        if cancelled:
-            for case in cases:
-                case.result = case.result if case.wrote else Skipped(SkipReason.CANCELLED)
-        else:
-            going_on = await apply(self._world, work, self._pacer, prepaid, cases)
-        for case in cases:
-            case.result = finished(case)
-            case.result = skipped_as(case, work) or case.result
-        for case in unsettled:
-            if isinstance(case.result, (Applied, Unchanged, Skipped)):
-                case.result = _look_again(message, now)
-        return cases, going_on
+        doubted = await self._doubted(message, work, planned, now)
+        return [
+            replace(each, result=before_apply(work, each, now, doubted=each.read.user_id in doubted))
+            for each in planned
+        ]
 
-    async def _doubt(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
-        """A sealed member whom this read does not show in the group is looked at again, not called done, until it is
-        as long after the seal as two reads must be apart to be believed, twice over."""
-        operation, now = work.operation, self._world.clock.now()
-        if operation is None or not operation.started_at:
-            return
-        settled = operation.started_at + 2 * timedelta(seconds=self._world.policy.removal_settle_s)
-        if now > settled:
-            return
-        doubtful = [case for case in cases if contradicts_seal(case, work)]
-        if not doubtful:
-            return
-        page = await self._page(operation, message)
+    async def _doubted(
+        self, message: ProcessUsers, work: Work, planned: Sequence[Planned], now: datetime
+    ) -> frozenset[UserId]:
+        """Users whom this read does not show in the group although the plan snapshot lists them as members."""
+        settle = timedelta(seconds=self._world.policy.removal_settle_s)
+        users = [each.read.user_id for each in planned if contradicts_snapshot(work, each, settle, now)]
+        if work.operation is None or not users:
+            return frozenset()
+        page = await self._page(work.operation, message)
         places = {user_id: place for place, user_id in enumerate(page.user_ids)}
-        for case in doubtful:
-            if case.user_id not in places:
-                raise PoisonMessage(f"members message: {case.user_id} is not on page {page.number} of {operation.id}")
-            if LEFT not in page.action(places[case.user_id]).notes:
-                case.result = RetryAt(
-                    now + pause(operation.started_at, now), "the directory does not show the membership yet"
-                )
+        for user_id in users:
+            if user_id not in places:
+                raise PoisonMessage(f"members message: {user_id} is not on page {page.number} of {work.operation.id}")
+        return frozenset(user_id for user_id in users if LEFT not in page.action(places[user_id]).notes)
 
     async def _page(self, operation: Operation, message: ProcessUsers) -> SealedPage:
         try:
@@ -146,37 +124,37 @@ class Members:
         except NotFound as fault:
             raise PoisonMessage(f"members message: {fault}") from fault
 
-    async def _finish(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
+    async def _report(self, message: ProcessUsers, work: Work, recorded: Sequence[Recorded]) -> None:
+        """Open approvals for what is held, tell the operation what became of its users, and send the retries."""
         now = self._world.clock.now()
-        self._tell(message, cases, now)
-        attempts = bound_retries(work, cases, now)
-        await record(self._world, work, cases)
-        await collect(self._world, held_by_group(cases))
+        self._measure(message, recorded, now)
+        held = held_by_group(each.attempted for each in recorded)
+        if held:
+            await collect(self._world, held)
         if work.operation is not None:
             # Before anybody goes back alone: whoever reports first must report the whole chunk, or it counts as done.
-            await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(cases))
-        again = going_back(message, cases, {**message.attempts, **attempts}, now)
+            await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(recorded))
+        again = going_back(message, recorded, now)
         if again:
             await self._world.queue.send(again)
 
-    def _tell(self, message: ProcessUsers, cases: list[Case], now: datetime) -> None:
+    def _measure(self, message: ProcessUsers, recorded: Sequence[Recorded], now: datetime) -> None:
         """Members by outcome, and how long it took from a change of membership to the license."""
         telemetry = self._world.telemetry
         lane = "bulk" if message.bulk else "interactive"
-        for outcome, number in Counter(type(case.result).__name__ for case in cases).items():
+        for outcome, number in Counter(type(each.result).__name__ for each in recorded).items():
             telemetry.count("licensing.members", number, outcome=outcome, lane=lane)
         if message.changed_at is not None:
-            for case in cases:
-                if case.wrote and not case.wrote_before:
+            for each in recorded:
+                if each.attempted.wrote and not each.attempted.planned.read.wrote:
                     telemetry.measure("licensing.change_to_license", (now - message.changed_at).total_seconds())
 
-    async def _stop(self, message: ProcessUsers, work: Work, cases: list[Case]) -> None:
+    async def _stop(self, message: ProcessUsers, work: Work, attempted: Sequence[Attempted]) -> None:
         """One error for the whole operation instead of the same one for each of its users."""
-        problems = [p for case in cases for p in case.problems if p.error in STOPPING]
+        problems = [problem for each in attempted for problem in each.problems if problem.error in CONCERNS_ALL]
         if work.operation is None or not problems:
             return
-        first: Problem = problems[0]
-        error = OperationError(str(first.error), first.text, first.remedy)
+        error = OperationError(str(problems[0].error), problems[0].text, problems[0].remedy)
         for _ in range(5):
             operation = await self._world.stores.operations.get(work.operation.id)
             if operation is None or operation.state.is_ended:
@@ -191,41 +169,45 @@ class Members:
             return
 
 
-def unsettled_events(message: ProcessUsers, cases: list[Case], now: datetime) -> list[Case]:
-    """Users whom the directory does not show yet as the event said; after a while the directory wins, and at once
-    where a newer event said otherwise."""
-    told_at = message.changed_at
-    if told_at is None or now > told_at + EVENTS_SETTLE_WITHIN:
-        return []
+def outcomes_of(recorded: Sequence[Recorded]) -> list[ChunkOutcome]:
+    """What the chunk row keeps of each user."""
     return [
-        case
-        for case in cases
-        if case.user is not None
-        and case.result is None
-        and any(
-            (group_id in case.user.group_ids) is not came and not _contradicted(case, group_id, came, told_at)
-            for group_id, came in message.expects.get(case.user_id, {}).items()
+        ChunkOutcome(
+            each.user_id,
+            classify(each.result),
+            each.attempted.wrote,
+            each.result.at if isinstance(each.result, RetryAt) else None,
         )
+        for each in recorded
     ]
 
 
-def _contradicted(case: Case, group_id: GroupId, came: bool, told_at: datetime) -> bool:
-    newest = case.row.told.get(group_id)
-    return newest is not None and newest.at > told_at and newest.came is not came
+def going_back(message: ProcessUsers, recorded: Sequence[Recorded], now: datetime) -> list[Outgoing]:
+    """Messages for users that must be reconciled again, those with about the same time together."""
+    groups: dict[int, list[tuple[Recorded, datetime]]] = defaultdict(list)
+    for each in recorded:
+        if isinstance(each.result, RetryAt):
+            groups[int(each.result.at.timestamp() // ROUNDING.total_seconds())].append((each, each.result.at))
+    messages = []
+    for users in groups.values():
+        attempts = {
+            each.user_id: attempts_after(each.result, message.attempts.get(each.user_id, 0)) for each, _ in users
+        }
+        again = replace(
+            message,
+            user_ids=tuple(each.user_id for each, _ in users),
+            attempts={user_id: count for user_id, count in attempts.items() if count},
+            send=message.send + 1,
+            first_sent_at=message.first_sent_at or now,
+            writes=sum(_writes_expected(each.attempted) for each, _ in users),
+        )
+        messages.append(Outgoing(again.queue, again.encode(), again.message_id, max(at for _, at in users)))
+    return messages
 
 
-def _look_again(message: ProcessUsers, now: datetime) -> RetryAt:
-    changed_at = message.changed_at or now
-    return RetryAt(now + pause(changed_at, now), "the directory does not show yet what the event said")
-
-
-def contradicts_seal(case: Case, work: Work) -> bool:
-    """Whether a sealed user is read as no member of the group and lacks what the group gives."""
-    if work.group_id is None or case.user is None or case.plan is None or case.result or case.plan.writes:
-        return False
-    assignment = work.assignments.get(work.group_id)
-    lacks = assignment is not None and any(sku.sku_id not in case.user.direct for sku in assignment.skus)
-    return lacks and not case.wrote and work.group_id not in case.user.group_ids
+def _writes_expected(attempted: Attempted) -> int:
+    """Writes of the next message: a user who was written is mostly only read again."""
+    return 0 if attempted.wrote or attempted.plan is None else attempted.plan.write_count
 
 
 def is_over(operation: Operation, message: ProcessUsers) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
-from shared.domain.directory import DirectoryUser
+from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.errors import NotFound
 from shared.domain.grant import Grant
 from shared.domain.ids import GroupId, UserId
@@ -24,8 +24,7 @@ from shared.domain.snapshot_pages import LEFT, PlannedAction, SealedPage, pages_
 from shared.handlers.groups.nesting import keep_nesting
 from shared.handlers.operations.assignment_changes import changed
 from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
-from shared.handlers.reconcile.planning_inputs import tenant_facts
-from shared.ports.directory import UserGone
+from shared.handlers.reconcile.plan import tenant_facts
 from shared.ports.world import World
 
 AT_ONCE = 400

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment
-from shared.domain.directory import SubscribedSku
 from shared.domain.ids import SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.messages import MAX_USERS, SMALL, ProcessUsers
-from shared.domain.seats import Seats, seats_of
 from shared.domain.snapshot_pages import partition_of
 from shared.ports.messaging import Outgoing
 from shared.ports.stores import InLine
@@ -19,31 +17,10 @@ from shared.ports.world import World
 
 log = logging.getLogger(__name__)
 
-LINES_MAX_AGE_S = 5.0
-"""How old a line may be: within the seconds that the seats counted by Graph may be old."""
-
 LINE_LENGTH = 5000
 """How far a line is read; those behind are called by the next minute's look."""
 
 CAUSE = "seats"
-
-
-async def seats(world: World, skus: Sequence[SubscribedSku]) -> Seats:
-    """The tenant's seats with the lines of those who wait."""
-    lines = await world.stores.waiting.lines(LINES_MAX_AGE_S)
-    waiting: dict[SkuId, Sequence[UserId]] = {}
-    for sku in skus:
-        if sku.sku_id in lines and sku.available > 0:
-            top = min(LINE_LENGTH, sku.available + 1)
-            head = await world.stores.waiting.first(sku.sku_id, top, LINES_MAX_AGE_S)
-            waiting[sku.sku_id] = [entry.user_id for entry in head]
-    return seats_of(skus, waiting)
-
-
-def joining(before: LedgerRow, after: LedgerRow) -> list[InLine]:
-    """The places in lines that a user has in the second row and not in the first; swapped: those given up."""
-    new = after.waiting_since.items() - before.waiting_since.items()
-    return [InLine(sku_id, after.user_id, since) for sku_id, since in sorted(new)]
 
 
 async def give_seats(world: World) -> int:

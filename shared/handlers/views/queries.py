@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.domain.allowance import AllowanceState, limit, used
-from shared.domain.directory import DirectoryUser, LicenseAssignmentState, SubscribedSku
+from shared.domain.directory import DirectoryUser, LicenseAssignmentState, NotAUser, ReadFailed, SubscribedSku, UserGone
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import ENDING_OR_KEPT
@@ -24,7 +24,6 @@ from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.read_models import EVERYBODY, GroupState, GroupStatus, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
-from shared.ports.directory import NotAUser, ReadFailed, UserGone
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.stores import StoredAssignment
 from shared.ports.world import World

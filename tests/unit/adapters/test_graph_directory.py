@@ -11,10 +11,9 @@ import pytest
 
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
-from shared.domain.directory import DirectoryUser, LicenseState
+from shared.domain.directory import DirectoryUser, LicenseState, NotAUser, ReadFailed, UserGone, UserRead
 from shared.domain.errors import LicensingError, NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
-from shared.ports.directory import NotAUser, ReadFailed, UserGone, UserRead
 from tests.unit.adapters.graph_stub import BASE, E3, E5, PLAN, Answer, StubGraph, error, guid, state, user
 
 GROUP = GroupId(guid(0xA))

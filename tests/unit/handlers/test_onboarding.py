@@ -10,8 +10,8 @@ from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
+from shared.domain.write_results import Rejected, Throttled, Unanswered
 from shared.ports.directory import DirectoryGroup
-from shared.ports.graph_writes import Rejected, Throttled, Unanswered
 from tests.support.fakes_directory import BEGINNING
 from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
 from tests.support.runs import user

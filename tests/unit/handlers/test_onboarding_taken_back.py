@@ -10,8 +10,8 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
 from shared.domain.onboarding import GroupOutcome
 from shared.domain.operation import Actor
+from shared.domain.write_results import Throttled
 from shared.handlers.onboarding import administration
-from shared.ports.graph_writes import Throttled
 from tests.support.hires import EXTRA, OTHER_TEAM, TEAM, Hires, event
 from tests.support.runs import user
 

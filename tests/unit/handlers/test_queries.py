@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.allowance import AllowanceState, take
+from shared.domain.directory import ReadFailed
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId, UserId
@@ -16,7 +17,6 @@ from shared.domain.operation import OperationState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.snapshot_pages import PAGE_SIZE, PlannedAction, chunks_of, pages_of
 from shared.handlers.views import queries
-from shared.ports.directory import ReadFailed
 from tests.support.api_calls import GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
 from tests.support.worlds import Fakes
 

@@ -1,0 +1,275 @@
+"""The calls of one user and what each answer of Graph makes of them: an answer and a state give the next state.
+
+A rejected SKU does not block the others: the call goes out again without it, and without any removal that it was to
+replace. What is still to be sent, what was proven and what went wrong are all in `Attempted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from shared.domain import ledger
+from shared.domain.audit import license_change
+from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
+from shared.domain.graph_errors import Advice, Refusal, classify, remedy_for, skus_to_drop, without
+from shared.domain.ids import SkuId
+from shared.domain.ledger_row import LedgerRow, RefusalRecord
+from shared.domain.outcomes import Problem, RetryAt
+from shared.domain.plan import UserPlan, plan_user
+from shared.domain.reconciliation import Attempted, Planned, Work
+from shared.domain.retry import MAX_ATTEMPTS
+from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+
+LOCATION_RETRY = timedelta(seconds=30)
+UNANSWERED_RETRY = timedelta(seconds=15)
+CONFLICT_RETRY = timedelta(seconds=10)
+
+
+def begin(work: Work, planned: Planned) -> Attempted:
+    """A user before the first call; without calls if nothing is to be written, or the operation was cancelled."""
+    plan, read = planned.plan, planned.read
+    writes = planned.result is None and plan is not None and plan.writes and not work.is_cancelled
+    return Attempted(
+        planned,
+        user=read.user,
+        row=planned.row,
+        stored=read.stored,
+        wrote=read.wrote,
+        calls=(LicenseCall(plan.add, plan.remove),) if writes and plan is not None else (),
+        location=plan.usage_location if writes and plan is not None else None,
+        audit=planned.audit,
+    )
+
+
+def postponed(attempted: Attempted, at: datetime, why: str) -> Attempted:
+    """The user without a further call now; no attempt is counted."""
+    return replace(attempted, retry=RetryAt(at, why))
+
+
+def intended(attempted: Attempted, cause: str, now: datetime) -> LedgerRow:
+    """The ledger row with the intent of the next call."""
+    plan, user = _plan(attempted), _user(attempted)
+    call = attempted.calls[0]
+    intent = ledger.new_intent(user, cause, call.add, call.remove, attempted.location, plan.sources, now, plan.foreign)
+    return replace(attempted.row, intent=intent)
+
+
+def with_stored(attempted: Attempted, row: LedgerRow) -> Attempted:
+    """The user after the ledger row was written."""
+    return replace(attempted, row=row, stored=row)
+
+
+def location_answered(attempted: Attempted, answer: WriteResult, now: datetime) -> Attempted:
+    """After the usage location was sent: a user whose location could not be set gets no license call."""
+    match answer:
+        case Accepted():
+            user = replace(_user(attempted), usage_location=attempted.location)
+            return replace(attempted, user=user, location=None)
+        case Rejected(status=status, code=code, message=message):
+            # 403 here is the app's permission to write users, whatever the text says.
+            error = LicenseError.PERMISSION if status == 403 else classify(status, code, message).error
+            failed = _failed(attempted, error, f"The usage location could not be set: {message}", remedy_for(error))
+            attempted = replace(failed, calls=())
+        case Throttled(retry_after_s=seconds):
+            attempted = postponed(attempted, now + timedelta(seconds=seconds), "Graph throttles writes")
+        case Unanswered(why=why):
+            attempted = replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
+        case _:
+            assert_never(answer)
+    return replace(attempted, row=ledger.refused(attempted.row))
+
+
+def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetime) -> Attempted:
+    """After the next license call was sent."""
+    row, intent = attempted.row, attempted.row.intent
+    match answer:
+        case Accepted():
+            audit = (license_change(work.operation, attempted.user_id, intent, "success"),) if intent else ()
+            return replace(
+                attempted,
+                user=_as_left_by(_user(attempted), attempted.calls[0], now),
+                row=ledger.accepted(row, now),
+                wrote=True,
+                calls=attempted.calls[1:],
+                audit=(*attempted.audit, *audit),
+            )
+        case Rejected(status=status, code=code, message=message):
+            refusal = classify(status, code, message)
+            audit = ()
+            if intent is not None and refusal.advice is not Advice.TREAT_AS_DONE:
+                audit = (license_change(work.operation, attempted.user_id, intent, "failure", refusal.text),)
+            rejected = replace(attempted, row=ledger.refused(row), audit=(*attempted.audit, *audit))
+            return _rejected(work, rejected, refusal, now)
+        case Throttled(retry_after_s=seconds):
+            again = postponed(attempted, now + timedelta(seconds=seconds), "Graph throttles writes")
+            return replace(again, row=ledger.refused(row))
+        case Unanswered(why=why):
+            # The intent stays: the next read tells whether the write was done.
+            return replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
+        case _:
+            assert_never(answer)
+
+
+def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
+    match refusal.advice:
+        case Advice.RETRY:
+            wait = timedelta(seconds=refusal.retry_after_s) if refusal.retry_after_s else CONFLICT_RETRY
+            return replace(attempted, retry=RetryAt(now + wait, refusal.text, refused=True))
+        case Advice.FAIL_USER:
+            if _may_be_lag(work, attempted, refusal):
+                return replace(attempted, retry=RetryAt(now + LOCATION_RETRY, refusal.text, refused=True))
+            return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
+        case Advice.STOP_OPERATION:
+            failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy, *refusal.sku_ids[:1])
+            return replace(failed, calls=(), may_concern_all=True)
+        case Advice.TREAT_AS_DONE:
+            return _without_done_removals(attempted, refusal)
+        case Advice.DROP_SKU | Advice.WAIT_FOR_SEAT:
+            return _isolated(attempted, refusal, now)
+        case _:
+            assert_never(refusal.advice)
+
+
+def _failed(
+    attempted: Attempted, error: LicenseError, text: str, remedy: str, sku_id: SkuId | None = None
+) -> Attempted:
+    return replace(attempted, problems=(*attempted.problems, Problem(error, text, remedy, sku_id)))
+
+
+def _may_be_lag(work: Work, attempted: Attempted, refusal: Refusal) -> bool:
+    """Graph rejects a location for a while after it was set, and a user for a while after creation: bounded retries,
+    and then the error that Graph named. A location that was there before us is wrong, not late."""
+    attempts = work.attempts.get(attempted.user_id, 0)
+    if attempts + 1 >= MAX_ATTEMPTS:
+        return False
+    user = attempted.planned.read.user
+    set_by_us = attempts > 0 or (user is not None and not user.usage_location)
+    lagging_location = refusal.error is LicenseError.PROHIBITED_IN_USAGE_LOCATION and set_by_us
+    return lagging_location or refusal.error is LicenseError.NOT_FOUND
+
+
+def _without_done_removals(attempted: Attempted, refusal: Refusal) -> Attempted:
+    """What was to be removed is not there any more: it is not managed, and the rest of the call goes on. If the text
+    does not say which of several it is, they go one by one."""
+    call, *later = attempted.calls
+    named = [sku_id for sku_id in call.remove if sku_id in refusal.sku_ids]
+    if not named and len(call.remove) > 1:
+        one_by_one = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
+        return replace(attempted, calls=(LicenseCall(call.add, call.remove[:1]), *one_by_one, *later))
+    gone = named or call.remove
+    owned = {sku_id: kept for sku_id, kept in attempted.row.owned.items() if sku_id not in gone}
+    rest = LicenseCall(call.add, tuple(sku_id for sku_id in call.remove if sku_id not in gone))
+    return replace(attempted, row=replace(attempted.row, owned=owned), calls=_to_send(rest, *later))
+
+
+def _isolated(attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
+    """Leave out the SKU that was rejected. If the text names none, each SKU goes alone, an addition with what it
+    replaces; of a call that cannot be cut further the addition is left out."""
+    plan, catalog = _plan(attempted), _catalog(attempted)
+    call, *later = attempted.calls
+    alone = _one_by_one(attempted, call)
+    named = skus_to_drop(refusal, call.add, call.remove, catalog)
+    if not named and len(alone) == 1:
+        named = tuple([*(license.sku_id for license in call.add), *call.remove][:1])
+    if not named:
+        return replace(attempted, calls=(*alone, *later))
+    add, remove = call.add, call.remove
+    for sku_id in named:
+        add, remove = without(add, remove, sku_id, catalog, plan.plans_off)
+        attempted = _with_refusal(attempted, sku_id, refusal, now)
+        later = _trimmed(attempted, later, sku_id)
+    return replace(attempted, calls=_to_send(LicenseCall(add, remove), *later))
+
+
+def _with_refusal(attempted: Attempted, sku_id: SkuId, refusal: Refusal, now: datetime) -> Attempted:
+    if refusal.advice is Advice.WAIT_FOR_SEAT:
+        return replace(attempted, waiting=(*attempted.waiting, sku_id))
+    record = RefusalRecord("", refusal.error, refusal.text, now)
+    failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy, sku_id)
+    return replace(failed, refusals={**attempted.refusals, sku_id: record})
+
+
+def _one_by_one(attempted: Attempted, call: LicenseCall) -> list[LicenseCall]:
+    """The call cut into single SKUs, so ordered that nothing goes before what replaces it: a removal with the last
+    addition that overlaps it, licenses in which plans are turned off last."""
+    plan, catalog = _plan(attempted), _catalog(attempted)
+    adding = sorted(call.add, key=lambda license: license.sku_id in plan.plans_off)
+    removals: dict[SkuId, list[SkuId]] = {license.sku_id: [] for license in adding}
+    free: list[SkuId] = []
+    for sku_id in call.remove:
+        successors = [license.sku_id for license in adding if catalog.overlaps(license.sku_id, sku_id)]
+        (removals[successors[-1]] if successors else free).append(sku_id)
+    singles = [LicenseCall((license,), tuple(removals[license.sku_id])) for license in adding]
+    return singles + [LicenseCall((), (sku_id,)) for sku_id in free]
+
+
+def _trimmed(attempted: Attempted, calls: Iterable[LicenseCall], dropped: SkuId) -> list[LicenseCall]:
+    """The calls still waiting, without removals and plans turned off that a dropped addition was to replace."""
+    catalog, off = _catalog(attempted), _plan(attempted).plans_off
+    replaced = {sku_id for sku_id in off if catalog.touches(off[sku_id], catalog.plans(dropped))}
+    return list(
+        _to_send(
+            *(
+                LicenseCall(
+                    tuple(license for license in call.add if license.sku_id not in replaced),
+                    tuple(sku_id for sku_id in call.remove if not catalog.overlaps(dropped, sku_id)),
+                )
+                for call in calls
+            )
+        )
+    )
+
+
+def _to_send(*calls: LicenseCall) -> tuple[LicenseCall, ...]:
+    return tuple(call for call in calls if call.add or call.remove)
+
+
+def _as_left_by(user: DirectoryUser, call: LicenseCall, now: datetime) -> DirectoryUser:
+    """The user as the accepted call left it."""
+    touched = {license.sku_id for license in call.add} | set(call.remove)
+    rows = [
+        row for row in user.license_assignment_states if row.assigned_by_group is not None or row.sku_id not in touched
+    ]
+    rows += [_direct(license, now) for license in call.add]
+    return replace(user, license_assignment_states=tuple(rows))
+
+
+def _direct(license: AssignedLicense, now: datetime) -> LicenseAssignmentState:
+    return LicenseAssignmentState(license.sku_id, license.disabled_plans, last_updated=now)
+
+
+def ended(attempted: Attempted, now: datetime) -> Attempted:
+    """The user after the last call of this message: calls that are left are made by the next one, and rejections are
+    remembered with the work as it will look next time."""
+    planned, user = attempted.planned, attempted.user
+    if attempted.is_active:
+        why = "more calls than one look may make"
+        attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, refused=True))
+    if not attempted.refusals or planned.context is None or user is None:
+        return attempted
+    expected = plan_user(user, planned.grants, attempted.row, replace(planned.context, ignore_refusals=True))
+    refusals = {sku: replace(record, fingerprint=expected.fingerprint) for sku, record in attempted.refusals.items()}
+    return replace(attempted, refusals=refusals)
+
+
+def _plan(attempted: Attempted) -> UserPlan:
+    if attempted.plan is None:
+        raise ValueError(f"user {attempted.user_id} has no plan to apply")
+    return attempted.plan
+
+
+def _user(attempted: Attempted) -> DirectoryUser:
+    if attempted.user is None:
+        raise ValueError(f"user {attempted.user_id} was not read")
+    return attempted.user
+
+
+def _catalog(attempted: Attempted) -> Catalog:
+    """The products the user was planned with."""
+    if attempted.planned.context is None:
+        raise ValueError(f"user {attempted.user_id} was not planned")
+    return attempted.planned.context.catalog

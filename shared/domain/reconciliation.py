@@ -1,0 +1,135 @@
+"""One user on the way from read to record: four values, each made from the one before, none of them ever changed.
+
+`Read` is what the directory and the tables say, `Planned` what should be written, `Attempted` what Graph answered, and
+`Recorded` what was kept. Every decision between them is in `verdict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.directory import DirectoryUser, UserRead
+from shared.domain.grant import Grant
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ledger_row import Intent, LedgerRow, RefusalRecord
+from shared.domain.operation import Operation
+from shared.domain.outcomes import Problem, Result, RetryAt
+from shared.domain.plan import PlanContext, UserPlan
+from shared.domain.read_models import AuditEntry
+from shared.domain.write_results import LicenseCall
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One message's work: its operation (None for events), the assignments it sees, and the time it began."""
+
+    cause: str
+    urgent: bool
+    assignments: Mapping[GroupId, GroupLicenseAssignment]
+    began: datetime
+    operation: Operation | None = None
+    attempts: Mapping[UserId, int] = field(default_factory=dict)
+    first_sent_at: datetime | None = None
+    told: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
+    told_at: datetime | None = None
+    """What the event behind this work said of each user, and when."""
+
+    @property
+    def group_id(self) -> GroupId | None:
+        return self.operation.target.group_id if self.operation else None
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.operation is not None and self.operation.cancel_requested_by is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of one user. `row` is `stored` judged against the directory: intents resolved, gone licenses
+    dropped. `locked_until`: another write to this user is not resolved before then."""
+
+    user_id: UserId
+    answer: UserRead
+    stored: LedgerRow
+    row: LedgerRow
+    grants: tuple[Grant, ...] = ()
+    locked_until: datetime | None = None
+    resolved: Intent | None = None
+    """A write of an earlier attempt that the directory shows as done."""
+    wrote: bool = False
+    """A license write of this cause succeeded before, and its answer may have been lost with a crash."""
+    came_from: frozenset[GroupId] = frozenset()
+    """Groups that gave a managed license when the user was read; their rows change when it goes."""
+
+    @property
+    def user(self) -> DirectoryUser | None:
+        return self.answer if isinstance(self.answer, DirectoryUser) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What should be written for a user. `plan` is None for a user that could not be read or is locked.
+
+    `result`: how the user's part ends before anything is written; None lets the plan go out.
+    """
+
+    read: Read
+    row: LedgerRow
+    grants: tuple[Grant, ...] = ()
+    context: PlanContext | None = None
+    plan: UserPlan | None = None
+    audit: tuple[AuditEntry, ...] = ()
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What was sent for a user and what Graph answered (see `attempt`). `stored` is the ledger row as last written."""
+
+    planned: Planned
+    user: DirectoryUser | None
+    row: LedgerRow
+    stored: LedgerRow
+    wrote: bool
+    calls: tuple[LicenseCall, ...] = ()
+    """Calls still to be made, the next one first."""
+    location: str | None = None
+    """The usage location still to be set before the next call."""
+    retry: RetryAt | None = None
+    """Why no further call is made now."""
+    problems: tuple[Problem, ...] = ()
+    waiting: tuple[SkuId, ...] = ()
+    refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
+    audit: tuple[AuditEntry, ...] = ()
+    """Entries not written yet."""
+    may_concern_all: bool = False
+    """The last answer may be the same for every user: a permission or the product is missing."""
+    result: Result | None = None
+    """How the user's part ends; set once, when every call was made."""
+
+    @property
+    def user_id(self) -> UserId:
+        return self.planned.read.user_id
+
+    @property
+    def plan(self) -> UserPlan | None:
+        return self.planned.plan
+
+    @property
+    def is_active(self) -> bool:
+        return bool(self.calls) and self.retry is None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was kept of a user, and how the user's part ends after all."""
+
+    attempted: Attempted
+    result: Result
+
+    @property
+    def user_id(self) -> UserId:
+        return self.attempted.user_id

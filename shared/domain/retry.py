@@ -1,0 +1,35 @@
+"""How often a user is retried before the retry becomes a visible error."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.domain.directory import LicenseError
+from shared.domain.graph_errors import remedy_for
+from shared.domain.outcomes import Failed, Problem, Result, RetryAt
+
+MAX_ATTEMPTS = 8
+MAX_AGE = timedelta(hours=24)
+"""Rejections by Graph, and time, after which a retry becomes a visible error. Waiting for the write quota, a second
+read, a lost race or an outage counts as neither."""
+
+GIVEN_UP_REMEDY = "The next sync tries again by itself; to try now, reprocess the user."
+
+
+def bounded(result: Result, attempts: int, first_sent_at: datetime | None, now: datetime) -> Result:
+    """The result, or the error that a retry over the limit becomes. `attempts`: those before this one."""
+    if not isinstance(result, RetryAt):
+        return result
+    count = attempts_after(result, attempts)
+    too_old = first_sent_at is not None and (result.refused or result.unread) and now - first_sent_at > MAX_AGE
+    if count < MAX_ATTEMPTS and not too_old:
+        return result
+    tried = "24 hours" if too_old else f"{count} attempts"
+    unavailable = result.error is LicenseError.UNAVAILABLE
+    remedy = GIVEN_UP_REMEDY if unavailable else remedy_for(result.error)
+    return Failed((Problem(result.error, f"Given up after {tried}: {result.why}", remedy),))
+
+
+def attempts_after(result: Result, attempts: int) -> int:
+    """Attempts counted so far: only a rejection or a failure of the work itself is one more."""
+    return attempts + (isinstance(result, RetryAt) and result.refused)

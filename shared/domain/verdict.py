@@ -1,0 +1,170 @@
+"""Every decision between reading a user, writing for the user and recording what came of it.
+
+`before_apply` says who must not be written, and why; `after_apply` how each user's part ends. Both are functions of
+values alone, so that one place answers why a user was retried, skipped, or shown as an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.domain.directory import LicenseError, NotAUser, ReadFailed, UserGone
+from shared.domain.grants import exclusion_of
+from shared.domain.graph_errors import remedy_for
+from shared.domain.ids import GroupId
+from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged
+from shared.domain.reconciliation import Attempted, Planned, Read, Work
+from shared.domain.retry import bounded
+
+READ_RETRY = timedelta(seconds=30)
+
+RACE_RETRY = timedelta(seconds=5)
+
+EVENTS_SETTLE_WITHIN = timedelta(minutes=10)
+"""How long a read that contradicts an event is doubted; after that the directory wins."""
+
+SOONEST_RETRY, LATEST_RETRY = timedelta(seconds=3), timedelta(seconds=30)
+"""Bounds of the pause before something is read again that mostly lasts for seconds, seldom for minutes."""
+
+CONCERNS_ALL = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
+"""Errors of the app or the tenant, not of one user."""
+
+LOST_RACE = "another write to this user was quicker"
+
+
+def pause(since: datetime, now: datetime) -> timedelta:
+    """Until the next read of something that has lasted since a time: as long again, within bounds."""
+    return min(max(SOONEST_RETRY, now - since), LATEST_RETRY)
+
+
+def before_apply(work: Work, planned: Planned, now: datetime, *, doubted: bool) -> Result | None:
+    """How a user's part ends before anything is written; None: the plan goes out.
+
+    `doubted`: the plan snapshot lists the user as a member, and this read does not show it (see
+    `contradicts_snapshot`).
+    """
+    if work.is_cancelled and not planned.read.wrote:
+        return Skipped(SkipReason.CANCELLED)
+    unread = _unread(planned.read, now)
+    if unread is not None:
+        return unread
+    if doubted:
+        since = work.operation.started_at if work.operation and work.operation.started_at else now
+        return RetryAt(now + pause(since, now), "the directory does not show the membership yet")
+    plan = planned.plan
+    if plan is not None and (plan.remove or plan.plans_off) and contradicts_event(work, planned, now):
+        return _wait_for_event(work, now)
+    return None
+
+
+def _unread(read: Read, now: datetime) -> Result | None:
+    """The result of a user that cannot be planned; None for one that can."""
+    match read.answer:
+        case ReadFailed():
+            wait = timedelta(seconds=read.answer.retry_after_s) if read.answer.retry_after_s else READ_RETRY
+            return RetryAt(now + wait, read.answer.why, refused=read.answer.refused, unread=True)
+        case UserGone():
+            why = "the directory does not know the user"
+            return RetryAt(now + READ_RETRY, why, refused=True, error=LicenseError.NOT_FOUND)
+        case NotAUser():
+            return Skipped(SkipReason.NOT_A_USER)
+        case _:
+            pass
+    if read.locked_until is None:
+        return None
+    # Mostly another worker that is about to end; the whole lock is waited for only if that one died.
+    since = read.row.intent.at if read.row.intent else now
+    at = min(now + pause(since, now), read.locked_until)
+    return RetryAt(at, "another write to this user has not been resolved")
+
+
+def contradicts_snapshot(work: Work, planned: Planned, settle: timedelta, now: datetime) -> bool:
+    """Whether a user of a group's plan snapshot is read as no member, lacks what the group gives, and would be called
+    done. Doubted until it is as long after the snapshot as two reads must be apart to be believed, twice over."""
+    operation, user, plan = work.operation, planned.read.user, planned.plan
+    if operation is None or operation.started_at is None or now > operation.started_at + 2 * settle:
+        return False
+    if work.group_id is None or user is None or plan is None or plan.writes or planned.read.wrote:
+        return False
+    assignment = work.assignments.get(work.group_id)
+    lacks = assignment is not None and any(sku.sku_id not in user.direct for sku in assignment.skus)
+    return lacks and work.group_id not in user.group_ids
+
+
+def contradicts_event(work: Work, planned: Planned, now: datetime) -> bool:
+    """Whether the directory does not show yet what the event said of the user; after a while the directory wins, and at
+    once if a newer event said otherwise."""
+    told_at, user = work.told_at, planned.read.user
+    if told_at is None or now > told_at + EVENTS_SETTLE_WITHIN or user is None or planned.plan is None:
+        return False
+    return any(
+        (group_id in user.group_ids) is not came and not _was_overtaken(planned.read, group_id, came, told_at)
+        for group_id, came in work.told.get(planned.read.user_id, {}).items()
+    )
+
+
+def _was_overtaken(read: Read, group_id: GroupId, came: bool, told_at: datetime) -> bool:
+    newest = read.row.told.get(group_id)
+    return newest is not None and newest.at > told_at and newest.came is not came
+
+
+def _wait_for_event(work: Work, now: datetime) -> RetryAt:
+    return RetryAt(now + pause(work.told_at or now, now), "the directory does not show yet what the event said")
+
+
+def after_apply(work: Work, attempted: Attempted, now: datetime) -> Result:
+    """How a user's part ends, retries over the limit as the error that they become."""
+    attempts = work.attempts.get(attempted.user_id, 0)
+    return bounded(_as_settled(work, attempted, now), attempts, work.first_sent_at, now)
+
+
+def _as_settled(work: Work, attempted: Attempted, now: datetime) -> Result:
+    """The result, doubted while the directory contradicts the event behind the work."""
+    planned = attempted.planned
+    result = _as_planned(attempted)
+    assignment = work.assignments.get(work.group_id) if work.group_id else None
+    if planned.read.user is not None and assignment is not None and assignment.skus and isinstance(result, Unchanged):
+        # A member with nothing to do, left out by the assignment's options: the reason is shown instead.
+        reason = exclusion_of(planned.read.user, assignment)
+        result = Skipped(reason) if reason else result
+    is_doubtful = planned.result is None and isinstance(result, Applied | Unchanged | Skipped)
+    if is_doubtful and contradicts_event(work, planned, now):
+        return _wait_for_event(work, now)
+    return result
+
+
+def _as_planned(attempted: Attempted) -> Result:
+    """The result of the plan with what Graph answered: `Applied` also if an earlier attempt of the cause had written.
+
+    What a second read decides comes before errors, which would end the user's part too early.
+    """
+    if attempted.planned.result is not None:
+        return attempted.planned.result
+    if attempted.retry is not None:
+        return attempted.retry
+    plan = attempted.plan
+    if plan is None:
+        error = LicenseError.OTHER
+        return Failed((Problem(error, "The user was not planned.", remedy_for(error)),))
+    written = Applied() if attempted.wrote else None
+    if plan.look_again is not None:
+        return replace(plan, problems=(), waiting=()).result(written)
+    waiting = tuple(dict.fromkeys((*plan.waiting, *attempted.waiting)))
+    return replace(plan, problems=(*plan.problems, *attempted.problems), waiting=waiting).result(written)
+
+
+def after_record(attempted: Attempted, now: datetime, *, lost: bool) -> Result:
+    """The result after the ledger was written. `lost`: another write to the user came first, so this one proves
+    nothing and the user is read again."""
+    result = attempted.result or Unchanged()
+    return RetryAt(now + RACE_RETRY, LOST_RACE) if lost and not isinstance(result, RetryAt) else result
+
+
+def stops_the_operation(rejected: Sequence[Attempted], called: Sequence[Attempted]) -> bool:
+    """Whether everybody would be rejected: the product is not the tenant's, or the app may write to none of several
+    users. One alone may be protected from it
+    (learn.microsoft.com/entra/identity/role-based-access-control/admin-units-restricted-management)."""
+    denied = [each for each in rejected if each.problems[-1].error is LicenseError.PERMISSION]
+    return len(denied) < len(rejected) or 1 < len(denied) == len(called)

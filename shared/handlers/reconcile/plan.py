@@ -1,0 +1,195 @@
+"""Plan: from what was read of each user to one call per user, with permits for removals.
+
+Also what planning needs beside the user: products, their seats, and the country for users without a location. Previews
+and onboarding plan with the same inputs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain import ledger
+from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
+from shared.domain.audit import adoption, license_change
+from shared.domain.catalog import Catalog
+from shared.domain.directory import DirectoryUser, SubscribedSku
+from shared.domain.grant import Source, SourceKind
+from shared.domain.grants import desired_licenses, group_grants
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.operation import LicenseChange
+from shared.domain.permit import Permit
+from shared.domain.plan import PlanContext, plan_user
+from shared.domain.reconciliation import Planned, Read, Work
+from shared.domain.removals import standing
+from shared.domain.seats import Seats, seats_of
+from shared.handlers.reconcile import permits
+from shared.handlers.reconcile.seats import LINE_LENGTH
+from shared.ports.world import World
+
+LINES_MAX_AGE_S = 5.0
+"""How old the queue for a seat may be: within the seconds that the seats counted by Graph may be old."""
+
+SEATS_MAX_AGE_S = 10.0
+"""How old the seat counts may be: a read costs 3 resource units, and Graph refuses what they miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    """What planning needs beside the user: the products, their seats, and the country for users without a location."""
+
+    catalog: Catalog
+    seats: Seats
+    country: str | None
+
+
+async def tenant_facts(world: World, since: datetime | None = None) -> TenantFacts:
+    """The tenant's products and organization, read within the last seconds, and the products not before `since`."""
+    max_age_s = SEATS_MAX_AGE_S
+    if since is not None:
+        max_age_s = min(max_age_s, max(0.0, (world.clock.now() - since).total_seconds()))
+    skus, organization = await asyncio.gather(
+        world.directory.subscribed_skus(max_age_s), world.directory.organization()
+    )
+    catalog = Catalog({sku.sku_id: sku for sku in skus})
+    return TenantFacts(catalog, await _seats(world, skus), organization.country_letter_code)
+
+
+async def _seats(world: World, skus: Sequence[SubscribedSku]) -> Seats:
+    """The tenant's seats, with the users who wait for them."""
+    lines = await world.stores.waiting.lines(LINES_MAX_AGE_S)
+    waiting: dict[SkuId, Sequence[UserId]] = {}
+    for sku in skus:
+        if sku.sku_id in lines and sku.available > 0:
+            top = min(LINE_LENGTH, sku.available + 1)
+            head = await world.stores.waiting.first(sku.sku_id, top, LINES_MAX_AGE_S)
+            waiting[sku.sku_id] = [entry.user_id for entry in head]
+    return seats_of(skus, waiting)
+
+
+def context_for(
+    user: DirectoryUser,
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    facts: TenantFacts,
+    world: World,
+    *,
+    ignore_refusals: bool = False,
+    enable: frozenset[SkuId] = frozenset(),
+    location: str = "",
+) -> PlanContext:
+    """The context of one user's plan, without permits. `location`: for a user without one, before any default."""
+    mine = [assignments[group_id] for group_id in sorted(user.group_ids & assignments.keys())]
+    active = [assignment for assignment in mine if assignment.state is AssignmentState.ACTIVE and assignment.skus]
+    return PlanContext(
+        catalog=facts.catalog,
+        now=world.clock.now(),
+        removal_settle=timedelta(seconds=world.policy.removal_settle_s),
+        closed_skus=facts.seats.closed_to(user.id),
+        grace=_grace(assignments),
+        count_inherited=_count_inherited(active),
+        usage_location=None if user.usage_location else location or default_location(active, facts.country),
+        ignore_refusals=ignore_refusals,
+        enable=enable,
+    )
+
+
+def default_location(active: Iterable[GroupLicenseAssignment], country: str | None) -> str | None:
+    """The location for a user without one: of the assignment with the highest priority that sets one, else the
+    organization's country; None where every assignment requires the user to have one."""
+    options = [a.options for a in sorted(active, key=lambda a: (-a.options.priority, a.group_id))]
+    if options and all(option.require_usage_location for option in options):
+        return None
+    return next((option.usage_location for option in options if option.usage_location), country)
+
+
+def _grace(assignments: Mapping[GroupId, GroupLicenseAssignment]) -> dict[Source, timedelta]:
+    return {
+        Source(SourceKind.GROUP, group_id): assignment.options.grace
+        for group_id, assignment in assignments.items()
+        if assignment.options.grace
+    }
+
+
+def _count_inherited(active: Sequence[GroupLicenseAssignment]) -> frozenset[SkuId]:
+    counting = {sku.sku_id for a in active if a.options.count_inherited for sku in a.skus}
+    return frozenset(counting - {sku.sku_id for a in active if not a.options.count_inherited for sku in a.skus})
+
+
+async def plan(world: World, work: Work, reads: Sequence[Read]) -> list[Planned]:
+    """One plan per user, in order, permits for removals drawn. A user that was not read, or is locked, has none."""
+    facts = await tenant_facts(world, work.operation.created_at if work.operation else None)
+    planned = [await _planned(world, work, read, facts) for read in reads]
+    return await _with_permits(world, work, planned)
+
+
+async def _planned(world: World, work: Work, read: Read, facts: TenantFacts) -> Planned:
+    resolved, user = read.resolved, read.user
+    audit = (license_change(work.operation, read.user_id, resolved, "success"),) if resolved is not None else ()
+    if user is None or read.locked_until is not None:
+        return Planned(read, read.row, read.grants, audit=audit)
+    asked = work.operation.change if work.operation else LicenseChange()
+    context = context_for(
+        user,
+        work.assignments,
+        facts,
+        world,
+        ignore_refusals=work.operation is not None and work.operation.reprocess,
+        enable=frozenset(asked.enable),
+        location=read.row.usage_location,
+    )
+    planned = Planned(read, read.row, (*group_grants(user, work.assignments), *read.grants), context, audit=audit)
+    if asked.adopt:
+        planned = await _adopted(world, work, planned, user, asked.adopt)
+    return replace(planned, plan=plan_user(user, planned.grants, planned.row, context))
+
+
+async def _adopted(
+    world: World, work: Work, planned: Planned, user: DirectoryUser, sku_ids: Sequence[SkuId]
+) -> Planned:
+    """With unmanaged licenses made managed. The grants that keep their extra plans on are written first: the ledger row
+    is not written before them, and without them those plans would be turned off."""
+    now = world.clock.now()
+    row, kept = ledger.adopted(planned.row, user, sku_ids, desired_licenses(planned.grants, now), now)
+    await world.stores.grants.put((user.id, grant) for grant in kept)
+    ours = {sku_id: row.owned[sku_id].disabled_plans for sku_id in row.owned.keys() - planned.row.owned.keys()}
+    entries = (adoption(work.operation, work.cause, user.id, ours, now),) if ours else ()
+    return replace(planned, row=row, grants=(*planned.grants, *kept), audit=(*planned.audit, *entries))
+
+
+async def _with_permits(world: World, work: Work, planned: Sequence[Planned]) -> list[Planned]:
+    """Planned again with permits where a removal is due: first those that exist, then from the allowance."""
+    concerned = [each.read.user_id for each in planned if each.plan is not None and _may_need_permits(each)]
+    if not concerned:
+        return list(planned)
+    stored = await world.stores.permits.of_users(concerned)
+    known = {user_id: standing(given, work.assignments) for user_id, given in stored.items()}
+    again = {
+        each.read.user_id: _replanned(each, known.get(each.read.user_id, ()))
+        for each in planned
+        if each.read.user_id in concerned
+    }
+    wants = [request for each in again.values() if each.plan for request in each.plan.wants_permit]
+    drawn = await permits.draw(world, wants, work.assignments) if wants else ()
+    for user_id, each in again.items():
+        if each.plan is not None and each.plan.wants_permit:
+            mine = tuple(permit for permit in drawn if permit.user_id == user_id)
+            granted = {permit.sku_id for permit in mine}
+            denied = frozenset(r.sku_id for r in each.plan.wants_permit if r.sku_id not in granted)
+            again[user_id] = _replanned(each, (*known.get(user_id, ()), *mine), denied)
+    return [again.get(each.read.user_id, each) for each in planned]
+
+
+def _may_need_permits(planned: Planned) -> bool:
+    """Whether a removal is due, or was held or refused before, so that a permit given since may let it go."""
+    if planned.plan is not None and planned.plan.wants_permit:
+        return True
+    return any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in planned.grants)
+
+
+def _replanned(planned: Planned, given: tuple[Permit, ...], denied: frozenset[SkuId] = frozenset()) -> Planned:
+    if planned.context is None or planned.read.user is None:
+        return planned
+    context = replace(planned.context, permits=given, denied=denied)
+    return replace(planned, context=context, plan=plan_user(planned.read.user, planned.grants, planned.row, context))
