@@ -52,11 +52,11 @@ run: setup
 	@$(BIN)/python -m local.run $(RUN_OPTIONS)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 tests/unit
+	$(BIN)/python -m pytest -n 2 tests/unit tests/scenarios
 	$(BIN)/python -m pytest tests/integration tests/e2e
 
 unit: setup
-	$(BIN)/python -m pytest -n 2 tests/unit
+	$(BIN)/python -m pytest -n 2 tests/unit tests/scenarios
 
 integration: setup
 	$(BIN)/python -m pytest tests/integration
@@ -96,7 +96,7 @@ simulation: setup
 
 # Thousands of requests made from the API's description; the unit tests make some hundreds.
 fuzz: setup
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),150) $(BIN)/python -m pytest -n 2 tests/unit/test_api_fuzz.py
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),150) $(BIN)/python -m pytest -n 2 tests/scenarios/test_api_fuzz.py
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)

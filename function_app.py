@@ -2,9 +2,9 @@
 
 import azure.functions as func
 
-from functions import api, members, notifications, onboarding, operations, upkeep
+from functions import api, members, notifications, onboarding, operations, timers
 
 app = func.FunctionApp()
 
-for blueprint in (operations.bp, members.bp, notifications.bp, onboarding.bp, upkeep.bp, api.bp):
+for blueprint in (operations.bp, members.bp, notifications.bp, onboarding.bp, timers.bp, api.bp):
     app.register_functions(blueprint)

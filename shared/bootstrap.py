@@ -15,26 +15,26 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from shared.config import Settings
-from shared.domain import tracing
+from shared.domain import trace_context
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING, OPERATIONS
-from shared.handlers.changes import take_change
-from shared.handlers.delta import ask_for_deltas
-from shared.handlers.draining import drain
-from shared.handlers.dueness import look_at_due
-from shared.handlers.jobs import run_job
-from shared.handlers.lookout import look_out
-from shared.handlers.members import Members
-from shared.handlers.nightly import sync_all
-from shared.handlers.notifications import Reply, receive
-from shared.handlers.onboarding.taking_up import Onboarding, take_up_due
-from shared.handlers.operations import take_step
-from shared.handlers.retention import forget_old
-from shared.handlers.seats import give_seats
-from shared.handlers.settling import Work, settle
-from shared.handlers.subscriptions import keep_subscription
-from shared.handlers.upkeep import watchdog
-from shared.ports import Policy, World
+from shared.handlers.maintenance.alerts import look_out
+from shared.handlers.maintenance.retention import forget_old
+from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.membership.notifications_queue import take_change
+from shared.handlers.membership.subscription import keep_subscription
+from shared.handlers.membership.webhook import Reply, receive
+from shared.handlers.messaging.dead_letters import drain
+from shared.handlers.messaging.settlement import Work, settle
+from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.operations.jobs_queue import run_job
+from shared.handlers.operations.members_queue import Members
+from shared.handlers.operations.steps import take_step
+from shared.handlers.operations.watchdog import watchdog
+from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.reconcile.seats import give_seats
 from shared.ports.telemetry import SILENT, Telemetry
+from shared.ports.world import Policy, World
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -85,12 +85,12 @@ class App:
             at = enqueued_at if enqueued_at.tzinfo else enqueued_at.replace(tzinfo=UTC)
             age = (self.world.clock.now() - at).total_seconds()
             telemetry.measure("licensing.queue.age", max(0.0, age), queue=queue)
-        with telemetry.work(f"queue {queue}", tracing.of_message(body), queue=queue):
+        with telemetry.work(f"queue {queue}", trace_context.of_message(body), queue=queue):
             await settle(self.world, queue, body, work)
 
     async def notification(self, body: bytes, validation_token: str | None, platform: object = None) -> Reply:
         """What Graph posts to the notification or the lifecycle address. `platform`: the trace context it hands in."""
-        with self.world.telemetry.work("Graph notification", tracing.within(platform)):
+        with self.world.telemetry.work("Graph notification", trace_context.within(platform)):
             return await receive(self.world, body, validation_token)
 
     async def keep_subscription(self) -> None:

@@ -10,14 +10,16 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 
 from functions.web.shapes import etag_of
-from shared.domain.model import AssignedLicense, GroupLicenseAssignment, SkuId, SubscribedSku
-from shared.domain.operation import Operation
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.audit import options_shown
+from shared.domain.directory import AssignedLicense, SubscribedSku
+from shared.domain.ids import SkuId
+from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
-from shared.domain.records import AuditEntry, DeadLetter, MemberRow
-from shared.handlers.auditing import options_shown
-from shared.handlers.health import Health, QueueLooks
-from shared.handlers.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
-from shared.handlers.syncing import SWEEP, SYNC, is_collecting
+from shared.domain.read_models import AuditEntry, DeadLetter, MemberRow
+from shared.handlers.operations.sync import SWEEP, SYNC
+from shared.handlers.views.health import Health, QueueLooks
+from shared.handlers.views.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
 
 Json = dict[str, Any]
 Names = Mapping[SkuId, str]

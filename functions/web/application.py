@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.web import routes_center, routes_groups, routes_onboarding, routes_operations, routes_users
 from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
 from functions.web.pages import acting, exporting, hr, reading
 from functions.web.pages.failing import failed_page, wants_page
 from functions.web.principal import Access, authenticate, authorize
+from functions.web.routes import center, groups, onboarding, operations, users
 from shared.bootstrap import App
-from shared.domain import tracing
+from shared.domain import trace_context
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body: 5,000 user ids take 200 KB."""
@@ -138,11 +138,11 @@ def build(doors: Callable[[], App]) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     for routes in (
-        routes_operations,
-        routes_groups,
-        routes_users,
-        routes_onboarding,
-        routes_center,
+        operations,
+        groups,
+        users,
+        onboarding,
+        center,
         reading,
         exporting,
         acting,
@@ -201,7 +201,7 @@ class Gate:
         scope["request_id"] = request_id
         sending = _Sending(send, request_id)
         doors = self._doors()
-        trace = tracing.within(scope.get("azure_functions.trace_context"), request.headers.get("traceparent", ""))
+        trace = trace_context.within(scope.get("azure_functions.trace_context"), request.headers.get("traceparent", ""))
         with doors.world.telemetry.work("HTTP request", trace) as span:
             try:
                 scope["principal"] = authenticate(request.headers, doors.sign_in)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from functions.web.errors import HttpError
 from functions.web.shapes import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
 from shared.domain.operation import Actor
-from shared.ports import World
+from shared.ports.world import World
 
 
 async def _world(request: Request) -> World:

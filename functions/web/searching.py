@@ -13,10 +13,12 @@ from pydantic import BeforeValidator
 
 from functions.web.errors import HttpError
 from functions.web.shapes import is_guid
-from shared.domain.model import GroupId, LicenseError, MemberState
-from shared.domain.records import EVERYBODY, AuditEntry, AuditFilter, MemberFilter, MemberRow
-from shared.handlers import center, queries
-from shared.ports import World
+from shared.domain.directory import LicenseError
+from shared.domain.ids import GroupId
+from shared.domain.member_status import MemberState
+from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, MemberFilter, MemberRow
+from shared.handlers.views import license_center, queries
+from shared.ports.world import World
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
@@ -30,7 +32,10 @@ Shown = Literal["errors", "all"] | MemberState
 
 Named = Annotated[
     str,
-    Query(max_length=center.MAX_SEARCH, description="What a name or sign-in name begins with; at most 100 are found."),
+    Query(
+        max_length=license_center.MAX_SEARCH,
+        description="What a name or sign-in name begins with; at most 100 are found.",
+    ),
 ]
 OfError = Annotated[LicenseError | None, BeforeValidator(lambda text: text or None), Query()]
 OfProduct = Annotated[str, Query(max_length=36, description="Those with a problem with this product only: its skuId.")]
@@ -74,14 +79,14 @@ class AuditSearch:
     async def page(self, world: World, top: int, after: str | None = None) -> tuple[Sequence[AuditEntry], str | None]:
         """A page of the entries, newest first. Raises HttpError and BadRequest, naming what is wrong."""
         since, until = _moment(self.since, "since"), _moment(self.until, "until")
-        return await center.audit(world, self.wanted, top, after=after, since=since, until=until)
+        return await license_center.audit(world, self.wanted, top, after=after, since=since, until=until)
 
     async def resolved(self, world: World, groups: Mapping[GroupId, str]) -> tuple[AuditSearch, str]:
         """The search with ids where a user or a group was named, and what could not be found. `groups`: names of
         managed groups, which come first."""
         user, group = self.wanted.user_id, self.wanted.group_id
         if user and not is_guid(user):
-            people = await center.find_users(world, user)
+            people = await license_center.find_users(world, user)
             exact = [each for each in people if user in (each.user_principal_name.lower(), each.display_name.lower())]
             chosen = exact if len(exact) == 1 else people
             if len(chosen) != 1:
@@ -92,7 +97,7 @@ class AuditSearch:
             user = chosen[0].id
         if group and not is_guid(group):
             named = [each for each, name in groups.items() if name.lower() == group]
-            others = () if named else await center.find_groups(world, group)
+            others = () if named else await license_center.find_groups(world, group)
             ids = named or [each.group.id for each in others]
             if len(ids) != 1:
                 return self, f"{len(ids) or 'No'} groups have the name {group!r}: give the id."
@@ -138,10 +143,10 @@ def _moment(text: str, name: str) -> datetime | None:
 
 
 async def _search(
-    user: Annotated[str, Query(max_length=center.MAX_SEARCH, description="A user's id.")] = "",
-    group: Annotated[str, Query(max_length=center.MAX_SEARCH, description="A group's id.")] = "",
-    actor: Annotated[str, Query(max_length=center.MAX_SEARCH, description="A part of a name.")] = "",
-    activity: Annotated[str, Query(max_length=center.MAX_SEARCH, description="A part of an activity.")] = "",
+    user: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A user's id.")] = "",
+    group: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A group's id.")] = "",
+    actor: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A part of a name.")] = "",
+    activity: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A part of an activity.")] = "",
     since: Moment = "",
     until: Moment = "",
 ) -> AuditSearch:

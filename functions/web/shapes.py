@@ -14,15 +14,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-from shared.domain.model import (
-    AssignedLicense,
-    AssignmentOptions,
-    DependencyRule,
-    GroupId,
-    ServicePlanId,
-    SkuId,
-    UserId,
-)
+from shared.domain.assignment import AssignmentOptions, DependencyRule
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import LicenseChange
 
 MAX_SKUS = 50

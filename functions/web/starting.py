@@ -12,11 +12,11 @@ from functions.web import answers
 from functions.web.context import Correlation, Key, TheActor, TheWorld
 from functions.web.shapes import ApprovedPreview
 from shared.domain.errors import Conflict
-from shared.domain.model import OperationId
+from shared.domain.ids import OperationId
 from shared.domain.operation import Actor, Target
-from shared.handlers import queries
-from shared.handlers.requests import OperationRequest, accept
-from shared.ports import World
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.views import queries
+from shared.ports.world import World
 
 
 class Starter:

@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Any
 
-from local.tenant.server import SimulatedTenant
+from local.tenant.http.server import SimulatedTenant
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from local.tenant.call import timestamp
-from local.tenant.model import LicenseRow, direct_licenses
+from local.tenant.directory.model import LicenseRow, direct_licenses
 
 
 @dataclass(slots=True)

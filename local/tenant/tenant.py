@@ -6,17 +6,17 @@ import time
 import uuid
 from collections import deque
 
-from local.tenant.directory import Directory
+from local.tenant.directory.directory import Directory
 from local.tenant.faults import Faults
+from local.tenant.identity.permissions import Client, declared_clients
+from local.tenant.identity.tokens import Identity, TokenIssuer
+from local.tenant.licensing.native import NativeLicensing
+from local.tenant.licensing.rules import Rules
 from local.tenant.metrics import Metrics
-from local.tenant.native import NativeLicensing
-from local.tenant.permissions import Client, declared_clients
+from local.tenant.notifications.sender import Sender
+from local.tenant.notifications.subscriptions import GraphSubscriptions
 from local.tenant.quota import Quota
-from local.tenant.rules import Rules
-from local.tenant.sender import Sender
 from local.tenant.settings import Settings
-from local.tenant.subscriptions import GraphSubscriptions
-from local.tenant.tokens import Identity, TokenIssuer
 
 TENANT_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "fabrikam.tenant.example"))
 """The same for every simulated tenant, so that settings of a stack do not change with the seed."""

@@ -11,10 +11,10 @@ from shared.adapters.graph import GraphClient, Json, NoAnswer, NotSent, describe
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
 from shared.adapters.licenses import NOT_SENT_S, answer_of
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
-from shared.domain.model import UserId
+from shared.domain.ids import UserId
 from shared.domain.onboarding import PersonRef
-from shared.ports import ReadFailed, Rejected, Throttled, Unanswered, WriteResult
-from shared.ports.onboarding import Account, AlreadySo, MembershipChange
+from shared.ports.directory import Account, ReadFailed
+from shared.ports.graph_writes import AlreadySo, MembershipChange, Rejected, Throttled, Unanswered, WriteResult
 
 SELECT = "id,userPrincipalName,employeeId,accountEnabled,createdDateTime,usageLocation"
 AT_MOST = 3

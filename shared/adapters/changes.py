@@ -11,10 +11,10 @@ from urllib.parse import quote
 from shared.adapters.graph import GraphClient, Json, Refusal, Reply, describe, error_of
 from shared.adapters.graph_batch import segment
 from shared.adapters.graph_json import Incomplete, values
-from shared.domain.changes import GroupChange, guid, members_of
 from shared.domain.errors import BadRequest, NotFound, PermissionDenied, TokenExpired, Unavailable
-from shared.domain.model import GroupId
-from shared.ports import DeltaPage, GraphSubscription
+from shared.domain.ids import GroupId
+from shared.domain.membership_changes import GroupChange, guid, members_of
+from shared.ports.change_feed import DeltaPage, GraphSubscription
 
 RESOURCE = "/groups"
 MAX_DELTA_GROUPS = 50

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from shared.domain import tracing
+from shared.domain import trace_context
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.ports.telemetry import SILENT, Telemetry
 
@@ -184,8 +184,8 @@ class GraphClient:
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         how = method or ("GET" if content is None else "POST")
         with self._telemetry.call(f"Graph {how} {template_of(path)}") as span:
-            if tracing.current.get():
-                headers["traceparent"] = tracing.current.get()
+            if trace_context.current.get():
+                headers["traceparent"] = trace_context.current.get()
             reply = await _send(connection, how, self.base_url + path, content, headers)
             span.note(status=reply.status, requestId=reply.headers.get("request-id", ""))
             return reply

@@ -11,21 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from shared.domain.errors import Unavailable
-from shared.domain.model import (
+from shared.domain.directory import (
     AssignedLicense,
     DirectoryUser,
-    GroupId,
     LicenseAssignmentState,
     LicenseState,
-    Plans,
     ServicePlan,
-    ServicePlanId,
-    SkuId,
     SubscribedSku,
-    UserId,
 )
-from shared.ports import DirectoryGroup, Organization
+from shared.domain.errors import Unavailable
+from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
+from shared.ports.directory import DirectoryGroup, Organization
 
 T = TypeVar("T")
 Row = Mapping[str, Any]

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from shared.adapters.graph import GraphClient, Json, NoAnswer, NotSent, Reply, describe, error_of
 from shared.adapters.graph_batch import PATH, Item, ItemReply, answers, envelope, segment
-from shared.domain.model import UserId
-from shared.ports import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.ids import UserId
+from shared.ports.graph_writes import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 
 THROTTLED_S = 10.0
 """The wait after a 429 without `Retry-After`, doubled each time in a row (learn.microsoft.com/graph/throttling asks for

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.domain import tracing
+from shared.domain import trace_context
 from shared.domain.errors import BadRequest, Unavailable
-from shared.ports import Outgoing, QueueLook, Undelivered
+from shared.ports.messaging import Outgoing, QueueLook, Undelivered
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -213,7 +213,7 @@ def _message(message: Outgoing) -> ServiceBusMessage:
 def _properties(message: Outgoing) -> dict[str | bytes, Any]:
     """The count of tries, and the trace under the names by which the Functions host and the Azure SDK go on with it."""
     found: dict[str | bytes, Any] = {DRAINED: message.drained} if message.drained else {}
-    trace = tracing.current.get()
+    trace = trace_context.current.get()
     return {**found, "traceparent": trace, "Diagnostic-Id": trace} if trace else found
 
 

@@ -13,16 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from shared.domain import tracing
-from shared.domain.model import UserId
-from shared.ports import (
-    AlreadySo,
-    LicenseCall,
-    LicenseWriter,
-    MembershipChange,
-    Memberships,
-    WriteResult,
-)
+from shared.domain import trace_context
+from shared.domain.ids import UserId
+from shared.ports.graph_writes import AlreadySo, LicenseCall, LicenseWriter, MembershipChange, Memberships, WriteResult
 from shared.ports.telemetry import Attribute, Span, Telemetry
 
 if TYPE_CHECKING:
@@ -73,11 +66,11 @@ class OpenTelemetry:
     def _within(self, span: Any) -> Iterator[Span]:
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier)
-        token = tracing.current.set(carrier.get("traceparent", tracing.current.get()))
+        token = trace_context.current.set(carrier.get("traceparent", trace_context.current.get()))
         try:
             yield _Span(span)
         finally:
-            tracing.current.reset(token)
+            trace_context.current.reset(token)
 
     def count(self, name: str, value: int = 1, **attributes: Attribute) -> None:
         if name not in self._instruments:
@@ -204,7 +197,7 @@ def give_log_its_context() -> None:
         if name.split(".", 1)[0] not in OURS:
             return make(name, *args, **options)
         record = _Record(name, *args, **options)
-        record.ids = tracing.ids()
+        record.ids = trace_context.ids()
         return record
 
     factory.knows_context = True  # type: ignore[attr-defined]  # a mark, so that it is set once

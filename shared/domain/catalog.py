@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shared.domain.catalog_data import DEPENDENCIES, EXCLUSIONS
-from shared.domain.model import NO_PLANS, Plans, ServicePlanId, SkuId, SubscribedSku
+from shared.domain.directory import SubscribedSku
+from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId
 
 
 @dataclass(frozen=True, slots=True, eq=False)

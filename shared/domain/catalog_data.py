@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.domain.model import Plans, ServicePlanId
+from shared.domain.ids import Plans, ServicePlanId
 
 
 def _set(*plans: tuple[str, str]) -> Plans:

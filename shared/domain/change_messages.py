@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.domain.changes import GroupChange, LifecycleEvent, guid
 from shared.domain.errors import PoisonMessage
+from shared.domain.ids import GroupId, UserId
+from shared.domain.membership_changes import GroupChange, LifecycleEvent, guid
 from shared.domain.messages import load_object, moment
-from shared.domain.model import GroupId, UserId
 
 MAX_MEMBERS = 2000
 """Member ids of one message: 80 KB, well below the 256 KB of Service Bus Standard

@@ -9,18 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from shared.domain.assignment import DependencyRule, SkuAssignment, SwitchedOffPlan
 from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import AssignmentError
-from shared.domain.model import (
-    NO_PLANS,
-    AssignedLicense,
-    DependencyRule,
-    Plans,
-    ServicePlanId,
-    SkuAssignment,
-    SkuId,
-    SwitchedOffPlan,
-)
+from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId
 
 
 def resolve(

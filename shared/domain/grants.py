@@ -6,19 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.model import (
-    NO_PLANS,
-    AssignmentState,
-    DirectoryUser,
-    Enforcement,
-    Grant,
-    GroupId,
-    GroupLicenseAssignment,
-    Plans,
-    SkuId,
-    Source,
-    SourceKind,
-)
+from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment
+from shared.domain.directory import DirectoryUser
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
 from shared.domain.outcomes import SkipReason
 
 _ADDING = frozenset({SourceKind.GROUP, SourceKind.LIST, SourceKind.HR, SourceKind.JOINED})
@@ -95,3 +86,6 @@ def _given(known: DesiredLicense, grant: Grant, adds: bool) -> Plans:
     if known.adds is adds:
         return known.given_disabled & grant.disabled_plans
     return known.given_disabled if known.adds else grant.disabled_plans
+
+
+ENDING_OR_KEPT = frozenset({SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT})

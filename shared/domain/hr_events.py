@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from shared.domain.changes import guid
-from shared.domain.model import GroupId, UserId
+from shared.domain.ids import GroupId, UserId
+from shared.domain.membership_changes import guid
 from shared.domain.onboarding import HrEvent, HrEventType, PersonRef
 
 ENVELOPE = frozenset(

@@ -10,24 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
+from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import DesiredLicense
-from shared.domain.model import (
-    AssignedLicense,
-    DirectoryUser,
-    Grant,
-    GroupId,
-    Intent,
-    LastResult,
-    LedgerRow,
-    LicenseAssignmentState,
-    OwnedLicense,
-    Plans,
-    SkuId,
-    Source,
-    SourceKind,
-    Told,
-    UserId,
-)
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
+from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told
 
 INTENT_LOCK = timedelta(minutes=5)
 """Work of another cause waits this long for an unresolved intent: two calls of 70 s and what lies between take less."""
@@ -309,3 +296,9 @@ def retag(row: LedgerRow, sources: Mapping[SkuId, tuple[Source, ...]]) -> Ledger
 def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     keeping = (SourceKind.HELD, SourceKind.GRACE, SourceKind.KEPT)
     return tuple(source for source in sources if source.kind not in keeping)
+
+
+def giving_groups(row: LedgerRow) -> frozenset[GroupId]:
+    """The groups that the licenses of ours came from."""
+    sources = (source for license in row.owned.values() for source in license.sources)
+    return frozenset(GroupId(source.id) for source in sources if source.kind is SourceKind.GROUP)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from shared.domain.changes import guid
 from shared.domain.errors import PoisonMessage
-from shared.domain.model import GroupId, OperationId, UserId
+from shared.domain.ids import GroupId, OperationId, UserId
+from shared.domain.membership_changes import guid
 
 JOBS = "jobs"
 OPERATIONS = "operations"
@@ -236,3 +236,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 def _reason(fault: Exception) -> str:
     return f"{fault.args[0]} is missing" if isinstance(fault, KeyError) else str(fault)
+
+
+SMALL = 100
+"""Operations with at most this many due users run in the interactive lane: somebody waits for them."""

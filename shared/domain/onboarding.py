@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.model import Grant, GroupId, SkuId, UserId
+from shared.domain.grant import Grant
+from shared.domain.ids import GroupId, SkuId, UserId
 
 
 class HrEventType(StrEnum):

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId, OperationId, SkuId, UserId
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 
 
 class OperationKind(StrEnum):
@@ -228,3 +230,13 @@ LEGAL_MOVES: Mapping[OperationState, frozenset[OperationState]] = {
 def may_move(from_state: OperationState, to_state: OperationState) -> bool:
     """Whether an operation may go from one state to the other."""
     return to_state in LEGAL_MOVES[from_state]
+
+
+def waits_for_a_person(operation: Operation) -> bool:
+    """Whether nothing happens by the operation until a person decides, which may take days."""
+    return operation.state is OperationState.AWAITING_APPROVAL
+
+
+def is_collecting(operation: Operation) -> bool:
+    """Whether the operation only collects held removals of a group until a person opens it."""
+    return operation.state is OperationState.AWAITING_APPROVAL and operation.phase is Phase.SEAL

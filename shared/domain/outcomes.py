@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from shared.domain.model import LicenseError, SkuId, UserId
+from shared.domain.directory import LicenseError
+from shared.domain.ids import SkuId, UserId
 
 
 class SkipReason(StrEnum):

@@ -12,26 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.budget import writes_for
-from shared.domain.draft import Draft, Note, NoteKind, PermitRequest, PlanContext
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError, LicenseState
+from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import DesiredLicense, desired_licenses
+from shared.domain.graph_errors import remedy_for
+from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.ledger import is_leftover, not_visible_yet
-from shared.domain.model import (
-    NO_PLANS,
-    AssignedLicense,
-    DirectoryUser,
-    Grant,
-    LedgerRow,
-    LicenseError,
-    LicenseState,
-    OwnedLicense,
-    Plans,
-    SkuId,
-    Source,
-    SourceKind,
-    UserId,
-)
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.outcomes import Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
-from shared.domain.refusals import remedy_for
+from shared.domain.plan_draft import Draft, Note, NoteKind, PermitRequest, PlanContext
 from shared.domain.removals import (
     grants_that_count,
     grants_that_ended,

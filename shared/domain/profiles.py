@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from shared.domain.model import NO_PLANS, AssignedLicense, Grant, GroupId, Plans, SkuId, Source, SourceKind
+from shared.domain.directory import AssignedLicense
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
 
 ANY = "*"
 

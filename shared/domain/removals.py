@@ -8,25 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
+from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
-from shared.domain.draft import Draft, NoteKind, PermitRequest, PlanContext
+from shared.domain.directory import DirectoryUser, LicenseAssignmentState
+from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import DesiredLicense, desired_licenses
-from shared.domain.model import (
-    NO_PLANS,
-    DirectoryUser,
-    Grant,
-    GroupId,
-    GroupLicenseAssignment,
-    LedgerRow,
-    LicenseAssignmentState,
-    OwnedLicense,
-    Permit,
-    Plans,
-    SkuId,
-    Source,
-    SourceKind,
-    UserId,
-)
+from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.permit import Permit
+from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
 
 PERMIT_HOLDS = timedelta(days=7)
 """How long a permit holds: an approval of last month must not remove a license after the user came back to need it."""

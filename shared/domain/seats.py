@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.domain.model import SkuId, SubscribedSku, UserId
+from shared.domain.directory import SubscribedSku
+from shared.domain.ids import SkuId, UserId
 
 
 @dataclass(frozen=True, slots=True)

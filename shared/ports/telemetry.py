@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from shared.domain import tracing
+from shared.domain import trace_context
 
 Attribute = str | int | float | bool
 
@@ -49,11 +49,11 @@ class Silent:
 
     @contextmanager
     def work(self, name: str, traceparent: str, **attributes: Attribute) -> Iterator[Span]:
-        token = tracing.current.set(traceparent)
+        token = trace_context.current.set(traceparent)
         try:
             yield _NO_SPAN
         finally:
-            tracing.current.reset(token)
+            trace_context.current.reset(token)
 
     @contextmanager
     def call(self, name: str, **attributes: Attribute) -> Iterator[Span]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.ports.changes import ChangeFeed, DeltaStore, DueStore, NestingStore, SubscriptionStore
-from shared.ports.onboarding import Accounts, Memberships, OnboardingStore, ProfileStore, StandingStore
-from shared.ports.outside import Clock, DeadLetterQueues, Directory, LicenseWriter, Queue, QueueWatch
+from shared.ports.change_feed import ChangeFeed
+from shared.ports.clock import Clock
+from shared.ports.directory import Accounts, Directory
+from shared.ports.graph_writes import LicenseWriter, Memberships
+from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
+from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
+from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
 from shared.ports.stores import (
     AssignmentStore,
     AuditLog,

@@ -17,9 +17,9 @@ from azure.data.tables import TableServiceClient
 
 from local.client import ENDED, Client
 from local.stack import Stack, StackOptions
-from tests import graph_schema
 from tests.e2e.naming import must_name_nobody
-from tests.oracle import Act, Oracle
+from tests.support import graph_schema
+from tests.support.oracle import Act, Oracle
 
 SCALE = 10.0
 SETTLE = "PT2S"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from local.tenant.generator_names import FIRST_NAMES, LAST_NAMES
+from local.tenant.generator.names import FIRST_NAMES, LAST_NAMES
 
 PERSONAL = {
     "a name": re.compile(rf"\b({'|'.join(FIRST_NAMES)})[ .]({'|'.join(LAST_NAMES)})\b", re.IGNORECASE),

@@ -18,14 +18,14 @@ from typing import Any
 from azure.servicebus import ServiceBusClient
 
 from local.client import CallError
-from local.tenant.permissions import declared_clients
+from local.tenant.identity.permissions import declared_clients
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
-from shared.domain.records import AuditEntry
-from tests.builders import audited
+from shared.domain.read_models import AuditEntry
 from tests.e2e.journeys import Journey, eventually, journey
 from tests.e2e.test_kills import short_locks
 from tests.faults.scenarios import Scenario, Trouble
+from tests.support.builders import audited
 
 SKU = "SPE_E3"
 OTHER = "VISIOCLIENT"

@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from shared.adapters.changes import MAX_DELTA_GROUPS, GraphChangeFeed
-from shared.domain.changes import GroupChange, merged
 from shared.domain.errors import BadRequest, NotFound, TokenExpired
-from shared.domain.model import GroupId
-from shared.ports import DeltaPage
+from shared.domain.ids import GroupId
+from shared.domain.membership_changes import GroupChange, merged
+from shared.ports.change_feed import DeltaPage
 from tests.integration.test_graph import ALL, ANNA, BEN, CARA, INNER, TenantStage, guid, on_tenant
 
 __all__ = ["on_tenant"]

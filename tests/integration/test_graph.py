@@ -9,37 +9,17 @@ import aiohttp
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
-from local.tenant.server import SimulatedTenant
+from local.tenant.http.server import SimulatedTenant
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.adapters.licenses import GraphLicenseWriter
 from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, SubscribedSku
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
-from shared.domain.model import (
-    AssignedLicense,
-    DirectoryUser,
-    GroupId,
-    LicenseAssignmentState,
-    ServicePlanId,
-    SkuId,
-    SubscribedSku,
-    UserId,
-)
-from shared.ports import (
-    Accepted,
-    Directory,
-    LicenseCall,
-    LicenseWriter,
-    NotAUser,
-    ReadFailed,
-    Rejected,
-    Throttled,
-    Unanswered,
-    UserGone,
-    UserRead,
-    WriteResult,
-)
-from tests.fakes_directory import FakeDirectory, FakeLicenseWriter
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.ports.directory import Directory, NotAUser, ReadFailed, UserGone, UserRead
+from shared.ports.graph_writes import Accepted, LicenseCall, LicenseWriter, Rejected, Throttled, Unanswered, WriteResult
+from tests.support.fakes_directory import FakeDirectory, FakeLicenseWriter
 
 E3, E5, F3, UNKNOWN = (
     SkuId(each)

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from local.tenant.call import Call
-from local.tenant.routing import ROUTES, find_route
+from local.tenant.http.routing import ROUTES, find_route
 from tests.integration.test_change_feed import hook
 from tests.integration.test_graph import ALL, ANNA, BEN, CARA, E3, F3, INNER, NATIVE, NATIVE_GROUP, TenantStage
 from tests.integration.test_graph import on_tenant as plain_tenant

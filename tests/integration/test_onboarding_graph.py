@@ -10,27 +10,25 @@ import aiohttp
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
-from local.tenant.server import SimulatedTenant
+from local.tenant.http.server import SimulatedTenant
 from shared.adapters.accounts import GraphAccounts, GraphMemberships
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
-from shared.domain.model import GroupId, UserId
+from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import PersonRef
-from shared.handlers.onboarding.groups import hindrance
-from shared.ports import (
+from shared.handlers.onboarding.group_rules import hindrance
+from shared.ports.directory import Account, Accounts, ReadFailed
+from shared.ports.graph_writes import (
     Accepted,
-    Account,
-    Accounts,
     AlreadySo,
     MembershipChange,
     Memberships,
-    ReadFailed,
     Rejected,
     Throttled,
     Unanswered,
 )
-from tests.fakes_directory import FakeDirectory
-from tests.fakes_onboarding import FakeAccounts, FakeMemberships
+from tests.support.fakes_directory import FakeDirectory
+from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 
 ANN, BOB, EVE, NOBODY = (UserId(f"00000000-0000-4000-8000-{n:012x}") for n in range(1, 5))
 TEAM, RULE, SYNCED, ROLE, MAIL, NO_GROUP = (GroupId(f"00000000-0000-4000-8000-{n:012x}") for n in range(0x100, 0x106))

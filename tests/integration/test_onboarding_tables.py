@@ -11,9 +11,11 @@ import pytest
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.stores import table_stores
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Conflict
+from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.hr_events import canonical, read_event
-from shared.domain.model import AssignedLicense, Grant, GroupId, ServicePlanId, SkuId, Source, SourceKind, UserId
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.onboarding import (
     GroupOutcome,
     GroupResult,
@@ -26,10 +28,10 @@ from shared.domain.onboarding import (
     Taken,
 )
 from shared.domain.profiles import Profile
-from shared.domain.records import AuditEntry
-from shared.ports import Stores
-from tests.builders import audited
+from shared.domain.read_models import AuditEntry
+from shared.ports.world import Stores
 from tests.integration.azurite import azurite, tables
+from tests.support.builders import audited
 
 __all__ = ["azurite", "tables"]
 

@@ -15,7 +15,7 @@ from local.servicebus.emulator import ServiceBusEmulator
 from local.stack import free_port
 from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
 from shared.domain.errors import BadRequest, Unavailable
-from shared.ports import Outgoing, Undelivered
+from shared.ports.messaging import Outgoing, Undelivered
 
 QUEUES = {"work": QueueSettings(), "other": QueueSettings(), "once": QueueSettings(requires_duplicate_detection=True)}
 BATCH_LIMIT = 256 * 1024

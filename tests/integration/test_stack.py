@@ -19,7 +19,7 @@ from local.client import Client
 from local.host.auth import ROLES
 from local.stack import Stack, StackOptions
 from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
-from shared.ports import Outgoing
+from shared.ports.messaging import Outgoing
 
 SAMPLE = Path(__file__).parent / "sample_app"
 PRINCIPAL = "x-ms-client-principal"

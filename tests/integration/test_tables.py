@@ -12,33 +12,20 @@ from local.stack import free_port
 from shared.adapters.tables.audit import TableAudit
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
-from shared.domain.changes import Nesting
-from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
-from shared.domain.model import (
-    AssignedLicense,
+from shared.domain.assignment import (
     AssignmentOptions,
     Enforcement,
-    Grant,
-    GroupId,
     GroupLicenseAssignment,
-    Intent,
-    LastResult,
-    LedgerRow,
-    LicenseError,
-    MemberState,
-    OperationId,
-    OwnedLicense,
-    Permit,
-    RefusalRecord,
-    ServicePlanId,
     SkuAssignment,
-    SkuId,
-    Source,
-    SourceKind,
     SwitchedOffPlan,
-    Told,
-    UserId,
 )
+from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
+from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, RefusalRecord, Told
+from shared.domain.member_status import MemberState
+from shared.domain.membership_changes import Nesting
 from shared.domain.operation import (
     Actor,
     LicenseChange,
@@ -52,11 +39,14 @@ from shared.domain.operation import (
     Totals,
 )
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.records import AuditEntry, AuditFilter, DeadLetter, GroupState, GroupStatus, MemberRow
-from shared.domain.sealing import PlannedAction, pages_of
-from shared.ports import DeltaSlice, Due, InLine, StoredSubscription, Stores
-from tests.builders import audited
+from shared.domain.permit import Permit
+from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter, GroupState, GroupStatus, MemberRow
+from shared.domain.snapshot_pages import PlannedAction, pages_of
+from shared.ports.membership_stores import DeltaSlice, Due, StoredSubscription
+from shared.ports.stores import InLine
+from shared.ports.world import Stores
 from tests.integration.azurite import azurite, connection_string, tables
+from tests.support.builders import audited
 
 __all__ = ["azurite", "tables"]
 

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from shared.adapters.tables.client import Op, Row, Tables
 from shared.adapters.tables.stores import table_stores
-from shared.domain.model import LastResult, LedgerRow, OperationId, Permit
+from shared.domain.ids import OperationId
+from shared.domain.ledger_row import LastResult, LedgerRow
 from shared.domain.operation import OperationState, Target
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
-from shared.domain.records import DeadLetter
-from shared.domain.sealing import PlannedAction, pages_of
+from shared.domain.permit import Permit
+from shared.domain.read_models import DeadLetter
+from shared.domain.snapshot_pages import PlannedAction, pages_of
 from tests.integration.azurite import azurite, tables
 from tests.integration.test_tables import BY_SALES, E3, E5, NOW, SALES, an_operation, user
 

@@ -19,32 +19,20 @@ from shared.adapters.tables.client import Op, Tables, TablesConfig
 from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.rows import joined_bytes, split_bytes
 from shared.adapters.tables.stores import table_stores
+from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
+from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import BadRequest, NotFound, Unavailable
-from shared.domain.model import (
-    AssignedLicense,
-    Grant,
-    GroupId,
-    GroupLicenseAssignment,
-    Intent,
-    LedgerRow,
-    LicenseError,
-    MemberState,
-    OperationId,
-    OwnedLicense,
-    Permit,
-    ServicePlanId,
-    SkuAssignment,
-    SkuId,
-    Source,
-    SourceKind,
-    UserId,
-)
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
+from shared.domain.ledger_row import Intent, LedgerRow, OwnedLicense
+from shared.domain.member_status import MemberState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.records import AuditEntry, DeadLetter, MemberFilter, MemberRow
-from shared.domain.sealing import PlannedAction, SealedPage, pages_of
-from shared.ports import Stores
-from tests.builders import audited
+from shared.domain.permit import Permit
+from shared.domain.read_models import AuditEntry, DeadLetter, MemberFilter, MemberRow
+from shared.domain.snapshot_pages import PlannedAction, SealedPage, pages_of
+from shared.ports.world import Stores
 from tests.integration.azurite import azurite, connection_string, tables
+from tests.support.builders import audited
 
 __all__ = ["azurite", "tables"]
 

@@ -17,8 +17,8 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.identity.aio import ManagedIdentityCredential
 
-from local.tenant.server import SimulatedTenant
-from tests.graph_schema import validate, validate_batch, validate_error
+from local.tenant.http.server import SimulatedTenant
+from tests.support.graph_schema import validate, validate_batch, validate_error
 
 ROOT = Path(__file__).parent.parent.parent
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"

@@ -16,27 +16,28 @@ from uuid import UUID
 
 from shared.adapters.tables.stores import table_stores
 from shared.domain.change_messages import GroupsChanged
-from shared.domain.changes import GroupChange
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
-from shared.domain.model import AssignedLicense, GroupId, SkuId, UserId
 from shared.domain.onboarding import event_key
-from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers import control
-from shared.handlers.changes import take_change
-from shared.handlers.delta import ask_for_deltas
-from shared.handlers.dueness import look_at_due
-from shared.handlers.members import Members
-from shared.handlers.nightly import sync_all
-from shared.handlers.onboarding import deciding
-from shared.handlers.onboarding.taking_up import Onboarding, take_up_due
-from shared.handlers.operations import take_step
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.seats import give_seats
-from shared.handlers.settling import settle
-from shared.handlers.syncing import is_collecting
-from shared.handlers.upkeep import watchdog
-from shared.ports import Outgoing, World
+from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
+from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.membership.notifications_queue import take_change
+from shared.handlers.messaging.settlement import settle
+from shared.handlers.onboarding import administration
+from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.operations import control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.members_queue import Members
+from shared.handlers.operations.steps import take_step
+from shared.handlers.operations.watchdog import watchdog
+from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.reconcile.seats import give_seats
+from shared.ports.messaging import Outgoing
+from shared.ports.world import World
 from tests.simulation.trouble import (
     Killed,
     Trouble,
@@ -46,10 +47,10 @@ from tests.simulation.trouble import (
     TroubledTables,
     TroubledWriter,
 )
-from tests.unit.handlers.hires import SOURCE
-from tests.unit.handlers.hires import event as hr_event
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
-from tests.unit.worlds import Fakes
+from tests.support.hires import SOURCE
+from tests.support.hires import event as hr_event
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.worlds import Fakes
 
 PEOPLE = 9
 ACTS = 14
@@ -174,7 +175,7 @@ class History:
             return
         name = self.chance.choice(list(self.events))
         try:
-            record = await deciding.cancel(self.run.world, event_key(SOURCE, name), MIA)
+            record = await administration.cancel(self.run.world, event_key(SOURCE, name), MIA)
         except (NotFound, Conflict) as fault:
             self.note(f"not cancelled: {fault}")
             return

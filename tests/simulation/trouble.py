@@ -11,19 +11,19 @@ from typing import Any
 
 from shared.adapters.tables.client import LAST, Op, Row
 from shared.domain.errors import Unavailable
-from shared.domain.model import UserId
-from shared.ports import (
+from shared.domain.ids import UserId
+from shared.ports.graph_writes import (
     AlreadySo,
     LicenseCall,
     MembershipChange,
     Memberships,
-    Outgoing,
     Throttled,
     Unanswered,
     WriteResult,
 )
-from tests.fakes_directory import FakeLicenseWriter
-from tests.unit.worlds import KeepingQueue, MemoryTables
+from shared.ports.messaging import Outgoing
+from tests.support.fakes_directory import FakeLicenseWriter
+from tests.support.worlds import KeepingQueue, MemoryTables
 
 
 class Killed(BaseException):

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from shared.bootstrap import App, SignIn
 from shared.domain.messages import MEMBERS_BULK, ONBOARDING, OPERATIONS, RESULTS
-from shared.ports import Outgoing
+from shared.ports.messaging import Outgoing
+from tests.support.hires import SMALL, TEAM, Hires, event
+from tests.support.runs import user
+from tests.support.worlds import Fakes, fake_world
 from tests.trace.tracer import Trace, Tracer
-from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import user
-from tests.unit.worlds import Fakes, fake_world
 
 BULK = 101
 """Members of a group large enough for the lane of bulk work."""

@@ -16,11 +16,11 @@ from fastapi.routing import APIRoute
 from functions.web.application import ACCESS, MAX_BODY, build
 from functions.web.principal import Access
 from shared.bootstrap import App, SignIn
+from shared.domain.ids import OperationId
 from shared.domain.messages import OPERATIONS
-from shared.domain.model import OperationId
 from shared.domain.operation import Operation
-from shared.ports import World
-from tests.unit.api_calls import (
+from shared.ports.world import World
+from tests.support.api_calls import (
     ASSIGN_E3,
     CHAT,
     E3,
@@ -42,8 +42,8 @@ from tests.unit.api_calls import (
     small_tenant,
     token,
 )
-from tests.unit.roles import HR_SYSTEMS, HR_SYSTEMS_AND_READERS, READERS, WRITERS
-from tests.unit.worlds import Fakes
+from tests.support.roles import HR_SYSTEMS, HR_SYSTEMS_AND_READERS, READERS, WRITERS
+from tests.support.worlds import Fakes
 
 
 @pytest.fixture

@@ -17,11 +17,14 @@ from functions.web.contract.answers import ANSWERS
 from functions.web.contract.describing import EVENT
 from functions.web.principal import Access
 from shared.bootstrap import App
-from shared.domain.model import AssignedLicense, Grant, LedgerRow, OwnedLicense, Source, SourceKind, UserId
+from shared.domain.directory import AssignedLicense
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import UserId
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.onboarding import OnboardingState
 from shared.domain.operation import OperationState, Phase
-from shared.domain.records import DeadLetter
-from tests.unit.api_calls import (
+from shared.domain.read_models import DeadLetter
+from tests.support.api_calls import (
     ANSWERED,
     ASSIGN_E3,
     DESCRIPTION,
@@ -37,8 +40,8 @@ from tests.unit.api_calls import (
     small_tenant,
     token,
 )
-from tests.unit.handlers.hires import held_leavers
-from tests.unit.worlds import Fakes
+from tests.support.hires import held_leavers
+from tests.support.worlds import Fakes
 
 EVERYTHING = token(claims_of(roles=["Licensing.ReadWrite", "Onboarding.Write"]))
 DESCRIBED = {(verb.upper(), path): each for path, verbs in DESCRIPTION["paths"].items() for verb, each in verbs.items()}

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.bootstrap import SignIn
-from shared.ports import ReadFailed
-from tests.unit.api_calls import TENANT, claims_of, client, error_of, session, token
-from tests.unit.handlers.hires import LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event, held_leavers
-from tests.unit.handlers.runs import user
+from shared.ports.directory import ReadFailed
+from tests.support.api_calls import TENANT, claims_of, client, error_of, session, token
+from tests.support.hires import LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event, held_leavers
+from tests.support.runs import user
 
 HR = token(claims_of(roles=["Onboarding.Write"]))
 READER = token(claims_of(roles=["Licensing.Read"]))

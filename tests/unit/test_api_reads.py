@@ -10,25 +10,18 @@ from typing import Any
 import pytest
 
 from shared.domain.allowance import AllowanceState, take
-from shared.domain.model import (
-    AssignedLicense,
-    Grant,
-    LedgerRow,
-    LicenseAssignmentState,
-    LicenseError,
-    MemberState,
-    OwnedLicense,
-    Source,
-    SourceKind,
-    UserId,
-)
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseError
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import UserId
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationState, Phase, PlanSummary
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.records import AuditEntry, GroupState, GroupStatus, MemberRow
-from shared.domain.sealing import PlannedAction, pages_of
-from shared.handlers.subscriptions import keep_subscription
-from shared.ports import World
-from tests.unit.api_calls import (
+from shared.domain.read_models import AuditEntry, GroupState, GroupStatus, MemberRow
+from shared.domain.snapshot_pages import PlannedAction, pages_of
+from shared.handlers.membership.subscription import keep_subscription
+from shared.ports.world import World
+from tests.support.api_calls import (
     ASSIGN_E3,
     CHAT,
     E3,
@@ -44,7 +37,7 @@ from tests.unit.api_calls import (
     insert,
     small_tenant,
 )
-from tests.unit.worlds import Fakes, fake_world
+from tests.support.worlds import Fakes, fake_world
 
 
 @pytest.fixture

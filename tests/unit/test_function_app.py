@@ -15,7 +15,7 @@ import azure.functions as func
 import pytest
 
 import function_app
-from functions import api, members, notifications, onboarding, operations, upkeep
+from functions import api, members, notifications, onboarding, operations, timers
 from shared import bootstrap
 from shared.domain import messages
 
@@ -94,7 +94,7 @@ def test_a_trigger_s_types_can_be_read_at_run_time_as_the_worker_does(name: str)
 
 
 def test_trigger_modules_hide_no_type_from_the_worker() -> None:
-    for module in (api, members, notifications, onboarding, operations, upkeep, function_app):
+    for module in (api, members, notifications, onboarding, operations, timers, function_app):
         source = inspect.getsource(module)
         assert "TYPE_CHECKING" not in source
         assert "from __future__ import annotations" not in source

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracle import Act, Oracle, plans_by_sku
+from tests.support.oracle import Act, Oracle, plans_by_sku
 
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"

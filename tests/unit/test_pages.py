@@ -14,21 +14,14 @@ import pytest
 from functions.web.pages.exporting import csv_text
 from functions.web.pages.rendering import POLICY
 from functions.web.pages.words import STATE_WORDS
-from shared.domain.model import (
-    GroupId,
-    LicenseError,
-    MemberState,
-    ServicePlan,
-    ServicePlanId,
-    SkuId,
-    SubscribedSku,
-    UserId,
-)
+from shared.domain.directory import LicenseError, ServicePlan, SubscribedSku
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import Problem
-from shared.domain.records import MemberRow
-from tests.unit.api_calls import claims_of, client, session
-from tests.unit.handlers.runs import OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.domain.read_models import MemberRow
+from tests.support.api_calls import claims_of, client, session
+from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_foreign_licenses import given_group
 
 HOSTILE = '<script>alert("x")</script>'

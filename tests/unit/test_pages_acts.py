@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from shared.bootstrap import SignIn
-from shared.domain.model import LicenseError, MemberState, SubscribedSku
+from shared.domain.directory import LicenseError, SubscribedSku
+from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationState
 from shared.domain.outcomes import Problem
-from shared.domain.records import MemberRow
-from tests.unit.api_calls import claims_of, client, session
-from tests.unit.handlers.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.domain.read_models import MemberRow
+from tests.support.api_calls import claims_of, client, session
+from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
 
 SAME_SITE = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
 ADMINISTRATOR = {**session(claims_of(roles=["Licensing.ReadWrite"], tenant="tenant")), "accept": "text/html"}

@@ -9,12 +9,13 @@ import pytest
 
 from functions.web.pages import words
 from functions.web.pages.reading import ACTIVITIES
-from shared.domain.draft import NoteKind
-from shared.domain.model import LicenseError, MemberState
+from shared.domain import audit
+from shared.domain.directory import LicenseError
+from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
-from shared.domain.sealing import LEFT
-from shared.handlers import auditing
+from shared.domain.plan_draft import NoteKind
+from shared.domain.snapshot_pages import LEFT
 
 E3, E5 = "05e9a617-0261-4cee-bb44-138d3ef5d965", "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
 NAMES = {E3: "Microsoft 365 E3"}
@@ -32,8 +33,8 @@ def test_every_code_that_people_may_see_has_a_word() -> None:
 
 
 def test_every_activity_that_is_offered_for_a_search_is_one_that_is_recorded() -> None:
-    handlers = Path(auditing.__file__).parent
-    code = "".join(path.read_text() for path in handlers.rglob("*.py"))
+    shared = Path(audit.__file__).parent.parent
+    code = "".join(path.read_text() for path in shared.rglob("*.py"))
     assert [each for each in ACTIVITIES if f'"{each}"' not in code] == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from functions.web.errors import HttpError
 from functions.web.principal import HEADER, MAX_SIGN_IN_AGE, READS, Access, authenticate, authorize
 from shared.bootstrap import SignIn
-from tests.unit.api_calls import (
+from tests.support.api_calls import (
     GLOBAL_READER,
     GROUPS_ADMINISTRATOR,
     LICENSE_ADMINISTRATOR,

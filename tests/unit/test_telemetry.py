@@ -16,13 +16,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from shared.adapters.graph import template_of
 from shared.adapters.telemetry import OpenTelemetry, count_answers, give_log_its_context
 from shared.bootstrap import App, SignIn
-from shared.domain import tracing
+from shared.domain import trace_context
 from shared.domain.messages import MEMBERS, MEMBERS_BULK, ONBOARDING, OPERATIONS
-from shared.ports import Accepted, AlreadySo, Outgoing, Throttled
+from shared.ports.graph_writes import Accepted, AlreadySo, Throttled
+from shared.ports.messaging import Outgoing
 from shared.ports.telemetry import SILENT
 from tests.e2e.naming import named_in
-from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from tests.support.hires import SMALL, TEAM, Hires, event
+from tests.support.runs import user
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 SECRET = "Zaphod-Beeblebrox"
@@ -52,11 +53,11 @@ class Watch:
 def test_a_span_of_work_goes_on_with_the_trace_it_is_given_and_gives_its_own_to_what_is_inside() -> None:
     watch = Watch()
     with watch.telemetry.work("queue members", TRACE, queue="members"):
-        inside = tracing.current.get()
+        inside = trace_context.current.get()
         with watch.telemetry.call("Graph GET /users/{id}") as call:
             call.note(status=200)
-            deeper = tracing.current.get()
-    assert tracing.current.get() == ""
+            deeper = trace_context.current.get()
+    assert trace_context.current.get() == ""
     assert inside[:36] == deeper[:36] == TRACE[:36]
     assert len({TRACE, inside, deeper}) == 3
     call_span, work_span = watch.spans.get_finished_spans()
@@ -81,17 +82,17 @@ def test_work_without_a_trace_begins_one_and_a_fault_is_noted_and_goes_on() -> N
 def test_without_telemetry_the_trace_is_handed_on_all_the_same() -> None:
     with SILENT.work("x", TRACE), SILENT.call("y") as call:
         call.note(status=1)
-        assert tracing.current.get() == TRACE
+        assert trace_context.current.get() == TRACE
     SILENT.count("c")
     SILENT.measure("m", 1.0)
-    assert tracing.current.get() == ""
+    assert trace_context.current.get() == ""
 
 
 def test_the_trace_of_a_message_is_found_under_either_name_and_nothing_else_is_believed() -> None:
-    assert tracing.of_message(f'{{"traceparent": "{TRACE}"}}'.encode()) == TRACE
-    assert tracing.of_message(f'{{"trace": "{TRACE}"}}'.encode()) == TRACE
+    assert trace_context.of_message(f'{{"traceparent": "{TRACE}"}}'.encode()) == TRACE
+    assert trace_context.of_message(f'{{"trace": "{TRACE}"}}'.encode()) == TRACE
     for body in (b"no json", b"[]", b'{"traceparent": 7}', b'{"traceparent": "x"}', b"{}"):
-        assert tracing.of_message(body) == ""
+        assert trace_context.of_message(body) == ""
 
 
 def test_paths_of_graph_are_named_without_ids_and_queries() -> None:
@@ -177,14 +178,14 @@ def test_every_line_of_ours_ends_with_the_ids_of_the_work_it_comes_from(
 ) -> None:
     give_log_its_context()
     give_log_its_context()
-    tokens = tracing.operation.set("op-1"), tracing.correlation.set(asked_by)
+    tokens = trace_context.operation.set("op-1"), trace_context.correlation.set(asked_by)
     try:
         with SILENT.work("x", TRACE):
             logging.getLogger("shared.test").warning("said %d", 7)
             logging.getLogger("azure.core").warning("theirs")
     finally:
-        tracing.operation.reset(tokens[0])
-        tracing.correlation.reset(tokens[1])
+        trace_context.operation.reset(tokens[0])
+        trace_context.correlation.reset(tokens[1])
     logging.getLogger("shared.test").warning("outside")
     ours, theirs, outside = [record.getMessage() for record in caplog.records[-3:]]
     assert ours == f"said 7 [trace={'a' * 32} operation=op-1{shown}]"
@@ -194,10 +195,10 @@ def test_every_line_of_ours_ends_with_the_ids_of_the_work_it_comes_from(
 def test_a_trace_begins_in_the_platform_s_span_else_in_the_caller_s_and_is_always_kept() -> None:
     unsampled = SimpleNamespace(trace_parent=f"{TRACE[:-2]}00")
     of_caller = TRACE.replace("a", "c")
-    assert tracing.within(unsampled, of_caller) == TRACE
+    assert trace_context.within(unsampled, of_caller) == TRACE
     for nothing in (None, SimpleNamespace(trace_parent=None), SimpleNamespace(trace_parent="x")):
-        assert tracing.within(nothing, of_caller) == of_caller
-        assert tracing.within(nothing, "none") == ""
+        assert trace_context.within(nothing, of_caller) == of_caller
+        assert trace_context.within(nothing, "none") == ""
 
 
 @pytest.mark.parametrize(

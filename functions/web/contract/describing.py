@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from functions.web.contract.answers import ANSWERS, LINKS, REFUSALS
-from functions.web.contract.shapes import E3, GROUP, OPERATION, TEAMS, USER, Error
+from functions.web.contract.shapes.common import E3, GROUP, OPERATION, TEAMS, USER, Error
 from functions.web.principal import APP_ROLES, Access
 
 Json = dict[str, Any]

@@ -16,26 +16,19 @@ from functions.web.pages.forms import Form, TheForm
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.shapes import Guid, OperationIdText, OptionsPatch, guid
 from functions.web.starting import Starter, TheStarter
+from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, SwitchedOffPlan
 from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import AssignmentError, BadRequest, Conflict
-from shared.domain.model import (
-    AssignedLicense,
-    AssignmentOptions,
-    GroupId,
-    GroupLicenseAssignment,
-    OperationId,
-    ServicePlanId,
-    SkuId,
-    SwitchedOffPlan,
-    UserId,
-)
+from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import LicenseChange, Target
-from shared.handlers import center, control, ending, queries
-from shared.handlers.intent_changes import changed, set_options
-from shared.handlers.letters import replay
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.restoring import cancel_and_restore
-from shared.ports import World
+from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.operations import control, user_decisions
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.assignment_changes import changed, set_options
+from shared.handlers.operations.rollback import cancel_and_restore
+from shared.handlers.views import license_center, queries
+from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,12 +40,12 @@ async def choose(request: Request, world: TheWorld, group_id: Guid, sku: Wanted 
     """The assign dialog: products and service plans of one group; `sku`: the product that is ticked already."""
     group = await world.directory.group(GroupId(group_id))
     stored = await world.stores.assignments.get(group.id)
-    products = [view.sku for view in await center.products(world)]
+    products = [view.sku for view in await license_center.products(world)]
     return page(
         request,
         "assign.html",
         group=group,
-        hindrance=center.hindrance(group),
+        hindrance=license_center.hindrance(group),
         products=products,
         assignment=stored.assignment if stored else None,
         wanted=sku,
@@ -229,14 +222,14 @@ async def reprocess_user(world: TheWorld, starter: TheStarter, user_id: Guid) ->
 @router.post("/users/{user_id}/keep")
 async def keep(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
     """Let a user keep a license that is in grace or held."""
-    await ending.keep_licenses(world, UserId(user_id), [SkuId(_guid(form.one("sku"), "sku"))], actor)
+    await user_decisions.keep_licenses(world, UserId(user_id), [SkuId(_guid(form.one("sku"), "sku"))], actor)
     return see(f"/users/{user_id}")
 
 
 @router.post("/users/{user_id}/remove")
 async def remove_now(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
     """Remove a license that is in grace, held or kept."""
-    await ending.remove_licenses_now(world, UserId(user_id), [SkuId(_guid(form.one("sku"), "sku"))], actor)
+    await user_decisions.remove_licenses_now(world, UserId(user_id), [SkuId(_guid(form.one("sku"), "sku"))], actor)
     return see(f"/users/{user_id}")
 
 

@@ -16,8 +16,8 @@ from functions.web.context import TheWorld
 from functions.web.pages.rendering import HEADERS, when
 from functions.web.searching import Shown, TheAuditSearch, TheMemberFilter, shown_members
 from functions.web.shapes import Guid
-from shared.domain.model import GroupId
-from shared.domain.records import AuditEntry
+from shared.domain.ids import GroupId
+from shared.domain.read_models import AuditEntry
 
 router = APIRouter(include_in_schema=False)
 

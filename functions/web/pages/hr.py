@@ -12,10 +12,10 @@ from functions.web.context import TheActor, TheWorld
 from functions.web.pages.forms import TheForm
 from functions.web.pages.rendering import page, see
 from functions.web.shapes import OperationIdText
-from shared.domain.model import GroupId
-from shared.handlers import queries
-from shared.handlers.onboarding import deciding
-from shared.ports import World
+from shared.domain.ids import GroupId
+from shared.handlers.onboarding import administration
+from shared.handlers.views import queries
+from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,7 +29,7 @@ async def events(request: Request, world: TheWorld, attention: bool = False, aft
     """Events, newest first; or only those that need a person."""
     read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
     records, token = await read(ROWS, after)
-    held = await deciding.held_leavers(world)
+    held = await administration.held_leavers(world)
     return page(
         request, "onboarding.html", records=records, token=token, attention=attention, held=held, shown=SHOWN_HELD
     )
@@ -38,7 +38,7 @@ async def events(request: Request, world: TheWorld, attention: bool = False, aft
 @router.get("/onboarding/{event_key}")
 async def event(request: Request, world: TheWorld, event_key: OperationIdText) -> Response:
     """One event, membership by membership and license by license."""
-    record = await deciding.record_of(world, event_key)
+    record = await administration.record_of(world, event_key)
     names = await queries.sku_names(world)
     return page(
         request,
@@ -46,15 +46,15 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
         record=record,
         names=names,
         groups=await _names(world),
-        replayable=record.state in deciding.REPLAYABLE,
-        cancellable=deciding.can_be_cancelled(record),
+        replayable=record.state in administration.REPLAYABLE,
+        cancellable=administration.can_be_cancelled(record),
     )
 
 
 @router.post("/onboarding/held/{act}")
 async def decide_held(world: TheWorld, actor: TheActor, act: Literal["approve", "reject"], form: TheForm) -> Response:
     """Let the held leavers go that were looked at, or cancel them."""
-    decide = deciding.approve_held if act == "approve" else deciding.reject_held
+    decide = administration.approve_held if act == "approve" else administration.reject_held
     await decide(world, form.one("checksum"), actor)
     return see("/onboarding")
 
@@ -64,7 +64,7 @@ async def decide(
     world: TheWorld, actor: TheActor, event_key: OperationIdText, act: Literal["cancel", "replay"]
 ) -> Response:
     """Cancel an event, or begin it anew."""
-    await (deciding.cancel if act == "cancel" else deciding.replay)(world, event_key, actor)
+    await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, actor)
     return see(f"/onboarding/{event_key}")
 
 

@@ -15,10 +15,10 @@ from functions.web.errors import HttpError
 from functions.web.pages.rendering import HEADERS, HERE, fragment, page, product_names
 from functions.web.searching import Shown, TheAuditSearch, TheMemberFilter, member_query, shown_members
 from functions.web.shapes import Guid, OperationIdText
-from shared.domain.model import GroupId, OperationId, SkuId, UserId
-from shared.handlers import center, health, queries
-from shared.handlers.syncing import is_collecting
-from shared.ports import World
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.operation import is_collecting
+from shared.handlers.views import health, license_center, queries
+from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
@@ -43,7 +43,7 @@ ACTIVITIES = (
 )
 """Activities that are offered for a search; any part of any other can be typed."""
 
-Text = Annotated[str, Query(max_length=center.MAX_SEARCH)]
+Text = Annotated[str, Query(max_length=license_center.MAX_SEARCH)]
 Token = Annotated[str | None, Query(min_length=1, max_length=2048)]
 
 
@@ -63,15 +63,15 @@ async def static(name: str) -> Response:
 
 @router.get("/licenses")
 async def licenses(request: Request, world: TheWorld) -> Response:
-    return page(request, "licenses.html", products=await center.products(world))
+    return page(request, "licenses.html", products=await license_center.products(world))
 
 
 @router.get("/licenses/{sku_id}")
 async def license(request: Request, world: TheWorld, sku_id: Guid) -> Response:
-    found = next((each for each in await center.products(world) if each.sku.sku_id == sku_id), None)
+    found = next((each for each in await license_center.products(world) if each.sku.sku_id == sku_id), None)
     if found is None:
         raise HttpError(404, "NotFound", "The tenant has no such product.")
-    groups = [each for each in await center.managed_groups(world) if each.assignment.sku(SkuId(sku_id))]
+    groups = [each for each in await license_center.managed_groups(world) if each.assignment.sku(SkuId(sku_id))]
     groups.sort(key=lambda each: -each.with_errors)
     return page(request, "license.html", product=found, groups=groups)
 
@@ -79,8 +79,8 @@ async def license(request: Request, world: TheWorld, sku_id: Guid) -> Response:
 @router.get("/groups")
 async def groups(request: Request, world: TheWorld, search: Text = "", sku: Text = "") -> Response:
     """Groups that give licenses, and those found by name; `sku`: the product that is to be assigned to one."""
-    found = await center.find_groups(world, search) if search.strip() else None
-    managed = await center.managed_groups(world)
+    found = await license_center.find_groups(world, search) if search.strip() else None
+    managed = await license_center.managed_groups(world)
     return page(request, "groups.html", groups=managed, search=search, found=found, sku=sku)
 
 
@@ -107,7 +107,7 @@ async def group(
         query=member_query(show, wanted),
         names=await queries.sku_names(world),
         plans=await plan_names(world),
-        excluded=await center.names_of_groups(world, status["assignment"].options.excluded_groups),
+        excluded=await license_center.names_of_groups(world, status["assignment"].options.excluded_groups),
     )
 
 
@@ -146,11 +146,11 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
         now=world.clock.now(),
         collecting=is_collecting(found),
         members=shown,
-        people=await center.names_of(world, [each.user_id for each in shown]),
+        people=await license_center.names_of(world, [each.user_id for each in shown]),
         token=token,
         names=await queries.sku_names(world),
         products=await product_words(world),
-        groups=await center.named(world, await group_names(world), found.target.group_id),
+        groups=await license_center.named(world, await group_names(world), found.target.group_id),
     )
 
 
@@ -170,21 +170,21 @@ async def approvals(request: Request, world: TheWorld) -> Response:
 
 @router.get("/users")
 async def users(request: Request, world: TheWorld, search: Text = "") -> Response:
-    found = await center.find_users(world, search) if search.strip() else None
+    found = await license_center.find_users(world, search) if search.strip() else None
     return page(request, "users.html", search=search, found=found)
 
 
 @router.get("/users/{user_id}")
 async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
-    found = await center.person(world, UserId(user_id))
+    found = await license_center.person(world, UserId(user_id))
     return page(
         request,
         "user.html",
         person=found,
-        history=await center.history(world, found.user.id),
+        history=await license_center.history(world, found.user.id),
         names=await queries.sku_names(world),
         products=await product_words(world),
-        native=await center.names_of_groups(
+        native=await license_center.names_of_groups(
             world, (GroupId(each.state.assigned_by_group) for each in found.licenses if each.state.assigned_by_group)
         ),
         people={found.user.id: found.user.display_name},
@@ -209,7 +209,7 @@ async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after
         unknown=unknown,
         query=urlencode(search.parameters()),
         token=token,
-        people=await center.names_of(world, sorted({each.user_id for each in entries if each.user_id})),
+        people=await license_center.names_of(world, sorted({each.user_id for each in entries if each.user_id})),
         groups=groups,
         products=await product_words(world),
         activities=ACTIVITIES,

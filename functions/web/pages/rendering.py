@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from functions.web.pages import words
 from functions.web.principal import Access
-from shared.domain.model import SkuId
+from shared.domain.ids import SkuId
 
 HERE = Path(__file__).parent.parent
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.domain.model import LicenseError, MemberState
+from shared.domain.directory import LicenseError
+from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
 

@@ -15,18 +15,15 @@ from typing import Any
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, options_json, options_of, plans_of, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
-from shared.domain.model import (
+from shared.domain.assignment import (
     AssignmentState,
     Enforcement,
-    GroupId,
     GroupLicenseAssignment,
-    OperationId,
-    ServicePlanId,
     SkuAssignment,
-    SkuId,
     SwitchedOffPlan,
 )
-from shared.ports import StoredAssignment
+from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId
+from shared.ports.stores import StoredAssignment
 
 TABLE = "assignments"
 PARTITION = "assignment"

@@ -22,8 +22,8 @@ from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.packing import dump, must_be_time, newest_first, time_text
 from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
 from shared.domain.errors import BadRequest
-from shared.domain.model import GroupId, OperationId, UserId
-from shared.domain.records import AuditEntry, AuditFilter
+from shared.domain.ids import GroupId, OperationId, UserId
+from shared.domain.read_models import AuditEntry, AuditFilter
 
 PACKED = 20
 """Entries a row holds at most: those of a chunk are one row, since each row costs the client much CPU. A row is named

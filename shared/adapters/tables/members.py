@@ -16,8 +16,9 @@ from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, problems_json, problems_of, time_of, time_text
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, split_body, transactions
 from shared.domain.errors import NotFound
-from shared.domain.model import GroupId, MemberState, OperationId, SkuId, UserId
-from shared.domain.records import EVERYBODY, MemberFilter, MemberRow
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.member_status import MemberState
+from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 
 TABLE = "members"
 MEMBER = "m-"

@@ -18,22 +18,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from shared.adapters.tables.agenda import Agenda
+from shared.adapters.tables.by_day import Agenda
 from shared.adapters.tables.client import LAST, Tables, gather_limited
-from shared.adapters.tables.packing import (
-    dump,
-    grant_json,
-    grant_of,
-    must_be_time,
-    newest_first,
-    time_of,
-    time_text,
-)
+from shared.adapters.tables.hr_state import standing_json, standing_of
+from shared.adapters.tables.packing import dump, grant_json, grant_of, must_be_time, newest_first, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
-from shared.adapters.tables.standings import standing_json, standing_of
 from shared.domain.errors import Conflict
 from shared.domain.hr_events import read_event
-from shared.domain.model import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.onboarding import (
     FARTHEST_MESSAGE,
     GroupOutcome,

@@ -27,7 +27,7 @@ from shared.adapters.tables.packing import (
     unpack_ids,
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
-from shared.domain.model import GroupId, OperationId, SkuId
+from shared.domain.ids import GroupId, OperationId, SkuId
 from shared.domain.operation import (
     Actor,
     LicenseChange,

@@ -8,23 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shared.domain.model import (
-    AssignedLicense,
-    AssignmentOptions,
-    DependencyRule,
-    Grant,
-    GroupId,
-    Intent,
-    LastResult,
-    LicenseError,
-    OwnedLicense,
-    Plans,
-    RefusalRecord,
-    ServicePlanId,
-    SkuId,
-    Source,
-    UserId,
-)
+from shared.domain.assignment import AssignmentOptions, DependencyRule
+from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.grant import Grant, Source
+from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
+from shared.domain.ledger_row import Intent, LastResult, OwnedLicense, RefusalRecord
 from shared.domain.outcomes import Problem
 
 END_OF_TIME_MS = 9_999_999_999_999

@@ -7,22 +7,27 @@ from collections.abc import Callable
 
 from shared.adapters.tables.assignments import TableAssignments
 from shared.adapters.tables.audit import TableAudit
-from shared.adapters.tables.changes import TableDeltas, TableDue, TableNesting, TableSubscriptions
+from shared.adapters.tables.budget import TableBudget
+from shared.adapters.tables.chunks import TableChunks
 from shared.adapters.tables.client import Tables
+from shared.adapters.tables.dead_letters import TableDeadLetters
+from shared.adapters.tables.deltas import TableDeltas
+from shared.adapters.tables.due import TableDue
+from shared.adapters.tables.grants import TableGrants
+from shared.adapters.tables.group_status import TableGroupStatus
+from shared.adapters.tables.hr_state import TableStandings
+from shared.adapters.tables.idempotency import TableIdempotency
+from shared.adapters.tables.ledger import TableLedger
 from shared.adapters.tables.members import TableMembers
+from shared.adapters.tables.nesting import TableNesting
 from shared.adapters.tables.onboarding import TableOnboarding
 from shared.adapters.tables.operations import TableOperations
-from shared.adapters.tables.people import TableGrants, TableLedger, TablePermits
-from shared.adapters.tables.records import (
-    TableBudget,
-    TableDeadLetters,
-    TableGroupStatus,
-    TableIdempotency,
-)
-from shared.adapters.tables.standings import TableProfiles, TableStandings
-from shared.adapters.tables.waiting import TableWaiting
-from shared.adapters.tables.work import TableChunks, TableSealed
-from shared.ports import Stores
+from shared.adapters.tables.permits import TablePermits
+from shared.adapters.tables.profiles import TableProfiles
+from shared.adapters.tables.sealed import TableSealed
+from shared.adapters.tables.seat_queue import TableWaiting
+from shared.adapters.tables.subscriptions import TableSubscriptions
+from shared.ports.world import Stores
 
 
 def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> Stores:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import azure.functions as func
 
-from functions import api, members, notifications, onboarding, operations, upkeep
+from functions import api, members, notifications, onboarding, operations, timers
 from shared import bootstrap
 
 AHEAD = Path(os.environ["CLOCK_AHEAD"])
@@ -23,5 +23,5 @@ bootstrap.SystemClock = MovedClock  # type: ignore[misc]
 
 app = func.FunctionApp()
 
-for blueprint in (operations.bp, members.bp, notifications.bp, onboarding.bp, upkeep.bp, api.bp):
+for blueprint in (operations.bp, members.bp, notifications.bp, onboarding.bp, timers.bp, api.bp):
     app.register_functions(blueprint)

@@ -11,9 +11,10 @@ import pytest
 
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
+from shared.domain.directory import DirectoryUser, LicenseState
 from shared.domain.errors import LicensingError, NotFound, PermissionDenied, Unavailable
-from shared.domain.model import DirectoryUser, GroupId, LicenseState, UserId
-from shared.ports import NotAUser, ReadFailed, UserGone, UserRead
+from shared.domain.ids import GroupId, UserId
+from shared.ports.directory import NotAUser, ReadFailed, UserGone, UserRead
 from tests.unit.adapters.graph_stub import BASE, E3, E5, PLAN, Answer, StubGraph, error, guid, state, user
 
 GROUP = GroupId(guid(0xA))

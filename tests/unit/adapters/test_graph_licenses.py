@@ -10,8 +10,9 @@ import pytest
 
 from shared.adapters.graph import GraphClient
 from shared.adapters.licenses import GraphLicenseWriter
-from shared.domain.model import AssignedLicense, ServicePlanId, SkuId, UserId
-from shared.ports import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import ServicePlanId, SkuId, UserId
+from shared.ports.graph_writes import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 from tests.unit.adapters.graph_stub import E3, E5, PLAN, Answer, StubCredential, StubGraph, error, guid
 
 ONE, TWO = UserId(guid(1)), UserId(guid(2))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.allowance import AllowanceState, limit, remaining, take, used
-from tests.builders import DAY, HOUR, NOW
+from tests.support.builders import DAY, HOUR, NOW
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import re
 
 from shared.domain.catalog import Catalog
 from shared.domain.catalog_data import DEPENDENCIES, EXCLUSIONS
-from shared.domain.model import NO_PLANS, ServicePlanId
-from tests.builders import (
+from shared.domain.ids import NO_PLANS, ServicePlanId
+from tests.support.builders import (
     CALLING,
     CATALOG,
     DRAWING,

@@ -21,7 +21,9 @@ from shared.domain.change_messages import (
     decode_change,
     split,
 )
-from shared.domain.changes import (
+from shared.domain.errors import PoisonMessage
+from shared.domain.ids import GroupId, UserId
+from shared.domain.membership_changes import (
     MAX_NOTIFICATIONS,
     GroupChange,
     LifecycleEvent,
@@ -30,8 +32,6 @@ from shared.domain.changes import (
     merged,
     watched,
 )
-from shared.domain.errors import PoisonMessage
-from shared.domain.model import GroupId, UserId
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 TENANT = str(UUID(int=1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from shared.domain.assignment import DependencyRule, SwitchedOffPlan
 from shared.domain.catalog import Catalog
 from shared.domain.dependencies import resolve
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import AssignmentError
-from shared.domain.model import AssignedLicense, DependencyRule, SwitchedOffPlan
-from tests.builders import (
+from tests.support.builders import (
     CALLING,
     CATALOG,
     DRAWING,

@@ -6,19 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.grants import desired_licenses, exclusion_of, group_grants
-from shared.domain.model import (
+from shared.domain.assignment import (
     AssignmentOptions,
     AssignmentState,
-    DirectoryUser,
     Enforcement,
     GroupLicenseAssignment,
     SkuAssignment,
-    Source,
-    SourceKind,
 )
+from shared.domain.directory import DirectoryUser
+from shared.domain.grant import Source, SourceKind
+from shared.domain.grants import desired_licenses, exclusion_of, group_grants
 from shared.domain.outcomes import SkipReason
-from tests.builders import (
+from tests.support.builders import (
     DAY,
     E3,
     E5,

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.ledger import (
     CLOCK_TOLERANCE,
     IN_FLIGHT,
@@ -21,20 +24,8 @@ from shared.domain.ledger import (
     resolve,
     retag,
 )
-from shared.domain.model import (
-    AssignedLicense,
-    GroupId,
-    LedgerRow,
-    LicenseError,
-    Plans,
-    RefusalRecord,
-    SkuId,
-    Source,
-    SourceKind,
-    Told,
-    UserId,
-)
-from tests.builders import (
+from shared.domain.ledger_row import LedgerRow, RefusalRecord, Told
+from tests.support.builders import (
     DAY,
     E3,
     E5,

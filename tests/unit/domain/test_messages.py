@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.errors import PoisonMessage
+from shared.domain.ids import GroupId, OperationId, UserId
 from shared.domain.messages import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -26,7 +27,6 @@ from shared.domain.messages import (
     decode_process_users,
     load_object,
 )
-from shared.domain.model import GroupId, OperationId, UserId
 
 texts = st.text(max_size=40)
 numbers = st.integers(0, 10**9)

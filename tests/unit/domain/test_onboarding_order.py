@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.model import AssignedLicense, GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.onboarding import (
     HrEvent,
     HrEventType,

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from shared.domain.model import GroupId, OperationId, UserId
+from shared.domain.ids import GroupId, OperationId, UserId
 from shared.domain.operation import (
     LEGAL_MOVES,
     SYSTEM,
@@ -19,7 +19,7 @@ from shared.domain.operation import (
     Totals,
     may_move,
 )
-from tests.builders import GROUP_A, NOW
+from tests.support.builders import GROUP_A, NOW
 
 ENDED = [state for state in OperationState if state.is_ended]
 

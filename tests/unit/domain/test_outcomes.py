@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.model import UserId
+from shared.domain.ids import UserId
 from shared.domain.outcomes import (
     Applied,
     ChunkOutcome,
@@ -21,7 +21,7 @@ from shared.domain.outcomes import (
     classify,
     merge,
 )
-from tests.builders import E3, NOW
+from tests.support.builders import E3, NOW
 
 USER = UserId("a")
 RETRY, APPLIED, UNCHANGED = OutcomeClass.RETRY, OutcomeClass.APPLIED, OutcomeClass.UNCHANGED

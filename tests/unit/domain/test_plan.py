@@ -6,18 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
-from shared.domain.model import (
-    AssignedLicense,
-    LicenseError,
-    LicenseState,
-    RefusalRecord,
-    Source,
-    SourceKind,
-)
+from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ledger_row import RefusalRecord
 from shared.domain.outcomes import Applied, Failed, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan import REFUSAL_HOLDS, NoteKind, UserPlan, plan_user
 from shared.domain.removals import PERMIT_HOLDS
-from tests.builders import (
+from tests.support.builders import (
     CALLING,
     DAY,
     DRAWING,

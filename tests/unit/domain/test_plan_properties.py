@@ -12,26 +12,17 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from shared.domain.directory import DirectoryUser, LicenseAssignmentState
+from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import desired_licenses
+from shared.domain.graph_errors import without
+from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId
 from shared.domain.ledger import INTENT_LOCK, accepted, new_intent, resolve
-from shared.domain.model import (
-    NO_PLANS,
-    DirectoryUser,
-    Grant,
-    LedgerRow,
-    LicenseAssignmentState,
-    OwnedLicense,
-    Permit,
-    Plans,
-    ServicePlanId,
-    SkuId,
-    Source,
-    SourceKind,
-)
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.permit import Permit
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
-from shared.domain.refusals import without
 from shared.domain.removals import PERMIT_HOLDS, grants_that_count
-from tests.builders import (
+from tests.support.builders import (
     CATALOG,
     DAY,
     E1,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.catalog import Catalog
-from shared.domain.model import AssignedLicense, LicenseError, SkuId
-from shared.domain.refusals import REMEDIES, Advice, Refusal, classify, remedy_for, skus_to_drop, without
-from tests.builders import (
+from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.graph_errors import REMEDIES, Advice, Refusal, classify, remedy_for, skus_to_drop, without
+from shared.domain.ids import SkuId
+from tests.support.builders import (
     CALLING,
     CATALOG,
     E1,

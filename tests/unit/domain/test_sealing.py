@@ -8,10 +8,20 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.model import AssignedLicense, OperationId, UserId
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import OperationId, UserId
 from shared.domain.outcomes import OutcomeClass
-from shared.domain.sealing import PAGE_SIZE, Chunk, PlannedAction, SealedPage, chunks_of, pages_of, partition_of, pieces
-from tests.builders import E3, E5
+from shared.domain.snapshot_pages import (
+    PAGE_SIZE,
+    Chunk,
+    PlannedAction,
+    SealedPage,
+    chunks_of,
+    pages_of,
+    partition_of,
+    pieces,
+)
+from tests.support.builders import E3, E5
 
 OPERATION = OperationId("op")
 DUE = PlannedAction(due=True, expected=OutcomeClass.APPLIED, remove=(E3,))

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.model import SkuId, SubscribedSku, UserId
+from shared.domain.directory import SubscribedSku
+from shared.domain.ids import SkuId, UserId
 from shared.domain.seats import Seats, seats_of
 
 SKU = SkuId(str(UUID(int=1)))

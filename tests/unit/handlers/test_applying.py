@@ -7,18 +7,14 @@ from datetime import datetime
 
 import pytest
 
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseError
+from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS, ProcessUsers
-from shared.domain.model import (
-    AssignedLicense,
-    AssignmentOptions,
-    LicenseAssignmentState,
-    LicenseError,
-    UserId,
-)
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers.requests import OperationRequest, accept
-from shared.ports import Outgoing
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.ports.messaging import Outgoing
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 INVALID_LOCATION = "License assignment cannot be done for user with invalid usage location."
 OWN_PLAN_OF_LARGE = LARGE.service_plans[3].service_plan_id

@@ -8,24 +8,28 @@ from uuid import UUID
 
 import pytest
 
+from shared.domain.assignment import AssignmentOptions, Enforcement
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, ReadDelta, SyncGroup
-from shared.domain.changes import GroupChange, LifecycleEvent
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import GroupId, UserId
+from shared.domain.member_status import MemberState
+from shared.domain.membership_changes import GroupChange, LifecycleEvent
 from shared.domain.messages import NOTIFICATIONS
-from shared.domain.model import AssignedLicense, AssignmentOptions, Enforcement, GroupId, MemberState, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.domain.records import GroupState
-from shared.handlers import control, queries
-from shared.handlers.changes import take_change
-from shared.handlers.delta import ask_for_deltas
-from shared.handlers.dueness import look_at_due
-from shared.handlers.intent_changes import set_options
-from shared.handlers.nightly import sync_all
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.subscriptions import LIFE, RENEW_BEFORE, keep_subscription
-from shared.handlers.syncing import NESTED, SYNC
-from shared.handlers.watching import add_nested, keep_nesting, watched_groups
-from shared.ports import Outgoing
-from tests.unit.handlers.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.domain.read_models import GroupState
+from shared.handlers.groups.nesting import add_nested, keep_nesting, watched_groups
+from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.membership.notifications_queue import take_change
+from shared.handlers.membership.subscription import LIFE, RENEW_BEFORE, keep_subscription
+from shared.handlers.operations import control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.assignment_changes import set_options
+from shared.handlers.operations.sync import NESTED, SYNC
+from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.views import queries
+from shared.ports.messaging import Outgoing
+from tests.support.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 INNER = GroupId(str(UUID(int=910)))
 DEEP = GroupId(str(UUID(int=911)))

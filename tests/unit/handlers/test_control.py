@@ -8,15 +8,16 @@ from dataclasses import replace
 
 import pytest
 
+from shared.domain.directory import LicenseError
 from shared.domain.errors import BadRequest
-from shared.domain.model import LicenseError, UserId
+from shared.domain.ids import UserId
 from shared.domain.operation import Operation, OperationState
-from shared.domain.records import GroupState
-from shared.handlers import control
-from shared.handlers.upkeep import watchdog
-from shared.ports import World
-from tests.unit.handlers.kills import KilledError, Killer, killable
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from shared.domain.read_models import GroupState
+from shared.handlers.operations import control
+from shared.handlers.operations.watchdog import watchdog
+from shared.ports.world import World
+from tests.support.kills import KilledError, Killer, killable
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 PEOPLE = 30
 

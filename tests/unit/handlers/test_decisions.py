@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest
-from shared.domain.model import AssignedLicense, AssignmentOptions, ServicePlanId, UserId
+from shared.domain.ids import ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.handlers import control, decisions
-from shared.handlers.intent_changes import set_options
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.restoring import cancel_and_restore
-from shared.ports import World
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
+from shared.handlers.operations import approvals, control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.assignment_changes import set_options
+from shared.handlers.operations.rollback import cancel_and_restore
+from shared.ports.world import World
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_control import adds_up, slow
 
 MANY, MORE = 30, 90
@@ -163,7 +165,7 @@ async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing
     await run.change([SMALL])
     waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
     await control.approve(run.world, waiting.id, waiting.checksum, MIA)
-    write_permits = decisions.write_permits
+    write_permits = approvals.write_permits
 
     async def late(world: World, operation: Operation) -> None:
         await run.ask([SMALL])
@@ -171,7 +173,7 @@ async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing
         await write_permits(world, operation)
 
     with monkeypatch.context() as slowly:
-        slowly.setattr(decisions, "write_permits", late)
+        slowly.setattr(approvals, "write_permits", late)
         await run.work_off()
     assert all(run.licenses(each) for each in people)
     assert await removed_when_all_leave(run, people) == run.world.policy.removal_allowance_minimum

@@ -8,9 +8,9 @@ import pytest
 
 from shared.domain.errors import Unavailable
 from shared.domain.messages import JOBS, MEMBERS, OPERATIONS
-from shared.handlers.draining import PAUSES, QUEUES, drain
-from shared.ports import Undelivered
-from tests.unit.worlds import fake_world
+from shared.handlers.messaging.dead_letters import PAUSES, QUEUES, drain
+from shared.ports.messaging import Undelivered
+from tests.support.worlds import fake_world
 
 
 async def test_a_dead_letter_is_sent_again_later_and_later_and_then_kept() -> None:

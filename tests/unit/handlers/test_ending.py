@@ -6,14 +6,16 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.assignment import AssignmentOptions
 from shared.domain.errors import BadRequest
-from shared.domain.model import AssignmentOptions, SourceKind, UserId
-from shared.handlers import queries
-from shared.handlers.dueness import look_at_due
-from shared.handlers.ending import keep_licenses, remove_licenses_now
-from shared.handlers.intent_changes import set_options
-from tests.builders import audited
-from tests.unit.handlers.runs import MIA, SMALL, TEAM, Run, user
+from shared.domain.grant import SourceKind
+from shared.domain.ids import UserId
+from shared.handlers.operations.assignment_changes import set_options
+from shared.handlers.operations.user_decisions import keep_licenses, remove_licenses_now
+from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.views import queries
+from tests.support.builders import audited
+from tests.support.runs import MIA, SMALL, TEAM, Run, user
 from tests.unit.handlers.test_holding import held_run
 
 GRACE = timedelta(days=30)

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.errors import BadRequest
-from shared.domain.model import AssignedLicense, LicenseAssignmentState, MemberState, ServicePlanId, SkuId, UserId
+from shared.domain.ids import ServicePlanId, SkuId, UserId
+from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Operation, OperationKind, OperationState, Target
-from shared.handlers.requests import OperationRequest, accept
-from tests.builders import audited
-from tests.unit.handlers.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
+from shared.handlers.operations.accept import OperationRequest, accept
+from tests.support.builders import audited
+from tests.support.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
 
 CHAT, FILES = (plan.service_plan_id for plan in SMALL.service_plans[1:])
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from shared.domain.model import AssignedLicense, OperationId, Permit, Source, SourceKind
+from shared.domain.directory import AssignedLicense
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import OperationId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.handlers import control, queries
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.retention import AT_ONCE, LONGEST, Forgotten, forget_old
-from shared.handlers.settling import bury
-from shared.ports import World
-from tests.unit.handlers.kills import KilledError, Killer, killable
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.domain.permit import Permit
+from shared.handlers.maintenance.retention import AT_ONCE, LONGEST, Forgotten, forget_old
+from shared.handlers.messaging.settlement import bury
+from shared.handlers.operations import control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.views import queries
+from shared.ports.world import World
+from tests.support.kills import KilledError, Killer, killable
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 WITHOUT_END = 10**9
 OTHERS = range(101, 151)

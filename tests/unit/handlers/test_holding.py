@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.errors import BadRequest, Conflict
-from shared.domain.model import MemberState, UserId
-from shared.domain.operation import Operation, OperationState, Phase
-from shared.handlers import control, queries
-from shared.handlers.syncing import SYNC, is_collecting, sync_group
-from tests.unit.handlers.runs import EXTRA, MIA, SMALL, TEAM, Run, user
+from shared.domain.ids import UserId
+from shared.domain.member_status import MemberState
+from shared.domain.operation import Operation, OperationState, Phase, is_collecting
+from shared.handlers.operations import control
+from shared.handlers.operations.sync import SYNC, sync_group
+from shared.handlers.views import queries
+from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
 
 ALLOWED = 20
 

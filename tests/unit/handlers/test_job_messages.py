@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import PoisonMessage
 from shared.domain.operation import Actor
-from shared.handlers import jobs
-from shared.handlers.jobs import decode_job
+from shared.handlers.operations import jobs_queue
+from shared.handlers.operations.jobs_queue import decode_job
 
-SCHEMA_FILE = Path(jobs.__file__).parent.parent / "schemas" / "job.v1.json"
+SCHEMA_FILE = Path(jobs_queue.__file__).parents[2] / "schemas" / "job.v1.json"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 VALIDATOR: Any = jsonschema.Draft202012Validator(SCHEMA)
 GROUP = "0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
@@ -58,7 +58,7 @@ def test_the_schema_is_a_schema_and_its_examples_are_taken() -> None:
 
 
 def test_the_schema_lists_the_fields_the_handler_knows() -> None:
-    assert set(SCHEMA["properties"]) == jobs.FIELDS
+    assert set(SCHEMA["properties"]) == jobs_queue.FIELDS
 
 
 GOOD: list[Job] = [
@@ -131,7 +131,7 @@ def test_bad_messages_are_refused_by_both(job: object) -> None:
 JUNK = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3), st.just([]), st.just({}), st.just(GROUP))
 
 
-@given(st.sampled_from(GOOD), st.sampled_from(sorted(jobs.FIELDS)), JUNK, st.booleans())
+@given(st.sampled_from(GOOD), st.sampled_from(sorted(jobs_queue.FIELDS)), JUNK, st.booleans())
 def test_handler_and_schema_agree_on_messages_with_one_field_spoilt(
     job: Job, name: str, junk: object, drop: bool
 ) -> None:

@@ -7,16 +7,17 @@ import json
 import pytest
 
 from shared.bootstrap import App
+from shared.domain.directory import ServicePlan, SubscribedSku
 from shared.domain.errors import Conflict, Unavailable
+from shared.domain.ids import OperationId, ServicePlanId, SkuId
 from shared.domain.messages import JOBS, OPERATIONS
-from shared.domain.model import OperationId, ServicePlan, ServicePlanId, SkuId, SubscribedSku
 from shared.domain.operation import Actor, OperationKind
-from shared.handlers.jobs import run_job
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.settling import away_count
-from tests.unit.api_calls import ON
+from shared.handlers.messaging.settlement import away_count
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.jobs_queue import run_job
+from tests.support.api_calls import ON
+from tests.support.worlds import Fakes, fake_world
 from tests.unit.handlers.test_job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without
-from tests.unit.worlds import Fakes, fake_world
 
 
 @pytest.fixture

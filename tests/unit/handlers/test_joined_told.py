@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.change_messages import GroupsChanged
-from shared.domain.changes import GroupChange
+from shared.domain.ids import GroupId, UserId
+from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING
-from shared.domain.model import GroupId, UserId
-from shared.handlers.dueness import look_at_due
-from shared.handlers.onboarding.hire import JOINED_COUNTS
-from shared.ports import Outgoing
-from tests.unit.handlers.hires import OTHER_TEAM, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from shared.handlers.onboarding.joiner import JOINED_COUNTS
+from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.ports.messaging import Outgoing
+from tests.support.hires import OTHER_TEAM, TEAM, Hires, event
+from tests.support.runs import user
 
 
 async def hired() -> tuple[Hires, UserId]:

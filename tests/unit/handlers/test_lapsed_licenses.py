@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.model import AssignedLicense, LicenseState, SubscribedSku, UserId
-from tests.unit.handlers.runs import EXTRA, MAIL, SMALL, TEAM, Run
+from shared.domain.directory import AssignedLicense, LicenseState, SubscribedSku
+from shared.domain.ids import UserId
+from tests.support.runs import EXTRA, MAIL, SMALL, TEAM, Run
 
 
 def put_in_state(run: Run, user_id: UserId, sku: SubscribedSku, state: LicenseState) -> None:

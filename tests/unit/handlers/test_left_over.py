@@ -9,16 +9,19 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState
+from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS, MEMBERS_BULK, OPERATIONS
-from shared.domain.model import AssignedLicense, AssignmentOptions, LicenseAssignmentState, UserId
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers import control
-from shared.handlers.members import Members
-from shared.handlers.nightly import sync_all
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.upkeep import watchdog
-from shared.ports import LicenseCall, LicenseWriter, Outgoing, WriteResult
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.operations import control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.members_queue import Members
+from shared.handlers.operations.watchdog import watchdog
+from shared.ports.graph_writes import LicenseCall, LicenseWriter, WriteResult
+from shared.ports.messaging import Outgoing
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def test_users_whose_chunk_was_lost_are_handed_out_again_and_nobody_twice() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from shared.domain.errors import BadRequest, NotFound
 from shared.domain.messages import MEMBERS, ProcessUsers
-from shared.domain.records import DeadLetter
-from shared.handlers.letters import replay
-from shared.handlers.settling import AWAY, bury
-from tests.builders import audited
-from tests.unit.handlers.runs import MIA, SMALL, TEAM, Run, user
+from shared.domain.read_models import DeadLetter
+from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.messaging.settlement import AWAY, bury
+from tests.support.builders import audited
+from tests.support.runs import MIA, SMALL, TEAM, Run, user
 
 
 async def test_a_replayed_message_is_done_and_off_the_list() -> None:

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.operation import OperationState
-from shared.handlers import control
-from shared.handlers.delta import ask_for_deltas
-from shared.handlers.lookout import DECIDED_WITHIN, SUBSCRIPTION_LEFT, look_out
-from shared.handlers.subscriptions import LIFE, keep_subscription
-from tests.unit.handlers.runs import EXTRA, MIA, SMALL, Run
+from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT, look_out
+from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.subscription import LIFE, keep_subscription
+from shared.handlers.operations import control
+from tests.support.runs import EXTRA, MIA, SMALL, Run
 
 MINUTE = timedelta(minutes=1)
 

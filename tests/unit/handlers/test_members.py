@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from shared.domain.directory import AssignedLicense
+from shared.domain.member_status import MemberState
 from shared.domain.messages import MEMBERS, OPERATIONS, ProcessUsers
-from shared.domain.model import AssignedLicense, MemberState
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers.requests import OperationRequest, accept
-from shared.ports import Outgoing
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.ports.messaging import Outgoing
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def give_other_team(run: Run) -> None:

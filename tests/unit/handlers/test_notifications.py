@@ -11,12 +11,12 @@ from uuid import UUID
 import pytest
 
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, decode_change
-from shared.domain.changes import LifecycleEvent
+from shared.domain.membership_changes import LifecycleEvent
 from shared.domain.messages import NOTIFICATIONS
-from shared.handlers import queries
-from shared.handlers.notifications import MAX_BODY, MAX_TOKEN, receive
-from shared.handlers.subscriptions import keep_subscription
-from tests.unit.handlers.runs import OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.handlers.membership.subscription import keep_subscription
+from shared.handlers.membership.webhook import MAX_BODY, MAX_TOKEN, receive
+from shared.handlers.views import queries
+from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run, user
 
 STRANGER = str(UUID(int=999))
 

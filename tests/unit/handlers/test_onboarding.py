@@ -6,12 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from shared.domain.model import AssignedLicense, AssignmentOptions, GroupId
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
-from shared.ports import DirectoryGroup, Rejected, Throttled, Unanswered
-from tests.fakes_directory import BEGINNING
-from tests.unit.handlers.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from shared.ports.directory import DirectoryGroup
+from shared.ports.graph_writes import Rejected, Throttled, Unanswered
+from tests.support.fakes_directory import BEGINNING
+from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
+from tests.support.runs import user
 
 
 def outcomes(items: Any) -> dict[str, str]:

@@ -11,12 +11,12 @@ from shared.adapters.tables import onboarding as tables
 from shared.domain.errors import LicensingError, PermissionDenied, Unavailable
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import OnboardingRecord
-from shared.handlers.onboarding.accepting import accept, open_keys, send_take_up
-from shared.handlers.onboarding.taking_up import take_up_due
-from shared.handlers.pacing import Pacer
-from tests.fakes_onboarding import FakeAccounts
-from tests.unit.handlers.hires import TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from shared.handlers.onboarding.intake import accept, open_keys, send_take_up
+from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.handlers.reconcile.write_limiter import Pacer
+from tests.support.fakes_onboarding import FakeAccounts
+from tests.support.hires import TEAM, Hires, event
+from tests.support.runs import user
 
 FAR = timedelta(days=40)
 EVER = timedelta(days=3650)

@@ -9,9 +9,9 @@ import pytest
 
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.operation import Actor
-from shared.handlers.onboarding import accepting, deciding
-from tests.unit.handlers.hires import LARGE, OTHER_TEAM, SMALL, SOURCE, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from shared.handlers.onboarding import administration, intake
+from tests.support.hires import LARGE, OTHER_TEAM, SMALL, SOURCE, TEAM, Hires, event
+from tests.support.runs import user
 
 MIA = Actor("mia", "Mia")
 
@@ -95,7 +95,7 @@ async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_valu
     events[170] = "no object"
     events[180] = events[179]
     events[190] = {**events[189], "data": {**events[189]["data"], "sequence": 5}}
-    receipts = await accepting.accept(run.world, events, "hr")
+    receipts = await intake.accept(run.world, events, "hr")
     named = {each.position: {fault.field for fault in each.faults} for each in receipts if each.faults}
     assert set(named) == {*faults, *inside, 170}
     for position, (name, _) in faults.items():
@@ -104,13 +104,13 @@ async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_valu
         assert any(field.startswith(f"data.{name}") for field in named[position]), named[position]
     assert [each.position for each in receipts if each.taken] == [190]
     assert len(await letters(run)) == len(named) + 1
-    await accepting.send_take_up(run.world, accepting.open_keys(receipts))
+    await intake.send_take_up(run.world, intake.open_keys(receipts))
     await run.work_off()
     good = [each.record for each in receipts if each.record is not None and not each.taken]
     assert len({record.key for record in good}) == 1000 - len(named) - 2
-    states = {(await deciding.record_of(run.world, record.key)).state for record in good}
+    states = {(await administration.record_of(run.world, record.key)).state for record in good}
     assert states == {"Done"}
-    await accepting.send_take_up(run.world, accepting.open_keys(await accepting.accept(run.world, events, "hr")))
+    await intake.send_take_up(run.world, intake.open_keys(await intake.accept(run.world, events, "hr")))
     writes = len(run.memberships.log)
     await run.work_off()
     assert len(run.memberships.log) == writes
@@ -170,21 +170,23 @@ async def test_five_thousand_leavers_by_mistake_are_held_but_for_the_allowance_u
     await run.work_off(lambda: (clock.now() - start).total_seconds() > 7200)
     licensed = [n for n in range(1, 121) if "SMALL" in run.licenses(user(n))]
     assert len(licensed) == 100
-    held = await deciding.held_leavers(run.world)
+    held = await administration.held_leavers(run.world)
     assert (len(held.records), held.allowed) == (100, 20)
     with pytest.raises(Conflict, match="100 held leavers now"):
-        await deciding.approve_held(run.world, "0" * 64, MIA)
+        await administration.approve_held(run.world, "0" * 64, MIA)
     spared = held.records[0]
-    await deciding.cancel(run.world, spared.key, MIA)
-    seen = await deciding.held_leavers(run.world)
+    await administration.cancel(run.world, spared.key, MIA)
+    seen = await administration.held_leavers(run.world)
     assert len(seen.records) == 99
-    assert await deciding.approve_held(run.world, seen.checksum, MIA) == 99
+    assert await administration.approve_held(run.world, seen.checksum, MIA) == 99
     run.fakes.queue.messages = [each for each in run.fakes.queue.messages if each.at is None or each.at <= clock.now()]
     await run.work_off()
     left = [n for n in range(1, 121) if "SMALL" in run.licenses(user(n))]
     assert [user(n) for n in left] == [spared.event.person.id]
     assert (await run.record("l1")).permitted_by in ("allowance", "Mia")
-    assert await deciding.held_leavers(run.world) == deciding.HeldLeavers((), 20, deciding.checksum_of(()))
+    assert await administration.held_leavers(run.world) == administration.HeldLeavers(
+        (), 20, administration.checksum_of(())
+    )
 
 
 async def test_rejected_leavers_keep_everything() -> None:
@@ -192,8 +194,8 @@ async def test_rejected_leavers_keep_everything() -> None:
     await run.send(*(event("leaver", f"l{n}", user(n), on="2026-01-01", removal="P0D") for n in range(1, 26)))
     clock, start = run.fakes.clock, run.fakes.clock.now()
     await run.work_off(lambda: (clock.now() - start).total_seconds() > 7200)
-    held = await deciding.held_leavers(run.world)
-    assert await deciding.reject_held(run.world, held.checksum, MIA) == 5
+    held = await administration.held_leavers(run.world)
+    assert await administration.reject_held(run.world, held.checksum, MIA) == 5
     await run.wait(days=3)
     assert sum("SMALL" in run.licenses(user(n)) for n in range(1, 26)) == 5
     assert [await run.state(record.event.id) for record in held.records] == ["Cancelled"] * 5
@@ -204,16 +206,16 @@ async def test_an_event_is_cancelled_until_it_is_worked_on_and_replayed_only_aft
     ann = run.directory.add_user(user(1))
     await run.tell(event("joiner", "1", ann, on="2026-06-01", groups=[TEAM]))
     key = (await run.record("1")).key
-    assert str((await deciding.cancel(run.world, key, MIA)).state) == "Cancelled"
-    assert str((await deciding.cancel(run.world, key, MIA)).state) == "Cancelled"
+    assert str((await administration.cancel(run.world, key, MIA)).state) == "Cancelled"
+    assert str((await administration.cancel(run.world, key, MIA)).state) == "Cancelled"
     with pytest.raises(BadRequest, match="only Failed, DoneWithErrors"):
-        await deciding.replay(run.world, key, MIA)
+        await administration.replay(run.world, key, MIA)
     await run.tell(event("joiner", "2", ann, profiles=["late"]))
     assert await run.state("2") == "Failed"
     with pytest.raises(Conflict, match="cannot be cancelled any more"):
-        await deciding.cancel(run.world, (await run.record("2")).key, MIA)
+        await administration.cancel(run.world, (await run.record("2")).key, MIA)
     await run.profile("late", groups=(TEAM,))
-    await deciding.replay(run.world, (await run.record("2")).key, MIA)
+    await administration.replay(run.world, (await run.record("2")).key, MIA)
     await run.work_off()
     assert await run.state("2") == "Done"
     assert [each["data"]["state"] for each in run.results] == ["Cancelled", "Failed", "Done"]

@@ -6,13 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.model import AssignedLicense, UserId
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import UserId
 from shared.domain.onboarding import GroupOutcome
 from shared.domain.operation import Actor
-from shared.handlers.onboarding import deciding
-from shared.ports import Throttled
-from tests.unit.handlers.hires import EXTRA, OTHER_TEAM, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from shared.handlers.onboarding import administration
+from shared.ports.graph_writes import Throttled
+from tests.support.hires import EXTRA, OTHER_TEAM, TEAM, Hires, event
+from tests.support.runs import user
 
 MIA = Actor("mia", "Mia")
 
@@ -40,8 +41,8 @@ async def test_a_leaver_can_be_cancelled_until_it_is_done_and_gives_back_what_it
     run = await Hires.of_two_teams()
     ann = await left_with(run, until_unlicensed)
     key = (await run.record("2")).key
-    assert str((await deciding.cancel(run.world, key, MIA)).state) == "Working"
-    again = await deciding.cancel(run.world, key, MIA)
+    assert str((await administration.cancel(run.world, key, MIA)).state) == "Working"
+    again = await administration.cancel(run.world, key, MIA)
     assert "being given back" in again.note
     await run.work_off()
     record = await run.record("2")
@@ -63,7 +64,7 @@ async def test_giving_back_is_done_again_where_a_write_was_not_answered() -> Non
     run = await Hires.of_two_teams()
     ann = await left_with(run, until_unlicensed=False)
     run.memberships.answers[TEAM].append((Throttled(20.0), False))
-    await deciding.cancel(run.world, (await run.record("2")).key, MIA)
+    await administration.cancel(run.world, (await run.record("2")).key, MIA)
     await run.work_off()
     assert await run.state("2") == "Cancelled"
     assert run.member(ann)

@@ -6,11 +6,12 @@ import random
 
 import pytest
 
-from shared.domain.model import AssignedLicense, UserId
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.handlers.requests import OperationRequest, accept
-from shared.handlers.upkeep import watchdog
-from tests.unit.handlers.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.watchdog import watchdog
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 
 async def shuffled(run: Run, seed: int) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from shared.domain.budget import KEPT_S, BudgetState, Charged, used
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Unavailable
+from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS_BULK, ProcessUsers, decode_process_users
-from shared.domain.model import AssignedLicense, UserId
-from shared.handlers.members import Members
-from shared.handlers.pacing import Pacer, Prepaid, limits_of
-from tests.unit.handlers.hires import Hires, event
-from tests.unit.handlers.runs import SMALL, TEAM, Run, user
+from shared.handlers.operations.members_queue import Members
+from shared.handlers.reconcile.write_limiter import Pacer, Prepaid, limits_of
+from tests.support.hires import Hires, event
+from tests.support.runs import SMALL, TEAM, Run, user
 
 CHUNK = 20
 

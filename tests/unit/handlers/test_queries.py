@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from shared.domain.allowance import AllowanceState, take
 from shared.domain.errors import NotFound, Unavailable
-from shared.domain.model import OperationId, Source, SourceKind, UserId
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import OperationId, UserId
 from shared.domain.operation import OperationState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
-from shared.domain.sealing import PAGE_SIZE, PlannedAction, chunks_of, pages_of
-from shared.handlers import queries
-from shared.ports import ReadFailed
-from tests.unit.api_calls import GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
-from tests.unit.worlds import Fakes
+from shared.domain.snapshot_pages import PAGE_SIZE, PlannedAction, chunks_of, pages_of
+from shared.handlers.views import queries
+from shared.ports.directory import ReadFailed
+from tests.support.api_calls import GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
+from tests.support.worlds import Fakes
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from shared.domain.records import AuditEntry
-from shared.handlers.retention import MONTHS_BACK, forget_old, months_before
-from tests.builders import audited
-from tests.unit.handlers.hires import SMALL, TEAM, Hires, event
-from tests.unit.handlers.runs import user
+from shared.domain.read_models import AuditEntry
+from shared.handlers.maintenance.retention import MONTHS_BACK, forget_old, months_before
+from tests.support.builders import audited
+from tests.support.hires import SMALL, TEAM, Hires, event
+from tests.support.runs import user
 
 
 def test_only_months_that_are_over_as_a_whole_are_named() -> None:

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.model import LicenseAssignmentState, SkuId, UserId
-from shared.handlers import control
-from shared.handlers.seats import give_seats
-from shared.ports import InLine
-from tests.unit.handlers.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.domain.directory import LicenseAssignmentState
+from shared.domain.ids import SkuId, UserId
+from shared.handlers.operations import control
+from shared.handlers.reconcile.seats import give_seats
+from shared.ports.stores import InLine
+from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 def seats(run: Run, enabled: int) -> None:

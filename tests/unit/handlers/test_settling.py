@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import Conflict, PermissionDenied, PoisonMessage, Unavailable
+from shared.domain.ids import OperationId
 from shared.domain.messages import MEMBERS, OPERATIONS, OperationStep, decode_operation_step
-from shared.domain.model import OperationId
-from shared.handlers.settling import MAX_CONFLICTS, away_count, back_off_s, settle
-from tests.unit.worlds import Fakes, fake_world
+from shared.handlers.messaging.settlement import MAX_CONFLICTS, away_count, back_off_s, settle
+from tests.support.worlds import Fakes, fake_world
 
 STEP = OperationStep(OperationId("0" * 32), step=3, run=1)
 BODY = STEP.encode()

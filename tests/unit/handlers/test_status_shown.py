@@ -7,15 +7,17 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import NotFound
+from shared.domain.ids import NO_PLANS, UserId
+from shared.domain.member_status import MemberState
 from shared.domain.messages import OPERATIONS
-from shared.domain.model import NO_PLANS, AssignedLicense, LicenseError, MemberState, UserId
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.domain.records import AuditFilter, GroupState, MemberRow
-from shared.handlers import sealing
-from shared.handlers.nightly import sync_all
-from shared.handlers.requests import OperationRequest, accept
-from tests.unit.handlers.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from shared.domain.read_models import AuditFilter, GroupState, MemberRow
+from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.operations import snapshot
+from shared.handlers.operations.accept import OperationRequest, accept
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
 
@@ -216,6 +218,6 @@ async def test_who_waits_here_and_is_refused_elsewhere_is_shown_waiting_and_not_
 
 
 async def test_errors_of_more_than_one_page_are_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "ERRORS_AT_ONCE", 1)
+    monkeypatch.setattr(snapshot, "ERRORS_AT_ONCE", 1)
     run = await in_error()
     assert (await run.change([LARGE])).totals.due == 0

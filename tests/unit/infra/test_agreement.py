@@ -17,7 +17,7 @@ from infra.check.constants import Constants, Unknown
 from infra.check.project import load
 from shared.config import Settings
 from shared.domain import messages
-from shared.handlers.subscriptions import LIFECYCLE_PATH, NOTIFICATIONS_PATH
+from shared.handlers.membership.subscription import LIFECYCLE_PATH, NOTIFICATIONS_PATH
 from tests.unit.test_documents import ROOT, settings_of_the_code
 
 MODULES = ROOT / "infra" / "modules"

@@ -56,7 +56,7 @@ def test_the_number_that_an_alert_reads_out_of_a_text_is_where_it_looks() -> Non
     (query,) = [rule["query"] for rule in log_rules() if rule["name"] == "work-waits-long"]
     (pattern,) = re.findall(r'extract\(@"([^"]+)"', query)
     written = "work from %s waits %.0f s (time %d): %s"
-    assert written in (ROOT / "shared" / "handlers" / "settling.py").read_text()
+    assert written in (ROOT / "shared" / "handlers" / "messaging" / "settlement.py").read_text()
     found = re.search(pattern, written % ("members", 300.0, 9, "Graph is away"))
     assert found is not None
     assert found.group(1) == "9"

@@ -26,7 +26,7 @@ IN = [
     "function_app.py",
     "host.json",
     "requirements.txt",
-    "functions/web/routes_groups.py",
+    "functions/web/routes/groups.py",
     "shared/schemas/job.v1.json",
     "shared/domain/plan.py",
 ]

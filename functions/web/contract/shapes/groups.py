@@ -1,0 +1,146 @@
+"""Answers about groups: what they give, how far it is, and their members."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from functions.web.contract.shapes.common import (
+    GROUP,
+    HERE,
+    Answer,
+    Count,
+    Duration,
+    GroupIdText,
+    OperationIdText,
+    PartNumber,
+    Person,
+    PlanIdText,
+    SkuIdText,
+    Time,
+    UserIdText,
+    example,
+)
+from shared.domain.assignment import AssignmentState, DependencyRule, Enforcement
+from shared.domain.directory import LicenseError
+from shared.domain.member_status import MemberState
+from shared.domain.read_models import GroupState
+
+
+class SwitchedOff(Answer):
+    """A plan that was switched off because plans it needs are missing."""
+
+    service_plan_id: PlanIdText
+    missing: list[PlanIdText]
+
+
+class AssignedSku(Answer):
+    sku_id: SkuIdText
+    sku_part_number: PartNumber | None
+    disabled_plans: list[PlanIdText]
+    requested_disabled_plans: list[PlanIdText]
+    switched_off: list[SwitchedOff]
+    enforcement: Enforcement
+
+
+class Options(Answer):
+    usage_location: Annotated[str, example("DE")] | None
+    require_usage_location: bool
+    count_inherited: bool
+    include_guests: bool
+    include_disabled_accounts: bool
+    excluded_groups: list[GroupIdText]
+    grace: Duration
+    dependencies: DependencyRule
+    allow_native_overlap: bool
+    priority: Annotated[int, Field(examples=[0])]
+
+
+class Assignment(Answer):
+    etag: Annotated[str, Field(alias="@odata.etag", examples=['W/"3"'])]
+    group_id: GroupIdText
+    display_name: Annotated[str, example("Sales")]
+    state: AssignmentState
+    version: Count
+    assigned_licenses: list[AssignedSku]
+    options: Options
+    operation_id: OperationIdText | None
+    open_approval: OperationIdText | None
+    changed_by: Person | None
+    changed_date_time: Time | None
+
+
+class RemovalAllowance(Answer):
+    used: Count
+    limit: Count
+    period: Literal["P1D"]
+
+
+class GroupStatus(Answer):
+    id: GroupIdText
+    display_name: Annotated[str, example("Sales")]
+    status: GroupState
+    members: Count
+    counts: Annotated[dict[str, int], Field(examples=[{"Active": 117, "Waiting": 3}])]
+    operation_id: OperationIdText | None
+    removal_allowance: RemovalAllowance
+    updated_date_time: Time | None
+
+
+class Problem(Answer):
+    sku_id: SkuIdText | None
+    sku_part_number: PartNumber | None
+    error: LicenseError
+    message: Annotated[str, example("No license is left.")]
+    remedy: Annotated[str, example("Buy more, or remove some; the user is licensed by itself then.")]
+
+
+class Member(Answer):
+    id: UserIdText
+    display_name: Annotated[str, example("Ada Lovelace")]
+    user_principal_name: Person
+    state: MemberState
+    problems: list[Problem]
+    assigned_sku_ids: list[SkuIdText]
+    attempts: Count
+    next_look_date_time: Time | None
+    waiting_since_date_time: Time | None
+    removal_date_time: Time | None
+    last_updated_date_time: Time
+    operation_id: OperationIdText | None
+    notes: list[Annotated[str, example("a guest: not licensed")]]
+
+
+class MemberPage(Answer):
+    value: list[Member]
+    next_link: Annotated[
+        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/groups/{GROUP}/members?$skiptoken=0"])
+    ] = ""
+
+
+class NamedGroup(Answer):
+    id: GroupIdText
+    display_name: Annotated[str, example("Sales")]
+
+
+class FoundGroup(NamedGroup):
+    """A group of the directory, and what it may be used for."""
+
+    managed: bool
+    usable: bool
+    hindrance: Annotated[str, example("It is not a security group.")] | None
+    native_licenses: list[SkuIdText]
+
+
+class ManagedGroup(NamedGroup):
+    """A group that gives licenses, and how far it is."""
+
+    assigned_sku_ids: list[SkuIdText]
+    status: GroupState
+    members: Count
+    counts: Annotated[dict[str, int], Field(examples=[{"Active": 117, "Waiting": 3}])]
+
+
+class Groups(Answer):
+    value: list[ManagedGroup] | list[FoundGroup]

@@ -1,0 +1,64 @@
+"""Answers about the app itself: change feed, writes, queues, dead letters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from functions.web.contract.shapes.common import HERE, Answer, Count, OperationIdText, Time, example
+
+
+class Subscription(Answer):
+    id: Annotated[str, example("7f105c7d-2dc5-4530-97cd-4e7ae6534c07")]
+    notification_url: Annotated[str, example(f"{HERE}/api/notifications")]
+    created_date_time: Time
+    expiration_date_time: Time
+    last_notification_date_time: Time | None
+
+
+class ChangeFeed(Answer):
+    expected: bool
+    subscription: Subscription | None
+    refused_today: Count
+    last_delta_date_time: Time | None
+
+
+class Writes(Answer):
+    """Writes to Graph of the last `windowSeconds`, and what they are held to."""
+
+    used: Annotated[int, Field(ge=0, examples=[2400])]
+    limit: Annotated[int, Field(ge=0, examples=[3000])]
+    window_seconds: Annotated[float, Field(examples=[150.0])]
+    bulk_per_second: Annotated[float, Field(examples=[18.0])]
+    throttled_until_date_time: Time | None
+
+
+class QueueLook(Answer):
+    queue: Annotated[str, example("members-bulk")]
+    waiting: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[12])]
+    scheduled: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[3])]
+    more: bool
+    oldest_date_time: Time | None
+
+
+class Health(Answer):
+    change_feed: ChangeFeed
+    writes: Writes
+    queues: list[QueueLook]
+    queues_error: Annotated[str, example("queue members: ServiceBusConnectionError")] | None
+    open_operations: Count
+    dead_letters: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[0])]
+
+
+class DeadLetter(Answer):
+    id: OperationIdText
+    queue: Annotated[str, example("members")]
+    reason: Annotated[str, example("the message is not JSON")]
+    created_date_time: Time
+    body: Annotated[str, example('{"version": 1}')]
+    whole: bool
+
+
+class DeadLetters(Answer):
+    value: list[DeadLetter]

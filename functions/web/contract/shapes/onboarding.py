@@ -1,0 +1,154 @@
+"""Answers about HR events, held leavers and profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.web.contract.shapes.common import (
+    HERE,
+    OPERATION,
+    Answer,
+    Count,
+    Fault,
+    GroupIdText,
+    License,
+    OperationIdText,
+    Person,
+    SkuIdText,
+    Time,
+    UserIdText,
+    example,
+)
+from shared.domain.onboarding import GroupOutcome, HrEventType, LicenseOutcome, OnboardingState
+
+
+class TakenEvent(Answer):
+    position: Count
+    id: OperationIdText
+    event_id: Annotated[str, example("hr-2026-000123")]
+    state: OnboardingState
+    location: Annotated[str, example(f"/api/onboarding/{OPERATION}")]
+
+
+class Taken(Answer):
+    """Events that were taken, and what is wrong with those that were not."""
+
+    value: list[TakenEvent]
+    faults: list[Fault]
+
+
+class PersonReference(Answer):
+    id: UserIdText | None
+    employee_id: Annotated[str, example("E-4711")] | None
+    user_principal_name: Person | None
+
+
+class GroupResult(Answer):
+    group_id: GroupIdText
+    outcome: GroupOutcome
+    text: Annotated[str, example("The group is dynamic.")] | None
+    remedy: Annotated[str, example("Change its membership rule.")] | None
+
+
+class LicenseResult(Answer):
+    sku_id: SkuIdText
+    outcome: LicenseOutcome
+    text: Annotated[str, example("No license is left.")] | None
+    remedy: Annotated[str, example("Buy more.")] | None
+
+
+class OnboardingRecord(Answer):
+    id: OperationIdText
+    event_id: Annotated[str, example("hr-2026-000123")]
+    event_source: Annotated[str, example("/hr/contoso")]
+    event_type: HrEventType
+    person: PersonReference
+    correlation_id: Annotated[str, example("ticket-42")] | None
+    effective_date_time: Time
+    sequence: Annotated[int, Field(examples=[0])]
+    state: OnboardingState
+    note: Annotated[str, example("the account is looked for again")] | None
+    remedy: Annotated[str, example("Create the account, or correct the userPrincipalName.")] | None
+    profiles: list[Annotated[str, example("sales")]]
+    groups: list[GroupResult]
+    licenses: list[LicenseResult]
+    received_date_time: Time
+    updated_date_time: Time
+    next_look_date_time: Time | None
+    completed_date_time: Time | None
+    permitted_by: Person | None
+
+
+class OnboardingPage(Answer):
+    value: list[OnboardingRecord]
+    next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/onboarding?$skiptoken=0"])] = ""
+
+
+class FoundAccount(Answer):
+    id: UserIdText
+    user_principal_name: Person
+    account_enabled: bool
+
+
+class Match(Answer):
+    name: Annotated[str, example("sales")]
+    display_name: Annotated[str, example("Sales")]
+    because: Annotated[str, example("department is Sales")]
+
+
+class TrialGroup(Answer):
+    group_id: GroupIdText
+    outcome: GroupOutcome
+    text: Annotated[str, example("The group is dynamic.")]
+    remedy: Annotated[str, example("Change its membership rule.")]
+
+
+class TrialLicense(Answer):
+    sku_id: SkuIdText
+    sources: Annotated[list[str], Field(alias="from", examples=[["hr:sales"]])]
+    has_already: bool
+
+
+class Trial(Answer):
+    accounts: list[FoundAccount]
+    profiles: list[Match]
+    unknown_profiles: list[Annotated[str, example("old-sales")]]
+    usage_location: Annotated[str, example("DE")] | None
+    groups: list[TrialGroup]
+    licenses: list[TrialLicense]
+    lost_licenses: list[SkuIdText]
+
+
+class HeldLeavers(Answer):
+    count: Count
+    allowed_within_24_hours: Annotated[int, Field(alias="allowedWithin24Hours", ge=0, examples=[20])]
+    checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
+    value: list[OnboardingRecord]
+
+
+class Counted(Answer):
+    count: Count
+
+
+class Profile(Answer):
+    name: Annotated[str, example("sales")]
+    display_name: Annotated[str, example("Sales")]
+    match: Annotated[dict[str, list[str]], Field(examples=[{"department": ["Sales"]}])]
+    groups: list[GroupIdText]
+    licenses: list[License]
+    usage_location: Annotated[str, example("DE")] | None
+    priority: Annotated[int, Field(examples=[0])]
+    exclusive: bool
+    etag: Annotated[str | None, Field(alias="@odata.etag", examples=['W/"3"'])]
+
+
+class Profiles(Answer):
+    value: list[Profile]
+
+
+class Schema(BaseModel):
+    """A JSON Schema."""
+
+    model_config = ConfigDict(extra="allow")

@@ -1,0 +1,154 @@
+"""Answers about operations: state, plan, preview and the members that were planned."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from functions.web.contract.shapes.common import (
+    E3,
+    HERE,
+    OPERATION,
+    Answer,
+    Count,
+    GroupIdText,
+    License,
+    OperationIdText,
+    Person,
+    PlanIdText,
+    SkuIdText,
+    Time,
+    UserIdText,
+    example,
+)
+from shared.domain.directory import LicenseError
+from shared.domain.operation import OperationKind, OperationState, Phase
+from shared.domain.outcomes import OutcomeClass
+
+SeatsBySku = Annotated[dict[str, int], Field(examples=[{E3: 120}])]
+
+
+def _with_example(**values: Any) -> ConfigDict:
+    whole = {to_camel(name): value for name, value in values.items()}
+    return ConfigDict(
+        extra="forbid", alias_generator=to_camel, populate_by_name=True, json_schema_extra={"examples": [whole]}
+    )
+
+
+class Target(Answer):
+    """A group, or how many users a list has."""
+
+    group_id: GroupIdText | None = None
+    user_ids: Count | None = None
+
+
+class Totals(Answer):
+    """Users by how their part of the work ended."""
+
+    model_config = _with_example(
+        members=120, due=100, applied=58, unchanged=20, waiting=1, failed=1, skipped=0, remaining=40, wrote=58
+    )
+
+    members: Count
+    due: Count
+    applied: Count
+    unchanged: Count
+    waiting: Count
+    failed: Count
+    skipped: Count
+    remaining: Count
+    wrote: Count
+
+
+class Plan(Answer):
+    """What planning found: the preview, and the numbers behind an approval."""
+
+    additions: SeatsBySku
+    removals: SeatsBySku
+    plans_off: Count
+    seats_needed: SeatsBySku
+    seats_available: Annotated[dict[str, int], Field(examples=[{E3: 37}])]
+    usage_locations: Count
+    errors: Annotated[dict[str, int], Field(examples=[{"CountViolation": 4}])]
+    foreign: Count
+    users_losing: Count
+
+
+class OperationFault(Answer):
+    code: Annotated[str, example("Permission")]
+    message: Annotated[str, example("Graph refused: the app may not write licenses.")]
+    remedy: Annotated[str, example("Grant LicenseAssignment.ReadWrite.All to the app's identity.")]
+
+
+class Operation(Answer):
+    id: OperationIdText
+    kind: OperationKind
+    target: Target
+    add_licenses: list[License]
+    remove_licenses: list[SkuIdText]
+    adopt_licenses: list[SkuIdText]
+    enable_service_plans: list[SkuIdText]
+    preview: bool
+    state: OperationState
+    phase: Phase
+    collecting: bool
+    cause: Annotated[str, example("request")]
+    correlation_id: Annotated[str, example("onboarding-2026-11")] | None
+    intent_version: Count
+    created_date_time: Time
+    started_date_time: Time | None
+    completed_date_time: Time | None
+    estimated_completion_date_time: Time | None
+    requested_by: Person
+    approved_by: Person | None
+    cancel_requested_by: Person | None
+    superseded_by: OperationIdText | None
+    totals: Totals
+    plan: Plan
+    drift: Count | None
+    checksum: Annotated[str, example("9b1f2e3d4c5b6a79")] | None
+    error: OperationFault | None
+
+
+class OperationPage(Answer):
+    value: list[Operation]
+    next_link: Annotated[
+        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations?$top=100&$skiptoken=0"])
+    ] = ""
+
+
+class Operations(Answer):
+    value: list[Operation]
+
+
+class PlansOff(Answer):
+    sku_id: SkuIdText
+    service_plans: list[PlanIdText]
+
+
+class ExpectedError(Answer):
+    error: LicenseError
+    sku_id: SkuIdText | None
+
+
+class PlannedMember(Answer):
+    id: UserIdText
+    due: bool
+    expected: OutcomeClass
+    add_licenses: list[License]
+    remove_licenses: list[SkuIdText]
+    plans_off: list[PlansOff]
+    usage_location: Annotated[str, example("DE")] | None
+    notes: list[Annotated[str, example(f"secondRead {E3}")]]
+    expected_errors: list[ExpectedError]
+    outcome: OutcomeClass | None
+    next_look_date_time: Time | None
+
+
+class PlannedMemberPage(Answer):
+    value: list[PlannedMember]
+    next_link: Annotated[
+        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations/{OPERATION}/members?$skiptoken=0"])
+    ] = ""

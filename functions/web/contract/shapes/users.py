@@ -1,0 +1,67 @@
+"""Answers about one user: licenses, where they come from, history."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from functions.web.contract.shapes.audit import AuditEntry
+from functions.web.contract.shapes.common import (
+    Answer,
+    GroupIdText,
+    PartNumber,
+    Person,
+    PlanIdText,
+    SkuIdText,
+    Time,
+    UserIdText,
+    example,
+)
+from functions.web.contract.shapes.groups import Member
+from shared.domain.directory import LicenseError, LicenseState
+from shared.domain.grant import SourceKind
+from shared.handlers.views.queries import LicenseOrigin
+
+
+class MemberOfGroup(Member):
+    group_id: GroupIdText
+
+
+class Through(Answer):
+    kind: SourceKind
+    id: GroupIdText | None
+
+
+class UserLicense(Answer):
+    sku_id: SkuIdText
+    sku_part_number: PartNumber | None
+    disabled_plans: list[PlanIdText]
+    source: LicenseOrigin
+    assigned_by_group: GroupIdText | None
+    through: list[Through]
+    ending: SourceKind | None
+    removal_date_time: Time | None
+    state: LicenseState
+    error: LicenseError | None
+    last_updated_date_time: Time | None
+
+
+class UserLicenses(Answer):
+    value: list[UserLicense]
+
+
+class FoundUser(Answer):
+    id: UserIdText
+    display_name: Annotated[str, example("Ada Lovelace")]
+    user_principal_name: Person
+
+
+class FoundUsers(Answer):
+    value: list[FoundUser]
+
+
+class User(FoundUser):
+    usage_location: Annotated[str, example("DE")] | None
+    account_enabled: bool
+    licenses: list[UserLicense]
+    groups: list[MemberOfGroup]
+    history: list[AuditEntry]

@@ -1,0 +1,140 @@
+"""Routes of the license center: products and the groups that give them, groups found by name, people, the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import TheActor, ThePaging, TheWorld
+from functions.web.pages.rendering import product_name
+from functions.web.searching import TheAuditSearch
+from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
+from shared.domain.ids import UserId
+from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.views import health, license_center, queries
+
+router = APIRouter(prefix="/api", tags=["center"])
+
+Search = Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="The beginning of a name.")]
+Wanted = Annotated[
+    str, Query(min_length=1, max_length=license_center.MAX_SEARCH, description="The beginning of a name.")
+]
+Top = Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)]
+
+
+@router.get("/licenses")
+async def list_licenses(world: TheWorld) -> Json:
+    """The tenant's products by friendly name: seats bought, used, free, in grace, and the groups that give each."""
+    return {"value": [_product(view) for view in await license_center.products(world)]}
+
+
+def _product(view: license_center.ProductView) -> Json:
+    sku = view.sku
+    return {
+        "skuId": sku.sku_id,
+        "skuPartNumber": sku.sku_part_number,
+        "displayName": product_name(sku.sku_id, sku.sku_part_number),
+        "capabilityStatus": sku.capability_status,
+        "bought": sku.enabled,
+        "used": sku.consumed_units,
+        "free": sku.available,
+        "inGrace": sku.warning,
+        "groups": [{"id": each.group_id, "displayName": each.display_name} for each in view.groups],
+    }
+
+
+@router.get("/groups")
+async def list_groups(world: TheWorld, search: Search = "") -> Json:
+    """Groups that give licenses with their status; with `search`, groups of the directory whose name begins so, and
+    what they may be used for."""
+    if search.strip():
+        return {"value": [_found(each) for each in await license_center.find_groups(world, search)]}
+    return {"value": [_managed(each) for each in await license_center.managed_groups(world)]}
+
+
+def _found(each: license_center.FoundGroup) -> Json:
+    return {
+        "id": each.group.id,
+        "displayName": each.group.display_name,
+        "managed": each.managed,
+        "usable": not each.hindrance,
+        "hindrance": each.hindrance or None,
+        "nativeLicenses": [license.sku_id for license in each.group.native_skus],
+    }
+
+
+def _managed(each: license_center.ManagedGroup) -> Json:
+    return {
+        "id": each.assignment.group_id,
+        "displayName": each.assignment.display_name,
+        "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
+        "status": each.status.state,
+        "members": each.status.members,
+        "counts": dict(each.status.counts),
+    }
+
+
+@router.get("/users")
+async def list_users(
+    world: TheWorld, search: Annotated[str, Query(min_length=1, max_length=license_center.MAX_SEARCH)]
+) -> Json:
+    """Users whose name or userPrincipalName begins with a text."""
+    found = await license_center.find_users(world, search)
+    return {
+        "value": [
+            {"id": each.id, "displayName": each.display_name, "userPrincipalName": each.user_principal_name}
+            for each in found
+        ]
+    }
+
+
+@router.get("/users/{user_id}")
+async def get_user(world: TheWorld, user_id: Guid) -> Json:
+    """One user: every license and where it comes from, the state in each group that gives licenses, and the history of
+    the last seven days; the audit log has all of it."""
+    found = await license_center.person(world, UserId(user_id))
+    names = await queries.sku_names(world)
+    return {
+        "id": found.user.id,
+        "displayName": found.user.display_name,
+        "userPrincipalName": found.user.user_principal_name,
+        "usageLocation": found.user.usage_location,
+        "accountEnabled": found.user.account_enabled,
+        "licenses": [answers.user_license(each, names) for each in found.licenses],
+        "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
+        "history": [answers.audit_entry(entry) for entry in await license_center.history(world, found.user.id)],
+    }
+
+
+@router.get("/healthOverview")
+async def get_health(world: TheWorld) -> Json:
+    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters."""
+    found, looks = await asyncio.gather(health.health(world), health.queue_looks(world))
+    return answers.health(found, looks)
+
+
+@router.get("/deadLetters")
+async def list_dead_letters(world: TheWorld, top: Top = DEFAULT_TOP) -> Json:
+    """Messages that could not be read or done, with the reason, newest first."""
+    return {"value": [answers.dead_letter(letter) for letter in await world.stores.dead_letters.newest(top)]}
+
+
+@router.post("/deadLetters/{letter_id}/replay", status_code=202)
+async def replay_dead_letter(
+    world: TheWorld, actor: TheActor, letter_id: OperationIdText, body: Mended | None = None
+) -> None:
+    """Send a message back to its queue, as it was or mended; what is done already is seen to be done."""
+    await replay(world, letter_id, actor, body.message if body is not None else None)
+
+
+@router.get("/audit")
+async def search_audit(request: Request, world: TheWorld, search: TheAuditSearch, paging: ThePaging) -> Json:
+    """Entries that match, newest first: who, when, what, before, after, result. Without `since`, of the last 31 days.
+    Where few of very many entries match, a page may be short or empty and still have a next one."""
+    entries, token = await search.page(world, paging.top, paging.after)
+    return answers.page(request, map(answers.audit_entry, entries), paging.top, token, search.parameters())

@@ -1,0 +1,172 @@
+"""Routes of groups: license them, read what is assigned, how far it is, and who has a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
+from functions.web.searching import Named
+from functions.web.shapes import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
+from functions.web.starting import TheStarter
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.directory import LicenseError
+from shared.domain.errors import Conflict
+from shared.domain.ids import GroupId
+from shared.domain.member_status import MemberState
+from shared.domain.operation import LicenseChange, Target
+from shared.domain.read_models import MemberFilter, MemberRow
+from shared.handlers.operations.assignment_changes import set_options
+from shared.handlers.views import queries
+from shared.ports.stores import StoredAssignment
+from shared.ports.world import World
+
+MAX_TRIES = 5
+"""Lost races of a merge before the caller is told to try again."""
+
+router = APIRouter(prefix="/api/groups", tags=["groups"])
+
+
+async def _id(group_id: Guid) -> GroupId:
+    return GroupId(group_id)
+
+
+TheId = Annotated[GroupId, Depends(_id)]
+
+
+@router.post("/{group_id}/assignLicense", status_code=202)
+async def assign_license(
+    world: TheWorld,
+    starter: TheStarter,
+    group_id: TheId,
+    body: AssignLicenseToGroup,
+    if_match: IfMatch,
+    preview: bool = False,
+) -> Response:
+    """Change what the group's members are licensed with; `preview=true` only says what would happen. Options that are
+    given are set with it, the others stay."""
+    change = body.change()
+    if body.options is not None:
+        stored = await world.stores.assignments.get(group_id)
+        known = stored.assignment if stored else GroupLicenseAssignment(group_id)
+        change = replace(change, options=body.options.applied_to(known.options))
+        if_match = known.version if if_match is None else if_match
+    request = replace(starter.request(Target(group_id=group_id)), change=change, preview=preview)
+    return await starter.start(replace(request, if_match=if_match), body.approved_preview)
+
+
+@router.post("/{group_id}/reprocessLicenseAssignment", status_code=202)
+async def reprocess(starter: TheStarter, group_id: TheId) -> Response:
+    """Look at every member again; refusals of earlier attempts do not count."""
+    return await starter.start(replace(starter.request(Target(group_id=group_id)), reprocess=True))
+
+
+@router.post("/{group_id}/adoptLicenses", status_code=202)
+async def adopt_group_licenses(
+    starter: TheStarter, group_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Manage members' licenses here that somebody else gave and the group grants; plans that are on stay on."""
+    request = replace(
+        starter.request(Target(group_id=group_id)), change=LicenseChange(adopt=body.skus()), preview=preview
+    )
+    return await starter.start(request)
+
+
+@router.post("/{group_id}/enableServicePlans", status_code=202)
+async def enable_group_service_plans(
+    starter: TheStarter, group_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Turn on plans that the group grants in members' licenses that somebody else gave; they stay the giver's."""
+    request = replace(
+        starter.request(Target(group_id=group_id)), change=LicenseChange(enable=body.skus()), preview=preview
+    )
+    return await starter.start(request)
+
+
+@router.get("/{group_id}/licenseAssignment")
+async def get_assignment(world: TheWorld, group_id: TheId) -> Response:
+    """What is assigned to the group, with its options."""
+    return await _assignment(world, await queries.assignment(world, group_id))
+
+
+@router.patch("/{group_id}/licenseAssignment")
+async def patch_assignment(
+    world: TheWorld, actor: TheActor, group_id: TheId, body: OptionsPatch, if_match: IfMatch
+) -> Response:
+    """Change options of the assignment; the others stay. Without If-Match it is merged into whatever is there."""
+    tries = MAX_TRIES
+    while True:
+        before = (await queries.assignment(world, group_id)).assignment
+        expected = before.version if if_match is None else if_match
+        try:
+            stored = await set_options(world, group_id, body.applied_to(before.options), actor, expected)
+        except Conflict:
+            tries -= 1
+            if if_match is not None or not tries:
+                raise
+        else:
+            return await _assignment(world, stored)
+
+
+async def _assignment(world: World, stored: StoredAssignment) -> Response:
+    found = stored.assignment
+    names = await queries.sku_names(world)
+    return JSONResponse(answers.assignment(found, names), headers={"ETag": etag_of(found.version)})
+
+
+@router.get("/{group_id}/status")
+async def get_status(world: TheWorld, group_id: TheId) -> Json:
+    """How far the group is, in the words of the admin center, with counts of members by state."""
+    return answers.group_status(await queries.group_status(world, group_id))
+
+
+@router.get("/{group_id}/members")
+async def list_members(
+    request: Request,
+    world: TheWorld,
+    group_id: TheId,
+    paging: ThePaging,
+    state: MemberState | None = None,
+    search: Named = "",
+) -> Json:
+    """Every recorded member with its state, or those in one state, or of a name."""
+    wanted = MemberFilter(search.strip())
+    rows, token = await queries.members(world, group_id, paging.top, paging.after, state, wanted)
+    return await _members(request, world, paging, rows, token, {"state": str(state)} if state else {})
+
+
+@router.get("/{group_id}/membersWithLicenseErrors")
+async def list_members_with_license_errors(
+    request: Request,
+    world: TheWorld,
+    group_id: TheId,
+    paging: ThePaging,
+    search: Named = "",
+    error: LicenseError | None = None,
+    sku_id: Annotated[Guid | None, Query(alias="skuId")] = None,
+) -> Json:
+    """Members in error or waiting for a seat, each problem with its remedy. Where few of very many have the problem
+    that is asked for, a page may be short or empty and still have a next one."""
+    wanted = MemberFilter(search.strip(), error or "", sku_id or "")
+    rows, token = await queries.members_with_errors(world, group_id, paging.top, paging.after, wanted)
+    asked = {name: value for name, value in (("error", wanted.error), ("skuId", wanted.sku_id)) if value}
+    return await _members(request, world, paging, rows, token, asked)
+
+
+async def _members(
+    request: Request,
+    world: World,
+    paging: ThePaging,
+    rows: Sequence[MemberRow],
+    token: str | None,
+    asked: Mapping[str, str],
+) -> Json:
+    names = await queries.sku_names(world) if any(row.problems for row in rows) else {}
+    return answers.page(request, (answers.member(row, names) for row in rows), paging.top, token, asked)

@@ -1,0 +1,288 @@
+"""Routes of HR onboarding: events in, their status, profiles, and what people decide."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from pydantic import AfterValidator, Field
+from starlette.responses import JSONResponse, Response
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import TheActor, ThePaging, TheWorld
+from functions.web.errors import HttpError
+from functions.web.shapes import AssignedLicenseShape, Guid, OperationIdText, Shape, country
+from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
+from shared.domain.ids import GroupId
+from shared.domain.onboarding import OnboardingRecord
+from shared.domain.profiles import Profile
+from shared.handlers import onboarding
+from shared.handlers.onboarding import administration, intake, profiles
+from shared.handlers.onboarding.dry_run import try_event
+from shared.handlers.onboarding.intake import MAX_BATCH, Receipt
+from shared.handlers.onboarding.results import describe
+
+router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
+
+SCHEMA = Path(onboarding.__file__).parents[2] / "schemas" / "onboarding.v1.json"
+MAX_VALUES = 50
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+
+
+class Condition(Shape):
+    """Allowed values by attribute; all attributes must fit, `*` at the end of a value stands for any rest."""
+
+    company_name: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    cost_center: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    country: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    department: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    division: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    employee_type: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    job_title: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    office_location: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+
+    def value(self) -> dict[str, tuple[str, ...]]:
+        given = self.model_dump(by_alias=True, exclude_none=True)
+        return {name: tuple(values) for name, values in given.items() if name in ATTRIBUTES}
+
+
+class ProfileShape(Shape):
+    """What a job needs."""
+
+    display_name: Annotated[str, Field(max_length=MAX_TEXT)] = ""
+    match: Condition = Condition()
+    groups: Annotated[tuple[Guid, ...], Field(max_length=MAX_GROUPS)] = ()
+    licenses: Annotated[tuple[AssignedLicenseShape, ...], Field(max_length=MAX_PROFILES)] = ()
+    usage_location: Annotated[str, AfterValidator(country)] | None = None
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    exclusive: bool = False
+
+    def value(self, name: str) -> Profile:
+        return Profile(
+            name=name,
+            display_name=self.display_name,
+            match=self.match.value(),
+            groups=tuple(dict.fromkeys(GroupId(group) for group in self.groups)),
+            licenses=tuple(license.value() for license in self.licenses),
+            usage_location=self.usage_location or "",
+            priority=self.priority,
+            exclusive=self.exclusive,
+        )
+
+
+class Seen(Shape):
+    """The checksum of the held leavers that were looked at."""
+
+    checksum: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Json:
+    schema: Json = json.loads(SCHEMA.read_text())
+    return schema
+
+
+async def _body(request: Request) -> object:
+    """The JSON of the body, whatever its media type: CloudEvents have their own. Raises HttpError."""
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError) as fault:
+        raise HttpError(400, "InvalidJson", f"The body is not JSON: {fault}.") from fault
+
+
+TheBody = Annotated[Any, Depends(_body)]
+
+_ONE = {"application/cloudevents+json": {"schema": {"type": "object"}}}
+_MANY = {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_BATCH}
+_TAKES_ONE = {"requestBody": {"required": True, "content": _ONE}}
+_TAKES = {
+    "requestBody": {"required": True, "content": {**_ONE, "application/cloudevents-batch+json": {"schema": _MANY}}}
+}
+
+
+@router.post("", status_code=202, openapi_extra=_TAKES)
+async def receive_events(world: TheWorld, actor: TheActor, body: TheBody) -> Response:
+    """Take one HR event, or an array of up to 1,000. Each is kept at once; what cannot be read is named by position,
+    field and value, and kept too. 400 when none could be taken."""
+    values = body if isinstance(body, list) else [body]
+    if not 0 < len(values) <= MAX_BATCH:
+        raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
+    receipts = await intake.accept(world, values, actor.name)
+    await intake.send_take_up(world, intake.open_keys(receipts))
+    taken = [_taken(each.position, each.record) for each in receipts if each.record and not each.taken]
+    faults = [fault for each in receipts for fault in _faults(each)]
+    if not taken:
+        first = faults[0]
+        only_conflicts = all(each.taken for each in receipts)
+        status, code = (409, "Conflict") if only_conflicts else (400, "InvalidEvent")
+        raise HttpError(status, code, str(first["message"]), str(first["field"]), details=faults)
+    headers = {"Location": taken[0]["location"]} if len(values) == 1 else {}
+    return JSONResponse({"value": taken, "faults": faults}, 202, headers)
+
+
+def _taken(position: int, record: OnboardingRecord) -> Json:
+    location = f"/api/onboarding/{record.key}"
+    return {
+        "position": position,
+        "id": record.key,
+        "eventId": record.event.id,
+        "state": str(record.state),
+        "location": location,
+    }
+
+
+def _faults(receipt: Receipt) -> list[Json]:
+    if receipt.taken:
+        reason = intake.reason_of(receipt)
+        event_id = receipt.record.event.id if receipt.record else ""
+        return [{"position": receipt.position, "field": "id", "value": json.dumps(event_id), "message": reason}]
+    return [
+        {"position": receipt.position, "field": each.field, "value": each.value, "message": str(each)}
+        for each in receipt.faults
+    ]
+
+
+@router.get("/schema")
+async def get_onboarding_schema() -> Json:
+    """JSON Schema of an HR event."""
+    return _schema()
+
+
+@router.get("")
+async def list_onboarding(
+    request: Request,
+    world: TheWorld,
+    paging: ThePaging,
+    attention: Annotated[bool, Query(description="Only what needs a person.")] = False,
+) -> Json:
+    """Events and what became of them, newest first."""
+    read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
+    records, token = await read(paging.top, paging.after)
+    return answers.page(request, map(describe, records), paging.top, token)
+
+
+@router.post("/dryRun", openapi_extra=_TAKES_ONE)
+async def dry_run(world: TheWorld, body: TheBody) -> Json:
+    """What an event would bring about for its person, and why; nothing is written."""
+    trial = await try_event(world, body)
+    return {
+        "accounts": [
+            {"id": each.id, "userPrincipalName": each.user_principal_name, "accountEnabled": each.account_enabled}
+            for each in trial.accounts
+        ],
+        "profiles": [
+            {"name": match.profile.name, "displayName": match.profile.display_name, "because": match.because}
+            for match in trial.wanted.matches
+        ],
+        "unknownProfiles": list(trial.wanted.unknown),
+        "usageLocation": trial.wanted.usage_location or None,
+        "groups": [
+            {"groupId": each.group_id, "outcome": str(each.outcome), "text": each.text, "remedy": each.remedy}
+            for each in trial.groups
+        ],
+        "licenses": [
+            {"skuId": sku_id, "from": [str(source) for source in sources], "hasAlready": sku_id in trial.has}
+            for sku_id, sources in trial.licenses.items()
+        ],
+        "lostLicenses": list(trial.lost),
+    }
+
+
+@router.get("/held")
+async def get_held_leavers(world: TheWorld) -> Json:
+    """Leavers over the allowance of a day, who wait for a person."""
+    held = await administration.held_leavers(world)
+    return {
+        "count": len(held.records),
+        "allowedWithin24Hours": held.allowed,
+        "checksum": held.checksum,
+        "value": [describe(record) for record in held.records[:MAX_BATCH]],
+    }
+
+
+@router.post("/held/approve")
+async def approve_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
+    """Let the held leavers go that were looked at."""
+    return {"count": await administration.approve_held(world, body.checksum, actor)}
+
+
+@router.post("/held/reject")
+async def reject_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
+    """Cancel the held leavers that were looked at."""
+    return {"count": await administration.reject_held(world, body.checksum, actor)}
+
+
+@router.get("/profiles")
+async def list_profiles(world: TheWorld) -> Json:
+    """What jobs need."""
+    return {"value": [_profile(each) for each in await world.stores.profiles.all()]}
+
+
+@router.get("/profiles/{profile_name}")
+async def get_profile(world: TheWorld, profile_name: Name) -> Response:
+    """One profile, with its ETag."""
+    return _with_etag(await profiles.profile_of(world, profile_name), 200)
+
+
+@router.put("/profiles/{profile_name}")
+async def put_profile(
+    world: TheWorld,
+    actor: TheActor,
+    profile_name: Name,
+    body: ProfileShape,
+    if_match: Annotated[str | None, Header(max_length=128)] = None,
+) -> Response:
+    """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
+    next event on."""
+    return _with_etag(await profiles.save_profile(world, body.value(profile_name), actor, if_match), 200)
+
+
+@router.delete("/profiles/{profile_name}", status_code=204)
+async def delete_profile(world: TheWorld, actor: TheActor, profile_name: Name) -> None:
+    """Delete a profile; people keep what it gave them until they move or leave."""
+    await profiles.remove_profile(world, profile_name, actor)
+
+
+@router.get("/{event_key}")
+async def get_onboarding(world: TheWorld, event_key: OperationIdText) -> Json:
+    """One event and what became of it: every membership and license, and what to do where something is not right."""
+    return describe(await administration.record_of(world, event_key))
+
+
+@router.post("/{event_key}/cancel")
+async def cancel_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText) -> Json:
+    """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
+    event is Working until then."""
+    return describe(await administration.cancel(world, event_key, actor))
+
+
+@router.post("/{event_key}/replay", status_code=202)
+async def replay_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText) -> Json:
+    """Begin an event anew that failed or ended with errors, once the cause is repaired."""
+    return describe(await administration.replay(world, event_key, actor))
+
+
+def _profile(profile: Profile) -> Json:
+    return {
+        "name": profile.name,
+        "displayName": profile.display_name,
+        "match": {name: list(values) for name, values in profile.match.items()},
+        "groups": list(profile.groups),
+        "licenses": [
+            {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)} for license in profile.licenses
+        ],
+        "usageLocation": profile.usage_location or None,
+        "priority": profile.priority,
+        "exclusive": profile.exclusive,
+        "@odata.etag": profile.version,
+    }
+
+
+def _with_etag(profile: Profile, status: int) -> Response:
+    return JSONResponse(_profile(profile), status, {"ETag": profile.version or ""})

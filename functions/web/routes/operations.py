@@ -1,0 +1,93 @@
+"""Routes of operations: read them, look at their plan, decide about them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import TheActor, ThePaging, TheWorld
+from functions.web.shapes import Approve, Cancel, OperationIdText
+from shared.domain.ids import OperationId
+from shared.handlers.operations import control
+from shared.handlers.operations.rollback import cancel_and_restore
+from shared.handlers.views import queries
+
+router = APIRouter(prefix="/api", tags=["operations"])
+
+
+async def _id(operation_id: OperationIdText) -> OperationId:
+    return OperationId(operation_id)
+
+
+TheId = Annotated[OperationId, Depends(_id)]
+
+
+@router.get("/operations")
+async def list_operations(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Operations, newest first."""
+    found, token = await queries.operations(world, paging.top, paging.after)
+    return answers.page(request, map(answers.operation, found), paging.top, token)
+
+
+@router.get("/operations/{operation_id}")
+async def get_operation(world: TheWorld, operation_id: TheId) -> Json:
+    """One operation."""
+    return answers.operation(await queries.operation(world, operation_id))
+
+
+@router.get("/operations/{operation_id}/members")
+async def list_planned_members(request: Request, world: TheWorld, operation_id: TheId, paging: ThePaging) -> Json:
+    """The plan of an operation, member by member."""
+    found, token = await queries.planned_members(world, operation_id, paging.top, paging.after)
+    return answers.page(request, map(answers.planned_member, found), paging.top, token)
+
+
+@router.post("/operations/{operation_id}/approve")
+async def approve(world: TheWorld, actor: TheActor, operation_id: TheId, body: Approve) -> Json:
+    """Let the removals go that wait for approval; the checksum says which list was looked at."""
+    return answers.operation(await control.approve(world, operation_id, body.checksum, actor))
+
+
+@router.post("/operations/{operation_id}/review")
+async def review(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+    """Seal the list of held removals that an operation has collected, so that it can be approved or rejected."""
+    return answers.operation(await control.review(world, operation_id, actor))
+
+
+@router.post("/operations/{operation_id}/reject")
+async def reject(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+    """Keep what was to be removed."""
+    return answers.operation(await control.reject(world, operation_id, actor))
+
+
+@router.post("/operations/{operation_id}/pause")
+async def pause(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+    """Stop handing out work."""
+    return answers.operation(await control.pause(world, operation_id, actor))
+
+
+@router.post("/operations/{operation_id}/resume")
+async def resume(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+    """Go on with a paused operation."""
+    return answers.operation(await control.resume(world, operation_id, actor))
+
+
+@router.post("/operations/{operation_id}/cancel")
+async def cancel(world: TheWorld, actor: TheActor, operation_id: TheId, body: Cancel | None = None) -> Response:
+    """End an operation; what was done stays done. With the intent `former` a new operation (202, Location) makes the
+    group's intent what it was before."""
+    if body is None or body.intent == "keep":
+        return JSONResponse(answers.operation(await control.cancel(world, operation_id, actor)))
+    restoring = await cancel_and_restore(world, operation_id, actor)
+    return JSONResponse(answers.operation(restoring), 202, {"Location": f"/api/operations/{restoring.id}"})
+
+
+@router.get("/approvals")
+async def list_approvals(world: TheWorld) -> Json:
+    """Operations that wait for a person to approve or reject their removals."""
+    return {"value": [answers.operation(found) for found in await queries.approvals(world)]}

@@ -1,0 +1,95 @@
+"""Routes of users and of the tenant: license named users, look at one again, read licenses, seats, change feed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import TheActor, TheWorld
+from functions.web.shapes import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
+from functions.web.starting import TheStarter
+from shared.domain.ids import UserId
+from shared.domain.operation import LicenseChange, Target
+from shared.handlers.operations import user_decisions
+from shared.handlers.views import queries
+
+router = APIRouter(prefix="/api", tags=["users"])
+
+
+async def _id(user_id: Guid) -> UserId:
+    return UserId(user_id)
+
+
+TheId = Annotated[UserId, Depends(_id)]
+
+
+@router.post("/users/assignLicense", status_code=202)
+async def assign_license_to_users(starter: TheStarter, body: AssignLicenseToUsers, preview: bool = False) -> Response:
+    """Change the licenses of named users; `preview=true` only says what would happen."""
+    request = replace(starter.request(Target(user_ids=body.users())), change=body.change(), preview=preview)
+    return await starter.start(request, body.approved_preview)
+
+
+@router.post("/users/{user_id}/reprocessLicenseAssignment", status_code=202)
+async def reprocess_user(starter: TheStarter, user_id: TheId) -> Response:
+    """Look at one user again; refusals of earlier attempts do not count."""
+    return await starter.start(replace(starter.request(Target(user_ids=(user_id,))), reprocess=True))
+
+
+@router.post("/users/{user_id}/adoptLicenses", status_code=202)
+async def adopt_user_licenses(
+    starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Manage licenses of one user here that somebody else gave and a group grants; plans that are on stay on."""
+    request = replace(
+        starter.request(Target(user_ids=(user_id,))), change=LicenseChange(adopt=body.skus()), preview=preview
+    )
+    return await starter.start(request)
+
+
+@router.post("/users/{user_id}/enableServicePlans", status_code=202)
+async def enable_user_service_plans(
+    starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
+) -> Response:
+    """Turn on plans that a group grants in licenses of one user that somebody else gave; they stay the giver's."""
+    request = replace(
+        starter.request(Target(user_ids=(user_id,))), change=LicenseChange(enable=body.skus()), preview=preview
+    )
+    return await starter.start(request)
+
+
+@router.post("/users/{user_id}/keepLicenses", status_code=204)
+async def keep_user_licenses(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
+    """Let a user keep licenses that are in grace or held, until a person asks for their removal."""
+    await user_decisions.keep_licenses(world, user_id, body.skus(), actor)
+
+
+@router.post("/users/{user_id}/removeLicensesNow", status_code=202)
+async def remove_user_licenses_now(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
+    """Remove licenses that are in grace, held or kept; they go after a second read, in about a minute."""
+    await user_decisions.remove_licenses_now(world, user_id, body.skus(), actor)
+
+
+@router.get("/users/{user_id}/licenses")
+async def list_user_licenses(world: TheWorld, user_id: TheId) -> Json:
+    """The user's licenses as the directory has them, each with where it comes from."""
+    found = await queries.user_licenses(world, user_id)
+    names = await queries.sku_names(world)
+    return {"value": [answers.user_license(license, names) for license in found]}
+
+
+@router.get("/subscribedSkus")
+async def list_subscribed_skus(world: TheWorld) -> Json:
+    """The tenant's products with their seats."""
+    return {"value": [answers.subscribed_sku(sku) for sku in await queries.subscribed_skus(world)]}
+
+
+@router.get("/changeFeed")
+async def get_change_feed(world: TheWorld) -> Json:
+    """How changes of membership reach the app: the subscription, what came by it last, and when delta was read."""
+    return answers.change_feed(await queries.change_feed(world))

@@ -1,0 +1,1 @@
+"""Users, groups and products in memory, their changes and their recent past."""

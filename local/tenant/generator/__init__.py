@@ -1,0 +1,1 @@
+"""What a tenant holds at first: generated from a seed, or exactly as a test describes it."""

@@ -1,0 +1,101 @@
+"""The organization itself and what it has bought."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.tenant.call import GRAPH, Call, Reply, bad_request
+from local.tenant.directory.model import Subscription
+from local.tenant.graph.query import check_options, selected
+from local.tenant.tenant import Tenant
+
+_COUNTRIES = {"DE": "Germany", "AT": "Austria", "CH": "Switzerland", "US": "United States", "FR": "France"}
+
+_ORGANIZATION_NULLS = (
+    "deletedDateTime", "city", "onPremisesLastSyncDateTime", "onPremisesSyncEnabled", "partnerTenantType",
+    "postalCode", "preferredLanguage", "privacyProfile", "state", "street", "defaultUsageLocation",
+)  # fmt: skip
+
+_ORGANIZATION_EMPTY = (
+    "assignedPlans", "businessPhones", "marketingNotificationEmails", "provisionedPlans",
+    "securityComplianceNotificationMails", "securityComplianceNotificationPhones", "technicalNotificationMails",
+)  # fmt: skip
+
+_SKU_PROPERTIES = (
+    "id", "accountId", "accountName", "appliesTo", "capabilityStatus", "consumedUnits", "prepaidUnits",
+    "servicePlans", "skuId", "skuPartNumber", "subscriptionIds",
+)  # fmt: skip
+
+
+def organization(tenant: Tenant, call: Call) -> Reply:
+    """GET /organization: a collection of one."""
+    check_options(call)
+    directory = tenant.directory
+    whole: dict[str, Any] = {
+        "id": directory.tenant_id,
+        "displayName": directory.name,
+        "countryLetterCode": directory.country,
+        "country": _COUNTRIES.get(directory.country, directory.country),
+        "createdDateTime": "2021-01-04T08:00:00Z",
+        "tenantType": "AAD",
+        "mobileDeviceManagementAuthority": "unknown",
+        "verifiedDomains": [
+            {
+                "capabilities": "Email, OfficeCommunicationsOnline",
+                "isDefault": True,
+                "isInitial": True,
+                "name": directory.domain,
+                "type": "Managed",
+            }
+        ],
+        **dict.fromkeys(_ORGANIZATION_NULLS),
+        **{name: [] for name in _ORGANIZATION_EMPTY},
+    }
+    chosen = selected(call, whole, "organization")
+    columns = f"({','.join(chosen)})" if chosen else ""
+    shown = whole if chosen is None else {name: whole[name] for name in chosen}
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}", "value": [shown]})
+
+
+def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
+    """GET /subscribedSkus; $filter is not supported, the list is never paged."""
+    if "$filter" in call.query:
+        raise bad_request("The query parameter '$filter' is not supported on subscribedSkus.")  # own wording
+    chosen = selected(call, _SKU_PROPERTIES, "subscribedSku")
+    shown = [sku_json(tenant, one, call.as_of) for one in tenant.directory.subscriptions.values()]
+    if chosen is not None:
+        shown = [{name: whole[name] for name in chosen} for whole in shown]
+    columns = f"({','.join(chosen)})" if chosen else ""
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}", "value": shown})
+
+
+def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None) -> dict[str, Any]:
+    """One subscribedSku with all properties."""
+    directory = tenant.directory
+    product = directory.catalog.products[subscription.sku_id]
+    return {
+        "id": f"{directory.tenant_id}_{subscription.sku_id}",
+        "accountId": directory.tenant_id,
+        "accountName": directory.name.lower(),
+        "appliesTo": subscription.applies_to,
+        "capabilityStatus": subscription.capability_status,
+        "consumedUnits": directory.consumed_units(subscription, as_of),
+        "prepaidUnits": {
+            "enabled": subscription.enabled,
+            "suspended": subscription.suspended,
+            "warning": subscription.warning,
+            "lockedOut": subscription.locked_out,
+        },
+        "servicePlans": [
+            {
+                "servicePlanId": plan.id,
+                "servicePlanName": plan.name,
+                "provisioningStatus": plan.provisioning_status,
+                "appliesTo": plan.applies_to,
+            }
+            for plan in product.plans
+        ],
+        "skuId": subscription.sku_id,
+        "skuPartNumber": product.part_number,
+        "subscriptionIds": [],
+    }

@@ -1,0 +1,219 @@
+"""Users: read, list, usage location, and the groups they lie in."""
+
+from __future__ import annotations
+
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found
+from local.tenant.directory.directory import contains
+from local.tenant.directory.model import Group, User, UserState
+from local.tenant.graph.query import (
+    PAGE_DEFAULT,
+    check_options,
+    filter_test,
+    next_link,
+    page_size,
+    search_test,
+    selected,
+    skip_token,
+    wants_count,
+)
+from local.tenant.graph.render import (
+    GROUP_DEFAULT,
+    GROUP_PROPERTIES,
+    USER_BASIC,
+    USER_DEFAULT,
+    USER_PROPERTIES,
+    group_json,
+    user_json,
+)
+from local.tenant.identity.permissions import SEE_USERS
+from local.tenant.tenant import Tenant
+
+USER_FILTERS = (
+    "id",
+    "userPrincipalName",
+    "displayName",
+    "mail",
+    "accountEnabled",
+    "userType",
+    "usageLocation",
+    "employeeId",
+)
+_BY_EMPLOYEE_ID = re.compile(r"^employeeId\s+eq\s+'((?:[^']|'')*)'$")
+CHECK_LIMIT = 20  # groupIds of one checkMemberGroups
+SECURITY_RESULT_LIMIT = (
+    2_046  # groups with securityEnabledOnly, learn.microsoft.com/graph/api/directoryobject-getmembergroups
+)
+RESULT_LIMIT = 11_000  # groups in all, same page
+
+
+def present_user(tenant: Tenant, key: str, as_of: float | None) -> User:
+    """The user with this id or userPrincipalName, not in the recycle bin at that moment; 404 otherwise."""
+    user = tenant.directory.find_user(key)
+    if user is None:
+        raise not_found(key)
+    deleted = user.deleted if as_of is None else tenant.directory.user_state(user, as_of).deleted
+    if deleted is not None:
+        raise not_found(key)
+    return user
+
+
+def may_see(call: Call, names: Iterable[str]) -> bool:
+    """Whether the caller may see these properties of users."""
+    return bool(call.permissions & SEE_USERS) or USER_BASIC.issuperset(names)
+
+
+def get_user(tenant: Tenant, call: Call) -> Reply:
+    """GET /users/{id | userPrincipalName}"""
+    check_options(call)
+    user = present_user(tenant, call.segments[1], call.as_of)
+    chosen = selected(call, USER_PROPERTIES, "user")
+    names = chosen or USER_DEFAULT
+    if chosen and not may_see(call, chosen):
+        raise denied()
+    state = tenant.directory.user_state(user, call.as_of)
+    body = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}/$entity"}
+    body.update(user_json(user, state, names, tenant.settings.success_error_null))
+    return Reply(200, body)
+
+
+def list_users(tenant: Tenant, call: Call) -> Reply:
+    """GET /users, in pages; $filter with eq and startswith."""
+    check_options(call)
+    chosen = selected(call, USER_PROPERTIES, "user")
+    names = chosen or USER_DEFAULT
+    if chosen and not may_see(call, chosen):
+        raise denied()
+    matches = [test for test in (filter_test(call, USER_FILTERS), search_test(call)) if test is not None]
+    size = page_size(call) if "$top" in call.query else PAGE_DEFAULT
+    directory = tenant.directory
+    by_employee_id = _BY_EMPLOYEE_ID.match(call.query.get("$filter", "").strip())
+    ids = (
+        directory.ids_by_employee_id(by_employee_id[1].replace("''", "'"))
+        if by_employee_id
+        else directory.sorted_user_ids()
+    )
+    shown: list[dict[str, Any]] = []
+    last, more = "", False
+    for user_id in ids[bisect_right(ids, skip_token(call)) :]:
+        user = directory.users[user_id]
+        state = directory.user_state(user, call.as_of)
+        if state.deleted is not None:
+            continue
+        shows = partial(_shown, user, state)
+        if not all(match(shows) for match in matches):
+            continue
+        if len(shown) == size:
+            more = True
+            break
+        shown.append(user_json(user, state, names, tenant.settings.success_error_null))
+        last = user_id
+    body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}"}
+    if wants_count(call) and "$skiptoken" not in call.query and not matches:
+        body["@odata.count"] = sum(1 for user in directory.users.values() if user.deleted is None)
+    if more:
+        body["@odata.nextLink"] = next_link(call, last)
+    body["value"] = shown
+    return Reply(200, body)
+
+
+def _shown(user: User, state: UserState, name: str) -> Any:
+    return USER_PROPERTIES[name](user, state)
+
+
+def patch_user(tenant: Tenant, call: Call) -> Reply:
+    """PATCH /users/{id}: usageLocation only, the one property of a user anything here changes; 204."""
+    user = present_user(tenant, call.segments[1], None)
+    body = call.body
+    if not isinstance(body, dict) or not body:
+        raise bad_request("A value is required for the request body.")  # own wording
+    for name in body:
+        if name != "usageLocation" and not name.startswith("@odata."):
+            # Own wording; other properties of a user are outside the simulation.
+            raise bad_request(f"Property '{name}' cannot be updated in the simulated tenant.")
+    if "usageLocation" not in body:
+        raise bad_request("A value is required for the request body.")
+    place = body["usageLocation"]
+    if place is not None and not (isinstance(place, str) and len(place) == 2 and place.isascii() and place.isalpha()):
+        raise bad_request("Invalid value specified for property 'usageLocation' of resource 'User'.")  # own wording
+    now = time.time()
+    before, after = user.usage_location, place.upper() if place else None
+    tenant.directory.set_usage_location(user, after, now)
+    tenant.metrics.write(
+        call.app_id,
+        user.id,
+        "usageLocation",
+        {"usageLocation": before},
+        {"usageLocation": after},
+        changed=before != after,
+        now=now,
+    )
+    return Reply(204)
+
+
+def member_of(tenant: Tenant, call: Call) -> Reply:
+    """GET /users/{id}/memberOf and transitiveMemberOf: groups, as directory objects."""
+    check_options(call)
+    user = present_user(tenant, call.segments[1], call.as_of)
+    chosen = selected(call, GROUP_PROPERTIES, "group")
+    directory = tenant.directory
+    transitive = call.segments[2] == "transitiveMemberOf"
+    ids = directory.transitive_groups(user, call.as_of) if transitive else directory.parent_groups(user, call.as_of)
+    ordered = sorted(ids)
+    size = page_size(call)
+    start = bisect_right(ordered, skip_token(call))
+    page = ordered[start : start + size]
+    body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#directoryObjects"}
+    if wants_count(call) and "$skiptoken" not in call.query:
+        body["@odata.count"] = len(ordered)
+    if start + size < len(ordered):
+        body["@odata.nextLink"] = next_link(call, page[-1])
+    body["value"] = [
+        {"@odata.type": Group.odata_type, **group_json(directory.groups[one], chosen or GROUP_DEFAULT)} for one in page
+    ]
+    return Reply(200, body)
+
+
+def get_member_groups(tenant: Tenant, call: Call) -> Reply:
+    """POST /users/{id}/getMemberGroups: ids of all groups at any depth; `securityEnabledOnly` is required."""
+    user = present_user(tenant, call.segments[1], call.as_of)
+    security_only = _field(call, "securityEnabledOnly")
+    if not isinstance(security_only, bool):
+        raise bad_request("Invalid value specified for 'securityEnabledOnly'.")  # own wording
+    groups = tenant.directory.groups
+    ids = tenant.directory.transitive_groups(user, call.as_of)
+    found = [one for one in ids if groups[one].security_enabled] if security_only else list(ids)
+    limit = SECURITY_RESULT_LIMIT if security_only else RESULT_LIMIT
+    if len(found) > limit:
+        # Own wording; the code is the documented one.
+        raise GraphError(400, "Directory_ResultSizeLimitExceeded", f"The result has more than {limit} groups.")
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#Collection(Edm.String)", "value": found})
+
+
+def check_member_groups(tenant: Tenant, call: Call) -> Reply:
+    """POST /users/{id}/checkMemberGroups: those of at most 20 group ids the user lies in, at any depth."""
+    user = present_user(tenant, call.segments[1], call.as_of)
+    asked = _field(call, "groupIds")
+    if not isinstance(asked, list) or not all(isinstance(one, str) for one in asked):
+        raise bad_request("Invalid value specified for 'groupIds'.")  # own wording
+    if len(asked) > CHECK_LIMIT:
+        raise bad_request(f"Number of included identifiers cannot exceed '{CHECK_LIMIT}'.")
+    lies_in = sorted(tenant.directory.transitive_groups(user, call.as_of))
+    found = [one for one in asked if contains(lies_in, one.lower())]
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#Collection(Edm.String)", "value": found})
+
+
+def _field(call: Call, name: str) -> Any:
+    if not isinstance(call.body, dict) or name not in call.body:
+        raise bad_request(f"The request is missing the parameter '{name}'.")  # own wording
+    return call.body[name]
+
+
+def _columns(chosen: tuple[str, ...] | None) -> str:
+    return f"({','.join(chosen)})" if chosen else ""

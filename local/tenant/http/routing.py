@@ -1,0 +1,165 @@
+"""Which operation a method and path mean, what it costs, and who may ask for it.
+
+Costs: learn.microsoft.com/graph/throttling-limits, table of the identity and access service. Any GET that is not in
+the table costs 1 resource unit, any other write 1 unit and 1 write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from local.tenant.call import Call, GraphError, Reply, bad_request
+from local.tenant.graph.delta import groups_delta
+from local.tenant.graph.groups import get_group, list_groups
+from local.tenant.graph.licenses import assign_group_license, assign_license, license_details, reprocess_user
+from local.tenant.graph.members import add_member, get_by_ids, list_license_errors, list_members, remove_member
+from local.tenant.graph.organization import organization, subscribed_skus
+from local.tenant.graph.subscriptions import (
+    create_subscription,
+    delete_subscription,
+    get_subscription,
+    list_subscriptions,
+    patch_subscription,
+    reauthorize_subscription,
+)
+from local.tenant.graph.users import (
+    check_member_groups,
+    get_member_groups,
+    get_user,
+    list_users,
+    member_of,
+    patch_user,
+)
+from local.tenant.identity import permissions as p
+from local.tenant.quota import (
+    SUBSCRIPTION_LIST,
+    SUBSCRIPTION_READ,
+    SUBSCRIPTION_REAUTHORIZE,
+    SUBSCRIPTION_WRITES,
+    Limit,
+)
+from local.tenant.tenant import Tenant
+
+Handler = Callable[[Tenant, Call], Reply | Awaitable[Reply]]
+
+SELECT_BY_IDS = 2  # units of getByIds with $select, fixed by the table
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation: `{}` in the template stands for an id. One with a `limit` of its own costs no resource units."""
+
+    method: str
+    template: str
+    handler: Handler
+    needed: p.Alternatives
+    units: int = 1
+    writes: int = 0
+    limit: Limit | None = None
+
+    @property
+    def locks_user(self) -> bool:
+        """Whether it writes to one user, so that two at once may collide."""
+        return self.writes > 0 and self.template.startswith("users/")
+
+
+ROUTES = (
+    Route("GET", "organization", organization, p.ORGANIZATION_READ),
+    Route("GET", "subscribedSkus", subscribed_skus, p.SKUS_READ, units=3),
+    Route("GET", "users", list_users, p.USERS_READ, units=2),
+    Route("GET", "users/{}", get_user, p.USERS_READ),
+    Route("PATCH", "users/{}", patch_user, p.REPROCESS, writes=1),
+    Route("POST", "users/{}/assignLicense", assign_license, p.ASSIGN_USER, writes=1),
+    Route("POST", "users/{}/reprocessLicenseAssignment", reprocess_user, p.REPROCESS, writes=1),
+    Route("GET", "users/{}/licenseDetails", license_details, p.LICENSE_DETAILS, units=2),
+    Route("GET", "users/{}/memberOf", member_of, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/transitiveMemberOf", member_of, p.MEMBER_OF, units=2),
+    Route("POST", "users/{}/getMemberGroups", get_member_groups, p.MEMBER_GROUPS, units=2),
+    Route("POST", "users/{}/checkMemberGroups", check_member_groups, p.MEMBER_GROUPS, units=4),
+    Route("GET", "groups", list_groups, p.GROUPS_READ),
+    Route("GET", "groups/delta", groups_delta, p.GROUPS_READ),
+    Route("GET", "groups/{}", get_group, p.GROUPS_READ),
+    Route("GET", "groups/{}/members", list_members, p.MEMBERS_READ, units=3),
+    Route("GET", "groups/{}/members/{}", list_members, p.MEMBERS_READ, units=3),
+    Route("GET", "groups/{}/members/{}/$count", list_members, p.MEMBERS_READ, units=3),
+    Route("GET", "groups/{}/transitiveMembers", list_members, p.MEMBERS_READ, units=5),
+    Route("GET", "groups/{}/transitiveMembers/{}", list_members, p.MEMBERS_READ, units=5),
+    Route("GET", "groups/{}/transitiveMembers/{}/$count", list_members, p.MEMBERS_READ, units=5),
+    Route("GET", "groups/{}/membersWithLicenseErrors", list_license_errors, p.MEMBERS_READ),
+    Route("POST", "groups/{}/members/$ref", add_member, p.MEMBERS_WRITE, writes=1),
+    Route("DELETE", "groups/{}/members/{}/$ref", remove_member, p.MEMBERS_WRITE, writes=1),
+    Route("POST", "groups/{}/assignLicense", assign_group_license, p.ASSIGN_GROUP, writes=1),
+    Route("POST", "directoryObjects/getByIds", get_by_ids, p.DIRECTORY_OBJECTS, units=5),
+    Route("GET", "subscriptions", list_subscriptions, p.SUBSCRIBE, limit=SUBSCRIPTION_LIST),
+    Route("GET", "subscriptions/{}", get_subscription, p.SUBSCRIBE, limit=SUBSCRIPTION_READ),
+    Route("POST", "subscriptions", create_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
+    Route("PATCH", "subscriptions/{}", patch_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
+    Route("DELETE", "subscriptions/{}", delete_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
+    Route(
+        "POST",
+        "subscriptions/{}/reauthorize",
+        reauthorize_subscription,
+        p.SUBSCRIBE,
+        writes=1,
+        limit=SUBSCRIPTION_REAUTHORIZE,
+    ),
+)
+
+_BY_SHAPE: dict[tuple[str, ...], dict[str, Route]] = {}
+for _route in ROUTES:
+    _BY_SHAPE.setdefault(tuple(_route.template.split("/")), {})[_route.method] = _route
+
+
+def find_route(call: Call) -> Route:
+    """The operation of a call, whose `segments` are set on the way; 400 for no such path, 405 for the method.
+
+    No page of Microsoft prints these two texts; they are as commonly seen.
+    """
+    segments = tuple(_canonical(part) for part in call.path.split("/") if part)
+    call.segments = segments
+    shapes = _candidates(segments)
+    found = next((_BY_SHAPE[shape] for shape in shapes if shape in _BY_SHAPE), None)
+    if found is None:
+        last = segments[-1] if segments else ""
+        raise bad_request(f"Resource not found for the segment '{last}'.", "BadRequest")
+    route = found.get(call.method)
+    if route is None:
+        raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+    return route
+
+
+def _canonical(segment: str) -> str:
+    """A segment as the routes have it: msgraph-sdk sends `delta()`, and `graph.` where the pages have its full name
+    (`graph` is the alias of that namespace in Graph's metadata)."""
+    return f"microsoft.{segment}" if segment.startswith("graph.") else segment.removesuffix("()")
+
+
+def _candidates(segments: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Shapes to look up, literal parts before ids; a qualified action name means the action."""
+    if len(segments) < 2:
+        return [segments]
+    tail = segments[2:]
+    if len(segments) == 3:
+        tail = (tail[0].removeprefix("microsoft.graph."),)
+    shapes = [segments, (segments[0], "{}", *tail)]
+    if len(tail) >= 2:
+        shapes.append((segments[0], "{}", tail[0], "{}", *tail[2:]))
+    return shapes
+
+
+def cost(route: Route, call: Call) -> int:
+    """Resource units of a call: $select one less, $expand one more, $top below 20 one less, never below 1."""
+    if route.handler is get_by_ids:
+        return SELECT_BY_IDS if call.query.get("$select") else route.units
+    units = route.units
+    query = call.query
+    if query:
+        if query.get("$select"):
+            units -= 1
+        if query.get("$expand"):
+            units += 1
+        top = query.get("$top", "")
+        if top.isascii() and top.isdigit() and int(top) < 20:
+            units -= 1
+    return max(units, 1)

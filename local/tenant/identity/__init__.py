@@ -1,0 +1,1 @@
+"""The applications that may call, their permissions and tokens."""

@@ -1,0 +1,1 @@
+"""Subscriptions to changes, and the delivery of what they tell."""

@@ -1,0 +1,70 @@
+"""Table `profiles`: what each job brings.
+
+PartitionKey `profile`, RowKey name; `body` JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.packing import dump, licenses_json, licenses_of
+from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.ids import GroupId
+from shared.domain.profiles import Profile
+
+PROFILES = "profiles"
+
+
+class TableProfiles:
+    """Implements ProfileStore."""
+
+    def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._tables = tables
+        self._monotonic = monotonic
+        self._known: tuple[float, tuple[Profile, ...]] | None = None
+
+    async def all(self, max_age_s: float = 0.0) -> tuple[Profile, ...]:
+        known = self._known
+        if known is None or self._monotonic() - known[0] >= max_age_s:
+            read = tuple([_profile(row) async for row in self._tables.query(PROFILES, "profile")])
+            known = self._known = (self._monotonic(), read)
+        return known[1]
+
+    async def save(self, profile: Profile) -> Profile:
+        body = {
+            "displayName": profile.display_name,
+            "match": {name: list(values) for name, values in profile.match.items()},
+            "groups": list(profile.groups),
+            "licenses": licenses_json(profile.licenses),
+            "usageLocation": profile.usage_location,
+            "priority": profile.priority,
+            "exclusive": profile.exclusive,
+        }
+        row = {"PartitionKey": "profile", "RowKey": profile.name, **split_body(dump(body))}
+        op = Op("create" if profile.version is None else "replace", row, profile.version)
+        saved = replace(profile, version=await self._tables.write(PROFILES, op))
+        self._known = None
+        return saved
+
+    async def remove(self, name: str) -> None:
+        await self._tables.delete(PROFILES, "profile", name)
+        self._known = None
+
+
+def _profile(row: Row) -> Profile:
+    body = json.loads(joined_body(row))
+    return Profile(
+        name=row["RowKey"],
+        display_name=body["displayName"],
+        match={name: tuple(values) for name, values in body["match"].items()},
+        groups=tuple(map(GroupId, body["groups"])),
+        licenses=licenses_of(body["licenses"]),
+        usage_location=body["usageLocation"],
+        priority=body["priority"],
+        exclusive=body["exclusive"],
+        version=row["etag"],
+    )

@@ -1,0 +1,96 @@
+"""Table `sealed`: the users of an operation, one row per page.
+
+PartitionKey `{operationId}-{sealId}`, RowKey page as 6 digits; `ids0`.. (16 bytes a user, sorted), `which` (2 bytes a
+user: index of its action), `actions0`.. (zlib-compressed JSON, see `_action_json`), `firstChunk` (int).
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+from shared.adapters.tables.client import LAST, Tables
+from shared.adapters.tables.packing import dump, licenses_json, licenses_of, pack_ids, unpack_ids
+from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
+from shared.domain.errors import NotFound
+from shared.domain.ids import OperationId, SkuId
+from shared.domain.outcomes import OutcomeClass
+from shared.domain.snapshot_pages import PlannedAction, SealedPage
+
+SEALED = "sealed"
+
+
+class TableSealed:
+    """Implements SealedStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def write(self, operation_id: OperationId, seal_id: str, pages: Iterable[SealedPage]) -> None:
+        await self._tables.upsert_all(SEALED, [_page_row(f"{operation_id}-{seal_id}", page) for page in pages])
+
+    async def page(self, operation_id: OperationId, seal_id: str, number: int) -> SealedPage:
+        row = await self._tables.get(SEALED, f"{operation_id}-{seal_id}", f"{number:06d}")
+        if row is None:
+            raise NotFound(f"operation {operation_id} has no sealed page {number}")
+        return _page(row)
+
+    async def forget(self, operation_id: OperationId) -> int:
+        return await self._tables.clear(SEALED, f"{operation_id}-", to_partition=f"{operation_id}-{LAST}")
+
+
+def _page_row(partition: str, page: SealedPage) -> Row:
+    which = array("H", page.action_of)
+    actions = zlib.compress(dump([_action_json(action) for action in page.actions]).encode())
+    return {
+        "PartitionKey": partition,
+        "RowKey": f"{page.number:06d}",
+        "firstChunk": page.first_chunk,
+        "which": which.tobytes(),
+        **split_bytes("ids", pack_ids(page.user_ids)),
+        **split_bytes("actions", actions),
+    }
+
+
+def _page(row: Row) -> SealedPage:
+    which = array("H")
+    which.frombytes(row["which"])
+    actions = json.loads(zlib.decompress(joined_bytes(row, "actions")))
+    return SealedPage(
+        number=int(row["RowKey"]),
+        user_ids=unpack_ids(joined_bytes(row, "ids")),
+        actions=tuple(_action(each) for each in actions),
+        action_of=tuple(which),
+        first_chunk=int(row["firstChunk"]),
+    )
+
+
+def _action_json(action: PlannedAction) -> list[Any]:
+    return [
+        action.due,
+        str(action.expected),
+        licenses_json(action.add),
+        list(action.remove),
+        licenses_json(action.plans_off),
+        action.usage_location,
+        list(action.notes),
+        list(action.errors),
+    ]
+
+
+def _action(value: list[Any]) -> PlannedAction:
+    # Rows written before there were expected errors end with the notes.
+    due, expected, add, remove, plans_off, location, notes, *errors = value
+    return PlannedAction(
+        due,
+        OutcomeClass(expected),
+        licenses_of(add),
+        tuple(SkuId(sku_id) for sku_id in remove),
+        licenses_of(plans_off),
+        location,
+        tuple(notes),
+        tuple(*errors),
+    )

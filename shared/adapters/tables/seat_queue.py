@@ -1,0 +1,79 @@
+"""Table `waiting`: who waits for a seat of which product, in the order in which the seats will be given.
+
+PartitionKey skuId, RowKey `{ms since the epoch, 13 digits}-{userId}`. Which products have a line at all: PartitionKey
+`sku`, RowKey skuId. The ledger row of a user says since when the user waits; this is its index.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from shared.adapters.tables.client import LAST, Tables
+from shared.adapters.tables.rows import Row
+from shared.domain.ids import SkuId, UserId
+from shared.ports.stores import InLine
+
+WAITING = "waiting"
+LINES = "sku"
+TIME_DIGITS = 13
+
+
+class TableWaiting:
+    """Implements WaitingStore."""
+
+    def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._tables = tables
+        self._monotonic = monotonic
+        self._lines: tuple[float, frozenset[SkuId]] | None = None
+        self._heads: dict[SkuId, tuple[float, int, tuple[InLine, ...]]] = {}
+
+    async def lines(self, max_age_s: float) -> frozenset[SkuId]:
+        known = self._lines
+        if known is None or self._monotonic() - known[0] >= max_age_s:
+            read = frozenset([SkuId(row["RowKey"]) async for row in self._tables.query(WAITING, LINES)])
+            known = self._lines = (self._monotonic(), read)
+        return known[1]
+
+    async def first(self, sku_id: SkuId, top: int, max_age_s: float = 0.0) -> tuple[InLine, ...]:
+        known = self._heads.get(sku_id)
+        if known is not None and known[1] == top and self._monotonic() - known[0] < max_age_s:
+            return known[2]
+        rows, _ = await self._tables.page(WAITING, sku_id, "", LAST, top, None)
+        found = tuple(_in_line(row) for row in rows)
+        self._heads[sku_id] = (self._monotonic(), top, found)
+        return found
+
+    async def join(self, entries: Iterable[InLine]) -> None:
+        joining = list(entries)
+        if not joining:
+            return
+        await self._tables.upsert_all(WAITING, [_row(entry) for entry in joining])
+        lines = {entry.sku_id for entry in joining}
+        await self._tables.upsert_all(WAITING, [{"PartitionKey": LINES, "RowKey": sku_id} for sku_id in sorted(lines)])
+        self._lines, self._heads = None, {}
+
+    async def leave(self, entries: Iterable[InLine]) -> None:
+        for entry in entries:
+            await self._tables.delete(WAITING, entry.sku_id, _key(entry))
+
+    async def close(self, sku_id: SkuId) -> None:
+        await self._tables.delete(WAITING, LINES, sku_id)
+        self._lines = None
+        if await self.first(sku_id, 1):
+            await self._tables.upsert_all(WAITING, [{"PartitionKey": LINES, "RowKey": sku_id}])
+
+
+def _key(entry: InLine) -> str:
+    return f"{int(entry.since.timestamp() * 1000):0{TIME_DIGITS}d}-{entry.user_id}"
+
+
+def _row(entry: InLine) -> Row:
+    return {"PartitionKey": entry.sku_id, "RowKey": _key(entry)}
+
+
+def _in_line(row: Row) -> InLine:
+    key = row["RowKey"]
+    since = datetime.fromtimestamp(int(key[:TIME_DIGITS]) / 1000, tz=UTC)
+    return InLine(SkuId(row["PartitionKey"]), UserId(key[TIME_DIGITS + 1 :]), since)

@@ -1,0 +1,91 @@
+"""Table `graphsubscriptions`: the app's subscriptions in Graph, and a count of rejected notifications.
+
+PartitionKey `subscription`, RowKey our key; `body` JSON. Rejected notifications: PartitionKey `refused`, RowKey day;
+`count`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.packing import dump, must_be_time, time_of, time_text
+from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.errors import Conflict
+from shared.ports.membership_stores import StoredSubscription
+
+SUBSCRIPTIONS = "graphsubscriptions"
+REFUSED = "refused"
+MAX_TRIES = 5
+
+
+class TableSubscriptions:
+    """Implements SubscriptionStore."""
+
+    def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._tables = tables
+        self._monotonic = monotonic
+        self._known: tuple[float, tuple[StoredSubscription, ...]] | None = None
+
+    async def all(self, max_age_s: float = 0.0) -> tuple[StoredSubscription, ...]:
+        known = self._known
+        if known is None or self._monotonic() - known[0] >= max_age_s:
+            found = tuple([_subscription(row) async for row in self._tables.query(SUBSCRIPTIONS, "subscription")])
+            known = self._known = (self._monotonic(), found)
+        return known[1]
+
+    async def save(self, subscription: StoredSubscription) -> StoredSubscription:
+        kind = "replace" if subscription.etag else "create"
+        op = Op(kind, _subscription_row(subscription), subscription.etag or None)
+        saved = replace(subscription, etag=await self._tables.write(SUBSCRIPTIONS, op))
+        self._known = None
+        return saved
+
+    async def remove(self, key: str) -> None:
+        await self._tables.delete(SUBSCRIPTIONS, "subscription", key)
+        self._known = None
+
+    async def count_refused(self, day: str, refused: int) -> None:
+        for _ in range(MAX_TRIES):
+            row = await self._tables.get(SUBSCRIPTIONS, REFUSED, day)
+            count = refused + (row["count"] if row else 0)
+            changed = {"PartitionKey": REFUSED, "RowKey": day, "count": count}
+            op = Op("replace", changed, row["etag"]) if row else Op("create", changed)
+            try:
+                await self._tables.write(SUBSCRIPTIONS, op)
+            except Conflict:
+                continue
+            return
+
+    async def refused(self, day: str) -> int:
+        row = await self._tables.get(SUBSCRIPTIONS, REFUSED, day)
+        return int(row["count"]) if row else 0
+
+
+def _subscription_row(subscription: StoredSubscription) -> Row:
+    body = {
+        "clientState": subscription.client_state,
+        "createdAt": time_text(subscription.created_at),
+        "expiresAt": time_text(subscription.expires_at),
+        "id": subscription.id,
+        "url": subscription.notification_url,
+        "lastAt": time_text(subscription.last_notification_at),
+    }
+    return {"PartitionKey": "subscription", "RowKey": subscription.key, **split_body(dump(body))}
+
+
+def _subscription(row: Row) -> StoredSubscription:
+    body = json.loads(joined_body(row))
+    return StoredSubscription(
+        key=row["RowKey"],
+        client_state=body["clientState"],
+        created_at=must_be_time(body["createdAt"]),
+        expires_at=must_be_time(body["expiresAt"]),
+        id=body["id"],
+        notification_url=body["url"],
+        last_notification_at=time_of(body["lastAt"]),
+        etag=row["etag"],
+    )

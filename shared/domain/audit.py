@@ -1,0 +1,140 @@
+"""Audit entries, with the activity names of Entra's own audit log
+(learn.microsoft.com/entra/identity/monitoring-health/reference-audit-activities)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
+from shared.domain.ledger_row import Intent
+from shared.domain.operation import Actor, Operation
+from shared.domain.read_models import AuditEntry
+
+SYSTEM_ACTOR = "Group-based licensing"
+
+
+def license_change(
+    operation: Operation | None, user_id: UserId, intent: Intent, result: str, detail: str = ""
+) -> AuditEntry:
+    """`Change user license`: one per intent, its id the intent's, so recording it again changes nothing. Where it
+    succeeded, `detail` says by what it was found: a request, a notification, delta, the nightly sync."""
+    return AuditEntry(
+        id=intent.id if result == "success" else f"{intent.id}-refused",
+        at=intent.at,
+        activity="Change user license",
+        actor=operation.actor.name if operation else SYSTEM_ACTOR,
+        result=result,
+        user_id=user_id,
+        group_id=operation.target.group_id if operation else None,
+        operation_id=operation.id if operation else None,
+        before=_licenses(intent.before),
+        after=_licenses(intent.after),
+        detail=detail or f"Found by {found_by(intent.cause, operation)}",
+    )
+
+
+def found_by(cause: str, operation: Operation | None) -> str:
+    """The word for a cause: that of the operation, or the first part of an event's."""
+    return (operation.cause if operation else cause.partition(":")[0]).partition("-")[0]
+
+
+def adoption(
+    operation: Operation | None, cause: str, user_id: UserId, adopted: Mapping[SkuId, Plans], at: datetime
+) -> AuditEntry:
+    """`Adopt user license`: licenses that somebody else gave are ours from now on; Entra has no such activity."""
+    return AuditEntry(
+        id=f"{cause}-{user_id}-adopt".replace(":", "-"),
+        at=operation.created_at if operation else at,
+        activity="Adopt user license",
+        actor=operation.actor.name if operation else SYSTEM_ACTOR,
+        result="success",
+        user_id=user_id,
+        group_id=operation.target.group_id if operation else None,
+        operation_id=operation.id if operation else None,
+        after=_licenses(adopted),
+    )
+
+
+def group_act(
+    activity: str, operation: Operation, actor: Actor, at: datetime, *, detail: str = "", result: str = "success"
+) -> AuditEntry:
+    """An act on a group or list: its id is made of operation and activity."""
+    return AuditEntry(
+        id=f"{operation.id}-{activity.lower().replace(' ', '-')}",
+        at=at,
+        activity=activity,
+        actor=actor.name,
+        result=result,
+        group_id=operation.target.group_id,
+        operation_id=operation.id,
+        detail=detail,
+    )
+
+
+def assignment_act(
+    activity: str, group_id: GroupId, actor: Actor, at: datetime, before: str, after: str, act_id: str
+) -> AuditEntry:
+    """A change of a group's assignment by a person."""
+    return AuditEntry(act_id, at, activity, actor.name, "success", group_id=group_id, before=before, after=after)
+
+
+def intent_entries(
+    operation: Operation, before: GroupLicenseAssignment, after: GroupLicenseAssignment
+) -> list[AuditEntry]:
+    """What is recorded of a new intent: its licenses, and its options where they were given with them."""
+    said = [("Set group license", _skus(before), _skus(after), "set")]
+    if before.options != after.options:
+        old, new = options_text(before.options), options_text(after.options)
+        said.append(("Set license properties", old, new, "options"))
+    return [
+        assignment_act(
+            activity, before.group_id, operation.actor, operation.created_at, old, new, f"{operation.id}-{end}"
+        )
+        for activity, old, new, end in said
+    ]
+
+
+def _skus(assignment: GroupLicenseAssignment) -> str:
+    """Compact JSON of the SKUs with their disabled plans."""
+    shown: Mapping[str, list[str]] = {str(sku.sku_id): sorted(sku.disabled_plans) for sku in assignment.skus}
+    return json.dumps(shown, separators=(",", ":"))
+
+
+def options_shown(options: AssignmentOptions) -> dict[str, Any]:
+    """A group's options as the API and the audit log show them; `grace` in ISO 8601."""
+    grace = options.grace
+    return {
+        "usageLocation": options.usage_location,
+        "requireUsageLocation": options.require_usage_location,
+        "countInherited": options.count_inherited,
+        "includeGuests": options.include_guests,
+        "includeDisabledAccounts": options.include_disabled_accounts,
+        "excludedGroups": sorted(options.excluded_groups),
+        "grace": f"PT{int(grace.total_seconds())}S" if grace.seconds else f"P{grace.days}D",
+        "dependencies": options.dependencies,
+        "allowNativeOverlap": options.allow_native_overlap,
+        "priority": options.priority,
+    }
+
+
+def options_text(options: AssignmentOptions) -> str:
+    """Compact JSON of a group's options, the same for the same options."""
+    return json.dumps(options_shown(options), separators=(",", ":"))
+
+
+def user_act(
+    activity: str, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor, at: datetime, act_id: str
+) -> AuditEntry:
+    """A decision of a person about licenses of one user."""
+    detail = " ".join(sorted(sku_ids))
+    return AuditEntry(act_id, at, activity, actor.name, "success", user_id=user_id, detail=detail)
+
+
+def _licenses(licenses: Mapping[SkuId, Plans | None]) -> str:
+    """Compact JSON: SKU -> sorted disabled plans, or null where there is no direct license."""
+    shown = {sku_id: None if plans is None else sorted(plans) for sku_id, plans in sorted(licenses.items())}
+    return json.dumps(shown, separators=(",", ":"))

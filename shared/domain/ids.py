@@ -1,0 +1,25 @@
+"""Ids, spelled as Graph spells them; lower-case strings made canonical where they enter."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+UserId = NewType("UserId", str)
+
+
+GroupId = NewType("GroupId", str)
+
+
+SkuId = NewType("SkuId", str)
+
+
+ServicePlanId = NewType("ServicePlanId", str)
+
+
+OperationId = NewType("OperationId", str)
+
+
+Plans = frozenset[ServicePlanId]
+
+
+NO_PLANS: Plans = frozenset()

@@ -1,0 +1,89 @@
+"""What the ledger keeps of one user: managed licenses, the last intent, and what later reads are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.domain.directory import LicenseError
+from shared.domain.grant import Source
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedLicense:
+    """A direct license this system assigned: what was written, when, and for which sources."""
+
+    disabled_plans: Plans
+    at: datetime
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write about to go out, recorded before it does. `before`/`after` map each touched SKU to its direct
+    `disabledPlans`, or None where the user has (or shall have) no direct license of it."""
+
+    id: str
+    cause: str
+    before: Mapping[SkuId, Plans | None]
+    after: Mapping[SkuId, Plans | None]
+    at: datetime
+    usage_location: str | None = None
+    sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
+    foreign: frozenset[SkuId] = frozenset()
+    """SKUs in which a person had plans enabled without making the license ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """What Graph refused, remembered so that the same work is not refused again every night."""
+
+    fingerprint: str
+    error: LicenseError
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LastResult:
+    """The newest write that succeeded and its cause, kept so that a redelivery reports it instead of `Unchanged`."""
+
+    intent_id: str
+    cause: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an event said of a user and a group: came into it or went from it; and when it was told."""
+
+    came: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What this system knows of one user. `version` is the ETag of the stored row, None where there is none yet."""
+
+    user_id: UserId
+    owned: Mapping[SkuId, OwnedLicense] = field(default_factory=dict)
+    intent: Intent | None = None
+    last_result: LastResult | None = None
+    removal_seen_at: Mapping[str, datetime] = field(default_factory=dict)
+    """First read at which a removal was due, by SKU id or `sku/plan`; the second read decides."""
+    gone_since: Mapping[SkuId, datetime] = field(default_factory=dict)
+    refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
+    waiting_since: Mapping[SkuId, datetime] = field(default_factory=dict)
+    unseen: Mapping[SkuId, OwnedLicense] = field(default_factory=dict)
+    """Writes whose answer was lost and that no read has shown: they are ours if a late read shows them all the same."""
+    removed_at: Mapping[SkuId, datetime] = field(default_factory=dict)
+    """What we took away within the last minutes: a late read may still show it, and it is nobody else's for that."""
+    told: Mapping[GroupId, Told] = field(default_factory=dict)
+    """The newest events of the last minutes, so that an older one is not waited for."""
+    usage_location: str = ""
+    """What HR said; set for a user who has none, before any default."""
+    denied_since: datetime | None = None
+    """Since when the directory says that there is no such user; a deleted one can be restored for 30 days."""
+    version: str | None = None

@@ -1,0 +1,97 @@
+"""The status shown for one member of a managed group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.directory import DirectoryUser, LicenseError
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.grants import exclusion_of
+from shared.domain.graph_errors import remedy_for
+from shared.domain.ids import GroupId, SkuId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.outcomes import Failed, Problem, Result, RetryAt
+from shared.domain.plan import Note
+
+
+class MemberState(StrEnum):
+    """What is shown for one (group, user): Graph's four words and three of ours."""
+
+    ACTIVE = "Active"
+    ACTIVE_WITH_ERROR = "ActiveWithError"
+    DISABLED = "Disabled"
+    ERROR = "Error"
+    PENDING = "Pending"
+    WAITING = "Waiting"
+    REMOVED = "Removed"
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the member stands in the group's list of errors and waits."""
+        return self in (MemberState.ACTIVE_WITH_ERROR, MemberState.ERROR, MemberState.WAITING)
+
+
+def no_seat_problem(sku_id: SkuId) -> Problem:
+    """What a member who waits for a seat is shown."""
+    error = LicenseError.COUNT_VIOLATION
+    return Problem(error, "No seat of this product is free; the user waits for one.", remedy_for(error), sku_id)
+
+
+def relevant(result: Result, skus: frozenset[SkuId]) -> tuple[Problem, ...]:
+    """The problems that concern a group: those of its SKUs, and those of the user as a whole."""
+    if not isinstance(result, Failed):
+        return ()
+    return tuple(problem for problem in result.problems if problem.sku_id is None or problem.sku_id in skus)
+
+
+def state_of(
+    result: Result,
+    user: DirectoryUser,
+    assignment: GroupLicenseAssignment,
+    problems: tuple[Problem, ...],
+    *,
+    waiting: bool,
+    owes: bool,
+) -> MemberState:
+    """The word for a member of a group after a look. `owes`: has a license of ours that came from the group."""
+    if isinstance(result, RetryAt):
+        return MemberState.PENDING
+    if problems:
+        has_some = any(sku.sku_id in user.direct for sku in assignment.skus)
+        return MemberState.ACTIVE_WITH_ERROR if has_some else MemberState.ERROR
+    if waiting:
+        return MemberState.WAITING
+    return resting_state(user, assignment, owes=owes)
+
+
+def owes(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> bool:
+    """Whether the user has a license of ours that came from the group and only waits for its end: held or in grace."""
+    source = Source(SourceKind.GROUP, group_id)
+    ending = {grant.sku_id for grant in grants if grant.source.kind in (SourceKind.HELD, SourceKind.GRACE)}
+    return any(source in license.sources for sku_id, license in row.owned.items() if sku_id in ending)
+
+
+def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> datetime | None:
+    """When the first license of ours that came from the group and is in grace goes."""
+    source = Source(SourceKind.GROUP, group_id)
+    ours = {sku_id for sku_id, license in row.owned.items() if source in license.sources}
+    ends = [grant.until for grant in grants if grant.source.kind is SourceKind.GRACE and grant.sku_id in ours]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def resting_state(user: DirectoryUser, assignment: GroupLicenseAssignment, *, owes: bool = False) -> MemberState:
+    """The word for a member with whom nothing is wrong and nothing is to be done.
+
+    Who has left is `Removed` only when nothing that came from the group is left.
+    """
+    if assignment.group_id not in user.group_ids or not assignment.skus:
+        return MemberState.PENDING if owes else MemberState.REMOVED
+    return MemberState.ACTIVE if exclusion_of(user, assignment) is None else MemberState.DISABLED
+
+
+def note_text(note: Note) -> str:
+    """A note in a form for reading back: kind, SKU, plans."""
+    return " ".join([str(note.kind), note.sku_id, *sorted(note.plans)])

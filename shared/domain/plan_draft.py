@@ -1,0 +1,117 @@
+"""What planning a user works with: its inputs, what is noted and asked for, and the plan while it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
+from shared.domain.grant import Grant, Source
+from shared.domain.grants import DesiredLicense
+from shared.domain.graph_errors import without
+from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.outcomes import Problem
+from shared.domain.permit import Permit
+
+
+class NoteKind(StrEnum):
+    """What is worth showing beside the plan."""
+
+    FOREIGN = "givenBySomebodyElse"
+    FOREIGN_LACKS_PLANS = "foreignLicenseLacksPlans"
+    TURNED_ON_BY_HAND = "plansTurnedOnByHand"
+    TURNED_OFF_BY_HAND = "plansTurnedOffByHand"
+    SECOND_READ = "secondRead"
+    PENDING_APPROVAL = "pendingApproval"
+    HELD = "held"
+    KEPT_UNTIL_REPLACED = "keptUntilReplaced"
+    IN_GRACE = "inGrace"
+    DEPENDS_ON_NATIVE = "dependsOnNativeLicensing"
+    NOT_VISIBLE_YET = "notVisibleYet"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    kind: NoteKind
+    sku_id: SkuId
+    plans: Plans = NO_PLANS
+
+
+@dataclass(frozen=True, slots=True)
+class PermitRequest:
+    """A removal that is due and needs leave: a whole SKU, or `plans` of it, on the allowance of `source`."""
+
+    user_id: UserId
+    sku_id: SkuId
+    source: Source
+    plans: Plans = NO_PLANS
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What planning a user depends on beside user, grants and ledger.
+
+    `denied`: permits asked for and not given, so the removal is held. `closed_skus`: no seat is free. `grace`: how long
+    what a source gave stays after it stops giving. `ignore_refusals`: a person asked to try again.
+    """
+
+    catalog: Catalog
+    now: datetime
+    removal_settle: timedelta = timedelta(minutes=1)
+    permits: tuple[Permit, ...] = ()
+    denied: frozenset[SkuId] = frozenset()
+    closed_skus: frozenset[SkuId] = frozenset()
+    grace: Mapping[Source, timedelta] = field(default_factory=dict)
+    count_inherited: frozenset[SkuId] = frozenset()
+    usage_location: str | None = None
+    """The location for a user who has none; None: such a user is an error."""
+    enable: frozenset[SkuId] = frozenset()
+    """SKUs in which a person asked to turn on missing plans, also where somebody else gave the license."""
+    ignore_refusals: bool = False
+    second_read: bool = True
+    """False in a preview: a removal is shown at the first read."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """The plan while it is made."""
+
+    user: DirectoryUser
+    ledger: LedgerRow
+    context: PlanContext
+    desired: dict[SkuId, DesiredLicense]
+    direct: dict[SkuId, LicenseAssignmentState]
+    graced: frozenset[SkuId]
+    add: dict[SkuId, AssignedLicense] = field(default_factory=dict)
+    remove: set[SkuId] = field(default_factory=set)
+    plans_off: dict[SkuId, Plans] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    waiting: list[SkuId] = field(default_factory=list)
+    wants: list[PermitRequest] = field(default_factory=list)
+    new_grants: list[Grant] = field(default_factory=list)
+    seen: dict[str, datetime] = field(default_factory=dict)
+    look_again: datetime | None = None
+    enabling: set[SkuId] = field(default_factory=set)
+    settling: dict[SkuId, Plans] = field(default_factory=dict)
+    awaiting_permit: dict[SkuId, Plans] = field(default_factory=dict)
+
+    def note(self, kind: NoteKind, sku_id: SkuId, plans: Plans = NO_PLANS) -> None:
+        self.notes.append(Note(kind, sku_id, plans))
+
+    def again(self, at: datetime) -> None:
+        self.look_again = at if self.look_again is None else max(self.look_again, at)
+
+    def drop(self, sku_id: SkuId) -> None:
+        """Leave a SKU out, and with it every removal it was to replace."""
+        before = tuple(self.add.values())
+        add, remove = without(before, tuple(sorted(self.remove)), sku_id, self.context.catalog, self.plans_off)
+        narrowed = self.plans_off.keys() & (self.add.keys() - {license.sku_id for license in add} - {sku_id})
+        for kept in sorted(self.remove.difference(remove, {sku_id}) | narrowed):
+            self.note(NoteKind.KEPT_UNTIL_REPLACED, kept)
+        self.add = {license.sku_id: license for license in add}
+        self.remove = set(remove)

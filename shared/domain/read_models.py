@@ -1,0 +1,126 @@
+"""What is recorded for people to read: member status, group status, audit entries, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.member_status import MemberState
+from shared.domain.outcomes import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """The status of one (group, user). `next_look_at` is set while work on the user is to go on by itself."""
+
+    group_id: GroupId
+    user_id: UserId
+    user_principal_name: str
+    display_name: str
+    state: MemberState
+    updated_at: datetime
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    sku_ids: tuple[SkuId, ...] = ()
+    """SKUs the group grants that the user has."""
+    attempts: int = 0
+    next_look_at: datetime | None = None
+    waiting_since: datetime | None = None
+    removal_at: datetime | None = None
+    """When the grace of a license that came from the group ends."""
+    operation_id: OperationId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFilter:
+    """Which members to show; empty fields let everybody pass. `text`: what a name or sign-in name begins with."""
+
+    text: str = ""
+    error: str = ""
+    sku_id: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self.text or self.error or self.sku_id)
+
+    def lets_pass(self, row: MemberRow) -> bool:
+        """Whether the row has such a problem; the name is not looked at."""
+        if not self.error and not self.sku_id:
+            return True
+        return any(
+            self.error in ("", problem.error) and self.sku_id in ("", problem.sku_id) for problem in row.problems
+        )
+
+
+EVERYBODY = MemberFilter()
+
+
+class GroupState(StrEnum):
+    """The admin center's words for a group."""
+
+    ALL_ASSIGNED = "All licenses assigned"
+    IN_PROGRESS = "In progress"
+    ERRORS = "Errors and issues"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """The snapshot of a group that pages read; counts are of member rows by MemberState."""
+
+    group_id: GroupId
+    state: GroupState
+    members: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    operation_id: OperationId | None = None
+    updated_at: datetime | None = None
+    removals_today: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to whom, with what result. `id` is deterministic (for a license change: the intent's id)."""
+
+    id: str
+    at: datetime
+    activity: str
+    actor: str
+    result: str
+    user_id: UserId | None = None
+    group_id: GroupId | None = None
+    operation_id: OperationId | None = None
+    before: str = ""
+    after: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries to show; empty fields let everything pass. `actor`: part of a name, in any case."""
+
+    user_id: str = ""
+    group_id: str = ""
+    actor: str = ""
+    activity: str = ""
+
+    def lets_pass(self, entry: AuditEntry) -> bool:
+        return (
+            (not self.user_id or entry.user_id == self.user_id)
+            and (not self.group_id or entry.group_id == self.group_id)
+            and self.actor.casefold() in entry.actor.casefold()
+            and self.activity.casefold() in entry.activity.casefold()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be read or done, kept with its reason. `whole`: nothing of its body was cut off."""
+
+    id: str
+    queue: str
+    body: bytes
+    reason: str
+    at: datetime
+    whole: bool = True

@@ -1,0 +1,119 @@
+"""Sealed pages: the users of an operation, read once, sorted by id, each with what planning found for them.
+
+A page is a fixed list; a chunk is a fixed piece of the due users of a page. Both are functions of the sealed rows
+alone, so a restart, a double or a late message can only name work that is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shared.domain.budget import writes_for
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import OperationId, SkuId, UserId
+from shared.domain.outcomes import OutcomeClass
+
+LEFT = "left"
+"""Note of a sealed user who is recorded as a member and is not in the group any more."""
+
+PAGE_SIZE = 1000
+"""Users a sealed page holds at most: 16 bytes an id keep a page at 16 KB, far below the 64 KiB of a binary property."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAction:
+    """What planning expects for a user. `due` users get a chunk; the others are counted as `expected` at once."""
+
+    due: bool
+    expected: OutcomeClass = OutcomeClass.UNCHANGED
+    add: tuple[AssignedLicense, ...] = ()
+    remove: tuple[SkuId, ...] = ()
+    plans_off: tuple[AssignedLicense, ...] = ()
+    """SKUs with the plans that are on now and are to be turned off: a removal too."""
+    usage_location: str | None = None
+    notes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    """What the user is expected to meet: Graph's error, and after a blank the SKU where it is of one."""
+
+    @property
+    def removes(self) -> bool:
+        return bool(self.remove or self.plans_off)
+
+    @property
+    def write_count(self) -> int:
+        return writes_for(licenses=bool(self.add or self.remove), location=self.usage_location is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPage:
+    """One page: users sorted by id, and for each the index of its action in `actions` (few distinct ones)."""
+
+    number: int
+    user_ids: tuple[UserId, ...]
+    actions: tuple[PlannedAction, ...]
+    action_of: tuple[int, ...]
+    first_chunk: int = 0
+    """The number, through the whole operation, of the page's first chunk."""
+
+    def action(self, position: int) -> PlannedAction:
+        return self.actions[self.action_of[position]]
+
+    @property
+    def due(self) -> tuple[UserId, ...]:
+        return tuple(user for user, index in zip(self.user_ids, self.action_of, strict=True) if self.actions[index].due)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A fixed piece of a sealed page, at most `chunk_size` users of one ledger partition; `writes` are expected."""
+
+    operation_id: OperationId
+    page: int
+    number: int
+    user_ids: tuple[UserId, ...]
+    writes: int
+
+
+def partition_of(user_id: UserId) -> str:
+    """The partition of a user's rows: the first hex digit of the id."""
+    return user_id[0]
+
+
+def pieces(user_ids: Sequence[UserId], size: int) -> list[tuple[UserId, ...]]:
+    """Sorted ids cut into pieces of at most `size` users, none of which crosses a partition."""
+    found: list[tuple[UserId, ...]] = []
+    current: list[UserId] = []
+    for user_id in user_ids:
+        if current and (len(current) == size or partition_of(current[0]) != partition_of(user_id)):
+            found.append(tuple(current))
+            current = []
+        current.append(user_id)
+    if current:
+        found.append(tuple(current))
+    return found
+
+
+def chunks_of(operation_id: OperationId, page: SealedPage, size: int) -> list[Chunk]:
+    """The chunks of a sealed page, numbered on from its `first_chunk`."""
+    writes = {user: page.action(position).write_count for position, user in enumerate(page.user_ids)}
+    return [
+        Chunk(operation_id, page.number, page.first_chunk + offset, users, sum(writes[user] for user in users))
+        for offset, users in enumerate(pieces(page.due, size))
+    ]
+
+
+def pages_of(planned: Iterable[tuple[UserId, PlannedAction]], chunk_size: int) -> list[SealedPage]:
+    """Sealed pages of users with their actions; ids are deduplicated and sorted over all of them."""
+    by_user = dict(planned)
+    ids = sorted(by_user)
+    pages: list[SealedPage] = []
+    first_chunk = 0
+    for start in range(0, len(ids), PAGE_SIZE):
+        users = tuple(ids[start : start + PAGE_SIZE])
+        index_of: dict[PlannedAction, int] = {}
+        action_of = tuple(index_of.setdefault(by_user[user], len(index_of)) for user in users)
+        page = SealedPage(len(pages), users, tuple(index_of), action_of, first_chunk)
+        first_chunk += len(pieces(page.due, chunk_size))
+        pages.append(page)
+    return pages

@@ -1,0 +1,40 @@
+"""The group license assignments as a queue function sees them: cached for seconds, never older than its message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.ids import GroupId
+from shared.ports.world import World
+
+MAX_AGE = timedelta(seconds=5)
+"""Other processes change assignments; a message that names a newer version reloads at once."""
+
+
+class Intents:
+    """All group license assignments, by group."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[GroupId, GroupLicenseAssignment] = {}
+        self._read_at: datetime | None = None
+
+    async def at_least(
+        self, versions: Mapping[GroupId, int], since: datetime | None = None
+    ) -> Mapping[GroupId, GroupLicenseAssignment]:
+        """The assignments, read again when older than a few seconds, than any of the versions named, or than an event:
+        whoever joins while a group is being read must be seen by that reading or with what it was read for."""
+        now = self._world.clock.now()
+        fresh = self._read_at is not None and now - self._read_at < MAX_AGE
+        fresh = fresh and (since is None or (self._read_at is not None and self._read_at > since))
+        if not fresh or any(self._version(group_id) < version for group_id, version in versions.items()):
+            read = await self._world.stores.assignments.all()
+            self._known = {assignment.group_id: assignment for assignment in read}
+            self._read_at = now
+        return self._known
+
+    def _version(self, group_id: GroupId) -> int:
+        known = self._known.get(group_id)
+        return known.version if known else 0

@@ -1,0 +1,102 @@
+"""Which groups concern a managed group: kept by reading what lies inside each, known to whoever hears of changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
+from shared.domain.ids import GroupId
+from shared.domain.membership_changes import Nesting, Watched, watched
+from shared.ports.world import World
+
+MAP_MAX_AGE_S = 60.0
+"""How old the map may be by which a change is let pass."""
+
+LONGEST = timedelta(minutes=4)
+"""Of one run's reading, well within the ten minutes that the platform gives a function."""
+
+log = logging.getLogger(__name__)
+
+
+async def watched_groups(world: World, max_age_s: float = MAP_MAX_AGE_S) -> Watched:
+    """The map as it is kept."""
+    known = await world.stores.assignments.all(max_age_s)
+    return watched(_managed(known), await world.stores.nesting.all(max_age_s))
+
+
+async def watched_with(world: World, group_ids: Iterable[GroupId]) -> Watched:
+    """The map, read anew where it does not know one of the groups: a change is left out only by a map that was read
+    after the change was told, because the group may have been nested a moment before."""
+    found = await watched_groups(world)
+    if found.complete and found.managed.keys() >= set(group_ids):
+        return found
+    return await watched_groups(world, 0.0)
+
+
+def _managed(known: Iterable[GroupLicenseAssignment]) -> dict[GroupId, frozenset[GroupId]]:
+    return {
+        assignment.group_id: assignment.options.excluded_groups
+        for assignment in known
+        if assignment.state is AssignmentState.ACTIVE and assignment.skus
+    }
+
+
+async def keep_nesting(world: World, group_id: GroupId, nested: Iterable[GroupId], began: datetime) -> None:
+    """Keep what a reading of all members that began then has found inside a group, and what was added meanwhile."""
+    found = frozenset(nested)
+    for known in await world.stores.nesting.all():
+        if known.group_id == group_id and known.read_at >= began:
+            found |= known.nested
+    await world.stores.nesting.save(Nesting(group_id, found, world.clock.now()))
+
+
+async def add_nested(world: World, into: GroupId, came: Iterable[GroupId]) -> None:
+    """Put groups that came into a group, and what lies inside them, into the map before the managed groups around it
+    are read: of whoever joins after that reading we are told, and by then the map knows the group."""
+    found = set(came)
+    for group_id in sorted(found):
+        found |= await _inside(world, group_id)
+    for known in await world.stores.nesting.all():
+        around = into == known.group_id or into in known.nested
+        if around and not found <= known.nested:
+            await world.stores.nesting.save(Nesting(known.group_id, known.nested | found, world.clock.now()))
+
+
+async def read_nesting(world: World, group_id: GroupId) -> None:
+    """Read what lies inside a group; one that is gone has nothing inside."""
+    began = world.clock.now()
+    await keep_nesting(world, group_id, await _inside(world, group_id), began)
+
+
+async def _inside(world: World, group_id: GroupId) -> set[GroupId]:
+    nested: set[GroupId] = set()
+    try:
+        async for _ in world.directory.member_pages(group_id, nested):
+            pass
+    except NotFound:
+        nested.clear()
+    return nested
+
+
+async def complete_map(world: World) -> None:
+    """Read every managed or excluded group that has never been read, and forget those that concern nobody now.
+
+    One that cannot be read, or for which the time is too short, holds up nothing: until it is read no change is left
+    out, and the next run tries again.
+    """
+    began = world.clock.now()
+    managed = _managed(await world.stores.assignments.all())
+    wanted = managed.keys() | frozenset().union(*managed.values())
+    known = {nesting.group_id for nesting in await world.stores.nesting.all()}
+    for group_id in sorted(wanted - known):
+        if world.clock.now() >= began + LONGEST:
+            break
+        try:
+            await read_nesting(world, group_id)
+        except (Unavailable, PermissionDenied) as fault:
+            log.warning("what lies inside group %s could not be read: %s", group_id, fault)
+    for group_id in sorted(known - wanted):
+        await world.stores.nesting.remove(group_id)

@@ -1,0 +1,28 @@
+"""The status snapshot of a managed group, counted from its member rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.domain.operation import Operation, OperationState
+from shared.domain.read_models import GroupState, GroupStatus
+from shared.ports.world import World
+
+
+async def write_group_status(world: World, operation: Operation) -> None:
+    """The snapshot of the operation's group, counted from its member rows."""
+    group_id = operation.target.group_id
+    if group_id is None:
+        return
+    counts = await world.stores.members.counts(group_id)
+    failed = operation.state is OperationState.FAILED
+    wrong = failed or any(counts.get(state, 0) for state in ("Error", "ActiveWithError", "Waiting"))
+    before = await world.stores.group_status.get(group_id) or GroupStatus(group_id, GroupState.IN_PROGRESS)
+    status = replace(
+        before,
+        state=GroupState.ERRORS if wrong else GroupState.ALL_ASSIGNED,
+        counts=dict(counts),
+        operation_id=operation.id,
+        updated_at=world.clock.now(),
+    )
+    await world.stores.group_status.save(status)

@@ -1,0 +1,87 @@
+"""What nobody reports and a person should know: each is a warning in the log, on which an alert rests
+(infra/modules/alerts.bicep)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+from shared.domain.assignment import is_active
+from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.operation import waits_for_a_person
+from shared.ports.world import World
+
+log = logging.getLogger(__name__)
+
+SUBSCRIPTION_LEFT = timedelta(days=10)
+"""Renewed with 14 days left: with 10, four days of tries have failed."""
+
+MADE_WITHIN = timedelta(hours=1)
+"""A first subscription is made within ten minutes of the app's start."""
+
+DELTA_WITHIN = timedelta(hours=1)
+"""Asked for every five minutes; a delta of many groups takes minutes."""
+
+DECIDED_WITHIN = timedelta(days=3)
+"""An approval that waits longer was overlooked, or nobody feels in charge."""
+
+SEATS_MAX_AGE_S = 3600.0
+SEATS_LOW_PERCENT = 2
+SEATS_LOW = 5
+"""Seats left of a product that groups give: this few, or this share of all, is low."""
+
+
+async def look_out(world: World) -> tuple[str, ...]:
+    """The watchdog's look around. Returns the warnings it wrote; what cannot be read now is looked at next time."""
+    warnings: list[str] = []
+    for look in LOOKS:
+        try:
+            warnings += [text async for text in look(world)]
+        except (Unavailable, PermissionDenied) as fault:
+            log.info("not looked at: %s", fault)
+    for text in warnings:
+        log.warning("%s", text)
+    return tuple(warnings)
+
+
+async def _subscription(world: World) -> AsyncIterator[str]:
+    if not world.policy.public_url:
+        return
+    now, stored = world.clock.now(), await world.stores.subscriptions.all()
+    ends = max((each.expires_at for each in stored if each.id), default=None)
+    if ends is not None and ends - now < SUBSCRIPTION_LEFT:
+        yield f"the subscription to changes is about to expire: it ends on {ends:%Y-%m-%d %H:%M}"
+    managed = [each for each in await world.stores.assignments.all() if is_active(each)]
+    began = min((each.changed_at for each in managed if each.changed_at), default=now)
+    if ends is None and now - began > MADE_WITHIN:
+        yield "the subscription to changes is about to expire: there is none"
+
+
+async def _deltas(world: World) -> AsyncIterator[str]:
+    oldest = min((each.read_at for each in await world.stores.deltas.all()), default=None)
+    if oldest is not None and world.clock.now() - oldest > DELTA_WITHIN:
+        yield f"changes of groups have not been read since {oldest:%Y-%m-%d %H:%M}"
+
+
+async def _approvals(world: World) -> AsyncIterator[str]:
+    latest = world.clock.now() - DECIDED_WITHIN
+    waiting = [each for each in await world.stores.operations.open() if waits_for_a_person(each)]
+    late = sorted((each.progress_at or each.created_at, each.id) for each in waiting)
+    late = [each for each in late if each[0] < latest]
+    if late:
+        days = DECIDED_WITHIN.days
+        yield f"approvals wait for a person: {len(late)} for over {days} days, the oldest is {late[0][1]}"
+
+
+async def _seats(world: World) -> AsyncIterator[str]:
+    given = {sku.sku_id for each in await world.stores.assignments.all() if is_active(each) for sku in each.skus}
+    if not given:
+        return
+    for sku in await world.directory.subscribed_skus(SEATS_MAX_AGE_S):
+        seats = sku.enabled + sku.warning
+        if sku.sku_id in given and sku.available <= max(SEATS_LOW, seats * SEATS_LOW_PERCENT // 100):
+            yield f"seats are low: {sku.sku_part_number} has {sku.available} of {seats} left"
+
+
+LOOKS: tuple[Callable[[World], AsyncIterator[str]], ...] = (_subscription, _deltas, _approvals, _seats)

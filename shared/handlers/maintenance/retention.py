@@ -1,0 +1,146 @@
+"""What is kept for people to read, and no longer than they want it kept: audit entries, events of HR that ended, ended
+operations with their lists, permits, ledger rows of people who have nothing of ours, and dead letters.
+
+What is still needed stays: an operation that has not ended, the preview that approves it, and the row (not the list of
+people) of one that a group's assignment or status names. The ledger proves what is ours without any operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain.errors import Conflict
+from shared.domain.ids import OperationId
+from shared.domain.operation import Operation
+from shared.handlers.operations.accept import claim_key
+from shared.ports.world import World
+
+log = logging.getLogger(__name__)
+
+MONTHS_BACK = 24
+"""Months before the last one kept that are deleted, so that nights without the timer are made up for."""
+
+EVENTS_AT_ONCE = 500
+AT_ONCE = 8
+"""Operations deleted side by side: each is about seven calls of some milliseconds."""
+
+LONGEST = timedelta(minutes=4)
+"""Of one night, well within the ten minutes that the platform gives a function; the next night goes on."""
+
+PARTITIONS = "0123456789abcdef"
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What one night deleted. `done`: nothing is left for the next night."""
+
+    events: int = 0
+    operations: int = 0
+    permits: int = 0
+    people: int = 0
+    letters: int = 0
+    done: bool = True
+
+
+async def forget_old(world: World) -> Forgotten:
+    """Delete what is over the retention: months of the audit log that are over as a whole, kept dead letters, permits
+    and ledger rows that prove nothing any more (a sixteenth of them a night), operations that ended before it and
+    events of HR that ended and came before it."""
+    began = world.clock.now()
+    before, deadline = began - timedelta(seconds=world.policy.retention_s), began + LONGEST
+    await world.stores.audit.forget(months_before(before))
+    letters = await world.stores.dead_letters.forget(before)
+    tonight = PARTITIONS[began.toordinal() % len(PARTITIONS)]
+    permits = await world.stores.permits.forget(tonight, before)
+    people = await world.stores.ledger.forget(tonight, before)
+    operations = await _forget_operations(world, before, deadline)
+    events = await _forget_events(world, before, deadline)
+    found = Forgotten(events, operations, permits, people, letters, done=world.clock.now() < deadline)
+    if found != Forgotten():
+        log.info("deleted what is from before %s: %s", before.date(), found)
+    return found
+
+
+async def _forget_events(world: World, before: datetime, deadline: datetime) -> int:
+    forgotten = 0
+    while world.clock.now() < deadline:
+        some = await world.stores.onboarding.forget(before, EVENTS_AT_ONCE)
+        if not some:
+            break
+        forgotten += some
+    return forgotten
+
+
+async def _forget_operations(world: World, before: datetime, deadline: datetime) -> int:
+    shown, named = await _shown_to_open_ones(world), await _still_named(world)
+    forgotten = 0
+    old: list[Operation] = []
+    async for operation in world.stores.operations.from_before(before):
+        if world.clock.now() >= deadline:
+            return forgotten
+        ended_at = operation.completed_at or operation.created_at
+        if operation.state.is_ended and ended_at < before and operation.id not in shown:
+            old.append(operation)
+        if len(old) == AT_ONCE:
+            forgotten += await _forget_some(world, old, named)
+            old = []
+    return forgotten + await _forget_some(world, old, named)
+
+
+async def _forget_some(world: World, old: Sequence[Operation], named: AbstractSet[OperationId | None]) -> int:
+    """Returns how many rows went; of an operation that is named the row stays."""
+    await asyncio.gather(*(_without_lists(world, each) for each in old if each.id in named and each.pages))
+    unnamed = [each for each in old if each.id not in named]
+    await asyncio.gather(*(_forget(world, each) for each in unnamed))
+    return len(unnamed)
+
+
+async def _forget(world: World, operation: Operation) -> None:
+    """The row goes last, so that a night that ends in between is made up for by the next one."""
+    await _forget_lists(world, operation)
+    if operation.idempotency_key:
+        key = claim_key(operation.actor, operation.idempotency_key)
+        await world.stores.idempotency.release(key, operation.id)
+    await world.stores.operations.remove(operation)
+
+
+async def _shown_to_open_ones(world: World) -> set[OperationId | None]:
+    """Previews whose lists say what an open operation may remove."""
+    return {operation.preview_id for operation in await world.stores.operations.open()}
+
+
+async def _still_named(world: World) -> set[OperationId | None]:
+    """Operations that a group names: as its intent, its approval, and where its status is from."""
+    named: set[OperationId | None] = set()
+    for assignment in await world.stores.assignments.all():
+        named |= {assignment.operation_id, assignment.open_approval}
+    named |= {status.operation_id for status in await world.stores.group_status.all()}
+    return named
+
+
+async def _forget_lists(world: World, operation: Operation) -> None:
+    await world.stores.chunks.forget(operation.id)
+    await world.stores.sealed.forget(operation.id)
+
+
+async def _without_lists(world: World, operation: Operation) -> None:
+    """An ended operation is written by nobody else; lost to a second timer, it is as well."""
+    await _forget_lists(world, operation)
+    try:
+        await world.stores.operations.save(replace(operation, pages=0))
+    except Conflict:
+        return
+
+
+def months_before(at: datetime) -> list[str]:
+    """The months (YYYYMM) that ended before the month of a time, latest first."""
+    months, year, month = [], at.year, at.month
+    for _ in range(MONTHS_BACK):
+        year, month = (year - 1, 12) if month == 1 else (year, month - 1)
+        months.append(f"{year:04d}{month:02d}")
+    return months

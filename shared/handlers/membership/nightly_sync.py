@@ -1,0 +1,82 @@
+"""The nightly sync: every managed group against what is recorded, and people whom no group accounts for.
+
+Timers only enqueue: each group becomes an operation with an id made of the day, the rest a message per partition of the
+ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from shared.domain.assignment import GroupLicenseAssignment, is_active, wants_sync
+from shared.domain.change_messages import Sweep, SyncGroup
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.messages import NOTIFICATIONS
+from shared.domain.operation import Target
+from shared.handlers.groups.nesting import complete_map
+from shared.handlers.operations.sync import SWEEP, SYNC, start
+from shared.ports.messaging import Outgoing
+from shared.ports.world import World
+
+PARTITIONS = "0123456789abcdef"
+MAX_SWEPT = 1000
+"""Users of one operation of the sweep: it reads each of them with all groups."""
+
+
+async def sync_all(world: World) -> int:
+    """The timer: ask for a sync of every managed group and for the sweep. Run twice in an hour it does so once. Returns
+    how many groups are to be synced; one on which an operation is open follows after it."""
+    at = world.clock.now().replace(minute=0, second=0, microsecond=0)
+    await complete_map(world)
+    groups = [each.group_id for each in await world.stores.assignments.all() if is_active(each)]
+    syncs = [SyncGroup(group_id, SYNC, world.clock.now(), at) for group_id in sorted(groups)]
+    await world.queue.send(
+        [
+            *(Outgoing(NOTIFICATIONS, each.encode(), f"sync-{at:%Y%m%d%H}-{each.group_id}") for each in syncs),
+            *(Outgoing(NOTIFICATIONS, Sweep(each, at).encode(), f"sweep-{at:%Y%m%d%H}-{each}") for each in PARTITIONS),
+        ]
+    )
+    return len(syncs)
+
+
+async def sweep(world: World, partition: str, at: datetime) -> int:
+    """Have everybody looked at who has something of ours, or an unresolved write, and is recorded in no group that is
+    synced: restored users, leavers of ended assignments, failed removals. Returns how many."""
+    known = {each.group_id: each for each in await world.stores.assignments.all()}
+    synced = [group_id for group_id, assignment in known.items() if is_active(assignment) and wants_sync(assignment)]
+    recorded: set[UserId] = set()
+    for group_id in synced:
+        recorded |= await world.stores.members.recorded(group_id, partition)
+    granted = {
+        (user_id, grant.sku_id)
+        async for user_id, grant in world.stores.grants.partition(partition)
+        if grant.holds_at(world.clock.now())
+    }
+    stray = [
+        row.user_id
+        async for row in world.stores.ledger.partition(partition)
+        if row.user_id not in recorded and _is_stray(row, granted, known)
+    ]
+    for number, start_at in enumerate(range(0, len(stray), MAX_SWEPT)):
+        part = tuple(stray[start_at : start_at + MAX_SWEPT])
+        await start(world, Target(user_ids=part), f"{SWEEP}-{partition}-{number}", at=at)
+    return len(stray)
+
+
+def _is_stray(
+    row: LedgerRow, granted: set[tuple[UserId, SkuId]], known: Mapping[GroupId, GroupLicenseAssignment]
+) -> bool:
+    """Whether a write is unresolved, or something of ours is neither granted to the user by name nor left alone since
+    the groups it came from are paused."""
+    return row.intent is not None or any(
+        (row.user_id, sku_id) not in granted and not _is_paused(license.sources, known)
+        for sku_id, license in row.owned.items()
+    )
+
+
+def _is_paused(sources: Sequence[Source], known: Mapping[GroupId, GroupLicenseAssignment]) -> bool:
+    groups = [known.get(GroupId(source.id)) for source in sources if source.kind is SourceKind.GROUP]
+    return bool(groups) and all(group is not None and is_active(group) and not wants_sync(group) for group in groups)

@@ -1,0 +1,170 @@
+"""The queue `notifications`: from "something has changed" to users who are looked at and groups that are synced."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from shared.domain.change_messages import GroupsChanged, LifecycleHappened, ReadDelta, Sweep, SyncGroup, decode_change
+from shared.domain.errors import Conflict, PermissionDenied, Unavailable
+from shared.domain.grant import Grant, SourceKind
+from shared.domain.ids import GroupId, UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.membership_changes import GroupChange, Watched
+from shared.domain.messages import MAX_USERS, NOTIFICATIONS, SMALL, ProcessUsers
+from shared.domain.trace_context import followed
+from shared.handlers.groups.nesting import add_nested, watched_with
+from shared.handlers.membership.delta import read_delta
+from shared.handlers.membership.nightly_sync import sweep
+from shared.handlers.membership.subscription import take_lifecycle
+from shared.handlers.operations.sync import DELTA, NESTED, TRY_SYNC_FOR, is_read_since, sync_group, sync_soon
+from shared.ports.messaging import Outgoing
+from shared.ports.world import World
+
+TRY_SYNC_AGAIN = timedelta(seconds=5)
+"""A group on which an operation is open is synced after it: that operation may have read it before the change."""
+
+TRY_SYNC_AT_LEAST_EVERY = timedelta(minutes=1)
+
+ROUND = timedelta(minutes=5)
+"""The timer asks for deltas so often."""
+
+log = logging.getLogger(__name__)
+
+Expected = dict[UserId, dict[GroupId, bool]]
+
+
+async def take_change(world: World, body: bytes) -> None:
+    """Do what one message asks. Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away."""
+    message = decode_change(body)
+    match message:
+        case GroupsChanged():
+            followed(message.traceparent)
+            await _take_groups(world, message)
+        case LifecycleHappened():
+            if await take_lifecycle(world, message.subscription_id, message.event):
+                await sync_all_soon(world)
+        case ReadDelta():
+            await _read_delta(world, message)
+        case SyncGroup():
+            await _sync(world, message)
+        case Sweep():
+            await sweep(world, message.partition, message.at)
+
+
+async def _read_delta(world: World, message: ReadDelta) -> None:
+    """What fails longer than until the timer asks again is left to that: messages would pile up while it lasts."""
+    try:
+        await read_delta(world, message.number)
+    except (Unavailable, PermissionDenied) as fault:
+        if message.asked_at is None or world.clock.now() < message.asked_at + ROUND:
+            raise
+        log.warning("delta of slice %d waits for the next round: %s", message.number, fault)
+
+
+async def _take_groups(world: World, message: GroupsChanged) -> None:
+    """Users who came or went are looked at; a group that came or went has the managed groups around it synced."""
+    watched = await watched_with(world, [change.group_id for change in message.changes])
+    changes = [change for change in message.changes if watched.concerns(change.group_id)]
+    kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
+    await look_at(world, await _without_those_hr_looks_at(world, _expected(changes, kinds)), message)
+    for change in changes:
+        came = [m for m, there in change.members.items() if there is not False and kinds.get(m) == "group"]
+        if came:
+            await add_nested(world, change.group_id, map(GroupId, came))
+    for group_id in sorted(_to_sync(changes, kinds, watched)):
+        await sync_soon(world, group_id, NESTED)
+
+
+def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -> Expected:
+    """The users to look at (an id that the directory does not have was most likely a user) and what is said of them."""
+    users: Expected = {}
+    for change in changes:
+        for member, came in change.members.items():
+            if kinds.get(member) in ("user", None):
+                said = users.setdefault(member, {})
+                if came is not None:
+                    said[change.group_id] = came
+    return users
+
+
+async def _without_those_hr_looks_at(world: World, users: Expected) -> Expected:
+    """Those whom HR has just put into the groups are left to HR's own look, which is on its way, and to the one at the
+    end of that grant: of two looks at once both get a place in the write quota, and one leaves it empty. Who was told
+    to have left within the last ten minutes, which the ledger keeps, is looked at."""
+    came = [user_id for user_id, said in users.items() if said and all(said.values())]
+    if not came:
+        return users
+    grants = await world.stores.grants.of_users(came)
+    put_in = [user_id for user_id in came if users[user_id].keys() <= _groups_hr_wrote(grants.get(user_id, ()), world)]
+    rows = await world.stores.ledger.rows(put_in) if put_in else {}
+    left_to_hr = {user_id for user_id in put_in if not _has_left(rows[user_id], users[user_id])}
+    return {user_id: said for user_id, said in users.items() if user_id not in left_to_hr}
+
+
+def _groups_hr_wrote(grants: Iterable[Grant], world: World) -> set[str]:
+    now = world.clock.now()
+    return {grant.source.id for grant in grants if grant.source.kind is SourceKind.JOINED and grant.holds_at(now)}
+
+
+def _has_left(row: LedgerRow, groups: Iterable[GroupId]) -> bool:
+    return any(not row.told[group_id].came for group_id in groups if group_id in row.told)
+
+
+def _to_sync(changes: Iterable[GroupChange], kinds: Mapping[str, str | None], watched: Watched) -> set[GroupId]:
+    found: set[GroupId] = set()
+    for change in changes:
+        roots = watched.roots(change.group_id)
+        if change.deleted or any(kinds.get(member) == "group" for member in change.members):
+            found |= roots
+        elif not change.members and change.group_id in roots:
+            # A change without members may be a restored group; one that is only renamed costs a reading.
+            found.add(change.group_id)
+    return found
+
+
+async def look_at(world: World, users: Expected, message: GroupsChanged) -> None:
+    """Send users to be looked at, with what the event said of them; many at once go with the bulk."""
+    ids = sorted(users)
+    by_partition: dict[str, list[UserId]] = defaultdict(list)
+    for user_id in ids:
+        by_partition[user_id[:1]].append(user_id)
+    chunks = [
+        tuple(part[start : start + MAX_USERS])
+        for part in (by_partition.values() if len(ids) > SMALL else [ids])
+        for start in range(0, len(part), MAX_USERS)
+    ]
+    messages = [
+        ProcessUsers(
+            chunk,
+            f"{message.cause}:{message.at.isoformat()}",
+            bulk=len(ids) > SMALL,
+            traceparent=message.traceparent,
+            expects={user_id: users[user_id] for user_id in chunk if users[user_id]},
+            changed_at=message.at,
+        )
+        for chunk in chunks
+    ]
+    await world.queue.send([Outgoing(each.queue, each.encode()) for each in messages])
+
+
+async def sync_all_soon(world: World) -> None:
+    """Changes may have been lost: every managed group is read again."""
+    for assignment in await world.stores.assignments.all():
+        if assignment.skus:
+            await sync_soon(world, assignment.group_id, DELTA)
+
+
+async def _sync(world: World, message: SyncGroup) -> None:
+    if await is_read_since(world, message.group_id, message.asked_at):
+        return
+    try:
+        await sync_group(world, message.group_id, message.cause, at=message.at)
+    except Conflict:
+        now = world.clock.now()
+        waited = now - message.asked_at
+        if waited < TRY_SYNC_FOR:
+            pause = min(max(TRY_SYNC_AGAIN, waited), TRY_SYNC_AT_LEAST_EVERY)
+            await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + pause)])

@@ -1,0 +1,1 @@
+"""What becomes of a message: done, retried, or kept as a dead letter."""

@@ -1,0 +1,94 @@
+"""The queues' own dead letters: messages that were delivered too often and never done, because their function died or
+raised what nobody expected. Each is tried again a few times, later and later, and then kept where people see it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+
+from shared.domain.errors import BadRequest, NotFound, PoisonMessage, Unavailable
+from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, OPERATIONS, load_object
+from shared.domain.operation import Actor
+from shared.domain.read_models import AuditEntry
+from shared.handlers.messaging.failed_chunk import give_up
+from shared.handlers.messaging.settlement import AWAY, MAX_REASON, bury
+from shared.ports.messaging import Outgoing, Undelivered
+from shared.ports.world import World
+
+log = logging.getLogger(__name__)
+
+QUEUES = (MEMBERS, MEMBERS_BULK, OPERATIONS, NOTIFICATIONS, ONBOARDING, JOBS)
+
+PAUSES = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
+"""Before each new try; ten deliveries of a message that kills its function are over in less than a second."""
+
+AT_ONCE = 200
+"""Dead letters of a queue that one run takes; the next run takes the rest."""
+
+
+async def drain(world: World) -> int:
+    """Take up the dead letters of every queue; returns how many. One queue that is away does not hold up the others."""
+    taken = 0
+    for queue in QUEUES:
+        try:
+            taken += await world.dead_letters.drain(queue, AT_ONCE, lambda letter: _again(world, letter))
+        except Unavailable as fault:
+            log.warning("the dead letters of %s could not be read: %s", queue, fault)
+    return taken
+
+
+async def _again(world: World, letter: Undelivered) -> None:
+    """Sent or kept first; only then is the letter taken off its queue. Done twice, it is one look too many."""
+    if letter.drained >= len(PAUSES):
+        reason = f"given up after {letter.drained} tries out of the dead letters: {letter.reason}"
+        await _keep(world, letter, reason)
+        return
+    pause = PAUSES[letter.drained]
+    log.warning(
+        "a dead letter of %s is tried again in %s (time %d): %s",
+        letter.queue,
+        pause,
+        letter.drained + 1,
+        letter.reason[:200],
+    )
+    at = world.clock.now() + pause
+    try:
+        await world.queue.send([Outgoing(letter.queue, letter.body, world.token(), at, letter.drained + 1)])
+    except BadRequest as fault:
+        await _keep(world, letter, f"{letter.reason}; it cannot be sent again: {fault}")
+
+
+async def _keep(world: World, letter: Undelivered, reason: str) -> None:
+    """Kept where people see it, and nothing waits for it any more."""
+    await give_up(world, letter.queue, letter.body, reason[:MAX_REASON])
+    await bury(world, letter.queue, letter.body, reason)
+
+
+async def replay(world: World, letter_id: str, actor: Actor, mended: object = None) -> None:
+    """Send a message back to its queue and take it off the list; sent first, so that nothing is lost in between.
+
+    `mended`: a JSON value to send instead of the message. Raises NotFound; BadRequest for a message of which only the
+    beginning was kept, where nothing stands for it.
+    """
+    letter = await world.stores.dead_letters.get(letter_id)
+    if letter is None:
+        raise NotFound(f"There is no dead letter {letter_id}.")
+    if mended is None and not letter.whole:
+        raise BadRequest("LetterTooLong", "Only the beginning of the message was kept; its sender must send it again.")
+    body = _as_new(letter.body) if mended is None else json.dumps(mended, separators=(",", ":")).encode()
+    await world.queue.send([Outgoing(letter.queue, body)])
+    detail = f"queue {letter.queue}{', mended' if mended is not None else ''}: {letter.reason}"
+    entry = AuditEntry(world.token(), world.clock.now(), "Replay message", actor.name, "success", detail=detail)
+    await world.stores.audit.append([entry])
+    await world.stores.dead_letters.remove(letter)
+
+
+def _as_new(body: bytes) -> bytes:
+    """The message without the count of its tries; one that is no JSON object as it is."""
+    try:
+        fields = dict(load_object(body, "message"))
+    except PoisonMessage:
+        return body
+    fields.pop(AWAY, None)
+    return json.dumps(fields, separators=(",", ":")).encode()

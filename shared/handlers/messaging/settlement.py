@@ -1,0 +1,123 @@
+"""How a queue message ends: done, kept as a dead letter, sent again for later, or given back to the queue.
+
+A message whose function raises is redelivered at once, and ten of those take less than a second
+(learn.microsoft.com/azure/service-bus-messaging/service-bus-dead-letter-queues). So a dependency that is away is waited
+for with a new message for later; raising is left to what nobody expected and to when that message cannot be sent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from shared.domain.errors import BadRequest, Conflict, PermissionDenied, PoisonMessage, Unavailable
+from shared.domain.messages import load_object
+from shared.domain.read_models import DeadLetter
+from shared.handlers.messaging.failed_chunk import give_up
+from shared.ports.messaging import Outgoing
+from shared.ports.world import World
+
+AWAY = "away"
+"""Field of the body that counts the sends since the work last got somewhere; what decodes the message ignores it."""
+
+FIRST_BACK_OFF_S = 1.0
+MAX_BACK_OFF_S = 300.0
+PERMISSION_BACK_OFF_S = 60.0
+"""A permission the app lacks is given by a person; the work waits for that instead of being lost."""
+
+JITTER = 0.25
+"""Share of the back-off by which messages that failed together are spread."""
+
+MAX_CONFLICTS = 10
+"""Sends of work that loses every race for a row, about ten minutes; longer is a fault that a person has to see."""
+
+SEND_PAUSES_S = (2.0, 5.0, 10.0)
+"""Waits between tries to send, well inside the message's lock of a minute, so that a queue back soon loses nothing."""
+
+MAX_REASON = 2000
+"""Characters of a reason that are kept: enough to act on, and far below what a table property holds."""
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[bytes], Awaitable[None]]
+
+
+async def settle(world: World, queue: str, body: bytes, work: Work) -> None:
+    """Do the work of one message and end the message.
+
+    Returns when it is done, kept as a dead letter, or sent again. Raises what the work raised unexpectedly, and what
+    keeps the dead letter or the new message from being stored: then the queue delivers the message again.
+    """
+    try:
+        await work(body)
+    except PoisonMessage as fault:
+        await bury(world, queue, body, str(fault))
+    except Unavailable as fault:
+        await _send_again(world, queue, body, fault.retry_after_s or 0.0, str(fault))
+    except PermissionDenied as fault:
+        await _send_again(world, queue, body, PERMISSION_BACK_OFF_S, str(fault))
+    except Conflict as fault:
+        if away_count(body) >= MAX_CONFLICTS:
+            reason = f"given up after {MAX_CONFLICTS} tries: {fault}"
+            await give_up(world, queue, body, reason)
+            await bury(world, queue, body, reason)
+        else:
+            await _send_again(world, queue, body, 0.0, str(fault))
+
+
+async def bury(world: World, queue: str, body: bytes, reason: str, shown: str = "") -> None:
+    """Keep a message that nobody can do anything with, and why, where people see it. `shown`: the reason as it may
+    stand in a log, where the reason itself quotes what may be a person's name."""
+    log.error("message from %s kept as a dead letter: %s", queue, (shown or reason)[:MAX_REASON])
+    letter = DeadLetter(world.token(), queue, body, reason[:MAX_REASON], world.clock.now())
+    await world.stores.dead_letters.keep(letter)
+
+
+def away_count(body: bytes) -> int:
+    """How often the message was sent again because something was away; 0 for a body that does not say."""
+    try:
+        count = load_object(body, "message").get(AWAY, 0)
+    except PoisonMessage:
+        return 0
+    return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
+
+
+def back_off_s(tries: int, at_least_s: float, token: str) -> float:
+    """Seconds until the next try: 1, 2, 4, ... up to 300, at least what was asked for, spread by up to a quarter more.
+
+    `token`: hex digits that decide the spread.
+    """
+    doubled = min(MAX_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** min(tries, 16))
+    return max(doubled, at_least_s) * (1.0 + JITTER * int(token[:8], 16) / 0xFFFFFFFF)
+
+
+async def _send_again(world: World, queue: str, body: bytes, at_least_s: float, why: str) -> None:
+    """The same message for later, with an id of its own, which duplicate detection has not seen."""
+    tries = away_count(body)
+    fields = {**load_object(body, queue), AWAY: tries + 1}
+    delay_s = back_off_s(tries, at_least_s, world.token())
+    log.warning("work from %s waits %.0f s (time %d): %s", queue, delay_s, tries + 1, why)
+    message = Outgoing(
+        queue,
+        json.dumps(fields, separators=(",", ":")).encode(),
+        world.token(),
+        world.clock.now() + timedelta(seconds=delay_s),
+    )
+    try:
+        await _sent(world, message)
+    except BadRequest as fault:
+        await give_up(world, queue, body, str(fault))
+        await bury(world, queue, body, f"it cannot be sent again: {fault}; {why}")
+
+
+async def _sent(world: World, message: Outgoing) -> None:
+    for pause_s in SEND_PAUSES_S:
+        try:
+            await world.queue.send([message])
+        except Unavailable:
+            await world.clock.sleep(pause_s)
+        else:
+            return
+    await world.queue.send([message])

@@ -1,0 +1,171 @@
+"""What people decide about events of HR: cancel one, replay one, let held leavers go or not."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
+from shared.domain.operation import Actor
+from shared.domain.read_models import AuditEntry
+from shared.handlers.onboarding.intake import send_take_up
+from shared.handlers.onboarding.leaver import leavers_allowed
+from shared.handlers.onboarding.record_updates import Saver, ended, waiting
+from shared.ports.world import World
+
+PAGE = 500
+AT_ONCE = 16
+"""Records that are changed at the same time."""
+REPLAYABLE = (OnboardingState.FAILED, OnboardingState.DONE_WITH_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLeavers:
+    """Leavers over the allowance, by `checksum` of whom a person approves exactly those that were seen."""
+
+    records: tuple[OnboardingRecord, ...]
+    allowed: int
+    checksum: str
+
+
+async def record_of(world: World, key: str) -> OnboardingRecord:
+    """Raises NotFound."""
+    record = await world.stores.onboarding.get(key)
+    if record is None:
+        raise NotFound(f"There is no onboarding event {key}.")
+    return record
+
+
+def can_be_cancelled(record: OnboardingRecord) -> bool:
+    """A leaver until it is done, any other event until it is worked on."""
+    if record.state is not OnboardingState.WORKING:
+        return not record.state.is_ended
+    return record.event.type is HrEventType.LEAVER and not record.is_being_written
+
+
+async def cancel(world: World, key: str, actor: Actor) -> OnboardingRecord:
+    """End an event before it is worked on, or a leaver before it is done: what that took is given back, and the record
+    ends then. A repeat changes nothing. Raises NotFound, Conflict when it is too late or changed meanwhile."""
+    record = await record_of(world, key)
+    if record.state is OnboardingState.CANCELLED or record.cancelled_by:
+        return record
+    if record.event.type is HrEventType.LEAVER and record.is_being_written:
+        raise Conflict("The leaver's memberships are being written at this moment; try again in a few seconds.")
+    if not can_be_cancelled(record):
+        text = (
+            f"The event is {record.state}: it cannot be cancelled any more. Send a later event of the person instead."
+        )
+        raise Conflict(text)
+    return await (_cancelled if record.taken is None else _turned_back)(world, record, actor)
+
+
+async def _turned_back(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
+    now = world.clock.now()
+    note = f"Cancelled by {actor.name}; what was taken is being given back."
+    back = replace(waiting(record, OnboardingState.WORKING, now, now, note), cancelled_by=actor.name, working_since=now)
+    saved = await world.stores.onboarding.save(back)
+    await _note(world, "Cancel onboarding event", record, actor)
+    await send_take_up(world, [record.key])
+    return saved
+
+
+async def _cancelled(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
+    now = world.clock.now()
+    done = await Saver(world).save(ended(record, OnboardingState.CANCELLED, now, f"Cancelled by {actor.name}."))
+    await _note(world, "Cancel onboarding event", record, actor)
+    return done
+
+
+async def replay(world: World, key: str, actor: Actor) -> OnboardingRecord:
+    """Begin an event anew that failed or ended with errors, once the cause is repaired.
+
+    Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
+    """
+    record = await record_of(world, key)
+    if record.state not in REPLAYABLE:
+        raise BadRequest("NotReplayable", f"The event is {record.state}; only {', '.join(REPLAYABLE)} can be replayed.")
+    now = world.clock.now()
+    again = replace(
+        record,
+        state=OnboardingState.RECEIVED,
+        next_at=now,
+        waits_since=now,
+        updated_at=now,
+        completed_at=None,
+        note=f"Replayed by {actor.name}.",
+        remedy="",
+    )
+    saved = await world.stores.onboarding.save(again)
+    await _note(world, "Replay onboarding event", record, actor)
+    await send_take_up(world, [key])
+    return saved
+
+
+async def held_leavers(world: World) -> HeldLeavers:
+    """All leavers that wait for a person."""
+    found: list[OnboardingRecord] = []
+    after: str | None = None
+    while True:
+        page, after = await world.stores.onboarding.attention(PAGE, after)
+        found += [record for record in page if record.state is OnboardingState.HELD]
+        if after is None:
+            break
+    return HeldLeavers(tuple(found), await leavers_allowed(world), checksum_of(found))
+
+
+def checksum_of(records: Iterable[OnboardingRecord]) -> str:
+    """64 hex digits over who is held."""
+    return hashlib.sha256(",".join(sorted(record.key for record in records)).encode()).hexdigest()
+
+
+async def approve_held(world: World, checksum: str, actor: Actor) -> int:
+    """Let the held leavers go that a person has seen; returns their number. Raises Conflict for others."""
+    held = await _as_seen(world, checksum)
+    await _each(held.records, partial(_let_go, world, actor))
+    await send_take_up(world, [record.key for record in held.records])
+    return len(held.records)
+
+
+async def _let_go(world: World, actor: Actor, record: OnboardingRecord) -> None:
+    now = world.clock.now()
+    approved = replace(record, permitted_by=actor.name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now)
+    await world.stores.onboarding.save(replace(approved, note=f"Approved by {actor.name}.", remedy=""))
+    await _note(world, "Approve leaver", record, actor)
+
+
+async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
+    """Some at the same time, so that thousands are done within the time of a request."""
+    for start in range(0, len(records), AT_ONCE):
+        await asyncio.gather(*map(act, records[start : start + AT_ONCE]))
+
+
+async def reject_held(world: World, checksum: str, actor: Actor) -> int:
+    """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
+    held = await _as_seen(world, checksum)
+    await _each(held.records, lambda record: _cancelled(world, record, actor))
+    return len(held.records)
+
+
+async def _as_seen(world: World, checksum: str) -> HeldLeavers:
+    held = await held_leavers(world)
+    if held.checksum != checksum:
+        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
+    return held
+
+
+async def _note(world: World, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+    entry = AuditEntry(
+        world.token(),
+        world.clock.now(),
+        activity,
+        actor.name,
+        "success",
+        user_id=record.user_id,
+        before=str(record.state),
+        detail=f"{record.event.type} {record.event.id} of {record.event.source}",
+    )
+    await world.stores.audit.append([entry])

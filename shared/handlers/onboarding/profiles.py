@@ -1,0 +1,63 @@
+"""Profiles: which groups and products a job brings, as an administrator keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.operation import Actor
+from shared.domain.profiles import Profile
+from shared.domain.read_models import AuditEntry
+from shared.handlers.onboarding.group_rules import GroupsKnown
+from shared.ports.world import World
+
+
+async def profile_of(world: World, name: str) -> Profile:
+    """Raises NotFound."""
+    found = next((each for each in await world.stores.profiles.all() if each.name == name), None)
+    if found is None:
+        raise NotFound(f"There is no profile {name}.")
+    return found
+
+
+async def save_profile(world: World, profile: Profile, actor: Actor, if_match: str | None) -> Profile:
+    """Create or replace a profile. `if_match`: the version it must have, `*` for any, None where there must be none or
+    whatever is there is replaced.
+
+    Raises BadRequest for a group or product that does not exist, Conflict when it was changed meanwhile.
+    """
+    await _check(world, profile)
+    known = next((each for each in await world.stores.profiles.all() if each.name == profile.name), None)
+    if if_match is not None and (known is None or (if_match != "*" and if_match != known.version)):
+        raise Conflict(f"The profile {profile.name} was changed meanwhile; read it again.")
+    saved = await world.stores.profiles.save(replace(profile, version=known.version if known else None))
+    await _note(world, "Update onboarding profile" if known else "Add onboarding profile", profile.name, actor)
+    return saved
+
+
+async def remove_profile(world: World, name: str, actor: Actor) -> None:
+    """People keep what the profile gave them until they move or leave. Raises NotFound."""
+    await profile_of(world, name)
+    await world.stores.profiles.remove(name)
+    await _note(world, "Delete onboarding profile", name, actor)
+
+
+async def _check(world: World, profile: Profile) -> None:
+    known = GroupsKnown(world)
+    for group_id in profile.groups:
+        if await known.get(group_id) is None:
+            raise BadRequest("GroupNotFound", f"There is no group {group_id}.", "groups")
+    skus = {sku.sku_id: sku for sku in await world.directory.subscribed_skus()}
+    for license in profile.licenses:
+        sku = skus.get(license.sku_id)
+        if sku is None:
+            raise BadRequest("SkuNotFound", f"The tenant has no product {license.sku_id}.", "licenses.skuId")
+        unknown = sorted(license.disabled_plans - sku.plan_ids)
+        if unknown:
+            text = f"Product {sku.sku_part_number} has no service plan {unknown[0]}."
+            raise BadRequest("ServicePlanNotFound", text, "licenses.disabledPlans")
+
+
+async def _note(world: World, activity: str, name: str, actor: Actor) -> None:
+    entry = AuditEntry(world.token(), world.clock.now(), activity, actor.name, "success", detail=name)
+    await world.stores.audit.append([entry])

@@ -1,0 +1,229 @@
+"""What became of the licenses of those being worked on, license by license, and with it the end of their events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain import ledger
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.directory import DirectoryUser
+from shared.domain.grant import Grant, SourceKind
+from shared.domain.grants import desired_licenses, group_grants
+from shared.domain.ids import GroupId, SkuId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.member_status import no_seat_problem
+from shared.domain.onboarding import (
+    GroupOutcome,
+    HrEventType,
+    LicenseOutcome,
+    LicenseResult,
+    OnboardingRecord,
+    OnboardingState,
+)
+from shared.domain.outcomes import Problem
+from shared.domain.plan import UserPlan, plan_user
+from shared.handlers.onboarding.record_updates import Saver, ended, waiting
+from shared.handlers.reconcile.planning_inputs import TenantFacts, context_for, tenant_facts
+from shared.ports.directory import UserGone
+from shared.ports.world import World
+
+SOONEST, LATEST = timedelta(seconds=2), timedelta(seconds=60)
+GIVEN_UP_AFTER = timedelta(hours=1)
+"""Work on a person that has not come to an end by then is shown as an error; it goes on by itself all the same."""
+
+LONGEST_BACKLOG = timedelta(minutes=2)
+"""What waits for the write quota is not looked at before its turn may have come, but at least so often."""
+
+SHOWN_WITHIN = timedelta(minutes=10)
+"""How long a membership that was removed may still show; Graph states no figure."""
+
+LEAVING = "Still given by another group, a grant, or a person's decision; see the user's page."
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A person as all that is known now says."""
+
+    user: DirectoryUser
+    row: LedgerRow
+    grants: tuple[Grant, ...]
+    plan: UserPlan
+    now: datetime
+
+
+async def assess(
+    world: World,
+    saver: Saver,
+    records: Sequence[OnboardingRecord],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    backlog: timedelta,
+) -> None:
+    """See how far the licenses of the records' people are; end the records that have nothing more to wait for.
+
+    `backlog`: of the write quota; nothing is looked at again before it is over.
+    """
+    working = [record for record in records if record.user_id is not None]
+    if not working:
+        return
+    user_ids = list(dict.fromkeys(record.user_id for record in working if record.user_id is not None))
+    reads = await world.directory.users(user_ids)
+    rows = await world.stores.ledger.rows(user_ids)
+    grants = await world.stores.grants.of_users(user_ids)
+    facts = await tenant_facts(world)
+    now = world.clock.now()
+    for record in working:
+        user_id = record.user_id
+        read = reads[user_id] if user_id is not None else UserGone()
+        if isinstance(read, DirectoryUser):
+            view = _view(world, read, rows[read.id], grants.get(read.id, ()), assignments, facts)
+            await saver.save(_after(record, view, now, backlog))
+        elif isinstance(read, UserGone) and record.event.type is HrEventType.LEAVER:
+            await saver.save(ended(record, OnboardingState.DONE, now, "The account is gone, and its licenses with it."))
+        else:
+            await saver.save(_later(record, now, backlog, "The account could not be read."))
+
+
+def _view(
+    world: World,
+    user: DirectoryUser,
+    row: LedgerRow,
+    grants: tuple[Grant, ...],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    facts: TenantFacts,
+) -> View:
+    context = context_for(user, assignments, facts, world, location=row.usage_location)
+    row = ledger.refresh(row, user, context.now)
+    everything = (*group_grants(user, assignments), *grants)
+    return View(user, row, everything, plan_user(user, everything, row, context), context.now)
+
+
+def _after(record: OnboardingRecord, view: View, now: datetime, backlog: timedelta) -> OnboardingRecord:
+    leaving = record.event.type is HrEventType.LEAVER
+    licenses = leaver_licenses(record, view, now) if leaving else joiner_licenses(view)
+    record = replace(record, licenses=licenses)
+    if any(each.outcome is LicenseOutcome.PENDING for each in licenses):
+        since = record.working_since or now
+        if now - since < GIVEN_UP_AFTER:
+            return _later(record, now, backlog, record.note)
+        licenses = tuple(_overdue(each) for each in licenses)
+        record = replace(record, licenses=licenses)
+    notes = _shortcomings(record)
+    if notes:
+        return ended(record, OnboardingState.DONE_WITH_ERRORS, now, " ".join(notes), "See the licenses and groups.")
+    return ended(record, OnboardingState.DONE, now)
+
+
+def _later(record: OnboardingRecord, now: datetime, backlog: timedelta, note: str) -> OnboardingRecord:
+    since = record.working_since or now
+    pause = max(min(max(SOONEST, (now - since) / 2), LATEST), min(backlog, LONGEST_BACKLOG))
+    return waiting(record, OnboardingState.WORKING, now, now + pause, note)
+
+
+def joiner_licenses(view: View) -> tuple[LicenseResult, ...]:
+    """Each license that groups and HR give the person."""
+    given = (
+        grant for grant in view.grants if grant.source.kind in (SourceKind.GROUP, SourceKind.JOINED, SourceKind.HR)
+    )
+    wanted = desired_licenses(given, view.now)
+    return tuple(_wanted(sku_id, view) for sku_id in sorted(wanted) if wanted[sku_id].adds)
+
+
+def _wanted(sku_id: SkuId, view: View) -> LicenseResult:
+    problem = next((p for p in view.plan.problems if p.sku_id in (sku_id, None)), None)
+    has_it = sku_id in view.user.held_skus or sku_id in view.row.owned
+    if problem is not None and (problem.sku_id == sku_id or not has_it):
+        return _problem(sku_id, problem, LicenseOutcome.ERROR)
+    if has_it:
+        return LicenseResult(sku_id, LicenseOutcome.ASSIGNED)
+    if sku_id in view.plan.waiting:
+        return _problem(sku_id, no_seat_problem(sku_id), LicenseOutcome.WAITING)
+    return LicenseResult(sku_id, LicenseOutcome.PENDING)
+
+
+def leaver_licenses(record: OnboardingRecord, view: View, now: datetime) -> tuple[LicenseResult, ...]:
+    """The licenses that were ours when the leaving began, and what the person still has from elsewhere."""
+    ours = {each.sku_id for each in record.licenses if each.outcome is not LicenseOutcome.KEPT}
+    desired = desired_licenses((grant for grant in view.grants if grant.source.kind is not SourceKind.HELD), view.now)
+    results = []
+    for sku_id in sorted(ours | view.row.owned.keys()):
+        if sku_id in view.row.owned and sku_id in desired and _is_settled(record, now):
+            results.append(LicenseResult(sku_id, LicenseOutcome.KEPT, _why_kept(desired[sku_id].sources), LEAVING))
+        elif sku_id in view.row.owned or _goes_with_its_group(sku_id, record, view, now):
+            results.append(LicenseResult(sku_id, LicenseOutcome.PENDING))
+        elif sku_id in view.user.held_skus:
+            results.append(_of_somebody_else(sku_id, view.user))
+        else:
+            results.append(LicenseResult(sku_id, LicenseOutcome.REMOVED))
+    for sku_id in sorted(view.user.held_skus - ours - view.row.owned.keys()):
+        results.append(_of_somebody_else(sku_id, view.user))
+    return tuple(results)
+
+
+def _goes_with_its_group(sku_id: SkuId, record: OnboardingRecord, view: View, now: datetime) -> bool:
+    """Whether native licensing gives it by groups that were left, which may show for a while yet."""
+    left = {each.group_id for each in record.groups if each.outcome is GroupOutcome.REMOVED}
+    by = {row.assigned_by_group for row in view.user.inherited.get(sku_id, ())}
+    return bool(by) and by <= left and sku_id not in view.user.direct and not _is_settled(record, now)
+
+
+def _is_settled(record: OnboardingRecord, now: datetime) -> bool:
+    """Whether the memberships that were removed must be seen by now: until then they are waited for."""
+    removed = any(each.outcome is GroupOutcome.REMOVED for each in record.groups)
+    since = record.working_since
+    return not removed or (since is not None and now - since > SHOWN_WITHIN)
+
+
+def _why_kept(sources: Sequence[object]) -> str:
+    return f"Still given by {', '.join(map(str, sources))}."
+
+
+def _of_somebody_else(sku_id: SkuId, user: DirectoryUser) -> LicenseResult:
+    groups = [row.assigned_by_group for row in user.inherited.get(sku_id, ()) if row.assigned_by_group]
+    if sku_id in user.direct:
+        return LicenseResult(
+            sku_id,
+            LicenseOutcome.KEPT,
+            "Given by somebody else, not by this system; it is never removed here.",
+            "Remove it where it was given, or in the Microsoft 365 admin center.",
+        )
+    return LicenseResult(
+        sku_id,
+        LicenseOutcome.KEPT,
+        f"Inherited from group {', '.join(groups)} by native group-based licensing.",
+        "Take the person out of that group.",
+    )
+
+
+def _problem(sku_id: SkuId, problem: Problem, outcome: LicenseOutcome) -> LicenseResult:
+    return LicenseResult(sku_id, outcome, problem.text, problem.remedy)
+
+
+def _overdue(result: LicenseResult) -> LicenseResult:
+    if result.outcome is not LicenseOutcome.PENDING:
+        return result
+    text = f"Not settled after {GIVEN_UP_AFTER}; the work goes on."
+    return replace(
+        result, outcome=LicenseOutcome.ERROR, text=text, remedy="See the user's page, then reprocess the user."
+    )
+
+
+def _shortcomings(record: OnboardingRecord) -> list[str]:
+    """What is not as the event asked, in words."""
+    wrong = {
+        LicenseOutcome.ERROR: "in error",
+        LicenseOutcome.WAITING: "waiting for a seat",
+        LicenseOutcome.KEPT: "kept",
+    }
+    notes = []
+    for outcome, word in wrong.items():
+        count = sum(each.outcome is outcome for each in record.licenses)
+        if count:
+            notes.append(f"{count} {'license' if count == 1 else 'licenses'} {word}.")
+    blocked = sum(bool(each.remedy) and each.outcome is not GroupOutcome.NOT_A_MEMBER for each in record.groups)
+    if blocked:
+        notes.append(f"{blocked} {'membership' if blocked == 1 else 'memberships'} could not be changed.")
+    if record.location_refused:
+        notes.append(record.location_refused)
+    return notes

@@ -1,0 +1,210 @@
+"""What planning expects for each user of an operation, and the counts over all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from shared.domain import ledger
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense, DirectoryUser
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.grants import exclusion_of, group_grants
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ledger import giving_groups
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.member_status import MemberState, no_seat_problem, owes, relevant, state_of
+from shared.domain.operation import Operation, PlanSummary
+from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
+from shared.domain.permit import Permit
+from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
+from shared.domain.snapshot_pages import PlannedAction
+from shared.handlers.reconcile.planning_inputs import TenantFacts, context_for
+from shared.ports.world import World
+
+LIST_SOURCE = Source(SourceKind.LIST)
+
+FOREIGN = (NoteKind.FOREIGN, NoteKind.FOREIGN_LACKS_PLANS)
+
+Intents = Mapping[GroupId, GroupLicenseAssignment]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts over all planned users."""
+
+    additions: Counter[SkuId] = field(default_factory=Counter)
+    removals: Counter[SkuId] = field(default_factory=Counter)
+    seats: Counter[SkuId] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    plans_off: int = 0
+    locations: int = 0
+    foreign: int = 0
+    losing: int = 0
+
+    def count(self, user: DirectoryUser, plan: UserPlan) -> None:
+        held = user.held_skus
+        self.additions.update(license.sku_id for license in plan.add)
+        self.removals.update(plan.remove)
+        self.seats.update(license.sku_id for license in plan.add if license.sku_id not in held)
+        self.seats.update(sku_id for sku_id in plan.waiting if sku_id not in held)
+        self.errors.update(str(problem.error) for problem in plan.problems)
+        self.plans_off += bool(plan.plans_off)
+        self.locations += plan.usage_location is not None
+        self.foreign += any(note.kind in FOREIGN for note in plan.notes)
+        self.losing += bool(plan.remove or plan.plans_off)
+
+    def summary(self, catalog: Catalog) -> PlanSummary:
+        available = {sku_id: catalog.skus[sku_id].available for sku_id in self.seats if sku_id in catalog.skus}
+        return PlanSummary(
+            additions=dict(self.additions),
+            removals=dict(self.removals),
+            plans_off=self.plans_off,
+            seats_needed=dict(self.seats),
+            seats_available=available,
+            usage_locations=self.locations,
+            expected_errors=dict(self.errors),
+            foreign=self.foreign,
+            users_losing=self.losing,
+        )
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans users from the read of the seal: groups are the sealed one and those a license of ours came from."""
+
+    world: World
+    operation: Operation
+    assignments: Intents
+    facts: TenantFacts
+    recorded: Mapping[UserId, MemberState]
+    shown_before: Mapping[UserId, int]
+    """Of members recorded in error or waiting: what they are shown, as `shown_as_number` puts it."""
+    tally: Tally = field(default_factory=Tally)
+    _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
+    _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
+
+    def action(
+        self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...], *, knows_groups: bool
+    ) -> PlannedAction:
+        """What is expected for a user; `None` could not be read and is looked at by its chunk. `knows_groups`: read
+        with all groups; who was read as a member of the sealed one is supposed to be still in those that gave."""
+        if user is None:
+            return PlannedAction(due=True)
+        if not knows_groups:
+            user = replace(user, group_ids=user.group_ids | giving_groups(row))
+        context = self._context(user, row.usage_location)
+        refreshed = ledger.refresh(row, user, context.now)
+        grants = (*group_grants(user, self.assignments), *self._user_grants(user_grants))
+        plan = plan_user(user, grants, refreshed, context)
+        if plan.wants_permit:
+            plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
+        self.tally.count(user, plan)
+        held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
+        action = PlannedAction(
+            due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),
+            expected=self._expected(user, plan),
+            add=plan.add,
+            remove=plan.remove,
+            plans_off=tuple(AssignedLicense(sku_id, plan.plans_off[sku_id]) for sku_id in sorted(plan.plans_off)),
+            usage_location=plan.usage_location,
+            notes=tuple(sorted(f"{note.kind} {note.sku_id}" for note in plan.notes)),
+            errors=tuple(sorted({f"{each.error} {each.sku_id or ''}".strip() for each in plan.problems})),
+        )
+        return self._shared.setdefault(action, action)
+
+    def _context(self, user: DirectoryUser, location: str) -> PlanContext:
+        place = "known" if user.usage_location else location
+        key = (user.group_ids, place, self.facts.seats.closed_to(user.id))
+        if key not in self._contexts:
+            ignore = self.operation.reprocess
+            enable = frozenset(self.operation.change.enable)
+            context = context_for(
+                user,
+                self.assignments,
+                self.facts,
+                self.world,
+                ignore_refusals=ignore,
+                enable=enable,
+                location=location,
+            )
+            self._contexts[key] = replace(context, second_read=False)
+        return self._contexts[key]
+
+    def _user_grants(self, stored: tuple[Grant, ...]) -> tuple[Grant, ...]:
+        """Without what is held, which this operation may come to permit, and without what was kept of a SKU that a
+        person now asks to remove or to assign anew; of a preview on a list, with its change."""
+        change = self.operation.change
+        asked = frozenset((*change.remove, *(license.sku_id for license in change.add)))
+        grants = tuple(
+            grant
+            for grant in stored
+            if grant.source.kind is not SourceKind.HELD
+            and not (grant.source.kind is SourceKind.KEPT and grant.sku_id in asked)
+        )
+        if self.operation.preview and not self.operation.target.is_group:
+            return listed(grants, self.operation)
+        return grants
+
+    def _is_due(
+        self,
+        user: DirectoryUser,
+        row: LedgerRow,
+        refreshed: LedgerRow,
+        plan: UserPlan,
+        grants: tuple[Grant, ...],
+    ) -> bool:
+        if row.intent is not None or refreshed != row or plan.look_again is not None:
+            return True
+        if plan.writes or plan.new_grants or plan.ended_grants or self._adopts(plan):
+            return True
+        group_id = self.operation.target.group_id
+        if group_id is None or (self.operation.reprocess and (plan.problems or plan.waiting)):
+            return bool(plan.problems or plan.waiting)
+        assignment = self.assignments.get(group_id) or GroupLicenseAssignment(group_id)
+        skus = frozenset(sku.sku_id for sku in assignment.skus)
+        result = plan.result()
+        no_seat = sorted(skus.intersection(plan.waiting))
+        owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants))
+        problems = relevant(result, skus)
+        state = state_of(result, user, assignment, problems, waiting=bool(no_seat), owes=owing)
+        if self.recorded.get(user.id) is not state:
+            return True
+        shown = (*problems, *map(no_seat_problem, no_seat))
+        return state.needs_a_person and self.shown_before.get(user.id) != shown_as_number(shown)
+
+    def _adopts(self, plan: UserPlan) -> bool:
+        adopt = self.operation.change.adopt
+        return any(note.kind in FOREIGN and note.sku_id in adopt for note in plan.notes)
+
+    def _expected(self, user: DirectoryUser, plan: UserPlan) -> OutcomeClass:
+        if plan.writes and not plan.problems and not plan.waiting:
+            return OutcomeClass.APPLIED
+        result = plan.result()
+        assignment = self.assignments.get(self.operation.target.group_id or GroupId(""))
+        if isinstance(result, Unchanged) and assignment is not None and assignment.skus:
+            reason = exclusion_of(user, assignment)
+            return classify(Skipped(reason)) if reason else OutcomeClass.UNCHANGED
+        return classify(result)
+
+
+def shown_as_number(problems: Iterable[Problem]) -> int:
+    """A number for what a member is shown to meet; never stored, for Python salts it per process."""
+    return hash(frozenset((problem.error, problem.sku_id, problem.text) for problem in problems))
+
+
+def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:
+    """Permits as if each wanted one were given: planning shows what would be removed."""
+    at = context.now + timedelta(seconds=1)
+    return tuple(Permit(r.user_id, r.sku_id, r.source, at, "plan", r.plans) for r in plan.wants_permit)
+
+
+def listed(grants: Iterable[Grant], operation: Operation) -> tuple[Grant, ...]:
+    """A user's grants with the change of an operation on a list of users made."""
+    change = operation.change
+    touched = {license.sku_id for license in change.add} | set(change.remove)
+    kept = tuple(g for g in grants if g.source.kind is not SourceKind.LIST or g.sku_id not in touched)
+    return (*kept, *(Grant(license.sku_id, license.disabled_plans, LIST_SOURCE) for license in change.add))

@@ -1,0 +1,80 @@
+"""Cancel and go back: end an operation, and give its group the intent that it had before it."""
+
+from __future__ import annotations
+
+from shared.domain.assignment import Enforcement, GroupLicenseAssignment
+from shared.domain.directory import AssignedLicense
+from shared.domain.errors import BadRequest, NotFound
+from shared.domain.ids import GroupId, OperationId
+from shared.domain.operation import Actor, LicenseChange, Operation, Target
+from shared.handlers.operations import control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.ports.world import World
+
+RESTORE = "restore"
+"""The cause of an operation that brings a former intent back."""
+
+
+async def cancel_and_restore(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+    """Cancel an operation, and start one that makes the intent of its group what it was before. Returns the new one.
+
+    What it removes again needs leave like any removal. Done again it returns the same operation. Raises BadRequest for
+    an operation on named users or a preview, which changed no intent of a group, and when the operation has ended or a
+    newer one has changed the intent since.
+    """
+    operation = await world.stores.operations.get(operation_id)
+    if operation is None:
+        raise NotFound(f"There is no operation {operation_id}.")
+    group_id = operation.target.group_id
+    if group_id is None or operation.preview:
+        raise BadRequest(
+            "NoFormerIntent",
+            "Only an operation on a group has a former intent; cancel it with intent 'keep' and ask for what is right.",
+            "intent",
+        )
+    former = await _former(world, group_id, operation)
+    await control.cancel(world, operation_id, actor)
+    request = await _request_for(world, group_id, former, operation, actor)
+    try:
+        return await accept(world, request)
+    except BadRequest as fault:
+        raise BadRequest(
+            fault.code, f"The operation is cancelled, but its former intent cannot be restored: {fault}", "intent"
+        ) from fault
+
+
+async def _former(world: World, group_id: GroupId, operation: Operation) -> GroupLicenseAssignment:
+    for version in await world.stores.assignments.history(group_id):
+        if version.version < operation.intent_version:
+            return version
+    return GroupLicenseAssignment(group_id)
+
+
+async def _request_for(
+    world: World, group_id: GroupId, former: GroupLicenseAssignment, operation: Operation, actor: Actor
+) -> OperationRequest:
+    """What leads from the intent as the cancelled operation left it to the former one."""
+    stored = await world.stores.assignments.get(group_id)
+    current = stored.assignment if stored else GroupLicenseAssignment(group_id)
+    key = f"{RESTORE}-{operation.id}"
+    restored = await world.stores.operations.get(current.operation_id) if current.operation_id else None
+    newest = restored.id if restored is not None else operation.id
+    if newest != operation.id and (restored is None or restored.idempotency_key != key):
+        raise BadRequest("NewerIntent", f"Operation {newest} has changed the intent of the group since.", "intent")
+    if restored is not None and restored.idempotency_key == key:
+        return OperationRequest(
+            Target(group_id), actor, restored.change, reprocess=restored.reprocess, idempotency_key=key
+        )
+    change = LicenseChange(
+        tuple(
+            AssignedLicense(sku.sku_id, sku.requested_disabled_plans)
+            for sku in former.skus
+            if (now := current.sku(sku.sku_id)) is None
+            or now.disabled_plans != sku.disabled_plans
+            or now.enforcement is Enforcement.CANCELLED
+        ),
+        tuple(sku.sku_id for sku in current.skus if former.sku(sku.sku_id) is None),
+        former.options if former.options != current.options else None,
+    )
+    nothing = not change.add and not change.remove
+    return OperationRequest(Target(group_id), actor, change, reprocess=nothing, idempotency_key=key, cause=RESTORE)

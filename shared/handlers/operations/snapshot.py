@@ -1,0 +1,209 @@
+"""Seal and plan: read every user of an operation to the last page, plan each from that read, and keep both.
+
+The sealed pages are the preview, the dry run, and the list and number behind an approval.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.catalog import Catalog
+from shared.domain.directory import DirectoryUser
+from shared.domain.errors import NotFound
+from shared.domain.grant import Grant
+from shared.domain.ids import GroupId, UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.member_status import MemberState
+from shared.domain.operation import Operation, PlanSummary, Totals
+from shared.domain.outcomes import OutcomeClass
+from shared.domain.snapshot_pages import LEFT, PlannedAction, SealedPage, pages_of, partition_of
+from shared.handlers.groups.nesting import keep_nesting
+from shared.handlers.operations.assignment_changes import changed
+from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
+from shared.handlers.reconcile.planning_inputs import tenant_facts
+from shared.ports.directory import UserGone
+from shared.ports.world import World
+
+AT_ONCE = 400
+"""Users asked for at once; the directory reads them in several batches side by side."""
+
+FEW = 40
+"""Users of a ledger partition up to which single reads are cheaper than reading the partition."""
+
+ERRORS_AT_ONCE = 1000
+"""Rows of one page: the most that Table Storage sends."""
+
+Users = dict[UserId, DirectoryUser | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What sealing found. `size`: users the directory showed; `gone`: recorded members who are no users any more."""
+
+    pages: tuple[SealedPage, ...]
+    totals: Totals
+    summary: PlanSummary
+    checksum: str
+    size: int
+    gone: tuple[UserId, ...] = ()
+
+
+async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
+    """Read, plan and describe every user of the operation. Nothing is written.
+
+    Raises what reading raises: only a reading that reached its last page returns.
+    """
+    facts = await tenant_facts(world, operation.created_at)
+    assignments = intents_with(operation, known, facts.catalog)
+    group_id = operation.target.group_id
+    recorded = await world.stores.members.states(group_id) if group_id else {}
+    users = await (
+        _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
+    )
+    left = {u for u, state in recorded.items() if u not in users and state is not MemberState.REMOVED}
+    gone: list[UserId] = []
+    leavers = await _read_users(world, sorted(left), gone)
+    shown_before = await _shown_before(world, group_id) if group_id else {}
+    planner = Planner(world, operation, assignments, facts, recorded, shown_before)
+    actions: dict[UserId, PlannedAction] = {}
+    async for user_id, row, grants in _with_records(world, [*users, *leavers]):
+        read = users[user_id] if user_id in users else leavers[user_id]
+        knows_groups = group_id is None or user_id in leavers
+        action = planner.action(read, row, grants, knows_groups=knows_groups)
+        actions[user_id] = replace(action, due=True, notes=(*action.notes, LEFT)) if user_id in leavers else action
+    pages = tuple(pages_of(actions.items(), world.policy.chunk_size))
+    return Sealed(
+        pages=pages,
+        totals=_totals(actions.values()),
+        summary=planner.tally.summary(facts.catalog),
+        checksum=checksum_of(operation, pages),
+        size=len(users),
+        gone=tuple(gone),
+    )
+
+
+async def _shown_before(world: World, group_id: GroupId) -> dict[UserId, int]:
+    """What members in error or waiting are shown, each as a number: the texts of 100,000 would not fit."""
+    found: dict[UserId, int] = {}
+    after: str | None = None
+    while True:
+        rows, after = await world.stores.members.errors(group_id, ERRORS_AT_ONCE, after)
+        found.update((row.user_id, shown_as_number(row.problems)) for row in rows)
+        if after is None:
+            return found
+
+
+def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Intents:
+    """The assignments to plan by: of a preview, with its change merged in."""
+    group_id = operation.target.group_id
+    if group_id is None or not operation.preview or not (operation.change.add or operation.change.remove):
+        return known
+    assignment = known.get(group_id) or GroupLicenseAssignment(group_id)
+    return {**known, group_id: changed(assignment, operation.change, catalog)}
+
+
+async def _group_users(world: World, operation: Operation, group_id: GroupId) -> Users:
+    """All users in the group. Names are left out: they are not needed, and there may be hundreds of thousands.
+
+    A group that is gone has none where a person takes its licenses away; otherwise it is an error, and all is held.
+    """
+    groups = frozenset({group_id})
+    users: Users = {}
+    nested: set[GroupId] = set()
+    began = world.clock.now()
+    try:
+        async for page in world.directory.member_pages(group_id, nested):
+            for user in page:
+                users[user.id] = replace(user, group_ids=groups, display_name="", user_principal_name="")
+    except NotFound:
+        if not operation.change.remove or operation.change.add:
+            raise
+    if not operation.preview:
+        await keep_nesting(world, group_id, nested, began)
+    return users
+
+
+async def _read_users(world: World, ids: Iterable[UserId], gone: list[UserId] | None = None) -> Users:
+    """Each id read with its groups; None where it could not be read. `gone` collects those the directory denies."""
+    wanted = list(ids)
+    users: Users = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        reads = await world.directory.users(wanted[start : start + AT_ONCE])
+        for user_id, read in reads.items():
+            if gone is not None and isinstance(read, UserGone):
+                gone.append(user_id)
+            else:
+                users[user_id] = read if isinstance(read, DirectoryUser) else None
+    return users
+
+
+async def _with_records(
+    world: World, user_ids: Iterable[UserId]
+) -> AsyncIterator[tuple[UserId, LedgerRow, tuple[Grant, ...]]]:
+    """Every user with ledger row and user grants, one partition in memory at a time."""
+    by_partition: dict[str, list[UserId]] = defaultdict(list)
+    for user_id in user_ids:
+        by_partition[partition_of(user_id)].append(user_id)
+    for partition in sorted(by_partition):
+        wanted = set(by_partition[partition])
+        rows, grants = await _records(world, partition, wanted)
+        for user_id in sorted(wanted):
+            yield user_id, rows.get(user_id) or LedgerRow(user_id), grants.get(user_id, ())
+
+
+async def _records(
+    world: World, partition: str, wanted: set[UserId]
+) -> tuple[Mapping[UserId, LedgerRow], Mapping[UserId, tuple[Grant, ...]]]:
+    """Ledger rows and grants of some users of a partition: read one by one where they are few, for the partition may
+    hold a sixteenth of the tenant."""
+    stores = world.stores
+    if len(wanted) <= FEW:
+        ids = sorted(wanted)
+        return await stores.ledger.rows(ids), await stores.grants.of_users(ids)
+    rows = {row.user_id: row async for row in stores.ledger.partition(partition) if row.user_id in wanted}
+    grants: dict[UserId, tuple[Grant, ...]] = {}
+    async for user_id, grant in stores.grants.partition(partition):
+        if user_id in wanted:
+            grants[user_id] = (*grants.get(user_id, ()), grant)
+    return rows, grants
+
+
+def _totals(actions: Iterable[PlannedAction]) -> Totals:
+    """Users who are not due count at once as what they are expected to be."""
+    classes: Counter[OutcomeClass] = Counter()
+    members = due = 0
+    for action in actions:
+        members += 1
+        if action.due:
+            due += 1
+        else:
+            classes[action.expected] += 1
+    return Totals(
+        members=members,
+        due=due,
+        applied=classes[OutcomeClass.APPLIED],
+        unchanged=classes[OutcomeClass.UNCHANGED],
+        waiting=classes[OutcomeClass.WAITING],
+        failed=classes[OutcomeClass.FAILED],
+        skipped=classes[OutcomeClass.SKIPPED],
+    )
+
+
+def checksum_of(operation: Operation, pages: Iterable[SealedPage]) -> str:
+    """64 hex digits over target and what is planned for whom: what a person approves by."""
+    digest = hashlib.sha256(f"{operation.target.group_id}".encode())
+    for page in pages:
+        digest.update(",".join(page.user_ids).encode())
+        digest.update(repr([_described(action) for action in page.actions]).encode())
+        digest.update(repr(page.action_of).encode())
+    return digest.hexdigest()
+
+
+def _described(action: PlannedAction) -> tuple[object, ...]:
+    add = [(license.sku_id, sorted(license.disabled_plans)) for license in action.add]
+    off = [(license.sku_id, sorted(license.disabled_plans)) for license in action.plans_off]
+    return (add, action.remove, off)

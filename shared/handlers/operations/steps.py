@@ -1,0 +1,297 @@
+"""The steps of an operation: seal and plan, then permit or reject what a person decided, release chunks, finish.
+
+Each step does its work, advances the row under its ETag, and sends the next message; a doubled or late message finds an
+older step and returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.domain import trace_context
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.audit import group_act
+from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
+from shared.domain.ids import GroupId, OperationId
+from shared.domain.messages import OPERATIONS, OperationStep, decode_operation_step
+from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase, Totals
+from shared.domain.read_models import GroupState, GroupStatus
+from shared.domain.snapshot_pages import SealedPage, chunks_of
+from shared.domain.trace_context import followed
+from shared.handlers.groups.status import write_group_status
+from shared.handlers.operations import approvals, dispatch
+from shared.handlers.operations.assignment_changes import write_intent
+from shared.handlers.operations.forecast import listed
+from shared.handlers.operations.snapshot import Sealed, seal
+from shared.handlers.operations.sync import HELD, SYNC, sync_soon
+from shared.handlers.reconcile.permits import allowance_limit, take_up_to
+from shared.ports.messaging import Outgoing
+from shared.ports.world import World
+
+SHORT_STEP = timedelta(seconds=1)
+STEP = timedelta(seconds=3)
+LONG_STEP = timedelta(seconds=15)
+"""Time to the next step: short while an operation is young, long while it only waits for users looked at later."""
+
+SEAL_FOR = timedelta(hours=24)
+"""How long reading the users is tried; what has failed for a day is for a person to see."""
+
+FINISH = "Finish applying group based license to users"
+
+
+async def take_step(world: World, body: bytes) -> None:
+    """Take the step a message names.
+
+    Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
+    """
+    message = decode_operation_step(body)
+    followed(message.traceparent)
+    trace_context.operation.set(message.operation_id)
+    operation = await world.stores.operations.get(message.operation_id)
+    if operation is None or message.run != operation.run or operation.state.is_ended:
+        return
+    trace_context.correlation.set(operation.correlation_id)
+    if message.step == operation.step - 1:
+        await _send_next(world, operation, timedelta(0))
+        return
+    if message.step != operation.step or operation.state in (OperationState.PAUSED, OperationState.AWAITING_APPROVAL):
+        return
+    try:
+        await _advance(world, operation)
+    except Conflict:
+        await world.queue.send([Outgoing(OPERATIONS, message.encode(), None, world.clock.now() + SHORT_STEP)])
+    except (NotFound, PermissionDenied, BadRequest, AssignmentError) as fault:
+        await _fail(world, operation, fault)
+    except Unavailable as fault:
+        began = operation.progress_at or operation.created_at
+        if operation.phase is not Phase.SEAL or world.clock.now() < began + SEAL_FOR:
+            raise
+        await _fail(world, operation, fault)
+
+
+async def _advance(world: World, operation: Operation) -> None:
+    if await _superseded(world, operation):
+        return
+    match operation.phase:
+        case Phase.SEAL:
+            await _seal(world, operation)
+        case Phase.PERMIT:
+            await approvals.close_approval(world, operation)
+            await approvals.write_permits(world, operation)
+            if await _superseded(world, operation):
+                return
+            await approvals.ask_again(world, operation)
+            await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
+        case Phase.REJECT:
+            await approvals.write_kept(world, operation)
+            await _finish(world, operation)
+        case Phase.RELEASE | Phase.FINISH:
+            await _release(world, operation)
+        case Phase.APPROVE:
+            return
+
+
+async def _superseded(world: World, operation: Operation) -> bool:
+    """End an operation whose group a person has given a newer intent; what it handed out is done by the newer one."""
+    group_id = operation.target.group_id
+    by_system = operation.actor.kind == SYSTEM.kind
+    if group_id is None or not (operation.intent_written or by_system):
+        return False
+    stored = await world.stores.assignments.get(group_id)
+    newest = stored.assignment.operation_id if stored else None
+    if newest is None or newest == operation.id or (by_system and not await _came_after(world, newest, operation)):
+        return False
+    error = OperationError("Superseded", f"A newer operation on the group, {newest}, took its place.")
+    ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
+    ended = replace(ended, superseded_by=newest, totals=_with_cancelled(ended.totals))
+    if operation.phase is Phase.PERMIT:
+        # Written a moment after the newer intent they would outlive it; first, since nobody comes back once it ended.
+        await approvals.void_permits(world, operation)
+    await world.stores.operations.save(ended)
+    return True
+
+
+async def _came_after(world: World, newest: OperationId, operation: Operation) -> bool:
+    """Whether a person asked after the system's operation was inserted; its id may be made of an earlier time."""
+    if newest < operation.id:
+        return False
+    other = await world.stores.operations.get(newest)
+    return other is None or other.created_at > operation.created_at
+
+
+def _with_cancelled(totals: Totals) -> Totals:
+    return replace(totals, skipped=totals.skipped + totals.remaining)
+
+
+async def _seal(world: World, operation: Operation) -> None:
+    """Read and plan every user, keep the sealed pages, and decide whether a person must approve."""
+    operation = await write_intent(world, operation)
+    if await _superseded(world, operation):
+        return
+    await _write_list_grants(world, operation)
+    known = {assignment.group_id: assignment for assignment in await world.stores.assignments.all()}
+    sealed = await seal(world, operation, known)
+    seal_id = world.token()[:16]
+    await world.stores.sealed.write(operation.id, seal_id, sealed.pages)
+    if operation.target.group_id is not None and sealed.gone and not operation.preview:
+        await world.stores.members.forget(operation.target.group_id, sealed.gone)
+    chunks = _chunk_count(world, operation, sealed.pages)
+    operation = _described(operation, sealed, seal_id, world.policy.chunk_size, chunks, world.clock.now())
+    if operation.preview:
+        ended = operation.ended(OperationState.COMPLETE, world.clock.now())
+        await world.stores.operations.save(replace(ended, phase=Phase.FINISH))
+        return
+    await _note_size(world, operation, sealed.size, known)
+    if sealed.summary.users_losing == 0 or _draws_singly(operation):
+        await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
+    elif await _is_permitted(world, operation, sealed, known):
+        await _save_and_go_on(world, replace(operation, phase=Phase.PERMIT), timedelta(0))
+    else:
+        await approvals.open_approval(world, operation)
+        waiting = replace(operation, state=OperationState.AWAITING_APPROVAL, phase=Phase.APPROVE)
+        await world.stores.operations.save(replace(waiting, step=operation.step + 1))
+
+
+def _draws_singly(operation: Operation) -> bool:
+    """Whether additions go out whatever becomes of the removals, which draw on the allowance user by user."""
+    return operation.actor.kind == SYSTEM.kind and operation.cause != HELD
+
+
+def _described(
+    operation: Operation, sealed: Sealed, seal_id: str, chunk_size: int, chunks: int, now: datetime
+) -> Operation:
+    return replace(
+        operation,
+        state=OperationState.IN_PROGRESS,
+        seal_id=seal_id,
+        pages=len(sealed.pages),
+        chunk_size=chunk_size,
+        chunks=chunks,
+        released=0,
+        reported=0,
+        totals=sealed.totals,
+        counted=sealed.totals,
+        plan=sealed.summary,
+        checksum=sealed.checksum,
+        started_at=now,
+        progress_at=now,
+    )
+
+
+def _chunk_count(world: World, operation: Operation, pages: Sequence[SealedPage]) -> int:
+    if not pages:
+        return 0
+    return pages[-1].first_chunk + len(chunks_of(operation.id, pages[-1], world.policy.chunk_size))
+
+
+async def _write_list_grants(world: World, operation: Operation) -> None:
+    """The intent of an operation on named users: a grant for each, until it is removed."""
+    if operation.preview or operation.target.is_group:
+        return
+    grants = listed((), operation)
+    users = operation.target.user_ids
+    await approvals.void_list_permits(world, users, {license.sku_id for license in operation.change.add})
+    await world.stores.grants.put((user_id, grant) for user_id in users for grant in grants)
+    await world.stores.grants.remove(
+        (user_id, approvals.list_grant(sku_id)) for user_id in users for sku_id in operation.change.remove
+    )
+
+
+async def _is_permitted(
+    world: World, operation: Operation, sealed: Sealed, known: dict[GroupId, GroupLicenseAssignment]
+) -> bool:
+    """Whether the removals need no further decision: they fit the allowance, or the same person has just approved
+    them by the preview."""
+    if await approvals.approved_by_preview(world, operation):
+        return True
+    source = approvals.source_of(operation)
+    maximum = await allowance_limit(world, source, known, sealed.size)
+    wanted = sealed.summary.users_losing
+    return await take_up_to(world, source, wanted, maximum, whole=True) == wanted
+
+
+async def _note_size(
+    world: World, operation: Operation, size: int, known: dict[GroupId, GroupLicenseAssignment]
+) -> None:
+    """The group is in progress, with its size; a size of none where there was one is not recorded."""
+    group_id = operation.target.group_id
+    if group_id is None:
+        return
+    before = await world.stores.group_status.get(group_id) or GroupStatus(group_id, GroupState.IN_PROGRESS)
+    status = replace(
+        before,
+        state=GroupState.IN_PROGRESS,
+        members=size or before.members,
+        operation_id=operation.id,
+        updated_at=world.clock.now(),
+    )
+    await world.stores.group_status.save(status)
+    actor = SYSTEM if operation.actor.kind == "system" else operation.actor
+    activity = "Start applying group based license to users"
+    await world.stores.audit.append([group_act(activity, operation, actor, world.clock.now())])
+
+
+async def _release(world: World, operation: Operation) -> None:
+    """Hand out more and go on until every sealed user has an outcome."""
+    moved = await dispatch.hand_out(world, operation)
+    if dispatch.all_reported(moved):
+        await _finish(world, moved)
+    else:
+        await _save_and_go_on(world, moved, _pause(moved, world.clock.now()))
+
+
+def _pause(operation: Operation, now: datetime) -> timedelta:
+    if operation.started_at is not None and now - operation.started_at < timedelta(seconds=20):
+        return SHORT_STEP
+    if operation.progress_at is not None and now - operation.progress_at > timedelta(minutes=2):
+        return LONG_STEP
+    return STEP
+
+
+async def _finish(world: World, operation: Operation) -> None:
+    """Write totals, state, and the group's snapshot that pages read: the one place that does."""
+    now = world.clock.now()
+    error = operation.error
+    if operation.cancel_requested_by is not None:
+        state = OperationState.CANCELLED
+        error = error or OperationError("Cancelled", f"Cancelled by {operation.cancel_requested_by.name}.")
+        await approvals.void_permits(world, operation)
+        totals = _with_cancelled(operation.counted)
+    else:
+        state, totals = OperationState.COMPLETE, operation.counted
+    await approvals.close_approval(world, operation)
+    await write_group_status(world, operation)
+    ended = replace(operation.ended(state, now, error), phase=Phase.FINISH, totals=totals)
+    detail = f"Users successfully assigned licenses: {totals.applied + totals.unchanged}, "
+    detail += f"Users for whom license assignment failed: {totals.failed + totals.waiting}."
+    await world.stores.audit.append([group_act(FINISH, ended, SYSTEM, now, detail=detail)])
+    await world.stores.operations.save(ended)
+    if operation.cause == HELD and operation.target.group_id is not None:
+        # What was held while a person decided is collected anew.
+        await sync_soon(world, operation.target.group_id, SYNC)
+
+
+async def _fail(world: World, operation: Operation, fault: Exception) -> None:
+    """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
+    error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
+    now = world.clock.now()
+    await approvals.close_approval(world, operation)
+    ended = operation.ended(OperationState.FAILED, now, error)
+    ended = replace(ended, totals=_with_cancelled(ended.totals))
+    if not operation.preview:
+        await write_group_status(world, ended)
+        await world.stores.audit.append([group_act(FINISH, ended, SYSTEM, now, detail=error.message, result="failure")])
+    await world.stores.operations.save(ended)
+
+
+async def _save_and_go_on(world: World, operation: Operation, wait: timedelta) -> None:
+    saved = await world.stores.operations.save(replace(operation, step=operation.step + 1))
+    await _send_next(world, saved, wait)
+
+
+async def _send_next(world: World, operation: Operation, wait: timedelta) -> None:
+    step = OperationStep(operation.id, operation.step, operation.run, operation.traceparent)
+    at = world.clock.now() + wait if wait else None
+    await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])

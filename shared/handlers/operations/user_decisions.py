@@ -1,0 +1,79 @@
+"""What a person decides about a license that is to end (in grace, or held for want of a permit): keep it, or remove it
+now. Coming back to a group needs no decision: it ends the grace by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from shared.domain.audit import user_act
+from shared.domain.errors import BadRequest
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.grants import ENDING_OR_KEPT
+from shared.domain.ids import SkuId, UserId
+from shared.domain.messages import ProcessUsers
+from shared.domain.operation import Actor
+from shared.domain.permit import LONG_AGO, Permit
+from shared.domain.read_models import AuditEntry
+from shared.ports.messaging import Outgoing
+from shared.ports.world import World
+
+
+async def keep_licenses(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
+    """Let a user keep licenses that are in grace or held, until a person asks for their removal.
+
+    Raises BadRequest for a SKU that is neither; then nothing is done.
+    """
+    ending = await _ending(world, user_id, sku_ids)
+    source = Source(SourceKind.KEPT, actor.id.replace("-", ""))
+    known = (await world.stores.permits.of_users([user_id])).get(user_id, ())
+    await world.stores.permits.put(
+        replace(each, at=LONG_AGO, given_by="kept") for each in known if each.sku_id in ending
+    )
+    kept = [replace(grants[0], source=source, until=None) for grants in ending.values()]
+    await world.stores.grants.put((user_id, grant) for grant in kept)
+    over = [grant for grants in ending.values() for grant in grants if grant.source.kind is not SourceKind.KEPT]
+    await world.stores.grants.remove((user_id, grant) for grant in over)
+    await _done(world, user_id, sku_ids, actor, "Keep user license")
+
+
+async def remove_licenses_now(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
+    """Remove licenses of ours that are in grace, held or kept, without waiting and outside the removal allowance; two
+    reads must still agree that nothing grants them.
+
+    Raises BadRequest for a SKU that is none of these; then nothing is done.
+    """
+    ending = await _ending(world, user_id, sku_ids)
+    now = world.clock.now()
+    source = Source(SourceKind.LIST)
+    await world.stores.permits.put(
+        Permit(user_id, sku_id, source, now, actor.name, by_approval=True) for sku_id in ending
+    )
+    # A grace that is over, also where there was none: the removal that follows gives none.
+    over = [replace(grants[0], source=Source(SourceKind.GRACE), until=now) for grants in ending.values()]
+    await world.stores.grants.put((user_id, grant) for grant in over)
+    await _done(world, user_id, sku_ids, actor, "Remove user license now")
+
+
+async def _ending(world: World, user_id: UserId, sku_ids: Sequence[SkuId]) -> dict[SkuId, list[Grant]]:
+    """The grants by which the user still has each license."""
+    row = (await world.stores.ledger.rows([user_id]))[user_id]
+    grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
+    found = {
+        sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.kind in ENDING_OR_KEPT]
+        for sku_id in sku_ids
+    }
+    for sku_id, those in found.items():
+        if sku_id not in row.owned or not those:
+            text = f"The license {sku_id} of user {user_id} is not one of ours that is in grace, held or kept."
+            raise BadRequest("LicenseNotEnding", text, "skuIds")
+    return found
+
+
+async def _done(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor, activity: str) -> None:
+    """The act in the audit log, and the user looked at."""
+    token = world.token()
+    entry: AuditEntry = user_act(activity, user_id, sku_ids, actor, world.clock.now(), token)
+    await world.stores.audit.append([entry])
+    message = ProcessUsers((user_id,), f"decision:{token}", bulk=False)
+    await world.queue.send([Outgoing(message.queue, message.encode())])

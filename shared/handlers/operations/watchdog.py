@@ -1,0 +1,44 @@
+"""The watchdog: operations whose chain of messages broke go on, whatever broke it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.errors import Conflict
+from shared.domain.operation import Operation, OperationState
+from shared.handlers.operations.accept import send_step
+from shared.ports.world import World
+
+log = logging.getLogger(__name__)
+
+NO_PROGRESS = timedelta(minutes=5)
+"""An operation that moved less recently gets its step again: far longer than any step waits."""
+
+RUNNING = (OperationState.QUEUED, OperationState.IN_PROGRESS)
+
+
+async def watchdog(world: World) -> int:
+    """Send the step of every running operation without progress, also of one accepted without a message.
+
+    Operations that wait for a person, and ended ones, are left alone. Returns how many were sent.
+    """
+    now = world.clock.now()
+    sent = 0
+    for operation in await world.stores.operations.open():
+        moved_at = operation.progress_at or operation.created_at
+        if operation.state in RUNNING and now - moved_at >= NO_PROGRESS:
+            sent += await _push(world, replace(operation, step=operation.step + 1))
+    return sent
+
+
+async def _push(world: World, operation: Operation) -> bool:
+    """A new step number makes a new message id, so that duplicate detection does not swallow it."""
+    try:
+        saved = await world.stores.operations.save(operation)
+    except Conflict:
+        return False
+    log.warning("operation %s stood still in phase %s; its step is sent again", saved.id, saved.phase)
+    await send_step(world, saved)
+    return True

@@ -1,0 +1,38 @@
+"""What falls due: users whose grace (or another grant with an end) is over are looked at when it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shared.domain.grant import Grant
+from shared.domain.ids import UserId
+from shared.domain.messages import MAX_USERS, SMALL, ProcessUsers
+from shared.ports.membership_stores import Due
+from shared.ports.messaging import Outgoing
+from shared.ports.world import World
+
+AT_ONCE = 1000
+"""Entries of one run of the timer; the next run takes the rest."""
+
+
+async def note_ends(world: World, grants: Iterable[tuple[UserId, Grant]]) -> None:
+    """Have users looked at when these grants end. Kept before the grants are: one too many is only a look."""
+    await world.stores.due.put(
+        Due(grant.until, user_id, grant.sku_id) for user_id, grant in grants if grant.until is not None
+    )
+
+
+async def look_at_due(world: World) -> int:
+    """The timer: send those whose time has come to be looked at; sent first, taken off the list second."""
+    entries = await world.stores.due.until(world.clock.now(), AT_ONCE)
+    users = sorted({entry.user_id for entry in entries})
+    messages = [
+        ProcessUsers(
+            tuple(users[start : start + MAX_USERS]), f"due:{entries[0].at.isoformat()}", bulk=len(users) > SMALL
+        )
+        for start in range(0, len(users), MAX_USERS)
+    ]
+    if messages:
+        await world.queue.send([Outgoing(message.queue, message.encode()) for message in messages])
+        await world.stores.due.remove(entries)
+    return len(users)

@@ -1,0 +1,87 @@
+"""Leave to remove: existing permits first, then the removal allowance of the group the license came from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from shared.domain.allowance import AllowanceState, limit, take, used
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.errors import Conflict, NotFound, Unavailable
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import GroupId
+from shared.domain.permit import Permit
+from shared.domain.plan import PermitRequest
+from shared.ports.world import World
+
+MAX_TRIES = 10
+
+
+async def draw(
+    world: World,
+    requests: Sequence[PermitRequest],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+) -> tuple[Permit, ...]:
+    """Permits for as many of the requests as the allowances of their sources leave, written before they are returned.
+
+    None while a person decides about removals of the group, and none for a group that vanished.
+    """
+    by_source: dict[Source, list[PermitRequest]] = defaultdict(list)
+    for request in sorted(requests, key=lambda r: (r.user_id, r.sku_id)):
+        by_source[request.source].append(request)
+    given: list[Permit] = []
+    for source, wanted in by_source.items():
+        maximum = await allowance_limit(world, source, assignments)
+        granted = await take_up_to(world, source, len(wanted), maximum)
+        now = world.clock.now()
+        given.extend(Permit(r.user_id, r.sku_id, source, now, "allowance", r.plans) for r in wanted[:granted])
+    if given:
+        await world.stores.permits.put(given)
+    return tuple(given)
+
+
+async def allowance_limit(
+    world: World,
+    source: Source,
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    size: int | None = None,
+) -> int:
+    """The removal allowance of a source for 24 hours. `size`: members just read; none where there were some: 0."""
+    minimum, percent = world.policy.removal_allowance_minimum, world.policy.removal_allowance_percent
+    if source.kind is not SourceKind.GROUP:
+        return limit(0, minimum, percent)
+    group_id = GroupId(source.id)
+    assignment = assignments.get(group_id)
+    if assignment is not None and assignment.open_approval is not None:
+        return 0
+    try:
+        await world.directory.group(group_id)
+    except NotFound:
+        return 0
+    status = await world.stores.group_status.get(group_id)
+    recorded = status.members if status else 0
+    if size == 0 and recorded > 0:
+        return 0
+    return limit(recorded or size or 0, minimum, percent)
+
+
+async def allowance_used(world: World, source: Source) -> int:
+    """Removals counted against a source's allowance in the last 24 hours."""
+    text, _ = await world.stores.permits.allowance(str(source))
+    return used(AllowanceState.from_json(text), world.clock.now()) if text else 0
+
+
+async def take_up_to(world: World, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:
+    """Count removals against the allowance of a source; returns how many it leaves. `whole`: all of them or none."""
+    for _ in range(MAX_TRIES):
+        text, etag = await world.stores.permits.allowance(str(source))
+        state = AllowanceState.from_json(text) if text else AllowanceState()
+        granted, state = take(state, wanted, maximum, world.clock.now())
+        if granted == 0 or (whole and granted < wanted):
+            return 0
+        try:
+            await world.stores.permits.save_allowance(str(source), state.to_json(), etag)
+        except Conflict:
+            continue
+        return granted
+    raise Unavailable(retry_after_s=5.0, what=f"the removal allowance of {source}: too many lost updates")

@@ -1,0 +1,106 @@
+"""Seats: who is in line for which product, and the timer that has those at the head looked at when seats are free."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment
+from shared.domain.directory import SubscribedSku
+from shared.domain.ids import SkuId, UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.messages import MAX_USERS, SMALL, ProcessUsers
+from shared.domain.seats import Seats, seats_of
+from shared.domain.snapshot_pages import partition_of
+from shared.ports.messaging import Outgoing
+from shared.ports.stores import InLine
+from shared.ports.world import World
+
+log = logging.getLogger(__name__)
+
+LINES_MAX_AGE_S = 5.0
+"""How old a line may be: within the seconds that the seats counted by Graph may be old."""
+
+LINE_LENGTH = 5000
+"""How far a line is read; those behind are called by the next minute's look."""
+
+CAUSE = "seats"
+
+
+async def seats(world: World, skus: Sequence[SubscribedSku]) -> Seats:
+    """The tenant's seats with the lines of those who wait."""
+    lines = await world.stores.waiting.lines(LINES_MAX_AGE_S)
+    waiting: dict[SkuId, Sequence[UserId]] = {}
+    for sku in skus:
+        if sku.sku_id in lines and sku.available > 0:
+            top = min(LINE_LENGTH, sku.available + 1)
+            head = await world.stores.waiting.first(sku.sku_id, top, LINES_MAX_AGE_S)
+            waiting[sku.sku_id] = [entry.user_id for entry in head]
+    return seats_of(skus, waiting)
+
+
+def joining(before: LedgerRow, after: LedgerRow) -> list[InLine]:
+    """The places in lines that a user has in the second row and not in the first; swapped: those given up."""
+    new = after.waiting_since.items() - before.waiting_since.items()
+    return [InLine(sku_id, after.user_id, since) for sku_id, since in sorted(new)]
+
+
+async def give_seats(world: World) -> int:
+    """The timer: have those at the head of each line looked at while seats are free. Returns how many.
+
+    A line that only paused assignments ask for is left alone.
+    """
+    lines = await world.stores.waiting.lines(0.0)
+    if not lines:
+        return 0
+    known = await world.stores.assignments.all()
+    called = 0
+    for sku in await world.directory.subscribed_skus(0.0):
+        if sku.sku_id in lines and sku.available > 0 and not _is_paused(sku.sku_id, known):
+            called += await _call(world, sku.sku_id, min(LINE_LENGTH, sku.available))
+        elif sku.sku_id in lines and sku.available <= 0:
+            log.warning("seats are short: somebody waits for %s, none is free", sku.sku_part_number)
+    return called
+
+
+def _is_paused(sku_id: SkuId, known: Iterable[GroupLicenseAssignment]) -> bool:
+    asking = [
+        sku.enforcement
+        for assignment in known
+        if assignment.state is AssignmentState.ACTIVE
+        for sku in assignment.skus
+        if sku.sku_id == sku_id
+    ]
+    return bool(asking) and Enforcement.ENFORCED not in asking
+
+
+async def _call(world: World, sku_id: SkuId, seats_free: int) -> int:
+    """Send those at the head of a line to be looked at; who is in it without waiting (a crash) is taken out."""
+    head = await world.stores.waiting.first(sku_id, seats_free)
+    if not head:
+        await world.stores.waiting.close(sku_id)
+        return 0
+    rows = await world.stores.ledger.rows(sorted({entry.user_id for entry in head}))
+    strays = [entry for entry in head if not _waits(rows[entry.user_id], entry)]
+    await world.stores.waiting.leave(strays)
+    users = sorted({entry.user_id for entry in head if entry not in strays})
+    by_partition: dict[str, list[UserId]] = {}
+    for user_id in users:
+        by_partition.setdefault(partition_of(user_id), []).append(user_id)
+    messages = [
+        ProcessUsers(tuple(ids[start : start + MAX_USERS]), f"{CAUSE}:{sku_id}", bulk=len(users) > SMALL)
+        for ids in by_partition.values()
+        for start in range(0, len(ids), MAX_USERS)
+    ]
+    await world.queue.send([Outgoing(message.queue, message.encode()) for message in messages])
+    return len(users)
+
+
+def _waits(row: LedgerRow, entry: InLine) -> bool:
+    since = row.waiting_since.get(entry.sku_id)
+    return since is not None and _ms(since) == _ms(entry.since)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

@@ -1,0 +1,187 @@
+"""The write budget as the workers share it: one stored state, charged before a write, of bulk work before the reads for
+it, in one update for all chunks of a process that ask at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.domain.budget import (
+    BudgetLimits,
+    BudgetState,
+    Charged,
+    Lane,
+    Slot,
+    charge,
+    drawn,
+    frozen_until,
+    given_back,
+    in_use,
+)
+from shared.domain.errors import Conflict, Unavailable
+from shared.ports.world import Policy, World
+
+log = logging.getLogger(__name__)
+
+MAX_TRIES = 30
+"""ETag races of one update before the budget counts as away; a race is lost only to a process that won it."""
+
+SEEN_S = 5.0
+"""How long what was seen of the budget is taken to be so, where nothing is charged."""
+
+
+@dataclass(slots=True)
+class _Request:
+    lane: Lane
+    writes: int
+    answer: asyncio.Future[Slot]
+
+
+def limits_of(policy: Policy) -> BudgetLimits:
+    """The settings as the budget takes them."""
+    return BudgetLimits(
+        rate_per_s=policy.write_rate_per_s,
+        burst=policy.write_burst,
+        window_limit=policy.write_window_limit,
+        window_s=policy.write_window_s,
+        interactive_share=policy.interactive_share,
+    )
+
+
+class Pacer:
+    """Charges the budget of writes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._limits = limits_of(world.policy)
+        self._lock = asyncio.Lock()
+        self._waiting: list[_Request] = []
+        self._state: BudgetState | None = None
+        self._etag: str | None = None
+        self._tail = self._seen_at = 0.0
+
+    async def charge(self, *, urgent: bool, writes: int) -> Slot:
+        """A start for `writes` writes: charged when it is near, otherwise a place to come back to."""
+        request = _Request(
+            Lane.INTERACTIVE if urgent else Lane.BULK, writes, asyncio.get_running_loop().create_future()
+        )
+        self._waiting.append(request)
+        async with self._lock:
+            if not request.answer.done():
+                await self._answer_all()
+        return await request.answer
+
+    async def draw(self, charged: Charged, *, urgent: bool, writes: int) -> tuple[Slot, Charged | None]:
+        """A start for `writes` writes out of what was charged in advance, or anew; and what is left of that. The state
+        is read again: another process may have met a 429 meanwhile."""
+        lane = Lane.INTERACTIVE if urgent else Lane.BULK
+        found: list[tuple[Slot, Charged | None]] = []
+
+        def change(state: BudgetState, now: float) -> BudgetState:
+            slot, left, changed = drawn(state, self._limits, lane, charged, writes, now)
+            found[:] = [(slot, left)]
+            return changed
+
+        async with self._lock:
+            self._state = None
+            await self._update(change)
+        return found[0]
+
+    async def give_back(self, slot: Slot, writes: int) -> None:
+        """Of a charge, writes that were not sent after all: others may make them. Where that cannot be kept they are
+        lost to everybody, which is no reason to stop the work that was charged with them."""
+        if writes:
+            async with self._lock:
+                with suppress(Unavailable):
+                    await self._update(lambda state, now: given_back(state, self._limits, writes, slot))
+
+    async def backlog(self) -> timedelta:
+        """How far off the last place is that was given for later to what somebody waits for, as it was seconds ago;
+        none where nothing waits."""
+        now = self._world.clock.now().timestamp()
+        if now - self._seen_at > SEEN_S:
+            text, _ = await self._world.stores.budget.load()
+            self._see(BudgetState.from_json(text) if text else BudgetState(), now)
+        return timedelta(seconds=max(0.0, self._tail - now))
+
+    def _see(self, state: BudgetState, now: float) -> None:
+        self._tail, self._seen_at = state.tails.get(Lane.INTERACTIVE, 0.0), now
+
+    async def freeze(self, retry_after_s: float) -> None:
+        """No write starts before Graph's Retry-After has passed."""
+        log.warning("Graph throttles writes for %.0f s", retry_after_s)
+        async with self._lock:
+            await self._update(lambda state, now: frozen_until(state, retry_after_s, now))
+
+    async def _answer_all(self) -> None:
+        requests, self._waiting = self._waiting, []
+        slots: list[Slot] = []
+
+        def charge_all(state: BudgetState, now: float) -> BudgetState:
+            slots.clear()
+            for request in requests:
+                slot, state = charge(state, self._limits, request.lane, request.writes, now)
+                slots.append(slot)
+            return state
+
+        try:
+            await self._update(charge_all)
+        except BaseException as fault:  # every chunk that waits hangs on this charge: each gets it, cancellation too
+            for request in requests:
+                request.answer.set_exception(fault)
+                request.answer.exception()
+            raise
+        for request, slot in zip(requests, slots, strict=True):
+            request.answer.set_result(slot)
+
+    async def _update(self, change: Callable[[BudgetState, float], BudgetState]) -> None:
+        for _ in range(MAX_TRIES):
+            state = self._state
+            if state is None:
+                text, self._etag = await self._world.stores.budget.load()
+                state = BudgetState.from_json(text) if text else BudgetState()
+            changed = change(state, self._world.clock.now().timestamp())
+            if changed is state:
+                self._state = state
+                return
+            try:
+                self._etag = await self._world.stores.budget.save(changed.to_json(), self._etag)
+            except Conflict:
+                self._state = None
+                continue
+            except Unavailable:
+                self._state = None
+                raise
+            self._state = changed
+            now = self._world.clock.now().timestamp()
+            self._see(changed, now)
+            share = in_use(changed, self._limits, now)
+            self._world.telemetry.measure("licensing.budget.in_use", share)
+            return
+        raise Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")
+
+
+class Prepaid:
+    """Writes charged before the reads that tell how many are needed, so that nothing is read for which the quota has no
+    room. What is not used of it goes back."""
+
+    def __init__(self, pacer: Pacer, charged: Charged | None = None) -> None:
+        self._pacer = pacer
+        self._left = charged
+
+    async def start(self, *, urgent: bool, writes: int) -> Slot:
+        """A start for `writes` writes: the one they were charged with, or one that they are charged with now."""
+        if self._left is None:
+            return await self._pacer.charge(urgent=urgent, writes=writes)
+        slot, self._left = await self._pacer.draw(self._left, urgent=urgent, writes=writes)
+        return slot
+
+    async def give_back(self) -> None:
+        """What was charged and not needed is for others."""
+        left, self._left = self._left, None
+        if left is not None:
+            await self._pacer.give_back(left.slot, left.writes)

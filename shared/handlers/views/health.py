@@ -1,0 +1,81 @@
+"""How the app is, at a glance: changes of membership, the write quota, the queues, what is open and what was kept."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.domain.budget import EMPTY, BudgetState, used
+from shared.domain.errors import Unavailable
+from shared.domain.operation import Operation
+from shared.domain.read_models import DeadLetter
+from shared.handlers.messaging.dead_letters import QUEUES
+from shared.handlers.reconcile.write_limiter import limits_of
+from shared.handlers.views import queries
+from shared.handlers.views.queries import ChangeFeedState
+from shared.ports.messaging import QueueLook
+from shared.ports.world import World
+
+LETTERS = 100
+"""Dead letters that are looked at."""
+
+LOOKED_AT = 100
+"""Messages of a queue that are looked at: more take longer than a person waits, and say no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteUse:
+    """Writes in the window that ends now, what may be in any, and until when Graph has told the app to wait."""
+
+    used: int
+    limit: int
+    window_s: float
+    per_second: float
+    frozen_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    feed: ChangeFeedState
+    writes: WriteUse
+    operations: tuple[Operation, ...]
+    letters: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLooks:
+    """What waits in each queue; `error`: why the queues cannot be looked at, empty where they can."""
+
+    looks: tuple[QueueLook, ...]
+    error: str = ""
+
+
+async def health(world: World) -> Health:
+    """Everything but the queues, which take longer. Raises Unavailable."""
+    feed, writes, operations, letters = await asyncio.gather(
+        queries.change_feed(world),
+        write_use(world),
+        world.stores.operations.open(),
+        world.stores.dead_letters.newest(LETTERS),
+    )
+    return Health(feed, writes, tuple(operations), tuple(letters))
+
+
+async def write_use(world: World) -> WriteUse:
+    """How much of the write quota is used."""
+    limits = limits_of(world.policy)
+    text, _ = await world.stores.budget.load()
+    state = BudgetState.from_json(text) if text else EMPTY
+    now = world.clock.now().timestamp()
+    frozen = datetime.fromtimestamp(state.not_before, UTC) if state.not_before > now else None
+    return WriteUse(used(state, limits, now), limits.window_limit, limits.window_s, limits.rate_per_s, frozen)
+
+
+async def queue_looks(world: World) -> QueueLooks:
+    """What waits in the queues; a page is shown even while they are away."""
+    try:
+        looks = await asyncio.gather(*(world.queue_watch.look(queue, LOOKED_AT) for queue in QUEUES))
+    except Unavailable as fault:
+        return QueueLooks((), str(fault))
+    return QueueLooks(tuple(looks))

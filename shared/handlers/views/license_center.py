@@ -1,0 +1,185 @@
+"""What the license center shows beyond single operations and groups: products with the groups that use them, managed
+groups, searches, people, the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.domain.assignment import GroupLicenseAssignment, is_active
+from shared.domain.directory import DirectoryUser, SubscribedSku
+from shared.domain.errors import BadRequest, NotFound, Unavailable
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.member_status import MemberState
+from shared.domain.read_models import AuditEntry, AuditFilter, GroupState, GroupStatus, MemberRow
+from shared.handlers.views import queries
+from shared.handlers.views.queries import UserLicense
+from shared.ports.directory import DirectoryGroup
+from shared.ports.world import World
+
+SEATS_MAX_AGE_S = 5.0
+"""How old seat counts on the page may be."""
+
+MAX_SEARCH = 120
+"""Characters of a name to search for."""
+
+AUDIT_DAYS = 31
+"""Days that a search of the audit log goes back where nothing else is asked."""
+
+HISTORY, HISTORY_DAYS = 50, 7
+"""Entries of a user's history that are shown beside the licenses, and of how many days; a search finds all."""
+
+MAX_AUDIT_DAYS = 400
+"""Days of one search: a year and a month, each month a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductView:
+    """A product with its seats and the managed groups that give it."""
+
+    sku: SubscribedSku
+    groups: tuple[GroupLicenseAssignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedGroup:
+    """A group that gives licenses, and its status; in progress until its first operation has ended."""
+
+    assignment: GroupLicenseAssignment
+    status: GroupStatus
+
+    @property
+    def with_errors(self) -> int:
+        """Members in error or waiting."""
+        return sum(number for state, number in self.status.counts.items() if MemberState(state).needs_a_person)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundGroup:
+    """A group of the directory. `hindrance`: why it cannot be managed, empty where it can."""
+
+    group: DirectoryGroup
+    hindrance: str
+    managed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user with every license, and the state in each managed group."""
+
+    user: DirectoryUser
+    licenses: tuple[UserLicense, ...]
+    rows: tuple[MemberRow, ...]
+    names: Mapping[GroupId, str]
+
+
+async def products(world: World) -> tuple[ProductView, ...]:
+    """The tenant's products for users, those in use by groups first, then by name."""
+    skus = await world.directory.subscribed_skus(SEATS_MAX_AGE_S)
+    active = [each for each in await world.stores.assignments.all() if is_active(each)]
+    by_sku: dict[SkuId, list[GroupLicenseAssignment]] = {}
+    for assignment in active:
+        for sku in assignment.skus:
+            by_sku.setdefault(sku.sku_id, []).append(assignment)
+    views = [ProductView(sku, tuple(by_sku.get(sku.sku_id, ()))) for sku in skus if sku.applies_to == "User"]
+    return tuple(sorted(views, key=lambda view: (-len(view.groups), view.sku.sku_part_number)))
+
+
+async def managed_groups(world: World) -> tuple[ManagedGroup, ...]:
+    """All groups that give licenses or still owe the end of some, by name."""
+    statuses = {status.group_id: status for status in await world.stores.group_status.all()}
+    found = [
+        ManagedGroup(each, statuses.get(each.group_id) or GroupStatus(each.group_id, GroupState.IN_PROGRESS))
+        for each in await world.stores.assignments.all()
+        if each.version > 0
+    ]
+    return tuple(sorted(found, key=lambda each: (each.assignment.display_name.casefold(), each.assignment.group_id)))
+
+
+async def find_groups(world: World, text: str) -> tuple[FoundGroup, ...]:
+    """Groups whose name begins with a text, and what they may be used for."""
+    managed = {each.group_id for each in await world.stores.assignments.all() if is_active(each)}
+    found = await world.directory.find_groups(text.strip()[:MAX_SEARCH])
+    return tuple(FoundGroup(group, hindrance(group), group.id in managed) for group in found)
+
+
+def hindrance(group: DirectoryGroup) -> str:
+    """Why licenses cannot be given to a group's members here; empty where they can."""
+    if group.hidden_membership:
+        return "Its members are hidden: the app needs Member.Read.Hidden to see them."
+    if not group.security_enabled:
+        return "It is not a security group."
+    return ""
+
+
+async def find_users(world: World, text: str) -> tuple[DirectoryUser, ...]:
+    """Users whose name or userPrincipalName begins with a text."""
+    return await world.directory.find_users(text.strip()[:MAX_SEARCH])
+
+
+async def person(world: World, user_id: UserId) -> Person:
+    """One user. Raises NotFound, Unavailable."""
+    licenses = await queries.user_licenses(world, user_id)
+    read = (await world.directory.users([user_id], with_groups=False))[user_id]
+    if not isinstance(read, DirectoryUser):
+        raise Unavailable(None, f"user {user_id} could not be read")
+    known = {each.group_id: each for each in await world.stores.assignments.all()}
+    rows = await world.stores.members.of_user(user_id, sorted(known))
+    return Person(read, licenses, rows, {group_id: each.display_name for group_id, each in known.items()})
+
+
+async def names_of(world: World, user_ids: Sequence[UserId]) -> dict[UserId, str]:
+    """Names of users as the directory has them; none while it is away, since the ids are still right."""
+    if not user_ids:
+        return {}
+    try:
+        reads = await world.directory.users(user_ids, with_groups=False)
+    except Unavailable:
+        return {}
+    return {key: read.display_name for key, read in reads.items() if isinstance(read, DirectoryUser)}
+
+
+async def named(world: World, names: dict[GroupId, str], group_id: GroupId | None) -> dict[GroupId, str]:
+    """The names with that of one more group, where the directory has it."""
+    if group_id is not None and group_id not in names:
+        with suppress(NotFound, Unavailable):
+            return {**names, group_id: (await world.directory.group(group_id)).display_name}
+    return names
+
+
+async def names_of_groups(world: World, group_ids: Iterable[GroupId]) -> dict[GroupId, str]:
+    """Names of groups, without those that the directory does not have or cannot tell now."""
+    wanted = sorted(set(group_ids))
+    found = await asyncio.gather(*(named(world, {}, each) for each in wanted))
+    return {group_id: name for names in found for group_id, name in names.items()}
+
+
+async def history(world: World, user_id: UserId) -> tuple[AuditEntry, ...]:
+    """What was done to a user in the last week, newest first, at most HISTORY entries."""
+    since = world.clock.now() - timedelta(days=HISTORY_DAYS)
+    entries, _ = await audit(world, AuditFilter(user_id=user_id), HISTORY, since=since)
+    return entries
+
+
+async def audit(
+    world: World,
+    wanted: AuditFilter,
+    top: int,
+    *,
+    after: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> tuple[tuple[AuditEntry, ...], str | None]:
+    """A page of the entries that pass, newest first, and what to go on after. Without `since`, of 31 days.
+
+    Raises BadRequest for a time that is empty or longer than a search may be.
+    """
+    last = until or world.clock.now()
+    first = since or last - timedelta(days=AUDIT_DAYS)
+    if not timedelta(0) <= last - first <= timedelta(days=MAX_AUDIT_DAYS):
+        asked = f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+        raise BadRequest("InvalidRequest", f"The time {asked} must be 0 to {MAX_AUDIT_DAYS} days long.", "since")
+    return await world.stores.audit.search(wanted, first, last, top, after)

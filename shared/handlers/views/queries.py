@@ -1,0 +1,266 @@
+"""What people and programs read: operations, the plan member by member, groups, members, users, products.
+
+Reads of what is recorded go to the tables only; a user's licenses and the products are read from the directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.allowance import AllowanceState, limit, used
+from shared.domain.directory import DirectoryUser, LicenseAssignmentState, SubscribedSku
+from shared.domain.errors import BadRequest, NotFound, Unavailable
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.grants import ENDING_OR_KEPT
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.member_status import MemberState
+from shared.domain.operation import Operation, OperationState
+from shared.domain.outcomes import ChunkOutcome
+from shared.domain.read_models import EVERYBODY, GroupState, GroupStatus, MemberFilter, MemberRow
+from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
+from shared.ports.directory import NotAUser, ReadFailed, UserGone
+from shared.ports.membership_stores import StoredSubscription
+from shared.ports.stores import StoredAssignment
+from shared.ports.world import World
+
+NAMES_MAX_AGE_S = 600.0
+"""How old the products' names may be: they hardly ever change, and an old name is better than none."""
+
+MAX_NAMED = 100
+"""People with a name that a search among the members of a group looks at; a longer name finds the others."""
+
+
+_PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
+
+
+class LicenseOrigin(StrEnum):
+    """Where a license of a user comes from."""
+
+    OURS = "groupBasedLicensing"
+    DIRECT = "direct"
+    NATIVE_GROUP = "nativeGroup"
+
+
+@dataclass(frozen=True, slots=True)
+class UserLicense:
+    """One license of a user from one origin. For one that is ours, `through`: what asks for it; `ending`: why it is
+    still there although nothing asks for it any more, and until when."""
+
+    state: LicenseAssignmentState
+    origin: LicenseOrigin
+    through: tuple[Source, ...] = ()
+    ending: Grant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMember:
+    """What planning found for a sealed user, and the outcome where there is one yet."""
+
+    user_id: UserId
+    action: PlannedAction
+    outcome: ChunkOutcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A group's status snapshot and how much of its removal allowance of 24 hours is used."""
+
+    status: GroupStatus
+    display_name: str
+    allowance_used: int
+    allowance_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFeedState:
+    """`expected`: a public address is set; then a missing subscription is a fault. `refused_today`: notifications that
+    were forged or broken. `delta_read_at`: when the slice of groups that waits longest was asked about last."""
+
+    expected: bool
+    subscription: StoredSubscription | None
+    refused_today: int
+    delta_read_at: datetime | None
+
+
+async def operation(world: World, operation_id: OperationId) -> Operation:
+    """One operation. Raises NotFound."""
+    found = await world.stores.operations.get(operation_id)
+    if found is None:
+        raise NotFound(f"There is no operation {operation_id}.")
+    return found
+
+
+async def operations(world: World, top: int, after: str | None) -> tuple[tuple[Operation, ...], str | None]:
+    """Operations, newest first, and a token for the next page."""
+    return await world.stores.operations.newest(top, after)
+
+
+async def approvals(world: World) -> tuple[Operation, ...]:
+    """Operations that wait for a person to approve or reject their removals, oldest first."""
+    waiting = [each for each in await world.stores.operations.open() if each.state is OperationState.AWAITING_APPROVAL]
+    return tuple(sorted(waiting, key=lambda each: each.id))
+
+
+async def planned_members(
+    world: World, operation_id: OperationId, top: int, after: str | None
+) -> tuple[tuple[PlannedMember, ...], str | None]:
+    """The plan of an operation, member by member, sorted by user id; none before it is planned.
+
+    `after` is a token of an earlier answer. Raises NotFound, BadRequest for a token that is none.
+    """
+    found = await operation(world, operation_id)
+    number, position = _place(after)
+    members: list[PlannedMember] = []
+    while number < found.pages and len(members) < top:
+        page = await world.stores.sealed.page(found.id, found.seal_id, number)
+        part = range(position, min(len(page.user_ids), position + top - len(members)))
+        outcomes = await _outcomes(world, found, page, [page.user_ids[each] for each in part])
+        members += [
+            PlannedMember(page.user_ids[each], page.action(each), outcomes.get(page.user_ids[each])) for each in part
+        ]
+        number, position = (number, part.stop) if part.stop < len(page.user_ids) else (number + 1, 0)
+    return tuple(members), f"{number}-{position}" if number < found.pages else None
+
+
+def _place(after: str | None) -> tuple[int, int]:
+    if after is None:
+        return 0, 0
+    match = _PLACE.fullmatch(after)
+    if match is None:
+        raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
+    return int(match[1]), int(match[2])
+
+
+async def _outcomes(
+    world: World, found: Operation, page: SealedPage, user_ids: Sequence[UserId]
+) -> Mapping[UserId, ChunkOutcome]:
+    wanted = set(user_ids)
+    chunks = [
+        chunk.number for chunk in chunks_of(found.id, page, found.chunk_size) if not wanted.isdisjoint(chunk.user_ids)
+    ]
+    if not chunks or found.preview:
+        return {}
+    rows = await world.stores.chunks.rows(found.id, chunks[0], chunks[-1])
+    return {outcome.user_id: outcome for row in rows.values() for outcome in row}
+
+
+async def assignment(world: World, group_id: GroupId) -> StoredAssignment:
+    """What is assigned to a group. Raises NotFound where nothing ever was."""
+    stored = await world.stores.assignments.get(group_id)
+    if stored is None:
+        raise NotFound(f"Group {group_id} has no license assignment here.")
+    return stored
+
+
+async def group_status(world: World, group_id: GroupId) -> GroupView:
+    """The status of a managed group; in progress until its first operation has ended. Raises NotFound."""
+    stored = await assignment(world, group_id)
+    status = await world.stores.group_status.get(group_id)
+    if status is None:
+        status = GroupStatus(group_id, GroupState.IN_PROGRESS, operation_id=stored.assignment.operation_id)
+    text, _ = await world.stores.permits.allowance(str(Source(SourceKind.GROUP, group_id)))
+    state = AllowanceState.from_json(text) if text else AllowanceState()
+    minimum, percent = world.policy.removal_allowance_minimum, world.policy.removal_allowance_percent
+    return GroupView(
+        status,
+        stored.assignment.display_name,
+        used(state, world.clock.now()),
+        limit(status.members, minimum, percent),
+    )
+
+
+async def members(
+    world: World,
+    group_id: GroupId,
+    top: int,
+    after: str | None,
+    state: MemberState | None = None,
+    wanted: MemberFilter = EVERYBODY,
+) -> tuple[tuple[MemberRow, ...], str | None]:
+    """Recorded members of a managed group, or those in one state. Raises NotFound for a group nobody manages."""
+    await assignment(world, group_id)
+    if wanted.text:
+        found = await members_named(world, group_id, wanted.text)
+        return tuple(row for row in found if state in (None, row.state) and wanted.lets_pass(row)), None
+    rows, token = await world.stores.members.page(group_id, top, after, state)
+    return tuple(row for row in rows if wanted.lets_pass(row)), token
+
+
+async def members_with_errors(
+    world: World, group_id: GroupId, top: int, after: str | None, wanted: MemberFilter = EVERYBODY
+) -> tuple[tuple[MemberRow, ...], str | None]:
+    """Members of a managed group in error or waiting. Raises NotFound for a group nobody manages."""
+    await assignment(world, group_id)
+    if wanted.text:
+        found = await members_named(world, group_id, wanted.text)
+        return tuple(row for row in found if row.state.needs_a_person and wanted.lets_pass(row)), None
+    return await world.stores.members.errors(group_id, top, after, wanted)
+
+
+async def members_named(world: World, group_id: GroupId, text: str) -> tuple[MemberRow, ...]:
+    """Recorded members whose name or sign-in name begins with a text: found by the directory, which has an index of
+    names, so that it takes no longer in a large group. At most MAX_NAMED people of the tenant are looked at."""
+    people = await world.directory.find_users(text, MAX_NAMED)
+    rows = await asyncio.gather(*(world.stores.members.of_user(each.id, [group_id]) for each in people))
+    return tuple(row for found in rows for row in found)
+
+
+async def user_licenses(world: World, user_id: UserId) -> tuple[UserLicense, ...]:
+    """A user's licenses as the directory has them, each with its origin.
+
+    Raises NotFound where there is no such user, Unavailable when the user cannot be read.
+    """
+    read = (await world.directory.users([user_id], with_groups=False))[user_id]
+    match read:
+        case DirectoryUser():
+            row = (await world.stores.ledger.rows([user_id]))[user_id]
+            grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
+            return tuple(_license(state, row, grants) for state in read.license_assignment_states)
+        case UserGone():
+            raise NotFound(f"There is no user {user_id}.")
+        case NotAUser(kind=kind):
+            raise NotFound(f"{user_id} is no user but a {kind}.")
+        case ReadFailed(why=why, retry_after_s=retry_after_s):
+            raise Unavailable(retry_after_s=retry_after_s or 5.0, what=f"user {user_id}: {why}")
+
+
+def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Grant]) -> UserLicense:
+    if state.assigned_by_group is not None:
+        return UserLicense(state, LicenseOrigin.NATIVE_GROUP)
+    owned = row.owned.get(state.sku_id)
+    if owned is None:
+        return UserLicense(state, LicenseOrigin.DIRECT)
+    ending = [each for each in grants if each.sku_id == state.sku_id and each.source.kind in ENDING_OR_KEPT]
+    return UserLicense(state, LicenseOrigin.OURS, owned.sources, next(iter(ending), None))
+
+
+async def change_feed(world: World) -> ChangeFeedState:
+    """How changes of membership reach the app."""
+    made = [each for each in await world.stores.subscriptions.all() if each.id]
+    read = [each.read_at for each in await world.stores.deltas.all()]
+    return ChangeFeedState(
+        expected=bool(world.policy.public_url),
+        subscription=max(made, key=lambda each: each.expires_at, default=None),
+        refused_today=await world.stores.subscriptions.refused(world.clock.now().date().isoformat()),
+        delta_read_at=min(read, default=None),
+    )
+
+
+async def subscribed_skus(world: World) -> tuple[SubscribedSku, ...]:
+    """The tenant's products with their seats."""
+    return await world.directory.subscribed_skus()
+
+
+async def sku_names(world: World) -> Mapping[SkuId, str]:
+    """Part numbers by SKU, for showing beside ids; none while the directory is away, since the ids are still right."""
+    try:
+        skus = await world.directory.subscribed_skus(NAMES_MAX_AGE_S)
+    except Unavailable:
+        return {}
+    return {sku.sku_id: sku.sku_part_number for sku in skus}

@@ -1,0 +1,119 @@
+"""Reads of the directory: users, groups, products, the organization, and accounts by the names HR uses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain.directory import AssignedLicense, DirectoryUser, SubscribedSku
+from shared.domain.ids import GroupId, UserId
+from shared.domain.onboarding import PersonRef
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    id: str
+    display_name: str
+    country_letter_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryGroup:
+    """A group and what decides whether it may be managed. `native_skus`: what native group-based licensing gives it."""
+
+    id: GroupId
+    display_name: str
+    security_enabled: bool
+    group_types: tuple[str, ...] = ()
+    hidden_membership: bool = False
+    native_skus: tuple[AssignedLicense, ...] = ()
+    on_premises: bool = False
+    role_assignable: bool = False
+    mail_enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UserGone:
+    """The directory says there is no such user now (404)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotAUser:
+    """The id is of something else, such as a device; `kind` is its Graph type."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailed:
+    """This user could not be read completely. `refused`: by Graph with an answer that will not change by waiting."""
+
+    why: str
+    retry_after_s: float | None = None
+    refused: bool = False
+
+
+UserRead = DirectoryUser | UserGone | NotAUser | ReadFailed
+
+
+class Directory(Protocol):
+    async def kinds(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        """The Graph type of each id, such as `user`, `group`, `device`; None for one the directory does not have."""
+        ...
+
+    async def organization(self) -> Organization: ...
+
+    async def subscribed_skus(self, max_age_s: float = 30.0) -> tuple[SubscribedSku, ...]:
+        """The tenant's products; an answer read within the last `max_age_s` seconds may be given again."""
+        ...
+
+    async def users(self, user_ids: Sequence[UserId], *, with_groups: bool = True) -> Mapping[UserId, UserRead]:
+        """One read per id, every id present: state of the user and, `with_groups`, all groups transitively."""
+        ...
+
+    async def group(self, group_id: GroupId) -> DirectoryGroup:
+        """Raises NotFound when there is no such group."""
+        ...
+
+    async def find_groups(self, text: str, top: int = 25) -> tuple[DirectoryGroup, ...]:
+        """Groups whose name begins with a text, sorted by name."""
+        ...
+
+    async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
+        """Users whose name or userPrincipalName begins with a text, sorted by name, without `group_ids`."""
+        ...
+
+    def member_pages(
+        self, group_id: GroupId, nested: set[GroupId] | None = None
+    ) -> AsyncIterator[Sequence[DirectoryUser]]:
+        """All users in the group, transitively, page by page, without `group_ids`; other member types are left out.
+
+        The groups inside it are put into `nested`.
+        Ends normally only after the last page. Raises NotFound, Unavailable; PermissionDenied when members come without
+        their properties.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that a name of HR's fits."""
+
+    id: UserId
+    user_principal_name: str
+    employee_id: str
+    account_enabled: bool
+    created_at: datetime | None
+    usage_location: str | None
+
+    @property
+    def ref(self) -> PersonRef:
+        return PersonRef(self.id, self.employee_id, self.user_principal_name)
+
+
+class Accounts(Protocol):
+    async def find(self, refs: Sequence[PersonRef]) -> Mapping[PersonRef, tuple[Account, ...] | ReadFailed]:
+        """Every account that any of the names fits, by ref, every ref present; none: there is no such account now."""
+        ...

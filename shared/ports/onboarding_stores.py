@@ -1,0 +1,81 @@
+"""Stores of HR onboarding: events and their records, HR state, profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain.ids import UserId
+from shared.domain.onboarding import OnboardingRecord, Standing
+from shared.domain.profiles import Profile
+
+
+class OnboardingStore(Protocol):
+    """Events of HR and what became of them. Rows are the truth; messages only say which to look at."""
+
+    async def insert(self, records: Sequence[OnboardingRecord]) -> Sequence[OnboardingRecord]:
+        """Each record as stored: a new one, or the one that was there under its key. `next_at` is when it is looked at
+        by itself, also when nobody sends a message for it."""
+        ...
+
+    async def get(self, key: str) -> OnboardingRecord | None: ...
+
+    async def save(self, record: OnboardingRecord) -> OnboardingRecord:
+        """Replace if unchanged since read, and have it looked at again at its `next_at`. Raises Conflict."""
+        ...
+
+    async def know(self, key: str, identities: Iterable[str]) -> None:
+        """Have the record found under more names of its person."""
+        ...
+
+    async def of_person(self, identities: Iterable[str]) -> tuple[OnboardingRecord, ...]:
+        """All records found under any of the names."""
+        ...
+
+    async def newest(self, top: int, after: str | None = None) -> tuple[tuple[OnboardingRecord, ...], str | None]:
+        """Newest first, at most `top`, and a token for the next page."""
+        ...
+
+    async def attention(self, top: int, after: str | None = None) -> tuple[tuple[OnboardingRecord, ...], str | None]:
+        """Those that need a person, in the order of their keys."""
+        ...
+
+    async def forget(self, received_before: datetime, top: int) -> int:
+        """Delete records of events that came before a time and have ended, oldest first, looking at `top` at most;
+        returns how many. What HR has brought about for people (their standing) stays."""
+        ...
+
+    async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
+        """When and which records have fallen due, oldest first, at most `top`."""
+        ...
+
+    async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Have records fall due again, a little after these times; to be called before `looked_at`."""
+        ...
+
+    async def looked_at(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Take entries off the list of what is due."""
+        ...
+
+
+class StandingStore(Protocol):
+    async def of_users(self, user_ids: Sequence[UserId]) -> Mapping[UserId, Standing]:
+        """One per id; an empty one with version None where there is none."""
+        ...
+
+    async def save(self, standing: Standing) -> Standing:
+        """Insert (version None) or replace if unchanged. Raises Conflict."""
+        ...
+
+
+class ProfileStore(Protocol):
+    async def all(self, max_age_s: float = 0.0) -> tuple[Profile, ...]:
+        """An answer of the last `max_age_s` seconds may be given again."""
+        ...
+
+    async def save(self, profile: Profile) -> Profile:
+        """Insert (version None) or replace if unchanged. Raises Conflict."""
+        ...
+
+    async def remove(self, name: str) -> None: ...

@@ -1,0 +1,1 @@
+"""Histories rather than cases: kills, races, faults that last, hostile input, made-up requests, simulations."""

@@ -1,0 +1,74 @@
+"""A change feed with memory: subscriptions as Graph keeps them, and a log of changes that delta reads from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.domain.errors import BadRequest, NotFound, TokenExpired
+from shared.domain.ids import GroupId, UserId
+from shared.domain.membership_changes import GroupChange
+from shared.ports.change_feed import DeltaPage, GraphSubscription
+
+PAGE = 3
+
+
+@dataclass(slots=True)
+class FakeChangeFeed:
+    """Graph's subscriptions and delta."""
+
+    now: Callable[[], datetime]
+    made: dict[str, GraphSubscription] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    reauthorized: list[str] = field(default_factory=list)
+    log: list[GroupChange] = field(default_factory=list)
+    unreachable: bool = False
+    """Graph gets no answer from the notification address."""
+    _oldest: int = 0
+
+    def happened(self, group_id: str, member: str, *, came: bool) -> None:
+        self.log.append(GroupChange(GroupId(group_id), {UserId(member): came}))
+
+    def forget_tokens(self) -> None:
+        self._oldest = len(self.log) + 1
+        self.log.append(GroupChange(GroupId("00000000-0000-0000-0000-00000000ffff")))
+
+    async def subscriptions(self) -> tuple[GraphSubscription, ...]:
+        return tuple(each for each in self.made.values() if each.expires_at > self.now())
+
+    async def subscribe(
+        self, notification_url: str, lifecycle_url: str, client_state: str, expires_at: datetime
+    ) -> GraphSubscription:
+        if self.unreachable:
+            raise BadRequest("ValidationError", "the notification address does not answer")
+        made = GraphSubscription(f"sub-{len(self.secrets) + 1}", "/groups", notification_url, expires_at)
+        self.made[made.id], self.secrets[made.id] = made, client_state
+        return made
+
+    async def renew(self, subscription_id: str, expires_at: datetime) -> None:
+        self.made[subscription_id] = replace(self._there(subscription_id), expires_at=expires_at)
+
+    async def reauthorize(self, subscription_id: str) -> None:
+        self._there(subscription_id)
+        self.reauthorized.append(subscription_id)
+
+    async def unsubscribe(self, subscription_id: str) -> None:
+        self.made.pop(subscription_id, None)
+
+    async def delta_from_now(self, group_ids: Sequence[GroupId]) -> str:
+        return f"{len(self.log)}:{','.join(group_ids)}"
+
+    async def delta(self, link: str) -> DeltaPage:
+        place, _, groups = link.partition(":")
+        start = int(place)
+        if start < self._oldest:
+            raise TokenExpired("syncStateNotFound")
+        found = tuple(each for each in self.log[start : start + PAGE] if each.group_id in groups.split(","))
+        after = f"{min(start + PAGE, len(self.log))}:{groups}"
+        return DeltaPage(found, after) if start + PAGE < len(self.log) else DeltaPage(found, delta_link=after)
+
+    def _there(self, subscription_id: str) -> GraphSubscription:
+        if subscription_id not in self.made:
+            raise NotFound(f"subscription {subscription_id}")
+        return self.made[subscription_id]

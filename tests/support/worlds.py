@@ -1,0 +1,260 @@
+"""A world in memory for tests of doors: the real stores on tables in memory, a clock that is moved, a queue that keeps
+what it is sent, and the fake directory."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables, TablesConfig
+from shared.adapters.tables.rows import is_key, must_be_keys
+from shared.adapters.tables.stores import table_stores
+from shared.domain.errors import Conflict, NotFound, Unavailable
+from shared.ports.messaging import Outgoing, QueueLook, Undelivered
+from shared.ports.world import Policy, World
+from tests.support.fakes_changes import FakeChangeFeed
+from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
+from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
+
+
+def _spans(row: Row, name: str, value: str) -> bool:
+    """As the service compares: a row that has no such property does not pass."""
+    return f"{name}0" in row and row[f"{name}0"] <= value <= row[f"{name}1"]
+
+
+class _Partition:
+    """Rows by their keys, which are kept sorted."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.keys: list[str] = []
+
+    def put(self, key: str, row: Row) -> None:
+        if key not in self.rows:
+            insort(self.keys, key)
+        self.rows[key] = row
+
+    def remove(self, key: str) -> None:
+        if self.rows.pop(key, None) is not None:
+            del self.keys[bisect_left(self.keys, key)]
+
+
+NOTHING = _Partition()
+"""A partition without rows; never written to."""
+
+
+class MemoryTables(Tables):
+    """Tables in memory: ETags, transactions that are all or nothing, keys the service would take."""
+
+    def __init__(self) -> None:
+        super().__init__(TablesConfig("t"))
+        self.away = False
+        self.contested: set[str] = set()
+        """Tables whose rows somebody else always changes first."""
+        self._partitions: dict[tuple[str, str], _Partition] = {}
+        self._names: dict[str, list[str]] = defaultdict(list)
+        """Partitions of a table, sorted."""
+        self._etags = itertools.count(1)
+
+    async def get(self, name: str, partition: str, row: str) -> Row | None:
+        self._check()
+        found = self._partition(name, partition).rows.get(row) if is_key(partition) and is_key(row) else None
+        return dict(found) if found else None
+
+    async def query(
+        self, name: str, partition: str, first: str = "", last: str = LAST, **options: Any
+    ) -> AsyncIterator[Row]:
+        self._check()
+        spans: Mapping[str, str] = options.get("spanning") or {}
+        equal = (options.get("equal") or {}).items()
+        for each in self._named(name, partition, options.get("to_partition") or partition):
+            for key in each.keys[bisect_left(each.keys, first) : bisect_right(each.keys, last)]:
+                row = each.rows.get(key)
+                if row is not None and equal <= row.items() and all(_spans(row, *span) for span in spans.items()):
+                    yield dict(row)
+
+    def _partition(self, name: str, partition: str) -> _Partition:
+        return self._partitions.get((name, partition), NOTHING)
+
+    def _named(self, name: str, first: str, last: str) -> list[_Partition]:
+        if first == last:
+            return [self._partition(name, first)]
+        names = self._names[name]
+        return [self._partitions[name, each] for each in names[bisect_left(names, first) : bisect_right(names, last)]]
+
+    async def write(self, name: str, op: Op) -> str:
+        return (await self.transact(name, [op]))[0]
+
+    async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
+        self._check()
+        keys = [(name, op.row["PartitionKey"], op.row["RowKey"]) for op in ops]
+        if len(ops) > MAX_TRANSACTION or len({key[1] for key in keys}) != 1 or len(set(keys)) != len(keys):
+            raise ValueError(f"{name}: a transaction is at most {MAX_TRANSACTION} different rows of one partition")
+        must_be_keys(name, ops)
+        for op, key in zip(ops, keys, strict=True):
+            self._check_op(op, key)
+        etags = [f'W/"{next(self._etags)}"' for _ in ops]
+        for op, key, etag in zip(ops, keys, etags, strict=True):
+            if op.kind == "delete":
+                self._partitions[key[:2]].remove(key[2])
+            else:
+                self._made(*key[:2]).put(key[2], {**{k: v for k, v in op.row.items() if v is not None}, "etag": etag})
+        return etags
+
+    def _made(self, name: str, partition: str) -> _Partition:
+        found = self._partitions.get((name, partition))
+        if found is None:
+            found = self._partitions[name, partition] = _Partition()
+            insort(self._names[name], partition)
+        return found
+
+    async def delete(self, name: str, partition: str, row: str) -> None:
+        self._check()
+        self._partition(name, partition).remove(row)
+
+    async def drop(self, name: str) -> None:
+        self._check()
+        for partition in self._names.pop(name, ()):
+            del self._partitions[name, partition]
+
+    def rows(self, name: str, begins: str = "") -> int:
+        """How many rows of a table are in partitions that begin so."""
+        return sum(len(self._partition(name, key).rows) for key in self._names[name] if key.startswith(begins))
+
+    def _check(self) -> None:
+        if self.away:
+            raise Unavailable(None, "tables were told to be away")
+
+    def _check_op(self, op: Op, key: tuple[str, str, str]) -> None:
+        known = self._partition(*key[:2]).rows.get(key[2])
+        guarded = op.kind == "replace" or (op.kind == "delete" and op.etag and known is not None)
+        changed = guarded and (known is None or known["etag"] != op.etag)
+        if changed or (op.kind == "create" and known is not None) or key[0] in self.contested:
+            raise Conflict(f"table {key[0]}: the row was changed by somebody else")
+        if op.kind == "delete" and known is None:
+            raise NotFound(f"table {key[0]}: there is no such row")
+
+
+class MovedClock:
+    """A clock that stands still until it is moved; sleeping moves it."""
+
+    def __init__(self) -> None:
+        self._now = BEGINNING
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self.move(timedelta(seconds=seconds))
+
+    def move(self, by: timedelta) -> None:
+        self._now += by
+
+
+@dataclass(slots=True)
+class KeepingQueue:
+    """Keeps what it is sent; the next `away` sends fail."""
+
+    messages: list[Outgoing] = field(default_factory=list)
+    away: int = 0
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        if self.away > 0:
+            self.away -= 1
+            raise Unavailable(None, "the queue was told to be away")
+        self.messages += messages
+
+
+@dataclass(slots=True)
+class FakeDeadLetterQueues:
+    """Dead letters by queue; those in `away` cannot be read."""
+
+    letters: list[Undelivered] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)
+
+    async def drain(self, queue: str, top: int, take: Callable[[Undelivered], Awaitable[None]]) -> int:
+        if queue in self.away:
+            raise Unavailable(None, f"{queue} was told to be away")
+        mine = [letter for letter in self.letters if letter.queue == queue][:top]
+        for letter in mine:
+            await take(letter)
+            self.letters.remove(letter)
+        return len(mine)
+
+
+@dataclass(slots=True)
+class FakeQueueWatch:
+    """Looks at what a queue that keeps has kept."""
+
+    queue: KeepingQueue
+    clock: MovedClock
+    away: bool = False
+
+    async def look(self, queue: str, most: int) -> QueueLook:
+        if self.away:
+            raise Unavailable(None, f"{queue} was told to be away")
+        mine = [message for message in self.queue.messages if message.queue == queue]
+        later = [message for message in mine[:most] if message.at and message.at > self.clock.now()]
+        waiting = len(mine[:most]) - len(later)
+        return QueueLook(queue, waiting, len(later), self.clock.now() if waiting else None, len(mine) > most)
+
+
+@dataclass(frozen=True, slots=True)
+class Fakes:
+    """The world, and the handles to change it from outside."""
+
+    world: World
+    clock: MovedClock
+    queue: KeepingQueue
+    directory: FakeDirectory
+    tables: MemoryTables
+    changes: FakeChangeFeed
+    dead_letters: FakeDeadLetterQueues
+    watch: FakeQueueWatch
+
+    def sent(self) -> list[Outgoing]:
+        """The messages sent so far, oldest first."""
+        return list(self.queue.messages)
+
+    def queue_away(self, *, times: int) -> None:
+        self.queue.away = times
+
+    def stores_away(self) -> None:
+        self.tables.away = True
+
+    def assignments_always_change(self) -> None:
+        """Every write of an assignment loses its race."""
+        self.tables.contested.add("assignments")
+
+
+def fake_world() -> Fakes:
+    """An empty tenant."""
+    clock, queue, tables = MovedClock(), KeepingQueue(), MemoryTables()
+    directory, changes = FakeDirectory(now=clock.now), FakeChangeFeed(clock.now)
+    dead_letters, watch = FakeDeadLetterQueues(), FakeQueueWatch(queue, clock)
+    numbers = itertools.count(1)
+
+    def token() -> str:
+        number = next(numbers)
+        return f"{number * 2654435761 % 2**32:08x}{number:024x}"
+
+    world = World(
+        clock=clock,
+        queue=queue,
+        directory=directory,
+        licenses=FakeLicenseWriter(directory),
+        changes=changes,
+        accounts=FakeAccounts(directory),
+        memberships=FakeMemberships(directory),
+        dead_letters=dead_letters,
+        queue_watch=watch,
+        stores=table_stores(tables, monotonic=lambda: clock.now().timestamp()),
+        policy=Policy(tenant_id="tenant", public_url="https://app.example"),
+        token=token,
+    )
+    return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch)

@@ -1,0 +1,91 @@
+"""The license rules on values: whatever is asked for, no state results that could not exist."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local.tenant.directory.catalog import load_catalog
+from local.tenant.directory.model import AssignedLicense, LicenseRow, Subscription, held_skus, net_licenses
+from local.tenant.licensing.rules import Change, Licensee, Refusal, Rules, apply_change, enabled_plans
+from tests.unit.local.tenant.calls import (
+    ANALYTICS,
+    E1,
+    E3,
+    E5,
+    EMS,
+    EXCHANGE_1,
+    EXCHANGE_P2_PLAN,
+    F3,
+    PROJECT,
+    TEAMS_PLAN,
+)
+
+CATALOG = load_catalog()
+RULES = Rules(CATALOG, {})
+SKUS = (E1, E3, E5, F3, EMS, PROJECT, ANALYTICS, EXCHANGE_1)
+SHARED_PLANS = (TEAMS_PLAN, EXCHANGE_P2_PLAN)
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> Change:
+    chosen = draw(st.lists(st.sampled_from(SKUS), unique=True, max_size=3))
+    add = tuple(
+        AssignedLicense(
+            sku,
+            tuple(
+                plan for plan in draw(st.sets(st.sampled_from(SHARED_PLANS))) if plan in CATALOG.products[sku].plan_ids
+            ),
+        )
+        for sku in chosen
+    )
+    return Change(add, tuple(draw(st.lists(st.sampled_from(SKUS), unique=True, max_size=2))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(changes(), max_size=12), st.integers(0, 1))
+def test_no_sequence_of_changes_leads_to_a_state_that_may_not_exist(asked: list[Change], seats: int) -> None:
+    owned = {sku: Subscription(sku, seats if sku == E5 else 1) for sku in SKUS}
+    rows: tuple[LicenseRow, ...] = ()
+    for now, change in enumerate(asked):
+        after = apply_change(change, Licensee(rows, "DE"), owned, RULES, float(now))
+        if isinstance(after, Refusal):
+            assert after.message
+            continue
+        for sku in SKUS:
+            owned[sku].consumed += (sku in held_skus(after)) - (sku in held_skus(rows))
+            assert 0 <= owned[sku].consumed <= owned[sku].enabled
+        assert {row.sku_id for row in rows} - set(change.remove) <= {row.sku_id for row in after}
+        plans = enabled_plans(after, CATALOG)
+        assert all(len(plans & exclusion) <= 1 for exclusion in CATALOG.exclusions)
+        for rule in CATALOG.dependencies:
+            assert not rule.documented or rule.dependent not in plans or plans.intersection(rule.any_of)
+        assert {row.sku_id: row.disabled for row in after}.items() >= dict(change.add).items()
+        rows = after
+
+
+def test_the_net_license_has_a_plan_off_only_where_every_source_has_it_off() -> None:
+    rows = (
+        LicenseRow(E3, (TEAMS_PLAN, EXCHANGE_P2_PLAN), None, "Active", "None", 1.0),
+        LicenseRow(E3, (TEAMS_PLAN,), "g", "Active", "None", 1.0),
+        LicenseRow(EMS, (), "g", "Error", "CountViolation", 1.0),
+    )
+    assert net_licenses(rows) == [AssignedLicense(E3, (TEAMS_PLAN,))]
+    assert held_skus(rows) == {E3}
+
+
+def test_checks_come_in_a_fixed_order() -> None:
+    owned = {sku: Subscription(sku, 0) for sku in SKUS}
+    conflict = Change((AssignedLicense(E1, ()), AssignedLicense(E3, ())), ())
+    for user, text in (
+        (Licensee((), None, proxy_clash=True), "usage location"),
+        (Licensee((), "DE", proxy_clash=True), "available licenses"),
+    ):
+        refusal = apply_change(conflict, user, owned, RULES, 1.0)
+        assert isinstance(refusal, Refusal)
+        assert text in refusal.message
+    for subscription in owned.values():
+        subscription.enabled = 1
+    refusal = apply_change(conflict, Licensee((), "DE", proxy_clash=True), owned, RULES, 1.0)
+    assert isinstance(refusal, Refusal)
+    assert "mutually exclusive" in refusal.message
