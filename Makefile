@@ -25,6 +25,7 @@ help:
 	@echo "make faults  everything that can break, broken for a while while work is under way"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make fuzz    thousands of requests made from the API's description"
+	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
 	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make clean   remove what was installed and written"
 
@@ -105,6 +106,11 @@ faults: setup
 
 soak: setup
 	$(BIN)/python -m tests.soak $(SOAK_OPTIONS)
+
+# How far a value travels through the code; run before and after a change of structure.
+.PHONY: trace
+trace: setup
+	@$(BIN)/python -m tests.trace $(TRACE_OPTIONS)
 
 # Azure's own Python runtime, which exists for Python 3.13 and newer only.
 runtime-check: .venv313/.installed

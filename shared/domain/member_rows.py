@@ -8,15 +8,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser
 from shared.domain.grant import Grant, SourceKind
 from shared.domain.ids import GroupId, SkuId
-from shared.domain.member_status import (
-    MemberState,
-    grace_ends_at,
-    no_seat_problem,
-    note_text,
-    owes,
-    relevant,
-    state_of,
-)
+from shared.domain.member_status import MemberState, grace_ends_at, no_seat_problem, note_text, owes, relevant, state_of
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Recorded, Work

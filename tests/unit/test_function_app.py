@@ -9,7 +9,6 @@ import sys
 import typing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import azure.functions as func
 import pytest
@@ -18,9 +17,7 @@ import function_app
 from functions import api, members, notifications, onboarding, operations, timers
 from shared import bootstrap
 from shared.domain import messages
-
-FUNCTIONS = {str(each.get_function_name()): each for each in function_app.app.get_functions()}
-"""Read once: the library refuses to give the functions of an app twice."""
+from tests.support.triggers import FUNCTIONS, trigger
 
 ROOT = Path(function_app.__file__).parent
 
@@ -41,13 +38,6 @@ SETTINGS = {
 
 TIMERS = {"watchdog", "give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due", "take_up_due"}
 WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
-
-
-def trigger(name: str) -> dict[str, Any]:
-    """A function's trigger as the host is told."""
-    found = FUNCTIONS[name].get_trigger()
-    assert found is not None
-    return found.get_dict_repr()
 
 
 def test_the_names_of_the_functions_are_those_that_settings_and_alerts_know() -> None:

@@ -1,0 +1,95 @@
+"""Every trigger, what fires it, and the handler that it leads to: a literal table, checked against the app.
+
+Each trigger is fired once on the world in memory, and the handlers that the composition root calls are recorded. Read
+the table to find where the work of a queue, an address or a timer begins.
+"""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from functions import api
+from functions.web import application
+from shared import bootstrap
+from shared.bootstrap import App, SignIn
+from shared.handlers.messaging.settlement import settle
+from tests.support.triggers import FUNCTIONS, trigger
+from tests.support.worlds import fake_world
+from tests.trace.tracer import Tracer
+
+TRIGGERS = (
+    # function, queue, address or schedule, package, entry functions
+    ("run_job", "queue jobs", "shared.handlers.operations", "jobs_queue.run_job"),
+    ("take_step", "queue operations", "shared.handlers.operations", "steps.take_step"),
+    ("process_members", "queue members", "shared.handlers.operations", "members_queue.Members.process"),
+    ("process_members_bulk", "queue members-bulk", "shared.handlers.operations", "members_queue.Members.process"),
+    ("take_change", "queue notifications", "shared.handlers.membership", "notifications_queue.take_change"),
+    ("take_hr_event", "queue onboarding", "shared.handlers.onboarding", "onboarding_queue.Onboarding.take"),
+    ("graph_notifications", "POST graph/notifications", "shared.handlers.membership", "webhook.receive"),
+    ("graph_lifecycle", "POST graph/lifecycle", "shared.handlers.membership", "webhook.receive"),
+    ("keep_subscription", "timer 0 */10 * * * *", "shared.handlers.membership", "subscription.keep_subscription"),
+    ("ask_for_deltas", "timer 15 */5 * * * *", "shared.handlers.membership", "delta.ask_for_deltas"),
+    ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "nightly_sync.sync_all"),
+    ("sync_all", "timer 0 0 2 * * *", "shared.handlers.maintenance", "retention.forget_old"),
+    ("look_at_due", "timer 45 * * * * *", "shared.handlers.reconcile", "grant_expiry.look_at_due"),
+    ("take_up_due", "timer 20 * * * * *", "shared.handlers.onboarding", "onboarding_queue.take_up_due"),
+    ("give_seats", "timer 30 * * * * *", "shared.handlers.reconcile", "seats.give_seats"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "watchdog.watchdog"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "dead_letters.drain"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.maintenance", "alerts.look_out"),
+    ("health", "GET api/health", "", ""),
+    ("http", "any {*route}", "functions.web", "application.build"),
+)
+
+HANDLERS = ("shared.handlers.", application.__name__)
+"""Where entry functions are; the web application is imported above, so that its import is not part of a trace."""
+
+
+def fired_by(name: str) -> str:
+    """What fires a function, as the table writes it."""
+    told = trigger(name)
+    if told["type"] == "serviceBusTrigger":
+        return f"queue {told['queueName']}"
+    if told["type"] == "timerTrigger":
+        return f"timer {told['schedule']}"
+    methods = [str(method.value) for method in told["methods"]]
+    return f"{methods[0] if len(methods) == 1 else 'any'} {told['route']}"
+
+
+async def fire(name: str) -> None:
+    """Call the function with what its trigger hands it; the body is no message that any queue takes."""
+    function = FUNCTIONS[name].get_user_function()
+    given: dict[str, Any] = {
+        "message": SimpleNamespace(get_body=lambda: b"no message", enqueued_time_utc=None),
+        "timer": SimpleNamespace(),
+        "req": func.HttpRequest(method="POST", url="/api/nothing", body=b"{}"),
+        "context": SimpleNamespace(trace_context=None),
+    }
+    await function(**{parameter: given[parameter] for parameter in inspect.signature(function).parameters})
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+async def test_a_trigger_leads_to_the_handlers_of_the_table(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = fake_world().world
+    app = App(world, SignIn(platform_authentication=True, tenant_id="", audiences=frozenset()))
+    monkeypatch.setattr(bootstrap, "app", lambda: app)
+    api.web.cache_clear()
+    with Tracer(lambda module: module.partition(".")[0] in ("functions", "shared")) as tracer:
+        await fire(name)
+    api.web.cache_clear()
+    callers = {FUNCTIONS[name].get_user_function().__module__, "shared.bootstrap", settle.__module__}
+    entries: dict[str, str] = {}
+    for step in tracer.trace.steps:
+        if step.caller in callers and step.module.startswith(HANDLERS) and step.module != settle.__module__:
+            entries.setdefault(step.module, f"{step.module}.{step.function}")
+    expected = [f"{package}.{entry}" for function, _, package, entry in TRIGGERS if function == name and package]
+    assert list(entries.values()) == expected
+
+
+def test_the_table_names_every_function_and_what_fires_it() -> None:
+    assert {(name, fired) for name, fired, _, _ in TRIGGERS} == {(name, fired_by(name)) for name in FUNCTIONS}
