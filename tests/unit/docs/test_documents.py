@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, OPERATIONS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 SETTING = re.compile(r'\n    """([A-Za-z_]+(?:__[A-Za-z]+)?): ')
 SET_BY_THE_PLATFORM = {"WEBSITE_AUTH_ENABLED"}
 COMPUTED = {"OUTSTANDING_CHUNKS"}

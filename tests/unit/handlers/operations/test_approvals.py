@@ -17,7 +17,7 @@ from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.ports.world import World
 from tests.support.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
-from tests.unit.handlers.test_control import adds_up, slow
+from tests.unit.handlers.operations.test_control import adds_up, slow
 
 MANY, MORE = 30, 90
 

@@ -9,7 +9,7 @@ import pytest
 
 from infra.check.project import faults
 
-INFRA = Path(__file__).resolve().parent.parent.parent.parent / "infra"
+INFRA = Path(__file__).resolve().parents[4] / "infra"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.handlers.views import queries
 from tests.support.builders import audited
 from tests.support.runs import MIA, SMALL, TEAM, Run, user
-from tests.unit.handlers.test_holding import held_run
+from tests.unit.handlers.operations.test_held_removals import held_run
 
 GRACE = timedelta(days=30)
 
