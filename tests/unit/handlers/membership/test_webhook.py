@@ -13,28 +13,12 @@ import pytest
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, decode_change
 from shared.domain.membership_changes import LifecycleEvent
 from shared.domain.messages import NOTIFICATIONS
-from shared.handlers.membership.subscription import keep_subscription
 from shared.handlers.membership.webhook import MAX_BODY, MAX_TOKEN, receive
 from shared.handlers.views import queries
-from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.notifications import subscribed
+from tests.support.runs import OTHER_TEAM, TEAM, Run, user
 
 STRANGER = str(UUID(int=999))
-
-
-async def subscribed() -> tuple[Run, dict[str, Any]]:
-    """A managed group, and a notification as Graph would send it."""
-    run = Run()
-    run.people(2)
-    await run.change([SMALL])
-    kept = await keep_subscription(run.world)
-    assert kept is not None
-    return run, {
-        "changeType": "updated",
-        "clientState": kept.client_state,
-        "subscriptionId": kept.id,
-        "tenantId": "tenant",
-        "resourceData": {"id": TEAM, "members@delta": [{"id": user(7)}, {"id": user(1), "@removed": "deleted"}]},
-    }
 
 
 async def post(run: Run, *notifications: object) -> int:

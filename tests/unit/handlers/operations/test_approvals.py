@@ -1,23 +1,19 @@
-"""Decisions of a person that outlive the operation they were made on: rejected, cancelled, gone back."""
+"""Approvals and rejections of removals: what they permit, and when they end."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 
 from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
-from shared.domain.errors import BadRequest
 from shared.domain.ids import ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.assignment_changes import set_options
-from shared.handlers.operations.rollback import cancel_and_restore
 from shared.ports.world import World
-from tests.support.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
-from tests.unit.handlers.operations.test_control import adds_up, slow
+from tests.support.operations import slow
+from tests.support.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
 
 MANY, MORE = 30, 90
 
@@ -62,35 +58,6 @@ async def test_a_rejected_removal_asked_for_again_by_a_person_is_done_when_it_is
     assert (await reprocess(run)).plan.users_losing == 0
     await run.change([SMALL])
     await run.change(remove=[SMALL])
-    assert not any(run.licenses(each) for each in people)
-
-
-async def test_cancelling_with_the_former_intent_leads_back_to_what_the_group_had() -> None:
-    run = Run()
-    people = run.people(45)
-    await run.change([SMALL, EXTRA])
-    slow(run)
-    operation = await run.finish(await run.ask([LARGE], [SMALL]), approve=False)
-    await control.approve(run.world, operation.id, operation.checksum, MIA)
-    await run.work_off(until=lambda: any("LARGE" in run.licenses(each) for each in people))
-    restoring = await cancel_and_restore(run.world, operation.id, MIA)
-    again = await cancel_and_restore(run.world, operation.id, MIA)
-    assert restoring.id == again.id
-    ended = await run.finish(restoring)
-    cancelled = await run.read(operation)
-    assert cancelled.state is OperationState.CANCELLED
-    assert adds_up(cancelled)
-    assert ended.state is OperationState.COMPLETE
-    assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
-
-
-async def test_cancelling_the_first_assignment_of_a_group_takes_back_what_it_gave() -> None:
-    run = Run()
-    people = run.people(15)
-    slow(run)
-    operation = await run.ask([SMALL])
-    await run.work_off(until=lambda: len(run.writer.log) > 0)
-    await run.finish(await cancel_and_restore(run.world, operation.id, MIA))
     assert not any(run.licenses(each) for each in people)
 
 
@@ -207,33 +174,3 @@ async def test_another_change_of_the_group_leaves_an_approval_as_it_is() -> None
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
     await run.finish(await run.ask([EXTRA]), approve=False)
     assert all(run.licenses(each) == {"EXTRA"} for each in people)
-
-
-async def test_there_is_no_former_intent_of_a_list_a_preview_or_of_what_a_newer_request_has_changed() -> None:
-    run = Run()
-    people = run.people(3)
-    on_list = await accept(
-        run.world,
-        OperationRequest(Target(user_ids=tuple(people)), MIA, LicenseChange((AssignedLicense(SMALL.sku_id),))),
-    )
-    preview = await run.ask([SMALL], preview=True)
-    for each in (on_list, preview):
-        with pytest.raises(BadRequest, match="former intent"):
-            await cancel_and_restore(run.world, each.id, MIA)
-    older = await run.ask([SMALL])
-    await control.cancel(run.world, older.id, MIA)
-    await run.work_off()
-    await run.change([EXTRA])
-    with pytest.raises(BadRequest, match="changed the intent"):
-        await cancel_and_restore(run.world, older.id, MIA)
-
-
-async def test_a_group_whose_members_cannot_be_seen_is_refused_and_one_whose_can_is_not() -> None:
-    run = Run()
-    run.directory.groups[TEAM] = replace(run.directory.groups[TEAM], hidden_membership=True)
-    with pytest.raises(BadRequest, match=r"Member\.Read\.Hidden"):
-        await run.ask([SMALL])
-    assert await run.world.stores.assignments.get(TEAM) is None
-    (member,) = run.people(1)
-    await run.change([SMALL])
-    assert run.licenses(member) == {"SMALL"}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
-from shared.domain.directory import LicenseError
 from shared.domain.errors import BadRequest
 from shared.domain.ids import UserId
 from shared.domain.operation import Operation, OperationState
@@ -17,6 +15,7 @@ from shared.handlers.operations import control
 from shared.handlers.operations.watchdog import watchdog
 from shared.ports.world import World
 from tests.support.kills import KilledError, Killer, killable
+from tests.support.operations import adds_up, group_state, slow
 from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 PEOPLE = 30
@@ -30,21 +29,6 @@ async def waiting_removal() -> tuple[Run, list[UserId], Operation]:
     operation = await run.finish(await run.ask(remove=[SMALL]), approve=False)
     assert operation.state is OperationState.AWAITING_APPROVAL
     return run, people, operation
-
-
-def slow(run: Run) -> None:
-    """One chunk at a time."""
-    run.world = replace(run.world, policy=replace(run.world.policy, outstanding_chunks=1))
-
-
-def adds_up(operation: Operation) -> bool:
-    return operation.totals.done == operation.totals.members
-
-
-async def group_state(run: Run) -> GroupState:
-    status = await run.world.stores.group_status.get(TEAM)
-    assert status is not None
-    return status.state
 
 
 async def open_approval(run: Run) -> str | None:
@@ -154,38 +138,6 @@ async def test_a_swap_cancelled_and_reprocessed_ends_as_was_asked() -> None:
     assert adds_up(await run.finish(operation))
     await run.change([LARGE], [SMALL])
     assert all(run.licenses(each) == {"LARGE"} for each in people)
-
-
-async def test_an_operation_stopped_for_a_missing_permission_is_counted_and_shown_to_its_end() -> None:
-    run = Run()
-    people = run.people(60)
-    for each in people[:20]:
-        run.writer.refuse(each, "Insufficient privileges to complete the operation.", status=403)
-    ended = await run.change([SMALL])
-    assert ended.state is OperationState.FAILED
-    assert adds_up(ended)
-    assert await group_state(run) is GroupState.ERRORS
-
-
-async def test_one_user_whom_the_app_may_not_write_to_is_an_error_and_the_others_are_licensed() -> None:
-    run = Run()
-    protected, *others = run.people(60)
-    run.writer.refuse(protected, "Insufficient privileges to complete the operation.", status=403)
-    ended = await run.change([SMALL])
-    assert (ended.state, ended.totals.failed, ended.totals.applied) == (OperationState.COMPLETE, 1, 59)
-    (row,), _ = await run.world.stores.members.errors(TEAM, 5)
-    assert (row.user_id, row.problems[0].error) == (protected, LicenseError.PERMISSION)
-    assert all(run.licenses(each) == {"SMALL"} for each in others)
-
-
-async def test_an_operation_that_cannot_be_sealed_is_shown_as_ended() -> None:
-    run = Run()
-    run.people(3)
-    await run.change([SMALL])
-    run.directory.thin_members(TEAM)
-    ended = await run.change([EXTRA])
-    assert ended.state is OperationState.FAILED
-    assert adds_up(ended)
 
 
 Act = Callable[[World, Operation], Awaitable[Operation]]

@@ -5,32 +5,13 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.errors import BadRequest, Conflict
-from shared.domain.ids import UserId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation, OperationState, Phase, is_collecting
 from shared.handlers.operations import control
 from shared.handlers.operations.sync import SYNC, sync_group
 from shared.handlers.views import queries
+from tests.support.operations import ALLOWED, held_run, leave
 from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
-
-ALLOWED = 20
-
-
-async def leave(run: Run, people: list[UserId]) -> None:
-    """They leave the group one by one, each with an event."""
-    for each in people:
-        run.directory.leave(TEAM, each)
-        await run.look_at(each, cause=f"left-{each}")
-
-
-async def held_run(count: int = 5) -> tuple[Run, list[UserId], Operation]:
-    """As many as may have gone, and `count` more are held."""
-    run = Run()
-    people = run.people(60)
-    await run.change([SMALL])
-    await leave(run, people[: ALLOWED + count])
-    (waiting,) = await queries.approvals(run.world)
-    return run, people[ALLOWED : ALLOWED + count], waiting
 
 
 async def open_and_wait(run: Run, waiting: Operation) -> Operation:

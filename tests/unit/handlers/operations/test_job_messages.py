@@ -16,26 +16,11 @@ from shared.domain.errors import PoisonMessage
 from shared.domain.operation import Actor
 from shared.handlers.operations import jobs_queue
 from shared.handlers.operations.jobs_queue import decode_job
+from tests.support.job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without
 
 SCHEMA_FILE = Path(jobs_queue.__file__).parents[2] / "schemas" / "job.v1.json"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 VALIDATOR: Any = jsonschema.Draft202012Validator(SCHEMA)
-GROUP = "0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
-USERS = ["1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e", "9b1f2e3d-4c5b-4a69-8877-665544332211"]
-E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
-E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
-PLAN = "a23b959c-7ce8-4e57-9140-b90eb88a9e97"
-
-Job = dict[str, Any]
-
-
-def assign(**changes: object) -> Job:
-    job: Job = {"version": "1.0", "id": "j-1", "operation": "assignLicense", "groupId": GROUP}
-    return {**job, "addLicenses": [{"skuId": E3, "disabledPlans": [PLAN]}], **changes}
-
-
-def without(job: Job, *names: str) -> Job:
-    return {name: value for name, value in job.items() if name not in names}
 
 
 def taken(job: object) -> bool:
@@ -75,7 +60,6 @@ GOOD: list[Job] = [
     assign(requestedBy="hr", correlationId=""),
     assign(addLicenses=[{"skuId": f"{number:08x}{E3[8:]}"} for number in range(50)]),
 ]
-
 BAD: list[object] = [
     [],
     "text",

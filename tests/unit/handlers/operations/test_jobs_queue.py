@@ -16,8 +16,8 @@ from shared.handlers.messaging.settlement import away_count
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.jobs_queue import run_job
 from tests.support.api_calls import ON
+from tests.support.job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without
 from tests.support.worlds import Fakes, fake_world
-from tests.unit.handlers.operations.test_job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without
 
 
 @pytest.fixture

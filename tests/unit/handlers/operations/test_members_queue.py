@@ -1,14 +1,20 @@
-"""Looking at users when the directory lags, users vanish, stores are away, or caches are old."""
+"""Reconciling users when the directory lags, users vanish, stores are away, caches are old, or the process dies."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.member_status import MemberState
 from shared.domain.messages import MEMBERS, OPERATIONS, ProcessUsers
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.members_queue import Members
 from shared.ports.messaging import Outgoing
 from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
@@ -157,3 +163,41 @@ async def test_two_groups_of_a_user_are_both_shown_and_leaving_one_keeps_what_th
     assert (run.licenses(both), run.licenses(one)) == ({"SMALL"}, {"SMALL", "LARGE"})
     states = [await run.world.stores.members.states(group) for group in (TEAM, OTHER_TEAM)]
     assert [each.get(both) for each in states] == [MemberState.REMOVED, MemberState.ACTIVE]
+
+
+async def test_an_operation_is_not_done_while_users_of_a_chunk_whose_process_died_have_no_outcome() -> None:
+    """Some users went back alone; the process died before it could say anything of the whole chunk."""
+    run = Run()
+    throttled, *people = run.people(6)
+    run.writer.throttle(throttled, 5.0)
+    run.writer.drop(people[0])
+    died: list[str] = []
+    queue = run.world.queue
+    chunks: list[Outgoing] = []
+
+    class Dying:
+        async def send(self, messages: Sequence[Outgoing]) -> None:
+            await queue.send(messages)
+            if not died and any(json.loads(each.body).get("send") for each in messages):
+                died.append("here")
+                raise Killed
+
+    def keep(message: Outgoing) -> None:
+        if message.queue == MEMBERS:
+            chunks.append(message)
+
+    run.before = keep
+    run.world = replace(run.world, queue=Dying())
+    run.workers = [Members(run.world), Members(run.world)]
+    operation = await run.ask([SMALL])
+    with pytest.raises(Killed):
+        await run.work_off()
+    lock = timedelta(seconds=60)
+    run.fakes.queue.messages.append(replace(chunks[0], at=run.world.clock.now() + lock))
+    ended = await run.finish(operation)
+    assert (ended.totals.applied, ended.totals.remaining) == (6, 0)
+    assert all(run.licenses(each) == {"SMALL"} for each in (throttled, *people))
+
+
+class Killed(BaseException):
+    """The process died."""

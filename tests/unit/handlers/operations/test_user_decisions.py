@@ -15,8 +15,8 @@ from shared.handlers.operations.user_decisions import keep_licenses, remove_lice
 from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.handlers.views import queries
 from tests.support.builders import audited
+from tests.support.operations import held_run
 from tests.support.runs import MIA, SMALL, TEAM, Run, user
-from tests.unit.handlers.operations.test_held_removals import held_run
 
 GRACE = timedelta(days=30)
 

@@ -1,38 +1,21 @@
-"""What becomes of answers to writes: refused, throttled, lost, changed by somebody else in between."""
+"""What happens after Graph answers a write: rejected, throttled, lost."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import pytest
 
-from shared.domain.assignment import AssignmentOptions
-from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseError
 from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS, ProcessUsers
-from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.members_queue import Members
+from shared.ports.graph_writes import LicenseCall, LicenseWriter, WriteResult
 from shared.ports.messaging import Outgoing
-from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, SMALL, Run
 
-INVALID_LOCATION = "License assignment cannot be done for user with invalid usage location."
 OWN_PLAN_OF_LARGE = LARGE.service_plans[3].service_plan_id
-
-
-def take_by_hand(run: Run, user_id: UserId) -> None:
-    """An administrator takes all licenses away."""
-    run.directory.change_user(replace(run.directory.truth(user_id), license_assignment_states=()))
-
-
-def give_by_hand(run: Run, user_id: UserId) -> None:
-    given = LicenseAssignmentState(SMALL.sku_id, last_updated=run.world.clock.now())
-    run.directory.change_user(replace(run.directory.truth(user_id), license_assignment_states=(given,)))
-
-
-async def errors(run: Run) -> dict[UserId, list[LicenseError]]:
-    rows, _ = await run.world.stores.members.errors(TEAM, 50)
-    return {row.user_id: [problem.error for problem in row.problems] for row in rows}
 
 
 @pytest.mark.parametrize(
@@ -79,66 +62,6 @@ async def test_an_expected_shortage_keeps_the_old_license_and_waiting_ends_when_
     run.directory.add_sku(replace(LARGE, enabled=1))
     await run.change(reprocess=True)
     assert sorted(map(sorted, map(run.licenses, people))) == [["LARGE"], ["SMALL"]]
-
-
-async def test_a_location_we_set_that_graph_does_not_know_yet_is_tried_again() -> None:
-    run = Run()
-    slow, fine = run.people(2, location=None)
-    run.writer.refuse(slow, INVALID_LOCATION, times=2)
-    ended = await run.change([SMALL])
-    assert (ended.totals.applied, run.licenses(slow), run.licenses(fine)) == (2, {"SMALL"}, {"SMALL"})
-
-
-async def test_a_location_that_stays_invalid_ends_as_that_error_after_a_bounded_number_of_calls() -> None:
-    run = Run()
-    hopeless, fine = run.people(2, location=None)
-    run.writer.refuse(hopeless, INVALID_LOCATION, times=50)
-    ended = await run.change([SMALL])
-    assert (ended.state, ended.totals.failed, ended.totals.applied) == (OperationState.COMPLETE, 1, 1)
-    assert await errors(run) == {hopeless: [LicenseError.PROHIBITED_IN_USAGE_LOCATION]}
-    assert run.licenses(fine) == {"SMALL"}
-    assert run.writer.calls_made <= 10
-
-
-async def test_a_location_that_was_there_before_and_is_refused_is_an_error_at_once() -> None:
-    run = Run()
-    odd, fine = run.people(2)
-    run.writer.refuse(odd, INVALID_LOCATION, times=50)
-    ended = await run.change([SMALL])
-    assert (ended.totals.failed, ended.totals.applied, run.licenses(fine)) == (1, 1, {"SMALL"})
-    assert await errors(run) == {odd: [LicenseError.PROHIBITED_IN_USAGE_LOCATION]}
-    assert run.writer.calls_made == 2
-
-
-async def test_a_location_that_is_required_and_missing_is_an_error_without_a_call() -> None:
-    run = Run()
-    nowhere = run.directory.add_user(user(1), location=None, groups=[TEAM])
-    fine = run.directory.add_user(user(2), groups=[TEAM])
-    options = AssignmentOptions(require_usage_location=True)
-    change = LicenseChange((AssignedLicense(SMALL.sku_id),), (), options)
-    ended = await run.finish(await accept(run.world, OperationRequest(Target(TEAM), MIA, change)))
-    assert (ended.totals.failed, ended.totals.applied, run.licenses(fine)) == (1, 1, {"SMALL"})
-    assert await errors(run) == {nowhere: [LicenseError.PROHIBITED_IN_USAGE_LOCATION]}
-    assert [set(each) for each in run.writer.calls] == [{fine}]
-
-
-async def test_the_assignments_location_goes_before_the_organizations() -> None:
-    run = Run()
-    nowhere, elsewhere = run.people(1, location=None)[0], run.directory.add_user(user(2), location="FR", groups=[TEAM])
-    change = LicenseChange((AssignedLicense(SMALL.sku_id),), (), AssignmentOptions(usage_location="CH"))
-    await run.finish(await accept(run.world, OperationRequest(Target(TEAM), MIA, change)))
-    assert [run.directory.truth(each).usage_location for each in (nowhere, elsewhere)] == ["CH", "FR"]
-
-
-async def test_a_permission_denied_for_the_location_fails_the_user_and_makes_no_license_call() -> None:
-    run = Run()
-    denied, fine = run.people(2, location=None)
-    run.writer.refuse_location(denied, "Insufficient privileges to complete the operation.", times=9)
-    ended = await run.change([SMALL])
-    assert await errors(run) == {denied: [LicenseError.PERMISSION]}
-    assert all(denied not in call for call in run.writer.calls)
-    assert (ended.state, ended.totals.applied, ended.totals.failed) == (OperationState.COMPLETE, 1, 1)
-    assert run.licenses(fine) == {"SMALL"}
 
 
 async def test_a_refusal_is_tried_again_after_a_week_and_not_before() -> None:
@@ -194,42 +117,42 @@ async def test_an_event_during_an_unanswered_write_waits_for_it(told: str) -> No
     assert SMALL.sku_id in row.owned
 
 
-async def test_a_license_taken_by_hand_during_a_swap_counts_as_removed_and_the_new_one_is_given() -> None:
+@dataclass
+class SlowWriter:
+    """Takes a minute and a half for every call, and refuses the first ones so that more are made."""
+
+    run: Run
+    writer: LicenseWriter
+    calls: int = 0
+
+    async def assign(self, calls: Mapping[UserId, LicenseCall], *, urgent: bool) -> Mapping[UserId, WriteResult]:
+        self.calls += 1
+        self.run.later(seconds=90)
+        return await self.writer.assign(calls, urgent=urgent)
+
+    async def set_usage_locations(
+        self, locations: Mapping[UserId, str], *, urgent: bool
+    ) -> Mapping[UserId, WriteResult]:
+        return await self.writer.set_usage_locations(locations, urgent=urgent)
+
+
+async def test_a_chunk_whose_calls_are_slow_gives_its_users_back_before_its_lock_ends() -> None:
     run = Run()
-    taken, fine = run.people(2)
-    await run.change([SMALL])
-    run.writer.on_call = lambda user_id: take_by_hand(run, taken) if not run.writes_of(taken) > 1 else None
-    ended = await run.change([LARGE], [SMALL])
-    assert (run.licenses(taken), run.licenses(fine)) == ({"LARGE"}, {"LARGE"})
-    assert (ended.totals.applied, ended.totals.remaining) == (2, 0)
+    slow_one, other = run.people(2)
+    for each in (slow_one, other):
+        run.writer.refuse(each, "a text that names nothing", times=6)
+    slow = SlowWriter(run, run.world.licenses)
+    run.world = replace(run.world, licenses=slow)
+    spent: list[timedelta] = []
+    deliver = run.deliver
 
+    async def timed(message: Outgoing) -> None:
+        began = run.world.clock.now()
+        await deliver(message)
+        spent.append(run.world.clock.now() - began)
 
-async def test_a_license_of_ours_that_was_taken_by_hand_and_given_again_is_not_ours_any_more() -> None:
-    run = Run()
-    taken, fine = run.people(2)
-    await run.change([SMALL])
-    run.later(hours=1)
-    take_by_hand(run, taken)
-    run.directory.leave(TEAM, taken)
-    for number in range(2):
-        await run.look_at(taken, fine, cause=f"event-{number}")
-        run.later(minutes=20)
-    give_by_hand(run, taken)
-    for number in range(2, 4):
-        await run.look_at(taken, fine, cause=f"event-{number}")
-        run.later(minutes=20)
-    assert (run.licenses(taken), run.licenses(fine)) == ({"SMALL"}, {"SMALL"})
-
-
-async def test_who_was_refused_definitely_keeps_no_intent_and_what_is_given_by_hand_stays() -> None:
-    run = Run()
-    refused, fine = run.people(2)
-    run.writer.refuse(refused, "Something nobody knows.", times=5)
-    await run.change([SMALL])
-    give_by_hand(run, refused)
-    for each in (refused, fine):
-        run.directory.leave(TEAM, each)
-    for number in range(2):
-        await run.look_at(refused, fine, cause=f"event-{number}")
-        run.later(minutes=20)
-    assert (run.licenses(refused), run.licenses(fine)) == ({"SMALL"}, set())
+    run.deliver = timed  # type: ignore[method-assign]
+    run.workers = [Members(run.world), Members(run.world)]
+    await run.change([SMALL, LARGE, EXTRA])
+    assert slow.calls > 2
+    assert max(spent) < timedelta(minutes=5)

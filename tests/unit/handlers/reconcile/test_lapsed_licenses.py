@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from shared.domain.directory import AssignedLicense, LicenseState, SubscribedSku
 from shared.domain.ids import UserId
-from tests.support.runs import EXTRA, MAIL, SMALL, TEAM, Run
+from tests.support.runs import MAIL, SMALL, TEAM, Run
 
 
 def put_in_state(run: Run, user_id: UserId, sku: SubscribedSku, state: LicenseState) -> None:
@@ -49,21 +49,3 @@ async def test_a_lapsed_license_of_somebody_else_is_not_assigned_over_and_is_sho
     await run.look_at(theirs, member)
     assert run.directory.licenses(theirs) == {SMALL.sku_id: frozenset({MAIL})}
     assert run.licenses(member) == set()
-
-
-async def test_of_two_removals_the_one_that_a_person_was_quicker_with_does_not_keep_the_other() -> None:
-    run = Run()
-    leaver, stays = run.people(2)
-    await run.change([SMALL, EXTRA])
-    run.directory.leave(TEAM, leaver)
-
-    def by_hand(user_id: UserId) -> None:
-        person = run.directory.truth(user_id)
-        left = tuple(row for row in person.license_assignment_states if row.sku_id != SMALL.sku_id)
-        run.directory.change_user(replace(person, license_assignment_states=left))
-
-    run.writer.on_call = by_hand
-    await run.look_at(leaver, stays)
-    assert (run.licenses(leaver), run.licenses(stays)) == (set(), {"SMALL", "EXTRA"})
-    row = (await run.world.stores.ledger.rows([leaver]))[leaver]
-    assert not row.owned

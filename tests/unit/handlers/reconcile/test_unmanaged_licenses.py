@@ -1,49 +1,22 @@
-"""Licenses that somebody else gave: left alone, adopted or their plans enabled when a person says so."""
+"""Unmanaged licenses: left alone, and managed or completed when an administrator asks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
+from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.errors import BadRequest
-from shared.domain.ids import ServicePlanId, SkuId, UserId
+from shared.domain.ids import SkuId, UserId
 from shared.domain.member_status import MemberState
-from shared.domain.operation import LicenseChange, Operation, OperationKind, OperationState, Target
+from shared.domain.operation import LicenseChange, OperationKind, OperationState, Target
+from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations.accept import OperationRequest, accept
 from tests.support.builders import audited
-from tests.support.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
-
-CHAT, FILES = (plan.service_plan_id for plan in SMALL.service_plans[1:])
-
-
-def give(run: Run, number: int, off: Iterable[ServicePlanId]) -> UserId:
-    """A member with a license that an administrator gave."""
-    member = run.directory.add_user(user(number), groups=[TEAM])
-    row = LicenseAssignmentState(SMALL.sku_id, frozenset(off), last_updated=run.world.clock.now())
-    run.directory.change_user(replace(run.directory.truth(member), license_assignment_states=(row,)))
-    return member
-
-
-def off(run: Run, member: UserId) -> frozenset[ServicePlanId]:
-    return run.directory.licenses(member)[SMALL.sku_id]
-
-
-async def ask(run: Run, change: LicenseChange, target: Target | None = None) -> Operation:
-    return await run.finish(
-        await accept(run.world, OperationRequest(target or Target(TEAM), MIA, change)), approve=False
-    )
-
-
-async def given_group(*disabled: ServicePlanId) -> tuple[Run, UserId, UserId, UserId]:
-    """The group grants SMALL; one member has it from us, two from an administrator, of which one lacks a plan."""
-    run = Run()
-    (ours,) = run.people(1)
-    same, lacking = give(run, 21, []), give(run, 22, [MAIL, FILES])
-    await ask(run, LicenseChange((AssignedLicense(SMALL.sku_id, frozenset(disabled)),)))
-    return run, ours, same, lacking
+from tests.support.runs import EXTRA, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.unmanaged import CHAT, FILES, ask, given_group, off
 
 
 async def states(run: Run, *users: UserId) -> list[MemberState]:
@@ -122,3 +95,45 @@ async def test_an_adoption_stands_in_the_audit_log_once_per_user() -> None:
     entries = [each for each in await audited(run.world.stores, "202601") if each.activity == "Adopt user license"]
     assert sorted(entry.user_id or "" for entry in entries) == sorted([same, lacking])
     assert {entry.actor for entry in entries} == {MIA.name}
+
+
+async def test_who_only_inherited_a_license_gets_it_when_its_source_ends() -> None:
+    run = Run()
+    kept, lost = run.people(2)
+    native = LicenseAssignmentState(SMALL.sku_id, assigned_by_group=OTHER_TEAM, last_updated=run.world.clock.now())
+    for each in (kept, lost):
+        run.directory.change_user(replace(run.directory.truth(each), license_assignment_states=(native,)))
+    first = await run.finish(
+        await accept(
+            run.world,
+            OperationRequest(
+                Target(TEAM),
+                MIA,
+                LicenseChange((AssignedLicense(SMALL.sku_id),), options=AssignmentOptions(count_inherited=True)),
+            ),
+        )
+    )
+    assert (first.totals.wrote, first.totals.unchanged) == (0, 2)
+    run.directory.change_user(replace(run.directory.truth(lost), license_assignment_states=()))
+    await sync_all(run.world)
+    await run.work_off()
+    assert run.licenses(lost) == {"SMALL"}
+    assert run.writes_of(kept) == 0
+
+
+async def test_a_foreign_license_edited_during_a_grant_is_left_as_its_giver_last_said() -> None:
+    run = Run()
+    member = run.directory.add_user(user(21), groups=[TEAM], has=[AssignedLicense(SMALL.sku_id)])
+    other = run.directory.add_user(user(22), groups=[TEAM])
+    await run.change([SMALL])
+    edited = LicenseAssignmentState(SMALL.sku_id, frozenset({MAIL}), last_updated=run.world.clock.now())
+    run.directory.change_user(replace(run.directory.truth(member), license_assignment_states=(edited,)))
+    await sync_all(run.world)
+    await run.work_off()
+    for each in (member, other):
+        run.directory.leave(TEAM, each)
+    await run.look_at(member, other, cause="left")
+    run.later(minutes=2)
+    await run.look_at(member, other, cause="left-2")
+    assert run.directory.licenses(member) == {SMALL.sku_id: frozenset({MAIL})}
+    assert (run.licenses(other), run.writes_of(member)) == (set(), 0)

@@ -22,7 +22,7 @@ from shared.domain.outcomes import Problem
 from shared.domain.read_models import MemberRow
 from tests.support.api_calls import claims_of, client, session
 from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run, user
-from tests.unit.handlers.reconcile.test_unmanaged_licenses import given_group
+from tests.support.unmanaged import given_group
 
 HOSTILE = '<script>alert("x")</script>'
 SAME_SITE = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
