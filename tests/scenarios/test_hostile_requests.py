@@ -20,8 +20,8 @@ from shared.domain.messages import NOTIFICATIONS
 from tests.support.api_calls import ON as SIGN_IN
 from tests.support.api_calls import OTHER_TENANT, PATH_VALUES, TENANT, WRITER, claims_of, encoded, small_tenant
 from tests.support.hostile import NASTY, broken, one_part_replaced, values
+from tests.support.notifications import subscribed
 from tests.support.runs import TEAM
-from tests.unit.handlers.test_notifications import subscribed
 
 QUERY = ("$top", "$filter", "$search", "$skiptoken", "$select", "from", "to", "state", "q", "preview", "user", "group")
 DEEP = b"[" * 100_000

@@ -113,3 +113,17 @@ async def held_leavers() -> Hires:
     start = run.fakes.clock.now()
     await run.work_off(lambda: (run.fakes.clock.now() - start).total_seconds() > 3600)
     return run
+
+
+def outcomes(items: Any) -> dict[str, str]:
+    """The outcome of each group or license of a record, by its id."""
+    return {getattr(each, "group_id", None) or each.sku_id: str(each.outcome) for each in items}
+
+
+async def team(*, size: int = 0) -> Hires:
+    """A managed team of `size` people."""
+    run = Hires()
+    for number in range(1, size + 1):
+        run.directory.add_user(user(number), groups=[TEAM])
+    await run.licensed_team(SMALL)
+    return run

@@ -10,7 +10,7 @@ import pytest
 from infra.package import ROOT, ignored
 
 OUT = [
-    "tests/unit/test_api.py",
+    "tests/unit/functions/web/test_access.py",
     "local/run.py",
     "infra/check/parser.py",
     ".github/workflows/check.yml",

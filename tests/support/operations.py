@@ -1,0 +1,46 @@
+"""Operations that tests stop in the middle, and removals that wait for an approval."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.domain.ids import UserId
+from shared.domain.operation import Operation
+from shared.domain.read_models import GroupState
+from shared.handlers.views import queries
+from tests.support.runs import SMALL, TEAM, Run
+
+ALLOWED = 20
+
+
+def slow(run: Run) -> None:
+    """One chunk at a time."""
+    run.world = replace(run.world, policy=replace(run.world.policy, outstanding_chunks=1))
+
+
+def adds_up(operation: Operation) -> bool:
+    """Whether every member has an outcome."""
+    return operation.totals.done == operation.totals.members
+
+
+async def group_state(run: Run) -> GroupState:
+    status = await run.world.stores.group_status.get(TEAM)
+    assert status is not None
+    return status.state
+
+
+async def leave(run: Run, people: list[UserId]) -> None:
+    """Take people out of the group one by one, each with an event."""
+    for each in people:
+        run.directory.leave(TEAM, each)
+        await run.look_at(each, cause=f"left-{each}")
+
+
+async def held_run(count: int = 5) -> tuple[Run, list[UserId], Operation]:
+    """A group whose removal allowance is used up, with `count` more removals held for an approval."""
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    await leave(run, people[: ALLOWED + count])
+    (waiting,) = await queries.approvals(run.world)
+    return run, people[ALLOWED : ALLOWED + count], waiting

@@ -1,0 +1,176 @@
+"""Approvals and rejections of removals: what they permit, and when they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import ServicePlanId, UserId
+from shared.domain.operation import LicenseChange, Operation, OperationState, Target
+from shared.handlers.operations import approvals, control
+from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.assignment_changes import set_options
+from shared.ports.world import World
+from tests.support.operations import slow
+from tests.support.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
+
+MANY, MORE = 30, 90
+
+
+async def narrow(run: Run, *plans: ServicePlanId) -> Operation:
+    change = LicenseChange((AssignedLicense(SMALL.sku_id, frozenset(plans)),))
+    return await accept(run.world, OperationRequest(Target(TEAM), MIA, change))
+
+
+async def reprocess(run: Run) -> Operation:
+    return await run.finish(await run.ask(reprocess=True), approve=False)
+
+
+def plans_off(run: Run, user_id: UserId) -> frozenset[ServicePlanId]:
+    return run.directory.licenses(user_id)[SMALL.sku_id]
+
+
+async def test_plans_whose_turning_off_was_rejected_stay_on_until_a_person_asks_for_it_again() -> None:
+    run = Run()
+    people = run.people(MANY)
+    await run.change([SMALL])
+    asked = await run.finish(await narrow(run, MAIL), approve=False)
+    assert asked.state is OperationState.AWAITING_APPROVAL
+    await control.reject(run.world, asked.id, MIA)
+    await run.work_off()
+    again = await reprocess(run)
+    assert (again.state, again.plan.users_losing) == (OperationState.COMPLETE, 0)
+    await run.look_at(people[0])
+    assert all(plans_off(run, each) == frozenset() for each in people)
+    ended = await run.finish(await narrow(run, MAIL))
+    assert ended.approved_by == MIA
+    assert all(plans_off(run, each) == {MAIL} for each in people)
+
+
+async def test_a_rejected_removal_asked_for_again_by_a_person_is_done_when_it_is_approved() -> None:
+    run = Run()
+    people = run.people(MANY)
+    await run.change([SMALL])
+    asked = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await control.reject(run.world, asked.id, MIA)
+    await run.work_off()
+    assert (await reprocess(run)).plan.users_losing == 0
+    await run.change([SMALL])
+    await run.change(remove=[SMALL])
+    assert not any(run.licenses(each) for each in people)
+
+
+async def half_removed(run: Run, removing: Operation, people: list[UserId]) -> list[UserId]:
+    """Approve a removal and stop in the middle of it; returns who still has the license."""
+    waiting = await run.finish(removing, approve=False)
+    assert waiting.state is OperationState.AWAITING_APPROVAL
+    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
+    await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
+    kept = [each for each in people if run.licenses(each)]
+    assert len(kept) > 2 * run.world.policy.removal_allowance_minimum
+    return kept
+
+
+async def removed_when_all_leave(run: Run, people: list[UserId]) -> int:
+    """Removals after everybody has left the team by mistake."""
+    before = len(run.writer.log)
+    run.later(hours=1)
+    for each in people:
+        run.directory.leave(TEAM, each)
+    await look_at_all(run, people)
+    return sum(bool(entry.before) and not entry.after for entry in run.writer.log[before:])
+
+
+async def look_at_all(run: Run, people: list[UserId]) -> None:
+    for start in range(0, len(people), 20):
+        await run.look_at(*people[start : start + 20], cause=f"event-{start}")
+    await run.work_off()
+
+
+async def test_an_approval_ends_where_a_newer_request_gives_the_license_again() -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([SMALL])
+    slow(run)
+    kept = await half_removed(run, await run.ask(remove=[SMALL]), people)
+    await run.change([SMALL])
+    assert await removed_when_all_leave(run, kept) == run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_that_ended_stays_so_where_the_newer_request_is_cancelled() -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([SMALL])
+    slow(run)
+    kept = await half_removed(run, await run.ask(remove=[SMALL]), people)
+    again = await run.ask([SMALL])
+    await control.cancel(run.world, again.id, MIA)
+    await run.work_off()
+    assert await removed_when_all_leave(run, kept) <= run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_ends_where_options_give_the_license_again() -> None:
+    run = Run()
+    people = run.people(MORE, enabled=False)
+    await run.change([SMALL])
+    slow(run)
+    license, fewer = AssignedLicense(SMALL.sku_id), AssignmentOptions(include_disabled_accounts=False)
+    narrower = LicenseChange((license,), options=fewer)
+    removing = await accept(run.world, OperationRequest(Target(TEAM), MIA, narrower))
+    kept = await half_removed(run, removing, people)
+    await set_options(run.world, TEAM, AssignmentOptions(), MIA, None)
+    await run.finish(await run.ask(reprocess=True))
+    assert await removed_when_all_leave(run, kept) <= run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([SMALL])
+    waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
+    write_permits = approvals.write_permits
+
+    async def late(world: World, operation: Operation) -> None:
+        await run.ask([SMALL])
+        run.later(seconds=1)
+        await write_permits(world, operation)
+
+    with monkeypatch.context() as slowly:
+        slowly.setattr(approvals, "write_permits", late)
+        await run.work_off()
+    assert all(run.licenses(each) for each in people)
+    assert await removed_when_all_leave(run, people) == run.world.policy.removal_allowance_minimum
+
+
+async def test_an_approval_for_named_users_ends_where_they_are_given_the_license_again() -> None:
+    run = Run()
+    people = [run.directory.add_user(user(number)) for number in range(1, MORE + 1)]
+    target, giving = Target(user_ids=tuple(people)), LicenseChange((AssignedLicense(SMALL.sku_id),))
+    taking = LicenseChange(remove=(SMALL.sku_id,))
+    await run.finish(await accept(run.world, OperationRequest(target, MIA, giving)))
+    slow(run)
+    await half_removed(run, await accept(run.world, OperationRequest(target, MIA, taking)), people)
+    await run.finish(await accept(run.world, OperationRequest(target, MIA, giving)))
+    before = len(run.writer.log)
+    run.later(hours=1)
+    again = await run.finish(await accept(run.world, OperationRequest(target, MIA, taking)), approve=False)
+    assert again.state is OperationState.AWAITING_APPROVAL
+    await look_at_all(run, people)
+    gone = sum(bool(entry.before) and not entry.after for entry in run.writer.log[before:])
+    assert gone <= run.world.policy.removal_allowance_minimum
+
+
+async def test_another_change_of_the_group_leaves_an_approval_as_it_is() -> None:
+    run = Run()
+    people = run.people(45)
+    await run.change([SMALL])
+    slow(run)
+    removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await control.approve(run.world, removing.id, removing.checksum, MIA)
+    await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
+    await run.finish(await run.ask([EXTRA]), approve=False)
+    assert all(run.licenses(each) == {"EXTRA"} for each in people)

@@ -1,0 +1,183 @@
+"""Removals that no permit was left for: collected per group, looked at by a person, approved or rejected."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.domain.errors import BadRequest, Conflict
+from shared.domain.member_status import MemberState
+from shared.domain.operation import Operation, OperationState, Phase, is_collecting
+from shared.handlers.operations import control
+from shared.handlers.operations.sync import SYNC, sync_group
+from shared.handlers.views import queries
+from tests.support.operations import ALLOWED, held_run, leave
+from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
+
+
+async def open_and_wait(run: Run, waiting: Operation) -> Operation:
+    await control.review(run.world, waiting.id, MIA)
+    await run.work_off()
+    return await run.read(waiting)
+
+
+async def test_what_is_held_is_shown_to_a_person_with_its_list_and_goes_when_approved() -> None:
+    run, held, waiting = await held_run()
+    assert is_collecting(waiting)
+    (row,) = await run.world.stores.members.of_user(held[0], [TEAM])
+    assert row.state is MemberState.PENDING
+    opened = await open_and_wait(run, waiting)
+    assert (opened.state, opened.plan.users_losing) == (OperationState.AWAITING_APPROVAL, 5)
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in held)
+    assert await queries.approvals(run.world) == ()
+    (row,) = await run.world.stores.members.of_user(held[0], [TEAM])
+    assert row.state is MemberState.REMOVED
+
+
+async def test_what_is_held_and_rejected_is_kept_and_not_asked_again() -> None:
+    run, held, waiting = await held_run()
+    opened = await open_and_wait(run, waiting)
+    await control.reject(run.world, opened.id, MIA)
+    await run.work_off()
+    run.later(days=2)
+    await run.look_at(*held, cause="later")
+    await sync_group(run.world, TEAM, SYNC)
+    await run.work_off()
+    assert all(run.licenses(each) == {"SMALL"} for each in held)
+    assert await queries.approvals(run.world) == ()
+
+
+async def test_there_is_no_list_to_decide_about_before_a_person_has_opened_it() -> None:
+    run, held, waiting = await held_run()
+    for decide in (control.approve(run.world, waiting.id, "", MIA), control.reject(run.world, waiting.id, MIA)):
+        with pytest.raises(BadRequest, match="Review"):
+            await decide
+    assert all(run.licenses(each) for each in held)
+
+
+async def test_while_a_person_has_not_decided_the_allowance_of_the_next_day_is_not_used() -> None:
+    run, _, _ = await held_run()
+    run.later(days=2)
+    late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
+    await run.look_at(*late)
+    assert all(run.licenses(each) == {"SMALL"} for each in late)
+    await leave(run, late)
+    assert all(run.licenses(each) == {"SMALL"} for each in late)
+    assert len(await queries.approvals(run.world)) == 1
+
+
+async def test_what_is_held_while_a_person_decides_goes_to_the_next_approval() -> None:
+    run, held, waiting = await held_run(3)
+    opened = await open_and_wait(run, waiting)
+    late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
+    await run.look_at(*late)
+    await leave(run, late)
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in held)
+    assert all(run.licenses(each) == {"SMALL"} for each in late)
+    (following,) = await queries.approvals(run.world)
+    again = await open_and_wait(run, following)
+    assert again.plan.users_losing == len(late)
+
+
+async def test_a_request_of_a_person_takes_the_place_of_what_was_collected() -> None:
+    run, held, waiting = await held_run()
+    asked = await run.finish(await run.ask([EXTRA]), approve=False)
+    assert asked.state is OperationState.AWAITING_APPROVAL
+    assert (await run.read(waiting)).superseded_by == asked.id
+    assert asked.plan.users_losing == len(held)
+
+
+async def test_a_sync_licenses_who_is_new_while_its_removals_are_held() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:30]:
+        run.directory.leave(TEAM, each)
+    newcomer = run.directory.add_user(user(95), groups=[TEAM])
+    operation = await sync_group(run.world, TEAM, SYNC)
+    assert operation is not None
+    ended = await run.finish(operation)
+    assert ended.state is OperationState.COMPLETE
+    assert run.licenses(newcomer) == {"SMALL"}
+    assert sum(not run.licenses(each) for each in people) == ALLOWED
+    assert [is_collecting(each) for each in await queries.approvals(run.world)] == [True]
+
+
+async def test_a_group_with_an_open_operation_and_a_paused_one_are_left_alone() -> None:
+    run = Run()
+    run.people(3)
+    operation = await run.ask([SMALL])
+    with pytest.raises(Conflict, match=operation.id):
+        await sync_group(run.world, TEAM, SYNC)
+    await run.finish(operation)
+    paused = await run.ask(reprocess=True)
+    await control.pause(run.world, paused.id, MIA)
+    assert await sync_group(run.world, TEAM, SYNC) is None
+    await control.cancel(run.world, paused.id, MIA)
+
+
+async def test_a_doubled_timer_starts_one_operation() -> None:
+    run = Run()
+    run.people(3)
+    await run.change([SMALL])
+    at = run.world.clock.now()
+    first, second = await sync_group(run.world, TEAM, SYNC, at=at), await sync_group(run.world, TEAM, SYNC, at=at)
+    assert first is not None
+    assert second is not None
+    assert second.id == first.id
+    await run.finish(first)
+    again = await sync_group(run.world, TEAM, SYNC, at=at)
+    assert again is not None
+    assert again.id == first.id
+
+
+async def test_what_is_held_after_a_list_was_sealed_gets_an_approval_of_its_own_when_that_one_is_decided() -> None:
+    run, held, waiting = await held_run()
+    opened = await open_and_wait(run, waiting)
+    late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
+    await run.look_at(*late)
+    await leave(run, late)
+    assert [each.id for each in await queries.approvals(run.world)] == [opened.id]
+    await run.look_at(*late, *held, cause="again")
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in held)
+    (follows,) = await queries.approvals(run.world)
+    assert is_collecting(follows)
+    assert all(run.licenses(each) == {"SMALL"} for each in late)
+    opened = await open_and_wait(run, follows)
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in late)
+    assert await queries.approvals(run.world) == ()
+
+
+async def test_looks_at_those_on_the_sealed_list_open_no_further_approval() -> None:
+    run, held, waiting = await held_run()
+    opened = await open_and_wait(run, waiting)
+    await run.look_at(*held, cause="again")
+    await control.reject(run.world, opened.id, MIA)
+    await run.work_off()
+    assert await queries.approvals(run.world) == ()
+
+
+async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go() -> None:
+    run, held, waiting = await held_run()
+    opened = await open_and_wait(run, waiting)
+    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.deliver(run.fakes.queue.messages.pop())
+    assert (await run.read(opened)).phase is Phase.RELEASE
+    await control.cancel(run.world, opened.id, MIA)
+    await run.work_off()
+    assert (await run.read(opened)).state is OperationState.CANCELLED
+    run.later(hours=12)
+    await run.look_at(*held)
+    assert all(run.licenses(each) == {"SMALL"} for each in held)
+    (again,) = await queries.approvals(run.world)
+    reopened = await open_and_wait(run, again)
+    await control.approve(run.world, reopened.id, reopened.checksum, MIA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in held)
