@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
+from shared.domain.backoff import Backoff
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, ReadDelta, Sweep, SyncGroup, decode_change
 from shared.domain.errors import Conflict, PermissionDenied, Unavailable
 from shared.domain.grant import Grant, SourceKind
@@ -23,10 +24,8 @@ from shared.handlers.operations.sync import DELTA, NESTED, TRY_SYNC_FOR, is_read
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 
-TRY_SYNC_AGAIN = timedelta(seconds=5)
+TRY_SYNC_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=1))
 """A group on which an operation is open is synced after it: that operation may have read it before the change."""
-
-TRY_SYNC_AT_LEAST_EVERY = timedelta(minutes=1)
 
 ROUND = timedelta(minutes=5)
 """The timer asks for deltas so often."""
@@ -166,5 +165,5 @@ async def _sync(world: World, message: SyncGroup) -> None:
         now = world.clock.now()
         waited = now - message.asked_at
         if waited < TRY_SYNC_FOR:
-            pause = min(max(TRY_SYNC_AGAIN, waited), TRY_SYNC_AT_LEAST_EVERY)
-            await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + pause)])
+            again = now + TRY_SYNC_AGAIN.after(waited)
+            await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=again)])
