@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -14,13 +13,14 @@ from shared.domain.grant import Grant, SourceKind
 from shared.domain.ids import GroupId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.membership_changes import GroupChange, Watched
-from shared.domain.messages import MAX_USERS, NOTIFICATIONS, SMALL, ProcessUsers
+from shared.domain.messages import NOTIFICATIONS
 from shared.domain.trace_context import followed
 from shared.handlers.groups.nesting import add_nested, watched_with
 from shared.handlers.membership.delta import read_delta
 from shared.handlers.membership.nightly_sync import sweep
 from shared.handlers.membership.subscription import take_lifecycle
 from shared.handlers.operations.sync import DELTA, NESTED, TRY_SYNC_FOR, is_read_since, sync_group, sync_soon
+from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 
@@ -68,7 +68,9 @@ async def _take_groups(world: World, message: GroupsChanged) -> None:
     watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
-    await look_at(world, await _without_those_hr_looks_at(world, _expected(changes, kinds)), message)
+    users = await _without_those_hr_looks_at(world, _expected(changes, kinds))
+    cause = f"{message.cause}:{message.at.isoformat()}"
+    await enqueue(world, users, cause, expects=users, changed_at=message.at, traceparent=message.traceparent)
     for change in changes:
         came = [m for m, there in change.members.items() if there is not False and kinds.get(m) == "group"]
         if came:
@@ -122,31 +124,6 @@ def _to_sync(changes: Iterable[GroupChange], kinds: Mapping[str, str | None], wa
             # A change without members may be a restored group; one that is only renamed costs a reading.
             found.add(change.group_id)
     return found
-
-
-async def look_at(world: World, users: Expected, message: GroupsChanged) -> None:
-    """Send users to be looked at, with what the event said of them; many at once go with the bulk."""
-    ids = sorted(users)
-    by_partition: dict[str, list[UserId]] = defaultdict(list)
-    for user_id in ids:
-        by_partition[user_id[:1]].append(user_id)
-    chunks = [
-        tuple(part[start : start + MAX_USERS])
-        for part in (by_partition.values() if len(ids) > SMALL else [ids])
-        for start in range(0, len(part), MAX_USERS)
-    ]
-    messages = [
-        ProcessUsers(
-            chunk,
-            f"{message.cause}:{message.at.isoformat()}",
-            bulk=len(ids) > SMALL,
-            traceparent=message.traceparent,
-            expects={user_id: users[user_id] for user_id in chunk if users[user_id]},
-            changed_at=message.at,
-        )
-        for chunk in chunks
-    ]
-    await world.queue.send([Outgoing(each.queue, each.encode()) for each in messages])
 
 
 async def sync_all_soon(world: World) -> None:

@@ -11,11 +11,10 @@ from shared.domain.errors import BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import ENDING_OR_KEPT
 from shared.domain.ids import SkuId, UserId
-from shared.domain.messages import ProcessUsers
 from shared.domain.operation import Actor
 from shared.domain.permit import LONG_AGO, Permit
 from shared.domain.read_models import AuditEntry
-from shared.ports.messaging import Outgoing
+from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.world import World
 
 
@@ -75,5 +74,4 @@ async def _done(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: 
     token = world.token()
     entry: AuditEntry = user_act(activity, user_id, sku_ids, actor, world.clock.now(), token)
     await world.stores.audit.append([entry])
-    message = ProcessUsers((user_id,), f"decision:{token}", bulk=False)
-    await world.queue.send([Outgoing(message.queue, message.encode())])
+    await enqueue(world, [user_id], f"decision:{token}")
