@@ -35,4 +35,4 @@ class Backoff:
     def after_tries(self, tries: int) -> timedelta:
         """The next pause after this many tries that each failed: the shortest one, doubled by each try, up to the
         longest."""
-        return min(self.shortest * 2 ** min(max(0, tries), MAX_DOUBLINGS), self.longest)
+        return min(self.shortest * 2.0 ** min(max(0, tries), MAX_DOUBLINGS), self.longest)
