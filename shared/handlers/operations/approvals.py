@@ -11,7 +11,7 @@ from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
 from shared.domain.operation import Operation
-from shared.domain.permit import LONG_AGO, Permit
+from shared.domain.permit import Permit
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id
@@ -74,7 +74,7 @@ async def void_list_permits(world: World, users: Sequence[UserId], given: Collec
     for start in range(0, len(users) if given else 0, GRANTS_AT_ONCE):
         stored = await world.stores.permits.of_users(users[start : start + GRANTS_AT_ONCE])
         await world.stores.permits.put(
-            replace(permit, at=LONG_AGO, given_by="given again")
+            Permit.void(permit.user_id, permit.sku_id, permit.source, "given again")
             for permits in stored.values()
             for permit in permits
             if permit.sku_id in given and permit.source.kind is SourceKind.LIST
@@ -85,7 +85,7 @@ async def _void(world: World, shown: Operation, source: Source, by: str) -> Asyn
     """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
     async for user_id, action in sealed_removals(world, shown):
         for sku_id in (*action.remove, *(off.sku_id for off in action.plans_off)):
-            yield Permit(user_id, sku_id, source, LONG_AGO, by)
+            yield Permit.void(user_id, sku_id, source, by)
 
 
 def source_of(operation: Operation) -> Source:
