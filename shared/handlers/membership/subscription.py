@@ -17,7 +17,6 @@ from shared.ports.change_feed import GraphSubscription
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.world import World
 
-RESOURCE = "/groups"
 LIFE = timedelta(minutes=41_700)
 """An hour less than the longest that Graph allows, since its clock may differ."""
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from shared.domain.allowance import AllowanceState, limit, take, used
+from shared.domain.allowance import AllowanceState, limit, take
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.concurrency import update
 from shared.domain.errors import NotFound, Unavailable
@@ -65,12 +65,6 @@ async def allowance_limit(
     if size == 0 and recorded > 0:
         return 0
     return limit(recorded or size or 0, minimum, percent)
-
-
-async def allowance_used(world: World, source: Source) -> int:
-    """Removals counted against a source's allowance in the last 24 hours."""
-    text, _ = await world.stores.permits.allowance(str(source))
-    return used(AllowanceState.from_json(text), world.clock.now()) if text else 0
 
 
 async def take_up_to(world: World, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:
