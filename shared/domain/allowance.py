@@ -25,12 +25,9 @@ class AllowanceState:
         return cls({int(hour): int(count) for hour, count in json.loads(text).items()})
 
 
-def limit(size: int, minimum: int, percent: float, *, vanished: bool = False) -> int:
-    """Removals a group of `size` members is allowed in 24 hours: the larger of a minimum and a share of its size.
-
-    None for a group that vanished or reads empty although it had members.
-    """
-    return 0 if vanished else max(minimum, math.floor(size * percent / 100))
+def limit(size: int, minimum: int, percent: float) -> int:
+    """Removals a group of `size` members is allowed in 24 hours: the larger of a minimum and a share of its size."""
+    return max(minimum, math.floor(size * percent / 100))
 
 
 def used(state: AllowanceState, now: datetime) -> int:

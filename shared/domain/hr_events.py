@@ -16,11 +16,6 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.membership_changes import guid
 from shared.domain.onboarding import HrEvent, HrEventType, PersonRef
 
-ENVELOPE = frozenset(
-    {"specversion", "type", "source", "id", "subject", "time", "datacontenttype", "dataschema", "data"}
-)
-"""Attributes of the envelope; others are extensions, allowed and not looked at."""
-
 DATA = frozenset(
     {
         "user",

@@ -19,7 +19,6 @@ class SkipReason(StrEnum):
     NOT_A_USER = "notAUser"
     HELD = "held"
     CANCELLED = "cancelled"
-    NOT_LICENSED = "notLicensed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from shared.domain.grant import Source
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 
+BEFORE_ANY_LICENSE = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Permit:
@@ -24,6 +26,8 @@ class Permit:
     plans: Plans = NO_PLANS
     by_approval: bool = False
 
-
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before any license of ours: a permit of this time permits nothing."""
+    @classmethod
+    def void(cls, user_id: UserId, sku_id: SkuId, source: Source, given_by: str) -> Permit:
+        """A permit older than any license, so it permits nothing. Stored in the place of an earlier permit, it ends
+        that one. `given_by`: who or what ended it."""
+        return cls(user_id, sku_id, source, BEFORE_ANY_LICENSE, given_by)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.domain.backoff import Backoff
 from shared.domain.budget import writes_for
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError, LicenseState
 from shared.domain.grant import Grant, Source, SourceKind
@@ -34,8 +35,8 @@ __all__ = ["Note", "NoteKind", "PermitRequest", "PlanContext", "UserPlan", "plan
 REFUSAL_HOLDS = timedelta(days=7)
 """How long a refusal of the same work is remembered: a cause that Graph does not show is tried again weekly."""
 
-SOONEST_RECHECK, LATEST_RECHECK = timedelta(seconds=3), timedelta(seconds=30)
-"""When to look again at a write that the directory does not show yet: after as long as it has not, within bounds."""
+RECHECK = Backoff(timedelta(seconds=3), timedelta(seconds=30))
+"""When to read a user again while the directory does not show a write yet, which mostly lasts for seconds."""
 
 FOREIGN_REMEDY = (
     "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
@@ -197,7 +198,7 @@ def _look_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:
     """What was written at `since` does not show yet."""
     now = draft.context.now
     draft.note(NoteKind.NOT_VISIBLE_YET, sku_id)
-    draft.again(now + min(max(SOONEST_RECHECK, now - since), LATEST_RECHECK))
+    draft.again(now + RECHECK.after(now - since))
 
 
 def _inherits(user: DirectoryUser, wanted: DesiredLicense) -> bool:

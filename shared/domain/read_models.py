@@ -76,7 +76,6 @@ class GroupStatus:
     counts: Mapping[str, int] = field(default_factory=dict)
     operation_id: OperationId | None = None
     updated_at: datetime | None = None
-    removals_today: int = 0
 
 
 @dataclass(frozen=True, slots=True)

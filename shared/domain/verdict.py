@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain.backoff import Backoff
 from shared.domain.directory import LicenseError, NotAUser, ReadFailed, UserGone
 from shared.domain.grants import exclusion_of
 from shared.domain.graph_errors import remedy_for
@@ -25,18 +26,13 @@ RACE_RETRY = timedelta(seconds=5)
 EVENTS_SETTLE_WITHIN = timedelta(minutes=10)
 """How long a read that contradicts an event is doubted; after that the directory wins."""
 
-SOONEST_RETRY, LATEST_RETRY = timedelta(seconds=3), timedelta(seconds=30)
-"""Bounds of the pause before something is read again that mostly lasts for seconds, seldom for minutes."""
+PAUSE = Backoff(timedelta(seconds=3), timedelta(seconds=30))
+"""Before something is read again that mostly lasts for seconds, seldom for minutes."""
 
 CONCERNS_ALL = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
 """Errors of the app or the tenant, not of one user."""
 
 LOST_RACE = "another write to this user was quicker"
-
-
-def pause(since: datetime, now: datetime) -> timedelta:
-    """Until the next read of something that has lasted since a time: as long again, within bounds."""
-    return min(max(SOONEST_RETRY, now - since), LATEST_RETRY)
 
 
 def before_apply(work: Work, planned: Planned, now: datetime, *, doubted: bool) -> Result | None:
@@ -52,7 +48,7 @@ def before_apply(work: Work, planned: Planned, now: datetime, *, doubted: bool) 
         return unread
     if doubted:
         since = work.operation.started_at if work.operation and work.operation.started_at else now
-        return RetryAt(now + pause(since, now), "the directory does not show the membership yet")
+        return RetryAt(now + PAUSE.after(now - since), "the directory does not show the membership yet")
     plan = planned.plan
     if plan is not None and (plan.remove or plan.plans_off) and contradicts_event(work, planned, now):
         return _wait_for_event(work, now)
@@ -76,7 +72,7 @@ def _unread(read: Read, now: datetime) -> Result | None:
         return None
     # Mostly another worker that is about to end; the whole lock is waited for only if that one died.
     since = read.row.intent.at if read.row.intent else now
-    at = min(now + pause(since, now), read.locked_until)
+    at = min(now + PAUSE.after(now - since), read.locked_until)
     return RetryAt(at, "another write to this user has not been resolved")
 
 
@@ -111,7 +107,9 @@ def _was_overtaken(read: Read, group_id: GroupId, came: bool, told_at: datetime)
 
 
 def _wait_for_event(work: Work, now: datetime) -> RetryAt:
-    return RetryAt(now + pause(work.told_at or now, now), "the directory does not show yet what the event said")
+    return RetryAt(
+        now + PAUSE.after(now - (work.told_at or now)), "the directory does not show yet what the event said"
+    )
 
 
 def after_apply(work: Work, attempted: Attempted, now: datetime) -> Result:

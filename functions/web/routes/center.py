@@ -21,9 +21,6 @@ from shared.handlers.views import health, license_center, queries
 router = APIRouter(prefix="/api", tags=["center"])
 
 Search = Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="The beginning of a name.")]
-Wanted = Annotated[
-    str, Query(min_length=1, max_length=license_center.MAX_SEARCH, description="The beginning of a name.")
-]
 Top = Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)]
 
 

@@ -33,7 +33,6 @@ class TableGroupStatus:
             "counts": dict(status.counts),
             "operation": status.operation_id,
             "at": time_text(status.updated_at),
-            "removals": status.removals_today,
         }
         row = {"PartitionKey": "group", "RowKey": status.group_id, **split_body(dump(body))}
         await self._tables.write(STATUS, Op("upsert", row))
@@ -51,5 +50,4 @@ def _status(row: Row) -> GroupStatus:
         body["counts"],
         OperationId(body["operation"]) if body["operation"] else None,
         time_of(body["at"]),
-        body["removals"],
     )

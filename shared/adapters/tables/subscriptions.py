@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, must_be_time, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.concurrency import update
 from shared.domain.errors import Conflict
 from shared.ports.membership_stores import StoredSubscription
 
@@ -49,16 +52,19 @@ class TableSubscriptions:
         self._known = None
 
     async def count_refused(self, day: str, refused: int) -> None:
-        for _ in range(MAX_TRIES):
-            row = await self._tables.get(SUBSCRIPTIONS, REFUSED, day)
+        def add(row: Row | None) -> Op:
             count = refused + (row["count"] if row else 0)
             changed = {"PartitionKey": REFUSED, "RowKey": day, "count": count}
-            op = Op("replace", changed, row["etag"]) if row else Op("create", changed)
-            try:
-                await self._tables.write(SUBSCRIPTIONS, op)
-            except Conflict:
-                continue
-            return
+            return Op("replace", changed, row["etag"]) if row else Op("create", changed)
+
+        # Only a figure for people to see: some that are lost under very many at once do no harm.
+        with suppress(Conflict):
+            await update(
+                partial(self._tables.get, SUBSCRIPTIONS, REFUSED, day),
+                add,
+                partial(self._tables.write, SUBSCRIPTIONS),
+                tries=MAX_TRIES,
+            )
 
     async def refused(self, day: str) -> int:
         row = await self._tables.get(SUBSCRIPTIONS, REFUSED, day)

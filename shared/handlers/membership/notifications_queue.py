@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
+from shared.domain.backoff import Backoff
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, ReadDelta, Sweep, SyncGroup, decode_change
 from shared.domain.errors import Conflict, PermissionDenied, Unavailable
 from shared.domain.grant import Grant, SourceKind
 from shared.domain.ids import GroupId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.membership_changes import GroupChange, Watched
-from shared.domain.messages import MAX_USERS, NOTIFICATIONS, SMALL, ProcessUsers
+from shared.domain.messages import NOTIFICATIONS
 from shared.domain.trace_context import followed
 from shared.handlers.groups.nesting import add_nested, watched_with
 from shared.handlers.membership.delta import read_delta
 from shared.handlers.membership.nightly_sync import sweep
 from shared.handlers.membership.subscription import take_lifecycle
 from shared.handlers.operations.sync import DELTA, NESTED, TRY_SYNC_FOR, is_read_since, sync_group, sync_soon
+from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 
-TRY_SYNC_AGAIN = timedelta(seconds=5)
+TRY_SYNC_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=1))
 """A group on which an operation is open is synced after it: that operation may have read it before the change."""
-
-TRY_SYNC_AT_LEAST_EVERY = timedelta(minutes=1)
 
 ROUND = timedelta(minutes=5)
 """The timer asks for deltas so often."""
@@ -69,7 +68,9 @@ async def _take_groups(world: World, message: GroupsChanged) -> None:
     watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
-    await look_at(world, await _without_those_hr_looks_at(world, _expected(changes, kinds)), message)
+    users = await _without_those_hr_looks_at(world, _expected(changes, kinds))
+    cause = f"{message.cause}:{message.at.isoformat()}"
+    await enqueue(world, users, cause, expects=users, changed_at=message.at, traceparent=message.traceparent)
     for change in changes:
         came = [m for m, there in change.members.items() if there is not False and kinds.get(m) == "group"]
         if came:
@@ -125,31 +126,6 @@ def _to_sync(changes: Iterable[GroupChange], kinds: Mapping[str, str | None], wa
     return found
 
 
-async def look_at(world: World, users: Expected, message: GroupsChanged) -> None:
-    """Send users to be looked at, with what the event said of them; many at once go with the bulk."""
-    ids = sorted(users)
-    by_partition: dict[str, list[UserId]] = defaultdict(list)
-    for user_id in ids:
-        by_partition[user_id[:1]].append(user_id)
-    chunks = [
-        tuple(part[start : start + MAX_USERS])
-        for part in (by_partition.values() if len(ids) > SMALL else [ids])
-        for start in range(0, len(part), MAX_USERS)
-    ]
-    messages = [
-        ProcessUsers(
-            chunk,
-            f"{message.cause}:{message.at.isoformat()}",
-            bulk=len(ids) > SMALL,
-            traceparent=message.traceparent,
-            expects={user_id: users[user_id] for user_id in chunk if users[user_id]},
-            changed_at=message.at,
-        )
-        for chunk in chunks
-    ]
-    await world.queue.send([Outgoing(each.queue, each.encode()) for each in messages])
-
-
 async def sync_all_soon(world: World) -> None:
     """Changes may have been lost: every managed group is read again."""
     for assignment in await world.stores.assignments.all():
@@ -166,5 +142,5 @@ async def _sync(world: World, message: SyncGroup) -> None:
         now = world.clock.now()
         waited = now - message.asked_at
         if waited < TRY_SYNC_FOR:
-            pause = min(max(TRY_SYNC_AGAIN, waited), TRY_SYNC_AT_LEAST_EVERY)
-            await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=now + pause)])
+            again = now + TRY_SYNC_AGAIN.after(waited)
+            await world.queue.send([Outgoing(NOTIFICATIONS, message.encode(), at=again)])

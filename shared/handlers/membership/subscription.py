@@ -10,13 +10,13 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain.concurrency import update
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.membership_changes import LifecycleEvent
 from shared.ports.change_feed import GraphSubscription
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.world import World
 
-RESOURCE = "/groups"
 LIFE = timedelta(minutes=41_700)
 """An hour less than the longest that Graph allows, since its clock may differ."""
 
@@ -99,25 +99,24 @@ async def _save(
     expires_at: datetime | None = None,
     notified_at: datetime | None = None,
 ) -> StoredSubscription | None:
-    """Change one row as it is stored now; None where it is gone."""
-    for _ in range(MAX_TRIES):
-        known = {each.key: each for each in await world.stores.subscriptions.all()}
-        if key not in known:
+    """Change one row as it is stored now. None if it is gone, or already has these values."""
+
+    async def read() -> StoredSubscription | None:
+        return next((each for each in await world.stores.subscriptions.all() if each.key == key), None)
+
+    def change(row: StoredSubscription | None) -> StoredSubscription | None:
+        if row is None:
             return None
-        row = known[key]
         changed = replace(
             row,
             id=subscription_id if subscription_id is not None else row.id,
             expires_at=expires_at or row.expires_at,
             last_notification_at=notified_at or row.last_notification_at,
         )
-        if changed == row:
-            return row
-        try:
-            return await world.stores.subscriptions.save(changed)
-        except Conflict:
-            continue
-    raise Conflict(f"subscription row {key} is changing too quickly")
+        return changed if changed != row else None
+
+    lost = Conflict(f"subscription row {key} is changing too quickly")
+    return await update(read, change, world.stores.subscriptions.save, tries=MAX_TRIES, lost=lost)
 
 
 async def heard(world: World, at: datetime) -> None:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from shared.domain.backoff import Backoff
 from shared.domain.errors import BadRequest, Conflict, PermissionDenied, PoisonMessage, Unavailable
 from shared.domain.messages import load_object
 from shared.domain.read_models import DeadLetter
@@ -22,8 +23,7 @@ from shared.ports.world import World
 AWAY = "away"
 """Field of the body that counts the sends since the work last got somewhere; what decodes the message ignores it."""
 
-FIRST_BACK_OFF_S = 1.0
-MAX_BACK_OFF_S = 300.0
+SEND_AGAIN = Backoff(timedelta(seconds=1), timedelta(minutes=5))
 PERMISSION_BACK_OFF_S = 60.0
 """A permission the app lacks is given by a person; the work waits for that instead of being lost."""
 
@@ -89,7 +89,7 @@ def back_off_s(tries: int, at_least_s: float, token: str) -> float:
 
     `token`: hex digits that decide the spread.
     """
-    doubled = min(MAX_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** min(tries, 16))
+    doubled = SEND_AGAIN.after_tries(tries).total_seconds()
     return max(doubled, at_least_s) * (1.0 + JITTER * int(token[:8], 16) / 0xFFFFFFFF)
 
 

@@ -6,21 +6,20 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
-from shared.domain.errors import Conflict
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
 from shared.domain.operation import Operation
-from shared.domain.permit import LONG_AGO, Permit
+from shared.domain.permit import Permit
 from shared.domain.snapshot_pages import PlannedAction
+from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id
 from shared.handlers.operations.sync import collecting
 from shared.ports.world import World
 
 PREVIEW_HOLDS = timedelta(hours=1)
 """How long a preview that a person has seen approves the removals it showed."""
-
-MAX_TRIES = 10
 
 GRANTS_AT_ONCE = 500
 """Users whose grants are read together."""
@@ -75,7 +74,7 @@ async def void_list_permits(world: World, users: Sequence[UserId], given: Collec
     for start in range(0, len(users) if given else 0, GRANTS_AT_ONCE):
         stored = await world.stores.permits.of_users(users[start : start + GRANTS_AT_ONCE])
         await world.stores.permits.put(
-            replace(permit, at=LONG_AGO, given_by="given again")
+            Permit.void(permit.user_id, permit.sku_id, permit.source, "given again")
             for permits in stored.values()
             for permit in permits
             if permit.sku_id in given and permit.source.kind is SourceKind.LIST
@@ -86,7 +85,7 @@ async def _void(world: World, shown: Operation, source: Source, by: str) -> Asyn
     """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
     async for user_id, action in sealed_removals(world, shown):
         for sku_id in (*action.remove, *(off.sku_id for off in action.plans_off)):
-            yield Permit(user_id, sku_id, source, LONG_AGO, by)
+            yield Permit.void(user_id, sku_id, source, by)
 
 
 def source_of(operation: Operation) -> Source:
@@ -171,20 +170,14 @@ async def _mark(world: World, operation: Operation, open_approval: OperationId |
     group_id = operation.target.group_id
     if group_id is None:
         return
-    for _ in range(MAX_TRIES):
-        stored = await world.stores.assignments.get(group_id)
-        if stored is None or stored.assignment.open_approval == open_approval:
-            return
-        if open_approval is None and stored.assignment.open_approval != operation.id:
-            return
-        follows = open_approval is None and stored.assignment.more_held
+
+    def mark(before: GroupLicenseAssignment) -> GroupLicenseAssignment | None:
+        if before.open_approval == open_approval or (open_approval is None and before.open_approval != operation.id):
+            return None
+        follows = open_approval is None and before.more_held
         named = new_operation_id(world, world.clock.now()) if follows else open_approval
-        try:
-            after = replace(stored.assignment, open_approval=named, more_held=False)
-            await world.stores.assignments.save(after, stored.etag)
-        except Conflict:
-            continue
-        if follows and named is not None:
-            await collecting(world, named, after)
-        return
-    raise Conflict(f"The license assignment of group {group_id} is being changed by others.")
+        return replace(before, open_approval=named, more_held=False)
+
+    after = await update_assignment(world, group_id, mark)
+    if open_approval is None and after is not None and after.open_approval is not None:
+        await collecting(world, after.open_approval, after)

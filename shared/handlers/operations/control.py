@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, SkuAssignment
 from shared.domain.audit import group_act
+from shared.domain.concurrency import update
 from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.ids import OperationId
 from shared.domain.operation import Actor, Operation, OperationError, OperationState, Phase, is_collecting
+from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import send_step
@@ -160,15 +163,16 @@ def _require_sealed(operation: Operation, act: str) -> None:
 
 
 async def _change(world: World, operation_id: OperationId, change: Callable[[Operation], Operation]) -> Operation:
-    for _ in range(MAX_TRIES):
-        operation = await world.stores.operations.get(operation_id)
-        if operation is None:
-            raise NotFound(f"There is no operation {operation_id}.")
-        try:
-            return await world.stores.operations.save(change(operation))
-        except Conflict:
-            continue
-    raise Conflict(f"Operation {operation_id} is changing too quickly; try again.")
+    saved = await update(
+        partial(world.stores.operations.get, operation_id),
+        lambda operation: change(operation) if operation else None,
+        world.stores.operations.save,
+        tries=MAX_TRIES,
+        lost=Conflict(f"Operation {operation_id} is changing too quickly; try again."),
+    )
+    if saved is None:
+        raise NotFound(f"There is no operation {operation_id}.")
+    return saved
 
 
 async def _enforce(world: World, operation: Operation, enforcement: Enforcement) -> None:
@@ -179,19 +183,14 @@ async def _enforce(world: World, operation: Operation, enforcement: Enforcement)
     group_id = operation.target.group_id
     if group_id is None or operation.preview:
         return
-    for _ in range(MAX_TRIES):
-        stored = await world.stores.assignments.get(group_id)
-        if stored is None or stored.assignment.operation_id != operation.id:
-            return
-        marked = _marked(stored.assignment, operation, enforcement)
-        if marked == stored.assignment:
-            return
-        try:
-            await world.stores.assignments.save(replace(marked, version=marked.version + 1), stored.etag)
-        except Conflict:
-            continue
-        return
-    raise Conflict(f"The license assignment of group {group_id} is changing too quickly; try again.")
+
+    def mark(assignment: GroupLicenseAssignment) -> GroupLicenseAssignment | None:
+        if assignment.operation_id != operation.id:
+            return None
+        marked = _marked(assignment, operation, enforcement)
+        return None if marked == assignment else replace(marked, version=marked.version + 1)
+
+    await update_assignment(world, group_id, mark)
 
 
 def _marked(

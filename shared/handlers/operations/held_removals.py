@@ -6,13 +6,13 @@ While they wait the group's removal allowance is not used: a slow mass removal i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 
 from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.concurrency import update
 from shared.domain.errors import Conflict
 from shared.domain.held_removals import HeldBy
-from shared.domain.ids import SkuId, UserId
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.accept import new_operation_id
@@ -31,17 +31,35 @@ async def collect(world: World, held: HeldBy) -> None:
     crash left between the two is made good by the next look.
     """
     for group_id in sorted(held):
-        for _ in range(MAX_TRIES):
-            stored = await world.stores.assignments.get(group_id)
-            if stored is None:
-                break
-            approval = await _open_approval(world, stored)
-            if approval is not None and await _has(world, approval, stored.assignment, held[group_id]):
-                break
-            with suppress(Conflict):
-                await world.stores.assignments.save(_next(world, stored.assignment, approval), stored.etag)
-        else:
-            raise Conflict(f"The license assignment of group {group_id} is being changed by others.")
+        # The update after the one that names an approval finds it missing and inserts it.
+        while await _named(world, group_id, held[group_id]):
+            continue
+
+
+async def _named(world: World, group_id: GroupId, held: Mapping[UserId, frozenset[SkuId]]) -> bool:
+    """Name an approval for what is held. Returns False if there was nothing to name."""
+
+    async def read() -> tuple[StoredAssignment, Operation | None] | None:
+        """The assignment and its open approval; None if no other approval is needed."""
+        stored = await world.stores.assignments.get(group_id)
+        if stored is None:
+            return None
+        approval = await _open_approval(world, stored)
+        if approval is not None and await _has(world, approval, stored.assignment, held):
+            return None
+        return stored, approval
+
+    def change(found: tuple[StoredAssignment, Operation | None] | None) -> StoredAssignment | None:
+        if found is None:
+            return None
+        stored, approval = found
+        return replace(stored, assignment=_next(world, stored.assignment, approval))
+
+    async def save(changed: StoredAssignment) -> str:
+        return await world.stores.assignments.save(changed.assignment, changed.etag)
+
+    lost = Conflict(f"The license assignment of group {group_id} is being changed by others.")
+    return await update(read, change, save, tries=MAX_TRIES, lost=lost) is not None
 
 
 async def _has(

@@ -7,10 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.domain import trace_context
 from shared.domain.budget import Charged
-from shared.domain.errors import Conflict, NotFound, PoisonMessage
+from shared.domain.concurrency import update
+from shared.domain.errors import NotFound, PoisonMessage
 from shared.domain.held_removals import held_by_group
 from shared.domain.ids import UserId
 from shared.domain.messages import ProcessUsers, decode_process_users
@@ -31,6 +33,9 @@ from shared.handlers.reconcile.record import record
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
+
+MAX_TRIES = 5
+"""Lost races for the row of an operation that must stop."""
 
 ROUNDING = timedelta(seconds=2)
 """Users who go back within this time of each other share a message."""
@@ -155,18 +160,20 @@ class Members:
         if work.operation is None or not problems:
             return
         error = OperationError(str(problems[0].error), problems[0].text, problems[0].remedy)
-        for _ in range(5):
-            operation = await self._world.stores.operations.get(work.operation.id)
-            if operation is None or operation.state.is_ended:
-                return
-            try:
-                ended = operation.ended(OperationState.FAILED, self._world.clock.now(), error)
-                totals = await totals_at_the_end(self._world, operation, message.chunk)
-                ended = await self._world.stores.operations.save(replace(ended, totals=totals))
-            except Conflict:
-                continue
+
+        async def save(operation: Operation) -> Operation:
+            ended = operation.ended(OperationState.FAILED, self._world.clock.now(), error)
+            totals = await totals_at_the_end(self._world, operation, message.chunk)
+            return await self._world.stores.operations.save(replace(ended, totals=totals))
+
+        ended = await update(
+            partial(self._world.stores.operations.get, work.operation.id),
+            lambda known: known if known is not None and not known.state.is_ended else None,
+            save,
+            tries=MAX_TRIES,
+        )
+        if ended is not None:
             await write_group_status(self._world, ended)
-            return
 
 
 def outcomes_of(recorded: Sequence[Recorded]) -> list[ChunkOutcome]:

@@ -143,7 +143,7 @@ async def _seal(world: World, operation: Operation) -> None:
         ended = operation.ended(OperationState.COMPLETE, world.clock.now())
         await world.stores.operations.save(replace(ended, phase=Phase.FINISH))
         return
-    await _note_size(world, operation, sealed.size, known)
+    await _note_size(world, operation, sealed.size)
     if sealed.summary.users_losing == 0 or _draws_singly(operation):
         await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
     elif await _is_permitted(world, operation, sealed, known):
@@ -212,9 +212,7 @@ async def _is_permitted(
     return await take_up_to(world, source, wanted, maximum, whole=True) == wanted
 
 
-async def _note_size(
-    world: World, operation: Operation, size: int, known: dict[GroupId, GroupLicenseAssignment]
-) -> None:
+async def _note_size(world: World, operation: Operation, size: int) -> None:
     """The group is in progress, with its size; a size of none where there was one is not recorded."""
     group_id = operation.target.group_id
     if group_id is None:

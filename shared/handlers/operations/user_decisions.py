@@ -11,11 +11,10 @@ from shared.domain.errors import BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.grants import ENDING_OR_KEPT
 from shared.domain.ids import SkuId, UserId
-from shared.domain.messages import ProcessUsers
 from shared.domain.operation import Actor
-from shared.domain.permit import LONG_AGO, Permit
+from shared.domain.permit import Permit
 from shared.domain.read_models import AuditEntry
-from shared.ports.messaging import Outgoing
+from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.world import World
 
 
@@ -28,7 +27,7 @@ async def keep_licenses(world: World, user_id: UserId, sku_ids: Sequence[SkuId],
     source = Source(SourceKind.KEPT, actor.id.replace("-", ""))
     known = (await world.stores.permits.of_users([user_id])).get(user_id, ())
     await world.stores.permits.put(
-        replace(each, at=LONG_AGO, given_by="kept") for each in known if each.sku_id in ending
+        Permit.void(user_id, each.sku_id, each.source, "kept") for each in known if each.sku_id in ending
     )
     kept = [replace(grants[0], source=source, until=None) for grants in ending.values()]
     await world.stores.grants.put((user_id, grant) for grant in kept)
@@ -75,5 +74,4 @@ async def _done(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: 
     token = world.token()
     entry: AuditEntry = user_act(activity, user_id, sku_ids, actor, world.clock.now(), token)
     await world.stores.audit.append([entry])
-    message = ProcessUsers((user_id,), f"decision:{token}", bulk=False)
-    await world.queue.send([Outgoing(message.queue, message.encode())])
+    await enqueue(world, [user_id], f"decision:{token}")

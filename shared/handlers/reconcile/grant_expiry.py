@@ -6,9 +6,8 @@ from collections.abc import Iterable
 
 from shared.domain.grant import Grant
 from shared.domain.ids import UserId
-from shared.domain.messages import MAX_USERS, SMALL, ProcessUsers
+from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.membership_stores import Due
-from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 
 AT_ONCE = 1000
@@ -25,14 +24,8 @@ async def note_ends(world: World, grants: Iterable[tuple[UserId, Grant]]) -> Non
 async def look_at_due(world: World) -> int:
     """The timer: send those whose time has come to be looked at; sent first, taken off the list second."""
     entries = await world.stores.due.until(world.clock.now(), AT_ONCE)
-    users = sorted({entry.user_id for entry in entries})
-    messages = [
-        ProcessUsers(
-            tuple(users[start : start + MAX_USERS]), f"due:{entries[0].at.isoformat()}", bulk=len(users) > SMALL
-        )
-        for start in range(0, len(users), MAX_USERS)
-    ]
-    if messages:
-        await world.queue.send([Outgoing(message.queue, message.encode()) for message in messages])
+    users = {entry.user_id for entry in entries}
+    if entries:
+        await enqueue(world, users, f"due:{entries[0].at.isoformat()}")
         await world.stores.due.remove(entries)
     return len(users)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from shared.domain.allowance import AllowanceState, limit, take, used
+from shared.domain.allowance import AllowanceState, limit, take
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.errors import Conflict, NotFound, Unavailable
+from shared.domain.concurrency import update
+from shared.domain.errors import NotFound, Unavailable
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId
 from shared.domain.permit import Permit
@@ -65,23 +67,20 @@ async def allowance_limit(
     return limit(recorded or size or 0, minimum, percent)
 
 
-async def allowance_used(world: World, source: Source) -> int:
-    """Removals counted against a source's allowance in the last 24 hours."""
-    text, _ = await world.stores.permits.allowance(str(source))
-    return used(AllowanceState.from_json(text), world.clock.now()) if text else 0
-
-
 async def take_up_to(world: World, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:
     """Count removals against the allowance of a source; returns how many it leaves. `whole`: all of them or none."""
-    for _ in range(MAX_TRIES):
-        text, etag = await world.stores.permits.allowance(str(source))
+
+    def count(stored: tuple[str, str | None]) -> tuple[int, AllowanceState, str | None] | None:
+        text, etag = stored
         state = AllowanceState.from_json(text) if text else AllowanceState()
         granted, state = take(state, wanted, maximum, world.clock.now())
-        if granted == 0 or (whole and granted < wanted):
-            return 0
-        try:
-            await world.stores.permits.save_allowance(str(source), state.to_json(), etag)
-        except Conflict:
-            continue
+        return None if granted == 0 or (whole and granted < wanted) else (granted, state, etag)
+
+    async def save(counted: tuple[int, AllowanceState, str | None]) -> int:
+        granted, state, etag = counted
+        await world.stores.permits.save_allowance(str(source), state.to_json(), etag)
         return granted
-    raise Unavailable(retry_after_s=5.0, what=f"the removal allowance of {source}: too many lost updates")
+
+    read = partial(world.stores.permits.allowance, str(source))
+    lost = Unavailable(retry_after_s=5.0, what=f"the removal allowance of {source}: too many lost updates")
+    return await update(read, count, save, tries=MAX_TRIES, lost=lost) or 0

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment
-from shared.domain.ids import SkuId, UserId
+from shared.domain.ids import SkuId
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.messages import MAX_USERS, SMALL, ProcessUsers
-from shared.domain.snapshot_pages import partition_of
-from shared.ports.messaging import Outgoing
+from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.stores import InLine
 from shared.ports.world import World
 
@@ -61,16 +59,8 @@ async def _call(world: World, sku_id: SkuId, seats_free: int) -> int:
     rows = await world.stores.ledger.rows(sorted({entry.user_id for entry in head}))
     strays = [entry for entry in head if not _waits(rows[entry.user_id], entry)]
     await world.stores.waiting.leave(strays)
-    users = sorted({entry.user_id for entry in head if entry not in strays})
-    by_partition: dict[str, list[UserId]] = {}
-    for user_id in users:
-        by_partition.setdefault(partition_of(user_id), []).append(user_id)
-    messages = [
-        ProcessUsers(tuple(ids[start : start + MAX_USERS]), f"{CAUSE}:{sku_id}", bulk=len(users) > SMALL)
-        for ids in by_partition.values()
-        for start in range(0, len(ids), MAX_USERS)
-    ]
-    await world.queue.send([Outgoing(message.queue, message.encode()) for message in messages])
+    users = {entry.user_id for entry in head if entry not in strays}
+    await enqueue(world, users, f"{CAUSE}:{sku_id}")
     return len(users)
 
 

@@ -22,7 +22,8 @@ from shared.domain.budget import (
     given_back,
     in_use,
 )
-from shared.domain.errors import Conflict, Unavailable
+from shared.domain.concurrency import update
+from shared.domain.errors import Unavailable
 from shared.ports.world import Policy, World
 
 log = logging.getLogger(__name__)
@@ -139,30 +140,28 @@ class Pacer:
             request.answer.set_result(slot)
 
     async def _update(self, change: Callable[[BudgetState, float], BudgetState]) -> None:
-        for _ in range(MAX_TRIES):
-            state = self._state
-            if state is None:
-                text, self._etag = await self._world.stores.budget.load()
-                state = BudgetState.from_json(text) if text else BudgetState()
-            changed = change(state, self._world.clock.now().timestamp())
-            if changed is state:
-                self._state = state
-                return
-            try:
-                self._etag = await self._world.stores.budget.save(changed.to_json(), self._etag)
-            except Conflict:
-                self._state = None
-                continue
-            except Unavailable:
-                self._state = None
-                raise
-            self._state = changed
-            now = self._world.clock.now().timestamp()
-            self._see(changed, now)
-            share = in_use(changed, self._limits, now)
-            self._world.telemetry.measure("licensing.budget.in_use", share)
-            return
-        raise Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")
+        def changed(state: BudgetState) -> BudgetState | None:
+            after = change(state, self._world.clock.now().timestamp())
+            return None if after is state else after
+
+        lost = Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")
+        await update(self._read, changed, self._save, tries=MAX_TRIES, lost=lost)
+
+    async def _read(self) -> BudgetState:
+        """The state as this process saved it last, or as it is stored where that is not known."""
+        if self._state is None:
+            text, self._etag = await self._world.stores.budget.load()
+            self._state = BudgetState.from_json(text) if text else BudgetState()
+        return self._state
+
+    async def _save(self, changed: BudgetState) -> None:
+        # Not known until it is stored: a lost race and a store that is away leave nothing to go on from.
+        self._state = None
+        self._etag = await self._world.stores.budget.save(changed.to_json(), self._etag)
+        self._state = changed
+        now = self._world.clock.now().timestamp()
+        self._see(changed, now)
+        self._world.telemetry.measure("licensing.budget.in_use", in_use(changed, self._limits, now))
 
 
 class Prepaid:

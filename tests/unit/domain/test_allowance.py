@@ -19,10 +19,6 @@ def test_the_limit_is_the_larger_of_the_minimum_and_the_share(size: int, expecte
     assert limit(size, 20, 10.0) == expected
 
 
-def test_a_group_that_vanished_or_reads_empty_may_lose_nobody() -> None:
-    assert limit(20_000, 20, 10.0, vanished=True) == 0
-
-
 def test_taking_more_than_is_left_gives_what_is_left_and_then_nothing() -> None:
     granted, state = take(AllowanceState(), 15, 20, NOW)
     assert (granted, remaining(state, 20, NOW)) == (15, 5)

@@ -28,7 +28,6 @@ OperationIdText = Annotated[str, example(OPERATION)]
 PartNumber = Annotated[str, example("SPE_E3")]
 Time = Annotated[datetime, example("2026-11-23T08:15:30Z")]
 Duration = Annotated[str, example("P30D")]
-Etag = Annotated[str, example('W/"3"')]
 Person = Annotated[str, example("ada@contoso.example")]
 Count = Annotated[int, Field(ge=0, examples=[120])]
 
