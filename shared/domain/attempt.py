@@ -15,7 +15,8 @@ from shared.domain import ledger
 from shared.domain.audit import license_change
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
-from shared.domain.graph_errors import Advice, Refusal, classify, remedy_for, skus_to_drop, without
+from shared.domain.dropped_skus import skus_to_drop, without
+from shared.domain.graph_errors import Advice, Refusal, classify, remedy_for
 from shared.domain.ids import SkuId
 from shared.domain.ledger_row import LedgerRow, RefusalRecord
 from shared.domain.outcomes import Problem, RetryAt

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import DesiredLicense
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told
 

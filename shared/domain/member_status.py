@@ -7,9 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import DirectoryUser, LicenseError
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import exclusion_of
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.ledger_row import LedgerRow

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from shared.domain.backoff import Backoff
 from shared.domain.budget import writes_for
+from shared.domain.desired_licenses import DesiredLicense, desired_licenses
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError, LicenseState
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import DesiredLicense, desired_licenses
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.ledger import is_leftover, not_visible_yet

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.catalog import Catalog
+from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
+from shared.domain.dropped_skus import without
 from shared.domain.grant import Grant, Source
-from shared.domain.grants import DesiredLicense
-from shared.domain.graph_errors import without
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Problem

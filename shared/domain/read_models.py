@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.member_status import MemberState
@@ -56,26 +54,6 @@ class MemberFilter:
 
 
 EVERYBODY = MemberFilter()
-
-
-class GroupState(StrEnum):
-    """The admin center's words for a group."""
-
-    ALL_ASSIGNED = "All licenses assigned"
-    IN_PROGRESS = "In progress"
-    ERRORS = "Errors and issues"
-
-
-@dataclass(frozen=True, slots=True)
-class GroupStatus:
-    """The snapshot of a group that pages read; counts are of member rows by MemberState."""
-
-    group_id: GroupId
-    state: GroupState
-    members: int = 0
-    counts: Mapping[str, int] = field(default_factory=dict)
-    operation_id: OperationId | None = None
-    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

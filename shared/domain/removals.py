@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
+from shared.domain.desired_licenses import DesiredLicense, desired_licenses
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import DesiredLicense, desired_licenses
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.permit import Permit

@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.backoff import Backoff
+from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import LicenseError, NotAUser, ReadFailed, UserGone
-from shared.domain.grants import exclusion_of
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged

@@ -9,21 +9,14 @@ from typing import Protocol
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.grant import Grant
+from shared.domain.group_status import GroupStatus
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.permit import Permit
-from shared.domain.read_models import (
-    EVERYBODY,
-    AuditEntry,
-    AuditFilter,
-    DeadLetter,
-    GroupStatus,
-    MemberFilter,
-    MemberRow,
-)
+from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, DeadLetter, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import SealedPage
 
 

@@ -21,11 +21,12 @@ from local.stack import ROOT, Stack, StackOptions
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationState, Phase, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass, Problem
-from shared.domain.read_models import AuditEntry, GroupState, GroupStatus, MemberRow
+from shared.domain.read_models import AuditEntry, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, pages_of
 from shared.ports.world import Stores
 

@@ -22,6 +22,7 @@ from shared.domain.assignment import (
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, RefusalRecord, Told
 from shared.domain.member_status import MemberState
@@ -40,7 +41,7 @@ from shared.domain.operation import (
 )
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.permit import Permit
-from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter, GroupState, GroupStatus, MemberRow
+from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, pages_of
 from shared.ports.membership_stores import DeltaSlice, Due, StoredSubscription
 from shared.ports.stores import InLine

@@ -32,7 +32,7 @@ from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
 from shared.handlers.operations import control
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.members_queue import Members
-from shared.handlers.operations.steps import take_step
+from shared.handlers.operations.operations_queue import take_step
 from shared.handlers.operations.watchdog import watchdog
 from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.handlers.reconcile.seats import give_seats

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from shared.domain.group_status import GroupState
 from shared.domain.ids import UserId
 from shared.domain.operation import Operation
-from shared.domain.read_models import GroupState
 from shared.handlers.views import queries
 from tests.support.runs import SMALL, TEAM, Run
 

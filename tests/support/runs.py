@@ -21,7 +21,7 @@ from shared.handlers.onboarding.onboarding_queue import Onboarding
 from shared.handlers.operations import control
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.members_queue import Members
-from shared.handlers.operations.steps import take_step
+from shared.handlers.operations.operations_queue import take_step
 from shared.ports.messaging import Outgoing
 from tests.support.fakes_directory import FakeLicenseWriter
 from tests.support.worlds import Fakes, fake_world

@@ -10,8 +10,8 @@ import json
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
-from shared.domain.read_models import GroupState, GroupStatus
 
 STATUS = "groupstatus"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from shared.domain.group_status import GroupState, GroupStatus, state_of_group
 from shared.domain.operation import Operation, OperationState
-from shared.domain.read_models import GroupState, GroupStatus
 from shared.ports.world import World
 
 
@@ -15,12 +15,10 @@ async def write_group_status(world: World, operation: Operation) -> None:
     if group_id is None:
         return
     counts = await world.stores.members.counts(group_id)
-    failed = operation.state is OperationState.FAILED
-    wrong = failed or any(counts.get(state, 0) for state in ("Error", "ActiveWithError", "Waiting"))
     before = await world.stores.group_status.get(group_id) or GroupStatus(group_id, GroupState.IN_PROGRESS)
     status = replace(
         before,
-        state=GroupState.ERRORS if wrong else GroupState.ALL_ASSIGNED,
+        state=state_of_group(counts, failed=operation.state is OperationState.FAILED),
         counts=dict(counts),
         operation_id=operation.id,
         updated_at=world.clock.now(),

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, ReadFailed
 from shared.domain.errors import BadRequest, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import desired_licenses, group_grants
 from shared.domain.hr_events import BrokenEvent, accepted
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.onboarding import GroupOutcome, GroupResult, HrEventType

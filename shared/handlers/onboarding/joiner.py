@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import Enforcement, GroupLicenseAssignment
+from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import DirectoryUser
 from shared.domain.errors import Conflict
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import exclusion_of
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ProcessUsers
 from shared.domain.onboarding import (

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from shared.domain import ledger
 from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.grant import Grant, SourceKind
-from shared.domain.grants import desired_licenses, group_grants
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import no_seat_problem

@@ -10,9 +10,9 @@ from datetime import timedelta
 from shared.domain import ledger
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
+from shared.domain.desired_licenses import exclusion_of, group_grants
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import exclusion_of, group_grants
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.domain.audit import user_act
+from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.errors import BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import ENDING_OR_KEPT
 from shared.domain.ids import SkuId, UserId
 from shared.domain.operation import Actor
 from shared.domain.permit import Permit

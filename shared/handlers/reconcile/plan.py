@@ -15,9 +15,9 @@ from shared.domain import ledger
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.audit import adoption, license_change
 from shared.domain.catalog import Catalog
+from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, SubscribedSku
 from shared.domain.grant import Source, SourceKind
-from shared.domain.grants import desired_licenses, group_grants
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.operation import LicenseChange
 from shared.domain.permit import Permit

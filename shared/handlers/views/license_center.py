@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from shared.domain.assignment import GroupLicenseAssignment, is_active
 from shared.domain.directory import DirectoryUser, SubscribedSku
 from shared.domain.errors import BadRequest, NotFound, Unavailable
+from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.member_status import MemberState
-from shared.domain.read_models import AuditEntry, AuditFilter, GroupState, GroupStatus, MemberRow
+from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
 from shared.handlers.views import queries
 from shared.handlers.views.queries import UserLicense
 from shared.ports.directory import DirectoryGroup

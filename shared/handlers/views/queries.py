@@ -13,16 +13,17 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.domain.allowance import AllowanceState, limit, used
+from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState, NotAUser, ReadFailed, SubscribedSku, UserGone
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import ENDING_OR_KEPT
+from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import ChunkOutcome
-from shared.domain.read_models import EVERYBODY, GroupState, GroupStatus, MemberFilter, MemberRow
+from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.stores import StoredAssignment

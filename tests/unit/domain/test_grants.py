@@ -13,9 +13,9 @@ from shared.domain.assignment import (
     GroupLicenseAssignment,
     SkuAssignment,
 )
+from shared.domain.desired_licenses import desired_licenses, exclusion_of, group_grants
 from shared.domain.directory import DirectoryUser
 from shared.domain.grant import Source, SourceKind
-from shared.domain.grants import desired_licenses, exclusion_of, group_grants
 from shared.domain.outcomes import SkipReason
 from tests.support.builders import (
     DAY,

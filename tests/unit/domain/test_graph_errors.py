@@ -6,7 +6,8 @@ import pytest
 
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, LicenseError
-from shared.domain.graph_errors import REMEDIES, Advice, Refusal, classify, remedy_for, skus_to_drop, without
+from shared.domain.dropped_skus import skus_to_drop, without
+from shared.domain.graph_errors import REMEDIES, Advice, Refusal, classify, remedy_for
 from shared.domain.ids import SkuId
 from tests.support.builders import (
     CALLING,

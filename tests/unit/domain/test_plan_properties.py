@@ -12,10 +12,10 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from shared.domain.desired_licenses import desired_licenses
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState
+from shared.domain.dropped_skus import without
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.grants import desired_licenses
-from shared.domain.graph_errors import without
 from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId
 from shared.domain.ledger import INTENT_LOCK, accepted, new_intent, resolve
 from shared.domain.ledger_row import LedgerRow, OwnedLicense

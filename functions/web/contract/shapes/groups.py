@@ -24,8 +24,8 @@ from functions.web.contract.shapes.common import (
 )
 from shared.domain.assignment import AssignmentState, DependencyRule, Enforcement
 from shared.domain.directory import LicenseError
+from shared.domain.group_status import GroupState
 from shared.domain.member_status import MemberState
-from shared.domain.read_models import GroupState
 
 
 class SwitchedOff(Answer):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.domain.errors import NotFound
+from shared.domain.group_status import GroupState
 from shared.domain.operation import OperationState
-from shared.domain.read_models import AuditFilter, GroupState
+from shared.domain.read_models import AuditFilter
 from tests.support.runs import EXTRA, SMALL, TEAM, Run
 
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 
 from shared.domain.errors import BadRequest
+from shared.domain.group_status import GroupState
 from shared.domain.ids import UserId
 from shared.domain.operation import Operation, OperationState
-from shared.domain.read_models import GroupState
 from shared.handlers.operations import control
 from shared.handlers.operations.watchdog import watchdog
 from shared.ports.world import World

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared.domain.directory import LicenseError
+from shared.domain.group_status import GroupState
 from shared.domain.operation import OperationState
-from shared.domain.read_models import GroupState
 from tests.support.operations import adds_up, group_state
 from tests.support.runs import EXTRA, SMALL, TEAM, Run
 

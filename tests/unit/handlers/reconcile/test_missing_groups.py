@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from shared.domain.group_status import GroupState
 from shared.domain.membership_changes import GroupChange
 from shared.domain.operation import OperationState
-from shared.domain.read_models import GroupState
 from tests.support.notifications import managed, tell
 from tests.support.runs import SMALL, TEAM, Run, user
 

@@ -12,12 +12,13 @@ import pytest
 from shared.domain.allowance import AllowanceState, take
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseError
 from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import UserId
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationState, Phase, PlanSummary
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.read_models import AuditEntry, GroupState, GroupStatus, MemberRow
+from shared.domain.read_models import AuditEntry, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, pages_of
 from shared.handlers.membership.subscription import keep_subscription
 from shared.ports.world import World

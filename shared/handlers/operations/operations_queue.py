@@ -14,10 +14,10 @@ from shared.domain import trace_context
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import group_act
 from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
+from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.messages import OPERATIONS, OperationStep, decode_operation_step
 from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase, Totals
-from shared.domain.read_models import GroupState, GroupStatus
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import write_group_status
