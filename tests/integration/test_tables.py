@@ -362,7 +362,7 @@ async def test_an_idempotency_key_belongs_to_the_first_who_claims_it(stores: Sto
 
 
 async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stores) -> None:
-    status = GroupStatus(SALES, GroupState.ERRORS, 7, {"Active": 6, "Error": 1}, OPERATION, NOW, 2)
+    status = GroupStatus(SALES, GroupState.ERRORS, 7, {"Active": 6, "Error": 1}, OPERATION, NOW)
     await stores.group_status.save(status)
     assert await stores.group_status.get(SALES) == status
     assert await stores.group_status.all() == (status,)

@@ -14,7 +14,7 @@ from shared.domain.ids import UserId
 from shared.domain.member_status import MemberState
 from shared.domain.messages import OPERATIONS
 from shared.domain.operation import Operation, OperationState
-from shared.handlers.operations import control
+from shared.handlers.operations import approvals, control
 from shared.handlers.operations.watchdog import watchdog
 from tests.support.builders import audited
 from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
@@ -35,7 +35,7 @@ async def test_while_an_approval_waits_an_event_on_the_same_user_removes_nothing
         await run.look_at(*people[:2])
         run.later(minutes=2)
     assert [run.licenses(each) for each in people[:2]] == [{"SMALL"}, {"SMALL"}]
-    await control.reject(run.world, waiting.id, MIA)
+    await approvals.reject(run.world, waiting.id, MIA)
     await run.work_off()
     await run.look_at(*people[:2], cause="event-2")
     assert all(run.licenses(each) == {"SMALL"} for each in people)

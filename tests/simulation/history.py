@@ -29,7 +29,7 @@ from shared.handlers.membership.notifications_queue import take_change
 from shared.handlers.messaging.settlement import settle
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
-from shared.handlers.operations import control
+from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import take_step
@@ -292,9 +292,9 @@ class History:
         for each in await self.run.world.stores.operations.open():
             if each.state is OperationState.AWAITING_APPROVAL:
                 if is_collecting(each):
-                    await control.review(self.run.world, each.id, MIA)
+                    await approvals.review(self.run.world, each.id, MIA)
                 else:
-                    await control.approve(self.run.world, each.id, each.checksum, MIA)
+                    await approvals.approve(self.run.world, each.id, each.checksum, MIA)
                 return True
         return False
 

@@ -18,7 +18,7 @@ from shared.domain.operation import Actor, LicenseChange, Operation, OperationSt
 from shared.handlers.membership.notifications_queue import take_change
 from shared.handlers.messaging.settlement import settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding
-from shared.handlers.operations import control
+from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import take_step
@@ -93,7 +93,7 @@ class Run:
         await self.work_off()
         found = await self.read(operation)
         if approve and found.state is OperationState.AWAITING_APPROVAL:
-            await control.approve(self.world, found.id, found.checksum, MIA)
+            await approvals.approve(self.world, found.id, found.checksum, MIA)
             await self.work_off()
             found = await self.read(operation)
         return found

@@ -23,7 +23,7 @@ from shared.domain.errors import AssignmentError, BadRequest, Conflict
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import LicenseChange, Target
 from shared.handlers.messaging.dead_letters import replay
-from shared.handlers.operations import control, user_decisions
+from shared.handlers.operations import approvals, control, user_decisions
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.assignment_changes import changed, set_options
 from shared.handlers.operations.rollback import cancel_and_restore
@@ -150,11 +150,11 @@ async def decide(world: TheWorld, actor: TheActor, operation_id: OperationIdText
     key = OperationId(operation_id)
     match act:
         case "approve":
-            await control.approve(world, key, form.one("checksum"), actor)
+            await approvals.approve(world, key, form.one("checksum"), actor)
         case "reject":
-            await control.reject(world, key, actor)
+            await approvals.reject(world, key, actor)
         case "review":
-            await control.review(world, key, actor)
+            await approvals.review(world, key, actor)
         case "pause":
             await control.pause(world, key, actor)
         case "resume":

@@ -13,7 +13,7 @@ from functions.web.answers import Json
 from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.shapes import Approve, Cancel, OperationIdText
 from shared.domain.ids import OperationId
-from shared.handlers.operations import control
+from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import queries
 
@@ -50,19 +50,19 @@ async def list_planned_members(request: Request, world: TheWorld, operation_id: 
 @router.post("/operations/{operation_id}/approve")
 async def approve(world: TheWorld, actor: TheActor, operation_id: TheId, body: Approve) -> Json:
     """Let the removals go that wait for approval; the checksum says which list was looked at."""
-    return answers.operation(await control.approve(world, operation_id, body.checksum, actor))
+    return answers.operation(await approvals.approve(world, operation_id, body.checksum, actor))
 
 
 @router.post("/operations/{operation_id}/review")
 async def review(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
     """Seal the list of held removals that an operation has collected, so that it can be approved or rejected."""
-    return answers.operation(await control.review(world, operation_id, actor))
+    return answers.operation(await approvals.review(world, operation_id, actor))
 
 
 @router.post("/operations/{operation_id}/reject")
 async def reject(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
     """Keep what was to be removed."""
-    return answers.operation(await control.reject(world, operation_id, actor))
+    return answers.operation(await approvals.reject(world, operation_id, actor))
 
 
 @router.post("/operations/{operation_id}/pause")

@@ -21,7 +21,7 @@ from shared.domain.operation import SYSTEM, Operation, OperationError, Operation
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import write_group_status
-from shared.handlers.operations import approvals, dispatch
+from shared.handlers.operations import approvals, dispatch, permit_writes
 from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
 from shared.handlers.operations.snapshot import Sealed, seal
@@ -79,13 +79,13 @@ async def _advance(world: World, operation: Operation) -> None:
             await _seal(world, operation)
         case Phase.PERMIT:
             await approvals.close_approval(world, operation)
-            await approvals.write_permits(world, operation)
+            await permit_writes.write_permits(world, operation)
             if await _superseded(world, operation):
                 return
-            await approvals.ask_again(world, operation)
+            await permit_writes.ask_again(world, operation)
             await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
         case Phase.REJECT:
-            await approvals.write_kept(world, operation)
+            await permit_writes.write_kept(world, operation)
             await _finish(world, operation)
         case Phase.RELEASE | Phase.FINISH:
             await _release(world, operation)
@@ -108,7 +108,7 @@ async def _superseded(world: World, operation: Operation) -> bool:
     ended = replace(ended, superseded_by=newest, totals=_with_cancelled(ended.totals))
     if operation.phase is Phase.PERMIT:
         # Written a moment after the newer intent they would outlive it; first, since nobody comes back once it ended.
-        await approvals.void_permits(world, operation)
+        await permit_writes.void_permits(world, operation)
     await world.stores.operations.save(ended)
     return True
 
@@ -192,10 +192,10 @@ async def _write_list_grants(world: World, operation: Operation) -> None:
         return
     grants = listed((), operation)
     users = operation.target.user_ids
-    await approvals.void_list_permits(world, users, {license.sku_id for license in operation.change.add})
+    await permit_writes.void_list_permits(world, users, {license.sku_id for license in operation.change.add})
     await world.stores.grants.put((user_id, grant) for user_id in users for grant in grants)
     await world.stores.grants.remove(
-        (user_id, approvals.list_grant(sku_id)) for user_id in users for sku_id in operation.change.remove
+        (user_id, permit_writes.list_grant(sku_id)) for user_id in users for sku_id in operation.change.remove
     )
 
 
@@ -204,9 +204,9 @@ async def _is_permitted(
 ) -> bool:
     """Whether the removals need no further decision: they fit the allowance, or the same person has just approved
     them by the preview."""
-    if await approvals.approved_by_preview(world, operation):
+    if await permit_writes.approved_by_preview(world, operation):
         return True
-    source = approvals.source_of(operation)
+    source = permit_writes.source_of(operation)
     maximum = await allowance_limit(world, source, known, sealed.size)
     wanted = sealed.summary.users_losing
     return await take_up_to(world, source, wanted, maximum, whole=True) == wanted
@@ -255,7 +255,7 @@ async def _finish(world: World, operation: Operation) -> None:
     if operation.cancel_requested_by is not None:
         state = OperationState.CANCELLED
         error = error or OperationError("Cancelled", f"Cancelled by {operation.cancel_requested_by.name}.")
-        await approvals.void_permits(world, operation)
+        await permit_writes.void_permits(world, operation)
         totals = _with_cancelled(operation.counted)
     else:
         state, totals = OperationState.COMPLETE, operation.counted

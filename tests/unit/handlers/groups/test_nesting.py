@@ -10,7 +10,7 @@ from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import OperationState
 from shared.handlers.groups.nesting import add_nested, keep_nesting, watched_groups
 from shared.handlers.membership.notifications_queue import take_change
-from shared.handlers.operations import control
+from shared.handlers.operations import approvals, control
 from shared.handlers.operations.sync import NESTED
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
@@ -101,7 +101,7 @@ async def test_a_change_that_comes_while_a_person_decides_is_done_and_the_decisi
     await tell(run, came(TEAM, INNER))
     assert run.licenses(user(70)) == {"EXTRA"}
     assert all("SMALL" in run.licenses(each) for each in people)
-    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
+    await approvals.approve(run.world, waiting.id, waiting.checksum, MIA)
     await run.work_off()
     assert {frozenset(run.licenses(each)) for each in people} == {frozenset({"EXTRA"})}
     assert await queries.approvals(run.world) == ()

@@ -8,7 +8,7 @@ from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.handlers.operations import approvals, control
+from shared.handlers.operations import approvals, control, permit_writes
 from shared.handlers.operations.accept import OperationRequest, accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.world import World
@@ -37,7 +37,7 @@ async def test_plans_whose_turning_off_was_rejected_stay_on_until_a_person_asks_
     await run.change([SMALL])
     asked = await run.finish(await narrow(run, MAIL), approve=False)
     assert asked.state is OperationState.AWAITING_APPROVAL
-    await control.reject(run.world, asked.id, MIA)
+    await approvals.reject(run.world, asked.id, MIA)
     await run.work_off()
     again = await reprocess(run)
     assert (again.state, again.plan.users_losing) == (OperationState.COMPLETE, 0)
@@ -53,7 +53,7 @@ async def test_a_rejected_removal_asked_for_again_by_a_person_is_done_when_it_is
     people = run.people(MANY)
     await run.change([SMALL])
     asked = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await control.reject(run.world, asked.id, MIA)
+    await approvals.reject(run.world, asked.id, MIA)
     await run.work_off()
     assert (await reprocess(run)).plan.users_losing == 0
     await run.change([SMALL])
@@ -65,7 +65,7 @@ async def half_removed(run: Run, removing: Operation, people: list[UserId]) -> l
     """Approve a removal and stop in the middle of it; returns who still has the license."""
     waiting = await run.finish(removing, approve=False)
     assert waiting.state is OperationState.AWAITING_APPROVAL
-    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
+    await approvals.approve(run.world, waiting.id, waiting.checksum, MIA)
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
     kept = [each for each in people if run.licenses(each)]
     assert len(kept) > 2 * run.world.policy.removal_allowance_minimum
@@ -131,8 +131,8 @@ async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing
     people = run.people(MORE)
     await run.change([SMALL])
     waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await control.approve(run.world, waiting.id, waiting.checksum, MIA)
-    write_permits = approvals.write_permits
+    await approvals.approve(run.world, waiting.id, waiting.checksum, MIA)
+    write_permits = permit_writes.write_permits
 
     async def late(world: World, operation: Operation) -> None:
         await run.ask([SMALL])
@@ -170,7 +170,7 @@ async def test_another_change_of_the_group_leaves_an_approval_as_it_is() -> None
     await run.change([SMALL])
     slow(run)
     removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await control.approve(run.world, removing.id, removing.checksum, MIA)
+    await approvals.approve(run.world, removing.id, removing.checksum, MIA)
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
     await run.finish(await run.ask([EXTRA]), approve=False)
     assert all(run.licenses(each) == {"EXTRA"} for each in people)

@@ -11,7 +11,7 @@ from shared.domain.errors import BadRequest
 from shared.domain.group_status import GroupState
 from shared.domain.ids import UserId
 from shared.domain.operation import Operation, OperationState
-from shared.handlers.operations import control
+from shared.handlers.operations import approvals, control
 from shared.handlers.operations.watchdog import watchdog
 from shared.ports.world import World
 from tests.support.kills import KilledError, Killer, killable
@@ -81,7 +81,7 @@ async def test_a_newer_request_ends_an_approval_that_waits_and_it_can_be_approve
     assert (older.state, older.superseded_by) == (OperationState.CANCELLED, newer.id)
     assert adds_up(older)
     with pytest.raises(BadRequest):
-        await control.approve(run.world, older.id, older.checksum, MIA)
+        await approvals.approve(run.world, older.id, older.checksum, MIA)
     assert await open_approval(run) is None
     assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
     assert await group_state(run) is GroupState.ALL_ASSIGNED
@@ -110,7 +110,7 @@ async def test_a_paused_operation_does_nothing_until_resumed_and_then_finishes_w
 async def test_a_removal_cancelled_half_way_leaves_the_others_theirs_whatever_comes_later() -> None:
     run, people, operation = await waiting_removal()
     slow(run)
-    await control.approve(run.world, operation.id, operation.checksum, MIA)
+    await approvals.approve(run.world, operation.id, operation.checksum, MIA)
     written = len(run.writer.log)
     await run.work_off(until=lambda: len(run.writer.log) > written)
     await control.cancel(run.world, operation.id, MIA)
@@ -132,7 +132,7 @@ async def test_a_swap_cancelled_and_reprocessed_ends_as_was_asked() -> None:
     await run.change([SMALL])
     slow(run)
     operation = await run.finish(await run.ask([LARGE], [SMALL]), approve=False)
-    await control.approve(run.world, operation.id, operation.checksum, MIA)
+    await approvals.approve(run.world, operation.id, operation.checksum, MIA)
     await run.work_off(until=lambda: any(run.licenses(each) == {"LARGE"} for each in people))
     await control.cancel(run.world, operation.id, MIA)
     assert adds_up(await run.finish(operation))
@@ -144,11 +144,11 @@ Act = Callable[[World, Operation], Awaitable[Operation]]
 
 
 async def _approve(world: World, operation: Operation) -> Operation:
-    return await control.approve(world, operation.id, operation.checksum, MIA)
+    return await approvals.approve(world, operation.id, operation.checksum, MIA)
 
 
 async def _reject(world: World, operation: Operation) -> Operation:
-    return await control.reject(world, operation.id, MIA)
+    return await approvals.reject(world, operation.id, MIA)
 
 
 async def _cancel(world: World, operation: Operation) -> Operation:

@@ -7,7 +7,7 @@ import pytest
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation, OperationState, Phase, is_collecting
-from shared.handlers.operations import control
+from shared.handlers.operations import approvals, control
 from shared.handlers.operations.sync import SYNC, sync_group
 from shared.handlers.views import queries
 from tests.support.operations import ALLOWED, held_run, leave
@@ -15,7 +15,7 @@ from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
 
 
 async def open_and_wait(run: Run, waiting: Operation) -> Operation:
-    await control.review(run.world, waiting.id, MIA)
+    await approvals.review(run.world, waiting.id, MIA)
     await run.work_off()
     return await run.read(waiting)
 
@@ -27,7 +27,7 @@ async def test_what_is_held_is_shown_to_a_person_with_its_list_and_goes_when_app
     assert row.state is MemberState.PENDING
     opened = await open_and_wait(run, waiting)
     assert (opened.state, opened.plan.users_losing) == (OperationState.AWAITING_APPROVAL, 5)
-    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
     assert await queries.approvals(run.world) == ()
@@ -38,7 +38,7 @@ async def test_what_is_held_is_shown_to_a_person_with_its_list_and_goes_when_app
 async def test_what_is_held_and_rejected_is_kept_and_not_asked_again() -> None:
     run, held, waiting = await held_run()
     opened = await open_and_wait(run, waiting)
-    await control.reject(run.world, opened.id, MIA)
+    await approvals.reject(run.world, opened.id, MIA)
     await run.work_off()
     run.later(days=2)
     await run.look_at(*held, cause="later")
@@ -50,7 +50,7 @@ async def test_what_is_held_and_rejected_is_kept_and_not_asked_again() -> None:
 
 async def test_there_is_no_list_to_decide_about_before_a_person_has_opened_it() -> None:
     run, held, waiting = await held_run()
-    for decide in (control.approve(run.world, waiting.id, "", MIA), control.reject(run.world, waiting.id, MIA)):
+    for decide in (approvals.approve(run.world, waiting.id, "", MIA), approvals.reject(run.world, waiting.id, MIA)):
         with pytest.raises(BadRequest, match="Review"):
             await decide
     assert all(run.licenses(each) for each in held)
@@ -73,7 +73,7 @@ async def test_what_is_held_while_a_person_decides_goes_to_the_next_approval() -
     late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
     await run.look_at(*late)
     await leave(run, late)
-    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
     assert all(run.licenses(each) == {"SMALL"} for each in late)
@@ -142,14 +142,14 @@ async def test_what_is_held_after_a_list_was_sealed_gets_an_approval_of_its_own_
     await leave(run, late)
     assert [each.id for each in await queries.approvals(run.world)] == [opened.id]
     await run.look_at(*late, *held, cause="again")
-    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
     (follows,) = await queries.approvals(run.world)
     assert is_collecting(follows)
     assert all(run.licenses(each) == {"SMALL"} for each in late)
     opened = await open_and_wait(run, follows)
-    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in late)
     assert await queries.approvals(run.world) == ()
@@ -159,7 +159,7 @@ async def test_looks_at_those_on_the_sealed_list_open_no_further_approval() -> N
     run, held, waiting = await held_run()
     opened = await open_and_wait(run, waiting)
     await run.look_at(*held, cause="again")
-    await control.reject(run.world, opened.id, MIA)
+    await approvals.reject(run.world, opened.id, MIA)
     await run.work_off()
     assert await queries.approvals(run.world) == ()
 
@@ -167,7 +167,7 @@ async def test_looks_at_those_on_the_sealed_list_open_no_further_approval() -> N
 async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go() -> None:
     run, held, waiting = await held_run()
     opened = await open_and_wait(run, waiting)
-    await control.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
     await run.deliver(run.fakes.queue.messages.pop())
     assert (await run.read(opened)).phase is Phase.RELEASE
     await control.cancel(run.world, opened.id, MIA)
@@ -178,6 +178,6 @@ async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go
     assert all(run.licenses(each) == {"SMALL"} for each in held)
     (again,) = await queries.approvals(run.world)
     reopened = await open_and_wait(run, again)
-    await control.approve(run.world, reopened.id, reopened.checksum, MIA)
+    await approvals.approve(run.world, reopened.id, reopened.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)

@@ -1,0 +1,151 @@
+"""Removal permits and kept grants: what an approval writes, and what a rejection writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from datetime import timedelta
+
+from shared.domain.catalog import Catalog
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
+from shared.domain.operation import Operation
+from shared.domain.permit import Permit
+from shared.domain.snapshot_pages import PlannedAction
+from shared.ports.world import World
+
+PREVIEW_HOLDS = timedelta(hours=1)
+"""How long a preview that a person has seen approves the removals it showed."""
+
+
+GRANTS_AT_ONCE = 500
+"""Users whose grants are read together."""
+
+
+def list_grant(sku_id: SkuId) -> Grant:
+    """The grant of an operation on named users, as far as its key goes."""
+    return Grant(sku_id, frozenset(), Source(SourceKind.LIST))
+
+
+async def sealed_removals(world: World, operation: Operation) -> AsyncIterator[tuple[UserId, PlannedAction]]:
+    """The sealed users of an operation for whom a removal was planned."""
+    for number in range(operation.pages):
+        page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
+        for position, user_id in enumerate(page.user_ids):
+            action = page.action(position)
+            if action.removes:
+                yield user_id, action
+
+
+async def write_permits(world: World, operation: Operation) -> None:
+    """A permit for each sealed removal; after an approval by preview, only for what that preview had sealed."""
+    now = world.clock.now()
+    by_approval = operation.approved_by is not None
+    given_by = operation.approved_by.name if operation.approved_by else "allowance"
+    source = source_of(operation)
+    shown = operation
+    preview = await approved_by_preview(world, operation)
+    if preview is not None and operation.approved_by is None:
+        shown, by_approval, given_by = preview, True, operation.actor.name
+    permits: list[Permit] = []
+    async for user_id, action in sealed_removals(world, shown):
+        for sku_id in action.remove:
+            asked = sku_id in operation.change.remove and operation.actor.kind != "system"
+            permits.append(Permit(user_id, sku_id, source, now, given_by, by_approval=by_approval or asked))
+        permits += [
+            Permit(user_id, off.sku_id, source, now, given_by, off.disabled_plans, by_approval)
+            for off in action.plans_off
+        ]
+    await world.stores.permits.put(permits)
+
+
+async def void_permits(world: World, operation: Operation) -> None:
+    """Cancelled: what is not removed by now is for the allowance, or a person, to permit again."""
+    shown = await approved_by_preview(world, operation) or operation
+    if shown.plan.users_losing:
+        await world.stores.permits.put([each async for each in _void(world, shown, source_of(operation), "cancelled")])
+
+
+async def void_list_permits(world: World, users: Sequence[UserId], given: Collection[SkuId]) -> None:
+    """Named users are given SKUs again: leave that was given to remove them from a list of users is over."""
+    for start in range(0, len(users) if given else 0, GRANTS_AT_ONCE):
+        stored = await world.stores.permits.of_users(users[start : start + GRANTS_AT_ONCE])
+        await world.stores.permits.put(
+            Permit.void(permit.user_id, permit.sku_id, permit.source, "given again")
+            for permits in stored.values()
+            for permit in permits
+            if permit.sku_id in given and permit.source.kind is SourceKind.LIST
+        )
+
+
+async def _void(world: World, shown: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
+    """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
+    async for user_id, action in sealed_removals(world, shown):
+        for sku_id in (*action.remove, *(off.sku_id for off in action.plans_off)):
+            yield Permit.void(user_id, sku_id, source, by)
+
+
+def source_of(operation: Operation) -> Source:
+    """Whose allowance and permits an operation uses."""
+    group_id = operation.target.group_id
+    return Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
+
+
+async def write_kept(world: World, operation: Operation) -> None:
+    """Rejected: every license that was to go is kept for its user, until a person asks for its removal again.
+
+    Permits of an earlier decision are overwritten: they must not outlive this one.
+    """
+    decided_by = operation.cancel_requested_by.id if operation.cancel_requested_by else "system"
+    catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
+    kept: list[tuple[UserId, Grant]] = []
+    async for user_id, action in sealed_removals(world, operation):
+        kept += [(user_id, grant) for grant in _kept(action, catalog, decided_by)]
+    await world.stores.grants.put(kept)
+    await world.stores.permits.put([each async for each in _void(world, operation, source_of(operation), "rejected")])
+
+
+def _kept(action: PlannedAction, catalog: Catalog, decided_by: str) -> Iterator[Grant]:
+    """Of a license that was to go all plans that are on stay on, of a narrowed one those that were to go off."""
+    source = Source(SourceKind.KEPT, decided_by.replace("-", ""))
+    for sku_id in action.remove:
+        yield Grant(sku_id, NO_PLANS, source)
+    for off in action.plans_off:
+        yield Grant(off.sku_id, catalog.plans(off.sku_id) - off.disabled_plans, source)
+
+
+async def ask_again(world: World, operation: Operation) -> None:
+    """A person asks again for SKUs whose removal was rejected once: what was kept then is not an answer any more."""
+    asked = {*operation.change.remove, *(license.sku_id for license in operation.change.add)}
+    if not asked or operation.actor.kind == "system":
+        return
+    concerned = [user_id async for user_id, action in sealed_removals(world, operation) if _touches(action, asked)]
+    for start in range(0, len(concerned), GRANTS_AT_ONCE):
+        stored = await world.stores.grants.of_users(concerned[start : start + GRANTS_AT_ONCE])
+        await world.stores.grants.remove(
+            (user_id, grant)
+            for user_id, grants in stored.items()
+            for grant in grants
+            if grant.source.kind is SourceKind.KEPT and grant.sku_id in asked
+        )
+
+
+def _touches(action: PlannedAction, skus: set[SkuId]) -> bool:
+    return not skus.isdisjoint(action.remove) or any(off.sku_id in skus for off in action.plans_off)
+
+
+async def approved_by_preview(world: World, operation: Operation) -> Operation | None:
+    """The preview that approves this operation's removals: same person, change and intent, at most an hour old."""
+    preview_id: OperationId | None = operation.preview_id
+    if preview_id is None:
+        return None
+    preview = await world.stores.operations.get(preview_id)
+    if preview is None or not preview.preview or not preview.seal_id:
+        return None
+    same = (
+        preview.actor.id == operation.actor.id
+        and preview.target == operation.target
+        and preview.change == operation.change
+        and operation.created_at - preview.created_at <= PREVIEW_HOLDS
+        and (not operation.target.is_group or preview.intent_version + 1 == operation.intent_version)
+    )
+    return preview if same else None

@@ -1,0 +1,42 @@
+"""Change the state of an operation as a person asked, and record who did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from shared.domain.audit import group_act
+from shared.domain.concurrency import update
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.ids import OperationId
+from shared.domain.operation import Actor, Operation, OperationState
+from shared.ports.world import World
+
+MAX_TRIES = 10
+
+
+def require_state(operation: Operation, act: str, *states: OperationState) -> None:
+    if operation.state not in states:
+        allowed = " or ".join(states)
+        raise BadRequest(
+            "IllegalState", f"Cannot {act} an operation that is {operation.state}; it must be {allowed}.", "operation"
+        )
+
+
+async def change_operation(
+    world: World, operation_id: OperationId, change: Callable[[Operation], Operation]
+) -> Operation:
+    saved = await update(
+        partial(world.stores.operations.get, operation_id),
+        lambda operation: change(operation) if operation else None,
+        world.stores.operations.save,
+        tries=MAX_TRIES,
+        lost=Conflict(f"Operation {operation_id} is changing too quickly; try again."),
+    )
+    if saved is None:
+        raise NotFound(f"There is no operation {operation_id}.")
+    return saved
+
+
+async def record_act(world: World, operation: Operation, actor: Actor, activity: str) -> None:
+    await world.stores.audit.append([group_act(activity, operation, actor, world.clock.now())])
