@@ -15,10 +15,10 @@ from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
-from shared.domain.directory import DirectoryUser, SubscribedSku
+from shared.domain.directory import DirectoryGroup, DirectoryUser, SubscribedSku
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
-from shared.ports.directory import DirectoryGroup, NotAUser, Organization, ReadFailed, UserGone, UserRead
+from shared.ports.directory import NotAUser, Organization, ReadFailed, UserGone, UserRead
 
 PAGE_SIZE = 999
 """Largest `$top` for members (learn.microsoft.com/graph/api/group-list-transitivemembers)."""

@@ -13,10 +13,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseState, SubscribedSku
+from shared.domain.directory import (
+    AssignedLicense,
+    DirectoryGroup,
+    DirectoryUser,
+    LicenseAssignmentState,
+    LicenseState,
+    SubscribedSku,
+)
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
-from shared.ports.directory import DirectoryGroup, NotAUser, Organization, ReadFailed, UserGone, UserRead
+from shared.ports.directory import NotAUser, Organization, ReadFailed, UserGone, UserRead
 from shared.ports.graph_writes import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 
 BATCH_LIMIT = 20

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
+from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import NotFound
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome, GroupResult
 from shared.domain.profiles import Profile
-from shared.ports.directory import DirectoryGroup
 from shared.ports.graph_writes import Rejected
 from shared.ports.world import World
 

@@ -14,13 +14,13 @@ from shared.domain.assignment import AssignmentOptions, DependencyRule, GroupLic
 from shared.domain.audit import options_text
 from shared.domain.catalog import Catalog
 from shared.domain.dependencies import resolve
+from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import BadRequest, Conflict, PermissionDenied
 from shared.domain.ids import NO_PLANS, GroupId, OperationId, Plans
 from shared.domain.messages import OPERATIONS, OperationStep
 from shared.domain.operation import Actor, LicenseChange, Operation, OperationKind, OperationState, Target
 from shared.domain.trace_context import begun
 from shared.handlers.operations.assignment_changes import changed, group_or_what_is_left, write_intent
-from shared.ports.directory import DirectoryGroup
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 

@@ -15,11 +15,10 @@ from shared.domain.assignment import (
 from shared.domain.audit import assignment_act, intent_entries, options_text
 from shared.domain.catalog import Catalog
 from shared.domain.dependencies import resolve
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
-from shared.ports.directory import DirectoryGroup
 from shared.ports.stores import StoredAssignment
 from shared.ports.world import World
 

@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from shared.domain.assignment import AssignmentOptions
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
-from shared.ports.directory import DirectoryGroup
 from shared.ports.graph_writes import Rejected, Throttled, Unanswered
 from tests.support.fakes_directory import BEGINNING
 from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
