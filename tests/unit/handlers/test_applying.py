@@ -12,7 +12,8 @@ from shared.domain.directory import AssignedLicense, LicenseAssignmentState, Lic
 from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS, ProcessUsers
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from shared.ports.messaging import Outgoing
 from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 

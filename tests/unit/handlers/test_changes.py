@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.assignment import AssignmentOptions, Enforcement
+from shared.domain.assignment import Enforcement, OptionsChange
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, ReadDelta, SyncGroup
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, UserId
@@ -16,6 +16,7 @@ from shared.domain.member_status import MemberState
 from shared.domain.membership_changes import GroupChange, LifecycleEvent
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.domain.read_models import GroupState
 from shared.handlers.groups.nesting import add_nested, keep_nesting, watched_groups
 from shared.handlers.membership.delta import ask_for_deltas
@@ -23,7 +24,7 @@ from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import take_change
 from shared.handlers.membership.subscription import LIFE, RENEW_BEFORE, keep_subscription
 from shared.handlers.operations import control
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.operations.sync import NESTED, SYNC
 from shared.handlers.reconcile.grant_expiry import look_at_due
@@ -243,7 +244,7 @@ async def test_changes_of_groups_that_concern_nobody_cost_no_look_at_users() -> 
 
 async def test_an_excluded_group_takes_effect_when_somebody_comes_into_it() -> None:
     run, (member, other, _) = await managed()
-    options = AssignmentOptions(excluded_groups=frozenset({OTHER_TEAM}))
+    options = OptionsChange({"excluded_groups": frozenset({OTHER_TEAM})})
     await set_options(run.world, TEAM, options, MIA, None)
     await ask_for_deltas(run.world)
     await run.work_off()
@@ -380,7 +381,7 @@ async def test_a_group_whose_operation_was_cancelled_is_not_completed_at_night()
 
 async def test_a_leaver_in_grace_keeps_the_license_until_it_ends_and_coming_back_cancels() -> None:
     run, (leaves, returns, _) = await managed()
-    await set_options(run.world, TEAM, AssignmentOptions(grace=timedelta(days=30)), MIA, None)
+    await set_options(run.world, TEAM, OptionsChange({"grace": timedelta(days=30)}), MIA, None)
     for each in (leaves, returns):
         run.directory.leave(TEAM, each)
     await tell(run, went(TEAM, leaves, returns))

@@ -12,7 +12,8 @@ from shared.domain.errors import BadRequest
 from shared.domain.ids import ServicePlanId, SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Operation, OperationKind, OperationState, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from tests.support.builders import audited
 from tests.support.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
 

@@ -14,9 +14,10 @@ from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS, MEMBERS_BULK, OPERATIONS
 from shared.domain.operation import LicenseChange, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations import control
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.watchdog import watchdog
 from shared.ports.graph_writes import LicenseCall, LicenseWriter, WriteResult

@@ -9,7 +9,8 @@ import pytest
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.watchdog import watchdog
 from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 

@@ -13,10 +13,11 @@ from shared.domain.ids import NO_PLANS, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.messages import OPERATIONS
 from shared.domain.operation import LicenseChange, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.domain.read_models import AuditFilter, GroupState, MemberRow
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations import snapshot
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 EXCLUDES = "License assignment failed because service plans are mutually exclusive: {}"
