@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from shared.domain.errors import BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
+from shared.domain.errors import BadRequest, Conflict, KeyReused, NotFound, PermissionDenied, Unavailable
 
 
 class HttpError(Exception):
@@ -61,7 +61,7 @@ def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
             return HttpError(404, "NotFound", str(fault))
         case Conflict() if conditional:
             return HttpError(412, "PreconditionFailed", str(fault), "If-Match")
-        case Conflict():
+        case Conflict() | KeyReused():
             return HttpError(409, "Conflict", str(fault))
         case PermissionDenied():
             return HttpError(403, "AppPermissionMissing", str(fault))

@@ -7,14 +7,13 @@ required, either may be empty, a product given again replaces its `disabledPlans
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-from shared.domain.assignment import AssignmentOptions, DependencyRule
+from shared.domain.assignment import DependencyRule, OptionsChange
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import LicenseChange
@@ -138,12 +137,12 @@ class OptionsPatch(Shape):
             raise ValueError(f"{to_camel(nulls[0])} cannot be null")
         return self
 
-    def applied_to(self, options: AssignmentOptions) -> AssignmentOptions:
-        """The options with what is named replaced; `usageLocation: null` takes the default location away."""
+    def value(self) -> OptionsChange:
+        """What is named; `usageLocation: null` takes the default location away."""
         changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         if "excluded_groups" in changes:
             changes["excluded_groups"] = frozenset(GroupId(group_id) for group_id in changes["excluded_groups"])
-        return replace(options, **changes)
+        return OptionsChange(changes)
 
 
 class ApprovedPreview(Shape):

@@ -11,10 +11,11 @@ from starlette.responses import JSONResponse, Response
 from functions.web import answers
 from functions.web.context import Correlation, Key, TheActor, TheWorld
 from functions.web.shapes import ApprovedPreview
-from shared.domain.errors import Conflict
+from shared.domain.errors import Outdated
 from shared.domain.ids import OperationId
 from shared.domain.operation import Actor, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from shared.handlers.views import queries
 from shared.ports.world import World
 
@@ -40,11 +41,11 @@ class Starter:
         )
 
     async def start(self, request: OperationRequest, approved: ApprovedPreview | None = None) -> Response:
-        """202 with the operation and its Location. Raises Conflict when an approved preview has another checksum."""
+        """202 with the operation and its Location. Raises Outdated when an approved preview has another checksum."""
         if approved is not None:
             preview = await queries.operation(self._world, OperationId(approved.id))
             if not preview.preview or preview.checksum != approved.checksum:
-                raise Conflict(f"The checksum is not that of preview {approved.id}; look at it again.")
+                raise Outdated(f"The checksum is not that of preview {approved.id}; look at it again.")
             request = replace(request, preview_id=preview.id)
         operation = await accept(self._world, request)
         location = f"/api/operations/{operation.id}"

@@ -15,10 +15,18 @@ from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
-from shared.domain.directory import DirectoryUser, NotAUser, ReadFailed, SubscribedSku, UserGone, UserRead
+from shared.domain.directory import (
+    DirectoryGroup,
+    DirectoryUser,
+    NotAUser,
+    ReadFailed,
+    SubscribedSku,
+    UserGone,
+    UserRead,
+)
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
-from shared.ports.directory import DirectoryGroup, Organization
+from shared.ports.directory import Organization
 
 PAGE_SIZE = 999
 """Largest `$top` for members (learn.microsoft.com/graph/api/group-list-transitivemembers)."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from shared.domain.directory import (
     AssignedLicense,
+    DirectoryGroup,
     DirectoryUser,
     LicenseAssignmentState,
     LicenseState,
@@ -21,7 +22,7 @@ from shared.domain.directory import (
 )
 from shared.domain.errors import Unavailable
 from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
-from shared.ports.directory import DirectoryGroup, Organization
+from shared.ports.directory import Organization
 
 T = TypeVar("T")
 Row = Mapping[str, Any]

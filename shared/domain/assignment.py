@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from shared.domain.ids import NO_PLANS, GroupId, OperationId, Plans, ServicePlanId, SkuId
 
@@ -51,6 +53,17 @@ class AssignmentOptions:
             or self.include_disabled_accounts > before.include_disabled_accounts
             or not before.excluded_groups <= self.excluded_groups
         )
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsChange:
+    """Options to set, by their names in AssignmentOptions; those that are not named stay."""
+
+    named: Mapping[str, Any]
+
+    def applied_to(self, options: AssignmentOptions) -> AssignmentOptions:
+        """The options with those that are named set."""
+        return replace(options, **self.named)
 
 
 @dataclass(frozen=True, slots=True)

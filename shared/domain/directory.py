@@ -1,4 +1,4 @@
-"""The directory's values, named as in Graph: users, licenses, products.
+"""The directory's values, named as in Graph: users, groups, licenses, products.
 
 Names and literals: learn.microsoft.com/graph/api/resources/licenseassignmentstate, subscribedsku, assignedlicense.
 """
@@ -174,3 +174,18 @@ class ReadFailed:
 
 
 UserRead = DirectoryUser | UserGone | NotAUser | ReadFailed
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryGroup:
+    """A group and what decides whether it may be managed. `native_skus`: what native group-based licensing gives it."""
+
+    id: GroupId
+    display_name: str
+    security_enabled: bool
+    group_types: tuple[str, ...] = ()
+    hidden_membership: bool = False
+    native_skus: tuple[AssignedLicense, ...] = ()
+    on_premises: bool = False
+    role_assignable: bool = False
+    mail_enabled: bool = False

@@ -5,6 +5,8 @@ LicensingError
  |   +- AssignmentError(code, message)  what was asked of a group cannot be assigned
  +- NotFound                            there is no such thing
  +- Conflict                            somebody changed it meanwhile
+ |   +- Outdated                        what the caller saw of it, such as a version, is old
+ +- KeyReused                           an idempotency key belongs to a different request
  +- PermissionDenied                    the app lacks a permission
  +- Unavailable(retry_after_s, what)    a dependency is away; the same work later is right
  +- PoisonMessage                       a message nobody can read
@@ -41,7 +43,15 @@ class NotFound(LicensingError):
 
 
 class Conflict(LicensingError):
-    """The thing was changed since it was read, or exists already."""
+    """The thing was changed since it was read, or exists already. The same work on what is there now can succeed."""
+
+
+class Outdated(Conflict):
+    """The caller refers to a version, or a list, that is not the present one; only the caller can decide anew."""
+
+
+class KeyReused(LicensingError):
+    """An idempotency key was used for a different request, which no waiting changes."""
 
 
 class PermissionDenied(LicensingError):

@@ -1,4 +1,4 @@
-"""An operation: one accepted request on a group or a list of users, and the legal moves between its states.
+"""An operation: one accepted request on a group or a list of users.
 
 Phases: seal and plan (one step), approve where removals need a person, release, finish. State words are Graph's
 `licenseProcessingState` values where Graph has one.
@@ -209,27 +209,6 @@ class Operation:
     def ended(self, state: OperationState, now: datetime, error: OperationError | None = None) -> Operation:
         """The operation in an ended state, with its time and reason."""
         return replace(self, state=state, completed_at=now, progress_at=now, error=error or self.error)
-
-
-LEGAL_MOVES: Mapping[OperationState, frozenset[OperationState]] = {
-    OperationState.QUEUED: frozenset(OperationState),
-    OperationState.IN_PROGRESS: frozenset(OperationState),
-    OperationState.AWAITING_APPROVAL: frozenset(
-        {OperationState.IN_PROGRESS, OperationState.CANCELLED, OperationState.FAILED, OperationState.AWAITING_APPROVAL}
-    ),
-    OperationState.PAUSED: frozenset(
-        {OperationState.IN_PROGRESS, OperationState.CANCELLED, OperationState.FAILED, OperationState.PAUSED}
-    ),
-    OperationState.COMPLETE: frozenset(),
-    OperationState.CANCELLED: frozenset(),
-    OperationState.FAILED: frozenset(),
-}
-"""From each state to the states it may go to; an ended operation never moves again."""
-
-
-def may_move(from_state: OperationState, to_state: OperationState) -> bool:
-    """Whether an operation may go from one state to the other."""
-    return to_state in LEGAL_MOVES[from_state]
 
 
 def waits_for_a_person(operation: Operation) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.directory import AssignedLicense, DirectoryUser, ReadFailed, SubscribedSku, UserRead
+from shared.domain.directory import DirectoryGroup, DirectoryUser, ReadFailed, SubscribedSku, UserRead
 from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import PersonRef
 
@@ -17,21 +17,6 @@ class Organization:
     id: str
     display_name: str
     country_letter_code: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DirectoryGroup:
-    """A group and what decides whether it may be managed. `native_skus`: what native group-based licensing gives it."""
-
-    id: GroupId
-    display_name: str
-    security_enabled: bool
-    group_types: tuple[str, ...] = ()
-    hidden_membership: bool = False
-    native_skus: tuple[AssignedLicense, ...] = ()
-    on_premises: bool = False
-    role_assignable: bool = False
-    mail_enabled: bool = False
 
 
 class Directory(Protocol):

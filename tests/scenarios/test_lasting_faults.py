@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.assignment import AssignmentOptions
+from shared.domain.assignment import OptionsChange
 from shared.domain.directory import AssignedLicense, ReadFailed
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId
 from shared.domain.member_status import MemberState
 from shared.domain.messages import JOBS, MEMBERS, NOTIFICATIONS
 from shared.domain.operation import LicenseChange, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.maintenance.retention import forget_old
 from shared.handlers.membership.delta import ask_for_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.messaging.dead_letters import drain
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.messaging import Outgoing, Undelivered
 from tests.support.fakes_directory import ALWAYS
@@ -115,7 +116,7 @@ async def test_an_excluded_group_that_cannot_be_read_holds_up_neither_the_night_
     await run.change([SMALL])
     run.directory.add_group(EXCLUDED)
     run.directory.thin_members(EXCLUDED)
-    options = AssignmentOptions(excluded_groups=frozenset({EXCLUDED}))
+    options = OptionsChange({"excluded_groups": frozenset({EXCLUDED})})
     await set_options(run.world, TEAM, options, MIA, None)
     joiner = run.directory.add_user(user(9), groups=[TEAM])
     assert await ask_for_deltas(run.world) == 1

@@ -14,10 +14,11 @@ from shared.domain.errors import Conflict
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
 from shared.domain.operation import Actor, LicenseChange, Target
+from shared.domain.operation_request import OperationRequest
 from shared.domain.write_results import Rejected, Throttled
 from shared.handlers.onboarding import administration, intake
 from shared.handlers.onboarding.onboarding_queue import Onboarding
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
 from tests.support.runs import MAIL, user
 

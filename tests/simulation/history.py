@@ -23,6 +23,7 @@ from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
 from shared.domain.onboarding import event_key
 from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.delta import ask_for_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import take_change
@@ -30,7 +31,7 @@ from shared.handlers.messaging.settlement import settle
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
 from shared.handlers.operations import approvals
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import take_step
 from shared.handlers.operations.watchdog import watchdog

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from shared.domain.directory import (
     AssignedLicense,
+    DirectoryGroup,
     DirectoryUser,
     LicenseAssignmentState,
     LicenseState,
@@ -27,7 +28,7 @@ from shared.domain.directory import (
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
-from shared.ports.directory import DirectoryGroup, Organization
+from shared.ports.directory import Organization
 
 BATCH_LIMIT = 20
 ALWAYS = 1_000_000

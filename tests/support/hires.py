@@ -55,7 +55,8 @@ class Hires(Run):
     async def license_other(self, *skus: SubscribedSku) -> None:
         """The other team managed too."""
         from shared.domain.operation import LicenseChange, Target
-        from shared.handlers.operations.accept import OperationRequest, accept
+        from shared.domain.operation_request import OperationRequest
+        from shared.handlers.operations.accept import accept
         from tests.support.runs import MIA
 
         change = LicenseChange(tuple(AssignedLicense(sku.sku_id) for sku in skus), ())

@@ -10,8 +10,9 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import LicenseChange, Operation, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.subscription import keep_subscription
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.ports.messaging import Outgoing
 from tests.support.runs import MIA, SMALL, TEAM, Run, user
 

@@ -15,11 +15,12 @@ from shared.domain.directory import AssignedLicense, ServicePlan, SubscribedSku
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS, ProcessUsers
 from shared.domain.operation import Actor, LicenseChange, Operation, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.notifications_queue import take_change
 from shared.handlers.messaging.settlement import settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from shared.handlers.operations import approvals
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import take_step
 from shared.ports.messaging import Outgoing

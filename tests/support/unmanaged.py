@@ -8,7 +8,8 @@ from dataclasses import replace
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.ids import ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from tests.support.runs import MAIL, MIA, SMALL, TEAM, Run, user
 
 CHAT, FILES = (plan.service_plan_id for plan in SMALL.service_plans[1:])

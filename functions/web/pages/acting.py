@@ -16,16 +16,18 @@ from functions.web.pages.forms import Form, TheForm
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.shapes import Guid, OperationIdText, OptionsPatch, guid
 from functions.web.starting import Starter, TheStarter
-from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, SwitchedOffPlan
+from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange, SwitchedOffPlan
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import AssignmentError, BadRequest, Conflict
+from shared.domain.group_request import changed
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
-from shared.domain.operation import LicenseChange, Target
+from shared.domain.operation import LicenseChange, Operation, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.dead_letters import replay
 from shared.handlers.operations import approvals, control, user_decisions
-from shared.handlers.operations.accept import OperationRequest, accept
-from shared.handlers.operations.assignment_changes import changed, set_options
+from shared.handlers.operations.accept import accept
+from shared.handlers.operations.assignment_changes import read_catalog, set_options
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import license_center, queries
 from shared.ports.world import World
@@ -57,23 +59,26 @@ async def choose(request: Request, world: TheWorld, group_id: Guid, sku: Wanted 
 @router.post("/groups/{group_id}/assign")
 async def preview(world: TheWorld, starter: TheStarter, group_id: Guid, form: TheForm) -> Response:
     """Preview what was chosen: nothing is written before it is confirmed."""
-    change = await chosen(world, GroupId(group_id), form)
-    if form.has("with_options"):
-        change = replace(change, options=_options(form).applied_to(AssignmentOptions()))
-    operation = await accept(world, replace(_asked(starter, group_id), change=change, preview=True))
+    assignment, catalog = await _shown(world, GroupId(group_id))
+    request = replace(
+        _asked(starter, group_id),
+        change=chosen(assignment, catalog, form),
+        options=_options(form) if form.has("with_options") else None,
+        preview=True,
+        if_match=assignment.version,
+    )
+    operation = await _accepted(world, request)
     return see(f"/operations/{operation.id}")
 
 
 @router.post("/groups/{group_id}/assign/check")
 async def check(world: TheWorld, group_id: Guid, form: TheForm) -> Response:
     """What is wrong with a choice, and which plans would be switched off, while it is being made."""
-    stored = await world.stores.assignments.get(GroupId(group_id))
-    assignment = stored.assignment if stored else GroupLicenseAssignment(GroupId(group_id))
-    catalog = Catalog({sku.sku_id: sku for sku in await queries.subscribed_skus(world)})
+    assignment, catalog = await _shown(world, GroupId(group_id))
     fault = ""
     off: tuple[tuple[SkuId, SwitchedOffPlan], ...] = ()
     try:
-        change = await chosen(world, GroupId(group_id), form)
+        change = chosen(assignment, catalog, form)
         off = tuple(
             (sku.sku_id, plan) for sku in changed(assignment, change, catalog).skus for plan in sku.switched_off
         )
@@ -84,24 +89,28 @@ async def check(world: TheWorld, group_id: Guid, form: TheForm) -> Response:
     return fragment("warnings.html", fault=fault, off=off, plan_name=catalog.plan_name)
 
 
-async def chosen(world: World, group_id: GroupId, form: Form) -> LicenseChange:
+async def _shown(world: World, group_id: GroupId) -> tuple[GroupLicenseAssignment, Catalog]:
+    stored = await world.stores.assignments.get(group_id)
+    assignment = stored.assignment if stored else GroupLicenseAssignment(group_id)
+    return assignment, await read_catalog(world)
+
+
+def chosen(assignment: GroupLicenseAssignment, catalog: Catalog, form: Form) -> LicenseChange:
     """The change a form asks for: ticked products with the plans that are not ticked off, and those no longer ticked.
 
     Raises HttpError where nothing would change, or where the assignment is not the one that the form showed: what
     somebody else has added meanwhile would look as if it had been unticked.
     """
-    stored = await world.stores.assignments.get(group_id)
-    if form.one("version") != str(stored.assignment.version if stored else 0):
+    if form.one("version") != str(assignment.version):
         raise _changed_meanwhile()
-    now = {sku.sku_id: sku.requested_disabled_plans for sku in stored.assignment.skus} if stored else {}
-    catalog = {sku.sku_id: sku for sku in await queries.subscribed_skus(world)}
+    now = {sku.sku_id: sku.requested_disabled_plans for sku in assignment.skus}
     wanted: dict[SkuId, frozenset[ServicePlanId]] = {}
     for text in form.all("sku"):
         sku_id = SkuId(_guid(text, "sku"))
-        if sku_id not in catalog:
+        if sku_id not in catalog.skus:
             raise HttpError(400, "InvalidRequest", f"The tenant has no product {sku_id}.", "sku")
         on = {ServicePlanId(_guid(plan, "plan")) for plan in form.all(f"plan-{sku_id}")}
-        shown = {plan.service_plan_id for plan in catalog[sku_id].service_plans if plan.applies_to == "User"}
+        shown = {plan.service_plan_id for plan in catalog.skus[sku_id].service_plans if plan.applies_to == "User"}
         wanted[sku_id] = frozenset(shown - on)
     add = tuple(AssignedLicense(sku, off) for sku, off in wanted.items() if sku not in now or now[sku] != off)
     remove = tuple(sorted(now.keys() - wanted.keys()))
@@ -131,11 +140,16 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
         idempotency_key=f"confirm-{shown.id}",
         if_match=shown.intent_version if shown.target.is_group else None,
     )
+    operation = await _accepted(world, request)
+    return see(f"/operations/{operation.id}")
+
+
+async def _accepted(world: World, request: OperationRequest) -> Operation:
+    """Accept a request that was made from one version of the assignment. Raises HttpError if it has another now."""
     try:
-        operation = await accept(world, request)
+        return await accept(world, request)
     except Conflict as lost:
         raise _changed_meanwhile() from lost
-    return see(f"/operations/{operation.id}")
 
 
 def _changed_meanwhile() -> HttpError:
@@ -178,18 +192,17 @@ async def reprocess_group(world: TheWorld, starter: TheStarter, group_id: Guid) 
 @router.post("/groups/{group_id}/options")
 async def options(world: TheWorld, actor: TheActor, group_id: Guid, form: TheForm) -> Response:
     """Set the options of an assignment; what a form leaves unticked is off."""
-    body = _options(form)
-    shown = form.one("version")
-    stored = await queries.assignment(world, GroupId(group_id))
-    if shown != str(stored.assignment.version):
+    wanted, shown = _options(form), form.one("version")
+    if not shown.isdecimal():
         raise _changed_meanwhile()
-    await set_options(
-        world, GroupId(group_id), body.applied_to(stored.assignment.options), actor, stored.assignment.version
-    )
+    try:
+        await set_options(world, GroupId(group_id), wanted, actor, int(shown))
+    except Conflict as lost:
+        raise _changed_meanwhile() from lost
     return see(f"/groups/{group_id}")
 
 
-def _options(form: Form) -> OptionsPatch:
+def _options(form: Form) -> OptionsChange:
     """The options of a form. Raises HttpError that names each field that is wrong."""
     days = form.get("grace_days", "0") or "0"
     sent = {
@@ -205,7 +218,7 @@ def _options(form: Form) -> OptionsPatch:
         "excludedGroups": form.get("excluded_groups").split(),
     }
     try:
-        return OptionsPatch.model_validate(sent)
+        return OptionsPatch.model_validate(sent).value()
     except ValidationError as fault:
         wrong = [f"{each['loc'][0]}: {each['msg'].removeprefix('Value error, ')}" for each in fault.errors()]
         raise HttpError(400, "InvalidRequest", f"The options cannot be set. {'; '.join(wrong)}.") from fault

@@ -16,9 +16,7 @@ from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
 from functions.web.searching import Named
 from functions.web.shapes import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.starting import TheStarter
-from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import LicenseError
-from shared.domain.errors import Conflict
 from shared.domain.ids import GroupId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Target
@@ -27,9 +25,6 @@ from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.views import queries
 from shared.ports.stores import StoredAssignment
 from shared.ports.world import World
-
-MAX_TRIES = 5
-"""Lost races of a merge before the caller is told to try again."""
 
 router = APIRouter(prefix="/api/groups", tags=["groups"])
 
@@ -43,7 +38,6 @@ TheId = Annotated[GroupId, Depends(_id)]
 
 @router.post("/{group_id}/assignLicense", status_code=202)
 async def assign_license(
-    world: TheWorld,
     starter: TheStarter,
     group_id: TheId,
     body: AssignLicenseToGroup,
@@ -52,14 +46,14 @@ async def assign_license(
 ) -> Response:
     """Change what the group's members are licensed with; `preview=true` only says what would happen. Options that are
     given are set with it, the others stay."""
-    change = body.change()
-    if body.options is not None:
-        stored = await world.stores.assignments.get(group_id)
-        known = stored.assignment if stored else GroupLicenseAssignment(group_id)
-        change = replace(change, options=body.options.applied_to(known.options))
-        if_match = known.version if if_match is None else if_match
-    request = replace(starter.request(Target(group_id=group_id)), change=change, preview=preview)
-    return await starter.start(replace(request, if_match=if_match), body.approved_preview)
+    request = replace(
+        starter.request(Target(group_id=group_id)),
+        change=body.change(),
+        options=body.options.value() if body.options else None,
+        preview=preview,
+        if_match=if_match,
+    )
+    return await starter.start(request, body.approved_preview)
 
 
 @router.post("/{group_id}/reprocessLicenseAssignment", status_code=202)
@@ -101,18 +95,7 @@ async def patch_assignment(
     world: TheWorld, actor: TheActor, group_id: TheId, body: OptionsPatch, if_match: IfMatch
 ) -> Response:
     """Change options of the assignment; the others stay. Without If-Match it is merged into whatever is there."""
-    tries = MAX_TRIES
-    while True:
-        before = (await queries.assignment(world, group_id)).assignment
-        expected = before.version if if_match is None else if_match
-        try:
-            stored = await set_options(world, group_id, body.applied_to(before.options), actor, expected)
-        except Conflict:
-            tries -= 1
-            if if_match is not None or not tries:
-                raise
-        else:
-            return await _assignment(world, stored)
+    return await _assignment(world, await set_options(world, group_id, body.value(), actor, if_match))
 
 
 async def _assignment(world: World, stored: StoredAssignment) -> Response:

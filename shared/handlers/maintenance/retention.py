@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId
 from shared.domain.operation import Operation
-from shared.handlers.operations.accept import claim_key
+from shared.domain.operation_request import claim_key
 from shared.ports.world import World
 
 log = logging.getLogger(__name__)

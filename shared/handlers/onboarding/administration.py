@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.errors import BadRequest, Conflict, NotFound, Outdated
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
 from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
@@ -123,7 +123,7 @@ def checksum_of(records: Iterable[OnboardingRecord]) -> str:
 
 
 async def approve_held(world: World, checksum: str, actor: Actor) -> int:
-    """Let the held leavers go that a person has seen; returns their number. Raises Conflict for others."""
+    """Let the held leavers go that a person has seen; returns their number. Raises Outdated for others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, partial(_let_go, world, actor))
     await send_take_up(world, [record.key for record in held.records])
@@ -144,7 +144,7 @@ async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRe
 
 
 async def reject_held(world: World, checksum: str, actor: Actor) -> int:
-    """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
+    """Cancel the held leavers that a person has seen; returns their number. Raises Outdated when they are others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, lambda record: _cancelled(world, record, actor))
     return len(held.records)
@@ -153,7 +153,7 @@ async def reject_held(world: World, checksum: str, actor: Actor) -> int:
 async def _as_seen(world: World, checksum: str) -> HeldLeavers:
     held = await held_leavers(world)
     if held.checksum != checksum:
-        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
+        raise Outdated(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
     return held
 
 

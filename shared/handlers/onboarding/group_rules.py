@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
+from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import NotFound
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome, GroupResult
 from shared.domain.profiles import Profile
 from shared.domain.write_results import Rejected
-from shared.ports.directory import DirectoryGroup
 from shared.ports.world import World
 
 KNOWN_FOR = timedelta(minutes=5)

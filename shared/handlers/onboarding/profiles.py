@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.errors import BadRequest, NotFound, Outdated
 from shared.domain.operation import Actor
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
@@ -24,12 +24,12 @@ async def save_profile(world: World, profile: Profile, actor: Actor, if_match: s
     """Create or replace a profile. `if_match`: the version it must have, `*` for any, None where there must be none or
     whatever is there is replaced.
 
-    Raises BadRequest for a group or product that does not exist, Conflict when it was changed meanwhile.
+    Raises BadRequest for a group or product that does not exist, Outdated or Conflict when it was changed meanwhile.
     """
     await _check(world, profile)
     known = next((each for each in await world.stores.profiles.all() if each.name == profile.name), None)
     if if_match is not None and (known is None or (if_match != "*" and if_match != known.version)):
-        raise Conflict(f"The profile {profile.name} was changed meanwhile; read it again.")
+        raise Outdated(f"The profile {profile.name} was changed meanwhile; read it again.")
     saved = await world.stores.profiles.save(replace(profile, version=known.version if known else None))
     await _note(world, "Update onboarding profile" if known else "Add onboarding profile", profile.name, actor)
     return saved

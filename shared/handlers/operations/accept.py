@@ -1,26 +1,31 @@
-"""Accept a request: check it, keep it as an operation, change the intent, and only then send the first message.
+"""Accept a request: read its group once, check it, keep it as an operation, change the intent, and only then send the
+first message.
 
 Row first, message second: a crash in between leaves a row whose step the watchdog sends again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.domain.assignment import AssignmentOptions, DependencyRule, GroupLicenseAssignment
-from shared.domain.audit import options_text
-from shared.domain.catalog import Catalog
-from shared.domain.dependencies import resolve
-from shared.domain.errors import BadRequest, Conflict, PermissionDenied
-from shared.domain.ids import NO_PLANS, GroupId, OperationId, Plans
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import DirectoryGroup
+from shared.domain.errors import BadRequest, KeyReused, PermissionDenied
+from shared.domain.group_request import GroupRequest, check_version
+from shared.domain.ids import GroupId, OperationId
 from shared.domain.messages import OPERATIONS, OperationStep
-from shared.domain.operation import Actor, LicenseChange, Operation, OperationKind, OperationState, Target
+from shared.domain.operation import Operation, OperationState
+from shared.domain.operation_request import (
+    OperationRequest,
+    check_for_users,
+    check_form,
+    claim_key,
+    fingerprint,
+    former_fingerprint,
+    kind_of,
+)
 from shared.domain.trace_context import begun
-from shared.handlers.operations.assignment_changes import changed, group_or_what_is_left, write_intent
-from shared.ports.directory import DirectoryGroup
+from shared.handlers.operations.assignment_changes import load, read_catalog, write_intent
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 
@@ -29,74 +34,26 @@ AFTER_SUPERSEDED = timedelta(seconds=15)
 (cached for seconds, then waiting for its slot) has recorded what it is about to write by then."""
 
 
-@dataclass(frozen=True, slots=True)
-class OperationRequest:
-    """What somebody asks for: additions and removals on a group or a list of users, or only to look again.
-
-    `if_match`: the intent version the caller saw; None merges. `preview_id`: a preview of the same change that the same
-    person has seen, whose sealed removals this request approves.
-    """
-
-    target: Target
-    actor: Actor
-    change: LicenseChange = field(default_factory=LicenseChange)
-    preview: bool = False
-    reprocess: bool = False
-    idempotency_key: str = ""
-    preview_id: OperationId | None = None
-    if_match: int | None = None
-    cause: str = "request"
-    correlation_id: str = ""
-    traceparent: str = ""
-
-
-def claim_key(actor: Actor, idempotency_key: str) -> str:
-    """Under what a request's key is claimed: two callers may use the same one."""
-    return f"{actor.id}:{idempotency_key}"
-
-
 async def accept(world: World, request: OperationRequest) -> Operation:
     """The operation for a request; the same idempotency key gives the same operation.
 
-    Raises BadRequest and AssignmentError for what cannot be done, NotFound for a group that is not there, Conflict for
-    an outdated `if_match` or a key used for something else, Unavailable when a dependency is away.
+    Raises BadRequest and AssignmentError for what cannot be done, NotFound for a group that is not there, Outdated for
+    an old `if_match`, KeyReused for a key of a different request, Conflict when others change the assignment all the
+    time, Unavailable when a dependency is away.
     """
     now = world.clock.now()
     operation_id = new_operation_id(world, now)
     if request.idempotency_key:
-        claimed, known_fingerprint = await world.stores.idempotency.claim(
-            claim_key(request.actor, request.idempotency_key), operation_id, fingerprint(request)
-        )
-        if known_fingerprint != fingerprint(request):
-            raise Conflict(f"Idempotency key {request.idempotency_key!r} was used for a different request.")
-        existing = await world.stores.operations.get(claimed)
+        operation_id, existing = await _claim(world, request, operation_id)
         if existing is not None:
             return existing
-        operation_id = claimed
-    await check(world, request)
-    operation = Operation(
-        id=operation_id,
-        kind=kind_of(request),
-        target=request.target,
-        change=request.change,
-        actor=request.actor,
-        created_at=now,
-        progress_at=now,
-        preview=request.preview,
-        reprocess=request.reprocess,
-        cause=request.cause,
-        correlation_id=request.correlation_id,
-        traceparent=begun(request.traceparent, world.token()),
-        idempotency_key=request.idempotency_key,
-        preview_id=request.preview_id,
-    )
-    older: OperationId | None = None
-    if request.target.group_id is not None:
-        version, older = await _known_intent(world, request.target.group_id, request.if_match)
-        operation = replace(operation, intent_version=version + (not request.preview))
-    operation = await world.stores.operations.insert(operation)
-    operation = await write_intent(world, operation)
-    hurries = request.preview or not await _is_running(world, older)
+    check_form(request)
+    found = await _checked_group(world, request, request.target.group_id) if request.target.group_id else None
+    if found is None:
+        check_for_users(request.change, await read_catalog(world))
+    operation = await world.stores.operations.insert(_operation(world, request, operation_id, found, now))
+    operation = await write_intent(world, operation, found, request)
+    hurries = request.preview or found is None or not await _is_running(world, found.assignment.operation_id)
     await send_step(world, operation, at=None if hurries else world.clock.now() + AFTER_SUPERSEDED)
     return operation
 
@@ -112,90 +69,66 @@ async def send_step(world: World, operation: Operation, *, at: datetime | None =
     await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])
 
 
-def fingerprint(request: OperationRequest) -> str:
-    """64 hex digits over what is asked, to tell a repeat from a different request under the same key."""
-    change = request.change
-    asked: list[object] = [
-        request.target.group_id,
-        sorted(request.target.user_ids),
-        sorted((license.sku_id, sorted(license.disabled_plans)) for license in change.add),
-        sorted(change.remove),
-        request.preview,
-        request.reprocess,
-    ]
-    if change.adopt or change.enable:
-        asked.append([sorted(change.adopt), sorted(change.enable)])
-    if change.options is not None:
-        asked.append(options_text(change.options))
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+async def _claim(
+    world: World, request: OperationRequest, operation_id: OperationId
+) -> tuple[OperationId, Operation | None]:
+    """The id that the request's key belongs to, with the operation if it is stored. Raises KeyReused."""
+    asked = fingerprint(request)
+    key = claim_key(request.actor, request.idempotency_key)
+    claimed, known = await world.stores.idempotency.claim(key, operation_id, asked)
+    existing = await world.stores.operations.get(claimed)
+    if known != asked and not await _was_claimed_by_former(world, request, existing, known):
+        raise KeyReused(f"Idempotency key {request.idempotency_key!r} was used for a different request.")
+    return claimed, existing
 
 
-def kind_of(request: OperationRequest) -> OperationKind:
-    """The word for what a request does."""
-    if request.change.add and request.change.remove:
-        return OperationKind.CHANGE
-    if request.change.add:
-        return OperationKind.ASSIGN
-    if request.change.remove:
-        return OperationKind.REMOVE
-    if request.change.adopt:
-        return OperationKind.ADOPT
-    return OperationKind.ENABLE if request.change.enable else OperationKind.REPROCESS
+async def _was_claimed_by_former(
+    world: World, request: OperationRequest, existing: Operation | None, known: str
+) -> bool:
+    """Whether a former version stored this fingerprint for the same request, from all options as it had merged them."""
+    options, group_id = request.change.options, request.target.group_id
+    if request.options is not None:
+        merged = existing.change.options if existing else None
+        if merged is None and group_id is not None:
+            stored = await world.stores.assignments.get(group_id)
+            merged = stored.assignment.options if stored else None
+        options = request.options.applied_to(merged or AssignmentOptions())
+    return options is not None and known == former_fingerprint(request, options)
 
 
-async def check(world: World, request: OperationRequest) -> None:
-    """Everything that can be known to be wrong before anything is written.
+def _operation(
+    world: World, request: OperationRequest, operation_id: OperationId, found: GroupRequest | None, now: datetime
+) -> Operation:
+    return Operation(
+        id=operation_id,
+        kind=kind_of(request),
+        target=request.target,
+        change=found.change_of(request) if found else request.change,
+        actor=request.actor,
+        created_at=now,
+        progress_at=now,
+        preview=request.preview,
+        reprocess=request.reprocess,
+        intent_version=found.assignment.version + (not request.preview) if found else 0,
+        cause=request.cause,
+        correlation_id=request.correlation_id,
+        traceparent=begun(request.traceparent, world.token()),
+        idempotency_key=request.idempotency_key,
+        preview_id=request.preview_id,
+    )
 
-    Raises BadRequest, AssignmentError, NotFound.
+
+async def _checked_group(world: World, request: OperationRequest, group_id: GroupId) -> GroupRequest:
+    """What the group has, with the request found to be right on it: before anything is written.
+
+    Raises BadRequest, AssignmentError, NotFound, Outdated.
     """
-    change, target = request.change, request.target
-    if target.is_group == bool(target.user_ids):
-        raise BadRequest("InvalidTarget", "Give either a group or a list of users.", "target")
-    foreign = (*change.adopt, *change.enable)
-    if not change.changes_intent and not foreign and not request.reprocess:
-        raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
-    both = {license.sku_id for license in change.add} & set(change.remove)
-    if both:
-        raise BadRequest("SkuInBoth", f"SKU {min(both)} is in addLicenses and in removeLicenses.", "removeLicenses")
-    catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
-    unknown = sorted(set(foreign) - catalog.skus.keys())
-    if unknown:
-        raise BadRequest("UnknownSku", f"The tenant has no SKU {unknown[0]}.", "skuIds")
-    if target.group_id is None:
-        resolve(change.add, catalog, DependencyRule.UNION, all_plans(catalog))
-        return
-    stored = await world.stores.assignments.get(target.group_id)
-    assignment = stored.assignment if stored else GroupLicenseAssignment(target.group_id)
-    group = await group_or_what_is_left(world, target.group_id, change, assignment)
-    _check_group(group, change, change.options or assignment.options)
-    if group.hidden_membership:
-        await _check_visible(world, group)
-    changed(assignment, change, catalog)
-    if not change.changes_intent and assignment.version == 0:
-        raise BadRequest("GroupNotManaged", f"Group {group.display_name} has no license assignment here.", "group")
-
-
-def all_plans(catalog: Catalog) -> Plans:
-    """Every plan of the tenant: for named users, prerequisites may come from anywhere."""
-    return NO_PLANS.union(*(sku.plan_ids for sku in catalog.skus.values()))
-
-
-def _check_group(group: DirectoryGroup, change: LicenseChange, options: AssignmentOptions) -> None:
-    if not group.security_enabled:
-        raise BadRequest(
-            "GroupNotSecurityEnabled",
-            f"Group {group.display_name} is not security-enabled; licenses can be assigned to security groups only.",
-            "group",
-        )
-    native = {license.sku_id for license in group.native_skus}
-    overlap = sorted(native.intersection(license.sku_id for license in change.add))
-    if overlap and not options.allow_native_overlap:
-        raise BadRequest(
-            "NativeOverlap",
-            f"Group {group.display_name} is also licensed by native group-based licensing with {', '.join(overlap)}. "
-            "Remove it there first, or set the option allowNativeOverlap.",
-            "addLicenses",
-        )
+    found = await load(world, group_id, request.change)
+    found.check(found.change_of(request))
+    if found.group.hidden_membership:
+        await _check_visible(world, found.group)
+    check_version(found.assignment, request.if_match)
+    return found
 
 
 async def _check_visible(world: World, group: DirectoryGroup) -> None:
@@ -219,15 +152,6 @@ async def _shows_a_member(world: World, group_id: GroupId) -> bool:
         if page:
             return True
     return False
-
-
-async def _known_intent(world: World, group_id: GroupId, if_match: int | None) -> tuple[int, OperationId | None]:
-    """The version of the group's intent, and the operation that made it."""
-    stored = await world.stores.assignments.get(group_id)
-    version = stored.assignment.version if stored else 0
-    if if_match is not None and if_match != version:
-        raise Conflict(f"The license assignment is at version {version}, not {if_match}; read it again.")
-    return version, stored.assignment.operation_id if stored else None
 
 
 async def _is_running(world: World, operation_id: OperationId | None) -> bool:

@@ -1,25 +1,22 @@
-"""What a group's assignment says, and how a request or new options change it: merged, kept as a version, audited."""
+"""How a change gets into a group's assignment: read, merged, kept as a version, audited.
+
+What the merged assignment says is decided in `shared/domain/group_request.py`; a lost race reads it again and merges
+anew.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
-from shared.domain.assignment import (
-    AssignmentOptions,
-    AssignmentState,
-    Enforcement,
-    GroupLicenseAssignment,
-    SkuAssignment,
-)
+from shared.domain.assignment import GroupLicenseAssignment, OptionsChange
 from shared.domain.audit import assignment_act, intent_entries, options_text
 from shared.domain.catalog import Catalog
-from shared.domain.dependencies import resolve
-from shared.domain.directory import AssignedLicense
-from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.directory import DirectoryGroup
+from shared.domain.errors import BadRequest, Conflict, NotFound, Outdated
+from shared.domain.group_request import GroupRequest, check_version, with_options
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
-from shared.ports.directory import DirectoryGroup
+from shared.domain.operation_request import OperationRequest
 from shared.ports.stores import StoredAssignment
 from shared.ports.world import World
 
@@ -27,64 +24,61 @@ MAX_TRIES = 10
 """Lost ETag races of one merge before the caller is told to try again."""
 
 
-def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> GroupLicenseAssignment:
-    """The assignment with a change merged into it: a SKU given again replaces its `disabledPlans`, as in Graph, and
-    plans without their prerequisite in the same group are switched off.
+async def load(world: World, group_id: GroupId, change: LicenseChange) -> GroupRequest:
+    """Everything that a change on a group is decided on.
 
-    Raises BadRequest for a SKU to remove that is not assigned, AssignmentError for what cannot be assigned.
+    Raises NotFound for a group that is gone, unless the change only removes licenses from one that is managed: a person
+    can still end what it gave.
     """
-    known = {sku.sku_id: sku for sku in assignment.skus}
-    missing = sorted(set(change.remove) - known.keys())
-    if missing:
-        raise BadRequest("SkuNotAssigned", f"SKU {missing[0]} is not assigned to the group.", "removeLicenses")
-    requested = {
-        sku_id: AssignedLicense(sku_id, sku.requested_disabled_plans)
-        for sku_id, sku in known.items()
-        if sku_id not in change.remove
-    }
-    requested.update({license.sku_id: license for license in change.add})
-    options = change.options or assignment.options
-    skus: tuple[SkuAssignment, ...] = ()
-    if change.add:
-        resolved = resolve(tuple(requested[sku] for sku in sorted(requested)), catalog, options.dependencies)
-        added = {license.sku_id for license in change.add}
-        skus = tuple(sku if sku.sku_id in added else known[sku.sku_id] for sku in resolved)
-    else:
-        skus = tuple(known[sku_id] for sku_id in sorted(requested))
-    state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
-    return replace(assignment, skus=skus, options=options, state=state)
-
-
-async def group_or_what_is_left(
-    world: World, group_id: GroupId, change: LicenseChange, assignment: GroupLicenseAssignment
-) -> DirectoryGroup:
-    """The group. One that is gone can still have its licenses taken away, so that a person can end what it gave."""
+    catalog = await read_catalog(world)
+    assignment, etag = await _stored(world, group_id)
     try:
-        return await world.directory.group(group_id)
+        group = await world.directory.group(group_id)
     except NotFound:
         if not change.remove or change.add or assignment.version == 0:
             raise
-        return DirectoryGroup(group_id, assignment.display_name, security_enabled=True)
+        group = DirectoryGroup(group_id, assignment.display_name, security_enabled=True)
+    return GroupRequest(assignment, etag, group, catalog)
 
 
-async def write_intent(world: World, operation: Operation) -> Operation:
-    """Make the group's assignment say what the operation asks, once; done again it changes nothing."""
+async def read_catalog(world: World) -> Catalog:
+    """The tenant's products."""
+    return Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
+
+
+async def _stored(world: World, group_id: GroupId) -> tuple[GroupLicenseAssignment, str | None]:
+    stored = await world.stores.assignments.get(group_id)
+    return (stored.assignment, stored.etag) if stored else (GroupLicenseAssignment(group_id), None)
+
+
+async def write_intent(
+    world: World, operation: Operation, found: GroupRequest | None = None, request: OperationRequest | None = None
+) -> Operation:
+    """Make the group's assignment say what the operation asks, once; done again it changes nothing.
+
+    `found`: what was read of the group, if it was read already. `request`: what the operation was made from, as long as
+    its caller waits; after a lost race its options are merged anew and its `if_match` counts again.
+    """
     group_id = operation.target.group_id
     if group_id is None or operation.preview or operation.intent_written or operation.actor.kind == SYSTEM.kind:
         return operation
-    catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
-    known = await world.stores.assignments.get(group_id)
-    before = known.assignment if known else GroupLicenseAssignment(group_id)
-    group = await group_or_what_is_left(world, group_id, operation.change, before)
+    found = found or await load(world, group_id, operation.change)
     for _ in range(MAX_TRIES):
-        stored = await world.stores.assignments.get(group_id)
-        before = stored.assignment if stored else GroupLicenseAssignment(group_id)
+        before = found.assignment
         if await _says_already(world, before, operation):
             return await _with_version(world, operation, operation.intent_version)
-        after = _intent_after(before, operation, catalog, group.display_name, world.clock.now())
         try:
-            await world.stores.assignments.save(after, stored.etag if stored else None)
+            operation = _still_asked(operation, found, request)
+            after = found.intent_after(operation, world.clock.now())
+        except (BadRequest, Outdated) as fault:
+            if request is not None:
+                await _withdraw(world, operation, fault)
+            raise
+        try:
+            await world.stores.assignments.save(after, found.etag)
         except Conflict:
+            assignment, etag = await _stored(world, group_id)
+            found = replace(found, assignment=assignment, etag=etag)
             continue
         await world.stores.audit.append(intent_entries(operation, before, after))
         await _supersede(world, before.operation_id, operation)
@@ -93,27 +87,19 @@ async def write_intent(world: World, operation: Operation) -> Operation:
     raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
 
 
-def _intent_after(
-    before: GroupLicenseAssignment, operation: Operation, catalog: Catalog, display_name: str, now: datetime
-) -> GroupLicenseAssignment:
-    """The assignment as the operation makes it: reprocessing enforces again what was paused or cancelled."""
-    after = changed(before, operation.change, catalog) if operation.change.changes_intent else before
-    wider = after.options.gives_to_more_than(before.options)
-    enforced = tuple(
-        replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now, to_more=wider)
-        for sku in after.skus
-    )
-    return replace(
-        after,
-        skus=enforced,
-        version=before.version + 1,
-        operation_id=operation.id,
-        open_approval=None,
-        more_held=False,
-        display_name=display_name,
-        changed_by=operation.actor.name,
-        changed_at=operation.created_at,
-    )
+def _still_asked(operation: Operation, found: GroupRequest, request: OperationRequest | None) -> Operation:
+    """The operation with the options of its request merged into those of the group now. Raises Outdated."""
+    if request is None:
+        return operation
+    check_version(found.assignment, request.if_match)
+    return replace(operation, change=found.change_of(request))
+
+
+async def _withdraw(world: World, operation: Operation, fault: Exception) -> None:
+    """End an operation whose caller is told that it is refused: a lost race has made it wrong after it was stored, and
+    the watchdog would do it nevertheless."""
+    error = OperationError(type(fault).__name__, str(fault))
+    await world.stores.operations.save(operation.ended(OperationState.FAILED, world.clock.now(), error))
 
 
 async def _supersede(world: World, older_id: OperationId | None, newer: Operation) -> None:
@@ -143,36 +129,27 @@ async def _says_already(world: World, assignment: GroupLicenseAssignment, operat
 
 
 async def set_options(
-    world: World, group_id: GroupId, options: AssignmentOptions, actor: Actor, if_match: int | None
+    world: World, group_id: GroupId, options: OptionsChange, actor: Actor, if_match: int | None
 ) -> StoredAssignment:
-    """Replace the options of a group's assignment. Raises NotFound, Conflict when `if_match` is outdated or lost."""
+    """Set options of a group's assignment; those that are not named stay.
+
+    Raises NotFound, Outdated for an old `if_match`, Conflict when others change the assignment all the time.
+    """
     now = world.clock.now()
     for _ in range(MAX_TRIES):
         stored = await world.stores.assignments.get(group_id)
         if stored is None:
             raise NotFound(f"Group {group_id} has no license assignment here.")
         before = stored.assignment
-        if if_match is not None and before.version != if_match:
-            raise Conflict(f"The license assignment is at version {before.version}, not {if_match}; read it again.")
-        wider = options.gives_to_more_than(before.options)
-        skus = tuple(replace(sku, given_at=now) for sku in before.skus) if wider else before.skus
-        after = replace(
-            before, skus=skus, options=options, version=before.version + 1, changed_by=actor.name, changed_at=now
-        )
+        check_version(before, if_match)
+        after = with_options(before, options, actor, now)
         try:
             etag = await world.stores.assignments.save(after, stored.etag)
         except Conflict:
             continue
         act_id = f"{group_id}-options-{after.version}"
-        entry = assignment_act(
-            "Set license properties",
-            group_id,
-            actor,
-            now,
-            options_text(before.options),
-            options_text(options),
-            act_id,
-        )
+        old, new = options_text(before.options), options_text(after.options)
+        entry = assignment_act("Set license properties", group_id, actor, now, old, new, act_id)
         await world.stores.audit.append([entry])
         return StoredAssignment(after, etag)
     raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")

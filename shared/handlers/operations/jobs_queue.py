@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from shared.domain.directory import AssignedLicense
-from shared.domain.errors import BadRequest, Conflict, NotFound, PermissionDenied, PoisonMessage
+from shared.domain.errors import BadRequest, KeyReused, NotFound, PermissionDenied, PoisonMessage
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.messages import JOBS, load_object
 from shared.domain.operation import Actor, LicenseChange, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.settlement import AWAY, bury
-from shared.handlers.operations.accept import OperationRequest, accept, claim_key, fingerprint, new_operation_id
+from shared.handlers.operations.accept import accept
 from shared.ports.world import World
 
 VERSION = "1.0"
@@ -56,22 +57,8 @@ async def run_job(world: World, body: bytes) -> None:
     request = decode_job(body)
     try:
         await accept(world, request)
-    except (BadRequest, NotFound, PermissionDenied) as refusal:
+    except (BadRequest, NotFound, PermissionDenied, KeyReused) as refusal:
         await bury(world, JOBS, body, f"job {request.idempotency_key!r} was refused: {refusal}")
-    except Conflict as refusal:
-        if not await _id_is_taken(world, request):
-            raise
-        await bury(world, JOBS, body, f"job {request.idempotency_key!r} was refused: {refusal}")
-
-
-async def _id_is_taken(world: World, request: OperationRequest) -> bool:
-    """Whether the id belongs to a different request, which no waiting changes; a lost race does not last."""
-    _, known = await world.stores.idempotency.claim(
-        claim_key(request.actor, request.idempotency_key),
-        new_operation_id(world, world.clock.now()),
-        fingerprint(request),
-    )
-    return known != fingerprint(request)
 
 
 def decode_job(body: bytes) -> OperationRequest:

@@ -7,8 +7,9 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, NotFound
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import Actor, LicenseChange, Operation, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import control
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.ports.world import World
 
 RESTORE = "restore"

@@ -15,6 +15,7 @@ from shared.domain.catalog import Catalog
 from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.errors import NotFound
 from shared.domain.grant import Grant
+from shared.domain.group_request import changed
 from shared.domain.ids import GroupId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
@@ -22,7 +23,6 @@ from shared.domain.operation import Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.snapshot_pages import LEFT, PlannedAction, SealedPage, pages_of, partition_of
 from shared.handlers.groups.nesting import keep_nesting
-from shared.handlers.operations.assignment_changes import changed
 from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
 from shared.handlers.reconcile.plan import tenant_facts
 from shared.ports.world import World

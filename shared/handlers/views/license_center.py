@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active
-from shared.domain.directory import DirectoryUser, SubscribedSku
+from shared.domain.directory import DirectoryGroup, DirectoryUser, SubscribedSku
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -18,7 +18,6 @@ from shared.domain.member_status import MemberState
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
 from shared.handlers.views import queries
 from shared.handlers.views.queries import UserLicense
-from shared.ports.directory import DirectoryGroup
 from shared.ports.world import World
 
 SEATS_MAX_AGE_S = 5.0

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-import pytest
-
 from shared.domain.ids import GroupId, OperationId, UserId
 from shared.domain.operation import (
-    LEGAL_MOVES,
     SYSTEM,
     LicenseChange,
     Operation,
@@ -17,7 +14,6 @@ from shared.domain.operation import (
     OperationState,
     Target,
     Totals,
-    may_move,
 )
 from tests.support.builders import GROUP_A, NOW
 
@@ -26,22 +22,6 @@ ENDED = [state for state in OperationState if state.is_ended]
 
 def test_complete_cancelled_and_failed_are_ends() -> None:
     assert set(ENDED) == {OperationState.COMPLETE, OperationState.CANCELLED, OperationState.FAILED}
-
-
-@pytest.mark.parametrize("state", list(OperationState))
-def test_an_ended_operation_never_moves_again_and_every_other_can_be_cancelled_and_fail(state: OperationState) -> None:
-    moves = [to for to in OperationState if may_move(state, to)]
-    if state.is_ended:
-        assert moves == []
-    else:
-        assert {OperationState.CANCELLED, OperationState.FAILED, OperationState.IN_PROGRESS} <= set(moves)
-    assert state in LEGAL_MOVES
-
-
-def test_what_waits_for_a_person_or_is_paused_cannot_complete_by_itself() -> None:
-    assert not may_move(OperationState.AWAITING_APPROVAL, OperationState.COMPLETE)
-    assert not may_move(OperationState.PAUSED, OperationState.COMPLETE)
-    assert not may_move(OperationState.PAUSED, OperationState.AWAITING_APPROVAL)
 
 
 def test_totals_add_up_and_what_remains_is_never_negative() -> None:

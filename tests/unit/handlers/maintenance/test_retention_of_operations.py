@@ -9,11 +9,12 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.domain.permit import Permit
 from shared.handlers.maintenance.retention import AT_ONCE, LONGEST, Forgotten, forget_old
 from shared.handlers.messaging.settlement import bury
 from shared.handlers.operations import control
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.views import queries
 from shared.ports.world import World
 from tests.support.kills import KilledError, Killer, killable

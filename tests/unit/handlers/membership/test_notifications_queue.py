@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from shared.domain.assignment import AssignmentOptions
+from shared.domain.assignment import OptionsChange
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS
@@ -94,7 +94,7 @@ async def test_changes_of_groups_that_concern_nobody_cost_no_look_at_users() -> 
 
 async def test_an_excluded_group_takes_effect_when_somebody_comes_into_it() -> None:
     run, (member, other, _) = await managed()
-    options = AssignmentOptions(excluded_groups=frozenset({OTHER_TEAM}))
+    options = OptionsChange({"excluded_groups": frozenset({OTHER_TEAM})})
     await set_options(run.world, TEAM, options, MIA, None)
     await ask_for_deltas(run.world)
     await run.work_off()

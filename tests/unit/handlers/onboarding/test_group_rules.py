@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.domain.directory import DirectoryGroup
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome
-from shared.ports.directory import DirectoryGroup
 from tests.support.hires import SMALL, TEAM, Hires, event, outcomes
 from tests.support.runs import user
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.assignment import AssignmentOptions
+from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import approvals, control, permit_writes
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.world import World
 from tests.support.operations import slow
@@ -119,7 +120,7 @@ async def test_an_approval_ends_where_options_give_the_license_again() -> None:
     narrower = LicenseChange((license,), options=fewer)
     removing = await accept(run.world, OperationRequest(Target(TEAM), MIA, narrower))
     kept = await half_removed(run, removing, people)
-    await set_options(run.world, TEAM, AssignmentOptions(), MIA, None)
+    await set_options(run.world, TEAM, OptionsChange({"include_disabled_accounts": True}), MIA, None)
     await run.finish(await run.ask(reprocess=True))
     assert await removed_when_all_leave(run, kept) <= run.world.policy.removal_allowance_minimum
 

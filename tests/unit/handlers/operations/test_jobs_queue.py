@@ -12,8 +12,9 @@ from shared.domain.errors import Conflict, Unavailable
 from shared.domain.ids import OperationId, ServicePlanId, SkuId
 from shared.domain.messages import JOBS, OPERATIONS
 from shared.domain.operation import Actor, OperationKind
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.settlement import away_count
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.jobs_queue import run_job
 from tests.support.api_calls import ON
 from tests.support.job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without

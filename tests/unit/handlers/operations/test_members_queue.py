@@ -13,7 +13,8 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.member_status import MemberState
 from shared.domain.messages import MEMBERS, OPERATIONS, ProcessUsers
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.members_queue import Members
 from shared.ports.messaging import Outgoing
 from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user

@@ -7,8 +7,9 @@ import pytest
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest
 from shared.domain.operation import LicenseChange, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import approvals, control
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.rollback import cancel_and_restore
 from tests.support.operations import adds_up, slow
 from tests.support.runs import EXTRA, LARGE, MIA, SMALL, Run

@@ -9,8 +9,9 @@ import pytest
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import snapshot
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from tests.support.rows import row_of
 from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.assignment import AssignmentOptions
+from shared.domain.assignment import OptionsChange
 from shared.domain.errors import BadRequest
 from shared.domain.grant import SourceKind
 from shared.domain.ids import UserId
@@ -26,7 +26,7 @@ async def in_grace() -> tuple[Run, UserId]:
     run = Run()
     leaves, *_ = run.people(3)
     await run.change([SMALL])
-    await set_options(run.world, TEAM, AssignmentOptions(grace=GRACE), MIA, None)
+    await set_options(run.world, TEAM, OptionsChange({"grace": GRACE}), MIA, None)
     run.directory.leave(TEAM, leaves)
     await run.look_at(leaves)
     return run, leaves

@@ -5,7 +5,8 @@ from __future__ import annotations
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
 
 

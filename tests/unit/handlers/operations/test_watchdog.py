@@ -7,8 +7,9 @@ from datetime import timedelta
 from shared.domain.directory import AssignedLicense
 from shared.domain.messages import MEMBERS, MEMBERS_BULK, OPERATIONS
 from shared.domain.operation import LicenseChange, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import control
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.watchdog import watchdog
 from shared.ports.messaging import Outgoing
 from tests.support.runs import MIA, OTHER_TEAM, SMALL, Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.domain.assignment import AssignmentOptions
+from shared.domain.assignment import OptionsChange
 from shared.domain.member_status import MemberState
 from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.reconcile.grant_expiry import look_at_due
@@ -14,7 +14,7 @@ from tests.support.runs import MIA, TEAM
 
 async def test_a_leaver_in_grace_keeps_the_license_until_it_ends_and_coming_back_cancels() -> None:
     run, (leaves, returns, _) = await managed()
-    await set_options(run.world, TEAM, AssignmentOptions(grace=timedelta(days=30)), MIA, None)
+    await set_options(run.world, TEAM, OptionsChange({"grace": timedelta(days=30)}), MIA, None)
     for each in (leaves, returns):
         run.directory.leave(TEAM, each)
     await tell(run, went(TEAM, leaves, returns))

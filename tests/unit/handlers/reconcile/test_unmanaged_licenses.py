@@ -12,8 +12,9 @@ from shared.domain.errors import BadRequest
 from shared.domain.ids import SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, OperationKind, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.nightly_sync import sync_all
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.handlers.operations.accept import accept
 from tests.support.builders import audited
 from tests.support.runs import EXTRA, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 from tests.support.unmanaged import CHAT, FILES, ask, given_group, off

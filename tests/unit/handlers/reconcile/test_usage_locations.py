@@ -5,7 +5,8 @@ from __future__ import annotations
 from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.operation import LicenseChange, OperationState, Target
-from shared.handlers.operations.accept import OperationRequest, accept
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from tests.support.rows import errors
 from tests.support.runs import MIA, SMALL, TEAM, Run, user
 

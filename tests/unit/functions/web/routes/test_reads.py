@@ -86,6 +86,14 @@ class TestAssignment:
         assert [answer.status_code for answer in (patched, posted, malformed)] == [412, 412, 400]
         assert error_of(patched)["code"] == "PreconditionFailed"
 
+    async def test_a_reused_key_is_no_failed_precondition(self, world: World) -> None:
+        url = f"/api/groups/{GROUP}/assignLicense"
+        headers = {**WRITER, "idempotency-key": "k-1", "if-match": 'W/"0"'}
+        async with client(world, headers=headers) as api:
+            first = await api.post(url, json=ASSIGN_E3)
+            other = await api.post(url, json={**ASSIGN_E3, "options": {"priority": 1}})
+        assert (first.status_code, other.status_code, error_of(other)["code"]) == (202, 409, "Conflict")
+
     async def test_options_are_set_with_the_licenses_and_others_stay(self, fakes: Fakes) -> None:
         url = f"/api/groups/{GROUP}"
         body = {**ASSIGN_E3, "options": {"usageLocation": "at", "grace": "P7D"}}

@@ -1,0 +1,137 @@
+"""A change on a group, decided on what was read of the group: what is wrong with it, and what the group's assignment
+says with the change merged in.
+
+One rule for the API, the page, messages of the `jobs` queue and recovery after a crash. Nothing here reads or writes:
+after a lost race the assignment is read again and the same functions decide anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, OptionsChange, SkuAssignment
+from shared.domain.catalog import Catalog
+from shared.domain.dependencies import resolve
+from shared.domain.directory import AssignedLicense, DirectoryGroup
+from shared.domain.errors import BadRequest, Outdated
+from shared.domain.operation import Actor, LicenseChange, Operation
+from shared.domain.operation_request import OperationRequest, check_known
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRequest:
+    """What one request on a group is decided on, read once. `etag`: of the stored assignment, None if there is none."""
+
+    assignment: GroupLicenseAssignment
+    etag: str | None
+    group: DirectoryGroup
+    catalog: Catalog
+
+    def change_of(self, request: OperationRequest) -> LicenseChange:
+        """The change of a request, with the options that it names set in those of the group."""
+        if request.options is None:
+            return request.change
+        return replace(request.change, options=request.options.applied_to(self.assignment.options))
+
+    def check(self, change: LicenseChange) -> None:
+        """What is wrong with a change on the group. Raises BadRequest, AssignmentError."""
+        check_known((*change.adopt, *change.enable), self.catalog)
+        _check_group(self.group, change, (change.options or self.assignment.options).allow_native_overlap)
+        changed(self.assignment, change, self.catalog)
+        if not change.changes_intent and self.assignment.version == 0:
+            text = f"Group {self.group.display_name} has no license assignment here."
+            raise BadRequest("GroupNotManaged", text, "group")
+
+    def intent_after(self, operation: Operation, now: datetime) -> GroupLicenseAssignment:
+        """The assignment as an operation makes it: reprocessing enforces again what was paused or cancelled.
+
+        Raises BadRequest, AssignmentError.
+        """
+        before, change = self.assignment, operation.change
+        after = changed(before, change, self.catalog) if change.changes_intent else before
+        wider = after.options.gives_to_more_than(before.options)
+        enforced = tuple(
+            replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now, to_more=wider)
+            for sku in after.skus
+        )
+        return replace(
+            after,
+            skus=enforced,
+            version=before.version + 1,
+            operation_id=operation.id,
+            open_approval=None,
+            more_held=False,
+            display_name=self.group.display_name,
+            changed_by=operation.actor.name,
+            changed_at=operation.created_at,
+        )
+
+
+def _check_group(group: DirectoryGroup, change: LicenseChange, allow_native_overlap: bool) -> None:
+    if not group.security_enabled:
+        raise BadRequest(
+            "GroupNotSecurityEnabled",
+            f"Group {group.display_name} is not security-enabled; licenses can be assigned to security groups only.",
+            "group",
+        )
+    native = {license.sku_id for license in group.native_skus}
+    overlap = sorted(native.intersection(license.sku_id for license in change.add))
+    if overlap and not allow_native_overlap:
+        raise BadRequest(
+            "NativeOverlap",
+            f"Group {group.display_name} is also licensed by native group-based licensing with {', '.join(overlap)}. "
+            "Remove it there first, or set the option allowNativeOverlap.",
+            "addLicenses",
+        )
+
+
+def check_version(assignment: GroupLicenseAssignment, if_match: int | None) -> None:
+    """Raises Outdated if the caller saw another version; None matches any."""
+    if if_match is not None and if_match != assignment.version:
+        raise Outdated(f"The license assignment is at version {assignment.version}, not {if_match}; read it again.")
+
+
+def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> GroupLicenseAssignment:
+    """The assignment with a change merged into it: a SKU given again replaces its `disabledPlans`, as in Graph, and
+    plans without their prerequisite in the same group are switched off.
+
+    Raises BadRequest for a SKU to remove that is not assigned, AssignmentError for what cannot be assigned.
+    """
+    known = {sku.sku_id: sku for sku in assignment.skus}
+    missing = sorted(set(change.remove) - known.keys())
+    if missing:
+        raise BadRequest("SkuNotAssigned", f"SKU {missing[0]} is not assigned to the group.", "removeLicenses")
+    requested = {
+        sku_id: AssignedLicense(sku_id, sku.requested_disabled_plans)
+        for sku_id, sku in known.items()
+        if sku_id not in change.remove
+    }
+    requested.update({license.sku_id: license for license in change.add})
+    options = change.options or assignment.options
+    skus: tuple[SkuAssignment, ...] = ()
+    if change.add:
+        resolved = resolve(tuple(requested[sku] for sku in sorted(requested)), catalog, options.dependencies)
+        added = {license.sku_id for license in change.add}
+        skus = tuple(sku if sku.sku_id in added else known[sku.sku_id] for sku in resolved)
+    else:
+        skus = tuple(known[sku_id] for sku_id in sorted(requested))
+    state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
+    return replace(assignment, skus=skus, options=options, state=state)
+
+
+def with_options(
+    assignment: GroupLicenseAssignment, options: OptionsChange, actor: Actor, now: datetime
+) -> GroupLicenseAssignment:
+    """The next version of the assignment, with options set and its SKUs as they are."""
+    after = options.applied_to(assignment.options)
+    wider = after.gives_to_more_than(assignment.options)
+    skus = tuple(replace(sku, given_at=now) for sku in assignment.skus) if wider else assignment.skus
+    return replace(
+        assignment,
+        skus=skus,
+        options=after,
+        version=assignment.version + 1,
+        changed_by=actor.name,
+        changed_at=now,
+    )

@@ -1,0 +1,160 @@
+"""What somebody asks for, before it becomes an operation: checks that need no group, and the fingerprint of its key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+
+from shared.domain.assignment import AssignmentOptions, DependencyRule, OptionsChange
+from shared.domain.catalog import Catalog
+from shared.domain.dependencies import resolve
+from shared.domain.errors import BadRequest
+from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId
+from shared.domain.operation import Actor, LicenseChange, OperationKind, Target
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """What somebody asks for: additions and removals on a group or a list of users, or only to reconcile again.
+
+    `options`: options to set with the change; those of the group that it does not name stay. `if_match`: the intent
+    version the caller saw; None merges. `preview_id`: a preview of the same change that the same person has seen, whose
+    sealed removals this request approves.
+    """
+
+    target: Target
+    actor: Actor
+    change: LicenseChange = field(default_factory=LicenseChange)
+    preview: bool = False
+    reprocess: bool = False
+    idempotency_key: str = ""
+    preview_id: OperationId | None = None
+    if_match: int | None = None
+    cause: str = "request"
+    correlation_id: str = ""
+    traceparent: str = ""
+    options: OptionsChange | None = None
+
+
+def kind_of(request: OperationRequest) -> OperationKind:
+    """The word for what a request does."""
+    if request.change.add and request.change.remove:
+        return OperationKind.CHANGE
+    if request.change.add:
+        return OperationKind.ASSIGN
+    if request.change.remove:
+        return OperationKind.REMOVE
+    if request.change.adopt:
+        return OperationKind.ADOPT
+    return OperationKind.ENABLE if request.change.enable else OperationKind.REPROCESS
+
+
+def check_form(request: OperationRequest) -> None:
+    """What is wrong with a request whatever the tenant has. Raises BadRequest."""
+    change, target = request.change, request.target
+    if target.is_group == bool(target.user_ids):
+        raise BadRequest("InvalidTarget", "Give either a group or a list of users.", "target")
+    if not change.changes_intent and not change.adopt and not change.enable and not request.reprocess:
+        raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
+    both = {license.sku_id for license in change.add} & set(change.remove)
+    if both:
+        raise BadRequest("SkuInBoth", f"SKU {min(both)} is in addLicenses and in removeLicenses.", "removeLicenses")
+
+
+def check_for_users(change: LicenseChange, catalog: Catalog) -> None:
+    """What is wrong with a change on named users. Their prerequisites can come from any plan of the tenant.
+
+    Raises BadRequest, AssignmentError.
+    """
+    check_known((*change.adopt, *change.enable), catalog)
+    everything: Plans = NO_PLANS.union(*(sku.plan_ids for sku in catalog.skus.values()))
+    resolve(change.add, catalog, DependencyRule.UNION, everything)
+
+
+def check_known(sku_ids: Collection[SkuId], catalog: Catalog) -> None:
+    """Raises BadRequest for a SKU that the tenant does not have."""
+    unknown = sorted(set(sku_ids) - catalog.skus.keys())
+    if unknown:
+        raise BadRequest("UnknownSku", f"The tenant has no SKU {unknown[0]}.", "skuIds")
+
+
+def claim_key(actor: Actor, idempotency_key: str) -> str:
+    """Under what a request's key is claimed: two callers can use the same one."""
+    return f"{actor.id}:{idempotency_key}"
+
+
+def fingerprint(request: OperationRequest) -> str:
+    """64 hex digits over what is requested, to distinguish a repeat from a different request under the same key.
+
+    Stored keys hold it, so it must stay the same for the same request: an option counts only if the request names it
+    or, in a full set of options, if it differs from its default. A new option therefore changes no fingerprint.
+    """
+    asked = _asked(request)
+    if request.options is not None:
+        asked.append({"set": _plain(request.options.named)})
+    if request.change.options is not None:
+        asked.append({"all": _plain(_not_default(request.change.options))})
+    return _digest(asked)
+
+
+def former_fingerprint(request: OperationRequest, options: AssignmentOptions) -> str:
+    """The fingerprint that versions before December 2026 stored for a request with these options of the group: it
+    covered the text of the audit log for all options, as it was then.
+
+    Can be removed once no stored key is that old. A key is kept as long as its operation, so that is one RETENTION (365
+    days unless set) after the deployment of a newer version.
+    """
+    grace = options.grace
+    shown = {
+        "usageLocation": options.usage_location,
+        "requireUsageLocation": options.require_usage_location,
+        "countInherited": options.count_inherited,
+        "includeGuests": options.include_guests,
+        "includeDisabledAccounts": options.include_disabled_accounts,
+        "excludedGroups": sorted(options.excluded_groups),
+        "grace": f"PT{int(grace.total_seconds())}S" if grace.seconds else f"P{grace.days}D",
+        "dependencies": options.dependencies,
+        "allowNativeOverlap": options.allow_native_overlap,
+        "priority": options.priority,
+    }
+    return _digest([*_asked(request), json.dumps(shown, separators=(",", ":"))])
+
+
+def _asked(request: OperationRequest) -> list[object]:
+    """Everything but the options."""
+    change = request.change
+    asked: list[object] = [
+        request.target.group_id,
+        sorted(request.target.user_ids),
+        sorted((license.sku_id, sorted(license.disabled_plans)) for license in change.add),
+        sorted(change.remove),
+        request.preview,
+        request.reprocess,
+    ]
+    if change.adopt or change.enable:
+        asked.append([sorted(change.adopt), sorted(change.enable)])
+    return asked
+
+
+def _not_default(options: AssignmentOptions) -> dict[str, object]:
+    default = type(options)()
+    values = {each.name: getattr(options, each.name) for each in fields(options)}
+    return {name: value for name, value in values.items() if value != getattr(default, name)}
+
+
+def _plain(options: Mapping[str, object]) -> dict[str, object]:
+    """Options as JSON can write them, the same for the same values."""
+    return {name: _plain_value(value) for name, value in sorted(options.items())}
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def _digest(asked: list[object]) -> str:
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
