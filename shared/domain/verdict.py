@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.domain.backoff import Backoff
 from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import LicenseError, NotAUser, ReadFailed, UserGone
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged
+from shared.domain.plan import RECHECK
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
 from shared.domain.retry import bounded
 
@@ -25,9 +25,6 @@ RACE_RETRY = timedelta(seconds=5)
 
 EVENTS_SETTLE_WITHIN = timedelta(minutes=10)
 """How long a read that contradicts an event is doubted; after that the directory wins."""
-
-PAUSE = Backoff(timedelta(seconds=3), timedelta(seconds=30))
-"""Before something is read again that mostly lasts for seconds, seldom for minutes."""
 
 CONCERNS_ALL = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
 """Errors of the app or the tenant, not of one user."""
@@ -48,7 +45,7 @@ def before_apply(work: Work, planned: Planned, now: datetime, *, doubted: bool) 
         return unread
     if doubted:
         since = work.operation.started_at if work.operation and work.operation.started_at else now
-        return RetryAt(now + PAUSE.after(now - since), "the directory does not show the membership yet")
+        return RetryAt(now + RECHECK.after(now - since), "the directory does not show the membership yet")
     plan = planned.plan
     if plan is not None and (plan.remove or plan.plans_off) and contradicts_event(work, planned, now):
         return _wait_for_event(work, now)
@@ -72,7 +69,7 @@ def _unread(read: Read, now: datetime) -> Result | None:
         return None
     # Mostly another worker that is about to end; the whole lock is waited for only if that one died.
     since = read.row.intent.at if read.row.intent else now
-    at = min(now + PAUSE.after(now - since), read.locked_until)
+    at = min(now + RECHECK.after(now - since), read.locked_until)
     return RetryAt(at, "another write to this user has not been resolved")
 
 
@@ -108,7 +105,7 @@ def _was_overtaken(read: Read, group_id: GroupId, came: bool, told_at: datetime)
 
 def _wait_for_event(work: Work, now: datetime) -> RetryAt:
     return RetryAt(
-        now + PAUSE.after(now - (work.told_at or now)), "the directory does not show yet what the event said"
+        now + RECHECK.after(now - (work.told_at or now)), "the directory does not show yet what the event said"
     )
 
 

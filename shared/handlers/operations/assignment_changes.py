@@ -11,6 +11,7 @@ from dataclasses import replace
 from shared.domain.assignment import GroupLicenseAssignment, OptionsChange
 from shared.domain.audit import assignment_act, intent_entries, options_text
 from shared.domain.catalog import Catalog
+from shared.domain.concurrency import update
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import BadRequest, Conflict, NotFound, Outdated
 from shared.domain.group_request import GroupRequest, check_version, with_options
@@ -62,29 +63,43 @@ async def write_intent(
     group_id = operation.target.group_id
     if group_id is None or operation.preview or operation.intent_written or operation.actor.kind == SYSTEM.kind:
         return operation
-    found = found or await load(world, group_id, operation.change)
-    for _ in range(MAX_TRIES):
-        before = found.assignment
-        if await _says_already(world, before, operation):
-            return await _with_version(world, operation, operation.intent_version)
-        try:
-            operation = _still_asked(operation, found, request)
-            after = found.intent_after(operation, world.clock.now())
-        except (BadRequest, Outdated) as fault:
-            if request is not None:
-                await _withdraw(world, operation, fault)
-            raise
-        try:
-            await world.stores.assignments.save(after, found.etag)
-        except Conflict:
-            assignment, etag = await _stored(world, group_id)
-            found = replace(found, assignment=assignment, etag=etag)
-            continue
-        await world.stores.audit.append(intent_entries(operation, before, after))
-        await _supersede(world, before.operation_id, operation)
-        await _supersede(world, before.open_approval, operation)
-        return await _with_version(world, operation, after.version)
-    raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
+
+    async def read() -> GroupRequest | None:
+        """What the change is merged into; None if the assignment says already what the operation asks."""
+        nonlocal found
+        known, found = found or await load(world, group_id, operation.change), None
+        return None if await _says_already(world, known.assignment, operation) else known
+
+    def change(known: GroupRequest | None) -> tuple[Operation, GroupRequest, GroupLicenseAssignment] | None:
+        if known is None:
+            return None
+        asked = _still_asked(operation, known, request)
+        return asked, known, known.intent_after(asked, world.clock.now())
+
+    async def save(
+        changed: tuple[Operation, GroupRequest, GroupLicenseAssignment],
+    ) -> tuple[Operation, GroupLicenseAssignment, GroupLicenseAssignment]:
+        asked, known, after = changed
+        await world.stores.assignments.save(after, known.etag)
+        return asked, known.assignment, after
+
+    try:
+        saved = await update(read, change, save, tries=MAX_TRIES, lost=_always_changing(group_id))
+    except (BadRequest, Outdated) as fault:
+        if request is not None:
+            await _withdraw(world, operation, fault)
+        raise
+    if saved is None:
+        return await _with_version(world, operation, operation.intent_version)
+    asked, before, after = saved
+    await world.stores.audit.append(intent_entries(asked, before, after))
+    await _supersede(world, before.operation_id, asked)
+    await _supersede(world, before.open_approval, asked)
+    return await _with_version(world, asked, after.version)
+
+
+def _always_changing(group_id: GroupId) -> Conflict:
+    return Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
 
 
 def _still_asked(operation: Operation, found: GroupRequest, request: OperationRequest | None) -> Operation:
@@ -136,20 +151,26 @@ async def set_options(
     Raises NotFound, Outdated for an old `if_match`, Conflict when others change the assignment all the time.
     """
     now = world.clock.now()
-    for _ in range(MAX_TRIES):
+
+    async def read() -> StoredAssignment:
         stored = await world.stores.assignments.get(group_id)
         if stored is None:
             raise NotFound(f"Group {group_id} has no license assignment here.")
-        before = stored.assignment
-        check_version(before, if_match)
-        after = with_options(before, options, actor, now)
-        try:
-            etag = await world.stores.assignments.save(after, stored.etag)
-        except Conflict:
-            continue
-        act_id = f"{group_id}-options-{after.version}"
-        old, new = options_text(before.options), options_text(after.options)
-        entry = assignment_act("Set license properties", group_id, actor, now, old, new, act_id)
-        await world.stores.audit.append([entry])
-        return StoredAssignment(after, etag)
-    raise Conflict(f"The license assignment of group {group_id} is being changed by others; try again.")
+        return stored
+
+    def change(stored: StoredAssignment) -> tuple[StoredAssignment, GroupLicenseAssignment]:
+        check_version(stored.assignment, if_match)
+        return stored, with_options(stored.assignment, options, actor, now)
+
+    async def save(
+        changed: tuple[StoredAssignment, GroupLicenseAssignment],
+    ) -> tuple[GroupLicenseAssignment, StoredAssignment]:
+        stored, after = changed
+        return stored.assignment, StoredAssignment(after, await world.stores.assignments.save(after, stored.etag))
+
+    before, saved = await update(read, change, save, tries=MAX_TRIES, lost=_always_changing(group_id))
+    act_id = f"{group_id}-options-{saved.assignment.version}"
+    old, new = options_text(before.options), options_text(saved.assignment.options)
+    entry = assignment_act("Set license properties", group_id, actor, now, old, new, act_id)
+    await world.stores.audit.append([entry])
+    return saved
