@@ -12,8 +12,8 @@ from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answ
 from shared.adapters.licenses import NOT_SENT_S, answer_of
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import UserId
-from shared.domain.onboarding import PersonRef
-from shared.ports.directory import Account, ReadFailed
+from shared.domain.onboarding import Account, PersonRef
+from shared.ports.directory import ReadFailed
 from shared.ports.graph_writes import AlreadySo, MembershipChange, Rejected, Throttled, Unanswered, WriteResult
 
 SELECT = "id,userPrincipalName,employeeId,accountEnabled,createdDateTime,usageLocation"

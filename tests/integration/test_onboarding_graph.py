@@ -15,9 +15,9 @@ from shared.adapters.accounts import GraphAccounts, GraphMemberships
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.domain.ids import GroupId, UserId
-from shared.domain.onboarding import PersonRef
-from shared.handlers.onboarding.group_rules import hindrance
-from shared.ports.directory import Account, Accounts, ReadFailed
+from shared.domain.onboarding import Account, PersonRef
+from shared.handlers.onboarding.membership_writes import hindrance
+from shared.ports.directory import Accounts, ReadFailed
 from shared.ports.graph_writes import (
     Accepted,
     AlreadySo,

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.ids import GroupId, UserId
-from shared.domain.onboarding import PersonRef
-from shared.ports.directory import Account, ReadFailed
+from shared.domain.onboarding import Account, PersonRef
+from shared.ports.directory import ReadFailed
 from shared.ports.graph_writes import Accepted, AlreadySo, MembershipChange, Rejected, WriteResult
 from tests.support.fakes_directory import FakeDirectory
 

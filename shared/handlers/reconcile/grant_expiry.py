@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from shared.domain.grant import Grant
 from shared.domain.ids import UserId
 from shared.domain.messages import MAX_USERS, SMALL, ProcessUsers
-from shared.ports.membership_stores import Due
+from shared.ports.membership_stores import ends_of
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 
@@ -17,9 +17,7 @@ AT_ONCE = 1000
 
 async def note_ends(world: World, grants: Iterable[tuple[UserId, Grant]]) -> None:
     """Have users looked at when these grants end. Kept before the grants are: one too many is only a look."""
-    await world.stores.due.put(
-        Due(grant.until, user_id, grant.sku_id) for user_id, grant in grants if grant.until is not None
-    )
+    await world.stores.due.put(ends_of(grants))
 
 
 async def look_at_due(world: World) -> int:

@@ -16,10 +16,8 @@ from shared.domain.onboarding import (
     OnboardingState,
     PersonRef,
     Standing,
-    Turn,
-    removal_due,
-    turn_of,
 )
+from shared.domain.onboarding_order import Turn, removal_due, turn_of
 from shared.domain.profiles import Profile, entitlement
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
