@@ -13,9 +13,8 @@ from shared.adapters.licenses import NOT_SENT_S, answer_of
 from shared.domain.directory import ReadFailed
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import UserId
-from shared.domain.onboarding import PersonRef
+from shared.domain.onboarding import Account, PersonRef
 from shared.domain.write_results import Rejected, Throttled, Unanswered, WriteResult
-from shared.ports.directory import Account
 from shared.ports.graph_writes import AlreadySo, MembershipChange
 
 SELECT = "id,userPrincipalName,employeeId,accountEnabled,createdDateTime,usageLocation"

@@ -1,13 +1,13 @@
-"""HR onboarding: what an HR system tells of a person, what became of it, and which event of a person counts.
+"""HR onboarding: an event of an HR system, its record, and what a decision makes of the record.
 
-An event is a CloudEvent (see `hr_events`); its record is the truth about it, from its arrival to its end.
+An event is a CloudEvent (see `hr_events`). Its record is the truth about it, from its arrival to its end.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -44,6 +44,22 @@ class PersonRef:
 
     def __str__(self) -> str:
         return ", ".join(self.identities)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that a name of HR's fits."""
+
+    id: UserId
+    user_principal_name: str
+    employee_id: str
+    account_enabled: bool
+    created_at: datetime | None
+    usage_location: str | None
+
+    @property
+    def ref(self) -> PersonRef:
+        return PersonRef(self.id, self.employee_id, self.user_principal_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,72 +266,21 @@ class Taken:
     grants: tuple[Grant, ...] = ()
 
 
-class Turn(StrEnum):
-    """Whether it is an event's turn among those of the same person."""
-
-    NOW = "now"
-    AFTER = "after"
-    SUPERSEDED = "superseded"
-
-
 @dataclass(frozen=True, slots=True)
-class TurnTaken:
-    """The turn, the event it depends on, and older events that this one ends."""
+class Next:
+    """What a decision makes of an event. `record`: as it becomes; it is resumed at its `next_at`.
 
-    turn: Turn
-    other: str = ""
-    ends: tuple[OnboardingRecord, ...] = ()
-
-
-def turn_of(
-    record: OnboardingRecord, others: Iterable[OnboardingRecord], standing: Standing | None, now: datetime
-) -> TurnTaken:
-    """Decide by the person's other events and by what was acted on last.
-
-    What is older than the last event acted on, or than a leaver who is due or has left, is superseded. A leaver, and
-    whoever comes back after leaving, ends older events that have not ended; one whose memberships are being written is
-    waited for. A mover waits for an older joiner or mover. A release only names its leaver and has no order of its own.
+    `wake`: events to resume now, whenever they are due. `users`: whom to reconcile now, with the groups that each came
+    into (True) or went from (False).
     """
-    if record.event.type is HrEventType.RELEASE:
-        return TurnTaken(Turn.NOW)
-    last = standing.last_order if standing is not None and standing.last_key != record.key else None
-    if standing is not None and last is not None and last > record.order:
-        return TurnTaken(Turn.SUPERSEDED, standing.last_key)
-    known = [each for each in others if each.key != record.key and each.event.type is not HrEventType.RELEASE]
-    newer_leavers = [
-        other
-        for other in known
-        if other.event.type is HrEventType.LEAVER and other.order > record.order and _has_left(other, now)
-    ]
-    if newer_leavers:
-        return TurnTaken(Turn.SUPERSEDED, newer_leavers[0].key)
-    older = [other for other in known if not other.state.is_ended and other.order < record.order]
-    writing = [other for other in older if other.is_being_written]
-    if writing:
-        return TurnTaken(Turn.AFTER, writing[0].key)
-    if record.event.type is HrEventType.LEAVER:
-        return TurnTaken(Turn.NOW, ends=tuple(older))
-    leaving = tuple(other for other in older if other.event.type is HrEventType.LEAVER)
-    before = sorted((other for other in older if other not in leaving), key=lambda other: other.order)
-    if before:
-        return TurnTaken(Turn.AFTER, before[-1].key)
-    return TurnTaken(Turn.NOW, ends=leaving)
+
+    record: OnboardingRecord
+    wake: tuple[str, ...] = ()
+    users: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
 
 
-def _has_left(leaver: OnboardingRecord, now: datetime) -> bool:
-    """Whether a leaver counts against older events: due, or done, also where there was no account to do it with."""
-    if leaver.state.is_ended:
-        return leaver.state in (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
-    return leaver.event.effective_at <= now and not leaver.cancelled_by
-
-
-def removal_due(event: HrEvent, released: bool, default: timedelta) -> datetime | None:
-    """When a leaver's licenses go: at once when released, else some time after the effective date; None: when released.
-
-    Never before the effective date.
-    """
-    if released:
-        return event.effective_at
-    if event.removal_on_release:
-        return None
-    return event.effective_at + (default if event.removal_after is None else event.removal_after)
+def waiting(
+    record: OnboardingRecord, state: OnboardingState, now: datetime, at: datetime, note: str = "", remedy: str = ""
+) -> OnboardingRecord:
+    """The record, rescheduled to a time."""
+    return replace(record, state=state, next_at=at, note=note, remedy=remedy, updated_at=now)

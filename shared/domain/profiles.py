@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
@@ -112,3 +113,12 @@ def grants_of(profile: Profile) -> tuple[Grant, ...]:
     for license in profile.licenses:
         once[license.sku_id] = once.get(license.sku_id, license.disabled_plans) & license.disabled_plans
     return tuple(Grant(sku_id, plans or NO_PLANS, source) for sku_id, plans in once.items())
+
+
+def allowed_groups(
+    assignments: Mapping[GroupId, GroupLicenseAssignment], profiles: Iterable[Profile]
+) -> frozenset[GroupId]:
+    """Groups that an event may name: managed ones and those of profiles. The right to send an event is not the right to
+    put people into any group the app could write."""
+    managed = {g for g, each in assignments.items() if each.state is AssignmentState.ACTIVE and each.skus}
+    return frozenset(managed | {group_id for profile in profiles for group_id in profile.groups})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from shared.domain.directory import DirectoryGroup, DirectoryUser, ReadFailed, SubscribedSku, UserRead
 from shared.domain.ids import GroupId, UserId
-from shared.domain.onboarding import PersonRef
+from shared.domain.onboarding import Account, PersonRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +55,6 @@ class Directory(Protocol):
         their properties.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account that a name of HR's fits."""
-
-    id: UserId
-    user_principal_name: str
-    employee_id: str
-    account_enabled: bool
-    created_at: datetime | None
-    usage_location: str | None
-
-    @property
-    def ref(self) -> PersonRef:
-        return PersonRef(self.id, self.employee_id, self.user_principal_name)
 
 
 class Accounts(Protocol):

@@ -16,10 +16,10 @@ from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId, UserId
-from shared.domain.onboarding import PersonRef
+from shared.domain.onboarding import Account, PersonRef
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered
-from shared.handlers.onboarding.group_rules import hindrance
-from shared.ports.directory import Account, Accounts
+from shared.handlers.onboarding.membership_writes import hindrance
+from shared.ports.directory import Accounts
 from shared.ports.graph_writes import AlreadySo, MembershipChange, Memberships
 from tests.support.fakes_directory import FakeDirectory
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships

@@ -11,12 +11,13 @@ import pytest
 
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState, ReadFailed
 from shared.domain.errors import Conflict
+from shared.domain.hr_intake import open_keys
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
 from shared.domain.operation import Actor, LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.write_results import Rejected, Throttled
-from shared.handlers.onboarding import administration, intake
+from shared.handlers.onboarding import administration, records
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from shared.handlers.operations.accept import accept
 from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
@@ -52,8 +53,8 @@ async def test_of_a_request_without_times_the_later_event_of_the_same_day_counts
         for name, kind in (("1", first), ("2", second)):
             data = {"groups": [TEAM]} if kind == "joiner" else {"removal": "P0D"}
             events.append({k: v for k, v in event(kind, name, ann, **data).items() if k != "time"})
-        receipts = await intake.accept(run.world, events, "hr")
-        await intake.send_take_up(run.world, intake.open_keys(receipts))
+        receipts = await records.accept(run.world, events, "hr")
+        await records.resume(run.world, open_keys(receipts))
         await run.work_off()
         assert run.licenses(ann) == licensed
         assert await run.state("2") in ("Done", "DoneWithErrors")

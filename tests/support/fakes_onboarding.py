@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId, UserId
-from shared.domain.onboarding import PersonRef
+from shared.domain.onboarding import Account, PersonRef
 from shared.domain.write_results import Accepted, Rejected, WriteResult
-from shared.ports.directory import Account
 from shared.ports.graph_writes import AlreadySo, MembershipChange
 from tests.support.fakes_directory import FakeDirectory
 

@@ -17,14 +17,15 @@ from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.errors import HttpError
 from functions.web.shapes import AssignedLicenseShape, Guid, OperationIdText, Shape, country
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
+from shared.domain.hr_intake import Receipt, open_keys
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import OnboardingRecord
+from shared.domain.onboarding_results import describe
 from shared.domain.profiles import Profile
 from shared.handlers import onboarding
-from shared.handlers.onboarding import administration, intake, profiles
+from shared.handlers.onboarding import administration, profiles, records
 from shared.handlers.onboarding.dry_run import try_event
-from shared.handlers.onboarding.intake import MAX_BATCH, Receipt
-from shared.handlers.onboarding.results import describe
+from shared.handlers.onboarding.records import MAX_BATCH
 
 router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
 
@@ -113,8 +114,8 @@ async def receive_events(world: TheWorld, actor: TheActor, body: TheBody) -> Res
     values = body if isinstance(body, list) else [body]
     if not 0 < len(values) <= MAX_BATCH:
         raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
-    receipts = await intake.accept(world, values, actor.name)
-    await intake.send_take_up(world, intake.open_keys(receipts))
+    receipts = await records.accept(world, values, actor.name)
+    await records.resume(world, open_keys(receipts))
     taken = [_taken(each.position, each.record) for each in receipts if each.record and not each.taken]
     faults = [fault for each in receipts for fault in _faults(each)]
     if not taken:
@@ -139,7 +140,7 @@ def _taken(position: int, record: OnboardingRecord) -> Json:
 
 def _faults(receipt: Receipt) -> list[Json]:
     if receipt.taken:
-        reason = intake.reason_of(receipt)
+        reason = receipt.reason
         event_id = receipt.record.event.id if receipt.record else ""
         return [{"position": receipt.position, "field": "id", "value": json.dumps(event_id), "message": reason}]
     return [

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from shared.domain.errors import BadRequest, Conflict, NotFound, Outdated
-from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
+from shared.domain import onboarding_ends as ends
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
+from shared.domain.onboarding_ends import ended
 from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
-from shared.handlers.onboarding.intake import send_take_up
+from shared.handlers.onboarding import records
 from shared.handlers.onboarding.leaver import leavers_allowed
-from shared.handlers.onboarding.record_updates import Saver, ended, waiting
 from shared.ports.world import World
 
 PAGE = 500
@@ -67,15 +68,15 @@ async def _turned_back(world: World, record: OnboardingRecord, actor: Actor) -> 
     now = world.clock.now()
     note = f"Cancelled by {actor.name}; what was taken is being given back."
     back = replace(waiting(record, OnboardingState.WORKING, now, now, note), cancelled_by=actor.name, working_since=now)
-    saved = await world.stores.onboarding.save(back)
+    saved = await records.keep(world, back)
     await _note(world, "Cancel onboarding event", record, actor)
-    await send_take_up(world, [record.key])
+    await records.resume(world, [record.key])
     return saved
 
 
 async def _cancelled(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
-    now = world.clock.now()
-    done = await Saver(world).save(ended(record, OnboardingState.CANCELLED, now, f"Cancelled by {actor.name}."))
+    end = ended(record, ends.cancelled(actor.name), world.clock.now())
+    done = await records.announce(world, await records.keep(world, end))
     await _note(world, "Cancel onboarding event", record, actor)
     return done
 
@@ -99,9 +100,9 @@ async def replay(world: World, key: str, actor: Actor) -> OnboardingRecord:
         note=f"Replayed by {actor.name}.",
         remedy="",
     )
-    saved = await world.stores.onboarding.save(again)
+    saved = await records.keep(world, again)
     await _note(world, "Replay onboarding event", record, actor)
-    await send_take_up(world, [key])
+    await records.resume(world, [key])
     return saved
 
 
@@ -123,17 +124,17 @@ def checksum_of(records: Iterable[OnboardingRecord]) -> str:
 
 
 async def approve_held(world: World, checksum: str, actor: Actor) -> int:
-    """Let the held leavers go that a person has seen; returns their number. Raises Outdated for others."""
+    """Let the held leavers go that a person has seen; returns their number. Raises Conflict for others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, partial(_let_go, world, actor))
-    await send_take_up(world, [record.key for record in held.records])
+    await records.resume(world, [record.key for record in held.records])
     return len(held.records)
 
 
 async def _let_go(world: World, actor: Actor, record: OnboardingRecord) -> None:
     now = world.clock.now()
     approved = replace(record, permitted_by=actor.name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now)
-    await world.stores.onboarding.save(replace(approved, note=f"Approved by {actor.name}.", remedy=""))
+    await records.keep(world, replace(approved, note=f"Approved by {actor.name}.", remedy=""))
     await _note(world, "Approve leaver", record, actor)
 
 
@@ -144,7 +145,7 @@ async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRe
 
 
 async def reject_held(world: World, checksum: str, actor: Actor) -> int:
-    """Cancel the held leavers that a person has seen; returns their number. Raises Outdated when they are others."""
+    """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, lambda record: _cancelled(world, record, actor))
     return len(held.records)
@@ -153,7 +154,7 @@ async def reject_held(world: World, checksum: str, actor: Actor) -> int:
 async def _as_seen(world: World, checksum: str) -> HeldLeavers:
     held = await held_leavers(world)
     if held.checksum != checksum:
-        raise Outdated(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
+        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
     return held
 
 

@@ -14,11 +14,10 @@ from shared.domain.errors import BadRequest, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.hr_events import BrokenEvent, accepted
 from shared.domain.ids import GroupId, SkuId
-from shared.domain.onboarding import GroupOutcome, GroupResult, HrEventType
-from shared.domain.profiles import Entitlement, entitlement
-from shared.handlers.onboarding.group_rules import NOT_ALLOWED, GroupsKnown, allowed_groups
-from shared.handlers.onboarding.joiner import left_behind, wanted_for
-from shared.ports.directory import Account
+from shared.domain.joiner import left_behind, memberships, unchecked, wanted_for
+from shared.domain.onboarding import Account, GroupOutcome, GroupResult, HrEventType
+from shared.domain.profiles import Entitlement, allowed_groups, entitlement
+from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.ports.world import World
 
 T = TypeVar("T")
@@ -58,7 +57,9 @@ async def try_event(world: World, value: object) -> Trial:
         user = read if isinstance(read, DirectoryUser) else None
     known = GroupsKnown(world)
     allowed = allowed_groups(assignments, profiles)
-    groups = [await _membership(known, group_id, group_id in allowed, user) for group_id in wanted.groups]
+    inside = user.group_ids if user else frozenset()
+    hindrances = await known.hindrances(unchecked(wanted, allowed, inside))
+    groups = memberships(wanted, allowed, inside, hindrances)
     if user is None:
         return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found)
     standing = (await world.stores.standings.of_users([user.id]))[user.id]
@@ -122,12 +123,3 @@ async def _leaving(known: GroupsKnown, group_id: GroupId, *, kept_back: bool) ->
     if not text and kept_back:
         text, remedy = "Kept, because a group of the new job cannot be given.", "Repair what the other group says."
     return GroupResult(group_id, GroupOutcome.KEPT if text else GroupOutcome.REMOVED, text, remedy)
-
-
-async def _membership(known: GroupsKnown, group_id: GroupId, allowed: bool, user: DirectoryUser | None) -> GroupResult:
-    if not allowed:
-        return replace(NOT_ALLOWED, group_id=group_id)
-    if user is not None and group_id in user.group_ids:
-        return GroupResult(group_id, GroupOutcome.ALREADY_MEMBER)
-    text, remedy = await known.why_not(group_id)
-    return GroupResult(group_id, GroupOutcome.REFUSED if text else GroupOutcome.ADDED, text, remedy)

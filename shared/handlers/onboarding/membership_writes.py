@@ -1,18 +1,21 @@
-"""Writing memberships and usage locations for events of HR, within the write quota, and keeping what was written."""
+"""Memberships and usage locations of HR events: which can be written, writing them within the write quota, and the
+audit entries of what was written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.budget import Charged
-from shared.domain.ids import UserId
+from shared.domain.directory import DirectoryGroup
+from shared.domain.errors import NotFound
+from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import MAX_USERS
-from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord
+from shared.domain.onboarding import GroupOutcome, GroupResult, Next, OnboardingRecord, OnboardingState, waiting
 from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
-from shared.handlers.onboarding.group_rules import refused
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.graph_writes import AlreadySo, MembershipChange
 from shared.ports.world import World
@@ -22,19 +25,92 @@ MISSING_RETRY = timedelta(seconds=15)
 NEW_FOR = timedelta(hours=1)
 """An event this young may be ahead of replication: a 404 for its person or group is waited out."""
 
+KNOWN_FOR = timedelta(minutes=5)
+"""How long what was read of a group is believed; Graph refuses what has changed since."""
+
+
+def hindrance(group: DirectoryGroup) -> tuple[str, str]:
+    """Why nobody but the group's own source may change its members, and what to do; empty where the app may.
+
+    Which groups Graph writes: learn.microsoft.com/graph/api/group-post-members, .../resources/groups-overview.
+    """
+    if "DynamicMembership" in group.group_types:
+        return (
+            f"The membership of {group.display_name!r} follows a rule.",
+            "Change the person's attributes or the rule in Entra; this system licenses the person when the rule does.",
+        )
+    if group.on_premises:
+        return (
+            f"The group {group.display_name!r} is synchronised from on-premises.",
+            "Change the membership in the on-premises directory.",
+        )
+    if group.role_assignable:
+        return (
+            f"The group {group.display_name!r} is role-assignable; the app has no right to change it, on purpose.",
+            "Have a Privileged Role Administrator change the membership.",
+        )
+    if group.mail_enabled and "Unified" not in group.group_types:
+        return (
+            f"The group {group.display_name!r} is mail-enabled and managed by Exchange.",
+            "Change the membership in Exchange, or name a security group.",
+        )
+    return ("", "")
+
+
+class GroupsKnown:
+    """Groups as read within the last minutes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[GroupId, tuple[datetime, DirectoryGroup | None]] = {}
+
+    async def get(self, group_id: GroupId) -> DirectoryGroup | None:
+        """The group; None when there is no such group. Raises Unavailable."""
+        now = self._world.clock.now()
+        known = self._known.get(group_id)
+        if known is None or now - known[0] > KNOWN_FOR:
+            try:
+                found: DirectoryGroup | None = await self._world.directory.group(group_id)
+            except NotFound:
+                found = None
+            known = self._known[group_id] = (now, found)
+        return known[1]
+
+    async def why_not(self, group_id: GroupId) -> tuple[str, str]:
+        """Why the membership cannot be written, and what to do; empty where it can."""
+        group = await self.get(group_id)
+        if group is None:
+            return "There is no such group.", "Correct the event or the profile, then replay the event."
+        return hindrance(group)
+
+    async def hindrances(self, group_ids: Iterable[GroupId]) -> dict[GroupId, tuple[str, str]]:
+        """Of each group, as `why_not` says."""
+        return {group_id: await self.why_not(group_id) for group_id in group_ids}
+
 
 @dataclass(slots=True)
 class Written:
-    """What became of the writes. `again`: users of whom some write is to be made again, and when."""
+    """What became of the writes. `put_off`: users of whom some write is to be made again, when and why."""
 
-    results: dict[MembershipChange, GroupResult] = field(default_factory=dict)
+    results: dict[UserId, dict[GroupId, GroupResult]] = field(default_factory=lambda: defaultdict(dict))
     refused_locations: dict[UserId, str] = field(default_factory=dict)
-    again: dict[UserId, datetime] = field(default_factory=dict)
-    why: dict[UserId, str] = field(default_factory=dict)
+    put_off: dict[UserId, tuple[datetime, str]] = field(default_factory=dict)
 
-    def put_off(self, user_id: UserId, at: datetime, why: str) -> None:
-        self.again[user_id] = max(at, self.again.get(user_id, at))
-        self.why[user_id] = why
+    def postpone(self, user_id: UserId, at: datetime, why: str) -> None:
+        before, _ = self.put_off.get(user_id, (at, why))
+        self.put_off[user_id] = (max(at, before), why)
+
+    def is_done(self, user_id: UserId) -> bool:
+        return user_id not in self.put_off
+
+    def postponed(self, records: Iterable[OnboardingRecord], state: OnboardingState, now: datetime) -> list[Next]:
+        """Of these events, those of whom a write was not answered; they begin again from the state."""
+        steps = []
+        for record in records:
+            if record.user_id is not None and record.user_id in self.put_off:
+                at, why = self.put_off[record.user_id]
+                steps.append(Next(waiting(record, state, now, at, why)))
+        return steps
 
 
 class Writer:
@@ -74,7 +150,9 @@ class Writer:
             await self._world.clock.sleep(max(0.0, slot.start - self._world.clock.now().timestamp()))
             return True
         for user_id in users:
-            written.put_off(user_id, datetime.fromtimestamp(slot.start, tz=UTC), "The write quota is used; comes back.")
+            written.postpone(
+                user_id, datetime.fromtimestamp(slot.start, tz=UTC), "The write quota is used; comes back."
+            )
         return False
 
     async def _locate(
@@ -88,8 +166,8 @@ class Writer:
         for user_id, answer in answers.items():
             match answer:
                 case Accepted():
-                    entry = self._entry("Update user", records[user_id], user_id)
-                    entries.append(_with(entry, detail=f"usageLocation {locations[user_id]}"))
+                    detail = f"usageLocation {locations[user_id]}"
+                    entries.append(self._entry("Update user", records[user_id], user_id, detail=detail))
                 case Rejected(status=404):
                     self._missing(user_id, records[user_id], answer, written)
                 case Rejected():
@@ -101,7 +179,7 @@ class Writer:
     async def _change(
         self, changes: Sequence[MembershipChange], records: Mapping[UserId, OnboardingRecord], written: Written
     ) -> None:
-        open_ones = [change for change in changes if change.user_id not in written.again]
+        open_ones = [change for change in changes if change.user_id not in written.put_off]
         users = [change.user_id for change in open_ones]
         if not open_ones or not await self._start(users, len(open_ones), written):
             return
@@ -112,17 +190,16 @@ class Writer:
             match answer:
                 case Accepted():
                     done = GroupOutcome.ADDED if change.add else GroupOutcome.REMOVED
-                    written.results[change] = GroupResult(change.group_id, done)
+                    written.results[change.user_id][change.group_id] = GroupResult(change.group_id, done)
                     activity = "Add member to group" if change.add else "Remove member from group"
-                    entry = self._entry(activity, records[change.user_id], change.user_id)
-                    entries.append(_with(entry, group=change))
+                    entries.append(self._entry(activity, records[change.user_id], change.user_id, change.group_id))
                 case AlreadySo():
                     done = GroupOutcome.ALREADY_MEMBER if change.add else GroupOutcome.NOT_A_MEMBER
-                    written.results[change] = GroupResult(change.group_id, done)
+                    written.results[change.user_id][change.group_id] = GroupResult(change.group_id, done)
                 case Rejected(status=404) if self._is_young(records[change.user_id]):
                     self._missing(change.user_id, records[change.user_id], answer, written)
                 case Rejected():
-                    written.results[change] = refused(change.group_id, answer)
+                    written.results[change.user_id][change.group_id] = _refused(change.group_id, answer)
                 case _:
                     self._put_off(change.user_id, answer, written)
         await self._world.stores.audit.append(entries)
@@ -132,37 +209,42 @@ class Writer:
 
     def _missing(self, user_id: UserId, record: OnboardingRecord, answer: Rejected, written: Written) -> None:
         if self._is_young(record):
-            written.put_off(user_id, self._world.clock.now() + MISSING_RETRY, f"Not replicated yet: {answer.message}")
+            written.postpone(user_id, self._world.clock.now() + MISSING_RETRY, f"Not replicated yet: {answer.message}")
         else:
             written.refused_locations[user_id] = answer.message
 
     def _put_off(self, user_id: UserId, answer: WriteResult, written: Written) -> None:
         now = self._world.clock.now()
         if isinstance(answer, Throttled):
-            written.put_off(user_id, now + timedelta(seconds=answer.retry_after_s), "Graph throttles writes.")
+            written.postpone(user_id, now + timedelta(seconds=answer.retry_after_s), "Graph throttles writes.")
         elif isinstance(answer, Unanswered):
-            written.put_off(user_id, now + UNANSWERED_RETRY, f"A write was not answered: {answer.why}")
+            written.postpone(user_id, now + UNANSWERED_RETRY, f"A write was not answered: {answer.why}")
 
     async def _freeze(self, answers: Sequence[WriteResult | AlreadySo]) -> None:
         waits = [each.retry_after_s for each in answers if isinstance(each, Throttled)]
         if waits:
             await self._pacer.freeze(max(waits))
 
-    def _entry(self, activity: str, record: OnboardingRecord, user_id: UserId) -> AuditEntry:
+    def _entry(
+        self,
+        activity: str,
+        record: OnboardingRecord,
+        user_id: UserId,
+        group_id: GroupId | None = None,
+        detail: str = "",
+    ) -> AuditEntry:
         """Named by the event, so that recording it again changes nothing."""
-        act = activity.lower().replace(" ", "-")
-        return AuditEntry(
-            id=f"{record.key}-{act}-{user_id}",
-            at=self._world.clock.now(),
-            activity=activity,
-            actor=f"HR {record.event.source}",
-            result="success",
-            user_id=user_id,
-        )
+        name = (record.key, activity.lower().replace(" ", "-"), user_id, *([group_id] if group_id else []))
+        now, actor = self._world.clock.now(), f"HR {record.event.source}"
+        return AuditEntry("-".join(name), now, activity, actor, "success", user_id, group_id, detail=detail)
 
 
-def _with(entry: AuditEntry, *, detail: str = "", group: MembershipChange | None = None) -> AuditEntry:
-    if group is None:
-        return AuditEntry(entry.id, entry.at, entry.activity, entry.actor, entry.result, entry.user_id, detail=detail)
-    entry_id = f"{entry.id}-{group.group_id}"
-    return AuditEntry(entry_id, entry.at, entry.activity, entry.actor, entry.result, entry.user_id, group.group_id)
+def _refused(group_id: GroupId, answer: Rejected) -> GroupResult:
+    """What Graph's refusal of a membership means."""
+    if answer.status == 403:
+        remedy = "Grant the app GroupMember.ReadWrite.All (see the permissions in the README), then replay the event."
+    elif answer.status == 404:
+        remedy = "Check that the group exists, then replay the event."
+    else:
+        remedy = "Repair what the message names, then replay the event."
+    return GroupResult(group_id, GroupOutcome.REFUSED, answer.message or f"Graph answered {answer.status}", remedy)

@@ -8,7 +8,7 @@ from shared.domain.errors import BadRequest, NotFound, Outdated
 from shared.domain.operation import Actor
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
-from shared.handlers.onboarding.group_rules import GroupsKnown
+from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.ports.world import World
 
 

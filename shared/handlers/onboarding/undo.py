@@ -3,143 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from shared.domain import onboarding_ends as ends
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.grant import Grant
 from shared.domain.ids import GroupId, UserId
-from shared.domain.messages import ProcessUsers
-from shared.domain.onboarding import GroupOutcome, GroupResult, OnboardingRecord, OnboardingState, Taken
+from shared.domain.joiner import joined_grants
+from shared.domain.leaver import LEAVERS
+from shared.domain.onboarding import GroupOutcome, GroupResult, Next, OnboardingRecord, OnboardingState, Taken, waiting
+from shared.domain.onboarding_ends import ended
+from shared.domain.onboarding_order import READ_RETRY
 from shared.domain.permit import Permit
-from shared.handlers.onboarding.accounts import READ_RETRY
-from shared.handlers.onboarding.joiner import joined_grants, joined_until
-from shared.handlers.onboarding.leaver import LEAVERS
-from shared.handlers.onboarding.membership_writes import Writer, Written
-from shared.handlers.onboarding.record_updates import Saver, ended, waiting
-from shared.handlers.reconcile.grant_expiry import note_ends
+from shared.handlers.onboarding import records
+from shared.handlers.onboarding.membership_writes import Writer
 from shared.ports.graph_writes import MembershipChange
-from shared.ports.messaging import Outgoing
+from shared.ports.membership_stores import ends_of
 from shared.ports.world import World
 
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""Time of a permit that permits nothing: permits are worth something only for licenses given before them."""
 
-
-@dataclass(slots=True)
-class Return:
-    """A person who does not leave after all. `results` by group, `inside`: groups the person is in again."""
+@dataclass(frozen=True, slots=True)
+class Returner:
+    """A person who does not leave after all. `results`: of the groups joined again."""
 
     record: OnboardingRecord
     taken: Taken
     user: DirectoryUser
-    results: dict[GroupId, GroupResult] = field(default_factory=dict)
-    inside: list[GroupId] = field(default_factory=list)
+    results: Mapping[GroupId, GroupResult]
 
     @property
-    def lost(self) -> list[GroupId]:
-        """Groups to join: those the leaver was taken out of, also where an earlier try did it and could not say so."""
-        put_in = self.taken.standing.groups
-        return sorted(
-            each.group_id
-            for each in self.record.groups
-            if each.outcome is GroupOutcome.REMOVED
-            or (each.outcome is GroupOutcome.NOT_A_MEMBER and each.group_id in put_in)
-        )
+    def inside(self) -> list[GroupId]:
+        """Groups the person is in again."""
+        return [group_id for group_id, each in self.results.items() if each.outcome.is_in]
 
 
-async def give_back(
+async def restore_leavers(
     world: World,
-    saver: Saver,
     writer: Writer,
-    records: Sequence[OnboardingRecord],
+    cancelled: Sequence[OnboardingRecord],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
-) -> None:
-    """Memberships, grants, the standing with HR, and the leave to remove; then have the people looked at. Whatever is
-    cut off is done again from the beginning."""
-    returns = await _returns(world, saver, records)
-    changes = [MembershipChange(group_id, each.user.id, add=True) for each in returns for group_id in each.lost]
-    written = await writer.write(changes, {}, {each.user.id: each.record for each in returns})
-    done = []
-    for each in returns:
-        at = written.again.get(each.user.id)
-        if at is not None:
-            now, why = world.clock.now(), written.why.get(each.user.id, "")
-            await saver.save(waiting(each.record, OnboardingState.WORKING, now, at, why))
-            continue
-        _take(each, written)
-        done.append(each)
+) -> list[Next]:
+    """Memberships, grants, the HR state, and the leave to remove. Whatever is cut off is done again from the
+    beginning."""
+    returners, steps = await _read(world, cancelled)
+    changes = [MembershipChange(group, each.user.id, add=True) for each in returners for group in _lost(each)]
+    written = await writer.write(changes, {}, {each.user.id: each.record for each in returners})
+    steps += written.postponed([each.record for each in returners], OnboardingState.WORKING, world.clock.now())
+    done = [
+        replace(each, results={group: written.results[each.user.id][group] for group in _lost(each)})
+        for each in returners
+        if written.is_done(each.user.id)
+    ]
     await _restore(world, done, assignments)
-    await _look(world, done, assignments)
-    for each in done:
-        now, who = world.clock.now(), each.record.cancelled_by
-        note = f"Cancelled by {who}; what had been taken was given back."
-        record = replace(each.record, groups=tuple(each.results.values()), licenses=())
-        await saver.save(ended(record, OnboardingState.CANCELLED, now, note))
+    return [*steps, *(_stayed(each, world.clock.now()) for each in done)]
 
 
-async def _returns(world: World, saver: Saver, records: Sequence[OnboardingRecord]) -> list[Return]:
-    if not records:
-        return []
-    reads = await world.directory.users([record.user_id for record in records if record.user_id is not None])
+async def _read(world: World, cancelled: Sequence[OnboardingRecord]) -> tuple[list[Returner], list[Next]]:
+    reads = await world.directory.users([each.user_id for each in cancelled if each.user_id is not None])
     now = world.clock.now()
-    returns = []
-    for record in records:
+    returners, steps = [], []
+    for record in cancelled:
         read = reads.get(record.user_id) if record.user_id is not None else None
         if isinstance(read, DirectoryUser) and record.taken is not None:
-            returns.append(Return(record, record.taken, read))
+            returners.append(Returner(record, record.taken, read, {}))
         elif isinstance(read, UserGone):
-            note = f"Cancelled by {record.cancelled_by}; the account is gone."
-            await saver.save(ended(record, OnboardingState.CANCELLED, now, note))
+            steps.append(Next(ended(record, ends.cancelled(record.cancelled_by, "the account is gone"), now)))
         else:
             note = "Cancelled; waits for the account to be read."
-            await saver.save(waiting(record, OnboardingState.WORKING, now, now + READ_RETRY, note))
-    return returns
+            steps.append(Next(waiting(record, OnboardingState.WORKING, now, now + READ_RETRY, note)))
+    return returners, steps
 
 
-def _take(each: Return, written: Written) -> None:
-    each.results = {result.group_id: result for result in each.record.groups}
-    for group_id in each.lost:
-        result = written.results[MembershipChange(group_id, each.user.id, add=True)]
-        each.results[group_id] = result
-        if result.outcome.is_in:
-            each.inside.append(group_id)
+def _lost(returner: Returner) -> list[GroupId]:
+    """Groups to join: those the leaver was taken out of, also where an earlier try did it and could not say so."""
+    put_in = returner.taken.standing.groups
+    return sorted(
+        each.group_id
+        for each in returner.record.groups
+        if each.outcome is GroupOutcome.REMOVED
+        or (each.outcome is GroupOutcome.NOT_A_MEMBER and each.group_id in put_in)
+    )
+
+
+def _stayed(returner: Returner, now: datetime) -> Next:
+    groups = {each.group_id: each for each in returner.record.groups} | dict(returner.results)
+    record = replace(returner.record, groups=tuple(groups.values()), licenses=())
+    end = ends.cancelled(record.cancelled_by, "what had been taken was given back")
+    return Next(ended(record, end, now), users={returner.user.id: dict.fromkeys(returner.inside, True)})
 
 
 async def _restore(
-    world: World, returns: Sequence[Return], assignments: Mapping[GroupId, GroupLicenseAssignment]
+    world: World, returners: Sequence[Returner], assignments: Mapping[GroupId, GroupLicenseAssignment]
 ) -> None:
-    user_ids = [each.user.id for each in returns]
-    until = joined_until(world)
+    user_ids, now = [each.user.id for each in returners], world.clock.now()
     grants: list[tuple[UserId, Grant]] = []
-    for each in returns:
-        mine = (*each.taken.grants, *joined_grants(each.user, each.inside, assignments, until))
+    for each in returners:
+        mine = (*each.taken.grants, *joined_grants(each.user, each.inside, assignments, now))
         grants += [(each.user.id, grant) for grant in mine]
-    await note_ends(world, grants)
+    await world.stores.due.put(ends_of(grants))
     await world.stores.grants.put(grants)
-    standings = await world.stores.standings.of_users(user_ids)
-    for each in returns:
-        now = standings[each.user.id]
-        if now.last_key == each.record.key:
-            await world.stores.standings.save(replace(each.taken.standing, version=now.version))
+    states = await world.stores.standings.of_users(user_ids)
+    for each in returners:
+        state = states[each.user.id]
+        if state.last_key == each.record.key:
+            await records.note_state(world, replace(each.taken.standing, version=state.version))
     rows = await world.stores.ledger.rows(user_ids)
     await world.stores.permits.put(
-        Permit(user_id, sku_id, LEAVERS, NEVER, "cancelled") for user_id in user_ids for sku_id in rows[user_id].owned
+        Permit.void(user_id, sku_id, LEAVERS, "cancelled") for user_id in user_ids for sku_id in rows[user_id].owned
     )
-
-
-async def _look(world: World, returns: Sequence[Return], assignments: Mapping[GroupId, GroupLicenseAssignment]) -> None:
-    if not returns:
-        return
-    now = world.clock.now()
-    groups = {group_id for each in returns for group_id in each.inside if group_id in assignments}
-    message = ProcessUsers(
-        tuple(each.user.id for each in returns),
-        f"hr:{returns[0].record.key}:{now.isoformat()}",
-        bulk=False,
-        intent_versions={group_id: assignments[group_id].version for group_id in groups},
-        expects={each.user.id: dict.fromkeys(each.inside, True) for each in returns},
-        changed_at=now,
-    )
-    await world.queue.send([Outgoing(message.queue, message.encode())])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from shared.domain.grant import Grant
 from shared.domain.ids import UserId
 from shared.handlers.reconcile.enqueue import enqueue
-from shared.ports.membership_stores import Due
+from shared.ports.membership_stores import ends_of
 from shared.ports.world import World
 
 AT_ONCE = 1000
@@ -16,9 +16,7 @@ AT_ONCE = 1000
 
 async def note_ends(world: World, grants: Iterable[tuple[UserId, Grant]]) -> None:
     """Have users looked at when these grants end. Kept before the grants are: one too many is only a look."""
-    await world.stores.due.put(
-        Due(grant.until, user_id, grant.sku_id) for user_id, grant in grants if grant.until is not None
-    )
+    await world.stores.due.put(ends_of(grants))
 
 
 async def look_at_due(world: World) -> int:

@@ -9,17 +9,8 @@ import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
-from shared.domain.onboarding import (
-    HrEvent,
-    HrEventType,
-    OnboardingRecord,
-    OnboardingState,
-    PersonRef,
-    Standing,
-    Turn,
-    removal_due,
-    turn_of,
-)
+from shared.domain.onboarding import HrEvent, HrEventType, OnboardingRecord, OnboardingState, PersonRef, Standing
+from shared.domain.onboarding_order import Turn, removal_due, turn_of
 from shared.domain.profiles import Profile, entitlement
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -6,9 +6,9 @@ import pytest
 
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.ids import GroupId, UserId
+from shared.domain.joiner import JOINED_COUNTS
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING
-from shared.handlers.onboarding.joiner import JOINED_COUNTS
 from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.ports.messaging import Outgoing
 from tests.support.hires import OTHER_TEAM, TEAM, Hires, event

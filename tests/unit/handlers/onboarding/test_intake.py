@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.handlers.onboarding import administration, intake
+from shared.domain.hr_intake import open_keys
+from shared.handlers.onboarding import administration, records
 from tests.support.hires import SOURCE, TEAM, Hires, event, team
 from tests.support.runs import user
 
@@ -80,7 +81,7 @@ async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_valu
     events[170] = "no object"
     events[180] = events[179]
     events[190] = {**events[189], "data": {**events[189]["data"], "sequence": 5}}
-    receipts = await intake.accept(run.world, events, "hr")
+    receipts = await records.accept(run.world, events, "hr")
     named = {each.position: {fault.field for fault in each.faults} for each in receipts if each.faults}
     assert set(named) == {*faults, *inside, 170}
     for position, (name, _) in faults.items():
@@ -89,13 +90,13 @@ async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_valu
         assert any(field.startswith(f"data.{name}") for field in named[position]), named[position]
     assert [each.position for each in receipts if each.taken] == [190]
     assert len(await letters(run)) == len(named) + 1
-    await intake.send_take_up(run.world, intake.open_keys(receipts))
+    await records.resume(run.world, open_keys(receipts))
     await run.work_off()
     good = [each.record for each in receipts if each.record is not None and not each.taken]
     assert len({record.key for record in good}) == 1000 - len(named) - 2
     states = {(await administration.record_of(run.world, record.key)).state for record in good}
     assert states == {"Done"}
-    await intake.send_take_up(run.world, intake.open_keys(await intake.accept(run.world, events, "hr")))
+    await records.resume(run.world, open_keys(await records.accept(run.world, events, "hr")))
     writes = len(run.memberships.log)
     await run.work_off()
     assert len(run.memberships.log) == writes

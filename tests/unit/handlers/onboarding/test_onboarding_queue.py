@@ -9,10 +9,11 @@ import pytest
 
 from shared.adapters.tables import onboarding as tables
 from shared.domain.errors import LicensingError, PermissionDenied, Unavailable
+from shared.domain.hr_intake import open_keys
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import OnboardingRecord
-from shared.handlers.onboarding.intake import accept, open_keys, send_take_up
 from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.handlers.onboarding.records import accept, resume
 from shared.handlers.reconcile.write_limiter import Pacer
 from tests.support.fakes_onboarding import FakeAccounts
 from tests.support.hires import TEAM, Hires, event
@@ -61,7 +62,7 @@ async def test_an_outage_of_hours_leaves_one_chain_of_looks_behind(
     with monkeypatch.context() as outage:
         outage.setattr(FakeAccounts, "find", away)
         receipts = await accept(run.world, [event("joiner", "j", {"employeeId": "77"})], "HR")
-        await send_take_up(run.world, open_keys(receipts))
+        await resume(run.world, open_keys(receipts))
         for _ in range(180):
             await minute(run)
         assert messages(run) <= 10, "each of them is sent again until Graph is back"
@@ -77,7 +78,7 @@ async def test_an_event_put_off_for_long_is_found_though_somebody_took_its_entry
     await accept(run.world, [starts_later(run)], "HR")
     run.later(minutes=2)
     due = await run.world.stores.onboarding.due(run.fakes.clock.now(), 10)
-    await send_take_up(run.world, [key for _, key in due])
+    await resume(run.world, [key for _, key in due])
     await run.world.stores.onboarding.looked_at(due)
     await run.work_off()
     assert (await run.state("j"), messages(run), await entries(run)) == ("Scheduled", 0, 1)

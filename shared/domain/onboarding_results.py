@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
-from shared.domain.messages import RESULTS
 from shared.domain.onboarding import OnboardingRecord
-from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 RESULT_TYPE = "hr.result.v1"
 SOURCE = "/group-based-licensing/onboarding"
@@ -61,10 +57,10 @@ def describe(record: OnboardingRecord) -> dict[str, Any]:
     }
 
 
-def result_event(world: World, record: OnboardingRecord) -> Outgoing:
+def result_event(record: OnboardingRecord) -> dict[str, Any]:
     """The CloudEvent that tells how an event ended; a repeat of it has the same id."""
     end = record.completed_at or record.updated_at
-    event = {
+    return {
         "specversion": "1.0",
         "type": RESULT_TYPE,
         "source": SOURCE,
@@ -74,7 +70,6 @@ def result_event(world: World, record: OnboardingRecord) -> Outgoing:
         "datacontenttype": "application/json",
         "data": describe(record),
     }
-    return Outgoing(RESULTS, json.dumps(event, separators=(",", ":")).encode(), str(event["id"]))
 
 
 def _text(at: datetime | None) -> str | None:

@@ -1,17 +1,17 @@
-"""What became of the licenses of those being worked on, license by license, and with it the end of their events."""
+"""What became of the licenses of a person whose event is worked on, license by license, and with it the event's end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.domain import ledger
-from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.desired_licenses import desired_licenses, group_grants
-from shared.domain.directory import DirectoryUser, UserGone
+from shared.domain import onboarding_ends as ends
+from shared.domain.backoff import Backoff
+from shared.domain.desired_licenses import desired_licenses
+from shared.domain.directory import DirectoryUser
 from shared.domain.grant import Grant, SourceKind
-from shared.domain.ids import GroupId, SkuId
+from shared.domain.ids import SkuId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import no_seat_problem
 from shared.domain.onboarding import (
@@ -19,16 +19,18 @@ from shared.domain.onboarding import (
     HrEventType,
     LicenseOutcome,
     LicenseResult,
+    Next,
     OnboardingRecord,
     OnboardingState,
+    waiting,
 )
+from shared.domain.onboarding_ends import ended
 from shared.domain.outcomes import Problem
-from shared.domain.plan import UserPlan, plan_user
-from shared.handlers.onboarding.record_updates import Saver, ended, waiting
-from shared.handlers.reconcile.plan import TenantFacts, context_for, tenant_facts
-from shared.ports.world import World
+from shared.domain.plan import UserPlan
 
-SOONEST, LATEST = timedelta(seconds=2), timedelta(seconds=60)
+LOOK_AGAIN = Backoff(timedelta(seconds=2), timedelta(seconds=60), share=0.5)
+"""The pause before licenses that are being written are looked at again."""
+
 GIVEN_UP_AFTER = timedelta(hours=1)
 """Work on a person that has not come to an end by then is shown as an error; it goes on by itself all the same."""
 
@@ -52,72 +54,23 @@ class View:
     now: datetime
 
 
-async def assess(
-    world: World,
-    saver: Saver,
-    records: Sequence[OnboardingRecord],
-    assignments: Mapping[GroupId, GroupLicenseAssignment],
-    backlog: timedelta,
-) -> None:
-    """See how far the licenses of the records' people are; end the records that have nothing more to wait for.
-
-    `backlog`: of the write quota; nothing is looked at again before it is over.
-    """
-    working = [record for record in records if record.user_id is not None]
-    if not working:
-        return
-    user_ids = list(dict.fromkeys(record.user_id for record in working if record.user_id is not None))
-    reads = await world.directory.users(user_ids)
-    rows = await world.stores.ledger.rows(user_ids)
-    grants = await world.stores.grants.of_users(user_ids)
-    facts = await tenant_facts(world)
-    now = world.clock.now()
-    for record in working:
-        user_id = record.user_id
-        read = reads[user_id] if user_id is not None else UserGone()
-        if isinstance(read, DirectoryUser):
-            view = _view(world, read, rows[read.id], grants.get(read.id, ()), assignments, facts)
-            await saver.save(_after(record, view, now, backlog))
-        elif isinstance(read, UserGone) and record.event.type is HrEventType.LEAVER:
-            await saver.save(ended(record, OnboardingState.DONE, now, "The account is gone, and its licenses with it."))
-        else:
-            await saver.save(_later(record, now, backlog, "The account could not be read."))
+def progress(record: OnboardingRecord, view: View, backlog: timedelta) -> Next:
+    """How far the licenses are, and the end of an event that has nothing more to wait for. `backlog`: of the write
+    quota; nothing is looked at again before it is over."""
+    leaving, now = record.event.type is HrEventType.LEAVER, view.now
+    record = replace(record, licenses=leaver_licenses(record, view) if leaving else joiner_licenses(view))
+    if any(each.outcome is LicenseOutcome.PENDING for each in record.licenses):
+        if now - (record.working_since or now) < GIVEN_UP_AFTER:
+            return later(record, now, backlog, record.note)
+        record = replace(record, licenses=tuple(_overdue(each) for each in record.licenses))
+    return Next(ended(record, ends.finished(_shortcomings(record)), now))
 
 
-def _view(
-    world: World,
-    user: DirectoryUser,
-    row: LedgerRow,
-    grants: tuple[Grant, ...],
-    assignments: Mapping[GroupId, GroupLicenseAssignment],
-    facts: TenantFacts,
-) -> View:
-    context = context_for(user, assignments, facts, world, location=row.usage_location)
-    row = ledger.refresh(row, user, context.now)
-    everything = (*group_grants(user, assignments), *grants)
-    return View(user, row, everything, plan_user(user, everything, row, context), context.now)
-
-
-def _after(record: OnboardingRecord, view: View, now: datetime, backlog: timedelta) -> OnboardingRecord:
-    leaving = record.event.type is HrEventType.LEAVER
-    licenses = leaver_licenses(record, view, now) if leaving else joiner_licenses(view)
-    record = replace(record, licenses=licenses)
-    if any(each.outcome is LicenseOutcome.PENDING for each in licenses):
-        since = record.working_since or now
-        if now - since < GIVEN_UP_AFTER:
-            return _later(record, now, backlog, record.note)
-        licenses = tuple(_overdue(each) for each in licenses)
-        record = replace(record, licenses=licenses)
-    notes = _shortcomings(record)
-    if notes:
-        return ended(record, OnboardingState.DONE_WITH_ERRORS, now, " ".join(notes), "See the licenses and groups.")
-    return ended(record, OnboardingState.DONE, now)
-
-
-def _later(record: OnboardingRecord, now: datetime, backlog: timedelta, note: str) -> OnboardingRecord:
+def later(record: OnboardingRecord, now: datetime, backlog: timedelta, note: str) -> Next:
+    """Look again, later the longer it lasts."""
     since = record.working_since or now
-    pause = max(min(max(SOONEST, (now - since) / 2), LATEST), min(backlog, LONGEST_BACKLOG))
-    return waiting(record, OnboardingState.WORKING, now, now + pause, note)
+    pause = max(LOOK_AGAIN.after(now - since), min(backlog, LONGEST_BACKLOG))
+    return Next(waiting(record, OnboardingState.WORKING, now, now + pause, note))
 
 
 def joiner_licenses(view: View) -> tuple[LicenseResult, ...]:
@@ -141,15 +94,15 @@ def _wanted(sku_id: SkuId, view: View) -> LicenseResult:
     return LicenseResult(sku_id, LicenseOutcome.PENDING)
 
 
-def leaver_licenses(record: OnboardingRecord, view: View, now: datetime) -> tuple[LicenseResult, ...]:
+def leaver_licenses(record: OnboardingRecord, view: View) -> tuple[LicenseResult, ...]:
     """The licenses that were ours when the leaving began, and what the person still has from elsewhere."""
     ours = {each.sku_id for each in record.licenses if each.outcome is not LicenseOutcome.KEPT}
     desired = desired_licenses((grant for grant in view.grants if grant.source.kind is not SourceKind.HELD), view.now)
     results = []
     for sku_id in sorted(ours | view.row.owned.keys()):
-        if sku_id in view.row.owned and sku_id in desired and _is_settled(record, now):
+        if sku_id in view.row.owned and sku_id in desired and _is_settled(record, view.now):
             results.append(LicenseResult(sku_id, LicenseOutcome.KEPT, _why_kept(desired[sku_id].sources), LEAVING))
-        elif sku_id in view.row.owned or _goes_with_its_group(sku_id, record, view, now):
+        elif sku_id in view.row.owned or _goes_with_its_group(sku_id, record, view):
             results.append(LicenseResult(sku_id, LicenseOutcome.PENDING))
         elif sku_id in view.user.held_skus:
             results.append(_of_somebody_else(sku_id, view.user))
@@ -160,11 +113,11 @@ def leaver_licenses(record: OnboardingRecord, view: View, now: datetime) -> tupl
     return tuple(results)
 
 
-def _goes_with_its_group(sku_id: SkuId, record: OnboardingRecord, view: View, now: datetime) -> bool:
+def _goes_with_its_group(sku_id: SkuId, record: OnboardingRecord, view: View) -> bool:
     """Whether native licensing gives it by groups that were left, which may show for a while yet."""
     left = {each.group_id for each in record.groups if each.outcome is GroupOutcome.REMOVED}
     by = {row.assigned_by_group for row in view.user.inherited.get(sku_id, ())}
-    return bool(by) and by <= left and sku_id not in view.user.direct and not _is_settled(record, now)
+    return bool(by) and by <= left and sku_id not in view.user.direct and not _is_settled(record, view.now)
 
 
 def _is_settled(record: OnboardingRecord, now: datetime) -> bool:

@@ -1,0 +1,236 @@
+"""Joiners and movers: what an event gives its person, which memberships that takes, and what follows from writing them.
+
+A membership just written counts as a grant until the directory shows it (`JOINED_COUNTS`), so nobody waits for a
+notification. A mover keeps the groups of the old job if a group of the new one cannot be given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain import onboarding_ends as ends
+from shared.domain.assignment import Enforcement, GroupLicenseAssignment
+from shared.domain.desired_licenses import exclusion_of
+from shared.domain.directory import DirectoryUser
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import GroupId
+from shared.domain.onboarding import (
+    Account,
+    GroupOutcome,
+    GroupResult,
+    HrEvent,
+    HrEventType,
+    Next,
+    OnboardingRecord,
+    OnboardingState,
+    Standing,
+    waiting,
+)
+from shared.domain.onboarding_ends import End
+from shared.domain.profiles import Entitlement, Profile, entitlement
+
+JOINED_COUNTS = timedelta(minutes=10)
+"""How long a membership we wrote is a grant although the directory may not show it; Graph states no figure."""
+
+NOT_ALLOWED = GroupResult(
+    GroupId(""),
+    GroupOutcome.REFUSED,
+    "The group is neither licensed by this system nor named in a profile.",
+    "Assign licenses to the group, or name it in a profile, then replay the event.",
+)
+PUT_IN_BY_HAND = GroupResult(
+    GroupId(""),
+    GroupOutcome.KEPT,
+    "Of the old job, but the person was in it before HR said so.",
+    "Take the person out of the group where only the old job gave a reason for it.",
+)
+KEPT_BACK = GroupResult(
+    GroupId(""),
+    GroupOutcome.KEPT,
+    "Kept, because a group of the new job could not be given.",
+    "Repair what the other group says, then replay the event.",
+)
+
+Hindrances = Mapping[GroupId, tuple[str, str]]
+"""Why the membership of a group cannot be written, and what to do; empty texts where it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """One person of a joiner or mover on the way. `joined`: groups of which the directory may not show yet that the
+    person is in."""
+
+    record: OnboardingRecord
+    account: Account
+    user: DirectoryUser
+    hr_state: Standing
+    wanted: Entitlement
+    old_grants: tuple[Grant, ...] = ()
+    results: tuple[GroupResult, ...] = ()
+    add: tuple[GroupId, ...] = ()
+    remove: tuple[GroupId, ...] = ()
+    joined: tuple[GroupId, ...] = ()
+    left: tuple[GroupId, ...] = ()
+
+    @property
+    def is_mover(self) -> bool:
+        return self.record.event.type is HrEventType.MOVER
+
+    @property
+    def lacks_a_group(self) -> bool:
+        return any(result.outcome is GroupOutcome.REFUSED for result in self.results)
+
+    @property
+    def location(self) -> str:
+        """The location to set: what the event says, and what a profile says for a person without one."""
+        said = self.record.event.usage_location
+        if said:
+            return said if said != self.account.usage_location else ""
+        return "" if self.account.usage_location else self.wanted.usage_location
+
+
+def wanted_for(event: HrEvent, profiles: tuple[Profile, ...]) -> Entitlement:
+    """What the event's person is to have."""
+    return entitlement(profiles, event.attributes, event.profiles, event.groups, event.usage_location)
+
+
+def invalid(event: HrEvent, wanted: Entitlement) -> End | None:
+    """Why the event cannot be worked on as it is; nothing is half-done."""
+    if wanted.unknown:
+        return ends.no_such_profile(wanted.unknown)
+    return None if wanted.groups or wanted.grants else ends.nothing_to_give(event.attributes)
+
+
+def unchecked(wanted: Entitlement, allowed: Collection[GroupId], inside: Collection[GroupId]) -> list[GroupId]:
+    """Groups to join, if their memberships can be written."""
+    return [group_id for group_id in wanted.groups if group_id in allowed and group_id not in inside]
+
+
+def memberships(
+    wanted: Entitlement, allowed: Collection[GroupId], inside: Collection[GroupId], hindrances: Hindrances
+) -> list[GroupResult]:
+    """What becomes of the groups that the person is to be in, if every write succeeds."""
+    results = []
+    for group_id in wanted.groups:
+        text, remedy = hindrances.get(group_id, ("", ""))
+        if group_id not in allowed:
+            results.append(replace(NOT_ALLOWED, group_id=group_id))
+        elif group_id in inside:
+            results.append(GroupResult(group_id, GroupOutcome.ALREADY_MEMBER))
+        else:
+            results.append(GroupResult(group_id, GroupOutcome.REFUSED if text else GroupOutcome.ADDED, text, remedy))
+    return results
+
+
+def planned(
+    joiner: Joiner, profiles: tuple[Profile, ...], allowed: Collection[GroupId], hindrances: Hindrances
+) -> Joiner:
+    """Which memberships to write, and why not the others."""
+    inside, wanted = joiner.user.group_ids, frozenset(joiner.wanted.groups)
+    expected = memberships(joiner.wanted, allowed, inside, hindrances)
+    add = tuple(each.group_id for each in expected if each.outcome is GroupOutcome.ADDED)
+    results = [each for each in expected if each.outcome is not GroupOutcome.ADDED]
+    left: frozenset[GroupId] = frozenset()
+    if joiner.is_mover:
+        old = frozenset(entitlement(profiles, joiner.record.event.previous).groups) & inside
+        left = left_behind(joiner.hr_state, old) - wanted
+        by_hand = (old | joiner.hr_state.was_in & inside) - wanted - left
+        results += [replace(PUT_IN_BY_HAND, group_id=group_id) for group_id in sorted(by_hand)]
+    return replace(joiner, results=tuple(results), add=add, remove=tuple(sorted(left)))
+
+
+def left_behind(hr_state: Standing, old: frozenset[GroupId]) -> frozenset[GroupId]:
+    """Groups that a mover leaves: those HR put the person in; of a person HR never told of, `old`, those of the
+    profiles that the event's `previous` attributes fit."""
+    return hr_state.groups if hr_state.version is not None else old
+
+
+def state_before(joiner: Joiner) -> Standing:
+    """What HR is about to bring about, kept before it is done, so that a later move or leave takes it back."""
+    inside = {each.group_id for each in joiner.results if each.outcome is GroupOutcome.ALREADY_MEMBER}
+    return replace(
+        joiner.hr_state,
+        groups=joiner.hr_state.groups | frozenset(joiner.add),
+        was_in=joiner.hr_state.was_in | (inside - joiner.hr_state.groups),
+        last_key=joiner.record.key,
+        last_type=joiner.record.event.type,
+        last_order=joiner.record.order,
+    )
+
+
+def with_additions(joiner: Joiner, written: Mapping[GroupId, GroupResult]) -> Joiner:
+    """`written`: what became of the groups to join."""
+    results = [written[group_id] for group_id in joiner.add]
+    joined = tuple(each.group_id for each in results if each.outcome.is_in)
+    return replace(joiner, results=(*joiner.results, *results), joined=joined)
+
+
+def with_removals(joiner: Joiner, written: Mapping[GroupId, GroupResult]) -> Joiner:
+    """`written`: what became of the groups to leave; none of those that were kept back."""
+    results = [written.get(group_id, replace(KEPT_BACK, group_id=group_id)) for group_id in joiner.remove]
+    gone = (GroupOutcome.REMOVED, GroupOutcome.NOT_A_MEMBER)
+    left = tuple(each.group_id for each in results if each.outcome in gone)
+    return replace(joiner, results=(*joiner.results, *results), left=left)
+
+
+def grants_after(
+    joiner: Joiner, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime
+) -> tuple[list[Grant], list[Grant]]:
+    """Grants that are new, and old ones that end with a move."""
+    new = [*joiner.wanted.grants, *joined_grants(joiner.user, joiner.joined, assignments, now)]
+    kept = {(grant.source, grant.sku_id) for grant in new}
+    old = [g for g in joiner.old_grants if _ends_with_move(g, joiner) and (g.source, g.sku_id) not in kept]
+    return new, old if joiner.is_mover else []
+
+
+def _ends_with_move(grant: Grant, joiner: Joiner) -> bool:
+    if grant.source.kind is SourceKind.HR:
+        return not joiner.lacks_a_group
+    return grant.source.kind is SourceKind.JOINED and grant.source.id in joiner.left
+
+
+def joined_grants(
+    user: DirectoryUser,
+    groups: Iterable[GroupId],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    now: datetime,
+) -> list[Grant]:
+    """What the groups give, by the memberships just written."""
+    found = []
+    for group_id in groups:
+        assignment = assignments.get(group_id)
+        member = replace(user, group_ids=user.group_ids | {group_id})
+        if assignment is None or exclusion_of(member, assignment) is not None:
+            continue
+        source = Source(SourceKind.JOINED, group_id)
+        found += [
+            Grant(sku.sku_id, sku.disabled_plans, source, now + JOINED_COUNTS)
+            for sku in assignment.skus
+            if sku.enforcement is not Enforcement.CANCELLED
+        ]
+    return found
+
+
+def state_after(joiner: Joiner) -> Standing:
+    """Without the memberships that were left; they are forgotten last."""
+    was_in = joiner.hr_state.was_in
+    return replace(
+        joiner.hr_state,
+        groups=joiner.hr_state.groups - frozenset(joiner.left),
+        was_in=was_in & frozenset(joiner.wanted.groups) if joiner.is_mover else was_in,
+    )
+
+
+def licensing(joiner: Joiner, now: datetime, at: datetime) -> Next:
+    """The memberships are written: the person is to be licensed by what was just brought about."""
+    record = replace(
+        waiting(joiner.record, OnboardingState.WORKING, now, at, "The licenses are being assigned."),
+        working_since=now,
+        profiles=joiner.wanted.profiles,
+        groups=joiner.results,
+        licenses=(),
+    )
+    expects = {**dict.fromkeys(joiner.joined, True), **dict.fromkeys(joiner.left, False)}
+    return Next(record, users={joiner.user.id: expects})

@@ -1,0 +1,94 @@
+"""How an HR event waits or ends, decided from values alone."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.domain import onboarding_ends as ends
+from shared.domain.ids import UserId
+from shared.domain.onboarding import Account, HrEvent, HrEventType, Next, OnboardingRecord, OnboardingState, PersonRef
+from shared.domain.onboarding_ends import End, ended
+from shared.domain.onboarding_order import Turn, TurnTaken, Waits, release, resolve
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+ANN, BOB = UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e"), UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6f")
+WAITS = Waits(lead=timedelta(0), account=timedelta(days=14), removal=timedelta(days=30))
+MINE = TurnTaken(Turn.NOW)
+J, L, R = HrEventType.JOINER, HrEventType.LEAVER, HrEventType.RELEASE
+HANDLERS = Path(__file__).parents[3] / "shared" / "handlers" / "onboarding"
+
+
+def record(kind: HrEventType = J, *, name: str = "ann@fabrikam.example") -> OnboardingRecord:
+    event = HrEvent("1", "urn:hr", kind, PersonRef(user_principal_name=name), NOW)
+    return OnboardingRecord(event, "{}", OnboardingState.RECEIVED, NOW, NOW, next_at=NOW)
+
+
+def account(user_id: UserId = ANN, *, enabled: bool = True, created: datetime | None = None) -> Account:
+    return Account(user_id, "ann@fabrikam.example", "", enabled, created, None)
+
+
+ONE, OLD = (account(),), (account(enabled=False),)
+NEW = (account(created=NOW + timedelta(days=1)),)
+KNOWN = replace(record(), user_id=BOB)
+CASES = [
+    (record(), ONE, TurnTaken(Turn.SUPERSEDED, "k"), ends.superseded("k")),
+    (record(), (account(BOB), account(ANN)), MINE, ends.several_accounts([ANN, BOB])),
+    (KNOWN, ONE, MINE, ends.another_account(BOB, ANN)),
+    (record(), OLD, MINE, ends.FORMER_EMPLOYEE),
+    (record(L), NEW, MINE, ends.NEWER_ACCOUNT),
+    (record(L), (), MINE, ends.NO_SUCH_ACCOUNT),
+    (replace(record(L), user_id=ANN), (), MINE, ends.ACCOUNT_GONE),
+]
+
+
+@pytest.mark.parametrize(("mine", "accounts", "turn", "end"), CASES)
+def test_how_an_event_ends_by_its_turn_and_account(
+    mine: OnboardingRecord, accounts: tuple[Account, ...], turn: TurnTaken, end: End
+) -> None:
+    assert resolve(mine, accounts, turn, WAITS, NOW) == Next(ended(mine, end, NOW))
+
+
+def test_an_event_waits_for_its_account_until_that_is_an_error() -> None:
+    found = resolve(record(), (), MINE, WAITS, NOW)
+    assert isinstance(found, Next)
+    assert (found.record.state, found.record.next_at) == (
+        OnboardingState.WAITING_FOR_ACCOUNT,
+        NOW + timedelta(seconds=5),
+    )
+    found = resolve(record(), (), MINE, WAITS, NOW + WAITS.account)
+    assert isinstance(found, Next)
+    assert (found.record.state, found.record.next_at) == (OnboardingState.FAILED, None)
+
+
+def test_an_event_whose_turn_it_is_gets_its_account() -> None:
+    assert resolve(record(), ONE, MINE, WAITS, NOW) == ONE[0]
+
+
+def test_a_release_wakes_its_leaver_and_ends() -> None:
+    leaver, mine = record(L), record(R)
+    going_on, done = release(mine, [leaver], WAITS, NOW)
+    assert going_on == Next(replace(leaver, released=True, updated_at=NOW), wake=(leaver.key,))
+    assert done == Next(ended(mine, ends.released([leaver.key]), NOW))
+
+
+def test_an_end_is_still_to_be_announced_and_comes_back_no_more() -> None:
+    done = ended(replace(record(), announced=True), ends.finished(["1 license kept."]), NOW)
+    assert (done.state, done.next_at, done.announced) == (OnboardingState.DONE_WITH_ERRORS, None, False)
+    assert done.completed_at == NOW
+
+
+def test_only_one_module_writes_records_and_hr_states() -> None:
+    """The order of claim, save and announcement is decided there alone."""
+    writers = set()
+    for file in HANDLERS.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in ("save", "insert", "know"):
+                on = node.value
+                if isinstance(on, ast.Attribute) and on.attr in ("onboarding", "standings"):
+                    writers.add(file.name)
+    assert writers == {"records.py"}
