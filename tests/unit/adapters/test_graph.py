@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -16,18 +15,6 @@ from tests.unit.adapters.graph_stub import BASE, Answer, StubCredential, StubGra
 
 BUSY = Answer(error("TooManyRequests", "later"), 429, {"Retry-After": "2.5"})
 OK = Answer({"id": "x"})
-
-
-@pytest.fixture
-def stub() -> StubGraph:
-    return StubGraph()
-
-
-@pytest.fixture
-async def graph(stub: StubGraph) -> AsyncIterator[GraphClient]:
-    client = stub.client()
-    yield client
-    await client.close()
 
 
 def test_importing_the_adapters_imports_no_sdk() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -29,13 +28,6 @@ def stub() -> StubGraph:
     stub.on("POST", "/assignLicense$", Answer({"id": "user"}))
     stub.on("PATCH", "^/users/", Answer(None, 204))
     return stub
-
-
-@pytest.fixture
-async def graph(stub: StubGraph) -> AsyncIterator[GraphClient]:
-    client = stub.client()
-    yield client
-    await client.close()
 
 
 @pytest.fixture

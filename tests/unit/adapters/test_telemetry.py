@@ -22,7 +22,6 @@ from shared.domain.write_results import Accepted, Throttled
 from shared.ports.graph_writes import AlreadySo
 from shared.ports.messaging import Outgoing
 from shared.ports.telemetry import SILENT
-from tests.e2e.naming import named_in
 from tests.support.hires import SMALL, TEAM, Hires, event
 from tests.support.runs import user
 
@@ -200,16 +199,3 @@ def test_a_trace_begins_in_the_platform_s_span_else_in_the_caller_s_and_is_alway
     for nothing in (None, SimpleNamespace(trace_parent=None), SimpleNamespace(trace_parent="x")):
         assert trace_context.within(nothing, of_caller) == of_caller
         assert trace_context.within(nothing, "none") == ""
-
-
-@pytest.mark.parametrize(
-    ("line", "what"),
-    [
-        ("user Ada Novak was read", ["a name"]),
-        ("GET /users/ada.novak.7@fabrikam.example", ["a name", "an address"]),
-        ("Authorization: Bearer eyJhbGciOiJSUzI1NiJ9.e30.x", ["a token"]),
-        ("work from members waits 2 s (time 1): user 6f2b1c9e-0000-4000-8000-00000000000a: 503", []),
-    ],
-)
-def test_the_check_of_whole_logs_sees_names_addresses_and_tokens(line: str, what: list[str]) -> None:
-    assert named_in(line) == what

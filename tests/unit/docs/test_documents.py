@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, OPERATIONS
+from tests.support.project import ROOT, settings_of_the_code
 
-ROOT = Path(__file__).resolve().parents[3]
-SETTING = re.compile(r'\n    """([A-Za-z_]+(?:__[A-Za-z]+)?): ')
 SET_BY_THE_PLATFORM = {"WEBSITE_AUTH_ENABLED"}
 COMPUTED = {"OUTSTANDING_CHUNKS"}
 IN_AZURE_ONLY = {
@@ -18,10 +17,6 @@ IN_AZURE_ONLY = {
     "TablesConnection__endpoint",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
 }
-
-
-def settings_of_the_code() -> set[str]:
-    return set(SETTING.findall((ROOT / "shared" / "config.py").read_text()))
 
 
 def test_the_readme_explains_every_setting_and_no_other() -> None:

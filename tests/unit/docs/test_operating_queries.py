@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.project import ROOT
+
 GUIDE = (ROOT / "docs" / "operating.md").read_text().split("## Queries")[1].split("\n## ")[0]
 CODE = "\n".join(path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("*.py"))
 

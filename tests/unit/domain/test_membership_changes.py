@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,16 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.change_messages import (
-    MAX_MEMBERS,
-    GroupsChanged,
-    LifecycleHappened,
-    ReadDelta,
-    Sweep,
-    SyncGroup,
-    decode_change,
-    split,
-)
 from shared.domain.errors import PoisonMessage
 from shared.domain.ids import GroupId, UserId
 from shared.domain.membership_changes import (
@@ -139,51 +128,6 @@ def test_changes_of_one_group_are_merged() -> None:
         GroupChange(group(1), {member(9): False}),
         GroupChange(group(2), {member(1): True, member(2): None}, deleted=True),
     ]
-
-
-def test_a_change_too_big_for_one_message_is_cut_and_nothing_is_lost() -> None:
-    big = GroupChange(group(1), {member(number): True for number in range(MAX_MEMBERS * 2 + 5)})
-    small = GroupChange(group(2), {member(1): False})
-    messages = list(split([big, small], NOW, "delta"))
-    assert all(len(each.encode()) < 256 * 1024 for each in messages)
-    read = merged(change for each in messages for change in _decoded(each).changes)
-    assert read == [big, small]
-
-
-def _decoded(message: GroupsChanged) -> GroupsChanged:
-    decoded = decode_change(message.encode())
-    assert isinstance(decoded, GroupsChanged)
-    return decoded
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        GroupsChanged((GroupChange(group(1), {member(1): None, member(2): True}),), NOW, "delta", "00-trace"),
-        LifecycleHappened("sub", LifecycleEvent.MISSED),
-        ReadDelta(3),
-        SyncGroup(group(1), "nested", NOW),
-        Sweep("f", NOW),
-    ],
-)
-def test_every_message_comes_back_as_it_was(message: GroupsChanged) -> None:
-    assert decode_change(message.encode()) == message
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"type": "other"},
-        {},
-        {"type": "sweep", "partition": "ff", "at": NOW.isoformat()},
-        {"type": "sweep", "partition": "f", "at": "2026-03-04T05:06:07"},
-        {"type": "groupsChanged", "changes": [{"id": "x", "members": {}, "deleted": False}], "at": NOW.isoformat()},
-        {"type": "readDelta", "number": None},
-    ],
-)
-def test_a_message_of_another_kind_is_poison(fields: dict[str, Any]) -> None:
-    with pytest.raises(PoisonMessage, match="notifications message"):
-        decode_change(json.dumps(fields).encode())
 
 
 def test_a_change_three_levels_down_or_in_an_excluded_group_concerns_the_managed_group() -> None:

@@ -1,4 +1,4 @@
-"""Which of a person's events counts, and what profiles give."""
+"""Which event of a person counts, and when a leaver's licenses are removed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.directory import AssignedLicense
-from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.ids import UserId
 from shared.domain.onboarding import HrEvent, HrEventType, OnboardingRecord, OnboardingState, PersonRef, Standing
 from shared.domain.onboarding_order import Turn, removal_due, turn_of
-from shared.domain.profiles import Profile, entitlement
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ANN = UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
@@ -94,43 +92,3 @@ def test_when_a_leavers_licenses_go(
     event = replace(record(L, 1).event, removal_after=after, removal_on_release=on_release)
     due = removal_due(event, released, timedelta(days=30))
     assert due == (None if days is None else event.effective_at + timedelta(days=days))
-
-
-SALES, LABS, ALL = GroupId("g-sales"), GroupId("g-labs"), GroupId("g-all")
-E3, VISIO = SkuId("e3"), SkuId("visio")
-MAIL, CHAT = ServicePlanId("mail"), ServicePlanId("chat")
-PROFILES = (
-    Profile("sales", match={"department": ("Sales", "Field *")}, groups=(SALES,), usage_location="DE", priority=1),
-    Profile(
-        "everybody", match={"country": ("*",)}, groups=(ALL,), licenses=(AssignedLicense(E3),), usage_location="FR"
-    ),
-    Profile("contractor", match={"employeeType": ("Contractor",)}, groups=(LABS,), exclusive=True, priority=5),
-    Profile("by-name", groups=(LABS,), licenses=(AssignedLicense(VISIO, frozenset({MAIL})),)),
-)
-
-
-def test_all_profiles_that_match_are_united() -> None:
-    found = entitlement(PROFILES, {"department": "sales", "country": "DE"})
-    assert found.profiles == ("sales", "everybody")
-    assert found.groups == (SALES, ALL)
-    assert [grant.sku_id for grant in found.grants] == [E3]
-    assert found.usage_location == "DE"
-    assert found.matches[0].because == "department 'sales' fits 'Sales'"
-
-
-def test_a_star_stands_for_the_rest_and_not_for_a_missing_attribute() -> None:
-    assert entitlement(PROFILES, {"department": "Field East"}).profiles == ("sales",)
-    assert entitlement(PROFILES, {"department": "Salesforce"}).profiles == ()
-    assert entitlement(PROFILES, {}).profiles == ()
-
-
-def test_an_exclusive_profile_counts_alone_among_those_below_it() -> None:
-    assert entitlement(PROFILES, {"employeeType": "contractor", "country": "DE"}).profiles == ("contractor",)
-
-
-def test_profiles_named_by_the_event_count_and_unknown_ones_are_told() -> None:
-    found = entitlement(PROFILES, {"country": "DE"}, ("by-name", "nope"), (SALES,), "NL")
-    assert found.profiles == ("by-name", "everybody")
-    assert found.groups == (LABS, ALL, SALES)
-    assert found.unknown == ("nope",)
-    assert found.usage_location == "NL"

@@ -18,7 +18,7 @@ from infra.check.project import load
 from infra.check.symbols import body_of
 from shared.adapters.telemetry import OpenTelemetry
 from shared.domain.outcomes import Failed
-from tests.unit.docs.test_documents import ROOT
+from tests.support.project import ROOT
 
 MODULES = ROOT / "infra" / "modules"
 FILE = load(MODULES / "alerts.bicep")

@@ -18,7 +18,7 @@ from infra.check.project import load
 from shared.config import Settings
 from shared.domain import messages
 from shared.handlers.membership.subscription import LIFECYCLE_PATH, NOTIFICATIONS_PATH
-from tests.unit.docs.test_documents import ROOT, settings_of_the_code
+from tests.support.project import ROOT, settings_of_the_code
 
 MODULES = ROOT / "infra" / "modules"
 AT_DEPLOYMENT = {

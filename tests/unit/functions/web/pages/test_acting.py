@@ -1,48 +1,17 @@
-"""What people do on the page at the same time, twice, or for the first time, and how they find one among many."""
+"""What people do on the pages: choose, preview, confirm, approve, cancel; also at the same time or twice."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 
-from shared.bootstrap import SignIn
-from shared.domain.directory import LicenseError, SubscribedSku
-from shared.domain.member_status import MemberState
+from shared.domain.directory import ServicePlan, SubscribedSku
+from shared.domain.ids import ServicePlanId, SkuId
 from shared.domain.operation import OperationState
-from shared.domain.outcomes import Problem
-from shared.domain.read_models import MemberRow
-from tests.support.api_calls import claims_of, client, session
-from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
-
-SAME_SITE = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
-ADMINISTRATOR = {**session(claims_of(roles=["Licensing.ReadWrite"], tenant="tenant")), "accept": "text/html"}
-
-
-def browser(run: Run) -> httpx.AsyncClient:
-    return client(run.world, SignIn(True, "tenant"), ADMINISTRATOR)
-
-
-def chosen(*skus: SubscribedSku, version: int = 0, options: Mapping[str, str] | None = None) -> str:
-    """The form of the assign dialog with products ticked and all their plans on."""
-    fields: dict[str, object] = {"version": version, "sku": [sku.sku_id for sku in skus], **(options or {})}
-    fields |= {f"plan-{sku.sku_id}": [plan.service_plan_id for plan in sku.service_plans] for sku in skus}
-    return urlencode(fields, doseq=True)
-
-
-async def send(page: httpx.AsyncClient, path: str, form: str = "") -> httpx.Response:
-    return await page.post(path, content=form, headers=SAME_SITE)
-
-
-async def previewed(run: Run, page: httpx.AsyncClient, form: str) -> tuple[str, str]:
-    """The address of a preview, ready to be confirmed, and the form that confirms it."""
-    shown = (await send(page, f"/groups/{TEAM}/assign", form)).headers["location"]
-    await run.work_off()
-    (preview,), _ = await run.world.stores.operations.newest(1)
-    return shown, urlencode({"checksum": preview.checksum})
+from tests.support.pages import READER, SAME_SITE, browser, chosen, licensed, previewed, send
+from tests.support.runs import EXTRA, LARGE, SMALL, TEAM, Run, user
+from tests.support.unmanaged import given_group
 
 
 async def test_what_somebody_else_assigned_meanwhile_is_not_taken_for_unticked() -> None:
@@ -123,127 +92,131 @@ async def test_cancelling_keeps_what_was_asked_or_goes_back_to_what_was_before(i
     assert {sku.sku_id for sku in stored.assignment.skus} == skus
 
 
-async def troubled() -> Run:
-    """A group of which many wait for a seat and few have another problem with another product."""
-    run = Run()
-    people = run.people(60)
-    await run.change([SMALL, EXTRA])
-    rows = []
-    for n, each in enumerate(people):
-        error, sku = (LicenseError.UNIQUENESS, EXTRA) if n % 20 == 7 else (LicenseError.COUNT_VIOLATION, SMALL)
-        state = MemberState.ERROR if sku is EXTRA else MemberState.WAITING
-        problem = Problem(error, "No.", "Do it.", sku.sku_id)
-        known = replace(run.directory.truth(each), display_name=f"Person {n:02d}")
-        run.directory.change_user(known)
-        rows.append(
-            MemberRow(
-                TEAM, each, known.user_principal_name, f"Person {n:02d}", state, run.world.clock.now(), (problem,)
-            )
-        )
-    await run.world.stores.members.record(rows)
-    return run
-
-
-@pytest.mark.parametrize(
-    ("query", "shown"),
-    [
-        ({"error": "UniquenessViolation"}, {7, 27, 47}),
-        ({"product": EXTRA.sku_id}, {7, 27, 47}),
-        ({"product": EXTRA.sku_id, "error": "CountViolation"}, set()),
-        ({"show": "Error", "error": "UniquenessViolation"}, {7, 27, 47}),
-        ({"show": "all", "error": "UniquenessViolation"}, {7, 27, 47}),
-        ({"name": "person 2"}, set(range(20, 30))),
-        ({"name": "person 2", "error": "UniquenessViolation"}, {27}),
-        ({"name": "person 2", "show": "Error"}, {27}),
-        ({"name": "person 2", "show": "all"}, set(range(20, 30))),
-    ],
-)
-async def test_one_problem_is_found_among_many_on_the_page_and_in_the_download(
-    query: dict[str, str], shown: set[int]
-) -> None:
-    run = await troubled()
-    async with browser(run) as page:
-        text = (await page.get(f"/groups/{TEAM}?{urlencode(query)}")).text
-        table = text[text.index('id="members"') : text.index("</table>", text.index('id="members"'))]
-        download = (await page.get(f"/groups/{TEAM}/members.csv?{urlencode(query)}")).text
-    for where in (table, download):
-        assert {n for n in range(60) if f"Person {n:02d}" in where} == shown
-    assert ("Nobody fits" in table) == (not shown)
-
-
-async def test_an_unknown_problem_is_refused_by_name() -> None:
-    run = await troubled()
-    async with browser(run) as page:
-        answer = await page.get(f"/groups/{TEAM}?error=Nonsense")
-    assert (answer.status_code, "error: " in answer.text) == (400, True)
-
-
-async def test_a_group_s_page_is_live_while_an_operation_is_open() -> None:
-    run = Run()
-    run.people(3)
-    await run.ask([SMALL])
-    async with browser(run) as page:
-        going_on = (await page.get(f"/groups/{TEAM}")).text
-        live = (await page.get(f"/groups/{TEAM}/live")).text
-        await run.work_off()
-        ended = (await page.get(f"/groups/{TEAM}/live")).text
-        unknown = await page.get(f"/groups/{OTHER_TEAM}/live")
-    assert f'data-poll="/groups/{TEAM}/live"' in going_on
-    assert "data-poll" in live
-    assert "data-poll" not in ended
-    assert "All licenses assigned" in ended
-    assert unknown.status_code == 404
-
-
-async def test_the_audit_log_is_searched_by_names_and_told_in_words() -> None:
+async def test_choosing_previewing_and_confirming_licenses_a_group() -> None:
     run = Run()
     people = run.people(3)
-    for each, name in zip(people, ("Ann Ames", "Ann Abel", "Bo Berg"), strict=True):
-        run.directory.change_user(replace(run.directory.truth(each), display_name=name))
-    await run.change([SMALL])
-    names = {"user": "bo berg", "group": f"Group {TEAM}"}
+    plans = [plan.service_plan_id for plan in SMALL.service_plans]
+    chosen = {"sku": SMALL.sku_id, f"plan-{SMALL.sku_id}": plans}
+    form = urlencode({**chosen, "version": 0}, doseq=True)
     async with browser(run) as page:
-        found = (await page.get(f"/audit?{urlencode(names)}")).text
-        several = (await page.get("/audit?user=Ann")).text
-        nobody = (await page.get("/audit?group=Nothing")).text
-        shown = (await page.get(f"/groups/{TEAM}")).text
-        version = urlencode({"version": "1", "usage_location": "DE", "grace_days": "30", "include_guests": "on"})
-        await send(page, f"/groups/{TEAM}/options", version)
-        options = (await page.get("/audit?activity=properties")).text
-    assert f"/audit.csv?user={people[2]}&amp;group={TEAM}" in found
-    assert "SMALL added" in found
-    assert "Ann" not in found
-    assert "2 users have a name that begins with" in several
-    assert "No groups have the name" in nobody
-    assert "grace: P0D to P30D" in options
-    assert "usageLocation: none to DE" in options
-    assert "data-poll" not in shown
+        sent = await page.post(f"/groups/{TEAM}/assign", content=form, headers=SAME_SITE)
+        assert sent.status_code == 303
+        await run.work_off()
+        assert not any(run.licenses(each) for each in people)
+        shown = await page.get(sent.headers["location"])
+        assert "Confirm and start" in shown.text
+        preview = await run.world.stores.operations.newest(1)
+        checksum = urlencode({"checksum": preview[0][0].checksum})
+        started = await page.post(f"{sent.headers['location']}/confirm", content=checksum, headers=SAME_SITE)
+        assert started.status_code == 303
+        await run.work_off()
+        assert all(run.licenses(each) == {"SMALL"} for each in people)
+        same = urlencode({**chosen, "version": 1}, doseq=True)
+        again = await page.post(f"/groups/{TEAM}/assign", content=same, headers=SAME_SITE)
+        assert (again.status_code, "Nothing was changed" in again.text) == (400, True)
+        none = await page.post(f"/groups/{TEAM}/assign", content="version=1", headers=SAME_SITE)
+        assert none.status_code == 303
+        await run.work_off()
+    assert all(run.licenses(each) == {"SMALL"} for each in people)
 
 
-async def test_a_user_s_history_stands_beside_the_licenses_and_is_of_nobody_else() -> None:
+async def test_no_other_site_and_no_reader_can_write() -> None:
+    run, _ = await licensed()
+    path = f"/groups/{TEAM}/reprocess"
+    async with browser(run) as page:
+        foreign = await page.post(path, headers={**SAME_SITE, "sec-fetch-site": "cross-site"})
+    async with browser(run, READER) as page:
+        reader = await page.post(path, headers=SAME_SITE)
+        shown = await page.get(f"/groups/{TEAM}")
+    assert (foreign.status_code, reader.status_code) == (403, 403)
+    assert "This was not done" in foreign.text
+    assert "Change licenses" not in shown.text
+    assert run.fakes.sent() == []
+
+
+async def test_a_person_decides_about_removals_on_the_page() -> None:
     run = Run()
-    first, second = run.people(2)
+    people = run.people(30)
     await run.change([SMALL])
+    waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
     async with browser(run) as page:
-        shown = (await page.get(f"/api/users/{first}", headers={"accept": "application/json"})).json()
-        run.later(days=8)
-        later = (await page.get(f"/api/users/{second}", headers={"accept": "application/json"})).json()
-    assert {each["userId"] for each in shown["history"]} == {first}
-    assert [each["activityDisplayName"] for each in shown["history"]] == ["Change user license"]
-    assert (later["history"], len(later["licenses"])) == ([], 1)
+        assert str(TEAM) in (await page.get("/approvals")).text or "team" in (await page.get("/approvals")).text.lower()
+        wrong = await page.post(f"/operations/{waiting.id}/approve", content="checksum=other", headers=SAME_SITE)
+        assert wrong.status_code == 400
+        checksum = urlencode({"checksum": waiting.checksum})
+        approved = await page.post(f"/operations/{waiting.id}/approve", content=checksum, headers=SAME_SITE)
+        unknown = await page.post(f"/operations/{waiting.id}/explode", headers=SAME_SITE)
+    assert (approved.status_code, unknown.status_code) == (303, 404)
+    ended = await run.finish(waiting)
+    assert ended.state is OperationState.COMPLETE
+    assert not any(run.licenses(each) for each in people)
 
 
-async def test_a_preview_tells_each_member_s_error_and_product() -> None:
+async def test_options_are_set_and_faults_named() -> None:
+    run, _ = await licensed()
+    async with browser(run) as page:
+        shown = await page.get(f"/groups/{TEAM}")
+        assert '<input type="hidden" name="version" value="1">' in shown.text
+        good = urlencode({"usage_location": "de", "grace_days": "30", "include_guests": "on", "version": "1"})
+        done = await page.post(f"/groups/{TEAM}/options", content=good, headers=SAME_SITE)
+        bad = await page.post(f"/groups/{TEAM}/options", content="usage_location=Germany&priority=x", headers=SAME_SITE)
+        late = await page.post(f"/groups/{TEAM}/options", content=good, headers=SAME_SITE)
+        typed = await page.post(f"/groups/{TEAM}/options", json={}, headers={"sec-fetch-site": "same-origin"})
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    assert (done.status_code, bad.status_code, late.status_code, typed.status_code) == (303, 400, 409, 415)
+    assert "Somebody else has changed" in late.text
+    assert "usageLocation: must be a country code of two letters" in bad.text
+    assert "priority: " in bad.text
+    options = stored.assignment.options
+    assert (options.usage_location, options.grace.days, options.include_guests) == ("DE", 30, True)
+    assert not options.include_disabled_accounts
+
+
+async def test_a_choice_is_checked_while_it_is_made() -> None:
     run = Run()
-    good, without = run.people(2)
-    run.directory.change_user(replace(run.directory.truth(without), usage_location=None))
+    project, sharepoint = "fe71d6c3-a2ea-4499-9778-da042bf08063", "5dbe027f-2339-4123-9542-606e4d348a72"
+    plans = tuple(
+        ServicePlan(ServicePlanId(each), name) for each, name in ((project, "PROJECT"), (sharepoint, "SHARE"))
+    )
+    run.directory.add_sku(SubscribedSku(SkuId(user(70)), "PROJECTS", plans, enabled=10))
+    check = f"/groups/{TEAM}/assign/check"
+    lonely = urlencode({"version": 0, "sku": user(70), f"plan-{user(70)}": project})
+    whole = urlencode({"version": 0, "sku": user(70), f"plan-{user(70)}": [project, sharepoint]}, doseq=True)
+    async with browser(run, READER) as page:
+        answers = [
+            (await page.post(check, content=content, headers=SAME_SITE)).text
+            for content in (
+                lonely,
+                whole,
+                f"version=0&sku={user(71)}",
+                "version=0&sku=x",
+                "version=0",
+                whole.replace("version=0", "version=3"),
+            )
+        ]
+    assert "will be switched off" in answers[0] or "notice bad" in answers[0]
+    assert ["notice" in answer for answer in answers] == [True, False, True, True, False, True]
+    assert run.fakes.sent() == []
+
+
+@pytest.mark.parametrize(("act", "said"), [("adopt", "plans that are on stay on"), ("enable", "they stay theirs")])
+async def test_licenses_of_somebody_else_are_taken_over_or_completed_after_a_preview(act: str, said: str) -> None:
+    run, _, same, lacking = await given_group()
+    sku = urlencode({"sku": SMALL.sku_id})
     async with browser(run) as page:
-        options = {"with_options": "1", "require_usage_location": "on", "include_guests": "on"}
-        shown, _ = await previewed(run, page, chosen(SMALL, options=options))
-        text = (await page.get(shown)).text
-        rows = (await page.get(f"/api{shown}/members", headers={"accept": "application/json"})).json()["value"]
-    by_id = {row["id"]: row for row in rows}
-    assert by_id[good]["expectedErrors"] == []
-    assert [each["error"] for each in by_id[without]["expectedErrors"]] == ["ProhibitedInUsageLocationViolation"]
-    row = text[text.index(f'href="/users/{without}"') :]
-    assert "Usage location isn&#39;t allowed" in row
+        assert "Take over" in (await page.get(f"/users/{same}")).text
+        for path in (f"/groups/{TEAM}/{act}", f"/users/{lacking}/{act}"):
+            sent = await page.post(path, content=sku, headers=SAME_SITE)
+            assert sent.status_code == 303
+            await run.work_off()
+            shown = await page.get(sent.headers["location"])
+            assert said in shown.text
+            (preview,), _ = await run.world.stores.operations.newest(1)
+            checksum = urlencode({"checksum": preview.checksum})
+            started = await page.post(f"{sent.headers['location']}/confirm", content=checksum, headers=SAME_SITE)
+            assert started.status_code == 303
+            await run.work_off()
+        odd = await page.post(f"/groups/{TEAM}/explode", content=sku, headers=SAME_SITE)
+    assert run.directory.licenses(lacking)[SMALL.sku_id] == frozenset()
+    assert odd.status_code in (400, 404)

@@ -1,34 +1,18 @@
-"""Onboarding over HTTP and on the page: events in, their status, profiles, decisions."""
+"""HR events, their status, profiles and decisions over the API."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlencode
 
-from shared.bootstrap import SignIn
 from shared.domain.directory import ReadFailed
-from tests.support.api_calls import TENANT, claims_of, client, error_of, session, token
-from tests.support.hires import LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event, held_leavers
+from tests.support.api_calls import READER, claims_of, error_of, token
+from tests.support.hires import LARGE, OTHER_TEAM, SMALL, TEAM, event, held_leavers, team
+from tests.support.hr_calls import call
 from tests.support.runs import user
 
 HR = token(claims_of(roles=["Onboarding.Write"]))
-READER = token(claims_of(roles=["Licensing.Read"]))
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
-ON = SignIn(True, TENANT)
-HOSTILE = '<img src=x onerror="alert(1)">'
-FORM = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
-
-
-async def call(run: Hires, method: str, path: str, who: dict[str, str], **options: Any) -> Any:
-    async with client(run.world, ON, who) as api:
-        return await api.request(method, path, **options)
-
-
-async def team() -> Hires:
-    run = Hires()
-    await run.licensed_team(SMALL)
-    return run
 
 
 async def test_an_hr_system_sends_an_event_and_reads_what_became_of_it() -> None:
@@ -178,33 +162,3 @@ async def test_held_leavers_are_listed_and_let_go_as_they_were_seen() -> None:
     assert wrong.status_code == 409
     right = await call(run, "POST", "/api/onboarding/held/approve", WRITER, json={"checksum": held["checksum"]})
     assert right.json() == {"count": 5}
-
-
-async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
-    run = await held_leavers()
-    who = {"employeeId": "<b>x", "userPrincipalName": '"><i>@fabrikam.example'}
-    await run.send(event("joiner", HOSTILE.replace(" ", "_"), who, groups=[TEAM]))
-    clock, start = run.fakes.clock, run.fakes.clock.now()
-    await run.work_off(lambda: (clock.now() - start).total_seconds() > 60)
-    admin = {**session(claims_of(roles=["Licensing.ReadWrite"])), "accept": "text/html"}
-    reader = {**session(claims_of(roles=["Licensing.Read"])), "accept": "text/html"}
-    listed = await call(run, "GET", "/onboarding", admin)
-    assert "5 leavers are held" in listed.text
-    assert "<b>x" not in listed.text
-    assert "&lt;b&gt;x" in listed.text
-    assert "Remove their licenses" not in (await call(run, "GET", "/onboarding", reader)).text
-    records, _ = await run.world.stores.onboarding.newest(50)
-    hostile = next(record for record in records if record.event.id.startswith("<img"))
-    one = await call(run, "GET", f"/onboarding/{hostile.key}", admin)
-    assert "<img" not in one.text
-    assert "Waits for the account" in one.text
-    cancelled = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", {**admin, **FORM}, content="")
-    assert cancelled.status_code == 303
-    foreign = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", admin, content="")
-    assert foreign.status_code == 403
-    held = (await call(run, "GET", "/api/onboarding/held", READER)).json()
-    body = urlencode({"checksum": held["checksum"]})
-    rejected = await call(run, "POST", "/onboarding/held/reject", {**admin, **FORM}, content=body)
-    assert rejected.status_code == 303
-    assert "leavers are held" not in (await call(run, "GET", "/onboarding", admin)).text
-    assert "Nothing needs a person." in (await call(run, "GET", "/onboarding?attention=true", admin)).text

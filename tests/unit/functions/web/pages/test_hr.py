@@ -1,0 +1,42 @@
+"""The pages of HR events, and the decisions made on them."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from tests.support.api_calls import READER, claims_of, session
+from tests.support.hires import TEAM, event, held_leavers
+from tests.support.hr_calls import call
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+FORM = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
+
+
+async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
+    run = await held_leavers()
+    who = {"employeeId": "<b>x", "userPrincipalName": '"><i>@fabrikam.example'}
+    await run.send(event("joiner", HOSTILE.replace(" ", "_"), who, groups=[TEAM]))
+    clock, start = run.fakes.clock, run.fakes.clock.now()
+    await run.work_off(lambda: (clock.now() - start).total_seconds() > 60)
+    admin = {**session(claims_of(roles=["Licensing.ReadWrite"])), "accept": "text/html"}
+    reader = {**session(claims_of(roles=["Licensing.Read"])), "accept": "text/html"}
+    listed = await call(run, "GET", "/onboarding", admin)
+    assert "5 leavers are held" in listed.text
+    assert "<b>x" not in listed.text
+    assert "&lt;b&gt;x" in listed.text
+    assert "Remove their licenses" not in (await call(run, "GET", "/onboarding", reader)).text
+    records, _ = await run.world.stores.onboarding.newest(50)
+    hostile = next(record for record in records if record.event.id.startswith("<img"))
+    one = await call(run, "GET", f"/onboarding/{hostile.key}", admin)
+    assert "<img" not in one.text
+    assert "Waits for the account" in one.text
+    cancelled = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", {**admin, **FORM}, content="")
+    assert cancelled.status_code == 303
+    foreign = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", admin, content="")
+    assert foreign.status_code == 403
+    held = (await call(run, "GET", "/api/onboarding/held", READER)).json()
+    body = urlencode({"checksum": held["checksum"]})
+    rejected = await call(run, "POST", "/onboarding/held/reject", {**admin, **FORM}, content=body)
+    assert rejected.status_code == 303
+    assert "leavers are held" not in (await call(run, "GET", "/onboarding", admin)).text
+    assert "Nothing needs a person." in (await call(run, "GET", "/onboarding?attention=true", admin)).text

@@ -1,0 +1,55 @@
+"""Searches for products, groups and people, and the audit log, over the API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.domain.read_models import AuditEntry
+from tests.support.api_calls import E3, GROUP, READER, USERS, assigned, client, error_of
+from tests.support.worlds import Fakes
+
+
+class TestCenter:
+    async def test_products_groups_and_people_are_found(self, fakes: Fakes) -> None:
+        await assigned(fakes.world)
+        async with client(fakes.world, headers=READER) as api:
+            licenses = (await api.get("/api/licenses")).json()["value"]
+            managed = (await api.get("/api/groups")).json()["value"]
+            found = (await api.get("/api/groups?search=no-such-name")).json()["value"]
+            person = (await api.get(f"/api/users/{USERS[0]}")).json()
+            nobody = await api.get("/api/users?search=")
+        assert (licenses[0]["displayName"], licenses[0]["groups"][0]["id"]) == ("Microsoft 365 E3", GROUP)
+        assert licenses[1]["groups"] == []
+        assert [(each["id"], each["assignedSkuIds"]) for each in managed] == [(GROUP, [E3])]
+        assert (found, person["licenses"], nobody.status_code) == ([], [], 400)
+
+    async def test_the_audit_log_is_searched_by_what_an_entry_names(self, fakes: Fakes) -> None:
+        await assigned(fakes.world)
+        async with client(fakes.world, headers=READER) as api:
+            all_of_it = (await api.get("/api/audit")).json()["value"]
+            of_group = (await api.get(f"/api/audit?group={GROUP.upper()}&activity=set")).json()["value"]
+            of_nobody = (await api.get("/api/audit?actor=nobody")).json()["value"]
+            too_many = await api.get("/api/audit?$top=1000")
+        assert {each["groupId"] for each in all_of_it} == {GROUP}
+        assert [each["activityDisplayName"] for each in of_group] == ["Set group license"]
+        assert (of_nobody, too_many.status_code) == ([], 400)
+
+    async def test_the_audit_log_is_paged_and_searched_by_time(self, fakes: Fakes) -> None:
+        now = fakes.clock.now()
+        entries = [AuditEntry(f"{n}", now - timedelta(days=n), "Act & more", "me", "success") for n in range(60)]
+        await fakes.world.stores.audit.append(entries)
+        async with client(fakes.world, headers=READER) as api:
+            first = (await api.get("/api/audit?$top=20&activity=act%20%26")).json()
+            second = (await api.get(first["@odata.nextLink"])).json()
+            day = f"{now - timedelta(days=40):%Y-%m-%d}"
+            of_day = (await api.get(f"/api/audit?since={day}&until={day}")).json()
+            refused = [
+                await api.get(f"/api/audit?{query}")
+                for query in ("since=soon", "since=2001-01-01", "since=2026-01-03&until=2026-01-01", "until=9999-12-31")
+            ]
+            foreign = await api.get("/api/audit?$skiptoken=m-1")
+        assert [each["id"] for each in first["value"] + second["value"]] == [str(n) for n in range(32)]
+        assert "@odata.nextLink" not in second
+        assert [each["id"] for each in of_day["value"]] == ["40"]
+        assert [error_of(answer)["target"] for answer in refused] == ["since", "since", "since", "until"]
+        assert error_of(foreign)["target"] == "$skiptoken"
