@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults fuzz conformance openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults fuzz conformance mutants openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -25,6 +25,7 @@ help:
 	@echo "make faults  everything that can break, broken for a while while work is under way"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make fuzz    thousands of requests made from the API's description"
+	@echo "make mutants  small errors put into the planner, ledger and budget: does a unit test notice each? (MODULE=plan)"
 	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make clean   remove what was installed and written"
 
@@ -99,6 +100,10 @@ fuzz: setup
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)
+
+# Takes some minutes for each module; a run that was stopped continues where it was.
+mutants: setup
+	$(BIN)/python -m tests.mutants $(MODULE) $(MUTANTS_OPTIONS)
 
 faults: setup
 	$(BIN)/python -m tests.faults $(FAULTS_OPTIONS)
