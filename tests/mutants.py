@@ -34,8 +34,8 @@ source_paths = ["shared"]
 only_mutate = ["{path}"]
 pytest_add_cli_args_test_selection = ["{tests}"]
 pytest_add_cli_args = ["--hypothesis-seed=0", "-p", "no:cacheprovider"]
-timeout_multiplier = 2.0
-timeout_constant = 3.0
+timeout_multiplier = 3.0
+timeout_constant = 10.0
 on_dependency_change = "ignore"
 """
 
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def run(path: Path, folder: Path, *, fresh: bool) -> None:
-    """Test the mutants that were not tested yet, and the survivors of earlier runs again."""
+    """Test the mutants that no earlier run killed."""
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
     # mutmut adds new files to its copy and deletes none: deleted tests would run forever.
@@ -80,10 +80,19 @@ def run(path: Path, folder: Path, *, fresh: bool) -> None:
         (folder / name).symlink_to(ROOT / name)
     settings = SETTINGS.format(path=path, tests=TESTS)
     (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + settings)
-    survived = [name for name, code in results(path, folder).items() if code not in (*KILLED, *TIMED_OUT, None)]
+    forget_survivors(path, folder)
     mutmut(folder, "run", "--max-children", "1")
-    if again := [name for name in survived if name in results(path, folder)]:
-        mutmut(folder, "run", "--max-children", "1", *again)
+
+
+def forget_survivors(path: Path, folder: Path) -> None:
+    """Let mutmut test survivors and timeouts again, with every test that calls their function now."""
+    (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
+    kept = kept_results(path, folder)
+    if kept.exists():
+        known = json.loads(kept.read_text())
+        codes = known["exit_code_by_key"]
+        known["exit_code_by_key"] = {name: code if code in KILLED else None for name, code in codes.items()}
+        kept.write_text(json.dumps(known))
 
 
 def mutmut(folder: Path, *arguments: str) -> None:
@@ -97,22 +106,25 @@ def mutmut(folder: Path, *arguments: str) -> None:
         sys.exit(f"mutmut {arguments[0]} ended with {ended.returncode}; see {folder / 'run.log'}")
 
 
-def results(path: Path, folder: Path) -> dict[str, int | None]:
-    """The exit code of the tests by mutant; None if it was not tested yet."""
-    kept = folder / "mutants" / f"{path}.meta"
-    codes: dict[str, int | None] = json.loads(kept.read_text())["exit_code_by_key"] if kept.exists() else {}
-    return codes
+def kept_results(path: Path, folder: Path) -> Path:
+    """mutmut's file of results: the exit code of the tests by mutant, null if it was not tested yet."""
+    return folder / "mutants" / f"{path}.meta"
 
 
 def report(path: Path, folder: Path) -> bool:
     """Print a module's figures and survivors. Returns whether enough mutants were killed."""
-    codes = results(path, folder)
+    kept = kept_results(path, folder)
+    codes: dict[str, int | None] = json.loads(kept.read_text())["exit_code_by_key"] if kept.exists() else {}
+    killed = sum(code in (*KILLED, *TIMED_OUT) for code in codes.values())
     timed_out = sum(code in TIMED_OUT for code in codes.values())
-    killed = sum(code in KILLED for code in codes.values()) + timed_out
+    untested = sum(code is None for code in codes.values())
     share = killed / len(codes) if codes else 0.0
-    print(f"\n{path}: {killed} of {len(codes)} mutants killed ({share:.1%}), {timed_out} of them by a timeout")
-    names = [name for name, code in codes.items() if code not in (*KILLED, *TIMED_OUT)]
-    for survivor in sorted((survivor_of(name, path, folder) for name in names), key=lambda each: each.line):
+    print(
+        f"\n{path}: {killed} of {len(codes)} mutants killed ({share:.1%}), {timed_out} of them by a timeout"
+        + (f"; {untested} not tested yet" if untested else "")
+    )
+    survived = [name for name, code in codes.items() if code not in (*KILLED, *TIMED_OUT, None)]
+    for survivor in sorted((survivor_of(name, path, folder) for name in survived), key=lambda each: each.line):
         print(f"  {path}:{survivor.line}  {survivor.name}\n    - {survivor.before}\n    + {survivor.after}")
     return share >= LEAST_KILLED
 
