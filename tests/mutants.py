@@ -27,7 +27,7 @@ MODULES = {
     "ledger": ("test_ledger", "test_adoption", "test_late_reads", "test_ledger_retention"),
     "budget": ("test_budget", "test_budget_values"),
     "removals": ("test_removals", "test_plan", "test_plan_properties"),
-    "plan": ("test_plan", "test_plan_properties"),
+    "plan": ("test_plan", "test_plan_values", "test_plan_properties"),
 }
 """The modules, and the tests that are about each: only these are run, so that a mutant takes about a second."""
 KILLED = (1, 3)

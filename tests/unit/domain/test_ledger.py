@@ -240,6 +240,10 @@ def test_accepted_what_was_assigned_is_ours_and_what_was_removed_is_not() -> Non
     assert accepted(after, NOW) is after
 
 
+def test_accepted_the_removal_of_a_license_that_is_not_recorded_leaves_nothing_recorded() -> None:
+    assert accepted(intending(ledger(), remove=(E3,)), NOW).owned == {}
+
+
 def test_refused_and_given_by_hand_the_next_day_it_is_not_ours() -> None:
     row = refused(ADDING)
     assert (row.intent, dict(row.owned)) == (None, {})
@@ -306,6 +310,7 @@ class TestRefreshing:
         assert not_visible_yet(row, person(), NOW + VISIBLE_WITHIN - SECOND) == {E3}
         assert not_visible_yet(row, person(), NOW + VISIBLE_WITHIN) == frozenset()
         assert not_visible_yet(row, person(direct(E3)), NOW) == frozenset()
+        assert refresh(row, person(), NOW + VISIBLE_WITHIN).gone_since == {E3: NOW + VISIBLE_WITHIN}
 
     def test_a_license_in_a_state_that_does_not_count_is_not_gone(self) -> None:
         user = person(direct(E3, state=LicenseState.DISABLED), direct(VISIO))
