@@ -88,6 +88,11 @@ class TestGrace:
         assert plan.notes == (Note(NoteKind.IN_GRACE, E3, plans(TEAMS)),)
         assert (plan.removal_seen_at, plan.add) == ({}, ())
 
+    def test_of_service_plans_is_given_once(self) -> None:
+        grants = (grant(E3, source=IN_GRACE, until=NOW), grant(E3, plans(TEAMS), FROM_B))
+        plan = plan_user(person(direct(E3)), grants, ledger({E3: from_both()}), context(grace={FROM_A: DAY}))
+        assert (plan.new_grants, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3, plans(TEAMS)),))
+
     def test_of_service_plans_is_none_where_the_group_narrows_what_it_gives(self) -> None:
         where = context(grace={FROM_A: DAY})
         plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), ledger({E3: owned()}), where)
@@ -115,6 +120,8 @@ class TestSuccession:
             (F3, plans(), E3, plans(), True),
             (F3, plans(), E3, plans(SHAREPOINT_2), False),
             (E3, plans(SHAREPOINT_2), E1, plans(TEAMS), False),
+            (E3, plans(), E5, plans(EXCHANGE_2, SHAREPOINT_2), False),
+            (PHONE, plans(), E5, plans(), True),
             (PHONE, plans(CALLING), E5, plans(), False),
             (VISIO, plans(), E5, plans(), False),
         ],
@@ -126,6 +133,8 @@ class TestSuccession:
             "a plan that excludes one",
             "the excluding plan is off",
             "the excluded plan is off",
+            "a third of its plans",
+            "its only plan",
             "no plan is on",
             "nothing in common",
         ],
@@ -294,12 +303,13 @@ class TestWaitingForRemovals:
 
     def test_while_unrelated_additions_before_and_after_it_go_out(self) -> None:
         user, row = person(direct(E5)), ledger({E5: owned()})
-        plan = plan_user(user, (grant(E3), grant(VISIO), grant(F3, plans())), row, context())
+        plan = plan_user(user, (grant(E3), grant(VISIO), grant(F3), grant(PHONE)), row, context())
         assert plan.add == (AssignedLicense(VISIO),)
         assert plan.notes == (
             Note(NoteKind.SECOND_READ, E5),
             Note(NoteKind.SECOND_READ, E3),
             Note(NoteKind.SECOND_READ, F3),
+            Note(NoteKind.SECOND_READ, PHONE),
         )
 
     def test_and_with_it_another_removal_that_it_replaces_stays(self) -> None:
