@@ -23,9 +23,9 @@ help:
 	@echo "make simulation  seeded histories of faults, kills, doubles and delays in one process"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make faults  everything that can break, broken for a while while work is under way"
+	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make fuzz    thousands of requests made from the API's description"
-	@echo "make mutants  small errors put into the planner, ledger and budget: does a unit test notice each? (MODULE=plan)"
 	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make clean   remove what was installed and written"
 
