@@ -49,7 +49,7 @@ class TestCharging:
         """After a burst the rate makes room for one write at 1000.5 s."""
         busy = replace(AFTER_A_BURST, full_until=1004.5 + longest)
         assert charge(busy, LIMITS, lane, 1, 1000.0)[0] == Slot(1000.0 + longest, charged=True)
-        busier = replace(AFTER_A_BURST, full_until=1004.6 + longest)
+        busier = replace(AFTER_A_BURST, full_until=1004.51 + longest)
         assert not charge(busier, LIMITS, lane, 1, 1000.0)[0].charged
 
     def test_the_rate_is_busy_without_a_pause_while_charges_follow_each_other(self) -> None:
@@ -152,8 +152,8 @@ class TestDrawing:
     def test_a_charge_is_good_for_fifteen_seconds(self) -> None:
         slot, rest, _ = drawn(AFTER_A_BURST, LIMITS, BULK, self.ahead, 4, 1015.0)
         assert (slot.since, rest) == (1000.0, Charged(1000.0, 6))
-        slot, rest, state = drawn(AFTER_A_BURST, LIMITS, BULK, self.ahead, 4, 1015.1)
-        assert (slot, slot.since, rest) == (Slot(1015.1, charged=True), None, None)
+        slot, rest, state = drawn(AFTER_A_BURST, LIMITS, BULK, self.ahead, 4, 1015.01)
+        assert (slot, slot.since, rest) == (Slot(1015.01, charged=True), None, None)
         assert state.counts == {500: 0, 507: 4}
 
     def test_more_writes_than_were_charged_are_all_charged_again(self) -> None:
