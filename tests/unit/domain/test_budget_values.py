@@ -131,6 +131,9 @@ class TestDrawing:
 
     ahead = Charged(1000.0, 10)
 
+    def test_a_charge_has_the_place_it_was_charged_for(self) -> None:
+        assert self.ahead.slot == Slot(1000.0, charged=True)
+
     def test_writes_of_the_same_piece_use_the_charge_and_leave_its_rest(self) -> None:
         slot, rest, state = drawn(AFTER_A_BURST, LIMITS, BULK, self.ahead, 4, 1001.0)
         assert (slot, slot.since) == (Slot(1001.0, charged=True), 1000.0)
