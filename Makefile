@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults fuzz conformance openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults fuzz conformance mutants openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -23,6 +23,7 @@ help:
 	@echo "make simulation  seeded histories of faults, kills, doubles and delays in one process"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make faults  everything that can break, broken for a while while work is under way"
+	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
@@ -100,6 +101,10 @@ fuzz: setup
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)
+
+# Takes some minutes for each module; a run that was stopped continues where it was.
+mutants: setup
+	$(BIN)/python -m tests.mutants $(MODULE) $(MUTANTS_OPTIONS)
 
 faults: setup
 	$(BIN)/python -m tests.faults $(FAULTS_OPTIONS)

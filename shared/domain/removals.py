@@ -151,8 +151,6 @@ def wait_for_removals(draft: Draft) -> None:
     if not pending:
         return
     for sku_id in sorted(draft.add.keys() - draft.direct.keys()):
-        if sku_id not in draft.add:
-            continue
         held_by = [other for other in pending if other != sku_id and _meets(draft, sku_id, other, pending[other])]
         if not held_by:
             continue

@@ -45,6 +45,19 @@ def test_what_was_used_more_than_a_day_ago_is_free_again_and_leaves_the_state() 
     assert len(state.hours) == 1
 
 
+def test_removals_of_the_hour_that_began_a_day_ago_still_count_after_the_next_one() -> None:
+    _, state = take(AllowanceState(), 20, 30, NOW)
+    granted, state = take(state, 5, 30, NOW + DAY)
+    assert granted == 5
+    assert used(state, NOW + DAY) == 25
+
+
+def test_the_state_is_stored_as_compact_json_with_the_oldest_hour_first() -> None:
+    state = AllowanceState({490_001: 3, 490_000: 20})
+    assert state.to_json() == '{"490000":20,"490001":3}'
+    assert AllowanceState.from_json('{"490000":20,"490001":3}') == state
+
+
 def test_an_allowance_lowered_below_what_was_used_leaves_nothing_and_is_not_negative() -> None:
     _, state = take(AllowanceState(), 20, 20, NOW)
     assert remaining(state, 5, NOW) == 0

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.ledger import (
@@ -17,6 +17,7 @@ from shared.domain.ledger import (
     VISIBLE_WITHIN,
     accepted,
     heard,
+    intent_id,
     new_intent,
     not_visible_yet,
     refresh,
@@ -24,8 +25,9 @@ from shared.domain.ledger import (
     resolve,
     retag,
 )
-from shared.domain.ledger_row import LedgerRow, RefusalRecord, Told
+from shared.domain.ledger_row import LastResult, LedgerRow, OwnedLicense, RefusalRecord, Told
 from tests.support.builders import (
+    CALLING,
     DAY,
     E3,
     E5,
@@ -46,6 +48,7 @@ from tests.support.builders import (
 )
 
 SECOND = timedelta(seconds=1)
+REJECTED = RefusalRecord("f", LicenseError.OTHER, "", LONG_AGO)
 
 
 def intending(
@@ -74,6 +77,13 @@ def test_the_id_of_an_intent_is_made_from_cause_user_and_time() -> None:
 
     assert made() == made()
     assert len({made(), made(cause="other"), made(user_id="b"), made(at=NOW + SECOND)}) == 4
+    assert made(user_id=USER) == "ffb02aa5b097b61b5c904c89f27be675"
+
+
+def test_an_intent_names_the_unmanaged_licenses_among_those_it_touches() -> None:
+    user = person(direct(E3))
+    intent = new_intent(user, "cause", (AssignedLicense(E3),), (), None, {}, NOW, foreign=frozenset({E3, VISIO}))
+    assert intent.foreign == {E3}
 
 
 class TestResolving:
@@ -83,7 +93,7 @@ class TestResolving:
 
     def test_work_of_another_cause_waits_for_the_lock_and_then_takes_over(self) -> None:
         held = resolve(ADDING, person(), "other", NOW + INTENT_LOCK - SECOND)
-        assert (held.row, held.wait_until) == (ADDING, NOW + INTENT_LOCK)
+        assert (held.row, held.wait_until) == (ADDING, NOW + 5 * MINUTE)
         free = resolve(ADDING, person(), "other", NOW + INTENT_LOCK)
         assert (free.row.intent, free.wait_until) == (None, None)
 
@@ -101,6 +111,59 @@ class TestResolving:
         resolution = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT)
         assert (dict(resolution.row.owned), resolution.applied) == ({}, None)
 
+    def test_a_license_that_was_to_be_assigned_and_is_missing_may_still_show_late(self) -> None:
+        unseen = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT).row.unseen
+        assert unseen == {E3: owned(plans(TEAMS), at=NOW, source=FROM_A)}
+
+    def test_a_license_that_may_show_late_is_tagged_only_with_sources_that_give_it(self) -> None:
+        sources = {E3: (Source(SourceKind.HELD), FROM_B)}
+        intent = new_intent(person(), "cause", (AssignedLicense(E3), AssignedLicense(E5)), (), None, sources, NOW)
+        unseen = resolve(replace(ledger(), intent=intent), person(), "cause", NOW + IN_FLIGHT).row.unseen
+        assert unseen == {E3: OwnedLicense(plans(), NOW, (FROM_B,)), E5: OwnedLicense(plans(), NOW, ())}
+
+    def test_of_an_unmanaged_license_and_of_a_removal_nothing_is_expected_to_show_late(self) -> None:
+        lost = owned(at=LONG_AGO)
+        intent = new_intent(
+            person(direct(E5)), "cause", (AssignedLicense(E3),), (E5,), None, {}, NOW, foreign=frozenset({E3})
+        )
+        row = replace(ledger({E5: owned()}), intent=intent, unseen={VISIO: lost})
+        resolution = resolve(row, person(direct(E5)), "cause", NOW + IN_FLIGHT)
+        assert (resolution.row.unseen, resolution.row.owned) == ({VISIO: lost}, {E5: owned()})
+
+    def test_enabled_plans_of_an_unmanaged_license_are_applied_and_leave_it_unmanaged(self) -> None:
+        user = person(direct(E3, plans(TEAMS)))
+        add = (AssignedLicense(E3),)
+        intent = new_intent(user, "cause", add, (), None, {E3: (FROM_A,)}, NOW, foreign=frozenset({E3}))
+        done = resolve(replace(ledger(), intent=intent), person(direct(E3, at=NOW)), "cause", NOW)
+        assert (done.applied, done.row.owned) == (intent, {})
+
+    def test_a_removal_is_taken_over_at_once_only_when_the_directory_shows_it_done(self) -> None:
+        row = intending(ledger({E3: owned()}), remove=(E3,))
+        assert resolve(row, person(direct(E3)), "cause", NOW).wait_until == NOW + IN_FLIGHT
+        assert resolve(row, person(), "cause", NOW).applied == row.intent
+
+    def test_a_swap_is_taken_over_at_once_only_when_both_halves_show(self) -> None:
+        row = intending(ledger({E5: owned()}), AssignedLicense(E3), remove=(E5,))
+        added, left = direct(E3, at=NOW), direct(E5)
+        assert resolve(row, person(added, left), "cause", NOW).wait_until == NOW + IN_FLIGHT
+        assert resolve(row, person(), "cause", NOW).wait_until == NOW + IN_FLIGHT
+        assert resolve(row, person(added, direct(VISIO)), "cause", NOW).applied == row.intent
+
+    def test_a_license_in_a_state_that_does_not_count_is_judged_like_any_other(self) -> None:
+        user = person(direct(E3, plans(TEAMS), at=NOW, state=LicenseState.ERROR))
+        assert resolve(ADDING, user, "cause", NOW + IN_FLIGHT).row.owned.keys() == {E3}
+
+    def test_plans_changed_since_make_a_managed_license_unmanaged(self) -> None:
+        row = intending(ledger({E3: owned()}), AssignedLicense(E3, plans(TEAMS)), before=(E3,))
+        unchanged = resolve(row, person(direct(E3)), "cause", NOW + IN_FLIGHT).row
+        assert (unchanged.owned, unchanged.unseen) == ({E3: owned()}, {})
+        assert resolve(row, person(direct(E3, plans(CALLING), at=NOW)), "cause", NOW + IN_FLIGHT).row.owned == {}
+
+    def test_a_managed_license_that_is_missing_after_its_plans_were_written_is_unmanaged(self) -> None:
+        row = intending(ledger({E3: owned()}), AssignedLicense(E3, plans(TEAMS)), before=(E3,))
+        after = resolve(row, person(), "cause", NOW + IN_FLIGHT).row
+        assert (after.owned, after.unseen) == ({}, {})
+
     def test_a_call_done_and_not_recorded_is_applied_and_ours(self) -> None:
         """A crash right after the answer: the result is reported as applied, with its audit entry from the intent."""
         user = person(direct(E3, plans(TEAMS), at=NOW))
@@ -108,8 +171,8 @@ class TestResolving:
         assert resolution.applied == ADDING.intent
         license = resolution.row.owned[E3]
         assert (license.disabled_plans, license.at, license.sources) == (plans(TEAMS), NOW, (FROM_A,))
-        assert resolution.row.last_result is not None
-        assert resolution.row.last_result.cause == "cause"
+        assert resolution.row.last_result == LastResult(intent_id("cause", USER, NOW), "cause", NOW + IN_FLIGHT)
+        assert resolution.row.intent is None
 
     @pytest.mark.parametrize(
         ("last_updated", "ours"),
@@ -147,17 +210,26 @@ def test_accepted_what_was_assigned_is_ours_and_what_was_removed_is_not() -> Non
     row = intending(ledger({E5: owned()}, seen={str(E5): LONG_AGO, f"{E3}/{TEAMS}": LONG_AGO, str(VISIO): LONG_AGO}))
     row = replace(
         intending(row, AssignedLicense(E3), remove=(E5,)),
-        waiting_since={E3: LONG_AGO},
-        gone_since={E5: LONG_AGO},
-        refusals={E3: RefusalRecord("f", LicenseError.OTHER, "", LONG_AGO)},
+        waiting_since={E3: LONG_AGO, VISIO: LONG_AGO},
+        gone_since={E5: LONG_AGO, VISIO: LONG_AGO},
+        refusals={E3: REJECTED, VISIO: REJECTED},
+        unseen={E3: owned(), VISIO: owned()},
+        removed_at={E3: LONG_AGO, VISIO: LONG_AGO},
     )
     after = accepted(row, NOW + SECOND)
+    assert after.last_result == LastResult(intent_id("cause", USER, NOW), "cause", NOW + SECOND)
     assert after.owned.keys() == {E3}
     assert after.owned[E3].at == NOW
     assert after.intent is None
     assert after.removal_seen_at == {str(VISIO): LONG_AGO}
-    assert (after.waiting_since, after.gone_since, after.refusals) == ({}, {}, {})
+    assert (after.waiting_since, after.gone_since) == ({VISIO: LONG_AGO}, {VISIO: LONG_AGO})
+    assert (after.refusals, after.unseen) == ({VISIO: REJECTED}, {VISIO: owned()})
+    assert after.removed_at == {VISIO: LONG_AGO, E5: NOW + SECOND}
     assert accepted(after, NOW) is after
+
+
+def test_accepted_the_removal_of_a_license_that_is_not_recorded_leaves_nothing_recorded() -> None:
+    assert accepted(intending(ledger(), remove=(E3,)), NOW).owned == {}
 
 
 def test_refused_and_given_by_hand_the_next_day_it_is_not_ours() -> None:
@@ -165,6 +237,28 @@ def test_refused_and_given_by_hand_the_next_day_it_is_not_ours() -> None:
     assert (row.intent, dict(row.owned)) == (None, {})
     user = person(direct(E3, plans(TEAMS), at=NOW + DAY))
     assert refresh(resolve(row, user, "cause", NOW + DAY).row, user, NOW + DAY).owned == {}
+
+
+def test_a_rewritten_license_without_a_source_that_gives_it_keeps_its_sources() -> None:
+    def rewritten(row: LedgerRow, sources: dict[SkuId, tuple[Source, ...]]) -> tuple[Source, ...]:
+        intent = new_intent(person(), "cause", (AssignedLicense(E3),), (), None, sources, NOW)
+        return accepted(replace(row, intent=intent), NOW).owned[E3].sources
+
+    assert rewritten(ledger({E3: owned(source=FROM_A)}), {E3: (FROM_B,)}) == (FROM_B,)
+    assert rewritten(ledger({E3: owned(source=FROM_A)}), {}) == (FROM_A,)
+    assert rewritten(ledger(), {}) == ()
+
+
+def test_an_unmanaged_license_in_an_accepted_write_stays_unmanaged() -> None:
+    intent = new_intent(person(), "cause", (AssignedLicense(E3),), (), None, {}, NOW, foreign=frozenset({E3}))
+    assert accepted(replace(ledger(), intent=intent), NOW).owned == {}
+
+
+@pytest.mark.parametrize("kind", [SourceKind.HELD, SourceKind.GRACE, SourceKind.KEPT])
+def test_sources_that_only_keep_a_license_are_not_among_its_sources(kind: SourceKind) -> None:
+    row = ledger({E3: owned(source=FROM_A), VISIO: owned(source=FROM_A)})
+    after = retag(row, {E3: (FROM_B, Source(kind))})
+    assert after.owned == {E3: owned(source=FROM_B), VISIO: owned(source=FROM_A)}
 
 
 def test_a_license_that_only_a_hold_keeps_stays_tagged_with_who_gave_it() -> None:
@@ -204,6 +298,17 @@ class TestRefreshing:
         assert not_visible_yet(row, person(), NOW + VISIBLE_WITHIN - SECOND) == {E3}
         assert not_visible_yet(row, person(), NOW + VISIBLE_WITHIN) == frozenset()
         assert not_visible_yet(row, person(direct(E3)), NOW) == frozenset()
+        assert refresh(row, person(), NOW + VISIBLE_WITHIN).gone_since == {E3: NOW + VISIBLE_WITHIN}
+
+    def test_a_license_in_a_state_that_does_not_count_is_not_gone(self) -> None:
+        user = person(direct(E3, state=LicenseState.DISABLED), direct(VISIO))
+        assert refresh(self.row, user, NOW) is self.row
+
+    def test_each_license_is_missed_from_the_first_read_without_it(self) -> None:
+        row = refresh(self.row, person(direct(E3)), NOW)
+        assert (row.owned, row.gone_since) == (self.row.owned, {VISIO: NOW})
+        row = refresh(row, person(), NOW + MINUTE)
+        assert row.gone_since == {E3: NOW + MINUTE, VISIO: NOW}
 
     def test_a_row_that_a_read_does_not_change_is_the_same_row(self) -> None:
         assert refresh(self.row, person(direct(E3), direct(VISIO)), NOW) is self.row
@@ -217,3 +322,4 @@ def test_of_what_events_said_the_newest_is_kept_for_a_while() -> None:
     assert row.told == {sales: Told(False, NOW + SECOND), staff: Told(True, NOW)}
     assert heard(row, {}, NOW + 2 * SECOND, NOW + SECOND).told == {sales: Told(False, NOW + SECOND)}
     assert heard(row, {}, NOW, NOW - MINUTE) is row
+    assert heard(row, {sales: True}, NOW + SECOND, NOW - MINUTE) is row

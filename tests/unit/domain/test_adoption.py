@@ -1,0 +1,63 @@
+"""Unmanaged licenses that a person decides to manage here."""
+
+from __future__ import annotations
+
+from shared.domain.desired_licenses import desired_licenses
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ledger import adopted
+from shared.domain.ledger_row import OwnedLicense
+from tests.support.builders import (
+    CALLING,
+    E3,
+    E5,
+    FROM_A,
+    FROM_B,
+    NOW,
+    PHONE,
+    TEAMS,
+    VISIO,
+    direct,
+    grant,
+    ledger,
+    native,
+    owned,
+    person,
+    plans,
+)
+
+HELD = Source(SourceKind.HELD)
+
+
+def test_a_license_that_a_group_grants_is_managed_with_the_plans_and_sources_it_has_now() -> None:
+    desired = desired_licenses((grant(E3, plans(TEAMS)), grant(E3, plans(TEAMS), HELD)), NOW)
+    row, kept = adopted(ledger({E5: owned()}), person(direct(E3, plans(TEAMS))), (E3,), desired, NOW)
+    assert row.owned == {E5: owned(), E3: OwnedLicense(plans(TEAMS), NOW, (FROM_A,))}
+    assert kept == ()
+
+
+def test_service_plans_beyond_the_grants_are_kept_on_without_a_persons_id() -> None:
+    desired = desired_licenses((grant(E5, plans(TEAMS, CALLING)),), NOW)
+    row, kept = adopted(ledger(), person(direct(E5, plans(CALLING))), (E5,), desired, NOW)
+    assert row.owned == {E5: OwnedLicense(plans(CALLING), NOW, (FROM_A,))}
+    assert kept == (Grant(E5, plans(CALLING), Source(SourceKind.KEPT)),)
+
+
+def test_service_plans_that_the_grants_turn_on_and_the_license_lacks_keep_nothing() -> None:
+    desired = desired_licenses((grant(E3),), NOW)
+    _, kept = adopted(ledger(), person(direct(E3, plans(TEAMS))), (E3,), desired, NOW)
+    assert kept == ()
+
+
+def test_only_licenses_that_are_assigned_granted_and_unmanaged_are_adopted() -> None:
+    """E3 is only inherited, E5 not granted, PHONE only held; VISIO comes after them and is adopted."""
+    user = person(native(E3), direct(E5), direct(PHONE), direct(VISIO))
+    desired = desired_licenses((grant(E3), grant(PHONE, source=HELD), grant(VISIO)), NOW)
+    row, kept = adopted(ledger(), user, (E3, E5, PHONE, VISIO), desired, NOW)
+    assert (set(row.owned), kept) == ({VISIO}, ())
+
+
+def test_a_license_that_is_managed_already_stays_as_it_was_recorded() -> None:
+    before = ledger({E3: owned(plans(TEAMS), source=FROM_B)})
+    desired = desired_licenses((grant(E3), grant(VISIO)), NOW)
+    row, _ = adopted(before, person(direct(E3), direct(VISIO)), (E3, VISIO), desired, NOW)
+    assert row.owned == {E3: owned(plans(TEAMS), source=FROM_B), VISIO: OwnedLicense(plans(), NOW, (FROM_A,))}

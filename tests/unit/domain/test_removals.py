@@ -1,0 +1,407 @@
+"""When a managed license, or a service plan in one, may be removed: grace first, then two reads, then a permit.
+
+In the catalog of the tests, E3 has EXCHANGE_2, SHAREPOINT_2 and TEAMS; E5 also has CALLING. SHAREPOINT_1 (in E1),
+SHAREPOINT_2 (in E3 and E5) and SHAREPOINT_KIOSK (in F3) exclude each other. PHONE has only CALLING.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import ClassVar
+
+import pytest
+
+from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
+from shared.domain.directory import AssignedLicense
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
+from shared.domain.ledger_row import OwnedLicense
+from shared.domain.permit import Permit
+from shared.domain.plan import Note, NoteKind, PermitRequest, plan_user
+from shared.domain.removals import grants_that_count, standing, valid_permits
+from tests.support.builders import (
+    CALLING,
+    DAY,
+    E1,
+    E3,
+    E5,
+    EXCHANGE_2,
+    F3,
+    FROM_A,
+    FROM_B,
+    GROUP_A,
+    HOUR,
+    LONG_AGO,
+    MINUTE,
+    NOW,
+    PHONE,
+    SHAREPOINT_2,
+    TEAMS,
+    USER,
+    VISIO,
+    context,
+    direct,
+    grant,
+    ledger,
+    owned,
+    permit,
+    person,
+    plans,
+)
+
+SECOND = timedelta(seconds=1)
+EARLIER = NOW - MINUTE
+HELD, KEPT, IN_GRACE, LISTED = map(Source, (SourceKind.HELD, SourceKind.KEPT, SourceKind.GRACE, SourceKind.LIST))
+JOINED = Source(SourceKind.JOINED, GROUP_A)
+
+
+def from_both(disabled: Plans = NO_PLANS) -> OwnedLicense:
+    return replace(owned(disabled), sources=(FROM_A, FROM_B))
+
+
+class TestGrace:
+    def test_keeps_the_license_as_it_is_until_the_longest_grace_of_its_sources_ends(self) -> None:
+        where = context(grace={FROM_A: 30 * DAY, FROM_B: 60 * DAY})
+        plan = plan_user(person(direct(E3, plans(TEAMS))), (), ledger({E3: from_both()}), where)
+        assert plan.new_grants == (Grant(E3, plans(TEAMS), IN_GRACE, NOW + 60 * DAY),)
+        assert plan.notes == (Note(NoteKind.IN_GRACE, E3),)
+        assert (plan.removal_seen_at, plan.look_again) == ({}, None)
+
+    def test_of_a_source_without_one_is_none(self) -> None:
+        plan = plan_user(person(direct(E3)), (), ledger({E3: owned(source=FROM_A)}), context(grace={FROM_B: DAY}))
+        assert (plan.new_grants, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3),))
+
+    def test_of_service_plans_keeps_those_on_that_a_group_gave_which_the_user_left(self) -> None:
+        where = context(grace={FROM_A: 30 * DAY, FROM_B: 60 * DAY})
+        user, narrow = person(direct(E3, plans(EXCHANGE_2))), grant(E3, plans(TEAMS, EXCHANGE_2), FROM_B)
+        plan = plan_user(user, (narrow,), ledger({E3: from_both(plans(EXCHANGE_2))}), where)
+        assert plan.new_grants == (Grant(E3, plans(EXCHANGE_2), IN_GRACE, NOW + 30 * DAY),)
+        assert plan.notes == (Note(NoteKind.IN_GRACE, E3, plans(TEAMS)),)
+        assert (plan.removal_seen_at, plan.add) == ({}, ())
+
+    def test_of_service_plans_is_given_once(self) -> None:
+        grants = (grant(E3, source=IN_GRACE, until=NOW), grant(E3, plans(TEAMS), FROM_B))
+        plan = plan_user(person(direct(E3)), grants, ledger({E3: from_both()}), context(grace={FROM_A: DAY}))
+        assert (plan.new_grants, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3, plans(TEAMS)),))
+
+    def test_of_service_plans_is_none_where_the_group_narrows_what_it_gives(self) -> None:
+        where = context(grace={FROM_A: DAY})
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), ledger({E3: owned()}), where)
+        assert (plan.new_grants, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3, plans(TEAMS)),))
+
+    def test_does_not_protect_a_plan_that_a_person_turned_on_and_an_approval_names(self) -> None:
+        row = ledger({E3: from_both(plans(EXCHANGE_2))})
+        approval = permit(E3, disabling=plans(EXCHANGE_2), by_approval=True)
+        where = context(grace={FROM_A: DAY}, permits=(approval,))
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS, EXCHANGE_2), FROM_B),), row, where)
+        assert plan.add == (AssignedLicense(E3, plans(EXCHANGE_2)),)
+        assert plan.notes == (Note(NoteKind.IN_GRACE, E3, plans(TEAMS)),)
+
+
+class TestSuccession:
+    """A license whose successor is granted gets no grace, and a grace that runs ends."""
+
+    @pytest.mark.parametrize(
+        ("old", "off", "new", "new_off", "succeeded"),
+        [
+            (E3, plans(), E5, plans(), True),
+            (E5, plans(), E3, plans(SHAREPOINT_2), True),
+            (E5, plans(), E3, plans(SHAREPOINT_2, TEAMS), False),
+            (E5, plans(TEAMS, CALLING), E3, plans(SHAREPOINT_2, TEAMS), True),
+            (F3, plans(), E3, plans(), True),
+            (F3, plans(), E3, plans(SHAREPOINT_2), False),
+            (E3, plans(SHAREPOINT_2), E1, plans(TEAMS), False),
+            (E3, plans(), E5, plans(EXCHANGE_2, SHAREPOINT_2), False),
+            (PHONE, plans(), E5, plans(), True),
+            (PHONE, plans(CALLING), E5, plans(), False),
+            (VISIO, plans(), E5, plans(), False),
+        ],
+        ids=[
+            "all its plans",
+            "half of its plans",
+            "less than half of its plans",
+            "half of those that are on",
+            "a plan that excludes one",
+            "the excluding plan is off",
+            "the excluded plan is off",
+            "a third of its plans",
+            "its only plan",
+            "no plan is on",
+            "nothing in common",
+        ],
+    )
+    def test_a_product_succeeds_one_that_it_excludes_or_of_which_it_has_half_the_plans(
+        self, old: SkuId, off: Plans, new: SkuId, new_off: Plans, succeeded: bool
+    ) -> None:
+        user, row, after = person(direct(old, off)), ledger({old: owned()}), grant(new, new_off)
+        plan = plan_user(user, (after,), row, context(grace={FROM_A: DAY}))
+        assert (plan.new_grants == ()) is succeeded
+        grace = grant(old, source=IN_GRACE, until=NOW + DAY)
+        counting = grants_that_count(user, (grace, after), row, context())
+        assert counting == ((after,) if succeeded else (grace, after))
+
+    def test_a_grant_that_only_keeps_a_license_or_of_the_same_product_is_no_successor(self) -> None:
+        grace, others = grant(E3, source=IN_GRACE, until=NOW + DAY), (grant(E5, source=KEPT), grant(E3, source=HELD))
+        counting = grants_that_count(person(direct(E3)), (grace, *others), ledger(), context())
+        assert counting == (grace, *others)
+
+    def test_the_successor_is_found_behind_others(self) -> None:
+        grants = (grant(E3, source=HELD), grant(VISIO), grant(E5), grant(E3, source=IN_GRACE, until=NOW + DAY))
+        assert grants_that_count(person(direct(E3)), grants, ledger(), context()) == grants[:3]
+
+    def test_another_grace_is_no_successor(self) -> None:
+        grants = (grant(E3, source=IN_GRACE, until=NOW + DAY), grant(E5, source=IN_GRACE, until=NOW + DAY))
+        assert grants_that_count(person(direct(E3), direct(E5)), grants, ledger(), context()) == grants
+
+    def test_a_license_that_is_gone_is_succeeded_as_if_all_its_plans_were_on(self) -> None:
+        grace, successor = grant(E3, source=IN_GRACE, until=NOW + DAY), grant(E5)
+        assert grants_that_count(person(), (grace, successor), ledger(), context()) == (successor,)
+
+
+class TestTwoReads:
+    def test_the_first_read_of_a_removal_is_remembered_and_asks_for_a_second_a_minute_later(self) -> None:
+        plan = plan_user(person(direct(E3)), (), ledger({E3: owned()}), context(permits=(permit(E3),)))
+        assert plan.notes == (Note(NoteKind.SECOND_READ, E3),)
+        assert (plan.removal_seen_at, plan.look_again) == ({str(E3): NOW}, NOW + MINUTE)
+
+    def test_a_second_read_that_comes_too_soon_decides_nothing(self) -> None:
+        row = ledger({E3: owned()}, seen={str(E3): EARLIER + SECOND})
+        plan = plan_user(person(direct(E3)), (), row, context(permits=(permit(E3),)))
+        assert (plan.remove, plan.removal_seen_at) == ((), {str(E3): EARLIER + SECOND})
+        assert plan.look_again == NOW + SECOND
+
+    def test_the_second_read_keeps_the_time_of_the_first_and_asks_for_no_third(self) -> None:
+        row = ledger({E3: owned()}, seen={str(E3): EARLIER})
+        plan = plan_user(person(direct(E3)), (), row, context())
+        assert (plan.removal_seen_at, plan.look_again) == ({str(E3): EARLIER}, None)
+
+    def test_each_service_plan_is_read_twice(self) -> None:
+        row = ledger({E3: owned()}, seen={f"{E3}/{TEAMS}": EARLIER})
+        plan = plan_user(
+            person(direct(E3)), (grant(E3, plans(TEAMS, EXCHANGE_2)),), row, context(permits=(permit(E3),))
+        )
+        assert plan.add == (AssignedLicense(E3, plans(TEAMS)),)
+        assert plan.notes == (Note(NoteKind.SECOND_READ, E3, plans(EXCHANGE_2)),)
+        assert plan.removal_seen_at == {f"{E3}/{TEAMS}": EARLIER, f"{E3}/{EXCHANGE_2}": NOW}
+
+
+class TestPermits:
+    twice: ClassVar = {str(E3): EARLIER, f"{E3}/{TEAMS}": EARLIER, f"{E3}/{EXCHANGE_2}": EARLIER}
+
+    def test_a_removal_without_one_asks_for_it_on_the_allowance_of_the_first_source(self) -> None:
+        plan = plan_user(person(direct(E3)), (), ledger({E3: from_both()}, seen=self.twice), context())
+        assert (plan.wants_permit, plan.notes) == ((PermitRequest(USER, E3, FROM_A),), ())
+
+    def test_a_license_without_a_source_is_removed_on_the_allowance_of_lists(self) -> None:
+        row = ledger({E3: OwnedLicense(plans(), LONG_AGO)}, seen=self.twice)
+        assert plan_user(person(direct(E3)), (), row, context()).wants_permit == (PermitRequest(USER, E3, LISTED),)
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), row, context())
+        assert plan.wants_permit == (PermitRequest(USER, E3, LISTED, plans(TEAMS)),)
+
+    def test_a_removal_that_was_denied_is_held_with_the_plans_that_are_off_now(self) -> None:
+        where = context(denied=frozenset({E3}))
+        plan = plan_user(person(direct(E3, plans(TEAMS))), (), ledger({E3: owned()}, seen=self.twice), where)
+        assert plan.new_grants == (Grant(E3, plans(TEAMS), HELD),)
+        assert (plan.notes, plan.wants_permit) == ((Note(NoteKind.HELD, E3),), ())
+
+    def test_service_plans_without_one_ask_for_it_and_those_that_were_denied_are_held(self) -> None:
+        grants, row = (grant(E3, plans(TEAMS, EXCHANGE_2)),), ledger({E3: owned()}, seen=self.twice)
+        permits = (permit(E3, disabling=plans(TEAMS)),)
+        plan = plan_user(person(direct(E3)), grants, row, context(permits=permits))
+        assert (plan.plans_off, plan.notes) == ({E3: plans(TEAMS)}, ())
+        assert plan.wants_permit == (PermitRequest(USER, E3, FROM_A, plans(EXCHANGE_2)),)
+        plan = plan_user(person(direct(E3)), grants, row, context(permits=permits, denied=frozenset({E3})))
+        assert (plan.plans_off, plan.wants_permit) == ({E3: plans(TEAMS)}, ())
+        assert plan.notes == (Note(NoteKind.HELD, E3, plans(EXCHANGE_2)),)
+
+    def test_plans_of_several_permits_add_up(self) -> None:
+        permits = (permit(E3, disabling=plans(TEAMS)), permit(E3, disabling=plans(EXCHANGE_2, SHAREPOINT_2)))
+        row = ledger({E3: owned()}, seen=self.twice)
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS, EXCHANGE_2)),), row, context(permits=permits))
+        assert (plan.plans_off, plan.wants_permit) == ({E3: plans(TEAMS, EXCHANGE_2)}, ())
+
+    def test_of_plans_turned_on_by_hand_only_those_go_off_that_an_approval_names(self) -> None:
+        row = ledger({E3: owned(plans(TEAMS, EXCHANGE_2))}, seen=self.twice)
+        permits = (
+            permit(E3, disabling=plans(TEAMS, SHAREPOINT_2), by_approval=True),
+            permit(E3, disabling=plans(EXCHANGE_2)),
+        )
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS, EXCHANGE_2)),), row, context(permits=permits))
+        assert (plan.plans_off, plan.wants_permit) == ({E3: plans(TEAMS)}, ())
+        assert plan.notes == (Note(NoteKind.TURNED_ON_BY_HAND, E3, plans(EXCHANGE_2)),)
+
+    def test_plans_turned_on_by_hand_and_others_go_off_together_each_by_its_own_permit(self) -> None:
+        row = ledger({E3: owned(plans(EXCHANGE_2))}, seen=self.twice)
+        approval = permit(E3, disabling=plans(EXCHANGE_2), by_approval=True)
+        grants = (grant(E3, plans(TEAMS, EXCHANGE_2)),)
+        plan = plan_user(person(direct(E3)), grants, row, context(permits=(approval, permit(E3))))
+        assert (plan.plans_off, plan.notes) == ({E3: plans(TEAMS, EXCHANGE_2)}, ())
+
+    def test_only_permits_of_the_user_and_the_product_count_given_after_the_license_and_for_seven_days(self) -> None:
+        license = owned(at=NOW - 8 * DAY)
+        good = (permit(E3, at=NOW - 7 * DAY), permit(E3, at=NOW))
+        bad = (
+            permit(E3, at=NOW - 7 * DAY - SECOND),
+            permit(E5),
+            replace(permit(E3), user_id=UserId("somebody else")),
+        )
+        assert valid_permits(USER, E3, license, context(permits=(bad[0], good[0], *bad[1:], good[1]))) == list(good)
+        young = owned(at=NOW - HOUR)
+        permits = (permit(E3, at=NOW - HOUR), permit(E3, at=NOW - HOUR + SECOND))
+        assert valid_permits(USER, E3, young, context(permits=permits)) == [permits[1]]
+
+
+class TestPermitsTakenBack:
+    """A permit of a group from before the group gave the product again is over."""
+
+    of_group = permit(E3, at=NOW, source=FROM_A)
+
+    def test_a_permit_from_before_its_group_gave_the_product_again_is_over(self) -> None:
+        def stands(given_at: timedelta | None) -> bool:
+            at = None if given_at is None else NOW + given_at
+            assignment = GroupLicenseAssignment(GROUP_A, (SkuAssignment(E3, plans(), given_at=at),))
+            return standing([self.of_group], {GROUP_A: assignment}) == (self.of_group,)
+
+        assert [stands(each) for each in (None, -SECOND, timedelta(0), SECOND)] == [True, True, False, False]
+
+    @pytest.mark.parametrize(
+        "given",
+        [permit(VISIO), permit(E3, source=FROM_B), permit(E3, source=Source(SourceKind.LIST, GROUP_A))],
+        ids=["another product", "another group", "no group"],
+    )
+    def test_other_permits_stand_and_keep_their_order(self, given: Permit) -> None:
+        assignments = {GROUP_A: GroupLicenseAssignment(GROUP_A, (SkuAssignment(E3, plans(), given_at=NOW),))}
+        permits = (given, self.of_group, permit(PHONE))
+        assert standing(permits, assignments) == (given, permit(PHONE))
+
+
+class TestWaitingForRemovals:
+    """An addition that replaces something that may not go yet waits for it."""
+
+    def test_for_the_second_read_and_says_so(self) -> None:
+        plan = plan_user(person(direct(E3)), (grant(E5),), ledger({E3: owned()}), context())
+        assert (plan.add, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3), Note(NoteKind.SECOND_READ, E5)))
+
+    def test_for_a_permit_and_says_so(self) -> None:
+        row = ledger({E3: owned()}, seen={str(E3): EARLIER})
+        plan = plan_user(person(direct(E3)), (grant(E5),), row, context())
+        assert (plan.add, plan.notes) == ((), (Note(NoteKind.PENDING_APPROVAL, E5),))
+
+    def test_for_a_permit_also_when_another_removal_waits_only_for_its_second_read(self) -> None:
+        row = ledger({E3: owned(), PHONE: owned()}, seen={str(E3): EARLIER})
+        plan = plan_user(person(direct(E3), direct(PHONE)), (grant(E5),), row, context())
+        assert plan.notes == (Note(NoteKind.SECOND_READ, PHONE), Note(NoteKind.PENDING_APPROVAL, E5))
+
+    def test_while_unrelated_additions_before_and_after_it_go_out(self) -> None:
+        user, row = person(direct(E5)), ledger({E5: owned()})
+        plan = plan_user(user, (grant(E3), grant(VISIO), grant(F3), grant(PHONE)), row, context())
+        assert plan.add == (AssignedLicense(VISIO),)
+        assert plan.notes == (
+            Note(NoteKind.SECOND_READ, E5),
+            Note(NoteKind.SECOND_READ, E3),
+            Note(NoteKind.SECOND_READ, F3),
+            Note(NoteKind.SECOND_READ, PHONE),
+        )
+
+    def test_and_with_it_another_removal_that_it_replaces_stays(self) -> None:
+        row = ledger({E3: owned(), PHONE: owned()}, seen={str(PHONE): EARLIER})
+        where = context(permits=(permit(E3), permit(PHONE)))
+        plan = plan_user(person(direct(E3), direct(PHONE)), (grant(E5),), row, where)
+        assert (plan.add, plan.remove) == ((), ())
+        assert plan.notes == (
+            Note(NoteKind.SECOND_READ, E3),
+            Note(NoteKind.KEPT_UNTIL_REPLACED, PHONE),
+            Note(NoteKind.SECOND_READ, E5),
+        )
+
+    def test_only_for_the_plans_that_are_to_go_off_where_the_product_stays(self) -> None:
+        user, row = person(direct(E5)), ledger({E5: owned()})
+        waits = plan_user(user, (grant(E5, plans(CALLING)), grant(PHONE)), row, context())
+        assert (waits.add, waits.notes[1:]) == ((), (Note(NoteKind.SECOND_READ, PHONE),))
+        goes = plan_user(user, (grant(E5, plans(TEAMS)), grant(PHONE)), row, context())
+        assert goes.add == (AssignedLicense(PHONE),)
+        off = plan_user(user, (grant(E5, plans(SHAREPOINT_2)), grant(E3, plans(SHAREPOINT_2))), row, context())
+        assert off.add == (AssignedLicense(E3, plans(SHAREPOINT_2)),)
+
+    def test_for_a_permit_of_plans_and_says_so(self) -> None:
+        row = ledger({E5: owned()}, seen={f"{E5}/{CALLING}": EARLIER})
+        plan = plan_user(person(direct(E5)), (grant(E5, plans(CALLING)), grant(PHONE)), row, context())
+        assert (plan.add, plan.notes) == ((), (Note(NoteKind.PENDING_APPROVAL, PHONE),))
+
+    def test_a_change_of_a_license_that_the_user_has_does_not_wait(self) -> None:
+        user = person(direct(E3), direct(E5, plans(CALLING)))
+        row = ledger({E3: owned(), E5: owned(plans(CALLING))})
+        assert plan_user(user, (grant(E5),), row, context()).add == (AssignedLicense(E5),)
+
+
+class TestGrantsThatCount:
+    def test_without_grants_that_can_end_are_all_of_them(self) -> None:
+        grants = (grant(E3), grant(E5, source=JOINED, until=NOW))
+        assert grants_that_count(person(), grants, ledger(), context()) is grants
+
+    @pytest.mark.parametrize("by_approval", [False, True])
+    def test_a_hold_counts_until_there_is_a_permit(self, by_approval: bool) -> None:
+        grants = (grant(E3, source=HELD), grant(VISIO))
+        given = context(permits=(permit(E3, by_approval=by_approval),))
+        assert grants_that_count(person(), grants, ledger({E3: owned()}), context()) == grants
+        assert grants_that_count(person(), grants, ledger({E3: owned()}), given) == grants[1:]
+        assert grants_that_count(person(), grants, ledger(), given) == grants
+
+    def test_what_a_person_kept_counts_until_there_is_an_approval(self) -> None:
+        grants = (grant(E3, source=KEPT), grant(VISIO))
+        for permits, counting in (
+            ((), grants),
+            ((permit(E3),), grants),
+            ((permit(E3), permit(E3, by_approval=True)), grants[1:]),
+        ):
+            assert grants_that_count(person(), grants, ledger({E3: owned()}), context(permits=permits)) == counting
+        assert grants_that_count(person(), grants, ledger(), context(permits=(permit(E3, by_approval=True),))) == grants
+
+
+class TestGrantsThatEnded:
+    def test_a_membership_that_was_written_ends_when_its_time_is_over_and_others_do_not(self) -> None:
+        grants = (
+            grant(E3, source=JOINED, until=NOW),
+            grant(E5, source=JOINED, until=NOW + SECOND),
+            grant(VISIO, until=NOW),
+        )
+        assert plan_user(person(), grants, ledger(), context()).ended_grants == grants[:1]
+        gone = grant(F3, source=HELD)
+        assert plan_user(person(), (gone, *grants), ledger(), context()).ended_grants == (grants[0], gone)
+
+    def test_a_hold_ends_when_a_person_keeps_the_license_and_what_is_kept_does_not(self) -> None:
+        grants = (grant(E3, source=HELD), grant(E3, source=KEPT), grant(E5, source=HELD))
+        user, row = person(direct(E3), direct(E5)), ledger({E3: owned(), E5: owned()})
+        assert plan_user(user, grants, row, context()).ended_grants == grants[:1]
+
+    def test_a_hold_ends_when_something_else_gives_the_license_and_what_is_kept_does_not(self) -> None:
+        held, kept = grant(E3, source=HELD), grant(E3, source=KEPT)
+        user, row = person(direct(E3)), ledger({E3: owned()})
+        for group, ended in ((grant(E3), (held,)), (grant(E3, plans(TEAMS)), (held,)), (grant(E3, adds=False), ())):
+            assert plan_user(user, (held, group), row, context()).ended_grants == ended
+            assert plan_user(user, (kept, group), row, context()).ended_grants == ()
+
+    def test_it_does_not_end_while_the_license_is_managed_though_a_read_lacks_it(self) -> None:
+        grants = (grant(E3, source=HELD), grant(E5, source=KEPT), grant(VISIO, source=IN_GRACE, until=NOW + DAY))
+        row = ledger({E3: owned(), E5: owned(), VISIO: owned()})
+        assert plan_user(person(), grants, row, context()).ended_grants == ()
+        assert plan_user(person(direct(E3), direct(E5), direct(VISIO)), grants, ledger(), context()).ended_grants == ()
+        assert plan_user(person(), grants, ledger(), context()).ended_grants == grants
+
+    def test_a_grace_ends_when_the_group_gives_all_that_it_keeps(self) -> None:
+        grace = grant(E3, plans(TEAMS), IN_GRACE, until=NOW + DAY)
+        user, row = person(direct(E3, plans(TEAMS))), ledger({E3: owned(plans(TEAMS))})
+        assert plan_user(user, (grace, grant(E3, plans(TEAMS))), row, context()).ended_grants == (grace,)
+        narrower = grant(E3, plans(TEAMS, EXCHANGE_2))
+        assert plan_user(user, (grace, narrower), row, context()).ended_grants == ()
+
+    def test_a_grace_of_plans_that_is_over_ends_when_they_are_off_or_given_and_not_before(self) -> None:
+        grace, narrow = grant(E3, source=IN_GRACE, until=NOW), grant(E3, plans(TEAMS))
+        row = ledger({E3: owned()}, seen={f"{E3}/{TEAMS}": EARLIER})
+        at_first_read = plan_user(person(direct(E3)), (grace, narrow), ledger({E3: owned()}), context())
+        assert at_first_read.ended_grants == ()
+        without_permit = plan_user(person(direct(E3)), (grace, narrow), row, context())
+        assert without_permit.ended_grants == ()
+        allowed = plan_user(person(direct(E3)), (grace, narrow), row, context(permits=(permit(E3),)))
+        assert allowed.ended_grants == (grace,)
