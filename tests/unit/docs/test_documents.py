@@ -1,11 +1,14 @@
-"""What the documents say stands in the code: settings and queues in one place each, held equal."""
+"""What the documents say agrees with the code: settings, queues, links, and every path of the repository."""
 
 from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 from pathlib import Path
+
+import pytest
 
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, OPERATIONS
 from tests.support.project import ROOT, settings_of_the_code
@@ -56,14 +59,65 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "local" / "README.md"]
+
+
+def broken_links(document: Path) -> list[str]:
+    broken = []
+    for target, heading in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", document.read_text()):
+        found = (document.parent / target) if target else document
+        if not found.exists() or (heading and heading not in anchors(found)):
+            broken.append(f"{document.name} points to {target}{'#' * bool(heading)}{heading}")
+    return broken
+
+
 def test_every_file_and_heading_that_a_document_points_to_exists() -> None:
-    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "local" / "README.md"]
-    assert len(documents) >= 9
-    for document in documents:
-        for target, heading in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", document.read_text()):
-            found = (document.parent / target) if target else document
-            assert found.exists(), f"{document.name} points to {target}"
-            assert not heading or heading in anchors(found), f"{document.name} points to {target}#{heading}"
+    assert len(DOCUMENTS) >= 11
+    assert [each for document in DOCUMENTS for each in broken_links(document)] == []
+
+
+FOLDERS = ("functions", "shared", "local", "tests", "infra", "docs", ".github")
+IN_A_FOLDER = re.compile(rf"(?<![\w/.-])((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*[\w/*])")
+MODULE = re.compile(r"(?<![\w/.-])([\w/]+\.py)(?!\w)")
+OF_AZURE_SERVICEBUS = {"test_queues.py", "async_tests/test_queues_async.py"}
+"""Tests in the source distribution of azure-servicebus, which the conformance run fetches."""
+
+
+def files_of_the_repository() -> set[str]:
+    """Paths of all files, in the form that documents use."""
+    found = {each.name for each in ROOT.iterdir() if each.is_file()}
+    for folder in FOLDERS:
+        for where, inner, names in os.walk(ROOT / folder):
+            inner[:] = [each for each in inner if each not in ("node_modules", "__pycache__")]
+            found.update((Path(where) / name).relative_to(ROOT).as_posix() for name in names)
+    return found
+
+
+def missing_paths(text: str, files: set[str]) -> list[str]:
+    """Paths that a text names and that do not exist: from a folder of the repository on, or the end of a path."""
+    missing = [path for path in IN_A_FOLDER.findall(text) if not any(ROOT.glob(path.rstrip("/")))]
+    modules = {path for path in MODULE.findall(text) if path not in missing} - OF_AZURE_SERVICEBUS
+    return missing + sorted(path for path in modules if not any(f"/{each}".endswith(f"/{path}") for each in files))
+
+
+def test_every_path_that_a_document_names_exists() -> None:
+    files = files_of_the_repository()
+    missing = {each.name: missing_paths(each.read_text(), files) for each in DOCUMENTS}
+    assert {name: paths for name, paths in missing.items() if paths} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("`shared/domain/plan.py` and [a link](../shared/domain/ledger.py)", []),
+        ("`shared/domain/plans.py`, then `local/`", ["shared/domain/plans.py"]),
+        ("`adapters/tables/ledger.py` or `ledgers.py::test`", ["ledgers.py"]),
+        ("see `infra/modules/*.bicep` and `infra/modules/*.tf`.", ["infra/modules/*.tf"]),
+        ("learn.microsoft.com/azure/azure-functions/durable, `/api/functions/x`", []),
+    ],
+)
+def test_a_path_that_does_not_exist_is_found(text: str, missing: list[str]) -> None:
+    assert missing_paths(text, files_of_the_repository()) == missing
 
 
 def test_every_test_that_the_documents_name_is_there() -> None:

@@ -7,12 +7,15 @@ the table to find where the work of a queue, an address or a timer begins.
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import azure.functions as func
 import pytest
 
+import function_app
 from functions import api
 from functions.web import application
 from shared import bootstrap
@@ -93,3 +96,20 @@ async def test_a_trigger_leads_to_the_handlers_of_the_table(name: str, monkeypat
 
 def test_the_table_names_every_function_and_what_fires_it() -> None:
     assert {(name, fired) for name, fired, _, _ in TRIGGERS} == {(name, fired_by(name)) for name in FUNCTIONS}
+
+
+ROW = re.compile(r"^\| `(\w+)` \|.*\| (\w+) `([^`]+)` \| `?([\w/]+)`? \| (.+) \|$", re.MULTILINE)
+LINK = re.compile(r"\[(\w+)\]\([^)]*\)`([.\w]+)`")
+
+
+def test_the_architecture_document_has_the_same_table() -> None:
+    text = (Path(function_app.__file__).parent / "docs" / "architecture.md").read_text()
+    found = [
+        (name, f"{kind} {what}", package, LINK.sub(r"\1\2", entry))
+        for name, kind, what, package, entry in ROW.findall(text)
+    ]
+    expected = [
+        (name, fired, package.replace(".", "/") or "none", entry or "answers itself")
+        for name, fired, package, entry in TRIGGERS
+    ]
+    assert found == expected
