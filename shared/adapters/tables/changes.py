@@ -60,7 +60,7 @@ class TableSubscriptions:
             row = await self._tables.get(SUBSCRIPTIONS, REFUSED, day)
             count = refused + (row["count"] if row else 0)
             changed = {"PartitionKey": REFUSED, "RowKey": day, "count": count}
-            op = Op("replace", changed, row["etag"]) if row else Op("create", changed)
+            op = Op("replace" if row else "create", changed, row["etag"] if row else None, counts=True)
             try:
                 await self._tables.write(SUBSCRIPTIONS, op)
             except Conflict:
