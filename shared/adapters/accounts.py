@@ -7,14 +7,14 @@ from datetime import datetime
 
 from shared.adapters import graph_json
 from shared.adapters.directory import DEFINITE, literal
-from shared.adapters.graph import GraphClient, Json, NoAnswer, NotSent, describe
+from shared.adapters.graph import GraphClient, Json
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
-from shared.adapters.licenses import NOT_SENT_S, answer_of
+from shared.adapters.graph_write_results import BatchWriter, ItemResult
 from shared.domain.directory import ReadFailed
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import UserId
 from shared.domain.onboarding import Account, PersonRef
-from shared.domain.write_results import Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Rejected, WriteResult
 from shared.ports.graph_writes import AlreadySo, MembershipChange
 
 SELECT = "id,userPrincipalName,employeeId,accountEnabled,createdDateTime,usageLocation"
@@ -107,27 +107,15 @@ class GraphMemberships:
     """Implements Memberships: learn.microsoft.com/graph/api/group-post-members and .../group-delete-members."""
 
     def __init__(self, graph: GraphClient, base_url: str) -> None:
-        self._graph = graph
+        self._writer = BatchWriter(graph)
         self._base = base_url
 
     async def change(self, changes: Sequence[MembershipChange]) -> Sequence[WriteResult | AlreadySo]:
-        """One result per change, in order. Nothing is tried again here. Raises ValueError for more than 20."""
+        """One result per change, in order. Raises ValueError for more than 20."""
         if not changes:
             return ()
-        body = envelope([self._item(change) for change in changes])
-        try:
-            reply = await self._graph.send(PATH, body, priority="High")
-        except NotSent:
-            return [Throttled(NOT_SENT_S)] * len(changes)
-        except NoAnswer as lost:
-            return [Unanswered(str(lost))] * len(changes)
-        if not (reply.ok or reply.status == 424):
-            return [_whole(reply.status, reply.retry_after_s, describe(reply, PATH))] * len(changes)
-        try:
-            replies = answers(reply, len(changes))
-        except NoAnswer as lost:
-            return [Unanswered(str(lost))] * len(changes)
-        return [_result(change, each) for change, each in zip(changes, replies, strict=True)]
+        results = await self._writer.write([self._item(change) for change in changes], priority="High")
+        return [_result(change, each) for change, each in zip(changes, results, strict=True)]
 
     def _item(self, change: MembershipChange) -> Item:
         members = f"/groups/{segment(change.group_id)}/members"
@@ -137,19 +125,11 @@ class GraphMemberships:
         return Item("POST", f"{members}/$ref", body)
 
 
-def _whole(status: int, retry_after_s: float | None, text: str) -> WriteResult:
-    """The batch as a whole was not carried out, or nobody knows."""
-    if status == 429 or (status == 503 and retry_after_s is not None):
-        return Throttled(retry_after_s or 10.0)
-    if 400 <= status < 500 and status != 408:
-        return Rejected(status, "", text)
-    return Unanswered(text)
-
-
-def _result(change: MembershipChange, reply: ItemReply | None) -> WriteResult | AlreadySo:
-    if reply is not None:
-        if change.add and reply.status == 400 and ALREADY_THERE in reply.error[1]:
+def _result(change: MembershipChange, answered: ItemResult) -> WriteResult | AlreadySo:
+    """A second attempt of ours that finds the membership so already is no AlreadySo: the first one may have made it."""
+    match answered:
+        case ItemResult(Rejected(status=400, message=message), own=True) if change.add and ALREADY_THERE in message:
             return AlreadySo()
-        if not change.add and reply.status == 404:
+        case ItemResult(Rejected(status=404), own=True) if not change.add:
             return AlreadySo()
-    return answer_of(reply)
+    return answered.result

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from shared.adapters.graph import GraphClient, Json, Refusal, Reply, describe, error_of
+from shared.adapters.graph import GraphClient, Json, Refusal, Repeat, Reply, describe, error_of
 from shared.adapters.graph_batch import segment
 from shared.adapters.graph_json import Incomplete, values
 from shared.domain.errors import BadRequest, NotFound, PermissionDenied, TokenExpired, Unavailable
@@ -47,6 +47,7 @@ class GraphChangeFeed:
     async def subscribe(
         self, notification_url: str, lifecycle_url: str, client_state: str, expires_at: datetime
     ) -> GraphSubscription:
+        # Never sent twice: a second subscription would tell of every change once more.
         body = {
             "changeType": "updated,deleted",
             "notificationUrl": notification_url,
@@ -60,15 +61,15 @@ class GraphChangeFeed:
     async def renew(self, subscription_id: str, expires_at: datetime) -> None:
         path = f"/subscriptions/{segment(subscription_id)}"
         body = {"expirationDateTime": _text(expires_at)}
-        _done(await self._graph.send(path, body, method="PATCH"), path)
+        _done(await self._graph.send(path, body, method="PATCH", repeat=Repeat.ALWAYS), path)
 
     async def reauthorize(self, subscription_id: str) -> None:
         path = f"/subscriptions/{segment(subscription_id)}/reauthorize"
-        _done(await self._graph.send(path, method="POST"), path)
+        _done(await self._graph.send(path, method="POST", repeat=Repeat.ALWAYS), path)
 
     async def unsubscribe(self, subscription_id: str) -> None:
         path = f"/subscriptions/{segment(subscription_id)}"
-        reply = await self._graph.send(path, method="DELETE")
+        reply = await self._graph.send(path, method="DELETE", repeat=Repeat.ALWAYS)
         if reply.status != 404:
             _done(reply, path)
 

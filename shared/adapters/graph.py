@@ -14,6 +14,7 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -32,9 +33,8 @@ Json = dict[str, Any]
 CONNECT_S, READ_S, WRITE_S, POOL_S = 10.0, 60.0, 30.0, 60.0
 """HTTP time limits. A $batch of 20 license assignments is said to take up to 20 s, hence the minute for an answer."""
 
-CONNECTIONS = 32
-KEEP_ALIVE_S = 15.0
-"""An idle connection is dropped before the other side is likely to: a write on a dead one has an unknown outcome."""
+REPEATED = "graph_request_repeated"
+"""Extension of an httpx response: it answers a second attempt."""
 
 TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
 """Answers to a read after which the same read may succeed (learn.microsoft.com/graph/errors)."""
@@ -69,6 +69,8 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    repeated: bool = False
+    """The request was sent twice, and this answers the second attempt: Graph may have carried out the first one too."""
 
     @property
     def ok(self) -> bool:
@@ -89,6 +91,20 @@ class Reply:
         return value
 
 
+class Repeat(Enum):
+    """When a request is sent once more, at once and on a new connection: if its connection breaks before an answer, and
+
+    NEVER: not even then.
+    IF_KEPT: the connection had been kept from an earlier request. Most likely it was closed while idle and Graph never
+    got the request, but nobody knows. For writes that change nothing the second time.
+    ALWAYS: for reads.
+    """
+
+    NEVER = "never"
+    IF_KEPT = "if kept"
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How reads are tried again: `waits_s` where Graph names no time. A longer `Retry-After` than `longest_s` is not
@@ -106,9 +122,9 @@ class _Connection:
     client: Any
     adapter: Any
     http: httpx.AsyncClient
-    transport: httpx.AsyncBaseTransport
+    transports: tuple[httpx.AsyncBaseTransport, ...]
     credential: AsyncTokenCredential
-    raw: list[RequestOption]
+    raw: RequestOption
 
 
 ID_AFTER = frozenset({"users", "groups", "members", "subscriptions", "directoryObjects"})
@@ -118,7 +134,8 @@ ID_AFTER = frozenset({"users", "groups", "members", "subscriptions", "directoryO
 class GraphClient:
     """Sends requests to Graph as the app.
 
-    `credential_factory` is called once per event loop; `transport` replaces the network.
+    `credential_factory` is called once per event loop; `transport` replaces the network: one is made whose connections
+    are kept, and one that opens a new connection for each request.
     """
 
     def __init__(
@@ -129,7 +146,7 @@ class GraphClient:
         *,
         retries: Retries | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        transport: Callable[[bool], httpx.AsyncBaseTransport] | None = None,
         telemetry: Telemetry = SILENT,
     ) -> None:
         self.base_url = base_url.rstrip("/")
@@ -151,7 +168,8 @@ class GraphClient:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.http.aclose()
-            await connection.transport.aclose()  # the SDK's wrapper around it does not pass a close on
+            for transport in connection.transports:  # the SDK's wrapper around them does not pass a close on
+                await transport.aclose()
             await connection.credential.close()
 
     def path_of(self, link: str) -> str:
@@ -169,12 +187,18 @@ class GraphClient:
         return f"{path}?{parts.query}" if parts.query else path
 
     async def send(
-        self, path: str, body: object = None, *, priority: str | None = None, method: str | None = None
+        self,
+        path: str,
+        body: object = None,
+        *,
+        priority: str | None = None,
+        method: str | None = None,
+        repeat: Repeat = Repeat.NEVER,
     ) -> Reply:
-        """One request, sent once: `method`, else GET, or POST where there is a body; any status is an answer.
+        """One request: `method`, else GET, or POST where there is a body; any status is an answer.
 
-        `path` is relative to the base URL. `priority`: Low or High (learn.microsoft.com/graph/throttling, header
-        x-ms-throttle-priority). Raises NotSent or NoAnswer.
+        `path` is relative to the base URL. It is sent once, and once more only as `repeat` says. `priority`: Low or
+        High (learn.microsoft.com/graph/throttling, header x-ms-throttle-priority). Raises NotSent or NoAnswer.
         """
         _check_path(path)
         connection = await self._connect()
@@ -186,7 +210,7 @@ class GraphClient:
         with self._telemetry.call(f"Graph {how} {template_of(path)}") as span:
             if trace_context.current.get():
                 headers["traceparent"] = trace_context.current.get()
-            reply = await _send(connection, how, self.base_url + path, content, headers)
+            reply = await _send(connection, how, self.base_url + path, content, headers, repeat)
             span.note(status=reply.status, requestId=reply.headers.get("request-id", ""))
             return reply
 
@@ -199,7 +223,7 @@ class GraphClient:
         until = loop.time() + self._retries.total_s
         for wait_s in (*self._retries.waits_s, None):
             try:
-                reply = await self.send(path, body)
+                reply = await self.send(path, body, repeat=Repeat.ALWAYS)
                 if reply.status not in TRY_AGAIN:
                     return _checked(reply, path)
                 fault: Unavailable = Unavailable(reply.retry_after_s, describe(reply, path))
@@ -234,22 +258,26 @@ class GraphClient:
         authentication = AzureIdentityAuthenticationProvider(
             credential, scopes=[self._scope], allowed_hosts=[self._base.hostname or ""]
         )
-        transport = self._transport() if self._transport else _network()
+        from shared.adapters.graph_connection import network, request_adapter, with_middleware
+
+        make = self._transport or network
+        kept, new = make(True), make(False)
         http = httpx.AsyncClient(
-            timeout=httpx.Timeout(connect=CONNECT_S, read=READ_S, write=WRITE_S, pool=POOL_S), transport=transport
+            timeout=httpx.Timeout(connect=CONNECT_S, read=READ_S, write=WRITE_S, pool=POOL_S), transport=kept
         )
-        adapter = _request_adapter(authentication, _with_middleware(http), self.base_url)
+        adapter = request_adapter(authentication, with_middleware(http, new), self.base_url)
         client = import_module("msgraph").GraphServiceClient(request_adapter=adapter)
         handler: Any = _KeepAnswer()
-        raw: list[RequestOption] = [ResponseHandlerOption(handler)]
-        return _Connection(asyncio.get_running_loop(), client, adapter, http, transport, credential, raw)
+        raw = ResponseHandlerOption(handler)
+        return _Connection(asyncio.get_running_loop(), client, adapter, http, (kept, new), credential, raw)
 
 
 class _KeepAnswer:
     """A response handler of the SDK that takes the answer as it is; without one the SDK drops the body of an error."""
 
     async def handle_response_async(self, response: httpx.Response, error_map: object) -> Reply:
-        return Reply(response.status_code, dict(response.headers), response.content)
+        repeated = bool(response.extensions.get(REPEATED))
+        return Reply(response.status_code, dict(response.headers), response.content, repeated)
 
 
 def seconds(text: object) -> float | None:
@@ -318,12 +346,14 @@ def _check_path(path: str) -> None:
 
 
 async def _send(
-    connection: _Connection, method: str, url: str, content: bytes | None, headers: Mapping[str, str]
+    connection: _Connection, method: str, url: str, content: bytes | None, headers: Mapping[str, str], repeat: Repeat
 ) -> Reply:
     import httpx
     from azure.core.exceptions import AzureError
     from kiota_abstractions.method import Method
     from kiota_abstractions.request_information import RequestInformation
+
+    from shared.adapters.graph_connection import RepeatOption
 
     request = RequestInformation(Method(method))
     request.url = url
@@ -331,7 +361,7 @@ async def _send(
         request.headers.add(name, value)
     if content is not None:
         request.set_stream_content(content, "application/json")
-    request.add_request_options(connection.raw)
+    request.add_request_options([connection.raw, RepeatOption(repeat)])
     try:
         reply = await connection.adapter.send_primitive_async(request, "bytes", None)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
@@ -348,34 +378,5 @@ async def _send(
 def _import_sdk() -> None:
     """In a thread, so that the event loop does not stand still for it. By name: checking the types of the SDK's
     16,000 modules would take minutes."""
-    for name in ("httpx", "azure.core.exceptions", "kiota_authentication_azure", "msgraph", "msgraph_core"):
+    for name in ("azure.core.exceptions", "kiota_authentication_azure", "msgraph", "shared.adapters.graph_connection"):
         import_module(name)
-
-
-def _network() -> httpx.AsyncBaseTransport:
-    """HTTP/1.1, which costs less CPU here than HTTP/2 for the same requests."""
-    import httpx
-
-    limits = httpx.Limits(
-        max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S
-    )
-    return httpx.AsyncHTTPTransport(limits=limits)
-
-
-def _with_middleware(http: httpx.AsyncClient) -> httpx.AsyncClient:
-    """The SDK's pipeline without its retries, which would hold a message for minutes and repeat writes, and without
-    redirects, which would follow a foreign address."""
-    from kiota_http.middleware import ParametersNameDecodingHandler
-
-    core = import_module("msgraph_core")
-    telemetry = import_module("msgraph_core.middleware").GraphTelemetryHandler()
-    changed: httpx.AsyncClient = core.GraphClientFactory.create_with_custom_middleware(
-        [ParametersNameDecodingHandler(), telemetry], client=http
-    )
-    return changed
-
-
-def _request_adapter(authentication: Any, http: httpx.AsyncClient, base_url: str) -> Any:
-    adapter = import_module("msgraph.graph_request_adapter").GraphRequestAdapter(authentication, http)
-    adapter.base_url = base_url  # before the client is made, which copies it
-    return adapter

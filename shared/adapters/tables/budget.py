@@ -23,4 +23,4 @@ class TableBudget:
 
     async def save(self, state: str, etag: str | None) -> str:
         row = {"PartitionKey": "budget", "RowKey": "writes", **split_body(state)}
-        return await self._tables.write(BUDGET, Op("create" if etag is None else "replace", row, etag))
+        return await self._tables.write(BUDGET, Op("create" if etag is None else "replace", row, etag, counts=True))

@@ -6,8 +6,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shared.adapters.tables.attempts import Attempts, etags_if_applied
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys, transactions
 from shared.adapters.tables.transaction import RETRY_AFTER_S, refused, submit
 from shared.domain.errors import BadRequest, Conflict, LicensingError, NotFound, Unavailable
@@ -23,6 +25,8 @@ T = TypeVar("T")
 KEYS = ("PartitionKey", "RowKey")
 LAST = "~"
 """Sorts after every character that our keys use."""
+
+READ_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +82,14 @@ class Tables:
     def _connect(self) -> TableServiceClient:
         from azure.data.tables.aio import TableServiceClient
 
+        from shared.adapters.tables.connection import TableTransport
+
         if self._service is None:
             options: dict[str, Any] = {
                 "retry_total": 3,
                 "retry_backoff_factor": 0.4,
                 "retry_backoff_max": 5,
-                "connection_timeout": self._config.timeout_s,
-                "read_timeout": self._config.timeout_s,
-                # Otherwise each request looks for a netrc file and for proxies, in a thread.
-                "use_env_settings": False,
+                "transport": TableTransport(self._config.timeout_s),
             }
             if self._config.connection_string:
                 self._service = TableServiceClient.from_connection_string(self._config.connection_string, **options)
@@ -189,14 +192,34 @@ class Tables:
         """One operation; returns the row's new ETag. Raises BadRequest, Conflict, NotFound, Unavailable."""
         must_be_keys(name, [op])
         client = await self.table(name)
-        answer: Mapping[str, Any] = await translated(_single(client, op), name)
+        attempts = Attempts()
+        try:
+            answer = await translated(_single(client, op, attempts), name)
+        except Conflict as refusal:
+            return (await self._etags_if_ours(name, [op], attempts, refusal))[0]
         return str(answer.get("etag", "")) if answer else ""
 
     async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
         """Operations of one partition, all or none; see `rows.transactions`. Returns the new ETags in order."""
         must_be_keys(name, ops)
         client = await self.table(name)
-        return await translated(submit(client, name, ops), name)
+        attempts = Attempts()
+        try:
+            return await translated(submit(client, name, ops, attempts), name)
+        except (Conflict, NotFound) as refusal:
+            return await self._etags_if_ours(name, ops, attempts, refusal)
+
+    async def _etags_if_ours(
+        self, name: str, ops: Sequence[Op], attempts: Attempts, refusal: Conflict | NotFound
+    ) -> list[str]:
+        """The ETags of a write that was refused only because an earlier attempt had been applied, of which no answer
+        came. Raises the refusal otherwise."""
+        if attempts.repeated:
+            reads = [partial(self.get, name, op.row["PartitionKey"], op.row["RowKey"]) for op in ops]
+            etags = etags_if_applied(ops, await gather_limited(reads, READ_AT_ONCE))
+            if etags is not None:
+                return etags
+        raise refusal
 
     async def upsert_all(self, name: str, rows: Iterable[Row]) -> None:
         """Upsert any number of rows, in transactions by partition; of rows with one key the last counts."""
@@ -252,15 +275,19 @@ def with_etag(entity: Mapping[str, Any]) -> Row:
     return row
 
 
-def _single(client: TableClient, op: Op) -> Awaitable[Mapping[str, Any]]:
+def _single(client: TableClient, op: Op, attempts: Attempts) -> Awaitable[Mapping[str, Any]]:
     from azure.core import MatchConditions
     from azure.data.tables import UpdateMode
 
     if op.kind == "create":
-        return client.create_entity(op.row)
+        return client.create_entity(op.row, trace_request_ctx=attempts)
     if op.kind == "replace":
         return client.update_entity(
-            op.row, mode=UpdateMode.REPLACE, etag=op.etag, match_condition=MatchConditions.IfNotModified
+            op.row,
+            mode=UpdateMode.REPLACE,
+            etag=op.etag,
+            match_condition=MatchConditions.IfNotModified,
+            trace_request_ctx=attempts,
         )
     return client.upsert_entity(op.row, mode=UpdateMode.REPLACE)
 

@@ -50,7 +50,7 @@ class TablePermits:
 
     async def save_allowance(self, source: str, state: str, etag: str | None) -> None:
         row = {"PartitionKey": ALLOWANCE, "RowKey": source, **split_body(state)}
-        await self._tables.write(PERMITS, Op("create" if etag is None else "replace", row, etag))
+        await self._tables.write(PERMITS, Op("create" if etag is None else "replace", row, etag, counts=True))
 
 
 def _permit_row(permit: Permit) -> Row:

@@ -29,11 +29,13 @@ _FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 @dataclass(frozen=True, slots=True)
 class Op:
     """One operation of a transaction: `upsert`, `create`, `replace` (if unchanged since `etag`) or `delete`
-    (where an `etag` is given, the same)."""
+    (where an `etag` is given, the same). `counts`: the row adds up, so that two writers who start from the same state
+    may write the same."""
 
     kind: str
     row: Row
     etag: str | None = None
+    counts: bool = False
 
 
 def is_key(text: str) -> bool:

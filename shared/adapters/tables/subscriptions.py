@@ -55,7 +55,7 @@ class TableSubscriptions:
         def add(row: Row | None) -> Op:
             count = refused + (row["count"] if row else 0)
             changed = {"PartitionKey": REFUSED, "RowKey": day, "count": count}
-            return Op("replace", changed, row["etag"]) if row else Op("create", changed)
+            return Op("replace" if row else "create", changed, row["etag"] if row else None, counts=True)
 
         # Only a figure for people to see: some that are lost under very many at once do no harm.
         with suppress(Conflict):

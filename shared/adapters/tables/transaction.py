@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from shared.adapters.tables.attempts import Attempts
 from shared.adapters.tables.rows import Op, Row
 from shared.domain.errors import BadRequest, Conflict, LicensingError, NotFound, Unavailable
 
@@ -27,7 +28,7 @@ _PART = re.compile(rb"^HTTP/1\.[01] (\d{3})[^\r\n]*\r?\n(.*?)\r?\n\r?\n(.*?)(?=^
 _ETAG = re.compile(rb"^etag:[ \t]*([^\r\n]*)", re.I | re.M)
 
 
-async def submit(client: TableClient, table: str, ops: Sequence[Op]) -> list[str]:
+async def submit(client: TableClient, table: str, ops: Sequence[Op], attempts: Attempts) -> list[str]:
     """Send operations of one partition, all or none; their new ETags in order, empty for a deletion.
 
     Raises BadRequest, Conflict, NotFound or Unavailable for what the service answers; the SDK's own errors for a
@@ -46,7 +47,7 @@ async def submit(client: TableClient, table: str, ops: Sequence[Op]) -> list[str
     body = request_body(f"{client.url}/{client.table_name}", boundary, ops)
     request = HttpRequest("POST", f"{client.url}/$batch", headers=headers, content=body)
     # The SDK has no public way to send a request of one's own; its version is pinned.
-    response = await client._client.send_request(request, stream=True)
+    response = await client._client.send_request(request, stream=True, trace_request_ctx=attempts)
     await response.read()
     return etags(response.status_code, response.content, table, len(ops))
 

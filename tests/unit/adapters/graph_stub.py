@@ -80,6 +80,9 @@ class StubGraph:
     slept: list[float] = field(default_factory=list)
     reverse: bool = True
     """Batches are answered last item first."""
+    kept: bool = True
+    """Requests find a connection that was kept; otherwise each opens one, as the second attempt always does."""
+    opened: int = 0
 
     def on(self, method: str, pattern: str, *answers: Answer) -> None:
         """The answers in turn; the last one again and again."""
@@ -110,8 +113,17 @@ class StubGraph:
             lambda: identity,
             retries=retries,
             sleep=sleep,
-            transport=lambda: httpx.MockTransport(self._handle),
+            transport=lambda keep: httpx.MockTransport(self._on_kept if keep else self._on_new),
         )
+
+    async def _on_kept(self, request: httpx.Request) -> httpx.Response:
+        return self._handle(request) if self.kept else await self._on_new(request)
+
+    async def _on_new(self, request: httpx.Request) -> httpx.Response:
+        self.opened += 1
+        if trace := request.extensions.get("trace"):
+            await trace("connection.connect_tcp.started", {})
+        return self._handle(request)
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)

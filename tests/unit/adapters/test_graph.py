@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Refusal, Retries, seconds
+from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Refusal, Repeat, Retries, seconds
 from shared.domain.errors import LicensingError, NotFound, PermissionDenied, Unavailable
 from tests.unit.adapters.graph_stub import BASE, Answer, StubCredential, StubGraph, error
 
@@ -114,6 +114,47 @@ async def test_a_read_is_tried_again_after_a_lost_connection(stub: StubGraph, gr
     stub.whole = [httpx.ConnectError("refused"), httpx.ReadError("reset"), OK]
     assert (await graph.read("/organization")).ok
     assert len(stub.requests) == 3
+
+
+@pytest.mark.parametrize("kept", (True, False))
+async def test_a_read_is_sent_again_at_once_on_a_new_connection_after_a_reset(
+    stub: StubGraph, graph: GraphClient, kept: bool
+) -> None:
+    stub.kept = kept
+    stub.whole = [httpx.ReadError("reset"), OK]
+    reply = await graph.read("/organization")
+    assert (reply.ok, reply.repeated, stub.slept) == (True, True, [])
+    assert stub.opened == (1 if kept else 2)
+
+
+@pytest.mark.parametrize(
+    ("repeat", "kept", "sent"),
+    [
+        (Repeat.NEVER, True, 1),
+        (Repeat.IF_KEPT, False, 1),
+        (Repeat.IF_KEPT, True, 2),
+        (Repeat.ALWAYS, False, 2),
+        (Repeat.ALWAYS, True, 2),
+    ],
+)
+async def test_a_request_is_sent_again_only_as_its_caller_says(
+    stub: StubGraph, graph: GraphClient, repeat: Repeat, kept: bool, sent: int
+) -> None:
+    stub.kept = kept
+    stub.whole = [httpx.ReadError("reset"), httpx.ReadError("reset")]
+    with pytest.raises(NoAnswer):
+        await graph.send("/subscriptions", {"a": 1}, repeat=repeat)
+    assert [request.content for request in stub.requests] == [b'{"a":1}'] * sent
+
+
+@pytest.mark.parametrize("lost", [httpx.ReadTimeout("silent"), httpx.ConnectError("no route"), httpx.PoolTimeout("x")])
+async def test_only_a_broken_connection_is_a_reason_to_send_again(
+    stub: StubGraph, graph: GraphClient, lost: Exception
+) -> None:
+    stub.whole = [lost]
+    with pytest.raises(Unavailable):
+        await graph.send("/organization", repeat=Repeat.ALWAYS)
+    assert len(stub.requests) == 1
 
 
 async def test_a_read_gives_up_after_a_few_tries_and_says_how_long_to_wait(stub: StubGraph, graph: GraphClient) -> None:

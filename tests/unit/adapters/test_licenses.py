@@ -19,6 +19,7 @@ PLAN_2 = "57ff2da0-773e-42df-b2af-ffb7a2317929"
 CALL = LicenseCall((AssignedLicense(SkuId(E5), frozenset({ServicePlanId(PLAN), ServicePlanId(PLAN_2)})),), (SkuId(E3),))
 CALLS = {ONE: CALL, TWO: LicenseCall((AssignedLicense(SkuId(E3)),), ())}
 ASSIGN = "^/users/{}/assignLicense$"
+BROKEN = (httpx.ReadError("reset"), httpx.WriteError("broken pipe"), httpx.RemoteProtocolError("closed"))
 SEATS = f"Subscription with SKU {E3} does not have any available licenses."
 
 
@@ -140,12 +141,51 @@ async def test_what_may_have_been_done_is_never_taken_for_done_or_not_done(
 async def test_a_failed_batch_is_an_answer_for_every_user_and_is_not_sent_again(
     stub: StubGraph, writer: GraphLicenseWriter, whole: Answer | Exception, kind: type[object]
 ) -> None:
+    stub.kept = False
     stub.whole = [whole]
     results = await writer.assign(CALLS, urgent=False)
     assert list(results) == [ONE, TWO]
     assert all(isinstance(each, kind) for each in results.values())
     assert len(stub.requests) == 1
     assert stub.slept == []
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_a_batch_on_a_kept_connection_that_broke_is_sent_once_more(
+    stub: StubGraph, writer: GraphLicenseWriter, broken: Exception
+) -> None:
+    stub.whole = [broken]
+    assert await writer.assign(CALLS, urgent=True) == {ONE: Accepted(), TWO: Accepted()}
+    first, second = stub.requests
+    assert (first.content, first.headers["authorization"]) == (second.content, second.headers["authorization"])
+    assert second.headers["x-ms-throttle-priority"] == "High"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(error("Request_BadRequest", "User does not have a corresponding license."), 400),
+        Answer(error("Directory_ConcurrencyViolation", "wait"), 409),
+        Answer(None, 429, {"Retry-After": "3"}),
+        Answer(None, 503, {"Retry-After": "3"}),
+        Answer(None, 500),
+    ],
+)
+async def test_a_refused_second_attempt_does_not_say_that_nothing_was_written(
+    stub: StubGraph, writer: GraphLicenseWriter, answer: Answer
+) -> None:
+    stub.on("POST", ASSIGN.format(ONE), answer)
+    stub.whole = [httpx.ReadError("reset")]
+    results = await writer.assign(CALLS, urgent=False)
+    assert isinstance(results[ONE], Unanswered)
+    assert results[TWO] == Accepted()
+
+
+async def test_a_third_attempt_is_not_made(stub: StubGraph, writer: GraphLicenseWriter) -> None:
+    stub.whole = [httpx.ReadError("reset"), httpx.ReadError("reset again")]
+    results = await writer.assign(CALLS, urgent=False)
+    assert all(isinstance(each, Unanswered) for each in results.values())
+    assert len(stub.requests) == 2
 
 
 async def test_without_a_token_nothing_was_written(stub: StubGraph) -> None:

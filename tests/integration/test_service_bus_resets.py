@@ -1,0 +1,60 @@
+"""Connections to Service Bus that are reset during a send: every message arrives, and once if it has an id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from local.servicebus.config import QueueSettings
+from local.servicebus.emulator import ServiceBusEmulator
+from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
+from shared.ports.messaging import Outgoing
+from tests.support.resetting import ResettingProxy, resetting
+
+QUEUES = {"work": QueueSettings(), "once": QueueSettings(requires_duplicate_detection=True)}
+
+
+@dataclass
+class Stage:
+    broker: ServiceBusEmulator
+    queue: ServiceBusQueue
+    proxy: ResettingProxy
+
+    def active(self, name: str) -> int:
+        return self.broker.broker.queues[name].counts()["active"]
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with ServiceBusEmulator(QUEUES) as broker, resetting(broker.port) as proxy:
+        address = broker.connection_string.replace(f":{broker.port}", f":{proxy.port}")
+        queue = ServiceBusQueue(ServiceBusConfig(address))
+        yield Stage(broker, queue, proxy)
+        await queue.close()
+
+
+async def test_messages_arrive_past_a_reset_of_an_idle_connection(stage: Stage) -> None:
+    await stage.queue.send([Outgoing("work", b"1")])
+    stage.proxy.forget()
+    stage.proxy.idle = 1
+    await stage.queue.send([Outgoing("work", b"2"), Outgoing("work", b"3")])
+    assert stage.active("work") == 3
+    assert (stage.proxy.resets, stage.proxy.connections) == (1, 1)
+
+
+async def test_a_message_whose_acceptance_was_lost_is_there_once(stage: Stage) -> None:
+    await stage.queue.send([Outgoing("once", b"1", "id-1")])
+    stage.proxy.forget()
+    stage.proxy.answers = 1
+    await stage.queue.send([Outgoing("once", b"2", "id-2"), Outgoing("once", b"3", "id-3")])
+    assert stage.active("once") == 3
+    assert (stage.proxy.resets, stage.proxy.connections) == (1, 1)
+
+
+async def test_a_look_at_a_queue_opens_a_connection_of_its_own(stage: Stage) -> None:
+    await stage.queue.send([Outgoing("work", b"1")])
+    stage.proxy.forget()
+    assert (await stage.queue.look("work", 10)).waiting == 1
+    assert stage.proxy.connections == 1
