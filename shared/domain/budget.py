@@ -84,11 +84,13 @@ class BudgetState:
     def to_json(self) -> str:
         return json.dumps(
             {
-                "fullUntil": round(self.full_until, 3),
+                # Up, so that a state that was stored never starts writes earlier: at the edge of a piece of the window
+                # a millisecond decides whether a start must wait for the next piece.
+                "fullUntil": _up(self.full_until),
                 # Down, so that the start of a charge is never taken for earlier than the pause before it.
                 "busyFrom": math.floor(self.busy_from * 1000) / 1000,
-                "notBefore": round(self.not_before, 3),
-                "tails": {str(lane): round(at, 3) for lane, at in self.tails.items()},
+                "notBefore": _up(self.not_before),
+                "tails": {str(lane): _up(at) for lane, at in self.tails.items()},
                 "counts": {str(bucket): count for bucket, count in sorted(self.counts.items())},
             },
             separators=(",", ":"),
@@ -104,6 +106,12 @@ class BudgetState:
             tails={Lane(lane): float(at) for lane, at in fields["tails"].items()},
             counts={int(bucket): int(count) for bucket, count in fields["counts"].items()},
         )
+
+
+def _up(at: float) -> float:
+    """A time in whole microseconds, never an earlier one."""
+    rounded = math.ceil(at * 1e6) / 1e6
+    return rounded if rounded >= at else rounded + 1e-6
 
 
 EMPTY = BudgetState()

@@ -219,10 +219,10 @@ class TestCounting:
 
 
 class TestTheStoredState:
-    def test_is_compact_json_with_times_in_milliseconds_and_the_start_of_work_rounded_down(self) -> None:
-        state = BudgetState(1000.12345, 1000.9999, 1001.98765, {BULK: 1002.00049}, {501: 4, 500: 10})
+    def test_is_compact_json_with_times_rounded_up_and_the_start_of_work_rounded_down(self) -> None:
+        state = BudgetState(1000.1234561, 1000.9999, 1001.98765, {BULK: 1002.0000001}, {501: 4, 500: 10})
         assert state.to_json() == (
-            '{"fullUntil":1000.123,"busyFrom":1000.999,"notBefore":1001.988,"tails":{"bulk":1002.0},'
+            '{"fullUntil":1000.123457,"busyFrom":1000.999,"notBefore":1001.98765,"tails":{"bulk":1002.000001},'
             '"counts":{"500":10,"501":4}}'
         )
 

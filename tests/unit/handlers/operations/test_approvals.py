@@ -141,7 +141,7 @@ async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing
         await write_permits(world, operation)
 
     with monkeypatch.context() as slowly:
-        slowly.setattr(approvals, "write_permits", late)
+        slowly.setattr(permit_writes, "write_permits", late)
         await run.work_off()
     assert all(run.licenses(each) for each in people)
     assert await removed_when_all_leave(run, people) == run.world.policy.removal_allowance_minimum
