@@ -14,7 +14,7 @@ from functions.web.context import TheActor, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.forms import Form, TheForm
 from functions.web.pages.rendering import fragment, page, see
-from functions.web.shapes import Guid, OperationIdText, OptionsPatch, guid
+from functions.web.requests import Guid, OperationIdText, OptionsPatch, guid
 from functions.web.starting import Starter, TheStarter
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, SwitchedOffPlan
 from shared.domain.catalog import Catalog

@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from functions.web.context import TheWorld
 from functions.web.pages.rendering import HEADERS, when
+from functions.web.requests import Guid
 from functions.web.searching import Shown, TheAuditSearch, TheMemberFilter, shown_members
-from functions.web.shapes import Guid
 from shared.domain.ids import GroupId
 from shared.domain.read_models import AuditEntry
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from functions.web.context import TheActor, TheWorld
 from functions.web.pages.forms import TheForm
 from functions.web.pages.rendering import page, see
-from functions.web.shapes import OperationIdText
+from functions.web.requests import OperationIdText
 from shared.domain.ids import GroupId
 from shared.handlers.onboarding import administration
 from shared.handlers.views import queries

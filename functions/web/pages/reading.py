@@ -13,8 +13,8 @@ from functions.web.answers import ORIGIN_WORDS
 from functions.web.context import TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.rendering import HEADERS, HERE, fragment, page, product_names
+from functions.web.requests import Guid, OperationIdText
 from functions.web.searching import Shown, TheAuditSearch, TheMemberFilter, member_query, shown_members
-from functions.web.shapes import Guid, OperationIdText
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import is_collecting
 from shared.handlers.views import health, license_center, queries
