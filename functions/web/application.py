@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
-from functions.web.pages import acting, exporting, hr, reading
-from functions.web.pages.failing import failed_page, wants_page
+from functions.web.pages import acting, exporting, reading
+from functions.web.pages import onboarding as onboarding_pages
+from functions.web.pages.error_pages import failed_page, wants_page
 from functions.web.principal import Access, authenticate, authorize
 from functions.web.routes import center, groups, onboarding, operations, users
 from shared.bootstrap import App
@@ -146,7 +147,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         reading,
         exporting,
         acting,
-        hr,
+        onboarding_pages,
     ):
         app.include_router(routes.router)
 

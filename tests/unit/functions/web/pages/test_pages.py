@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from functions.web.pages.exporting import csv_text
+from functions.web.pages.labels import STATE_WORDS
 from functions.web.pages.rendering import POLICY
-from functions.web.pages.words import STATE_WORDS
 from shared.domain.directory import LicenseError, ServicePlan, SubscribedSku
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.member_status import MemberState
