@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from functions.web.pages import labels
-from functions.web.pages.reading import ACTIVITIES
+from functions.web.pages.audit import ACTIVITIES
 from shared.domain import audit
 from shared.domain.directory import LicenseError
 from shared.domain.member_status import MemberState

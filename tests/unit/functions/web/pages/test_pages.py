@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from functions.web.pages.exporting import csv_text
+from functions.web.pages.downloads import csv_text
 from functions.web.pages.labels import STATE_WORDS
 from functions.web.pages.rendering import POLICY
 from shared.domain.directory import LicenseError, ServicePlan, SubscribedSku
