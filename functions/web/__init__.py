@@ -1,1 +1,1 @@
-"""What stands behind the HTTP trigger: routes and shapes. Imported on the first HTTP request only."""
+"""What stands behind the HTTP trigger: routes, pages, requests, answers. Imported on the first HTTP request only."""

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 
-from functions.web.shapes import etag_of
+from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
 from shared.domain.directory import AssignedLicense, SubscribedSku

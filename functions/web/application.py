@@ -16,8 +16,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
-from functions.web.pages import acting, exporting, hr, reading
-from functions.web.pages.failing import failed_page, wants_page
+from functions.web.pages import audit, health, licenses, static_files
+from functions.web.pages import groups as group_pages
+from functions.web.pages import onboarding as onboarding_pages
+from functions.web.pages import operations as operation_pages
+from functions.web.pages import users as user_pages
+from functions.web.pages.error_pages import failed_page, wants_page
 from functions.web.principal import Access, authenticate, authorize
 from functions.web.routes import center, groups, onboarding, operations, users
 from shared.bootstrap import App
@@ -66,7 +70,6 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/healthOverview"): READ,
     ("GET", "/api/deadLetters"): READ,
     ("POST", "/api/deadLetters/{letter_id}/replay"): WRITE,
-    ("POST", "/health/replay/{letter_id}"): WRITE,
     ("POST", "/api/onboarding"): ONBOARD,
     ("GET", "/api/onboarding/schema"): ONBOARD_READ,
     ("GET", "/api/onboarding/{event_key}"): ONBOARD_READ,
@@ -92,9 +95,9 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/groups/{group_id}/assign"): READ,
     ("POST", "/groups/{group_id}/assign"): WRITE,
     ("POST", "/groups/{group_id}/assign/check"): READ,
-    ("POST", "/groups/{group_id}/{foreign}"): WRITE,
     ("POST", "/groups/{group_id}/reprocess"): WRITE,
     ("POST", "/groups/{group_id}/options"): WRITE,
+    ("POST", "/groups/{group_id}/{foreign}"): WRITE,
     ("GET", "/operations"): READ,
     ("GET", "/operations/{operation_id}"): READ,
     ("GET", "/operations/{operation_id}/progress"): READ,
@@ -104,9 +107,9 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/users"): READ,
     ("GET", "/users/{user_id}"): READ,
     ("POST", "/users/{user_id}/reprocess"): WRITE,
-    ("POST", "/users/{user_id}/{foreign}"): WRITE,
     ("POST", "/users/{user_id}/keep"): WRITE,
     ("POST", "/users/{user_id}/remove"): WRITE,
+    ("POST", "/users/{user_id}/{foreign}"): WRITE,
     ("GET", "/onboarding"): READ,
     ("GET", "/onboarding/{event_key}"): READ,
     ("POST", "/onboarding/held/{act}"): WRITE,
@@ -116,6 +119,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/audit.jsonl"): READ,
     ("GET", "/health"): READ,
     ("GET", "/health/queues"): READ,
+    ("POST", "/health/replay/{letter_id}"): WRITE,
 }
 """What each route asks of its caller. A route that is not in here answers nobody."""
 
@@ -143,10 +147,14 @@ def build(doors: Callable[[], App]) -> FastAPI:
         users,
         onboarding,
         center,
-        reading,
-        exporting,
-        acting,
-        hr,
+        static_files,
+        licenses,
+        group_pages,
+        operation_pages,
+        user_pages,
+        onboarding_pages,
+        audit,
+        health,
     ):
         app.include_router(routes.router)
 

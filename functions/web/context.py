@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Query
 from starlette.requests import Request
 
 from functions.web.errors import HttpError
-from functions.web.shapes import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
+from functions.web.requests import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
 from shared.domain.operation import Actor
 from shared.ports.world import World
 

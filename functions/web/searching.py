@@ -12,7 +12,7 @@ from fastapi import Depends, Query
 from pydantic import BeforeValidator
 
 from functions.web.errors import HttpError
-from functions.web.shapes import is_guid
+from functions.web.requests import is_guid
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId
 from shared.domain.member_status import MemberState

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.context import Correlation, Key, TheActor, TheWorld
-from functions.web.shapes import ApprovedPreview
+from functions.web.requests import ApprovedPreview
 from shared.domain.errors import Outdated
 from shared.domain.ids import OperationId
 from shared.domain.operation import Actor, Target

@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions.web.contract.answers import ANSWERS, LINKS, REFUSALS
+from functions.web.contract.responses import ANSWERS, LINKS, REFUSALS
 from functions.web.contract.shapes.common import E3, GROUP, OPERATION, TEAMS, USER, Error
 from functions.web.principal import APP_ROLES, Access
 

@@ -1,1 +1,1 @@
-"""The license center's page: server-rendered, for people in a browser session. One route table, as for the API."""
+"""The license center's page, for people in a browser session: a module for each noun, with its GET and POST routes."""

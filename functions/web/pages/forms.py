@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from functions.web.errors import HttpError
+from functions.web.requests import guid
 
 MAX_FIELDS = 2000
 
@@ -48,3 +49,11 @@ async def _form(request: Request) -> Form:
 
 
 TheForm = Annotated[Form, Depends(_form)]
+
+
+def guid_of(text: str, name: str) -> str:
+    """The GUID that a field holds, in lower case. Raises HttpError that names the field."""
+    try:
+        return guid(text)
+    except ValueError as fault:
+        raise HttpError(400, "InvalidRequest", f"{name} {fault}", name) from fault

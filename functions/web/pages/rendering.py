@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from functions.web.pages import words
+from functions.web.pages import labels
 from functions.web.principal import Access
 from shared.domain.ids import SkuId
 
@@ -59,13 +59,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(when=when, count=count, product=product_name)
-    found.filters.update(tone=words.tone, word=words.word, who=words.who)
+    found.filters.update(tone=labels.tone, word=labels.word, who=labels.who)
     found.globals.update(
-        {name: getattr(words, name) for name in vars(words) if name.endswith("_WORDS") and name[0] != "_"},
-        changes=words.changes,
-        notes=words.notes,
-        left=words.left,
-        span=words.span,
+        {name: getattr(labels, name) for name in vars(labels) if name.endswith("_WORDS") and name[0] != "_"},
+        changes=labels.changes,
+        notes=labels.notes,
+        left=labels.left,
+        span=labels.span,
     )
     return found
 

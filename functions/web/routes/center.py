@@ -12,8 +12,8 @@ from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.pages.rendering import product_name
+from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from functions.web.searching import TheAuditSearch
-from functions.web.shapes import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from shared.domain.ids import UserId
 from shared.handlers.messaging.dead_letters import replay
 from shared.handlers.views import health, license_center, queries

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
+from functions.web.requests import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.searching import Named
-from functions.web.shapes import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.starting import TheStarter
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId

@@ -15,7 +15,7 @@ from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.errors import HttpError
-from functions.web.shapes import AssignedLicenseShape, Guid, OperationIdText, Shape, country
+from functions.web.requests import AssignedLicenseShape, Guid, OperationIdText, Shape, country
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
 from shared.domain.hr_intake import Receipt, open_keys
 from shared.domain.ids import GroupId

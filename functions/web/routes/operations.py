@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, ThePaging, TheWorld
-from functions.web.shapes import Approve, Cancel, OperationIdText
+from functions.web.requests import Approve, Cancel, OperationIdText
 from shared.domain.ids import OperationId
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore

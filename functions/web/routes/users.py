@@ -11,7 +11,7 @@ from starlette.responses import Response
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, TheWorld
-from functions.web.shapes import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
+from functions.web.requests import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
 from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Target

@@ -13,8 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from functions.web.application import ACCESS, build, description
-from functions.web.contract.answers import ANSWERS
 from functions.web.contract.describing import EVENT
+from functions.web.contract.responses import ANSWERS
 from functions.web.principal import Access
 from shared.bootstrap import App
 from shared.domain.directory import AssignedLicense

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from functions.web.pages.labels import STATE_WORDS
 from functions.web.pages.rendering import POLICY
-from functions.web.pages.words import STATE_WORDS
 from shared.domain.directory import LicenseError
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationState

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from functions.web.pages.exporting import csv_text
+from functions.web.pages.downloads import csv_text
 from tests.support.pages import browser, licensed
 from tests.support.runs import TEAM
 

@@ -1,9 +1,9 @@
-"""What a person does on the page: choose licenses, preview, confirm, decide. Every POST ends with a redirect."""
+"""Pages of groups: find one, look at it, choose and preview what it gives, set options. A POST ends with a redirect."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import ValidationError
@@ -12,29 +12,107 @@ from starlette.responses import Response
 
 from functions.web.context import TheActor, TheWorld
 from functions.web.errors import HttpError
-from functions.web.pages.forms import Form, TheForm
+from functions.web.pages.downloads import MAX_ROWS, csv_text, download
+from functions.web.pages.error_pages import changed_meanwhile
+from functions.web.pages.forms import Form, TheForm, guid_of
+from functions.web.pages.names import plan_names
+from functions.web.pages.parameters import ROWS, Text, Token
 from functions.web.pages.rendering import fragment, page, see
-from functions.web.shapes import Guid, OperationIdText, OptionsPatch, guid
+from functions.web.pages.unmanaged import Takeover, preview_takeover
+from functions.web.requests import Guid, OptionsPatch
+from functions.web.searching import Shown, TheMemberFilter, member_query, shown_members
 from functions.web.starting import Starter, TheStarter
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange, SwitchedOffPlan
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import AssignmentError, BadRequest, Conflict
 from shared.domain.group_request import changed
-from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
+from shared.domain.ids import GroupId, ServicePlanId, SkuId
 from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
-from shared.handlers.messaging.dead_letters import replay
-from shared.handlers.operations import approvals, control, user_decisions
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import read_catalog, set_options
-from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import license_center, queries
 from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
+MEMBER_COLUMNS = ("id", "displayName", "userPrincipalName", "state", "error", "message", "remedy")
+
 Wanted = Annotated[str, Query(max_length=36)]
+
+
+@router.get("/groups")
+async def groups(request: Request, world: TheWorld, search: Text = "", sku: Text = "") -> Response:
+    """Groups that give licenses, and those found by name; `sku`: the product that is to be assigned to one."""
+    found = await license_center.find_groups(world, search) if search.strip() else None
+    managed = await license_center.managed_groups(world)
+    return page(request, "groups.html", groups=managed, search=search, found=found, sku=sku)
+
+
+@router.get("/groups/{group_id}")
+async def group(
+    request: Request,
+    world: TheWorld,
+    group_id: Guid,
+    wanted: TheMemberFilter,
+    show: Shown = "errors",
+    after: Token = None,
+) -> Response:
+    key = GroupId(group_id)
+    status = await _status(world, key)
+    rows, token = await shown_members(world, key, ROWS, after, show, wanted)
+    return page(
+        request,
+        "group.html",
+        **status,
+        rows=rows,
+        token=token,
+        show=show,
+        wanted=wanted,
+        query=member_query(show, wanted),
+        names=await queries.sku_names(world),
+        plans=await plan_names(world),
+        excluded=await license_center.names_of_groups(world, status["assignment"].options.excluded_groups),
+    )
+
+
+@router.get("/groups/{group_id}/live")
+async def group_live(world: TheWorld, group_id: Guid) -> Response:
+    """The live part of a group's page: its status, and how far open operations are."""
+    return fragment("group_status.html", **await _status(world, GroupId(group_id)))
+
+
+async def _status(world: World, group_id: GroupId) -> dict[str, Any]:
+    stored = await queries.assignment(world, group_id)
+    operations = [each for each in await world.stores.operations.open() if each.target.group_id == group_id]
+    return {
+        "assignment": stored.assignment,
+        "view": await queries.group_status(world, group_id),
+        "operations": [each for each in operations if not each.preview],
+        "now": world.clock.now(),
+    }
+
+
+@router.get("/groups/{group_id}/members.csv")
+async def members_csv(world: TheWorld, group_id: Guid, wanted: TheMemberFilter, show: Shown = "errors") -> Response:
+    rows, token = await shown_members(world, GroupId(group_id), 999, None, show, wanted)
+    found = list(rows)
+    while token is not None and len(found) < MAX_ROWS:
+        rows, token = await shown_members(world, GroupId(group_id), 999, token, show, wanted)
+        found += rows
+    cells = (
+        (row.user_id, row.display_name, row.user_principal_name, row.state, problem.error, problem.text, problem.remedy)
+        for row in found
+        for problem in (row.problems or (None,))
+        if problem is not None
+    )
+    plain = (
+        (row.user_id, row.display_name, row.user_principal_name, row.state, "", "", "")
+        for row in found
+        if not row.problems
+    )
+    return download("members.csv", csv_text(MEMBER_COLUMNS, [*cells, *plain]), "text/csv")
 
 
 @router.get("/groups/{group_id}/assign")
@@ -102,14 +180,14 @@ def chosen(assignment: GroupLicenseAssignment, catalog: Catalog, form: Form) -> 
     somebody else has added meanwhile would look as if it had been unticked.
     """
     if form.one("version") != str(assignment.version):
-        raise _changed_meanwhile()
+        raise changed_meanwhile()
     now = {sku.sku_id: sku.requested_disabled_plans for sku in assignment.skus}
     wanted: dict[SkuId, frozenset[ServicePlanId]] = {}
     for text in form.all("sku"):
-        sku_id = SkuId(_guid(text, "sku"))
+        sku_id = SkuId(guid_of(text, "sku"))
         if sku_id not in catalog.skus:
             raise HttpError(400, "InvalidRequest", f"The tenant has no product {sku_id}.", "sku")
-        on = {ServicePlanId(_guid(plan, "plan")) for plan in form.all(f"plan-{sku_id}")}
+        on = {ServicePlanId(guid_of(plan, "plan")) for plan in form.all(f"plan-{sku_id}")}
         shown = {plan.service_plan_id for plan in catalog.skus[sku_id].service_plans if plan.applies_to == "User"}
         wanted[sku_id] = frozenset(shown - on)
     add = tuple(AssignedLicense(sku, off) for sku, off in wanted.items() if sku not in now or now[sku] != off)
@@ -117,69 +195,6 @@ def chosen(assignment: GroupLicenseAssignment, catalog: Catalog, form: Form) -> 
     if not add and not remove:
         raise HttpError(400, "NothingToChange", "Nothing was changed: tick a product, or change its service plans.")
     return LicenseChange(add, remove)
-
-
-def _guid(text: str, name: str) -> str:
-    try:
-        return guid(text)
-    except ValueError as fault:
-        raise HttpError(400, "InvalidRequest", f"{name} {fault}", name) from fault
-
-
-@router.post("/operations/{operation_id}/confirm")
-async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationIdText, form: TheForm) -> Response:
-    """Do what a preview has shown, once, as long as the group gives what it gave then; the checksum approves the
-    removals that were shown."""
-    shown = await queries.operation(world, OperationId(operation_id))
-    if not shown.preview or shown.checksum != form.one("checksum"):
-        raise HttpError(409, "ChecksumMismatch", "The preview is a different one; look at it again.")
-    request = replace(
-        starter.request(shown.target),
-        change=shown.change,
-        preview_id=shown.id,
-        idempotency_key=f"confirm-{shown.id}",
-        if_match=shown.intent_version if shown.target.is_group else None,
-    )
-    operation = await _accepted(world, request)
-    return see(f"/operations/{operation.id}")
-
-
-async def _accepted(world: World, request: OperationRequest) -> Operation:
-    """Accept a request that was made from one version of the assignment. Raises HttpError if it has another now."""
-    try:
-        return await accept(world, request)
-    except Conflict as lost:
-        raise _changed_meanwhile() from lost
-
-
-def _changed_meanwhile() -> HttpError:
-    return HttpError(
-        409, "Conflict", "Somebody else has changed the assignment meanwhile; look at it and choose again.", "version"
-    )
-
-
-@router.post("/operations/{operation_id}/{act}")
-async def decide(world: TheWorld, actor: TheActor, operation_id: OperationIdText, act: str, form: TheForm) -> Response:
-    """Approve, reject, review, pause, resume or cancel."""
-    key = OperationId(operation_id)
-    match act:
-        case "approve":
-            await approvals.approve(world, key, form.one("checksum"), actor)
-        case "reject":
-            await approvals.reject(world, key, actor)
-        case "review":
-            await approvals.review(world, key, actor)
-        case "pause":
-            await control.pause(world, key, actor)
-        case "resume":
-            await control.resume(world, key, actor)
-        case "cancel" if form.get("intent") == "former":
-            key = (await cancel_and_restore(world, key, actor)).id
-        case "cancel":
-            await control.cancel(world, key, actor)
-        case _:
-            raise HttpError(404, "NotFound", "There is no such act.")
-    return see(f"/operations/{key}")
 
 
 @router.post("/groups/{group_id}/reprocess")
@@ -194,11 +209,11 @@ async def options(world: TheWorld, actor: TheActor, group_id: Guid, form: TheFor
     """Set the options of an assignment; what a form leaves unticked is off."""
     wanted, shown = _options(form), form.one("version")
     if not shown.isdecimal():
-        raise _changed_meanwhile()
+        raise changed_meanwhile()
     try:
         await set_options(world, GroupId(group_id), wanted, actor, int(shown))
     except Conflict as lost:
-        raise _changed_meanwhile() from lost
+        raise changed_meanwhile() from lost
     return see(f"/groups/{group_id}")
 
 
@@ -224,57 +239,19 @@ def _options(form: Form) -> OptionsChange:
         raise HttpError(400, "InvalidRequest", f"The options cannot be set. {'; '.join(wrong)}.") from fault
 
 
-@router.post("/users/{user_id}/reprocess")
-async def reprocess_user(world: TheWorld, starter: TheStarter, user_id: Guid) -> Response:
-    """Look at one user again."""
-    request = starter.request(Target(user_ids=(UserId(user_id),)))
-    operation = await accept(world, replace(request, reprocess=True))
-    return see(f"/operations/{operation.id}")
-
-
-@router.post("/users/{user_id}/keep")
-async def keep(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
-    """Let a user keep a license that is in grace or held."""
-    await user_decisions.keep_licenses(world, UserId(user_id), [SkuId(_guid(form.one("sku"), "sku"))], actor)
-    return see(f"/users/{user_id}")
-
-
-@router.post("/users/{user_id}/remove")
-async def remove_now(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
-    """Remove a license that is in grace, held or kept."""
-    await user_decisions.remove_licenses_now(world, UserId(user_id), [SkuId(_guid(form.one("sku"), "sku"))], actor)
-    return see(f"/users/{user_id}")
-
-
-@router.post("/health/replay/{letter_id}")
-async def replay_letter(world: TheWorld, actor: TheActor, letter_id: OperationIdText) -> Response:
-    """Send a message that could not be done back to its queue."""
-    await replay(world, letter_id, actor)
-    return see("/health")
-
-
 @router.post("/groups/{group_id}/{foreign}")
-async def take_over(
-    world: TheWorld, starter: TheStarter, group_id: Guid, foreign: Literal["adopt", "enable"], form: TheForm
-) -> Response:
+async def take_over(world: TheWorld, starter: TheStarter, group_id: Guid, foreign: Takeover, form: TheForm) -> Response:
     """Preview: manage members' licenses that somebody else gave, or turn on plans in them that the group grants."""
-    return await _foreign(world, starter, Target(group_id=GroupId(group_id)), foreign, form)
-
-
-@router.post("/users/{user_id}/{foreign}")
-async def take_over_of_user(
-    world: TheWorld, starter: TheStarter, user_id: Guid, foreign: Literal["adopt", "enable"], form: TheForm
-) -> Response:
-    """The same for one user."""
-    return await _foreign(world, starter, Target(user_ids=(UserId(user_id),)), foreign, form)
-
-
-async def _foreign(world: World, starter: Starter, target: Target, foreign: str, form: Form) -> Response:
-    skus = (SkuId(_guid(form.one("sku"), "sku")),)
-    change = LicenseChange(adopt=skus) if foreign == "adopt" else LicenseChange(enable=skus)
-    operation = await accept(world, replace(starter.request(target), change=change, preview=True))
-    return see(f"/operations/{operation.id}")
+    return await preview_takeover(world, starter, Target(group_id=GroupId(group_id)), foreign, form)
 
 
 def _asked(starter: Starter, group_id: str) -> OperationRequest:
     return starter.request(Target(group_id=GroupId(group_id)))
+
+
+async def _accepted(world: World, request: OperationRequest) -> Operation:
+    """Accept a request that was made from one version of the assignment. Raises HttpError if it has another now."""
+    try:
+        return await accept(world, request)
+    except Conflict as lost:
+        raise changed_meanwhile() from lost

@@ -43,3 +43,10 @@ def failed_page(request: Request, refusal: HttpError) -> Response:
     )
     answer.headers.update(refusal.headers)
     return answer
+
+
+def changed_meanwhile() -> HttpError:
+    """What a form or a preview has shown is not what is assigned now."""
+    return HttpError(
+        409, "Conflict", "Somebody else has changed the assignment meanwhile; look at it and choose again.", "version"
+    )

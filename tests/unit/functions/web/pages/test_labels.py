@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.web.pages import words
-from functions.web.pages.reading import ACTIVITIES
+from functions.web.pages import labels
+from functions.web.pages.audit import ACTIVITIES
 from shared.domain import audit
 from shared.domain.directory import LicenseError
 from shared.domain.member_status import MemberState
@@ -22,14 +22,14 @@ NAMES = {E3: "Microsoft 365 E3"}
 
 
 def test_every_code_that_people_may_see_has_a_word() -> None:
-    assert words.STATE_WORDS.keys() == set(OperationState)
-    assert words.MEMBER_WORDS.keys() == set(MemberState)
-    assert words.ERROR_WORDS.keys() == set(LicenseError)
-    assert words.KIND_WORDS.keys() == set(OperationKind)
-    assert words.OUTCOME_WORDS.keys() == set(OutcomeClass)
-    assert words.EXPECTED_WORDS.keys() == set(OutcomeClass) - {OutcomeClass.RETRY}
-    assert words.NOTE_WORDS.keys() == {*NoteKind, LEFT}
-    assert words.word("SomethingNew") == "SomethingNew"
+    assert labels.STATE_WORDS.keys() == set(OperationState)
+    assert labels.MEMBER_WORDS.keys() == set(MemberState)
+    assert labels.ERROR_WORDS.keys() == set(LicenseError)
+    assert labels.KIND_WORDS.keys() == set(OperationKind)
+    assert labels.OUTCOME_WORDS.keys() == set(OutcomeClass)
+    assert labels.EXPECTED_WORDS.keys() == set(OutcomeClass) - {OutcomeClass.RETRY}
+    assert labels.NOTE_WORDS.keys() == {*NoteKind, LEFT}
+    assert labels.word("SomethingNew") == "SomethingNew"
 
 
 def test_every_activity_that_is_offered_for_a_search_is_one_that_is_recorded() -> None:
@@ -57,7 +57,7 @@ def test_every_activity_that_is_offered_for_a_search_is_one_that_is_recorded() -
     ],
 )
 def test_what_changed_is_told_in_words(before: str, after: str, said: list[str]) -> None:
-    assert words.changes(before, after, NAMES) == said
+    assert labels.changes(before, after, NAMES) == said
 
 
 @pytest.mark.parametrize(
@@ -72,22 +72,22 @@ def test_what_changed_is_told_in_words(before: str, after: str, said: list[str])
     ],
 )
 def test_a_length_of_time_is_told_roughly(seconds: int, said: str) -> None:
-    assert words.span(timedelta(seconds=seconds)) == said
+    assert labels.span(timedelta(seconds=seconds)) == said
 
 
 def test_how_long_it_takes_is_said_only_where_it_is_known() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
-    assert words.left(None, now) == ""
-    assert words.left(now + timedelta(minutes=4), now) == "about 4 min left"
+    assert labels.left(None, now) == ""
+    assert labels.left(now + timedelta(minutes=4), now) == "about 4 min left"
 
 
 def test_a_service_has_a_short_name_and_people_their_own() -> None:
-    assert words.who(E3) == "Service 05e9a617"
-    assert words.who("ada@contoso.example") == "ada@contoso.example"
+    assert labels.who(E3) == "Service 05e9a617"
+    assert labels.who("ada@contoso.example") == "ada@contoso.example"
 
 
 def test_notes_name_their_product_in_words() -> None:
-    found = words.notes((f"CountViolation {E3}", "Permission", f"inGrace {E5}", "left"), NAMES)
+    found = labels.notes((f"CountViolation {E3}", "Permission", f"inGrace {E5}", "left"), NAMES)
     assert found == [
         "Microsoft 365 E3: Not enough licenses",
         "The app lacks a permission",

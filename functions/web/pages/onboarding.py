@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.web.context import TheActor, TheWorld
 from functions.web.pages.forms import TheForm
+from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import page, see
-from functions.web.shapes import OperationIdText
+from functions.web.requests import OperationIdText
 from shared.domain.ids import GroupId
 from shared.handlers.onboarding import administration
 from shared.handlers.views import queries
@@ -19,9 +20,7 @@ from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
-ROWS = 50
 SHOWN_HELD = 200
-Token = Annotated[str | None, Query(min_length=1, max_length=2048)]
 
 
 @router.get("/onboarding")

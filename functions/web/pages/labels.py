@@ -1,4 +1,4 @@
-"""Words for people: what the admin center calls things, instead of the codes that programs read."""
+"""Labels for people: what the admin center calls things, instead of the codes that programs read."""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+"""The health page: queues, quota and dead letters, and sending a dead letter back to its queue."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.web.context import TheActor, TheWorld
+from functions.web.pages.rendering import fragment, page, see
+from functions.web.requests import OperationIdText
+from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.views import health
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/health")
+async def health_page(request: Request, world: TheWorld) -> Response:
+    return page(request, "health.html", found=await health.health(world), now=world.clock.now())
+
+
+@router.get("/health/queues")
+async def queues(world: TheWorld) -> Response:
+    """The live part of the health page: what waits in the queues, and how much of the write quota is used."""
+    looks = await health.queue_looks(world)
+    return fragment("queues.html", looks=looks, writes=await health.write_use(world), now=world.clock.now())
+
+
+@router.post("/health/replay/{letter_id}")
+async def replay_letter(world: TheWorld, actor: TheActor, letter_id: OperationIdText) -> Response:
+    """Send a message that could not be done back to its queue."""
+    await replay(world, letter_id, actor)
+    return see("/health")

@@ -1,0 +1,115 @@
+"""Pages of operations and of approvals: what is going on, one operation, and what a person decides about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.web.context import TheActor, TheWorld
+from functions.web.errors import HttpError
+from functions.web.pages.error_pages import changed_meanwhile
+from functions.web.pages.forms import TheForm
+from functions.web.pages.names import group_names, product_words
+from functions.web.pages.parameters import ROWS, Token
+from functions.web.pages.rendering import fragment, page, see
+from functions.web.requests import OperationIdText
+from functions.web.starting import TheStarter
+from shared.domain.errors import Conflict
+from shared.domain.ids import OperationId
+from shared.domain.operation import is_collecting
+from shared.handlers.operations import approvals, control
+from shared.handlers.operations.accept import accept
+from shared.handlers.operations.rollback import cancel_and_restore
+from shared.handlers.views import license_center, queries
+
+router = APIRouter(include_in_schema=False)
+
+SHOWN_OPERATIONS = 30
+
+
+@router.get("/operations")
+async def operations(request: Request, world: TheWorld, after: Token = None) -> Response:
+    found, token = await queries.operations(world, SHOWN_OPERATIONS, after)
+    return page(request, "operations.html", operations=found, token=token, groups=await group_names(world))
+
+
+@router.get("/operations/{operation_id}")
+async def operation(request: Request, world: TheWorld, operation_id: OperationIdText, after: Token = None) -> Response:
+    found = await queries.operation(world, OperationId(operation_id))
+    members, token = await queries.planned_members(world, found.id, ROWS, after)
+    shown = [each for each in members if each.action.due or found.preview]
+    return page(
+        request,
+        "operation.html",
+        operation=found,
+        now=world.clock.now(),
+        collecting=is_collecting(found),
+        members=shown,
+        people=await license_center.names_of(world, [each.user_id for each in shown]),
+        token=token,
+        names=await queries.sku_names(world),
+        products=await product_words(world),
+        groups=await license_center.named(world, await group_names(world), found.target.group_id),
+    )
+
+
+@router.get("/operations/{operation_id}/progress")
+async def progress(world: TheWorld, operation_id: OperationIdText) -> Response:
+    """The live part of an operation's page."""
+    found = await queries.operation(world, OperationId(operation_id))
+    return fragment("progress.html", operation=found, now=world.clock.now())
+
+
+@router.get("/approvals")
+async def approvals_page(request: Request, world: TheWorld) -> Response:
+    waiting = await queries.approvals(world)
+    shown = [(each, is_collecting(each)) for each in waiting]
+    return page(request, "approvals.html", approvals=shown, groups=await group_names(world))
+
+
+@router.post("/operations/{operation_id}/confirm")
+async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationIdText, form: TheForm) -> Response:
+    """Do what a preview has shown, once, as long as the group gives what it gave then; the checksum approves the
+    removals that were shown."""
+    shown = await queries.operation(world, OperationId(operation_id))
+    if not shown.preview or shown.checksum != form.one("checksum"):
+        raise HttpError(409, "ChecksumMismatch", "The preview is a different one; look at it again.")
+    request = replace(
+        starter.request(shown.target),
+        change=shown.change,
+        preview_id=shown.id,
+        idempotency_key=f"confirm-{shown.id}",
+        if_match=shown.intent_version if shown.target.is_group else None,
+    )
+    try:
+        operation = await accept(world, request)
+    except Conflict as lost:
+        raise changed_meanwhile() from lost
+    return see(f"/operations/{operation.id}")
+
+
+@router.post("/operations/{operation_id}/{act}")
+async def decide(world: TheWorld, actor: TheActor, operation_id: OperationIdText, act: str, form: TheForm) -> Response:
+    """Approve, reject, review, pause, resume or cancel."""
+    key = OperationId(operation_id)
+    match act:
+        case "approve":
+            await approvals.approve(world, key, form.one("checksum"), actor)
+        case "reject":
+            await approvals.reject(world, key, actor)
+        case "review":
+            await approvals.review(world, key, actor)
+        case "pause":
+            await control.pause(world, key, actor)
+        case "resume":
+            await control.resume(world, key, actor)
+        case "cancel" if form.get("intent") == "former":
+            key = (await cancel_and_restore(world, key, actor)).id
+        case "cancel":
+            await control.cancel(world, key, actor)
+        case _:
+            raise HttpError(404, "NotFound", "There is no such act.")
+    return see(f"/operations/{key}")

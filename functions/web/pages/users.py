@@ -1,0 +1,81 @@
+"""Pages of users: find one, look at the licenses and their reasons, and decide about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.web.answers import ORIGIN_WORDS
+from functions.web.context import TheActor, TheWorld
+from functions.web.pages.forms import TheForm, guid_of
+from functions.web.pages.names import product_words
+from functions.web.pages.parameters import Text
+from functions.web.pages.rendering import page, see
+from functions.web.pages.unmanaged import Takeover, preview_takeover
+from functions.web.requests import Guid
+from functions.web.starting import TheStarter
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.operation import Target
+from shared.handlers.operations import user_decisions
+from shared.handlers.operations.accept import accept
+from shared.handlers.views import license_center, queries
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/users")
+async def users(request: Request, world: TheWorld, search: Text = "") -> Response:
+    found = await license_center.find_users(world, search) if search.strip() else None
+    return page(request, "users.html", search=search, found=found)
+
+
+@router.get("/users/{user_id}")
+async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
+    found = await license_center.person(world, UserId(user_id))
+    return page(
+        request,
+        "user.html",
+        person=found,
+        history=await license_center.history(world, found.user.id),
+        names=await queries.sku_names(world),
+        products=await product_words(world),
+        native=await license_center.names_of_groups(
+            world, (GroupId(each.state.assigned_by_group) for each in found.licenses if each.state.assigned_by_group)
+        ),
+        people={found.user.id: found.user.display_name},
+        groups=found.names,
+        origins=ORIGIN_WORDS,
+    )
+
+
+@router.post("/users/{user_id}/reprocess")
+async def reprocess_user(world: TheWorld, starter: TheStarter, user_id: Guid) -> Response:
+    """Look at one user again."""
+    request = starter.request(Target(user_ids=(UserId(user_id),)))
+    operation = await accept(world, replace(request, reprocess=True))
+    return see(f"/operations/{operation.id}")
+
+
+@router.post("/users/{user_id}/keep")
+async def keep(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
+    """Let a user keep a license that is in grace or held."""
+    await user_decisions.keep_licenses(world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], actor)
+    return see(f"/users/{user_id}")
+
+
+@router.post("/users/{user_id}/remove")
+async def remove_now(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
+    """Remove a license that is in grace, held or kept."""
+    await user_decisions.remove_licenses_now(world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], actor)
+    return see(f"/users/{user_id}")
+
+
+@router.post("/users/{user_id}/{foreign}")
+async def take_over_of_user(
+    world: TheWorld, starter: TheStarter, user_id: Guid, foreign: Takeover, form: TheForm
+) -> Response:
+    """Preview: manage a user's licenses that somebody else gave, or turn on plans in them that a group grants."""
+    return await preview_takeover(world, starter, Target(user_ids=(UserId(user_id),)), foreign, form)
