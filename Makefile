@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e scenarios check audit bench size simulation soak faults fuzz conformance openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e page-test scenarios check audit bench size simulation soak faults fuzz conformance openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -68,6 +68,9 @@ integration: setup
 
 e2e: setup
 	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/e2e
+
+page-test: setup
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/e2e/test_page.py
 
 # What a change of behavior breaks rarely and badly; beside make test it is the rest of what CI runs.
 scenarios: setup
