@@ -5,6 +5,8 @@
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled modules are kept whatever the shell says: every worker of every stack imports the same ones.
+unexport PYTHONDONTWRITEBYTECODE
 MEMBERS ?= 2000
 SCALE ?= 4
 SEED ?= 1
