@@ -1,10 +1,12 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e check audit bench size simulation soak faults fuzz conformance mutants openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e page-test scenarios check audit bench size simulation soak faults fuzz conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled modules are kept whatever the shell says: every worker of every stack imports the same ones.
+unexport PYTHONDONTWRITEBYTECODE
 MEMBERS ?= 2000
 SCALE ?= 4
 SEED ?= 1
@@ -14,7 +16,8 @@ PACKAGE_PYTHON ?= $(shell local/find-python.sh $(PACKAGE_VERSION))
 help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
-	@echo "make test    install what is needed, run every test (unit, integration, e2e)"
+	@echo "make test    install what is needed; unit tests, each adapter against its emulator, a journey of each kind"
+	@echo "make scenarios  the rest: kills, races, faults that last, hostile and made-up input, a short simulation"
 	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
 	@echo "make audit   known vulnerabilities of what is deployed; needs the internet"
 	@echo "make package build the deployment package (PACKAGE_PYTHON=$(PACKAGE_PYTHON)); make package-check runs it in Azure's runtime"
@@ -52,18 +55,30 @@ demo: setup
 run: setup
 	@$(BIN)/python -m local.run $(RUN_OPTIONS)
 
-test: setup
-	$(BIN)/python -m pytest -n 2 tests/unit tests/scenarios
-	$(BIN)/python -m pytest tests/integration tests/e2e
+# Files are shared out among processes, since most of their time is waiting: for stacks to start, locks, pauses. Those
+# that take longest come first. COVERAGE=1 measures lines of shared/ and functions/, by the unit tests only: in stacks,
+# whose processes are killed, it would take longer than it tells.
+SPREAD := --dist loadfile --no-loadscope-reorder
+COVER := $(if $(COVERAGE),--cov=shared --cov=functions --cov-report=term:skip-covered)
+
+test: unit
+	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/e2e tests/integration
 
 unit: setup
-	$(BIN)/python -m pytest -n 2 tests/unit tests/scenarios
+	$(BIN)/python -m pytest -n 2 $(COVER) tests/unit
 
 integration: setup
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/integration
 
 e2e: setup
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/e2e
+
+page-test: setup
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/e2e/test_page.py
+
+# What a change of behavior breaks rarely and badly; beside make test it is the rest of what CI runs.
+scenarios: setup
+	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/scenarios/stack tests/scenarios
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -95,7 +110,7 @@ size: setup
 simulation: setup
 	$(BIN)/python -m tests.simulation $(SIMULATION_OPTIONS)
 
-# Thousands of requests made from the API's description; the unit tests make some hundreds.
+# Thousands of requests made from the API's description; make scenarios makes some hundreds.
 fuzz: setup
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),150) $(BIN)/python -m pytest -n 2 tests/scenarios/test_api_fuzz.py
 

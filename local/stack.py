@@ -17,12 +17,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from local.host.auth import AUDIENCE, SESSION_AUDIENCE
-from local.processes import Process, StartError, Supervisor, stop_all
+from local.processes import START_S, Process, StartError, Supervisor, stop_all
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -102,11 +103,18 @@ class Endpoints:
         )
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that systems give to outgoing connections (32,768 on Linux): a server that is started again, or a little
+after its port was chosen, finds it free although thousands of connections come and go meanwhile."""
+
+
 def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port that is free now, one of many: stacks may be started at the same time."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 class Stack:
@@ -197,7 +205,7 @@ class Stack:
             self._parts.append(process)
             process.start()
         functions = self._functions()
-        bus, simulated = broker.ready(), tenant.ready(120)
+        bus, simulated = broker.ready(), tenant.ready()
         self._broker_ports = (bus["port"], bus["controlPort"])
         wait_for_http(f"http://{HOST}:{tables_port}/{ACCOUNT}", azurite)
         http_port = self.options.http_port or free_port()
@@ -250,7 +258,7 @@ class Stack:
         command = (sys.executable, "-m", "local.host", "--app-dir", str(self.options.app_dir), "--list")
         environment = {**os.environ, **self.options.settings}
         listed = subprocess.run(
-            command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False, env=environment
+            command, capture_output=True, text=True, cwd=ROOT, timeout=START_S, check=False, env=environment
         )
         if listed.returncode:
             raise StartError(f"the function app cannot be indexed.\n{listed.stderr.strip()[-2000:]}")
@@ -325,7 +333,7 @@ class Stack:
         self._supervisor.watch(workers)
 
 
-def wait_for_http(url: str, process: Process, timeout_s: float = 60.0) -> None:
+def wait_for_http(url: str, process: Process, timeout_s: float = START_S) -> None:
     """Wait until something answers, with whatever status. Raises StartError."""
     ending = time.monotonic() + timeout_s
     while time.monotonic() < ending:

@@ -13,8 +13,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.client import CallError
 from shared.domain.onboarding import event_key
-from tests.e2e.journeys import Journey, eventually, journey
-from tests.e2e.test_kills import short_locks
+from tests.e2e.journeys import PATIENCE_S, Journey, eventually, journey, short_locks
 
 SOURCE = "urn:hr:e2e"
 SETTINGS = {"LEAVER_ALLOWANCE_MINIMUM": "5", "LEAVER_ALLOWANCE_PERCENT": "0"}
@@ -96,7 +95,7 @@ def record(run: Journey, name: str) -> dict[str, Any]:
         return {"state": "not there"}
 
 
-def until(run: Journey, name: str, *states: str, timeout_s: float = 60.0) -> dict[str, Any]:
+def until(run: Journey, name: str, *states: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
     return eventually(lambda: record(run, name), lambda each: each["state"] in states, timeout_s)
 
 
@@ -109,11 +108,12 @@ def results(run: Journey) -> dict[str, dict[str, Any]]:
     """What was told on the results queue since the last time, by event."""
     with (
         ServiceBusClient.from_connection_string(run.stack.endpoints.service_bus) as client,
-        client.get_queue_receiver("results", max_wait_time=2) as receiver,
+        client.get_queue_receiver("results") as receiver,
     ):
         told = {}
-        for message in receiver:
-            body = json.loads(str(message))
-            told[body["subject"]] = body
-            receiver.complete_message(message)
+        while run.queues()["results"]["active"]:
+            for message in receiver.receive_messages(100, max_wait_time=5):
+                body = json.loads(str(message))
+                told[body["subject"]] = body
+                receiver.complete_message(message)
     return told

@@ -15,10 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.collector import Collector, Seen, collecting
-from tests.e2e.journeys import Journey, eventually, journey
-
-LICENSED_S = 30.0
-"""Far above what is measured: a busy machine is no fault."""
+from tests.e2e.journeys import PATIENCE_S, Journey, eventually, journey
 
 REMEMBERED_S = 6.0
 """Workers remember assignments for five seconds; a minute lies between the two reads of a removal unless it is set."""
@@ -77,7 +74,7 @@ def skus_of(run: Journey, user: str) -> set[str]:
 
 def until_licensed(run: Journey, user: str, licensed: bool = True) -> None:
     sku = run.skus["SPE_E3"]
-    eventually(lambda: (sku in skus_of(run, user)) is licensed, bool, LICENSED_S)
+    eventually(lambda: (sku in skus_of(run, user)) is licensed, bool)
 
 
 def subscriptions(run: Journey) -> list[dict[str, Any]]:
@@ -268,7 +265,7 @@ def test_a_successor_ends_the_grace_at_once_in_the_same_call(run: Journey) -> No
     )
     run.writes()
     change(run, add=[(successor, mover)])
-    eventually(lambda: skus_of(run, mover), lambda skus: skus == {run.skus["SPE_E5"]}, LICENSED_S)
+    eventually(lambda: skus_of(run, mover), lambda skus: skus == {run.skus["SPE_E5"]})
     (written,) = [each for each in run.writes() if each["userId"] == mover and each["operation"] == "assignLicense"]
     assert set(written["before"]) == {run.skus["SPE_E3"]}
     assert set(written["after"]) == {run.skus["SPE_E5"]}
@@ -300,7 +297,7 @@ def test_what_is_posted_by_others_is_answered_and_does_nothing(run: Journey, bod
     request = urllib.request.Request(f"{run.stack.endpoints.api}/graph/notifications", body, method="POST")
     request.add_header("content-type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             status = answer.status
     except urllib.error.HTTPError as refusal:
         status = refusal.code

@@ -217,7 +217,7 @@ def test_a_batch_of_a_thousand_names_each_fault_and_a_killed_worker_loses_nothin
         run.fire("take_up_due")
         return {name: each["state"] for name, each in records(run).items() if name in good and each["state"] in ENDS}
 
-    final = eventually(ended, lambda found: len(found) == len(good), 120.0)
+    final = eventually(ended, lambda found: len(found) == len(good))
     assert set(final.values()) == {"Done"}
     run.until_quiet()
     run.must_be_right()
@@ -274,7 +274,7 @@ def test_mass_leaving_by_mistake_is_held_until_a_person_has_seen_it(run: Journey
     assert run.start("/api/onboarding/held/approve", {"checksum": held["checksum"]})["count"] == held["count"]
     for person in people:
         until(run, f"leave-{person}", "Done", "DoneWithErrors")
-    eventually(licensed, lambda left: left == [], 60.0)
+    eventually(licensed, lambda left: left == [])
     run.until_quiet()
     run.must_be_right()
 

@@ -117,7 +117,7 @@ def test_a_paused_operation_stops_and_goes_on_where_it_stopped(run: Journey) -> 
     run.believe(run.main, {"SPE_E3": []}, [])
     _until_some_are_done(run, operation["id"])
     run.start(f"/api/operations/{operation['id']}/pause")
-    time.sleep(12)
+    run.until_quiet()
     paused = run.client.operation(operation["id"])
     assert paused["state"] == "Paused"
     written = len(run.licensed_by_writes(run.writes()))
@@ -158,7 +158,7 @@ def test_a_cancelled_operation_ends_and_nobody_later_completes_it(run: Journey) 
     assignment = run.client.api("GET", f"/api/groups/{run.main}/licenseAssignment")
     enforcement = {sku["skuId"]: sku["enforcement"] for sku in assignment["assignedLicenses"]}
     assert enforcement[run.skus["INTUNE_A"]] == "cancelled"
-    time.sleep(5)
+    run.until_quiet()
     run.writes()
     held = _holders(run, "INTUNE_A")
     looked = run.finish(run.start(f"/api/users/{min(set(run.oracle.before) - held)}/reprocessLicenseAssignment"))

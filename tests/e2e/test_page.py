@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local.stack import ROOT
-from tests.e2e.journeys import Journey, journey
+from tests.e2e.journeys import PATIENCE_S, Journey, journey
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 HOSTILE = '<img src=x onerror="document.title=1">'
-WAIT_MS = 30_000
+WAIT_MS = 1000 * PATIENCE_S
 
 if not CHROMIUM and os.environ.get("REQUIRE_BROWSER"):
     raise RuntimeError("REQUIRE_BROWSER is set and no chromium was found")
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium was found; ins
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    with journey(tmp_path_factory.mktemp("page"), members=80) as started:
+    with journey(tmp_path_factory.mktemp("page"), members=80, processes=1) as started:
         started.client.tenant("POST", "/objects", {"users": [{"displayName": HOSTILE, "usageLocation": "DE"}]})
         started.oracle.meet(started.directory())
         yield started
@@ -34,6 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found
@@ -48,6 +49,7 @@ def page(run: Journey, browser: Browser) -> Iterator[Page]:
 
 def signed_in(run: Journey, browser: Browser, role: str) -> Iterator[Page]:
     context = browser.new_context(base_url=run.stack.endpoints.api)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     page.goto("/licenses")
     page.get_by_role("button", name=role, exact=True).click()
@@ -59,7 +61,7 @@ def signed_in(run: Journey, browser: Browser, role: str) -> Iterator[Page]:
 @contextmanager
 def slow(run: Journey) -> Iterator[None]:
     """Graph answers so slowly that there is time to press a button while an operation goes on."""
-    run.client.tenant("PATCH", "/settings", {"latencyMs": [800, 1000]})
+    run.client.tenant("PATCH", "/settings", {"latencyMs": [2000, 2500]})
     try:
         yield
     finally:
@@ -74,16 +76,16 @@ def test_a_group_is_found_licensed_watched_and_its_errors_reprocessed(run: Journ
     row.get_by_role("link", name="Assign licenses").click()
     page.locator(f"input[name=sku][value='{run.skus['SPE_E3']}']").check()
     page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("button", name="Confirm and start")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_role("button", name="Confirm and start")).to_be_visible()
     page.get_by_role("button", name="Confirm and start").click()
-    expect(page.get_by_role("heading", name="Operation: assign")).to_be_visible(timeout=WAIT_MS)
-    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
+    expect(page.get_by_role("heading", name="Operation: assign")).to_be_visible()
+    expect(page.locator("#progress .badge")).to_have_text("Completed")
     run.believe(run.main, {"SPE_E3": []}, [])
     run.must_be_right()
     page.goto(f"/groups/{run.main}")
     expect(page.locator("#members .remedy").first).to_be_visible()
     page.locator("#members").get_by_role("button", name="Reprocess").first.click()
-    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
+    expect(page.locator("#progress .badge")).to_have_text("Completed")
 
 
 def test_licenses_are_chosen_and_confirmed_with_the_keyboard_alone(run: Journey, page: Page) -> None:
@@ -97,14 +99,14 @@ def test_licenses_are_chosen_and_confirmed_with_the_keyboard_alone(run: Journey,
     page.keyboard.press("Enter")
     page.wait_for_url("**/operations/*")
     confirm = page.get_by_role("button", name="Confirm and start")
-    expect(confirm).to_be_visible(timeout=WAIT_MS)
+    expect(confirm).to_be_visible()
     for _ in range(40):
         page.keyboard.press("Tab")
         if confirm.evaluate("button => button === document.activeElement"):
             break
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Operation: assign")).to_be_visible(timeout=WAIT_MS)
-    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=WAIT_MS)
+    expect(page.get_by_role("heading", name="Operation: assign")).to_be_visible()
+    expect(page.locator("#progress .badge")).to_have_text("Completed")
     run.believe(run.groups["overlap"], {"SPE_E3": []}, [])
     run.must_be_right()
 
@@ -194,7 +196,7 @@ def test_an_operation_is_paused_and_resumed_and_another_cancelled_back_to_what_w
         resumed = run.change(run.main, {"EMS": []}, [])
         page.goto(f"/operations/{resumed['id']}")
         page.get_by_role("button", name="Pause").click()
-        expect(page.locator("#progress .badge")).to_have_text("Paused", timeout=WAIT_MS)
+        expect(page.locator("#progress .badge")).to_have_text("Paused")
         page.get_by_role("button", name="Resume").click()
     assert run.until_ended(resumed["id"])["state"] == "ProcessingComplete"
     run.believe(run.main, {"EMS": []}, [])
@@ -202,7 +204,7 @@ def test_an_operation_is_paused_and_resumed_and_another_cancelled_back_to_what_w
         cancelled = run.change(run.main, {"VISIOCLIENT": []}, [])
         page.goto(f"/operations/{cancelled['id']}")
         page.get_by_role("button", name="Pause").click()
-        expect(page.locator("#progress .badge")).to_have_text("Paused", timeout=WAIT_MS)
+        expect(page.locator("#progress .badge")).to_have_text("Paused")
         page.locator("summary", has_text="Cancel").click()
         page.get_by_label("Go back to what the group gave before").check()
         page.get_by_role("button", name="Cancel the operation").click()
@@ -233,12 +235,12 @@ def test_one_problem_is_found_among_the_others_with_the_form(run: Journey, page:
 def test_many_removals_are_seen_and_approved_by_a_person(run: Journey, page: Page) -> None:
     assignment = run.client.api("GET", f"/api/groups/{run.main}/licenseAssignment")
     given = [sku["skuPartNumber"] for sku in assignment["assignedLicenses"]]
-    waiting = run.client.ended(run.change(run.main, {}, given)["id"], 60)
+    waiting = run.client.ended(run.change(run.main, {}, given)["id"], PATIENCE_S)
     assert waiting["state"] == "AwaitingApproval"
     page.goto("/approvals")
     page.locator("tr", has_text="users").get_by_role("link", name="Remove licenses").click()
     expect(page.get_by_text(f"{waiting['plan']['usersLosing']} users would lose something")).to_be_visible()
     page.get_by_role("button", name="Approve the removals").click()
-    expect(page.locator("#progress .badge")).to_have_text("Completed", timeout=2 * WAIT_MS)
+    expect(page.locator("#progress .badge")).to_have_text("Completed")
     run.believe(run.main, {}, given)
     run.must_be_right()

@@ -22,8 +22,7 @@ from local.tenant.identity.permissions import declared_clients
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.read_models import AuditEntry
-from tests.e2e.journeys import Journey, eventually, journey
-from tests.e2e.test_kills import short_locks
+from tests.e2e.journeys import Journey, eventually, journey, short_locks
 from tests.faults.scenarios import Scenario, Trouble
 from tests.support.builders import audited
 
@@ -71,7 +70,7 @@ def try_scenario(
         run.writes()
         operation = run.change(run.main, {SKU: []}, [])
         run.believe(run.main, {SKU: []}, [])
-        eventually(lambda: run.client.operation(operation["id"])["totals"]["wrote"], lambda done: done > 10, 60.0)
+        eventually(lambda: run.client.operation(operation["id"])["totals"]["wrote"], lambda done: done > 10)
         _endure(run, scenario, people, verdict, outage_s, tell)
         tell(f"{scenario.name}: settling")
         over = time.monotonic()
@@ -140,11 +139,11 @@ def _by_hand(run: Journey, chance: random.Random, people: list[str]) -> None:
         "scope": "https://graph.microsoft.com/.default",
     }
     asked = urllib.request.Request(ends.token, urllib.parse.urlencode(form).encode())
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         token = json.load(answer)["access_token"]
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     url = f"{ends.graph}/users/{person}/assignLicense"
-    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=10).close()
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=60).close()
     run.oracle.by_hand(person, sku, given=not has)
 
 
@@ -225,7 +224,7 @@ def _peeked(run: Journey, name: str) -> list[str]:
         ServiceBusClient.from_connection_string(run.stack.endpoints.service_bus) as client,
         client.get_queue_receiver(name) as receiver,
     ):
-        return [str(message)[:400] for message in receiver.peek_messages(3, timeout=10)]
+        return [str(message)[:400] for message in receiver.peek_messages(3, timeout=60)]
 
 
 async def _audit(run: Journey) -> tuple[AuditEntry, ...]:

@@ -150,4 +150,4 @@ def disturb(run: Journey, **faults: object) -> None:
     body = json.dumps(faults).encode() if faults else None
     request = urllib.request.Request(url, body, method="POST" if faults else "DELETE")
     request.add_header("content-type", "application/json")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()

@@ -24,8 +24,9 @@ from local.processes import StartError
 from local.servicebus.config import QueueSettings
 from local.servicebus.emulator import ServiceBusEmulator
 from local.stack import ROOT, Stack, StackOptions
+from tests.integration import PATIENCE_S
 
-QUEUES = {"work": QueueSettings(lock_duration_s=3.0, max_delivery_count=3)}
+QUEUES = {"work": QueueSettings(lock_duration_s=6.0, max_delivery_count=3)}
 
 
 class Worker:
@@ -68,10 +69,10 @@ async def working(worker: Worker, bodies: list[str], **host: Any) -> AsyncIterat
                 yield emulator
             finally:
                 bus.stop()
-                await asyncio.wait_for(task, 15)
+                await asyncio.wait_for(task, PATIENCE_S)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 12.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     ending = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ending, "it did not come to that"
@@ -93,7 +94,7 @@ async def test_what_returns_is_completed_and_what_raises_is_delivered_again_unti
 
 async def test_the_lock_of_a_long_running_function_is_renewed() -> None:
     async def behave(body: str) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(8)
 
     worker = Worker(behave)
     async with working(worker, ["long", "longer"]) as emulator:
@@ -115,14 +116,14 @@ async def test_no_more_functions_run_at_once_than_the_host_allows() -> None:
 async def test_a_lost_lock_disturbs_no_other_function_and_its_message_comes_again() -> None:
     async def behave(body: str) -> None:
         if body == "slow":
-            await asyncio.sleep(4)
+            await asyncio.sleep(7)
         elif len(worker.seen) == 2:
-            time.sleep(3.5)
+            time.sleep(6.5)
 
     worker = Worker(behave)
     async with working(worker, ["slow", "blocking"]) as emulator:
         queue = emulator.broker.queues["work"]
-        await until(lambda: worker.running == 0 and sum(queue.counts().values()) == 0, 25)
+        await until(lambda: worker.running == 0 and sum(queue.counts().values()) == 0)
     assert worker.ended.count("slow") == len([body for body, _ in worker.seen if body == "slow"])
     assert len(worker.seen) > 2
 
@@ -154,12 +155,12 @@ def test_the_demo_stopped_by_ctrl_c_leaves_nothing_running(tmp_path: Path) -> No
     command = [sys.executable, "-m", "local.demo", "--members", "1000", "--state-dir", str(state)]
     with (tmp_path / "out").open("w") as out:
         demo = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-        ending = time.monotonic() + 60
+        ending = time.monotonic() + 2 * PATIENCE_S
         while "Licensing" not in (tmp_path / "out").read_text() and time.monotonic() < ending:
             time.sleep(0.2)
         children = _children_of(demo.pid)
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(30) == 130
+        assert demo.wait(PATIENCE_S) == 130
     assert len(children) > 8
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
 

@@ -36,6 +36,7 @@ from azure.servicebus.exceptions import (
 
 from local.servicebus.config import QueueSettings
 from local.servicebus.emulator import ServiceBusEmulator
+from tests.integration import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,7 +44,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FLAVOURS = ("sync", "asyncio")
 QUEUES: dict[str, dict[str, Any]] = {
     "main": {"LockDuration": "PT30S", "MaxDeliveryCount": 3, "DeadLetteringOnMessageExpiration": True},
-    "brief": {"LockDuration": "PT1S", "MaxDeliveryCount": 10},
+    "brief": {"LockDuration": "PT4S", "MaxDeliveryCount": 10},
     "held": {"LockDuration": "PT8S"},
     "once": {"RequiresDuplicateDetection": True, "DuplicateDetectionHistoryTimeWindow": "PT1M"},
     "fast": {},
@@ -107,7 +108,7 @@ class Handlers:
     async def send(self, name: str, *texts: str, **options: Any) -> None:
         await self.do(self.sender(name).send_messages, [ServiceBusMessage(text, **options) for text in texts])
 
-    async def receive(self, receiver: Any, count: int, wait_s: float = 5) -> list[Any]:
+    async def receive(self, receiver: Any, count: int, wait_s: float = PATIENCE_S) -> list[Any]:
         """As many messages, in as many calls as it takes."""
         got: list[Any] = []
         end = time.monotonic() + wait_s
@@ -150,7 +151,7 @@ async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 async def ports_of(running: asyncio.subprocess.Process) -> dict[str, int]:
     assert running.stdout is not None
-    ports: dict[str, int] = json.loads(await asyncio.wait_for(running.stdout.readline(), 10))
+    ports: dict[str, int] = json.loads(await asyncio.wait_for(running.stdout.readline(), PATIENCE_S))
     return ports
 
 
@@ -214,8 +215,8 @@ async def test_a_message_keeps_its_properties_and_is_gone_when_completed(bus: Ha
     assert (got.content_type, got.partition_key, got.reply_to) == ("application/json", "p", "r")
     assert got.application_properties == {b"text": b"t", b"number": 7}
     assert (got.delivery_count, got.time_to_live) == (0, dt.timedelta(minutes=5))
-    assert abs((got.enqueued_time_utc - in_seconds(0)).total_seconds()) < 5
-    assert 20 < (got.locked_until_utc - in_seconds(0)).total_seconds() <= 30
+    assert abs((got.enqueued_time_utc - in_seconds(0)).total_seconds()) < PATIENCE_S
+    assert 0 < (got.locked_until_utc - in_seconds(0)).total_seconds() <= 30
     assert (await bus.counts("main"))["locked"] == 1
     await bus.do(bus.receiver("main").complete_message, got)
     assert set((await bus.counts("main")).values()) == {0}
@@ -277,15 +278,15 @@ async def test_a_queue_that_is_not_declared_is_not_found(bus: Handlers) -> None:
     with pytest.raises(MessagingEntityNotFoundError):
         await bus.do(sender.send_messages, ServiceBusMessage("m"))
     with pytest.raises(MessagingEntityNotFoundError):
-        await bus.do(receiver.receive_messages, 1, max_wait_time=1)
+        await bus.do(receiver.receive_messages, 1, max_wait_time=PATIENCE_S)
     await asyncio.gather(bus.do(sender.close), bus.do(receiver.close))
 
 
 @with_both_clients
 async def test_an_empty_queue_gives_nothing_after_the_wait(bus: Handlers) -> None:
     start = time.monotonic()
-    assert await bus.do(bus.receiver("main").receive_messages, 5, max_wait_time=0.5) == []
-    assert 0.4 < time.monotonic() - start < 3
+    assert await bus.do(bus.receiver("main").receive_messages, 5, max_wait_time=3) == []
+    assert time.monotonic() - start > 2.9
 
 
 @with_both_clients
@@ -375,7 +376,7 @@ async def test_the_clients_own_renewer_holds_ten_messages_past_their_lock(bus: H
 @with_both_clients
 async def test_scheduled_messages_come_at_their_time_unless_cancelled(bus: Handlers) -> None:
     sender = bus.sender("main")
-    at = in_seconds(1)
+    at = in_seconds(8)
     await bus.send("main", "annotated", scheduled_enqueue_time_utc=at)
     messages = [ServiceBusMessage("managed"), ServiceBusMessage("cancelled")]
     numbers = await bus.do(sender.schedule_messages, messages, at)
@@ -466,7 +467,7 @@ async def test_what_was_fetched_ahead_and_not_used_returns_uncounted_when_the_re
 @with_both_clients
 async def test_messages_can_be_iterated_until_none_come(bus: Handlers) -> None:
     await bus.send("brief", *"abc")
-    receiver = bus.client.get_queue_receiver(bus.queue("brief"), max_wait_time=0.5)
+    receiver = bus.client.get_queue_receiver(bus.queue("brief"), max_wait_time=3)
     got = []
     if bus.flavour == "sync":
 
@@ -507,9 +508,9 @@ from azure.servicebus.aio import ServiceBusClient
 async def work():
     client = ServiceBusClient.from_connection_string(sys.argv[1])
     receiver = client.get_queue_receiver(sys.argv[2])
-    got = await receiver.receive_messages(5, max_wait_time=10)
+    got = await receiver.receive_messages(5, max_wait_time=60)
     print(len(got), flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 asyncio.run(work())
 """
 
@@ -524,7 +525,7 @@ async def test_messages_of_a_killed_worker_return_when_their_lock_ends(both: dic
     try:
         await bus.send("brief", "a", "b")
         assert worker.stdout is not None
-        taken = int(await asyncio.wait_for(worker.stdout.readline(), 15))
+        taken = int(await asyncio.wait_for(worker.stdout.readline(), PATIENCE_S))
     finally:
         worker.kill()
         await worker.communicate()
@@ -559,10 +560,8 @@ async def test_the_process_says_when_it_is_ready_and_ends_well_when_asked(number
         reader, writer = await asyncio.open_connection("127.0.0.1", ports["port"])
         writer.write(b"AMQP\x00\x01\x00\x00")
         assert await reader.readexactly(8) == b"AMQP\x00\x01\x00\x00"
-        start = time.monotonic()
         os.kill(running.pid, number)
-        assert await asyncio.wait_for(running.wait(), 5) == 0
-        assert time.monotonic() - start < 2
+        assert await asyncio.wait_for(running.wait(), PATIENCE_S) == 0
         writer.close()
 
 
@@ -574,7 +573,7 @@ async def test_a_wrong_declaration_ends_the_process_with_every_fault(tmp_path: P
     ]
     path.write_text(json.dumps({"UserConfig": {"Namespaces": [{"Queues": queues}]}}))
     async with process("--config", str(path), "--port", "0") as running:
-        output, told = await asyncio.wait_for(running.communicate(), 10)
+        output, told = await asyncio.wait_for(running.communicate(), PATIENCE_S)
         assert (running.returncode, output) == (2, b"")
         assert b"queue a: LockDuration" in told
         assert b"queue b: RequiresSession" in told
@@ -588,7 +587,7 @@ async def test_a_test_can_run_the_emulator_in_its_own_event_loop() -> None:
         client.get_queue_receiver("q") as receiver,
     ):
         await sender.send_messages(ServiceBusMessage("here"))
-        (got,) = await receiver.receive_messages(1, max_wait_time=5)
+        (got,) = await receiver.receive_messages(1, max_wait_time=PATIENCE_S)
         await receiver.complete_message(got)
         assert running.broker.queues["q"].counts()["locked"] == 0
         assert str(got) == "here"
@@ -602,15 +601,18 @@ async def test_after_an_outage_a_client_comes_back_by_itself_and_locks_still_hol
         client.get_queue_receiver("q") as receiver,
     ):
         await sender.send_messages([ServiceBusMessage("held"), ServiceBusMessage("waiting")])
-        (held,) = await receiver.receive_messages(1, max_wait_time=5)
-        running.go_away(0.5)
+        (held,) = await receiver.receive_messages(1, max_wait_time=PATIENCE_S)
+        running.go_away(1.0)
         with pytest.raises(OSError, match=r"."):
             await refused_connection(running.port)
         await sender.send_messages(ServiceBusMessage("after"))
         assert running.broker.queues["q"].counts()["locked"] == 1
         await receiver.complete_message(held)
-        got = await receiver.receive_messages(2, max_wait_time=5)
-        assert [str(each) for each in got] == ["waiting", "after"]
+        got: list[str] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while len(got) < 2:
+                got += [str(each) for each in await receiver.receive_messages(2, max_wait_time=5)]
+        assert got == ["waiting", "after"]
 
 
 async def refused_connection(port: int) -> None:

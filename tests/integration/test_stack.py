@@ -20,6 +20,7 @@ from local.host.auth import ROLES
 from local.stack import Stack, StackOptions
 from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
 from shared.ports.messaging import Outgoing
+from tests.integration import PATIENCE_S
 
 SAMPLE = Path(__file__).parent / "sample_app"
 PRINCIPAL = "x-ms-client-principal"
@@ -44,7 +45,7 @@ class Sample:
     ) -> tuple[int, dict[str, str], bytes]:
         request = urllib.request.Request(self.stack.endpoints.api + path, body, headers or {}, method=method)
         try:
-            with urllib.request.build_opener(Stay).open(request, timeout=15) as answer:
+            with urllib.request.build_opener(Stay).open(request, timeout=PATIENCE_S) as answer:
                 return answer.status, dict(answer.headers), answer.read()
         except urllib.error.HTTPError as fault:
             with fault:
@@ -66,7 +67,7 @@ class Sample:
         asyncio.run(sending())
 
     def counts(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"{self.stack.endpoints.broker_control}/queues", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.stack.endpoints.broker_control}/queues", timeout=PATIENCE_S) as answer:
             found: dict[str, int] = json.load(answer)["queues"]["work"]
         return found
 
@@ -78,7 +79,7 @@ class Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def until(good: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(good: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     ending = time.monotonic() + seconds
     while not good():
         assert time.monotonic() < ending, "it did not come to that"
@@ -151,7 +152,7 @@ def test_a_token_of_the_tenants_endpoint_is_a_principal_and_one_for_graph_is_non
         ends = sample.stack.endpoints
         form = {"grant_type": "client_credentials", "client_id": ends.client_id, "client_secret": ends.client_secret}
         body = urlencode({**form, "scope": scope}).encode()
-        with urllib.request.urlopen(urllib.request.Request(ends.token, body), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(ends.token, body), timeout=PATIENCE_S) as answer:
             found: str = json.load(answer)["access_token"]
         return found
 
@@ -208,4 +209,4 @@ def test_a_stopped_stack_leaves_no_process_and_no_open_port(sample: Sample) -> N
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     for url in (ends.api, ends.graph, ends.broker_control, ends.tables):
         with pytest.raises(urllib.error.URLError, match="refused"):
-            urllib.request.urlopen(url, timeout=5)
+            urllib.request.urlopen(url, timeout=PATIENCE_S)

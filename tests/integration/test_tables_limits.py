@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -31,6 +30,7 @@ from shared.domain.permit import Permit
 from shared.domain.read_models import AuditEntry, DeadLetter, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, pages_of
 from shared.ports.world import Stores
+from tests.integration import PATIENCE_S
 from tests.integration.azurite import azurite, connection_string, tables
 from tests.support.builders import audited
 
@@ -138,7 +138,6 @@ async def test_sealed_pages_in_which_everybody_has_another_action_come_back(stor
 async def test_a_key_that_tables_do_not_allow_finds_nothing_and_is_refused_when_written(
     stores: Stores, key: str
 ) -> None:
-    began = time.monotonic()
     group = GroupId(key)
     assert await stores.assignments.get(group) is None
     assert await stores.group_status.get(group) is None
@@ -156,7 +155,6 @@ async def test_a_key_that_tables_do_not_allow_finds_nothing_and_is_refused_when_
     for write in writes:
         with pytest.raises(BadRequest, match="key"):
             await write
-    assert time.monotonic() - began < 5
 
 
 async def test_quotes_in_a_key_are_only_characters(stores: Stores) -> None:
@@ -281,10 +279,9 @@ async def test_tables_away_are_told_soon_by_reads_and_writes_and_serve_when_they
         stores.ledger.write([LedgerRow(user(1)), LedgerRow(user(2))]),
         stores.members.record([a_member(1, MemberState.ERROR)]),
     ]
-    began = time.monotonic()
-    answers = await asyncio.gather(*calls, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE_S):
+        answers = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(each) for each in answers] == [Unavailable] * 4
-    assert time.monotonic() - began < 15
     async with await _forwarding(port, int(azurite.split("127.0.0.1:")[1].split("/")[0])):
         await stores.budget.save("y", None)
         assert (await stores.budget.load())[0] == "y"
@@ -315,9 +312,8 @@ async def test_tables_that_accept_and_never_answer_are_told_within_the_timeout()
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     hanging = Tables(TablesConfig("hang", connection_string(port), timeout_s=0.3))
-    began = time.monotonic()
-    with pytest.raises(Unavailable):
-        await table_stores(hanging).budget.load()
-    assert time.monotonic() - began < 10
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(Unavailable):
+            await table_stores(hanging).budget.load()
     await hanging.close()
     server.close()

@@ -6,13 +6,16 @@ import base64
 import json
 import re
 from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from jsonschema import Draft202012Validator
+from starlette.types import Receive, Scope, Send
 
 from functions.web.application import build
 from functions.web.principal import HEADER
@@ -108,11 +111,29 @@ async def _fits(answer: httpx.Response) -> None:
     ANSWERED.add((request.method, path, answer.status_code))
 
 
+DOORS: ContextVar[App] = ContextVar("DOORS")
+"""What the request under way is answered with."""
+
+
+@cache
+def _served() -> FastAPI:
+    """The application, which takes longer to make than most tests take; each request brings its own doors."""
+    return build(DOORS.get)
+
+
 def client(world: World, sign_in: SignIn = ON, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
     """A client of the API on the world, by default one that may write."""
     doors = App(world, sign_in)
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        before = DOORS.set(doors)
+        try:
+            await _served()(scope, receive, send)
+        finally:
+            DOORS.reset(before)
+
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=build(lambda: doors)),
+        transport=httpx.ASGITransport(app=served),
         base_url="https://licensing.example",
         headers=WRITER if headers is None else headers,
         event_hooks={"response": [_fits]},

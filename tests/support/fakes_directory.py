@@ -7,7 +7,7 @@ seats and, where a catalog is given, plans that exclude each other.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,10 +41,16 @@ class Exclusions(Protocol):
     def conflict(self, plans: Plans, /) -> object: ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Person:
     user: DirectoryUser
     deleted: bool = False
+
+    @property
+    def takes(self) -> frozenset[SkuId]:
+        """Products of which he takes a seat."""
+        rows = () if self.deleted else self.user.license_assignment_states
+        return frozenset(row.sku_id for row in rows if row.state.counts)
 
 
 class FakeDirectory:
@@ -66,7 +72,8 @@ class FakeDirectory:
         self.groups: dict[GroupId, DirectoryGroup] = {}
         self._organization = Organization("tenant", "Fabrikam", country_letter_code)
         self._people: dict[UserId, _Person] = {}
-        self._members: dict[GroupId, list[str]] = {}
+        self._holders: Counter[SkuId] = Counter()
+        self._members: dict[GroupId, dict[str, None]] = {}
         self._others: dict[str, str] = {}
         self._skus: dict[SkuId, SubscribedSku] = {}
         self._stale: dict[UserId, DirectoryUser] = {}
@@ -95,17 +102,16 @@ class FakeDirectory:
         """A user with direct licenses `has` and any other assignment states `rows`, in `groups`."""
         key = UserId(user_id)
         direct = [LicenseAssignmentState(each.sku_id, each.disabled_plans, last_updated=self.now()) for each in has]
-        self._people[key] = _Person(
-            DirectoryUser(
-                id=key,
-                user_principal_name=f"{user_id}@fabrikam.example",
-                display_name=f"User {user_id}",
-                account_enabled=enabled,
-                user_type="Guest" if guest else "Member",
-                usage_location=location,
-                license_assignment_states=(*direct, *rows),
-            )
+        user = DirectoryUser(
+            id=key,
+            user_principal_name=f"{user_id}@fabrikam.example",
+            display_name=f"User {user_id}",
+            account_enabled=enabled,
+            user_type="Guest" if guest else "Member",
+            usage_location=location,
+            license_assignment_states=(*direct, *rows),
         )
+        self._keep(key, _Person(user))
         for group_id in groups:
             self.join(group_id, user_id)
         return key
@@ -114,7 +120,7 @@ class FakeDirectory:
         """A security group of users, groups and other things; `group` gives it other properties."""
         key = GroupId(group_id)
         self.groups[key] = group or DirectoryGroup(key, f"Group {group_id}", security_enabled=True)
-        self._members.setdefault(key, [])
+        self._members.setdefault(key, {})
         for member in members:
             self.join(group_id, member)
         return key
@@ -125,26 +131,24 @@ class FakeDirectory:
         return UserId(object_id)
 
     def join(self, group_id: str, member_id: str) -> None:
-        members = self._members[GroupId(group_id)]
-        if member_id not in members:
-            members.append(member_id)
+        self._members[GroupId(group_id)].setdefault(member_id)
 
     def leave(self, group_id: str, member_id: str) -> None:
-        self._members[GroupId(group_id)].remove(member_id)
+        del self._members[GroupId(group_id)][member_id]
 
     def remove_group(self, group_id: str) -> None:
         del self.groups[GroupId(group_id)], self._members[GroupId(group_id)]
 
     def delete_user(self, user_id: str) -> None:
         """As the recycle bin does: `restore_user` brings everything back."""
-        self._people[UserId(user_id)].deleted = True
+        self._keep(UserId(user_id), replace(self._people[UserId(user_id)], deleted=True))
 
     def restore_user(self, user_id: str) -> None:
-        self._people[UserId(user_id)].deleted = False
+        self._keep(UserId(user_id), replace(self._people[UserId(user_id)], deleted=False))
 
     def change_user(self, user: DirectoryUser) -> None:
         """Replace a user's properties and assignment states, as a person at the console would."""
-        self._people[user.id].user = replace(user, group_ids=frozenset())
+        self._keep(user.id, replace(self._people[user.id], user=replace(user, group_ids=frozenset())))
 
     def user_ids(self) -> tuple[UserId, ...]:
         """All users, deleted ones too."""
@@ -241,12 +245,14 @@ class FakeDirectory:
     ) -> AsyncIterator[Sequence[DirectoryUser]]:
         self._check_away()
         if nested is not None:
-            nested |= {each for each in self.groups if each != group_id and group_id in self._groups_of(each)}
+            nested |= {GroupId(each) for each in self._below(group_id) & self.groups.keys() - {group_id}}
         if group_id not in self.groups:
             raise NotFound(f"group {group_id}")
         if group_id in self._thin:
             raise PermissionDenied("members come without their properties: User.Read.All is missing")
-        found = [user for user in map(self._seen, self._people) if user is not None and group_id in user.group_ids]
+        inside = self._below(group_id)
+        seen = (self._stale.get(key) or person.user for key, person in self._people.items() if not person.deleted)
+        found = [user for user in seen if (group_id in user.group_ids if user.id in self._stale else user.id in inside)]
         pages = [found[start : start + self.page_size] for start in range(0, len(found), self.page_size)]
         for number, page in enumerate(pages or [[]]):
             if self._cut.get(group_id) == number:
@@ -255,12 +261,7 @@ class FakeDirectory:
 
     def consumed(self, sku_id: SkuId) -> int:
         """Seats taken: one per user, however many sources give the SKU."""
-        holders = sum(
-            any(row.sku_id == sku_id and row.state.counts for row in each.user.license_assignment_states)
-            for each in self._people.values()
-            if not each.deleted
-        )
-        return holders + self._skus[sku_id].consumed_units
+        return self._holders[sku_id] + self._skus[sku_id].consumed_units
 
     def sku(self, sku_id: SkuId) -> SubscribedSku | None:
         """The product with its seats as they are now, or None for one the tenant does not own."""
@@ -293,6 +294,23 @@ class FakeDirectory:
         if user is None:
             return UserGone()
         return user if with_groups else replace(user, group_ids=frozenset())
+
+    def _keep(self, user_id: UserId, person: _Person) -> None:
+        before = self._people.get(user_id)
+        if before is not None:
+            self._holders.subtract(before.takes)
+        self._holders.update(person.takes)
+        self._people[user_id] = person
+
+    def _below(self, group_id: GroupId) -> set[str]:
+        """All that is in the group, directly or through other groups."""
+        found: set[str] = set()
+        look_into = deque([str(group_id)])
+        while look_into:
+            new = self._members.get(GroupId(look_into.popleft()), {}).keys() - found
+            found |= new
+            look_into.extend(new)
+        return found
 
     def _groups_of(self, member_id: str) -> frozenset[GroupId]:
         found: set[GroupId] = set()

@@ -15,7 +15,7 @@ import pytest
 
 from local.stack import ROOT
 from tests.e2e.hires import ENDS, accounts, by_queue, event, hiring, outcomes, record, until
-from tests.e2e.journeys import Journey, eventually
+from tests.e2e.journeys import PATIENCE_S, Journey, eventually
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LEAD = 7
@@ -32,7 +32,7 @@ class Days:
     def broker(self, path: str, body: object) -> None:
         url = f"{self.run.stack.endpoints.broker_control}{path}"
         request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=PATIENCE_S).close()
 
     def pass_by(self, seconds: float) -> None:
         """Time passes while nothing is being worked on; then the timer of onboarding is started."""
@@ -154,10 +154,12 @@ def test_a_leaver_that_has_begun_is_cancelled_and_gives_back_what_it_took(days: 
     (ann,) = accounts(run, 1)
     by_queue(run, sales("joiner", "back-1", {"id": ann}))
     assert until(run, "back-1", *ENDS)["state"] == "Done"
+    run.client.tenant("PATCH", "/settings", {"latencyMs": [800, 1000]})  # so that it is met while it is worked on
     by_queue(run, event("leaver", "back-2", {"id": ann}, effectiveDate=days.date(), removal="P0D"))
-    begun = eventually(lambda: record(run, "back-2"), lambda each: bool(each.get("licenses")), 20)
+    begun = eventually(lambda: record(run, "back-2"), lambda each: bool(each.get("licenses")))
     assert begun["state"] == "Working"
     run.start(f"/api/onboarding/{begun['id']}/cancel")
+    run.client.tenant("PATCH", "/settings", {"latencyMs": [5, 20]})
     ended = until(run, "back-2", "Cancelled")
     assert outcomes(ended)[0] == ["Added"]
     eventually(lambda: days.skus(ann), lambda skus: skus == {"SPE_E3"})

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local.stack import ROOT
-from tests.e2e.journeys import Journey, assert_adds_up, eventually, journey
+from tests.e2e.journeys import PATIENCE_S, Journey, assert_adds_up, eventually, journey, short_locks
 
 KILLS = 3
 UNCHANGED_PER_KILL = 20
-
-
-def short_locks(directory: Path) -> Path:
-    """The project's queues with locks of five seconds, so that a killed worker's messages come back soon."""
-    declared: dict[str, Any] = json.loads((ROOT / "infra" / "servicebus-config.json").read_text())
-    for queue in declared["UserConfig"]["Namespaces"][0]["Queues"]:
-        queue["Properties"]["LockDuration"] = "PT5S"
-    path = directory / "servicebus.json"
-    path.write_text(json.dumps(declared))
-    return path
 
 
 @pytest.fixture
@@ -60,7 +47,7 @@ def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_n
     assert given["state"] == "ProcessingComplete", given["error"]
     run.writes()
     run.client.tenant("POST", "/metrics/reset")
-    operation = run.client.ended(run.change(run.main, {}, ["SPE_E3"])["id"], 60)
+    operation = run.client.ended(run.change(run.main, {}, ["SPE_E3"])["id"], PATIENCE_S)
     run.start(f"/api/operations/{operation['id']}/approve", {"checksum": operation["checksum"]})
     run.believe(run.main, {}, ["SPE_E3"])
     _until_written(run, operation["id"], 60)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from functions.web.principal import APP_ROLES
-from tests.unit.infra.fake_az import GRAPH_APP, TENANT
+from tests.integration.fake_az import GRAPH_APP, TENANT
 
-ROOT = Path(__file__).resolve().parent.parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "infra" / "scripts"
 PRINCIPAL = "4d1f5a3e-0000-4000-8000-00000000000a"
 OTHER = "4d1f5a3e-0000-4000-8000-00000000000b"
@@ -71,7 +71,7 @@ class Az:
 @pytest.fixture
 def az(tmp_path: Path) -> Az:
     command = tmp_path / "az"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.unit.infra.fake_az "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.integration.fake_az "$@"\n')
     command.chmod(0o755)
     roles = [{"value": name, "id": role_id(name), "allowedMemberTypes": ["Application"]} for name in KNOWN]
     delegated = {"value": "User.Read.All", "id": role_id("delegated"), "allowedMemberTypes": ["User"]}
