@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.ids import GroupId
-from shared.ports.world import World
+from shared.handlers.groups.needs import Needs
 
 MAX_AGE = timedelta(seconds=5)
 """Other processes change assignments; a message that names a newer version reloads at once."""
@@ -16,7 +16,7 @@ MAX_AGE = timedelta(seconds=5)
 class Intents:
     """All group license assignments, by group."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Needs) -> None:
         self._world = world
         self._known: dict[GroupId, GroupLicenseAssignment] = {}
         self._read_at: datetime | None = None

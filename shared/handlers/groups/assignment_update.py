@@ -9,15 +9,15 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.concurrency import update
 from shared.domain.errors import Conflict
 from shared.domain.ids import GroupId
+from shared.handlers.groups.needs import Needs
 from shared.ports.stores import StoredAssignment
-from shared.ports.world import World
 
 MAX_TRIES = 10
 """Lost races of one change before the caller is told to try again."""
 
 
 async def update_assignment(
-    world: World, group_id: GroupId, change: Callable[[GroupLicenseAssignment], GroupLicenseAssignment | None]
+    world: Needs, group_id: GroupId, change: Callable[[GroupLicenseAssignment], GroupLicenseAssignment | None]
 ) -> GroupLicenseAssignment | None:
     """The assignment as it was saved. None if the group has none, or if `change` returned None: there is nothing to do.
 

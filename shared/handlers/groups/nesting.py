@@ -10,7 +10,7 @@ from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId
 from shared.domain.membership_changes import Nesting, Watched, watched
-from shared.ports.world import World
+from shared.handlers.groups.needs import Needs
 
 MAP_MAX_AGE_S = 60.0
 """How old the map may be by which a change is let pass."""
@@ -21,13 +21,13 @@ LONGEST = timedelta(minutes=4)
 log = logging.getLogger(__name__)
 
 
-async def watched_groups(world: World, max_age_s: float = MAP_MAX_AGE_S) -> Watched:
+async def watched_groups(world: Needs, max_age_s: float = MAP_MAX_AGE_S) -> Watched:
     """The map as it is kept."""
     known = await world.stores.assignments.all(max_age_s)
     return watched(_managed(known), await world.stores.nesting.all(max_age_s))
 
 
-async def watched_with(world: World, group_ids: Iterable[GroupId]) -> Watched:
+async def watched_with(world: Needs, group_ids: Iterable[GroupId]) -> Watched:
     """The map, read anew where it does not know one of the groups: a change is left out only by a map that was read
     after the change was told, because the group may have been nested a moment before."""
     found = await watched_groups(world)
@@ -44,7 +44,7 @@ def _managed(known: Iterable[GroupLicenseAssignment]) -> dict[GroupId, frozenset
     }
 
 
-async def keep_nesting(world: World, group_id: GroupId, nested: Iterable[GroupId], began: datetime) -> None:
+async def keep_nesting(world: Needs, group_id: GroupId, nested: Iterable[GroupId], began: datetime) -> None:
     """Keep what a reading of all members that began then has found inside a group, and what was added meanwhile."""
     found = frozenset(nested)
     for known in await world.stores.nesting.all():
@@ -53,7 +53,7 @@ async def keep_nesting(world: World, group_id: GroupId, nested: Iterable[GroupId
     await world.stores.nesting.save(Nesting(group_id, found, world.clock.now()))
 
 
-async def add_nested(world: World, into: GroupId, came: Iterable[GroupId]) -> None:
+async def add_nested(world: Needs, into: GroupId, came: Iterable[GroupId]) -> None:
     """Put groups that came into a group, and what lies inside them, into the map before the managed groups around it
     are read: of whoever joins after that reading we are told, and by then the map knows the group."""
     found = set(came)
@@ -65,13 +65,13 @@ async def add_nested(world: World, into: GroupId, came: Iterable[GroupId]) -> No
             await world.stores.nesting.save(Nesting(known.group_id, known.nested | found, world.clock.now()))
 
 
-async def read_nesting(world: World, group_id: GroupId) -> None:
+async def read_nesting(world: Needs, group_id: GroupId) -> None:
     """Read what lies inside a group; one that is gone has nothing inside."""
     began = world.clock.now()
     await keep_nesting(world, group_id, await _inside(world, group_id), began)
 
 
-async def _inside(world: World, group_id: GroupId) -> set[GroupId]:
+async def _inside(world: Needs, group_id: GroupId) -> set[GroupId]:
     nested: set[GroupId] = set()
     try:
         async for _ in world.directory.member_pages(group_id, nested):
@@ -81,7 +81,7 @@ async def _inside(world: World, group_id: GroupId) -> set[GroupId]:
     return nested
 
 
-async def complete_map(world: World) -> None:
+async def complete_map(world: Needs) -> None:
     """Read every managed or excluded group that has never been read, and forget those that concern nobody now.
 
     One that cannot be read, or for which the time is too short, holds up nothing: until it is read no change is left

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from shared.domain.group_status import GroupState, GroupStatus, state_of_group
 from shared.domain.operation import Operation, OperationState
-from shared.ports.world import World
+from shared.handlers.groups.needs import Needs
 
 
-async def write_group_status(world: World, operation: Operation) -> None:
+async def write_group_status(world: Needs, operation: Operation) -> None:
     """The snapshot of the operation's group, counted from its member rows."""
     group_id = operation.target.group_id
     if group_id is None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from shared.domain.assignment import is_active
 from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.operation import waits_for_a_person
-from shared.ports.world import World
+from shared.handlers.maintenance.needs import Needs
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ SEATS_LOW = 5
 """Seats left of a product that groups give: this few, or this share of all, is low."""
 
 
-async def look_out(world: World) -> tuple[str, ...]:
+async def look_out(world: Needs) -> tuple[str, ...]:
     """The watchdog's look around. Returns the warnings it wrote; what cannot be read now is looked at next time."""
     warnings: list[str] = []
     for look in LOOKS:
@@ -45,7 +45,7 @@ async def look_out(world: World) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-async def _subscription(world: World) -> AsyncIterator[str]:
+async def _subscription(world: Needs) -> AsyncIterator[str]:
     if not world.policy.public_url:
         return
     now, stored = world.clock.now(), await world.stores.subscriptions.all()
@@ -58,13 +58,13 @@ async def _subscription(world: World) -> AsyncIterator[str]:
         yield "the subscription to changes is about to expire: there is none"
 
 
-async def _deltas(world: World) -> AsyncIterator[str]:
+async def _deltas(world: Needs) -> AsyncIterator[str]:
     oldest = min((each.read_at for each in await world.stores.deltas.all()), default=None)
     if oldest is not None and world.clock.now() - oldest > DELTA_WITHIN:
         yield f"changes of groups have not been read since {oldest:%Y-%m-%d %H:%M}"
 
 
-async def _approvals(world: World) -> AsyncIterator[str]:
+async def _approvals(world: Needs) -> AsyncIterator[str]:
     latest = world.clock.now() - DECIDED_WITHIN
     waiting = [each for each in await world.stores.operations.open() if waits_for_a_person(each)]
     late = sorted((each.progress_at or each.created_at, each.id) for each in waiting)
@@ -74,7 +74,7 @@ async def _approvals(world: World) -> AsyncIterator[str]:
         yield f"approvals wait for a person: {len(late)} for over {days} days, the oldest is {late[0][1]}"
 
 
-async def _seats(world: World) -> AsyncIterator[str]:
+async def _seats(world: Needs) -> AsyncIterator[str]:
     given = {sku.sku_id for each in await world.stores.assignments.all() if is_active(each) for sku in each.skus}
     if not given:
         return
@@ -84,4 +84,4 @@ async def _seats(world: World) -> AsyncIterator[str]:
             yield f"seats are low: {sku.sku_part_number} has {sku.available} of {seats} left"
 
 
-LOOKS: tuple[Callable[[World], AsyncIterator[str]], ...] = (_subscription, _deltas, _approvals, _seats)
+LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (_subscription, _deltas, _approvals, _seats)

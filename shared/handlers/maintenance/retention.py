@@ -18,7 +18,7 @@ from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId
 from shared.domain.operation import Operation
 from shared.domain.operation_request import claim_key
-from shared.ports.world import World
+from shared.handlers.maintenance.needs import Needs
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Forgotten:
     done: bool = True
 
 
-async def forget_old(world: World) -> Forgotten:
+async def forget_old(world: Needs) -> Forgotten:
     """Delete what is over the retention: months of the audit log that are over as a whole, kept dead letters, permits
     and ledger rows that prove nothing any more (a sixteenth of them a night), operations that ended before it and
     events of HR that ended and came before it."""
@@ -66,7 +66,7 @@ async def forget_old(world: World) -> Forgotten:
     return found
 
 
-async def _forget_events(world: World, before: datetime, deadline: datetime) -> int:
+async def _forget_events(world: Needs, before: datetime, deadline: datetime) -> int:
     forgotten = 0
     while world.clock.now() < deadline:
         some = await world.stores.onboarding.forget(before, EVENTS_AT_ONCE)
@@ -76,7 +76,7 @@ async def _forget_events(world: World, before: datetime, deadline: datetime) -> 
     return forgotten
 
 
-async def _forget_operations(world: World, before: datetime, deadline: datetime) -> int:
+async def _forget_operations(world: Needs, before: datetime, deadline: datetime) -> int:
     shown, named = await _shown_to_open_ones(world), await _still_named(world)
     forgotten = 0
     old: list[Operation] = []
@@ -92,7 +92,7 @@ async def _forget_operations(world: World, before: datetime, deadline: datetime)
     return forgotten + await _forget_some(world, old, named)
 
 
-async def _forget_some(world: World, old: Sequence[Operation], named: AbstractSet[OperationId | None]) -> int:
+async def _forget_some(world: Needs, old: Sequence[Operation], named: AbstractSet[OperationId | None]) -> int:
     """Returns how many rows went; of an operation that is named the row stays."""
     await asyncio.gather(*(_without_lists(world, each) for each in old if each.id in named and each.pages))
     unnamed = [each for each in old if each.id not in named]
@@ -100,7 +100,7 @@ async def _forget_some(world: World, old: Sequence[Operation], named: AbstractSe
     return len(unnamed)
 
 
-async def _forget(world: World, operation: Operation) -> None:
+async def _forget(world: Needs, operation: Operation) -> None:
     """The row goes last, so that a night that ends in between is made up for by the next one."""
     await _forget_lists(world, operation)
     if operation.idempotency_key:
@@ -109,12 +109,12 @@ async def _forget(world: World, operation: Operation) -> None:
     await world.stores.operations.remove(operation)
 
 
-async def _shown_to_open_ones(world: World) -> set[OperationId | None]:
+async def _shown_to_open_ones(world: Needs) -> set[OperationId | None]:
     """Previews whose lists say what an open operation may remove."""
     return {operation.preview_id for operation in await world.stores.operations.open()}
 
 
-async def _still_named(world: World) -> set[OperationId | None]:
+async def _still_named(world: Needs) -> set[OperationId | None]:
     """Operations that a group names: as its intent, its approval, and where its status is from."""
     named: set[OperationId | None] = set()
     for assignment in await world.stores.assignments.all():
@@ -123,12 +123,12 @@ async def _still_named(world: World) -> set[OperationId | None]:
     return named
 
 
-async def _forget_lists(world: World, operation: Operation) -> None:
+async def _forget_lists(world: Needs, operation: Operation) -> None:
     await world.stores.chunks.forget(operation.id)
     await world.stores.sealed.forget(operation.id)
 
 
-async def _without_lists(world: World, operation: Operation) -> None:
+async def _without_lists(world: Needs, operation: Operation) -> None:
     """An ended operation is written by nobody else; lost to a second timer, it is as well."""
     await _forget_lists(world, operation)
     try:

@@ -15,10 +15,10 @@ from shared.domain.ids import GroupId
 from shared.domain.membership_changes import GroupChange, merged
 from shared.domain.messages import NOTIFICATIONS
 from shared.handlers.groups.nesting import complete_map, watched_groups
+from shared.handlers.membership.needs import Needs
 from shared.handlers.operations.sync import DELTA, sync_soon
 from shared.ports.membership_stores import DeltaSlice
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 SLICE = 50
 MAX_PAGES = 2000
@@ -27,7 +27,7 @@ MAX_PAGES = 2000
 log = logging.getLogger(__name__)
 
 
-async def slices_of(world: World) -> dict[int, tuple[GroupId, ...]]:
+async def slices_of(world: Needs) -> dict[int, tuple[GroupId, ...]]:
     """The watched groups by slice: a group stays in its slice while it is watched, new ones fill free places."""
     watched = await watched_groups(world, 0.0)
     wanted = set(watched.managed)
@@ -43,7 +43,7 @@ async def slices_of(world: World) -> dict[int, tuple[GroupId, ...]]:
     return {number: tuple(sorted(groups)) for number, groups in sorted(found.items())}
 
 
-async def ask_for_deltas(world: World) -> int:
+async def ask_for_deltas(world: Needs) -> int:
     """The timer: one message per slice. Returns how many."""
     await complete_map(world)
     slices, now = await slices_of(world), world.clock.now()
@@ -51,7 +51,7 @@ async def ask_for_deltas(world: World) -> int:
     return len(slices)
 
 
-async def read_delta(world: World, number: int) -> None:
+async def read_delta(world: Needs, number: int) -> None:
     """Queue what changed in the groups of a slice, and have managed groups read whole whose changes up to now nobody
     has told. What fails is made good by the timer's next round, since the link is kept last."""
     wanted = (await slices_of(world)).get(number, ())
@@ -70,7 +70,7 @@ async def read_delta(world: World, number: int) -> None:
         await _start(world, number, wanted, untold)
 
 
-async def _start(world: World, number: int, groups: Sequence[GroupId], untold: frozenset[GroupId]) -> None:
+async def _start(world: Needs, number: int, groups: Sequence[GroupId], untold: frozenset[GroupId]) -> None:
     """From now on. The link is got before the groups are read whole, so that nothing falls between the two, and kept
     after that is asked for, so that a repeat asks again."""
     link = await world.changes.delta_from_now(groups)
@@ -80,7 +80,7 @@ async def _start(world: World, number: int, groups: Sequence[GroupId], untold: f
     await world.stores.deltas.save(DeltaSlice(number, tuple(groups), link, world.clock.now()))
 
 
-async def _read(world: World, known: DeltaSlice) -> None:
+async def _read(world: Needs, known: DeltaSlice) -> None:
     """All pages, merged by group, queued; only then the link for the next time is kept."""
     changes: list[GroupChange] = []
     link, last = known.link, None

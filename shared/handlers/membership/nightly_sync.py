@@ -17,16 +17,16 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import Target
 from shared.handlers.groups.nesting import complete_map
+from shared.handlers.membership.needs import Needs
 from shared.handlers.operations.sync import SWEEP, SYNC, start
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 PARTITIONS = "0123456789abcdef"
 MAX_SWEPT = 1000
 """Users of one operation of the sweep: it reads each of them with all groups."""
 
 
-async def sync_all(world: World) -> int:
+async def sync_all(world: Needs) -> int:
     """The timer: ask for a sync of every managed group and for the sweep. Run twice in an hour it does so once. Returns
     how many groups are to be synced; one on which an operation is open follows after it."""
     at = world.clock.now().replace(minute=0, second=0, microsecond=0)
@@ -42,7 +42,7 @@ async def sync_all(world: World) -> int:
     return len(syncs)
 
 
-async def sweep(world: World, partition: str, at: datetime) -> int:
+async def sweep(world: Needs, partition: str, at: datetime) -> int:
     """Have everybody looked at who has something of ours, or an unresolved write, and is recorded in no group that is
     synced: restored users, leavers of ended assignments, failed removals. Returns how many."""
     known = {each.group_id: each for each in await world.stores.assignments.all()}

@@ -17,12 +17,12 @@ from shared.domain.messages import NOTIFICATIONS
 from shared.domain.trace_context import followed
 from shared.handlers.groups.nesting import add_nested, watched_with
 from shared.handlers.membership.delta import read_delta
+from shared.handlers.membership.needs import Needs
 from shared.handlers.membership.nightly_sync import sweep
 from shared.handlers.membership.subscription import take_lifecycle
 from shared.handlers.operations.sync import DELTA, NESTED, TRY_SYNC_FOR, is_read_since, sync_group, sync_soon
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 TRY_SYNC_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=1))
 """A group on which an operation is open is synced after it: that operation may have read it before the change."""
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 Expected = dict[UserId, dict[GroupId, bool]]
 
 
-async def take_change(world: World, body: bytes) -> None:
+async def take_change(world: Needs, body: bytes) -> None:
     """Do what one message asks. Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away."""
     message = decode_change(body)
     match message:
@@ -53,7 +53,7 @@ async def take_change(world: World, body: bytes) -> None:
             await sweep(world, message.partition, message.at)
 
 
-async def _read_delta(world: World, message: ReadDelta) -> None:
+async def _read_delta(world: Needs, message: ReadDelta) -> None:
     """What fails longer than until the timer asks again is left to that: messages would pile up while it lasts."""
     try:
         await read_delta(world, message.number)
@@ -63,7 +63,7 @@ async def _read_delta(world: World, message: ReadDelta) -> None:
         log.warning("delta of slice %d waits for the next round: %s", message.number, fault)
 
 
-async def _take_groups(world: World, message: GroupsChanged) -> None:
+async def _take_groups(world: Needs, message: GroupsChanged) -> None:
     """Users who came or went are looked at; a group that came or went has the managed groups around it synced."""
     watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
@@ -91,7 +91,7 @@ def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -
     return users
 
 
-async def _without_those_hr_looks_at(world: World, users: Expected) -> Expected:
+async def _without_those_hr_looks_at(world: Needs, users: Expected) -> Expected:
     """Those whom HR has just put into the groups are left to HR's own look, which is on its way, and to the one at the
     end of that grant: of two looks at once both get a place in the write quota, and one leaves it empty. Who was told
     to have left within the last ten minutes, which the ledger keeps, is looked at."""
@@ -105,7 +105,7 @@ async def _without_those_hr_looks_at(world: World, users: Expected) -> Expected:
     return {user_id: said for user_id, said in users.items() if user_id not in left_to_hr}
 
 
-def _groups_hr_wrote(grants: Iterable[Grant], world: World) -> set[str]:
+def _groups_hr_wrote(grants: Iterable[Grant], world: Needs) -> set[str]:
     now = world.clock.now()
     return {grant.source.id for grant in grants if grant.source.kind is SourceKind.JOINED and grant.holds_at(now)}
 
@@ -126,14 +126,14 @@ def _to_sync(changes: Iterable[GroupChange], kinds: Mapping[str, str | None], wa
     return found
 
 
-async def sync_all_soon(world: World) -> None:
+async def sync_all_soon(world: Needs) -> None:
     """Changes may have been lost: every managed group is read again."""
     for assignment in await world.stores.assignments.all():
         if assignment.skus:
             await sync_soon(world, assignment.group_id, DELTA)
 
 
-async def _sync(world: World, message: SyncGroup) -> None:
+async def _sync(world: Needs, message: SyncGroup) -> None:
     if await is_read_since(world, message.group_id, message.asked_at):
         return
     try:

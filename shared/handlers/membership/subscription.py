@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from shared.domain.concurrency import update
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.membership_changes import LifecycleEvent
+from shared.handlers.membership.needs import Needs
 from shared.ports.change_feed import GraphSubscription
 from shared.ports.membership_stores import StoredSubscription
-from shared.ports.world import World
 
 LIFE = timedelta(minutes=41_700)
 """An hour less than the longest that Graph allows, since its clock may differ."""
@@ -34,7 +34,7 @@ LIFECYCLE_PATH = "/graph/lifecycle"
 log = logging.getLogger(__name__)
 
 
-async def keep_subscription(world: World) -> StoredSubscription | None:
+async def keep_subscription(world: Needs) -> StoredSubscription | None:
     """The timer: leave exactly one living subscription, ours and known. None where notifications are not wanted."""
     if not world.policy.public_url:
         return None
@@ -56,7 +56,7 @@ async def keep_subscription(world: World) -> StoredSubscription | None:
 
 
 async def _best(
-    world: World, stored: tuple[StoredSubscription, ...], at_graph: dict[str, GraphSubscription]
+    world: Needs, stored: tuple[StoredSubscription, ...], at_graph: dict[str, GraphSubscription]
 ) -> StoredSubscription | None:
     """Of the subscriptions that Graph has and whose secret we know, the one that lives longest, renewed where due."""
     living = [each for each in stored if each.id in at_graph]
@@ -68,7 +68,7 @@ async def _best(
     return None
 
 
-async def _renewed(world: World, stored: StoredSubscription, expires_at: datetime) -> StoredSubscription:
+async def _renewed(world: Needs, stored: StoredSubscription, expires_at: datetime) -> StoredSubscription:
     now = world.clock.now()
     if expires_at - now < RENEW_BEFORE:
         expires_at = now + LIFE
@@ -76,7 +76,7 @@ async def _renewed(world: World, stored: StoredSubscription, expires_at: datetim
     return await _save(world, stored.key, expires_at=expires_at) or stored
 
 
-async def _make(world: World, url: str) -> StoredSubscription:
+async def _make(world: Needs, url: str) -> StoredSubscription:
     """The row with the secret comes first: Graph may notify before its answer has arrived."""
     now = world.clock.now()
     secret = world.token() + world.token()
@@ -92,7 +92,7 @@ def _in_making(stored: StoredSubscription, now: datetime) -> bool:
 
 
 async def _save(
-    world: World,
+    world: Needs,
     key: str,
     *,
     subscription_id: str | None = None,
@@ -119,7 +119,7 @@ async def _save(
     return await update(read, change, world.stores.subscriptions.save, tries=MAX_TRIES, lost=lost)
 
 
-async def heard(world: World, at: datetime) -> None:
+async def heard(world: Needs, at: datetime) -> None:
     """Note when the last notification came, to the minute."""
     for each in await world.stores.subscriptions.all(60.0):
         last = each.last_notification_at
@@ -127,7 +127,7 @@ async def heard(world: World, at: datetime) -> None:
             await _save(world, each.key, notified_at=at)
 
 
-async def take_lifecycle(world: World, subscription_id: str, event: LifecycleEvent) -> bool:
+async def take_lifecycle(world: Needs, subscription_id: str, event: LifecycleEvent) -> bool:
     """Do what a lifecycle event asks. Returns whether changes may have been lost, so that they must be read anew
     (learn.microsoft.com/graph/change-notifications-lifecycle-events)."""
     known = {each.id: each for each in await world.stores.subscriptions.all()}

@@ -18,10 +18,10 @@ from shared.domain.membership_changes import Notification, decode_notifications,
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.trace_context import begun
 from shared.handlers.groups.nesting import watched_with
+from shared.handlers.membership.needs import Needs
 from shared.handlers.membership.subscription import heard
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 MAX_BODY = 1024 * 1024
 MAX_TOKEN = 4096
@@ -47,7 +47,7 @@ class Reply:
     body: str = ""
 
 
-async def receive(world: World, body: bytes, validation_token: str | None) -> Reply:
+async def receive(world: Needs, body: bytes, validation_token: str | None) -> Reply:
     """Answer one POST of Graph to the notification or the lifecycle address.
 
     200 with the token for a handshake; 202 once everything is queued, also when part of it was forged; 400 for a body
@@ -79,7 +79,7 @@ def _json(body: bytes) -> object:
         raise PoisonMessage("notification: the body is not JSON") from fault
 
 
-async def _trusted(world: World, found: Sequence[Notification]) -> list[Notification]:
+async def _trusted(world: Needs, found: Sequence[Notification]) -> list[Notification]:
     """Those that carry the secret of the subscription they name, and our tenant."""
     known = await world.stores.subscriptions.all(KNOWN_MAX_AGE_S)
     if any(not _match(world, each, known) for each in found):
@@ -87,7 +87,7 @@ async def _trusted(world: World, found: Sequence[Notification]) -> list[Notifica
     return [each for each in found if _match(world, each, known)]
 
 
-def _match(world: World, notification: Notification, known: Sequence[StoredSubscription]) -> bool:
+def _match(world: Needs, notification: Notification, known: Sequence[StoredSubscription]) -> bool:
     if notification.tenant_id != world.policy.tenant_id:
         return False
     matches = False
@@ -99,7 +99,7 @@ def _match(world: World, notification: Notification, known: Sequence[StoredSubsc
     return matches
 
 
-async def _queue(world: World, trusted: Sequence[Notification]) -> None:
+async def _queue(world: Needs, trusted: Sequence[Notification]) -> None:
     changes = [each.change for each in trusted if each.change]
     watched = await watched_with(world, [change.group_id for change in changes])
     concerned = [change for change in changes if watched.concerns(change.group_id)]
@@ -111,7 +111,7 @@ async def _queue(world: World, trusted: Sequence[Notification]) -> None:
         await world.queue.send([Outgoing(NOTIFICATIONS, message) for message in messages])
 
 
-async def _note(world: World, trusted: bool, refused: int) -> None:
+async def _note(world: Needs, trusted: bool, refused: int) -> None:
     """Keep what people are shown of the webhook; that it fails must not make Graph send again what was taken."""
     now = world.clock.now()
     try:

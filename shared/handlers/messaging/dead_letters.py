@@ -12,9 +12,9 @@ from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, O
 from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
 from shared.handlers.messaging.failed_chunk import give_up
+from shared.handlers.messaging.needs import Needs
 from shared.handlers.messaging.settlement import AWAY, MAX_REASON, bury
 from shared.ports.messaging import Outgoing, Undelivered
-from shared.ports.world import World
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ AT_ONCE = 200
 """Dead letters of a queue that one run takes; the next run takes the rest."""
 
 
-async def drain(world: World) -> int:
+async def drain(world: Needs) -> int:
     """Take up the dead letters of every queue; returns how many. One queue that is away does not hold up the others."""
     taken = 0
     for queue in QUEUES:
@@ -38,7 +38,7 @@ async def drain(world: World) -> int:
     return taken
 
 
-async def _again(world: World, letter: Undelivered) -> None:
+async def _again(world: Needs, letter: Undelivered) -> None:
     """Sent or kept first; only then is the letter taken off its queue. Done twice, it is one look too many."""
     if letter.drained >= len(PAUSES):
         reason = f"given up after {letter.drained} tries out of the dead letters: {letter.reason}"
@@ -59,13 +59,13 @@ async def _again(world: World, letter: Undelivered) -> None:
         await _keep(world, letter, f"{letter.reason}; it cannot be sent again: {fault}")
 
 
-async def _keep(world: World, letter: Undelivered, reason: str) -> None:
+async def _keep(world: Needs, letter: Undelivered, reason: str) -> None:
     """Kept where people see it, and nothing waits for it any more."""
     await give_up(world, letter.queue, letter.body, reason[:MAX_REASON])
     await bury(world, letter.queue, letter.body, reason)
 
 
-async def replay(world: World, letter_id: str, actor: Actor, mended: object = None) -> None:
+async def replay(world: Needs, letter_id: str, actor: Actor, mended: object = None) -> None:
     """Send a message back to its queue and take it off the list; sent first, so that nothing is lost in between.
 
     `mended`: a JSON value to send instead of the message. Raises NotFound; BadRequest for a message of which only the

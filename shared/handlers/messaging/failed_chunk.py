@@ -9,12 +9,12 @@ from shared.domain.member_status import MemberState
 from shared.domain.messages import MEMBERS, MEMBERS_BULK, ProcessUsers, decode_process_users
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.read_models import MemberRow
-from shared.ports.world import World
+from shared.handlers.messaging.needs import Needs
 
 REMEDY = "The message is among those that could not be done. When its cause is corrected, reprocess the user."
 
 
-async def give_up(world: World, queue: str, body: bytes, reason: str) -> None:
+async def give_up(world: Needs, queue: str, body: bytes, reason: str) -> None:
     """End the users of a chunk that have no outcome yet as failed; of any other message nothing hangs on it."""
     if queue not in (MEMBERS, MEMBERS_BULK):
         return
@@ -31,7 +31,7 @@ async def give_up(world: World, queue: str, body: bytes, reason: str) -> None:
     await world.stores.chunks.report(operation.id, message.chunk, failed)
 
 
-def _rows(world: World, group_id: GroupId, message: ProcessUsers, reason: str) -> list[MemberRow]:
+def _rows(world: Needs, group_id: GroupId, message: ProcessUsers, reason: str) -> list[MemberRow]:
     problem = Problem(LicenseError.OTHER, f"The work on this user could not be done: {reason}", REMEDY)
     return [
         MemberRow(

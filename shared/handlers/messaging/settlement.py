@@ -17,8 +17,8 @@ from shared.domain.errors import BadRequest, Conflict, PermissionDenied, PoisonM
 from shared.domain.messages import load_object
 from shared.domain.read_models import DeadLetter
 from shared.handlers.messaging.failed_chunk import give_up
+from shared.handlers.messaging.needs import Needs
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 AWAY = "away"
 """Field of the body that counts the sends since the work last got somewhere; what decodes the message ignores it."""
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[bytes], Awaitable[None]]
 
 
-async def settle(world: World, queue: str, body: bytes, work: Work) -> None:
+async def settle(world: Needs, queue: str, body: bytes, work: Work) -> None:
     """Do the work of one message and end the message.
 
     Returns when it is done, kept as a dead letter, or sent again. Raises what the work raised unexpectedly, and what
@@ -67,7 +67,7 @@ async def settle(world: World, queue: str, body: bytes, work: Work) -> None:
             await _send_again(world, queue, body, 0.0, str(fault))
 
 
-async def bury(world: World, queue: str, body: bytes, reason: str, shown: str = "") -> None:
+async def bury(world: Needs, queue: str, body: bytes, reason: str, shown: str = "") -> None:
     """Keep a message that nobody can do anything with, and why, where people see it. `shown`: the reason as it may
     stand in a log, where the reason itself quotes what may be a person's name."""
     log.error("message from %s kept as a dead letter: %s", queue, (shown or reason)[:MAX_REASON])
@@ -93,7 +93,7 @@ def back_off_s(tries: int, at_least_s: float, token: str) -> float:
     return max(doubled, at_least_s) * (1.0 + JITTER * int(token[:8], 16) / 0xFFFFFFFF)
 
 
-async def _send_again(world: World, queue: str, body: bytes, at_least_s: float, why: str) -> None:
+async def _send_again(world: Needs, queue: str, body: bytes, at_least_s: float, why: str) -> None:
     """The same message for later, with an id of its own, which duplicate detection has not seen."""
     tries = away_count(body)
     fields = {**load_object(body, queue), AWAY: tries + 1}
@@ -112,7 +112,7 @@ async def _send_again(world: World, queue: str, body: bytes, at_least_s: float, 
         await bury(world, queue, body, f"it cannot be sent again: {fault}; {why}")
 
 
-async def _sent(world: World, message: Outgoing) -> None:
+async def _sent(world: Needs, message: Outgoing) -> None:
     for pause_s in SEND_PAUSES_S:
         try:
             await world.queue.send([message])

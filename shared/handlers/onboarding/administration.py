@@ -16,7 +16,7 @@ from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.leaver import leavers_allowed
-from shared.ports.world import World
+from shared.handlers.onboarding.needs import Needs
 
 PAGE = 500
 AT_ONCE = 16
@@ -33,7 +33,7 @@ class HeldLeavers:
     checksum: str
 
 
-async def record_of(world: World, key: str) -> OnboardingRecord:
+async def record_of(world: Needs, key: str) -> OnboardingRecord:
     """Raises NotFound."""
     record = await world.stores.onboarding.get(key)
     if record is None:
@@ -48,7 +48,7 @@ def can_be_cancelled(record: OnboardingRecord) -> bool:
     return record.event.type is HrEventType.LEAVER and not record.is_being_written
 
 
-async def cancel(world: World, key: str, actor: Actor) -> OnboardingRecord:
+async def cancel(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
     """End an event before it is worked on, or a leaver before it is done: what that took is given back, and the record
     ends then. A repeat changes nothing. Raises NotFound, Conflict when it is too late or changed meanwhile."""
     record = await record_of(world, key)
@@ -64,7 +64,7 @@ async def cancel(world: World, key: str, actor: Actor) -> OnboardingRecord:
     return await (_cancelled if record.taken is None else _turned_back)(world, record, actor)
 
 
-async def _turned_back(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
+async def _turned_back(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
     now = world.clock.now()
     note = f"Cancelled by {actor.name}; what was taken is being given back."
     back = replace(waiting(record, OnboardingState.WORKING, now, now, note), cancelled_by=actor.name, working_since=now)
@@ -74,14 +74,14 @@ async def _turned_back(world: World, record: OnboardingRecord, actor: Actor) -> 
     return saved
 
 
-async def _cancelled(world: World, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
+async def _cancelled(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
     end = ended(record, ends.cancelled(actor.name), world.clock.now())
     done = await records.announce(world, await records.keep(world, end))
     await _note(world, "Cancel onboarding event", record, actor)
     return done
 
 
-async def replay(world: World, key: str, actor: Actor) -> OnboardingRecord:
+async def replay(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
     """Begin an event anew that failed or ended with errors, once the cause is repaired.
 
     Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
@@ -106,7 +106,7 @@ async def replay(world: World, key: str, actor: Actor) -> OnboardingRecord:
     return saved
 
 
-async def held_leavers(world: World) -> HeldLeavers:
+async def held_leavers(world: Needs) -> HeldLeavers:
     """All leavers that wait for a person."""
     found: list[OnboardingRecord] = []
     after: str | None = None
@@ -123,7 +123,7 @@ def checksum_of(records: Iterable[OnboardingRecord]) -> str:
     return hashlib.sha256(",".join(sorted(record.key for record in records)).encode()).hexdigest()
 
 
-async def approve_held(world: World, checksum: str, actor: Actor) -> int:
+async def approve_held(world: Needs, checksum: str, actor: Actor) -> int:
     """Let the held leavers go that a person has seen; returns their number. Raises Conflict for others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, partial(_let_go, world, actor))
@@ -131,7 +131,7 @@ async def approve_held(world: World, checksum: str, actor: Actor) -> int:
     return len(held.records)
 
 
-async def _let_go(world: World, actor: Actor, record: OnboardingRecord) -> None:
+async def _let_go(world: Needs, actor: Actor, record: OnboardingRecord) -> None:
     now = world.clock.now()
     approved = replace(record, permitted_by=actor.name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now)
     await records.keep(world, replace(approved, note=f"Approved by {actor.name}.", remedy=""))
@@ -144,21 +144,21 @@ async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRe
         await asyncio.gather(*map(act, records[start : start + AT_ONCE]))
 
 
-async def reject_held(world: World, checksum: str, actor: Actor) -> int:
+async def reject_held(world: Needs, checksum: str, actor: Actor) -> int:
     """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, lambda record: _cancelled(world, record, actor))
     return len(held.records)
 
 
-async def _as_seen(world: World, checksum: str) -> HeldLeavers:
+async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     held = await held_leavers(world)
     if held.checksum != checksum:
         raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
     return held
 
 
-async def _note(world: World, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+async def _note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
     entry = AuditEntry(
         world.token(),
         world.clock.now(),

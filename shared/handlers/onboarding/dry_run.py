@@ -18,7 +18,7 @@ from shared.domain.joiner import left_behind, memberships, unchecked, wanted_for
 from shared.domain.onboarding import Account, GroupOutcome, GroupResult, HrEventType
 from shared.domain.profiles import Entitlement, allowed_groups, entitlement
 from shared.handlers.onboarding.membership_writes import GroupsKnown
-from shared.ports.world import World
+from shared.handlers.onboarding.needs import Needs
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Trial:
     lost: tuple[SkuId, ...] = ()
 
 
-async def try_event(world: World, value: object) -> Trial:
+async def try_event(world: Needs, value: object) -> Trial:
     """Nothing is written or kept. Raises BadRequest for an event that would not be accepted, and for a
     release; Unavailable where the person cannot be read, which is not one without an account."""
     now = world.clock.now()
@@ -98,7 +98,7 @@ def _given(
 
 
 async def _lost(
-    world: World,
+    world: Needs,
     user: DirectoryUser,
     kind: HrEventType,
     wanted: Entitlement,

@@ -34,17 +34,17 @@ from shared.domain.onboarding_licenses import LONGEST_BACKLOG
 from shared.domain.profiles import allowed_groups
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer, Written
+from shared.handlers.onboarding.needs import Needs
 from shared.handlers.onboarding.people import Person
 from shared.ports.graph_writes import MembershipChange
 from shared.ports.membership_stores import ends_of
-from shared.ports.world import World
 
 FIRST_LOOK = timedelta(seconds=2)
 """When to see what became of the licenses; most are there by then, where the write quota is not used up."""
 
 
 async def process_joiners(
-    world: World,
+    world: Needs,
     groups: GroupsKnown,
     writer: Writer,
     people: Sequence[Person],
@@ -80,7 +80,7 @@ async def process_joiners(
 
 
 async def _planned(
-    world: World,
+    world: Needs,
     groups: GroupsKnown,
     people: Sequence[Person],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
@@ -105,7 +105,7 @@ async def _planned(
     return joiners, steps
 
 
-async def _claimed(world: World, joiners: Sequence[Joiner]) -> list[Joiner]:
+async def _claimed(world: Needs, joiners: Sequence[Joiner]) -> list[Joiner]:
     """Those whose event is still as it was read; from now on it cannot be cancelled. What HR brings about is known
     before it is done."""
     claims = await asyncio.gather(*(records.claim(world, each.record) for each in joiners))
@@ -115,7 +115,7 @@ async def _claimed(world: World, joiners: Sequence[Joiner]) -> list[Joiner]:
     ]
 
 
-async def _note_locations(world: World, joiners: Sequence[Joiner]) -> None:
+async def _note_locations(world: Needs, joiners: Sequence[Joiner]) -> None:
     """A look that does not see the new location yet must not set a default instead."""
     places = {each.user.id: each.location for each in joiners if each.location}
     rows = await world.stores.ledger.rows(list(places)) if places else {}
@@ -130,7 +130,7 @@ async def _note_locations(world: World, joiners: Sequence[Joiner]) -> None:
 
 
 async def _grant(
-    world: World, joiners: Sequence[Joiner], assignments: Mapping[GroupId, GroupLicenseAssignment]
+    world: Needs, joiners: Sequence[Joiner], assignments: Mapping[GroupId, GroupLicenseAssignment]
 ) -> None:
     """New grants before old ones go; the memberships left are forgotten last."""
     now = world.clock.now()
@@ -147,7 +147,7 @@ async def _grant(
         await records.note_state(world, state_after(each), each.hr_state)
 
 
-def _put_off(world: World, joiners: Sequence[Joiner], written: Written) -> list[Next]:
+def _put_off(world: Needs, joiners: Sequence[Joiner], written: Written) -> list[Next]:
     """Events of whom a write was not answered begin anew."""
     return written.postponed([each.record for each in joiners], OnboardingState.RECEIVED, world.clock.now())
 

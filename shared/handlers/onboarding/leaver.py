@@ -29,22 +29,22 @@ from shared.domain.permit import Permit
 from shared.domain.profiles import allowed_groups
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
+from shared.handlers.onboarding.needs import Needs
 from shared.handlers.onboarding.people import Person
 from shared.handlers.reconcile.permits import take_up_to
 from shared.ports.graph_writes import MembershipChange
-from shared.ports.world import World
 
 BY_ALLOWANCE = "allowance"
 
 
-async def leavers_allowed(world: World) -> int:
+async def leavers_allowed(world: Needs) -> int:
     """Leavers of 24 hours that need no person: a minimum, or a share of the largest managed group if that is more."""
     sizes = [status.members for status in await world.stores.group_status.all()]
     return limit(max(sizes, default=0), world.policy.leaver_allowance_minimum, world.policy.leaver_allowance_percent)
 
 
 async def process_leavers(
-    world: World,
+    world: Needs,
     groups: GroupsKnown,
     writer: Writer,
     people: Sequence[Person],
@@ -63,7 +63,7 @@ async def process_leavers(
     return [*steps, *(unlicensing(each, now) for each in leavers)]
 
 
-async def _permitted(world: World, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
+async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
     """Leavers with leave to go, which is kept with the record, so that a retry counts once; and those that are held."""
     maximum = await leavers_allowed(world)
     permitted, steps = [], []
@@ -80,7 +80,7 @@ async def _permitted(world: World, people: Sequence[Person]) -> tuple[list[Perso
 
 
 async def _claimed(
-    world: World,
+    world: Needs,
     groups: GroupsKnown,
     people: Sequence[Person],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
@@ -105,7 +105,7 @@ async def _claimed(
     return leavers
 
 
-async def _revoke(world: World, leavers: Sequence[Leaver]) -> None:
+async def _revoke(world: Needs, leavers: Sequence[Leaver]) -> None:
     """Permits first, then what ends a grace that would begin, then the grants of HR go. What a person decided to keep
     is kept."""
     now = world.clock.now()

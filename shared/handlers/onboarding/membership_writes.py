@@ -16,9 +16,9 @@ from shared.domain.messages import MAX_USERS
 from shared.domain.onboarding import GroupOutcome, GroupResult, Next, OnboardingRecord, OnboardingState, waiting
 from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
+from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.graph_writes import AlreadySo, MembershipChange
-from shared.ports.world import World
 
 UNANSWERED_RETRY = timedelta(seconds=5)
 MISSING_RETRY = timedelta(seconds=15)
@@ -60,7 +60,7 @@ def hindrance(group: DirectoryGroup) -> tuple[str, str]:
 class GroupsKnown:
     """Groups as read within the last minutes."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Needs) -> None:
         self._world = world
         self._known: dict[GroupId, tuple[datetime, DirectoryGroup | None]] = {}
 
@@ -116,7 +116,7 @@ class Written:
 class Writer:
     """Writes for all people of one message, charged as urgent work. `charged`: in advance."""
 
-    def __init__(self, world: World, pacer: Pacer, charged: Charged | None = None) -> None:
+    def __init__(self, world: Needs, pacer: Pacer, charged: Charged | None = None) -> None:
         self._world = world
         self._pacer = pacer
         self._prepaid = Prepaid(pacer, charged)

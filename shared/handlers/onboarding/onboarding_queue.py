@@ -23,11 +23,11 @@ from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.joiner import process_joiners
 from shared.handlers.onboarding.leaver import process_leavers
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
+from shared.handlers.onboarding.needs import Needs
 from shared.handlers.onboarding.people import waits_of
 from shared.handlers.onboarding.records import Saver
 from shared.handlers.onboarding.undo import restore_leavers
 from shared.handlers.reconcile.write_limiter import Pacer
-from shared.ports.world import World
 
 SENDER = "onboarding queue"
 DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
@@ -47,7 +47,7 @@ LIKELY = frozenset({OnboardingState.RECEIVED, OnboardingState.SCHEDULED})
 class Onboarding:
     """One per process, for its caches and its share of the write quota."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Needs) -> None:
         self._world = world
         self._intents = Intents(world)
         self._pacer = Pacer(world)
@@ -182,7 +182,7 @@ def _is_put_off(record: OnboardingRecord, now: datetime) -> bool:
     return record.next_at is not None and record.next_at > now + EARLY and not record.is_being_written
 
 
-async def take_up_due(world: World) -> int:
+async def take_up_due(world: Needs) -> int:
     """The timer: have records taken up whose time has come and which no message took up; sent first, taken off second.
 
     Each stays on the list until it is over. Returns how many were sent.
@@ -205,7 +205,7 @@ async def take_up_due(world: World) -> int:
     return sent
 
 
-async def _not_over(world: World, keys: Sequence[str]) -> list[OnboardingRecord]:
+async def _not_over(world: Needs, keys: Sequence[str]) -> list[OnboardingRecord]:
     """Those that have not ended, or whose end was not told; of most that fall due neither is so any more."""
     found = []
     for start in range(0, len(keys), MAX_USERS):

@@ -27,8 +27,8 @@ from shared.domain.onboarding_order import (
     turn_of,
 )
 from shared.domain.plan import plan_user
+from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.plan import context_for, tenant_facts
-from shared.ports.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Person:
     user: DirectoryUser
 
 
-def waits_of(world: World) -> Waits:
+def waits_of(world: Needs) -> Waits:
     policy = world.policy
     seconds = (policy.onboarding_lead_s, policy.account_wait_s, policy.leaver_removal_after_s)
     return Waits(*(timedelta(seconds=each) for each in seconds))
 
 
-def unread(world: World, record: OnboardingRecord, failed: ReadFailed) -> Next:
+def unread(world: Needs, record: OnboardingRecord, failed: ReadFailed) -> Next:
     """Soon again if Graph is away; if it refuses, as for an account that does not exist."""
     now = world.clock.now()
     if failed.refused:
@@ -56,7 +56,7 @@ def unread(world: World, record: OnboardingRecord, failed: ReadFailed) -> Next:
 
 
 async def others_of(
-    world: World, record: OnboardingRecord, accounts: Sequence[Account]
+    world: Needs, record: OnboardingRecord, accounts: Sequence[Account]
 ) -> tuple[OnboardingRecord, ...]:
     """Events of the person, by the names of the event and those of the accounts."""
     names = {name for ref in (record.event.person, *(each.ref for each in accounts)) for name in ref.identities}
@@ -64,7 +64,7 @@ async def others_of(
 
 
 async def match(
-    world: World, record: OnboardingRecord, accounts: Sequence[Account] | ReadFailed
+    world: Needs, record: OnboardingRecord, accounts: Sequence[Account] | ReadFailed
 ) -> tuple[list[Next], Account | None]:
     """The account of an event whose turn it is, with the older events that it ends; otherwise None, and how it waits or
     ends."""
@@ -76,7 +76,7 @@ async def match(
     return ([*steps, found], None) if isinstance(found, Next) else (steps, found)
 
 
-async def _turn(world: World, record: OnboardingRecord, accounts: Sequence[Account]) -> TurnTaken:
+async def _turn(world: Needs, record: OnboardingRecord, accounts: Sequence[Account]) -> TurnTaken:
     """Order among the events of the same person. Events resolved to another account are another person's."""
     ids = {each.id for each in accounts}
     found = await others_of(world, record, accounts)
@@ -85,20 +85,20 @@ async def _turn(world: World, record: OnboardingRecord, accounts: Sequence[Accou
     return turn_of(record, others, next(iter(states.values()), None), world.clock.now())
 
 
-async def releases_of(world: World, leaver: OnboardingRecord) -> list[str]:
+async def releases_of(world: Needs, leaver: OnboardingRecord) -> list[str]:
     """Releases that came before their leaver."""
     found = await world.stores.onboarding.of_person(leaver.event.person.identities)
     return [each.key for each in found if each.event.type is HrEventType.RELEASE and not each.state.is_ended]
 
 
-async def leavers_of(world: World, release: OnboardingRecord) -> tuple[OnboardingRecord, ...]:
+async def leavers_of(world: Needs, release: OnboardingRecord) -> tuple[OnboardingRecord, ...]:
     """Events of a release's person, by the names of the event and those of the account."""
     accounts = (await world.accounts.find([release.event.person]))[release.event.person]
     known = accounts if not isinstance(accounts, ReadFailed) and len(accounts) == 1 else ()
     return await others_of(world, release, known)
 
 
-async def read(world: World, matched: Sequence[tuple[OnboardingRecord, Account]]) -> tuple[list[Person], list[Next]]:
+async def read(world: Needs, matched: Sequence[tuple[OnboardingRecord, Account]]) -> tuple[list[Person], list[Next]]:
     """The people with groups and licenses; one who cannot be read, or is not replicated, comes later. Of several events
     of one person the first in order goes on, the others after it."""
     now = world.clock.now()
@@ -124,7 +124,7 @@ async def read(world: World, matched: Sequence[tuple[OnboardingRecord, Account]]
 
 
 async def assess(
-    world: World,
+    world: Needs,
     records: Sequence[OnboardingRecord],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
     backlog: timedelta,

@@ -9,10 +9,10 @@ from shared.domain.operation import Actor
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding.membership_writes import GroupsKnown
-from shared.ports.world import World
+from shared.handlers.onboarding.needs import Needs
 
 
-async def profile_of(world: World, name: str) -> Profile:
+async def profile_of(world: Needs, name: str) -> Profile:
     """Raises NotFound."""
     found = next((each for each in await world.stores.profiles.all() if each.name == name), None)
     if found is None:
@@ -20,7 +20,7 @@ async def profile_of(world: World, name: str) -> Profile:
     return found
 
 
-async def save_profile(world: World, profile: Profile, actor: Actor, if_match: str | None) -> Profile:
+async def save_profile(world: Needs, profile: Profile, actor: Actor, if_match: str | None) -> Profile:
     """Create or replace a profile. `if_match`: the version it must have, `*` for any, None where there must be none or
     whatever is there is replaced.
 
@@ -35,14 +35,14 @@ async def save_profile(world: World, profile: Profile, actor: Actor, if_match: s
     return saved
 
 
-async def remove_profile(world: World, name: str, actor: Actor) -> None:
+async def remove_profile(world: Needs, name: str, actor: Actor) -> None:
     """People keep what the profile gave them until they move or leave. Raises NotFound."""
     await profile_of(world, name)
     await world.stores.profiles.remove(name)
     await _note(world, "Delete onboarding profile", name, actor)
 
 
-async def _check(world: World, profile: Profile) -> None:
+async def _check(world: Needs, profile: Profile) -> None:
     known = GroupsKnown(world)
     for group_id in profile.groups:
         if await known.get(group_id) is None:
@@ -58,6 +58,6 @@ async def _check(world: World, profile: Profile) -> None:
             raise BadRequest("ServicePlanNotFound", text, "licenses.disabledPlans")
 
 
-async def _note(world: World, activity: str, name: str, actor: Actor) -> None:
+async def _note(world: Needs, activity: str, name: str, actor: Actor) -> None:
     entry = AuditEntry(world.token(), world.clock.now(), activity, actor.name, "success", detail=name)
     await world.stores.audit.append([entry])

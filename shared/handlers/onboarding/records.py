@@ -30,9 +30,9 @@ from shared.domain.onboarding import (
 )
 from shared.domain.onboarding_results import result_event
 from shared.handlers.messaging.settlement import bury
+from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 MAX_BATCH = 1000
 """Events of one request: 1 MB at 1,000 characters an event."""
@@ -43,7 +43,7 @@ WRITER_DIED_RETRY = timedelta(minutes=2)
 NO_ASSIGNMENTS: Mapping[GroupId, GroupLicenseAssignment] = {}
 
 
-async def accept(world: World, values: Sequence[object], sender: str) -> tuple[Receipt, ...]:
+async def accept(world: Needs, values: Sequence[object], sender: str) -> tuple[Receipt, ...]:
     """Keep each event as a row, in the order given; one that cannot be read, and one under an id that has another
     content already, is kept as a dead letter instead. Raises Unavailable; then sending all of them again is right."""
     receipts = received(values, world.clock.now(), sender)
@@ -60,7 +60,7 @@ async def accept(world: World, values: Sequence[object], sender: str) -> tuple[R
     return tuple(receipts)
 
 
-async def claim(world: World, record: OnboardingRecord) -> OnboardingRecord | None:
+async def claim(world: Needs, record: OnboardingRecord) -> OnboardingRecord | None:
     """Say that memberships are being written, before the first is: nobody cancels or ends the event meanwhile.
     None if somebody else was quicker; what they made of the record says when it is resumed."""
     now = world.clock.now()
@@ -72,13 +72,13 @@ async def claim(world: World, record: OnboardingRecord) -> OnboardingRecord | No
         return None
 
 
-async def keep(world: World, record: OnboardingRecord) -> OnboardingRecord:
+async def keep(world: Needs, record: OnboardingRecord) -> OnboardingRecord:
     """Store the record as it is. Raises Conflict if somebody else was quicker."""
     return await world.stores.onboarding.save(record)
 
 
 async def _reconcile(
-    world: World, steps: Sequence[Next], assignments: Mapping[GroupId, GroupLicenseAssignment]
+    world: Needs, steps: Sequence[Next], assignments: Mapping[GroupId, GroupLicenseAssignment]
 ) -> None:
     """Have the users of all steps looked at now, with what was just brought about."""
     if not steps:
@@ -92,7 +92,7 @@ async def _reconcile(
     await enqueue(world, expects, cause, expects=expects, changed_at=now, intent_versions=versions)
 
 
-async def announce(world: World, record: OnboardingRecord) -> OnboardingRecord:
+async def announce(world: Needs, record: OnboardingRecord) -> OnboardingRecord:
     """Tell the end on the results queue, then keep that it was told: at least once, under the same id."""
     result = result_event(record)
     body = json.dumps(result, separators=(",", ":")).encode()
@@ -100,7 +100,7 @@ async def announce(world: World, record: OnboardingRecord) -> OnboardingRecord:
     return await keep(world, replace(record, announced=True))
 
 
-async def resume(world: World, keys: Sequence[str], at: datetime | None = None, *, if_due: bool = False) -> None:
+async def resume(world: Needs, keys: Sequence[str], at: datetime | None = None, *, if_due: bool = False) -> None:
     """Have events resumed, now or at a time; one further away than a day is left to the timer. `if_due`: not those that
     have been rescheduled meanwhile."""
     if at is not None and at - world.clock.now() > FARTHEST_MESSAGE:
@@ -110,14 +110,14 @@ async def resume(world: World, keys: Sequence[str], at: datetime | None = None, 
         await world.queue.send([Outgoing(ONBOARDING, resume_body(part, if_due=if_due), None, at) for part in parts])
 
 
-async def know(world: World, record: OnboardingRecord, account: Account) -> None:
+async def know(world: Needs, record: OnboardingRecord, account: Account) -> None:
     """Have the record found under the names of its account too; under its event's it is found since it came."""
     more = [name for name in account.ref.identities if name not in record.event.person.identities]
     if more:
         await world.stores.onboarding.know(record.key, more)
 
 
-async def note_state(world: World, state: Standing, before: Standing | None = None) -> Standing:
+async def note_state(world: Needs, state: Standing, before: Standing | None = None) -> Standing:
     """What HR has brought about for a person. `before`: as it was read; the same is not stored again. Raises Conflict
     if somebody else was quicker."""
     return state if state == before else await world.stores.standings.save(state)
@@ -126,7 +126,7 @@ async def note_state(world: World, state: Standing, before: Standing | None = No
 class Saver:
     """Saves what the steps of one message come to; when it is left, the events of one time are resumed together."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Needs) -> None:
         self._world = world
         self._again: dict[datetime, list[str]] = defaultdict(list)
         self._woken: list[str] = []

@@ -19,9 +19,9 @@ from shared.domain.onboarding_order import READ_RETRY
 from shared.domain.permit import Permit
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import Writer
+from shared.handlers.onboarding.needs import Needs
 from shared.ports.graph_writes import MembershipChange
 from shared.ports.membership_stores import ends_of
-from shared.ports.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Returner:
 
 
 async def restore_leavers(
-    world: World,
+    world: Needs,
     writer: Writer,
     cancelled: Sequence[OnboardingRecord],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
@@ -60,7 +60,7 @@ async def restore_leavers(
     return [*steps, *(_stayed(each, world.clock.now()) for each in done)]
 
 
-async def _read(world: World, cancelled: Sequence[OnboardingRecord]) -> tuple[list[Returner], list[Next]]:
+async def _read(world: Needs, cancelled: Sequence[OnboardingRecord]) -> tuple[list[Returner], list[Next]]:
     reads = await world.directory.users([each.user_id for each in cancelled if each.user_id is not None])
     now = world.clock.now()
     returners, steps = [], []
@@ -95,7 +95,7 @@ def _stayed(returner: Returner, now: datetime) -> Next:
 
 
 async def _restore(
-    world: World, returners: Sequence[Returner], assignments: Mapping[GroupId, GroupLicenseAssignment]
+    world: Needs, returners: Sequence[Returner], assignments: Mapping[GroupId, GroupLicenseAssignment]
 ) -> None:
     user_ids, now = [each.user.id for each in returners], world.clock.now()
     grants: list[tuple[UserId, Grant]] = []

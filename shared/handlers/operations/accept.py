@@ -26,15 +26,15 @@ from shared.domain.operation_request import (
 )
 from shared.domain.trace_context import begun
 from shared.handlers.operations.assignment_changes import load, read_catalog, write_intent
+from shared.handlers.operations.needs import Needs
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 AFTER_SUPERSEDED = timedelta(seconds=15)
 """Sealing waits this long behind an operation it supersedes: work that was handed out and planned by the older intent
 (cached for seconds, then waiting for its slot) has recorded what it is about to write by then."""
 
 
-async def accept(world: World, request: OperationRequest) -> Operation:
+async def accept(world: Needs, request: OperationRequest) -> Operation:
     """The operation for a request; the same idempotency key gives the same operation.
 
     Raises BadRequest and AssignmentError for what cannot be done, NotFound for a group that is not there, Outdated for
@@ -58,19 +58,19 @@ async def accept(world: World, request: OperationRequest) -> Operation:
     return operation
 
 
-def new_operation_id(world: World, now: datetime) -> OperationId:
+def new_operation_id(world: Needs, now: datetime) -> OperationId:
     """32 hex digits: 12 of milliseconds since the epoch, so that ids sort by time, and 20 random ones."""
     return OperationId(f"{int(now.timestamp() * 1000):012x}{world.token()[:20]}")
 
 
-async def send_step(world: World, operation: Operation, *, at: datetime | None = None) -> None:
+async def send_step(world: Needs, operation: Operation, *, at: datetime | None = None) -> None:
     """Send the message for the operation's current step."""
     step = OperationStep(operation.id, operation.step, operation.run, operation.traceparent)
     await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])
 
 
 async def _claim(
-    world: World, request: OperationRequest, operation_id: OperationId
+    world: Needs, request: OperationRequest, operation_id: OperationId
 ) -> tuple[OperationId, Operation | None]:
     """The id that the request's key belongs to, with the operation if it is stored. Raises KeyReused."""
     asked = fingerprint(request)
@@ -83,7 +83,7 @@ async def _claim(
 
 
 async def _was_claimed_by_former(
-    world: World, request: OperationRequest, existing: Operation | None, known: str
+    world: Needs, request: OperationRequest, existing: Operation | None, known: str
 ) -> bool:
     """Whether a former version stored this fingerprint for the same request, from all options as it had merged them."""
     options, group_id = request.change.options, request.target.group_id
@@ -97,7 +97,7 @@ async def _was_claimed_by_former(
 
 
 def _operation(
-    world: World, request: OperationRequest, operation_id: OperationId, found: GroupRequest | None, now: datetime
+    world: Needs, request: OperationRequest, operation_id: OperationId, found: GroupRequest | None, now: datetime
 ) -> Operation:
     return Operation(
         id=operation_id,
@@ -118,7 +118,7 @@ def _operation(
     )
 
 
-async def _checked_group(world: World, request: OperationRequest, group_id: GroupId) -> GroupRequest:
+async def _checked_group(world: Needs, request: OperationRequest, group_id: GroupId) -> GroupRequest:
     """What the group has, with the request found to be right on it: before anything is written.
 
     Raises BadRequest, AssignmentError, NotFound, Outdated.
@@ -131,7 +131,7 @@ async def _checked_group(world: World, request: OperationRequest, group_id: Grou
     return found
 
 
-async def _check_visible(world: World, group: DirectoryGroup) -> None:
+async def _check_visible(world: Needs, group: DirectoryGroup) -> None:
     """Without Member.Read.Hidden a group with hidden membership reads empty or is refused, as if everybody had left
     (learn.microsoft.com/graph/api/group-list-members)."""
     try:
@@ -147,13 +147,13 @@ async def _check_visible(world: World, group: DirectoryGroup) -> None:
         )
 
 
-async def _shows_a_member(world: World, group_id: GroupId) -> bool:
+async def _shows_a_member(world: Needs, group_id: GroupId) -> bool:
     async for page in world.directory.member_pages(group_id):
         if page:
             return True
     return False
 
 
-async def _is_running(world: World, operation_id: OperationId | None) -> bool:
+async def _is_running(world: Needs, operation_id: OperationId | None) -> bool:
     operation = await world.stores.operations.get(operation_id) if operation_id else None
     return operation is not None and operation.state is OperationState.IN_PROGRESS

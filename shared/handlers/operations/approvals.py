@@ -10,22 +10,22 @@ from shared.domain.ids import OperationId
 from shared.domain.operation import Actor, Operation, OperationError, OperationState, Phase, is_collecting
 from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
+from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.state_changes import change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
-from shared.ports.world import World
 
 
-async def open_approval(world: World, operation: Operation) -> None:
+async def open_approval(world: Needs, operation: Operation) -> None:
     """While a person decides, the group's removal allowance is not used."""
     await _mark(world, operation, operation.id)
 
 
-async def close_approval(world: World, operation: Operation) -> None:
+async def close_approval(world: Needs, operation: Operation) -> None:
     """The decision is made: the allowance counts again."""
     await _mark(world, operation, None)
 
 
-async def _mark(world: World, operation: Operation, open_approval: OperationId | None) -> None:
+async def _mark(world: Needs, operation: Operation, open_approval: OperationId | None) -> None:
     group_id = operation.target.group_id
     if group_id is None:
         return
@@ -42,7 +42,7 @@ async def _mark(world: World, operation: Operation, open_approval: OperationId |
         await collecting(world, after.open_approval, after)
 
 
-async def approve(world: World, operation_id: OperationId, checksum: str, actor: Actor) -> Operation:
+async def approve(world: Needs, operation_id: OperationId, checksum: str, actor: Actor) -> Operation:
     """Let the sealed removals go. Raises BadRequest when the checksum is not that of the list waiting."""
 
     def decide(operation: Operation) -> Operation:
@@ -62,7 +62,7 @@ async def approve(world: World, operation_id: OperationId, checksum: str, actor:
     return operation
 
 
-async def review(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+async def review(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
     """Open an approval that collects what is held: its list is sealed now, what is held later goes to the next one."""
 
     def open_it(operation: Operation) -> Operation:
@@ -76,7 +76,7 @@ async def review(world: World, operation_id: OperationId, actor: Actor) -> Opera
     return operation
 
 
-async def reject(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+async def reject(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
     """Keep what was to be removed: every sealed removal becomes a kept grant, and the operation ends."""
 
     def decide(operation: Operation) -> Operation:

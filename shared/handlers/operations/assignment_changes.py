@@ -18,14 +18,14 @@ from shared.domain.group_request import GroupRequest, check_version, with_option
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
 from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.needs import Needs
 from shared.ports.stores import StoredAssignment
-from shared.ports.world import World
 
 MAX_TRIES = 10
 """Lost ETag races of one merge before the caller is told to try again."""
 
 
-async def load(world: World, group_id: GroupId, change: LicenseChange) -> GroupRequest:
+async def load(world: Needs, group_id: GroupId, change: LicenseChange) -> GroupRequest:
     """Everything that a change on a group is decided on.
 
     Raises NotFound for a group that is gone, unless the change only removes licenses from one that is managed: a person
@@ -42,18 +42,18 @@ async def load(world: World, group_id: GroupId, change: LicenseChange) -> GroupR
     return GroupRequest(assignment, etag, group, catalog)
 
 
-async def read_catalog(world: World) -> Catalog:
+async def read_catalog(world: Needs) -> Catalog:
     """The tenant's products."""
     return Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
 
 
-async def _stored(world: World, group_id: GroupId) -> tuple[GroupLicenseAssignment, str | None]:
+async def _stored(world: Needs, group_id: GroupId) -> tuple[GroupLicenseAssignment, str | None]:
     stored = await world.stores.assignments.get(group_id)
     return (stored.assignment, stored.etag) if stored else (GroupLicenseAssignment(group_id), None)
 
 
 async def write_intent(
-    world: World, operation: Operation, found: GroupRequest | None = None, request: OperationRequest | None = None
+    world: Needs, operation: Operation, found: GroupRequest | None = None, request: OperationRequest | None = None
 ) -> Operation:
     """Make the group's assignment say what the operation asks, once; done again it changes nothing.
 
@@ -110,14 +110,14 @@ def _still_asked(operation: Operation, found: GroupRequest, request: OperationRe
     return replace(operation, change=found.change_of(request))
 
 
-async def _withdraw(world: World, operation: Operation, fault: Exception) -> None:
+async def _withdraw(world: Needs, operation: Operation, fault: Exception) -> None:
     """End an operation whose caller is told that it is refused: a lost race has made it wrong after it was stored, and
     the watchdog would do it nevertheless."""
     error = OperationError(type(fault).__name__, str(fault))
     await world.stores.operations.save(operation.ended(OperationState.FAILED, world.clock.now(), error))
 
 
-async def _supersede(world: World, older_id: OperationId | None, newer: Operation) -> None:
+async def _supersede(world: Needs, older_id: OperationId | None, newer: Operation) -> None:
     """End an older operation that waits for a person; one that runs ends itself at its next step."""
     older = await world.stores.operations.get(older_id) if older_id else None
     if older is None or older.state not in (OperationState.AWAITING_APPROVAL, OperationState.PAUSED):
@@ -131,11 +131,11 @@ async def _supersede(world: World, older_id: OperationId | None, newer: Operatio
         return
 
 
-async def _with_version(world: World, operation: Operation, version: int) -> Operation:
+async def _with_version(world: Needs, operation: Operation, version: int) -> Operation:
     return await world.stores.operations.save(replace(operation, intent_version=version, intent_written=True))
 
 
-async def _says_already(world: World, assignment: GroupLicenseAssignment, operation: Operation) -> bool:
+async def _says_already(world: Needs, assignment: GroupLicenseAssignment, operation: Operation) -> bool:
     """Whether the intent was written before a crash; a newer operation may have replaced it since."""
     if assignment.version < operation.intent_version:
         return False
@@ -144,7 +144,7 @@ async def _says_already(world: World, assignment: GroupLicenseAssignment, operat
 
 
 async def set_options(
-    world: World, group_id: GroupId, options: OptionsChange, actor: Actor, if_match: int | None
+    world: Needs, group_id: GroupId, options: OptionsChange, actor: Actor, if_match: int | None
 ) -> StoredAssignment:
     """Set options of a group's assignment; those that are not named stay.
 

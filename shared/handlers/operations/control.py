@@ -12,11 +12,11 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.approvals import close_approval
+from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.state_changes import change_operation, record_act, require_state
-from shared.ports.world import World
 
 
-async def pause(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+async def pause(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
     """Stop handing out work; what was handed out is finished within about a minute."""
 
     def stop(operation: Operation) -> Operation:
@@ -29,7 +29,7 @@ async def pause(world: World, operation_id: OperationId, actor: Actor) -> Operat
     return operation
 
 
-async def resume(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+async def resume(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
     """Go on where it stopped: chunks without a final outcome for every user are handed out again as a new run."""
 
     def go_on(operation: Operation) -> Operation:
@@ -52,7 +52,7 @@ async def resume(world: World, operation_id: OperationId, actor: Actor) -> Opera
     return operation
 
 
-async def cancel(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+async def cancel(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
     """End an operation: users not reached are `skipped`, and nothing later completes what was cancelled.
 
     Cancelling again what a person cancelled does what a process that died in between had left undone.
@@ -88,7 +88,7 @@ def _was_cancelled(operation: Operation) -> bool:
     return operation.state is OperationState.CANCELLED and by_person and not rejected
 
 
-async def _enforce(world: World, operation: Operation, enforcement: Enforcement) -> None:
+async def _enforce(world: Needs, operation: Operation, enforcement: Enforcement) -> None:
     """Mark the SKUs of the operation, so that nothing completes what was stopped.
 
     A SKU that was being removed comes back marked: who still has it keeps it, and nobody is given it.

@@ -13,8 +13,8 @@ from shared.domain.messages import SMALL, ProcessUsers
 from shared.domain.operation import Operation, Totals
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.snapshot_pages import Chunk, chunks_of
+from shared.handlers.operations.needs import Needs
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 STUCK_AFTER = timedelta(minutes=5)
 """A released chunk without an outcome for this long is sent again."""
@@ -23,7 +23,7 @@ STUCK_AFTER = timedelta(minutes=5)
 Rows = Mapping[int, tuple[ChunkOutcome, ...]]
 
 
-async def hand_out(world: World, operation: Operation) -> Operation:
+async def hand_out(world: Needs, operation: Operation) -> Operation:
     """The operation with what its chunks reported, after handing out as many more as there is room for.
 
     Chunks that stopped reporting are sent again. Nothing is saved: a repeat sends the same messages.
@@ -92,7 +92,7 @@ def add_outcomes(totals: Totals, outcomes: Sequence[ChunkOutcome]) -> Totals:
     )
 
 
-async def totals_at_the_end(world: World, operation: Operation, last: int) -> Totals:
+async def totals_at_the_end(world: Needs, operation: Operation, last: int) -> Totals:
     """Totals of an operation that stops now: every outcome up to chunk `last` or the last one released is counted, and
     who has none is `skipped`."""
     last = max(last, operation.released - 1)
@@ -103,7 +103,7 @@ async def totals_at_the_end(world: World, operation: Operation, last: int) -> To
     return replace(totals, skipped=totals.skipped + totals.remaining)
 
 
-async def _next_chunks(world: World, operation: Operation, room: int) -> list[Chunk]:
+async def _next_chunks(world: Needs, operation: Operation, room: int) -> list[Chunk]:
     """The next chunks in order, at most `room`, from the sealed pages."""
     found: list[Chunk] = []
     number = await _page_with(world, operation, operation.released)
@@ -115,7 +115,7 @@ async def _next_chunks(world: World, operation: Operation, room: int) -> list[Ch
     return found[:room]
 
 
-async def _page_with(world: World, operation: Operation, chunk: int) -> int:
+async def _page_with(world: Needs, operation: Operation, chunk: int) -> int:
     """The number of the page that holds a chunk, by bisection over the pages' first chunks."""
     low, high = 0, operation.pages - 1
     while low < high:
@@ -146,7 +146,7 @@ def _outgoing(operation: Operation, chunk: Chunk, send: int = 0) -> Outgoing:
     return Outgoing(message.queue, message.encode(), message.message_id)
 
 
-async def _open_rows(world: World, operation: Operation) -> Rows:
+async def _open_rows(world: Needs, operation: Operation) -> Rows:
     if operation.released <= operation.reported:
         return {}
     return await world.stores.chunks.rows(operation.id, operation.reported, operation.released - 1)
@@ -158,7 +158,7 @@ def is_overdue(outcomes: Sequence[ChunkOutcome], now: datetime) -> bool:
     return not outcomes or any(at is not None and at + STUCK_AFTER < now for at in waiting)
 
 
-async def _send_again(world: World, operation: Operation, silent: Sequence[int]) -> Operation:
+async def _send_again(world: Needs, operation: Operation, silent: Sequence[int]) -> Operation:
     """Send chunks whose messages were lost once more."""
     rewound = replace(operation, released=silent[0])
     chunks = await _next_chunks(world, rewound, silent[-1] - silent[0] + 1)

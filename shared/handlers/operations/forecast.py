@@ -22,8 +22,8 @@ from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, cl
 from shared.domain.permit import Permit
 from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
 from shared.domain.snapshot_pages import PlannedAction
+from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.plan import TenantFacts, context_for
-from shared.ports.world import World
 
 LIST_SOURCE = Source(SourceKind.LIST)
 
@@ -76,7 +76,7 @@ class Tally:
 class Planner:
     """Plans users from the read of the seal: groups are the sealed one and those a license of ours came from."""
 
-    world: World
+    world: Needs
     operation: Operation
     assignments: Intents
     facts: TenantFacts

@@ -16,14 +16,14 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.accept import new_operation_id
+from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.sync import collecting
 from shared.ports.stores import StoredAssignment
-from shared.ports.world import World
 
 MAX_TRIES = 10
 
 
-async def collect(world: World, held: HeldBy) -> None:
+async def collect(world: Needs, held: HeldBy) -> None:
     """Open an approval for each group that has none, to collect what is held; it is sealed when a person opens it. What
     is held after that is for the next one, which opens as this one closes.
 
@@ -36,7 +36,7 @@ async def collect(world: World, held: HeldBy) -> None:
             continue
 
 
-async def _named(world: World, group_id: GroupId, held: Mapping[UserId, frozenset[SkuId]]) -> bool:
+async def _named(world: Needs, group_id: GroupId, held: Mapping[UserId, frozenset[SkuId]]) -> bool:
     """Name an approval for what is held. Returns False if there was nothing to name."""
 
     async def read() -> tuple[StoredAssignment, Operation | None] | None:
@@ -63,7 +63,7 @@ async def _named(world: World, group_id: GroupId, held: Mapping[UserId, frozense
 
 
 async def _has(
-    world: World, approval: Operation, assignment: GroupLicenseAssignment, held: Mapping[UserId, frozenset[SkuId]]
+    world: Needs, approval: Operation, assignment: GroupLicenseAssignment, held: Mapping[UserId, frozenset[SkuId]]
 ) -> bool:
     """Whether an open approval, or the one that is to follow it, has all that is held."""
     if is_collecting(approval) or assignment.more_held:
@@ -76,7 +76,7 @@ async def _has(
     return True
 
 
-async def _sealed_action(world: World, operation: Operation, user_id: UserId) -> PlannedAction | None:
+async def _sealed_action(world: Needs, operation: Operation, user_id: UserId) -> PlannedAction | None:
     """What the sealed list says of a user; pages and users are in order, so that few pages are read."""
     low, high = 0, operation.pages - 1
     while low <= high:
@@ -91,14 +91,14 @@ async def _sealed_action(world: World, operation: Operation, user_id: UserId) ->
     return None
 
 
-def _next(world: World, assignment: GroupLicenseAssignment, approval: Operation | None) -> GroupLicenseAssignment:
+def _next(world: Needs, assignment: GroupLicenseAssignment, approval: Operation | None) -> GroupLicenseAssignment:
     """A new approval where none is open; one whose list is sealed is followed by another as it closes."""
     if approval is not None:
         return replace(assignment, more_held=True)
     return replace(assignment, open_approval=new_operation_id(world, world.clock.now()), more_held=False)
 
 
-async def _open_approval(world: World, stored: StoredAssignment) -> Operation | None:
+async def _open_approval(world: Needs, stored: StoredAssignment) -> Operation | None:
     """The approval that the group names, if it is open; one that was named and never inserted is inserted now."""
     assignment = stored.assignment
     if assignment.open_approval is None:

@@ -18,7 +18,7 @@ from shared.domain.operation import Actor, LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.settlement import AWAY, bury
 from shared.handlers.operations.accept import accept
-from shared.ports.world import World
+from shared.handlers.operations.needs import Needs
 
 VERSION = "1.0"
 OPERATIONS = ("assignLicense", "reprocess", "preview")
@@ -48,7 +48,7 @@ _ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-async def run_job(world: World, body: bytes) -> None:
+async def run_job(world: Needs, body: bytes) -> None:
     """Accept the request in one message; the same id again changes nothing.
 
     A request that is refused ends as a dead letter with its reason. Raises PoisonMessage for what is no request,

@@ -26,13 +26,13 @@ from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations.dispatch import totals_at_the_end
 from shared.handlers.operations.held_removals import collect
+from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.apply import apply
 from shared.handlers.reconcile.plan import plan
 from shared.handlers.reconcile.read import read
 from shared.handlers.reconcile.record import record
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 MAX_TRIES = 5
 """Lost races for the row of an operation that must stop."""
@@ -44,7 +44,7 @@ ROUNDING = timedelta(seconds=2)
 class Members:
     """The queue functions `members` and `members-bulk`; one per process, for its caches and its share of the budget."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Needs) -> None:
         self._world = world
         self._intents = Intents(world)
         self._pacer = Pacer(world)

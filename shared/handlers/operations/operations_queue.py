@@ -24,11 +24,11 @@ from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations import approvals, dispatch, permit_writes
 from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
+from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.snapshot import Sealed, seal
 from shared.handlers.operations.sync import HELD, SYNC, sync_soon
 from shared.handlers.reconcile.permits import allowance_limit, take_up_to
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 SHORT_STEP = timedelta(seconds=1)
 STEP = timedelta(seconds=3)
@@ -41,7 +41,7 @@ SEAL_FOR = timedelta(hours=24)
 FINISH = "Finish applying group based license to users"
 
 
-async def take_step(world: World, body: bytes) -> None:
+async def take_step(world: Needs, body: bytes) -> None:
     """Take the step a message names.
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
@@ -71,7 +71,7 @@ async def take_step(world: World, body: bytes) -> None:
         await _fail(world, operation, fault)
 
 
-async def _advance(world: World, operation: Operation) -> None:
+async def _advance(world: Needs, operation: Operation) -> None:
     if await _superseded(world, operation):
         return
     match operation.phase:
@@ -93,7 +93,7 @@ async def _advance(world: World, operation: Operation) -> None:
             return
 
 
-async def _superseded(world: World, operation: Operation) -> bool:
+async def _superseded(world: Needs, operation: Operation) -> bool:
     """End an operation whose group a person has given a newer intent; what it handed out is done by the newer one."""
     group_id = operation.target.group_id
     by_system = operation.actor.kind == SYSTEM.kind
@@ -113,7 +113,7 @@ async def _superseded(world: World, operation: Operation) -> bool:
     return True
 
 
-async def _came_after(world: World, newest: OperationId, operation: Operation) -> bool:
+async def _came_after(world: Needs, newest: OperationId, operation: Operation) -> bool:
     """Whether a person asked after the system's operation was inserted; its id may be made of an earlier time."""
     if newest < operation.id:
         return False
@@ -125,7 +125,7 @@ def _with_cancelled(totals: Totals) -> Totals:
     return replace(totals, skipped=totals.skipped + totals.remaining)
 
 
-async def _seal(world: World, operation: Operation) -> None:
+async def _seal(world: Needs, operation: Operation) -> None:
     """Read and plan every user, keep the sealed pages, and decide whether a person must approve."""
     operation = await write_intent(world, operation)
     if await _superseded(world, operation):
@@ -180,13 +180,13 @@ def _described(
     )
 
 
-def _chunk_count(world: World, operation: Operation, pages: Sequence[SealedPage]) -> int:
+def _chunk_count(world: Needs, operation: Operation, pages: Sequence[SealedPage]) -> int:
     if not pages:
         return 0
     return pages[-1].first_chunk + len(chunks_of(operation.id, pages[-1], world.policy.chunk_size))
 
 
-async def _write_list_grants(world: World, operation: Operation) -> None:
+async def _write_list_grants(world: Needs, operation: Operation) -> None:
     """The intent of an operation on named users: a grant for each, until it is removed."""
     if operation.preview or operation.target.is_group:
         return
@@ -200,7 +200,7 @@ async def _write_list_grants(world: World, operation: Operation) -> None:
 
 
 async def _is_permitted(
-    world: World, operation: Operation, sealed: Sealed, known: dict[GroupId, GroupLicenseAssignment]
+    world: Needs, operation: Operation, sealed: Sealed, known: dict[GroupId, GroupLicenseAssignment]
 ) -> bool:
     """Whether the removals need no further decision: they fit the allowance, or the same person has just approved
     them by the preview."""
@@ -212,7 +212,7 @@ async def _is_permitted(
     return await take_up_to(world, source, wanted, maximum, whole=True) == wanted
 
 
-async def _note_size(world: World, operation: Operation, size: int) -> None:
+async def _note_size(world: Needs, operation: Operation, size: int) -> None:
     """The group is in progress, with its size; a size of none where there was one is not recorded."""
     group_id = operation.target.group_id
     if group_id is None:
@@ -231,7 +231,7 @@ async def _note_size(world: World, operation: Operation, size: int) -> None:
     await world.stores.audit.append([group_act(activity, operation, actor, world.clock.now())])
 
 
-async def _release(world: World, operation: Operation) -> None:
+async def _release(world: Needs, operation: Operation) -> None:
     """Hand out more and go on until every sealed user has an outcome."""
     moved = await dispatch.hand_out(world, operation)
     if dispatch.all_reported(moved):
@@ -248,7 +248,7 @@ def _pause(operation: Operation, now: datetime) -> timedelta:
     return STEP
 
 
-async def _finish(world: World, operation: Operation) -> None:
+async def _finish(world: Needs, operation: Operation) -> None:
     """Write totals, state, and the group's snapshot that pages read: the one place that does."""
     now = world.clock.now()
     error = operation.error
@@ -271,7 +271,7 @@ async def _finish(world: World, operation: Operation) -> None:
         await sync_soon(world, operation.target.group_id, SYNC)
 
 
-async def _fail(world: World, operation: Operation, fault: Exception) -> None:
+async def _fail(world: Needs, operation: Operation, fault: Exception) -> None:
     """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
     error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
     now = world.clock.now()
@@ -284,12 +284,12 @@ async def _fail(world: World, operation: Operation, fault: Exception) -> None:
     await world.stores.operations.save(ended)
 
 
-async def _save_and_go_on(world: World, operation: Operation, wait: timedelta) -> None:
+async def _save_and_go_on(world: Needs, operation: Operation, wait: timedelta) -> None:
     saved = await world.stores.operations.save(replace(operation, step=operation.step + 1))
     await _send_next(world, saved, wait)
 
 
-async def _send_next(world: World, operation: Operation, wait: timedelta) -> None:
+async def _send_next(world: Needs, operation: Operation, wait: timedelta) -> None:
     step = OperationStep(operation.id, operation.step, operation.run, operation.traceparent)
     at = world.clock.now() + wait if wait else None
     await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])

@@ -11,7 +11,7 @@ from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
 from shared.domain.operation import Operation
 from shared.domain.permit import Permit
 from shared.domain.snapshot_pages import PlannedAction
-from shared.ports.world import World
+from shared.handlers.operations.needs import Needs
 
 PREVIEW_HOLDS = timedelta(hours=1)
 """How long a preview that a person has seen approves the removals it showed."""
@@ -26,7 +26,7 @@ def list_grant(sku_id: SkuId) -> Grant:
     return Grant(sku_id, frozenset(), Source(SourceKind.LIST))
 
 
-async def sealed_removals(world: World, operation: Operation) -> AsyncIterator[tuple[UserId, PlannedAction]]:
+async def sealed_removals(world: Needs, operation: Operation) -> AsyncIterator[tuple[UserId, PlannedAction]]:
     """The sealed users of an operation for whom a removal was planned."""
     for number in range(operation.pages):
         page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
@@ -36,7 +36,7 @@ async def sealed_removals(world: World, operation: Operation) -> AsyncIterator[t
                 yield user_id, action
 
 
-async def write_permits(world: World, operation: Operation) -> None:
+async def write_permits(world: Needs, operation: Operation) -> None:
     """A permit for each sealed removal; after an approval by preview, only for what that preview had sealed."""
     now = world.clock.now()
     by_approval = operation.approved_by is not None
@@ -58,14 +58,14 @@ async def write_permits(world: World, operation: Operation) -> None:
     await world.stores.permits.put(permits)
 
 
-async def void_permits(world: World, operation: Operation) -> None:
+async def void_permits(world: Needs, operation: Operation) -> None:
     """Cancelled: what is not removed by now is for the allowance, or a person, to permit again."""
     shown = await approved_by_preview(world, operation) or operation
     if shown.plan.users_losing:
         await world.stores.permits.put([each async for each in _void(world, shown, source_of(operation), "cancelled")])
 
 
-async def void_list_permits(world: World, users: Sequence[UserId], given: Collection[SkuId]) -> None:
+async def void_list_permits(world: Needs, users: Sequence[UserId], given: Collection[SkuId]) -> None:
     """Named users are given SKUs again: leave that was given to remove them from a list of users is over."""
     for start in range(0, len(users) if given else 0, GRANTS_AT_ONCE):
         stored = await world.stores.permits.of_users(users[start : start + GRANTS_AT_ONCE])
@@ -77,7 +77,7 @@ async def void_list_permits(world: World, users: Sequence[UserId], given: Collec
         )
 
 
-async def _void(world: World, shown: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
+async def _void(world: Needs, shown: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
     """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
     async for user_id, action in sealed_removals(world, shown):
         for sku_id in (*action.remove, *(off.sku_id for off in action.plans_off)):
@@ -90,7 +90,7 @@ def source_of(operation: Operation) -> Source:
     return Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
 
 
-async def write_kept(world: World, operation: Operation) -> None:
+async def write_kept(world: Needs, operation: Operation) -> None:
     """Rejected: every license that was to go is kept for its user, until a person asks for its removal again.
 
     Permits of an earlier decision are overwritten: they must not outlive this one.
@@ -113,7 +113,7 @@ def _kept(action: PlannedAction, catalog: Catalog, decided_by: str) -> Iterator[
         yield Grant(off.sku_id, catalog.plans(off.sku_id) - off.disabled_plans, source)
 
 
-async def ask_again(world: World, operation: Operation) -> None:
+async def ask_again(world: Needs, operation: Operation) -> None:
     """A person asks again for SKUs whose removal was rejected once: what was kept then is not an answer any more."""
     asked = {*operation.change.remove, *(license.sku_id for license in operation.change.add)}
     if not asked or operation.actor.kind == "system":
@@ -133,7 +133,7 @@ def _touches(action: PlannedAction, skus: set[SkuId]) -> bool:
     return not skus.isdisjoint(action.remove) or any(off.sku_id in skus for off in action.plans_off)
 
 
-async def approved_by_preview(world: World, operation: Operation) -> Operation | None:
+async def approved_by_preview(world: Needs, operation: Operation) -> Operation | None:
     """The preview that approves this operation's removals: same person, change and intent, at most an hour old."""
     preview_id: OperationId | None = operation.preview_id
     if preview_id is None:

@@ -10,13 +10,13 @@ from shared.domain.operation import Actor, LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import control
 from shared.handlers.operations.accept import accept
-from shared.ports.world import World
+from shared.handlers.operations.needs import Needs
 
 RESTORE = "restore"
 """The cause of an operation that brings a former intent back."""
 
 
-async def cancel_and_restore(world: World, operation_id: OperationId, actor: Actor) -> Operation:
+async def cancel_and_restore(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
     """Cancel an operation, and start one that makes the intent of its group what it was before. Returns the new one.
 
     What it removes again needs leave like any removal. Done again it returns the same operation. Raises BadRequest for
@@ -44,7 +44,7 @@ async def cancel_and_restore(world: World, operation_id: OperationId, actor: Act
         ) from fault
 
 
-async def _former(world: World, group_id: GroupId, operation: Operation) -> GroupLicenseAssignment:
+async def _former(world: Needs, group_id: GroupId, operation: Operation) -> GroupLicenseAssignment:
     for version in await world.stores.assignments.history(group_id):
         if version.version < operation.intent_version:
             return version
@@ -52,7 +52,7 @@ async def _former(world: World, group_id: GroupId, operation: Operation) -> Grou
 
 
 async def _request_for(
-    world: World, group_id: GroupId, former: GroupLicenseAssignment, operation: Operation, actor: Actor
+    world: Needs, group_id: GroupId, former: GroupLicenseAssignment, operation: Operation, actor: Actor
 ) -> OperationRequest:
     """What leads from the intent as the cancelled operation left it to the former one."""
     stored = await world.stores.assignments.get(group_id)

@@ -24,8 +24,8 @@ from shared.domain.outcomes import OutcomeClass
 from shared.domain.snapshot_pages import LEFT, PlannedAction, SealedPage, pages_of, partition_of
 from shared.handlers.groups.nesting import keep_nesting
 from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
+from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.plan import tenant_facts
-from shared.ports.world import World
 
 AT_ONCE = 400
 """Users asked for at once; the directory reads them in several batches side by side."""
@@ -51,7 +51,7 @@ class Sealed:
     gone: tuple[UserId, ...] = ()
 
 
-async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
+async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     """Read, plan and describe every user of the operation. Nothing is written.
 
     Raises what reading raises: only a reading that reached its last page returns.
@@ -85,7 +85,7 @@ async def seal(world: World, operation: Operation, known: Intents) -> Sealed:
     )
 
 
-async def _shown_before(world: World, group_id: GroupId) -> dict[UserId, int]:
+async def _shown_before(world: Needs, group_id: GroupId) -> dict[UserId, int]:
     """What members in error or waiting are shown, each as a number: the texts of 100,000 would not fit."""
     found: dict[UserId, int] = {}
     after: str | None = None
@@ -105,7 +105,7 @@ def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Inte
     return {**known, group_id: changed(assignment, operation.change, catalog)}
 
 
-async def _group_users(world: World, operation: Operation, group_id: GroupId) -> Users:
+async def _group_users(world: Needs, operation: Operation, group_id: GroupId) -> Users:
     """All users in the group. Names are left out: they are not needed, and there may be hundreds of thousands.
 
     A group that is gone has none where a person takes its licenses away; otherwise it is an error, and all is held.
@@ -126,7 +126,7 @@ async def _group_users(world: World, operation: Operation, group_id: GroupId) ->
     return users
 
 
-async def _read_users(world: World, ids: Iterable[UserId], gone: list[UserId] | None = None) -> Users:
+async def _read_users(world: Needs, ids: Iterable[UserId], gone: list[UserId] | None = None) -> Users:
     """Each id read with its groups; None where it could not be read. `gone` collects those the directory denies."""
     wanted = list(ids)
     users: Users = {}
@@ -141,7 +141,7 @@ async def _read_users(world: World, ids: Iterable[UserId], gone: list[UserId] | 
 
 
 async def _with_records(
-    world: World, user_ids: Iterable[UserId]
+    world: Needs, user_ids: Iterable[UserId]
 ) -> AsyncIterator[tuple[UserId, LedgerRow, tuple[Grant, ...]]]:
     """Every user with ledger row and user grants, one partition in memory at a time."""
     by_partition: dict[str, list[UserId]] = defaultdict(list)
@@ -155,7 +155,7 @@ async def _with_records(
 
 
 async def _records(
-    world: World, partition: str, wanted: set[UserId]
+    world: Needs, partition: str, wanted: set[UserId]
 ) -> tuple[Mapping[UserId, LedgerRow], Mapping[UserId, tuple[Grant, ...]]]:
     """Ledger rows and grants of some users of a partition: read one by one where they are few, for the partition may
     hold a sixteenth of the tenant."""

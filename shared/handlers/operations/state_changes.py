@@ -10,7 +10,7 @@ from shared.domain.concurrency import update
 from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.ids import OperationId
 from shared.domain.operation import Actor, Operation, OperationState
-from shared.ports.world import World
+from shared.handlers.operations.needs import Needs
 
 MAX_TRIES = 10
 
@@ -24,7 +24,7 @@ def require_state(operation: Operation, act: str, *states: OperationState) -> No
 
 
 async def change_operation(
-    world: World, operation_id: OperationId, change: Callable[[Operation], Operation]
+    world: Needs, operation_id: OperationId, change: Callable[[Operation], Operation]
 ) -> Operation:
     saved = await update(
         partial(world.stores.operations.get, operation_id),
@@ -38,5 +38,5 @@ async def change_operation(
     return saved
 
 
-async def record_act(world: World, operation: Operation, actor: Actor, activity: str) -> None:
+async def record_act(world: Needs, operation: Operation, actor: Actor, activity: str) -> None:
     await world.stores.audit.append([group_act(activity, operation, actor, world.clock.now())])

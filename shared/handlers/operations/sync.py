@@ -27,8 +27,8 @@ from shared.domain.operation import (
 )
 from shared.domain.trace_context import begun
 from shared.handlers.operations.accept import new_operation_id, send_step
+from shared.handlers.operations.needs import Needs
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 SYNC, DELTA, NESTED, HELD, SWEEP = "sync", "delta", "nested", "held", "sweep"
 """Causes: the nightly sync, a change found by delta, a changed nesting, removals over the allowance, and users whom no
@@ -44,7 +44,7 @@ def system_operation_id(cause: str, target: Target, at: datetime) -> OperationId
     return OperationId(f"{int(at.timestamp() * 1000):012x}{hashlib.sha256(named.encode()).hexdigest()[:20]}")
 
 
-async def sync_group(world: World, group_id: GroupId, cause: str, *, at: datetime | None = None) -> Operation | None:
+async def sync_group(world: Needs, group_id: GroupId, cause: str, *, at: datetime | None = None) -> Operation | None:
     """Start a sync of a managed group; None where it must be left alone. `at`: makes a repeat the same operation.
 
     Raises Conflict while another operation works on the group: it may have read the members before the change. One that
@@ -62,7 +62,7 @@ async def sync_group(world: World, group_id: GroupId, cause: str, *, at: datetim
     return await start(world, Target(group_id), cause, at=at, intent_version=stored.assignment.version)
 
 
-async def is_read_since(world: World, group_id: GroupId, asked_at: datetime) -> bool:
+async def is_read_since(world: Needs, group_id: GroupId, asked_at: datetime) -> bool:
     """Whether an operation that was inserted after this time reads all members, or has: many changes of nesting at once
     need one sync, not one each."""
     newest = [each for each in await world.stores.operations.open() if each.target.group_id == group_id]
@@ -74,14 +74,14 @@ async def is_read_since(world: World, group_id: GroupId, asked_at: datetime) -> 
     return any(each.created_at > asked_at and not each.preview and not waits_for_a_person(each) for each in newest)
 
 
-async def sync_soon(world: World, group_id: GroupId, cause: str) -> None:
+async def sync_soon(world: Needs, group_id: GroupId, cause: str) -> None:
     """Have a group synced as soon as nothing else is open on it."""
     message = SyncGroup(group_id, cause, world.clock.now())
     await world.queue.send([Outgoing(NOTIFICATIONS, message.encode())])
 
 
 async def start(
-    world: World, target: Target, cause: str, *, at: datetime | None = None, intent_version: int = 0
+    world: Needs, target: Target, cause: str, *, at: datetime | None = None, intent_version: int = 0
 ) -> Operation:
     """Insert an operation of the system and send its first step. Done again with the same `at` it returns the operation
     that is there."""
@@ -99,14 +99,14 @@ async def start(
     return operation
 
 
-async def collecting(world: World, operation_id: OperationId, assignment: GroupLicenseAssignment) -> None:
+async def collecting(world: Needs, operation_id: OperationId, assignment: GroupLicenseAssignment) -> None:
     """Insert an operation that collects the held removals of a group; one that is there is no error."""
     operation = _by_system(world, operation_id, Target(assignment.group_id), HELD, assignment.version)
     with suppress(Conflict):
         await world.stores.operations.insert(replace(operation, state=OperationState.AWAITING_APPROVAL))
 
 
-def _by_system(world: World, operation_id: OperationId, target: Target, cause: str, intent_version: int) -> Operation:
+def _by_system(world: Needs, operation_id: OperationId, target: Target, cause: str, intent_version: int) -> Operation:
     now = world.clock.now()
     return Operation(
         id=operation_id,

@@ -14,11 +14,11 @@ from shared.domain.ids import SkuId, UserId
 from shared.domain.operation import Actor
 from shared.domain.permit import Permit
 from shared.domain.read_models import AuditEntry
+from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
-from shared.ports.world import World
 
 
-async def keep_licenses(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
+async def keep_licenses(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
     """Let a user keep licenses that are in grace or held, until a person asks for their removal.
 
     Raises BadRequest for a SKU that is neither; then nothing is done.
@@ -36,7 +36,7 @@ async def keep_licenses(world: World, user_id: UserId, sku_ids: Sequence[SkuId],
     await _done(world, user_id, sku_ids, actor, "Keep user license")
 
 
-async def remove_licenses_now(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
+async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
     """Remove licenses of ours that are in grace, held or kept, without waiting and outside the removal allowance; two
     reads must still agree that nothing grants them.
 
@@ -54,7 +54,7 @@ async def remove_licenses_now(world: World, user_id: UserId, sku_ids: Sequence[S
     await _done(world, user_id, sku_ids, actor, "Remove user license now")
 
 
-async def _ending(world: World, user_id: UserId, sku_ids: Sequence[SkuId]) -> dict[SkuId, list[Grant]]:
+async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> dict[SkuId, list[Grant]]:
     """The grants by which the user still has each license."""
     row = (await world.stores.ledger.rows([user_id]))[user_id]
     grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
@@ -69,7 +69,7 @@ async def _ending(world: World, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     return found
 
 
-async def _done(world: World, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor, activity: str) -> None:
+async def _done(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor, activity: str) -> None:
     """The act in the audit log, and the user looked at."""
     token = world.token()
     entry: AuditEntry = user_act(activity, user_id, sku_ids, actor, world.clock.now(), token)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from shared.domain.errors import Conflict
 from shared.domain.operation import Operation, OperationState
 from shared.handlers.operations.accept import send_step
-from shared.ports.world import World
+from shared.handlers.operations.needs import Needs
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ NO_PROGRESS = timedelta(minutes=5)
 RUNNING = (OperationState.QUEUED, OperationState.IN_PROGRESS)
 
 
-async def watchdog(world: World) -> int:
+async def watchdog(world: Needs) -> int:
     """Send the step of every running operation without progress, also of one accepted without a message.
 
     Operations that wait for a person, and ended ones, are left alone. Returns how many were sent.
@@ -33,7 +33,7 @@ async def watchdog(world: World) -> int:
     return sent
 
 
-async def _push(world: World, operation: Operation) -> bool:
+async def _push(world: Needs, operation: Operation) -> bool:
     """A new step number makes a new message id, so that duplicate detection does not swallow it."""
     try:
         saved = await world.stores.operations.save(operation)

@@ -14,8 +14,8 @@ from shared.domain.attempt import answered, begin, ended, intended, location_ans
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.verdict import LOST_RACE, RACE_RETRY, after_apply, stops_the_operation
 from shared.domain.write_results import Throttled, WriteResult
+from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
-from shared.ports.world import World
 
 MAX_ROUNDS = 12
 """Calls one user may take in one message: a rejected call, then each SKU alone; users have few managed SKUs."""
@@ -25,7 +25,7 @@ TIME_LIMIT = timedelta(minutes=2)
 
 
 async def apply(
-    world: World, work: Work, pacer: Pacer, prepaid: Prepaid, planned: Sequence[Planned]
+    world: Needs, work: Work, pacer: Pacer, prepaid: Prepaid, planned: Sequence[Planned]
 ) -> tuple[list[Attempted], bool]:
     """Every user with how the user's part ends, in order, and whether the operation may go on.
 
@@ -51,7 +51,7 @@ def _if_active(attempted: Attempted, at: datetime, why: str) -> Attempted:
 
 
 async def _round(
-    world: World, work: Work, pacer: Pacer, prepaid: Prepaid, users: Sequence[Attempted]
+    world: Needs, work: Work, pacer: Pacer, prepaid: Prepaid, users: Sequence[Attempted]
 ) -> tuple[list[Attempted], bool]:
     """One call for each user that has one left. Returns whether to go on."""
     active = [each for each in users if each.is_active]
@@ -77,7 +77,7 @@ def _writes(users: Iterable[Attempted]) -> int:
     return sum(1 + (each.location is not None) for each in users)
 
 
-async def _write_intents(world: World, work: Work, users: Sequence[Attempted]) -> list[Attempted]:
+async def _write_intents(world: Needs, work: Work, users: Sequence[Attempted]) -> list[Attempted]:
     """The intents go to the ledger before the call; a user whose row another worker wrote meanwhile goes back."""
     now = world.clock.now()
     written = await world.stores.ledger.write([intended(each, work.cause, now) for each in users])
@@ -89,7 +89,7 @@ async def _write_intents(world: World, work: Work, users: Sequence[Attempted]) -
     ]
 
 
-async def _set_locations(world: World, work: Work, pacer: Pacer, users: Sequence[Attempted]) -> list[Attempted]:
+async def _set_locations(world: Needs, work: Work, pacer: Pacer, users: Sequence[Attempted]) -> list[Attempted]:
     """Set the missing usage locations of the users that may go on."""
     locations = {each.user_id: each.location for each in users if each.is_active and each.location is not None}
     if not locations:
@@ -105,7 +105,7 @@ async def _set_locations(world: World, work: Work, pacer: Pacer, users: Sequence
     return [done.get(each.user_id, each) for each in users]
 
 
-async def _assign(world: World, work: Work, pacer: Pacer, users: Sequence[Attempted]) -> list[Attempted]:
+async def _assign(world: Needs, work: Work, pacer: Pacer, users: Sequence[Attempted]) -> list[Attempted]:
     calls = {each.user_id: each.calls[0] for each in users}
     answers = await world.licenses.assign(calls, urgent=work.urgent)
     now = world.clock.now()
@@ -121,7 +121,7 @@ async def _freeze(pacer: Pacer, answers: Iterable[WriteResult]) -> None:
         await pacer.freeze(max(waits))
 
 
-async def _record_proof(world: World, users: Sequence[Attempted]) -> list[Attempted]:
+async def _record_proof(world: Needs, users: Sequence[Attempted]) -> list[Attempted]:
     """Audit first, then the ledger: a crash between them leaves an intent, whose resolution writes the audit again."""
     entries = [entry for each in users for entry in each.audit]
     if entries:

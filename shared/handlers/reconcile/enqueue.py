@@ -8,15 +8,15 @@ from datetime import datetime
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import MAX_USERS, SMALL, ProcessUsers
 from shared.domain.snapshot_pages import pieces
+from shared.handlers.reconcile.needs import Needs
 from shared.ports.messaging import Outgoing
-from shared.ports.world import World
 
 Memberships = Mapping[UserId, Mapping[GroupId, bool]]
 """By user the groups that the user joined (True) or left (False), as an event reports it."""
 
 
 async def enqueue(
-    world: World,
+    world: Needs,
     users: Iterable[UserId],
     cause: str,
     *,

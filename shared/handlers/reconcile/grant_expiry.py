@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from shared.domain.grant import Grant
 from shared.domain.ids import UserId
 from shared.handlers.reconcile.enqueue import enqueue
+from shared.handlers.reconcile.needs import Needs
 from shared.ports.membership_stores import ends_of
-from shared.ports.world import World
 
 AT_ONCE = 1000
 """Entries of one run of the timer; the next run takes the rest."""
 
 
-async def note_ends(world: World, grants: Iterable[tuple[UserId, Grant]]) -> None:
+async def note_ends(world: Needs, grants: Iterable[tuple[UserId, Grant]]) -> None:
     """Have users looked at when these grants end. Kept before the grants are: one too many is only a look."""
     await world.stores.due.put(ends_of(grants))
 
 
-async def look_at_due(world: World) -> int:
+async def look_at_due(world: Needs) -> int:
     """The timer: send those whose time has come to be looked at; sent first, taken off the list second."""
     entries = await world.stores.due.until(world.clock.now(), AT_ONCE)
     users = {entry.user_id for entry in entries}

@@ -14,13 +14,13 @@ from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId
 from shared.domain.permit import Permit
 from shared.domain.plan import PermitRequest
-from shared.ports.world import World
+from shared.handlers.reconcile.needs import Needs
 
 MAX_TRIES = 10
 
 
 async def draw(
-    world: World,
+    world: Needs,
     requests: Sequence[PermitRequest],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
 ) -> tuple[Permit, ...]:
@@ -43,7 +43,7 @@ async def draw(
 
 
 async def allowance_limit(
-    world: World,
+    world: Needs,
     source: Source,
     assignments: Mapping[GroupId, GroupLicenseAssignment],
     size: int | None = None,
@@ -67,7 +67,7 @@ async def allowance_limit(
     return limit(recorded or size or 0, minimum, percent)
 
 
-async def take_up_to(world: World, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:
+async def take_up_to(world: Needs, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:
     """Count removals against the allowance of a source; returns how many it leaves. `whole`: all of them or none."""
 
     def count(stored: tuple[str, str | None]) -> tuple[int, AllowanceState, str | None] | None:

@@ -26,8 +26,8 @@ from shared.domain.reconciliation import Planned, Read, Work
 from shared.domain.removals import standing
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.reconcile import permits
+from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.seats import LINE_LENGTH
-from shared.ports.world import World
 
 LINES_MAX_AGE_S = 5.0
 """How old the queue for a seat may be: within the seconds that the seats counted by Graph may be old."""
@@ -45,7 +45,7 @@ class TenantFacts:
     country: str | None
 
 
-async def tenant_facts(world: World, since: datetime | None = None) -> TenantFacts:
+async def tenant_facts(world: Needs, since: datetime | None = None) -> TenantFacts:
     """The tenant's products and organization, read within the last seconds, and the products not before `since`."""
     max_age_s = SEATS_MAX_AGE_S
     if since is not None:
@@ -57,7 +57,7 @@ async def tenant_facts(world: World, since: datetime | None = None) -> TenantFac
     return TenantFacts(catalog, await _seats(world, skus), organization.country_letter_code)
 
 
-async def _seats(world: World, skus: Sequence[SubscribedSku]) -> Seats:
+async def _seats(world: Needs, skus: Sequence[SubscribedSku]) -> Seats:
     """The tenant's seats, with the users who wait for them."""
     lines = await world.stores.waiting.lines(LINES_MAX_AGE_S)
     waiting: dict[SkuId, Sequence[UserId]] = {}
@@ -73,7 +73,7 @@ def context_for(
     user: DirectoryUser,
     assignments: Mapping[GroupId, GroupLicenseAssignment],
     facts: TenantFacts,
-    world: World,
+    world: Needs,
     *,
     ignore_refusals: bool = False,
     enable: frozenset[SkuId] = frozenset(),
@@ -117,14 +117,14 @@ def _count_inherited(active: Sequence[GroupLicenseAssignment]) -> frozenset[SkuI
     return frozenset(counting - {sku.sku_id for a in active if not a.options.count_inherited for sku in a.skus})
 
 
-async def plan(world: World, work: Work, reads: Sequence[Read]) -> list[Planned]:
+async def plan(world: Needs, work: Work, reads: Sequence[Read]) -> list[Planned]:
     """One plan per user, in order, permits for removals drawn. A user that was not read, or is locked, has none."""
     facts = await tenant_facts(world, work.operation.created_at if work.operation else None)
     planned = [await _planned(world, work, read, facts) for read in reads]
     return await _with_permits(world, work, planned)
 
 
-async def _planned(world: World, work: Work, read: Read, facts: TenantFacts) -> Planned:
+async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> Planned:
     resolved, user = read.resolved, read.user
     audit = (license_change(work.operation, read.user_id, resolved, "success"),) if resolved is not None else ()
     if user is None or read.locked_until is not None:
@@ -146,7 +146,7 @@ async def _planned(world: World, work: Work, read: Read, facts: TenantFacts) -> 
 
 
 async def _adopted(
-    world: World, work: Work, planned: Planned, user: DirectoryUser, sku_ids: Sequence[SkuId]
+    world: Needs, work: Work, planned: Planned, user: DirectoryUser, sku_ids: Sequence[SkuId]
 ) -> Planned:
     """With unmanaged licenses made managed. The grants that keep their extra plans on are written first: the ledger row
     is not written before them, and without them those plans would be turned off."""
@@ -158,7 +158,7 @@ async def _adopted(
     return replace(planned, row=row, grants=(*planned.grants, *kept), audit=(*planned.audit, *entries))
 
 
-async def _with_permits(world: World, work: Work, planned: Sequence[Planned]) -> list[Planned]:
+async def _with_permits(world: Needs, work: Work, planned: Sequence[Planned]) -> list[Planned]:
     """Planned again with permits where a removal is due: first those that exist, then from the allowance."""
     concerned = [each.read.user_id for each in planned if each.plan is not None and _may_need_permits(each)]
     if not concerned:

@@ -14,10 +14,10 @@ from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.reconciliation import Read, Work
 from shared.domain.verdict import EVENTS_SETTLE_WITHIN
-from shared.ports.world import World
+from shared.handlers.reconcile.needs import Needs
 
 
-async def read(world: World, work: Work, user_ids: Sequence[UserId]) -> list[Read]:
+async def read(world: Needs, work: Work, user_ids: Sequence[UserId]) -> list[Read]:
     """One value per user, in order. Raises Unavailable."""
     answers = await world.directory.users(user_ids)
     # The ledger after the directory: a license that the directory shows is then never one whose intent was not seen.

@@ -15,11 +15,11 @@ from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.verdict import after_record
 from shared.handlers.reconcile.grant_expiry import note_ends
+from shared.handlers.reconcile.needs import Needs
 from shared.ports.stores import InLine
-from shared.ports.world import World
 
 
-async def record(world: World, work: Work, users: Sequence[Attempted]) -> list[Recorded]:
+async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[Recorded]:
     """Keep what is known of each user; returns how each user's part ends after all, in order."""
     now = world.clock.now()
     entries = [entry for each in users for entry in each.audit]
@@ -34,7 +34,7 @@ async def record(world: World, work: Work, users: Sequence[Attempted]) -> list[R
     return recorded
 
 
-async def _record_ledger(world: World, work: Work, users: Sequence[Attempted], now: datetime) -> frozenset[UserId]:
+async def _record_ledger(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> frozenset[UserId]:
     """Write the rows that changed, and after an event each row: a worker that read the user before this one, and has
     not written yet, must lose its race and read again. Returns whose race this worker lost."""
     rows = {each.user_id: _final_row(each, now) for each in users}
@@ -92,7 +92,7 @@ def _has_something(row: LedgerRow) -> bool:
     return bool(row.owned or row.intent or row.unseen or row.waiting_since)
 
 
-async def _record_grants(world: World, users: Sequence[Recorded]) -> None:
+async def _record_grants(world: Needs, users: Sequence[Recorded]) -> None:
     plans = [(each, each.attempted.plan) for each in users if each.attempted.plan is not None]
     new = [(each.user_id, grant) for each, plan in plans for grant in plan.new_grants]
     ended = [

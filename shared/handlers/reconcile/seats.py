@@ -10,8 +10,8 @@ from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseA
 from shared.domain.ids import SkuId
 from shared.domain.ledger_row import LedgerRow
 from shared.handlers.reconcile.enqueue import enqueue
+from shared.handlers.reconcile.needs import Needs
 from shared.ports.stores import InLine
-from shared.ports.world import World
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ LINE_LENGTH = 5000
 CAUSE = "seats"
 
 
-async def give_seats(world: World) -> int:
+async def give_seats(world: Needs) -> int:
     """The timer: have those at the head of each line looked at while seats are free. Returns how many.
 
     A line that only paused assignments ask for is left alone.
@@ -50,7 +50,7 @@ def _is_paused(sku_id: SkuId, known: Iterable[GroupLicenseAssignment]) -> bool:
     return bool(asking) and Enforcement.ENFORCED not in asking
 
 
-async def _call(world: World, sku_id: SkuId, seats_free: int) -> int:
+async def _call(world: Needs, sku_id: SkuId, seats_free: int) -> int:
     """Send those at the head of a line to be looked at; who is in it without waiting (a crash) is taken out."""
     head = await world.stores.waiting.first(sku_id, seats_free)
     if not head:

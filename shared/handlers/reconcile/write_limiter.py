@@ -24,7 +24,8 @@ from shared.domain.budget import (
 )
 from shared.domain.concurrency import update
 from shared.domain.errors import Unavailable
-from shared.ports.world import Policy, World
+from shared.handlers.reconcile.needs import Needs
+from shared.ports.world import Policy
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def limits_of(policy: Policy) -> BudgetLimits:
 class Pacer:
     """Charges the budget of writes."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Needs) -> None:
         self._world = world
         self._limits = limits_of(world.policy)
         self._lock = asyncio.Lock()

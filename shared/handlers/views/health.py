@@ -13,9 +13,9 @@ from shared.domain.read_models import DeadLetter
 from shared.handlers.messaging.dead_letters import QUEUES
 from shared.handlers.reconcile.write_limiter import limits_of
 from shared.handlers.views import queries
+from shared.handlers.views.needs import Needs
 from shared.handlers.views.queries import ChangeFeedState
 from shared.ports.messaging import QueueLook
-from shared.ports.world import World
 
 LETTERS = 100
 """Dead letters that are looked at."""
@@ -51,7 +51,7 @@ class QueueLooks:
     error: str = ""
 
 
-async def health(world: World) -> Health:
+async def health(world: Needs) -> Health:
     """Everything but the queues, which take longer. Raises Unavailable."""
     feed, writes, operations, letters = await asyncio.gather(
         queries.change_feed(world),
@@ -62,7 +62,7 @@ async def health(world: World) -> Health:
     return Health(feed, writes, tuple(operations), tuple(letters))
 
 
-async def write_use(world: World) -> WriteUse:
+async def write_use(world: Needs) -> WriteUse:
     """How much of the write quota is used."""
     limits = limits_of(world.policy)
     text, _ = await world.stores.budget.load()
@@ -72,7 +72,7 @@ async def write_use(world: World) -> WriteUse:
     return WriteUse(used(state, limits, now), limits.window_limit, limits.window_s, limits.rate_per_s, frozen)
 
 
-async def queue_looks(world: World) -> QueueLooks:
+async def queue_looks(world: Needs) -> QueueLooks:
     """What waits in the queues; a page is shown even while they are away."""
     try:
         looks = await asyncio.gather(*(world.queue_watch.look(queue, LOOKED_AT) for queue in QUEUES))

@@ -17,8 +17,8 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
 from shared.handlers.views import queries
+from shared.handlers.views.needs import Needs
 from shared.handlers.views.queries import UserLicense
-from shared.ports.world import World
 
 SEATS_MAX_AGE_S = 5.0
 """How old seat counts on the page may be."""
@@ -76,7 +76,7 @@ class Person:
     names: Mapping[GroupId, str]
 
 
-async def products(world: World) -> tuple[ProductView, ...]:
+async def products(world: Needs) -> tuple[ProductView, ...]:
     """The tenant's products for users, those in use by groups first, then by name."""
     skus = await world.directory.subscribed_skus(SEATS_MAX_AGE_S)
     active = [each for each in await world.stores.assignments.all() if is_active(each)]
@@ -88,7 +88,7 @@ async def products(world: World) -> tuple[ProductView, ...]:
     return tuple(sorted(views, key=lambda view: (-len(view.groups), view.sku.sku_part_number)))
 
 
-async def managed_groups(world: World) -> tuple[ManagedGroup, ...]:
+async def managed_groups(world: Needs) -> tuple[ManagedGroup, ...]:
     """All groups that give licenses or still owe the end of some, by name."""
     statuses = {status.group_id: status for status in await world.stores.group_status.all()}
     found = [
@@ -99,7 +99,7 @@ async def managed_groups(world: World) -> tuple[ManagedGroup, ...]:
     return tuple(sorted(found, key=lambda each: (each.assignment.display_name.casefold(), each.assignment.group_id)))
 
 
-async def find_groups(world: World, text: str) -> tuple[FoundGroup, ...]:
+async def find_groups(world: Needs, text: str) -> tuple[FoundGroup, ...]:
     """Groups whose name begins with a text, and what they may be used for."""
     managed = {each.group_id for each in await world.stores.assignments.all() if is_active(each)}
     found = await world.directory.find_groups(text.strip()[:MAX_SEARCH])
@@ -115,12 +115,12 @@ def hindrance(group: DirectoryGroup) -> str:
     return ""
 
 
-async def find_users(world: World, text: str) -> tuple[DirectoryUser, ...]:
+async def find_users(world: Needs, text: str) -> tuple[DirectoryUser, ...]:
     """Users whose name or userPrincipalName begins with a text."""
     return await world.directory.find_users(text.strip()[:MAX_SEARCH])
 
 
-async def person(world: World, user_id: UserId) -> Person:
+async def person(world: Needs, user_id: UserId) -> Person:
     """One user. Raises NotFound, Unavailable."""
     licenses = await queries.user_licenses(world, user_id)
     read = (await world.directory.users([user_id], with_groups=False))[user_id]
@@ -131,7 +131,7 @@ async def person(world: World, user_id: UserId) -> Person:
     return Person(read, licenses, rows, {group_id: each.display_name for group_id, each in known.items()})
 
 
-async def names_of(world: World, user_ids: Sequence[UserId]) -> dict[UserId, str]:
+async def names_of(world: Needs, user_ids: Sequence[UserId]) -> dict[UserId, str]:
     """Names of users as the directory has them; none while it is away, since the ids are still right."""
     if not user_ids:
         return {}
@@ -142,7 +142,7 @@ async def names_of(world: World, user_ids: Sequence[UserId]) -> dict[UserId, str
     return {key: read.display_name for key, read in reads.items() if isinstance(read, DirectoryUser)}
 
 
-async def named(world: World, names: dict[GroupId, str], group_id: GroupId | None) -> dict[GroupId, str]:
+async def named(world: Needs, names: dict[GroupId, str], group_id: GroupId | None) -> dict[GroupId, str]:
     """The names with that of one more group, where the directory has it."""
     if group_id is not None and group_id not in names:
         with suppress(NotFound, Unavailable):
@@ -150,14 +150,14 @@ async def named(world: World, names: dict[GroupId, str], group_id: GroupId | Non
     return names
 
 
-async def names_of_groups(world: World, group_ids: Iterable[GroupId]) -> dict[GroupId, str]:
+async def names_of_groups(world: Needs, group_ids: Iterable[GroupId]) -> dict[GroupId, str]:
     """Names of groups, without those that the directory does not have or cannot tell now."""
     wanted = sorted(set(group_ids))
     found = await asyncio.gather(*(named(world, {}, each) for each in wanted))
     return {group_id: name for names in found for group_id, name in names.items()}
 
 
-async def history(world: World, user_id: UserId) -> tuple[AuditEntry, ...]:
+async def history(world: Needs, user_id: UserId) -> tuple[AuditEntry, ...]:
     """What was done to a user in the last week, newest first, at most HISTORY entries."""
     since = world.clock.now() - timedelta(days=HISTORY_DAYS)
     entries, _ = await audit(world, AuditFilter(user_id=user_id), HISTORY, since=since)
@@ -165,7 +165,7 @@ async def history(world: World, user_id: UserId) -> tuple[AuditEntry, ...]:
 
 
 async def audit(
-    world: World,
+    world: Needs,
     wanted: AuditFilter,
     top: int,
     *,

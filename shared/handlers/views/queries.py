@@ -25,9 +25,9 @@ from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
+from shared.handlers.views.needs import Needs
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.stores import StoredAssignment
-from shared.ports.world import World
 
 NAMES_MAX_AGE_S = 600.0
 """How old the products' names may be: they hardly ever change, and an old name is better than none."""
@@ -88,7 +88,7 @@ class ChangeFeedState:
     delta_read_at: datetime | None
 
 
-async def operation(world: World, operation_id: OperationId) -> Operation:
+async def operation(world: Needs, operation_id: OperationId) -> Operation:
     """One operation. Raises NotFound."""
     found = await world.stores.operations.get(operation_id)
     if found is None:
@@ -96,19 +96,19 @@ async def operation(world: World, operation_id: OperationId) -> Operation:
     return found
 
 
-async def operations(world: World, top: int, after: str | None) -> tuple[tuple[Operation, ...], str | None]:
+async def operations(world: Needs, top: int, after: str | None) -> tuple[tuple[Operation, ...], str | None]:
     """Operations, newest first, and a token for the next page."""
     return await world.stores.operations.newest(top, after)
 
 
-async def approvals(world: World) -> tuple[Operation, ...]:
+async def approvals(world: Needs) -> tuple[Operation, ...]:
     """Operations that wait for a person to approve or reject their removals, oldest first."""
     waiting = [each for each in await world.stores.operations.open() if each.state is OperationState.AWAITING_APPROVAL]
     return tuple(sorted(waiting, key=lambda each: each.id))
 
 
 async def planned_members(
-    world: World, operation_id: OperationId, top: int, after: str | None
+    world: Needs, operation_id: OperationId, top: int, after: str | None
 ) -> tuple[tuple[PlannedMember, ...], str | None]:
     """The plan of an operation, member by member, sorted by user id; none before it is planned.
 
@@ -138,7 +138,7 @@ def _place(after: str | None) -> tuple[int, int]:
 
 
 async def _outcomes(
-    world: World, found: Operation, page: SealedPage, user_ids: Sequence[UserId]
+    world: Needs, found: Operation, page: SealedPage, user_ids: Sequence[UserId]
 ) -> Mapping[UserId, ChunkOutcome]:
     wanted = set(user_ids)
     chunks = [
@@ -150,7 +150,7 @@ async def _outcomes(
     return {outcome.user_id: outcome for row in rows.values() for outcome in row}
 
 
-async def assignment(world: World, group_id: GroupId) -> StoredAssignment:
+async def assignment(world: Needs, group_id: GroupId) -> StoredAssignment:
     """What is assigned to a group. Raises NotFound where nothing ever was."""
     stored = await world.stores.assignments.get(group_id)
     if stored is None:
@@ -158,7 +158,7 @@ async def assignment(world: World, group_id: GroupId) -> StoredAssignment:
     return stored
 
 
-async def group_status(world: World, group_id: GroupId) -> GroupView:
+async def group_status(world: Needs, group_id: GroupId) -> GroupView:
     """The status of a managed group; in progress until its first operation has ended. Raises NotFound."""
     stored = await assignment(world, group_id)
     status = await world.stores.group_status.get(group_id)
@@ -176,7 +176,7 @@ async def group_status(world: World, group_id: GroupId) -> GroupView:
 
 
 async def members(
-    world: World,
+    world: Needs,
     group_id: GroupId,
     top: int,
     after: str | None,
@@ -193,7 +193,7 @@ async def members(
 
 
 async def members_with_errors(
-    world: World, group_id: GroupId, top: int, after: str | None, wanted: MemberFilter = EVERYBODY
+    world: Needs, group_id: GroupId, top: int, after: str | None, wanted: MemberFilter = EVERYBODY
 ) -> tuple[tuple[MemberRow, ...], str | None]:
     """Members of a managed group in error or waiting. Raises NotFound for a group nobody manages."""
     await assignment(world, group_id)
@@ -203,7 +203,7 @@ async def members_with_errors(
     return await world.stores.members.errors(group_id, top, after, wanted)
 
 
-async def members_named(world: World, group_id: GroupId, text: str) -> tuple[MemberRow, ...]:
+async def members_named(world: Needs, group_id: GroupId, text: str) -> tuple[MemberRow, ...]:
     """Recorded members whose name or sign-in name begins with a text: found by the directory, which has an index of
     names, so that it takes no longer in a large group. At most MAX_NAMED people of the tenant are looked at."""
     people = await world.directory.find_users(text, MAX_NAMED)
@@ -211,7 +211,7 @@ async def members_named(world: World, group_id: GroupId, text: str) -> tuple[Mem
     return tuple(row for found in rows for row in found)
 
 
-async def user_licenses(world: World, user_id: UserId) -> tuple[UserLicense, ...]:
+async def user_licenses(world: Needs, user_id: UserId) -> tuple[UserLicense, ...]:
     """A user's licenses as the directory has them, each with its origin.
 
     Raises NotFound where there is no such user, Unavailable when the user cannot be read.
@@ -240,7 +240,7 @@ def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Gra
     return UserLicense(state, LicenseOrigin.OURS, owned.sources, next(iter(ending), None))
 
 
-async def change_feed(world: World) -> ChangeFeedState:
+async def change_feed(world: Needs) -> ChangeFeedState:
     """How changes of membership reach the app."""
     made = [each for each in await world.stores.subscriptions.all() if each.id]
     read = [each.read_at for each in await world.stores.deltas.all()]
@@ -252,12 +252,12 @@ async def change_feed(world: World) -> ChangeFeedState:
     )
 
 
-async def subscribed_skus(world: World) -> tuple[SubscribedSku, ...]:
+async def subscribed_skus(world: Needs) -> tuple[SubscribedSku, ...]:
     """The tenant's products with their seats."""
     return await world.directory.subscribed_skus()
 
 
-async def sku_names(world: World) -> Mapping[SkuId, str]:
+async def sku_names(world: Needs) -> Mapping[SkuId, str]:
     """Part numbers by SKU, for showing beside ids; none while the directory is away, since the ids are still right."""
     try:
         skus = await world.directory.subscribed_skus(NAMES_MAX_AGE_S)

@@ -1,0 +1,82 @@
+"""Everything that this package can reach. `World` fits it, and mypy rejects any other access."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shared.ports.clock import Clock
+from shared.ports.directory import Directory
+from shared.ports.membership_stores import DeltaStore, SubscriptionStore
+from shared.ports.onboarding_stores import OnboardingStore
+from shared.ports.stores import (
+    AssignmentStore,
+    AuditLog,
+    ChunkStore,
+    DeadLetterStore,
+    GroupStatusStore,
+    IdempotencyStore,
+    LedgerStore,
+    OperationStore,
+    PermitStore,
+    SealedStore,
+)
+from shared.ports.world import Policy
+
+
+class Stores(Protocol):
+    """The tables."""
+
+    @property
+    def assignments(self) -> AssignmentStore: ...
+
+    @property
+    def audit(self) -> AuditLog: ...
+
+    @property
+    def chunks(self) -> ChunkStore: ...
+
+    @property
+    def dead_letters(self) -> DeadLetterStore: ...
+
+    @property
+    def deltas(self) -> DeltaStore: ...
+
+    @property
+    def group_status(self) -> GroupStatusStore: ...
+
+    @property
+    def idempotency(self) -> IdempotencyStore: ...
+
+    @property
+    def ledger(self) -> LedgerStore: ...
+
+    @property
+    def onboarding(self) -> OnboardingStore: ...
+
+    @property
+    def operations(self) -> OperationStore: ...
+
+    @property
+    def permits(self) -> PermitStore: ...
+
+    @property
+    def sealed(self) -> SealedStore: ...
+
+    @property
+    def subscriptions(self) -> SubscriptionStore: ...
+
+
+class Needs(Protocol):
+    """What handlers of maintenance are given."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def directory(self) -> Directory: ...
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def stores(self) -> Stores: ...

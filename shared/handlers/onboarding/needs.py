@@ -1,0 +1,38 @@
+"""Everything that this package can reach. `World` fits it, and mypy rejects any other access."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shared.handlers.groups import needs as groups
+from shared.handlers.messaging import needs as messaging
+from shared.handlers.reconcile import needs as reconcile
+from shared.ports.directory import Accounts
+from shared.ports.graph_writes import Memberships
+from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
+
+
+class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
+    """The tables, those of the packages below included."""
+
+    @property
+    def onboarding(self) -> OnboardingStore: ...
+
+    @property
+    def profiles(self) -> ProfileStore: ...
+
+    @property
+    def standings(self) -> StandingStore: ...
+
+
+class Needs(groups.Needs, messaging.Needs, reconcile.Needs, Protocol):
+    """What handlers of HR onboarding are given."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    @property
+    def memberships(self) -> Memberships: ...
+
+    @property
+    def stores(self) -> Stores: ...

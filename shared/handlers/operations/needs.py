@@ -1,0 +1,27 @@
+"""Everything that this package can reach. `World` fits it, and mypy rejects any other access."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shared.handlers.groups import needs as groups
+from shared.handlers.messaging import needs as messaging
+from shared.handlers.reconcile import needs as reconcile
+from shared.ports.stores import IdempotencyStore, SealedStore
+
+
+class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
+    """The tables, those of the packages below included."""
+
+    @property
+    def idempotency(self) -> IdempotencyStore: ...
+
+    @property
+    def sealed(self) -> SealedStore: ...
+
+
+class Needs(groups.Needs, messaging.Needs, reconcile.Needs, Protocol):
+    """What handlers of operations are given."""
+
+    @property
+    def stores(self) -> Stores: ...

@@ -1,0 +1,83 @@
+"""Everything that this package can reach. `World` fits it, and mypy rejects any other access."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shared.ports.clock import Clock
+from shared.ports.directory import Directory
+from shared.ports.graph_writes import LicenseWriter
+from shared.ports.membership_stores import DueStore
+from shared.ports.messaging import Queue
+from shared.ports.stores import (
+    AssignmentStore,
+    AuditLog,
+    BudgetStore,
+    GrantStore,
+    GroupStatusStore,
+    LedgerStore,
+    MemberStore,
+    PermitStore,
+    WaitingStore,
+)
+from shared.ports.telemetry import Telemetry
+from shared.ports.world import Policy
+
+
+class Stores(Protocol):
+    """The tables."""
+
+    @property
+    def assignments(self) -> AssignmentStore: ...
+
+    @property
+    def audit(self) -> AuditLog: ...
+
+    @property
+    def budget(self) -> BudgetStore: ...
+
+    @property
+    def due(self) -> DueStore: ...
+
+    @property
+    def grants(self) -> GrantStore: ...
+
+    @property
+    def group_status(self) -> GroupStatusStore: ...
+
+    @property
+    def ledger(self) -> LedgerStore: ...
+
+    @property
+    def members(self) -> MemberStore: ...
+
+    @property
+    def permits(self) -> PermitStore: ...
+
+    @property
+    def waiting(self) -> WaitingStore: ...
+
+
+class Needs(Protocol):
+    """What handlers of one user are given."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def directory(self) -> Directory: ...
+
+    @property
+    def licenses(self) -> LicenseWriter: ...
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def queue(self) -> Queue: ...
+
+    @property
+    def telemetry(self) -> Telemetry: ...
+
+    @property
+    def stores(self) -> Stores: ...

@@ -1,0 +1,34 @@
+"""Everything that this package can reach. `World` fits it, and mypy rejects any other access."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shared.handlers.messaging import needs as messaging
+from shared.handlers.reconcile import needs as reconcile
+from shared.ports.membership_stores import DeltaStore, SubscriptionStore
+from shared.ports.messaging import QueueWatch
+from shared.ports.stores import SealedStore
+
+
+class Stores(messaging.Stores, reconcile.Stores, Protocol):
+    """The tables, those of the packages below included."""
+
+    @property
+    def deltas(self) -> DeltaStore: ...
+
+    @property
+    def sealed(self) -> SealedStore: ...
+
+    @property
+    def subscriptions(self) -> SubscriptionStore: ...
+
+
+class Needs(messaging.Needs, reconcile.Needs, Protocol):
+    """What handlers of views are given."""
+
+    @property
+    def queue_watch(self) -> QueueWatch: ...
+
+    @property
+    def stores(self) -> Stores: ...
