@@ -14,11 +14,11 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from shared.adapters.graph_repeat import REPEATED, Repeat
 from shared.domain import trace_context
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.ports.telemetry import SILENT, Telemetry
@@ -33,8 +33,6 @@ Json = dict[str, Any]
 CONNECT_S, READ_S, WRITE_S, POOL_S = 10.0, 60.0, 30.0, 60.0
 """HTTP time limits. A $batch of 20 license assignments is said to take up to 20 s, hence the minute for an answer."""
 
-REPEATED = "graph_request_repeated"
-"""Extension of an httpx response: it answers a second attempt."""
 
 TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
 """Answers to a read after which the same read may succeed (learn.microsoft.com/graph/errors)."""
@@ -89,20 +87,6 @@ class Reply:
         if not isinstance(value, dict):
             raise NoAnswer(None, f"Graph answered {self.status} with JSON that is no object")
         return value
-
-
-class Repeat(Enum):
-    """When a request is sent once more, at once and on a new connection: if its connection breaks before an answer, and
-
-    NEVER: not even then.
-    IF_KEPT: the connection had been kept from an earlier request. Most likely it was closed while idle and Graph never
-    got the request, but nobody knows. For writes that change nothing the second time.
-    ALWAYS: for reads.
-    """
-
-    NEVER = "never"
-    IF_KEPT = "if kept"
-    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Repeat, Reply, describe, error_of
+from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Reply, describe, error_of
 from shared.adapters.graph_batch import PATH, Item, ItemReply, answers, envelope
+from shared.adapters.graph_repeat import Repeat
 from shared.domain.backoff import Backoff
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
 
