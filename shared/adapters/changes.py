@@ -11,7 +11,7 @@ from urllib.parse import quote
 from shared.adapters.graph import GraphClient, Json, Refusal, Reply, describe, error_of
 from shared.adapters.graph_batch import segment
 from shared.adapters.graph_json import Incomplete, values
-from shared.adapters.graph_repeat import Repeat
+from shared.adapters.graph_resets import Repeat
 from shared.domain.errors import BadRequest, NotFound, PermissionDenied, TokenExpired, Unavailable
 from shared.domain.ids import GroupId
 from shared.domain.membership_changes import GroupChange, guid, members_of

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from shared.adapters.graph_repeat import REPEATED, Repeat
+from shared.adapters.graph_resets import REPEATED, Repeat
 from shared.domain import trace_context
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.ports.telemetry import SILENT, Telemetry

@@ -15,7 +15,7 @@ from kiota_abstractions.request_option import RequestOption
 from kiota_http.middleware import ParametersNameDecodingHandler
 from kiota_http.middleware.middleware import REQUEST_OPTIONS_KEY, BaseMiddleware
 
-from shared.adapters.graph_repeat import REPEATED, Repeat
+from shared.adapters.graph_resets import REPEATED, Repeat
 
 CONNECTIONS = 32
 KEEP_ALIVE_S = 15.0

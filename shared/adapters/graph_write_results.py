@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Reply, describe, error_of
 from shared.adapters.graph_batch import PATH, Item, ItemReply, answers, envelope
-from shared.adapters.graph_repeat import Repeat
+from shared.adapters.graph_resets import Repeat
 from shared.domain.backoff import Backoff
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
 

@@ -161,7 +161,7 @@ class Writer:
         if not await self._start(list(locations), len(locations), written):
             return
         answers = await self._world.licenses.set_usage_locations(locations, urgent=True)
-        await self._freeze(list(answers.values()))
+        await self._pacer.heed_throttling(answers.values())
         entries = []
         for user_id, answer in answers.items():
             match answer:
@@ -184,7 +184,7 @@ class Writer:
         if not open_ones or not await self._start(users, len(open_ones), written):
             return
         answers = await self._world.memberships.change(open_ones)
-        await self._freeze(answers)
+        await self._pacer.heed_throttling(answers)
         entries = []
         for change, answer in zip(open_ones, answers, strict=True):
             match answer:
@@ -219,11 +219,6 @@ class Writer:
             written.postpone(user_id, now + timedelta(seconds=answer.retry_after_s), "Graph throttles writes.")
         elif isinstance(answer, Unanswered):
             written.postpone(user_id, now + UNANSWERED_RETRY, f"A write was not answered: {answer.why}")
-
-    async def _freeze(self, answers: Sequence[WriteResult | AlreadySo]) -> None:
-        waits = [each.retry_after_s for each in answers if isinstance(each, Throttled)]
-        if waits:
-            await self._pacer.freeze(max(waits))
 
     def _entry(
         self,

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, with_stored
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.verdict import LOST_RACE, RACE_RETRY, after_apply, stops_the_operation
-from shared.domain.write_results import Throttled, WriteResult
 from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 
@@ -99,7 +98,7 @@ async def _set_locations(world: Needs, work: Work, pacer: Pacer, users: Sequence
     done = {
         each.user_id: location_answered(each, answers[each.user_id], now) for each in users if each.user_id in locations
     }
-    await _freeze(pacer, answers.values())
+    await pacer.heed_throttling(answers.values())
     proven = await _record_proof(world, [each for each in done.values() if each.location is not None])
     done.update({each.user_id: each for each in proven})
     return [done.get(each.user_id, each) for each in users]
@@ -110,15 +109,8 @@ async def _assign(world: Needs, work: Work, pacer: Pacer, users: Sequence[Attemp
     answers = await world.licenses.assign(calls, urgent=work.urgent)
     now = world.clock.now()
     done = [answered(work, each, answers[each.user_id], now) for each in users]
-    await _freeze(pacer, answers.values())
+    await pacer.heed_throttling(answers.values())
     return await _record_proof(world, done)
-
-
-async def _freeze(pacer: Pacer, answers: Iterable[WriteResult]) -> None:
-    """After a 429 for writes nothing starts before the longest Retry-After of the batch."""
-    waits = [a.retry_after_s for a in answers if isinstance(a, Throttled) and "Read/" not in a.scope]
-    if waits:
-        await pacer.freeze(max(waits))
 
 
 async def _record_proof(world: Needs, users: Sequence[Attempted]) -> list[Attempted]:

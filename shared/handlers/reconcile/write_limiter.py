@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +24,7 @@ from shared.domain.budget import (
 )
 from shared.domain.concurrency import update
 from shared.domain.errors import Unavailable
+from shared.domain.write_results import Throttled
 from shared.handlers.reconcile.needs import Needs
 from shared.ports.world import Policy
 
@@ -112,6 +113,15 @@ class Pacer:
 
     def _see(self, state: BudgetState, now: float) -> None:
         self._tail, self._seen_at = state.tails.get(Lane.INTERACTIVE, 0.0), now
+
+    async def heed_throttling(self, answers: Iterable[object]) -> None:
+        """If Graph answered a write with 429, no worker starts a write before the longest Retry-After of the answers.
+
+        A 429 of the reads' quota says nothing about writes.
+        """
+        waits = [each.retry_after_s for each in answers if isinstance(each, Throttled) and "Read/" not in each.scope]
+        if waits:
+            await self.freeze(max(waits))
 
     async def freeze(self, retry_after_s: float) -> None:
         """No write starts before Graph's Retry-After has passed."""

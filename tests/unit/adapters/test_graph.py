@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Refusal, Retries, seconds
-from shared.adapters.graph_repeat import Repeat
+from shared.adapters.graph_resets import Repeat
 from shared.domain.errors import LicensingError, NotFound, PermissionDenied, Unavailable
 from tests.unit.adapters.graph_stub import BASE, Answer, StubCredential, StubGraph, error
 
