@@ -126,7 +126,14 @@ _CHOICES = {
     "hiddenMembership": ("refused", "empty"),
     "batchThrottleStatus": (200, 424),
     "removedShape": ("text", "reason"),
-    "deltaExpired": ("410 syncStateNotFound", "410 resyncRequired", "400 syncStateNotFound"),
+    "deltaExpired": (
+        "410 syncStateNotFound",
+        "410 resyncRequired",
+        "400 syncStateNotFound",
+        "400 Request_UnsupportedQuery",
+        "400 Request_BadRequest",
+        "404 UnknownError",
+    ),
 }
 
 

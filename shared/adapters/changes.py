@@ -21,7 +21,6 @@ RESOURCE = "/groups"
 MAX_DELTA_GROUPS = 50
 """Most ids a filter of group delta may name (learn.microsoft.com/graph/api/group-delta)."""
 
-EXPIRED = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
 MAX_PAGES_OF_SUBSCRIPTIONS = 50
 MAX_PAGES_FROM_NOW = 20
 """Pages before the link of a round that has nothing to tell; pages may be empty."""
@@ -80,7 +79,11 @@ class GraphChangeFeed:
         wanted = quote(" or ".join(f"id eq '{guid(group_id)}'" for group_id in group_ids))
         link = f"/groups/delta?$select=members&$filter={wanted}&$deltatoken=latest"
         for _ in range(MAX_PAGES_FROM_NOW):
-            page = await self.delta(link)
+            try:
+                page = await self.delta(link)
+            except TokenExpired as refusal:
+                # A link that was never followed cannot have expired: the request itself is rejected.
+                raise Unavailable(None, f"Graph gives no delta link: {refusal}") from refusal
             if page.delta_link is not None:
                 return page.delta_link
             link = page.next_link or ""
@@ -89,10 +92,10 @@ class GraphChangeFeed:
     async def delta(self, link: str) -> DeltaPage:
         try:
             body = (await self._graph.read(link)).json()
-        except Refusal as refusal:
-            if refusal.status == 410 or refusal.code.lower() in EXPIRED:
-                raise TokenExpired(str(refusal)) from refusal
-            raise
+        except (Refusal, NotFound) as refusal:
+            # Documented is 410, seen were 400 with several codes and 404: whatever rejects a link for good, reading
+            # anew is the only way on (learn.microsoft.com/graph/delta-query-overview#synchronization-reset).
+            raise TokenExpired(str(refusal)) from refusal
         changes = tuple(_changes(values(body, "groups/delta")))
         following, last = self._link(body, "@odata.nextLink"), self._link(body, "@odata.deltaLink")
         if following is None and last is None:

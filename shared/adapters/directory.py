@@ -142,7 +142,11 @@ class GraphDirectory:
             if not isinstance(link, str) or link in followed:
                 raise Unavailable(None, f"members of group {group_id}: the pages do not come to an end")
             followed.add(link)
-            body = await self._get(self._graph.path_of(link))
+            try:
+                body = await self._get(self._graph.path_of(link))
+            except NotFound as fault:
+                # Of the link, not of the group: its first page was there.
+                raise Unavailable(None, f"members of group {group_id}: a page is gone, read again ({fault})") from fault
 
     async def _first_page(self, group_id: GroupId) -> Json:
         address = f"/groups/{segment(group_id)}/transitiveMembers?$select={{}}&$top={PAGE_SIZE}"

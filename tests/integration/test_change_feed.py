@@ -95,7 +95,17 @@ async def test_a_deleted_group_is_told_as_such(feed: GraphChangeFeed, on_tenant:
     assert {change.group_id: change.deleted for change in changes}[INNER]
 
 
-@pytest.mark.parametrize("answer", ["410 syncStateNotFound", "410 resyncRequired", "400 syncStateNotFound"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "410 syncStateNotFound",
+        "410 resyncRequired",
+        "400 syncStateNotFound",
+        "400 Request_UnsupportedQuery",
+        "400 Request_BadRequest",
+        "404 UnknownError",
+    ],
+)
 async def test_a_token_that_is_forgotten_is_told_apart_from_an_outage(
     feed: GraphChangeFeed, on_tenant: TenantStage, answer: str
 ) -> None:

@@ -23,6 +23,13 @@ FILTER_LIMIT = 50  # ids of one $filter, learn.microsoft.com/graph/api/group-del
 _OFFERED = frozenset({"$select", "$filter", "$deltatoken", "$skiptoken"})
 _ONE_ID = re.compile(r"^id\s+eq\s+'([^']+)'$", re.IGNORECASE)
 
+EXPIRED_TEXTS = {
+    "Request_UnsupportedQuery": "DeltaLink older than 30 days is not supported.",
+    "Request_BadRequest": "Badly formed token.",
+    "UnknownError": "",
+}
+"""Texts with which live tenants were seen to reject an old delta link, by code."""
+
 
 def groups_delta(tenant: Tenant, call: Call) -> Reply:
     """A page of a round, with the link to the next page, or to the next round."""
@@ -89,7 +96,8 @@ def _check_age(tenant: Tenant, asked: DeltaRound, call: Call) -> None:
     headers = {}
     if status == "410":
         headers["Location"] = f"{call.base}{call.path}?{_restart(asked)}"
-    raise GraphError(int(status), code, "The sync state is not known any more. Start again with a full sync.", headers)
+    text = EXPIRED_TEXTS.get(code, "The sync state is not known any more. Start again with a full sync.")
+    raise GraphError(int(status), code, text, headers)
 
 
 def _restart(asked: DeltaRound) -> str:

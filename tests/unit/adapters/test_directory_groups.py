@@ -77,6 +77,7 @@ LINK = f"{BASE}/groups/{GROUP}/transitiveMembers?$skiptoken=2"
         Answer(b""),
         Answer(error("Directory_ExpiredPageToken", "expired"), 400),
         Answer(None, 410),
+        Answer(error("UnknownError", ""), 404),
         Answer({"value": [user(2)], "@odata.nextLink": LINK}),
         Answer({"value": [user(2)], "@odata.nextLink": 7}),
         Answer({"value": [{"id": guid(2)}]}),

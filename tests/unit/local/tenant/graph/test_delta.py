@@ -240,6 +240,9 @@ async def test_without_members_selected_their_changes_are_no_changes() -> None:
         ("410 syncStateNotFound", 410, "syncStateNotFound"),
         ("410 resyncRequired", 410, "resyncRequired"),
         ("400 syncStateNotFound", 400, "syncStateNotFound"),
+        ("400 Request_UnsupportedQuery", 400, "Request_UnsupportedQuery"),
+        ("400 Request_BadRequest", 400, "Request_BadRequest"),
+        ("404 UnknownError", 404, "UnknownError"),
     ],
 )
 async def test_an_expired_token_is_refused_and_a_410_says_where_to_start_again(
