@@ -7,6 +7,7 @@ same token. Imported on first use, like the SDK.
 from __future__ import annotations
 
 import logging
+import time
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,10 @@ from kiota_http.middleware.middleware import REQUEST_OPTIONS_KEY, BaseMiddleware
 from shared.adapters.graph_resets import REPEATED, Repeat
 
 CONNECTIONS = 32
+REPEATED_WITHIN_S = 3.0
+"""A write is repeated only if its connection broke this soon: with the time limits of the second attempt its calls are
+then over within `ledger.IN_FLIGHT`, after which another worker may judge its intent."""
+
 KEEP_ALIVE_S = 15.0
 """An idle connection is dropped before the other side is likely to: a write on a dead one has an unknown outcome."""
 
@@ -47,7 +52,7 @@ class RepeatingHandler(BaseMiddleware):
 
     async def send(self, request: httpx.Request, transport: httpx.AsyncBaseTransport) -> httpx.Response:
         repeat = _repeat_of(request)
-        opened = False
+        opened, sent_at = False, time.monotonic()
 
         async def watch(event: str, _: Any) -> None:
             nonlocal opened
@@ -58,10 +63,15 @@ class RepeatingHandler(BaseMiddleware):
         try:
             return await super().send(request, transport)
         except (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError) as fault:
-            if repeat is Repeat.NEVER or (repeat is Repeat.IF_KEPT and opened):
+            late = time.monotonic() - sent_at > REPEATED_WITHIN_S
+            if repeat is Repeat.NEVER or (repeat is Repeat.IF_KEPT and (opened or late)):
                 raise
             logger.info("request repeated method=%s reason=%r", request.method, fault)
-            response = await self._new_connections.handle_async_request(request)
+            try:
+                response = await self._new_connections.handle_async_request(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+                # That no second connection opened says nothing about the first attempt, which may have arrived.
+                raise fault from None
             response.extensions[REPEATED] = True
             return response
 

@@ -117,14 +117,14 @@ def _wait_s(retry_after_s: float | None, bare_throttles: int) -> float:
 
 
 def _after_repeat(answered: ItemResult) -> ItemResult:
+    broke = "the connection to Graph broke, and the second attempt was rejected"
     match answered.result:
         case Accepted() | Unanswered():
             return answered
         case Rejected(status=status, message=message):
-            why = f"{status} {message}"
-        case Throttled():
-            why = "throttled"
-    return ItemResult(Unanswered(f"the connection to Graph broke, and the second attempt was refused: {why}"))
+            return ItemResult(Unanswered(f"{broke}: {status} {message}"))
+        case Throttled() as throttled:
+            return ItemResult(Unanswered(f"{broke}: throttled", throttled))
 
 
 def _error(reply: Reply) -> tuple[str, str]:

@@ -40,9 +40,10 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No usable answer: the write may have been done or not."""
+    """No usable answer: the write may have been done or not. `throttled`: how a second attempt of it was answered."""
 
     why: str
+    throttled: Throttled | None = None
 
 
 WriteResult = Accepted | Rejected | Throttled | Unanswered

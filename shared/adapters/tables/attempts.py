@@ -7,9 +7,10 @@ Each kind of operation is safe to send again, for its own reason:
 - `create`, and `replace` and `delete` with an ETag, are refused the second time if the first one was applied. Then the
   rows are read: if they are what was to be written, the write was ours. Rows of this app hold times, ids or versions of
   their writer, so that two writers do not write the same; if they do, both wanted exactly what is stored.
-- A `create` or `replace` whose row adds up (`Op.counts`) is different: two writers that count from the same state write
-  the same row, and only one of them has been counted. There a refusal stays a Conflict, and the caller, which reads and
-  counts again, at worst counts twice what was meant to be counted once.
+- A `create` or `replace` that must be seen by others (`Op.counts`) is different: two writers that count from the same
+  state write the same row, and only one of them has been counted; a ledger row is rewritten unchanged so that stale
+  reads lose their race. There a refusal stays a Conflict, and the caller reads again: at worst it counts twice what was
+  meant to be counted once, or reads a user once more.
 - A transaction is applied whole or not at all, so the same holds for all of its operations together.
 """
 

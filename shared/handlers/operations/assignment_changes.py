@@ -7,6 +7,8 @@ anew.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 
 from shared.domain.assignment import GroupLicenseAssignment, OptionsChange
 from shared.domain.audit import assignment_act, intent_entries, options_text
@@ -17,7 +19,7 @@ from shared.domain.errors import BadRequest, Conflict, NotFound, Outdated
 from shared.domain.group_request import GroupRequest, check_version, with_options
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
-from shared.domain.operation_request import OperationRequest
+from shared.domain.operation_request import OperationRequest, claim_key
 from shared.handlers.operations.needs import Needs
 from shared.ports.stores import StoredAssignment
 
@@ -114,7 +116,19 @@ async def _withdraw(world: Needs, operation: Operation, fault: Exception) -> Non
     """End an operation whose caller is told that it is refused: a lost race has made it wrong after it was stored, and
     the watchdog would do it nevertheless."""
     error = OperationError(type(fault).__name__, str(fault))
-    await world.stores.operations.save(operation.ended(OperationState.FAILED, world.clock.now(), error))
+    await update(
+        partial(world.stores.operations.get, operation.id),
+        lambda known: None if known is None or known.state.is_ended else _failed(known, error, world.clock.now()),
+        world.stores.operations.save,
+        tries=MAX_TRIES,
+    )
+    if operation.idempotency_key:
+        # The caller reads again and repeats the request, which must not be answered with this operation.
+        await world.stores.idempotency.release(claim_key(operation.actor, operation.idempotency_key), operation.id)
+
+
+def _failed(operation: Operation, error: OperationError, now: datetime) -> Operation:
+    return operation.ended(OperationState.FAILED, now, error)
 
 
 async def _supersede(world: Needs, older_id: OperationId | None, newer: Operation) -> None:

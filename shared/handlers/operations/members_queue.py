@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,7 +13,7 @@ from functools import partial
 from shared.domain import trace_context
 from shared.domain.budget import Charged
 from shared.domain.concurrency import update
-from shared.domain.errors import NotFound, PoisonMessage
+from shared.domain.errors import Conflict, NotFound, PoisonMessage
 from shared.domain.held_removals import held_by_group
 from shared.domain.ids import UserId
 from shared.domain.messages import ProcessUsers, decode_process_users
@@ -166,14 +167,14 @@ class Members:
             totals = await totals_at_the_end(self._world, operation, message.chunk)
             return await self._world.stores.operations.save(replace(ended, totals=totals))
 
-        ended = await update(
-            partial(self._world.stores.operations.get, work.operation.id),
-            lambda known: known if known is not None and not known.state.is_ended else None,
-            save,
-            tries=MAX_TRIES,
-        )
-        if ended is not None:
-            await write_group_status(self._world, ended)
+        known_now = partial(self._world.stores.operations.get, work.operation.id)
+        # If the steps of the operation win every race, the next chunk stops it.
+        with suppress(Conflict):
+            ended = await update(
+                known_now, lambda known: known if known and not known.state.is_ended else None, save, tries=MAX_TRIES
+            )
+            if ended is not None:
+                await write_group_status(self._world, ended)
 
 
 def outcomes_of(recorded: Sequence[Recorded]) -> list[ChunkOutcome]:

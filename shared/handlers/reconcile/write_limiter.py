@@ -24,7 +24,7 @@ from shared.domain.budget import (
 )
 from shared.domain.concurrency import update
 from shared.domain.errors import Unavailable
-from shared.domain.write_results import Throttled
+from shared.domain.write_results import Throttled, Unanswered
 from shared.handlers.reconcile.needs import Needs
 from shared.ports.world import Policy
 
@@ -119,7 +119,8 @@ class Pacer:
 
         A 429 of the reads' quota says nothing about writes.
         """
-        waits = [each.retry_after_s for each in answers if isinstance(each, Throttled) and "Read/" not in each.scope]
+        throttled = [each.throttled if isinstance(each, Unanswered) else each for each in answers]
+        waits = [each.retry_after_s for each in throttled if isinstance(each, Throttled) and "Read/" not in each.scope]
         if waits:
             await self.freeze(max(waits))
 

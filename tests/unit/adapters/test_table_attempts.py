@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from shared.adapters.tables.attempts import Attempts, etags_if_applied
+from shared.adapters.tables.ledger import _ledger_op
 from shared.adapters.tables.rows import Op, Row
+from shared.domain.ids import UserId
+from shared.domain.ledger_row import LedgerRow
 
 KEYS = {"PartitionKey": "p", "RowKey": "a"}
 
@@ -54,3 +57,10 @@ def test_a_transaction_was_applied_whole_or_not_at_all() -> None:
 
 def test_a_call_that_used_one_connection_was_sent_once() -> None:
     assert [Attempts(count).repeated for count in (0, 1, 2, 3)] == [False, False, True, True]
+
+
+def test_a_ledger_row_rewritten_unchanged_loses_to_another_who_rewrote_it() -> None:
+    """Such a row is written only so that stale readers lose their race: it must not seem ours if it is another's."""
+    known = LedgerRow(UserId("00000000-0000-0000-0000-000000000001"), version="old")
+    rewrite = _ledger_op(known)
+    assert etags_if_applied([rewrite], [{**rewrite.row, "etag": "new"}]) is None

@@ -176,3 +176,18 @@ async def test_a_request_that_a_former_version_accepted_is_a_repeat_after_the_up
         await accept(run.world, adding(idempotency_key="k"))
     confirmed = replace(adding(idempotency_key="k"), change=replace(adding().change, options=merged))
     assert (await accept(run.world, confirmed)).id == claimed
+
+
+async def test_a_request_repeated_under_the_same_key_after_it_was_outdated_is_done() -> None:
+    run = Run()
+    await run.change([EXTRA])
+
+    async def others() -> None:
+        await set_options(run.world, TEAM, SEVEN_DAYS, MIA, None)
+
+    with pytest.raises(Outdated):
+        await accept(raced(run, others), adding(if_match=1, idempotency_key="k"))
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    again = await accept(run.world, adding(if_match=stored.assignment.version, idempotency_key="k"))
+    assert not again.state.is_ended
