@@ -65,7 +65,7 @@ class ProcessUsers:
     """Look at these users: a chunk of an operation, or what an event named.
 
     `send` rises with every re-send of any kind and `run` with each resume, replay or watchdog, so that duplicate
-    detection never swallows real work. `attempts` counts, per user, only refusals by Graph. `expects`: groups that a
+    detection never swallows real work. `attempts`: by user, as `domain.retry` counts them. `expects`: groups that a
     user came into (True) or went from (False) at `changed_at`, by the event that names the user. `writes`: how many
     are expected, 0 where nobody knows; those of bulk work are charged before its users are read.
     """
@@ -239,4 +239,5 @@ def _reason(fault: Exception) -> str:
 
 
 SMALL = 100
-"""Operations with at most this many due users run in the interactive lane: somebody waits for them."""
+"""Changes and operations of at most this many users run in the interactive lane, so that they do not queue behind
+larger ones."""

@@ -10,8 +10,11 @@ from shared.domain.outcomes import Failed, Problem, Result, RetryAt
 
 MAX_ATTEMPTS = 8
 MAX_AGE = timedelta(hours=24)
-"""Rejections by Graph, and time, after which a retry becomes a visible error. Waiting for the write quota, a second
-read, a lost race or an outage counts as neither."""
+"""Attempts, and time since the first retry, after which a retry becomes a visible error.
+
+A rejection by Graph is an attempt, and so is a write without a usable answer, such as a 5xx. A read without an answer
+counts by time only. Throttling, the write quota, a second read and a lost race count as neither.
+"""
 
 GIVEN_UP_REMEDY = "The next sync tries again by itself; to try now, reprocess the user."
 
@@ -31,5 +34,5 @@ def bounded(result: Result, attempts: int, first_sent_at: datetime | None, now: 
 
 
 def attempts_after(result: Result, attempts: int) -> int:
-    """Attempts counted so far: only a rejection or a failure of the work itself is one more."""
+    """Attempts counted so far: only a result marked `refused` is one more."""
     return attempts + (isinstance(result, RetryAt) and result.refused)
