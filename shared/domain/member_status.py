@@ -14,7 +14,7 @@ from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Failed, Problem, Result, RetryAt
-from shared.domain.plan import Note
+from shared.domain.plan_draft import Note
 
 
 class MemberState(StrEnum):

@@ -114,6 +114,10 @@ class Totals:
     def remaining(self) -> int:
         return max(0, self.members - self.done)
 
+    def with_rest_skipped(self) -> Totals:
+        """Totals of an operation that ends now: users without an outcome count as skipped."""
+        return replace(self, skipped=self.skipped + self.remaining)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary:

@@ -30,8 +30,6 @@ from shared.domain.removals import (
     wait_for_removals,
 )
 
-__all__ = ["Note", "NoteKind", "PermitRequest", "PlanContext", "UserPlan", "plan_user"]
-
 REFUSAL_HOLDS = timedelta(days=7)
 """How long a refusal of the same work is remembered: a cause that Graph does not show is tried again weekly."""
 

@@ -17,7 +17,8 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger_row import Intent, LedgerRow, RefusalRecord
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem, Result, RetryAt
-from shared.domain.plan import PlanContext, UserPlan
+from shared.domain.plan import UserPlan
+from shared.domain.plan_draft import PlanContext
 from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import LicenseCall
 

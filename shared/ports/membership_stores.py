@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.grant import Grant
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.membership_changes import Nesting
 
@@ -81,11 +80,6 @@ class Due:
     at: datetime
     user_id: UserId
     sku_id: SkuId
-
-
-def ends_of(grants: Iterable[tuple[UserId, Grant]]) -> list[Due]:
-    """When to look at users because these grants end. Put before the grants are: one too many is only a look."""
-    return [Due(grant.until, user_id, grant.sku_id) for user_id, grant in grants if grant.until is not None]
 
 
 class DueStore(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.adapters.tables.client import Op, Row, Tables
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.rows import Op, Row
 from shared.adapters.tables.stores import table_stores
 from shared.domain.ids import OperationId
 from shared.domain.ledger_row import LastResult, LedgerRow

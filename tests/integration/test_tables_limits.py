@@ -14,9 +14,9 @@ from uuid import UUID
 import pytest
 
 from local.stack import free_port
-from shared.adapters.tables.client import Op, Tables, TablesConfig
+from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.members import TableMembers
-from shared.adapters.tables.rows import joined_bytes, split_bytes
+from shared.adapters.tables.rows import Op, joined_bytes, split_bytes
 from shared.adapters.tables.stores import table_stores
 from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
 from shared.domain.directory import AssignedLicense, LicenseError

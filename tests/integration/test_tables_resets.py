@@ -13,7 +13,8 @@ from secrets import token_hex
 import pytest
 
 from shared.adapters.tables.budget import TableBudget
-from shared.adapters.tables.client import Op, Row, Tables, TablesConfig
+from shared.adapters.tables.client import Tables, TablesConfig
+from shared.adapters.tables.rows import Op, Row
 from shared.domain.errors import Conflict, NotFound
 from tests.integration.azurite import azurite, connection_string
 from tests.support.resetting import EVERY, ResettingProxy, resetting

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.adapters.tables.client import LAST, Op, Row
+from shared.adapters.tables.client import LAST
+from shared.adapters.tables.rows import Op, Row
 from shared.domain.errors import Unavailable
 from shared.domain.ids import UserId
 from shared.domain.write_results import LicenseCall, Throttled, Unanswered, WriteResult

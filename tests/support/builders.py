@@ -17,7 +17,8 @@ from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, Us
 from shared.domain.ledger import accepted, new_intent, refresh, refused, resolve, retag
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.permit import Permit
-from shared.domain.plan import PlanContext, UserPlan, plan_user
+from shared.domain.plan import UserPlan, plan_user
+from shared.domain.plan_draft import PlanContext
 from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.ports.world import Stores
 

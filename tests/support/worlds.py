@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.adapters.tables.client import LAST, MAX_TRANSACTION, Op, Row, Tables, TablesConfig
-from shared.adapters.tables.rows import is_key, must_be_keys
+from shared.adapters.tables.client import LAST, Tables, TablesConfig
+from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
 from shared.ports.messaging import Outgoing, QueueLook, Undelivered

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.data.tables.aio import TableClient, TableServiceClient
 
-__all__ = ["LAST", "MAX_TRANSACTION", "Op", "Row", "Tables", "TablesConfig", "gather_limited", "translated"]
-
 T = TypeVar("T")
 
 KEYS = ("PartitionKey", "RowKey")

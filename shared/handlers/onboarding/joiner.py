@@ -36,8 +36,8 @@ from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer, Written
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.onboarding.people import Person
+from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.ports.graph_writes import MembershipChange
-from shared.ports.membership_stores import ends_of
 
 FIRST_LOOK = timedelta(seconds=2)
 """When to see what became of the licenses; most are there by then, where the write quota is not used up."""
@@ -140,7 +140,7 @@ async def _grant(
         begun, over = grants_after(each, assignments, now)
         new += [(each.user.id, grant) for grant in begun]
         old += [(each.user.id, grant) for grant in over]
-    await world.stores.due.put(ends_of(new))
+    await note_ends(world, new)
     await world.stores.grants.put(new)
     await world.stores.grants.remove(old)
     for each in joiners:

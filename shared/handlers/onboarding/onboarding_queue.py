@@ -195,10 +195,8 @@ async def take_up_due(world: Needs) -> int:
         times = {record.key: record.next_at or record.updated_at for record in open_ones}
         keys = [key for key, at in times.items() if at <= now]
         await records.resume(world, keys, if_due=True)
-        await world.stores.onboarding.look_again(
-            (max(at, now + SENT_AGAIN.after(now - at)), key) for key, at in times.items()
-        )
-        await world.stores.onboarding.looked_at(entries)
+        later = [(max(at, now + SENT_AGAIN.after(now - at)), key) for key, at in times.items()]
+        await records.reschedule(world, entries, later)
         sent += len(keys)
         if len(entries) < DUE_AT_ONCE or sent >= DUE_AT_ONCE:
             break

@@ -153,3 +153,11 @@ class Saver:
         for at, keys in self._again.items():
             await resume(self._world, list(dict.fromkeys(keys)), at, if_due=True)
         await resume(self._world, list(dict.fromkeys(self._woken)))
+
+
+async def reschedule(
+    world: Needs, entries: Iterable[tuple[datetime, str]], later: Iterable[tuple[datetime, str]]
+) -> None:
+    """Take entries off the list of what is due, once the times at which their records fall due again are on it."""
+    await world.stores.onboarding.look_again(later)
+    await world.stores.onboarding.looked_at(entries)

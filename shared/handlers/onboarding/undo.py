@@ -20,8 +20,8 @@ from shared.domain.permit import Permit
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import Writer
 from shared.handlers.onboarding.needs import Needs
+from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.ports.graph_writes import MembershipChange
-from shared.ports.membership_stores import ends_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def _restore(
     for each in returners:
         mine = (*each.taken.grants, *joined_grants(each.user, each.inside, assignments, now))
         grants += [(each.user.id, grant) for grant in mine]
-    await world.stores.due.put(ends_of(grants))
+    await note_ends(world, grants)
     await world.stores.grants.put(grants)
     states = await world.stores.standings.of_users(user_ids)
     for each in returners:

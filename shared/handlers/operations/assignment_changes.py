@@ -138,7 +138,7 @@ async def _supersede(world: Needs, older_id: OperationId | None, newer: Operatio
         return
     error = OperationError("Superseded", f"A newer operation on the group, {newer.id}, took its place.")
     ended = older.ended(OperationState.CANCELLED, newer.created_at, error)
-    totals = replace(ended.totals, skipped=ended.totals.skipped + ended.totals.remaining)
+    totals = ended.totals.with_rest_skipped()
     try:
         await world.stores.operations.save(replace(ended, superseded_by=newer.id, totals=totals))
     except Conflict:

@@ -64,7 +64,7 @@ async def cancel(world: Needs, operation_id: OperationId, actor: Actor) -> Opera
         if operation.phase in (Phase.SEAL, Phase.APPROVE):
             error = OperationError("Cancelled", f"Cancelled by {actor.name}.")
             ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
-            totals = replace(ended.totals, skipped=ended.totals.skipped + ended.totals.remaining)
+            totals = ended.totals.with_rest_skipped()
             return replace(ended, cancel_requested_by=actor, totals=totals)
         return replace(operation, state=OperationState.IN_PROGRESS, cancel_requested_by=actor, step=operation.step + 1)
 

@@ -100,7 +100,7 @@ async def totals_at_the_end(world: Needs, operation: Operation, last: int) -> To
     totals = operation.counted
     for outcomes in rows.values():
         totals = add_outcomes(totals, [outcome for outcome in outcomes if outcome.is_final])
-    return replace(totals, skipped=totals.skipped + totals.remaining)
+    return totals.with_rest_skipped()
 
 
 async def _next_chunks(world: Needs, operation: Operation, room: int) -> list[Chunk]:

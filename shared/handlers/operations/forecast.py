@@ -20,7 +20,8 @@ from shared.domain.member_status import MemberState, no_seat_problem, owes, rele
 from shared.domain.operation import Operation, PlanSummary
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
 from shared.domain.permit import Permit
-from shared.domain.plan import NoteKind, PlanContext, UserPlan, plan_user
+from shared.domain.plan import UserPlan, plan_user
+from shared.domain.plan_draft import NoteKind, PlanContext
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.plan import TenantFacts, context_for

@@ -16,12 +16,13 @@ from shared.domain.audit import group_act
 from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
-from shared.domain.messages import OPERATIONS, OperationStep, decode_operation_step
-from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase, Totals
+from shared.domain.messages import OPERATIONS, decode_operation_step
+from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations import approvals, dispatch, permit_writes
+from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
 from shared.handlers.operations.needs import Needs
@@ -54,7 +55,7 @@ async def take_step(world: Needs, body: bytes) -> None:
         return
     trace_context.correlation.set(operation.correlation_id)
     if message.step == operation.step - 1:
-        await _send_next(world, operation, timedelta(0))
+        await send_step(world, operation)
         return
     if message.step != operation.step or operation.state in (OperationState.PAUSED, OperationState.AWAITING_APPROVAL):
         return
@@ -105,7 +106,7 @@ async def _superseded(world: Needs, operation: Operation) -> bool:
         return False
     error = OperationError("Superseded", f"A newer operation on the group, {newest}, took its place.")
     ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
-    ended = replace(ended, superseded_by=newest, totals=_with_cancelled(ended.totals))
+    ended = replace(ended, superseded_by=newest, totals=ended.totals.with_rest_skipped())
     if operation.phase is Phase.PERMIT:
         # Written a moment after the newer intent they would outlive it; first, since nobody comes back once it ended.
         await permit_writes.void_permits(world, operation)
@@ -119,10 +120,6 @@ async def _came_after(world: Needs, newest: OperationId, operation: Operation) -
         return False
     other = await world.stores.operations.get(newest)
     return other is None or other.created_at > operation.created_at
-
-
-def _with_cancelled(totals: Totals) -> Totals:
-    return replace(totals, skipped=totals.skipped + totals.remaining)
 
 
 async def _seal(world: Needs, operation: Operation) -> None:
@@ -256,7 +253,7 @@ async def _finish(world: Needs, operation: Operation) -> None:
         state = OperationState.CANCELLED
         error = error or OperationError("Cancelled", f"Cancelled by {operation.cancel_requested_by.name}.")
         await permit_writes.void_permits(world, operation)
-        totals = _with_cancelled(operation.counted)
+        totals = operation.counted.with_rest_skipped()
     else:
         state, totals = OperationState.COMPLETE, operation.counted
     await approvals.close_approval(world, operation)
@@ -277,7 +274,7 @@ async def _fail(world: Needs, operation: Operation, fault: Exception) -> None:
     now = world.clock.now()
     await approvals.close_approval(world, operation)
     ended = operation.ended(OperationState.FAILED, now, error)
-    ended = replace(ended, totals=_with_cancelled(ended.totals))
+    ended = replace(ended, totals=ended.totals.with_rest_skipped())
     if not operation.preview:
         await write_group_status(world, ended)
         await world.stores.audit.append([group_act(FINISH, ended, SYSTEM, now, detail=error.message, result="failure")])
@@ -286,10 +283,4 @@ async def _fail(world: Needs, operation: Operation, fault: Exception) -> None:
 
 async def _save_and_go_on(world: Needs, operation: Operation, wait: timedelta) -> None:
     saved = await world.stores.operations.save(replace(operation, step=operation.step + 1))
-    await _send_next(world, saved, wait)
-
-
-async def _send_next(world: Needs, operation: Operation, wait: timedelta) -> None:
-    step = OperationStep(operation.id, operation.step, operation.run, operation.traceparent)
-    at = world.clock.now() + wait if wait else None
-    await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])
+    await send_step(world, saved, at=world.clock.now() + wait if wait else None)

@@ -8,7 +8,7 @@ from shared.domain.grant import Grant
 from shared.domain.ids import UserId
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.handlers.reconcile.needs import Needs
-from shared.ports.membership_stores import ends_of
+from shared.ports.membership_stores import Due
 
 AT_ONCE = 1000
 """Entries of one run of the timer; the next run takes the rest."""
@@ -16,7 +16,9 @@ AT_ONCE = 1000
 
 async def note_ends(world: Needs, grants: Iterable[tuple[UserId, Grant]]) -> None:
     """Have users looked at when these grants end. Kept before the grants are: one too many is only a look."""
-    await world.stores.due.put(ends_of(grants))
+    await world.stores.due.put(
+        Due(grant.until, user_id, grant.sku_id) for user_id, grant in grants if grant.until is not None
+    )
 
 
 async def look_at_due(world: Needs) -> int:

@@ -13,7 +13,7 @@ from shared.domain.errors import NotFound, Unavailable
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId
 from shared.domain.permit import Permit
-from shared.domain.plan import PermitRequest
+from shared.domain.plan_draft import PermitRequest
 from shared.handlers.reconcile.needs import Needs
 
 MAX_TRIES = 10

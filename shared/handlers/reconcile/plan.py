@@ -21,7 +21,8 @@ from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.operation import LicenseChange
 from shared.domain.permit import Permit
-from shared.domain.plan import PlanContext, plan_user
+from shared.domain.plan import plan_user
+from shared.domain.plan_draft import PlanContext
 from shared.domain.reconciliation import Planned, Read, Work
 from shared.domain.removals import standing
 from shared.domain.seats import Seats, seats_of

@@ -10,7 +10,8 @@ from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ledger_row import RefusalRecord
 from shared.domain.outcomes import Applied, Failed, RetryAt, Skipped, SkipReason, Unchanged, Waiting
-from shared.domain.plan import REFUSAL_HOLDS, NoteKind, UserPlan, plan_user
+from shared.domain.plan import REFUSAL_HOLDS, UserPlan, plan_user
+from shared.domain.plan_draft import NoteKind
 from shared.domain.removals import PERMIT_HOLDS
 from tests.support.builders import (
     CALLING,

@@ -11,7 +11,8 @@ from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ledger_row import RefusalRecord
 from shared.domain.outcomes import Applied, Failed, Problem, RetryAt, Skipped, SkipReason, Unchanged, Waiting
-from shared.domain.plan import FOREIGN_REMEDY, IDLE_REMEDY, Note, NoteKind, PermitRequest, UserPlan, plan_user
+from shared.domain.plan import FOREIGN_REMEDY, IDLE_REMEDY, UserPlan, plan_user
+from shared.domain.plan_draft import Note, NoteKind, PermitRequest
 from tests.support.builders import (
     CALLING,
     DAY,

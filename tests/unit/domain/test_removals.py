@@ -18,7 +18,8 @@ from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.ledger_row import OwnedLicense
 from shared.domain.permit import Permit
-from shared.domain.plan import Note, NoteKind, PermitRequest, plan_user
+from shared.domain.plan import plan_user
+from shared.domain.plan_draft import Note, NoteKind, PermitRequest
 from shared.domain.removals import grants_that_count, standing, valid_permits
 from tests.support.builders import (
     CALLING,
