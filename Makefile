@@ -17,8 +17,11 @@ help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
 	@echo "make test    install what is needed; unit tests, each adapter against its emulator, a journey of each kind"
+	@echo "make unit    the unit tests alone"
+	@echo "make page-test  the tests of the page; fails without Chromium, where make test skips them"
 	@echo "make scenarios  the rest: kills, races, faults that last, hostile and made-up input, a short simulation"
 	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
+	@echo "make runtime-check  run the app in Azure's own Python runtime; needs Python 3.13"
 	@echo "make audit   known vulnerabilities of what is deployed; needs the internet"
 	@echo "make package build the deployment package (PACKAGE_PYTHON=$(PACKAGE_PYTHON)); make package-check runs it in Azure's runtime"
 	@echo "make bench   measure, side by side with what one would otherwise write"
@@ -128,7 +131,6 @@ soak: setup
 	$(BIN)/python -m tests.soak $(SOAK_OPTIONS)
 
 # How far a value travels through the code; run before and after a change of structure.
-.PHONY: trace
 trace: setup
 	@$(BIN)/python -m tests.trace $(TRACE_OPTIONS)
 

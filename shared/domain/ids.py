@@ -6,20 +6,14 @@ from typing import NewType
 
 UserId = NewType("UserId", str)
 
-
 GroupId = NewType("GroupId", str)
-
 
 SkuId = NewType("SkuId", str)
 
-
 ServicePlanId = NewType("ServicePlanId", str)
-
 
 OperationId = NewType("OperationId", str)
 
-
 Plans = frozenset[ServicePlanId]
-
 
 NO_PLANS: Plans = frozenset()

@@ -1,1 +1,1 @@
-"""One module per trigger noun: ports in, values out; no SDK, no environment, no clock of its own."""
+"""Eight packages, each named by a noun. Handlers use ports and values: no SDK, no environment, no own clock."""

@@ -1,4 +1,4 @@
-"""The tables, each behind a port of its own."""
+"""General stores, each behind its own port. Stores of membership and of onboarding have modules of their own."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Span(Protocol):
 
 
 class Telemetry(Protocol):
-    """Spans and figures. Inside a span `tracing.current` is its context, for messages and for calls."""
+    """Spans and figures. Inside a span `trace_context.current` is its context, for messages and for calls."""
 
     def work(self, name: str, traceparent: str, **attributes: Attribute) -> AbstractContextManager[Span]:
         """What one trigger does, as part of the trace that `traceparent` names, or of a new one. An exception is noted

@@ -83,7 +83,7 @@ class Policy:
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0
     retention_s: float = 365 * 86400.0
-    """How long audit entries and ended events of HR are kept."""
+    """How long audit entries, completed operations and HR events, permits, and dead letters are kept."""
 
 
 @dataclass(frozen=True, slots=True)

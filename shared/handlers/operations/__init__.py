@@ -1,1 +1,1 @@
-"""A request on many users: accept, snapshot, forecast, approve, dispatch, finish."""
+"""A request on many users: accept, snapshot, forecast, approve, dispatch, control, roll back."""

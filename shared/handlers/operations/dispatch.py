@@ -19,7 +19,6 @@ from shared.ports.messaging import Outgoing
 STUCK_AFTER = timedelta(minutes=5)
 """A released chunk without an outcome for this long is sent again."""
 
-
 Rows = Mapping[int, tuple[ChunkOutcome, ...]]
 
 

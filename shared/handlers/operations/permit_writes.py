@@ -16,7 +16,6 @@ from shared.handlers.operations.needs import Needs
 PREVIEW_HOLDS = timedelta(hours=1)
 """How long a preview that a person has seen approves the removals it showed."""
 
-
 GRANTS_AT_ONCE = 500
 """Users whose grants are read together."""
 

@@ -35,7 +35,6 @@ NAMES_MAX_AGE_S = 600.0
 MAX_NAMED = 100
 """People with a name that a search among the members of a group looks at; a longer name finds the others."""
 
-
 _PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
 
 

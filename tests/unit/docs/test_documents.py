@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, OPERATIONS
+from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
+from shared.handlers.messaging.dead_letters import QUEUES
 from tests.support.project import ROOT, settings_of_the_code
 
 SET_BY_THE_PLATFORM = {"WEBSITE_AUTH_ENABLED"}
@@ -36,7 +37,8 @@ def test_the_example_settings_name_every_setting_of_a_local_run() -> None:
 def test_every_queue_the_code_uses_is_declared() -> None:
     declared = json.loads((ROOT / "infra" / "servicebus-config.json").read_text())
     names = {queue["Name"] for queue in declared["UserConfig"]["Namespaces"][0]["Queues"]}
-    assert {JOBS, OPERATIONS, MEMBERS, MEMBERS_BULK} <= names
+    assert {JOBS, OPERATIONS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, RESULTS} == names
+    assert set(QUEUES) == names - {RESULTS}, "the app reads every queue but the results"
 
 
 ORDER = (
