@@ -117,7 +117,9 @@ def test_a_mover_gets_the_new_product_for_the_old_in_one_call_with_the_same_plan
         event("joiner", "move-1", {"id": ann}, attributes={"department": "Sales"}),
         event("mover", "move-2", {"id": ann}, attributes={"department": "Labs"}, effectiveDate="2026-02-01"),
     )
-    by_queue(run, joiner, mover)
+    by_queue(run, joiner)
+    assert until(run, "move-1", *ENDS)["state"] == "Done"
+    by_queue(run, mover)
     assert until(run, "move-2", *ENDS)["state"] == "Done"
     run.until_quiet()
     calls = [each for each in run.writes() if each["userId"] == ann and each["operation"] == "assignLicense"]
