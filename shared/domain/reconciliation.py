@@ -16,7 +16,7 @@ from shared.domain.grant import Grant
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger_row import Intent, LedgerRow, RefusalRecord
 from shared.domain.operation import Operation
-from shared.domain.outcomes import Problem, Result, RetryAt
+from shared.domain.outcomes import Problem, Result, RetryAt, Unchanged
 from shared.domain.plan import UserPlan
 from shared.domain.plan_draft import PlanContext
 from shared.domain.read_models import AuditEntry
@@ -126,10 +126,15 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was kept of a user, and how the user's part ends after all."""
+    """What was kept of a user. `retry`: another write to the user came first, so this one proves nothing."""
 
     attempted: Attempted
-    result: Result
+    retry: RetryAt | None = None
+
+    @property
+    def result(self) -> Result:
+        """How the user's part ends after all."""
+        return self.retry or self.attempted.result or Unchanged()
 
     @property
     def user_id(self) -> UserId:

@@ -150,11 +150,9 @@ def _as_planned(attempted: Attempted) -> Result:
     return replace(plan, problems=(*plan.problems, *attempted.problems), waiting=waiting).result(written)
 
 
-def after_record(attempted: Attempted, now: datetime, *, lost: bool) -> Result:
-    """The result after the ledger was written. `lost`: another write to the user came first, so this one proves
-    nothing and the user is read again."""
-    result = attempted.result or Unchanged()
-    return RetryAt(now + RACE_RETRY, LOST_RACE) if lost and not isinstance(result, RetryAt) else result
+def after_record(attempted: Attempted, now: datetime, *, lost: bool) -> RetryAt | None:
+    """When a user is read again whose ledger row another worker wrote first (`lost`); None if the result stands."""
+    return RetryAt(now + RACE_RETRY, LOST_RACE) if lost and not isinstance(attempted.result, RetryAt) else None
 
 
 def stops_the_operation(rejected: Sequence[Attempted], called: Sequence[Attempted]) -> bool:

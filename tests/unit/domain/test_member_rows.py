@@ -98,9 +98,15 @@ def recorded(
     row = row or ledger()
     read = Read(USER, answer, row, row, grants, came_from=came_from)
     attempted = Attempted(
-        Planned(read, row, grants, plan=plan or UserPlan(USER)), read.user, row, row, wrote=False, waiting=waiting
+        Planned(read, row, grants, plan=plan or UserPlan(USER)),
+        read.user,
+        row,
+        row,
+        wrote=False,
+        waiting=waiting,
+        result=result,
     )
-    return Recorded(attempted, result)
+    return Recorded(attempted)
 
 
 def row_of_a(of: Recorded, where: Work) -> MemberRow:

@@ -25,7 +25,7 @@ from shared.domain.outcomes import (
     Waiting,
 )
 from shared.domain.plan import Note, NoteKind, UserPlan
-from shared.domain.reconciliation import Attempted, Planned, Read, Work
+from shared.domain.reconciliation import Attempted, Planned, Read, Recorded, Work
 from shared.domain.retry import GIVEN_UP_REMEDY
 from shared.domain.verdict import (
     after_apply,
@@ -505,11 +505,13 @@ class TestAfterRecord:
 
     def test_a_retry_keeps_its_own_time_and_reason(self) -> None:
         retry = RetryAt(seconds(10), "conflict", refused=True)
-        assert after_record(attempted(planned(person()), result=retry), NOW, lost=True) == retry
+        user = attempted(planned(person()), result=retry)
+        assert Recorded(user, after_record(user, NOW, lost=True)).result == retry
 
     def test_without_a_race_the_result_stays(self) -> None:
-        assert after_record(attempted(planned(person()), result=Applied()), NOW, lost=False) == Applied()
-        assert after_record(attempted(planned(person())), NOW, lost=False) == Unchanged()
+        user = attempted(planned(person()), result=Applied())
+        assert Recorded(user, after_record(user, NOW, lost=False)).result == Applied()
+        assert Recorded(attempted(planned(person()))).result == Unchanged()
 
 
 class TestStopsTheOperation:
