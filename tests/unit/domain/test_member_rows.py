@@ -16,18 +16,9 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_rows import member_rows
 from shared.domain.member_status import MemberState
 from shared.domain.operation import SYSTEM, LicenseChange, Operation, OperationKind, Target
-from shared.domain.outcomes import (
-    Applied,
-    Failed,
-    Problem,
-    Result,
-    RetryAt,
-    Skipped,
-    SkipReason,
-    Unchanged,
-    Waiting,
-)
-from shared.domain.plan import Note, NoteKind, UserPlan
+from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
+from shared.domain.plan import UserPlan
+from shared.domain.plan_draft import Note, NoteKind
 from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Planned, Read, Recorded, Work
 from tests.support.builders import (

@@ -13,18 +13,9 @@ from shared.domain.directory import AssignedLicense, LicenseError, NotAUser, Rea
 from shared.domain.ids import NO_PLANS, GroupId, OperationId, SkuId, UserId
 from shared.domain.ledger_row import Intent, LedgerRow, Told
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationKind, Target
-from shared.domain.outcomes import (
-    Applied,
-    Failed,
-    Problem,
-    Result,
-    RetryAt,
-    Skipped,
-    SkipReason,
-    Unchanged,
-    Waiting,
-)
-from shared.domain.plan import Note, NoteKind, UserPlan
+from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
+from shared.domain.plan import UserPlan
+from shared.domain.plan_draft import Note, NoteKind
 from shared.domain.reconciliation import Attempted, Planned, Read, Recorded, Work
 from shared.domain.retry import GIVEN_UP_REMEDY
 from shared.domain.verdict import (
