@@ -215,6 +215,12 @@ class TestIntended:
         with pytest.raises(ValueError, match=f"user {USER} has no plan to apply"):
             intended(begin(work(), planned(None)), CAUSE, NOW)
 
+    def test_a_written_row_is_what_the_next_write_is_compared_with(self) -> None:
+        before = begin(work(), planned(plan((E3,))))
+        row = replace(intended(before, CAUSE, NOW), version="2")
+        found = with_stored(before, row)
+        assert (found.row, found.stored) == (row, row)
+
     def test_a_postponed_user_makes_no_call_and_no_attempt_is_counted(self) -> None:
         found = postponed(sent(plan((E3,))), LATER, "wait")
         assert (found.retry, found.is_active) == (RetryAt(LATER, "wait"), False)
