@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
-
-import pytest
 
 from local.processes import Process, stop_all
 from local.stack import ACCOUNT, ACCOUNT_KEY, ROOT, free_port, wait_for_http
-from shared.adapters.tables.client import Tables, TablesConfig
 
 
 def connection_string(port: int) -> str:
@@ -34,18 +30,3 @@ def running(directory: Path, *, indexed: bool = False) -> Iterator[str]:
         yield connection_string(port)
     finally:
         stop_all([process])
-
-
-@pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A connection string of a running Azurite."""
-    with running(tmp_path_factory.mktemp("azurite")) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def tables(azurite: str) -> AsyncIterator[Tables]:
-    """Tables of their own for one test."""
-    opened = Tables(TablesConfig(f"t{token_hex(4)}", azurite))
-    yield opened
-    await opened.close()

@@ -15,10 +15,7 @@ from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.permit import Permit
 from shared.domain.read_models import DeadLetter
 from shared.domain.snapshot_pages import PlannedAction, pages_of
-from tests.integration.azurite import azurite, tables
-from tests.integration.test_tables import BY_SALES, E3, E5, NOW, SALES, an_operation, user
-
-__all__ = ["azurite", "tables"]
+from tests.support.table_rows import BY_SALES, E3, E5, NOW, SALES, an_operation, user
 
 ONE, OTHER = OperationId("0199aaaa0001" + "0" * 20), OperationId("0199aaaa0001" + "0" * 19 + "1")
 PAGES = pages_of({user(n): PlannedAction(True, OutcomeClass.APPLIED) for n in range(2500)}.items(), 20)

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.tables.client import Tables
-from shared.adapters.tables.stores import table_stores
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Conflict
 from shared.domain.grant import Grant, Source, SourceKind
@@ -30,20 +28,12 @@ from shared.domain.onboarding import (
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
 from shared.ports.world import Stores
-from tests.integration.azurite import azurite, tables
 from tests.support.builders import audited
-
-__all__ = ["azurite", "tables"]
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ANN = UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
 OTHER = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e40")
 TEAM, SKU = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"), SkuId("05e9a617-0261-4cee-bb44-138d3ef5d965")
-
-
-@pytest.fixture
-def stores(tables: Tables) -> Stores:
-    return table_stores(tables)
 
 
 def record(name: str, **data: Any) -> OnboardingRecord:

@@ -31,28 +31,14 @@ from shared.domain.read_models import AuditEntry, DeadLetter, MemberFilter, Memb
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, pages_of
 from shared.ports.world import Stores
 from tests.integration import PATIENCE_S
-from tests.integration.azurite import azurite, connection_string, tables
+from tests.integration.azurite import connection_string
 from tests.support.builders import audited
+from tests.support.table_rows import E3, NOW, OPERATION, SALES, user
 
-__all__ = ["azurite", "tables"]
-
-NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-SALES = GroupId(str(UUID(int=100)))
-E3 = SkuId(str(UUID(int=3)))
-OPERATION = OperationId("0199aaaa0001" + "0" * 20)
 MANY_PLANS = frozenset(ServicePlanId(str(UUID(int=n))) for n in range(100, 180))
 MANY_SKUS = [SkuId(str(UUID(int=n))) for n in range(1, 41)]
 FORBIDDEN = ["a/b", "a\\b", "a#b", "a?b", "a\tb", "a\x85b", "k" * 1100]
 """Not allowed in keys (learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model)."""
-
-
-@pytest.fixture
-def stores(tables: Tables) -> Stores:
-    return table_stores(tables)
-
-
-def user(number: int) -> UserId:
-    return UserId(str(UUID(int=number)))
 
 
 def a_member(number: int, state: MemberState, problems: Iterable[Problem] = ()) -> MemberRow:
@@ -267,6 +253,13 @@ async def test_a_dead_letter_larger_than_a_row_keeps_its_beginning(stores: Store
     await stores.dead_letters.keep(DeadLetter("l", "jobs", b"ab" * 1_000_000, "why " * 20_000, NOW))
     (kept,) = await stores.dead_letters.newest(5)
     assert (kept.body[:4], len(kept.body) > 256 * 1024, kept.reason[:4]) == (b"abab", True, "why ")
+
+
+async def test_tables_that_are_away_are_told_within_bounds() -> None:
+    gone = Tables(TablesConfig("gone", connection_string(free_port())))
+    with pytest.raises(Unavailable):
+        await table_stores(gone).operations.get(OPERATION)
+    await gone.close()
 
 
 async def test_tables_away_are_told_soon_by_reads_and_writes_and_serve_when_they_are_back(azurite: str) -> None:

@@ -16,10 +16,8 @@ from shared.adapters.tables.budget import TableBudget
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.rows import Op, Row
 from shared.domain.errors import Conflict, NotFound
-from tests.integration.azurite import azurite, connection_string
+from tests.integration.azurite import connection_string
 from tests.support.resetting import EVERY, ResettingProxy, resetting
-
-__all__ = ["azurite"]
 
 NAME = "rows"
 OPEN_AT_ONCE = 6

@@ -1,0 +1,91 @@
+"""The audit log and what is shown beside it against Azurite: newest first, and searched page by page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.adapters.tables.audit import TableAudit
+from shared.adapters.tables.client import Tables
+from shared.domain.errors import BadRequest
+from shared.domain.group_status import GroupState, GroupStatus
+from shared.domain.ids import GroupId
+from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
+from shared.ports.world import Stores
+from tests.support.builders import audited
+from tests.support.table_rows import NOW, OPERATION, SALES, user
+
+
+async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stores) -> None:
+    status = GroupStatus(SALES, GroupState.ERRORS, 7, {"Active": 6, "Error": 1}, OPERATION, NOW)
+    await stores.group_status.save(status)
+    assert await stores.group_status.get(SALES) == status
+    assert await stores.group_status.all() == (status,)
+    entries = [
+        AuditEntry(
+            f"id{n}", NOW + timedelta(seconds=n), "Change user license", "Mia", "success", user(n), SALES, OPERATION
+        )
+        for n in range(45)
+    ]
+    await stores.audit.append(entries)
+    await stores.audit.append(entries[:3])
+    assert await audited(stores, "202603") == tuple(reversed(entries))
+    letters = [DeadLetter(f"l{n}", "jobs", b"x" * 200_000, "why", NOW + timedelta(minutes=n)) for n in (1, 2)]
+    for letter in letters:
+        await stores.dead_letters.keep(letter)
+    assert await stores.dead_letters.newest(5) == tuple(reversed(letters))
+
+
+async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(stores: Stores) -> None:
+    def entry(n: int, who: int, group: GroupId | None = SALES) -> AuditEntry:
+        return AuditEntry(
+            f"a{n:03}", NOW + timedelta(seconds=n), "Change user license", "Mia", "success", user(who), group
+        )
+
+    log = [entry(n, n % 50) for n in range(100)] + [entry(100, 7, None), entry(101, 8, GroupId("f" * 36))]
+    for at in range(0, len(log), 10):
+        await stores.audit.append(log[at : at + 10])
+    await stores.audit.append(log[90:100])
+    since, until = NOW, NOW + timedelta(hours=1)
+
+    async def all_of(wanted: AuditFilter, top: int, **time: datetime) -> list[str]:
+        found: list[AuditEntry] = []
+        after: str | None = None
+        for _ in range(200):
+            page, after = await stores.audit.search(
+                wanted, time.get("since", since), time.get("until", until), top, after
+            )
+            assert len(page) <= top
+            found += page
+            if after is None:
+                return [each.id for each in found]
+        raise AssertionError("the pages do not end")
+
+    newest_first = [each.id for each in reversed(log)]
+    assert await all_of(AuditFilter(), 7) == newest_first
+    assert await all_of(AuditFilter(), 1000) == newest_first
+    assert await all_of(AuditFilter(user_id=user(7)), 2) == ["a100", "a057", "a007"]
+    assert await all_of(AuditFilter(group_id="f" * 36), 5) == ["a101"]
+    assert await all_of(AuditFilter(user_id=user(60)), 5) == []
+    assert await all_of(AuditFilter(actor="mia", activity="user license", group_id=SALES), 9) == newest_first[2:]
+    assert await all_of(AuditFilter(actor="somebody"), 9) == []
+    middle = {"since": NOW + timedelta(seconds=20), "until": NOW + timedelta(seconds=29)}
+    assert await all_of(AuditFilter(), 3, **middle) == newest_first[72:82]
+    with pytest.raises(BadRequest, match="skiptoken"):
+        await stores.audit.search(AuditFilter(), since, until, 5, "x/y")
+
+
+async def test_a_search_over_very_many_entries_goes_on_where_it_stopped(tables: Tables) -> None:
+    audit = TableAudit(tables, looked_at=3)
+    rows = [AuditEntry(f"b{n}", NOW + timedelta(minutes=n), "Act", "Mia" if n else "Ada", "success") for n in range(8)]
+    for row in rows:
+        await audit.append([row])
+    pages: list[list[str]] = []
+    after: str | None = None
+    for _ in range(4):
+        page, after = await audit.search(AuditFilter(actor="Ada"), NOW, NOW + timedelta(days=1), 5, after)
+        pages.append([each.id for each in page])
+        if after is None:
+            break
+    assert pages == [[], [], ["b0"]]

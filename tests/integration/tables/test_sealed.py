@@ -1,0 +1,33 @@
+"""Sealed pages against Azurite: each user comes back with the planned action."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.domain.directory import AssignedLicense
+from shared.domain.errors import NotFound
+from shared.domain.outcomes import OutcomeClass
+from shared.domain.snapshot_pages import PlannedAction, pages_of
+from shared.ports.world import Stores
+from tests.support.table_rows import E3, E5, OPERATION, TEAMS, YAMMER, user
+
+
+async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Stores) -> None:
+    planned = {
+        user(n): PlannedAction(
+            due=bool(n % 3),
+            expected=OutcomeClass.APPLIED,
+            add=(AssignedLicense(E5, frozenset({TEAMS} if n % 2 else set())),),
+            remove=(E3,),
+            plans_off=(AssignedLicense(E5, frozenset({YAMMER})),),
+            usage_location="CH",
+            notes=(f"note {n % 7}",),
+            errors=(f"CountViolation {E5}", "Permission") if n % 5 else (),
+        )
+        for n in range(1001)
+    }
+    pages = pages_of(planned.items(), 20)
+    await stores.sealed.write(OPERATION, "seal", pages)
+    assert [await stores.sealed.page(OPERATION, "seal", number) for number in (0, 1)] == pages
+    with pytest.raises(NotFound):
+        await stores.sealed.page(OPERATION, "another", 0)

@@ -1,0 +1,106 @@
+"""Pages of operations: what they show, and what a person decides, also twice, at the same time or too late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import pytest
+
+from functions.web.pages.labels import STATE_WORDS
+from shared.domain.operation import OperationState
+from tests.support.pages import SAME_SITE, browser, chosen, licensed, previewed, send
+from tests.support.runs import EXTRA, SMALL, TEAM, Run, user
+
+
+async def test_an_operation_is_shown_in_every_state_and_polled_while_it_goes_on() -> None:
+    run, operation = await licensed()
+    polled = set()
+    for state in OperationState:
+        known = await run.read(operation)
+        await run.world.stores.operations.save(replace(known, state=state))
+        async with browser(run) as page:
+            whole = await page.get(f"/operations/{operation.id}")
+            live = await page.get(f"/operations/{operation.id}/progress")
+        assert (whole.status_code, live.status_code) == (200, 200), state
+        assert STATE_WORDS[state] in live.text
+        polled |= {state} if "data-poll" in live.text else set()
+    assert polled == {OperationState.QUEUED, OperationState.IN_PROGRESS, OperationState.PAUSED}
+
+
+async def test_a_person_decides_about_removals_on_the_page() -> None:
+    run = Run()
+    people = run.people(30)
+    await run.change([SMALL])
+    waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    async with browser(run) as page:
+        assert str(TEAM) in (await page.get("/approvals")).text or "team" in (await page.get("/approvals")).text.lower()
+        wrong = await page.post(f"/operations/{waiting.id}/approve", content="checksum=other", headers=SAME_SITE)
+        assert wrong.status_code == 400
+        checksum = urlencode({"checksum": waiting.checksum})
+        approved = await page.post(f"/operations/{waiting.id}/approve", content=checksum, headers=SAME_SITE)
+        unknown = await page.post(f"/operations/{waiting.id}/explode", headers=SAME_SITE)
+    assert (approved.status_code, unknown.status_code) == (303, 404)
+    ended = await run.finish(waiting)
+    assert ended.state is OperationState.COMPLETE
+    assert not any(run.licenses(each) for each in people)
+
+
+async def test_a_preview_is_confirmed_once_however_often_the_button_is_pressed() -> None:
+    run = Run()
+    run.people(3)
+    async with browser(run) as page:
+        shown, checksum = await previewed(run, page, chosen(SMALL))
+        first = await send(page, f"{shown}/confirm", checksum)
+        again = await send(page, f"{shown}/confirm", checksum)
+        await run.work_off()
+        after = await send(page, f"{shown}/confirm", checksum)
+    places = {answer.headers["location"] for answer in (first, again, after)}
+    assert len(places) == 1
+    operations, _ = await run.world.stores.operations.newest(10)
+    assert [operation.preview for operation in operations] == [False, True]
+
+
+async def test_a_preview_of_what_the_group_gave_before_is_not_confirmed() -> None:
+    run = Run()
+    run.people(3)
+    async with browser(run) as page:
+        shown, checksum = await previewed(run, page, chosen(SMALL))
+        await run.change([EXTRA])
+        refused = await send(page, f"{shown}/confirm", checksum)
+    assert (refused.status_code, "Somebody else has changed" in refused.text) == (409, True)
+    assert all(run.licenses(user(n)) == {"EXTRA"} for n in (1, 2, 3))
+
+
+@pytest.mark.parametrize(("intent", "skus"), [("keep", {SMALL.sku_id, EXTRA.sku_id}), ("former", {SMALL.sku_id})])
+async def test_cancelling_keeps_what_was_asked_or_goes_back_to_what_was_before(intent: str, skus: set[str]) -> None:
+    run = Run()
+    run.people(3)
+    await run.change([SMALL])
+    asked = await run.ask([EXTRA])
+    async with browser(run) as page:
+        assert "Go back to what the group gave before" in (await page.get(f"/operations/{asked.id}")).text
+        done = await send(page, f"/operations/{asked.id}/cancel", urlencode({"intent": intent}))
+    assert done.status_code == 303
+    assert (done.headers["location"] == f"/operations/{asked.id}") == (intent == "keep")
+    await run.work_off()
+    assert (await run.read(asked)).state is OperationState.CANCELLED
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    assert {sku.sku_id for sku in stored.assignment.skus} == skus
+
+
+async def test_a_preview_tells_each_member_s_error_and_product() -> None:
+    run = Run()
+    good, without = run.people(2)
+    run.directory.change_user(replace(run.directory.truth(without), usage_location=None))
+    async with browser(run) as page:
+        options = {"with_options": "1", "require_usage_location": "on", "include_guests": "on"}
+        shown, _ = await previewed(run, page, chosen(SMALL, options=options))
+        text = (await page.get(shown)).text
+        rows = (await page.get(f"/api{shown}/members", headers={"accept": "application/json"})).json()["value"]
+    by_id = {row["id"]: row for row in rows}
+    assert by_id[good]["expectedErrors"] == []
+    assert [each["error"] for each in by_id[without]["expectedErrors"]] == ["ProhibitedInUsageLocationViolation"]
+    row = text[text.index(f'href="/users/{without}"') :]
+    assert "Usage location isn&#39;t allowed" in row
