@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.collector import Collector, Seen, collecting
-from tests.e2e.journeys import PATIENCE_S, Journey, eventually, journey
+from tests.support.collector import Collector, Seen, collecting
+from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journey
 
 REMEMBERED_S = 6.0
 """Workers remember assignments for five seconds; a minute lies between the two reads of a removal unless it is set."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.client import CallError
-from tests.e2e.journeys import PATIENCE_S, Journey, assert_adds_up, eventually, journey
+from tests.support.stack_journeys import PATIENCE_S, Journey, assert_adds_up, eventually, journey
 
 TEAMS = "57ff2da0-773e-42df-b2af-ffb7a2317929"
 YAMMER = "7547a3fe-08ee-4ccb-b430-5077c5041653"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.client import CallError
-from tests.e2e.hires import (
+from tests.support.stack_hires import (
     ALL,
     ENDS,
     accounts,
@@ -24,7 +24,7 @@ from tests.e2e.hires import (
     results,
     until,
 )
-from tests.e2e.journeys import Journey, eventually
+from tests.support.stack_journeys import Journey, eventually
 
 BATCH, SOON = 1000, 60
 """Events of the batch, and those of them that start now; the others start next year."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
-from tests.e2e.journeys import Journey, assert_adds_up, eventually, journey
+from tests.support.stack_journeys import Journey, assert_adds_up, eventually, journey
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local.stack import ROOT
-from tests.e2e.journeys import PATIENCE_S, Journey, journey
+from tests.support.stack_journeys import PATIENCE_S, Journey, journey
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 HOSTILE = '<img src=x onerror="document.title=1">'

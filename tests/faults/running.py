@@ -22,9 +22,9 @@ from local.tenant.identity.permissions import declared_clients
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.read_models import AuditEntry
-from tests.e2e.journeys import Journey, eventually, journey, short_locks
 from tests.faults.scenarios import Scenario, Trouble
 from tests.support.builders import audited
+from tests.support.stack_journeys import Journey, eventually, journey, short_locks
 
 SKU = "SPE_E3"
 OTHER = "VISIOCLIENT"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.journeys import Journey
+from tests.support.stack_journeys import Journey
 
 KILL_EVERY_S = 3.0
 PARTS = ("tenant", "azurite", "servicebus")

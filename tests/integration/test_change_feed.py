@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from shared.adapters.changes import MAX_DELTA_GROUPS, GraphChangeFeed
 from shared.domain.errors import BadRequest, NotFound, TokenExpired
 from shared.domain.ids import GroupId
 from shared.domain.membership_changes import GroupChange, merged
 from shared.ports.change_feed import DeltaPage
-from tests.integration.test_graph import ALL, ANNA, BEN, CARA, INNER, TenantStage, guid, on_tenant
-
-__all__ = ["on_tenant"]
+from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, INNER, TenantStage, guid
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def hook() -> AsyncIterator[str]:
-    """An address that answers Graph's handshake."""
-
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(text=request.query.get("validationToken", ""))
-
-    app = web.Application()
-    app.router.add_post("/{any}", answer)
-    async with TestServer(app, host="127.0.0.1") as server:
-        yield f"http://127.0.0.1:{server.port}"
 
 
 @pytest.fixture

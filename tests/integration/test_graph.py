@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-import aiohttp
 import pytest
-from azure.identity.aio import ManagedIdentityCredential
 
-from local.tenant.http.server import SimulatedTenant
-from shared.adapters.directory import GraphDirectory
-from shared.adapters.graph import GraphClient
-from shared.adapters.licenses import GraphLicenseWriter
 from shared.domain.catalog import Catalog
 from shared.domain.directory import (
     AssignedLicense,
@@ -30,25 +24,28 @@ from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttl
 from shared.ports.directory import Directory
 from shared.ports.graph_writes import LicenseWriter
 from tests.support.fakes_directory import FakeDirectory, FakeLicenseWriter
-
-E3, E5, F3, UNKNOWN = (
-    SkuId(each)
-    for each in (
-        "05e9a617-0261-4cee-bb44-138d3ef5d965",
-        "06ebc4ee-1bb5-47dd-8120-11324bc54e06",
-        "66b55226-6b4f-492c-910c-a3b7a3c9d993",
-        "11111111-1111-4111-8111-111111111111",
-    )
+from tests.support.tenant_stage import (
+    ALL,
+    ANNA,
+    BEN,
+    CARA,
+    DEVICE,
+    E3,
+    E5,
+    F3,
+    GUEST,
+    INNER,
+    INNERMOST,
+    NATIVE,
+    NATIVE_GROUP,
+    NO_GROUP,
+    NOBODY,
+    NOWHERE,
+    SEATS,
+    UNKNOWN,
+    TenantStage,
+    guid,
 )
-
-
-def guid(number: int) -> str:
-    return f"00000000-0000-4000-8000-{number:012x}"
-
-
-ANNA, BEN, CARA, GUEST, NOWHERE, NATIVE, DEVICE, NOBODY = (UserId(guid(number)) for number in range(1, 9))
-ALL, INNER, INNERMOST, NATIVE_GROUP, NO_GROUP = (GroupId(guid(0x100 + number)) for number in range(5))
-SEATS = {E3: 100, E5: 1, F3: 100}
 
 Results = Mapping[UserId, WriteResult]
 
@@ -68,45 +65,6 @@ class Stage(Protocol):
     async def lose(self, user_id: UserId, *, done: bool) -> None: ...
 
     async def go_away(self) -> None: ...
-
-
-class TenantStage:
-    """The adapters on the simulated tenant."""
-
-    def __init__(self, tenant: SimulatedTenant, graph: GraphClient) -> None:
-        self.tenant = tenant
-        self.directory: Directory = GraphDirectory(graph)
-        self.writer: LicenseWriter = GraphLicenseWriter(graph)
-
-    async def control(self, method: str, path: str, body: Any = None) -> Any:
-        async with (
-            aiohttp.ClientSession() as http,
-            http.request(method, f"{self.tenant.url}/_tenant/{path}", json=body) as response,
-        ):
-            assert response.status == 200, await response.text()
-            return await response.json()
-
-    async def fault(self, method: str, path: str, action: Mapping[str, Any], times: int = 1) -> None:
-        rule = {"match": {"method": method, "path": path}, "times": times, "action": dict(action)}
-        await self.control("POST", "faults", [rule])
-
-    async def delete_user(self, user_id: UserId) -> None:
-        await self.control("DELETE", f"users/{user_id}")
-
-    async def join(self, group_id: GroupId, member_id: str) -> None:
-        await self.control("POST", "membership", {"add": [[group_id, member_id]]})
-
-    async def throttle(self, user_id: UserId, seconds: float) -> None:
-        action = {"status": 429, "code": "TooManyRequests", "message": "later", "retryAfter": seconds}
-        await self.fault("POST", f"/users/{user_id}/assignLicense", action)
-
-    async def lose(self, user_id: UserId, *, done: bool) -> None:
-        action = {"timeoutAfter" if done else "timeoutBefore": True}
-        await self.fault("POST", f"/users/{user_id}/assignLicense", action)
-
-    async def go_away(self) -> None:
-        await self.fault("GET", ".", {"status": 503, "retryAfter": 60}, times=100)
-        await self.fault("POST", r"^/\$batch", {"status": 503, "retryAfter": 60}, times=100)
 
 
 class FakeStage:
@@ -151,50 +109,12 @@ class FakeStage:
         self.fake.go_away(60.0)
 
 
-OBJECTS: dict[str, Any] = {
-    "skus": [{"skuId": sku_id, "enabled": seats} for sku_id, seats in SEATS.items()],
-    "devices": [{"id": DEVICE}],
-    "users": [
-        {"id": ANNA},
-        {"id": BEN, "licenses": [{"skuId": E3}]},
-        {"id": CARA},
-        {"id": GUEST, "userType": "Guest", "accountEnabled": False},
-        {"id": NOWHERE, "usageLocation": None},
-        {"id": NATIVE},
-    ],
-    "groups": [
-        {"id": INNERMOST, "members": [CARA, GUEST]},
-        {"id": INNER, "members": [BEN, INNERMOST, DEVICE]},
-        {"id": ALL, "members": [ANNA, BEN, INNER]},
-        {"id": NATIVE_GROUP, "members": [NATIVE], "assignedLicenses": [{"skuId": F3}]},
-    ],
-}
-
-
-@pytest.fixture
-async def on_tenant(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TenantStage]:
-    async with SimulatedTenant(members=0, settings={"quotaScale": 100}) as tenant:
-        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{tenant.url}/msi/token")
-        monkeypatch.setenv("IDENTITY_HEADER", "local")
-        graph = GraphClient(
-            tenant.graph_url, "https://graph.microsoft.com/.default", ManagedIdentityCredential, sleep=_no_sleep
-        )
-        stage = TenantStage(tenant, graph)
-        await stage.control("POST", "objects", OBJECTS)
-        yield stage
-        await graph.close()
-
-
 @pytest.fixture(params=["tenant", "fake"])
 async def stage(request: pytest.FixtureRequest, on_tenant: TenantStage) -> Stage:
     if request.param == "tenant":
         return on_tenant
     skus = await on_tenant.directory.subscribed_skus()
     return FakeStage(tuple(_unused(sku) for sku in skus if sku.sku_id in SEATS))
-
-
-async def _no_sleep(_: float) -> None:
-    return None
 
 
 def _unused(sku: SubscribedSku) -> SubscribedSku:

@@ -14,11 +14,7 @@ import pytest
 
 from local.tenant.call import Call
 from local.tenant.http.routing import ROUTES, find_route
-from tests.integration.test_change_feed import hook
-from tests.integration.test_graph import ALL, ANNA, BEN, CARA, E3, F3, INNER, NATIVE, NATIVE_GROUP, TenantStage
-from tests.integration.test_graph import on_tenant as plain_tenant
-
-__all__ = ["hook", "plain_tenant"]
+from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, E3, F3, INNER, NATIVE, NATIVE_GROUP, TenantStage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK, about itself
 
@@ -301,12 +297,12 @@ CALLS: dict[str, Called] = {
 
 
 @pytest.fixture
-async def typed(plain_tenant: TenantStage, hook: str) -> AsyncIterator[Typed]:
-    await plain_tenant.control(
+async def typed(on_tenant: TenantStage, hook: str) -> AsyncIterator[Typed]:
+    await on_tenant.control(
         "PATCH", "settings", {"notificationHttp": True, "record": True, "permissions": {"product": EVERYTHING}}
     )
-    client = await plain_tenant.directory._graph.client()  # type: ignore[attr-defined]
-    yield Typed(client, plain_tenant, hook)
+    client = await on_tenant.directory._graph.client()  # type: ignore[attr-defined]
+    yield Typed(client, on_tenant, hook)
 
 
 def asked(typed: Typed) -> set[str]:

@@ -16,9 +16,9 @@ from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.ids import SkuId, UserId
 from shared.domain.read_models import AuditEntry
-from tests.e2e.journeys import Journey, journey
 from tests.soak.changing import Changes
 from tests.support.builders import audited
+from tests.support.stack_journeys import Journey, journey
 
 SKU = "SPE_E3"
 NEVER = 1_000_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.journeys import PATIENCE_S, Journey, assert_adds_up, eventually, journey, short_locks
+from tests.support.stack_journeys import PATIENCE_S, Journey, assert_adds_up, eventually, journey, short_locks
 
 KILLS = 3
 UNCHANGED_PER_KILL = 20

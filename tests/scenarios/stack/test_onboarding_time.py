@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from local.stack import ROOT
-from tests.e2e.hires import ENDS, accounts, by_queue, event, hiring, outcomes, record, until
-from tests.e2e.journeys import PATIENCE_S, Journey, eventually
+from tests.support.stack_hires import ENDS, accounts, by_queue, event, hiring, outcomes, record, until
+from tests.support.stack_journeys import PATIENCE_S, Journey, eventually
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LEAD = 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.naming import named_in
+from tests.support.naming import named_in
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: a stack, a group of everything that can go wrong, and questions to both sides."""
+"""What tests on a stack share: the stack, a group of everything that can go wrong, and questions to both sides."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from azure.data.tables import TableServiceClient
 
 from local.client import ENDED, Client
 from local.stack import ROOT, Stack, StackOptions
-from tests.e2e.naming import must_name_nobody
 from tests.support import graph_schema
+from tests.support.naming import must_name_nobody
 from tests.support.oracle import Act, Oracle
 
 SCALE = 10.0

@@ -1,4 +1,4 @@
-"""HR events for the end-to-end tests: how they are sent, what became of them, what the results queue tells."""
+"""HR events for tests on a whole stack: how they are sent, what became of them, what the results queue tells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.client import CallError
 from shared.domain.onboarding import event_key
-from tests.e2e.journeys import PATIENCE_S, Journey, eventually, journey, short_locks
+from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journey, short_locks
 
 SOURCE = "urn:hr:e2e"
 SETTINGS = {"LEAVER_ALLOWANCE_MINIMUM": "5", "LEAVER_ALLOWANCE_PERCENT": "0"}
