@@ -9,8 +9,8 @@ import pytest
 from shared.domain.errors import Conflict
 from shared.domain.hr_intake import open_keys
 from shared.handlers.onboarding import administration, records
-from tests.support.hires import TEAM, Hires, event, team
-from tests.support.runs import MIA, user
+from tests.support.hires import Hires, event, team
+from tests.support.runs import MIA, TEAM, user
 
 
 async def letters(run: Hires) -> list[str]:

@@ -20,8 +20,8 @@ from shared.domain.write_results import Rejected, Throttled
 from shared.handlers.onboarding import administration, records
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from shared.handlers.operations.accept import accept
-from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
-from tests.support.runs import MAIL, user
+from tests.support.hires import Hires, event
+from tests.support.runs import EXTRA, LARGE, MAIL, OTHER_TEAM, SMALL, TEAM, user
 
 MIA = Actor("mia", "Mia")
 

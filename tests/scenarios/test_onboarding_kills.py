@@ -14,9 +14,9 @@ from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from shared.handlers.operations.members_queue import Members
 from shared.ports.messaging import Outgoing
-from tests.support.hires import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event
+from tests.support.hires import Hires, event
 from tests.support.kills import KilledError, Killer, killable
-from tests.support.runs import user
+from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, user
 
 WITHOUT_END = 10**9
 

@@ -15,7 +15,7 @@ from shared.domain.profiles import Profile
 from shared.handlers.onboarding.onboarding_queue import take_up_due
 from shared.ports.messaging import Outgoing
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
-from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
 
 SOURCE = "urn:hr:test"
 DAY = timedelta(days=1)
@@ -98,9 +98,6 @@ class Hires(Run):
 
     def member(self, user_id: UserId, group: GroupId = TEAM) -> bool:
         return user_id in self.directory.direct_members(group)
-
-
-__all__ = ["DAY", "EXTRA", "LARGE", "OTHER_TEAM", "SMALL", "SOURCE", "TEAM", "Hires", "event"]
 
 
 async def held_leavers() -> Hires:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from shared.domain.group_status import GroupState
 from shared.domain.ids import UserId
-from shared.domain.operation import Operation
+from shared.domain.operation import Operation, OperationState
 from shared.handlers.views import queries
 from tests.support.runs import SMALL, TEAM, Run
 
@@ -44,3 +44,19 @@ async def held_run(count: int = 5) -> tuple[Run, list[UserId], Operation]:
     await leave(run, people[: ALLOWED + count])
     (waiting,) = await queries.approvals(run.world)
     return run, people[ALLOWED : ALLOWED + count], waiting
+
+
+async def waiting_removal(size: int) -> tuple[Run, list[UserId], Operation]:
+    """A removal from `size` people that waits for approval."""
+    run = Run()
+    people = run.people(size)
+    await run.change([SMALL])
+    operation = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    assert operation.state is OperationState.AWAITING_APPROVAL
+    return run, people, operation
+
+
+async def open_approval(run: Run) -> str | None:
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    return stored.assignment.open_approval

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: a stack, a group of everything that can go wrong, questions to both sides."""
+"""What tests on a stack share: the stack, a group of everything that can go wrong, and questions to both sides."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from shared.bootstrap import App, SignIn
 from shared.domain.messages import MEMBERS_BULK, ONBOARDING, OPERATIONS, RESULTS
 from shared.ports.messaging import Outgoing
-from tests.support.hires import SMALL, TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import SMALL, TEAM, user
 from tests.support.worlds import Fakes, fake_world
 from tests.trace.tracer import Trace, Tracer
 

@@ -22,8 +22,8 @@ from shared.domain.write_results import Accepted, Throttled
 from shared.ports.graph_writes import AlreadySo
 from shared.ports.messaging import Outgoing
 from shared.ports.telemetry import SILENT
-from tests.support.hires import SMALL, TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import SMALL, TEAM, user
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 SECRET = "Zaphod-Beeblebrox"

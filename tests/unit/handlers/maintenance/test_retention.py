@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from shared.domain.read_models import AuditEntry
 from shared.handlers.maintenance.retention import MONTHS_BACK, forget_old, months_before
 from tests.support.builders import audited
-from tests.support.hires import SMALL, TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import SMALL, TEAM, user
 
 
 def test_only_months_that_are_over_as_a_whole_are_named() -> None:

@@ -11,8 +11,8 @@ from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING
 from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.ports.messaging import Outgoing
-from tests.support.hires import OTHER_TEAM, TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import OTHER_TEAM, TEAM, user
 
 
 async def hired() -> tuple[Hires, UserId]:

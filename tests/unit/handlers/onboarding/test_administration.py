@@ -7,8 +7,8 @@ import pytest
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.operation import Actor
 from shared.handlers.onboarding import administration
-from tests.support.hires import TEAM, event, team
-from tests.support.runs import user
+from tests.support.hires import event, team
+from tests.support.runs import TEAM, user
 
 MIA = Actor("mia", "Mia")
 

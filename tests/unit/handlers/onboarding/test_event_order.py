@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from tests.support.hires import LARGE, OTHER_TEAM, TEAM, event, team
-from tests.support.runs import user
+from tests.support.hires import event, team
+from tests.support.runs import LARGE, OTHER_TEAM, TEAM, user
 
 
 @pytest.mark.parametrize("seed", range(12))

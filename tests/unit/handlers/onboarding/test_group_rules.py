@@ -7,8 +7,8 @@ from typing import Any
 from shared.domain.directory import DirectoryGroup
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome
-from tests.support.hires import SMALL, TEAM, Hires, event, outcomes
-from tests.support.runs import user
+from tests.support.hires import Hires, event, outcomes
+from tests.support.runs import SMALL, TEAM, user
 
 
 async def test_only_managed_groups_and_groups_of_profiles_can_be_named_by_an_event() -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from shared.domain.directory import AssignedLicense
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
 from tests.support.fakes_directory import BEGINNING
-from tests.support.hires import EXTRA, SMALL, TEAM, Hires, event, outcomes
-from tests.support.runs import user
+from tests.support.hires import Hires, event, outcomes
+from tests.support.runs import EXTRA, SMALL, TEAM, user
 
 
 async def test_a_joiner_is_put_into_the_groups_of_the_profile_and_licensed_at_once() -> None:

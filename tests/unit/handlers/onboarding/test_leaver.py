@@ -8,8 +8,8 @@ from datetime import timedelta
 from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
 from shared.domain.onboarding import LicenseOutcome
-from tests.support.hires import EXTRA, LARGE, SMALL, TEAM, Hires, event, outcomes
-from tests.support.runs import user
+from tests.support.hires import Hires, event, outcomes
+from tests.support.runs import EXTRA, LARGE, SMALL, TEAM, user
 
 
 async def test_a_leaver_loses_what_is_ours_after_the_delay_and_not_before() -> None:

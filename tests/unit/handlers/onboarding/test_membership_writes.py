@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared.domain.write_results import Throttled, Unanswered
-from tests.support.hires import SMALL, TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import SMALL, TEAM, user
 
 
 async def test_throttled_and_unanswered_memberships_are_written_again_once() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from shared.domain.onboarding import GroupOutcome
 from shared.domain.write_results import Rejected
-from tests.support.hires import LARGE, OTHER_TEAM, SMALL, TEAM, Hires, event, outcomes
-from tests.support.runs import user
+from tests.support.hires import Hires, event, outcomes
+from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
 
 
 async def test_a_mover_is_in_the_new_groups_before_leaving_the_old_and_is_never_without() -> None:

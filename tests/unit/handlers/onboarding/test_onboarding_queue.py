@@ -16,8 +16,8 @@ from shared.handlers.onboarding.onboarding_queue import take_up_due
 from shared.handlers.onboarding.records import accept, resume
 from shared.handlers.reconcile.write_limiter import Pacer
 from tests.support.fakes_onboarding import FakeAccounts
-from tests.support.hires import TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import TEAM, user
 
 FAR = timedelta(days=40)
 EVER = timedelta(days=3650)

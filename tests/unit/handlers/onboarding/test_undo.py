@@ -12,8 +12,8 @@ from shared.domain.onboarding import GroupOutcome
 from shared.domain.operation import Actor
 from shared.domain.write_results import Throttled
 from shared.handlers.onboarding import administration
-from tests.support.hires import EXTRA, OTHER_TEAM, TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import EXTRA, OTHER_TEAM, TEAM, user
 
 MIA = Actor("mia", "Mia")
 

@@ -6,6 +6,8 @@ import pytest
 
 from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.directory import AssignedLicense
+from shared.domain.errors import BadRequest
+from shared.domain.group_status import GroupState
 from shared.domain.ids import ServicePlanId, UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
@@ -13,7 +15,7 @@ from shared.handlers.operations import approvals, control, permit_writes
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.world import World
-from tests.support.operations import slow
+from tests.support.operations import adds_up, group_state, open_approval, slow, waiting_removal
 from tests.support.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
 
 MANY, MORE = 30, 90
@@ -30,6 +32,56 @@ async def reprocess(run: Run) -> Operation:
 
 def plans_off(run: Run, user_id: UserId) -> frozenset[ServicePlanId]:
     return run.directory.licenses(user_id)[SMALL.sku_id]
+
+
+async def test_who_left_after_the_approval_was_sealed_is_no_part_of_it() -> None:
+    run, people, operation = await waiting_removal(MANY)
+    late = run.directory.add_user(user(90), groups=[TEAM])
+    other = await run.world.stores.permits.of_users([late, people[0]])
+    assert not any(other.values())
+    ended = await run.finish(operation)
+    assert (ended.state, ended.totals.applied) == (OperationState.COMPLETE, MANY)
+    permits = await run.world.stores.permits.of_users([late, people[0]])
+    assert (len(permits.get(late, ())), len(permits[people[0]])) == (0, 1)
+
+
+async def test_what_is_approved_today_does_not_take_what_is_given_again_tomorrow() -> None:
+    run, people, operation = await waiting_removal(MANY)
+    await run.finish(operation)
+    assert run.licenses(people[0]) == set()
+    run.later(hours=1)
+    await run.change([SMALL])
+    assert run.licenses(people[0]) == {"SMALL"}
+    for each in people[:25]:
+        run.directory.leave(TEAM, each)
+        await run.look_at(each, cause=f"left-{each}")
+    assert sum(not run.licenses(each) for each in people) == 20
+
+
+async def test_a_cancelled_approval_removes_nothing_and_the_group_is_shown_as_it_is() -> None:
+    run, people, operation = await waiting_removal(MANY)
+    cancelled = await control.cancel(run.world, operation.id, MIA)
+    assert cancelled.state is OperationState.CANCELLED
+    assert adds_up(cancelled)
+    for number in range(2):
+        await run.look_at(*people[:2], cause=f"event-{number}")
+        run.later(minutes=2)
+    assert all(run.licenses(each) == {"SMALL"} for each in people)
+    assert await open_approval(run) is None
+    assert await group_state(run) is GroupState.ALL_ASSIGNED
+
+
+async def test_a_newer_request_ends_an_approval_that_waits_and_it_can_be_approved_no_more() -> None:
+    run, people, operation = await waiting_removal(MANY)
+    newer = await run.change([SMALL, EXTRA])
+    older = await run.read(operation)
+    assert (older.state, older.superseded_by) == (OperationState.CANCELLED, newer.id)
+    assert adds_up(older)
+    with pytest.raises(BadRequest):
+        await approvals.approve(run.world, older.id, older.checksum, MIA)
+    assert await open_approval(run) is None
+    assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
+    assert await group_state(run) is GroupState.ALL_ASSIGNED
 
 
 async def test_plans_whose_turning_off_was_rejected_stay_on_until_a_person_asks_for_it_again() -> None:

@@ -1,4 +1,4 @@
-"""Approve, reject, pause, resume, cancel, supersede: what a person does to an operation, and dying in the middle."""
+"""Pause, resume, cancel: what a person does to an operation under way, and dying in the middle of it."""
 
 from __future__ import annotations
 
@@ -9,82 +9,15 @@ import pytest
 
 from shared.domain.errors import BadRequest
 from shared.domain.group_status import GroupState
-from shared.domain.ids import UserId
 from shared.domain.operation import Operation, OperationState
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.watchdog import watchdog
 from shared.ports.world import World
 from tests.support.kills import KilledError, Killer, killable
-from tests.support.operations import adds_up, group_state, slow
-from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from tests.support.operations import adds_up, group_state, open_approval, slow, waiting_removal
+from tests.support.runs import LARGE, MIA, SMALL, Run
 
 PEOPLE = 30
-
-
-async def waiting_removal() -> tuple[Run, list[UserId], Operation]:
-    """A removal over the allowance that waits for a person."""
-    run = Run()
-    people = run.people(PEOPLE)
-    await run.change([SMALL])
-    operation = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    assert operation.state is OperationState.AWAITING_APPROVAL
-    return run, people, operation
-
-
-async def open_approval(run: Run) -> str | None:
-    stored = await run.world.stores.assignments.get(TEAM)
-    assert stored is not None
-    return stored.assignment.open_approval
-
-
-async def test_who_left_after_the_approval_was_sealed_is_no_part_of_it() -> None:
-    run, people, operation = await waiting_removal()
-    late = run.directory.add_user(user(90), groups=[TEAM])
-    other = await run.world.stores.permits.of_users([late, people[0]])
-    assert not any(other.values())
-    ended = await run.finish(operation)
-    assert (ended.state, ended.totals.applied) == (OperationState.COMPLETE, PEOPLE)
-    permits = await run.world.stores.permits.of_users([late, people[0]])
-    assert (len(permits.get(late, ())), len(permits[people[0]])) == (0, 1)
-
-
-async def test_what_is_approved_today_does_not_take_what_is_given_again_tomorrow() -> None:
-    run, people, operation = await waiting_removal()
-    await run.finish(operation)
-    assert run.licenses(people[0]) == set()
-    run.later(hours=1)
-    await run.change([SMALL])
-    assert run.licenses(people[0]) == {"SMALL"}
-    for each in people[:25]:
-        run.directory.leave(TEAM, each)
-        await run.look_at(each, cause=f"left-{each}")
-    assert sum(not run.licenses(each) for each in people) == 20
-
-
-async def test_a_cancelled_approval_removes_nothing_and_the_group_is_shown_as_it_is() -> None:
-    run, people, operation = await waiting_removal()
-    cancelled = await control.cancel(run.world, operation.id, MIA)
-    assert cancelled.state is OperationState.CANCELLED
-    assert adds_up(cancelled)
-    for number in range(2):
-        await run.look_at(*people[:2], cause=f"event-{number}")
-        run.later(minutes=2)
-    assert all(run.licenses(each) == {"SMALL"} for each in people)
-    assert await open_approval(run) is None
-    assert await group_state(run) is GroupState.ALL_ASSIGNED
-
-
-async def test_a_newer_request_ends_an_approval_that_waits_and_it_can_be_approved_no_more() -> None:
-    run, people, operation = await waiting_removal()
-    newer = await run.change([SMALL, EXTRA])
-    older = await run.read(operation)
-    assert (older.state, older.superseded_by) == (OperationState.CANCELLED, newer.id)
-    assert adds_up(older)
-    with pytest.raises(BadRequest):
-        await approvals.approve(run.world, older.id, older.checksum, MIA)
-    assert await open_approval(run) is None
-    assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
-    assert await group_state(run) is GroupState.ALL_ASSIGNED
 
 
 async def test_a_paused_operation_does_nothing_until_resumed_and_then_finishes_with_everybody() -> None:
@@ -108,7 +41,7 @@ async def test_a_paused_operation_does_nothing_until_resumed_and_then_finishes_w
 
 
 async def test_a_removal_cancelled_half_way_leaves_the_others_theirs_whatever_comes_later() -> None:
-    run, people, operation = await waiting_removal()
+    run, people, operation = await waiting_removal(PEOPLE)
     slow(run)
     await approvals.approve(run.world, operation.id, operation.checksum, MIA)
     written = len(run.writer.log)
@@ -158,7 +91,7 @@ async def _cancel(world: World, operation: Operation) -> Operation:
 @pytest.mark.parametrize(("act", "left"), [(_approve, 0), (_reject, PEOPLE), (_cancel, PEOPLE)])
 async def test_an_act_during_which_the_process_dies_is_done_whole_when_repeated(act: Act, left: int) -> None:
     for at in range(1, 6):
-        run, people, operation = await waiting_removal()
+        run, people, operation = await waiting_removal(PEOPLE)
         killer = Killer(at)
         try:
             await act(killable(run.world, killer), operation)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from tests.support.api_calls import READER, claims_of, session
-from tests.support.hires import TEAM, event, held_leavers
+from tests.support.hires import event, held_leavers
 from tests.support.hr_calls import call
+from tests.support.runs import TEAM
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 FORM = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}

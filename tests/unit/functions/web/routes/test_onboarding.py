@@ -7,9 +7,9 @@ from typing import Any
 
 from shared.domain.directory import ReadFailed
 from tests.support.api_calls import READER, claims_of, error_of, token
-from tests.support.hires import LARGE, OTHER_TEAM, SMALL, TEAM, event, held_leavers, team
+from tests.support.hires import event, held_leavers, team
 from tests.support.hr_calls import call
-from tests.support.runs import user
+from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
 
 HR = token(claims_of(roles=["Onboarding.Write"]))
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))

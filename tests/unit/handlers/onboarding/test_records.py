@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.hires import SOURCE, TEAM, Hires, event, team
-from tests.support.runs import user
+from tests.support.hires import SOURCE, Hires, event, team
+from tests.support.runs import TEAM, user
 
 
 async def letters(run: Hires) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.project import ROOT
 
 
 def test_the_hooks_run_the_commands_of_make_check_in_its_order() -> None:

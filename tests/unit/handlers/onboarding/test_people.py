@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.support.fakes_directory import BEGINNING
-from tests.support.hires import SMALL, TEAM, Hires, event
-from tests.support.runs import user
+from tests.support.hires import Hires, event
+from tests.support.runs import SMALL, TEAM, user
 
 
 async def test_a_joiner_whose_account_appears_days_later_is_licensed_then() -> None:
