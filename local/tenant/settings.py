@@ -33,8 +33,35 @@ class Settings:
     """For so long after a PATCH of usageLocation, assignLicense still refuses the location (replication)."""
     concurrency_conflict: bool = True
     """409 when two writes for one user are in flight together (reported, not contractual)."""
-    exchange_plans_exclusive: bool = False
-    """Exchange Online plan 1 against plan 2: Microsoft's pages contradict each other, allowed by default."""
+    tables: str = "asPublished"
+    """`asPublished`, or `bySeed`: pairs that exclude each other, dependencies, plans and products differ by the seed
+    of the generated tenant (directory/variation.py). `PATCH tables` of the control API changes them one by one."""
+    exclusions: str = "since2023"
+    """`since2023`: Exchange plans of suites, Kiosk, Plan 1 and Plan 2 go together, and suites without Teams go with
+    Microsoft Teams EEA and Enterprise. `page2022`: as the reference page had it then. Sources: data/exclusions.json."""
+    exclusion_text: str = "mutuallyExclusive"
+    """How a refusal names two plans that exclude each other. `mutuallyExclusive`: "service plans {a}, {b} are mutually
+    exclusive" (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems). Reported by users:
+    `withoutBlank` (the plans separated by "," alone), `conflictsWith` ("service plan {a} conflicts with service plan
+    {b}") and `conflictingPairs` (the audit log's text, timmcmic.blog 2024-11-20)."""
+    partial_application: str = "none"
+    """What a refused assignLicense leaves behind: `none`, or `additions` (each that is possible alone, then the 400).
+    One user reports the second, of additions; so removals are never left behind."""
+    removal_of_inherited: str = "refused"
+    """Removing a license that is only inherited: `refused` with 400 (an Okta article, KelvinTegelaar/CIPP issue 4090),
+    or `ignored` with 200 (reported by users)."""
+    removal_of_unknown_sku: str = "refused"
+    """Removing a product that the tenant does not have: `refused` as no valid company license (pnp/cli-microsoft365,
+    user-license-remove.spec.ts), or `taken`."""
+    unknown_disabled_plan: str = "refused"
+    """`disabledPlans` with a plan that is not in the product, as after its retirement: `refused` with 400
+    (MicrosoftDocs/azure-docs issue 81269), or `ignored`."""
+    error_names: str = "documented"
+    """Errors of licenseAssignmentStates: the six `documented` names; or for `Other` the name `Others`
+    (microsoftgraph/microsoft-graph-docs-contrib issue 2510) or `Unknown`; or `new`, a name that is in no list."""
+    id_case: str = "lower"
+    """`mixed`: ids of products, plans and groups are in upper case in subscribedSkus and licenseAssignmentStates, in
+    lower case elsewhere (deploymenttheory/terraform-provider-microsoft365 compares them without case)."""
     optional_dependencies: bool = False
     """Also apply the plausible but undocumented dependencies of data/dependencies.json."""
     success_error_null: bool = False
@@ -120,12 +147,21 @@ class Settings:
         return {_camel(f.name): getattr(self, f.name) for f in fields(self)}
 
 
-_CHOICES = {
+CHOICES = {
     "quotaKind": ("bucket", "window"),
     "tenantSize": ("auto", "S", "M", "L"),
     "hiddenMembership": ("refused", "empty"),
     "batchThrottleStatus": (200, 424),
     "removedShape": ("text", "reason"),
+    "tables": ("asPublished", "bySeed"),
+    "exclusions": ("since2023", "page2022"),
+    "exclusionText": ("mutuallyExclusive", "withoutBlank", "conflictsWith", "conflictingPairs"),
+    "partialApplication": ("none", "additions"),
+    "removalOfInherited": ("refused", "ignored"),
+    "removalOfUnknownSku": ("refused", "taken"),
+    "unknownDisabledPlan": ("refused", "ignored"),
+    "errorNames": ("documented", "Others", "Unknown", "new"),
+    "idCase": ("lower", "mixed"),
     "deltaExpired": (
         "410 syncStateNotFound",
         "410 resyncRequired",
@@ -135,6 +171,7 @@ _CHOICES = {
         "404 UnknownError",
     ),
 }
+"""The positions of switches that have names."""
 
 
 def _camel(name: str) -> str:
@@ -143,9 +180,9 @@ def _camel(name: str) -> str:
 
 
 def _parse(key: str, current: object, value: Any) -> object:
-    if key in _CHOICES:
-        if value not in _CHOICES[key]:
-            raise ValueError(f"setting {key} must be one of {_CHOICES[key]}, not {value!r}")
+    if key in CHOICES:
+        if value not in CHOICES[key]:
+            raise ValueError(f"setting {key} must be one of {CHOICES[key]}, not {value!r}")
         return value
     if key == "latencyMs":
         if not (isinstance(value, list | tuple) and len(value) == 2 and 0 <= value[0] <= value[1]):

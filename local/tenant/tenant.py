@@ -6,7 +6,9 @@ import time
 import uuid
 from collections import deque
 
+from local.tenant.directory.catalog import Catalog
 from local.tenant.directory.directory import Directory
+from local.tenant.directory.variation import vary
 from local.tenant.faults import Faults
 from local.tenant.identity.permissions import Client, declared_clients
 from local.tenant.identity.tokens import Identity, TokenIssuer
@@ -46,12 +48,16 @@ class Tenant:
 
     def replace_directory(self, directory: Directory, summary: dict[str, object]) -> None:
         """Take a freshly generated directory in place of the present one; counters and quotas begin anew."""
+        if "tables" in summary:
+            self.settings.patch({"tables": summary.pop("tables")})
         self.directory = self.native.directory = directory
         directory.changes.listener = self.sender.offer
         self.summary = summary
         self.metrics = Metrics()
         self.quota.reset()
         self.directory_changed()
+        if self.settings.tables != "asPublished":
+            self.lay_tables()
 
     def directory_changed(self) -> None:
         """After objects came or went: the tenant's size decides its quota."""
@@ -64,9 +70,26 @@ class Tenant:
         return Rules(
             self.directory.catalog,
             settings.prohibited_plans,
-            exchange_plans_exclusive=settings.exchange_plans_exclusive,
             optional_dependencies=settings.optional_dependencies,
+            exclusions=settings.exclusions,
+            exclusion_text=settings.exclusion_text,
+            removal_of_inherited=settings.removal_of_inherited,
+            removal_of_unknown_sku=settings.removal_of_unknown_sku,
+            unknown_disabled_plan=settings.unknown_disabled_plan,
         )
+
+    def lay_tables(self) -> None:
+        """Tables as the switch `tables` says, whatever was changed before; withdrawn products are there again."""
+        for sku_id in list(self.directory.withdrawn):
+            self.directory.readmit(sku_id)
+        self.directory.catalog = Catalog()
+        if self.settings.tables == "bySeed":
+            vary(self.directory, self.settings.exclusions, self.seed)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the generated tenant; 0 for one that was not generated."""
+        return int(str(self.summary.get("seed", 0)))
 
     def read_moment(self) -> float | None:
         """The moment reads look at: None for now."""

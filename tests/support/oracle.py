@@ -1,18 +1,14 @@
 """The oracle: from the simulated directory and what administrators asked, who must hold what.
 
-It shares no code with the product. It knows Microsoft's rules from the tenant's data files only, and says for every
-user what is wrong, or nothing.
+It shares no code with the product. It knows Microsoft's rules only from the tables of the tenant that it judges, as
+that tenant's Graph uses them. For every user it says what is wrong, or nothing.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-DATA = Path(__file__).parents[2] / "local" / "tenant" / "data"
 
 Json = dict[str, Any]
 Licenses = dict[str, frozenset[str]]
@@ -27,19 +23,48 @@ class Act:
     remove: Iterable[str] = ()
 
 
-def plans_by_sku() -> dict[str, dict[str, str]]:
-    """SKU id -> {service plan id: name}."""
-    skus = json.loads((DATA / "skus.json").read_text())["skus"]
-    return {
-        sku["skuId"].lower(): {plan["servicePlanId"].lower(): plan["servicePlanName"] for plan in sku["servicePlans"]}
-        for sku in skus
-    }
+@dataclass(frozen=True)
+class Tables:
+    """The tenant's own tables, from the answer of `GET /_tenant/directory`."""
 
+    plans: Mapping[str, Mapping[str, str]]
+    """SKU id -> {service plan id: name}, of every product that the tenant has or had."""
+    company: frozenset[str]
+    """Service plans that apply to the company: sharing them makes no product the successor of another."""
+    exclusions: tuple[frozenset[str], ...]
+    """Pairs of service plans of which a user can have one on."""
+    needs: tuple[tuple[str, frozenset[str]], ...]
+    """A service plan, and those of which one must be on with it."""
+    assignable: frozenset[str]
+    """SKUs that the tenant has and that can be assigned to users."""
 
-def exclusion_sets() -> list[frozenset[str]]:
-    """Sets of service plan ids of which a user may have one on."""
-    sets = json.loads((DATA / "exclusions.json").read_text())["sets"]
-    return [frozenset(plan["servicePlanId"].lower() for plan in each["servicePlans"]) for each in sets]
+    @classmethod
+    def of(cls, directory: Json) -> Tables:
+        raw = directory["tables"]
+        return cls(
+            raw["plans"],
+            frozenset(raw["companyPlans"]),
+            tuple(frozenset(pair) for pair in raw["exclusions"]),
+            tuple((rule["servicePlanId"], frozenset(rule["anyOf"])) for rule in raw["dependencies"]),
+            frozenset(sku["skuId"] for sku in directory["subscribedSkus"] if sku["appliesTo"] == "User"),
+        )
+
+    def enabled(self, sku: str, disabled: Iterable[str]) -> frozenset[str]:
+        """The plans that are on; one that Microsoft retired is on for nobody."""
+        return frozenset(self.plans[sku]) - {plan.lower() for plan in disabled}
+
+    def same(self, sku: str, one: frozenset[str], two: frozenset[str]) -> bool:
+        """Whether the same plans are off; whether a retired plan is named makes no difference."""
+        return self.enabled(sku, one) == self.enabled(sku, two)
+
+    def lacks(self, on: frozenset[str]) -> set[str]:
+        """Plans that are on without one that they need."""
+        return {plan for plan, any_of in self.needs if plan in on and not any_of & on}
+
+    def succeeds(self, one: str, two: str) -> bool:
+        """Whether one product can replace the other: they share a plan that applies to users, or exclude each other."""
+        first, second = frozenset(self.plans[one]) - self.company, frozenset(self.plans[two]) - self.company
+        return bool(first & second) or any(first & pair and second & pair for pair in self.exclusions)
 
 
 def direct_licenses(user: Json) -> Licenses:
@@ -50,12 +75,12 @@ def direct_licenses(user: Json) -> Licenses:
     }
 
 
-def inherited_licenses(user: Json) -> set[tuple[str, str]]:
-    """(SKU, licensed group) pairs of native group-based licensing, whatever their state."""
+def inherited_licenses(user: Json, assignable: frozenset[str]) -> set[tuple[str, str]]:
+    """(SKU, licensed group) pairs of native group-based licensing, whatever their state, of products still there."""
     return {
         (row["skuId"].lower(), row["assignedByGroup"])
         for row in user["licenseAssignmentStates"]
-        if row["assignedByGroup"]
+        if row["assignedByGroup"] and row["skuId"].lower() in assignable
     }
 
 
@@ -84,8 +109,7 @@ class Oracle:
     def __init__(self, before: Json, country: str = "DE") -> None:
         self.before = {user["id"]: user for user in before["users"]}
         self.country = country
-        self.plans = plans_by_sku()
-        self.exclusions = exclusion_sets()
+        self.tables = Tables.of(before)
         self.intents: dict[str, Licenses] = {}
         self.named: dict[str, Licenses] = {}
         self.concerned: set[str] = set()
@@ -116,7 +140,8 @@ class Oracle:
         self.before[user] = {**self.before[user], "licenseAssignmentStates": [*kept, mine] if given else kept}
 
     def meet(self, directory: Json) -> None:
-        """Take note of users who came into the directory since, as they are now."""
+        """Take note of users who came into the directory since, as they are now, and of its tables."""
+        self.tables = Tables.of(directory)
         for user in directory["users"]:
             self.before.setdefault(user["id"], user)
 
@@ -134,6 +159,7 @@ class Oracle:
 
     def disagreements(self, after: Json) -> list[str]:
         """Every way in which the directory is not as it must be; empty when all is right."""
+        self.tables = Tables.of(after)
         desired, free = self.desired(after), free_seats(after)
         wrong: list[str] = []
         for user in after["users"]:
@@ -145,6 +171,7 @@ class Oracle:
     def in_error(self, directory: Json, group: str) -> dict[str, set[str]]:
         """Members of a group of whom somebody must be told, with every reason that is true: Graph's words for what
         cannot be given, and `foreign` where somebody else gave the license with a plan off that the group grants."""
+        self.tables = Tables.of(directory)
         desired, free = self.desired(directory), free_seats(directory)
         members, skus = transitive_users(directory, group), self.intents.get(group, {}).keys()
         found: dict[str, set[str]] = {}
@@ -165,34 +192,45 @@ class Oracle:
         return {"foreign"} if sku in foreign and now[sku] - desired[sku] else set()
 
     def _user(self, user: Json, desired: Licenses, free: Mapping[str, int]) -> Iterable[str]:
-        before, now = self.before.get(user["id"]), direct_licenses(user)
+        before, now, tables = self.before.get(user["id"]), direct_licenses(user), self.tables
         foreign = direct_licenses(before) if before else {}
         for sku, disabled in foreign.items():
             if sku not in now:
-                yield f"foreign {sku} was removed"
-            elif now[sku] != disabled:
+                if sku in tables.assignable:
+                    yield f"foreign {sku} was removed"
+            elif not tables.same(sku, now[sku], disabled):
                 yield f"foreign {sku} was changed"
-        if before and inherited_licenses(before) != inherited_licenses(user):
+        there = tables.assignable
+        if before and inherited_licenses(before, there) != inherited_licenses(user, there):
             yield "inherited licenses were changed"
         for sku in now.keys() - foreign.keys():
             if sku in desired:
-                if now[sku] != desired[sku]:
+                if not tables.same(sku, now[sku], desired[sku]):
                     yield f"{sku} has {sorted(now[sku])} off, must be {sorted(desired[sku])}"
-            elif not self._awaits_successor(sku, desired, now):
+            elif not self._must_stay(user, sku, desired, now):
                 yield f"{sku} was not removed"
         for sku in desired.keys() - now.keys():
             if not self.excuses(user, sku, desired, free):
                 yield f"{sku} is missing"
         yield from self._location(before, user, licensed=bool(now.keys() - foreign.keys()))
 
-    def _awaits_successor(self, sku: str, desired: Licenses, now: Licenses) -> bool:
-        """A license stays while one that was to replace it could not be given."""
-        mine = self.plans[sku].keys()
-        return any(self._related(mine, self.plans[other].keys()) for other in desired.keys() - now.keys())
+    def _must_stay(self, user: Json, sku: str, desired: Licenses, now: Licenses) -> bool:
+        """A license stays while one that was to replace it could not be given, while another license needs it, and if
+        the tenant does not have the product any more: Graph then takes no removal either."""
+        tables = self.tables
+        if sku not in tables.assignable or any(tables.succeeds(sku, each) for each in desired.keys() - now.keys()):
+            return True
+        others = self._on(user, without=sku)
+        return bool(tables.lacks(others) - tables.lacks(others | tables.enabled(sku, now[sku])))
 
-    def _related(self, some: Iterable[str], others: Iterable[str]) -> bool:
-        one, two = set(some), set(others)
-        return bool(one & two) or any(one & group and two & group for group in self.exclusions)
+    def _on(self, user: Json, *, without: str, among: Iterable[str] | None = None) -> frozenset[str]:
+        """Plans that are on through other products: all of them, or the inherited ones and direct ones `among`."""
+        on: frozenset[str] = frozenset()
+        for row in user["licenseAssignmentStates"]:
+            counts = row["assignedByGroup"] or among is None or row["skuId"] in among
+            if row["skuId"] != without and counts and row["state"] in ("Active", "ActiveWithError"):
+                on |= self.tables.enabled(row["skuId"], row["disabledPlans"])
+        return on
 
     def _location(self, before: Json | None, user: Json, *, licensed: bool) -> Iterable[str]:
         location = before["usageLocation"] if before else None
@@ -210,18 +248,18 @@ class Oracle:
 
         Only what stays excuses: desired, foreign and inherited licenses. One of ours that is to go does not.
         """
-        enabled = self.plans[sku].keys() - desired[sku]
+        tables = self.tables
+        if sku not in tables.assignable:
+            return {"InvalidLicense"}
+        enabled = tables.enabled(sku, desired[sku])
         before = self.before.get(user["id"])
-        staying = desired.keys() | (direct_licenses(before) if before else {}).keys()
-        others: set[str] = set()
-        for row in user["licenseAssignmentStates"]:
-            held = row["state"] in ("Active", "ActiveWithError") and (row["assignedByGroup"] or row["skuId"] in staying)
-            if held and row["skuId"] != sku:
-                others |= self.plans[row["skuId"]].keys() - {plan.lower() for plan in row["disabledPlans"]}
+        others = self._on(user, without=sku, among=desired.keys() | (direct_licenses(before) if before else {}).keys())
         found: set[str] = set()
-        if any(len(group & (enabled | others)) > 1 and group & enabled for group in self.exclusions):
+        if any(len(pair & (enabled | others)) > 1 and pair & enabled for pair in tables.exclusions):
             found.add("MutuallyExclusiveViolation")
-        if user.get("proxyAddressClash") and any(self.plans[sku][plan].startswith("EXCHANGE_S") for plan in enabled):
+        if tables.lacks(enabled | others) & enabled:
+            found.add("DependencyViolation")
+        if user.get("proxyAddressClash") and any(tables.plans[sku][plan].startswith("EXCHANGE_S") for plan in enabled):
             found.add("UniquenessViolation")
         if free.get(sku, 0) <= 0 and not any(row["skuId"] == sku for row in user["licenseAssignmentStates"]):
             found.add("CountViolation")

@@ -36,7 +36,7 @@ def hiring(folder: Path, **options: Any) -> Iterator[Journey]:
         started.client.tenant("POST", "/objects", {"skus": seats})
         named = [{"displayName": f"hr-{name}"} for name in LICENSED]
         placed = started.client.tenant("POST", "/objects", {"groups": named})
-        plans = started.oracle.plans
+        plans = started.oracle.tables.plans
         for (name, (sku, plan)), group in zip(LICENSED.items(), placed["groups"], strict=True):
             off = [each for each, text in plans[started.skus[sku]].items() if text == plan]
             started.groups[name] = group

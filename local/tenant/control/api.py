@@ -14,9 +14,11 @@ import orjson
 from aiohttp import web
 
 from local.tenant.control.changes import CHANGE_ACTIONS
+from local.tenant.control.tables import TABLE_ACTIONS, tables_of
 from local.tenant.directory.model import Group, LicenseRow, User
 from local.tenant.generator.generate import generate
 from local.tenant.generator.given_objects import place_objects
+from local.tenant.graph.look import Look
 from local.tenant.graph.organization import sku_json
 from local.tenant.graph.render import licenses_fragment, states_fragment
 from local.tenant.tenant import Tenant
@@ -95,7 +97,7 @@ async def _user(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     if user is None:
         raise ControlError(f"user {key} does not exist")
     if request.method == "GET" and not verb:
-        return _user_truth(user)
+        return _user_truth(user, Look(tenant.directory.catalog))
     if request.method == "DELETE" and not verb:
         tenant.directory.delete_user(user, time.time())
     elif request.method == "POST" and verb == "restore":
@@ -107,11 +109,12 @@ async def _user(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
 
 
 async def _directory(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    directory = tenant.directory
+    directory, truth = tenant.directory, Look(tenant.directory.catalog)
     return {
-        "users": [_user_truth(user) for user in directory.users.values()],
+        "users": [_user_truth(user, truth) for user in directory.users.values()],
         "groups": [_group_truth(group) for group in directory.groups.values()],
-        "subscribedSkus": [sku_json(tenant, one, None) for one in directory.subscriptions.values()],
+        "subscribedSkus": [sku_json(tenant, one, None, truth) for one in directory.subscriptions.values()],
+        "tables": tables_of(tenant),
         "others": [
             {"id": one.id, "@odata.type": one.odata_type}
             for one in directory.objects.values()
@@ -120,7 +123,7 @@ async def _directory(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any
     }
 
 
-def _user_truth(user: User) -> dict[str, Any]:
+def _user_truth(user: User, truth: Look) -> dict[str, Any]:
     rows: tuple[LicenseRow, ...] = user.rows
     return {
         "id": user.id,
@@ -131,7 +134,7 @@ def _user_truth(user: User) -> dict[str, Any]:
         "userType": user.user_type,
         "deleted": user.deleted is not None,
         "proxyAddressClash": user.proxy_clash,
-        "licenseAssignmentStates": states_fragment(rows, False),
+        "licenseAssignmentStates": states_fragment(rows, truth),
     }
 
 
@@ -168,6 +171,8 @@ async def _settings(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     if unknown:
         raise ControlError(f"permissions: no client is called {', '.join(sorted(unknown))}")
     tenant.settings.patch(changes)
+    if "tables" in changes:
+        tenant.lay_tables()
     for name, granted in permissions.items():
         tenant.clients[name].graph = frozenset(granted)
     tenant.directory.history.horizon = tenant.settings.stale_seconds
@@ -232,6 +237,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("DELETE", "faults"): _clear_faults,
     ("POST", "quota"): _quota,
     **CHANGE_ACTIONS,
+    **TABLE_ACTIONS,
 }
 
 

@@ -9,7 +9,7 @@ import time
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from local.tenant.directory.catalog import Catalog, load_catalog
+from local.tenant.directory.catalog import Catalog
 from local.tenant.directory.changes import ChangeLog, Kind, Presence
 from local.tenant.directory.history import History
 from local.tenant.directory.model import (
@@ -32,11 +32,12 @@ class Directory:
         self.country = country
         self.name = name
         self.domain = "fabrikam.example"
-        self.catalog: Catalog = load_catalog()
+        self.catalog = Catalog()
         self.objects: dict[str, DirectoryObject] = {}
         self.users: dict[str, User] = {}
         self.groups: dict[str, Group] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.withdrawn: dict[str, Subscription] = {}
         self.history = History()
         self.changes = ChangeLog()
         self._by_upn: dict[str, User] = {}
@@ -217,6 +218,27 @@ class Directory:
         """Sorted ids of direct members that are not deleted themselves, at a position of the change log."""
         alive = [one for one in group.member_ids if self.objects[one].deleted is None]
         return self.changes.members(group.id, alive, when)
+
+    def withdraw(self, sku_id: str, now: float, *, keep_assignments: bool) -> None:
+        """The tenant does not have this product any more; ValueError if it never had.
+
+        Users lose the license with it, unless `keep_assignments`: no page says how long it stays visible on them.
+        """
+        if sku_id not in self.subscriptions:
+            raise ValueError(f"SKU {sku_id} is not a product of the tenant")
+        if not keep_assignments:
+            for user in self.users.values():
+                rest = tuple(row for row in user.rows if row.sku_id != sku_id)
+                if len(rest) != len(user.rows):
+                    self.set_rows(user, rest, now)
+        self.withdrawn[sku_id] = self.subscriptions.pop(sku_id)
+
+    def readmit(self, sku_id: str) -> None:
+        """The tenant has a withdrawn product again, with the units it had; ValueError if it is not withdrawn."""
+        if sku_id not in self.withdrawn:
+            raise ValueError(f"SKU {sku_id} was not withdrawn from the tenant")
+        self.subscriptions[sku_id] = self.withdrawn.pop(sku_id)
+        self.recount_units()
 
     def consumed_units(self, subscription: Subscription, as_of: float | None) -> int:
         """consumedUnits now, or at an earlier moment."""

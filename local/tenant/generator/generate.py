@@ -10,6 +10,7 @@ import gc
 import random
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -24,8 +25,14 @@ MEMBERS_MIN = 10
 CREATED = 1_735_689_600.0  # 2025-01-01T00:00:00Z; a fixed past, so that generated rows do not depend on the clock
 
 _LOCATIONS = (("DE", 60), ("AT", 10), ("CH", 10), ("US", 12), ("FR", 8))
-_UNSUBSCRIBED = frozenset({"STANDARDWOFFPACK_STUDENT"})
-"""A product of the list that the tenant does not own."""
+_OWNED = (
+    "STANDARDPACK", "ENTERPRISEPACK", "ENTERPRISEPREMIUM", "SPE_E3", "SPE_E5", "SPE_F1", "DESKLESSPACK", "SPB",
+    "O365_BUSINESS_ESSENTIALS", "O365_BUSINESS_PREMIUM", "EMS", "EMSPREMIUM", "AAD_PREMIUM", "AAD_PREMIUM_P2",
+    "EXCHANGESTANDARD", "EXCHANGEENTERPRISE", "INTUNE_A", "MCOEV", "MCOMEETADV", "MCOPSTN1", "MCOPSTN2",
+    "POWER_BI_STANDARD", "POWER_BI_PRO", "PROJECTPROFESSIONAL", "VISIOCLIENT", "THREAT_INTELLIGENCE",
+    "ATP_ENTERPRISE", "WORKPLACE_ANALYTICS", "FLOW_FREE", "Microsoft_365_Copilot",
+)  # fmt: skip
+"""The products that a generated tenant owns, of all that Microsoft sells; `products` adds others."""
 
 _COMPANY_SKU = "ATP_ENTERPRISE"
 """Shown with appliesTo Company, so that it cannot be assigned to a user."""
@@ -66,12 +73,15 @@ def generate(
     seats: dict[str, int] | None = None,
     otherGroups: int = 0,  # noqa: N803 - the JSON name
     country: str = "DE",
+    products: Iterable[str] = (),
+    tables: str | None = None,
 ) -> tuple[Directory, dict[str, object]]:
     """A new directory and its summary.
 
     `outsiders` is the share of users beyond the members; `recycled` users of the main group lie in the recycle bin;
     `shares` overrides those of Shares (camel case); `scarceSeats` gives SPE_E3 1 % fewer seats than needed; `seats`
-    sets enabled units by skuPartNumber; `otherGroups` adds small groups that overlap the main one.
+    sets enabled units by skuPartNumber; `otherGroups` adds small groups that overlap the main one; `products` (skuIds
+    or part numbers) are owned beside the usual ones; `tables` is the switch of that name from now on.
     """
     if not MEMBERS_MIN <= members <= MEMBERS_MAX:
         raise ValueError(f"members must be from {MEMBERS_MIN} to {MEMBERS_MAX}, not {members}")
@@ -82,7 +92,7 @@ def generate(
         directory = Directory(str(uuid.uuid5(uuid.NAMESPACE_DNS, "fabrikam.tenant.example")), country)
         people = _population(directory, chance, members, round(members * outsiders), recycled)
         _assign_kinds(people, chance, _shares(shares))
-        _subscribe(directory, members)
+        _subscribe(directory, members, products)
         _license_people(directory, people, chance)
         groups = build_groups(
             directory, people.members, people.outsiders, people.recycled, people.kinds, chance, otherGroups
@@ -93,7 +103,8 @@ def generate(
         if collecting:
             gc.enable()
     gc.freeze()
-    return directory, _summary(directory, people, groups, seed, members)
+    summary = _summary(directory, people, groups, seed, members)
+    return directory, summary if tables is None else {**summary, "tables": tables}
 
 
 def _shares(raw: dict[str, float] | None) -> Shares:
@@ -144,10 +155,9 @@ def _assign_kinds(people: Population, chance: random.Random, shares: Shares) -> 
         user.proxy_clash = True
 
 
-def _subscribe(directory: Directory, members: int) -> None:
-    for product in directory.catalog.products.values():
-        if product.part_number in _UNSUBSCRIBED:
-            continue
+def _subscribe(directory: Directory, members: int, products: Iterable[str]) -> None:
+    for name in dict.fromkeys((*_OWNED, *products)):
+        product = directory.catalog.products.get(name) or directory.catalog.by_part_number(name)
         subscription = Subscription(product.sku_id, max(25, members // 4))
         if product.part_number == _COMPANY_SKU:
             subscription.applies_to = "Company"

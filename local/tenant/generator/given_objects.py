@@ -63,6 +63,7 @@ def _place_sku(directory: Directory, raw: dict[str, Any]) -> str:
     subscription = Subscription(sku_id, int(raw.get("enabled", 0)), locked_out=int(raw.get("lockedOut", 0)), **units)
     subscription.applies_to = raw.get("appliesTo", "User")
     subscription.capability_status = raw.get("capabilityStatus", subscription.capability_status)
+    directory.withdrawn.pop(sku_id, None)
     directory.subscriptions[sku_id] = subscription
     return sku_id
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from local.tenant.call import GRAPH, Call, Reply, bad_request
 from local.tenant.directory.model import ACTIVE, AssignedLicense, LicenseRow, User, net_licenses
+from local.tenant.graph.look import look_of
 from local.tenant.graph.members import present_group
 from local.tenant.graph.render import ASSIGN_RESULT, GROUP_DEFAULT, group_json, user_json
 from local.tenant.graph.users import present_user
 from local.tenant.licensing.native import settle_user
-from local.tenant.licensing.rules import Change, Licensee, Refusal, apply_change, check_request
+from local.tenant.licensing.rules import Change, Licensee, Refusal, additions_alone, apply_change, check_request
 from local.tenant.tenant import Tenant
 
 _GUID_LENGTH = 36
@@ -30,14 +31,23 @@ def assign_license(tenant: Tenant, call: Call) -> Reply:
         location_settled=lag <= 0 or now - user.location_changed >= lag,
         proxy_clash=user.proxy_clash,
     )
-    after = apply_change(change, licensee, tenant.directory.subscriptions, tenant.rules(), now)
-    if isinstance(after, Refusal):
-        raise bad_request(after.message)
+    rules, seats = tenant.rules(), tenant.directory.subscriptions
+    after = apply_change(change, licensee, seats, rules, now)
+    if not isinstance(after, Refusal):
+        _write(tenant, call, user, after, now)
+        return _updated_user(tenant, user)
+    if tenant.settings.partial_application == "additions":
+        rows = additions_alone(change, licensee, seats, rules, now)
+        if rows != user.rows:
+            _write(tenant, call, user, rows, now)
+    raise bad_request(after.message)
+
+
+def _write(tenant: Tenant, call: Call, user: User, after: tuple[LicenseRow, ...], now: float) -> None:
     before = user.rows
     tenant.directory.set_rows(user, after, now)
     changed = _direct(before) != _direct(after)
     tenant.metrics.write(call.app_id, user.id, "assignLicense", before, after, changed=changed, now=now)
-    return _updated_user(tenant, user)
 
 
 def reprocess_user(tenant: Tenant, call: Call) -> Reply:
@@ -67,7 +77,7 @@ def assign_group_license(tenant: Tenant, call: Call) -> Reply:
     group = present_group(tenant, call.segments[1])
     change = parse_change(call)
     directory = tenant.directory
-    refusal = check_request(change, directory.subscriptions, directory.catalog)
+    refusal = check_request(change, directory.subscriptions, tenant.rules())
     held = {license_.sku_id: license_ for license_ in group.licenses}
     missing = [sku_id for sku_id in change.remove if sku_id not in held]
     if refusal is None and missing:
@@ -167,5 +177,5 @@ def _direct(rows: tuple[LicenseRow, ...]) -> dict[str, frozenset[str]]:
 
 def _updated_user(tenant: Tenant, user: User) -> Reply:
     body = {"@odata.context": f"{GRAPH}/$metadata#users/$entity"}
-    body.update(user_json(user, user.state(), ASSIGN_RESULT))
+    body.update(user_json(user, user.state(), ASSIGN_RESULT, look_of(tenant)))
     return Reply(200, body)

@@ -10,6 +10,7 @@ from typing import Any
 from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found, unsupported_query
 from local.tenant.directory.directory import shown_in_members
 from local.tenant.directory.model import Device, DirectoryObject, Group, ServicePrincipal, User
+from local.tenant.graph.look import look_of
 from local.tenant.graph.query import (
     check_options,
     filter_test,
@@ -119,7 +120,7 @@ class _RowWriter:
         self._typed = cast is None
         self._sees_users = bool(call.permissions & SEE_USERS)
         self._sees_groups = bool(call.permissions & READ_GROUPS)
-        self._success_null = tenant.settings.success_error_null
+        self._look = look_of(tenant)
         hidden = set() if tenant.settings.member_states else {"licenseAssignmentStates"}
         self._user_names = tuple(
             name for name in (chosen or USER_DEFAULT) if name in USER_PROPERTIES and name not in hidden
@@ -132,7 +133,7 @@ class _RowWriter:
             if not self._sees_users:
                 return {"@odata.type": thing.odata_type, **dict.fromkeys(self._user_names), "id": thing.id}
             state = self._tenant.directory.user_state(thing, self._as_of)
-            row.update(user_json(thing, state, self._user_names, self._success_null))
+            row.update(user_json(thing, state, self._user_names, self._look))
         elif isinstance(thing, Group):
             if not self._sees_groups:
                 return {"@odata.type": thing.odata_type, **dict.fromkeys(self._group_names), "id": thing.id}

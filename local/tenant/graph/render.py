@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from local.tenant.call import timestamp
-from local.tenant.directory.catalog import load_catalog
+from local.tenant.directory.catalog import Catalog, published
 from local.tenant.directory.model import (
     ACTIVE,
     AssignedLicense,
@@ -23,6 +23,7 @@ from local.tenant.directory.model import (
     UserState,
     net_licenses,
 )
+from local.tenant.graph.look import Look
 
 USER_DEFAULT = (
     "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone", "officeLocation",
@@ -55,9 +56,9 @@ _SERVICES = (
 _disabled_json: dict[tuple[str, ...], str] = {}
 
 
-def states_fragment(rows: tuple[LicenseRow, ...], success_null: bool) -> orjson.Fragment:
-    """`licenseAssignmentStates`; `success_null` shows a good row's error as null instead of "None"."""
-    return orjson.Fragment("[" + ",".join([_row_json(row, success_null) for row in rows]) + "]")
+def states_fragment(rows: tuple[LicenseRow, ...], look: Look) -> orjson.Fragment:
+    """`licenseAssignmentStates`."""
+    return orjson.Fragment("[" + ",".join([_row_json(row, look) for row in rows]) + "]")
 
 
 def licenses_fragment(licenses: list[AssignedLicense]) -> orjson.Fragment:
@@ -66,17 +67,21 @@ def licenses_fragment(licenses: list[AssignedLicense]) -> orjson.Fragment:
     return orjson.Fragment("[" + ",".join(parts) + "]")
 
 
-def plans_fragment(rows: tuple[LicenseRow, ...]) -> orjson.Fragment:
+def plans_fragment(rows: tuple[LicenseRow, ...], catalog: Catalog) -> orjson.Fragment:
     """`assignedPlans`: every plan that is on, once."""
-    key = tuple((row.sku_id, row.disabled, int(row.updated)) for row in rows if row.state in ACTIVE)
-    return orjson.Fragment(_plans(key))
+    active = (row for row in rows if row.state in ACTIVE)
+    return orjson.Fragment(
+        _plans(tuple((catalog.enabled_plans(row.sku_id, row.disabled), int(row.updated)) for row in active))
+    )
 
 
-def _row_json(row: LicenseRow, success_null: bool) -> str:
-    group = "null" if row.group is None else f'"{row.group}"'
-    error = "null" if success_null and row.error == "None" else f'"{row.error}"'
+def _row_json(row: LicenseRow, look: Look) -> str:
+    group = "null" if row.group is None else f'"{look.id(row.group)}"'
+    name = look.error(row.error)
+    error = "null" if name is None else f'"{name}"'
+    plans = look.id(_plans_json(row.disabled))
     return (
-        f'{{"skuId":"{row.sku_id}","disabledPlans":{_plans_json(row.disabled)},"assignedByGroup":{group},'
+        f'{{"skuId":"{look.id(row.sku_id)}","disabledPlans":{plans},"assignedByGroup":{group},'
         f'"state":"{row.state}","error":{error},"lastUpdatedDateTime":"{timestamp(row.updated)}"}}'
     )
 
@@ -93,11 +98,10 @@ def _plans_json(disabled: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _plans(key: tuple[tuple[str, tuple[str, ...], int], ...]) -> bytes:
-    catalog = load_catalog()
+def _plans(licenses: tuple[tuple[frozenset[str], int], ...]) -> bytes:
     shown: dict[str, str] = {}
-    for sku_id, disabled, second in key:
-        for plan_id in sorted(catalog.enabled_plans(sku_id, disabled)):
+    for plan_ids, second in licenses:
+        for plan_id in sorted(plan_ids):
             service = _plan_services().get(plan_id, "")
             shown.setdefault(
                 plan_id,
@@ -109,10 +113,9 @@ def _plans(key: tuple[tuple[str, tuple[str, ...], int], ...]) -> bytes:
 
 @lru_cache(maxsize=1)
 def _plan_services() -> dict[str, str]:
-    names = {plan.id: plan.name for product in load_catalog().products.values() for plan in product.plans}
     return {
         plan_id: next((service for prefix, service in _SERVICES if name.startswith(prefix)), name)
-        for plan_id, name in names.items()
+        for name, plan_id in published().plan_ids.items()
     }
 
 
@@ -153,8 +156,8 @@ USER_PROPERTIES: dict[str, UserGetter] = {
     "createdDateTime": lambda user, _state: timestamp(user.created),
     "deletedDateTime": _deleted,
     "assignedLicenses": lambda _user, state: licenses_fragment(net_licenses(state.rows)),
-    "assignedPlans": lambda _user, state: plans_fragment(state.rows),
-    "licenseAssignmentStates": lambda _user, state: states_fragment(state.rows, False),
+    "assignedPlans": _no_value,  # these two depend on the look: user_json puts them in
+    "licenseAssignmentStates": _no_value,
     "employeeId": lambda user, _state: user.employee_id,
     "businessPhones": _empty,
     "otherMails": _empty,
@@ -170,11 +173,13 @@ USER_PROPERTIES: dict[str, UserGetter] = {
 """How each property of a user is read; a name that is not here is not a property of user."""
 
 
-def user_json(user: User, state: UserState, selected: tuple[str, ...], success_null: bool = False) -> dict[str, Any]:
+def user_json(user: User, state: UserState, selected: tuple[str, ...], look: Look) -> dict[str, Any]:
     """The selected properties of a user, in the order they were asked for."""
     shown = {name: USER_PROPERTIES[name](user, state) for name in selected}
-    if success_null and "licenseAssignmentStates" in shown:
-        shown["licenseAssignmentStates"] = states_fragment(state.rows, True)
+    if "licenseAssignmentStates" in shown:
+        shown["licenseAssignmentStates"] = states_fragment(state.rows, look)
+    if "assignedPlans" in shown:
+        shown["assignedPlans"] = plans_fragment(state.rows, look.catalog)
     return shown
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found
 from local.tenant.directory.directory import contains
 from local.tenant.directory.model import Group, User, UserState
+from local.tenant.graph.look import look_of
 from local.tenant.graph.query import (
     PAGE_DEFAULT,
     check_options,
@@ -79,7 +80,7 @@ def get_user(tenant: Tenant, call: Call) -> Reply:
         raise denied()
     state = tenant.directory.user_state(user, call.as_of)
     body = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}/$entity"}
-    body.update(user_json(user, state, names, tenant.settings.success_error_null))
+    body.update(user_json(user, state, names, look_of(tenant)))
     return Reply(200, body)
 
 
@@ -100,7 +101,7 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         else directory.sorted_user_ids()
     )
     shown: list[dict[str, Any]] = []
-    last, more = "", False
+    last, more, look = "", False, look_of(tenant)
     for user_id in ids[bisect_right(ids, skip_token(call)) :]:
         user = directory.users[user_id]
         state = directory.user_state(user, call.as_of)
@@ -112,7 +113,7 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         if len(shown) == size:
             more = True
             break
-        shown.append(user_json(user, state, names, tenant.settings.success_error_null))
+        shown.append(user_json(user, state, names, look))
         last = user_id
     body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}"}
     if wants_count(call) and "$skiptoken" not in call.query and not matches:

@@ -7,11 +7,11 @@ Texts marked "own wording" stand where no text of Microsoft's could be found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from local.tenant.directory.catalog import EXCHANGE_PLAN_1, EXCHANGE_PLAN_2, Catalog
+from local.tenant.directory.catalog import Catalog
 from local.tenant.directory.model import ACTIVE, AssignedLicense, LicenseRow, Subscription, held_skus
 
 
@@ -46,12 +46,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the tenant's switches make of the catalog's rules."""
+    """What the tenant's switches make of the catalog's rules; settings.py explains each."""
 
     catalog: Catalog
     prohibited: Mapping[str, tuple[str, ...]]
-    exchange_plans_exclusive: bool = False
     optional_dependencies: bool = False
+    exclusions: str = "since2023"
+    exclusion_text: str = "mutuallyExclusive"
+    removal_of_inherited: str = "refused"
+    removal_of_unknown_sku: str = "refused"
+    unknown_disabled_plan: str = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,27 @@ def apply_change(
     change: Change, user: Licensee, seats: Mapping[str, Subscription], rules: Rules, now: float
 ) -> tuple[LicenseRow, ...] | Refusal:
     """The user's rows after the change, or the first refusal; nothing in between."""
-    refusal = check_request(change, seats, rules.catalog) or check_removals(change, user.rows)
+    refusal = check_request(change, seats, rules) or check_removals(change, user.rows, seats, rules)
     if refusal is None and change.add:
         refusal = check_usage_location(user) or check_prohibited(change.add, user.usage_location, rules)
     if refusal is not None:
         return refusal
     after = _resulting_rows(change, user.rows, now)
-    return check_state(user.rows, after, user.proxy_clash, seats, rules) or after
+    return check_state(user.rows, after, user.proxy_clash, seats, rules, change.add) or after
+
+
+def additions_alone(
+    change: Change, user: Licensee, seats: Mapping[str, Subscription], rules: Rules, now: float
+) -> tuple[LicenseRow, ...]:
+    """The user's rows where Graph did what it could of a refused call: each addition alone, no removal.
+
+    One report says that what can be done of a refused call is done; it names additions, so nothing is removed here.
+    """
+    for license_ in change.add:
+        after = apply_change(Change((license_,), ()), user, seats, rules, now)
+        if not isinstance(after, Refusal):
+            user = replace(user, rows=after)
+    return user.rows
 
 
 def check_state(
@@ -83,35 +101,35 @@ def check_state(
     proxy_clash: bool,
     seats: Mapping[str, Subscription],
     rules: Rules,
+    added: tuple[AssignedLicense, ...] = (),
 ) -> Refusal | None:
     """Whether the resulting state may exist; only what gets worse is refused, an old fault does not block a repair."""
     plans_before = enabled_plans(before, rules.catalog)
     plans_after = enabled_plans(after, rules.catalog)
     return (
         check_seats(before, after, seats)
-        or check_exclusions(plans_before, plans_after, rules)
+        or check_exclusions(plans_before, plans_after, rules, added)
         or check_dependencies(plans_before, plans_after, rules)
         or check_proxy_address(plans_before, plans_after, proxy_clash, rules.catalog)
     )
 
 
-def check_request(change: Change, seats: Mapping[str, Subscription], catalog: Catalog) -> Refusal | None:
+def check_request(change: Change, seats: Mapping[str, Subscription], rules: Rules) -> Refusal | None:
     """Is the request sound, whoever the user is."""
+    catalog = rules.catalog
     if not change.add and not change.remove:
         # Seen with a retired PowerShell module; whether Graph words it so is uncertain.
         return Refusal("No license changes provided")
     for license_ in change.add:
         if license_.sku_id not in seats:
-            return Refusal(
-                f"License {license_.sku_id} does not correspond to a valid company License.", sku_id=license_.sku_id
-            )
+            return _unknown_sku(license_.sku_id)
         if seats[license_.sku_id].applies_to != "User":
             name = catalog.products[license_.sku_id].part_number
             return Refusal(f"License {name} cannot be assigned to a user.", sku_id=license_.sku_id)
     for license_ in change.add:
         for plan in license_.disabled:
-            if plan not in catalog.products[license_.sku_id].plan_ids:
-                # Own wording: only the sense of Microsoft's text is reported.
+            if plan not in catalog.products[license_.sku_id].plan_ids and rules.unknown_disabled_plan == "refused":
+                # Own wording: only the sense of Graph's text is reported (MicrosoftDocs/azure-docs issue 81269).
                 message = f"Service plan {plan} does not belong to the subscription with SKU {license_.sku_id}."
                 return Refusal(message, sku_id=license_.sku_id)
     both = {license_.sku_id for license_ in change.add}.intersection(change.remove)
@@ -121,13 +139,21 @@ def check_request(change: Change, seats: Mapping[str, Subscription], catalog: Ca
     return None
 
 
-def check_removals(change: Change, rows: tuple[LicenseRow, ...]) -> Refusal | None:
+def _unknown_sku(sku_id: str) -> Refusal:
+    return Refusal(f"License {sku_id} does not correspond to a valid company License.", sku_id=sku_id)
+
+
+def check_removals(
+    change: Change, rows: tuple[LicenseRow, ...], seats: Mapping[str, Subscription], rules: Rules
+) -> Refusal | None:
     """Only a direct license can be taken from a user."""
     for sku_id in change.remove:
+        if sku_id not in seats and rules.removal_of_unknown_sku == "refused":
+            return _unknown_sku(sku_id)
         sources = [row.group for row in rows if row.sku_id == sku_id]
         if not sources:
             return Refusal("User does not have a corresponding license.", sku_id=sku_id)
-        if None not in sources:
+        if None not in sources and rules.removal_of_inherited == "refused":
             return Refusal(
                 "User license is inherited from a group membership and it cannot be removed directly from the user.",
                 sku_id=sku_id,
@@ -164,6 +190,8 @@ def check_seats(
 ) -> Refusal | None:
     """One unit per user and SKU, however many sources grant it."""
     for sku_id in sorted(held_skus(after) - held_skus(before)):
+        if sku_id not in seats:
+            return _unknown_sku(sku_id)
         if seats[sku_id].available < 1:
             return Refusal(
                 f"Subscription with SKU {sku_id} does not have any available licenses.", LicenseError.COUNT, sku_id
@@ -171,20 +199,32 @@ def check_seats(
     return None
 
 
-def check_exclusions(before: frozenset[str], after: frozenset[str], rules: Rules) -> Refusal | None:
+def check_exclusions(
+    before: frozenset[str], after: frozenset[str], rules: Rules, added: tuple[AssignedLicense, ...] = ()
+) -> Refusal | None:
     """Two different plans of one exclusion set may not be on; the same plan from two SKUs is fine."""
-    new = after - before
-    if not new:
-        return None
-    sets = rules.catalog.exclusions
-    if rules.exchange_plans_exclusive:
-        sets = (*sets, frozenset({EXCHANGE_PLAN_1, EXCHANGE_PLAN_2}))
-    for exclusion in sets:
-        on = exclusion & after
-        if len(on) > 1 and on & new:
-            message = f"License assignment failed because service plans {', '.join(sorted(on))} are mutually exclusive"
-            return Refusal(message, LicenseError.EXCLUSIVE)
+    for plan in sorted(after - before):
+        partners = sorted(rules.catalog.partners(plan, rules.exclusions) & after)
+        if partners:
+            pair = sorted((plan, partners[0]))
+            return Refusal(exclusion_message(pair, rules.exclusion_text, added), LicenseError.EXCLUSIVE)
     return None
+
+
+def exclusion_message(pair: Sequence[str], text: str, added: tuple[AssignedLicense, ...]) -> str:
+    """How Graph says that two plans exclude each other, at a position of the switch `exclusionText`."""
+    one, two = pair
+    if text == "conflictsWith":
+        return f"License assignment failed because service plan {one} conflicts with service plan {two}"
+    if text == "conflictingPairs":
+        skus = ", ".join(license_.sku_id for license_ in added)
+        return (
+            "The license can't be assigned because the user has licensed service plans that conflict with plans in the "
+            "new license. Resolve these conflicting service plan pairs to solve this problem: "
+            f"[{one}, {two}]. Licenses being added: [{skus}]"
+        )
+    comma = "," if text == "withoutBlank" else ", "
+    return f"License assignment failed because service plans {one}{comma}{two} are mutually exclusive"
 
 
 def check_dependencies(before: frozenset[str], after: frozenset[str], rules: Rules) -> Refusal | None:

@@ -8,12 +8,22 @@ from typing import Any
 
 import pytest
 
-from tests.support.oracle import Act, Oracle, plans_by_sku
+from local.tenant.directory.catalog import Catalog
+from tests.support.oracle import Act, Oracle
 
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
 F1 = "66b55226-6b4f-492c-910c-a3b7a3c9d993"
 TEAMS = "57ff2da0-773e-42df-b2af-ffb7a2317929"
+
+CATALOG = Catalog()
+PLANS = {sku: {plan.id: plan.name for plan in CATALOG.products[sku].plans} for sku in (E3, E5, F1)}
+TABLES: dict[str, Any] = {
+    "plans": PLANS,
+    "companyPlans": ["113feb6c-3fe4-4440-bddc-54d774bf0318"],
+    "exclusions": [sorted(pair) for pair in CATALOG.exclusions("since2023")],
+    "dependencies": [],
+}
 
 Directory = dict[str, Any]
 
@@ -33,8 +43,10 @@ def directory(*users: dict[str, Any], free: int = 5) -> Directory:
         {"id": "inner", "members": [users[0]["id"], "top"]},
     ]
     units = {"enabled": 100, "warning": 0}
-    skus = [{"skuId": sku, "prepaidUnits": units, "consumedUnits": 100 - free} for sku in (E3, E5, F1)]
-    return {"users": list(users), "groups": groups, "subscribedSkus": skus}
+    skus = [
+        {"skuId": sku, "appliesTo": "User", "prepaidUnits": units, "consumedUnits": 100 - free} for sku in (E3, E5, F1)
+    ]
+    return {"users": list(users), "groups": groups, "subscribedSkus": skus, "tables": TABLES}
 
 
 def changed(found: Directory, name: str, change: Callable[[dict[str, Any]], object]) -> Directory:
@@ -45,7 +57,7 @@ def changed(found: Directory, name: str, change: Callable[[dict[str, Any]], obje
 
 def licensed() -> tuple[Oracle, Directory]:
     """Two members, one nested and one with a foreign and an inherited license, both given E3 rightly."""
-    foreign, inherited = row(F1, tuple(plans_by_sku()[F1])), row(E5, tuple(plans_by_sku()[E5]), "native")
+    foreign, inherited = row(F1, tuple(PLANS[F1])), row(E5, tuple(PLANS[E5]), "native")
     oracle = Oracle(directory(user("ann", location=None), user("bob", foreign, inherited)))
     oracle.act(Act("top", {E3: (TEAMS,)}))
     after = directory(user("ann", row(E3, (TEAMS,))), user("bob", foreign, inherited, row(E3, (TEAMS,))))
@@ -133,3 +145,65 @@ def test_what_is_taken_back_must_go_and_what_another_group_gives_must_stay() -> 
     after = directory(user("ann", row(E3)), user("bob", row(E3)))
     after["users"].append(user("out", row(E3)))
     assert oracle.disagreements(after) == [f"out: {E3} was not removed"]
+
+
+def changing(found: Directory, *, skus: tuple[str, ...] = (E3, E5, F1), **tables: Any) -> Directory:
+    """The directory of a tenant that has these products, with other tables."""
+    left = [sku for sku in found["subscribedSkus"] if sku["skuId"] in skus]
+    return {**found, "subscribedSkus": left, "tables": {**TABLES, **tables}}
+
+
+def test_the_tenants_own_pairs_excuse_and_those_of_others_do_not() -> None:
+    oracle = Oracle(directory(user("ann", row(F1)), user("bob", row(F1))))
+    oracle.act(Act("top", {E3: ()}))
+    after = directory(user("ann", row(F1)), user("bob", row(F1), row(E3)))
+    assert oracle.disagreements(after) == []
+    assert oracle.disagreements(changing(after, exclusions=[])) == [f"ann: {E3} is missing"]
+    teams_and_teams = [sorted([TEAMS, next(plan for plan in PLANS[F1] if plan not in PLANS[E3])])]
+    assert oracle.disagreements(changing(after, exclusions=teams_and_teams)) == []
+
+
+def test_whether_a_retired_plan_is_named_makes_no_difference() -> None:
+    oracle = Oracle(directory(user("ann"), user("bob")))
+    oracle.act(Act("top", {E3: (TEAMS,)}))
+    after = directory(user("ann", row(E3, (TEAMS,))), user("bob", row(E3)))
+    assert len(oracle.disagreements(after)) == 1
+    retired = {**PLANS, E3: {plan: name for plan, name in PLANS[E3].items() if plan != TEAMS}}
+    assert oracle.disagreements(changing(after, plans=retired)) == []
+
+
+def test_a_product_that_is_gone_is_neither_missing_nor_left_behind() -> None:
+    oracle = Oracle(directory(user("ann", row(F1)), user("bob", row(F1))))
+    oracle.act(Act("top", {E3: (), E5: ()}))
+    oracle.act(Act("top", {}, [E5]))
+    after = directory(user("ann", row(F1)), user("bob", row(E5)))
+    wrong = oracle.disagreements(changing(after, exclusions=[]))
+    assert wrong == [f"ann: {E3} is missing", f"bob: foreign {F1} was removed", f"bob: {E3} is missing"]
+    assert oracle.disagreements(changing(after, skus=(), exclusions=[])) == []
+    assert oracle.in_error(changing(after, skus=(E5, F1)), "top") == {
+        "ann": {"InvalidLicense"},
+        "bob": {"InvalidLicense"},
+    }
+
+
+def test_a_plan_that_others_need_is_an_excuse_for_both_directions() -> None:
+    phone = next(plan for plan in PLANS[E5] if plan not in PLANS[E3])
+    needs = [{"servicePlanId": phone, "anyOf": [next(plan for plan in PLANS[F1] if plan not in PLANS[E5])]}]
+    oracle = Oracle(directory(user("ann"), user("bob")))
+    oracle.act(Act("top", {E5: ()}))
+    without = directory(user("ann"), user("bob"))
+    assert len(oracle.disagreements(changing(without, exclusions=[]))) == 2
+    assert oracle.disagreements(changing(without, exclusions=[], dependencies=needs)) == []
+    kept = directory(user("ann", row(E5), row(F1)), user("bob", row(E5), row(F1)))
+    assert len(oracle.disagreements(changing(kept, exclusions=[]))) == 2
+    assert oracle.disagreements(changing(kept, exclusions=[], dependencies=needs)) == []
+
+
+def test_products_that_share_only_plans_of_the_company_are_no_successors() -> None:
+    shared = {E3: {"both": "BOTH"}, E5: {"both": "BOTH", "own": "OWN"}, F1: {"third": "THIRD"}}
+    oracle = Oracle(directory(user("ann"), user("bob"), free=0))
+    oracle.act(Act("top", {E5: ()}))
+    after = directory(user("ann", row(E3)), user("bob", row(E5)), free=0)
+    assert oracle.disagreements(changing(after, plans=shared, exclusions=[])) == []
+    company = changing(after, plans=shared, exclusions=[], companyPlans=["both"])
+    assert oracle.disagreements(company) == [f"ann: {E3} was not removed"]

@@ -111,3 +111,18 @@ def test_seats_and_shares_can_be_given() -> None:
 def test_a_bad_option_is_named(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         generate(**options)
+
+
+def test_a_tenant_owns_the_usual_products_and_those_that_are_asked_for() -> None:
+    directory, summary = made(members=20, seed=1)
+    assert (len(summary["skus"]), len(directory.catalog.products)) == (30, 153)
+    directory, summary = made(
+        members=20, seed=1, products=["Microsoft_Teams_EEA_New", "d43177b5-475b-4880-92d4-d54c27b5efbd"]
+    )
+    assert summary["skus"].keys() > {"Microsoft_Teams_EEA_New", "SPE_E3"}
+    assert len(directory.subscriptions) == 32
+
+
+def test_a_product_that_microsoft_does_not_sell_is_named() -> None:
+    with pytest.raises(ValueError, match="NO_SUCH_SKU"):
+        generate(members=20, products=["NO_SUCH_SKU"])

@@ -17,8 +17,6 @@ from tests.unit.local.tenant.calls import (
     E3,
     E5,
     EMS,
-    EXCHANGE_1,
-    EXCHANGE_2,
     EXCHANGE_P2_PLAN,
     F3,
     PROJECT,
@@ -102,12 +100,6 @@ async def test_the_same_plan_from_two_products_is_no_conflict() -> None:
     tenant = a_tenant()
     assert (await assign(tenant, ANN, [E3, PROJECT]))[0] == 200
     assert (await assign(tenant, BOB, [E3, F3]))[0] == 400
-
-
-async def test_exchange_plans_one_and_two_go_together_unless_the_switch_says_no() -> None:
-    assert (await assign(a_tenant(), ANN, [EXCHANGE_1, EXCHANGE_2]))[0] == 200
-    status, text = await assign(a_tenant({"exchangePlansExclusive": True}), ANN, [EXCHANGE_1, EXCHANGE_2])
-    assert (status, text.endswith("mutually exclusive")) == (400, True)
 
 
 async def test_a_missing_prerequisite_is_refused_when_adding_and_when_removing() -> None:
@@ -258,4 +250,4 @@ async def test_the_answer_is_the_updated_user() -> None:
     validate(body, "user")
     assert body["assignedLicenses"] == [{"disabledPlans": [TEAMS_PLAN], "skuId": E3}]
     assert TEAMS_PLAN not in {plan["servicePlanId"] for plan in body["assignedPlans"]}
-    assert len(body["assignedPlans"]) == 49
+    assert len(body["assignedPlans"]) == 50

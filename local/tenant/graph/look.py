@@ -1,0 +1,38 @@
+"""How license properties are shown: what the switches change about the looks of an answer, not about the state."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from local.tenant.directory.catalog import Catalog
+from local.tenant.tenant import Tenant
+
+NEW_ERROR = "UnlistedViolation"
+"""An error that no list names; our own invention, since Microsoft says that values can be added."""
+
+
+class Look(NamedTuple):
+    """The catalog whose plans are shown, and positions of switches; settings.py explains each."""
+
+    catalog: Catalog
+    success_null: bool = False
+    error_names: str = "documented"
+    id_case: str = "lower"
+
+    def error(self, name: str) -> str | None:
+        """The value of `error` for an error of licenseAssignmentState."""
+        if name == "None":
+            return None if self.success_null else name
+        if self.error_names == "new":
+            return NEW_ERROR
+        return self.error_names if name == "Other" and self.error_names != "documented" else name
+
+    def id(self, guid: str) -> str:
+        """An id as subscribedSkus and licenseAssignmentStates show it."""
+        return guid.upper() if self.id_case == "mixed" else guid
+
+
+def look_of(tenant: Tenant) -> Look:
+    """The look under the switches of this moment."""
+    settings = tenant.settings
+    return Look(tenant.directory.catalog, settings.success_error_null, settings.error_names, settings.id_case)
