@@ -11,9 +11,11 @@ import selectors
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import Pool
 
-from tests.simulation.history import LENGTHS_FROM, History
+from tests.simulation.history import TENANT_FROM, History
+from tests.simulation.tenant_acts import KINDS
 
 SHOWN = 60
 AT_MOST_WRONG = 5
@@ -39,10 +41,10 @@ class Played:
     events: int
 
 
-def play(seed: int) -> Played:
+def play(seed: int, kinds: frozenset[str] | None = None) -> Played:
     """One history; its lines only where something is wrong, or none are few."""
     logging.disable(logging.CRITICAL)
-    history = History(seed)
+    history = History(seed, kinds)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_NothingOutside())) as runner:
         wrong = runner.run(_wrong(history))
     return Played(seed, wrong, history.lines[-SHOWN:], history.kills, history.deliveries, len(history.events))
@@ -58,18 +60,24 @@ async def _wrong(history: History) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000)
-    parser.add_argument("--first", type=int, default=LENGTHS_FROM)
+    parser.add_argument("--first", type=int, default=TENANT_FROM)
     parser.add_argument("--seed", type=int, help="one seed, its history printed in any case")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--with", nargs="*", choices=KINDS, dest="kinds", help="kinds of the tenant's own acts, instead of the seed's"
+    )
     options = parser.parse_args()
+    kinds = None if options.kinds is None else frozenset(options.kinds)
     if options.seed is not None:
-        alone = play(options.seed)
+        alone = play(options.seed, kinds)
         print("\n".join(alone.lines))
         print(f"seed {alone.seed}: {'; '.join(alone.wrong) or 'right'}")
         return 1 if alone.wrong else 0
     began, done, kills, deliveries, events, failed = time.monotonic(), 0, 0, 0, 0, list[int]()
     with Pool(options.processes) as pool:
-        for each in pool.imap(play, range(options.first, options.first + options.seeds), TOGETHER):
+        for each in pool.imap(
+            partial(play, kinds=kinds), range(options.first, options.first + options.seeds), TOGETHER
+        ):
             done, kills, deliveries = done + 1, kills + each.kills, deliveries + each.deliveries
             events += each.events
             if each.wrong:

@@ -18,7 +18,7 @@ from shared.adapters.tables.stores import table_stores
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
 from shared.domain.onboarding import event_key
@@ -39,6 +39,7 @@ from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.handlers.reconcile.seats import give_seats
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
+from tests.simulation.tenant_acts import TenantActs
 from tests.simulation.trouble import (
     Killed,
     Trouble,
@@ -59,6 +60,10 @@ CANCELS_FROM = 100_000
 """Seeds from here on cancel events of HR too; those below play as they did when something was found by them."""
 LENGTHS_FROM = 200_000
 """Seeds from here on are of 3 to 12 acts: more of them can be played, and what one finds is shorter to read."""
+TENANT_FROM = 1_000_000
+"""Seeds from here on have the tenant's own acts too, if the history is given no others."""
+TENANT_KINDS = frozenset({"tables", "deltaForgotten", "deltaRejected"})
+"""Kinds of the tenant's acts that are played from there on. The others show known faults and need `--with`."""
 LOCK = timedelta(seconds=60)
 MAX_DELIVERIES = 6000
 ROUNDS = 4
@@ -78,9 +83,12 @@ class History:
     """One run of one seed."""
 
     seed: int
+    kinds: frozenset[str] | None = None
+    """Kinds of the tenant's own acts (tenant_acts.KINDS); None: those of the seed."""
     lines: list[str] = field(default_factory=list)
     foreign: dict[UserId, set[SkuId]] = field(default_factory=dict)
-    wanted: dict[GroupId, set[SkuId]] = field(default_factory=dict)
+    wanted: dict[GroupId, dict[SkuId, Plans]] = field(default_factory=dict)
+    """What each group is to have: SKU to disabled plans."""
     deliveries: int = 0
     kills: int = 0
     early: list[str] = field(default_factory=list)
@@ -101,12 +109,15 @@ class History:
         """Every change is told, and neither delta nor sync is needed to be right."""
         self.acts = self.chance.randint(3, 12) if self.seed >= LENGTHS_FROM else ACTS
         self.people = [user(number) for number in range(1, PEOPLE + 1)]
+        kinds = (TENANT_KINDS if self.seed >= TENANT_FROM else frozenset()) if self.kinds is None else self.kinds
+        self.tenant = TenantActs(self.run, self.chance, kinds, self.foreign, self.note)
 
     def note(self, line: str) -> None:
         self.lines.append(f"{self.run.world.clock.now():%H:%M:%S} {line}")
 
     async def play(self) -> list[str]:
         """Everything that is wrong at the end; empty when all is right."""
+        self.tenant.begin()
         self._people()
         for _ in range(self.acts):
             self.trouble.on = False
@@ -132,20 +143,25 @@ class History:
         often = (self._ask, self._join_or_leave)
         seldom = (self._timer, self._wait, self._by_hand, self._lag, self._hr)
         more = (self._hr, self._cancel_hr) if self.seed >= CANCELS_FROM else ()
-        await self.chance.choice((*often, *often, *seldom, *more))()
+        await self.chance.choice((*often, *often, *seldom, *more, *self.tenant.acts()))()
 
     async def _ask(self) -> None:
         group = self.chance.choice(GROUPS)
-        sku = self.chance.choice((SMALL, LARGE, EXTRA)).sku_id
-        had = self.wanted.setdefault(group, set())
-        change = LicenseChange(remove=(sku,)) if sku in had else LicenseChange((AssignedLicense(sku),))
+        chosen = self.chance.choice((SMALL, LARGE, EXTRA))
+        sku, had = chosen.sku_id, self.wanted.setdefault(group, {})
+        off = self.tenant.plans_off(chosen)
+        change = LicenseChange(remove=(sku,)) if sku in had else LicenseChange((AssignedLicense(sku, off),))
         try:
             await accept(self.run.world, OperationRequest(Target(group), MIA, change))
         except (BadRequest, Conflict) as fault:
             self.note(f"refused: {fault}")
             return
-        had.symmetric_difference_update({sku})
-        self.note(f"{'remove' if sku not in had else 'add'} {self._name(sku)} {group[-3:]}")
+        if sku in had:
+            del had[sku]
+        else:
+            had[sku] = off
+        without = f" without {', '.join(sorted(plan[-3:] for plan in off))}" if off and sku in had else ""
+        self.note(f"{'remove' if sku not in had else 'add'} {self._name(sku)}{without} {group[-3:]}")
 
     async def _join_or_leave(self) -> None:
         group, person = self.chance.choice((*GROUPS, INNER)), self.chance.choice(self.people)
@@ -264,6 +280,7 @@ class History:
         """No more trouble: timers and the nightly sync run, approvals are given, until a whole round writes nothing and
         everything is right; every eighth history goes all rounds."""
         self.trouble.on = False
+        self.tenant.end()
         for person in self.lagging:
             self.run.directory.make_fresh(person)
         for number in range(ROUNDS):
@@ -302,14 +319,7 @@ class History:
     async def _faults(self) -> list[str]:
         wrong: list[str] = []
         for person in self.people:
-            has, desired = set(self.run.directory.licenses(person)), self._desired(person)
-            foreign = self.foreign[person]
-            if not foreign <= has:
-                wrong.append(f"{person[-2:]} lost what somebody else gave")
-            if has - foreign - desired:
-                wrong.append(f"{person[-2:]} kept {self._names(has - foreign - desired)}")
-            if desired - has:
-                wrong.append(f"{person[-2:]} lacks {self._names(desired - has)}, has {self._names(has)}")
+            wrong += self._wrong_licenses(person)
         stores = self.run.world.stores
         rows = await stores.ledger.rows(self.people)
         wrong += [f"{person[-2:]} has an open intent" for person, row in rows.items() if row.intent]
@@ -329,9 +339,31 @@ class History:
         }
         return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
 
-    def _desired(self, person: UserId) -> set[SkuId]:
-        groups = self.run.directory.truth(person).group_ids
-        return set().union(*(self.wanted.get(group, set()) for group in GROUPS if group in groups))
+    def _wrong_licenses(self, person: UserId) -> list[str]:
+        wrong: list[str] = []
+        held, desired, foreign = self.run.directory.licenses(person), self._desired(person), self.foreign[person]
+        has, tenant = set(held), self.tenant
+        staying = [(sku, off) for sku, off in held.items() if sku in foreign or sku in desired]
+        lacks = {sku for sku in desired.keys() - has if not tenant.may_lack(sku, desired[sku], staying)}
+        keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(sku, desired.keys() - has)}
+        if not foreign <= has:
+            wrong.append(f"{person[-2:]} lost what somebody else gave")
+        if keeps:
+            wrong.append(f"{person[-2:]} kept {self._names(keeps)}")
+        if lacks:
+            wrong.append(f"{person[-2:]} lacks {self._names(lacks)}, has {self._names(has)}")
+        for sku in (has & desired.keys()) - foreign:
+            if tenant.on(sku, held[sku]) != tenant.on(sku, desired[sku]):
+                wrong.append(f"{person[-2:]} has other plans of {self._name(sku)}")
+        return wrong
+
+    def _desired(self, person: UserId) -> dict[SkuId, Plans]:
+        """A plan is off only if every group that gives the product turns it off."""
+        inside, found = self.run.directory.truth(person).group_ids, dict[SkuId, Plans]()
+        for group in GROUPS:
+            for sku, off in self.wanted.get(group, {}).items() if group in inside else ():
+                found[sku] = found[sku] & off if sku in found else off
+        return found
 
     def _name(self, sku_id: SkuId) -> str:
         return {sku.sku_id: sku.sku_part_number for sku in (SMALL, LARGE, EXTRA)}[sku_id]

@@ -25,6 +25,8 @@ class FakeChangeFeed:
     log: list[GroupChange] = field(default_factory=list)
     unreachable: bool = False
     """Graph gets no answer from the notification address."""
+    rejecting: bool = False
+    """Every delta link is rejected, however new."""
     _oldest: int = 0
 
     def happened(self, group_id: str, member: str, *, came: bool) -> None:
@@ -62,7 +64,7 @@ class FakeChangeFeed:
     async def delta(self, link: str) -> DeltaPage:
         place, _, groups = link.partition(":")
         start = int(place)
-        if start < self._oldest:
+        if start < self._oldest or self.rejecting:
             raise TokenExpired("syncStateNotFound")
         found = tuple(each for each in self.log[start : start + PAGE] if each.group_id in groups.split(","))
         after = f"{min(start + PAGE, len(self.log))}:{groups}"

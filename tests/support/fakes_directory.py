@@ -88,6 +88,13 @@ class FakeDirectory:
         self._skus[sku.sku_id] = sku
         return sku.sku_id
 
+    def remove_sku(self, sku_id: SkuId) -> None:
+        """The tenant no longer has a product, and nobody has it."""
+        del self._skus[sku_id]
+        for user_id, person in list(self._people.items()):
+            rest = tuple(row for row in person.user.license_assignment_states if row.sku_id != sku_id)
+            self._keep(user_id, replace(person, user=replace(person.user, license_assignment_states=rest)))
+
     def add_user(
         self,
         user_id: str,
@@ -442,6 +449,9 @@ class FakeLicenseWriter:
             sku = self.directory.sku(license_.sku_id)
             if sku is None:
                 return f"License {license_.sku_id} does not correspond to a valid company License."
+            if unknown := sorted(license_.disabled_plans - sku.plan_ids):
+                # Only the sense of Graph's text is reported (MicrosoftDocs/azure-docs issue 81269).
+                return f"Service plan {unknown[0]} does not belong to the subscription with SKU {license_.sku_id}."
             if license_.sku_id not in user.held_skus and sku.available < 1:
                 return f"Subscription with SKU {license_.sku_id} does not have any available licenses."
         if call.add and not user.usage_location:
