@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +20,7 @@ from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.read_models import AuditEntry
 from tests.faults.scenarios import Scenario, Trouble
+from tests.support.administrator import assign_as_administrator
 from tests.support.builders import audited
 from tests.support.stack_journeys import Journey, eventually, journey, short_locks
 
@@ -131,19 +129,7 @@ def _by_hand(run: Journey, chance: random.Random, people: list[str]) -> None:
         "addLicenses": [] if has else [{"skuId": sku, "disabledPlans": []}],
         "removeLicenses": [sku] if has else [],
     }
-    ends = run.stack.endpoints
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": "administrator",
-        "client_secret": ends.client_secret,
-        "scope": "https://graph.microsoft.com/.default",
-    }
-    asked = urllib.request.Request(ends.token, urllib.parse.urlencode(form).encode())
-    with urllib.request.urlopen(asked, timeout=60) as answer:
-        token = json.load(answer)["access_token"]
-    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    url = f"{ends.graph}/users/{person}/assignLicense"
-    urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=60).close()
+    assign_as_administrator(run, person, body)
     run.oracle.by_hand(person, sku, given=not has)
 
 

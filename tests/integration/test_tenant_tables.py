@@ -86,6 +86,7 @@ async def test_a_product_is_withdrawn_with_its_assignments_and_readmitted_with_i
     tables = await change(tenant, withdraw=["SPE_E3"])
     assert tables["withdrawn"] == [E3]
     assert before.keys() - (await skus(tenant)).keys() == {"SPE_E3"}
+    assert before.keys() - (await control(tenant, "GET", "summary"))[1]["skus"].keys() == {"SPE_E3"}
     _, directory = await control(tenant, "GET", "directory")
     assert not [one for user in directory["users"] for one in user["licenseAssignmentStates"] if one["skuId"] == E3]
     await change(tenant, readmit=[E3])

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from local.stack import ROOT
 from tests.soak.running import KINDS, Report, soak
+from tests.soak.tenant_acts import KINDS as TENANT_KINDS
 
 
 def arguments() -> argparse.Namespace:
@@ -27,6 +28,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--members", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=[kind.name for kind in KINDS])
+    parser.add_argument(
+        "--with", nargs="*", choices=TENANT_KINDS, dest="tenant_kinds", default=[], help="the tenant's own acts"
+    )
     return parser.parse_args()
 
 
@@ -44,6 +48,7 @@ def main() -> int:
                 seed=options.seed,
                 directory=Path(directory) / "state",
                 tell=status.update,
+                tenant_kinds=frozenset(options.tenant_kinds),
             )
         reports.append(report)
         console.print(f"{report.kind}: {'right' if report.right else 'WRONG'}")
@@ -71,6 +76,7 @@ def _show(console: Console, reports: list[Report]) -> None:
         "licenses changed, found by": lambda each: "\n".join(f"{by} {n:,}" for by, n in each.found_by.items()),
         "removals": lambda each: f"{each.removals:,}",
         "removals without permit": lambda each: str(each.without_permit),
+        "acts of the tenant": lambda each: str(each.tenant_acts),
         "workers killed": lambda each: str(each.kills),
         "wrong users": lambda each: str(len(each.disagreements)),
         "dead letters": lambda each: str(each.dead_letters),

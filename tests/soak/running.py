@@ -17,11 +17,12 @@ from shared.adapters.tables.stores import table_stores
 from shared.domain.ids import SkuId, UserId
 from shared.domain.read_models import AuditEntry
 from tests.soak.changing import Changes
+from tests.soak.tenant_acts import OTHERS, SUITE, TenantActs
 from tests.support.builders import audited
 from tests.support.stack_journeys import Journey, journey
 
-SKU = "SPE_E3"
 NEVER = 1_000_000
+SETTLE_S = 600.0
 TIMERS = ("keep_subscription", "ask_for_deltas", "sync_all")
 KILLED = ("process_members", "take_change", "take_step", "process_members_bulk")
 
@@ -59,6 +60,7 @@ class Report:
     removals: int = 0
     without_permit: int = 0
     kills: int = 0
+    tenant_acts: int = 0
     disagreements: list[str] = field(default_factory=list)
     dead_letters: int = 0
 
@@ -67,27 +69,41 @@ class Report:
         return not self.disagreements and not self.without_permit and not self.dead_letters
 
 
-def soak(kind: Kind, *, changes: int, members: int, seed: int, directory: Path, tell: Callable[[str], None]) -> Report:
-    """Run and judge. `tell` is told how far it is."""
+def soak(
+    kind: Kind,
+    *,
+    changes: int,
+    members: int,
+    seed: int,
+    directory: Path,
+    tell: Callable[[str], None],
+    tenant_kinds: frozenset[str] = frozenset(),
+) -> Report:
+    """Run and judge. `tell` is told how far it is; `tenant_kinds`: the tenant's own acts (tenant_acts.KINDS)."""
     off = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in TIMERS}
     settings = {**off, "REMOVAL_ALLOWANCE_PERCENT": "100", "REMOVAL_ALLOWANCE_MINIMUM": str(NEVER)}
     with journey(directory, members=members, seed=seed, settings=settings) as run:
         report = Report(kind.name, seed)
         started = time.monotonic()
-        changing = _prepared(run, kind, seed)
-        _change(run, kind, changing, changes, report, tell)
+        acts = TenantActs(run, random.Random(seed), tenant_kinds)
+        changing = _prepared(run, kind, seed, acts)
+        _change(run, kind, changing, changes, report, tell, acts)
         report.changes = changing.by_kind
         report.seconds = time.monotonic() - started
+        acts.end()
+        report.tenant_acts = acts.made
         report.settled_after = _settle(run, kind, report)
         report.dead_letters = sum(counts["deadLetter"] for counts in run.queues().values())
         _judge(run, report)
         return report
 
 
-def _prepared(run: Journey, kind: Kind, seed: int) -> Changes:
+def _prepared(run: Journey, kind: Kind, seed: int, acts: TenantActs) -> Changes:
     """A licensed group, seats for all, and the feeds of changes as the run has them."""
-    sku = {"skuId": run.skus[SKU], "enabled": NEVER}
-    run.client.tenant("POST", "/objects", {"skus": [sku]})
+    acts.begin()
+    owned = run.client.tenant("GET", "/summary")["skus"]
+    skus = [{"skuId": owned[name], "enabled": NEVER} for name in (SUITE, *OTHERS) if name in owned]
+    run.client.tenant("POST", "/objects", {"skus": skus})
     if kind.subscribed:
         run.fire("keep_subscription")
     placed = run.client.tenant("POST", "/objects", {"users": [{"usageLocation": "DE"}] * 300})
@@ -95,8 +111,9 @@ def _prepared(run: Journey, kind: Kind, seed: int) -> Changes:
     run.oracle.meet(run.directory())
     changing = Changes(run.client, run.groups, people, random.Random(seed))
     changing.prepare()
-    run.finish(run.change(run.main, {SKU: []}, []))
-    run.believe(run.main, {SKU: []}, [])
+    licenses = acts.licenses()
+    run.finish(run.change(run.main, licenses, []))
+    run.believe(run.main, licenses, [])
     run.oracle.desired(run.directory())
     if kind.every:
         run.fire("ask_for_deltas")
@@ -114,12 +131,19 @@ def _members(run: Journey) -> list[str]:
 
 
 def _change(
-    run: Journey, kind: Kind, changing: Changes, wanted: int, report: Report, tell: Callable[[str], None]
+    run: Journey,
+    kind: Kind,
+    changing: Changes,
+    wanted: int,
+    report: Report,
+    tell: Callable[[str], None],
+    acts: TenantActs,
 ) -> None:
     next_at = {timer: time.monotonic() + every for timer, every in kind.every.items()}
     next_kill = time.monotonic() + 5
     while changing.made < wanted:
         changing.some()
+        acts.some()
         now = time.monotonic()
         for timer, at in next_at.items():
             if now >= at:
@@ -151,7 +175,7 @@ def _settle(run: Journey, kind: Kind, report: Report) -> float:
     if kind.faults:
         run.until_quiet()
         run.fire("sync_all")
-    while time.monotonic() < began + 600:
+    while time.monotonic() < began + SETTLE_S:
         report.disagreements = run.oracle.disagreements(run.directory())
         if not report.disagreements:
             break

@@ -58,10 +58,10 @@ async def _summary(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     return {
         "tenantId": directory.tenant_id,
         "groups": {group.display_name: group.id for group in directory.groups.values()},
-        "skus": {catalog.products[sku_id].part_number: sku_id for sku_id in directory.subscriptions},
         "counts": {"users": len(directory.users), "groups": len(directory.groups)},
         "seed": None,
         **tenant.summary,
+        "skus": {catalog.products[sku_id].part_number: sku_id for sku_id in directory.subscriptions},
         "clients": {
             client.name: {"appId": client.app_id, "permissions": sorted(client.graph), "roles": list(client.api)}
             for client in tenant.clients.values()
