@@ -45,8 +45,8 @@ class Settings:
     `withoutBlank` (the plans separated by "," alone), `conflictsWith` ("service plan {a} conflicts with service plan
     {b}") and `conflictingPairs` (the audit log's text, timmcmic.blog 2024-11-20)."""
     partial_application: str = "none"
-    """What a refused assignLicense leaves behind: `none`, or `additions` (each that is possible alone, then the 400).
-    One user reports the second, of additions; so removals are never left behind."""
+    """Changes that a refused assignLicense makes all the same: `none`, or `additions`, each that is possible alone.
+    One user reports the second, of additions only; so removals are never made."""
     removal_of_inherited: str = "refused"
     """Removing a license that is only inherited: `refused` with 400 (an Okta article, KelvinTegelaar/CIPP issue 4090),
     or `ignored` with 200 (reported by users)."""

@@ -15,16 +15,16 @@ PERMITTED_SHARE = 0.2
 """Published pairs that do not exclude each other here."""
 
 ADDED_PAIRS = 4
-"""Pairs of plans of two owned products that exclude each other here, though nobody published it."""
+"""Pairs of plans of two owned products that exclude each other here, though no list has them."""
 
 RETIRED_SHARE = 0.04
 """Plans that Microsoft retired from a product."""
 
 GONE = 3
-"""Products that the tenant does not have any more, at most; only such as nobody is assigned."""
+"""Products that the tenant no longer has, at most; only unassigned ones."""
 
 DEPENDENCY_CHANGES = 2
-"""Dependencies that are missing, and as many that nobody published."""
+"""Dependencies that are missing, and as many that are in no list."""
 
 
 def vary(directory: Directory, position: str, seed: int) -> None:

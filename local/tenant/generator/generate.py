@@ -80,8 +80,8 @@ def generate(
 
     `outsiders` is the share of users beyond the members; `recycled` users of the main group lie in the recycle bin;
     `shares` overrides those of Shares (camel case); `scarceSeats` gives SPE_E3 1 % fewer seats than needed; `seats`
-    sets enabled units by skuPartNumber; `otherGroups` adds small groups that overlap the main one; `products` (skuIds
-    or part numbers) are owned beside the usual ones; `tables` is the switch of that name from now on.
+    sets enabled units by skuPartNumber; `otherGroups` adds small groups that overlap the main one. `products` (skuIds
+    or part numbers) are owned beside the usual ones. `tables` sets the switch of that name.
     """
     if not MEMBERS_MIN <= members <= MEMBERS_MAX:
         raise ValueError(f"members must be from {MEMBERS_MIN} to {MEMBERS_MAX}, not {members}")

@@ -1,4 +1,4 @@
-"""How license properties are shown: what the switches change about the looks of an answer, not about the state."""
+"""How license properties are shown. Switches change the answer here, not the state."""
 
 from __future__ import annotations
 
