@@ -31,6 +31,11 @@ class Settings:
     """Share of a limit above which `x-ms-throttle-priority: Low` is refused; the share itself is our own number."""
     location_lag_seconds: float = 0.0
     """For so long after a PATCH of usageLocation, assignLicense still refuses the location (replication)."""
+    state_moves_time: bool = True
+    """Whether `lastUpdatedDateTime` moves when Microsoft sets another state, as "when the state of the license
+    assignment was last updated" (licenseassignmentstate) suggests."""
+    same_license_moves_time: bool = True
+    """Whether `lastUpdatedDateTime` moves when a license is assigned as it is already; not documented."""
     concurrency_conflict: bool = True
     """409 when two writes for one user are in flight together (reported, not contractual)."""
     tables: str = "asPublished"
@@ -98,8 +103,15 @@ class Settings:
     """Life of a delta token: 7 days for directory objects (learn.microsoft.com/graph/delta-query-overview)."""
     delta_expired: str = "410 syncStateNotFound"
     """Answer to an expired token; Microsoft names 410 with Location, a status 40x, and two codes."""
+    delta_latest_members: bool = True
+    """Whether links that `$deltatoken=latest` began report changes of members. With `$expand=members` they were seen
+    not to (Compass tracker 508); for `$select` it is not published."""
+    delta_latest_filter: bool = True
+    """Whether `$deltatoken=latest` may go with a `$filter` by id; if not, it is refused with 400. Not documented."""
     delta_replay_share: float = 0.0
-    """Share of what one round gives that it gives twice; replays are documented, how many is not."""
+    """Share of what one round gives that it gives more than once; replays are documented, how many is not."""
+    delta_replay_times: int = 1
+    """How often each of these is given again; up to ten times were seen (gromedev/Mgx)."""
     delta_empty_page: bool = False
     """Whether every round begins with a page without a group, as documented to happen."""
 

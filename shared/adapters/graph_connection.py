@@ -21,7 +21,7 @@ from shared.adapters.graph_resets import REPEATED, Repeat
 CONNECTIONS = 32
 REPEATED_WITHIN_S = 3.0
 """A write is repeated only if its connection broke this soon: with the time limits of the second attempt its calls are
-then over within `ledger.IN_FLIGHT`, after which another worker may judge its intent."""
+then over within `read_back.IN_FLIGHT`, after which another worker may judge its intent."""
 
 KEEP_ALIVE_S = 15.0
 """An idle connection is dropped before the other side is likely to: a write on a dead one has an unknown outcome."""

@@ -8,15 +8,17 @@ as it was to be, whatever the first attempt did. Everything else is as unknown a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
 
 from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Reply, describe, error_of
 from shared.adapters.graph_batch import PATH, Item, ItemReply, answers, envelope
 from shared.adapters.graph_resets import Repeat
 from shared.domain.backoff import Backoff
-from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, Between, Rejected, Throttled, Unanswered, WriteResult
 
 THROTTLED = Backoff(timedelta(seconds=10), timedelta(seconds=160))
 """The wait after a 429 without `Retry-After`, doubled each time in a row (learn.microsoft.com/graph/throttling asks for
@@ -26,6 +28,10 @@ NOT_SENT_S = 5.0
 """When to try again after no connection could be opened; nothing was written."""
 
 SCOPE = "x-ms-throttle-scope"
+
+CLOCKS_OF_GRAPH = timedelta(seconds=10)
+"""How far the clocks of Graph's servers may differ, and a `Date` has whole seconds; Graph states no figure, this is
+ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +52,34 @@ class BatchWriter:
     async def write(self, items: Sequence[Item], *, priority: str) -> list[ItemResult]:
         """One result per write, in order. Raises ValueError for more than 20."""
         body = envelope(items)
+        began = asyncio.get_running_loop().time()
         try:
             reply = await self._graph.send(PATH, body, priority=priority, repeat=Repeat.IF_KEPT)
         except NotSent:
             return [ItemResult(Throttled(NOT_SENT_S))] * len(items)
         except NoAnswer as lost:
             return [ItemResult(Unanswered(str(lost)))] * len(items)
+        took = timedelta(seconds=asyncio.get_running_loop().time() - began)
         results, self._bare_throttles = read_results(reply, len(items), self._bare_throttles)
-        return results
+        between = between_of(reply, took)
+        return [replace(each, result=_dated(each.result, between)) for each in results]
+
+
+def between_of(reply: Reply, took: timedelta) -> Between | None:
+    """The times by Graph's clock between which it worked on a call of this duration; None for an answer without `Date`.
+
+    `Date` is when the answer was made (RFC 9110, section 6.6.1), which can be at its first or its last byte.
+    """
+    try:
+        date = parsedate_to_datetime(reply.headers["date"])
+    except (KeyError, ValueError):
+        return None
+    at = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return at - took - CLOCKS_OF_GRAPH, at + took + CLOCKS_OF_GRAPH
+
+
+def _dated(result: WriteResult, between: Between | None) -> WriteResult:
+    return replace(result, between=between) if isinstance(result, Accepted | Rejected) else result
 
 
 def read_results(reply: Reply, count: int, bare_throttles: int) -> tuple[list[ItemResult], int]:

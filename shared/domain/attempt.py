@@ -88,22 +88,22 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
     """After the next license call was sent."""
     row, intent = attempted.row, attempted.row.intent
     match answer:
-        case Accepted():
+        case Accepted(between=between):
             audit = (license_change(work.operation, attempted.user_id, intent, "success"),) if intent else ()
             return replace(
                 attempted,
                 user=_as_left_by(_user(attempted), attempted.calls[0], now),
-                row=ledger.accepted(row, now),
+                row=ledger.accepted(row, now, between),
                 wrote=True,
                 calls=attempted.calls[1:],
                 audit=(*attempted.audit, *audit),
             )
-        case Rejected(status=status, code=code, message=message):
+        case Rejected(status=status, code=code, message=message, between=between):
             refusal = classify(status, code, message)
             audit = ()
             if intent is not None and refusal.advice is not Advice.TREAT_AS_DONE:
                 audit = (license_change(work.operation, attempted.user_id, intent, "failure", refusal.text),)
-            rejected = replace(attempted, row=ledger.refused(row), audit=(*attempted.audit, *audit))
+            rejected = replace(attempted, row=ledger.refused(row, between), audit=(*attempted.audit, *audit))
             return _rejected(work, rejected, refusal, now)
         case Throttled(retry_after_s=seconds):
             again = postponed(attempted, now + timedelta(seconds=seconds), "Graph throttles writes")

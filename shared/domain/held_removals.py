@@ -32,4 +32,5 @@ def _held(attempted: Attempted) -> frozenset[SkuId]:
     grants = attempted.planned.grants
     held = {g.sku_id for g in grants if g.source.kind is SourceKind.HELD and g not in plan.ended_grants}
     permitted = {s for s in held & owned.keys() if valid_permits(attempted.user_id, s, owned[s], context)}
-    return context.denied | (held - permitted - set(plan.remove))
+    asked = {grant.sku_id for grant in plan.new_grants if grant.source.kind is SourceKind.HELD}
+    return context.denied | asked | (held - permitted - set(plan.remove))

@@ -15,19 +15,10 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssig
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told
+from shared.domain.read_back import IN_FLIGHT, VISIBLE_WITHIN, by_our_clock, judged, seen, was_written
 
 INTENT_LOCK = timedelta(minutes=5)
 """Work of another cause waits this long for an unresolved intent: two calls of 70 s and what lies between take less."""
-
-IN_FLIGHT = timedelta(seconds=75)
-"""A call may still arrive this long after its intent: connecting and waiting for an answer take 70 s at most."""
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""How far the directory's clock may be behind ours when `lastUpdatedDateTime` is compared with the intent's time."""
-
-VISIBLE_WITHIN = timedelta(minutes=15)
-"""Reads of the directory are believed to show a write after this long; Graph states no figure, this is ours."""
-
 
 RESTORABLE = timedelta(days=35)
 """Deleted users can be restored for 30 days, with their licenses (learn.microsoft.com/graph/api/directory-deleteditems-
@@ -82,7 +73,8 @@ def new_intent(
 def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> Resolution:
     """Judge an intent left by a crash or a lost answer, SKU by SKU, from what the directory shows now.
 
-    As before: not done, ownership as it was. As intended, and touched since the intent: done, and ours. Anything else:
+    As before: not done, ownership as it was, though a later read may show the write. As intended, and touched since the
+    intent: done, and ours; if that was later than our call can have arrived, nothing proves whose it is. Anything else:
     somebody else's. A cause other than the intent's waits for its lock to expire; the same cause, which may be the same
     message delivered twice, only as long as the other's call may still arrive, and not where the directory shows it.
     """
@@ -98,13 +90,16 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
     for sku_id, after in intent.after.items():
         direct = assigned.get(sku_id)
         current = direct.disabled_plans if direct else None
-        if current == after and (direct is None or _touched_since(direct.last_updated, intent.at)):
+        if current == after and (direct is None or _is_touched(direct, intent, row.owned.get(sku_id))):
             done = True
-            _own(owned, sku_id, intent)
+            _own(owned, sku_id, intent, direct)
+            if sku_id in owned and _is_later(direct, intent):
+                owned[sku_id] = replace(owned[sku_id], unclear=True)
         elif current != intent.before[sku_id]:
             owned.pop(sku_id, None)
-        elif after is not None and direct is None and sku_id not in intent.foreign:
-            unseen[sku_id] = OwnedLicense(after, intent.at, _giving(intent.sources.get(sku_id, ())))
+        elif after is not None and sku_id not in intent.foreign and (direct is None or sku_id in owned):
+            sources, written = _giving(intent.sources.get(sku_id, ())), by_our_clock(intent.at)
+            unseen[sku_id] = OwnedLicense(after, intent.at, sources, written)
     settled = replace(row, owned=owned, intent=None, unseen=unseen)
     if not done:
         return Resolution(settled)
@@ -118,11 +113,34 @@ def _shows(user: DirectoryUser, intent: Intent) -> bool:
     )
 
 
-def _touched_since(last_updated: datetime | None, at: datetime) -> bool:
-    return last_updated is not None and last_updated >= at - CLOCK_TOLERANCE
+def _is_touched(direct: LicenseAssignmentState, intent: Intent, known: OwnedLicense | None) -> bool:
+    """Whether a row that is as intended was written since the intent. Of a license of ours whose plans changed, the
+    time may be the one that was read before: Graph may not move it."""
+    updated = direct.last_updated
+    if updated is None:
+        return False
+    changed = intent.before[direct.sku_id] != intent.after[direct.sku_id]
+    is_ours = known is not None and known.seen is not None and known.seen.updated == updated
+    return updated >= by_our_clock(intent.at)[0] or (changed and is_ours)
 
 
-def _own(owned: dict[SkuId, OwnedLicense], sku_id: SkuId, intent: Intent) -> None:
+def _is_later(direct: LicenseAssignmentState | None, intent: Intent) -> bool:
+    """Whether a row was written later than the call of an intent can have arrived."""
+    updated = direct.last_updated if direct else None
+    return updated is not None and updated > by_our_clock(intent.at)[1]
+
+
+def _own(
+    owned: dict[SkuId, OwnedLicense],
+    sku_id: SkuId,
+    intent: Intent,
+    row: LicenseAssignmentState | None = None,
+    written: tuple[datetime, datetime] | None = None,
+) -> None:
+    """The license as an intent that was done leaves it. `row`: shows the write; `written`: no read has shown it yet.
+
+    A write of ours does not make an unclear license clear: it was written over what is not proven to be ours.
+    """
     if sku_id in intent.foreign:
         return
     after = intent.after[sku_id]
@@ -131,17 +149,32 @@ def _own(owned: dict[SkuId, OwnedLicense], sku_id: SkuId, intent: Intent) -> Non
         return
     before = owned.get(sku_id)
     sources = _giving(intent.sources.get(sku_id, ())) or (before.sources if before else ())
-    owned[sku_id] = OwnedLicense(after, intent.at, sources)
+    shown = seen(row) if row else before.seen if before else None
+    owned[sku_id] = OwnedLicense(after, intent.at, sources, written, shown, before.unclear if before else False)
 
 
-def accepted(row: LedgerRow, now: datetime) -> LedgerRow:
-    """The row after Graph accepted its intent: what was assigned is ours, what was removed is not."""
+def _since(written: tuple[datetime, datetime], *earlier: OwnedLicense | None) -> tuple[datetime, datetime]:
+    """The times of a write, and of earlier ones of the same license that no read has shown. Graph may not move a row's
+    time for a write that changes nothing."""
+    first, last = written
+    for license in earlier:
+        if license is not None and license.written is not None:
+            first = min(first, license.written[0])
+    return first, last
+
+
+def accepted(row: LedgerRow, now: datetime, between: tuple[datetime, datetime] | None = None) -> LedgerRow:
+    """The row after Graph accepted its intent: what was assigned is ours, what was removed is not.
+
+    `between`: the earliest and latest time of the write by Graph's clock, if the answer has it.
+    """
     intent = row.intent
     if intent is None:
         return row
     owned = dict(row.owned)
     for sku_id in intent.after:
-        _own(owned, sku_id, intent)
+        written = _since(between or by_our_clock(intent.at), row.owned.get(sku_id), row.unseen.get(sku_id))
+        _own(owned, sku_id, intent, written=written)
     touched = intent.after.keys()
     return replace(
         row,
@@ -175,17 +208,31 @@ def adopted(
     owned, kept = dict(row.owned), []
     for sku_id in sku_ids:
         wanted, direct = desired.get(sku_id), user.direct.get(sku_id)
-        if direct is None or wanted is None or not wanted.adds or sku_id in owned:
+        known = owned.get(sku_id)
+        if direct is None or wanted is None or not wanted.adds or (known is not None and not known.unclear):
             continue
-        owned[sku_id] = OwnedLicense(direct.disabled_plans, now, _giving(wanted.sources))
+        owned[sku_id] = OwnedLicense(direct.disabled_plans, now, _giving(wanted.sources), seen=seen(direct))
         if wanted.disabled_plans - direct.disabled_plans:
             kept.append(Grant(sku_id, direct.disabled_plans, Source(SourceKind.KEPT)))
     return replace(row, owned=owned), tuple(kept)
 
 
-def refused(row: LedgerRow) -> LedgerRow:
-    """The row after a definite refusal: the intent is erased, ownership as it was."""
-    return replace(row, intent=None)
+def refused(row: LedgerRow, between: tuple[datetime, datetime] | None = None) -> LedgerRow:
+    """The row after a definite rejection: the intent is erased, ownership as it was.
+
+    A call with several parts may have been carried out in part before it was rejected; one program for live tenants
+    says so (syn-con/n8n-nodes-microsoft-365-admin, changelog 0.2.0). An addition that shows all the same, with our
+    plans and at the time of the call, is ours. `between`: that time by Graph's clock.
+    """
+    intent = row.intent
+    if intent is None or between is None or len(intent.after) < 2:
+        return replace(row, intent=None)
+    perhaps = {
+        sku_id: OwnedLicense(after, intent.at, _giving(intent.sources.get(sku_id, ())), between)
+        for sku_id, after in intent.after.items()
+        if after is not None and sku_id not in intent.foreign and (intent.before[sku_id] is None or sku_id in row.owned)
+    }
+    return replace(row, intent=None, unseen={**row.unseen, **perhaps})
 
 
 def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
@@ -193,21 +240,28 @@ def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
 
     One that is there in a state that does not count, since its subscription has lapsed, is not gone.
     A write younger than that may not be visible yet: the ledger is believed. A write whose answer was lost, and that a
-    late read shows, is ours.
+    late read shows, is ours. A row that changed after our write is unclear (see `read_back`).
     """
     row = _recalled(replace(row, denied_since=None) if row.denied_since else row, user, now)
     assigned = user.assigned
     owned = dict(row.owned)
     gone: dict[SkuId, datetime] = {}
     for sku_id, license in row.owned.items():
-        if sku_id in assigned or now < license.at + VISIBLE_WITHIN:
+        if sku_id in assigned:
+            known = judged(license, assigned[sku_id], now)
+            if known is None:
+                owned.pop(sku_id)
+            else:
+                owned[sku_id] = known
+            continue
+        if now < license.at + VISIBLE_WITHIN:
             continue
         first_seen = row.gone_since.get(sku_id, now)
         if now >= first_seen + VISIBLE_WITHIN:
             owned.pop(sku_id)
         else:
             gone[sku_id] = first_seen
-    if len(owned) == len(row.owned) and gone == row.gone_since:
+    if owned == row.owned and gone == row.gone_since:
         return row
     return replace(row, owned=owned, gone_since=gone)
 
@@ -226,6 +280,7 @@ def is_spent(row: LedgerRow, before: datetime) -> bool:
     if row.owned or row.intent or row.waiting_since or row.unseen:
         return False
     times = [
+        *row.withheld_since.values(),
         *([row.last_result.at] if row.last_result else ()),
         *([row.denied_since] if row.denied_since else ()),
         *row.removal_seen_at.values(),
@@ -251,21 +306,15 @@ def _recalled(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     owned, unseen = dict(row.owned), {}
     for sku_id, license in row.unseen.items():
         direct = user.assigned.get(sku_id)
-        if direct is None and now < license.at + VISIBLE_WITHIN:
+        if direct is not None and was_written(license, direct):
+            kept = replace(owned.get(sku_id, license), disabled_plans=license.disabled_plans)
+            owned[sku_id] = replace(kept, written=None, seen=seen(direct))
+        elif now < license.at + VISIBLE_WITHIN and (direct is None or sku_id in owned):
             unseen[sku_id] = license
-        elif direct is not None and sku_id not in owned and _is_late(direct, license):
-            owned[sku_id] = license
     removed = {sku_id: at for sku_id, at in row.removed_at.items() if now < at + VISIBLE_WITHIN}
-    if unseen == row.unseen and removed == row.removed_at:
+    if unseen == row.unseen and removed == row.removed_at and owned == row.owned:
         return row
     return replace(row, owned=owned, unseen=unseen, removed_at=removed)
-
-
-def _is_late(direct: LicenseAssignmentState, license: OwnedLicense) -> bool:
-    """Whether a direct license is what a lost write gave: its plans, and its time as near as two clocks can tell."""
-    touched = direct.last_updated
-    near = touched is not None and license.at - CLOCK_TOLERANCE <= touched <= license.at + IN_FLIGHT + CLOCK_TOLERANCE
-    return near and direct.disabled_plans == license.disabled_plans
 
 
 def is_leftover(row: LedgerRow, sku_id: SkuId, direct: LicenseAssignmentState, now: datetime) -> bool:

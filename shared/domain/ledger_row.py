@@ -6,18 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.domain.directory import LicenseError
+from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import Source
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 
 
 @dataclass(frozen=True, slots=True)
+class SeenRow:
+    """A license row of the directory as a read showed it. `updated` is its `lastUpdatedDateTime`, by Graph's clock."""
+
+    updated: datetime
+    state: LicenseState = LicenseState.ACTIVE
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OwnedLicense:
-    """A direct license this system assigned: what was written, when, and for which sources."""
+    """A direct license this system assigned: what was written, when, and for which sources. See `read_back` for what
+    later reads make of it."""
 
     disabled_plans: Plans
     at: datetime
     sources: tuple[Source, ...] = ()
+    written: tuple[datetime, datetime] | None = None
+    """The earliest and latest time, by Graph's clock, of a write that no read has shown yet; None once it was read."""
+    seen: SeenRow | None = None
+    """The row as the newest read showed it; None if no read has shown its time."""
+    unclear: bool = False
+    """Somebody changed the row after the app's write: only an approval lets the license be removed or narrowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,8 @@ class LedgerRow:
     """Writes whose answer was lost and that no read has shown: they are ours if a late read shows them all the same."""
     removed_at: Mapping[SkuId, datetime] = field(default_factory=dict)
     """What we took away within the last minutes: a late read may still show it, and it is nobody else's for that."""
+    withheld_since: Mapping[SkuId, datetime] = field(default_factory=dict)
+    """Since when the removal of a license waits for a desired one that overlaps it."""
     told: Mapping[GroupId, Told] = field(default_factory=dict)
     """The newest events of the last minutes, so that an older one is not waited for."""
     usage_location: str = ""

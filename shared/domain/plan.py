@@ -29,6 +29,7 @@ from shared.domain.removals import (
     plans_to_turn_off,
     wait_for_removals,
 )
+from shared.domain.withheld import withhold_removals
 
 REFUSAL_HOLDS = timedelta(days=7)
 """How long a refusal of the same work is remembered: a cause that Graph does not show is tried again weekly."""
@@ -63,6 +64,7 @@ class UserPlan:
     new_grants: tuple[Grant, ...] = ()
     ended_grants: tuple[Grant, ...] = ()
     removal_seen_at: Mapping[str, datetime] = field(default_factory=dict)
+    withheld_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     look_again: datetime | None = None
     fingerprint: str = ""
 
@@ -115,11 +117,15 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         elif sku_id not in draft.desired and sku_id in unseen:
             # What is to go may have been given a moment ago, by a look that knew less than this one.
             _look_again(draft, sku_id, ledger.owned[sku_id].at)
+    for sku_id in sorted(draft.ledger.owned.keys() & draft.direct.keys()):
+        if draft.ledger.owned[sku_id].unclear:
+            draft.note(NoteKind.UNCLEAR, sku_id)
     wait_for_removals(draft)
-    fingerprint = fingerprint_of(draft)
+    fingerprint, due = fingerprint_of(draft), frozenset(draft.remove)
     _leave_out_refused(draft, fingerprint)
     _leave_out_closed_skus(draft)
     location = _usage_location(draft)
+    withhold_removals(draft, due)
     return UserPlan(
         user_id=user.id,
         add=tuple(draft.add[sku_id] for sku_id in sorted(draft.add)),
@@ -135,6 +141,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         new_grants=tuple(draft.new_grants),
         ended_grants=grants_that_ended(draft, grants),
         removal_seen_at=dict(draft.seen),
+        withheld_since=dict(draft.withheld),
         look_again=draft.look_again,
         fingerprint=fingerprint,
     )

@@ -32,6 +32,7 @@ class NoteKind(StrEnum):
     IN_GRACE = "inGrace"
     DEPENDS_ON_NATIVE = "dependsOnNativeLicensing"
     NOT_VISIBLE_YET = "notVisibleYet"
+    UNCLEAR = "changedByOthers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class PermitRequest:
-    """A removal that is due and needs leave: a whole SKU, or `plans` of it, on the allowance of `source`."""
+    """A removal that is due and needs leave: a whole SKU, or `plans` of it, on the allowance of `source`.
+
+    `by_person`: no allowance permits it, only an approval.
+    """
 
     user_id: UserId
     sku_id: SkuId
     source: Source
     plans: Plans = NO_PLANS
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ class Draft:
     enabling: set[SkuId] = field(default_factory=set)
     settling: dict[SkuId, Plans] = field(default_factory=dict)
     awaiting_permit: dict[SkuId, Plans] = field(default_factory=dict)
+    withheld: dict[SkuId, datetime] = field(default_factory=dict)
+    """Removals that wait for a desired license, and since when."""
 
     def note(self, kind: NoteKind, sku_id: SkuId, plans: Plans = NO_PLANS) -> None:
         self.notes.append(Note(kind, sku_id, plans))

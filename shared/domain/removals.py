@@ -78,7 +78,7 @@ def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
         draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD)))
         draft.note(NoteKind.HELD, sku_id)
     else:
-        draft.wants.append(PermitRequest(draft.user.id, sku_id, _first(owned.sources)))
+        draft.wants.append(PermitRequest(draft.user.id, sku_id, first_source(owned), by_person=owned.unclear))
     draft.awaiting_permit[sku_id] = draft.context.catalog.plans(sku_id)
     return False
 
@@ -95,7 +95,8 @@ def _plans_that_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense, plans: 
         if sku_id in draft.context.denied:
             draft.note(NoteKind.HELD, sku_id, lacking)
         else:
-            draft.wants.append(PermitRequest(draft.user.id, sku_id, _first(owned.sources), lacking))
+            wanted = PermitRequest(draft.user.id, sku_id, first_source(owned), lacking, by_person=owned.unclear)
+            draft.wants.append(wanted)
         draft.awaiting_permit[sku_id] = lacking
     return permitted
 
@@ -112,8 +113,9 @@ def _seen_twice(draft: Draft, key: str) -> bool:
     return False
 
 
-def _first(sources: tuple[Source, ...]) -> Source:
-    return sources[0] if sources else Source(SourceKind.LIST)
+def first_source(owned: OwnedLicense) -> Source:
+    """The source whose removal allowance a removal of the license uses."""
+    return owned.sources[0] if owned.sources else Source(SourceKind.LIST)
 
 
 def _permits(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> list[Permit]:
@@ -121,13 +123,15 @@ def _permits(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> list[Permit]:
 
 
 def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
-    """Permits of this user for this SKU, given after the license was and not too long ago."""
+    """Permits of this user for this SKU, given after the license was and not too long ago. An unclear license
+    goes by an approval alone."""
     return [
         permit
         for permit in context.permits
         if permit.sku_id == sku_id
         and permit.user_id == user_id
         and permit.at > owned.at
+        and (permit.by_approval or not owned.unclear)
         and context.now <= permit.at + PERMIT_HOLDS
     ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import SkuId
@@ -16,18 +17,25 @@ class LicenseCall:
     remove: tuple[SkuId, ...]
 
 
+Between = tuple[datetime, datetime]
+"""The earliest and the latest time at which Graph worked on a call, by Graph's own clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """2xx."""
+    """2xx. `between` is None if the answer does not have it."""
+
+    between: Between | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A definite refusal: nothing was written."""
+    """A definite rejection. Of a call with several parts, some may have been carried out before it."""
 
     status: int
     code: str
     message: str
+    between: Between | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from shared.domain.directory import DirectoryUser, LicenseAssignmentState, Licen
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger import accepted, new_intent, refresh, refused, resolve, retag
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, OwnedLicense, SeenRow
 from shared.domain.permit import Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import PlanContext
@@ -128,7 +128,8 @@ def grant(
 
 
 def owned(disabled: Plans = NO_PLANS, *, at: datetime = LONG_AGO, source: Source = FROM_A) -> OwnedLicense:
-    return OwnedLicense(disabled, at, (source,))
+    """A license that was written, and read back with the time of the write."""
+    return OwnedLicense(disabled, at, (source,), seen=SeenRow(at))
 
 
 def ledger(

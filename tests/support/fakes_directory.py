@@ -264,7 +264,7 @@ class FakeDirectory:
         for number, page in enumerate(pages or [[]]):
             if self._cut.get(group_id) == number:
                 raise Unavailable(None, f"members of group {group_id} broke off at page {number}")
-            yield [replace(user, group_ids=frozenset()) for user in page]
+            yield [_as_member(user) for user in page]
 
     def consumed(self, sku_id: SkuId) -> int:
         """Seats taken: one per user, however many sources give the SKU."""
@@ -328,6 +328,12 @@ class FakeDirectory:
             found.update(above)
             look_for.extend(above)
         return frozenset(found)
+
+
+def _as_member(user: DirectoryUser) -> DirectoryUser:
+    """As lists of members show a user: without groups, and license rows without their times."""
+    rows = tuple(replace(row, last_updated=None) for row in user.license_assignment_states)
+    return replace(user, group_ids=frozenset(), license_assignment_states=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +406,12 @@ class FakeLicenseWriter:
     async def assign(self, calls: Mapping[UserId, LicenseCall], *, urgent: bool) -> Mapping[UserId, WriteResult]:
         _check_size(calls)
         self.calls.append(dict(calls))
-        return {user_id: self._assign(user_id, call, urgent) for user_id, call in calls.items()}
+        return {user_id: self._dated(self._assign(user_id, call, urgent)) for user_id, call in calls.items()}
+
+    def _dated(self, answer: WriteResult) -> WriteResult:
+        """The answer with the time that its `Date` tells."""
+        now = self.directory.now()
+        return replace(answer, between=(now, now)) if isinstance(answer, Accepted | Rejected) else answer
 
     async def set_usage_locations(
         self, locations: Mapping[UserId, str], *, urgent: bool

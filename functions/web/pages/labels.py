@@ -86,6 +86,7 @@ NOTE_WORDS: Mapping[str, str] = {
     "inGrace": "in grace",
     "dependsOnNativeLicensing": "depends on native licensing",
     "notVisibleYet": "the last write does not show yet",
+    "changedByOthers": "changed outside this app: removed only after an approval",
     "left": "left the group",
 }
 

@@ -102,10 +102,27 @@ async def _user(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
         tenant.directory.delete_user(user, time.time())
     elif request.method == "POST" and verb == "restore":
         tenant.directory.restore_user(user, time.time())
+    elif request.method == "POST" and verb == "licenseState":
+        _set_state(tenant, user, body)
     else:
-        raise ControlError(f"users: GET or DELETE {{id}}, or POST {{id}}/restore, not {request.method} {verb!r}")
+        known = "GET or DELETE {id}, POST {id}/restore or POST {id}/licenseState"
+        raise ControlError(f"users: {known}, not {request.method} {verb!r}")
     tenant.directory_changed()
     return {"id": user.id, "deleted": user.deleted is not None}
+
+
+def _set_state(tenant: Tenant, user: User, body: Any) -> None:
+    """Another state of a direct license, as when its subscription lapses."""
+    if not isinstance(body, dict) or not {"skuId", "state"} <= body.keys():
+        raise ControlError('a state is set with {"skuId", "state", "error"}')
+    now, moves = time.time(), tenant.settings.state_moves_time
+    rows = tuple(
+        row._replace(state=body["state"], error=body.get("error", "None"), updated=now if moves else row.updated)
+        if row.sku_id == body["skuId"] and row.group is None
+        else row
+        for row in user.rows
+    )
+    tenant.directory.set_rows(user, rows, now)
 
 
 async def _directory(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:

@@ -12,7 +12,7 @@ from local.tenant.graph.look import look_of
 from local.tenant.graph.members import present_group
 from local.tenant.graph.render import ASSIGN_RESULT, GROUP_DEFAULT, group_json, user_json
 from local.tenant.graph.users import present_user
-from local.tenant.licensing.native import settle_user
+from local.tenant.licensing.native import keep_times, settle_user
 from local.tenant.licensing.rules import Change, Licensee, Refusal, additions_alone, apply_change, check_request
 from local.tenant.tenant import Tenant
 
@@ -45,6 +45,8 @@ def assign_license(tenant: Tenant, call: Call) -> Reply:
 
 def _write(tenant: Tenant, call: Call, user: User, after: tuple[LicenseRow, ...], now: float) -> None:
     before = user.rows
+    if not tenant.settings.same_license_moves_time:
+        after = keep_times(before, after)
     tenant.directory.set_rows(user, after, now)
     changed = _direct(before) != _direct(after)
     tenant.metrics.write(call.app_id, user.id, "assignLicense", before, after, changed=changed, now=now)

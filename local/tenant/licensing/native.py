@@ -56,7 +56,7 @@ def inherited_rows(
         whole = tuple(
             row._replace(state="Error", error=errors.get(row.sku_id, LicenseError.OTHER).value) for row in whole
         )
-    return (*others, *_keep_times(user.rows, whole))
+    return (*others, *keep_times(user.rows, whole))
 
 
 def rows_after_leaving(user: Licensee, group_id: str, rules: Rules, now: float) -> tuple[LicenseRow, ...]:
@@ -97,7 +97,8 @@ def _given(group_id: str, licenses: tuple[AssignedLicense, ...], now: float) -> 
     return tuple(LicenseRow(sku, off, group_id, "Active", LicenseError.NONE.value, now) for sku, off in licenses)
 
 
-def _keep_times(old: tuple[LicenseRow, ...], new: tuple[LicenseRow, ...]) -> tuple[LicenseRow, ...]:
+def keep_times(old: tuple[LicenseRow, ...], new: tuple[LicenseRow, ...]) -> tuple[LicenseRow, ...]:
+    """The new rows, those that are as they were with their old times."""
     times = {row._replace(updated=0.0): row.updated for row in old}
     return tuple(row._replace(updated=times.get(row._replace(updated=0.0), row.updated)) for row in new)
 

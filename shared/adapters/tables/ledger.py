@@ -101,6 +101,7 @@ def _ledger_row(row: LedgerRow) -> Row:
         ("gone", row.gone_since),
         ("waiting", row.waiting_since),
         ("removed", row.removed_at),
+        ("withheld", row.withheld_since),
     ):
         if times:
             body[name] = {key: time_text(at) for key, at in times.items()}
@@ -131,6 +132,7 @@ def _ledger(row: Row) -> LedgerRow:
         unseen=owned_of(body.get("unseen", {})),
         usage_location=body.get("location", ""),
         removed_at={SkuId(key): must_be_time(at) for key, at in body.get("removed", {}).items()},
+        withheld_since={SkuId(key): must_be_time(at) for key, at in body.get("withheld", {}).items()},
         told={GroupId(key): Told(came, must_be_time(at)) for key, (came, at) in body.get("told", {}).items()},
         denied_since=time_of(body.get("denied")),
         version=row["etag"],

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from shared.domain.assignment import AssignmentOptions, DependencyRule
-from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Grant, Source
 from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
-from shared.domain.ledger_row import Intent, LastResult, OwnedLicense, RefusalRecord
+from shared.domain.ledger_row import Intent, LastResult, OwnedLicense, RefusalRecord, SeenRow
 from shared.domain.outcomes import Problem
 
 END_OF_TIME_MS = 9_999_999_999_999
@@ -70,15 +71,44 @@ def licenses_of(value: Iterable[Iterable[Any]]) -> tuple[AssignedLicense, ...]:
 
 def owned_json(owned: Mapping[SkuId, OwnedLicense]) -> dict[str, list[Any]]:
     return {
-        sku_id: [plans_json(license.disabled_plans), time_text(license.at), [str(s) for s in license.sources]]
+        sku_id: [
+            plans_json(license.disabled_plans),
+            time_text(license.at),
+            [str(source) for source in license.sources],
+            *([proof] if (proof := _proof_json(license)) else ()),
+        ]
         for sku_id, license in owned.items()
     }
 
 
 def owned_of(value: Mapping[str, list[Any]]) -> dict[SkuId, OwnedLicense]:
     return {
-        SkuId(sku_id): OwnedLicense(plans_of(plans), must_be_time(at), tuple(Source.parse(s) for s in sources))
-        for sku_id, (plans, at, sources) in value.items()
+        SkuId(sku_id): replace(
+            OwnedLicense(plans_of(plans), must_be_time(at), tuple(Source.parse(s) for s in sources)),
+            **(_proof_of(proof[0]) if proof else {}),
+        )
+        for sku_id, (plans, at, sources, *proof) in value.items()
+    }
+
+
+def _proof_json(license: OwnedLicense) -> dict[str, Any]:
+    """What reads are compared with; a license of a former version has none."""
+    found: dict[str, Any] = {}
+    if license.written:
+        found["written"] = [time_text(at) for at in license.written]
+    if license.seen:
+        found["seen"] = [time_text(license.seen.updated), str(license.seen.state), license.seen.error]
+    if license.unclear:
+        found["unclear"] = True
+    return found
+
+
+def _proof_of(value: Mapping[str, Any]) -> dict[str, Any]:
+    written, shown = value.get("written"), value.get("seen")
+    return {
+        "written": (must_be_time(written[0]), must_be_time(written[1])) if written else None,
+        "seen": SeenRow(must_be_time(shown[0]), LicenseState.parse(shown[1]), shown[2]) if shown else None,
+        "unclear": bool(value.get("unclear")),
     }
 
 

@@ -179,7 +179,8 @@ class Planner:
 
     def _adopts(self, plan: UserPlan) -> bool:
         adopt = self.operation.change.adopt
-        return any(note.kind in FOREIGN and note.sku_id in adopt for note in plan.notes)
+        manageable = (*FOREIGN, NoteKind.UNCLEAR)
+        return any(note.kind in manageable and note.sku_id in adopt for note in plan.notes)
 
     def _expected(self, user: DirectoryUser, plan: UserPlan) -> OutcomeClass:
         if plan.writes and not plan.problems and not plan.waiting:
@@ -200,7 +201,7 @@ def shown_as_number(problems: Iterable[Problem]) -> int:
 def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:
     """Permits as if each wanted one were given: planning shows what would be removed."""
     at = context.now + timedelta(seconds=1)
-    return tuple(Permit(r.user_id, r.sku_id, r.source, at, "plan", r.plans) for r in plan.wants_permit)
+    return tuple(Permit(r.user_id, r.sku_id, r.source, at, "plan", r.plans, True) for r in plan.wants_permit)
 
 
 def listed(grants: Iterable[Grant], operation: Operation) -> tuple[Grant, ...]:

@@ -171,7 +171,7 @@ async def _with_permits(world: Needs, work: Work, planned: Sequence[Planned]) ->
         for each in planned
         if each.read.user_id in concerned
     }
-    wants = [request for each in again.values() if each.plan for request in each.plan.wants_permit]
+    wants = [r for each in again.values() if each.plan for r in each.plan.wants_permit if not r.by_person]
     drawn = await permits.draw(world, wants, work.assignments) if wants else ()
     for user_id, each in again.items():
         if each.plan is not None and each.plan.wants_permit:

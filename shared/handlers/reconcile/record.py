@@ -77,6 +77,7 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
     return replace(
         ledger.retag(row, plan.sources),
         removal_seen_at={key: at for key, at in plan.removal_seen_at.items() if key.split("/")[0] in row.owned},
+        withheld_since={sku: at for sku, at in plan.withheld_since.items() if sku in row.owned},
         waiting_since=waiting,
         refusals={**remembered, **attempted.refusals},
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.directory import LicenseError
+from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
-from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, RefusalRecord, Told
+from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, RefusalRecord, SeenRow, Told
 from shared.ports.world import Stores
 from tests.support.table_rows import BY_SALES, E3, E5, NOW, SALES, TEAMS, YAMMER, user
 
@@ -14,7 +14,10 @@ from tests.support.table_rows import BY_SALES, E3, E5, NOW, SALES, TEAMS, YAMMER
 def a_ledger_row(number: int = 1) -> LedgerRow:
     return LedgerRow(
         user(number),
-        owned={E3: OwnedLicense(frozenset({TEAMS}), NOW, (BY_SALES, Source(SourceKind.LIST)))},
+        owned={
+            E3: OwnedLicense(frozenset({TEAMS}), NOW, (BY_SALES, Source(SourceKind.LIST)), written=(NOW, NOW)),
+            E5: OwnedLicense(frozenset(), NOW, (), seen=SeenRow(NOW, LicenseState.ERROR, "Other"), unclear=True),
+        },
         intent=Intent("i", "operation:x", {E3: None, E5: frozenset({YAMMER})}, {E3: frozenset(), E5: None}, NOW, "DE"),
         last_result=LastResult("i0", "operation:w", NOW),
         removal_seen_at={E3: NOW, f"{E3}/{TEAMS}": NOW},
@@ -23,6 +26,7 @@ def a_ledger_row(number: int = 1) -> LedgerRow:
         waiting_since={E5: NOW},
         unseen={E3: OwnedLicense(frozenset(), NOW, (BY_SALES,))},
         removed_at={E5: NOW},
+        withheld_since={E3: NOW},
         told={SALES: Told(True, NOW)},
     )
 

@@ -11,7 +11,7 @@ from shared.adapters.graph_write_results import read_results
 from shared.adapters.licenses import GraphLicenseWriter
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import SkuId, UserId
-from shared.domain.ledger import IN_FLIGHT
+from shared.domain.read_back import IN_FLIGHT
 from shared.domain.write_results import LicenseCall, Throttled, Unanswered
 from tests.unit.adapters.graph_stub import StubGraph, guid
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 
 from shared.adapters.accounts import GraphMemberships
 from shared.adapters.graph import Reply
-from shared.adapters.graph_write_results import ItemResult, read_results
+from shared.adapters.graph_write_results import CLOCKS_OF_GRAPH, ItemResult, between_of, read_results
 from shared.adapters.licenses import GraphLicenseWriter
 from shared.domain.ids import GroupId, UserId
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
@@ -220,3 +221,15 @@ async def test_who_made_a_membership_is_unknown_after_a_second_attempt() -> None
     assert isinstance(await memberships(there, add=True, broken=True), Unanswered)
     assert isinstance(await memberships(gone, add=False, broken=True), Unanswered)
     assert await memberships(Answer(None, 204), add=True, broken=True) == Accepted()
+
+
+@pytest.mark.parametrize("date", ["Mon, 30 Nov 2026 10:00:00 GMT", "Mon, 30 Nov 2026 10:00:00 -0000"])
+def test_the_time_of_a_write_is_told_by_graphs_clock_and_the_time_the_call_took(date: str) -> None:
+    at, took = datetime(2026, 11, 30, 10, tzinfo=UTC), timedelta(seconds=7)
+    between = between_of(Reply(200, {"date": date}), took)
+    assert between == (at - took - CLOCKS_OF_GRAPH, at + took + CLOCKS_OF_GRAPH)
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": ""}, {"date": "yesterday"}])
+def test_an_answer_without_a_date_tells_no_time(headers: dict[str, str]) -> None:
+    assert between_of(Reply(200, headers), timedelta(0)) is None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from shared.domain.desired_licenses import desired_licenses
 from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import Plans
 from shared.domain.ledger import adopted
-from shared.domain.ledger_row import OwnedLicense
+from shared.domain.ledger_row import OwnedLicense, SeenRow
 from tests.support.builders import (
     CALLING,
     E3,
     E5,
     FROM_A,
     FROM_B,
+    LONG_AGO,
     NOW,
     PHONE,
     TEAMS,
@@ -28,17 +32,22 @@ from tests.support.builders import (
 HELD = Source(SourceKind.HELD)
 
 
+def adopted_now(disabled: Plans) -> OwnedLicense:
+    """A license adopted at NOW that had been assigned long ago."""
+    return OwnedLicense(disabled, NOW, (FROM_A,), seen=SeenRow(LONG_AGO))
+
+
 def test_a_license_that_a_group_grants_is_managed_with_the_plans_and_sources_it_has_now() -> None:
     desired = desired_licenses((grant(E3, plans(TEAMS)), grant(E3, plans(TEAMS), HELD)), NOW)
     row, kept = adopted(ledger({E5: owned()}), person(direct(E3, plans(TEAMS))), (E3,), desired, NOW)
-    assert row.owned == {E5: owned(), E3: OwnedLicense(plans(TEAMS), NOW, (FROM_A,))}
+    assert row.owned == {E5: owned(), E3: adopted_now(plans(TEAMS))}
     assert kept == ()
 
 
 def test_service_plans_beyond_the_grants_are_kept_on_without_a_persons_id() -> None:
     desired = desired_licenses((grant(E5, plans(TEAMS, CALLING)),), NOW)
     row, kept = adopted(ledger(), person(direct(E5, plans(CALLING))), (E5,), desired, NOW)
-    assert row.owned == {E5: OwnedLicense(plans(CALLING), NOW, (FROM_A,))}
+    assert row.owned == {E5: adopted_now(plans(CALLING))}
     assert kept == (Grant(E5, plans(CALLING), Source(SourceKind.KEPT)),)
 
 
@@ -60,4 +69,11 @@ def test_a_license_that_is_managed_already_stays_as_it_was_recorded() -> None:
     before = ledger({E3: owned(plans(TEAMS), source=FROM_B)})
     desired = desired_licenses((grant(E3), grant(VISIO)), NOW)
     row, _ = adopted(before, person(direct(E3), direct(VISIO)), (E3, VISIO), desired, NOW)
-    assert row.owned == {E3: owned(plans(TEAMS), source=FROM_B), VISIO: OwnedLicense(plans(), NOW, (FROM_A,))}
+    assert row.owned == {E3: owned(plans(TEAMS), source=FROM_B), VISIO: adopted_now(plans())}
+
+
+def test_an_unclear_license_is_managed_again_as_it_is_now() -> None:
+    row = ledger({E3: replace(owned(), unclear=True), VISIO: owned()})
+    desired = desired_licenses((grant(E3, plans(TEAMS)), grant(VISIO)), NOW)
+    found, _ = adopted(row, person(direct(E3, plans(TEAMS)), direct(VISIO)), (E3, VISIO), desired, NOW)
+    assert found.owned == {E3: adopted_now(plans(TEAMS)), VISIO: owned()}

@@ -23,6 +23,7 @@ from shared.domain.ledger_row import LastResult, LedgerRow, OwnedLicense, Refusa
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Problem, RetryAt, Skipped, SkipReason
 from shared.domain.plan import UserPlan, plan_user
+from shared.domain.read_back import by_our_clock
 from shared.domain.read_models import AuditEntry
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
@@ -233,7 +234,10 @@ class TestAccepted:
         found = after(before, Accepted())
         assert found.user is not None
         assert found.user.license_assignment_states == (native(E1), LicenseAssignmentState(E3, last_updated=LATER))
-        assert found.row.owned == {VISIO: owned(), E3: OwnedLicense(NO_PLANS, NOW, (FROM_A,))}
+        assert found.row.owned == {
+            VISIO: owned(),
+            E3: OwnedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW)),
+        }
         assert found.row.intent is None
         assert found.row.last_result == LastResult(before.row.intent.id, CAUSE, LATER)
         assert found.row.removed_at == {E1: LATER}
@@ -417,7 +421,7 @@ class TestRejectedSku:
         found = after(sent(plan((E3, VISIO))), UNNAMED, UNNAMED, Accepted())
         assert found.calls == ()
         assert found.problems == (Problem(LicenseError.OTHER, "Something is wrong.", OTHER_REMEDY, E3),)
-        assert found.row.owned == {VISIO: OwnedLicense(NO_PLANS, NOW, (FROM_A,))}
+        assert found.row.owned == {VISIO: OwnedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW))}
 
     def test_an_addition_alone_with_what_it_replaces_is_left_out_whole(self) -> None:
         found = after(sent(plan((E3,), (E1,))), UNNAMED)
@@ -464,7 +468,7 @@ class TestNoAnswer:
 
     def test_a_lost_answer_to_the_second_call_keeps_what_the_first_proved(self) -> None:
         found = after(sent(plan((E3, VISIO))), UNNAMED, Accepted(), Unanswered("HTTP 500"))
-        assert found.row.owned == {E3: OwnedLicense(NO_PLANS, NOW, (FROM_A,))}
+        assert found.row.owned == {E3: OwnedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW))}
         assert found.row.intent is not None
         assert found.row.intent.after == {VISIO: NO_PLANS}
         assert (found.wrote, found.is_active) == (True, False)

@@ -11,10 +11,7 @@ from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.ledger import (
-    CLOCK_TOLERANCE,
-    IN_FLIGHT,
     INTENT_LOCK,
-    VISIBLE_WITHIN,
     accepted,
     heard,
     intent_id,
@@ -26,6 +23,7 @@ from shared.domain.ledger import (
     retag,
 )
 from shared.domain.ledger_row import LastResult, LedgerRow, OwnedLicense, RefusalRecord, Told
+from shared.domain.read_back import CLOCK_TOLERANCE, IN_FLIGHT, VISIBLE_WITHIN, by_our_clock
 from tests.support.builders import (
     CALLING,
     DAY,
@@ -113,13 +111,17 @@ class TestResolving:
 
     def test_a_license_that_was_to_be_assigned_and_is_missing_may_still_show_late(self) -> None:
         unseen = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT).row.unseen
-        assert unseen == {E3: owned(plans(TEAMS), at=NOW, source=FROM_A)}
+        assert unseen == {E3: OwnedLicense(plans(TEAMS), NOW, (FROM_A,), written=by_our_clock(NOW))}
 
     def test_a_license_that_may_show_late_is_tagged_only_with_sources_that_give_it(self) -> None:
         sources = {E3: (Source(SourceKind.HELD), FROM_B)}
         intent = new_intent(person(), "cause", (AssignedLicense(E3), AssignedLicense(E5)), (), None, sources, NOW)
         unseen = resolve(replace(ledger(), intent=intent), person(), "cause", NOW + IN_FLIGHT).row.unseen
-        assert unseen == {E3: OwnedLicense(plans(), NOW, (FROM_B,)), E5: OwnedLicense(plans(), NOW, ())}
+        written = by_our_clock(NOW)
+        assert unseen == {
+            E3: OwnedLicense(plans(), NOW, (FROM_B,), written),
+            E5: OwnedLicense(plans(), NOW, (), written),
+        }
 
     def test_of_an_unmanaged_license_and_of_a_removal_nothing_is_expected_to_show_late(self) -> None:
         lost = owned(at=LONG_AGO)
@@ -156,7 +158,8 @@ class TestResolving:
     def test_plans_changed_since_make_a_managed_license_unmanaged(self) -> None:
         row = intending(ledger({E3: owned()}), AssignedLicense(E3, plans(TEAMS)), before=(E3,))
         unchanged = resolve(row, person(direct(E3)), "cause", NOW + IN_FLIGHT).row
-        assert (unchanged.owned, unchanged.unseen) == ({E3: owned()}, {})
+        late = OwnedLicense(plans(TEAMS), NOW, (FROM_A,), by_our_clock(NOW))
+        assert (unchanged.owned, unchanged.unseen) == ({E3: owned()}, {E3: late})
         assert resolve(row, person(direct(E3, plans(CALLING), at=NOW)), "cause", NOW + IN_FLIGHT).row.owned == {}
 
     def test_a_managed_license_that_is_missing_after_its_plans_were_written_is_unmanaged(self) -> None:

@@ -171,7 +171,10 @@ def run_to_the_end(case: Case) -> tuple[DirectoryUser, LedgerRow, tuple[Grant, .
     for _ in range(8):
         plan, settled = look(user, grants, row, where)
         if plan.wants_permit:
-            asked = tuple(permit(each.sku_id, at=where.now, disabling=each.plans) for each in plan.wants_permit)
+            asked = tuple(
+                permit(each.sku_id, at=where.now, disabling=each.plans, by_approval=each.by_person)
+                for each in plan.wants_permit
+            )
             where = replace(where, permits=(*where.permits, *asked))
             plan, settled = look(user, grants, row, where)
         grants = (*(grant for grant in grants if grant not in plan.ended_grants), *plan.new_grants)
@@ -324,6 +327,11 @@ def test_the_order_of_the_input_does_not_matter(case: Case, random: Random) -> N
     assert set(plan.ended_grants) == set(other.ended_grants)
 
 
+def _owned(row: LedgerRow) -> dict[SkuId, OwnedLicense]:
+    """What is ours, without what later reads are compared with."""
+    return {sku: replace(license, written=None, seen=None) for sku, license in row.owned.items()}
+
+
 MEDDLING = ("nothing", "other plans", "same plans long ago", "taken away")
 CRASHES = ("intent not written", "not sent", "not recorded", "recorded")
 
@@ -348,14 +356,16 @@ def test_after_a_crash_at_any_point_ours_is_exactly_what_we_wrote(
     resolution = resolve(row, user, "c" if same_cause else "other", NOW + INTENT_LOCK)
     found = resolution.row
     assert (found.intent, resolution.wait_until) == (None, None)
-    assert {**found.owned, touched: None} == {**truth.owned, touched: None}
+    assert {**_owned(found), touched: None} == {**_owned(truth), touched: None}
     if meddling == "nothing":
-        assert found.owned == truth.owned
+        assert _owned(found) == _owned(truth)
         assert (resolution.applied is not None) is (crash == "not recorded")
     elif (touched not in truth.owned and touched not in before.owned) or (
         crash == "not recorded" and _plans(user, touched) not in (None, intent.before[touched])
     ):
-        assert touched not in found.owned
+        # Of a license of ours, Graph may not have moved the time that was read before.
+        is_as_read = meddling == "same plans long ago" and touched in before.owned
+        assert is_as_read or touched not in found.owned
 
 
 def _plans(user: DirectoryUser, sku: SkuId) -> Plans | None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from shared.domain.directory import LicenseState
+from shared.domain.grant import SourceKind
 from shared.domain.ids import UserId
-from shared.domain.operation import OperationState
+from shared.domain.operation import LicenseChange, OperationState
+from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.operations import approvals
 from tests.support.changes_by_hand import give_by_hand, take_by_hand
-from tests.support.runs import EXTRA, LARGE, SMALL, TEAM, Run
+from tests.support.rows import row_of
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run
+from tests.support.unmanaged import ask
 
 
 async def test_a_license_taken_by_hand_during_a_swap_counts_as_removed_and_the_new_one_is_given() -> None:
@@ -81,3 +89,86 @@ async def test_of_two_licenses_to_remove_one_that_was_taken_by_hand_does_not_hid
     ended = await run.change(remove=[SMALL, EXTRA])
     assert ended.state is OperationState.COMPLETE
     assert [run.licenses(each) for each in (first, second, other)] == [set(), set(), set()]
+
+
+async def replaced_by_hand(minutes: float = 60) -> tuple[Run, UserId, UserId]:
+    """Two people with SMALL; of the first, an administrator removed it and assigned it again, with no read between."""
+    run = Run()
+    replaced, fine = run.people(2)
+    await run.change([SMALL])
+    run.later(minutes=minutes)
+    take_by_hand(run, replaced)
+    give_by_hand(run, replaced)
+    return run, replaced, fine
+
+
+async def leave(run: Run, *users: UserId) -> None:
+    """Leave the team, and be read for an hour."""
+    for each in users:
+        run.directory.leave(TEAM, each)
+    for number in range(4):
+        await run.look_at(*users, cause=f"left-{number}")
+        run.later(minutes=20)
+
+
+@pytest.mark.parametrize("minutes", [1, 60, 60 * 24 * 30])
+async def test_a_license_replaced_by_hand_between_two_reads_is_never_removed_without_a_person(minutes: int) -> None:
+    run, replaced, fine = await replaced_by_hand(minutes)
+    await leave(run, replaced, fine)
+    assert (run.licenses(replaced), run.licenses(fine)) == ({"SMALL"}, set())
+    held = await run.world.stores.grants.of_users([replaced])
+    assert [grant.source.kind for grant in held[replaced]] == [SourceKind.HELD]
+
+
+async def test_a_person_is_asked_about_a_license_replaced_by_hand_and_the_approval_removes_it() -> None:
+    run, replaced, fine = await replaced_by_hand()
+    await leave(run, replaced, fine)
+    (asked,) = [o for o in await run.world.stores.operations.open() if o.state is OperationState.AWAITING_APPROVAL]
+    await approvals.review(run.world, asked.id, MIA)
+    await run.work_off()
+    listed = await run.read(asked)
+    assert (listed.plan.users_losing, listed.plan.removals) == (1, {SMALL.sku_id: 1})
+    await approvals.approve(run.world, listed.id, listed.checksum, MIA)
+    await run.work_off()
+    assert run.licenses(replaced) == set()
+
+
+async def test_a_rejected_removal_keeps_the_license_replaced_by_hand() -> None:
+    run, replaced, fine = await replaced_by_hand()
+    await leave(run, replaced, fine)
+    (asked,) = [o for o in await run.world.stores.operations.open() if o.state is OperationState.AWAITING_APPROVAL]
+    await approvals.review(run.world, asked.id, MIA)
+    await run.work_off()
+    await approvals.reject(run.world, asked.id, MIA)
+    await run.work_off()
+    run.later(hours=24)
+    await sync_all(run.world)
+    await run.work_off()
+    assert run.licenses(replaced) == {"SMALL"}
+    assert [o for o in await run.world.stores.operations.open() if o.state is OperationState.AWAITING_APPROVAL] == []
+
+
+async def test_a_member_whose_license_was_replaced_is_shown_so_until_a_person_manages_it_again() -> None:
+    run, replaced, fine = await replaced_by_hand()
+    await run.look_at(replaced, fine)
+    notes = [(await row_of(run, each)).notes for each in (replaced, fine)]
+    assert notes == [(f"changedByOthers {SMALL.sku_id}",), ()]
+    await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+    assert (await row_of(run, replaced)).notes == ()
+    await leave(run, replaced, fine)
+    assert (run.licenses(replaced), run.licenses(fine)) == (set(), set())
+
+
+async def test_a_license_whose_state_microsoft_changed_and_changed_back_is_removed_like_any_other() -> None:
+    """Microsoft sets the state of the row, and perhaps its time."""
+    run = Run()
+    changed, fine = run.people(2)
+    await run.change([SMALL])
+    for state in (LicenseState.ACTIVE_WITH_ERROR, LicenseState.ACTIVE):
+        run.later(hours=1)
+        held, now = run.directory.truth(changed), run.world.clock.now()
+        rows = tuple(replace(row, state=state, last_updated=now) for row in held.license_assignment_states)
+        run.directory.change_user(replace(held, license_assignment_states=rows))
+        await run.look_at(changed, fine, cause=f"state-{state}")
+    await leave(run, changed, fine)
+    assert (run.licenses(changed), run.licenses(fine)) == (set(), set())

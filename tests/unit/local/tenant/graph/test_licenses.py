@@ -251,3 +251,16 @@ async def test_the_answer_is_the_updated_user() -> None:
     assert body["assignedLicenses"] == [{"disabledPlans": [TEAMS_PLAN], "skuId": E3}]
     assert TEAMS_PLAN not in {plan["servicePlanId"] for plan in body["assignedPlans"]}
     assert len(body["assignedPlans"]) == 50
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_a_license_assigned_as_it_is_may_keep_its_time(moves: bool) -> None:
+    tenant = a_tenant({"sameLicenseMovesTime": moves})
+    assert (await assign(tenant, ANN, [E3]))[0] == 200
+    user = tenant.directory.users[ANN]
+    (first,) = user.rows
+    user.rows = (first._replace(updated=first.updated - 60),)
+    assert (await assign(tenant, ANN, [E3]))[0] == 200
+    assert (user.rows[0].updated > first.updated - 60) is moves
+    assert (await assign(tenant, ANN, [VISIO]))[0] == 200
+    assert {row.sku_id for row in user.rows} == {E3, VISIO}

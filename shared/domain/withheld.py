@@ -1,0 +1,83 @@
+"""No gap between two licenses: a removal waits until the desired license that overlaps it shows in the directory.
+
+A license that the ledger calls assigned may be gone: an administrator removed it by hand, or the read lags. Until the
+directory shows it, another license with the same service plans is all that the person has.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.domain.desired_licenses import DesiredLicense
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import SkuId
+from shared.domain.ledger import is_leftover
+from shared.domain.plan_draft import Draft, NoteKind, PermitRequest
+from shared.domain.removals import first_source
+
+WITHHELD_FOR = timedelta(hours=24)
+"""How long a removal waits for a license that does not come; then a person is asked."""
+
+
+def withhold_removals(draft: Draft, due: frozenset[SkuId]) -> None:
+    """Leave out each removal whose desired replacement neither shows in the directory nor is in the call.
+
+    `due`: what could go if its replacement were there. Those left out, for whatever reason, are remembered with the
+    time. After WITHHELD_FOR a person is asked, and only an approval given after that lets them go alone.
+    """
+    for sku_id in sorted(_missing(draft)):
+        for removed in sorted(draft.remove):
+            if draft.context.catalog.overlaps(sku_id, removed):
+                draft.drop(removed)
+                draft.note(NoteKind.KEPT_UNTIL_REPLACED, removed)
+        for narrowed in sorted(draft.plans_off.keys() & draft.add.keys() - {sku_id}):
+            if draft.context.catalog.touches(draft.plans_off[narrowed], draft.context.catalog.plans(sku_id)):
+                draft.drop(narrowed)
+                draft.note(NoteKind.KEPT_UNTIL_REPLACED, narrowed)
+    left_out = due.difference(draft.remove, draft.ledger.refusals)
+    for sku_id in sorted(left_out | _held_since(draft)):
+        since = draft.withheld[sku_id] = draft.ledger.withheld_since.get(sku_id, draft.context.now)
+        if sku_id in left_out and draft.context.now >= since + WITHHELD_FOR:
+            _ask(draft, sku_id)
+
+
+def _missing(draft: Draft) -> set[SkuId]:
+    return {
+        sku_id
+        for sku_id, wanted in draft.desired.items()
+        if wanted.adds and sku_id not in draft.add and not _is_there(draft, wanted)
+    }
+
+
+def _is_there(draft: Draft, wanted: DesiredLicense) -> bool:
+    """Whether the directory shows a license, from any source; one that was removed a moment ago may still show."""
+    sku_id, direct = wanted.sku_id, draft.direct.get(wanted.sku_id)
+    if direct is None or sku_id in draft.ledger.owned:
+        return sku_id in draft.user.held_skus
+    return not is_leftover(draft.ledger, sku_id, direct, draft.context.now)
+
+
+def _held_since(draft: Draft) -> frozenset[SkuId]:
+    """Removals that were left out before and that only wait for a person now."""
+    return frozenset(
+        sku_id
+        for sku_id in draft.ledger.withheld_since
+        if sku_id in draft.direct and sku_id in draft.desired and not draft.desired[sku_id].adds
+    )
+
+
+def _ask(draft: Draft, sku_id: SkuId) -> None:
+    owned, context = draft.ledger.owned[sku_id], draft.context
+    asked_at = draft.withheld[sku_id] + WITHHELD_FOR
+    approved = any(
+        permit.sku_id == sku_id and permit.by_approval and permit.at >= asked_at and not permit.plans
+        for permit in context.permits
+        if permit.user_id == draft.user.id
+    )
+    if approved:
+        draft.remove.add(sku_id)
+    elif sku_id in context.denied:
+        draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD)))
+        draft.note(NoteKind.HELD, sku_id)
+    else:
+        draft.wants.append(PermitRequest(draft.user.id, sku_id, first_source(owned), by_person=True))
