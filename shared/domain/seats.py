@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.domain.directory import SubscribedSku
 from shared.domain.ids import SkuId, UserId
 
 
@@ -35,14 +34,14 @@ class Seats:
         return frozenset(sku_id for sku_id, line in self.lines.items() if not line.is_open_to(user_id))
 
 
-def seats_of(skus: Iterable[SubscribedSku], waiting: Mapping[SkuId, Sequence[UserId]]) -> Seats:
+def seats_of(available: Mapping[SkuId, int], waiting: Mapping[SkuId, Sequence[UserId]]) -> Seats:
     """The seats as counted. `waiting`: who waits, longest first, of each line more than seats are free where so many
     wait."""
     return Seats(
         {
-            sku.sku_id: SeatLine(frozenset(line[: sku.available]), len(line) < sku.available)
-            for sku in skus
-            for line in (waiting.get(sku.sku_id, ()),)
-            if sku.available == 0 or line
+            sku_id: SeatLine(frozenset(line[:count]), len(line) < count)
+            for sku_id, count in available.items()
+            for line in (waiting.get(sku_id, ()),)
+            if count == 0 or line
         }
     )

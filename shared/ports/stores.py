@@ -214,8 +214,8 @@ class WaitingStore(Protocol):
         """SKUs that somebody may wait for; an answer read within the last `max_age_s` seconds may be given again."""
         ...
 
-    async def first(self, sku_id: SkuId, top: int, max_age_s: float = 0.0) -> tuple[InLine, ...]:
-        """The longest wait first, at most `top`; an answer of the last `max_age_s` seconds may be given again."""
+    async def first(self, sku_id: SkuId, top: int) -> tuple[InLine, ...]:
+        """The longest wait first, at most `top`."""
         ...
 
     async def join(self, entries: Iterable[InLine]) -> None: ...

@@ -27,7 +27,6 @@ class TableWaiting:
         self._tables = tables
         self._monotonic = monotonic
         self._lines: tuple[float, frozenset[SkuId]] | None = None
-        self._heads: dict[SkuId, tuple[float, int, tuple[InLine, ...]]] = {}
 
     async def lines(self, max_age_s: float) -> frozenset[SkuId]:
         known = self._lines
@@ -36,14 +35,9 @@ class TableWaiting:
             known = self._lines = (self._monotonic(), read)
         return known[1]
 
-    async def first(self, sku_id: SkuId, top: int, max_age_s: float = 0.0) -> tuple[InLine, ...]:
-        known = self._heads.get(sku_id)
-        if known is not None and known[1] == top and self._monotonic() - known[0] < max_age_s:
-            return known[2]
+    async def first(self, sku_id: SkuId, top: int) -> tuple[InLine, ...]:
         rows, _ = await self._tables.page(WAITING, sku_id, "", LAST, top, None)
-        found = tuple(_in_line(row) for row in rows)
-        self._heads[sku_id] = (self._monotonic(), top, found)
-        return found
+        return tuple(_in_line(row) for row in rows)
 
     async def join(self, entries: Iterable[InLine]) -> None:
         joining = list(entries)
@@ -52,7 +46,7 @@ class TableWaiting:
         await self._tables.upsert_all(WAITING, [_row(entry) for entry in joining])
         lines = {entry.sku_id for entry in joining}
         await self._tables.upsert_all(WAITING, [{"PartitionKey": LINES, "RowKey": sku_id} for sku_id in sorted(lines)])
-        self._lines, self._heads = None, {}
+        self._lines = None
 
     async def leave(self, entries: Iterable[InLine]) -> None:
         for entry in entries:

@@ -31,7 +31,7 @@ from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.seats import LINE_LENGTH
 
 LINES_MAX_AGE_S = 5.0
-"""How old the queue for a seat may be: within the seconds that the seats counted by Graph may be old."""
+"""How old the list of products that users wait for can be: within the age of the seats counted by Graph."""
 
 SEATS_MAX_AGE_S = 10.0
 """How old the seat counts may be: a read costs 3 resource units, and Graph refuses what they miss."""
@@ -59,15 +59,23 @@ async def tenant_facts(world: Needs, since: datetime | None = None) -> TenantFac
 
 
 async def _seats(world: Needs, skus: Sequence[SubscribedSku]) -> Seats:
-    """The tenant's seats, with the users who wait for them."""
+    """The tenant's seats, with the users who wait for them.
+
+    The queue is read before the seats are counted. By a count from before, seats that the first in line have taken
+    meanwhile would count for those behind them too. A queue from before only makes a user wait a minute longer.
+    """
     lines = await world.stores.waiting.lines(LINES_MAX_AGE_S)
+    free = {sku.sku_id: sku.available for sku in skus if sku.sku_id in lines and sku.available > 0}
     waiting: dict[SkuId, Sequence[UserId]] = {}
-    for sku in skus:
-        if sku.sku_id in lines and sku.available > 0:
-            top = min(LINE_LENGTH, sku.available + 1)
-            head = await world.stores.waiting.first(sku.sku_id, top, LINES_MAX_AGE_S)
-            waiting[sku.sku_id] = [entry.user_id for entry in head]
-    return seats_of(skus, waiting)
+    for sku_id, available in free.items():
+        head = await world.stores.waiting.first(sku_id, min(LINE_LENGTH, available + 1))
+        waiting[sku_id] = [entry.user_id for entry in head]
+    if not any(waiting.values()):
+        return seats_of({sku.sku_id: sku.available for sku in skus}, waiting)
+    counted = await world.directory.subscribed_skus(0.0)
+    # No more seats than were read of the queue: what lies further back is not known.
+    known = {sku.sku_id: min(sku.available, free.get(sku.sku_id, sku.available)) for sku in counted}
+    return seats_of(known, waiting)
 
 
 def context_for(

@@ -39,6 +39,8 @@ async def _record_ledger(world: Needs, work: Work, users: Sequence[Attempted], n
     not written yet, must lose its race and read again. Returns whose race this worker lost."""
     rows = {each.user_id: _final_row(each, now) for each in users}
     read = {each.user_id: each.planned.read.stored for each in users}
+    # A place in the queue before the row that it is the index of: after a crash in between no user waits unseen. The
+    # seats timer leaves a new place without a row alone.
     await world.stores.waiting.join(place for user_id in rows for place in _joining(read[user_id], rows[user_id]))
     changed = [rows[each.user_id] for each in users if rows[each.user_id] != each.stored or _must_be_seen(each, work)]
     written = await world.stores.ledger.write(changed) if changed else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment
 from shared.domain.ids import SkuId
@@ -19,6 +19,10 @@ LINE_LENGTH = 5000
 """How far a line is read; those behind are called by the next minute's look."""
 
 CAUSE = "seats"
+
+STRAY_AFTER = timedelta(minutes=15)
+"""A place is written before the ledger row that it is the index of. One without such a row is left alone for this long:
+its worker may be about to write the row. A function can take ten minutes."""
 
 
 async def give_seats(world: Needs) -> int:
@@ -51,14 +55,15 @@ def _is_paused(sku_id: SkuId, known: Iterable[GroupLicenseAssignment]) -> bool:
 
 
 async def _call(world: Needs, sku_id: SkuId, seats_free: int) -> int:
-    """Send those at the head of a line to be looked at; who is in it without waiting (a crash) is taken out."""
+    """Have the users at the head of a line reconciled. A place that a crash left without a ledger row goes in time."""
     head = await world.stores.waiting.first(sku_id, seats_free)
     if not head:
         await world.stores.waiting.close(sku_id)
         return 0
     rows = await world.stores.ledger.rows(sorted({entry.user_id for entry in head}))
     strays = [entry for entry in head if not _waits(rows[entry.user_id], entry)]
-    await world.stores.waiting.leave(strays)
+    long_ago = world.clock.now() - STRAY_AFTER
+    await world.stores.waiting.leave(entry for entry in strays if entry.since < long_ago)
     users = {entry.user_id for entry in head if entry not in strays}
     await enqueue(world, users, f"{CAUSE}:{sku_id}")
     return len(users)

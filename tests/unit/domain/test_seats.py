@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.directory import SubscribedSku
 from shared.domain.ids import SkuId, UserId
 from shared.domain.seats import Seats, seats_of
 
@@ -15,7 +14,7 @@ ANNA, BEN, CARA, NEW = (UserId(str(UUID(int=number))) for number in (11, 12, 13,
 
 
 def seats(free: int, *line: UserId) -> Seats:
-    return seats_of([SubscribedSku(SKU, "SMALL", (), enabled=free)], {SKU: line} if line else {})
+    return seats_of({SKU: free}, {SKU: line} if line else {})
 
 
 def served(found: Seats) -> set[UserId]:

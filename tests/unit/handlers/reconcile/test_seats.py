@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from shared.domain.directory import LicenseAssignmentState
+from shared.adapters.tables.rows import Op
+from shared.adapters.tables.stores import table_stores
+from shared.domain.directory import LicenseAssignmentState, SubscribedSku
 from shared.domain.ids import SkuId, UserId
 from shared.handlers.operations import control
-from shared.handlers.reconcile.seats import give_seats
+from shared.handlers.reconcile.seats import STRAY_AFTER, give_seats
 from shared.ports.stores import InLine
+from tests.support.fakes_directory import FakeDirectory
 from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.worlds import MemoryTables, fake_world
 
 
 def seats(run: Run, enabled: int) -> None:
@@ -109,10 +114,16 @@ async def test_who_leaves_or_is_deleted_leaves_the_line() -> None:
 async def test_a_place_left_over_from_a_crash_does_not_hold_up_the_line() -> None:
     run, (first, *_) = await waiting_run()
     stray = InLine(SMALL.sku_id, user(1), run.world.clock.now() - timedelta(days=1))
-    await run.world.stores.waiting.join([stray])
+    young = InLine(SMALL.sku_id, user(2), run.world.clock.now() - timedelta(minutes=5))
+    await run.world.stores.waiting.join([stray, young])
     seats(run, 3)
     await give(run)
+    assert stray.user_id not in await line(run)
+    assert young.user_id in await line(run)
+    run.later(seconds=STRAY_AFTER.total_seconds())
     await give(run)
+    await give(run)
+    assert young.user_id not in await line(run)
     assert run.licenses(first) == {"SMALL"}
     assert stray.user_id not in await line(run)
 
@@ -139,3 +150,83 @@ async def test_a_user_with_the_license_from_elsewhere_needs_no_seat_and_joins_no
         await run.look_at(owner, cause=f"look-{number}")
     assert run.licenses(owner) == {"SMALL"}
     assert await line(run) == waiting
+
+
+class RememberedSeats(FakeDirectory):
+    """Seat counts of an earlier moment, given to whoever takes an answer that is some seconds old."""
+
+    remembered: tuple[SubscribedSku, ...] | None = None
+
+    async def subscribed_skus(self, max_age_s: float = 30.0) -> tuple[SubscribedSku, ...]:
+        if self.remembered is not None and max_age_s > 0:
+            return self.remembered
+        return await super().subscribed_skus(max_age_s)
+
+
+async def test_a_remembered_seat_count_lets_nobody_pass_those_who_wait_longer() -> None:
+    """Two licenses were available when they were counted. The first two in line have taken them, and one more was
+    bought: it is the third's, although the fourth is looked at first."""
+    directory = RememberedSeats()
+    fakes = fake_world()
+    directory.now = fakes.clock.now
+    world = replace(fakes.world, directory=directory, licenses=replace(fakes.world.licenses, directory=directory))  # type: ignore[type-var]
+    run = Run(replace(fakes, world=world, directory=directory))
+    waiting = await fill_line(run, 4)
+    seats(run, 4)
+    counted = await directory.subscribed_skus(0.0)
+    await run.look_at(*waiting[:2], cause="another process")
+    assert await line(run) == waiting[2:]
+    seats(run, 5)
+    directory.remembered = counted
+    await run.look_at(waiting[3], cause="for another reason")
+    assert [run.licenses(each) for each in waiting[2:]] == [set(), set()]
+    await run.look_at(waiting[2], cause="for another reason too")
+    assert [run.licenses(each) for each in waiting[2:]] == [{"SMALL"}, set()]
+
+
+async def fill_line(run: Run, count: int) -> list[UserId]:
+    """Two have the license; `count` wait, each a minute longer than the next."""
+    run.people(2)
+    seats(run, 2)
+    await run.change([SMALL])
+    waiting = []
+    for number in range(count):
+        waiting.append(run.directory.add_user(user(20 - number), groups=[TEAM]))
+        await run.look_at(waiting[-1], cause=f"joined-{number}")
+        run.later(minutes=1)
+    assert await line(run) == waiting
+    return waiting
+
+
+class InterruptedTables(MemoryTables):
+    """Something happens just before rows of the ledger are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_ledger: Callable[[], Awaitable[object]] | None = None
+
+    async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
+        interruption = self.before_ledger
+        if name == "ledger" and interruption is not None:
+            self.before_ledger = None
+            await interruption()
+        return await super().transact(name, ops)
+
+
+async def test_seats_given_while_a_user_is_just_joining_the_line_do_not_take_the_user_out_of_it() -> None:
+    fakes, tables = fake_world(), InterruptedTables()
+    stores = table_stores(tables, monotonic=lambda: fakes.clock.now().timestamp())
+    run = Run(replace(fakes, world=replace(fakes.world, stores=stores), tables=tables))
+    (first,) = await fill_line(run, 1)
+    joins = run.directory.add_user(user(30), groups=[TEAM])
+
+    async def bought_and_given() -> None:
+        seats(run, 5)
+        await give_seats(run.world)
+
+    tables.before_ledger = bought_and_given
+    await run.look_at(joins, cause="joins")
+    run.later(minutes=1)
+    await give(run)
+    assert [run.licenses(each) for each in (first, joins)] == [{"SMALL"}, {"SMALL"}]
+    assert await line(run) == []
