@@ -278,6 +278,16 @@ def change_feed(found: ChangeFeedState) -> Json:
         },
         "refusedToday": found.refused_today,
         "lastDeltaDateTime": _time(found.delta_read_at),
+        "rejectedDeltas": [
+            {
+                "slice": each.number,
+                "groups": len({*each.group_ids, *each.enumerated}),
+                "rejections": each.rejections,
+                "reason": each.rejected_because,
+                "nextAttemptDateTime": _time(each.retry_at),
+            }
+            for each in found.rejected
+        ],
     }
 
 

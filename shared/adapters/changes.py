@@ -22,8 +22,6 @@ MAX_DELTA_GROUPS = 50
 """Most ids a filter of group delta may name (learn.microsoft.com/graph/api/group-delta)."""
 
 MAX_PAGES_OF_SUBSCRIPTIONS = 50
-MAX_PAGES_FROM_NOW = 20
-"""Pages before the link of a round that has nothing to tell; pages may be empty."""
 
 
 class GraphChangeFeed:
@@ -73,21 +71,12 @@ class GraphChangeFeed:
         if reply.status != 404:
             _done(reply, path)
 
-    async def delta_from_now(self, group_ids: Sequence[GroupId]) -> str:
+    def enumeration(self, group_ids: Sequence[GroupId]) -> str:
+        # Not `$deltatoken=latest`: with `$expand=members` such a link never reported members; `$select` is not known.
         if not 0 < len(group_ids) <= MAX_DELTA_GROUPS:
             raise ValueError(f"{len(group_ids)} groups in one delta: must be 1 to {MAX_DELTA_GROUPS}")
         wanted = quote(" or ".join(f"id eq '{guid(group_id)}'" for group_id in group_ids))
-        link = f"/groups/delta?$select=members&$filter={wanted}&$deltatoken=latest"
-        for _ in range(MAX_PAGES_FROM_NOW):
-            try:
-                page = await self.delta(link)
-            except TokenExpired as refusal:
-                # A link that was never followed cannot have expired: the request itself is rejected.
-                raise Unavailable(None, f"Graph gives no delta link: {refusal}") from refusal
-            if page.delta_link is not None:
-                return page.delta_link
-            link = page.next_link or ""
-        raise Unavailable(None, "Graph gave no delta link for changes from now on")
+        return f"/groups/delta?$select=members&$filter={wanted}"
 
     async def delta(self, link: str) -> DeltaPage:
         try:

@@ -56,10 +56,11 @@ class ChangeFeed(Protocol):
         """A subscription that is gone is no error."""
         ...
 
-    async def delta_from_now(self, group_ids: Sequence[GroupId]) -> str:
-        """The link that will tell what changes from now on in the groups, at most 50."""
+    def enumeration(self, group_ids: Sequence[GroupId]) -> str:
+        """The first link of an enumeration of the members of groups, at most 50; its last page has the delta link that
+        reports what changed since it began."""
         ...
 
     async def delta(self, link: str) -> DeltaPage:
-        """Raises TokenExpired when Graph does not know the state any more."""
+        """A page of an enumeration or of changes. Raises TokenExpired when Graph rejects the link for good."""
         ...

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.delta_slices import DeltaSlice
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.membership_changes import Nesting
 
@@ -41,16 +42,6 @@ class SubscriptionStore(Protocol):
         ...
 
     async def refused(self, day: str) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class DeltaSlice:
-    """Groups that are asked about together, and the link for the next time."""
-
-    number: int
-    group_ids: tuple[GroupId, ...]
-    link: str
-    read_at: datetime
 
 
 class DeltaStore(Protocol):

@@ -34,6 +34,13 @@ async def rounds(feed: GraphChangeFeed, link: str) -> tuple[list[GroupChange], s
     raise AssertionError("delta does not end")
 
 
+async def linked(feed: GraphChangeFeed, groups: list[GroupId]) -> str:
+    """The delta link at the end of an enumeration, which lists all members."""
+    members, link = await rounds(feed, feed.enumeration(groups))
+    assert {change.group_id for change in members if change.members} == set(groups)
+    return link
+
+
 async def test_a_subscription_is_made_found_renewed_reauthorized_and_removed(feed: GraphChangeFeed, hook: str) -> None:
     until = datetime.now(UTC).replace(microsecond=0) + DAY
     made = await feed.subscribe(f"{hook}/notifications", f"{hook}/lifecycle", "secret", until)
@@ -60,8 +67,8 @@ async def test_delta_tells_what_changed_from_now_on_in_the_groups_asked_about(
     feed: GraphChangeFeed, on_tenant: TenantStage
 ) -> None:
     await on_tenant.control("PATCH", "settings", {"deltaPageSize": 1, "deltaPieceSize": 1, "deltaEmptyPage": True})
-    link = await feed.delta_from_now([ALL])
-    inner = await feed.delta_from_now([INNER])
+    link = await linked(feed, [ALL])
+    inner = await linked(feed, [INNER])
     assert (await rounds(feed, link))[0] == []
     await on_tenant.control("POST", "membership", {"add": [[ALL, CARA]], "remove": [[INNER, BEN]]})
     changes, following = await rounds(feed, link)
@@ -70,8 +77,27 @@ async def test_delta_tells_what_changed_from_now_on_in_the_groups_asked_about(
     assert (await rounds(feed, following))[0] == []
 
 
+@pytest.mark.parametrize("setting", ["deltaLatestMembers", "deltaLatestFilter"])
+async def test_links_by_enumeration_tell_members_whatever_the_latest_token_does(
+    feed: GraphChangeFeed, on_tenant: TenantStage, setting: str
+) -> None:
+    await on_tenant.control("PATCH", "settings", {setting: False})
+    link = await linked(feed, [ALL, INNER])
+    await on_tenant.control("POST", "membership", {"add": [[ALL, CARA]], "remove": [[INNER, BEN]]})
+    changes, _ = await rounds(feed, link)
+    assert {each.group_id: each.members for each in changes} == {ALL: {CARA: True}, INNER: {BEN: False}}
+
+
+async def test_changes_told_ten_times_are_merged_into_one(feed: GraphChangeFeed, on_tenant: TenantStage) -> None:
+    await on_tenant.control("PATCH", "settings", {"deltaReplayShare": 1.0, "deltaReplayTimes": 10, "deltaPageSize": 1})
+    link = await linked(feed, [ALL, INNER])
+    await on_tenant.control("POST", "membership", {"add": [[ALL, CARA]], "remove": [[INNER, BEN]]})
+    changes, _ = await rounds(feed, link)
+    assert {each.group_id: each.members for each in changes} == {ALL: {CARA: True}, INNER: {BEN: False}}
+
+
 async def test_a_deleted_group_is_told_as_such(feed: GraphChangeFeed, on_tenant: TenantStage) -> None:
-    link = await feed.delta_from_now([ALL, INNER])
+    link = await linked(feed, [ALL, INNER])
     await on_tenant.control("DELETE", f"groups/{INNER}")
     changes, _ = await rounds(feed, link)
     assert {change.group_id: change.deleted for change in changes}[INNER]
@@ -92,16 +118,16 @@ async def test_a_token_that_is_forgotten_is_told_apart_from_an_outage(
     feed: GraphChangeFeed, on_tenant: TenantStage, answer: str
 ) -> None:
     await on_tenant.control("PATCH", "settings", {"deltaExpired": answer})
-    link = await feed.delta_from_now([ALL])
+    link = await linked(feed, [ALL])
     await on_tenant.control("POST", "delta/expire")
     with pytest.raises(TokenExpired):
         await feed.delta(link)
 
 
 @pytest.mark.parametrize("count", [0, MAX_DELTA_GROUPS + 1])
-async def test_a_slice_has_at_least_one_and_at_most_fifty_groups(feed: GraphChangeFeed, count: int) -> None:
+def test_a_slice_has_at_least_one_and_at_most_fifty_groups(feed: GraphChangeFeed, count: int) -> None:
     with pytest.raises(ValueError, match="groups in one delta"):
-        await feed.delta_from_now([GroupId(guid(number)) for number in range(count)])
+        feed.enumeration([GroupId(guid(number)) for number in range(count)])
 
 
 async def test_ids_are_told_apart_by_what_they_are(on_tenant: TenantStage) -> None:

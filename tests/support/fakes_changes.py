@@ -27,6 +27,14 @@ class FakeChangeFeed:
     """Graph gets no answer from the notification address."""
     rejecting: bool = False
     """Every delta link is rejected, however new."""
+    followed: list[str] = field(default_factory=list)
+    """Every link that was followed."""
+    rejects: Callable[[str], bool] | None = None
+    """Links that Graph rejects for good."""
+    rejects_with: str = "404 UnknownError"
+    enumeration_pages: int = 1
+    members: tuple[GroupChange, ...] = ()
+    """What an enumeration lists."""
     _oldest: int = 0
 
     def happened(self, group_id: str, member: str, *, came: bool) -> None:
@@ -58,11 +66,20 @@ class FakeChangeFeed:
     async def unsubscribe(self, subscription_id: str) -> None:
         self.made.pop(subscription_id, None)
 
-    async def delta_from_now(self, group_ids: Sequence[GroupId]) -> str:
-        return f"{len(self.log)}:{','.join(group_ids)}"
+    def enumeration(self, group_ids: Sequence[GroupId]) -> str:
+        return f"{len(self.log)}:all:{','.join(group_ids)}"
 
     async def delta(self, link: str) -> DeltaPage:
+        """A link is a place in the log and groups; one that begins a round with `all` enumerates, in empty pages."""
+        self.followed.append(link)
+        if self.rejects and self.rejects(link):
+            raise TokenExpired(self.rejects_with)
         place, _, groups = link.partition(":")
+        if groups.startswith("all:"):
+            asked = groups.removeprefix("all:")
+            if self.enumeration_pages > sum(each == link for each in self.followed):
+                return DeltaPage((), link)
+            return DeltaPage(self.members, delta_link=f"{place}:{asked}")
         start = int(place)
         if start < self._oldest or self.rejecting:
             raise TokenExpired("syncStateNotFound")

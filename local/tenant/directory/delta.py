@@ -68,18 +68,21 @@ def decode(token: str) -> DeltaRound | None:
         return None
 
 
-def pieces(directory: Directory, asked: DeltaRound, with_members: bool, size: int, replays: float) -> list[Piece]:
+def pieces(
+    directory: Directory, asked: DeltaRound, with_members: bool, size: int, replays: tuple[float, int]
+) -> list[Piece]:
     """Everything a round gives, in order; `asked.until` is set.
 
     First pieces of all groups come first, then their second ones: one group lies on several pages that need not follow
-    each other. Of the pieces, a share of `replays` is given a second time, further on.
+    each other. `replays`: the share of the pieces that is given again, further on, and how often.
     """
     assert asked.until is not None
     stacks = [list(one) for one in _by_group(directory, asked, asked.until, with_members, size)]
     given = [piece for layer in zip_longest(*stacks) for piece in layer if piece is not None]
-    if replays > 0:
+    share, times = replays
+    if share > 0:
         chance = random.Random(f"{asked.since} {asked.until}")
-        again = [piece for piece in given if chance.random() < replays]
+        again = [piece for piece in given if chance.random() < share] * times
         chance.shuffle(again)
         given.extend(again)
     return given

@@ -36,7 +36,8 @@ def groups_delta(tenant: Tenant, call: Call) -> Reply:
     asked = _begun(tenant, _asked(tenant, call), call)
     settings = tenant.settings
     with_members = asked.select is None or "members" in asked.select
-    given = pieces(tenant.directory, asked, with_members, settings.delta_piece_size, settings.delta_replay_share)
+    replays = (settings.delta_replay_share, settings.delta_replay_times)
+    given = pieces(tenant.directory, asked, with_members, settings.delta_piece_size, replays)
     start = max(asked.place, 0)
     end = 0 if asked.place < 0 else page_end(given, start, settings.delta_page_size)
     now = time.time()
@@ -60,7 +61,12 @@ def _asked(tenant: Tenant, call: Call) -> DeltaRound:
     if token in ("", "latest"):
         changes = tenant.directory.changes
         since = None if token == "" else changes.position(call.as_of, _horizon(tenant))
-        return DeltaRound(changes.epoch, time.time(), since, None, 0, _selected(call), _filtered(call))
+        select, groups = _selected(call), _filtered(call)
+        if token == "latest" and groups is not None and not tenant.settings.delta_latest_filter:
+            raise unsupported_query("The query option '$filter' is not supported with '$deltatoken=latest'.")
+        if token == "latest" and not tenant.settings.delta_latest_members:
+            select = tuple(one for one in select or ("id",) if one != "members") or ("id",)
+        return DeltaRound(changes.epoch, time.time(), since, None, 0, select, groups)
     if "$select" in call.query or "$filter" in call.query:
         raise bad_request("A request with a token takes no other query options; they are part of the token.")
     asked = decode(token)

@@ -1,4 +1,4 @@
-"""Table `deltas`: the delta link of each slice of groups.
+"""Table `deltas`: each slice of groups with its delta link (see `delta_slices`).
 
 PartitionKey `delta`, RowKey slice as 4 digits; `body` JSON.
 """
@@ -6,12 +6,13 @@ PartitionKey `delta`, RowKey slice as 4 digits; `body` JSON.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from shared.adapters.tables.client import Tables
-from shared.adapters.tables.packing import dump, must_be_time, time_text
+from shared.adapters.tables.packing import dump, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.delta_slices import DeltaSlice
 from shared.domain.ids import GroupId
-from shared.ports.membership_stores import DeltaSlice
 
 DELTAS = "deltas"
 
@@ -30,7 +31,18 @@ class TableDeltas:
         return _slice(row) if row else None
 
     async def save(self, slice: DeltaSlice) -> None:
-        body = {"groups": list(slice.group_ids), "link": slice.link, "readAt": time_text(slice.read_at)}
+        body = {
+            "groups": list(slice.group_ids),
+            "link": slice.link,
+            "readAt": time_text(slice.read_at),
+            "enumeration": slice.enumeration,
+            "enumerated": list(slice.enumerated),
+            "unread": sorted(slice.unread),
+            "unreadSince": time_text(slice.unread_since),
+            "rejections": slice.rejections,
+            "retryAt": time_text(slice.retry_at),
+            "rejectedBecause": slice.rejected_because,
+        }
         row = {"PartitionKey": "delta", "RowKey": f"{slice.number:04d}", **split_body(dump(body))}
         await self._tables.write(DELTAS, Op("upsert", row))
 
@@ -40,5 +52,20 @@ class TableDeltas:
 
 def _slice(row: Row) -> DeltaSlice:
     body = json.loads(joined_body(row))
-    groups = tuple(GroupId(group_id) for group_id in body["groups"])
-    return DeltaSlice(int(row["RowKey"]), groups, body["link"], must_be_time(body["readAt"]))
+    return DeltaSlice(
+        number=int(row["RowKey"]),
+        group_ids=_ids(body["groups"]),
+        link=body["link"],
+        read_at=time_of(body["readAt"]),
+        enumeration=body.get("enumeration", ""),
+        enumerated=_ids(body.get("enumerated", ())),
+        unread=frozenset(_ids(body.get("unread", ()))),
+        unread_since=time_of(body.get("unreadSince")),
+        rejections=body.get("rejections", 0),
+        retry_at=time_of(body.get("retryAt")),
+        rejected_because=body.get("rejectedBecause", ""),
+    )
+
+
+def _ids(values: Iterable[str]) -> tuple[GroupId, ...]:
+    return tuple(GroupId(group_id) for group_id in values)

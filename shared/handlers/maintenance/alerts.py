@@ -59,9 +59,14 @@ async def _subscription(world: Needs) -> AsyncIterator[str]:
 
 
 async def _deltas(world: Needs) -> AsyncIterator[str]:
-    oldest = min((each.read_at for each in await world.stores.deltas.all()), default=None)
-    if oldest is not None and world.clock.now() - oldest > DELTA_WITHIN:
-        yield f"changes of groups have not been read since {oldest:%Y-%m-%d %H:%M}"
+    slices = await world.stores.deltas.all()
+    oldest = min((each.read_at for each in slices if each.read_at is not None), default=None)
+    rejected = max((each for each in slices if each.is_shown_as_error), key=lambda each: each.rejections, default=None)
+    since, why = oldest or world.clock.now(), ""
+    if rejected is not None:
+        why = f": Graph rejected {rejected.rejections} delta links in a row: {rejected.rejected_because}"
+    if why or world.clock.now() - since > DELTA_WITHIN:
+        yield f"changes of groups have not been read since {since:%Y-%m-%d %H:%M}{why}"
 
 
 async def _approvals(world: Needs) -> AsyncIterator[str]:

@@ -1,28 +1,31 @@
 """Delta: what changed in the watched groups since the last time, whether or not a notification came.
 
-Groups are asked about in slices of at most 50 (learn.microsoft.com/graph/api/group-delta). A slice whose groups change,
-or whose token Graph does not know any more, starts from now, and its managed groups are read whole.
+`domain/delta_slices.py` decides what is kept of a slice of groups, and how long it waits after a rejection.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from shared.domain.change_messages import ReadDelta, split
-from shared.domain.errors import TokenExpired, Unavailable
+from shared.domain.delta_slices import DeltaSlice
+from shared.domain.errors import Conflict, TokenExpired, Unavailable
 from shared.domain.ids import GroupId
 from shared.domain.membership_changes import GroupChange, merged
 from shared.domain.messages import NOTIFICATIONS
 from shared.handlers.groups.nesting import complete_map, watched_groups
 from shared.handlers.membership.needs import Needs
-from shared.handlers.operations.sync import DELTA, sync_soon
-from shared.ports.membership_stores import DeltaSlice
+from shared.handlers.operations.sync import DELTA, is_read_since, sync_group
 from shared.ports.messaging import Outgoing
 
 SLICE = 50
 MAX_PAGES = 2000
 """Pages of one round: Graph spreads big changes over many, and a chain that does not end is a fault."""
+
+ENUMERATES_FOR = timedelta(minutes=2)
+"""One round's share of an enumeration, which the next one continues: well inside the five minutes of a message lock."""
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,9 @@ async def slices_of(world: Needs) -> dict[int, tuple[GroupId, ...]]:
     wanted = set(watched.managed)
     found: dict[int, list[GroupId]] = {}
     for known in await world.stores.deltas.all():
-        found[known.number] = [group_id for group_id in known.group_ids if group_id in wanted]
-        wanted.difference_update(known.group_ids)
+        mine = (*known.group_ids, *(each for each in known.enumerated if each not in known.group_ids))
+        found[known.number] = [group_id for group_id in mine if group_id in wanted][:SLICE]
+        wanted.difference_update(found[known.number])
     number = 0
     for group_id in sorted(wanted):
         while len(found.get(number, [])) >= SLICE:
@@ -52,36 +56,95 @@ async def ask_for_deltas(world: Needs) -> int:
 
 
 async def read_delta(world: Needs, number: int) -> None:
-    """Queue what changed in the groups of a slice, and have managed groups read whole whose changes up to now nobody
-    has told. What fails is made good by the timer's next round, since the link is kept last."""
+    """Queue what changed in the groups of a slice, get a link for new groups, and start the syncs that it waits for.
+
+    What fails is made good by the timer's next round, since each step is kept only after what it leads to. The groups
+    to be read completely are part of the slice, not messages: there is never more than one waiting read of a group.
+    """
     wanted = (await slices_of(world)).get(number, ())
-    known = await world.stores.deltas.get(number)
+    known = await world.stores.deltas.get(number) or DeltaSlice(number)
     if not wanted:
         await world.stores.deltas.remove(number)
         return
-    untold = frozenset(wanted) - frozenset(known.group_ids if known else ())
-    if known is not None:
+    known = await _with_changes_read(world, known, wanted)
+    if not known.reports(wanted) and known.may_enumerate(world.clock.now()):
+        known = await _with_link(world, known, wanted)
+    await _start_syncs(world, known)
+
+
+async def _with_changes_read(world: Needs, known: DeltaSlice, wanted: tuple[GroupId, ...]) -> DeltaSlice:
+    """The slice after its changes were queued; one whose link was rejected has none."""
+    if not known.link:
+        return known
+    try:
+        link = await _queue_changes(world, known)
+    except TokenExpired as fault:
+        return await _after_rejection(world, known.rejected(str(fault), world.clock.now()))
+    return await _kept(world, known.reported(link, wanted, world.clock.now()))
+
+
+async def _after_rejection(world: Needs, known: DeltaSlice) -> DeltaSlice:
+    level = logging.ERROR if known.is_shown_as_error else logging.WARNING
+    told = (known.number, known.rejections, known.retry_at, known.rejected_because)
+    log.log(level, "delta link rejected slice=%d rejections=%d next_at=%s reason=%s", *told)
+    return await _kept(world, known)
+
+
+async def _with_link(world: Needs, known: DeltaSlice, wanted: tuple[GroupId, ...]) -> DeltaSlice:
+    """The slice with a link for all its groups, or with as much of the enumeration as one round may take.
+
+    The enumeration overlaps the old link: that is followed once more when the new one is there, so that nothing falls
+    between the two. The members enumerated are not queued: a sync that begins after it reads the same groups with all
+    that planning needs, and finds leavers as well.
+    """
+    until = world.clock.now() + ENUMERATES_FOR
+    goes_on = bool(known.enumeration) and set(wanted) <= set(known.enumerated)
+    groups = known.enumerated if goes_on else wanted
+    link = known.enumeration if goes_on else world.changes.enumeration(groups)
+    for _ in range(MAX_PAGES):
         try:
-            await _read(world, known)
+            page = await world.changes.delta(link)
         except TokenExpired as fault:
-            log.warning("delta of slice %d starts anew: %s", number, fault)
-            untold = frozenset(wanted)
-    if known is None or untold or known.group_ids != wanted:
-        await _start(world, number, wanted, untold)
+            rejected = known.enumeration_rejected(str(fault), world.clock.now(), groups)
+            return await _after_rejection(world, rejected)
+        if page.delta_link is not None:
+            known = await _with_changes_read(world, known, wanted)
+            return await _kept(world, await _linked(world, known, groups, page.delta_link))
+        link = page.next_link or ""
+        if world.clock.now() >= until:
+            break
+    return await _kept(world, known.enumerating(groups, link))
 
 
-async def _start(world: Needs, number: int, groups: Sequence[GroupId], untold: frozenset[GroupId]) -> None:
-    """From now on. The link is got before the groups are read whole, so that nothing falls between the two, and kept
-    after that is asked for, so that a repeat asks again."""
-    link = await world.changes.delta_from_now(groups)
+async def _linked(world: Needs, known: DeltaSlice, groups: tuple[GroupId, ...], link: str) -> DeltaSlice:
+    untold = set(groups) - set(known.group_ids)
     watched = await watched_groups(world, 0.0)
-    for group_id in sorted(frozenset().union(*(watched.roots(each) for each in untold))):
-        await sync_soon(world, group_id, DELTA)
-    await world.stores.deltas.save(DeltaSlice(number, tuple(groups), link, world.clock.now()))
+    roots = frozenset[GroupId]().union(*(watched.roots(group_id) for group_id in untold))
+    now = world.clock.now()
+    return known.linked(groups, link, now).to_read(roots, now)
 
 
-async def _read(world: Needs, known: DeltaSlice) -> None:
-    """All pages, merged by group, queued; only then the link for the next time is kept."""
+async def _start_syncs(world: Needs, known: DeltaSlice) -> None:
+    """Start a sync of each group that waits for one; a group on which an operation is open waits for the next round."""
+    since = known.unread_since
+    if since is not None:
+        done = [group_id for group_id in sorted(known.unread) if await _is_synced(world, group_id, since)]
+        await _kept(world, known.read_by_sync(done))
+
+
+async def _is_synced(world: Needs, group_id: GroupId, since: datetime) -> bool:
+    """Whether a sync that began after a time reads the group, or has; the same one is never started twice."""
+    if await is_read_since(world, group_id, since):
+        return True
+    try:
+        await sync_group(world, group_id, DELTA, at=since)
+    except Conflict:
+        return False
+    return True
+
+
+async def _queue_changes(world: Needs, known: DeltaSlice) -> str:
+    """All pages, merged by group, queued. Returns the link for the next time, which is kept only then."""
     changes: list[GroupChange] = []
     link, last = known.link, None
     for _ in range(MAX_PAGES):
@@ -93,8 +156,16 @@ async def _read(world: Needs, known: DeltaSlice) -> None:
         link = page.next_link or ""
     if last is None:
         raise Unavailable(None, f"delta of slice {known.number}: the pages do not come to an end")
-    concerned = [change for change in merged(changes) if change.group_id in known.group_ids]
-    messages = list(split(concerned, world.clock.now(), "delta"))
+    await _queue(world, (change for change in merged(changes) if change.group_id in known.group_ids))
+    return last
+
+
+async def _queue(world: Needs, changes: Iterable[GroupChange]) -> None:
+    messages = list(split(list(changes), world.clock.now(), "delta"))
     if messages:
         await world.queue.send([Outgoing(NOTIFICATIONS, message.encode()) for message in messages])
-    await world.stores.deltas.save(DeltaSlice(known.number, known.group_ids, last, world.clock.now()))
+
+
+async def _kept(world: Needs, known: DeltaSlice) -> DeltaSlice:
+    await world.stores.deltas.save(known)
+    return known

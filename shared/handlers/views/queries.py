@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.domain.allowance import AllowanceState, limit, used
+from shared.domain.delta_slices import DeltaSlice
 from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState, NotAUser, ReadFailed, SubscribedSku, UserGone
 from shared.domain.errors import BadRequest, NotFound, Unavailable
@@ -79,12 +80,14 @@ class GroupView:
 @dataclass(frozen=True, slots=True)
 class ChangeFeedState:
     """`expected`: a public address is set; then a missing subscription is a fault. `refused_today`: notifications that
-    were forged or broken. `delta_read_at`: when the slice of groups that waits longest was asked about last."""
+    were forged or broken. `delta_read_at`: when the slice of groups that waits longest was asked about last.
+    `rejected`: slices whose delta links Graph rejects again and again."""
 
     expected: bool
     subscription: StoredSubscription | None
     refused_today: int
     delta_read_at: datetime | None
+    rejected: tuple[DeltaSlice, ...] = ()
 
 
 async def operation(world: Needs, operation_id: OperationId) -> Operation:
@@ -242,12 +245,14 @@ def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Gra
 async def change_feed(world: Needs) -> ChangeFeedState:
     """How changes of membership reach the app."""
     made = [each for each in await world.stores.subscriptions.all() if each.id]
-    read = [each.read_at for each in await world.stores.deltas.all()]
+    slices = await world.stores.deltas.all()
+    read = [each.read_at for each in slices if each.read_at is not None]
     return ChangeFeedState(
         expected=bool(world.policy.public_url),
         subscription=max(made, key=lambda each: each.expires_at, default=None),
         refused_today=await world.stores.subscriptions.refused(world.clock.now().date().isoformat()),
         delta_read_at=min(read, default=None),
+        rejected=tuple(each for each in slices if each.is_shown_as_error),
     )
 
 

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.delta_slices import DeltaSlice
 from shared.domain.errors import Conflict
 from shared.domain.membership_changes import Nesting
-from shared.ports.membership_stores import DeltaSlice, StoredSubscription
+from shared.ports.membership_stores import StoredSubscription
 from shared.ports.world import Stores
 from tests.support.table_rows import NOW, SALES, STAFF
 
@@ -32,6 +33,9 @@ async def test_subscriptions_deltas_and_nesting_come_back_whole(stores: Stores) 
     )
 
     slices = [DeltaSlice(number, (SALES, STAFF), "/groups/delta?$deltatoken=x", NOW) for number in (0, 11)]
+    slices[1] = (
+        slices[1].enumerating((SALES,), "/next").to_read([STAFF], NOW).enumeration_rejected("404", NOW, (STAFF,))
+    )
     for each in slices:
         await stores.deltas.save(each)
     assert await stores.deltas.all() == tuple(slices)

@@ -17,11 +17,23 @@ class Subscription(Answer):
     last_notification_date_time: Time | None
 
 
+class RejectedDelta(Answer):
+    """A slice of groups whose delta links Graph rejected several times in a row. Notifications and the nightly sync
+    still find its changes."""
+
+    slice: Annotated[int, Field(ge=0, examples=[0])]
+    groups: Annotated[int, Field(ge=0, le=100, examples=[50])]
+    rejections: Annotated[int, Field(ge=3, examples=[4])]
+    reason: Annotated[str, example("Graph answered 404 to /groups/delta: UnknownError")]
+    next_attempt_date_time: Time | None
+
+
 class ChangeFeed(Answer):
     expected: bool
     subscription: Subscription | None
     refused_today: Count
     last_delta_date_time: Time | None
+    rejected_deltas: list[RejectedDelta]
 
 
 class Writes(Answer):

@@ -67,6 +67,17 @@ async def test_deltas_that_stopped_are_told_of() -> None:
     assert await look_out(run.world) == ()
 
 
+async def test_delta_links_that_graph_always_rejects_are_reported_with_its_answer() -> None:
+    run = await watched()
+    run.fakes.changes.rejects = lambda link: ":all:" not in link
+    for _ in range(12):
+        run.later(minutes=5)
+        await ask_for_deltas(run.world)
+        await run.work_off()
+    (told,) = [text for text in await look_out(run.world) if "changes of groups have not been read since" in text]
+    assert "Graph rejected 4 delta links in a row: 404 UnknownError" in told
+
+
 async def test_an_approval_that_nobody_decides_is_told_of_after_three_days() -> None:
     run = await watched()
     waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)

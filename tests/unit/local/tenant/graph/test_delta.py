@@ -308,3 +308,28 @@ async def test_delta_costs_one_unit_and_works_in_a_batch() -> None:
     requests = [{"id": str(n), "method": "GET", "url": MEMBERS} for n in range(2)]
     reply = await answer_batch(tenant, a_call(tenant, "POST", "/$batch", {"requests": requests}))
     assert [len(one["body"]["value"]) for one in reply.body["responses"]] == [3, 3]
+
+
+async def test_a_token_made_by_latest_may_never_tell_members_or_be_refused_with_a_filter() -> None:
+    """Live tenants were seen to do the first; nobody has published the second."""
+    tenant = two_groups({"deltaLatestMembers": False})
+    link = await link_of_now(tenant, f"{MEMBERS}&$deltatoken=latest")
+    whole = await link_of_now(tenant)
+    leave(tenant, SALES, BOB)
+    assert merged(await pages(tenant, link)).get(SALES, {}) == {}
+    assert merged(await pages(tenant, whole)) == {SALES: {BOB: False}}
+    tenant = two_groups({"deltaLatestFilter": False})
+    only = f"{MEMBERS}&$filter=id eq '{SALES}'"
+    assert (await get(tenant, f"{only}&$deltatoken=latest"))[0] == 400
+    assert (await get(tenant, only))[0] == 200
+
+
+async def test_each_change_may_be_told_up_to_ten_times_more() -> None:
+    tenant = two_groups({"deltaReplayShare": 1.0, "deltaReplayTimes": 10})
+    link = await link_of_now(tenant)
+    for group, member in ((SALES, BOB), (LAB, BOB)):
+        leave(tenant, group, member)
+    found = await pages(tenant, link)
+    told = [row["id"] for page in found for row in page["value"]]
+    assert {one: told.count(one) for one in (SALES, LAB)} == {SALES: 11, LAB: 11}
+    assert merged(found) == {SALES: {BOB: False}, LAB: {BOB: False}}
