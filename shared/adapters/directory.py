@@ -192,7 +192,7 @@ class GraphDirectory:
             user_replies, group_replies = await asyncio.gather(
                 self._batch(properties), self._batch(groups if with_groups else [])
             )
-        except PermissionDenied as refusal:
+        except (PermissionDenied, Refusal) as refusal:
             return {user_id: ReadFailed(str(refusal), refused=True) for user_id in user_ids}
         return {
             user_id: _user_read(user_replies[at], group_replies[at] if with_groups else _NO_GROUPS)
@@ -205,7 +205,7 @@ class GraphDirectory:
         try:
             return answers(await self._graph.read(PATH, envelope(items)), len(items))
         except NotFound as fault:  # of the batch as a whole; it says nothing about the users
-            raise Unavailable(None, str(fault)) from fault
+            raise Unavailable(None, str(fault), rejected=True) from fault
 
     async def _kinds(self, user_ids: Sequence[UserId]) -> dict[UserId, UserRead]:
         """What ids are that are no users' (learn.microsoft.com/graph/api/directoryobject-getbyids)."""
@@ -228,7 +228,7 @@ class GraphDirectory:
             try:
                 reply = await self._graph.read("/directoryObjects/getByIds?$select=id", body)
             except NotFound as fault:  # of the call as a whole; it says nothing about the ids
-                raise Unavailable(None, str(fault)) from fault
+                raise Unavailable(None, str(fault), rejected=True) from fault
             for row in graph_json.values(reply.json(), "getByIds"):
                 found[str(row.get("id")).lower()] = _type_of(row).rpartition(".")[2]
         return found

@@ -55,7 +55,7 @@ class Refusal(Unavailable):
     """Graph answered with an error that is no outage, no missing object and no missing permission."""
 
     def __init__(self, status: int, code: str, what: str) -> None:
-        super().__init__(None, what)
+        super().__init__(None, what, rejected=True)
         self.status = status
         self.code = code
 

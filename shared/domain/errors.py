@@ -63,11 +63,13 @@ class TokenExpired(LicensingError):
 
 
 class Unavailable(LicensingError):
-    """A dependency could not be reached or did not answer completely."""
+    """A dependency could not be reached or did not answer completely. `rejected`: it answered with a definite error,
+    which waiting may not change."""
 
-    def __init__(self, retry_after_s: float | None, what: str) -> None:
+    def __init__(self, retry_after_s: float | None, what: str, *, rejected: bool = False) -> None:
         super().__init__(what)
         self.retry_after_s = retry_after_s
+        self.rejected = rejected
 
 
 class PoisonMessage(LicensingError):

@@ -33,6 +33,10 @@ JITTER = 0.25
 MAX_CONFLICTS = 10
 """Sends of work that loses every race for a row, about ten minutes; longer is a fault that a person has to see."""
 
+MAX_REJECTIONS = 20
+"""Sends of work for which a dependency answers with a definite error, about an hour. Most faults of the service are
+over by then; after that a person has to see it."""
+
 SEND_PAUSES_S = (2.0, 5.0, 10.0)
 """Waits between tries to send, well inside the message's lock of a minute, so that a queue back soon loses nothing."""
 
@@ -55,16 +59,23 @@ async def settle(world: Needs, queue: str, body: bytes, work: Work) -> None:
     except PoisonMessage as fault:
         await bury(world, queue, body, str(fault))
     except Unavailable as fault:
-        await _send_again(world, queue, body, fault.retry_after_s or 0.0, str(fault))
+        if fault.rejected and away_count(body) >= MAX_REJECTIONS:
+            await _given_up(world, queue, body, MAX_REJECTIONS, fault)
+        else:
+            await _send_again(world, queue, body, fault.retry_after_s or 0.0, str(fault))
     except PermissionDenied as fault:
         await _send_again(world, queue, body, PERMISSION_BACK_OFF_S, str(fault))
     except Conflict as fault:
         if away_count(body) >= MAX_CONFLICTS:
-            reason = f"given up after {MAX_CONFLICTS} tries: {fault}"
-            await give_up(world, queue, body, reason)
-            await bury(world, queue, body, reason)
+            await _given_up(world, queue, body, MAX_CONFLICTS, fault)
         else:
             await _send_again(world, queue, body, 0.0, str(fault))
+
+
+async def _given_up(world: Needs, queue: str, body: bytes, tries: int, fault: Exception) -> None:
+    reason = f"given up after {tries} tries: {fault}"
+    await give_up(world, queue, body, reason)
+    await bury(world, queue, body, reason)
 
 
 async def bury(world: Needs, queue: str, body: bytes, reason: str, shown: str = "") -> None:

@@ -15,7 +15,7 @@ from shared.domain.audit import assignment_act, intent_entries, options_text
 from shared.domain.catalog import Catalog
 from shared.domain.concurrency import update
 from shared.domain.directory import DirectoryGroup
-from shared.domain.errors import BadRequest, Conflict, NotFound, Outdated
+from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.group_request import GroupRequest, check_version, with_options
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
@@ -87,7 +87,7 @@ async def write_intent(
 
     try:
         saved = await update(read, change, save, tries=MAX_TRIES, lost=_always_changing(group_id))
-    except (BadRequest, Outdated) as fault:
+    except (BadRequest, Conflict) as fault:
         if request is not None:
             await _withdraw(world, operation, fault)
         raise
@@ -113,8 +113,8 @@ def _still_asked(operation: Operation, found: GroupRequest, request: OperationRe
 
 
 async def _withdraw(world: Needs, operation: Operation, fault: Exception) -> None:
-    """End an operation whose caller is told that it is refused: a lost race has made it wrong after it was stored, and
-    the watchdog would do it nevertheless."""
+    """End an operation whose caller gets a refusal: a lost race has made it wrong after it was stored, or every race
+    was lost. The watchdog would do it nevertheless."""
     error = OperationError(type(fault).__name__, str(fault))
     await update(
         partial(world.stores.operations.get, operation.id),

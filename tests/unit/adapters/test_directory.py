@@ -116,8 +116,14 @@ async def test_a_refused_item_is_a_refused_read(stub: StubGraph, directory: Grap
     present(reads[UserId(guid(2))])
 
 
-async def test_a_refused_batch_is_a_refused_read_of_every_user(stub: StubGraph, directory: GraphDirectory) -> None:
-    stub.whole = [Answer(error("Authorization_RequestDenied", "no"), 403)] * 2
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "Authorization_RequestDenied"), (400, "BadRequest"), (405, "Request_BadRequest")]
+)
+async def test_a_refused_batch_is_a_refused_read_of_every_user(
+    stub: StubGraph, directory: GraphDirectory, status: int, code: str
+) -> None:
+    """A refused read is an attempt: after eight of them the user is shown as an error."""
+    stub.whole = [Answer(error(code, "no"), status)] * 2
     reads = await directory.users(ids(1, 2))
     assert [isinstance(read, ReadFailed) and read.refused for read in reads.values()] == [True, True]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.domain.errors import Conflict, PermissionDenied, PoisonMessage, Unavailable
 from shared.domain.ids import OperationId
 from shared.domain.messages import MEMBERS, OPERATIONS, OperationStep, decode_operation_step
-from shared.handlers.messaging.settlement import MAX_CONFLICTS, away_count, back_off_s, settle
+from shared.handlers.messaging.settlement import MAX_CONFLICTS, MAX_REJECTIONS, away_count, back_off_s, settle
 from tests.support.worlds import Fakes, fake_world
 
 STEP = OperationStep(OperationId("0" * 32), step=3, run=1)
@@ -104,6 +104,21 @@ async def test_a_lost_race_comes_back_and_is_given_up_after_a_while(fakes: Fakes
     assert len(fakes.sent()) == 1
     (letter,) = await fakes.world.stores.dead_letters.newest(10)
     assert "somebody was quicker" in letter.reason
+
+
+async def test_work_that_a_dependency_rejects_comes_back_for_an_hour_and_then_a_person_sees_it(fakes: Fakes) -> None:
+    """An error such as 400 to a complete batch of reads does not pass by waiting."""
+    rejected = Unavailable(None, "Graph answered 400 to /$batch", rejected=True)
+    body, waited_s = BODY, 0.0
+    while not await fakes.world.stores.dead_letters.newest(10):
+        await settle(fakes.world, OPERATIONS, body, fails_with(rejected))
+        if fakes.sent():
+            message = fakes.queue.messages.pop()
+            body, waited_s = message.body, waited_s + seconds_until(fakes, message.at)
+    assert away_count(body) == MAX_REJECTIONS
+    assert 3000 < waited_s < 2 * 3600
+    (letter,) = await fakes.world.stores.dead_letters.newest(10)
+    assert "Graph answered 400 to /$batch" in letter.reason
 
 
 async def test_an_outage_is_waited_for_however_long_it_lasts(fakes: Fakes) -> None:
