@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from shared.domain.grant import Source
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 
+BY_ALLOWANCE = "allowance"
+"""`given_by` of a permit that no person gave."""
+
 BEFORE_ANY_LICENSE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -25,6 +28,12 @@ class Permit:
     given_by: str
     plans: Plans = NO_PLANS
     by_approval: bool = False
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person decided about this removal: who only asked for a change of a group has not seen whom it
+        concerns."""
+        return self.by_approval and self.given_by != BY_ALLOWANCE
 
     @classmethod
     def void(cls, user_id: UserId, sku_id: SkuId, source: Source, given_by: str) -> Permit:

@@ -131,7 +131,7 @@ def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: 
         if permit.sku_id == sku_id
         and permit.user_id == user_id
         and permit.at > owned.at
-        and (permit.by_approval or not owned.unclear)
+        and (permit.by_person or not owned.unclear)
         and context.now <= permit.at + PERMIT_HOLDS
     ]
 

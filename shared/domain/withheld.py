@@ -70,7 +70,7 @@ def _ask(draft: Draft, sku_id: SkuId) -> None:
     owned, context = draft.ledger.owned[sku_id], draft.context
     asked_at = draft.withheld[sku_id] + WITHHELD_FOR
     approved = any(
-        permit.sku_id == sku_id and permit.by_approval and permit.at >= asked_at and not permit.plans
+        permit.sku_id == sku_id and permit.by_person and permit.at >= asked_at and not permit.plans
         for permit in context.permits
         if permit.user_id == draft.user.id
     )

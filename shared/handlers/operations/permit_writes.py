@@ -9,7 +9,7 @@ from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
 from shared.domain.operation import Operation
-from shared.domain.permit import Permit
+from shared.domain.permit import BY_ALLOWANCE, Permit
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
 
@@ -39,7 +39,7 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     """A permit for each sealed removal; after an approval by preview, only for what that preview had sealed."""
     now = world.clock.now()
     by_approval = operation.approved_by is not None
-    given_by = operation.approved_by.name if operation.approved_by else "allowance"
+    given_by = operation.approved_by.name if operation.approved_by else BY_ALLOWANCE
     source = source_of(operation)
     shown = operation
     preview = await approved_by_preview(world, operation)
@@ -49,7 +49,9 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     async for user_id, action in sealed_removals(world, shown):
         for sku_id in action.remove:
             asked = sku_id in operation.change.remove and operation.actor.kind != "system"
-            permits.append(Permit(user_id, sku_id, source, now, given_by, by_approval=by_approval or asked))
+            # Who names the users has decided about each of them.
+            by = operation.actor.name if asked and not operation.target.is_group and not by_approval else given_by
+            permits.append(Permit(user_id, sku_id, source, now, by, by_approval=by_approval or asked))
         permits += [
             Permit(user_id, off.sku_id, source, now, given_by, off.disabled_plans, by_approval)
             for off in action.plans_off

@@ -12,7 +12,7 @@ from shared.domain.concurrency import update
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId
-from shared.domain.permit import Permit
+from shared.domain.permit import BY_ALLOWANCE, Permit
 from shared.domain.plan_draft import PermitRequest
 from shared.handlers.reconcile.needs import Needs
 
@@ -36,7 +36,7 @@ async def draw(
         maximum = await allowance_limit(world, source, assignments)
         granted = await take_up_to(world, source, len(wanted), maximum)
         now = world.clock.now()
-        given.extend(Permit(r.user_id, r.sku_id, source, now, "allowance", r.plans) for r in wanted[:granted])
+        given.extend(Permit(r.user_id, r.sku_id, source, now, BY_ALLOWANCE, r.plans) for r in wanted[:granted])
     if given:
         await world.stores.permits.put(given)
     return tuple(given)

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.directory import LicenseState
+from shared.domain.directory import AssignedLicense, LicenseState
 from shared.domain.grant import SourceKind
 from shared.domain.ids import UserId
-from shared.domain.operation import LicenseChange, OperationState
+from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations import approvals
 from tests.support.changes_by_hand import give_by_hand, take_by_hand
 from tests.support.rows import row_of
-from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 from tests.support.unmanaged import ask
 
 
@@ -172,3 +172,25 @@ async def test_a_license_whose_state_microsoft_changed_and_changed_back_is_remov
         await run.look_at(changed, fine, cause=f"state-{state}")
     await leave(run, changed, fine)
     assert (run.licenses(changed), run.licenses(fine)) == (set(), set())
+
+
+async def test_a_product_removed_from_the_group_does_not_take_a_license_replaced_by_hand() -> None:
+    run, replaced, fine = await replaced_by_hand()
+    await run.look_at(replaced, fine)
+    ended = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    assert ended.state is OperationState.COMPLETE
+    assert (run.licenses(replaced), run.licenses(fine)) == ({"SMALL"}, set())
+
+
+async def test_a_person_who_names_the_user_decides_about_a_license_replaced_by_hand() -> None:
+    run = Run()
+    replaced, fine = (run.directory.add_user(user(number)) for number in (1, 2))
+    given, taken = LicenseChange((AssignedLicense(SMALL.sku_id),)), LicenseChange(remove=(SMALL.sku_id,))
+    await ask(run, given, Target(user_ids=(replaced, fine)))
+    run.later(hours=1)
+    take_by_hand(run, replaced)
+    give_by_hand(run, replaced)
+    await ask(run, taken, Target(user_ids=(replaced, fine)))
+    run.later(minutes=20)
+    await run.look_at(replaced, fine)
+    assert (run.licenses(replaced), run.licenses(fine)) == (set(), set())
