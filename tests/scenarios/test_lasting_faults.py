@@ -133,6 +133,7 @@ async def test_a_token_forgotten_while_the_groups_of_a_slice_change_starts_anew_
     await run.work_off()
     joiner = run.directory.add_user(user(9), groups=[TEAM])
     run.fakes.changes.forget_tokens()
+    run.later(minutes=5)
     change = LicenseChange((AssignedLicense(SMALL.sku_id),))
     await run.finish(await accept(run.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))
     await ask_for_deltas(run.world)

@@ -56,6 +56,9 @@ async def sync_group(world: Needs, group_id: GroupId, cause: str, *, at: datetim
     same = system_operation_id(cause, Target(group_id), at) if at else None
     for other in await world.stores.operations.open():
         if other.id == same:
+            if other.state is OperationState.QUEUED:
+                # The first try may have ended before its message was sent; the same message again changes nothing.
+                await send_step(world, other)
             return other
         if other.target.group_id == group_id and not other.preview and not waits_for_a_person(other):
             raise Conflict(f"operation {other.id} is open on group {group_id}")
