@@ -7,6 +7,7 @@ looks like "no members" or "no licenses".
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from urllib.parse import quote
@@ -36,6 +37,9 @@ GET_BY_IDS_LIMIT = 1000
 ORGANIZATION_MAX_AGE_S = 3600.0
 """The tenant's country as good as never changes; every chunk of users needs it."""
 
+REJECTED_MAX_AGE_S = 300.0
+"""How long a rejected read of the organization counts: a person may be granting the permission just now."""
+
 PARALLEL_BATCHES = 4
 """Of one reading; the connections are shared with everything else the process does."""
 
@@ -45,6 +49,9 @@ DEFINITE = frozenset({400, 401, 403})
 USER = "#microsoft.graph.user"
 GROUP = "#microsoft.graph.group"
 STATES = ",licenseAssignmentStates"
+
+
+log = logging.getLogger(__name__)
 
 
 def literal(text: str) -> str:
@@ -64,14 +71,25 @@ class GraphDirectory:
         self._organization: tuple[float, Organization] | None = None
 
     async def organization(self) -> Organization:
-        """The tenant; an answer of the last hour is given again."""
+        """The tenant; an answer of the last hour is given again.
+
+        Where Graph rejects the read, the country is not known (the page names Organization.Read.All; permission
+        metadata also lists User.Read.All). That is logged, and users with a location of their own are licensed.
+        """
         known = self._organization
-        if known is None or self._monotonic() - known[0] > ORGANIZATION_MAX_AGE_S:
-            body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
-            rows = graph_json.values(body, "organization")
-            if not rows:
-                raise Unavailable(None, "Graph shows no organization")
-            known = self._organization = (self._monotonic(), graph_json.organization(rows[0]))
+        if known is None or self._monotonic() > known[0]:
+            lasts_s = ORGANIZATION_MAX_AGE_S
+            try:
+                body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
+            except (PermissionDenied, NotFound, Refusal) as refusal:
+                log.warning("the organization cannot be read, so its country is not known: %s", refusal)
+                found, lasts_s = Organization("", "", None), REJECTED_MAX_AGE_S
+            else:
+                rows = graph_json.values(body, "organization")
+                if not rows:
+                    raise Unavailable(None, "Graph shows no organization")
+                found = graph_json.organization(rows[0])
+            known = self._organization = (self._monotonic() + lasts_s, found)
         return known[1]
 
     async def subscribed_skus(self, max_age_s: float = 30.0) -> tuple[SubscribedSku, ...]:
@@ -208,29 +226,54 @@ class GraphDirectory:
             raise Unavailable(None, str(fault), rejected=True) from fault
 
     async def _kinds(self, user_ids: Sequence[UserId]) -> dict[UserId, UserRead]:
-        """What ids are that are no users' (learn.microsoft.com/graph/api/directoryobject-getbyids)."""
+        """What ids are that are no users'."""
         try:
-            body = (await self._graph.read("/directoryObjects/getByIds?$select=id", {"ids": list(user_ids)})).json()
-            rows = graph_json.values(body, "getByIds")
+            types = await self._types(user_ids)
         except PermissionDenied as refusal:
             return {user_id: ReadFailed(str(refusal), refused=True) for user_id in user_ids}
-        except (Unavailable, NotFound) as fault:
-            retry_after_s = fault.retry_after_s if isinstance(fault, Unavailable) else None
-            return {user_id: ReadFailed(str(fault), retry_after_s) for user_id in user_ids}
-        types = {str(row.get("id")).lower(): _type_of(row) for row in rows if isinstance(row, dict)}
+        except Unavailable as fault:
+            return {user_id: ReadFailed(str(fault), fault.retry_after_s, fault.rejected) for user_id in user_ids}
         return {user_id: _kind(types.get(user_id.lower())) for user_id in user_ids}
 
     async def kinds(self, ids: Sequence[str]) -> Mapping[str, str | None]:
-        """The type of each id (learn.microsoft.com/graph/api/directoryobject-getbyids)."""
+        """The type of each id."""
         found: dict[str, str | None] = dict.fromkeys(ids)
         for start in range(0, len(ids), GET_BY_IDS_LIMIT):
-            body = {"ids": list(ids[start : start + GET_BY_IDS_LIMIT])}
-            try:
-                reply = await self._graph.read("/directoryObjects/getByIds?$select=id", body)
-            except NotFound as fault:  # of the call as a whole; it says nothing about the ids
-                raise Unavailable(None, str(fault), rejected=True) from fault
-            for row in graph_json.values(reply.json(), "getByIds"):
-                found[str(row.get("id")).lower()] = _type_of(row).rpartition(".")[2]
+            types = await self._types(ids[start : start + GET_BY_IDS_LIMIT])
+            found.update({each: odata_type.rpartition(".")[2] for each, odata_type in types.items()})
+        return found
+
+    async def _types(self, ids: Sequence[str]) -> dict[str, str]:
+        """The `@odata.type` of each id that the directory has (learn.microsoft.com/graph/api/directoryobject-getbyids).
+
+        Where Graph rejects this call, users and groups are read one by one. The page of getByIds names
+        Directory.Read.All, which the app does not need for anything else.
+        """
+        try:
+            body = (await self._graph.read("/directoryObjects/getByIds?$select=id", {"ids": list(ids)})).json()
+        except NotFound as fault:  # of the call as a whole; it says nothing about the ids
+            raise Unavailable(None, str(fault), rejected=True) from fault
+        except (PermissionDenied, Refusal) as refusal:
+            log.warning("getByIds is rejected, so ids are read one by one: %s", refusal)
+            return await self._types_one_by_one(ids)
+        rows = graph_json.values(body, "getByIds")
+        return {str(row.get("id")).lower(): _type_of(row) for row in rows if isinstance(row, dict)}
+
+    async def _types_one_by_one(self, ids: Sequence[str]) -> dict[str, str]:
+        """Users and groups among ids; anything else, such as a device, is not found."""
+        found: dict[str, str] = {}
+        for odata_type, path in ((USER, "users"), (GROUP, "groups")):
+            left = [each for each in ids if each not in found]
+            for start in range(0, len(left), BATCH_LIMIT):
+                part = left[start : start + BATCH_LIMIT]
+                replies = await self._batch([Item("GET", f"/{path}/{segment(each)}?$select=id") for each in part])
+                for each, reply in zip(part, replies, strict=True):
+                    if reply is None or not (reply.ok or reply.status == 404):
+                        rejected = reply is not None and reply.status in DEFINITE
+                        wait = reply.retry_after_s if reply is not None else None
+                        raise Unavailable(wait, f"{each}: {reply or 'the answer is missing'}", rejected=rejected)
+                    if reply.ok:
+                        found[each] = odata_type
         return found
 
     async def _get(self, path: str) -> Json:

@@ -156,12 +156,16 @@ def subscribed_sku(row: Row) -> SubscribedSku:
         service_plans=tuple(map(service_plan, _list(row, "servicePlans", shape))),
         applies_to=_text(row, "appliesTo", shape),
         capability_status=_text(row, "capabilityStatus", shape),
-        enabled=_number(units, "enabled", shape),
-        warning=_number(units, "warning", shape),
-        suspended=_number(units, "suspended", shape),
-        locked_out=_number(units, "lockedOut", shape),
+        enabled=_units(units, "enabled"),
+        warning=_units(units, "warning"),
+        suspended=_units(units, "suspended"),
+        locked_out=_units(units, "lockedOut"),
         consumed_units=_number(row, "consumedUnits", shape),
     )
+
+
+def _country(row: Row, shape: str) -> str | None:
+    return _nullable(row, "countryLetterCode", shape) if "countryLetterCode" in row else None
 
 
 def service_plan(row: Row) -> ServicePlan:
@@ -176,10 +180,11 @@ def service_plan(row: Row) -> ServicePlan:
 
 
 def organization(row: Row) -> Organization:
-    """learn.microsoft.com/graph/api/resources/organization; a tenant may have no country."""
+    """learn.microsoft.com/graph/api/resources/organization; a tenant may have no country, and an app without
+    Organization.Read.All may not see it."""
     shape = "organization"
     name = _nullable(row, "displayName", shape) or ""
-    return Organization(_text(row, "id", shape).lower(), name, _nullable(row, "countryLetterCode", shape))
+    return Organization(_text(row, "id", shape).lower(), name, _country(row, shape))
 
 
 def ids(raw_ids: Sequence[Any], shape: str, kind: Callable[[str], T]) -> frozenset[T]:
@@ -234,6 +239,12 @@ def _number(row: Row, name: str, shape: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise Incomplete(shape, name, "is no number")
     return value
+
+
+def _units(units: Row, name: str) -> int:
+    """Units in one state. Those that Graph leaves out are none: `lockedOut` is absent in answers of live tenants that
+    others recorded (pnp/cli-microsoft365, cartography-cncf/cartography)."""
+    return _number(units, name, "licenseUnitsDetail") if name in units else 0
 
 
 def _plans(row: Row, shape: str) -> Plans:

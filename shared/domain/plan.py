@@ -265,6 +265,9 @@ def _usage_location(draft: Draft) -> str | None:
     for sku_id in sorted(draft.add):
         draft.drop(sku_id)
     error = LicenseError.PROHIBITED_IN_USAGE_LOCATION
-    text = "The user has no usage location, and the assignment says that one is required."
+    text = (
+        "The user has no usage location, and there is no default: the group's assignment requires one, or the "
+        "organization's country is not known."
+    )
     draft.problems.append(Problem(error, text, "Set the user's usage location, then reprocess the user."))
     return None

@@ -178,13 +178,47 @@ async def test_what_is_no_user_is_named_and_what_is_nowhere_is_gone(stub: StubGr
 
 @pytest.mark.parametrize(
     ("answer", "refused"),
-    [(Answer(error("Authorization_RequestDenied", "no"), 403), True), (Answer({}), False), (Answer(None, 404), False)],
+    [(Answer({}), False), (Answer(None, 404), True)],
 )
 async def test_a_user_is_not_gone_when_nobody_says_what_the_id_is(
     stub: StubGraph, directory: GraphDirectory, answer: Answer, refused: bool
 ) -> None:
     stub.people(user(1))
     stub.on("POST", "getByIds", answer)
+    reads = await directory.users(ids(1, 2))
+    present(reads[UserId(guid(1))])
+    failed = reads[UserId(guid(2))]
+    assert isinstance(failed, ReadFailed)
+    assert failed.refused is refused
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(error("Authorization_RequestDenied", "no"), 403), Answer(error("Request_BadRequest", "no"), 400)]
+)
+async def test_where_get_by_ids_is_rejected_ids_are_read_one_by_one(
+    stub: StubGraph, directory: GraphDirectory, answer: Answer
+) -> None:
+    """Whether getByIds needs Directory.Read.All is not certain (microsoft-graph-docs-contrib #8798)."""
+    stub.people(user(1))
+    stub.on("POST", "getByIds", answer)
+    gone = Answer(error("Request_ResourceNotFound", "no"), 404)
+    for number, there in ((2, ""), (3, "groups"), (4, "users")):
+        for path in ("users", "groups"):
+            found = Answer({"id": guid(number)}) if path == there else gone
+            stub.on("GET", rf"^/{path}/{guid(number)}\?\$select=id$", found)
+    assert await directory.kinds([guid(2), guid(3), guid(4)]) == {guid(2): None, guid(3): "group", guid(4): "user"}
+    reads = await directory.users(ids(1, 2, 3))
+    present(reads[UserId(guid(1))])
+    assert (reads[UserId(guid(2))], reads[UserId(guid(3))]) == (UserGone(), NotAUser("group"))
+
+
+@pytest.mark.parametrize(("status", "refused"), [(403, True), (503, False)])
+async def test_a_rejected_read_of_one_id_is_not_taken_for_nothing(
+    stub: StubGraph, directory: GraphDirectory, status: int, refused: bool
+) -> None:
+    stub.people(user(1))
+    stub.on("POST", "getByIds", Answer(error("Authorization_RequestDenied", "no"), 403))
+    stub.on("GET", rf"^/groups/{guid(2)}\?\$select=id$", Answer(error("Some", "no"), status))
     reads = await directory.users(ids(1, 2))
     present(reads[UserId(guid(1))])
     failed = reads[UserId(guid(2))]

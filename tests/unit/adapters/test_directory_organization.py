@@ -9,7 +9,7 @@ import pytest
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.domain.errors import Unavailable
-from tests.unit.adapters.graph_stub import E3, PLAN, Answer, StubGraph, guid
+from tests.unit.adapters.graph_stub import E3, PLAN, Answer, StubGraph, error, guid
 
 
 class Ticks:
@@ -74,3 +74,36 @@ async def test_the_organization_is_read_once_an_hour(stub: StubGraph, graph: Gra
     ticks.now = 3601.0
     with pytest.raises(Unavailable):
         await directory.organization()
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_an_organization_that_may_not_be_read_has_no_known_country_for_some_minutes(
+    stub: StubGraph, graph: GraphClient, status: int
+) -> None:
+    ticks = Ticks()
+    directory = GraphDirectory(graph, monotonic=ticks)
+    row = {"id": guid(7), "displayName": "Fabrikam", "countryLetterCode": "CH"}
+    stub.on("GET", r"^/organization\?", Answer(error("Denied", "no"), status), Answer({"value": [row]}))
+    assert (await directory.organization()).country_letter_code is None
+    ticks.now = 301.0
+    assert (await directory.organization()).country_letter_code == "CH"
+
+
+async def test_an_organization_that_shows_only_its_name_has_no_known_country(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    row = {"id": guid(7), "displayName": "Fabrikam", "verifiedDomains": []}
+    stub.on("GET", r"^/organization\?", Answer({"value": [row]}))
+    found = await directory.organization()
+    assert (found.display_name, found.country_letter_code) == ("Fabrikam", None)
+
+
+@pytest.mark.parametrize("left_out", ["lockedOut", "suspended", "warning"])
+async def test_units_that_are_left_out_are_none(stub: StubGraph, directory: GraphDirectory, left_out: str) -> None:
+    units = {key: count for key, count in SKU_ROW["prepaidUnits"].items() if key != left_out}
+    other = {**SKU_ROW, "skuId": guid(8)}
+    stub.on("GET", r"^/subscribedSkus\?", Answer({"value": [{**SKU_ROW, "prepaidUnits": units}, other]}))
+    first, second = await directory.subscribed_skus()
+    names = {"lockedOut": "locked_out"}
+    assert getattr(first, names.get(left_out, left_out)) == 0
+    assert (second.available, second.locked_out) == (63, 1)

@@ -294,7 +294,8 @@ class TestTheUsageLocation:
         assert plan.problems == (
             Problem(
                 LicenseError.PROHIBITED_IN_USAGE_LOCATION,
-                "The user has no usage location, and the assignment says that one is required.",
+                "The user has no usage location, and there is no default: the group's assignment requires one, or the "
+                "organization's country is not known.",
                 "Set the user's usage location, then reprocess the user.",
             ),
         )
