@@ -19,7 +19,8 @@ IN_FLIGHT = timedelta(seconds=75)
 """A call may still arrive this long after its intent: connecting and waiting for an answer take 70 s at most."""
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-"""How far the directory's clock may be from ours; used only where the answer to a write had no `Date`."""
+"""How far the directory's clock may be from ours, where the answer to a write had no `Date`. A row is called older than
+a write, so that the license becomes unmanaged, only if it is that much older by Graph's own clock."""
 
 VISIBLE_WITHIN = timedelta(minutes=15)
 """Reads of the directory are believed to show a write after this long; Graph states no figure, this is ours."""
@@ -54,11 +55,12 @@ def judged(license: OwnedLicense, row: LicenseAssignmentState, now: datetime) ->
     if license.written is None and before is not None:
         return _changed(license, row, before)
     first, last = license.written or by_our_clock(license.at)
-    if updated < first and license.written is not None:
-        return license if now < license.at + VISIBLE_WITHIN else None
-    if updated <= last and row.disabled_plans == license.disabled_plans:
+    is_older = updated < first and license.written is not None
+    if updated <= last and row.disabled_plans == license.disabled_plans and not is_older:
         return replace(license, written=None, seen=seen(row))
-    return _changed(license, row, None)
+    if updated <= last and now < license.at + VISIBLE_WITHIN:
+        return license  # a row from before our newest write: the read lags
+    return None if is_older and updated < first - CLOCK_TOLERANCE else _changed(license, row, None)
 
 
 def _changed(license: OwnedLicense, row: LicenseAssignmentState, before: SeenRow | None) -> OwnedLicense:

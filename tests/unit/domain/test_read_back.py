@@ -71,6 +71,23 @@ def test_a_row_that_is_older_than_our_write_is_somebody_elses_once_reads_show_th
     assert read(written(), older, NOW + VISIBLE_WITHIN).owned.keys() == {VISIO}
 
 
+def test_a_row_that_is_only_a_little_older_than_our_write_is_unclear() -> None:
+    """Too little to say that the license was not ours, should the clocks of Graph's servers differ after all."""
+    row = read(written(), GRAPH - CLOCK_TOLERANCE, NOW + VISIBLE_WITHIN)
+    assert (set(row.owned), unclear(row)) == ({E3, VISIO}, {E3})
+
+
+def test_a_read_that_shows_the_plans_of_the_write_before_is_late_and_not_a_change() -> None:
+    """Two groups give the same product within seconds, with different apps."""
+    user = person(direct(E3, at=GRAPH), direct(VISIO, at=GRAPH))
+    intent = new_intent(user, "next", (AssignedLicense(E3, plans(TEAMS)),), (), None, {}, NOW + 5 * SECOND)
+    between = (GRAPH + 5 * SECOND, GRAPH + 6 * SECOND)
+    row = accepted(replace(written(), intent=intent), NOW + 5 * SECOND, between)
+    assert unclear(read(row, GRAPH, NOW + MINUTE)) == set()
+    shown = read(row, GRAPH + 5 * SECOND, NOW + 2 * MINUTE, plans(TEAMS))
+    assert (unclear(shown), shown.owned[E3].seen) == (set(), SeenRow(GRAPH + 5 * SECOND))
+
+
 def test_a_read_that_lags_behind_the_row_read_before_says_nothing() -> None:
     assert read(READ_BACK, GRAPH - DAY, NOW + DAY) is READ_BACK
 
