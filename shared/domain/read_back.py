@@ -50,8 +50,10 @@ def judged(license: OwnedLicense, row: LicenseAssignmentState, now: datetime) ->
     if updated is None:
         return license
     if before is not None and updated <= before.updated:
-        # The same row, or a read that lags behind it, or a write for which Graph did not move the time.
-        return license
+        # The same row, or a read that lags behind it, or a write for which Graph did not move the time. The state is
+        # kept for the next comparison: times have whole seconds, and Microsoft may set a state without moving them.
+        is_same = updated == before.updated and license.written is None
+        return replace(license, seen=seen(row)) if is_same else license
     if license.written is None and before is not None:
         return _changed(license, row, before)
     first, last = license.written or by_our_clock(license.at)

@@ -110,8 +110,10 @@ class TestAStateThatMicrosoftSets:
     def test_explains_a_later_time_also_before_the_write_was_read(self) -> None:
         assert unclear(read(written(), GRAPH + DAY, NOW + DAY, state=LAPSED)) == set()
 
-    def test_that_does_not_move_the_time_changes_nothing(self) -> None:
-        assert read(READ_BACK, GRAPH, NOW + DAY, state=LAPSED) is READ_BACK
+    def test_that_does_not_move_the_time_is_kept_for_the_next_comparison(self) -> None:
+        lapsed = read(READ_BACK, GRAPH, NOW + DAY, state=LAPSED)
+        assert (unclear(lapsed), lapsed.owned[E3].seen) == (set(), SeenRow(GRAPH, LAPSED))
+        assert unclear(read(lapsed, GRAPH + DAY, NOW + DAY)) == set()
 
     def test_does_not_explain_other_plans(self) -> None:
         assert unclear(read(READ_BACK, GRAPH + DAY, NOW + DAY, plans(TEAMS), state=LAPSED)) == {E3}
