@@ -12,7 +12,7 @@ from shared.domain.ids import SkuId, UserId
 from shared.domain.ledger import accepted, new_intent, refresh
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.write_results import Accepted, LicenseCall, Rejected
-from tests.support.tenant_stage import ANNA, CARA, E3, E5, F3, TenantStage
+from tests.support.tenant_stage import ANNA, BEN, CARA, E3, F3, UNKNOWN, TenantStage
 
 
 async def assigned(stage: TenantStage, *users: UserId) -> dict[UserId, LedgerRow]:
@@ -66,17 +66,14 @@ async def test_a_license_assigned_twice_by_the_app_is_ours(on_tenant: TenantStag
         assert unclear(await judged(on_tenant, row)) == {E3: False}
 
 
-@pytest.mark.parametrize(("applies", "expected"), [("nothing", set()), ("parts", {F3})])
-async def test_what_a_rejected_call_did_all_the_same_shows_at_the_time_of_its_answer(
-    on_tenant: TenantStage, applies: str, expected: set[SkuId]
-) -> None:
-    await on_tenant.control("PATCH", "settings", {"rejectedApplies": applies})
-    unknown = SkuId("11111111-1111-4111-8111-111111111111")
+async def test_a_rejected_call_tells_when_it_was_made_by_graphs_clock(on_tenant: TenantStage) -> None:
+    """What such a call did all the same is recognized by this time."""
     await assigned(on_tenant, CARA)
-    call = LicenseCall((AssignedLicense(F3), AssignedLicense(unknown)), (E5,))
-    answer = (await on_tenant.writer.assign({ANNA: call}, urgent=True))[ANNA]
-    assert isinstance(answer, Rejected)
-    assert answer.between is not None
-    rows = {row.sku_id: row.last_updated for row in (await read(on_tenant, ANNA)).license_assignment_states}
-    assert rows.keys() == expected
-    assert all(at is not None and answer.between[0] <= at <= answer.between[1] for at in rows.values())
+    calls = {ANNA: LicenseCall((AssignedLicense(F3), AssignedLicense(UNKNOWN)), ()), BEN: LicenseCall((), (E3,))}
+    answers = await on_tenant.writer.assign(calls, urgent=True)
+    rejected, accepted_one = answers[ANNA], answers[BEN]
+    assert isinstance(rejected, Rejected)
+    assert isinstance(accepted_one, Accepted)
+    assert rejected.between == accepted_one.between
+    assert rejected.between is not None
+    assert rejected.between[0] <= datetime.now(UTC) <= rejected.between[1]
