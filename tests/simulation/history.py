@@ -62,7 +62,7 @@ LENGTHS_FROM = 200_000
 """Seeds from here on are of 3 to 12 acts: more of them can be played, and what one finds is shorter to read."""
 TENANT_FROM = 1_000_000
 """Seeds from here on have the tenant's own acts too, if the history is given no others."""
-TENANT_KINDS = frozenset({"tables", "deltaForgotten", "deltaRejected"})
+TENANT_KINDS = frozenset({"tables", "handBetweenReads", "deltaForgotten", "deltaRejected"})
 """Kinds of the tenant's acts that are played from there on. The others show known faults and need `--with`."""
 LOCK = timedelta(seconds=60)
 MAX_DELIVERIES = 6000
@@ -318,8 +318,10 @@ class History:
 
     async def _faults(self) -> list[str]:
         wrong: list[str] = []
+        permits = await self.run.world.stores.permits.of_users(self.people)
         for person in self.people:
-            wrong += self._wrong_licenses(person)
+            decided = {each.sku_id for each in permits.get(person, ()) if each.given_by == MIA.name}
+            wrong += self._wrong_licenses(person, decided)
         stores = self.run.world.stores
         rows = await stores.ledger.rows(self.people)
         wrong += [f"{person[-2:]} has an open intent" for person, row in rows.items() if row.intent]
@@ -339,14 +341,17 @@ class History:
         }
         return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
 
-    def _wrong_licenses(self, person: UserId) -> list[str]:
+    def _wrong_licenses(self, person: UserId, decided: set[SkuId]) -> list[str]:
+        """`decided`: products of which Mia approved a removal from this person. Of a license that this app assigned and
+        an administrator assigned anew, she is asked whether it may go."""
         wrong: list[str] = []
         held, desired, foreign = self.run.directory.licenses(person), self._desired(person), self.foreign[person]
         has, tenant = set(held), self.tenant
         staying = [(sku, off) for sku, off in held.items() if sku in foreign or sku in desired]
         lacks = {sku for sku in desired.keys() - has if not tenant.may_lack(sku, desired[sku], staying)}
         keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(sku, desired.keys() - has)}
-        if not foreign <= has:
+        assigned_here = {sku for entry in self.run.writer.log if entry.user_id == person for sku in entry.after}
+        if foreign - has - (decided & assigned_here):
             wrong.append(f"{person[-2:]} lost what somebody else gave")
         if keeps:
             wrong.append(f"{person[-2:]} kept {self._names(keeps)}")
