@@ -123,13 +123,14 @@ class TenantActs:
     async def _by_hand(self) -> None:
         """An administrator assigns a product: one that the user does not have, or one that he has from this app.
 
-        Not while a write of this app is under way, and not in the second of one: whose the license is, nobody can know.
+        Not while a write of this app is under way or reads of the person lag, and not in the second of a write: whose
+        the license is, nobody can know.
         """
         directory = self.run.directory
         person = self.chance.choice(sorted(self.foreign))
         self.run.fakes.clock.move(timedelta(seconds=1))
         ledger = (await self.run.world.stores.ledger.rows([person])).get(person)
-        if ledger is not None and ledger.intent:
+        if directory.is_stale(person) or (ledger is not None and ledger.intent):
             return
         sku, user = self.chance.choice(PRODUCTS), directory.truth(person)
         rest = tuple(row for row in user.license_assignment_states if row.sku_id != sku.sku_id)

@@ -177,6 +177,10 @@ class FakeDirectory:
         """Serve the user as he is now, groups and all, until `make_fresh`."""
         self._stale[UserId(user_id)] = self.truth(user_id)
 
+    def is_stale(self, user_id: str) -> bool:
+        """Whether reads of the user lag."""
+        return UserId(user_id) in self._stale
+
     def make_fresh(self, user_id: str) -> None:
         self._stale.pop(UserId(user_id), None)
 
