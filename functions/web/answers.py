@@ -101,6 +101,7 @@ def _plan(found: Operation) -> Json:
         "seatsAvailable": dict(plan.seats_available),
         "usageLocations": plan.usage_locations,
         "errors": dict(plan.expected_errors),
+        "warnings": list(plan.warnings),
         "foreign": plan.foreign,
         "usersLosing": plan.users_losing,
     }
@@ -147,10 +148,6 @@ def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
                 "skuId": sku.sku_id,
                 "skuPartNumber": names.get(sku.sku_id),
                 "disabledPlans": sorted(sku.disabled_plans),
-                "requestedDisabledPlans": sorted(sku.requested_disabled_plans),
-                "switchedOff": [
-                    {"servicePlanId": plan.service_plan_id, "missing": list(plan.missing)} for plan in sku.switched_off
-                ],
                 "enforcement": sku.enforcement,
             }
             for sku in found.skus

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-from shared.domain.assignment import DependencyRule, OptionsChange
+from shared.domain.assignment import OptionsChange
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import LicenseChange
@@ -124,7 +124,6 @@ class OptionsPatch(Shape):
     include_disabled_accounts: bool | None = None
     excluded_groups: Annotated[list[Guid], Field(max_length=50)] | None = None
     grace: Annotated[timedelta, Field(ge=timedelta(0), le=MAX_GRACE)] | None = None
-    dependencies: DependencyRule | None = None
     allow_native_overlap: bool | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
 

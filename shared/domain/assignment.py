@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shared.domain.ids import NO_PLANS, GroupId, OperationId, Plans, ServicePlanId, SkuId
+from shared.domain.ids import GroupId, OperationId, Plans, SkuId
 
 
 class Enforcement(StrEnum):
@@ -24,13 +24,6 @@ class AssignmentState(StrEnum):
     ENDED = "ended"
 
 
-class DependencyRule(StrEnum):
-    """Where the prerequisite of a service plan is looked for when an assignment is accepted."""
-
-    SAME_GROUP = "sameGroup"
-    UNION = "union"
-
-
 @dataclass(frozen=True, slots=True)
 class AssignmentOptions:
     """What an administrator may set beside the SKUs. Defaults are those of native group-based licensing."""
@@ -42,7 +35,6 @@ class AssignmentOptions:
     include_disabled_accounts: bool = True
     excluded_groups: frozenset[GroupId] = frozenset()
     grace: timedelta = timedelta(0)
-    dependencies: DependencyRule = DependencyRule.SAME_GROUP
     allow_native_overlap: bool = False
     priority: int = 0
 
@@ -67,21 +59,11 @@ class OptionsChange:
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchedOffPlan:
-    """A service plan switched off when the assignment was accepted, and the prerequisites it lacked."""
-
-    service_plan_id: ServicePlanId
-    missing: tuple[ServicePlanId, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SkuAssignment:
-    """One SKU of a group's assignment. `disabled_plans` is frozen as resolved when it was accepted."""
+    """One SKU of a group's assignment. `disabled_plans` is as requested; a plan that leaves the SKU stays in it."""
 
     sku_id: SkuId
     disabled_plans: Plans
-    requested_disabled_plans: Plans = NO_PLANS
-    switched_off: tuple[SwitchedOffPlan, ...] = ()
     enforcement: Enforcement = Enforcement.ENFORCED
     given_at: datetime | None = None
     """When the group came to give this, or more of it: leave to remove it that a person gave before is over."""

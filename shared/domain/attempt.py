@@ -1,12 +1,13 @@
 """The calls of one user and what each answer of Graph makes of them: an answer and a state give the next state.
 
 A rejected SKU does not block the others: the call goes out again without it, and without any removal that it was to
-replace. What is still to be sent, what was proven and what went wrong are all in `Attempted`.
+replace. If it is not clear which SKU was meant, each addition goes alone, once. What is still to be sent, what was
+proven and what went wrong are all in `Attempted`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -15,13 +16,16 @@ from shared.domain import ledger
 from shared.domain.audit import license_change
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
-from shared.domain.dropped_skus import skus_to_drop, without
+from shared.domain.dropped_skus import one_by_one, skus_to_drop, without
+from shared.domain.grant import SourceKind
 from shared.domain.graph_errors import Advice, Refusal, classify, remedy_for
-from shared.domain.ids import SkuId
+from shared.domain.ids import NO_PLANS, Plans, SkuId
 from shared.domain.ledger_row import LedgerRow, RefusalRecord
 from shared.domain.outcomes import Problem, RetryAt
 from shared.domain.plan import UserPlan, plan_user
+from shared.domain.product_facts import ObservedConflict, Pair
 from shared.domain.reconciliation import Attempted, Planned, Work
+from shared.domain.refusals import fingerprint_of
 from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 
@@ -57,6 +61,17 @@ def intended(attempted: Attempted, cause: str, now: datetime) -> LedgerRow:
     call = attempted.calls[0]
     intent = ledger.new_intent(user, cause, call.add, call.remove, attempted.location, plan.sources, now, plan.foreign)
     return replace(attempted.row, intent=intent)
+
+
+def to_send(attempted: Attempted) -> LicenseCall:
+    """The next call as it is sent: without plans that have left their product. The intent keeps them, so that a plan
+    that comes back is off again."""
+    catalog, call = _catalog(attempted), attempted.calls[0]
+    add = []
+    for each in call.add:
+        gone = catalog.retired(each.sku_id) | attempted.rejected_plans.get(each.sku_id, NO_PLANS)
+        add.append(AssignedLicense(each.sku_id, each.disabled_plans - gone) if each.disabled_plans & gone else each)
+    return LicenseCall(tuple(add), call.remove)
 
 
 def with_stored(attempted: Attempted, row: LedgerRow) -> Attempted:
@@ -101,7 +116,8 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
         case Rejected(status=status, code=code, message=message, between=between):
             refusal = classify(status, code, message)
             audit = ()
-            if intent is not None and refusal.advice is not Advice.TREAT_AS_DONE:
+            is_done_already = refusal.advice is Advice.TREAT_AS_DONE and bool(attempted.calls[0].remove)
+            if intent is not None and not is_done_already:
                 audit = (license_change(work.operation, attempted.user_id, intent, "failure", refusal.text),)
             rejected = replace(attempted, row=ledger.refused(row, between), audit=(*attempted.audit, *audit))
             return _rejected(work, rejected, refusal, now)
@@ -118,19 +134,18 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
 def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
     match refusal.advice:
         case Advice.RETRY:
-            wait = timedelta(seconds=refusal.retry_after_s) if refusal.retry_after_s else CONFLICT_RETRY
-            return replace(attempted, retry=RetryAt(now + wait, refusal.text, refused=True))
+            return replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, refusal.text, refused=True))
         case Advice.FAIL_USER:
             if _may_be_lag(work, attempted, refusal):
                 return replace(attempted, retry=RetryAt(now + LOCATION_RETRY, refusal.text, refused=True))
             return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
         case Advice.STOP_OPERATION:
-            failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy, *refusal.sku_ids[:1])
-            return replace(failed, calls=(), may_concern_all=True)
-        case Advice.TREAT_AS_DONE:
-            return _without_done_removals(attempted, refusal)
-        case Advice.DROP_SKU | Advice.WAIT_FOR_SEAT:
-            return _isolated(attempted, refusal, now)
+            failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy)
+            return replace(failed, calls=(), is_denied=True)
+        case Advice.TREAT_AS_DONE if attempted.calls[0].remove:
+            return _without_done_removals(attempted)
+        case Advice.TREAT_AS_DONE | Advice.DROP_SKU | Advice.WAIT_FOR_SEAT:
+            return _without_rejected_plans(attempted, refusal) or _isolated(attempted, refusal, now)
         case _:
             assert_never(refusal.advice)
 
@@ -153,35 +168,52 @@ def _may_be_lag(work: Work, attempted: Attempted, refusal: Refusal) -> bool:
     return lagging_location or refusal.error is LicenseError.NOT_FOUND
 
 
-def _without_done_removals(attempted: Attempted, refusal: Refusal) -> Attempted:
-    """What was to be removed is not there any more: it is not managed, and the rest of the call goes on. If the text
-    does not say which of several it is, they go one by one."""
+def _without_done_removals(attempted: Attempted) -> Attempted:
+    """What was to be removed is not there any more: it is not managed, and the rest of the call goes on. The text does
+    not say which of several it is, so they go one by one."""
     call, *later = attempted.calls
-    named = [sku_id for sku_id in call.remove if sku_id in refusal.sku_ids]
-    if not named and len(call.remove) > 1:
+    if len(call.remove) > 1:
         one_by_one = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
         return replace(attempted, calls=(LicenseCall(call.add, call.remove[:1]), *one_by_one, *later))
-    gone = named or call.remove
-    owned = {sku_id: kept for sku_id, kept in attempted.row.owned.items() if sku_id not in gone}
-    rest = LicenseCall(call.add, tuple(sku_id for sku_id in call.remove if sku_id not in gone))
-    return replace(attempted, row=replace(attempted.row, owned=owned), calls=_to_send(rest, *later))
+    owned = {sku_id: kept for sku_id, kept in attempted.row.owned.items() if sku_id not in call.remove}
+    return replace(
+        attempted, row=replace(attempted.row, owned=owned), calls=_to_send(LicenseCall(call.add, ()), *later)
+    )
+
+
+def _without_rejected_plans(attempted: Attempted, refusal: Refusal) -> Attempted | None:
+    """The same call without disabled plans that Graph rejected as not part of their product; None if that is not why.
+
+    The text is not published (MicrosoftDocs/azure-docs 81269 reports "plan does not belong to the subscription").
+    It is therefore recognized by the disabled plan that it names. If it names none, disabled plans that the product
+    does not list are left out.
+    """
+    if refusal.error is not LicenseError.OTHER or refusal.sku_ids or refusal.plan_ids:
+        return None
+    catalog, known = _catalog(attempted), attempted.rejected_plans
+    found = {}
+    for license in to_send(attempted).add:
+        named = frozenset(plan for plan in license.disabled_plans if refusal.names(plan))
+        if gone := named or license.disabled_plans - catalog.plans(license.sku_id):
+            found[license.sku_id] = gone | known.get(license.sku_id, NO_PLANS)
+    return replace(attempted, rejected_plans={**known, **found}) if found else None
 
 
 def _isolated(attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
-    """Leave out the SKU that was rejected. If the text names none, each SKU goes alone, an addition with what it
-    replaces; of a call that cannot be cut further the addition is left out."""
+    """Leave out the SKU that was rejected. If the text fits none or several, each SKU goes alone, an addition with the
+    removals that it replaces. A call that cannot be cut further loses its addition."""
     plan, catalog = _plan(attempted), _catalog(attempted)
     call, *later = attempted.calls
-    alone = _one_by_one(attempted, call)
-    named = skus_to_drop(refusal, call.add, call.remove, catalog)
+    alone = one_by_one(call, catalog, plan.plans_off)
+    named = skus_to_drop(refusal, call, _user(attempted), catalog)
     if not named and len(alone) == 1:
         named = tuple([*(license.sku_id for license in call.add), *call.remove][:1])
     if not named:
         return replace(attempted, calls=(*alone, *later))
     add, remove = call.add, call.remove
     for sku_id in named:
-        add, remove = without(add, remove, sku_id, catalog, plan.plans_off)
         attempted = _with_refusal(attempted, sku_id, refusal, now)
+        add, remove = without(add, remove, sku_id, catalog, plan.plans_off)
         later = _trimmed(attempted, later, sku_id)
     return replace(attempted, calls=_to_send(LicenseCall(add, remove), *later))
 
@@ -189,35 +221,44 @@ def _isolated(attempted: Attempted, refusal: Refusal, now: datetime) -> Attempte
 def _with_refusal(attempted: Attempted, sku_id: SkuId, refusal: Refusal, now: datetime) -> Attempted:
     if refusal.advice is Advice.WAIT_FOR_SEAT:
         return replace(attempted, waiting=(*attempted.waiting, sku_id))
-    record = RefusalRecord("", refusal.error, refusal.text, now)
+    named = frozenset((*refusal.plan_ids, *refusal.needed_ids))
+    record = RefusalRecord("", refusal.error, refusal.text, now, named)
     failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy, sku_id)
-    return replace(failed, refusals={**attempted.refusals, sku_id: record})
+    return replace(
+        failed,
+        refusals={**attempted.refusals, sku_id: record},
+        conflicts={**attempted.conflicts, **_conflicts(attempted, sku_id, record)},
+    )
 
 
-def _one_by_one(attempted: Attempted, call: LicenseCall) -> list[LicenseCall]:
-    """The call cut into single SKUs, so ordered that nothing goes before what replaces it: a removal with the last
-    addition that overlaps it, licenses in which plans are turned off last."""
-    plan, catalog = _plan(attempted), _catalog(attempted)
-    adding = sorted(call.add, key=lambda license: license.sku_id in plan.plans_off)
-    removals: dict[SkuId, list[SkuId]] = {license.sku_id: [] for license in adding}
-    free: list[SkuId] = []
-    for sku_id in call.remove:
-        successors = [license.sku_id for license in adding if catalog.overlaps(license.sku_id, sku_id)]
-        (removals[successors[-1]] if successors else free).append(sku_id)
-    singles = [LicenseCall((license,), tuple(removals[license.sku_id])) for license in adding]
-    return singles + [LicenseCall((), (sku_id,)) for sku_id in free]
+def _conflicts(attempted: Attempted, sku_id: SkuId, record: RefusalRecord) -> dict[Pair, ObservedConflict]:
+    """The licenses of the user because of which Graph rejected an addition: those that have one of the named plans on
+    while the addition turns on another."""
+    added = [license for license in attempted.calls[0].add if license.sku_id == sku_id]
+    if record.error is not LicenseError.MUTUALLY_EXCLUSIVE or not added:
+        return {}
+    catalog, removed = _catalog(attempted), attempted.calls[0].remove
+    found = {}
+    for row in _user(attempted).license_assignment_states:
+        if not row.state.counts or row.sku_id == sku_id or (row.assigned_by_group is None and row.sku_id in removed):
+            continue
+        pair = Pair.of(sku_id, row.sku_id)
+        conflict = ObservedConflict(pair, record.plans, record.text, record.at)
+        if conflict.is_between(catalog.on(added[0]), catalog.plans(row.sku_id) - row.disabled_plans):
+            found[pair] = conflict
+    return found
 
 
 def _trimmed(attempted: Attempted, calls: Iterable[LicenseCall], dropped: SkuId) -> list[LicenseCall]:
     """The calls still waiting, without removals and plans turned off that a dropped addition was to replace."""
     catalog, off = _catalog(attempted), _plan(attempted).plans_off
-    replaced = {sku_id for sku_id in off if catalog.touches(off[sku_id], catalog.plans(dropped))}
+    replaced = {sku_id for sku_id in off if catalog.brings(dropped, off[sku_id])}
     return list(
         _to_send(
             *(
                 LicenseCall(
                     tuple(license for license in call.add if license.sku_id not in replaced),
-                    tuple(sku_id for sku_id in call.remove if not catalog.overlaps(dropped, sku_id)),
+                    tuple(sku_id for sku_id in call.remove if not catalog.replaces(dropped, sku_id)),
                 )
                 for call in calls
             )
@@ -252,9 +293,39 @@ def ended(attempted: Attempted, now: datetime) -> Attempted:
         attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, refused=True))
     if not attempted.refusals or planned.context is None or user is None:
         return attempted
+    if attempted.retry is None and _makes_way(attempted):
+        why = "the license in grace makes way for the one that Graph rejected because of it"
+        attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, refused=True))
     expected = plan_user(user, planned.grants, attempted.row, replace(planned.context, ignore_refusals=True))
-    refusals = {sku: replace(record, fingerprint=expected.fingerprint) for sku, record in attempted.refusals.items()}
+    catalog = planned.context.catalog
+    refusals = {
+        sku_id: replace(record, fingerprint=fingerprint_of(sku_id, record, user, expected.wished, catalog))
+        for sku_id, record in attempted.refusals.items()
+    }
     return replace(attempted, refusals=refusals)
+
+
+def _makes_way(attempted: Attempted) -> bool:
+    """Whether a license in grace was found to be in the way: the next plan swaps it."""
+    graces = {grant.sku_id for grant in attempted.planned.grants if grant.source.kind is SourceKind.GRACE}
+    new = {grant.sku_id for grant in _plan(attempted).new_grants if grant.source.kind is SourceKind.GRACE}
+    return any(sku_id in graces | new for pair in attempted.conflicts for sku_id in pair)
+
+
+def retired_plans(attempted: Attempted) -> Mapping[SkuId, Plans]:
+    """Disabled plans that Graph has proven not to be part of their product: it rejected the license with them and
+    accepted it without."""
+    if not attempted.wrote or attempted.retry is not None:
+        return {}
+    failed = attempted.refusals.keys() | set(attempted.waiting)
+    return {sku_id: plans for sku_id, plans in attempted.rejected_plans.items() if sku_id not in failed}
+
+
+def probed(attempted: Attempted) -> frozenset[Pair]:
+    """Expired conflicts that this user has shown not to exist any more: both licenses are there now."""
+    there = attempted.user.held_skus if attempted.user is not None and attempted.wrote else frozenset()
+    probes = attempted.plan.probes if attempted.plan is not None else frozenset()
+    return frozenset(pair for pair in probes if pair.one in there and pair.two in there)
 
 
 def _plan(attempted: Attempted) -> UserPlan:

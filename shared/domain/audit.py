@@ -115,7 +115,6 @@ def options_shown(options: AssignmentOptions) -> dict[str, Any]:
         "includeDisabledAccounts": options.include_disabled_accounts,
         "excludedGroups": sorted(options.excluded_groups),
         "grace": f"PT{int(grace.total_seconds())}S" if grace.seconds else f"P{grace.days}D",
-        "dependencies": options.dependencies,
         "allowNativeOverlap": options.allow_native_overlap,
         "priority": options.priority,
     }

@@ -28,7 +28,10 @@ class Advice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A classified refusal; `text` is Graph's message, whole."""
+    """A classified refusal; `text` is Graph's message, whole.
+
+    `plan_ids`: plans that conflict, or that lack a plan they depend on. `needed_ids`: the plans they depend on.
+    """
 
     error: LicenseError
     advice: Advice
@@ -36,7 +39,11 @@ class Refusal:
     remedy: str
     sku_ids: tuple[SkuId, ...] = ()
     plan_ids: tuple[ServicePlanId, ...] = ()
-    retry_after_s: float | None = None
+    needed_ids: tuple[ServicePlanId, ...] = ()
+
+    def names(self, name: str) -> bool:
+        """Whether an id, or a part number as a whole word, occurs in the text."""
+        return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self.text, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,8 @@ PATTERNS: tuple[_Pattern, ...] = (
         Advice.WAIT_FOR_SEAT,
         names_sku=True,
     ),
-    _pattern(r"mutually exclusive", LicenseError.MUTUALLY_EXCLUSIVE, Advice.DROP_SKU, names_plans=True),
     _pattern(
-        r"conflict with plans in the new license|conflicting service plan",
+        r"mutually exclusive|conflicts? with|conflicting service plan",
         LicenseError.MUTUALLY_EXCLUSIVE,
         Advice.DROP_SKU,
         names_plans=True,
@@ -75,7 +81,7 @@ PATTERNS: tuple[_Pattern, ...] = (
     _pattern(
         r"does not correspond to a valid company license",
         LicenseError.INVALID_LICENSE,
-        Advice.STOP_OPERATION,
+        Advice.DROP_SKU,
         names_sku=True,
     ),
     _pattern(r"cannot be assigned to a user", LicenseError.INVALID_LICENSE, Advice.DROP_SKU, names_sku=True),
@@ -88,8 +94,9 @@ PATTERNS: tuple[_Pattern, ...] = (
         Advice.DROP_SKU,
     ),
 )
-"""Texts seen from Graph, the first that matches counts. A location where a service is not sold, and a plan that is not
-in its SKU, have no known text: they end as unknown ones."""
+"""Texts seen from Graph, the first that matches counts. A conflict has several wordings, and its plans are separated by
+", ", "," or words. A location where a service is not sold, and a plan that is not in its SKU, have no known text: they
+end as unknown ones."""
 
 REMEDIES: dict[LicenseError, str] = {
     LicenseError.COUNT_VIOLATION: "Buy licenses of this product or take some from users who do not need them.",
@@ -110,13 +117,18 @@ REMEDIES: dict[LicenseError, str] = {
     LicenseError.PERMISSION: (
         "Grant the app the permission that the message is about (see the permissions in the operating guide)."
     ),
-    LicenseError.INVALID_LICENSE: "The product is not one the tenant can assign; correct the group's assignment.",
+    LicenseError.INVALID_LICENSE: (
+        "Renew or buy a subscription of this product, or remove the product from the group; then reprocess."
+    ),
     LicenseError.CONCURRENCY: "Another program changes this user's licenses at the same time; it is tried again.",
     LicenseError.UNAVAILABLE: "Microsoft Graph did not answer; the next sync tries again, or reprocess the user.",
 }
 
 _SKUS_FOLLOW = re.compile(r"licenses being added", re.IGNORECASE)
 """Where a text about service plans goes on to list the SKUs of the call."""
+
+_NEEDS = re.compile(r"depends on", re.IGNORECASE)
+"""Where a text about a missing prerequisite goes on to list what is needed."""
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -138,20 +150,24 @@ def classify(status: int, code: str, message: str) -> Refusal:
         return _refusal(LicenseError.CONCURRENCY, Advice.RETRY, code, message)
     for pattern in PATTERNS:
         if pattern.text.search(message):
-            sku_ids, plan_ids = _named(pattern, message)
-            refusal = _refusal(pattern.error, pattern.advice, code, message)
-            return replace(refusal, sku_ids=sku_ids, plan_ids=plan_ids)
+            return _with_names(pattern, _refusal(pattern.error, pattern.advice, code, message))
     return _refusal(LicenseError.OTHER, Advice.DROP_SKU, code, message)
 
 
-def _named(pattern: _Pattern, message: str) -> tuple[tuple[SkuId, ...], tuple[ServicePlanId, ...]]:
-    """The SKUs and the service plans that a text names."""
+def _with_names(pattern: _Pattern, refusal: Refusal) -> Refusal:
+    """With the SKUs and the service plans that the text names."""
     if pattern.names_sku:
-        return tuple(map(SkuId, _guids(message))), ()
+        return replace(refusal, sku_ids=tuple(map(SkuId, _guids(refusal.text))))
     if not pattern.names_plans:
-        return (), ()
-    about, *lists = _SKUS_FOLLOW.split(message)
-    return tuple(map(SkuId, _guids(" ".join(lists)))), tuple(map(ServicePlanId, _guids(about)))
+        return refusal
+    about, *lists = _SKUS_FOLLOW.split(refusal.text)
+    about, *needed = _NEEDS.split(about) if refusal.error is LicenseError.DEPENDENCY else (about,)
+    return replace(
+        refusal,
+        sku_ids=tuple(map(SkuId, _guids(" ".join(lists)))),
+        plan_ids=tuple(map(ServicePlanId, _guids(about))),
+        needed_ids=tuple(map(ServicePlanId, _guids(" ".join(needed)))),
+    )
 
 
 def _guids(text: str) -> tuple[str, ...]:

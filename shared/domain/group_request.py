@@ -12,11 +12,11 @@ from datetime import datetime
 
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, OptionsChange, SkuAssignment
 from shared.domain.catalog import Catalog
-from shared.domain.dependencies import resolve
 from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import BadRequest, Outdated
 from shared.domain.operation import Actor, LicenseChange, Operation
 from shared.domain.operation_request import OperationRequest, check_known
+from shared.domain.product_checks import check_products, warnings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def check_version(assignment: GroupLicenseAssignment, if_match: int | None) -> N
 
 
 def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> GroupLicenseAssignment:
-    """The assignment with a change merged into it: a SKU given again replaces its `disabledPlans`, as in Graph, and
-    plans without their prerequisite in the same group are switched off.
+    """The assignment with a change merged into it: a SKU given again replaces its `disabledPlans`, as in Graph. Only
+    what the change adds is checked: other products of the group are no reason against it.
 
     Raises BadRequest for a SKU to remove that is not assigned, AssignmentError for what cannot be assigned.
     """
@@ -102,22 +102,19 @@ def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: 
     missing = sorted(set(change.remove) - known.keys())
     if missing:
         raise BadRequest("SkuNotAssigned", f"SKU {missing[0]} is not assigned to the group.", "removeLicenses")
-    requested = {
-        sku_id: AssignedLicense(sku_id, sku.requested_disabled_plans)
-        for sku_id, sku in known.items()
-        if sku_id not in change.remove
-    }
-    requested.update({license.sku_id: license for license in change.add})
+    check_products(change.add, catalog, {sku_id: sku.disabled_plans for sku_id, sku in known.items()})
+    merged = {sku_id: sku for sku_id, sku in known.items() if sku_id not in change.remove}
+    merged.update({license.sku_id: SkuAssignment(license.sku_id, license.disabled_plans) for license in change.add})
     options = change.options or assignment.options
-    skus: tuple[SkuAssignment, ...] = ()
-    if change.add:
-        resolved = resolve(tuple(requested[sku] for sku in sorted(requested)), catalog, options.dependencies)
-        added = {license.sku_id for license in change.add}
-        skus = tuple(sku if sku.sku_id in added else known[sku.sku_id] for sku in resolved)
-    else:
-        skus = tuple(known[sku_id] for sku_id in sorted(requested))
+    skus = tuple(merged[sku_id] for sku_id in sorted(merged))
     state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
     return replace(assignment, skus=skus, options=options, state=state)
+
+
+def warnings(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> tuple[str, ...]:
+    """The warnings in a preview of a change. `assignment`: with the change merged in."""
+    licenses = [AssignedLicense(sku.sku_id, sku.disabled_plans) for sku in assignment.skus]
+    return warnings_of(licenses, {license.sku_id for license in change.add}, catalog)
 
 
 def with_options(

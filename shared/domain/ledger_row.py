@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import Source
-from shared.domain.ids import GroupId, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,16 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class RefusalRecord:
-    """What Graph refused, remembered so that the same work is not refused again every night."""
+    """A rejection by Graph, remembered so that the same work is not sent again every night (see `refusals`).
+
+    `plans`: the service plans that its text named.
+    """
 
     fingerprint: str
     error: LicenseError
     text: str
     at: datetime
+    plans: Plans = NO_PLANS
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ class PlanSummary:
     expected_errors: Mapping[str, int] = field(default_factory=dict)
     foreign: int = 0
     """Members whose license somebody else gave: left as it is."""
+    warnings: tuple[str, ...] = ()
+    """What Microsoft's lists, or the tenant's subscriptions, say against the products; nothing is left out for it."""
     users_losing: int = 0
     """Users for whom a removal is planned; what the allowance is compared with."""
 

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 
-from shared.domain.assignment import AssignmentOptions, DependencyRule, OptionsChange
+from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.catalog import Catalog
-from shared.domain.dependencies import resolve
 from shared.domain.errors import BadRequest
-from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId
+from shared.domain.ids import OperationId, SkuId
 from shared.domain.operation import Actor, LicenseChange, OperationKind, Target
+from shared.domain.product_checks import check_products
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,9 @@ def check_form(request: OperationRequest) -> None:
 
 
 def check_for_users(change: LicenseChange, catalog: Catalog) -> None:
-    """What is wrong with a change on named users. Their prerequisites can come from any plan of the tenant.
-
-    Raises BadRequest, AssignmentError.
-    """
+    """What is wrong with a change on named users. Raises BadRequest, AssignmentError."""
     check_known((*change.adopt, *change.enable), catalog)
-    everything: Plans = NO_PLANS.union(*(sku.plan_ids for sku in catalog.skus.values()))
-    resolve(change.add, catalog, DependencyRule.UNION, everything)
+    check_products(change.add, catalog, {})
 
 
 def check_known(sku_ids: Collection[SkuId], catalog: Catalog) -> None:
@@ -116,7 +112,7 @@ def former_fingerprint(request: OperationRequest, options: AssignmentOptions) ->
         "includeDisabledAccounts": options.include_disabled_accounts,
         "excludedGroups": sorted(options.excluded_groups),
         "grace": f"PT{int(grace.total_seconds())}S" if grace.seconds else f"P{grace.days}D",
-        "dependencies": options.dependencies,
+        "dependencies": "sameGroup",
         "allowNativeOverlap": options.allow_native_overlap,
         "priority": options.priority,
     }

@@ -6,7 +6,6 @@ reads that agree and a permit. Everything that restrains a removal is an input h
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +21,8 @@ from shared.domain.ledger import is_leftover, not_visible_yet
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.outcomes import Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan_draft import Draft, Note, NoteKind, PermitRequest, PlanContext
+from shared.domain.product_facts import Pair
+from shared.domain.refusals import still_refused
 from shared.domain.removals import (
     grants_that_count,
     grants_that_ended,
@@ -30,9 +31,10 @@ from shared.domain.removals import (
     wait_for_removals,
 )
 from shared.domain.withheld import withhold_removals
+from shared.domain.write_results import NO_CALL, LicenseCall
 
-REFUSAL_HOLDS = timedelta(days=7)
-"""How long a refusal of the same work is remembered: a cause that Graph does not show is tried again weekly."""
+PROBE_RETRY = timedelta(minutes=1)
+"""When to read a user again whose addition waits for another person's probe of the same two products."""
 
 RECHECK = Backoff(timedelta(seconds=3), timedelta(seconds=30))
 """When to read a user again while the directory does not show a write yet, which mostly lasts for seconds."""
@@ -66,7 +68,10 @@ class UserPlan:
     removal_seen_at: Mapping[str, datetime] = field(default_factory=dict)
     withheld_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     look_again: datetime | None = None
-    fingerprint: str = ""
+    wished: LicenseCall = NO_CALL
+    """The call before anything was left out that Graph would reject or has rejected."""
+    probes: frozenset[Pair] = frozenset()
+    """Expired conflicts on which the additions depend: one person tries, the others wait."""
 
     @property
     def writes(self) -> bool:
@@ -100,13 +105,15 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
     Applying the plan leaves nothing to plan. Nothing unowned is removed or narrowed; nothing is removed without permit.
     """
     counting = grants_that_count(user, grants, ledger, context)
+    graces = [grant for grant in grants if grant.source.kind is SourceKind.GRACE]
     draft = Draft(
         user,
         ledger,
         context,
         desired_licenses(counting, context.now),
         user.direct,
-        frozenset(grant.sku_id for grant in grants if grant.source.kind is SourceKind.GRACE),
+        frozenset(grant.sku_id for grant in graces),
+        frozenset(grant.sku_id for grant in graces if grant.holds_at(context.now)),
     )
     for sku_id in sorted(draft.desired):
         _plan_desired(draft, draft.desired[sku_id])
@@ -120,9 +127,11 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
     for sku_id in sorted(draft.ledger.owned.keys() & draft.direct.keys()):
         if draft.ledger.owned[sku_id].unclear:
             draft.note(NoteKind.UNCLEAR, sku_id)
+    _leave_out_what_cannot_be_assigned(draft)
     wait_for_removals(draft)
-    fingerprint, due = fingerprint_of(draft), frozenset(draft.remove)
-    _leave_out_refused(draft, fingerprint)
+    wished, due = _call(draft), frozenset(draft.remove)
+    _leave_out_refused(draft, wished)
+    _leave_out_probed(draft)
     _leave_out_closed_skus(draft)
     location = _usage_location(draft)
     withhold_removals(draft, due)
@@ -138,12 +147,17 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         problems=tuple(draft.problems),
         waiting=tuple(draft.waiting),
         wants_permit=tuple(draft.wants),
-        new_grants=tuple(draft.new_grants),
+        new_grants=tuple(
+            grant
+            for grant in draft.new_grants
+            if grant.source.kind is not SourceKind.GRACE or grant.sku_id not in draft.remove
+        ),
         ended_grants=grants_that_ended(draft, grants),
         removal_seen_at=dict(draft.seen),
         withheld_since=dict(draft.withheld),
         look_again=draft.look_again,
-        fingerprint=fingerprint,
+        wished=wished,
+        probes=frozenset(draft.probes),
     )
 
 
@@ -167,7 +181,8 @@ def _plan_desired(draft: Draft, wanted: DesiredLicense) -> None:
 def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
     """A license that somebody else gave is left as it is; plans that it lacks are for a person to decide."""
     sku_id = wanted.sku_id
-    lacking = current - wanted.given_disabled if wanted.adds else NO_PLANS
+    retired = draft.context.catalog.retired(sku_id)
+    lacking = current - wanted.given_disabled - retired if wanted.adds else NO_PLANS
     draft.note(NoteKind.FOREIGN_LACKS_PLANS if lacking else NoteKind.FOREIGN, sku_id, lacking)
     if lacking and sku_id in draft.context.enable:
         draft.add[sku_id] = AssignedLicense(sku_id, current - lacking)
@@ -193,7 +208,7 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
     if sku_id in not_visible_yet(draft.ledger, draft.user, draft.context.now):
         _look_again(draft, sku_id, draft.ledger.owned[sku_id].at)
         return
-    if sku_id in draft.context.count_inherited and _inherits(draft.user, wanted):
+    if sku_id in draft.context.count_inherited and _inherits(draft, wanted):
         draft.note(NoteKind.DEPENDS_ON_NATIVE, sku_id)
         return
     draft.add[sku_id] = AssignedLicense(sku_id, wanted.given_disabled)
@@ -206,20 +221,23 @@ def _look_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:
     draft.again(now + RECHECK.after(now - since))
 
 
-def _inherits(user: DirectoryUser, wanted: DesiredLicense) -> bool:
-    rows = user.inherited.get(wanted.sku_id, ())
-    return bool(rows) and frozenset.intersection(*(row.disabled_plans for row in rows)) <= wanted.given_disabled
+def _inherits(draft: Draft, wanted: DesiredLicense) -> bool:
+    rows = draft.user.inherited.get(wanted.sku_id, ())
+    off = frozenset.intersection(*(row.disabled_plans for row in rows)) if rows else NO_PLANS
+    return bool(rows) and off - draft.context.catalog.retired(wanted.sku_id) <= wanted.given_disabled
 
 
 def _plan_service_plans(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> None:
     """Plans of a license that is ours: missing ones go on at once, superfluous ones off like a removal."""
     sku_id = wanted.sku_id
-    turn_on = current - wanted.given_disabled
+    retired = draft.context.catalog.retired(sku_id)
+    turn_on = current - wanted.given_disabled - retired
     if turn_on - owned.disabled_plans:
         draft.note(NoteKind.TURNED_OFF_BY_HAND, sku_id, turn_on - owned.disabled_plans)
     off_now = plans_to_turn_off(draft, wanted, current, owned)
     if turn_on or off_now:
-        draft.add[sku_id] = AssignedLicense(sku_id, (current & wanted.given_disabled) | off_now)
+        # Stored plans are never shortened: a retired plan stays off for the day on which it comes back.
+        draft.add[sku_id] = AssignedLicense(sku_id, ((current | retired) & wanted.given_disabled) | off_now)
         if off_now:
             draft.plans_off[sku_id] = off_now
 
@@ -231,29 +249,48 @@ def _leave_out_closed_skus(draft: Draft) -> None:
             draft.waiting.append(sku_id)
 
 
-def _leave_out_refused(draft: Draft, fingerprint: str) -> None:
-    """The same work is not refused again: what Graph refused of the same plan on the same state stays refused."""
-    if draft.context.ignore_refusals:
+def _call(draft: Draft) -> LicenseCall:
+    return LicenseCall(tuple(draft.add[sku_id] for sku_id in sorted(draft.add)), tuple(sorted(draft.remove)))
+
+
+def _leave_out_what_cannot_be_assigned(draft: Draft) -> None:
+    """A product that the tenant does not have, or that must not be assigned, is an error of that product alone. A
+    license that is there is only left alone if the tenant has no such product, since it may be reduced."""
+    for sku_id in sorted(draft.add):
+        text = draft.context.catalog.not_assignable(sku_id)
+        if text and (sku_id not in draft.user.held_skus or sku_id not in draft.context.catalog.skus):
+            draft.drop(sku_id)
+            error = LicenseError.INVALID_LICENSE
+            draft.problems.append(Problem(error, text, remedy_for(error), sku_id))
+
+
+def _leave_out_refused(draft: Draft, wished: LicenseCall) -> None:
+    """The same work is not rejected again: what Graph rejected of the same work on the same state stays rejected."""
+    context = draft.context
+    if context.ignore_refusals:
         return
-    for sku_id, record in sorted(draft.ledger.refusals.items()):
-        fresh = draft.context.now < record.at + REFUSAL_HOLDS
-        if record.fingerprint != fingerprint or not fresh or (sku_id not in draft.add and sku_id not in draft.remove):
-            continue
-        draft.drop(sku_id)
-        draft.problems.append(Problem(record.error, record.text, remedy_for(record.error), sku_id))
+    refused = still_refused(draft.ledger.refusals, draft.user, wished, context.catalog, context.now)
+    for sku_id, record in refused.items():
+        if sku_id in draft.add or sku_id in draft.remove:
+            draft.drop(sku_id)
+            draft.problems.append(Problem(record.error, record.text, remedy_for(record.error), sku_id))
 
 
-def fingerprint_of(draft: Draft) -> str:
-    """16 hex digits over the wished call and the state it meets: the same digits mean the same work."""
-    rows = sorted(
-        (row.sku_id, row.assigned_by_group or "", row.state, sorted(row.disabled_plans))
-        for row in draft.user.license_assignment_states
-    )
-    add = [(sku_id, sorted(draft.add[sku_id].disabled_plans)) for sku_id in sorted(draft.add)]
-    if not add and not draft.remove:
-        return ""
-    text = repr((rows, add, sorted(draft.remove), draft.user.usage_location))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _leave_out_probed(draft: Draft) -> None:
+    """Additions whose conflict with a license of the user has expired: one person tries whether it still exists."""
+    catalog, context = draft.context.catalog, draft.context
+    for sku_id in sorted(draft.add.keys() - draft.direct.keys()):
+        staying = [
+            AssignedLicense(row.sku_id, row.disabled_plans)
+            for row in draft.user.license_assignment_states
+            if row.state.counts and row.sku_id not in draft.remove
+        ]
+        pairs = {found.pair for each in staying if (found := catalog.to_probe(draft.add[sku_id], each))}
+        if pairs & context.taken_probes:
+            draft.drop(sku_id)
+            draft.again(context.now + PROBE_RETRY)
+        else:
+            draft.probes |= pairs
 
 
 def _usage_location(draft: Draft) -> str | None:

@@ -16,6 +16,7 @@ from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Problem
 from shared.domain.permit import Permit
+from shared.domain.product_facts import Pair
 
 
 class NoteKind(StrEnum):
@@ -74,6 +75,8 @@ class PlanContext:
     count_inherited: frozenset[SkuId] = frozenset()
     usage_location: str | None = None
     """The location for a user who has none; None: such a user is an error."""
+    taken_probes: frozenset[Pair] = frozenset()
+    """Expired conflicts that another person probes now: additions that depend on the result wait for it."""
     enable: frozenset[SkuId] = frozenset()
     """SKUs in which a person asked to turn on missing plans, also where somebody else gave the license."""
     ignore_refusals: bool = False
@@ -91,6 +94,8 @@ class Draft:
     desired: dict[SkuId, DesiredLicense]
     direct: dict[SkuId, LicenseAssignmentState]
     graced: frozenset[SkuId]
+    in_grace: frozenset[SkuId]
+    """SKUs whose grace has not ended, whether or not it counts."""
     add: dict[SkuId, AssignedLicense] = field(default_factory=dict)
     remove: set[SkuId] = field(default_factory=set)
     plans_off: dict[SkuId, Plans] = field(default_factory=dict)
@@ -106,6 +111,7 @@ class Draft:
     awaiting_permit: dict[SkuId, Plans] = field(default_factory=dict)
     withheld: dict[SkuId, datetime] = field(default_factory=dict)
     """Removals that wait for a desired license, and since when."""
+    probes: set[Pair] = field(default_factory=set)
 
     def note(self, kind: NoteKind, sku_id: SkuId, plans: Plans = NO_PLANS) -> None:
         self.notes.append(Note(kind, sku_id, plans))

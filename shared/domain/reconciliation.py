@@ -13,12 +13,13 @@ from datetime import datetime
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser, UserRead
 from shared.domain.grant import Grant
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import Intent, LedgerRow, RefusalRecord
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem, Result, RetryAt, Unchanged
 from shared.domain.plan import UserPlan
 from shared.domain.plan_draft import PlanContext
+from shared.domain.product_facts import ObservedConflict, Pair
 from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import LicenseCall
 
@@ -106,8 +107,12 @@ class Attempted:
     refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
     audit: tuple[AuditEntry, ...] = ()
     """Entries not written yet."""
-    may_concern_all: bool = False
-    """The last answer may be the same for every user: a permission or the product is missing."""
+    conflicts: Mapping[Pair, ObservedConflict] = field(default_factory=dict)
+    """Products that Graph rejected together for this user."""
+    rejected_plans: Mapping[SkuId, Plans] = field(default_factory=dict)
+    """Disabled plans that Graph rejected as not part of their product."""
+    is_denied: bool = False
+    """The last answer was that the app lacks a permission, which may be so for every user."""
     result: Result | None = None
     """How the user's part ends; set once, when every call was made."""
 

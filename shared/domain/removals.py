@@ -11,7 +11,7 @@ from datetime import timedelta
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import DesiredLicense, desired_licenses
-from shared.domain.directory import DirectoryUser, LicenseAssignmentState
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
@@ -25,24 +25,31 @@ _ENDING = (SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT)
 
 
 def plan_removal(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> None:
-    """A license of ours that no grant asks for."""
+    """A license of ours that no grant asks for. Its grace ends early only in the call that adds what it is in the way
+    of."""
     grace = _grace(draft, sku_id, owned.sources)
-    if grace and not _is_succeeded(draft.direct, sku_id, draft.desired, draft.context.catalog):
+    swapped = _is_in_the_way(draft.direct[sku_id], draft.add.values(), draft.direct, draft.context.catalog)
+    in_grace = bool(grace) or sku_id in draft.in_grace
+    if grace:
         _give_grace(draft, sku_id, grace)
-    elif _whole_may_go(draft, sku_id, owned):
+    elif in_grace and not swapped:
+        draft.note(NoteKind.IN_GRACE, sku_id)
+    if (swapped or not in_grace) and _whole_may_go(draft, sku_id, owned):
         draft.remove.add(sku_id)
 
 
 def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> Plans:
     """Superfluous plans of a license of ours that may go off now.
 
-    A plan we had written off and that is on now was turned on by a person: off again only by an approval.
+    A plan we had written off and that is on now was turned on by a person: off again only by an approval. One that
+    Microsoft had taken out of the product, and that is back, is off again at once, because it was never granted.
     """
-    turn_off = wanted.disabled_plans - current
+    sku_id, catalog = wanted.sku_id, draft.context.catalog
+    turn_off = wanted.disabled_plans - current - catalog.retired(sku_id)
     if not turn_off:
         return NO_PLANS
-    sku_id = wanted.sku_id
-    by_hand = turn_off & owned.disabled_plans
+    back = turn_off & owned.disabled_plans & catalog.returned_after(sku_id, owned.at)
+    by_hand = (turn_off & owned.disabled_plans) - back
     approved = NO_PLANS.union(*(p.plans for p in _permits(draft, sku_id, owned) if p.by_approval))
     if by_hand - approved:
         draft.note(NoteKind.TURNED_ON_BY_HAND, sku_id, by_hand - approved)
@@ -51,7 +58,7 @@ def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owne
     if ours and grace:
         _give_grace(draft, sku_id, grace, ours)
         ours = NO_PLANS
-    return (by_hand & approved) | _plans_that_may_go(draft, sku_id, owned, ours)
+    return back | (by_hand & approved) | _plans_that_may_go(draft, sku_id, owned, ours)
 
 
 def _grace(draft: Draft, sku_id: SkuId, sources: tuple[Source, ...]) -> timedelta:
@@ -149,8 +156,9 @@ def _taken_back(permit: Permit, assignments: Mapping[GroupId, GroupLicenseAssign
 
 
 def wait_for_removals(draft: Draft) -> None:
-    """An addition that replaces or conflicts with a removal that may not go out yet waits, so both go in one call; and
-    with it waits every other removal that it was to replace."""
+    """An addition waits for a removal that it replaces and that may not go out yet, so that both go in one call. Every
+    other removal that it replaces waits with it. For a pair that is only listed as exclusive, it waits for the second
+    read and not for a person's decision."""
     pending = {**draft.settling, **draft.awaiting_permit}
     if not pending:
         return
@@ -164,17 +172,20 @@ def wait_for_removals(draft: Draft) -> None:
 
 
 def _meets(draft: Draft, new: SkuId, old: SkuId, going: Plans) -> bool:
-    catalog = draft.context.catalog
+    catalog, license = draft.context.catalog, draft.add[new]
+    if old in draft.settling and catalog.listed_exclusive(catalog.on(license), going):
+        return True
     if old not in draft.desired:
-        return catalog.overlaps(new, old)
-    return catalog.touches(going, catalog.plans(new) - draft.add[new].disabled_plans)
+        return catalog.replaces(new, old)
+    conflict = catalog.conflict(license, AssignedLicense(old, draft.direct[old].disabled_plans))
+    return catalog.brings(new, going - license.disabled_plans) or bool(conflict and conflict.plans & going)
 
 
 def grants_that_count(
     user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow, context: PlanContext
 ) -> tuple[Grant, ...]:
-    """Without grace that is over because a desired SKU conflicts with or replaces the license, so that both go in one
-    call, without what was held until a permit came, and what was kept until a person decided otherwise."""
+    """Without grace that ends early because the license is in the way of a desired SKU, so that both go in one call.
+    Also without grants that held a license until a permit came or kept it until a person decided otherwise."""
     if not any(grant.source.kind in _ENDING for grant in grants):
         return grants
     lasting = tuple(grant for grant in grants if grant.source.kind is not SourceKind.GRACE)
@@ -183,7 +194,9 @@ def grants_that_count(
 
     def counts(grant: Grant) -> bool:
         if grant.source.kind is SourceKind.GRACE:
-            return not _is_succeeded(direct, grant.sku_id, desired, context.catalog)
+            row = direct.get(grant.sku_id)
+            wanted = [AssignedLicense(each.sku_id, each.given_disabled) for each in desired.values() if each.adds]
+            return row is None or not _is_in_the_way(row, wanted, direct, context.catalog)
         if grant.source.kind is SourceKind.HELD:
             owned = ledger.owned.get(grant.sku_id)
             return owned is None or not valid_permits(user.id, grant.sku_id, owned, context)
@@ -231,19 +244,13 @@ def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bo
     return not grant.holds_at(draft.context.now) and not pending
 
 
-def _is_succeeded(
+def _is_in_the_way(
+    old: LicenseAssignmentState,
+    additions: Iterable[AssignedLicense],
     direct: Mapping[SkuId, LicenseAssignmentState],
-    old: SkuId,
-    desired: Mapping[SkuId, DesiredLicense],
     catalog: Catalog,
 ) -> bool:
-    """Whether a desired SKU conflicts with `old`, or brings at least half of the plans that `old` has on."""
-    row = direct.get(old)
-    old_plans = catalog.plans(old) - (row.disabled_plans if row else NO_PLANS)
-    for sku_id, wanted in desired.items():
-        if sku_id == old or not wanted.adds:
-            continue
-        new_plans = catalog.plans(sku_id) - wanted.given_disabled
-        if catalog.conflict(old_plans | new_plans) or 2 * len(old_plans & new_plans) >= len(old_plans) > 0:
-            return True
-    return False
+    """Whether Graph has rejected one of the additions because of a license: of this user or of anybody in the tenant
+    within the last days. A product that is only listed as exclusive, or shares plans, can stay beside it."""
+    license = AssignedLicense(old.sku_id, old.disabled_plans)
+    return any(catalog.conflict(new, license) for new in additions if new.sku_id not in direct)

@@ -26,9 +26,6 @@ RACE_RETRY = timedelta(seconds=5)
 EVENTS_SETTLE_WITHIN = timedelta(minutes=10)
 """How long a read that contradicts an event is doubted; after that the directory wins."""
 
-CONCERNS_ALL = frozenset({LicenseError.PERMISSION, LicenseError.INVALID_LICENSE})
-"""Errors of the app or the tenant, not of one user."""
-
 LOST_RACE = "another write to this user was quicker"
 
 
@@ -155,9 +152,8 @@ def after_record(attempted: Attempted, now: datetime, *, lost: bool) -> RetryAt 
     return RetryAt(now + RACE_RETRY, LOST_RACE) if lost and not isinstance(attempted.result, RetryAt) else None
 
 
-def stops_the_operation(rejected: Sequence[Attempted], called: Sequence[Attempted]) -> bool:
-    """Whether everybody would be rejected: the product is not the tenant's, or the app may write to none of several
-    users. One alone may be protected from it
-    (learn.microsoft.com/entra/identity/role-based-access-control/admin-units-restricted-management)."""
-    denied = [each for each in rejected if each.problems[-1].error is LicenseError.PERMISSION]
-    return len(denied) < len(rejected) or 1 < len(denied) == len(called)
+def stops_the_operation(called: Sequence[Attempted]) -> bool:
+    """Whether everybody would be rejected: the app may write to none of several users. One alone may be protected from
+    it (learn.microsoft.com/entra/identity/role-based-access-control/admin-units-restricted-management). A product that
+    cannot be assigned is an error of that product."""
+    return len(called) > 1 and all(each.is_denied for each in called)

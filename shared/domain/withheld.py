@@ -27,11 +27,11 @@ def withhold_removals(draft: Draft, due: frozenset[SkuId]) -> None:
     """
     for sku_id in sorted(_missing(draft)):
         for removed in sorted(draft.remove):
-            if draft.context.catalog.overlaps(sku_id, removed):
+            if draft.context.catalog.replaces(sku_id, removed):
                 draft.drop(removed)
                 draft.note(NoteKind.KEPT_UNTIL_REPLACED, removed)
         for narrowed in sorted(draft.plans_off.keys() & draft.add.keys() - {sku_id}):
-            if draft.context.catalog.touches(draft.plans_off[narrowed], draft.context.catalog.plans(sku_id)):
+            if draft.context.catalog.brings(sku_id, draft.plans_off[narrowed]):
                 draft.drop(narrowed)
                 draft.note(NoteKind.KEPT_UNTIL_REPLACED, narrowed)
     left_out = due.difference(draft.remove, draft.ledger.refusals)

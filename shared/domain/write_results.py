@@ -17,6 +17,8 @@ class LicenseCall:
     remove: tuple[SkuId, ...]
 
 
+NO_CALL = LicenseCall((), ())
+
 Between = tuple[datetime, datetime]
 """The earliest and the latest time at which Graph worked on a call, by Graph's own clock."""
 

@@ -16,6 +16,7 @@ from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.permit import Permit
+from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
 from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, DeadLetter, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import SealedPage
 
@@ -235,6 +236,34 @@ class GroupStatusStore(Protocol):
     async def save(self, status: GroupStatus) -> None: ...
 
     async def all(self) -> tuple[GroupStatus, ...]: ...
+
+
+class ProductFactsStore(Protocol):
+    """Observations of the tenant's products: plans that left them, and pairs that Graph rejected together."""
+
+    async def all(self, now: datetime, max_age_s: float) -> ProductFacts:
+        """Everything, as it counts at a time; an answer of the last `max_age_s` seconds can be given again."""
+        ...
+
+    async def product(self, sku_id: SkuId) -> tuple[SeenProduct | None, str | None]:
+        """A product as observed, and its ETag."""
+        ...
+
+    async def save_product(self, product: SeenProduct, etag: str | None) -> None:
+        """Insert (etag None) or replace if unchanged. Raises Conflict."""
+        ...
+
+    async def conflict(self, pair: Pair) -> tuple[ObservedConflict | None, str | None]:
+        """The conflict of a pair, and its ETag."""
+        ...
+
+    async def save_conflict(self, conflict: ObservedConflict, etag: str | None) -> None:
+        """Insert (etag None) or replace if unchanged. Raises Conflict."""
+        ...
+
+    async def remove_conflict(self, pair: Pair) -> None:
+        """One that is not there is no error."""
+        ...
 
 
 class AuditLog(Protocol):

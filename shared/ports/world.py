@@ -25,6 +25,7 @@ from shared.ports.stores import (
     MemberStore,
     OperationStore,
     PermitStore,
+    ProductFactsStore,
     SealedStore,
     WaitingStore,
 )
@@ -53,6 +54,7 @@ class Stores:
     deltas: DeltaStore
     nesting: NestingStore
     due: DueStore
+    product_facts: ProductFactsStore
     onboarding: OnboardingStore
     standings: StandingStore
     profiles: ProfileStore

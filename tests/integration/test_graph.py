@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from shared.domain.catalog import Catalog
+from shared.domain.catalog_data import EXCLUSIONS
 from shared.domain.directory import (
     AssignedLicense,
     DirectoryUser,
@@ -71,7 +71,7 @@ class FakeStage:
     """The fakes, filled with the same."""
 
     def __init__(self, skus: tuple[SubscribedSku, ...]) -> None:
-        self.fake = FakeDirectory(catalog=Catalog({sku.sku_id: sku for sku in skus}))
+        self.fake = FakeDirectory(exclusions=EXCLUSIONS)
         self.fake_writer = FakeLicenseWriter(self.fake)
         self.directory: Directory = self.fake
         self.writer: LicenseWriter = self.fake_writer

@@ -25,7 +25,7 @@ license, or assigns a managed one anew. `deltaForgotten`: old links are rejected
 
 @dataclass
 class TenantTables:
-    """The pairs of plans that exclude each other here; the directory asks it."""
+    """The pairs of plans that exclude each other here."""
 
     pairs: frozenset[frozenset[ServicePlanId]] = frozenset()
 
@@ -46,12 +46,17 @@ class TenantActs:
 
     def begin(self) -> None:
         """Lay the tenant's tables."""
-        self.run.directory.catalog = self.tables
         if "tables" in self.kinds:
             found = [frozenset(pair) for pair in product(SMALL.plan_ids | LARGE.plan_ids, EXTRA.plan_ids)]
             chosen = self.chance.sample(sorted(found, key=sorted), self.chance.randint(1, 2))
             self.tables.pairs = frozenset(chosen)
             self.note(f"plans exclude each other: {sorted(sorted(each[-3:] for each in pair) for pair in chosen)}")
+        self.run.directory.exclusions = tuple(self.tables.pairs)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether these acts can make room for a license without any event, so that only a sync finds it."""
+        return bool(self.kinds & {"retiredPlans", "missingProducts"})
 
     def acts(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         by_kind = {
@@ -87,10 +92,11 @@ class TenantActs:
         return self.tables.conflict(self.on(sku_id, off) | beside)
 
     def may_keep(self, sku_id: SkuId, lacking: Iterable[SkuId]) -> bool:
-        """Whether a license may stay because one that could replace it is lacking."""
-        mine = self.on(sku_id, NO_PLANS)
+        """Whether a license may stay because one that could replace it is lacking, also one that the tenant lost."""
+        whole = {sku.sku_id: sku.plan_ids for sku in PRODUCTS}
+        mine = whole[sku_id]
         for other in lacking:
-            theirs = self.on(other, NO_PLANS)
+            theirs = whole[other]
             if mine & theirs or any(pair & mine and pair & theirs for pair in self.tables.pairs):
                 return True
         return False
@@ -105,6 +111,8 @@ class TenantActs:
             self.run.directory.add_sku(whole)
             self.note(f"{whole.sku_part_number} has all of its plans again")
             return
+        if len(now.service_plans) < 2:
+            return
         gone = self.chance.choice(now.service_plans[1:])
         rest = tuple(plan for plan in now.service_plans if plan != gone)
         self.run.directory.add_sku(replace(whole, service_plans=rest))
@@ -115,7 +123,7 @@ class TenantActs:
         sku = self.chance.choice(PRODUCTS)
         if self.run.directory.sku(sku.sku_id) is None:
             return
-        self.run.directory.remove_sku(sku.sku_id)
+        self.run.directory.remove_sku(sku.sku_id, licenses=True)
         for skus in self.foreign.values():
             skus.discard(sku.sku_id)
         self.note(f"{sku.sku_part_number} is gone from the tenant")

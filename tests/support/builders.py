@@ -11,15 +11,23 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.catalog import Catalog
-from shared.domain.directory import DirectoryUser, LicenseAssignmentState, LicenseState, ServicePlan, SubscribedSku
+from shared.domain.directory import (
+    DirectoryUser,
+    LicenseAssignmentState,
+    LicenseError,
+    LicenseState,
+    ServicePlan,
+    SubscribedSku,
+)
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger import accepted, new_intent, refresh, refused, resolve, retag
-from shared.domain.ledger_row import LedgerRow, OwnedLicense, SeenRow
+from shared.domain.ledger_row import LedgerRow, OwnedLicense, RefusalRecord, SeenRow
 from shared.domain.permit import Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import PlanContext
 from shared.domain.read_models import AuditEntry, AuditFilter
+from shared.domain.refusals import fingerprint_of
 from shared.ports.world import Stores
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -178,6 +186,21 @@ def write(
     intent = new_intent(user, cause, plan.add, plan.remove, plan.usage_location, plan.sources, now)
     row = replace(row, intent=intent)
     return (given(user, plan, now), accepted(row, now)) if accept else (user, refused(row))
+
+
+def refusal_of(
+    plan: UserPlan,
+    sku: SkuId,
+    *,
+    error: LicenseError = LicenseError.OTHER,
+    named: Plans = NO_PLANS,
+    user: DirectoryUser | None = None,
+    at: datetime = NOW,
+) -> RefusalRecord:
+    """A rejection of what a plan wishes for a SKU, remembered as it is after the call."""
+    record = RefusalRecord("", error, "because", at, named)
+    fingerprint = fingerprint_of(sku, record, user or person(), plan.wished, CATALOG)
+    return replace(record, fingerprint=fingerprint)
 
 
 async def audited(stores: Stores, month: str = "") -> tuple[AuditEntry, ...]:

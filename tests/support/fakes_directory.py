@@ -2,7 +2,7 @@
 
 Both can be told to fail for one user: throttled, refused, unanswered with the write done or not, stale, unreadable. The
 rules are Graph's simple ones (learn.microsoft.com/graph/api/user-assignlicense): request, removals, usage location,
-seats and, where a catalog is given, plans that exclude each other.
+seats and, where sets are given, plans that exclude each other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from shared.domain.directory import (
     AssignedLicense,
@@ -26,7 +25,7 @@ from shared.domain.directory import (
     UserRead,
 )
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
-from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 from shared.ports.directory import Organization
 
@@ -35,10 +34,12 @@ ALWAYS = 1_000_000
 BEGINNING = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
-class Exclusions(Protocol):
-    """What the writer asks of a catalog: something truthy when two of the plans may not be on together."""
-
-    def conflict(self, plans: Plans, /) -> object: ...
+CONFLICT_TEXTS = (
+    "License assignment failed because service plans {a}, {b} are mutually exclusive",
+    "License assignment failed because service plan {a} conflicts with service plan {b}",
+    "License assignment failed because service plans {a},{b} are mutually exclusive",
+)
+"""How live tenants were seen to word a conflict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,16 @@ class FakeDirectory:
     def __init__(
         self,
         *,
-        catalog: Exclusions | None = None,
+        exclusions: Iterable[Plans] = (),
         now: Callable[[], datetime] = lambda: BEGINNING,
         country_letter_code: str | None = "DE",
         page_size: int = 999,
     ) -> None:
-        self.catalog = catalog
+        self.exclusions = tuple(exclusions)
+        """Sets of plans of which a user can have one on."""
+        self.conflict_text = CONFLICT_TEXTS[0]
+        self.plan_text = "Service plan {plan} does not belong to the subscription with SKU {sku}."
+        """The text for a disabled plan that is not in its product, since Microsoft publishes none; empty: ignored."""
         self.now = now
         self.page_size = page_size
         self.reads: list[tuple[UserId, ...]] = []
@@ -88,12 +93,24 @@ class FakeDirectory:
         self._skus[sku.sku_id] = sku
         return sku.sku_id
 
-    def remove_sku(self, sku_id: SkuId) -> None:
-        """The tenant no longer has a product, and nobody has it."""
+    def remove_sku(self, sku_id: SkuId, *, licenses: bool = False) -> None:
+        """The tenant no longer has a product, and with `licenses` nobody has it either."""
         del self._skus[sku_id]
-        for user_id, person in list(self._people.items()):
+        for user_id, person in list(self._people.items()) if licenses else ():
             rest = tuple(row for row in person.user.license_assignment_states if row.sku_id != sku_id)
             self._keep(user_id, replace(person, user=replace(person.user, license_assignment_states=rest)))
+
+    def retire_plan(self, sku_id: SkuId, plan_id: ServicePlanId, *, is_forgotten: bool = True) -> None:
+        """Microsoft takes a plan out of a product. `is_forgotten`: no license shows it in `disabledPlans` any more."""
+        sku = self._skus[sku_id]
+        left = tuple(plan for plan in sku.service_plans if plan.service_plan_id != plan_id)
+        self._skus[sku_id] = replace(sku, service_plans=left)
+        for person in list(self._people.values()) if is_forgotten else ():
+            rows = tuple(
+                replace(row, disabled_plans=row.disabled_plans - {plan_id}) if row.sku_id == sku_id else row
+                for row in person.user.license_assignment_states
+            )
+            self.change_user(replace(person.user, license_assignment_states=rows))
 
     def add_user(
         self,
@@ -435,7 +452,7 @@ class FakeLicenseWriter:
         user = self.directory.person(user_id)
         if user is None:
             return _not_found(user_id)
-        after = _rows_after(user, call, self.directory.now())
+        after = tuple(map(self._without_unknown_plans, _rows_after(user, call, self.directory.now())))
         refusal = _fault_of(call, user) or self._state_fault(user, after, call)
         if refusal is not None:
             return Rejected(400, "Request_BadRequest", refusal)
@@ -464,19 +481,22 @@ class FakeLicenseWriter:
             sku = self.directory.sku(license_.sku_id)
             if sku is None:
                 return f"License {license_.sku_id} does not correspond to a valid company License."
-            if unknown := sorted(license_.disabled_plans - sku.plan_ids):
-                # Only the sense of Graph's text is reported (MicrosoftDocs/azure-docs issue 81269).
-                return f"Service plan {unknown[0]} does not belong to the subscription with SKU {license_.sku_id}."
+            for plan in sorted(license_.disabled_plans - sku.plan_ids) if self.directory.plan_text else ():
+                return self.directory.plan_text.format(plan=plan, sku=license_.sku_id)
             if license_.sku_id not in user.held_skus and sku.available < 1:
                 return f"Subscription with SKU {license_.sku_id} does not have any available licenses."
         if call.add and not user.usage_location:
             return "License assignment cannot be done for user with invalid usage location."
         on_before, on_after = self._plans_on(user.license_assignment_states), self._plans_on(after)
-        catalog = self.directory.catalog
-        if catalog is not None and on_after - on_before and catalog.conflict(on_after):
-            names = ", ".join(sorted(on_after))
-            return f"License assignment failed because service plans {names} are mutually exclusive"
+        for exclusive in self.directory.exclusions:
+            both = sorted(exclusive & on_after)
+            if len(both) > 1 and exclusive & on_after - on_before:
+                return self.directory.conflict_text.format(a=both[0], b=both[1])
         return None
+
+    def _without_unknown_plans(self, row: LicenseAssignmentState) -> LicenseAssignmentState:
+        sku = None if self.directory.plan_text else self.directory.sku(row.sku_id)
+        return replace(row, disabled_plans=row.disabled_plans & sku.plan_ids) if sku else row
 
     def _plans_on(self, rows: Iterable[LicenseAssignmentState]) -> Plans:
         on: Plans = NO_PLANS

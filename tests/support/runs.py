@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, ServicePlan, SubscribedSku
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS, ProcessUsers
@@ -37,13 +36,14 @@ def _plan(number: int) -> ServicePlan:
     return ServicePlan(ServicePlanId(str(UUID(int=100 + number))), f"PLAN{number}")
 
 
-def _sku(number: int, name: str, plans: Iterable[int], seats: int) -> SubscribedSku:
+def product(number: int, name: str, plans: Iterable[int], seats: int = 1000) -> SubscribedSku:
+    """A product with plans of these numbers."""
     return SubscribedSku(SkuId(str(UUID(int=number))), name, tuple(_plan(each) for each in plans), enabled=seats)
 
 
-SMALL = _sku(1, "SMALL", (1, 2, 3), 1000)
-LARGE = _sku(2, "LARGE", (1, 2, 3, 4), 1000)
-EXTRA = _sku(3, "EXTRA", (9,), 1000)
+SMALL = product(1, "SMALL", (1, 2, 3))
+LARGE = product(2, "LARGE", (1, 2, 3, 4))
+EXTRA = product(3, "EXTRA", (9,))
 MAIL = ServicePlanId(str(UUID(int=101)))
 
 
@@ -62,7 +62,6 @@ class Run:
     def __post_init__(self) -> None:
         self.directory = self.fakes.directory
         self.directory.now = self.fakes.world.clock.now
-        self.directory.catalog = Catalog({sku.sku_id: sku for sku in (SMALL, LARGE, EXTRA)})
         self.world = self.fakes.world
         writer = self.world.licenses
         assert isinstance(writer, FakeLicenseWriter)
@@ -145,8 +144,9 @@ class Run:
             await settle(self.world, message.queue, message.body, self.workers[self.done % 2].process)
 
     def licenses(self, user_id: UserId) -> set[str]:
-        names = {sku.sku_id: sku.sku_part_number for sku in (SMALL, LARGE, EXTRA)}
-        return {names[sku_id] for sku_id in self.directory.licenses(user_id)}
+        """Part numbers of the user's direct licenses; ids of products that the tenant does not have."""
+        found = {sku_id: self.directory.sku(sku_id) for sku_id in self.directory.licenses(user_id)}
+        return {product.sku_part_number if product else sku_id for sku_id, product in found.items()}
 
     def later(self, **by: float) -> None:
         self.fakes.clock.move(timedelta(**by))

@@ -60,7 +60,9 @@ def an_operation(number: int = 1, **changes: object) -> Operation:
         reported=8,
         totals=Totals(10, 9, 1, 2, 3, 4, 0, 5),
         counted=Totals(10, 9, 1, 1, 1, 1, 1, 1),
-        plan=PlanSummary({E5: 4}, {E3: 3}, 2, {E5: 4}, {E5: 1}, 1, {"Other": 2}, 1, 5),
+        plan=PlanSummary(
+            {E5: 4}, {E3: 3}, 2, {E5: 4}, {E5: 1}, 1, {"Other": 2}, 1, ("Listed as exclusive.", "Needs another."), 5
+        ),
         checksum="abc",
         approved_by=ME,
         cancel_requested_by=ME,

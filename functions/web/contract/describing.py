@@ -40,7 +40,6 @@ EXAMPLES: Mapping[str, Any] = {
     "grace": "P30D",
     "priority": 0,
     "intent": "keep",
-    "dependencies": "sameGroup",
     "displayName": "Sales",
     "message": {"version": 1},
     "department": ["Sales"],

@@ -22,16 +22,17 @@ from functions.web.pages.unmanaged import Takeover, preview_takeover
 from functions.web.requests import Guid, OptionsPatch
 from functions.web.searching import Shown, TheMemberFilter, member_query, shown_members
 from functions.web.starting import Starter, TheStarter
-from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange, SwitchedOffPlan
+from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import AssignmentError, BadRequest, Conflict
-from shared.domain.group_request import changed
+from shared.domain.group_request import changed, warnings
 from shared.domain.ids import GroupId, ServicePlanId, SkuId
 from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations.accept import accept
-from shared.handlers.operations.assignment_changes import read_catalog, set_options
+from shared.handlers.operations.assignment_changes import set_options
+from shared.handlers.reconcile.product_facts import read_catalog
 from shared.handlers.views import license_center, queries
 from shared.ports.world import World
 
@@ -151,20 +152,18 @@ async def preview(world: TheWorld, starter: TheStarter, group_id: Guid, form: Th
 
 @router.post("/groups/{group_id}/assign/check")
 async def check(world: TheWorld, group_id: Guid, form: TheForm) -> Response:
-    """What is wrong with a choice, and which plans would be switched off, while it is being made."""
+    """Faults of a choice, and warnings that its preview will show, while it is being made."""
     assignment, catalog = await _shown(world, GroupId(group_id))
     fault = ""
-    off: tuple[tuple[SkuId, SwitchedOffPlan], ...] = ()
+    found: tuple[str, ...] = ()
     try:
         change = chosen(assignment, catalog, form)
-        off = tuple(
-            (sku.sku_id, plan) for sku in changed(assignment, change, catalog).skus for plan in sku.switched_off
-        )
-    except (BadRequest, AssignmentError) as found:
-        fault = str(found)
-    except HttpError as found:
-        fault = "" if found.code == "NothingToChange" else found.message
-    return fragment("warnings.html", fault=fault, off=off, plan_name=catalog.plan_name)
+        found = warnings(changed(assignment, change, catalog), change, catalog)
+    except (BadRequest, AssignmentError) as wrong:
+        fault = str(wrong)
+    except HttpError as wrong:
+        fault = "" if wrong.code == "NothingToChange" else wrong.message
+    return fragment("warnings.html", fault=fault, warnings=found)
 
 
 async def _shown(world: World, group_id: GroupId) -> tuple[GroupLicenseAssignment, Catalog]:
@@ -181,7 +180,7 @@ def chosen(assignment: GroupLicenseAssignment, catalog: Catalog, form: Form) -> 
     """
     if form.one("version") != str(assignment.version):
         raise changed_meanwhile()
-    now = {sku.sku_id: sku.requested_disabled_plans for sku in assignment.skus}
+    now = {sku.sku_id: sku.disabled_plans for sku in assignment.skus}
     wanted: dict[SkuId, frozenset[ServicePlanId]] = {}
     for text in form.all("sku"):
         sku_id = SkuId(guid_of(text, "sku"))
@@ -189,7 +188,8 @@ def chosen(assignment: GroupLicenseAssignment, catalog: Catalog, form: Form) -> 
             raise HttpError(400, "InvalidRequest", f"The tenant has no product {sku_id}.", "sku")
         on = {ServicePlanId(guid_of(plan, "plan")) for plan in form.all(f"plan-{sku_id}")}
         shown = {plan.service_plan_id for plan in catalog.skus[sku_id].service_plans if plan.applies_to == "User"}
-        wanted[sku_id] = frozenset(shown - on)
+        # A plan that the form does not show, such as one that left the product, stays as it is.
+        wanted[sku_id] = frozenset(shown - on) | (now.get(sku_id, frozenset()) - shown)
     add = tuple(AssignedLicense(sku, off) for sku, off in wanted.items() if sku not in now or now[sku] != off)
     remove = tuple(sorted(now.keys() - wanted.keys()))
     if not add and not remove:
@@ -227,7 +227,6 @@ def _options(form: Form) -> OptionsChange:
         "includeDisabledAccounts": form.has("include_disabled_accounts"),
         "countInherited": form.has("count_inherited"),
         "allowNativeOverlap": form.has("allow_native_overlap"),
-        "dependencies": form.get("dependencies", "sameGroup"),
         "priority": form.get("priority", "0") or "0",
         "grace": f"P{days}D",
         "excludedGroups": form.get("excluded_groups").split(),

@@ -20,9 +20,8 @@ from shared.domain.assignment import (
     Enforcement,
     GroupLicenseAssignment,
     SkuAssignment,
-    SwitchedOffPlan,
 )
-from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId
+from shared.domain.ids import GroupId, OperationId, SkuId
 from shared.ports.stores import StoredAssignment
 
 TABLE = "assignments"
@@ -77,8 +76,6 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
             {
                 "skuId": sku.sku_id,
                 "off": sorted(sku.disabled_plans),
-                "requestedOff": sorted(sku.requested_disabled_plans),
-                "switchedOff": [[each.service_plan_id, list(each.missing)] for each in sku.switched_off],
                 "enforcement": str(sku.enforcement),
                 **({"givenAt": time_text(sku.given_at)} if sku.given_at else {}),
             }
@@ -119,11 +116,6 @@ def _sku(value: dict[str, Any]) -> SkuAssignment:
     return SkuAssignment(
         SkuId(value["skuId"]),
         plans_of(value["off"]),
-        plans_of(value["requestedOff"]),
-        tuple(
-            SwitchedOffPlan(ServicePlanId(plan), tuple(ServicePlanId(each) for each in missing))
-            for plan, missing in value["switchedOff"]
-        ),
         Enforcement(value["enforcement"]),
         time_of(value.get("givenAt")),
     )

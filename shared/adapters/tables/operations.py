@@ -153,6 +153,7 @@ def _body(operation: Operation) -> dict[str, Any]:
             "seatsAvailable": dict(plan.seats_available),
             "usageLocations": plan.usage_locations,
             "errors": dict(plan.expected_errors),
+            **({"warnings": list(plan.warnings)} if plan.warnings else {}),
             "foreign": plan.foreign,
             "usersLosing": plan.users_losing,
         },
@@ -229,6 +230,7 @@ def _plan(value: dict[str, Any]) -> PlanSummary:
         seats_available=value["seatsAvailable"],
         usage_locations=value["usageLocations"],
         expected_errors=value["errors"],
+        warnings=tuple(value.get("warnings", ())),
         foreign=value["foreign"],
         users_losing=value["usersLosing"],
     )

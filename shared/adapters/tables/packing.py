@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shared.domain.assignment import AssignmentOptions, DependencyRule
+from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Grant, Source
 from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
@@ -147,11 +147,11 @@ def result_of(value: list[str]) -> LastResult:
 
 
 def refusal_json(record: RefusalRecord) -> list[Any]:
-    return [record.fingerprint, str(record.error), record.text, time_text(record.at)]
+    return [record.fingerprint, str(record.error), record.text, time_text(record.at), plans_json(record.plans)]
 
 
-def refusal_of(value: list[str]) -> RefusalRecord:
-    return RefusalRecord(value[0], LicenseError(value[1]), value[2], must_be_time(value[3]))
+def refusal_of(value: list[Any]) -> RefusalRecord:
+    return RefusalRecord(value[0], LicenseError(value[1]), value[2], must_be_time(value[3]), plans_of(value[4]))
 
 
 def grant_json(grant: Grant) -> dict[str, Any]:
@@ -187,7 +187,6 @@ def options_json(options: AssignmentOptions) -> dict[str, Any]:
         "includeDisabledAccounts": options.include_disabled_accounts,
         "excludedGroups": sorted(options.excluded_groups),
         "graceSeconds": options.grace.total_seconds(),
-        "dependencies": str(options.dependencies),
         "allowNativeOverlap": options.allow_native_overlap,
         "priority": options.priority,
     }
@@ -202,7 +201,6 @@ def options_of(value: Mapping[str, Any]) -> AssignmentOptions:
         include_disabled_accounts=value["includeDisabledAccounts"],
         excluded_groups=frozenset(GroupId(group) for group in value["excludedGroups"]),
         grace=timedelta(seconds=value["graceSeconds"]),
-        dependencies=DependencyRule(value["dependencies"]),
         allow_native_overlap=value["allowNativeOverlap"],
         priority=value["priority"],
     )

@@ -23,6 +23,7 @@ from shared.adapters.tables.nesting import TableNesting
 from shared.adapters.tables.onboarding import TableOnboarding
 from shared.adapters.tables.operations import TableOperations
 from shared.adapters.tables.permits import TablePermits
+from shared.adapters.tables.product_facts import TableProductFacts
 from shared.adapters.tables.profiles import TableProfiles
 from shared.adapters.tables.sealed import TableSealed
 from shared.adapters.tables.seat_queue import TableWaiting
@@ -51,6 +52,7 @@ def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monoto
         deltas=TableDeltas(tables),
         nesting=TableNesting(tables, monotonic=monotonic),
         due=TableDue(tables),
+        product_facts=TableProductFacts(tables, monotonic=monotonic),
         onboarding=TableOnboarding(tables),
         standings=TableStandings(tables),
         profiles=TableProfiles(tables, monotonic=monotonic),

@@ -19,6 +19,7 @@ from shared.domain.operation import Target
 from shared.handlers.groups.nesting import complete_map
 from shared.handlers.membership.needs import Needs
 from shared.handlers.operations.sync import SWEEP, SYNC, start
+from shared.handlers.reconcile.product_facts import note_products
 from shared.ports.messaging import Outgoing
 
 PARTITIONS = "0123456789abcdef"
@@ -31,7 +32,8 @@ async def sync_all(world: Needs) -> int:
     how many groups are to be synced; one on which an operation is open follows after it."""
     at = world.clock.now().replace(minute=0, second=0, microsecond=0)
     await complete_map(world)
-    groups = [each.group_id for each in await world.stores.assignments.all() if is_active(each)]
+    assignments = await world.stores.assignments.all()
+    groups = [each.group_id for each in assignments if is_active(each)]
     syncs = [SyncGroup(group_id, SYNC, world.clock.now(), at) for group_id in sorted(groups)]
     await world.queue.send(
         [
@@ -39,6 +41,7 @@ async def sync_all(world: Needs) -> int:
             *(Outgoing(NOTIFICATIONS, Sweep(each, at).encode(), f"sweep-{at:%Y%m%d%H}-{each}") for each in PARTITIONS),
         ]
     )
+    await note_products(world, await world.directory.subscribed_skus(max_age_s=0.0), assignments)
     return len(syncs)
 
 

@@ -26,8 +26,8 @@ async def save_profile(world: Needs, profile: Profile, actor: Actor, if_match: s
 
     Raises BadRequest for a group or product that does not exist, Outdated or Conflict when it was changed meanwhile.
     """
-    await _check(world, profile)
     known = next((each for each in await world.stores.profiles.all() if each.name == profile.name), None)
+    await _check(world, profile, known)
     if if_match is not None and (known is None or (if_match != "*" and if_match != known.version)):
         raise Outdated(f"The profile {profile.name} was changed meanwhile; read it again.")
     saved = await world.stores.profiles.save(replace(profile, version=known.version if known else None))
@@ -42,13 +42,14 @@ async def remove_profile(world: Needs, name: str, actor: Actor) -> None:
     await _note(world, "Delete onboarding profile", name, actor)
 
 
-async def _check(world: Needs, profile: Profile) -> None:
-    known = GroupsKnown(world)
-    for group_id in profile.groups:
-        if await known.get(group_id) is None:
+async def _check(world: Needs, profile: Profile, before: Profile | None) -> None:
+    """Only what the request changes is checked: a product or plan that was lost since is no fault of it."""
+    groups = GroupsKnown(world)
+    for group_id in set(profile.groups).difference(before.groups if before else ()):
+        if await groups.get(group_id) is None:
             raise BadRequest("GroupNotFound", f"There is no group {group_id}.", "groups")
     skus = {sku.sku_id: sku for sku in await world.directory.subscribed_skus()}
-    for license in profile.licenses:
+    for license in set(profile.licenses).difference(before.licenses if before else ()):
         sku = skus.get(license.sku_id)
         if sku is None:
             raise BadRequest("SkuNotFound", f"The tenant has no product {license.sku_id}.", "licenses.skuId")

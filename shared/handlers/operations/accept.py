@@ -25,8 +25,9 @@ from shared.domain.operation_request import (
     kind_of,
 )
 from shared.domain.trace_context import begun
-from shared.handlers.operations.assignment_changes import load, read_catalog, write_intent
+from shared.handlers.operations.assignment_changes import load, write_intent
 from shared.handlers.operations.needs import Needs
+from shared.handlers.reconcile.product_facts import note_new_products, read_catalog
 from shared.ports.messaging import Outgoing
 
 AFTER_SUPERSEDED = timedelta(seconds=15)
@@ -49,8 +50,11 @@ async def accept(world: Needs, request: OperationRequest) -> Operation:
             return existing
     check_form(request)
     found = await _checked_group(world, request, request.target.group_id) if request.target.group_id else None
+    catalog = found.catalog if found else await read_catalog(world)
     if found is None:
-        check_for_users(request.change, await read_catalog(world))
+        check_for_users(request.change, catalog)
+    if not request.preview:
+        await note_new_products(world, catalog, [license.sku_id for license in request.change.add])
     operation = await world.stores.operations.insert(_operation(world, request, operation_id, found, now))
     operation = await write_intent(world, operation, found, request)
     hurries = request.preview or found is None or not await _is_running(world, found.assignment.operation_id)

@@ -12,7 +12,6 @@ from functools import partial
 
 from shared.domain.assignment import GroupLicenseAssignment, OptionsChange
 from shared.domain.audit import assignment_act, intent_entries, options_text
-from shared.domain.catalog import Catalog
 from shared.domain.concurrency import update
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import BadRequest, Conflict, NotFound
@@ -21,6 +20,7 @@ from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
 from shared.domain.operation_request import OperationRequest, claim_key
 from shared.handlers.operations.needs import Needs
+from shared.handlers.reconcile.product_facts import read_catalog
 from shared.ports.stores import StoredAssignment
 
 MAX_TRIES = 10
@@ -42,11 +42,6 @@ async def load(world: Needs, group_id: GroupId, change: LicenseChange) -> GroupR
             raise
         group = DirectoryGroup(group_id, assignment.display_name, security_enabled=True)
     return GroupRequest(assignment, etag, group, catalog)
-
-
-async def read_catalog(world: Needs) -> Catalog:
-    """The tenant's products."""
-    return Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
 
 
 async def _stored(world: Needs, group_id: GroupId) -> tuple[GroupLicenseAssignment, str | None]:

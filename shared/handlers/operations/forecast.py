@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -22,6 +22,7 @@ from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, cl
 from shared.domain.permit import Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PlanContext
+from shared.domain.retired_plans import as_stored
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.plan import TenantFacts, context_for
@@ -45,8 +46,11 @@ class Tally:
     locations: int = 0
     foreign: int = 0
     losing: int = 0
+    exclusive: Counter[tuple[SkuId, SkuId]] = field(default_factory=Counter)
+    """Users by pairs of products that Microsoft lists as exclusive: the added product, and the present one."""
+    _listed: dict[tuple[AssignedLicense, AssignedLicense], bool] = field(default_factory=dict)
 
-    def count(self, user: DirectoryUser, plan: UserPlan) -> None:
+    def count(self, user: DirectoryUser, plan: UserPlan, catalog: Catalog) -> None:
         held = user.held_skus
         self.additions.update(license.sku_id for license in plan.add)
         self.removals.update(plan.remove)
@@ -57,8 +61,23 @@ class Tally:
         self.locations += plan.usage_location is not None
         self.foreign += any(note.kind in FOREIGN for note in plan.notes)
         self.losing += bool(plan.remove or plan.plans_off)
+        present = [
+            AssignedLicense(row.sku_id, row.disabled_plans)
+            for row in user.license_assignment_states
+            if row.state.counts and row.sku_id not in plan.remove
+        ]
+        for new in plan.add:
+            if new.sku_id not in held:
+                pairs = {(new.sku_id, old.sku_id) for old in present if self._is_listed(new, old, catalog)}
+                self.exclusive.update(pairs)
 
-    def summary(self, catalog: Catalog) -> PlanSummary:
+    def _is_listed(self, new: AssignedLicense, old: AssignedLicense, catalog: Catalog) -> bool:
+        if (new, old) not in self._listed:
+            listed = catalog.listed_exclusive(catalog.on(new), catalog.on(old)) is not None
+            self._listed[new, old] = listed or catalog.conflict(new, old) is not None
+        return self._listed[new, old]
+
+    def summary(self, catalog: Catalog, warnings: Sequence[str] = ()) -> PlanSummary:
         available = {sku_id: catalog.skus[sku_id].available for sku_id in self.seats if sku_id in catalog.skus}
         return PlanSummary(
             additions=dict(self.additions),
@@ -70,7 +89,16 @@ class Tally:
             expected_errors=dict(self.errors),
             foreign=self.foreign,
             users_losing=self.losing,
+            warnings=(*warnings, *self._warnings(catalog)),
         )
+
+    def _warnings(self, catalog: Catalog) -> Iterable[str]:
+        for (new, old), number in sorted(self.exclusive.items()):
+            members = f"{number:,} members have" if number != 1 else "1 member has"
+            yield (
+                f"{members} {catalog.name(old)}, which is listed as exclusive with {catalog.name(new)}, or was "
+                "rejected together with it. Graph decides; whom it rejects will be in error."
+            )
 
 
 @dataclass(slots=True)
@@ -97,13 +125,14 @@ class Planner:
             return PlannedAction(due=True)
         if not knows_groups:
             user = replace(user, group_ids=user.group_ids | giving_groups(row))
+        user = as_stored(user, row, self.facts.catalog)
         context = self._context(user, row.usage_location)
         refreshed = ledger.refresh(row, user, context.now)
         grants = (*group_grants(user, self.assignments), *self._user_grants(user_grants))
         plan = plan_user(user, grants, refreshed, context)
         if plan.wants_permit:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
-        self.tally.count(user, plan)
+        self.tally.count(user, plan, self.facts.catalog)
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         action = PlannedAction(
             due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),

@@ -13,6 +13,7 @@ from functools import partial
 from shared.domain import trace_context
 from shared.domain.budget import Charged
 from shared.domain.concurrency import update
+from shared.domain.directory import LicenseError
 from shared.domain.errors import Conflict, NotFound, PoisonMessage
 from shared.domain.held_removals import held_by_group
 from shared.domain.ids import UserId
@@ -22,7 +23,7 @@ from shared.domain.outcomes import ChunkOutcome, RetryAt, classify
 from shared.domain.reconciliation import Attempted, Planned, Recorded, Work
 from shared.domain.retry import attempts_after
 from shared.domain.snapshot_pages import LEFT, SealedPage
-from shared.domain.verdict import CONCERNS_ALL, before_apply, contradicts_snapshot
+from shared.domain.verdict import before_apply, contradicts_snapshot
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations.dispatch import totals_at_the_end
@@ -157,7 +158,9 @@ class Members:
 
     async def _stop(self, message: ProcessUsers, work: Work, attempted: Sequence[Attempted]) -> None:
         """One error for the whole operation instead of the same one for each of its users."""
-        problems = [problem for each in attempted for problem in each.problems if problem.error in CONCERNS_ALL]
+        problems = [
+            problem for each in attempted for problem in each.problems if problem.error is LicenseError.PERMISSION
+        ]
         if work.operation is None or not problems:
             return
         error = OperationError(str(problems[0].error), problems[0].text, problems[0].remedy)

@@ -7,6 +7,7 @@ older step and returns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -51,7 +52,10 @@ async def take_step(world: Needs, body: bytes) -> None:
     followed(message.traceparent)
     trace_context.operation.set(message.operation_id)
     operation = await world.stores.operations.get(message.operation_id)
-    if operation is None or message.run != operation.run or operation.state.is_ended:
+    if operation is None or message.run != operation.run:
+        return
+    if operation.state.is_ended:
+        await _recount(world, operation)
         return
     trace_context.correlation.set(operation.correlation_id)
     if message.step == operation.step - 1:
@@ -70,6 +74,18 @@ async def take_step(world: Needs, body: bytes) -> None:
         if operation.phase is not Phase.SEAL or world.clock.now() < began + SEAL_FOR:
             raise
         await _fail(world, operation, fault)
+
+
+async def _recount(world: Needs, operation: Operation) -> None:
+    """Count chunks that other workers were in the middle of when one worker stopped the operation."""
+    if operation.state is not OperationState.FAILED or operation.phase is not Phase.RELEASE:
+        return
+    last = operation.released + world.policy.outstanding_chunks
+    totals = await dispatch.totals_at_the_end(world, operation, min(last, operation.chunks - 1))
+    if totals != operation.totals:
+        # Whoever came first has counted the same rows.
+        with suppress(Conflict):
+            await world.stores.operations.save(replace(operation, totals=totals))
 
 
 async def _advance(world: Needs, operation: Operation) -> None:

@@ -68,7 +68,7 @@ async def _request_for(
         )
     change = LicenseChange(
         tuple(
-            AssignedLicense(sku.sku_id, sku.requested_disabled_plans)
+            AssignedLicense(sku.sku_id, sku.disabled_plans)
             for sku in former.skus
             if (now := current.sku(sku.sku_id)) is None
             or now.disabled_plans != sku.disabled_plans

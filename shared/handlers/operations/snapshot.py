@@ -15,12 +15,13 @@ from shared.domain.catalog import Catalog
 from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.errors import NotFound
 from shared.domain.grant import Grant
-from shared.domain.group_request import changed
+from shared.domain.group_request import changed, warnings
 from shared.domain.ids import GroupId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
+from shared.domain.product_checks import warnings_of
 from shared.domain.snapshot_pages import LEFT, PlannedAction, SealedPage, pages_of, partition_of
 from shared.handlers.groups.nesting import keep_nesting
 from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
@@ -78,11 +79,19 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     return Sealed(
         pages=pages,
         totals=_totals(actions.values()),
-        summary=planner.tally.summary(facts.catalog),
+        summary=planner.tally.summary(facts.catalog, _warnings(operation, assignments, facts.catalog)),
         checksum=checksum_of(operation, pages),
         size=len(users),
         gone=tuple(gone),
     )
+
+
+def _warnings(operation: Operation, assignments: Intents, catalog: Catalog) -> tuple[str, ...]:
+    """Warnings about the products of the request, whoever the members are."""
+    assignment = assignments.get(operation.target.group_id) if operation.target.group_id else None
+    if assignment is not None:
+        return warnings(assignment, operation.change, catalog)
+    return warnings_of(operation.change.add, {license.sku_id for license in operation.change.add}, catalog)
 
 
 async def _shown_before(world: Needs, group_id: GroupId) -> dict[UserId, int]:

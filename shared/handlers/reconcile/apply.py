@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, with_stored
+from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, to_send, with_stored
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.verdict import LOST_RACE, RACE_RETRY, after_apply, stops_the_operation
 from shared.handlers.reconcile.needs import Needs
@@ -68,8 +68,7 @@ async def _round(
     calling = [each for each in located if each.is_active]
     called = await _assign(world, work, pacer, calling) if calling else []
     done = {each.user_id: each for each in (*located, *called)}
-    rejected = [each for each in called if each.may_concern_all]
-    return [done.get(each.user_id, each) for each in users], not stops_the_operation(rejected, called)
+    return [done.get(each.user_id, each) for each in users], not stops_the_operation(called)
 
 
 def _writes(users: Iterable[Attempted]) -> int:
@@ -105,7 +104,7 @@ async def _set_locations(world: Needs, work: Work, pacer: Pacer, users: Sequence
 
 
 async def _assign(world: Needs, work: Work, pacer: Pacer, users: Sequence[Attempted]) -> list[Attempted]:
-    calls = {each.user_id: each.calls[0] for each in users}
+    calls = {each.user_id: to_send(each) for each in users}
     answers = await world.licenses.assign(calls, urgent=work.urgent)
     now = world.clock.now()
     done = [answered(work, each, answers[each.user_id], now) for each in users]

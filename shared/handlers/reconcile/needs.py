@@ -18,6 +18,7 @@ from shared.ports.stores import (
     LedgerStore,
     MemberStore,
     PermitStore,
+    ProductFactsStore,
     WaitingStore,
 )
 from shared.ports.telemetry import Telemetry
@@ -53,6 +54,9 @@ class Stores(Protocol):
 
     @property
     def permits(self) -> PermitStore: ...
+
+    @property
+    def product_facts(self) -> ProductFactsStore: ...
 
     @property
     def waiting(self) -> WaitingStore: ...

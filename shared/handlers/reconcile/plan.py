@@ -28,6 +28,7 @@ from shared.domain.removals import standing
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.reconcile import permits
 from shared.handlers.reconcile.needs import Needs
+from shared.handlers.reconcile.product_facts import read_catalog, taken_probes
 from shared.handlers.reconcile.seats import LINE_LENGTH
 
 LINES_MAX_AGE_S = 5.0
@@ -51,11 +52,9 @@ async def tenant_facts(world: Needs, since: datetime | None = None) -> TenantFac
     max_age_s = SEATS_MAX_AGE_S
     if since is not None:
         max_age_s = min(max_age_s, max(0.0, (world.clock.now() - since).total_seconds()))
-    skus, organization = await asyncio.gather(
-        world.directory.subscribed_skus(max_age_s), world.directory.organization()
-    )
-    catalog = Catalog({sku.sku_id: sku for sku in skus})
-    return TenantFacts(catalog, await _seats(world, skus), organization.country_letter_code)
+    catalog, organization = await asyncio.gather(read_catalog(world, max_age_s), world.directory.organization())
+    seats = await _seats(world, list(catalog.skus.values()))
+    return TenantFacts(catalog, seats, organization.country_letter_code)
 
 
 async def _seats(world: Needs, skus: Sequence[SubscribedSku]) -> Seats:
@@ -130,7 +129,7 @@ async def plan(world: Needs, work: Work, reads: Sequence[Read]) -> list[Planned]
     """One plan per user, in order, permits for removals drawn. A user that was not read, or is locked, has none."""
     facts = await tenant_facts(world, work.operation.created_at if work.operation else None)
     planned = [await _planned(world, work, read, facts) for read in reads]
-    return await _with_permits(world, work, planned)
+    return await _with_probes(world, await _with_permits(world, work, planned))
 
 
 async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> Planned:
@@ -175,7 +174,7 @@ async def _with_permits(world: Needs, work: Work, planned: Sequence[Planned]) ->
     stored = await world.stores.permits.of_users(concerned)
     known = {user_id: standing(given, work.assignments) for user_id, given in stored.items()}
     again = {
-        each.read.user_id: _replanned(each, known.get(each.read.user_id, ()))
+        each.read.user_id: _permitted(each, known.get(each.read.user_id, ()))
         for each in planned
         if each.read.user_id in concerned
     }
@@ -186,8 +185,21 @@ async def _with_permits(world: Needs, work: Work, planned: Sequence[Planned]) ->
             mine = tuple(permit for permit in drawn if permit.user_id == user_id)
             granted = {permit.sku_id for permit in mine}
             denied = frozenset(r.sku_id for r in each.plan.wants_permit if r.sku_id not in granted)
-            again[user_id] = _replanned(each, (*known.get(user_id, ()), *mine), denied)
+            again[user_id] = _permitted(each, (*known.get(user_id, ()), *mine), denied)
     return [again.get(each.read.user_id, each) for each in planned]
+
+
+async def _with_probes(world: Needs, planned: Sequence[Planned]) -> list[Planned]:
+    """Planned again without additions that wait until another person has tried an expired conflict."""
+    if not any(each.plan is not None and each.plan.probes for each in planned):
+        return list(planned)
+    taken = await taken_probes(world, planned)
+    return [
+        _replanned(each, replace(each.context, taken_probes=pairs))
+        if each.context is not None and (pairs := taken.get(each.read.user_id))
+        else each
+        for each in planned
+    ]
 
 
 def _may_need_permits(planned: Planned) -> bool:
@@ -197,8 +209,13 @@ def _may_need_permits(planned: Planned) -> bool:
     return any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in planned.grants)
 
 
-def _replanned(planned: Planned, given: tuple[Permit, ...], denied: frozenset[SkuId] = frozenset()) -> Planned:
-    if planned.context is None or planned.read.user is None:
+def _replanned(planned: Planned, context: PlanContext) -> Planned:
+    if planned.read.user is None:
         return planned
-    context = replace(planned.context, permits=given, denied=denied)
     return replace(planned, context=context, plan=plan_user(planned.read.user, planned.grants, planned.row, context))
+
+
+def _permitted(planned: Planned, given: tuple[Permit, ...], denied: frozenset[SkuId] = frozenset()) -> Planned:
+    if planned.context is None:
+        return planned
+    return _replanned(planned, replace(planned.context, permits=given, denied=denied))

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from shared.domain import ledger
+from shared.domain.catalog import Catalog
 from shared.domain.directory import DirectoryUser, UserRead
 from shared.domain.grant import Grant
 from shared.domain.ids import UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.reconciliation import Read, Work
+from shared.domain.retired_plans import as_stored
 from shared.domain.verdict import EVENTS_SETTLE_WITHIN
 from shared.handlers.reconcile.needs import Needs
+from shared.handlers.reconcile.product_facts import read_catalog
 
 
 async def read(world: Needs, work: Work, user_ids: Sequence[UserId]) -> list[Read]:
@@ -23,12 +26,21 @@ async def read(world: Needs, work: Work, user_ids: Sequence[UserId]) -> list[Rea
     # The ledger after the directory: a license that the directory shows is then never one whose intent was not seen.
     rows, grants = await asyncio.gather(world.stores.ledger.rows(user_ids), world.stores.grants.of_users(user_ids))
     now = world.clock.now()
-    return [_read(work, answers[user_id], rows[user_id], grants.get(user_id, ()), now) for user_id in user_ids]
+    catalog = await read_catalog(world)
+    return [_read(work, answers[user_id], rows[user_id], grants.get(user_id, ()), catalog, now) for user_id in user_ids]
 
 
-def _read(work: Work, answer: UserRead, stored: LedgerRow, grants: tuple[Grant, ...], now: datetime) -> Read:
+def _read(
+    work: Work,
+    answer: UserRead,
+    stored: LedgerRow,
+    grants: tuple[Grant, ...],
+    catalog: Catalog,
+    now: datetime,
+) -> Read:
     if not isinstance(answer, DirectoryUser):
         return Read(stored.user_id, answer, stored, _with_event(work, stored, now), grants)
+    answer = as_stored(answer, stored, catalog)
     resolution = ledger.resolve(stored, answer, work.cause, now)
     if resolution.wait_until is not None:
         row = _with_event(work, stored, now)

@@ -13,9 +13,11 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_rows import member_rows
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.reconciliation import Attempted, Recorded, Work
+from shared.domain.refusals import kept
 from shared.domain.verdict import after_record
 from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.handlers.reconcile.needs import Needs
+from shared.handlers.reconcile.product_facts import note_attempts
 from shared.ports.stores import InLine
 
 
@@ -25,6 +27,7 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     entries = [entry for each in users for entry in each.audit]
     if entries:
         await world.stores.audit.append(entries)
+    await note_attempts(world, users)
     lost = await _record_ledger(world, work, users, now)
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
     await _record_grants(world, recorded)
@@ -75,7 +78,7 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
     if isinstance(result, RetryAt):
         # Decided by the next read: until then nobody loses a place in the queue.
         waiting = {**row.waiting_since, **waiting}
-    remembered = {sku: record for sku, record in row.refusals.items() if record.fingerprint == plan.fingerprint}
+    remembered = kept(row.refusals, plan.sources.keys() | row.owned.keys(), now)
     return replace(
         ledger.retag(row, plan.sources),
         removal_seen_at={key: at for key, at in plan.removal_seen_at.items() if key.split("/")[0] in row.owned},

@@ -12,7 +12,6 @@ from shared.domain.assignment import (
     Enforcement,
     GroupLicenseAssignment,
     SkuAssignment,
-    SwitchedOffPlan,
 )
 from shared.domain.errors import Conflict
 from shared.ports.world import Stores
@@ -20,8 +19,7 @@ from tests.support.table_rows import E3, E5, NOW, OPERATION, SALES, STAFF, TEAMS
 
 
 def an_assignment() -> GroupLicenseAssignment:
-    off = SwitchedOffPlan(TEAMS, (YAMMER,))
-    sku = SkuAssignment(E3, frozenset({TEAMS, YAMMER}), frozenset({YAMMER}), (off,), Enforcement.PAUSED)
+    sku = SkuAssignment(E3, frozenset({TEAMS, YAMMER}), Enforcement.PAUSED)
     options = AssignmentOptions(
         usage_location="CH",
         require_usage_location=True,

@@ -75,7 +75,7 @@ async def test_a_member_with_many_long_problems_can_be_read(stores: Stores) -> N
 
 
 async def test_an_assignment_of_many_products_with_many_plans_off_comes_back_whole(stores: Stores) -> None:
-    skus = tuple(SkuAssignment(sku, MANY_PLANS, MANY_PLANS) for sku in MANY_SKUS)
+    skus = tuple(SkuAssignment(sku, MANY_PLANS) for sku in MANY_SKUS)
     large = GroupLicenseAssignment(SALES, skus, version=1, changed_at=NOW)
     etag = await stores.assignments.save(large, None)
     small = replace(large, skus=skus[:1], version=2)

@@ -8,31 +8,45 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, with_stored
+from shared.domain.attempt import (
+    answered,
+    begin,
+    ended,
+    intended,
+    location_answered,
+    postponed,
+    retired_plans,
+    to_send,
+    with_stored,
+)
 from shared.domain.directory import (
     AssignedLicense,
     DirectoryUser,
     LicenseAssignmentState,
     LicenseError,
     ReadFailed,
+    ServicePlan,
     UserGone,
 )
-from shared.domain.grant import Grant
-from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId, UserId
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import NO_PLANS, OperationId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import LastResult, LedgerRow, OwnedLicense, RefusalRecord
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Problem, RetryAt, Skipped, SkipReason
 from shared.domain.plan import UserPlan, plan_user
+from shared.domain.product_facts import Pair, ProductFacts, SeenPlan, SeenProduct
 from shared.domain.read_back import by_our_clock
 from shared.domain.read_models import AuditEntry
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 from tests.support.builders import (
     CALLING,
+    CATALOG,
+    DRAWING,
     E1,
     E3,
     E5,
-    EXCHANGE_2,
+    F3,
     FROM_A,
     FROM_B,
     GROUP_A,
@@ -40,6 +54,8 @@ from tests.support.builders import (
     NOW,
     PHONE,
     ROOM,
+    SHAREPOINT_2,
+    SHAREPOINT_KIOSK,
     TEAMS,
     USER,
     VISIO,
@@ -50,13 +66,16 @@ from tests.support.builders import (
     native,
     owned,
     person,
+    plan_id,
     plans,
+    refusal_of,
 )
 
 LATER = NOW + timedelta(seconds=2)
 CAUSE = "op"
 UNNAMED = Rejected(400, "Request_BadRequest", "Something is wrong.")
 NOT_THERE = Rejected(400, "Request_BadRequest", "User does not have a corresponding license.")
+CLASH = Rejected(400, "Request_BadRequest", f"service plans {SHAREPOINT_KIOSK}, {SHAREPOINT_2} are mutually exclusive")
 CONFLICT = Rejected(409, "Conflict", "Try again.")
 DENIED = Rejected(403, "Authorization_RequestDenied", "Insufficient privileges.")
 NO_SUCH_USER = Rejected(404, "Request_ResourceNotFound", "Resource does not exist.")
@@ -66,7 +85,7 @@ OTHER_REMEDY = "Read Graph's message; when its cause is corrected, reprocess the
 PERMISSION_REMEDY = (
     "Grant the app the permission that the message is about (see the permissions in the operating guide)."
 )
-PRODUCT_REMEDY = "The product is not one the tenant can assign; correct the group's assignment."
+PRODUCT_REMEDY = "Renew or buy a subscription of this product, or remove the product from the group; then reprocess."
 NOT_FOUND_REMEDY = "The user does not exist (any more); nothing is to be done if the account was deleted."
 LOCATION_REMEDY = "Correct the user's usage location, or disable the service plan that is not offered there."
 
@@ -300,7 +319,7 @@ class TestRejected:
         assert found.retry == (None if gives_up else retry)
         assert found.problems == ((problem,) if gives_up else ())
         assert found.calls == (() if gives_up else (call((E3,)),))
-        assert (found.may_concern_all, found.refusals) == (False, {})
+        assert (found.is_denied, found.refusals) == (False, {})
 
     @pytest.mark.parametrize(
         ("location", "attempts", "may_be_lag"),
@@ -321,16 +340,16 @@ class TestRejected:
         assert found.problems == (() if may_be_lag else (error,))
         assert found.is_active is False
 
-    def test_a_missing_permission_ends_the_user_and_may_concern_all(self) -> None:
+    def test_a_missing_permission_ends_the_user_and_may_concern_everybody(self) -> None:
         found = after(sent(plan((E3, VISIO))), DENIED)
         assert found.problems == (Problem(LicenseError.PERMISSION, "Insufficient privileges.", PERMISSION_REMEDY),)
-        assert (found.calls, found.may_concern_all, found.retry) == ((), True, None)
+        assert (found.calls, found.is_denied, found.retry) == ((), True, None)
 
-    def test_a_product_that_is_not_the_tenants_is_named_and_may_concern_all(self) -> None:
+    def test_a_product_that_is_not_the_tenants_is_left_out_and_the_others_go_out(self) -> None:
         text = f"License {VISIO} does not correspond to a valid company License."
         found = after(sent(plan((E3, VISIO))), rejected(text))
         assert found.problems == (Problem(LicenseError.INVALID_LICENSE, text, PRODUCT_REMEDY, VISIO),)
-        assert (found.calls, found.may_concern_all) == ((), True)
+        assert (found.calls, found.is_denied) == ((call((E3,)),), False)
 
     def test_a_call_without_a_plan_is_a_fault_of_ours(self) -> None:
         user = replace(begin(work(), planned(None)), calls=(call((E3,)),))
@@ -366,6 +385,14 @@ class TestRemovalThatIsDoneAlready:
         assert (found.calls, found.row.owned, found.wrote) == ((), {}, True)
         assert found.row.removed_at == {E1: LATER}
 
+    @pytest.mark.parametrize("text", [NOT_THERE.message, "No license changes provided"])
+    def test_an_answer_about_removals_to_additions_alone_is_a_rejection(self, text: str) -> None:
+        found = after(sent(plan((E3, VISIO))), rejected(text))
+        assert found.calls == (call((E3,)), call((VISIO,)))
+        assert [entry.result for entry in found.audit] == ["failure"]
+        found = after(sent(plan((E3,))), rejected(text))
+        assert (found.calls, [each.sku_id for each in found.problems]) == ((), [E3])
+
     def test_calls_that_wait_stay(self) -> None:
         user = replace(begin(work(), planned(plan((E3,), (E1, VISIO)))), calls=(call((), (E1,)), call((E3,))))
         assert after(next_sent(user), NOT_THERE).calls == (call((E3,)),)
@@ -378,20 +405,47 @@ class TestRejectedSku:
         text = f"License {E3} cannot be assigned to a user."
         assert found.problems == (Problem(LicenseError.INVALID_LICENSE, text, PRODUCT_REMEDY, E3),)
         assert found.refusals == {E3: RefusalRecord("", LicenseError.INVALID_LICENSE, text, LATER)}
-        assert (found.retry, found.may_concern_all, found.waiting) == (None, False, ())
+        assert (found.retry, found.is_denied, found.waiting) == (None, False, ())
 
-    def test_a_named_removal_is_left_out_with_the_addition_that_it_excludes(self) -> None:
+    def test_a_named_removal_is_left_out_and_an_addition_beside_it_is_tried(self) -> None:
         text = f"License {E1} is inherited from a group membership and it cannot be removed directly from the user."
         found = after(sent(plan((E3, VISIO), (E1, PHONE)), person(direct(E1))), rejected(text))
-        assert found.calls == (call((VISIO,), (PHONE,)),)
+        assert found.calls == (call((E3, VISIO), (PHONE,)),)
         assert [(each.sku_id, each.error) for each in found.problems] == [(E1, LicenseError.OTHER)]
         assert list(found.refusals) == [E1]
 
-    def test_named_plans_leave_out_the_last_addition_that_contains_one(self) -> None:
-        text = f"License assignment failed because service plans {EXCHANGE_2} are mutually exclusive."
+    def test_named_plans_leave_out_the_only_addition_that_contains_one(self) -> None:
+        text = f"License assignment failed because service plans {DRAWING} are mutually exclusive."
         found = after(sent(plan((E3, E5, VISIO))), rejected(text))
-        assert found.calls == (call((E3, VISIO)),)
-        assert [(each.sku_id, each.error) for each in found.problems] == [(E5, LicenseError.MUTUALLY_EXCLUSIVE)]
+        assert found.calls == (call((E3, E5)),)
+        assert [(each.sku_id, each.error) for each in found.problems] == [(VISIO, LicenseError.MUTUALLY_EXCLUSIVE)]
+
+    def test_named_plans_of_several_additions_send_each_alone_once(self) -> None:
+        found = after(sent(plan((E3, F3, VISIO))), CLASH, Accepted(), CLASH, Accepted())
+        assert (found.calls, set(found.row.owned)) == ((), {E3, VISIO})
+        assert [(each.sku_id, each.error) for each in found.problems] == [(F3, LicenseError.MUTUALLY_EXCLUSIVE)]
+
+    def test_a_conflict_with_a_license_that_is_there_does_not_blame_another_addition(self) -> None:
+        found = after(sent(plan((E3, F3)), person(direct(E5))), CLASH)
+        assert [each.sku_id for each in found.problems] == [F3]
+        assert found.calls == (call((E3,)),)
+
+    def test_the_conflict_is_observed_with_each_license_that_has_the_other_plan_on(self) -> None:
+        rows = (direct(E5), native(E3), direct(E1), direct(VISIO))
+        found = after(sent(plan((F3, PHONE)), person(*rows)), CLASH)
+        assert set(found.conflicts) == {Pair.of(F3, E5), Pair.of(F3, E3)}
+        conflict = found.conflicts[Pair.of(F3, E5)]
+        assert (conflict.plans, conflict.text, conflict.at) == (
+            plans(SHAREPOINT_2, SHAREPOINT_KIOSK),
+            CLASH.message,
+            LATER,
+        )
+        assert found.refusals[F3].plans == {SHAREPOINT_2, SHAREPOINT_KIOSK}
+
+    def test_no_conflict_is_observed_with_what_goes_or_has_the_plan_off_or_between_two_additions(self) -> None:
+        for user in (person(direct(E3)), person(direct(E5, plans(SHAREPOINT_2))), person()):
+            found = after(sent(plan((F3,), (E3,)), user), CLASH)
+            assert found.conflicts == {}
 
     def test_a_rejected_addition_that_was_all_ends_the_calls(self) -> None:
         found = after(sent(plan((E3,), (E1,))), not_assignable(E3))
@@ -438,9 +492,15 @@ class TestRejectedSku:
         assert found.calls == (call((E5,)), call((VISIO,)))
 
     def test_later_plans_stay_on_when_what_was_to_replace_them_is_left_out(self) -> None:
-        found = after(sent(plan((E5, PHONE, VISIO), plans_off={E5: plans(CALLING)})), UNNAMED, UNNAMED)
+        before = sent(plan((E5, PHONE, VISIO), plans_off={E5: plans(CALLING)}))
+        assert after(before, UNNAMED).calls == (call((VISIO,)), call((PHONE,)), call((E5,)))
+        found = after(before, UNNAMED, Accepted(), UNNAMED)
         assert [each.sku_id for each in found.problems] == [PHONE]
-        assert found.calls == (call((VISIO,)),)
+        assert found.calls == ()
+
+    def test_a_product_that_needs_a_plan_of_another_goes_after_it(self) -> None:
+        found = after(sent(plan((PHONE, VISIO, E3))), UNNAMED)
+        assert found.calls == (call((E3,)), call((VISIO,)), call((PHONE,)))
 
     def test_a_sku_without_a_free_seat_waits_and_the_others_go_out(self) -> None:
         found = after(sent(plan((E3, VISIO), (E1, PHONE))), no_seat(E3))
@@ -450,6 +510,44 @@ class TestRejectedSku:
     def test_two_skus_without_a_free_seat_wait(self) -> None:
         found = after(sent(plan((E3, VISIO))), no_seat(VISIO), no_seat(E3))
         assert (found.waiting, found.calls) == ((VISIO, E3), ())
+
+
+class TestRejectedPlans:
+    """A group that turns off a plan which Microsoft has taken out of the product."""
+
+    OLD = plan_id(77)
+    NAMED = rejected(f"Service plan {plan_id(77)} does not belong to the subscription with SKU {E3}.")
+
+    def turned_off(self, *more: ServicePlanId) -> Attempted:
+        of = replace(plan((E3, VISIO)), add=(AssignedLicense(E3, plans(self.OLD, *more)), AssignedLicense(VISIO)))
+        return sent(of)
+
+    @pytest.mark.parametrize("answer", [NAMED, UNNAMED])
+    def test_the_call_goes_out_again_without_it_and_the_intent_keeps_it(self, answer: Rejected) -> None:
+        found = next_sent(after(self.turned_off(TEAMS), answer))
+        assert to_send(found).add == (AssignedLicense(E3, plans(TEAMS)), AssignedLicense(VISIO))
+        assert found.row.intent is not None
+        assert found.row.intent.after[E3] == plans(self.OLD, TEAMS)
+        done = after(found, Accepted())
+        assert (done.problems, retired_plans(done)) == ((), {E3: plans(self.OLD)})
+        assert done.row.owned[E3].disabled_plans == {self.OLD, TEAMS}
+
+    def test_if_it_was_not_that_nothing_is_known_of_the_plan(self) -> None:
+        found = after(self.turned_off(), UNNAMED, UNNAMED, UNNAMED, Accepted())
+        assert [each.sku_id for each in found.problems] == [E3]
+        assert retired_plans(found) == {}
+
+    def test_a_plan_that_a_conflict_names_is_not_taken_for_it(self) -> None:
+        text = f"service plans {SHAREPOINT_KIOSK}, {SHAREPOINT_2} are mutually exclusive"
+        found = after(sent(replace(plan((E3,)), add=(AssignedLicense(E3, plans(SHAREPOINT_2)),))), rejected(text))
+        assert (found.rejected_plans, [each.sku_id for each in found.problems]) == ({}, [E3])
+
+    def test_a_plan_that_is_known_to_be_retired_is_not_sent_at_all(self) -> None:
+        product = SeenProduct(E3, "E3", {self.OLD: SeenPlan(ServicePlan(self.OLD, "OLD"), rejected_at=NOW)})
+        before = self.turned_off(TEAMS)
+        catalog = replace(CATALOG, facts=ProductFacts({E3: product}))
+        before = replace(before, planned=replace(before.planned, context=context(catalog=catalog)))
+        assert to_send(before).add[0] == AssignedLicense(E3, plans(TEAMS))
 
 
 class TestNoAnswer:
@@ -491,7 +589,7 @@ class TestUsageLocation:
         found = self.located(Rejected(403, "Authorization_RequestDenied", text))
         whole = f"The usage location could not be set: {text}"
         assert found.problems == (Problem(LicenseError.PERMISSION, whole, PERMISSION_REMEDY),)
-        assert (found.calls, found.row.intent, found.retry, found.may_concern_all) == ((), None, None, False)
+        assert (found.calls, found.row.intent, found.retry, found.is_denied) == ((), None, None, False)
 
     @pytest.mark.parametrize(
         ("answer", "error", "remedy"),
@@ -540,8 +638,7 @@ class TestEnded:
         assert found.user is not None
         again = plan_user(found.user, grants, replace(found.row, refusals=found.refusals), context(LATER))
         assert (again.writes, [each.sku_id for each in again.problems]) == (False, [E3])
-        assert found.refusals[E3].fingerprint == again.fingerprint
-        assert len(again.fingerprint) == 16
+        assert len(found.refusals[E3].fingerprint) == 16
 
         moved = replace(found.user, usage_location="DE")
         tried = plan_user(moved, grants, replace(found.row, refusals=found.refusals), context(LATER + HOUR))
@@ -552,19 +649,29 @@ class TestEnded:
         user = person()
         begun = next_sent(begin(work(), planned(plan_user(user, grants, ledger(), context()), user, grants=grants)))
         found = ended(after(begun, not_assignable(E3), not_assignable(VISIO)), LATER)
-        expected = plan_user(user, grants, ledger(), context()).fingerprint
-        assert {each: record.fingerprint for each, record in found.refusals.items()} == {E3: expected, VISIO: expected}
+        again = plan_user(user, grants, replace(ledger(), refusals=found.refusals), context(LATER))
+        assert (again.add, [each.sku_id for each in again.problems]) == ((), [E3, VISIO])
 
     def test_an_older_refusal_of_the_row_does_not_hide_the_work(self) -> None:
         grants = (grant(E3),)
         user = person()
         first = plan_user(user, grants, ledger(), context())
-        row = replace(ledger(), refusals={E3: RefusalRecord(first.fingerprint, LicenseError.OTHER, "No.", NOW)})
+        row = replace(ledger(), refusals={E3: refusal_of(first, E3)})
         begun = next_sent(begin(work(), planned(first, user, row, grants=grants)))
         found = ended(after(begun, UNNAMED), LATER)
-        assert found.refusals == {
-            E3: RefusalRecord(first.fingerprint, LicenseError.OTHER, "Something is wrong.", LATER)
-        }
+        expected = refusal_of(first, E3, at=LATER)
+        assert found.refusals == {E3: replace(expected, text="Something is wrong.")}
+
+    @pytest.mark.parametrize("in_grace", [True, False])
+    def test_a_license_in_grace_that_is_in_the_way_is_swapped_by_the_next_look(self, in_grace: bool) -> None:
+        kept = Source(SourceKind.GRACE) if in_grace else FROM_B
+        grants = (grant(E5, source=kept, until=NOW + HOUR), grant(F3))
+        user, row = person(direct(E5)), ledger({E5: owned()})
+        begun = next_sent(begin(work(), planned(plan_user(user, grants, row, context()), user, row, grants=grants)))
+        found = ended(after(begun, CLASH), LATER)
+        assert [each.sku_id for each in found.problems] == [F3]
+        assert (found.retry is not None) is in_grace
+        assert found.retry is None or (found.retry.at, found.retry.refused) == (at(10), True)
 
     def test_without_a_context_a_refusal_has_no_fingerprint(self) -> None:
         record = RefusalRecord("", LicenseError.OTHER, "No.", LATER)

@@ -30,11 +30,11 @@ class TestTheData:
 
     def test_kiosk_and_standard_mailboxes_exclude_each_other_and_plan_two_excludes_neither(self) -> None:
         catalog = Catalog({})
-        assert catalog.conflict([EXCHANGE_P1, EXCHANGE_KIOSK])
-        assert catalog.conflict([EXCHANGE_P1, EXCHANGE_P2]) is None
+        assert catalog.listed_exclusive(frozenset({EXCHANGE_P1}), frozenset({EXCHANGE_KIOSK}))
+        assert catalog.listed_exclusive(frozenset({EXCHANGE_P1}), frozenset({EXCHANGE_P2})) is None
 
     def test_the_sharepoint_plans_of_e1_and_e3_exclude_each_other(self) -> None:
-        assert Catalog({}).conflict([SHAREPOINT_P1, SHAREPOINT_P2])
+        assert Catalog({}).listed_exclusive(frozenset({SHAREPOINT_P1}), frozenset({SHAREPOINT_P2}))
 
     def test_no_plan_needs_itself_and_no_need_is_empty(self) -> None:
         for plan, needs in DEPENDENCIES.items():

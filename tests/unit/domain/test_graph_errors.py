@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from shared.domain.catalog import Catalog
-from shared.domain.directory import AssignedLicense, LicenseError
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseError, LicenseState
 from shared.domain.dropped_skus import skus_to_drop, without
 from shared.domain.graph_errors import REMEDIES, Advice, Refusal, classify, remedy_for
 from shared.domain.ids import SkuId
+from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts
+from shared.domain.write_results import LicenseCall
 from tests.support.builders import (
     CALLING,
     CATALOG,
     E1,
     E3,
     E5,
-    EXCHANGE_2,
     F3,
+    NOW,
     PHONE,
-    SHAREPOINT_1,
     SHAREPOINT_2,
     SHAREPOINT_KIOSK,
-    SKUS,
     TEAMS,
     VISIO,
+    direct,
+    native,
+    person,
     plans,
-    sku,
 )
 
 BAD = "Request_BadRequest"
@@ -64,6 +67,13 @@ ROWS = [
         LicenseError.MUTUALLY_EXCLUSIVE,
         Advice.DROP_SKU,
     ),
+    (
+        400,
+        BAD,
+        f"License assignment failed because service plan {SHAREPOINT_2} conflicts with service plan {TEAMS}",
+        LicenseError.MUTUALLY_EXCLUSIVE,
+        Advice.DROP_SKU,
+    ),
     (400, BAD, CONFLICT_PAIRS, LicenseError.MUTUALLY_EXCLUSIVE, Advice.DROP_SKU),
     (
         400,
@@ -84,7 +94,7 @@ ROWS = [
         BAD,
         f"License {E5} does not correspond to a valid company License.",
         LicenseError.INVALID_LICENSE,
-        Advice.STOP_OPERATION,
+        Advice.DROP_SKU,
     ),
     (400, BAD, "License ROOM cannot be assigned to a user.", LicenseError.INVALID_LICENSE, Advice.DROP_SKU),
     (400, BAD, "User does not have a corresponding license.", LicenseError.OTHER, Advice.TREAT_AS_DONE),
@@ -170,6 +180,31 @@ def test_every_error_has_a_remedy() -> None:
     assert all(REMEDIES.values())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"service plans {SHAREPOINT_2}, {TEAMS} are mutually exclusive",
+        f"service plans {SHAREPOINT_2},{TEAMS} are mutually exclusive",
+        f"service plan {SHAREPOINT_2} conflicts with service plan {TEAMS}.",
+        f"Resolve these conflicting service plan pairs to solve this problem: [{SHAREPOINT_2},{TEAMS}].",
+    ],
+)
+def test_both_plans_of_a_conflict_are_found_in_each_wording(text: str) -> None:
+    refusal = classify(400, BAD, text)
+    assert (refusal.error, refusal.plan_ids) == (LicenseError.MUTUALLY_EXCLUSIVE, (SHAREPOINT_2, TEAMS))
+
+
+def test_of_a_dependency_what_lacks_something_and_what_it_needs_are_kept_apart() -> None:
+    refusal = classify(400, BAD, f"service plan {CALLING} depends on the service plan(s) {TEAMS}, {SHAREPOINT_2}")
+    assert (refusal.plan_ids, refusal.needed_ids) == ((CALLING,), (TEAMS, SHAREPOINT_2))
+
+
+def test_a_name_is_found_as_a_whole_word() -> None:
+    refusal = _refusal("License E3 cannot be assigned to a user.")
+    assert (refusal.names("E3"), refusal.names("e3"), refusal.names("E")) == (True, True, False)
+    assert not _refusal("License SPE_E3 cannot be assigned to a user.").names("E3")
+
+
 def _adding(*ids: SkuId) -> tuple[AssignedLicense, ...]:
     return tuple(AssignedLicense(each) for each in ids)
 
@@ -178,58 +213,98 @@ def _refusal(text: str) -> Refusal:
     return classify(400, BAD, text)
 
 
+def _dropped(
+    text: str, add: tuple[AssignedLicense, ...], remove: tuple[SkuId, ...] = (), *rows: LicenseAssignmentState
+) -> tuple[SkuId, ...]:
+    return skus_to_drop(_refusal(text), LicenseCall(add, remove), person(*rows), CATALOG)
+
+
 class TestWhichProductToDrop:
     def test_the_one_that_the_text_names(self) -> None:
-        refusal = _refusal(f"Subscription with SKU {E5} does not have any available licenses.")
-        assert skus_to_drop(refusal, _adding(VISIO, E5), (E3,), CATALOG) == (E5,)
+        text = f"Subscription with SKU {E5} does not have any available licenses."
+        assert _dropped(text, _adding(VISIO, E5), (E3,)) == (E5,)
 
-    def test_of_those_with_a_named_plan_the_last_added(self) -> None:
-        refusal = _refusal(f"service plans {SHAREPOINT_2}, {EXCHANGE_2} are mutually exclusive")
-        assert skus_to_drop(refusal, _adding(E3, E5, VISIO), (), CATALOG) == (E5,)
+    def test_also_by_its_part_number(self) -> None:
+        assert _dropped("License VISIO cannot be assigned to a user.", _adding(E3, VISIO)) == (VISIO,)
+
+    def test_of_several_with_a_named_plan_each_is_to_be_tried_alone(self) -> None:
+        text = f"service plans {SHAREPOINT_2}, {SHAREPOINT_KIOSK} are mutually exclusive"
+        assert _dropped(text, _adding(E3, F3, VISIO)) == ()
+        assert _dropped(text, _adding(E3, E5, VISIO)) == ()
+
+    def test_the_only_one_with_a_named_plan(self) -> None:
+        text = f"service plans {SHAREPOINT_2}, {SHAREPOINT_KIOSK} are mutually exclusive"
+        assert _dropped(text, _adding(F3, VISIO)) == (F3,)
+
+    def test_not_one_whose_named_plan_is_on_already_by_a_license_that_stays(self) -> None:
+        """E5 is there, F3 is in its way, and E3 brings nothing that is not on."""
+        text = f"service plans {SHAREPOINT_2}, {SHAREPOINT_KIOSK} are mutually exclusive"
+        assert _dropped(text, _adding(E3, F3), (), direct(E5)) == (F3,)
+        assert _dropped(text, _adding(E3, F3), (), native(E5)) == (F3,)
+        assert _dropped(text, _adding(E5, F3), (), direct(E5, plans(TEAMS))) == (F3,)
+
+    def test_one_whose_named_plan_is_only_on_by_what_goes_or_does_not_count(self) -> None:
+        text = f"service plans {SHAREPOINT_2}, {SHAREPOINT_KIOSK} are mutually exclusive"
+        assert _dropped(text, _adding(E3, F3), (E5,), direct(E5)) == ()
+        assert _dropped(text, _adding(E3, F3), (), direct(E5, state=LicenseState.DISABLED)) == ()
+        assert _dropped(text, _adding(E3, F3), (), direct(E5, plans(SHAREPOINT_2))) == ()
+
+    def test_one_in_which_the_change_itself_turns_the_named_plan_on(self) -> None:
+        text = f"service plans {SHAREPOINT_2}, {SHAREPOINT_KIOSK} are mutually exclusive"
+        assert _dropped(text, _adding(E5, VISIO), (), direct(E5, plans(SHAREPOINT_2)), direct(F3)) == (E5,)
 
     def test_where_a_text_lists_all_products_of_the_call_only_one_with_a_named_plan(self) -> None:
-        refusal = _refusal(
-            f"Resolve these conflicting service plan pairs: [{CALLING}]. Licenses being added: [{E5}, {E1}]"
-        )
-        assert skus_to_drop(refusal, _adding(E5, E1), (), CATALOG) == (E5,)
+        text = f"Resolve these conflicting service plan pairs: [{CALLING}]. Licenses being added: [{E5}, {E1}]"
+        assert _dropped(text, _adding(E5, E1)) == (E5,)
 
-    def test_where_no_product_is_known_to_have_a_named_plan_the_last_one_listed(self) -> None:
+    def test_where_no_product_is_known_to_have_a_named_plan_the_one_listed(self) -> None:
         new_plan = "99999999-0000-0000-0000-000000000001"
-        refusal = _refusal(f"Resolve these conflicting service plan pairs: [{new_plan}]. Licenses being added: [{E3}]")
-        assert skus_to_drop(refusal, _adding(VISIO, E3), (F3,), CATALOG) == (E3,)
+        text = f"Resolve these conflicting service plan pairs: [{new_plan}]. Licenses being added: [{E3}]"
+        assert _dropped(text, _adding(VISIO, E3), (F3,)) == (E3,)
 
     def test_not_one_in_which_the_named_plan_is_off(self) -> None:
-        refusal = _refusal(f"service plan {CALLING} depends on the service plan(s) x")
-        add = (AssignedLicense(PHONE), AssignedLicense(E5, plans(CALLING)))
-        assert skus_to_drop(refusal, add, (), CATALOG) == (PHONE,)
+        text = f"service plan {CALLING} depends on the service plan(s) x"
+        assert _dropped(text, (AssignedLicense(PHONE), AssignedLicense(E5, plans(CALLING)))) == (PHONE,)
+
+    def test_the_one_that_lacks_something_and_not_the_one_that_has_what_is_needed(self) -> None:
+        text = f"service plan {CALLING} depends on the service plan(s) {TEAMS}"
+        assert _dropped(text, _adding(PHONE, E1)) == (PHONE,)
 
     def test_a_removal_that_something_depends_on(self) -> None:
-        refusal = _refusal(f"service plan {CALLING} depends on the service plan(s) {TEAMS}")
-        assert skus_to_drop(refusal, _adding(VISIO), (F3, E1), CATALOG) == (E1,)
+        text = f"service plan {CALLING} depends on the service plan(s) {TEAMS}"
+        assert _dropped(text, _adding(VISIO), (F3, E1), direct(PHONE), direct(E1)) == (E1,)
+
+    def test_a_license_in_which_a_needed_plan_is_turned_off(self) -> None:
+        text = f"service plan {CALLING} depends on the service plan(s) {TEAMS}"
+        add = (AssignedLicense(E3, plans(TEAMS)), AssignedLicense(VISIO))
+        assert _dropped(text, add, (), direct(E3), direct(PHONE)) == (E3,)
 
     def test_none_where_the_text_names_nothing_of_the_call(self) -> None:
-        assert skus_to_drop(_refusal("Proxy address is already being used"), _adding(E3, VISIO), (), CATALOG) == ()
-        gone = _refusal(f"Subscription with SKU {E5} does not have any available licenses.")
-        assert skus_to_drop(gone, _adding(E3), (F3,), CATALOG) == ()
+        assert _dropped("Proxy address is already being used", _adding(E3, VISIO)) == ()
+        text = f"Subscription with SKU {E5} does not have any available licenses."
+        assert _dropped(text, _adding(E3), (F3,)) == ()
 
 
 class TestACallWithoutAProduct:
     def test_sold_out_the_successor_takes_the_removal_of_the_old_license_with_it(self) -> None:
         """E3 to E5 while E5 is sold out: removing E3 alone would cost the user the mailbox."""
-        assert without(_adding(E5, VISIO), (E3, F3), E5, CATALOG) == (_adding(VISIO), ())
+        assert without(_adding(E5, VISIO), (E3, E1), E5, CATALOG) == (_adding(VISIO), ())
 
     def test_unrelated_removals_go_on(self) -> None:
         assert without(_adding(E5), (E3, VISIO), E5, CATALOG) == ((), (VISIO,))
 
-    def test_a_refused_removal_takes_the_addition_that_conflicts_with_what_stays(self) -> None:
-        assert without(_adding(E3, VISIO), (F3,), F3, CATALOG) == (_adding(VISIO), ())
+    def test_a_rejected_removal_takes_the_addition_that_this_tenant_does_not_allow_beside_what_stays(self) -> None:
+        pair = Pair.of(E3, F3)
+        conflict = ObservedConflict(pair, plans(SHAREPOINT_2, SHAREPOINT_KIOSK), "No.", NOW)
+        seen = replace(CATALOG, facts=ProductFacts(conflicts={pair: conflict}))
+        assert without(_adding(E3, VISIO), (F3,), F3, seen) == (_adding(VISIO), ())
+        assert without(_adding(E3), (E1, F3), F3, seen) == ((), ())
 
-    def test_also_where_the_license_that_stays_excludes_within_itself(self) -> None:
-        odd = Catalog({**SKUS, F3: sku(F3, "F3", (SHAREPOINT_KIOSK, SHAREPOINT_1))}, CATALOG.exclusions, {})
-        assert without(_adding(E3, VISIO), (F3,), F3, odd) == (_adding(VISIO), ())
+    def test_what_is_only_listed_as_exclusive_is_tried_beside_what_stays(self) -> None:
+        assert without(_adding(E3, VISIO), (F3,), F3, CATALOG) == (_adding(E3, VISIO), ())
 
-    def test_and_what_that_addition_was_to_replace_stays_too(self) -> None:
-        assert without(_adding(E3), (E1, F3), F3, CATALOG) == ((), ())
+    def test_a_removal_that_is_only_listed_as_exclusive_with_a_dropped_addition_goes_on(self) -> None:
+        assert without(_adding(E3, VISIO), (F3,), E3, CATALOG) == (_adding(VISIO), (F3,))
 
     def test_a_refused_removal_does_not_touch_additions_that_may_stand_beside_it(self) -> None:
         assert without(_adding(VISIO), (F3,), F3, CATALOG) == (_adding(VISIO), ())

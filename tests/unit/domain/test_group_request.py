@@ -10,10 +10,10 @@ import pytest
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange, SkuAssignment
 from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import AssignmentError, BadRequest, Outdated
-from shared.domain.group_request import GroupRequest, check_version, with_options
+from shared.domain.group_request import GroupRequest, changed, check_version, warnings, with_options
 from shared.domain.operation import Actor, LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
-from tests.support.builders import CATALOG, E3, GROUP_A, NOW, PHONE, VISIO, sku_id
+from tests.support.builders import CATALOG, E1, E3, GROUP_A, NOW, PHONE, TEAMS, VISIO, plan_id, plans, sku_id
 
 MIA = Actor("mia", "Mia")
 ADD_VISIO = LicenseChange((AssignedLicense(VISIO),))
@@ -44,7 +44,7 @@ MANAGED = replace(
             "NativeOverlap",
         ),
         (MANAGED, LicenseChange(remove=(VISIO,)), "SkuNotAssigned"),
-        (EMPTY, LicenseChange((AssignedLicense(PHONE),)), "InvalidLicenses"),
+        (EMPTY, LicenseChange((AssignedLicense(sku_id(99)),)), "InvalidLicenses"),
         (EMPTY, LicenseChange(enable=(E3,)), "GroupNotManaged"),
         (EMPTY, LicenseChange(), "GroupNotManaged"),
     ],
@@ -56,6 +56,28 @@ def test_what_is_wrong_with_a_change_on_the_group_is_named(
         found.check(change)
     assert fault.value.code == code
     assert isinstance(fault.value, AssignmentError) == (code == "InvalidLicenses")
+
+
+def test_what_microsoft_lists_against_a_change_is_no_fault_of_it_and_is_warned_of() -> None:
+    for change in (LicenseChange((AssignedLicense(PHONE),)), LicenseChange((AssignedLicense(E1),))):
+        MANAGED.check(change)
+    after = changed(MANAGED.assignment, LicenseChange((AssignedLicense(E1),)), CATALOG)
+    assert len(warnings(after, LicenseChange((AssignedLicense(E1),)), CATALOG)) == 1
+    assert warnings(after, LicenseChange(remove=(E3,)), CATALOG) == ()
+
+
+def test_only_what_a_request_adds_is_checked() -> None:
+    """The group has a product that the tenant lost, and turns off a plan that left its product."""
+    gone = SkuAssignment(sku_id(99), frozenset())
+    old = SkuAssignment(E3, plans(plan_id(77)))
+    found = replace(MANAGED, assignment=replace(MANAGED.assignment, skus=(old, gone)))
+    found.check(ADD_VISIO)
+    after = changed(found.assignment, ADD_VISIO, CATALOG)
+    assert after.skus == (old, SkuAssignment(VISIO, frozenset()), gone)
+    again = LicenseChange((AssignedLicense(E3, plans(plan_id(77), TEAMS)),))
+    found.check(again)
+    with pytest.raises(AssignmentError, match=f"{plan_id(78)} is not part of E3"):
+        found.check(LicenseChange((AssignedLicense(E3, plans(plan_id(78))),)))
 
 
 def test_native_licensing_beside_is_allowed_by_the_option_that_comes_with_the_change() -> None:

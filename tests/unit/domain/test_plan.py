@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
+from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
-from shared.domain.ledger_row import RefusalRecord
+from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Applied, Failed, RetryAt, Skipped, SkipReason, Unchanged, Waiting
-from shared.domain.plan import REFUSAL_HOLDS, UserPlan, plan_user
+from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind
+from shared.domain.refusals import REFUSAL_HOLDS
 from shared.domain.removals import PERMIT_HOLDS
 from tests.support.builders import (
     CALLING,
@@ -30,6 +32,8 @@ from tests.support.builders import (
     NOW,
     PHONE,
     SHAREPOINT_2,
+    SHAREPOINT_KIOSK,
+    SKUS,
     TEAMS,
     USER,
     VISIO,
@@ -44,6 +48,8 @@ from tests.support.builders import (
     permit,
     person,
     plans,
+    refusal_of,
+    sku,
     write,
 )
 
@@ -326,17 +332,6 @@ class TestGrace:
         grants = (grant(E3, source=IN_GRACE, until=NOW + DAY), grant(E3))
         assert plan_user(person(direct(E3)), grants, ledger({E3: owned()}), context()).ended_grants == grants[:1]
 
-    def test_a_frontline_worker_who_moves_to_the_office_changes_the_product_in_one_call(self) -> None:
-        """F3 in grace excludes the E3 of the new group: nobody waits thirty days for the new job's license."""
-        grants = (grant(F3, source=IN_GRACE, until=NOW + DAY), grant(E3, source=FROM_B))
-        row = ledger({F3: owned()}, seen={str(F3): NOW - MINUTE})
-        plan = plan_user(person(direct(F3)), grants, row, context(permits=(permit(F3),)))
-        assert (added(plan), plan.remove, plan.ended_grants) == ([E3], (F3,), grants[:1])
-
-    def test_a_license_with_a_successor_gets_no_grace(self) -> None:
-        plan = plan_user(person(direct(F3)), (grant(E3),), ledger({F3: owned()}), context(grace=GRACE))
-        assert plan.new_grants == ()
-
     def test_plans_get_grace_like_products(self) -> None:
         """Who leaves the group that gives a plan and stays in one that gives the product without it keeps the plan."""
         user, where = person(direct(E3)), context(grace=GRACE)
@@ -417,39 +412,66 @@ class TestSwaps:
 
 
 class TestRefusedWork:
-    def refused_once(self) -> tuple[UserPlan, RefusalRecord]:
-        plan = plan_user(person(), (grant(E3), grant(VISIO)), ledger(), context())
-        return plan, RefusalRecord(plan.fingerprint, LicenseError.MUTUALLY_EXCLUSIVE, "because", NOW)
+    GRANTS: ClassVar = (grant(E3), grant(VISIO))
 
-    def test_the_same_work_is_not_refused_again_every_night_and_the_rest_goes(self) -> None:
-        _, record = self.refused_once()
-        row = replace(ledger(), refusals={E3: record})
-        plan = plan_user(person(), (grant(E3), grant(VISIO)), row, context(NOW + DAY))
+    def refused_once(self, error: LicenseError = LicenseError.MUTUALLY_EXCLUSIVE) -> tuple[UserPlan, LedgerRow]:
+        plan = plan_user(person(), self.GRANTS, ledger(), context())
+        return plan, replace(ledger(), refusals={E3: refusal_of(plan, E3, error=error)})
+
+    def test_the_same_work_is_not_rejected_again_every_night_and_the_rest_goes(self) -> None:
+        _, row = self.refused_once()
+        plan = plan_user(person(), self.GRANTS, row, context(NOW + DAY))
         assert added(plan) == [VISIO]
         assert plan.problems[0].text == "because"
         assert isinstance(plan.result(), Failed)
 
-    def test_it_is_tried_again_after_seven_days_on_other_facts_and_when_asked(self) -> None:
-        _, record = self.refused_once()
-        row = replace(ledger(), refusals={E3: record})
-        grants = (grant(E3), grant(VISIO))
-        assert E3 in added(plan_user(person(), grants, row, context(NOW + REFUSAL_HOLDS)))
-        assert E3 in added(plan_user(person(native(PHONE)), grants, row, context(NOW + DAY)))
-        assert E3 in added(plan_user(person(location="DE"), grants, row, context(NOW + DAY)))
-        assert E3 in added(plan_user(person(), grants, row, context(NOW + DAY, ignore_refusals=True)))
+    def test_it_is_tried_again_after_seven_days_on_facts_that_concern_it_and_when_asked(self) -> None:
+        _, row = self.refused_once()
+        assert E3 in added(plan_user(person(), self.GRANTS, row, context(NOW + REFUSAL_HOLDS)))
+        assert E3 in added(plan_user(person(native(E5)), self.GRANTS, row, context(NOW + DAY)))
+        assert E3 in added(plan_user(person(location="DE"), self.GRANTS, row, context(NOW + DAY)))
+        assert E3 in added(plan_user(person(), self.GRANTS, row, context(NOW + DAY, ignore_refusals=True)))
+        assert E3 in added(plan_user(person(), (grant(E3, plans(TEAMS)), grant(VISIO)), row, context(NOW + DAY)))
 
-    def test_the_fingerprint_depends_on_the_work_and_not_on_the_time(self) -> None:
-        plan, record = self.refused_once()
-        later = plan_user(person(), (grant(E3), grant(VISIO)), ledger(), context(NOW + DAY))
-        assert later.fingerprint == record.fingerprint == plan.fingerprint
-        assert plan_user(person(), (grant(E3),), ledger(), context()).fingerprint != record.fingerprint
+    def test_other_products_do_not_send_it_again(self) -> None:
+        _, row = self.refused_once()
+        for user, grants in (
+            (person(direct(VISIO)), self.GRANTS),
+            (person(native(PHONE)), self.GRANTS),
+            (person(), (grant(E3),)),
+            (person(), (*self.GRANTS, grant(PHONE))),
+        ):
+            assert E3 not in added(plan_user(user, grants, row, context(NOW + DAY)))
+
+    def test_a_product_with_a_plan_that_was_named_sends_it_again(self) -> None:
+        user = person(native(VISIO))
+        plan = plan_user(user, (grant(E3),), ledger(), context())
+        named = plans(SHAREPOINT_2, DRAWING)
+        record = refusal_of(plan, E3, error=LicenseError.MUTUALLY_EXCLUSIVE, named=named, user=user)
+        row = replace(ledger(), refusals={E3: record})
+        assert added(plan_user(user, (grant(E3),), row, context(NOW + DAY))) == []
+        assert added(plan_user(person(), (grant(E3),), row, context(NOW + DAY))) == [E3]
+
+    def test_a_named_plan_that_left_its_product_sends_it_again(self) -> None:
+        user, named = person(native(F3)), plans(SHAREPOINT_2, SHAREPOINT_KIOSK)
+        plan = plan_user(user, (grant(E3),), ledger(), context())
+        record = refusal_of(plan, E3, error=LicenseError.MUTUALLY_EXCLUSIVE, named=named, user=user)
+        row = replace(ledger(), refusals={E3: record})
+        assert added(plan_user(user, (grant(E3),), row, context(NOW + DAY))) == []
+        catalog = Catalog({**SKUS, E3: sku(E3, "E3", (EXCHANGE_2, TEAMS))}, (), {})
+        assert added(plan_user(user, (grant(E3),), row, context(NOW + DAY, catalog=catalog))) == [E3]
+
+    def test_what_an_unknown_text_is_about_is_not_known_so_any_change_sends_it_again(self) -> None:
+        _, row = self.refused_once(LicenseError.OTHER)
+        assert E3 not in added(plan_user(person(), self.GRANTS, row, context(NOW + DAY)))
+        assert E3 in added(plan_user(person(native(PHONE)), self.GRANTS, row, context(NOW + DAY)))
 
     def test_a_refused_removal_stays_and_is_not_called_kept_until_replaced(self) -> None:
         row = ledger({E3: owned()}, seen=SEEN_E3)
-        where = context(permits=(permit(E3),))
-        fingerprint = plan_user(person(direct(E3)), (), row, where).fingerprint
-        record = RefusalRecord(fingerprint, LicenseError.DEPENDENCY, "needed", NOW)
-        plan = plan_user(person(direct(E3)), (), replace(row, refusals={E3: record}), where)
+        where, user = context(permits=(permit(E3),)), person(direct(E3))
+        plan = plan_user(user, (), row, where)
+        record = refusal_of(plan, E3, error=LicenseError.DEPENDENCY, user=user)
+        plan = plan_user(user, (), replace(row, refusals={E3: record}), where)
         assert (plan.writes, kinds(plan)) == (False, [])
         assert plan.problems[0].error is LicenseError.DEPENDENCY
 

@@ -9,10 +9,12 @@ import pytest
 
 from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import SkuId
 from shared.domain.ledger_row import RefusalRecord
 from shared.domain.outcomes import Applied, Failed, Problem, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan import FOREIGN_REMEDY, IDLE_REMEDY, UserPlan, plan_user
 from shared.domain.plan_draft import Note, NoteKind, PermitRequest
+from shared.domain.write_results import LicenseCall
 from tests.support.builders import (
     CALLING,
     DAY,
@@ -39,6 +41,7 @@ from tests.support.builders import (
     permit,
     person,
     plans,
+    refusal_of,
 )
 
 SECOND = timedelta(seconds=1)
@@ -64,7 +67,7 @@ class TestThePlan:
             usage_location="CH",
             sources={E5: (FROM_A, FROM_B), VISIO: (FROM_A,)},
             removal_seen_at={str(E1): EARLIER, str(PHONE): EARLIER},
-            fingerprint=plan.fingerprint,
+            wished=LicenseCall((AssignedLicense(E5), AssignedLicense(VISIO)), (E1, PHONE)),
         )
 
     def test_of_a_removal_that_waits_names_the_read_and_the_permit_that_it_waits_for(self) -> None:
@@ -132,8 +135,8 @@ class TestUnmanagedLicenses:
 
     def test_one_whose_missing_plans_are_enabled_and_that_was_rejected_is_not_in_the_call(self) -> None:
         user, where = person(direct(E3, plans(TEAMS))), context(enable=frozenset({E3}))
-        fingerprint = plan_user(user, (grant(E3),), ledger(), where).fingerprint
-        row = replace(ledger(), refusals={E3: RefusalRecord(fingerprint, LicenseError.OTHER, "no", NOW)})
+        wished = plan_user(user, (grant(E3),), ledger(), where)
+        row = replace(ledger(), refusals={E3: refusal_of(wished, E3, user=user)})
         plan = plan_user(user, (grant(E3),), row, where)
         assert (plan.add, plan.foreign) == ((), frozenset())
 
@@ -245,46 +248,37 @@ class TestWithoutAFreeLicense:
 class TestRejectedWork:
     grants = (grant(E3), grant(VISIO))
 
-    def rejected(self, fingerprint: str, **age: float) -> RefusalRecord:
-        return RefusalRecord(fingerprint, LicenseError.UNIQUENESS, "because", NOW - timedelta(**age))
+    def rejected(self, sku: SkuId, **age: float) -> RefusalRecord:
+        plan = plan_user(person(), self.grants, ledger(), context())
+        return refusal_of(plan, sku, error=LicenseError.UNIQUENESS, at=NOW - timedelta(**age))
 
     def test_is_an_error_with_graphs_text_and_what_a_person_can_do(self) -> None:
-        fingerprint = plan_user(person(), self.grants, ledger(), context()).fingerprint
-        row = replace(ledger(), refusals={E3: self.rejected(fingerprint)})
+        row = replace(ledger(), refusals={E3: self.rejected(E3)})
         (problem,) = plan_user(person(), self.grants, row, context()).problems
         assert (problem.error, problem.text, problem.sku_id) == (LicenseError.UNIQUENESS, "because", E3)
         assert problem.remedy.startswith("Another object uses one of the user's proxy addresses")
 
     def test_is_tried_again_on_the_seventh_day_and_each_product_is_judged_alone(self) -> None:
-        fingerprint = plan_user(person(), self.grants, ledger(), context()).fingerprint
         refusals = {
-            E1: self.rejected(fingerprint),
-            E3: self.rejected(fingerprint, days=7),
-            E5: self.rejected("other work"),
-            VISIO: self.rejected(fingerprint, days=7, seconds=-1),
+            E1: self.rejected(E1),
+            E3: self.rejected(E3, days=7),
+            E5: replace(self.rejected(E3), fingerprint="other work"),
+            VISIO: self.rejected(VISIO, days=7, seconds=-1),
         }
         plan = plan_user(person(), self.grants, replace(ledger(), refusals=refusals), context())
         assert plan.add == (AssignedLicense(E3),)
         assert [problem.sku_id for problem in plan.problems] == [VISIO]
 
-    def test_is_known_by_a_fingerprint_of_the_call_and_of_the_users_licenses(self) -> None:
-        user = person(
-            native(VISIO),
-            native(E3, plans(TEAMS), group=GROUP_A, state=LicenseState.ERROR),
-            direct(PHONE, plans(TEAMS, EXCHANGE_2)),
-            direct(E1),
-        )
-        row = ledger({E1: owned(), PHONE: owned()}, seen={str(E1): EARLIER, str(PHONE): EARLIER})
-        where = context(permits=(permit(E1), permit(PHONE)))
-        plan = plan_user(user, (grant(VISIO), grant(E3, plans(TEAMS, EXCHANGE_2))), row, where)
-        assert plan.add == (AssignedLicense(E3, plans(TEAMS, EXCHANGE_2)), AssignedLicense(VISIO))
-        assert plan.remove == (E1, PHONE)
-        assert plan.fingerprint == "26039f03f07ced14"
+    def test_of_a_product_that_is_not_wished_has_no_fingerprint_and_is_no_error(self) -> None:
+        assert self.rejected(E1).fingerprint == ""
+        assert len(self.rejected(E3).fingerprint) == 16
+        row = replace(ledger(), refusals={E1: self.rejected(E1)})
+        assert plan_user(person(), self.grants, row, context()).problems == ()
 
-    def test_without_a_call_has_no_fingerprint(self) -> None:
-        assert plan_user(person(direct(E3)), (grant(E3),), ledger(), context()).fingerprint == ""
-        row = ledger({E3: owned()}, seen={str(E3): EARLIER})
-        assert plan_user(person(direct(E3)), (), row, context(permits=(permit(E3),))).fingerprint != ""
+    def test_is_compared_with_the_call_and_not_with_the_time(self) -> None:
+        plan = plan_user(person(), self.grants, ledger(), context())
+        later = plan_user(person(), self.grants, ledger(), context(NOW + DAY))
+        assert later.wished == plan.wished == LicenseCall((AssignedLicense(E3), AssignedLicense(VISIO)), ())
 
 
 class TestTheUsageLocation:

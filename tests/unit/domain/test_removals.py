@@ -15,7 +15,7 @@ import pytest
 from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, Plans, UserId
 from shared.domain.ledger_row import OwnedLicense
 from shared.domain.permit import Permit
 from shared.domain.plan import plan_user
@@ -24,7 +24,6 @@ from shared.domain.removals import grants_that_count, standing, valid_permits
 from tests.support.builders import (
     CALLING,
     DAY,
-    E1,
     E3,
     E5,
     EXCHANGE_2,
@@ -98,66 +97,6 @@ class TestGrace:
         plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS, EXCHANGE_2), FROM_B),), row, where)
         assert plan.add == (AssignedLicense(E3, plans(EXCHANGE_2)),)
         assert plan.notes == (Note(NoteKind.IN_GRACE, E3, plans(TEAMS)),)
-
-
-class TestSuccession:
-    """A license whose successor is granted gets no grace, and a grace that runs ends."""
-
-    @pytest.mark.parametrize(
-        ("old", "off", "new", "new_off", "succeeded"),
-        [
-            (E3, plans(), E5, plans(), True),
-            (E5, plans(), E3, plans(SHAREPOINT_2), True),
-            (E5, plans(), E3, plans(SHAREPOINT_2, TEAMS), False),
-            (E5, plans(TEAMS, CALLING), E3, plans(SHAREPOINT_2, TEAMS), True),
-            (F3, plans(), E3, plans(), True),
-            (F3, plans(), E3, plans(SHAREPOINT_2), False),
-            (E3, plans(SHAREPOINT_2), E1, plans(TEAMS), False),
-            (E3, plans(), E5, plans(EXCHANGE_2, SHAREPOINT_2), False),
-            (PHONE, plans(), E5, plans(), True),
-            (PHONE, plans(CALLING), E5, plans(), False),
-            (VISIO, plans(), E5, plans(), False),
-        ],
-        ids=[
-            "all its plans",
-            "half of its plans",
-            "less than half of its plans",
-            "half of those that are on",
-            "a plan that excludes one",
-            "the excluding plan is off",
-            "the excluded plan is off",
-            "a third of its plans",
-            "its only plan",
-            "no plan is on",
-            "nothing in common",
-        ],
-    )
-    def test_a_product_succeeds_one_that_it_excludes_or_of_which_it_has_half_the_plans(
-        self, old: SkuId, off: Plans, new: SkuId, new_off: Plans, succeeded: bool
-    ) -> None:
-        user, row, after = person(direct(old, off)), ledger({old: owned()}), grant(new, new_off)
-        plan = plan_user(user, (after,), row, context(grace={FROM_A: DAY}))
-        assert (plan.new_grants == ()) is succeeded
-        grace = grant(old, source=IN_GRACE, until=NOW + DAY)
-        counting = grants_that_count(user, (grace, after), row, context())
-        assert counting == ((after,) if succeeded else (grace, after))
-
-    def test_a_grant_that_only_keeps_a_license_or_of_the_same_product_is_no_successor(self) -> None:
-        grace, others = grant(E3, source=IN_GRACE, until=NOW + DAY), (grant(E5, source=KEPT), grant(E3, source=HELD))
-        counting = grants_that_count(person(direct(E3)), (grace, *others), ledger(), context())
-        assert counting == (grace, *others)
-
-    def test_the_successor_is_found_behind_others(self) -> None:
-        grants = (grant(E3, source=HELD), grant(VISIO), grant(E5), grant(E3, source=IN_GRACE, until=NOW + DAY))
-        assert grants_that_count(person(direct(E3)), grants, ledger(), context()) == grants[:3]
-
-    def test_another_grace_is_no_successor(self) -> None:
-        grants = (grant(E3, source=IN_GRACE, until=NOW + DAY), grant(E5, source=IN_GRACE, until=NOW + DAY))
-        assert grants_that_count(person(direct(E3), direct(E5)), grants, ledger(), context()) == grants
-
-    def test_a_license_that_is_gone_is_succeeded_as_if_all_its_plans_were_on(self) -> None:
-        grace, successor = grant(E3, source=IN_GRACE, until=NOW + DAY), grant(E5)
-        assert grants_that_count(person(), (grace, successor), ledger(), context()) == (successor,)
 
 
 class TestTwoReads:

@@ -22,25 +22,16 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
-from shared.domain.assignment import AssignmentState, DependencyRule, Enforcement
+from shared.domain.assignment import AssignmentState, Enforcement
 from shared.domain.directory import LicenseError
 from shared.domain.group_status import GroupState
 from shared.domain.member_status import MemberState
-
-
-class SwitchedOff(Answer):
-    """A plan that was switched off because plans it needs are missing."""
-
-    service_plan_id: PlanIdText
-    missing: list[PlanIdText]
 
 
 class AssignedSku(Answer):
     sku_id: SkuIdText
     sku_part_number: PartNumber | None
     disabled_plans: list[PlanIdText]
-    requested_disabled_plans: list[PlanIdText]
-    switched_off: list[SwitchedOff]
     enforcement: Enforcement
 
 
@@ -52,7 +43,6 @@ class Options(Answer):
     include_disabled_accounts: bool
     excluded_groups: list[GroupIdText]
     grace: Duration
-    dependencies: DependencyRule
     allow_native_overlap: bool
     priority: Annotated[int, Field(examples=[0])]
 

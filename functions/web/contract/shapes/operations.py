@@ -72,6 +72,7 @@ class Plan(Answer):
     seats_available: Annotated[dict[str, int], Field(examples=[{E3: 37}])]
     usage_locations: Count
     errors: Annotated[dict[str, int], Field(examples=[{"CountViolation": 4}])]
+    warnings: list[Annotated[str, example("Microsoft lists SPE_E3 and SPE_F1 as exclusive.")]]
     foreign: Count
     users_losing: Count
 

@@ -7,13 +7,16 @@ from urllib.parse import urlencode
 
 import pytest
 
-from shared.domain.directory import LicenseError, ServicePlan, SubscribedSku
+from shared.domain.directory import AssignedLicense, LicenseError, ServicePlan, SubscribedSku
 from shared.domain.ids import ServicePlanId, SkuId
 from shared.domain.member_status import MemberState
+from shared.domain.operation import LicenseChange, Target
+from shared.domain.operation_request import OperationRequest
 from shared.domain.outcomes import Problem
 from shared.domain.read_models import MemberRow
+from shared.handlers.operations.accept import accept
 from tests.support.pages import READER, SAME_SITE, browser, chosen, licensed, previewed, send
-from tests.support.runs import EXTRA, LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def test_choosing_previewing_and_confirming_licenses_a_group() -> None:
@@ -66,9 +69,32 @@ async def test_a_choice_is_checked_while_it_is_made() -> None:
                 whole.replace("version=0", "version=3"),
             )
         ]
-    assert "will be switched off" in answers[0] or "notice bad" in answers[0]
+    assert "Microsoft says that PROJECT of PROJECTS needs one of SHARE" in answers[0]
     assert ["notice" in answer for answer in answers] == [True, False, True, True, False, True]
     assert run.fakes.sent() == []
+
+
+async def test_a_plan_that_the_form_does_not_show_stays_off_and_is_no_change() -> None:
+    """It left its product since it was turned off."""
+    run = Run()
+    run.people(1)
+    old = SMALL.service_plans[0].service_plan_id
+    off = LicenseChange((AssignedLicense(SMALL.sku_id, frozenset({old})),))
+    await run.finish(await accept(run.world, OperationRequest(Target(TEAM), MIA, off)))
+    run.directory.retire_plan(SMALL.sku_id, old)
+    left = replace(SMALL, service_plans=SMALL.service_plans[1:])
+    async with browser(run) as page:
+        same = await send(page, f"/groups/{TEAM}/assign", chosen(left, version=1))
+        shown, checksum = await previewed(run, page, chosen(left, EXTRA, version=1))
+        await send(page, f"{shown}/confirm", checksum)
+    await run.work_off()
+    assert "Nothing was changed" in same.text
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    assert {sku.sku_id: sku.disabled_plans for sku in stored.assignment.skus} == {
+        SMALL.sku_id: {old},
+        EXTRA.sku_id: frozenset(),
+    }
 
 
 async def test_what_somebody_else_assigned_meanwhile_is_not_taken_for_unticked() -> None:

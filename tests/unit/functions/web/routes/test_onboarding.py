@@ -78,6 +78,10 @@ async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
     ):
         answer = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json=wrong)
         assert error_of(answer)["code"] == code
+    run.directory.remove_sku(SMALL.sku_id)
+    run.directory.remove_group(TEAM)
+    unchanged = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json={**body, "priority": 4})
+    assert unchanged.status_code == 200, unchanged.text
     bad_name = await call(run, "PUT", "/api/onboarding/profiles/Sales!", WRITER, json=body)
     assert bad_name.status_code == 400
     assert len((await call(run, "GET", "/api/onboarding/profiles", READER)).json()["value"]) == 1
