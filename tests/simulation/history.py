@@ -39,7 +39,7 @@ from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.handlers.reconcile.seats import give_seats
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
-from tests.simulation.tenant_acts import TenantActs
+from tests.simulation.tenant_acts import KINDS, TenantActs
 from tests.simulation.trouble import (
     Killed,
     Trouble,
@@ -62,10 +62,6 @@ LENGTHS_FROM = 200_000
 """Seeds from here on are of 3 to 12 acts: more of them can be played, and what one finds is shorter to read."""
 TENANT_FROM = 1_000_000
 """Seeds from here on have the tenant's own acts too, if the history is given no others."""
-TENANT_KINDS = frozenset(
-    {"tables", "retiredPlans", "missingProducts", "handBetweenReads", "deltaForgotten", "deltaRejected"}
-)
-"""Kinds of the tenant's acts that are played from there on. The others show known faults and need `--with`."""
 LOCK = timedelta(seconds=60)
 MAX_DELIVERIES = 6000
 ROUNDS = 4
@@ -111,7 +107,7 @@ class History:
         """Every change is told, and neither delta nor sync is needed to be right."""
         self.acts = self.chance.randint(3, 12) if self.seed >= LENGTHS_FROM else ACTS
         self.people = [user(number) for number in range(1, PEOPLE + 1)]
-        kinds = (TENANT_KINDS if self.seed >= TENANT_FROM else frozenset()) if self.kinds is None else self.kinds
+        kinds = (frozenset(KINDS) if self.seed >= TENANT_FROM else frozenset()) if self.kinds is None else self.kinds
         self.tenant = TenantActs(self.run, self.chance, kinds, self.foreign, self.note)
 
     def note(self, line: str) -> None:
