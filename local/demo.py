@@ -28,7 +28,7 @@ GRAPH_WRITES_PER_S = 20.0
 """Graph's published limit, 3,000 writes in 150 s (learn.microsoft.com/graph/throttling-limits)."""
 SHOWN = 40
 SETTLE = "PT5S"
-"""Between the two reads before a removal; the app's default of a minute is long for somebody who watches."""
+"""Between the two reads before a removal; the app's default of five minutes is long for a demonstration."""
 
 CLASSES = ("applied", "unchanged", "waiting", "failed", "skipped")
 
@@ -56,7 +56,7 @@ def main() -> int:
             scale=options.scale,
             processes=options.processes,
             state_dir=options.state_dir,
-            settings={"REMOVAL_SETTLE": SETTLE},
+            settings={"REMOVAL_WINDOW": SETTLE},
             tenant=("--options", json.dumps({"scarceSeats": True})),
         )
     )

@@ -40,7 +40,7 @@ def show_changes(console: Console, client: Client, groups: Mapping[str, str], sk
         return False
     console.print(
         f"Nora Neu left it again: unlicensed after [bold]{left:.1f} s[/], by two reads {settle} apart that agree "
-        "(REMOVAL_SETTLE; a minute unless set).",
+        "(REMOVAL_WINDOW; five minutes unless set).",
         highlight=False,
     )
     return _show_joiner(console, client, groups["main"], sku_id)

@@ -84,13 +84,17 @@ class Settings:
     """WRITE_WINDOW_SECONDS: the length of that window, over 0; Graph's is 150 s."""
     interactive_share: float
     """INTERACTIVE_SHARE: part of the write rate kept for changes somebody waits for, over 0 and below 1."""
-    removal_settle: timedelta
-    """REMOVAL_SETTLE: time between the two reads that must agree before a removal; Microsoft states no figure for how
-    long reads lag. ISO 8601, 0 to 1 hour."""
+    removal_window: timedelta
+    """REMOVAL_WINDOW: how long a removal waits until it is read again and decided with the others of
+    its group. ISO 8601, 0 to 1 day."""
     removal_allowance_minimum: int
     """REMOVAL_ALLOWANCE_MINIMUM: removals per group and 24 h that need no approval, whatever its size; 0 or more."""
     removal_allowance_percent: float
     """REMOVAL_ALLOWANCE_PERCENT: the same as a part of the group's size, where that is more; 0 to 100."""
+    removal_allowance_maximum: int
+    """REMOVAL_ALLOWANCE_MAXIMUM: no group's removals per 24 h without an approval are more than this; 0 or more."""
+    tenant_removal_allowance: int
+    """TENANT_REMOVAL_ALLOWANCE: people of the tenant that can lose licenses in 24 h without an approval; 0 or more."""
     onboarding_lead_time: timedelta
     """ONBOARDING_LEAD_TIME: how long before the effective date a joiner is taken up. ISO 8601, 0 to 60 days."""
     onboarding_account_wait: timedelta
@@ -142,9 +146,11 @@ class Settings:
             write_window_limit=read.whole("WRITE_WINDOW_LIMIT", 3000, at_least=40),
             write_window_s=read.number("WRITE_WINDOW_SECONDS", 150.0, above=0.0),
             interactive_share=read.number("INTERACTIVE_SHARE", 0.2, above=0.0, below=1.0),
-            removal_settle=read.duration("REMOVAL_SETTLE", timedelta(minutes=1), at_most=timedelta(hours=1)),
+            removal_window=read.duration("REMOVAL_WINDOW", timedelta(minutes=5), at_most=timedelta(days=1)),
             removal_allowance_minimum=read.whole("REMOVAL_ALLOWANCE_MINIMUM", 20, at_least=0),
-            removal_allowance_percent=read.number("REMOVAL_ALLOWANCE_PERCENT", 10.0, at_least=0.0, at_most=100.0),
+            removal_allowance_percent=read.number("REMOVAL_ALLOWANCE_PERCENT", 2.0, at_least=0.0, at_most=100.0),
+            removal_allowance_maximum=read.whole("REMOVAL_ALLOWANCE_MAXIMUM", 200, at_least=0),
+            tenant_removal_allowance=read.whole("TENANT_REMOVAL_ALLOWANCE", 500, at_least=0),
             onboarding_lead_time=read.duration("ONBOARDING_LEAD_TIME", timedelta(0), at_most=timedelta(days=60)),
             onboarding_account_wait=read.duration(
                 "ONBOARDING_ACCOUNT_WAIT", timedelta(days=14), at_most=timedelta(days=90)

@@ -53,6 +53,7 @@ def operation(found: Operation) -> Json:
         "state": found.state,
         "phase": found.phase,
         "collecting": is_collecting(found),
+        "reason": found.reason or None,
         "cause": found.cause,
         "correlationId": found.correlation_id or None,
         "intentVersion": found.intent_version,
@@ -170,7 +171,14 @@ def group_status(view: GroupView) -> Json:
         "members": status.members,
         "counts": dict(status.counts),
         "operationId": status.operation_id,
-        "removalAllowance": {"used": view.allowance_used, "limit": view.allowance_limit, "period": "P1D"},
+        "removalAllowance": {
+            "used": view.allowance_used,
+            "limit": view.allowance_limit,
+            "period": "P1D",
+            "pending": view.pending_removals,
+            "decidedDateTime": _time(view.decided_at),
+            "heldBecause": view.held_because or None,
+        },
         "updatedDateTime": _time(status.updated_at),
     }
 

@@ -26,6 +26,10 @@ MAX_TOP = 999
 
 DEFAULT_TOP = 100
 MAX_GRACE = timedelta(days=365)
+MAX_ALLOWANCE = 100_000
+MAX_REASON = 256
+NULLABLE = frozenset({"usage_location", "removal_allowance"})
+"""Options that a request can take away by null."""
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
@@ -126,18 +130,21 @@ class OptionsPatch(Shape):
     grace: Annotated[timedelta, Field(ge=timedelta(0), le=MAX_GRACE)] | None = None
     allow_native_overlap: bool | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    removal_allowance: Annotated[int, Field(ge=0, le=MAX_ALLOWANCE, examples=[300])] | None = None
+    removal_allowance_reason: Annotated[str, Field(max_length=MAX_REASON, examples=["The term ends"])] | None = None
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("names no option to change")
-        nulls = sorted(name for name in self.model_fields_set - {"usage_location"} if getattr(self, name) is None)
+        nulls = sorted(name for name in self.model_fields_set - NULLABLE if getattr(self, name) is None)
         if nulls:
             raise ValueError(f"{to_camel(nulls[0])} cannot be null")
         return self
 
     def value(self) -> OptionsChange:
-        """What is named; `usageLocation: null` takes the default location away."""
+        """The named options. `usageLocation: null` takes the default location away, `removalAllowance: null` the
+        allowance of the group."""
         changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         if "excluded_groups" in changes:
             changes["excluded_groups"] = frozenset(GroupId(group_id) for group_id in changes["excluded_groups"])

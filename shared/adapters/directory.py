@@ -147,13 +147,22 @@ class GraphDirectory:
         Unavailable; PermissionDenied when members come without their properties.
         """
         shared = SharedStates()
-        followed: set[str] = set()
-        body = await self._first_page(group_id)
-        while True:
-            rows = graph_json.values(body, f"members of group {group_id}")
+        async for rows in self._pages(group_id, await self._first_page(group_id)):
             if nested is not None:
                 nested.update(GroupId(str(row["id"]).lower()) for row in rows if _type_of(row) == GROUP)
             yield await self._members([row for row in rows if _type_of(row) == USER], shared)
+
+    async def member_ids(self, group_id: GroupId) -> AsyncIterator[Sequence[UserId]]:
+        """The ids of all users in the group, transitively, page by page. Raises NotFound, Unavailable."""
+        body = await self._get(f"/groups/{segment(group_id)}/transitiveMembers?$select=id&$top={PAGE_SIZE}")
+        async for rows in self._pages(group_id, body):
+            yield [UserId(str(row["id"]).lower()) for row in rows if _type_of(row) == USER]
+
+    async def _pages(self, group_id: GroupId, body: Json) -> AsyncIterator[Sequence[Json]]:
+        """The rows of a first page of members and of those that follow, to the last one."""
+        followed: set[str] = set()
+        while True:
+            yield graph_json.values(body, f"members of group {group_id}")
             link = body.get("@odata.nextLink")
             if link is None:
                 return

@@ -1,4 +1,4 @@
-"""The removal allowance of a group: removals that may go out in a rolling day without a person, whatever the cause."""
+"""An allowance: how many of something need no person within 24 hours, counted by hour. Leavers of HR have one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class AllowanceState:
-    """Removals permitted, by hour since the epoch."""
+    """Counts by hour since the epoch."""
 
     hours: Mapping[int, int] = field(default_factory=dict)
 
@@ -26,28 +26,28 @@ class AllowanceState:
 
 
 def limit(size: int, minimum: int, percent: float) -> int:
-    """Removals a group of `size` members is allowed in 24 hours: the larger of a minimum and a share of its size."""
+    """How many are allowed in 24 hours: the larger of a minimum and a share of `size`."""
     return max(minimum, math.floor(size * percent / 100))
 
 
 def used(state: AllowanceState, now: datetime) -> int:
-    """Removals permitted in the last 24 hours, the hour that began 24 hours ago included."""
+    """How many were counted in the last 24 hours, the hour that began 24 hours ago included."""
     current = int(now.timestamp() // 3600)
     return sum(count for hour, count in state.hours.items() if hour >= current - HOURS)
 
 
 def remaining(state: AllowanceState, maximum: int, now: datetime) -> int:
-    """Removals still allowed now."""
+    """How many are still allowed now."""
     return max(0, maximum - used(state, now))
 
 
 def take(state: AllowanceState, wanted: int, maximum: int, now: datetime) -> tuple[int, AllowanceState]:
-    """As many of the wanted removals as are allowed, and the state with them counted; hours that are over go.
+    """As many of the wanted ones as are allowed, and the state with them counted; hours that are over go.
 
     Raises ValueError for fewer than none: that would raise the allowance.
     """
     if wanted < 0:
-        raise ValueError(f"{wanted} removals wanted: must be 0 or more")
+        raise ValueError(f"{wanted} wanted: must be 0 or more")
     granted = min(wanted, remaining(state, maximum, now))
     current = int(now.timestamp() // 3600)
     hours = {hour: count for hour, count in state.hours.items() if hour >= current - HOURS}

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId, OperationId, Plans, SkuId
 
 
@@ -37,14 +38,9 @@ class AssignmentOptions:
     grace: timedelta = timedelta(0)
     allow_native_overlap: bool = False
     priority: int = 0
-
-    def gives_to_more_than(self, before: AssignmentOptions) -> bool:
-        """Whether there may be members who are given licenses by these and were not by those."""
-        return (
-            self.include_guests > before.include_guests
-            or self.include_disabled_accounts > before.include_disabled_accounts
-            or not before.excluded_groups <= self.excluded_groups
-        )
+    removal_allowance: int | None = None
+    """Removals in 24 hours that need no approval, in the place of the settings; a person says why."""
+    removal_allowance_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +50,14 @@ class OptionsChange:
     named: Mapping[str, Any]
 
     def applied_to(self, options: AssignmentOptions) -> AssignmentOptions:
-        """The options with those that are named set."""
-        return replace(options, **self.named)
+        """The options with those that are named set. Raises BadRequest for a removal allowance without a reason."""
+        after = replace(options, **self.named)
+        if after.removal_allowance is None:
+            return replace(after, removal_allowance_reason="")
+        if not after.removal_allowance_reason.strip():
+            text = "A removal allowance of the group's own needs a reason: set removalAllowanceReason."
+            raise BadRequest("ReasonRequired", text, "removalAllowanceReason")
+        return after
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,16 @@ class SkuAssignment:
     sku_id: SkuId
     disabled_plans: Plans
     enforcement: Enforcement = Enforcement.ENFORCED
-    given_at: datetime | None = None
-    """When the group came to give this, or more of it: leave to remove it that a person gave before is over."""
+    changed_at: datetime | None = None
+    """When the group last changed what it assigns of the SKU: of several groups, the one that changed last let go."""
 
-    def after(self, before: SkuAssignment | None, now: datetime, *, to_more: bool = False) -> SkuAssignment:
-        """This, with the time since which it is given. `before`: as the group had it, None if it had not. `to_more`:
-        members who were left out are given it too."""
-        if before is None or to_more or before.enforcement is Enforcement.CANCELLED:
-            return replace(self, given_at=now)
-        more = not before.disabled_plans <= self.disabled_plans
-        return replace(self, given_at=now if more else before.given_at)
+    def after(self, before: SkuAssignment | None, now: datetime) -> SkuAssignment:
+        """This, with the time of its last change. `before`: as the group had it, None if it had not."""
+        same = before is not None and (before.disabled_plans, before.enforcement) == (
+            self.disabled_plans,
+            self.enforcement,
+        )
+        return replace(self, changed_at=before.changed_at if before and same else now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class GroupLicenseAssignment:
     options: AssignmentOptions = field(default_factory=AssignmentOptions)
     state: AssignmentState = AssignmentState.ACTIVE
     version: int = 0
+    pauses: int = 0
+    """How many of the versions changed nothing that the group assigns: a pause, a resume, a reprocess."""
     operation_id: OperationId | None = None
     """The newest operation a person started on the group; an older one that is still open is superseded."""
     open_approval: OperationId | None = None
@@ -96,8 +100,21 @@ class GroupLicenseAssignment:
     changed_by: str = ""
     changed_at: datetime | None = None
 
+    @property
+    def claim_version(self) -> int:
+        """The version that claims name: it stays as long as the group assigns the same."""
+        return self.version - self.pauses
+
     def sku(self, sku_id: SkuId) -> SkuAssignment | None:
         return next((each for each in self.skus if each.sku_id == sku_id), None)
+
+
+def with_claims_kept(before: GroupLicenseAssignment, after: GroupLicenseAssignment) -> GroupLicenseAssignment:
+    """The next version of an assignment. One that assigns the same, as after a reprocess, keeps its claims, and with
+    them what a person has approved."""
+    if (after.skus, after.options, after.state) != (before.skus, before.options, before.state):
+        return after
+    return replace(after, pauses=after.pauses + 1, changed_by=before.changed_by, changed_at=before.changed_at)
 
 
 def wants_sync(assignment: GroupLicenseAssignment) -> bool:

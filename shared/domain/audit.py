@@ -117,6 +117,8 @@ def options_shown(options: AssignmentOptions) -> dict[str, Any]:
         "grace": f"PT{int(grace.total_seconds())}S" if grace.seconds else f"P{grace.days}D",
         "allowNativeOverlap": options.allow_native_overlap,
         "priority": options.priority,
+        "removalAllowance": options.removal_allowance,
+        "removalAllowanceReason": options.removal_allowance_reason,
     }
 
 

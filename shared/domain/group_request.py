@@ -50,10 +50,8 @@ class GroupRequest:
         """
         before, change = self.assignment, operation.change
         after = changed(before, change, self.catalog) if change.changes_intent else before
-        wider = after.options.gives_to_more_than(before.options)
         enforced = tuple(
-            replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now, to_more=wider)
-            for sku in after.skus
+            replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now) for sku in after.skus
         )
         return replace(
             after,
@@ -121,13 +119,9 @@ def with_options(
     assignment: GroupLicenseAssignment, options: OptionsChange, actor: Actor, now: datetime
 ) -> GroupLicenseAssignment:
     """The next version of the assignment, with options set and its SKUs as they are."""
-    after = options.applied_to(assignment.options)
-    wider = after.gives_to_more_than(assignment.options)
-    skus = tuple(replace(sku, given_at=now) for sku in assignment.skus) if wider else assignment.skus
     return replace(
         assignment,
-        skus=skus,
-        options=after,
+        options=options.applied_to(assignment.options),
         version=assignment.version + 1,
         changed_by=actor.name,
         changed_at=now,

@@ -29,6 +29,8 @@ class GroupStatus:
     counts: Mapping[str, int] = field(default_factory=dict)
     operation_id: OperationId | None = None
     updated_at: datetime | None = None
+    dynamic: bool = False
+    """A rule decides the members, or did when the group was read last."""
 
 
 def state_of_group(counts: Mapping[str, int], *, failed: bool) -> GroupState:

@@ -1,4 +1,4 @@
-"""Licenses that users keep only because their removal is not permitted yet, by the group they came from."""
+"""Licenses that users keep only because their removal waits for a person, by the approval that decides about them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,59 @@ from collections.abc import Iterable, Mapping
 
 from shared.domain.grant import SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.pending_removal import TENANT
+from shared.domain.permit import claims_of
 from shared.domain.reconciliation import Attempted
-from shared.domain.removals import valid_permits
+from shared.domain.removals import lacking_claims
 
-HeldBy = Mapping[GroupId, Mapping[UserId, frozenset[SkuId]]]
-"""What waits for a removal permit, by the group that a license came from, and by user."""
+HeldBy = Mapping[GroupId | None, Mapping[UserId, frozenset[SkuId]]]
+"""What waits for an approval, by group and by user. None: the approval of the whole tenant, for what the tenant's
+allowance did not let go and for licenses that no group assigned."""
 
 
-def held_by_group(users: Iterable[Attempted]) -> HeldBy:
-    """What the allowance of a group did not permit to be removed from these users, now or at an earlier read."""
-    found: dict[GroupId, dict[UserId, frozenset[SkuId]]] = {}
+def held_removals(users: Iterable[Attempted]) -> HeldBy:
+    """Licenses of these users that the allowance did not let go, now or at an earlier read. A license that several
+    groups assigned waits for each of them."""
+    found: dict[GroupId | None, dict[UserId, frozenset[SkuId]]] = {}
     for each in users:
+        by_tenant = _held_by_tenant(each)
         for sku_id in _held(each) & each.row.owned.keys():
-            for source in each.row.owned[sku_id].sources[:1]:
-                if source.kind is SourceKind.GROUP:
-                    mine = found.setdefault(GroupId(source.id), {})
-                    mine[each.user_id] = mine.get(each.user_id, frozenset()) | {sku_id}
+            groups = _groups(each, sku_id)
+            for group_id in {None} if groups and sku_id in by_tenant else groups:
+                mine = found.setdefault(group_id, {})
+                mine[each.user_id] = mine.get(each.user_id, frozenset()) | {sku_id}
     return found
 
 
+def _groups(attempted: Attempted, sku_id: SkuId) -> set[GroupId | None]:
+    context = attempted.planned.context
+    if context is None:
+        return set()
+    owned = attempted.row.owned[sku_id]
+    claims = lacking_claims(attempted.user_id, sku_id, owned, context)
+    if not claims and sku_id in _asked(attempted):
+        claims = claims_of(owned.sources, context.assignments)
+    return {GroupId(c.source.id) if c.source.kind is SourceKind.GROUP else None for c in claims}
+
+
+def _held_by_tenant(attempted: Attempted) -> frozenset[SkuId]:
+    grants = attempted.planned.grants
+    stored = {g.sku_id for g in grants if g.source.kind is SourceKind.HELD and g.source.id == TENANT}
+    context = attempted.planned.context
+    return frozenset(stored | (context.held_by_tenant if context else frozenset()))
+
+
 def _held(attempted: Attempted) -> frozenset[SkuId]:
-    plan, context, owned = attempted.plan, attempted.planned.context, attempted.row.owned
+    plan, context = attempted.plan, attempted.planned.context
     if context is None or plan is None:
         return frozenset()
     grants = attempted.planned.grants
     held = {g.sku_id for g in grants if g.source.kind is SourceKind.HELD and g not in plan.ended_grants}
-    permitted = {s for s in held & owned.keys() if valid_permits(attempted.user_id, s, owned[s], context)}
-    asked = {grant.sku_id for grant in plan.new_grants if grant.source.kind is SourceKind.HELD}
-    return context.denied | asked | (held - permitted - set(plan.remove))
+    undecided = {request.sku_id for request in plan.wants_permit}
+    return context.denied | _asked(attempted) | (held - set(plan.remove) - undecided)
+
+
+def _asked(attempted: Attempted) -> frozenset[SkuId]:
+    """Removals that this plan holds, whatever older permits say."""
+    grants = attempted.plan.new_grants if attempted.plan else ()
+    return frozenset(grant.sku_id for grant in grants if grant.source.kind is SourceKind.HELD)

@@ -60,6 +60,9 @@ class Actor:
 ESTIMATED_FROM = 20
 """Users of an operation that must be done before its end is estimated: a chunk."""
 
+HELD = "held"
+"""The cause of operations that wait for a person to decide about held removals."""
+
 SYSTEM = Actor("system", "Group-based licensing", "system")
 
 
@@ -196,6 +199,8 @@ class Operation:
     progress_at: datetime | None = None
     reprocess: bool = False
     """A person asked to look again: remembered refusals do not count."""
+    reason: str = ""
+    """Of an approval that the app opened: what happened, so that removals are held."""
     preview_id: OperationId | None = None
     """The preview whose sealed removals the same person has already seen and approved with this request."""
     version: str | None = None
@@ -220,6 +225,11 @@ class Operation:
 def waits_for_a_person(operation: Operation) -> bool:
     """Whether nothing happens by the operation until a person decides, which may take days."""
     return operation.state is OperationState.AWAITING_APPROVAL
+
+
+def is_for_tenant(operation: Operation) -> bool:
+    """Whether the operation is the approval of the whole tenant; its users are named when a person opens it."""
+    return operation.cause == HELD and not operation.target.is_group
 
 
 def is_collecting(operation: Operation) -> bool:

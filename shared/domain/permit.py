@@ -1,12 +1,19 @@
-"""A removal permit: what planning needs before a license or plan may be removed."""
+"""A removal permit: what planning needs before a license or plan may be removed, and the claims that it names.
+
+A claim is a reason for a user to have a license: a group, a list of users, HR. Each claim that ended needs leave of its
+own. So an approval for one group never removes what another group stopped assigning later.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.domain.grant import Source
-from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
+from shared.domain.ledger_row import LedgerRow
 
 BY_ALLOWANCE = "allowance"
 """`given_by` of a permit that no person gave."""
@@ -14,11 +21,23 @@ BY_ALLOWANCE = "allowance"
 BEFORE_ANY_LICENSE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Claim:
+    """A reason for a license: its source. `version`: of the group's assignment (`claim_version`), 0 of another source.
+
+    A newer version is a different claim: an approval from before the group changed does not name it.
+    """
+
+    source: Source
+    version: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to remove a SKU (or turn off `plans` of it) from a user, given by an allowance or a sealed approval.
+    """Permission to remove a SKU (or turn off `plans` of it) from a user once the named claims have ended.
 
-    Valid only for a license that was ours when the permit was given: one given again later needs a new permit.
+    It comes from the removal allowance or from an approval. It holds only for a license that is older than the permit:
+    a license assigned again later needs a new one.
     """
 
     user_id: UserId
@@ -26,6 +45,7 @@ class Permit:
     source: Source
     at: datetime
     given_by: str
+    claims: frozenset[Claim]
     plans: Plans = NO_PLANS
     by_approval: bool = False
 
@@ -37,6 +57,46 @@ class Permit:
 
     @classmethod
     def void(cls, user_id: UserId, sku_id: SkuId, source: Source, given_by: str) -> Permit:
-        """A permit older than any license, so it permits nothing. Stored in the place of an earlier permit, it ends
-        that one. `given_by`: who or what ended it."""
-        return cls(user_id, sku_id, source, BEFORE_ANY_LICENSE, given_by)
+        """A permit that names no claim, so it permits nothing. Stored in the place of an earlier permit, it ends that
+        one. `given_by`: who or what ended it."""
+        return cls(user_id, sku_id, source, BEFORE_ANY_LICENSE, given_by, frozenset())
+
+
+Assignments = Mapping[GroupId, GroupLicenseAssignment]
+
+
+def claim_of(source: Source, assignments: Assignments) -> Claim:
+    """The claim of a source as the group's assignment is now. A membership that HR has just written is the group's."""
+    if source.kind is SourceKind.JOINED:
+        source = Source(SourceKind.GROUP, source.id)
+    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
+    return Claim(source, assignment.claim_version if assignment else 0)
+
+
+def claims_of(sources: Iterable[Source], assignments: Assignments) -> frozenset[Claim]:
+    """The claims of a license. One without a known source was asked for by a person, for named users."""
+    return frozenset(claim_of(each, assignments) for each in (tuple(sources) or (Source(SourceKind.LIST),)))
+
+
+def leaver_permits(
+    row: LedgerRow,
+    groups: Iterable[GroupId],
+    grants: Iterable[Grant],
+    assignments: Assignments,
+    source: Source,
+    at: datetime,
+    given_by: str,
+) -> tuple[Permit, ...]:
+    """Permits for each managed license of a leaver, naming everything that ends with the employment.
+
+    That is what the ledger names, what `groups` that the person leaves assign, and `grants` that are taken away. A
+    claim that is not named, such as a group that the person joins later, still needs leave of its own.
+    """
+    leaving = sorted(set(groups) & assignments.keys())
+    found = []
+    for sku_id, license in row.owned.items():
+        named = [Source(SourceKind.GROUP, group) for group in leaving if assignments[group].sku(sku_id)]
+        named += [grant.source for grant in grants if grant.sku_id == sku_id]
+        claims = claims_of((*license.sources, *named), assignments)
+        found.append(Permit(row.user_id, sku_id, source, at, given_by, claims))
+    return tuple(found)

@@ -39,6 +39,9 @@ PROBE_RETRY = timedelta(minutes=1)
 RECHECK = Backoff(timedelta(seconds=3), timedelta(seconds=30))
 """When to read a user again while the directory does not show a write yet, which mostly lasts for seconds."""
 
+WAITS = "the removal waits, and is decided together with the other removals of its group"
+"""Shown until the removal window is over, with the time at which it is."""
+
 FOREIGN_REMEDY = (
     "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
     "license stays with whoever gave it."
@@ -93,7 +96,8 @@ class UserPlan:
         if self.waiting:
             return Waiting(self.waiting)
         if self.look_again is not None:
-            return RetryAt(self.look_again, "a removal is decided by a second read")
+            waits = any(note.kind is NoteKind.SECOND_READ for note in self.notes)
+            return RetryAt(self.look_again, WAITS if waits else "the directory does not show yet what was written")
         if written is not None:
             return written
         return Skipped(SkipReason.HELD) if self.held else Unchanged()

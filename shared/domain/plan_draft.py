@@ -15,7 +15,7 @@ from shared.domain.grant import Grant, Source
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Problem
-from shared.domain.permit import Permit
+from shared.domain.permit import Assignments, Claim, Permit
 from shared.domain.product_facts import Pair
 
 
@@ -45,15 +45,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class PermitRequest:
-    """A removal that is due and needs leave: a whole SKU, or `plans` of it, on the allowance of `source`.
-
-    `by_person`: no allowance permits it, only an approval.
-    """
+    """A removal that is due and not permitted: a whole SKU, or `plans` of it. `claims`: those that ended and that no
+    permit names. `since`: when it was first seen. `ripe`: its window is over, so it can be decided. `by_person`: no
+    allowance permits it, only an approval."""
 
     user_id: UserId
     sku_id: SkuId
-    source: Source
+    claims: frozenset[Claim]
+    since: datetime
     plans: Plans = NO_PLANS
+    ripe: bool = True
     by_person: bool = False
 
 
@@ -61,15 +62,18 @@ class PermitRequest:
 class PlanContext:
     """What planning a user depends on beside user, grants and ledger.
 
-    `denied`: permits asked for and not given, so the removal is held. `closed_skus`: no seat is free. `grace`: how long
-    what a source gave stays after it stops giving. `ignore_refusals`: a person asked to try again.
+    `denied`: SKUs whose removal is held; `held_by_tenant`: of these, the ones that wait for the approval of the whole
+    tenant. `closed_skus`: no seat is free. `grace`: how long a license stays after a source stopped assigning it.
+    `ignore_refusals`: a person asked to try again.
     """
 
     catalog: Catalog
     now: datetime
-    removal_settle: timedelta = timedelta(minutes=1)
+    removal_window: timedelta = timedelta(minutes=5)
+    assignments: Assignments = field(default_factory=dict)
     permits: tuple[Permit, ...] = ()
     denied: frozenset[SkuId] = frozenset()
+    held_by_tenant: frozenset[SkuId] = frozenset()
     closed_skus: frozenset[SkuId] = frozenset()
     grace: Mapping[Source, timedelta] = field(default_factory=dict)
     count_inherited: frozenset[SkuId] = frozenset()

@@ -1,25 +1,28 @@
-"""When something of ours may go: grace first, then two reads that agree, then a permit.
+"""When a managed license may be removed: grace first, then two reads that agree, a window apart, then a permit.
 
-Whole SKUs and single service plans follow the same rules. What replaces something that may not go yet waits with it.
+Whole SKUs and single service plans follow the same rules. What replaces something that may not go yet waits with it. A
+removal that keeps every enabled plan on, such as an upgrade, needs the two reads and no permit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import DesiredLicense, desired_licenses
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
-from shared.domain.permit import Permit
+from shared.domain.pending_removal import TENANT
+from shared.domain.permit import BEFORE_ANY_LICENSE, Claim, Permit, claims_of
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
 
 PERMIT_HOLDS = timedelta(days=7)
 """How long a permit holds: an approval of last month must not remove a license after the user came back to need it."""
+
+NO_CLAIMS: frozenset[Claim] = frozenset()
 
 _ENDING = (SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT)
 
@@ -50,7 +53,7 @@ def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owne
         return NO_PLANS
     back = turn_off & owned.disabled_plans & catalog.returned_after(sku_id, owned.at)
     by_hand = (turn_off & owned.disabled_plans) - back
-    approved = NO_PLANS.union(*(p.plans for p in _permits(draft, sku_id, owned) if p.by_approval))
+    approved = _named(draft, sku_id, owned, _ended_of_plans(draft, wanted, owned), by_hand, by_approval=True)
     if by_hand - approved:
         draft.note(NoteKind.TURNED_ON_BY_HAND, sku_id, by_hand - approved)
     ours = turn_off - owned.disabled_plans
@@ -58,7 +61,7 @@ def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owne
     if ours and grace:
         _give_grace(draft, sku_id, grace, ours)
         ours = NO_PLANS
-    return back | (by_hand & approved) | _plans_that_may_go(draft, sku_id, owned, ours)
+    return back | (by_hand & approved) | _plans_that_may_go(draft, wanted, owned, ours)
 
 
 def _grace(draft: Draft, sku_id: SkuId, sources: tuple[Source, ...]) -> timedelta:
@@ -75,58 +78,138 @@ def _give_grace(draft: Draft, sku_id: SkuId, grace: timedelta, plans: Plans = NO
 
 
 def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
-    if not _seen_twice(draft, str(sku_id)):
-        draft.note(NoteKind.SECOND_READ, sku_id)
-        draft.settling[sku_id] = draft.context.catalog.plans(sku_id)
-        return False
-    if any(not permit.plans for permit in _permits(draft, sku_id, owned)):
-        return True
-    if sku_id in draft.context.denied:
-        draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD)))
+    plans = draft.context.catalog.plans(sku_id)
+    ended = claims_of(owned.sources, draft.context.assignments)
+    since = _due_since(draft, str(sku_id), ended)
+    ripe = _is_ripe(draft, str(sku_id), since)
+    lacking = NO_CLAIMS
+    if owned.unclear or not _stay_on(draft, sku_id, plans - draft.direct[sku_id].disabled_plans):
+        lacking = _lacking(draft, sku_id, owned, ended)
+    held = bool(lacking) and sku_id in draft.context.denied
+    if held:
+        by = TENANT if sku_id in draft.context.held_by_tenant else ""
+        draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD, by)))
         draft.note(NoteKind.HELD, sku_id)
-    else:
-        draft.wants.append(PermitRequest(draft.user.id, sku_id, first_source(owned), by_person=owned.unclear))
-    draft.awaiting_permit[sku_id] = draft.context.catalog.plans(sku_id)
-    return False
+    elif lacking:
+        wanted = PermitRequest(draft.user.id, sku_id, lacking, since, ripe=ripe, by_person=owned.unclear)
+        draft.wants.append(wanted)
+    if not ripe and not held:
+        draft.note(NoteKind.SECOND_READ, sku_id)
+        draft.settling[sku_id] = plans
+        draft.again(since + draft.context.removal_window)
+    elif lacking:
+        draft.awaiting_permit[sku_id] = plans
+    return ripe and not lacking
 
 
-def _plans_that_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense, plans: Plans) -> Plans:
-    seen_twice = frozenset(plan for plan in sorted(plans) if _seen_twice(draft, f"{sku_id}/{plan}"))
-    if seen_twice != plans:
-        draft.note(NoteKind.SECOND_READ, sku_id, plans - seen_twice)
-        draft.settling[sku_id] = plans - seen_twice
-    permits = _permits(draft, sku_id, owned)
-    permitted = NO_PLANS.union(*(seen_twice & (permit.plans or seen_twice) for permit in permits))
-    lacking = seen_twice - permitted
-    if lacking:
-        if sku_id in draft.context.denied:
-            draft.note(NoteKind.HELD, sku_id, lacking)
-        else:
-            wanted = PermitRequest(draft.user.id, sku_id, first_source(owned), lacking, by_person=owned.unclear)
-            draft.wants.append(wanted)
-        draft.awaiting_permit[sku_id] = lacking
-    return permitted
+def _plans_that_may_go(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense, plans: Plans) -> Plans:
+    sku_id = wanted.sku_id
+    ended = _ended_of_plans(draft, wanted, owned)
+    since = {plan: _due_since(draft, f"{sku_id}/{plan}", ended) for plan in sorted(plans)}
+    ripe = frozenset(plan for plan in plans if _is_ripe(draft, f"{sku_id}/{plan}", since[plan]))
+    staying = frozenset(plan for plan in plans if not owned.unclear and _stay_on(draft, sku_id, frozenset({plan})))
+    permitted = staying | _named(draft, sku_id, owned, ended, plans)
+    lacking = plans - permitted
+    held = lacking if sku_id in draft.context.denied else NO_PLANS
+    if held:
+        draft.note(NoteKind.HELD, sku_id, held)
+    elif lacking:
+        due = max(since[plan] for plan in lacking)
+        draft.wants.append(
+            PermitRequest(draft.user.id, sku_id, ended, due, lacking, lacking <= ripe, by_person=owned.unclear)
+        )
+    young = plans - ripe - held
+    if young:
+        draft.note(NoteKind.SECOND_READ, sku_id, young)
+        draft.settling[sku_id] = young
+        draft.again(max(since[plan] for plan in young) + draft.context.removal_window)
+    if awaiting := lacking - young:
+        draft.awaiting_permit[sku_id] = awaiting
+    return permitted & ripe
 
 
-def _seen_twice(draft: Draft, key: str) -> bool:
-    """Whether this is the second of two reads, far enough apart, at which the removal is due."""
+def _due_since(draft: Draft, key: str, ended: frozenset[Claim]) -> datetime:
+    """Since when the removal is due: from its first read, and not before the claims that ended came to be as they are.
+    After a newer request on the group it is a new removal, although the license was to go before."""
     context = draft.context
-    seen_before = draft.ledger.removal_seen_at.get(key)
-    draft.seen[key] = seen_before or context.now
-    second = draft.seen[key] + context.removal_settle
-    if not context.second_read or (seen_before is not None and context.now >= second):
-        return True
-    draft.again(second)
-    return False
+    draft.seen[key] = draft.ledger.removal_seen_at.get(key) or context.now
+    groups = (context.assignments.get(GroupId(claim.source.id)) for claim in ended)
+    return max(
+        draft.seen[key], *(group.changed_at for group in groups if group and group.changed_at), BEFORE_ANY_LICENSE
+    )
 
 
-def first_source(owned: OwnedLicense) -> Source:
-    """The source whose removal allowance a removal of the license uses."""
-    return owned.sources[0] if owned.sources else Source(SourceKind.LIST)
+def _is_ripe(draft: Draft, key: str, since: datetime) -> bool:
+    """Whether the removal was due at an earlier read too, and its window is over."""
+    context = draft.context
+    was_seen = key in draft.ledger.removal_seen_at
+    return not context.second_read or (was_seen and context.now >= since + context.removal_window)
 
 
-def _permits(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> list[Permit]:
-    return valid_permits(draft.user.id, sku_id, owned, draft.context)
+def _ended_of_plans(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense) -> frozenset[Claim]:
+    """The claims that kept unwanted plans on: those of the sources that the user left. If the user left none, it is the
+    claim of the group that changed last, because the others had let go before."""
+    assignments = draft.context.assignments
+    left = [source for source in owned.sources if source not in wanted.sources]
+    if left:
+        return claims_of(left, assignments)
+    groups = [source for source in wanted.sources if source.kind is SourceKind.GROUP]
+    if not groups:
+        return claims_of(owned.sources, assignments)
+
+    def changed_at(source: Source) -> tuple[datetime, Source]:
+        assignment = assignments.get(GroupId(source.id))
+        sku = assignment.sku(wanted.sku_id) if assignment else None
+        return (sku.changed_at if sku and sku.changed_at else BEFORE_ANY_LICENSE, source)
+
+    return claims_of([max(groups, key=changed_at)], assignments)
+
+
+def _stay_on(draft: Draft, sku_id: SkuId, plans: Plans) -> bool:
+    """Whether all these plans stay on for the user by other licenses: then nothing is lost, and no leave is needed.
+
+    Only licenses count that are to stay: wanted ones, unmanaged ones, and inherited ones.
+    """
+    context, on = draft.context, set[ServicePlanId]()
+    for other, row in draft.direct.items():
+        wanted = draft.desired.get(other)
+        is_owned = other in draft.ledger.owned
+        if other == sku_id or (is_owned and (wanted is None or not wanted.adds)):
+            continue
+        off = draft.add[other].disabled_plans if other in draft.add else row.disabled_plans
+        on |= context.catalog.plans(other) - (off | wanted.disabled_plans if wanted and is_owned else off)
+    for other in draft.add.keys() - draft.direct.keys() - {sku_id}:
+        on |= context.catalog.plans(other) - draft.add[other].disabled_plans
+    for other, rows in draft.user.inherited.items():
+        for each in rows:
+            on |= context.catalog.plans(other) - each.disabled_plans
+    return bool(plans) and plans <= on
+
+
+def _lacking(draft: Draft, sku_id: SkuId, owned: OwnedLicense, ended: frozenset[Claim]) -> frozenset[Claim]:
+    """The claims that ended and that no permit for the whole SKU names."""
+    permits = valid_permits(draft.user.id, sku_id, owned, draft.context)
+    return ended.difference(*(permit.claims for permit in permits if not permit.plans))
+
+
+def _named(
+    draft: Draft,
+    sku_id: SkuId,
+    owned: OwnedLicense,
+    ended: frozenset[Claim],
+    plans: Plans,
+    *,
+    by_approval: bool = False,
+) -> Plans:
+    """The plans that permits name for every claim that ended. `by_approval`: only those of a person count."""
+    permits = valid_permits(draft.user.id, sku_id, owned, draft.context)
+    permits = [permit for permit in permits if permit.by_approval or not by_approval]
+
+    def is_named(plan: ServicePlanId) -> bool:
+        named = (permit.claims for permit in permits if not permit.plans or plan in permit.plans)
+        return not ended.difference(*named)
+
+    return frozenset(plan for plan in plans if is_named(plan))
 
 
 def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
@@ -137,22 +220,17 @@ def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: 
         for permit in context.permits
         if permit.sku_id == sku_id
         and permit.user_id == user_id
+        and permit.claims
         and permit.at > owned.at
         and (permit.by_person or not owned.unclear)
         and context.now <= permit.at + PERMIT_HOLDS
     ]
 
 
-def standing(permits: Iterable[Permit], assignments: Mapping[GroupId, GroupLicenseAssignment]) -> tuple[Permit, ...]:
-    """Without permits from before their group gave the SKU, or more of it, again: who approved a removal that was then
-    taken back has not approved the next one."""
-    return tuple(permit for permit in permits if not _taken_back(permit, assignments))
-
-
-def _taken_back(permit: Permit, assignments: Mapping[GroupId, GroupLicenseAssignment]) -> bool:
-    assignment = assignments.get(GroupId(permit.source.id)) if permit.source.kind is SourceKind.GROUP else None
-    given = assignment.sku(permit.sku_id) if assignment else None
-    return given is not None and given.given_at is not None and permit.at <= given.given_at
+def lacking_claims(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> frozenset[Claim]:
+    """The claims of a license that no valid permit names, so that a removal would wait for them."""
+    permits = valid_permits(user_id, sku_id, owned, context)
+    return claims_of(owned.sources, context.assignments).difference(*(permit.claims for permit in permits))
 
 
 def wait_for_removals(draft: Draft) -> None:
@@ -198,15 +276,24 @@ def grants_that_count(
             wanted = [AssignedLicense(each.sku_id, each.given_disabled) for each in desired.values() if each.adds]
             return row is None or not _is_in_the_way(row, wanted, direct, context.catalog)
         if grant.source.kind is SourceKind.HELD:
-            owned = ledger.owned.get(grant.sku_id)
-            return owned is None or not valid_permits(user.id, grant.sku_id, owned, context)
+            return not _permits_some(user.id, grant.sku_id, ledger, context)
         if grant.source.kind is SourceKind.KEPT:
-            owned = ledger.owned.get(grant.sku_id)
-            given = valid_permits(user.id, grant.sku_id, owned, context) if owned else []
-            return not any(permit.by_approval for permit in given)
+            return not _permits_some(user.id, grant.sku_id, ledger, context, by_approval=True)
         return True
 
     return tuple(grant for grant in grants if counts(grant))
+
+
+def _permits_some(
+    user_id: UserId, sku_id: SkuId, ledger: LedgerRow, context: PlanContext, *, by_approval: bool = False
+) -> bool:
+    """Whether a permit names a claim of the license as it is now; the other claims are then decided too."""
+    owned = ledger.owned.get(sku_id)
+    if owned is None:
+        return False
+    claims = claims_of(owned.sources, context.assignments)
+    given = valid_permits(user_id, sku_id, owned, context)
+    return any(permit.claims & claims for permit in given if permit.by_approval or not by_approval)
 
 
 def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
@@ -254,3 +341,17 @@ def _is_in_the_way(
     within the last days. A product that is only listed as exclusive, or shares plans, can stay beside it."""
     license = AssignedLicense(old.sku_id, old.disabled_plans)
     return any(catalog.conflict(new, license) for new in additions if new.sku_id not in direct)
+
+
+def settled_sources(
+    sources: Mapping[SkuId, tuple[Source, ...]], seen: Iterable[str], grants: Iterable[Grant]
+) -> dict[SkuId, tuple[Source, ...]]:
+    """The sources to record of each license. One that waits to lose something, `seen` to be due or in grace, keeps
+    those of the ledger: which of them was left is known nowhere else."""
+    waiting = pending_skus(seen) | {grant.sku_id for grant in grants if grant.source.kind is SourceKind.GRACE}
+    return {sku_id: each for sku_id, each in sources.items() if sku_id not in waiting}
+
+
+def pending_skus(seen: Iterable[str]) -> frozenset[SkuId]:
+    """The SKUs of removals, or of single plans to turn off, that a ledger row says are due."""
+    return frozenset(SkuId(key.split("/")[0]) for key in seen)

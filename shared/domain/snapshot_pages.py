@@ -13,6 +13,7 @@ from shared.domain.budget import writes_for
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import OperationId, SkuId, UserId
 from shared.domain.outcomes import OutcomeClass
+from shared.domain.permit import Claim
 
 LEFT = "left"
 """Note of a sealed user who is recorded as a member and is not in the group any more."""
@@ -35,10 +36,17 @@ class PlannedAction:
     notes: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     """What the user is expected to meet: Graph's error, and after a blank the SKU where it is of one."""
+    claims: tuple[tuple[SkuId, tuple[Claim, ...]], ...] = ()
+    """Of the SKUs of `remove` and `plans_off` that need leave: the claims that ended, which an approval names."""
 
     @property
     def removes(self) -> bool:
         return bool(self.remove or self.plans_off)
+
+    @property
+    def needs_leave(self) -> bool:
+        """Whether the user would lose something: a removal that keeps every plan on needs no permit."""
+        return bool(self.claims)
 
     @property
     def write_count(self) -> int:

@@ -26,6 +26,10 @@ RACE_RETRY = timedelta(seconds=5)
 EVENTS_SETTLE_WITHIN = timedelta(minutes=10)
 """How long a read that contradicts an event is doubted; after that the directory wins."""
 
+SNAPSHOT_DOUBTED_FOR = timedelta(minutes=2)
+"""How long a read that contradicts a plan snapshot is doubted. Notifications or delta find a change that lags longer;
+the operation does not stay open for it."""
+
 LOST_RACE = "another write to this user was quicker"
 
 
@@ -70,11 +74,12 @@ def _unread(read: Read, now: datetime) -> Result | None:
     return RetryAt(at, "another write to this user has not been resolved")
 
 
-def contradicts_snapshot(work: Work, planned: Planned, settle: timedelta, now: datetime) -> bool:
+def contradicts_snapshot(work: Work, planned: Planned, window: timedelta, now: datetime) -> bool:
     """Whether a user of a group's plan snapshot is read as no member, lacks what the group gives, and would be called
-    done. Doubted until it is as long after the snapshot as two reads must be apart to be believed, twice over."""
+    done. Doubted for SNAPSHOT_DOUBTED_FOR after the snapshot, or for two removal windows if that is shorter."""
     operation, user, plan = work.operation, planned.read.user, planned.plan
-    if operation is None or operation.started_at is None or now > operation.started_at + 2 * settle:
+    doubted_for = min(2 * window, SNAPSHOT_DOUBTED_FOR)
+    if operation is None or operation.started_at is None or now > operation.started_at + doubted_for:
         return False
     if work.group_id is None or user is None or plan is None or plan.writes or planned.read.wrote:
         return False

@@ -12,8 +12,8 @@ from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId
 from shared.domain.ledger import is_leftover
+from shared.domain.permit import claims_of
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest
-from shared.domain.removals import first_source
 
 WITHHELD_FOR = timedelta(hours=24)
 """How long a removal waits for a license that does not come; then a person is asked."""
@@ -58,26 +58,22 @@ def _is_there(draft: Draft, wanted: DesiredLicense) -> bool:
 
 
 def _held_since(draft: Draft) -> frozenset[SkuId]:
-    """Removals that were left out before and that only wait for a person now."""
-    return frozenset(
-        sku_id
-        for sku_id in draft.ledger.withheld_since
-        if sku_id in draft.direct and sku_id in draft.desired and not draft.desired[sku_id].adds
-    )
+    """Removals that were left out before and that only wait for a person, for their window or for a permit now."""
+    waiting = {sku_id for sku_id, wanted in draft.desired.items() if not wanted.adds}
+    waiting |= draft.settling.keys() | draft.awaiting_permit.keys()
+    return frozenset(sku_id for sku_id in draft.ledger.withheld_since if sku_id in draft.direct.keys() & waiting)
 
 
 def _ask(draft: Draft, sku_id: SkuId) -> None:
     owned, context = draft.ledger.owned[sku_id], draft.context
     asked_at = draft.withheld[sku_id] + WITHHELD_FOR
-    approved = any(
-        permit.sku_id == sku_id and permit.by_person and permit.at >= asked_at and not permit.plans
-        for permit in context.permits
-        if permit.user_id == draft.user.id
-    )
-    if approved:
+    ended = claims_of(owned.sources, context.assignments)
+    permits = [permit for permit in context.permits if (permit.user_id, permit.sku_id) == (draft.user.id, sku_id)]
+    asked = [permit for permit in permits if permit.by_person and permit.at >= asked_at and not permit.plans]
+    if not ended.difference(*(permit.claims for permit in asked)):
         draft.remove.add(sku_id)
     elif sku_id in context.denied:
         draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD)))
         draft.note(NoteKind.HELD, sku_id)
     else:
-        draft.wants.append(PermitRequest(draft.user.id, sku_id, first_source(owned), by_person=True))
+        draft.wants.append(PermitRequest(draft.user.id, sku_id, ended, asked_at, by_person=True))

@@ -15,6 +15,7 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation
 from shared.domain.outcomes import ChunkOutcome
+from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
 from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, DeadLetter, MemberFilter, MemberRow
@@ -196,6 +197,44 @@ class PermitStore(Protocol):
 
     async def save_allowance(self, source: str, state: str, etag: str | None) -> None:
         """Raises Conflict."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRemovals:
+    """The pending removals of a scope, at most `top` of them, with its state and the state's ETag (None: none yet)."""
+
+    state: ScopeState
+    etag: str | None
+    rows: tuple[PendingRemoval, ...] = ()
+
+
+class RemovalStore(Protocol):
+    """Pending removals by scope: a group or another source, or `tenant`. Key: user, SKU, time first seen."""
+
+    async def state(self, scope: str) -> StoredRemovals:
+        """The state alone, without rows."""
+        ...
+
+    async def load(self, scope: str) -> StoredRemovals: ...
+
+    async def note(self, scope: str, rows: Iterable[PendingRemoval]) -> None:
+        """Insert only: a row that is there, decided or not, stays as it is."""
+        ...
+
+    async def save(
+        self, scope: str, state: ScopeState, etag: str | None, decided: Iterable[PendingRemoval] = ()
+    ) -> None:
+        """Replace the state if unchanged since read, and with it the rows that were decided. Raises Conflict."""
+        ...
+
+    async def drop(self, scope: str, removals: Iterable[tuple[UserId, SkuId]]) -> None:
+        """Delete the undecided rows of these removals, however often they were seen."""
+        ...
+
+    async def forget(self, seen_before: datetime) -> int:
+        """Delete the rows that were first seen before a time, but for those held for the tenant's approval; returns how
+        many."""
         ...
 
 

@@ -26,6 +26,7 @@ from shared.ports.stores import (
     OperationStore,
     PermitStore,
     ProductFactsStore,
+    RemovalStore,
     SealedStore,
     WaitingStore,
 )
@@ -44,6 +45,7 @@ class Stores:
     ledger: LedgerStore
     grants: GrantStore
     permits: PermitStore
+    removals: RemovalStore
     waiting: WaitingStore
     group_status: GroupStatusStore
     audit: AuditLog
@@ -69,9 +71,11 @@ class Policy:
     write_window_limit: int = 3000
     write_window_s: float = 150.0
     interactive_share: float = 0.2
-    removal_settle_s: float = 60.0
+    removal_window_s: float = 300.0
     removal_allowance_minimum: int = 20
-    removal_allowance_percent: float = 10.0
+    removal_allowance_percent: float = 2.0
+    removal_allowance_maximum: int = 200
+    tenant_removal_allowance: int = 500
     chunk_size: int = 20
     outstanding_chunks: int = 36
     tenant_id: str = ""

@@ -27,7 +27,7 @@ LEAVERS = 20
 
 NOTIFICATIONS_PER_MINUTE = 1000
 ACCEPT_S = 60
-LATE_S = 120.0
+LATE_S = 420.0
 
 
 def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:

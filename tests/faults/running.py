@@ -28,6 +28,10 @@ SKU = "SPE_E3"
 OTHER = "VISIOCLIENT"
 PEOPLE = 40
 NEVER = 1_000_000
+NO_LIMIT = dict.fromkeys(
+    ("REMOVAL_ALLOWANCE_MINIMUM", "REMOVAL_ALLOWANCE_MAXIMUM", "TENANT_REMOVAL_ALLOWANCE"), str(NEVER)
+)
+"""Settings under which no removal waits for a person."""
 SETTLE_S = float(os.environ.get("FAULTS_SETTLE_S", "900"))
 """How long everything may take to come right once the trouble is over: the dead letters' first pause is a minute, an
 unresolved write of a dead worker is waited for 75 s, and the watchdog takes up what stood still for five minutes."""
@@ -58,7 +62,7 @@ def try_scenario(
 ) -> Verdict:
     """Run and judge."""
     directory.mkdir(parents=True, exist_ok=True)
-    settings = {"REMOVAL_ALLOWANCE_MINIMUM": str(NEVER)}
+    settings = NO_LIMIT
     options: dict[str, Any] = {"members": members, "seed": seed, "broker_config": short_locks(directory)}
     with journey(directory / "state", validated=False, settings=settings, scale=4.0, **options) as run:
         verdict = Verdict(scenario.name, seed)

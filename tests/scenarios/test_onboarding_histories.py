@@ -115,6 +115,7 @@ async def test_a_leaver_leaves_a_group_that_a_lagging_replica_does_not_show_yet(
     run.directory.make_stale(ann)
     await run.send(event("joiner", "1", ann, groups=[TEAM]))
     await run.work_off(lambda: "SMALL" in run.licenses(ann))
+    run.later(seconds=1)
     await run.send(event("leaver", "2", ann, on="2026-01-01", removal="P0D", sequence=1))
     clock, start = run.fakes.clock, run.fakes.clock.now()
     await run.work_off(lambda: clock.now() - start > timedelta(seconds=20))

@@ -24,6 +24,7 @@ from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULT
 from shared.domain.onboarding import event_key
 from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
 from shared.domain.operation_request import OperationRequest
+from shared.domain.pending_removal import TENANT
 from shared.handlers.membership.delta import ask_for_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import take_change
@@ -39,6 +40,7 @@ from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.handlers.reconcile.seats import give_seats
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
+from tests.simulation.allowances import Allowances, removed
 from tests.simulation.tenant_acts import KINDS, TenantActs
 from tests.simulation.trouble import (
     Killed,
@@ -99,9 +101,16 @@ class History:
         self.run = Run()
         self.run.fakes = _troubled(self.run.fakes, self.trouble)
         self.run.world = self.run.fakes.world
+        if self.seed % 2:
+            # So small that removals often wait for a person.
+            few = replace(self.run.world.policy, removal_allowance_minimum=2, tenant_removal_allowance=3)
+            self.run.world = replace(self.run.world, policy=few)
+        policy = self.run.world.policy
+        self.allowances = Allowances(len(GROUPS) * policy.removal_allowance_minimum, policy.tenant_removal_allowance)
         self.members = [Members(self.run.world), Members(self.run.world)]
         self.onboarding = [Onboarding(self.run.world), Onboarding(self.run.world)]
         self.events: dict[str, UserId] = {}
+        self.leavers: set[UserId] = set()
         self.lagging: set[UserId] = set()
         self.events_alone = self.chance.random() < 0.5
         """Every change is told, and neither delta nor sync is needed to be right."""
@@ -180,6 +189,8 @@ class History:
         data = {"groups": [group]} if kind != "leaver" else {"removal": "P0D"}
         event = hr_event(kind, name, person, sequence=len(self.events), **data)
         self.events[name] = person
+        if kind == "leaver":
+            self.leavers.add(person)
         self.note(f"HR: {name} {kind} {person[-2:]} {group[-3:]}")
         body = json.dumps(event).encode()
         await self.run.world.queue.send([Outgoing(ONBOARDING, body)] * self.chance.choice((1, 1, 2)))
@@ -310,6 +321,7 @@ class History:
                 if is_collecting(each):
                     await approvals.review(self.run.world, each.id, MIA)
                 else:
+                    await self.allowances.approve(self.run.world, each)
                     await approvals.approve(self.run.world, each.id, each.checksum, MIA)
                 return True
         return False
@@ -329,14 +341,14 @@ class History:
         ended = {record.event.id: record.state for record in records if record.state.is_ended and record.announced}
         wrong += [f"{name} has not ended" for name in self.events.keys() - ended.keys()]
         wrong += await self._unpermitted()
-        return wrong
+        return wrong + self.allowances.faults(self.run.writer.log, self.leavers)
 
     async def _unpermitted(self) -> list[str]:
         permits = await self.run.world.stores.permits.of_users(self.people)
         given = {(each.user_id, each.sku_id) for some in permits.values() for each in some}
-        gone = {
-            (entry.user_id, sku) for entry in self.run.writer.log for sku in entry.before.keys() - entry.after.keys()
-        }
+        let_go = (await self.run.world.stores.removals.load(TENANT)).rows
+        given |= {(each.user_id, each.sku_id) for each in let_go if each.allowed_at}
+        gone = {(person, sku) for _, person, sku in removed(self.run.writer.log)}
         return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
 
     def _wrong_licenses(self, person: UserId, decided: set[SkuId]) -> list[str]:

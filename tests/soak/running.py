@@ -15,6 +15,7 @@ from typing import Any
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
 from shared.domain.ids import SkuId, UserId
+from shared.domain.pending_removal import TENANT
 from shared.domain.read_models import AuditEntry
 from tests.soak.changing import Changes
 from tests.soak.tenant_acts import OTHERS, SUITE, TenantActs
@@ -23,6 +24,10 @@ from tests.support.stack_journeys import Journey, journey
 
 NEVER = 1_000_000
 SETTLE_S = 600.0
+NO_LIMIT = dict.fromkeys(
+    ("REMOVAL_ALLOWANCE_MINIMUM", "REMOVAL_ALLOWANCE_MAXIMUM", "TENANT_REMOVAL_ALLOWANCE"), str(NEVER)
+)
+"""Settings under which no removal waits for a person."""
 TIMERS = ("keep_subscription", "ask_for_deltas", "sync_all")
 KILLED = ("process_members", "take_change", "take_step", "process_members_bulk")
 
@@ -81,7 +86,7 @@ def soak(
 ) -> Report:
     """Run and judge. `tell` is told how far it is; `tenant_kinds`: the tenant's own acts (tenant_acts.KINDS)."""
     off = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in TIMERS}
-    settings = {**off, "REMOVAL_ALLOWANCE_PERCENT": "100", "REMOVAL_ALLOWANCE_MINIMUM": str(NEVER)}
+    settings = {**off, **NO_LIMIT}
     with journey(directory, members=members, seed=seed, settings=settings) as run:
         report = Report(kind.name, seed)
         started = time.monotonic()
@@ -209,6 +214,8 @@ async def _records(run: Journey) -> tuple[tuple[AuditEntry, ...], set[tuple[User
         entries = await audited(stores)
         users = sorted({entry.user_id for entry in entries if entry.user_id is not None})
         permits = await stores.permits.of_users(users)
-        return entries, {(each.user_id, each.sku_id) for given in permits.values() for each in given}
+        let_go = [each for each in (await stores.removals.load(TENANT)).rows if each.allowed_at]
+        given = {(each.user_id, each.sku_id) for some in permits.values() for each in some}
+        return entries, {*given, *((each.user_id, each.sku_id) for each in let_go)}
     finally:
         await tables.close()

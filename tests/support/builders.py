@@ -23,11 +23,12 @@ from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger import accepted, new_intent, refresh, refused, resolve, retag
 from shared.domain.ledger_row import LedgerRow, OwnedLicense, RefusalRecord, SeenRow
-from shared.domain.permit import Permit
+from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import PlanContext
 from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.domain.refusals import fingerprint_of
+from shared.domain.removals import settled_sources
 from shared.ports.world import Stores
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -41,6 +42,7 @@ GROUP_A = GroupId("aaaaaaaa-0000-0000-0000-000000000000")
 GROUP_B = GroupId("bbbbbbbb-0000-0000-0000-000000000000")
 FROM_A = Source(SourceKind.GROUP, GROUP_A)
 FROM_B = Source(SourceKind.GROUP, GROUP_B)
+CLAIM_A, CLAIM_B = frozenset({Claim(FROM_A)}), frozenset({Claim(FROM_B)})
 
 
 def plan_id(number: int) -> ServicePlanId:
@@ -149,11 +151,12 @@ def ledger(
 def permit(
     sku: SkuId, *, at: datetime = NOW, disabling: Plans = NO_PLANS, by_approval: bool = False, source: Source = FROM_A
 ) -> Permit:
-    return Permit(USER, sku, source, at, "system", disabling, by_approval)
+    return Permit(USER, sku, source, at, "system", frozenset({Claim(source)}), disabling, by_approval)
 
 
 def context(now: datetime = NOW, **values: object) -> PlanContext:
-    return replace(PlanContext(CATALOG, now), **values)  # type: ignore[arg-type]
+    """A removal waits for a minute between its two reads."""
+    return replace(PlanContext(CATALOG, now, MINUTE), **values)  # type: ignore[arg-type]
 
 
 def given(user: DirectoryUser, plan: UserPlan, now: datetime) -> DirectoryUser:
@@ -172,9 +175,12 @@ def look(
     user: DirectoryUser, grants: Iterable[Grant], row: LedgerRow, where: PlanContext, cause: str = "test"
 ) -> tuple[UserPlan, LedgerRow]:
     """One look at a user as the processing does it: resolve, refresh, plan; with what the row remembers of it."""
+    grants = tuple(grants)
     settled = refresh(resolve(row, user, cause, where.now).row, user, where.now)
-    plan = plan_user(user, tuple(grants), settled, where)
-    return plan, replace(retag(settled, plan.sources), removal_seen_at=plan.removal_seen_at)
+    plan = plan_user(user, grants, settled, where)
+    left = [each for each in (*grants, *plan.new_grants) if each not in plan.ended_grants]
+    sources = settled_sources(plan.sources, plan.removal_seen_at, left)
+    return plan, replace(retag(settled, sources), removal_seen_at=plan.removal_seen_at)
 
 
 def write(

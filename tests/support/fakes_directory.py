@@ -271,13 +271,17 @@ class FakeDirectory:
     async def member_pages(
         self, group_id: GroupId, nested: set[GroupId] | None = None
     ) -> AsyncIterator[Sequence[DirectoryUser]]:
-        self._check_away()
         if nested is not None:
             nested |= {GroupId(each) for each in self._below(group_id) & self.groups.keys() - {group_id}}
-        if group_id not in self.groups:
-            raise NotFound(f"group {group_id}")
         if group_id in self._thin:
             raise PermissionDenied("members come without their properties: User.Read.All is missing")
+        async for page in self._pages(group_id):
+            yield page
+
+    async def _pages(self, group_id: GroupId) -> AsyncIterator[Sequence[DirectoryUser]]:
+        self._check_away()
+        if group_id not in self.groups:
+            raise NotFound(f"group {group_id}")
         inside = self._below(group_id)
         seen = (self._stale.get(key) or person.user for key, person in self._people.items() if not person.deleted)
         found = [user for user in seen if (group_id in user.group_ids if user.id in self._stale else user.id in inside)]
@@ -286,6 +290,10 @@ class FakeDirectory:
             if self._cut.get(group_id) == number:
                 raise Unavailable(None, f"members of group {group_id} broke off at page {number}")
             yield [_as_member(user) for user in page]
+
+    async def member_ids(self, group_id: GroupId) -> AsyncIterator[Sequence[UserId]]:
+        async for page in self._pages(group_id):
+            yield [user.id for user in page]
 
     def consumed(self, sku_id: SkuId) -> int:
         """Seats taken: one per user, however many sources give the SKU."""
@@ -367,6 +375,7 @@ class WriteEntry:
     after: Mapping[SkuId, Plans]
     location: str | None
     urgent: bool
+    at: datetime
 
     @property
     def changed(self) -> bool:
@@ -459,7 +468,15 @@ class FakeLicenseWriter:
         changed = replace(user, license_assignment_states=after)
         self.directory.change_user(changed)
         self.log.append(
-            WriteEntry(user_id, "assignLicense", _direct(user), _direct(changed), user.usage_location, urgent)
+            WriteEntry(
+                user_id,
+                "assignLicense",
+                _direct(user),
+                _direct(changed),
+                user.usage_location,
+                urgent,
+                self.directory.now(),
+            )
         )
         return trouble.answer if trouble else Accepted()
 
@@ -471,7 +488,8 @@ class FakeLicenseWriter:
         if user is None:
             return _not_found(user_id)
         self.directory.change_user(replace(user, usage_location=place))
-        self.log.append(WriteEntry(user_id, "usageLocation", _direct(user), _direct(user), place, urgent))
+        held, now = _direct(user), self.directory.now()
+        self.log.append(WriteEntry(user_id, "usageLocation", held, held, place, urgent, now))
         return trouble.answer if trouble else Accepted()
 
     def _state_fault(

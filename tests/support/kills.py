@@ -23,6 +23,8 @@ WRITING = {
     "remove",
     "append",
     "save_allowance",
+    "note",
+    "drop",
     "know",
     "look_again",
     "looked_at",

@@ -183,7 +183,7 @@ def journey(state_dir: Path, *, validated: bool = True, **options: Any) -> Itera
     """A fresh stack with a generated tenant of everything that can go wrong. `validated`: every answer of the tenant is
     held against Graph's metadata at the end; not where answers are broken on purpose."""
     by_hand = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in FIRED_BY_HAND}
-    settings = {"REMOVAL_SETTLE": SETTLE, **by_hand, **options.pop("settings", {})}
+    settings = {"REMOVAL_WINDOW": SETTLE, **by_hand, **options.pop("settings", {})}
     chosen = {"members": 300, "seed": 7, "processes": 2, "scale": SCALE, "latency_ms": (5, 20), **options}
     with Stack(StackOptions(state_dir=state_dir, settings=settings, **chosen)) as stack:
         client = Client(stack.endpoints)

@@ -36,8 +36,10 @@ async def ask(run: Run, change: LicenseChange, target: Target | None = None) -> 
 
 
 async def given_group(*disabled: ServicePlanId) -> tuple[Run, UserId, UserId, UserId]:
-    """The group grants SMALL. One member has it managed; two have it unmanaged, one of them without some plans."""
+    """The group grants SMALL. Two members have it managed, of whom the first is returned and the second stays; two have
+    it unmanaged, one of them without some plans."""
     run = Run()
+    run.directory.add_user(user(23), groups=[TEAM])
     (ours,) = run.people(1)
     same, lacking = give(run, 21, []), give(run, 22, [MAIL, FILES])
     await ask(run, LicenseChange((AssignedLicense(SMALL.sku_id, frozenset(disabled)),)))

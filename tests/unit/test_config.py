@@ -37,14 +37,14 @@ def test_the_defaults_are_the_published_limits_and_the_policy_repeats_them() -> 
 
 def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        Settings.from_env({"CHUNK_SIZE": "21", "REMOVAL_SETTLE": "1 minute", "WRITE_RATE_PER_SECOND": "fast"})
+        Settings.from_env({"CHUNK_SIZE": "21", "REMOVAL_WINDOW": "1 minute", "WRITE_RATE_PER_SECOND": "fast"})
     named = " / ".join(caught.value.faults)
     for name in (
         "TENANT_ID",
         "ServiceBusConnection",
         "TablesConnection",
         "CHUNK_SIZE",
-        "REMOVAL_SETTLE",
+        "REMOVAL_WINDOW",
         "WRITE_RATE_PER_SECOND",
     ):
         assert name in named
@@ -86,7 +86,9 @@ def test_a_connection_string_never_appears_in_a_fault() -> None:
         ("INTERACTIVE_SHARE", "0"),
         ("REMOVAL_ALLOWANCE_PERCENT", "101"),
         ("REMOVAL_ALLOWANCE_MINIMUM", "-1"),
-        ("REMOVAL_SETTLE", "PT2H"),
+        ("REMOVAL_ALLOWANCE_MAXIMUM", "-1"),
+        ("TENANT_REMOVAL_ALLOWANCE", "-1"),
+        ("REMOVAL_WINDOW", "P2D"),
         ("OUTSTANDING_CHUNKS", "0"),
         ("GRAPH_BASE_URL", "http://graph.microsoft.com/v1.0"),
         ("GRAPH_BASE_URL", "graph.microsoft.com"),

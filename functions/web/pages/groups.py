@@ -230,6 +230,8 @@ def _options(form: Form) -> OptionsChange:
         "priority": form.get("priority", "0") or "0",
         "grace": f"P{days}D",
         "excludedGroups": form.get("excluded_groups").split(),
+        "removalAllowance": form.get("removal_allowance") or None,
+        "removalAllowanceReason": form.get("removal_allowance_reason"),
     }
     try:
         return OptionsPatch.model_validate(sent).value()

@@ -79,7 +79,7 @@ NOTE_WORDS: Mapping[str, str] = {
     "foreignLicenseLacksPlans": "has it from somebody else, without some plans",
     "plansTurnedOnByHand": "plans were turned on by hand",
     "plansTurnedOffByHand": "plans were turned off by hand",
-    "secondRead": "read a second time first",
+    "secondRead": "waits, and is decided with the other removals of its group",
     "pendingApproval": "waits for approval",
     "held": "removal is held",
     "keptUntilReplaced": "kept until replaced",

@@ -71,7 +71,7 @@ async def keep_user_licenses(world: TheWorld, actor: TheActor, user_id: TheId, b
 
 @router.post("/users/{user_id}/removeLicensesNow", status_code=202)
 async def remove_user_licenses_now(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
-    """Remove licenses that are in grace, held or kept; they go after a second read, in about a minute."""
+    """Remove licenses that are in grace, held or kept; they go after the removal window and a second read."""
     await user_decisions.remove_licenses_now(world, user_id, body.skus(), actor)
 
 

@@ -77,7 +77,7 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
                 "skuId": sku.sku_id,
                 "off": sorted(sku.disabled_plans),
                 "enforcement": str(sku.enforcement),
-                **({"givenAt": time_text(sku.given_at)} if sku.given_at else {}),
+                **({"changedAt": time_text(sku.changed_at)} if sku.changed_at else {}),
             }
             for sku in assignment.skus
         ],
@@ -85,6 +85,7 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
         "operationId": assignment.operation_id,
         "openApproval": assignment.open_approval,
         **({"moreHeld": True} if assignment.more_held else {}),
+        **({"pauses": assignment.pauses} if assignment.pauses else {}),
         "changedBy": assignment.changed_by,
         "changedAt": time_text(assignment.changed_at),
     }
@@ -103,6 +104,7 @@ def _decoded(text: str, version: int) -> GroupLicenseAssignment:
         options=options_of(body["options"]),
         state=AssignmentState(body["state"]),
         version=version,
+        pauses=int(body.get("pauses", 0)),
         operation_id=OperationId(body["operationId"]) if body["operationId"] else None,
         open_approval=OperationId(body["openApproval"]) if body["openApproval"] else None,
         more_held=bool(body.get("moreHeld")),
@@ -117,5 +119,5 @@ def _sku(value: dict[str, Any]) -> SkuAssignment:
         SkuId(value["skuId"]),
         plans_of(value["off"]),
         Enforcement(value["enforcement"]),
-        time_of(value.get("givenAt")),
+        time_of(value.get("changedAt")),
     )

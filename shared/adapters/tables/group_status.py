@@ -33,6 +33,7 @@ class TableGroupStatus:
             "counts": dict(status.counts),
             "operation": status.operation_id,
             "at": time_text(status.updated_at),
+            "dynamic": status.dynamic,
         }
         row = {"PartitionKey": "group", "RowKey": status.group_id, **split_body(dump(body))}
         await self._tables.write(STATUS, Op("upsert", row))
@@ -50,4 +51,5 @@ def _status(row: Row) -> GroupStatus:
         body["counts"],
         OperationId(body["operation"]) if body["operation"] else None,
         time_of(body["at"]),
+        body.get("dynamic", False),
     )

@@ -126,6 +126,7 @@ def _body(operation: Operation) -> dict[str, Any]:
         "actor": _actor_json(operation.actor),
         "createdAt": time_text(operation.created_at),
         "preview": operation.preview,
+        **({"reason": operation.reason} if operation.reason else {}),
         "state": str(operation.state),
         "phase": str(operation.phase),
         "numbers": [
@@ -216,6 +217,7 @@ def _operation(row: Row) -> Operation:
         progress_at=time_of(body["progressAt"]),
         reprocess=body["reprocess"],
         intent_written=body["intentWritten"],
+        reason=body.get("reason", ""),
         preview_id=OperationId(body["previewId"]) if body["previewId"] else None,
         version=row["etag"],
     )

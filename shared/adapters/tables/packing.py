@@ -15,6 +15,7 @@ from shared.domain.grant import Grant, Source
 from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import Intent, LastResult, OwnedLicense, RefusalRecord, SeenRow
 from shared.domain.outcomes import Problem
+from shared.domain.permit import Claim
 
 END_OF_TIME_MS = 9_999_999_999_999
 
@@ -167,6 +168,14 @@ def grant_of(value: Mapping[str, Any]) -> Grant:
     return Grant(SkuId(value["sku"]), plans_of(value["off"]), Source.parse(value["source"]), time_of(value["until"]))
 
 
+def claims_json(claims: Iterable[Claim]) -> list[list[Any]]:
+    return [[str(claim.source), claim.version] for claim in sorted(claims)]
+
+
+def claims_of(value: Iterable[list[Any]]) -> frozenset[Claim]:
+    return frozenset(Claim(Source.parse(source), version) for source, version in value)
+
+
 def problems_json(problems: Iterable[Problem]) -> list[list[Any]]:
     return [[str(p.error), p.text, p.remedy, p.sku_id] for p in problems]
 
@@ -189,6 +198,8 @@ def options_json(options: AssignmentOptions) -> dict[str, Any]:
         "graceSeconds": options.grace.total_seconds(),
         "allowNativeOverlap": options.allow_native_overlap,
         "priority": options.priority,
+        "removalAllowance": options.removal_allowance,
+        "removalAllowanceReason": options.removal_allowance_reason,
     }
 
 
@@ -203,4 +214,6 @@ def options_of(value: Mapping[str, Any]) -> AssignmentOptions:
         grace=timedelta(seconds=value["graceSeconds"]),
         allow_native_overlap=value["allowNativeOverlap"],
         priority=value["priority"],
+        removal_allowance=value.get("removalAllowance"),
+        removal_allowance_reason=value.get("removalAllowanceReason", ""),
     )

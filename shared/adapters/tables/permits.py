@@ -12,7 +12,7 @@ from datetime import datetime
 
 from shared.adapters.tables.by_user import ID_LENGTH, rows_of_users
 from shared.adapters.tables.client import Tables
-from shared.adapters.tables.packing import dump, must_be_time, plans_json, plans_of, time_text
+from shared.adapters.tables.packing import claims_json, claims_of, dump, must_be_time, plans_json, plans_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.grant import Source
 from shared.domain.ids import SkuId, UserId
@@ -61,6 +61,7 @@ def _permit_row(permit: Permit) -> Row:
         "by": permit.given_by,
         "plans": plans_json(permit.plans),
         "approval": permit.by_approval,
+        "claims": claims_json(permit.claims),
     }
     key = f"{permit.user_id}-{permit.sku_id}-{source}"
     return {"PartitionKey": partition_of(permit.user_id), "RowKey": key, **split_body(dump(body))}
@@ -77,4 +78,6 @@ def _permit(row: Row) -> Permit:
         given_by=body["by"],
         plans=plans_of(body["plans"]),
         by_approval=body["approval"],
+        # A permit of a former version names no claim, so it permits nothing: the removal is decided again.
+        claims=claims_of(body.get("claims", ())),
     )

@@ -13,7 +13,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.adapters.tables.client import LAST, Tables
-from shared.adapters.tables.packing import dump, licenses_json, licenses_of, pack_ids, unpack_ids
+from shared.adapters.tables.packing import (
+    claims_json,
+    claims_of,
+    dump,
+    licenses_json,
+    licenses_of,
+    pack_ids,
+    unpack_ids,
+)
 from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
 from shared.domain.errors import NotFound
 from shared.domain.ids import OperationId, SkuId
@@ -78,12 +86,13 @@ def _action_json(action: PlannedAction) -> list[Any]:
         action.usage_location,
         list(action.notes),
         list(action.errors),
+        [[sku_id, claims_json(claims)] for sku_id, claims in action.claims],
     ]
 
 
 def _action(value: list[Any]) -> PlannedAction:
-    # Rows written before there were expected errors end with the notes.
-    due, expected, add, remove, plans_off, location, notes, *errors = value
+    # Rows of former versions have no claims, so an approval of them permits nothing, and older ones no expected errors.
+    due, expected, add, remove, plans_off, location, notes, errors, claims = (*value, [], [])[:9]
     return PlannedAction(
         due,
         OutcomeClass(expected),
@@ -92,5 +101,6 @@ def _action(value: list[Any]) -> PlannedAction:
         licenses_of(plans_off),
         location,
         tuple(notes),
-        tuple(*errors),
+        tuple(errors),
+        tuple((SkuId(sku_id), tuple(sorted(claims_of(each)))) for sku_id, each in claims),
     )

@@ -25,6 +25,7 @@ from shared.adapters.tables.operations import TableOperations
 from shared.adapters.tables.permits import TablePermits
 from shared.adapters.tables.product_facts import TableProductFacts
 from shared.adapters.tables.profiles import TableProfiles
+from shared.adapters.tables.removals import TableRemovals
 from shared.adapters.tables.sealed import TableSealed
 from shared.adapters.tables.seat_queue import TableWaiting
 from shared.adapters.tables.subscriptions import TableSubscriptions
@@ -42,6 +43,7 @@ def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monoto
         ledger=TableLedger(tables),
         grants=TableGrants(tables),
         permits=TablePermits(tables),
+        removals=TableRemovals(tables),
         waiting=TableWaiting(tables, monotonic=monotonic),
         group_status=TableGroupStatus(tables),
         audit=TableAudit(tables),

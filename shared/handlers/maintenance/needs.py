@@ -18,6 +18,7 @@ from shared.ports.stores import (
     LedgerStore,
     OperationStore,
     PermitStore,
+    RemovalStore,
     SealedStore,
 )
 from shared.ports.world import Policy
@@ -58,6 +59,9 @@ class Stores(Protocol):
 
     @property
     def permits(self) -> PermitStore: ...
+
+    @property
+    def removals(self) -> RemovalStore: ...
 
     @property
     def sealed(self) -> SealedStore: ...

@@ -18,6 +18,7 @@ from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId
 from shared.domain.operation import Operation
 from shared.domain.operation_request import claim_key
+from shared.domain.pending_removal import DAY
 from shared.handlers.maintenance.needs import Needs
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ AT_ONCE = 8
 
 LONGEST = timedelta(minutes=4)
 """Of one night, well within the ten minutes that the platform gives a function; the next night goes on."""
+
+REMOVALS_COUNT_FOR = 2 * DAY
+"""Pending removals, and those that an allowance let go, count for a day; a margin, whatever the clocks say."""
 
 PARTITIONS = "0123456789abcdef"
 
@@ -58,6 +62,7 @@ async def forget_old(world: Needs) -> Forgotten:
     tonight = PARTITIONS[began.toordinal() % len(PARTITIONS)]
     permits = await world.stores.permits.forget(tonight, before)
     people = await world.stores.ledger.forget(tonight, before)
+    await world.stores.removals.forget(began - REMOVALS_COUNT_FOR)
     operations = await _forget_operations(world, before, deadline)
     events = await _forget_events(world, before, deadline)
     found = Forgotten(events, operations, permits, people, letters, done=world.clock.now() < deadline)

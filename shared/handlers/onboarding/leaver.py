@@ -25,7 +25,7 @@ from shared.domain.leaver import (
     with_removals,
 )
 from shared.domain.onboarding import Next, OnboardingState
-from shared.domain.permit import Permit
+from shared.domain.permit import leaver_permits
 from shared.domain.profiles import allowed_groups
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
@@ -58,7 +58,7 @@ async def process_leavers(
     leavers = [with_removals(each, written.results[each.user.id]) for each in leavers]
     steps += written.postponed([each.record for each in leavers], OnboardingState.RECEIVED, world.clock.now())
     leavers = [each for each in leavers if written.is_done(each.user.id)]
-    await _revoke(world, leavers)
+    await _revoke(world, leavers, assignments)
     now = world.clock.now()
     return [*steps, *(unlicensing(each, now) for each in leavers)]
 
@@ -105,19 +105,22 @@ async def _claimed(
     return leavers
 
 
-async def _revoke(world: Needs, leavers: Sequence[Leaver]) -> None:
+async def _revoke(
+    world: Needs, leavers: Sequence[Leaver], assignments: Mapping[GroupId, GroupLicenseAssignment]
+) -> None:
     """Permits first, then what ends a grace that would begin, then the grants of HR go. What a person decided to keep
     is kept."""
     now = world.clock.now()
     owned = [(each, sku_id, license) for each in leavers for sku_id, license in each.row.owned.items()]
-    await world.stores.permits.put(
-        Permit(each.user.id, sku_id, LEAVERS, now, each.record.permitted_by) for each, sku_id, _ in owned
-    )
+    gone = (SourceKind.HR, SourceKind.JOINED)
+    for each in leavers:
+        ending = [grant for grant in each.grants if grant.source.kind in gone]
+        groups, by = each.user.group_ids | set(each.left), each.record.permitted_by
+        await world.stores.permits.put(leaver_permits(each.row, groups, ending, assignments, LEAVERS, now, by))
     await world.stores.grants.put(
         (each.user.id, Grant(sku_id, license.disabled_plans, Source(SourceKind.GRACE), now))
         for each, sku_id, license in owned
     )
-    gone = (SourceKind.HR, SourceKind.JOINED)
     await world.stores.grants.remove(
         (each.user.id, grant) for each in leavers for grant in each.grants if grant.source.kind in gone
     )

@@ -6,23 +6,45 @@ from dataclasses import replace
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.errors import BadRequest
+from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
-from shared.domain.operation import Actor, Operation, OperationError, OperationState, Phase, is_collecting
+from shared.domain.operation import (
+    Actor,
+    Operation,
+    OperationError,
+    OperationState,
+    Phase,
+    is_collecting,
+    is_for_tenant,
+)
 from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
+from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.state_changes import change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
 
 
 async def open_approval(world: Needs, operation: Operation) -> None:
-    """While a person decides, the group's removal allowance is not used."""
-    await _mark(world, operation, operation.id)
+    """While a person decides, the removal allowance of the group, or of named users, is not used."""
+    if operation.target.is_group:
+        await _mark(world, operation, operation.id)
+    elif not is_for_tenant(operation):
+        await hold_for(world, str(Source(SourceKind.LIST)), operation.id)
 
 
 async def close_approval(world: Needs, operation: Operation) -> None:
     """The decision is made: the allowance counts again."""
-    await _mark(world, operation, None)
+    if is_for_tenant(operation):
+        await close_tenant_approval(world, operation)
+    elif operation.target.group_id is not None:
+        stored = await world.stores.assignments.get(operation.target.group_id)
+        if stored is not None and stored.assignment.open_approval == operation.id:
+            # Before the group stops naming the approval: until both are done nothing goes.
+            await release_hold(world, str(Source(SourceKind.GROUP, operation.target.group_id)), operation.id)
+        await _mark(world, operation, None)
+    else:
+        await release_hold(world, str(Source(SourceKind.LIST)), operation.id)
 
 
 async def _mark(world: Needs, operation: Operation, open_approval: OperationId | None) -> None:

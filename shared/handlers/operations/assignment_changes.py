@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from shared.domain.assignment import GroupLicenseAssignment, OptionsChange
+from shared.domain.assignment import GroupLicenseAssignment, OptionsChange, with_claims_kept
 from shared.domain.audit import assignment_act, intent_entries, options_text
 from shared.domain.concurrency import update
 from shared.domain.directory import DirectoryGroup
@@ -61,17 +61,24 @@ async def write_intent(
     if group_id is None or operation.preview or operation.intent_written or operation.actor.kind == SYSTEM.kind:
         return operation
 
-    async def read() -> GroupRequest | None:
-        """What the change is merged into; None if the assignment says already what the operation asks."""
+    async def read() -> tuple[GroupRequest, bool] | None:
+        """The group as it is, and whether an older operation is open on it; None if the assignment says already what
+        the operation asks."""
         nonlocal found
         known, found = found or await load(world, group_id, operation.change), None
-        return None if await _says_already(world, known.assignment, operation) else known
+        if await _says_already(world, known.assignment, operation):
+            return None
+        return known, await _is_open(world, known.assignment.operation_id)
 
-    def change(known: GroupRequest | None) -> tuple[Operation, GroupRequest, GroupLicenseAssignment] | None:
+    def change(
+        known: tuple[GroupRequest, bool] | None,
+    ) -> tuple[Operation, GroupRequest, GroupLicenseAssignment] | None:
         if known is None:
             return None
-        asked = _still_asked(operation, known, request)
-        return asked, known, known.intent_after(asked, world.clock.now())
+        group, supersedes = known
+        asked = _still_asked(operation, group, request)
+        after = group.intent_after(asked, world.clock.now())
+        return asked, group, after if supersedes else with_claims_kept(group.assignment, after)
 
     async def save(
         changed: tuple[Operation, GroupRequest, GroupLicenseAssignment],
@@ -93,6 +100,11 @@ async def write_intent(
     await _supersede(world, before.operation_id, asked)
     await _supersede(world, before.open_approval, asked)
     return await _with_version(world, asked, after.version)
+
+
+async def _is_open(world: Needs, operation_id: OperationId | None) -> bool:
+    older = await world.stores.operations.get(operation_id) if operation_id else None
+    return older is not None and not older.state.is_ended
 
 
 def _always_changing(group_id: GroupId) -> Conflict:

@@ -17,7 +17,7 @@ from shared.handlers.operations.state_changes import change_operation, record_ac
 
 
 async def pause(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
-    """Stop handing out work; what was handed out is finished within about a minute."""
+    """Stop handing out work. Chunks that have not begun are dropped; `resume` hands them out again."""
 
     def stop(operation: Operation) -> Operation:
         require_state(operation, "pause", OperationState.IN_PROGRESS, OperationState.QUEUED)
@@ -101,7 +101,8 @@ async def _enforce(world: Needs, operation: Operation, enforcement: Enforcement)
         if assignment.operation_id != operation.id:
             return None
         marked = _marked(assignment, operation, enforcement)
-        return None if marked == assignment else replace(marked, version=marked.version + 1)
+        pauses = marked.pauses + (enforcement is not Enforcement.CANCELLED)
+        return None if marked == assignment else replace(marked, version=marked.version + 1, pauses=pauses)
 
     await update_assignment(world, group_id, mark)
 

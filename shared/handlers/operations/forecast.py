@@ -17,11 +17,11 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState, no_seat_problem, owes, relevant, state_of
-from shared.domain.operation import Operation, PlanSummary
+from shared.domain.operation import Operation, PlanSummary, is_for_tenant
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
 from shared.domain.permit import Permit
 from shared.domain.plan import UserPlan, plan_user
-from shared.domain.plan_draft import NoteKind, PlanContext
+from shared.domain.plan_draft import NoteKind, PermitRequest, PlanContext
 from shared.domain.retired_plans import as_stored
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
@@ -50,7 +50,7 @@ class Tally:
     """Users by pairs of products that Microsoft lists as exclusive: the added product, and the present one."""
     _listed: dict[tuple[AssignedLicense, AssignedLicense], bool] = field(default_factory=dict)
 
-    def count(self, user: DirectoryUser, plan: UserPlan, catalog: Catalog) -> None:
+    def count(self, user: DirectoryUser, plan: UserPlan, catalog: Catalog, *, loses: bool) -> None:
         held = user.held_skus
         self.additions.update(license.sku_id for license in plan.add)
         self.removals.update(plan.remove)
@@ -60,7 +60,7 @@ class Tally:
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
         self.foreign += any(note.kind in FOREIGN for note in plan.notes)
-        self.losing += bool(plan.remove or plan.plans_off)
+        self.losing += loses and bool(plan.remove or plan.plans_off)
         present = [
             AssignedLicense(row.sku_id, row.disabled_plans)
             for row in user.license_assignment_states
@@ -130,9 +130,12 @@ class Planner:
         refreshed = ledger.refresh(row, user, context.now)
         grants = (*group_grants(user, self.assignments), *self._user_grants(user_grants))
         plan = plan_user(user, grants, refreshed, context)
+        claims = tuple(
+            (each.sku_id, tuple(sorted(each.claims))) for each in plan.wants_permit if self._decides_about(each)
+        )
         if plan.wants_permit:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
-        self.tally.count(user, plan, self.facts.catalog)
+        self.tally.count(user, plan, self.facts.catalog, loses=bool(claims))
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         action = PlannedAction(
             due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),
@@ -143,8 +146,17 @@ class Planner:
             usage_location=plan.usage_location,
             notes=tuple(sorted(f"{note.kind} {note.sku_id}" for note in plan.notes)),
             errors=tuple(sorted({f"{each.error} {each.sku_id or ''}".strip() for each in plan.problems})),
+            claims=claims,
         )
         return self._shared.setdefault(action, action)
+
+    def _decides_about(self, request: PermitRequest) -> bool:
+        """Whether an approval of this operation gives leave for the removal (see `permit_writes.write_permits`)."""
+        if is_for_tenant(self.operation) or request.sku_id in self.operation.change.remove:
+            return True
+        group_id = self.operation.target.group_id
+        mine = Source(SourceKind.GROUP, group_id) if group_id else LIST_SOURCE
+        return any(claim.source == mine for claim in request.claims)
 
     def _context(self, user: DirectoryUser, location: str) -> PlanContext:
         place = "known" if user.usage_location else location
@@ -230,7 +242,10 @@ def shown_as_number(problems: Iterable[Problem]) -> int:
 def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:
     """Permits as if each wanted one were given: planning shows what would be removed."""
     at = context.now + timedelta(seconds=1)
-    return tuple(Permit(r.user_id, r.sku_id, r.source, at, "plan", r.plans, True) for r in plan.wants_permit)
+    return tuple(
+        Permit(each.user_id, each.sku_id, LIST_SOURCE, at, "plan", each.claims, each.plans, True)
+        for each in plan.wants_permit
+    )
 
 
 def listed(grants: Iterable[Grant], operation: Operation) -> tuple[Grant, ...]:

@@ -1,39 +1,134 @@
-"""Held removals: those that no permit was left for wait together, per group, until a person looks at them.
+"""Held removals wait together, per group or for the whole tenant, until a person reviews them.
 
-While they wait the group's removal allowance is not used: a slow mass removal is not let through day by day.
+While they wait the removal allowance is not used: a slow mass removal is not let through day by day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.concurrency import update
 from shared.domain.errors import Conflict
+from shared.domain.grant import Source, SourceKind
 from shared.domain.held_removals import HeldBy
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
+from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, PendingRemoval
+from shared.domain.permit import Claim
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.accept import new_operation_id
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.sync import collecting
-from shared.ports.stores import StoredAssignment
+from shared.ports.stores import StoredAssignment, StoredRemovals
 
 MAX_TRIES = 10
+
+MOST_PEOPLE = 5000
+"""People of one approval of the tenant; more wait for the next one, which opens as it closes."""
 
 
 async def collect(world: Needs, held: HeldBy) -> None:
     """Open an approval for each group that has none, to collect what is held; it is sealed when a person opens it. What
-    is held after that is for the next one, which opens as this one closes.
+    is held after that is for the next one, which opens as this one closes. The whole tenant has one in the same way.
 
     The group names it first, and the operation is inserted under that id: of two processes at once one wins, and what a
     crash left between the two is made good by the next look.
     """
-    for group_id in sorted(held):
+    for group_id in sorted(each for each in held if each is not None):
         # The update after the one that names an approval finds it missing and inserts it.
         while await _named(world, group_id, held[group_id]):
             continue
+    if None in held:
+        await _collect_for_tenant(world, held[None])
+
+
+async def _collect_for_tenant(world: Needs, held: Mapping[UserId, frozenset[SkuId]]) -> None:
+    """Note these users as held, and open the approval of the tenant if none is open. A review names its users."""
+    now = world.clock.now()
+    claim = Claim(Source(SourceKind.HELD, TENANT))
+    rows = [PendingRemoval(claim, user_id, sku_id, now) for user_id, skus in held.items() for sku_id in skus]
+    waiting = {row.what for row in (await world.stores.removals.load(HELD_BY_TENANT)).rows}
+    await world.stores.removals.note(HELD_BY_TENANT, (row for row in rows if row.what not in waiting))
+    await name_tenant_approval(world)
+
+
+async def name_tenant_approval(world: Needs) -> None:
+    """Name the approval of the tenant in its row, and insert it, unless one is open. The row comes first."""
+
+    async def read() -> tuple[StoredRemovals, tuple[Operation | None, ...]]:
+        stored = await world.stores.removals.state(TENANT)
+        return stored, tuple([await world.stores.operations.get(each) for each in sorted(stored.state.approvals)])
+
+    def change(found: tuple[StoredRemovals, tuple[Operation | None, ...]]) -> StoredRemovals | None:
+        stored, named = found
+        if any(each is None or not each.state.is_ended for each in named):
+            return None
+        approvals = frozenset({new_operation_id(world, world.clock.now())})
+        return replace(stored, state=replace(stored.state, approvals=approvals))
+
+    async def save(changed: StoredRemovals) -> None:
+        await world.stores.removals.save(TENANT, changed.state, changed.etag)
+
+    lost = Conflict("The approval of the tenant is being changed by others.")
+    await update(read, change, save, tries=MAX_TRIES, lost=lost)
+    await _insert_named(world)
+
+
+async def _insert_named(world: Needs) -> None:
+    """The approval that the tenant names, also if a crash has left it named and not inserted."""
+    for named in (await world.stores.removals.state(TENANT)).state.approvals:
+        await collecting(world, named, None)
+
+
+async def held_users(world: Needs) -> tuple[UserId, ...]:
+    """People whose removals wait for the approval of the tenant, the first ones where they are very many."""
+    rows = (await world.stores.removals.load(HELD_BY_TENANT)).rows
+    return tuple(sorted({row.user_id for row in rows}))[:MOST_PEOPLE]
+
+
+async def close_tenant_approval(world: Needs, operation: Operation) -> None:
+    """The decision about these people is made: the allowance counts again, and the next approval opens if more wait."""
+    if operation.id not in (await world.stores.removals.state(TENANT)).state.approvals:
+        return
+    people = set(operation.target.user_ids)
+    rows = (await world.stores.removals.load(HELD_BY_TENANT)).rows
+    await world.stores.removals.drop(HELD_BY_TENANT, (row.what for row in rows if row.user_id in people))
+    await release_hold(world, TENANT, operation.id)
+    if any(row.user_id not in people for row in rows):
+        await name_tenant_approval(world)
+
+
+async def hold_for(world: Needs, scope: str, operation_id: OperationId) -> None:
+    """While a person decides about an operation, nothing of its scope goes by an allowance."""
+
+    def change(stored: StoredRemovals) -> StoredRemovals | None:
+        named = stored.state.approvals | {operation_id}
+        return (
+            None if named == stored.state.approvals else replace(stored, state=replace(stored.state, approvals=named))
+        )
+
+    await _change_state(world, scope, change)
+
+
+async def release_hold(world: Needs, scope: str, operation_id: OperationId) -> None:
+    """A person has decided: removals of the scope are decided by its allowance again, unless others wait."""
+
+    def change(stored: StoredRemovals) -> StoredRemovals | None:
+        after = replace(stored.state, approvals=stored.state.approvals - {operation_id})
+        after = after if after.approvals else replace(after, hold=None)
+        return None if after == stored.state else replace(stored, state=after)
+
+    await _change_state(world, scope, change)
+
+
+async def _change_state(world: Needs, scope: str, change: Callable[[StoredRemovals], StoredRemovals | None]) -> None:
+    async def save(changed: StoredRemovals) -> None:
+        await world.stores.removals.save(scope, changed.state, changed.etag)
+
+    await update(partial(world.stores.removals.state, scope), change, save, tries=MAX_TRIES)
 
 
 async def _named(world: Needs, group_id: GroupId, held: Mapping[UserId, frozenset[SkuId]]) -> bool:

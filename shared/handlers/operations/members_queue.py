@@ -15,7 +15,7 @@ from shared.domain.budget import Charged
 from shared.domain.concurrency import update
 from shared.domain.directory import LicenseError
 from shared.domain.errors import Conflict, NotFound, PoisonMessage
-from shared.domain.held_removals import held_by_group
+from shared.domain.held_removals import held_removals
 from shared.domain.ids import UserId
 from shared.domain.messages import ProcessUsers, decode_process_users
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
@@ -59,7 +59,8 @@ class Members:
         operation = None
         if message.operation_id is not None:
             operation = await self._world.stores.operations.get(message.operation_id)
-            if operation is None or is_over(operation, message):
+            if operation is None or is_over(operation, message) or operation.state is OperationState.PAUSED:
+                # Resuming hands out every chunk again that has a user without an outcome.
                 return
         trace_context.operation.set(operation.id if operation else "")
         trace_context.correlation.set(operation.correlation_id if operation else "")
@@ -114,8 +115,8 @@ class Members:
         self, message: ProcessUsers, work: Work, planned: Sequence[Planned], now: datetime
     ) -> frozenset[UserId]:
         """Users whom this read does not show in the group although the plan snapshot lists them as members."""
-        settle = timedelta(seconds=self._world.policy.removal_settle_s)
-        users = [each.read.user_id for each in planned if contradicts_snapshot(work, each, settle, now)]
+        window = timedelta(seconds=self._world.policy.removal_window_s)
+        users = [each.read.user_id for each in planned if contradicts_snapshot(work, each, window, now)]
         if work.operation is None or not users:
             return frozenset()
         page = await self._page(work.operation, message)
@@ -135,7 +136,7 @@ class Members:
         """Open approvals for what is held, tell the operation what became of its users, and send the retries."""
         now = self._world.clock.now()
         self._measure(message, recorded, now)
-        held = held_by_group(each.attempted for each in recorded)
+        held = held_removals(each.attempted for each in recorded)
         if held:
             await collect(self._world, held)
         if work.operation is not None:

@@ -18,7 +18,17 @@ from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.messages import OPERATIONS, decode_operation_step
-from shared.domain.operation import SYSTEM, Operation, OperationError, OperationState, Phase
+from shared.domain.operation import (
+    HELD,
+    SYSTEM,
+    Operation,
+    OperationError,
+    OperationState,
+    Phase,
+    Target,
+    is_for_tenant,
+)
+from shared.domain.pending_removal import PendingRemoval
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import write_group_status
@@ -26,10 +36,11 @@ from shared.handlers.operations import approvals, dispatch, permit_writes
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
+from shared.handlers.operations.held_removals import held_users
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.snapshot import Sealed, seal
-from shared.handlers.operations.sync import HELD, SYNC, sync_soon
-from shared.handlers.reconcile.permits import allowance_limit, take_up_to
+from shared.handlers.operations.sync import SYNC, sync_soon
+from shared.handlers.reconcile.permits import DYNAMIC, allow_operation
 from shared.ports.messaging import Outgoing
 
 SHORT_STEP = timedelta(seconds=1)
@@ -143,6 +154,8 @@ async def _seal(world: Needs, operation: Operation) -> None:
     operation = await write_intent(world, operation)
     if await _superseded(world, operation):
         return
+    if is_for_tenant(operation):
+        operation = replace(operation, target=Target(user_ids=await held_users(world)))
     await _write_list_grants(world, operation)
     known = {assignment.group_id: assignment for assignment in await world.stores.assignments.all()}
     sealed = await seal(world, operation, known)
@@ -157,7 +170,7 @@ async def _seal(world: Needs, operation: Operation) -> None:
         await world.stores.operations.save(replace(ended, phase=Phase.FINISH))
         return
     await _note_size(world, operation, sealed.size)
-    if sealed.summary.users_losing == 0 or _draws_singly(operation):
+    if sealed.summary.users_losing == 0 or not _asks_for_removals(operation):
         await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
     elif await _is_permitted(world, operation, sealed, known):
         await _save_and_go_on(world, replace(operation, phase=Phase.PERMIT), timedelta(0))
@@ -167,9 +180,15 @@ async def _seal(world: Needs, operation: Operation) -> None:
         await world.stores.operations.save(replace(waiting, step=operation.step + 1))
 
 
-def _draws_singly(operation: Operation) -> bool:
-    """Whether additions go out whatever becomes of the removals, which draw on the allowance user by user."""
-    return operation.actor.kind == SYSTEM.kind and operation.cause != HELD
+def _asks_for_removals(operation: Operation) -> bool:
+    """Whether the operation decides about its removals as a whole: a requested change, and an approval.
+
+    A sync or a reprocess asks for nothing. Its additions go out, and its removals wait with those of their groups like
+    any other change that was found.
+    """
+    if operation.actor.kind == SYSTEM.kind:
+        return operation.cause == HELD
+    return operation.change.changes_intent or operation.change.options is not None
 
 
 def _described(
@@ -215,14 +234,22 @@ async def _write_list_grants(world: Needs, operation: Operation) -> None:
 async def _is_permitted(
     world: Needs, operation: Operation, sealed: Sealed, known: dict[GroupId, GroupLicenseAssignment]
 ) -> bool:
-    """Whether the removals need no further decision: they fit the allowance, or the same person has just approved
+    """Whether the removals need no further decision: they fit the allowances, or the same person has just approved
     them by the preview."""
+    if operation.cause == HELD:
+        return False
     if await permit_writes.approved_by_preview(world, operation):
         return True
     source = permit_writes.source_of(operation)
-    maximum = await allowance_limit(world, source, known, sealed.size)
-    wanted = sealed.summary.users_losing
-    return await take_up_to(world, source, wanted, maximum, whole=True) == wanted
+    rows = [
+        PendingRemoval(claim, user_id, sku_id, operation.created_at)
+        for page in sealed.pages
+        for position, user_id in enumerate(page.user_ids)
+        for sku_id, claims in page.action(position).claims
+        for claim in claims
+        if claim.source == source
+    ]
+    return await allow_operation(world, source, rows, known, sealed.size)
 
 
 async def _note_size(world: Needs, operation: Operation, size: int) -> None:
@@ -235,6 +262,7 @@ async def _note_size(world: Needs, operation: Operation, size: int) -> None:
         before,
         state=GroupState.IN_PROGRESS,
         members=size or before.members,
+        dynamic=await _has_rule(world, group_id) or (before.dynamic and not _asks_for_removals(operation)),
         operation_id=operation.id,
         updated_at=world.clock.now(),
     )
@@ -242,6 +270,15 @@ async def _note_size(world: Needs, operation: Operation, size: int) -> None:
     actor = SYSTEM if operation.actor.kind == "system" else operation.actor
     activity = "Start applying group based license to users"
     await world.stores.audit.append([group_act(activity, operation, actor, world.clock.now())])
+
+
+async def _has_rule(world: Needs, group_id: GroupId) -> bool:
+    """Whether a rule decides the group's members. A rule that is lost stays recorded until a person has reviewed what
+    the group would lose, or has changed what it assigns."""
+    try:
+        return DYNAMIC in (await world.directory.group(group_id)).group_types
+    except NotFound:
+        return False
 
 
 async def _release(world: Needs, operation: Operation) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
-from shared.domain.operation import Operation
+from shared.domain.operation import SYSTEM, Operation, is_for_tenant
+from shared.domain.pending_removal import TENANT, undecided
 from shared.domain.permit import BY_ALLOWANCE, Permit
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
@@ -36,34 +37,54 @@ async def sealed_removals(world: Needs, operation: Operation) -> AsyncIterator[t
 
 
 async def write_permits(world: Needs, operation: Operation) -> None:
-    """A permit for each sealed removal; after an approval by preview, only for what that preview had sealed."""
+    """A permit for each sealed removal, naming the claims that ended as they were sealed; after an approval by preview,
+    only for what that preview had shown.
+
+    An operation on a group gives leave for that group's claims, one on named users for theirs: what another group
+    assigned too is for that group to decide. Every claim is named by the approval of the tenant, and by a person who
+    approves the removal of a product from named users.
+    """
     now = world.clock.now()
     by_approval = operation.approved_by is not None
     given_by = operation.approved_by.name if operation.approved_by else BY_ALLOWANCE
     source = source_of(operation)
-    shown = operation
+    shown: Mapping[UserId, frozenset[SkuId]] | None = None
     preview = await approved_by_preview(world, operation)
     if preview is not None and operation.approved_by is None:
-        shown, by_approval, given_by = preview, True, operation.actor.name
+        by_approval, given_by = True, operation.actor.name
+        shown = {
+            user_id: frozenset(s for s, _ in each.claims) async for user_id, each in sealed_removals(world, preview)
+        }
     permits: list[Permit] = []
-    async for user_id, action in sealed_removals(world, shown):
-        for sku_id in action.remove:
-            asked = sku_id in operation.change.remove and operation.actor.kind != "system"
+    async for user_id, action in sealed_removals(world, operation):
+        off = {license.sku_id: license.disabled_plans for license in action.plans_off}
+        for sku_id, ended in action.claims:
+            named = by_approval and not operation.target.is_group and sku_id in operation.change.remove
+            claims = frozenset(c for c in ended if named or is_for_tenant(operation) or c.source == source)
+            if not claims or (shown is not None and sku_id not in shown.get(user_id, frozenset())):
+                continue
+            asked = sku_id in operation.change.remove and operation.actor.kind != SYSTEM.kind
+            plans = NO_PLANS if sku_id in action.remove else off.get(sku_id, NO_PLANS)
             # Who names the users has decided about each of them.
             by = operation.actor.name if asked and not operation.target.is_group and not by_approval else given_by
-            permits.append(Permit(user_id, sku_id, source, now, by, by_approval=by_approval or asked))
-        permits += [
-            Permit(user_id, off.sku_id, source, now, given_by, off.disabled_plans, by_approval)
-            for off in action.plans_off
-        ]
+            permits.append(Permit(user_id, sku_id, source, now, by, claims, plans, by_approval or asked))
     await world.stores.permits.put(permits)
+    await _drop_pending(world, source, permits, now)
+
+
+async def _drop_pending(world: Needs, source: Source, permits: Sequence[Permit], now: datetime) -> None:
+    """Permitted removals wait no longer with the pending removals of the source and of the tenant."""
+    permitted = {(permit.user_id, permit.sku_id) for permit in permits}
+    for scope in (str(source), TENANT) if permitted else ():
+        waiting = undecided((await world.stores.removals.load(scope)).rows, now)
+        await world.stores.removals.drop(scope, {row.what for row in waiting} & permitted)
 
 
 async def void_permits(world: Needs, operation: Operation) -> None:
     """Cancelled: what is not removed by now is for the allowance, or a person, to permit again."""
-    shown = await approved_by_preview(world, operation) or operation
-    if shown.plan.users_losing:
-        await world.stores.permits.put([each async for each in _void(world, shown, source_of(operation), "cancelled")])
+    if operation.plan.users_losing:
+        void = [each async for each in _void(world, operation, source_of(operation), "cancelled")]
+        await world.stores.permits.put(void)
 
 
 async def void_list_permits(world: Needs, users: Sequence[UserId], given: Collection[SkuId]) -> None:
@@ -78,9 +99,9 @@ async def void_list_permits(world: Needs, users: Sequence[UserId], given: Collec
         )
 
 
-async def _void(world: Needs, shown: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
+async def _void(world: Needs, operation: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
     """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
-    async for user_id, action in sealed_removals(world, shown):
+    async for user_id, action in sealed_removals(world, operation):
         for sku_id in (*action.remove, *(off.sku_id for off in action.plans_off)):
             yield Permit.void(user_id, sku_id, source, by)
 
@@ -88,7 +109,9 @@ async def _void(world: Needs, shown: Operation, source: Source, by: str) -> Asyn
 def source_of(operation: Operation) -> Source:
     """Whose allowance and permits an operation uses."""
     group_id = operation.target.group_id
-    return Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
+    if group_id:
+        return Source(SourceKind.GROUP, group_id)
+    return Source(SourceKind.HELD, TENANT) if is_for_tenant(operation) else Source(SourceKind.LIST)
 
 
 async def write_kept(world: Needs, operation: Operation) -> None:

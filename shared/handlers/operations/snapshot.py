@@ -214,4 +214,4 @@ def checksum_of(operation: Operation, pages: Iterable[SealedPage]) -> str:
 def _described(action: PlannedAction) -> tuple[object, ...]:
     add = [(license.sku_id, sorted(license.disabled_plans)) for license in action.add]
     off = [(license.sku_id, sorted(license.disabled_plans)) for license in action.plans_off]
-    return (add, action.remove, off)
+    return (add, action.remove, off, action.claims)

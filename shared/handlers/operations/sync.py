@@ -14,9 +14,11 @@ from datetime import datetime, timedelta
 from shared.domain.assignment import GroupLicenseAssignment, wants_sync
 from shared.domain.change_messages import SyncGroup
 from shared.domain.errors import Conflict
+from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import (
+    HELD,
     SYSTEM,
     LicenseChange,
     Operation,
@@ -25,14 +27,14 @@ from shared.domain.operation import (
     Target,
     waits_for_a_person,
 )
+from shared.domain.pending_removal import TENANT
 from shared.domain.trace_context import begun
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.needs import Needs
 from shared.ports.messaging import Outgoing
 
-SYNC, DELTA, NESTED, HELD, SWEEP = "sync", "delta", "nested", "held", "sweep"
-"""Causes: the nightly sync, a change found by delta, a changed nesting, removals over the allowance, and users whom no
-group accounts for."""
+SYNC, DELTA, NESTED, SWEEP = "sync", "delta", "nested", "sweep"
+"""Causes: the nightly sync, a change found by delta, a changed nesting, and users whom no group accounts for."""
 
 TRY_SYNC_FOR = timedelta(hours=24)
 """How long a sync waits for other operations on its group; after that the nightly sync has come by."""
@@ -102,11 +104,16 @@ async def start(
     return operation
 
 
-async def collecting(world: Needs, operation_id: OperationId, assignment: GroupLicenseAssignment) -> None:
-    """Insert an operation that collects the held removals of a group; one that is there is no error."""
-    operation = _by_system(world, operation_id, Target(assignment.group_id), HELD, assignment.version)
+async def collecting(world: Needs, operation_id: OperationId, assignment: GroupLicenseAssignment | None) -> None:
+    """Insert an operation that collects held removals, of a group or (None) of the tenant, and says what happened; one
+    that is there is no error."""
+    target = Target(assignment.group_id) if assignment else Target()
+    scope = str(Source(SourceKind.GROUP, assignment.group_id)) if assignment else TENANT
+    hold = (await world.stores.removals.state(scope)).state.hold
+    operation = _by_system(world, operation_id, target, HELD, assignment.version if assignment else 0)
+    operation = replace(operation, state=OperationState.AWAITING_APPROVAL, reason=hold.reason if hold else "")
     with suppress(Conflict):
-        await world.stores.operations.insert(replace(operation, state=OperationState.AWAITING_APPROVAL))
+        await world.stores.operations.insert(operation)
 
 
 def _by_system(world: Needs, operation_id: OperationId, target: Target, cause: str, intent_version: int) -> Operation:

@@ -12,7 +12,7 @@ from shared.domain.errors import BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId, UserId
 from shared.domain.operation import Actor
-from shared.domain.permit import Permit
+from shared.domain.permit import Permit, claims_of
 from shared.domain.read_models import AuditEntry
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
@@ -44,9 +44,19 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     """
     ending = await _ending(world, user_id, sku_ids)
     now = world.clock.now()
-    source = Source(SourceKind.LIST)
+    owned = (await world.stores.ledger.rows([user_id]))[user_id].owned
+    assignments = {each.group_id: each for each in await world.stores.assignments.all()}
     await world.stores.permits.put(
-        Permit(user_id, sku_id, source, now, actor.name, by_approval=True) for sku_id in ending
+        Permit(
+            user_id,
+            sku_id,
+            Source(SourceKind.LIST),
+            now,
+            actor.name,
+            claims_of(owned[sku_id].sources, assignments),
+            by_approval=True,
+        )
+        for sku_id in ending
     )
     # A grace that is over, also where there was none: the removal that follows gives none.
     over = [replace(grants[0], source=Source(SourceKind.GRACE), until=now) for grants in ending.values()]

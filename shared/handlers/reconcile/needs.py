@@ -19,6 +19,7 @@ from shared.ports.stores import (
     MemberStore,
     PermitStore,
     ProductFactsStore,
+    RemovalStore,
     WaitingStore,
 )
 from shared.ports.telemetry import Telemetry
@@ -57,6 +58,9 @@ class Stores(Protocol):
 
     @property
     def product_facts(self) -> ProductFactsStore: ...
+
+    @property
+    def removals(self) -> RemovalStore: ...
 
     @property
     def waiting(self) -> WaitingStore: ...

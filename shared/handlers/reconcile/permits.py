@@ -1,74 +1,291 @@
-"""Leave to remove: existing permits first, then the removal allowance of the group the license came from."""
+"""Removal permits from the allowances: pending removals are noted when they are first seen, and decided together.
+
+Each decision is one change of its scope's row under the row's ETag, so two workers never count from the same state. See
+`domain.pending_removal` for the rule. Removals that an approval permits need none of this.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
-from shared.domain.allowance import AllowanceState, limit, take
-from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.allowance import AllowanceState, take
 from shared.domain.concurrency import update
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.grant import Source, SourceKind
-from shared.domain.ids import GroupId
-from shared.domain.permit import BY_ALLOWANCE, Permit
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.member_status import MemberState
+from shared.domain.pending_removal import (
+    COUNT_MEMBERS_FROM,
+    TENANT,
+    Decision,
+    GroupNow,
+    PendingRemoval,
+    ScopeState,
+    decide,
+    decide_for_tenant,
+    removal_limit,
+    undecided,
+)
+from shared.domain.permit import BY_ALLOWANCE, Assignments, Permit
 from shared.domain.plan_draft import PermitRequest
 from shared.handlers.reconcile.needs import Needs
+from shared.ports.stores import StoredRemovals
+
+log = logging.getLogger(__name__)
 
 MAX_TRIES = 10
 
+MISSING_KEPT = 20_000
+"""Missing members that a row keeps, 16 bytes each; far fewer exceed any allowance."""
 
-async def draw(
-    world: Needs,
-    requests: Sequence[PermitRequest],
-    assignments: Mapping[GroupId, GroupLicenseAssignment],
-) -> tuple[Permit, ...]:
-    """Permits for as many of the requests as the allowances of their sources leave, written before they are returned.
+DYNAMIC = "DynamicMembership"
+"""In `groupTypes` of a group whose members a rule decides (learn.microsoft.com/graph/api/resources/group)."""
 
-    None while a person decides about removals of the group, and none for a group that vanished.
+_LICENSED = (MemberState.ACTIVE, MemberState.ACTIVE_WITH_ERROR)
+
+What = tuple[UserId, SkuId]
+Known = TypeVar("Known")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Permits by the allowances, and held removals. `held_by_tenant`: of these, the ones that only the tenant holds."""
+
+    permits: tuple[Permit, ...] = ()
+    held: frozenset[What] = frozenset()
+    held_by_tenant: frozenset[What] = frozenset()
+
+
+async def draw(world: Needs, requests: Sequence[PermitRequest], assignments: Assignments) -> Drawn:
+    """Note the removals that are due, and decide about those whose window is over.
+
+    A removal goes if each claim that ended is allowed to go by its own source, and the person by the tenant.
     """
     by_source: dict[Source, list[PermitRequest]] = defaultdict(list)
-    for request in sorted(requests, key=lambda r: (r.user_id, r.sku_id)):
-        by_source[request.source].append(request)
-    given: list[Permit] = []
-    for source, wanted in by_source.items():
-        maximum = await allowance_limit(world, source, assignments)
-        granted = await take_up_to(world, source, len(wanted), maximum)
-        now = world.clock.now()
-        given.extend(Permit(r.user_id, r.sku_id, source, now, BY_ALLOWANCE, r.plans) for r in wanted[:granted])
-    if given:
-        await world.stores.permits.put(given)
-    return tuple(given)
+    for request in sorted(requests, key=lambda each: (each.user_id, each.sku_id)):
+        for claim in request.claims:
+            by_source[claim.source].append(request)
+    held: set[What] = set()
+    for source, wanted in sorted(by_source.items()):
+        if not await _may_go(world, source, wanted, assignments):
+            held.update((each.user_id, each.sku_id) for each in wanted)
+    free = [each for each in requests if (each.user_id, each.sku_id) not in held]
+    ripe = [each for each in free if each.ripe]
+    if not await _tenant_lets_go(world, free, assignments):
+        by_tenant = frozenset((each.user_id, each.sku_id) for each in ripe)
+        return Drawn(held=frozenset(held) | by_tenant, held_by_tenant=by_tenant)
+    now = world.clock.now()
+    permits = tuple(
+        Permit(each.user_id, each.sku_id, claim.source, now, BY_ALLOWANCE, frozenset({claim}), each.plans)
+        for each in ripe
+        for claim in sorted(each.claims)
+    )
+    return Drawn(permits, frozenset(held))
 
 
-async def allowance_limit(
+def _rows(requests: Iterable[PermitRequest], source: Source | None = None) -> list[PendingRemoval]:
+    return [
+        PendingRemoval(claim, each.user_id, each.sku_id, each.since, each.plans)
+        for each in requests
+        for claim in sorted(each.claims)
+        if source in (None, claim.source)
+    ]
+
+
+async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest], assignments: Assignments) -> bool:
+    """Whether the source lets these removals wait, or go where their window is over; False: they are held."""
+    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
+    if assignment is not None and assignment.open_approval is not None:
+        return False
+    scope = str(source)
+    await world.stores.removals.note(scope, _rows((each for each in wanted if not each.ripe), source))
+    group = await _group_now(world, source)
+    asked = _rows((each for each in wanted if each.ripe), source)
+    if not asked and not group.alarm:
+        stored = await world.stores.removals.state(scope)
+        return not stored.state.held_because(world.clock.now())
+    maximum = allowance_limit(world, source, assignments, group.members)
+
+    async def read() -> tuple[StoredRemovals, ScopeState]:
+        stored = await world.stores.removals.load(scope)
+        return stored, await _counted(world, source, stored, asked, maximum, group)
+
+    def change(known: tuple[StoredRemovals, ScopeState]) -> tuple[StoredRemovals, Decision]:
+        stored, state = known
+        return stored, decide(state, stored.rows, asked, maximum, group, world.clock.now())
+
+    decision = await _saved(world, scope, read, change)
+    return not decision.reason
+
+
+async def _saved(
+    world: Needs,
+    scope: str,
+    read: Callable[[], Awaitable[Known]],
+    change: Callable[[Known], tuple[StoredRemovals, Decision]],
+) -> Decision:
+    async def save(changed: tuple[StoredRemovals, Decision]) -> Decision:
+        stored, decision = changed
+        if decision.allowed or decision.state != stored.state:
+            await world.stores.removals.save(scope, decision.state, stored.etag, decision.allowed)
+        if decision.reason and decision.state.hold != stored.state.hold:
+            log.warning("removals are held scope=%s reason=%s", scope, decision.reason)
+        return decision
+
+    lost = Unavailable(retry_after_s=5.0, what=f"the pending removals of {scope}: too many lost updates")
+    return await update(read, change, save, tries=MAX_TRIES, lost=lost)
+
+
+async def _group_now(world: Needs, source: Source) -> GroupNow:
+    """The group as the directory shows it: that it exists, has members, and still has its rule."""
+    if source.kind is not SourceKind.GROUP:
+        return GroupNow()
+    group_id = GroupId(source.id)
+    status = await world.stores.group_status.get(group_id)
+    members = status.members if status else 0
+    try:
+        group = await world.directory.group(group_id)
+        is_empty = not await _has_members(world, group_id)
+    except NotFound:
+        return GroupNow(exists=False, members=members)
+    lost_its_rule = status is not None and status.dynamic and DYNAMIC not in group.group_types
+    return GroupNow(is_empty=is_empty, lost_its_rule=lost_its_rule, members=members)
+
+
+async def _has_members(world: Needs, group_id: GroupId) -> bool:
+    async for page in world.directory.member_ids(group_id):
+        if page:
+            return True
+    return False
+
+
+async def _counted(
     world: Needs,
     source: Source,
-    assignments: Mapping[GroupId, GroupLicenseAssignment],
-    size: int | None = None,
-) -> int:
-    """The removal allowance of a source for 24 hours. `size`: members just read; none where there were some: 0."""
-    minimum, percent = world.policy.removal_allowance_minimum, world.policy.removal_allowance_percent
-    if source.kind is not SourceKind.GROUP:
-        return limit(0, minimum, percent)
-    group_id = GroupId(source.id)
-    assignment = assignments.get(group_id)
+    stored: StoredRemovals,
+    asked: Sequence[PendingRemoval],
+    maximum: int,
+    group: GroupNow,
+) -> ScopeState:
+    """The state with the missing members. They are read once for the removals of a window. Before removals are held for
+    it, they are read again: some users can have been reconciled meanwhile without a loss."""
+    state, now = stored.state, world.clock.now()
+    window = timedelta(seconds=world.policy.removal_window_s)
+    is_recent = state.counted_at is not None and now - state.counted_at < window
+    known = state if is_recent else replace(state, counted_at=None, missing=frozenset())
+    waiting = {each.what for each in (*undecided(stored.rows, now), *asked)}
+    if (
+        source.kind is not SourceKind.GROUP
+        or group.alarm
+        or state.held_because(now)
+        or len(waiting) < COUNT_MEMBERS_FROM
+    ):
+        return known
+    if is_recent and not decide(known, stored.rows, asked, maximum, group, now).reason:
+        return known
+    missing = await _missing(world, GroupId(source.id))
+    return replace(known, counted_at=now, missing=frozenset(sorted(missing)[:MISSING_KEPT]))
+
+
+async def _missing(world: Needs, group_id: GroupId) -> set[UserId]:
+    """Members that are recorded as licensed, and that the directory does not show in the group any more."""
+    states = await world.stores.members.states(group_id)
+    found = {user_id for user_id, state in states.items() if state in _LICENSED}
+    async for page in world.directory.member_ids(group_id):
+        found.difference_update(page)
+    return found
+
+
+async def _tenant_lets_go(world: Needs, requests: Sequence[PermitRequest], assignments: Assignments) -> bool:
+    """Note these removals for the tenant too, and decide about those whose window is over."""
+    ripe = [each for each in requests if each.ripe]
+    await world.stores.removals.note(TENANT, _rows(each for each in requests if not each.ripe))
+    if not ripe:
+        return True
+    asked = _rows(ripe)
+
+    async def read() -> StoredRemovals:
+        return await _without_held_groups(world, await world.stores.removals.load(TENANT), asked, assignments)
+
+    def change(stored: StoredRemovals) -> tuple[StoredRemovals, Decision]:
+        return stored, _decide_for_tenant(world, stored, asked)
+
+    return not (await _saved(world, TENANT, read, change)).reason
+
+
+def _decide_for_tenant(world: Needs, stored: StoredRemovals, asked: Sequence[PendingRemoval]) -> Decision:
+    maximum = world.policy.tenant_removal_allowance
+    return decide_for_tenant(stored.state, stored.rows, asked, maximum, world.clock.now())
+
+
+async def _without_held_groups(
+    world: Needs, stored: StoredRemovals, asked: Sequence[PendingRemoval], assignments: Assignments
+) -> StoredRemovals:
+    """Without removals that are held for the approval of their group: they do not go, whatever the tenant allows. They
+    are looked up only if the tenant would be held because of them."""
+    now = world.clock.now()
+    if stored.state.held_because(now) or not _decide_for_tenant(world, stored, asked).reason:
+        return stored
+    held: set[Source] = set()
+    for source in {each.claim.source for each in undecided(stored.rows, now)}:
+        assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
+        state = (await world.stores.removals.state(str(source))).state
+        if state.held_because(now) or (assignment is not None and assignment.open_approval is not None):
+            held.add(source)
+    return replace(stored, rows=tuple(row for row in stored.rows if row.allowed_at or row.claim.source not in held))
+
+
+def allowance_limit(world: Needs, source: Source, assignments: Assignments, members: int) -> int:
+    """Removals of a source that need no approval in 24 hours: the group's own number, or that of the settings."""
+    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
+    own = assignment.options.removal_allowance if assignment else None
+    policy = world.policy
+    minimum, percent = policy.removal_allowance_minimum, policy.removal_allowance_percent
+    return removal_limit(members, minimum, percent, policy.removal_allowance_maximum) if own is None else own
+
+
+async def allow_operation(
+    world: Needs, source: Source, rows: Sequence[PendingRemoval], assignments: Assignments, size: int
+) -> bool:
+    """Whether the allowances let all removals of an operation go, which are then counted. `size`: members just read.
+
+    Done again for the same rows it counts nothing twice. Nothing is held by it: the operation waits for its approval.
+    """
+    group = await _group_now(world, source)
+    if source.kind is SourceKind.GROUP:
+        group = replace(group, is_empty=size == 0, members=group.members or size)
+    maximum = allowance_limit(world, source, assignments, group.members)
+    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
     if assignment is not None and assignment.open_approval is not None:
-        return 0
-    try:
-        await world.directory.group(group_id)
-    except NotFound:
-        return 0
-    status = await world.stores.group_status.get(group_id)
-    recorded = status.members if status else 0
-    if size == 0 and recorded > 0:
-        return 0
-    return limit(recorded or size or 0, minimum, percent)
+        return False
+
+    async def count(scope: str, judge: Callable[[StoredRemovals], Decision]) -> bool:
+        async def read() -> StoredRemovals:
+            return await world.stores.removals.load(scope)
+
+        def change(stored: StoredRemovals) -> tuple[StoredRemovals, Decision]:
+            return stored, replace(judge(stored), state=stored.state)
+
+        return not (await _saved(world, scope, read, change)).reason
+
+    def by_source(stored: StoredRemovals) -> Decision:
+        # Other requests for named users that wait for a person say nothing about this one.
+        state = replace(stored.state, approvals=frozenset())
+        return decide(state, stored.rows, rows, maximum, group, world.clock.now())
+
+    return await count(str(source), by_source) and await count(
+        TENANT, lambda stored: _decide_for_tenant(world, stored, rows)
+    )
 
 
 async def take_up_to(world: Needs, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:
-    """Count removals against the allowance of a source; returns how many it leaves. `whole`: all of them or none."""
+    """Count leavers of HR against their allowance; returns how many it leaves. `whole`: all of them or none."""
 
     def count(stored: tuple[str, str | None]) -> tuple[int, AllowanceState, str | None] | None:
         text, etag = stored
@@ -82,5 +299,5 @@ async def take_up_to(world: Needs, source: Source, wanted: int, maximum: int, *,
         return granted
 
     read = partial(world.stores.permits.allowance, str(source))
-    lost = Unavailable(retry_after_s=5.0, what=f"the removal allowance of {source}: too many lost updates")
+    lost = Unavailable(retry_after_s=5.0, what=f"the allowance of {source}: too many lost updates")
     return await update(read, count, save, tries=MAX_TRIES, lost=lost) or 0

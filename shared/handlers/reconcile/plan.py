@@ -24,7 +24,6 @@ from shared.domain.permit import Permit
 from shared.domain.plan import plan_user
 from shared.domain.plan_draft import PlanContext
 from shared.domain.reconciliation import Planned, Read, Work
-from shared.domain.removals import standing
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.reconcile import permits
 from shared.handlers.reconcile.needs import Needs
@@ -93,7 +92,8 @@ def context_for(
     return PlanContext(
         catalog=facts.catalog,
         now=world.clock.now(),
-        removal_settle=timedelta(seconds=world.policy.removal_settle_s),
+        removal_window=timedelta(seconds=world.policy.removal_window_s),
+        assignments=assignments,
         closed_skus=facts.seats.closed_to(user.id),
         grace=_grace(assignments),
         count_inherited=_count_inherited(active),
@@ -129,7 +129,26 @@ async def plan(world: Needs, work: Work, reads: Sequence[Read]) -> list[Planned]
     """One plan per user, in order, permits for removals drawn. A user that was not read, or is locked, has none."""
     facts = await tenant_facts(world, work.operation.created_at if work.operation else None)
     planned = [await _planned(world, work, read, facts) for read in reads]
+    newer = await _newer_assignments(world, work, planned)
+    if newer:
+        work = replace(work, assignments={**work.assignments, **newer})
+        planned = [await _planned(world, work, read, facts) for read in reads]
     return await _with_probes(world, await _with_permits(world, work, planned))
+
+
+async def _newer_assignments(
+    world: Needs, work: Work, planned: Sequence[Planned]
+) -> dict[GroupId, GroupLicenseAssignment]:
+    """Assignments that have changed since they were cached, of the groups whose licenses are about to be removed: the
+    permits of a superseded operation end at once."""
+    due = [each for each in planned if each.plan is not None and (each.plan.removal_seen_at or each.plan.remove)]
+    groups = {group for each in due for group in ledger.giving_groups(each.row)}
+    found: dict[GroupId, GroupLicenseAssignment] = {}
+    for group_id in sorted(groups):
+        stored = await world.stores.assignments.get(group_id)
+        if stored is not None and stored.assignment != work.assignments.get(group_id):
+            found[group_id] = stored.assignment
+    return found
 
 
 async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> Planned:
@@ -167,25 +186,25 @@ async def _adopted(
 
 
 async def _with_permits(world: Needs, work: Work, planned: Sequence[Planned]) -> list[Planned]:
-    """Planned again with permits where a removal is due: first those that exist, then from the allowance."""
+    """Planned again with permits where a removal is due: first those that exist, then from the allowances."""
     concerned = [each.read.user_id for each in planned if each.plan is not None and _may_need_permits(each)]
     if not concerned:
         return list(planned)
-    stored = await world.stores.permits.of_users(concerned)
-    known = {user_id: standing(given, work.assignments) for user_id, given in stored.items()}
+    known = await world.stores.permits.of_users(concerned)
     again = {
         each.read.user_id: _permitted(each, known.get(each.read.user_id, ()))
         for each in planned
         if each.read.user_id in concerned
     }
     wants = [r for each in again.values() if each.plan for r in each.plan.wants_permit if not r.by_person]
-    drawn = await permits.draw(world, wants, work.assignments) if wants else ()
+    drawn = await permits.draw(world, wants, work.assignments) if wants else permits.Drawn()
     for user_id, each in again.items():
         if each.plan is not None and each.plan.wants_permit:
-            mine = tuple(permit for permit in drawn if permit.user_id == user_id)
-            granted = {permit.sku_id for permit in mine}
-            denied = frozenset(r.sku_id for r in each.plan.wants_permit if r.sku_id not in granted)
-            again[user_id] = _permitted(each, (*known.get(user_id, ()), *mine), denied)
+            mine = tuple(permit for permit in drawn.permits if permit.user_id == user_id)
+            denied = frozenset(sku_id for who, sku_id in drawn.held if who == user_id)
+            denied |= {r.sku_id for r in each.plan.wants_permit if r.by_person and r.ripe}
+            by_tenant = frozenset(sku_id for who, sku_id in drawn.held_by_tenant if who == user_id)
+            again[user_id] = _permitted(each, (*known.get(user_id, ()), *mine), denied, by_tenant)
     return [again.get(each.read.user_id, each) for each in planned]
 
 
@@ -215,7 +234,13 @@ def _replanned(planned: Planned, context: PlanContext) -> Planned:
     return replace(planned, context=context, plan=plan_user(planned.read.user, planned.grants, planned.row, context))
 
 
-def _permitted(planned: Planned, given: tuple[Permit, ...], denied: frozenset[SkuId] = frozenset()) -> Planned:
+def _permitted(
+    planned: Planned,
+    given: tuple[Permit, ...],
+    denied: frozenset[SkuId] = frozenset(),
+    by_tenant: frozenset[SkuId] = frozenset(),
+) -> Planned:
     if planned.context is None:
         return planned
-    return _replanned(planned, replace(planned.context, permits=given, denied=denied))
+    context = replace(planned.context, permits=given, denied=denied, held_by_tenant=by_tenant)
+    return _replanned(planned, context)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from shared.domain import ledger
 from shared.domain.directory import LicenseError
-from shared.domain.ids import UserId
+from shared.domain.grant import SourceKind
+from shared.domain.ids import SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_rows import member_rows
 from shared.domain.outcomes import Failed, RetryAt, Skipped
+from shared.domain.pending_removal import TENANT
+from shared.domain.permit import claims_of
 from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.refusals import kept
+from shared.domain.removals import pending_skus, settled_sources
 from shared.domain.verdict import after_record
 from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.handlers.reconcile.needs import Needs
@@ -31,6 +36,7 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     lost = await _record_ledger(world, work, users, now)
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
     await _record_grants(world, recorded)
+    await _drop_pending(world, work, [each for each in users if each.user_id not in lost], now)
     rows = [row for each in recorded for row in member_rows(each, work, now)]
     if rows:
         await world.stores.members.record(rows)
@@ -78,14 +84,37 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
     if isinstance(result, RetryAt):
         # Decided by the next read: until then nobody loses a place in the queue.
         waiting = {**row.waiting_since, **waiting}
+    grants = (*attempted.planned.grants, *plan.new_grants)
+    sources = settled_sources(plan.sources, plan.removal_seen_at, (g for g in grants if g not in plan.ended_grants))
+    # Held as a whole: the grant that holds it keeps it, and after a decision it is due since then.
+    held = {str(grant.sku_id) for grant in plan.new_grants if grant.source.kind is SourceKind.HELD}
     remembered = kept(row.refusals, plan.sources.keys() | row.owned.keys(), now)
     return replace(
-        ledger.retag(row, plan.sources),
-        removal_seen_at={key: at for key, at in plan.removal_seen_at.items() if key.split("/")[0] in row.owned},
+        ledger.retag(row, sources),
+        removal_seen_at={
+            key: at for key, at in plan.removal_seen_at.items() if key.split("/")[0] in row.owned and key not in held
+        },
         withheld_since={sku: at for sku, at in plan.withheld_since.items() if sku in row.owned},
         waiting_since=waiting,
         refusals={**remembered, **attempted.refusals},
     )
+
+
+async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> None:
+    """Drop pending removals that are not due any more: the license is claimed again, held for a person, or gone."""
+    over: dict[str, set[tuple[UserId, SkuId]]] = defaultdict(set)
+    for each in users:
+        before = each.planned.read.stored
+        # What this work removed counts where an allowance let it go, and never waited if an approval did.
+        removed = frozenset(each.plan.remove) if each.plan and each.wrote else frozenset()
+        seen = pending_skus((*before.removal_seen_at, *(each.plan.removal_seen_at if each.plan else ())))
+        ended = seen - pending_skus(_final_row(each, now).removal_seen_at) - removed
+        for sku_id in ended & before.owned.keys():
+            for claim in claims_of(before.owned[sku_id].sources, work.assignments):
+                over[str(claim.source)].add((each.user_id, sku_id))
+            over[TENANT].add((each.user_id, sku_id))
+    for scope, removals in sorted(over.items()):
+        await world.stores.removals.drop(scope, removals)
 
 
 def _is_unknown(attempted: Attempted) -> bool:

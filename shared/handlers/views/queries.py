@@ -9,10 +9,9 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.allowance import AllowanceState, limit, used
 from shared.domain.delta_slices import DeltaSlice
 from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState, NotAUser, ReadFailed, SubscribedSku, UserGone
@@ -24,8 +23,10 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import ChunkOutcome
+from shared.domain.pending_removal import undecided, used
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
+from shared.handlers.reconcile.permits import allowance_limit
 from shared.handlers.views.needs import Needs
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.stores import StoredAssignment
@@ -69,12 +70,18 @@ class PlannedMember:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """A group's status snapshot and how much of its removal allowance of 24 hours is used."""
+    """A group's status snapshot, how much of its removal allowance of 24 hours is used, and its pending removals.
+
+    `pending_removals` wait, and are decided together at `decided_at`. `held_because`: why removals wait for a person.
+    """
 
     status: GroupStatus
     display_name: str
     allowance_used: int
     allowance_limit: int
+    pending_removals: int = 0
+    decided_at: datetime | None = None
+    held_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +169,24 @@ async def assignment(world: Needs, group_id: GroupId) -> StoredAssignment:
 
 async def group_status(world: Needs, group_id: GroupId) -> GroupView:
     """The status of a managed group; in progress until its first operation has ended. Raises NotFound."""
-    stored = await assignment(world, group_id)
+    stored_assignment = await assignment(world, group_id)
     status = await world.stores.group_status.get(group_id)
     if status is None:
-        status = GroupStatus(group_id, GroupState.IN_PROGRESS, operation_id=stored.assignment.operation_id)
-    text, _ = await world.stores.permits.allowance(str(Source(SourceKind.GROUP, group_id)))
-    state = AllowanceState.from_json(text) if text else AllowanceState()
-    minimum, percent = world.policy.removal_allowance_minimum, world.policy.removal_allowance_percent
+        named = stored_assignment.assignment.operation_id
+        status = GroupStatus(group_id, GroupState.IN_PROGRESS, operation_id=named)
+    source, now = Source(SourceKind.GROUP, group_id), world.clock.now()
+    stored = await world.stores.removals.load(str(source))
+    waiting = undecided(stored.rows, now)
+    window = timedelta(seconds=world.policy.removal_window_s)
+    hold = stored.state.hold if stored_assignment.assignment.open_approval else None
     return GroupView(
         status,
-        stored.assignment.display_name,
-        used(state, world.clock.now()),
-        limit(status.members, minimum, percent),
+        stored_assignment.assignment.display_name,
+        used(stored.rows, now),
+        allowance_limit(world, source, {group_id: stored_assignment.assignment}, status.members),
+        len({row.what for row in waiting}),
+        min((row.since for row in waiting), default=now) + window if waiting else None,
+        stored.state.held_because(now) or (hold.reason if hold else ""),
     )
 
 

@@ -29,12 +29,15 @@ def an_assignment() -> GroupLicenseAssignment:
         excluded_groups=frozenset({STAFF}),
         grace=timedelta(days=30),
         priority=7,
+        removal_allowance=300,
+        removal_allowance_reason="The term ends",
     )
     return GroupLicenseAssignment(
         SALES,
-        (sku, SkuAssignment(E5, frozenset(), given_at=NOW)),
+        (sku, SkuAssignment(E5, frozenset(), changed_at=NOW)),
         options,
         version=3,
+        pauses=2,
         operation_id=OPERATION,
         open_approval=OPERATION,
         display_name="Sales",

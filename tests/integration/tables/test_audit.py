@@ -18,7 +18,7 @@ from tests.support.table_rows import NOW, OPERATION, SALES, user
 
 
 async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stores) -> None:
-    status = GroupStatus(SALES, GroupState.ERRORS, 7, {"Active": 6, "Error": 1}, OPERATION, NOW)
+    status = GroupStatus(SALES, GroupState.ERRORS, 7, {"Active": 6, "Error": 1}, OPERATION, NOW, dynamic=True)
     await stores.group_status.save(status)
     assert await stores.group_status.get(SALES) == status
     assert await stores.group_status.all() == (status,)

@@ -12,7 +12,7 @@ from shared.domain.ids import OperationId
 from shared.domain.ledger_row import LastResult, LedgerRow
 from shared.domain.operation import OperationState, Target
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
-from shared.domain.permit import Permit
+from shared.domain.permit import Claim, Permit
 from shared.domain.read_models import DeadLetter
 from shared.domain.snapshot_pages import PlannedAction, pages_of
 from tests.support.table_rows import BY_SALES, E3, E5, NOW, SALES, an_operation, user
@@ -51,11 +51,14 @@ async def test_operations_from_before_a_time_are_found_newest_first_and_removed_
     assert {each.id for each in await store.open()} == {ids[0], ids[2], ids[3]}
 
 
+CLAIMS = frozenset({Claim(BY_SALES)})
+
+
 async def test_a_permit_that_is_given_anew_while_old_ones_are_deleted_stays(tables: Tables) -> None:
     store = table_stores(tables).permits
-    old = [Permit(user(n), sku, BY_SALES, NOW, "Mia") for n in range(60) for sku in (E3, E5)]
+    old = [Permit(user(n), sku, BY_SALES, NOW, "Mia", CLAIMS) for n in range(60) for sku in (E3, E5)]
     later = NOW + timedelta(days=1)
-    await store.put([*old, Permit(user(99), E3, BY_SALES, later, "Mia")])
+    await store.put([*old, Permit(user(99), E3, BY_SALES, later, "Mia", CLAIMS)])
     renewed = Meanwhile(tables)
     assert await table_stores(renewed).permits.forget("0", later) == len(old) - 1
     left = await store.of_users([user(0), user(1), user(99)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.permit import Permit
+from shared.domain.permit import Claim, Permit
 from shared.ports.world import Stores
 from tests.support.table_rows import BY_SALES, E3, E5, NOW, TEAMS, user
 
@@ -18,7 +18,16 @@ async def test_grants_and_permits_of_users_are_kept_by_source_and_sku(stores: St
     found = await stores.grants.of_users([user(1), user(2)])
     assert (set(found[user(1)]), found[user(2)]) == ({kept, listed}, ())
     assert {each async for each in stores.grants.partition("0")} == {(user(1), kept), (user(1), listed)}
-    permit = Permit(user(1), E3, BY_SALES, NOW, "Mia", frozenset({TEAMS}), True)
+    permit = Permit(
+        user(1),
+        E3,
+        BY_SALES,
+        NOW,
+        "Mia",
+        frozenset({Claim(BY_SALES, 3), Claim(listed.source)}),
+        frozenset({TEAMS}),
+        True,
+    )
     await stores.permits.put([permit, replace(permit, sku_id=E5), replace(permit, given_by="Ole")])
     assert set((await stores.permits.of_users([user(1), user(2)]))[user(1)]) == {
         replace(permit, given_by="Ole"),

@@ -26,9 +26,11 @@ from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import Intent, LedgerRow, OwnedLicense
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
-from shared.domain.permit import Permit
+from shared.domain.pending_removal import ScopeState
+from shared.domain.permit import Claim, Permit
 from shared.domain.read_models import AuditEntry, DeadLetter, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, pages_of
+from shared.ports.stores import StoredRemovals
 from shared.ports.world import Stores
 from tests.integration import PATIENCE_S
 from tests.integration.azurite import connection_string
@@ -130,12 +132,14 @@ async def test_a_key_that_tables_do_not_allow_finds_nothing_and_is_refused_when_
     assert await stores.operations.get(OperationId("0" * 12 + key)) is None
     assert await stores.members.of_user(user(1), [group]) == ()
     assert await stores.permits.allowance(key) == ("", None)
+    assert await stores.removals.load(key) == StoredRemovals(ScopeState(), None)
     writes = [
         stores.assignments.save(GroupLicenseAssignment(group, ()), None),
         stores.members.record([replace(a_member(1, MemberState.ERROR), group_id=group)]),
         stores.permits.save_allowance(key, "{}", None),
         stores.grants.put([(user(1), Grant(E3, frozenset(), Source(SourceKind.HR, key)))]),
-        stores.permits.put([Permit(user(1), E3, Source(SourceKind.HR, key), NOW, "Mia")]),
+        stores.permits.put([Permit(user(1), E3, Source(SourceKind.HR, key), NOW, "Mia", frozenset())]),
+        stores.removals.save(key, ScopeState(), None),
         stores.dead_letters.keep(DeadLetter(key, "jobs", b"x", "why", NOW)),
     ]
     for write in writes:
@@ -204,19 +208,21 @@ async def test_few_with_one_problem_are_found_among_very_many_page_by_page(store
     assert pages <= 2 + len(rare) // 40
 
 
-async def test_a_page_sealed_by_the_version_before_is_read_without_expected_errors(
-    stores: Stores, tables: Tables
+@pytest.mark.parametrize(("lacks", "errors"), [(1, ("Permission",)), (2, ())])
+async def test_a_page_sealed_by_a_version_before_is_read_without_what_it_did_not_store(
+    stores: Stores, tables: Tables, lacks: int, errors: tuple[str, ...]
 ) -> None:
-    action = PlannedAction(True, OutcomeClass.FAILED, notes=("note",), errors=("Permission",))
+    claims = ((E3, (Claim(Source(SourceKind.LIST)),)),)
+    action = PlannedAction(True, OutcomeClass.FAILED, notes=("note",), errors=("Permission",), claims=claims)
     (page,) = pages_of([(user(1), action)], 20)
     await stores.sealed.write(OPERATION, "old", [page])
     row = await tables.get("sealed", f"{OPERATION}-old", "000000")
     assert row is not None
     (written,) = json.loads(zlib.decompress(joined_bytes(row, "actions")))
-    before = zlib.compress(json.dumps([written[:-1]]).encode())
+    before = zlib.compress(json.dumps([written[:-lacks]]).encode())
     await tables.write("sealed", Op("upsert", {**row, **split_bytes("actions", before)}))
     read = await stores.sealed.page(OPERATION, "old", 0)
-    assert read.action(0) == replace(action, errors=())
+    assert read.action(0) == replace(action, errors=errors, claims=())
 
 
 async def test_of_many_who_report_on_one_chunk_none_is_forgotten(stores: Stores) -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import NotFound
+from shared.domain.grant import Source, SourceKind
 from shared.domain.outcomes import OutcomeClass
+from shared.domain.permit import Claim
 from shared.domain.snapshot_pages import PlannedAction, pages_of
 from shared.ports.world import Stores
-from tests.support.table_rows import E3, E5, OPERATION, TEAMS, YAMMER, user
+from tests.support.table_rows import BY_SALES, E3, E5, OPERATION, TEAMS, YAMMER, user
 
 
 async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Stores) -> None:
@@ -23,6 +25,7 @@ async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Store
             usage_location="CH",
             notes=(f"note {n % 7}",),
             errors=(f"CountViolation {E5}", "Permission") if n % 5 else (),
+            claims=((E3, (Claim(BY_SALES, n % 3), Claim(Source(SourceKind.LIST)))),) if n % 2 else (),
         )
         for n in range(1001)
     }

@@ -23,7 +23,7 @@ EMPTY = GroupRequest(
 MANAGED = replace(
     EMPTY,
     assignment=GroupLicenseAssignment(
-        GROUP_A, (SkuAssignment(E3, frozenset(), given_at=NOW),), AssignmentOptions(priority=3), version=4
+        GROUP_A, (SkuAssignment(E3, frozenset(), changed_at=NOW),), AssignmentOptions(priority=3), version=4
     ),
     etag="etag",
 )
@@ -93,15 +93,25 @@ def test_options_of_a_request_are_set_in_those_of_the_group_and_the_others_stay(
     assert MANAGED.change_of(replace(request, options=None)) == ADD_VISIO
 
 
-def test_options_alone_make_a_new_version_and_leave_out_who_was_given_before() -> None:
+def test_options_alone_make_a_new_version_and_change_no_product() -> None:
     before = replace(MANAGED.assignment, options=AssignmentOptions(include_guests=False))
     later = NOW + timedelta(days=1)
     after = with_options(before, OptionsChange({"grace": timedelta(days=7)}), MIA, later)
     assert (after.version, after.changed_by, after.changed_at) == (5, "Mia", later)
     assert (after.options.grace, after.options.include_guests) == (timedelta(days=7), False)
     assert after.skus == before.skus
-    wider = with_options(before, OptionsChange({"include_guests": True}), MIA, later)
-    assert [sku.given_at for sku in wider.skus] == [later]
+
+
+def test_a_removal_allowance_of_the_group_needs_a_reason() -> None:
+    before, later = MANAGED.assignment, NOW + timedelta(days=1)
+    for reason in ({}, {"removal_allowance_reason": "  "}):
+        with pytest.raises(BadRequest, match="needs a reason"):
+            with_options(before, OptionsChange({"removal_allowance": 300, **reason}), MIA, later)
+    named = {"removal_allowance": 300, "removal_allowance_reason": "The term ends"}
+    after = with_options(before, OptionsChange(named), MIA, later)
+    assert (after.options.removal_allowance, after.options.removal_allowance_reason) == (300, "The term ends")
+    again = with_options(after, OptionsChange({"removal_allowance": None}), MIA, later)
+    assert (again.options.removal_allowance, again.options.removal_allowance_reason) == (None, "")
 
 
 def test_another_version_than_the_caller_saw_is_outdated() -> None:

@@ -19,7 +19,9 @@ PLAN = ServicePlanId("9aaf7827-d63c-4b61-89c3-182f06f82e5c")
 ADD = LicenseChange((AssignedLicense(E5), AssignedLicense(E3, frozenset({PLAN}))))
 ASSIGN = OperationRequest(GROUP, Actor("ada", "Ada"), ADD)
 EXCLUDED = frozenset(GroupId(f"{first}0000000-0000-4000-8000-000000000001") for first in "ba")
-EVERY_OPTION = AssignmentOptions("DE", True, True, False, False, EXCLUDED, timedelta(hours=36), True, 5)
+EVERY_OPTION = AssignmentOptions(
+    "DE", True, True, False, False, EXCLUDED, timedelta(hours=36), True, 5, 300, "The term ends"
+)
 
 
 def asks(change: LicenseChange, target: Target = GROUP, *, preview: bool = False) -> OperationRequest:

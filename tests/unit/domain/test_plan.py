@@ -17,6 +17,7 @@ from shared.domain.refusals import REFUSAL_HOLDS
 from shared.domain.removals import PERMIT_HOLDS
 from tests.support.builders import (
     CALLING,
+    CLAIM_B,
     DAY,
     DRAWING,
     E1,
@@ -173,7 +174,7 @@ class TestRemoving:
         assert isinstance(plan.result(), RetryAt)
 
     def test_the_first_read_removes_nothing_even_where_no_time_between_reads_is_asked(self) -> None:
-        where = context(permits=(permit(E3),), removal_settle=timedelta(0))
+        where = context(permits=(permit(E3),), removal_window=timedelta(0))
         plan, row = look(person(direct(E3)), (), ledger({E3: owned()}), where)
         assert not plan.writes
         assert look(person(direct(E3)), (), row, where)[0].remove == (E3,)
@@ -186,11 +187,11 @@ class TestRemoving:
         assert row.removal_seen_at == {}
         assert row.owned[E3].sources == (FROM_B,)
 
-    def test_the_second_read_wants_a_permit_on_the_allowance_of_the_group_that_gave_it(self) -> None:
+    def test_the_second_read_wants_a_permit_for_the_claim_of_the_group_that_assigned_it(self) -> None:
         row = ledger({E3: owned(source=FROM_B)}, seen=SEEN_E3)
         plan = plan_user(person(direct(E3)), (), row, context())
         assert not plan.writes
-        assert [(each.user_id, each.sku_id, each.source) for each in plan.wants_permit] == [(USER, E3, FROM_B)]
+        assert [(each.sku_id, each.claims, each.ripe) for each in plan.wants_permit] == [(E3, CLAIM_B, True)]
 
     def test_with_two_reads_and_a_permit_it_goes(self) -> None:
         row = ledger({E3: owned()}, seen=SEEN_E3)
@@ -374,12 +375,21 @@ class TestSwaps:
         plan = plan_user(self.user, self.grants, self.row, context(permits=(permit(E3),)))
         assert (added(plan), plan.remove) == ([E5], (E3,))
 
-    def test_an_addition_waits_for_the_removal_it_replaces(self) -> None:
-        first = plan_user(self.user, self.grants, ledger({E3: owned()}), context(permits=(permit(E3),)))
-        assert not first.writes
+    def test_an_upgrade_waits_for_its_second_read_and_needs_no_permit(self) -> None:
+        first = plan_user(self.user, self.grants, ledger({E3: owned()}), context())
+        assert (first.writes, first.wants_permit) == (False, ())
         second = plan_user(self.user, self.grants, self.row, context())
-        assert not second.writes
-        assert NoteKind.PENDING_APPROVAL in kinds(second)
+        assert (added(second), second.remove, second.wants_permit) == ([E5], (E3,), ())
+
+    def test_an_addition_waits_for_the_removal_it_replaces(self) -> None:
+        user, grants, row = (
+            person(direct(E5)),
+            (grant(E3, source=FROM_B),),
+            ledger({E5: owned()}, seen={str(E5): NOW - MINUTE}),
+        )
+        plan = plan_user(user, grants, row, context())
+        assert not plan.writes
+        assert NoteKind.PENDING_APPROVAL in kinds(plan)
 
     def test_an_unrelated_addition_does_not_wait(self) -> None:
         assert added(plan_user(self.user, (grant(VISIO),), ledger({E3: owned()}), context())) == [VISIO]

@@ -12,11 +12,12 @@ from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import SkuId
 from shared.domain.ledger_row import RefusalRecord
 from shared.domain.outcomes import Applied, Failed, Problem, RetryAt, Skipped, SkipReason, Unchanged, Waiting
-from shared.domain.plan import FOREIGN_REMEDY, IDLE_REMEDY, UserPlan, plan_user
+from shared.domain.plan import FOREIGN_REMEDY, IDLE_REMEDY, WAITS, UserPlan, plan_user
 from shared.domain.plan_draft import Note, NoteKind, PermitRequest
 from shared.domain.write_results import LicenseCall
 from tests.support.builders import (
     CALLING,
+    CLAIM_A,
     DAY,
     E1,
     E3,
@@ -76,7 +77,10 @@ class TestThePlan:
         assert plan == UserPlan(
             USER,
             notes=(Note(NoteKind.SECOND_READ, VISIO),),
-            wants_permit=(PermitRequest(USER, E3, FROM_A),),
+            wants_permit=(
+                PermitRequest(USER, E3, CLAIM_A, EARLIER),
+                PermitRequest(USER, VISIO, CLAIM_A, NOW, ripe=False),
+            ),
             removal_seen_at={str(E3): EARLIER, str(VISIO): NOW},
             look_again=NOW + MINUTE,
         )
@@ -107,7 +111,9 @@ class TestTheResult:
         plan = replace(plan, problems=())
         assert plan.result(Applied()) == Waiting((E3,))
         plan = replace(plan, waiting=())
-        assert plan.result(Applied()) == RetryAt(NOW, "a removal is decided by a second read")
+        assert plan.result(Applied()) == RetryAt(NOW, "the directory does not show yet what was written")
+        waits = replace(plan, notes=(Note(NoteKind.SECOND_READ, E3),))
+        assert waits.result(Applied()) == RetryAt(NOW, WAITS)
 
     def test_is_what_was_written_else_held_or_unchanged(self) -> None:
         plan = UserPlan(USER, notes=(Note(NoteKind.HELD, E3),))

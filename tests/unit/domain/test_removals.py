@@ -13,16 +13,18 @@ from typing import ClassVar
 import pytest
 
 from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import NO_PLANS, Plans, UserId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, UserId
 from shared.domain.ledger_row import OwnedLicense
-from shared.domain.permit import Permit
+from shared.domain.permit import Claim, leaver_permits
 from shared.domain.plan import plan_user
 from shared.domain.plan_draft import Note, NoteKind, PermitRequest
-from shared.domain.removals import grants_that_count, standing, valid_permits
+from shared.domain.removals import grants_that_count, valid_permits
 from tests.support.builders import (
     CALLING,
+    CLAIM_A,
+    CLAIM_B,
     DAY,
     E3,
     E5,
@@ -31,6 +33,7 @@ from tests.support.builders import (
     FROM_A,
     FROM_B,
     GROUP_A,
+    GROUP_B,
     HOUR,
     LONG_AGO,
     MINUTE,
@@ -44,10 +47,12 @@ from tests.support.builders import (
     direct,
     grant,
     ledger,
+    native,
     owned,
     permit,
     person,
     plans,
+    sku_id,
 )
 
 SECOND = timedelta(seconds=1)
@@ -129,15 +134,24 @@ class TestTwoReads:
 class TestPermits:
     twice: ClassVar = {str(E3): EARLIER, f"{E3}/{TEAMS}": EARLIER, f"{E3}/{EXCHANGE_2}": EARLIER}
 
-    def test_a_removal_without_one_asks_for_it_on_the_allowance_of_the_first_source(self) -> None:
+    def test_a_removal_without_one_asks_for_every_claim_that_ended(self) -> None:
         plan = plan_user(person(direct(E3)), (), ledger({E3: from_both()}, seen=self.twice), context())
-        assert (plan.wants_permit, plan.notes) == ((PermitRequest(USER, E3, FROM_A),), ())
+        assert (plan.wants_permit, plan.notes) == ((PermitRequest(USER, E3, CLAIM_A | CLAIM_B, EARLIER),), ())
 
-    def test_a_license_without_a_source_is_removed_on_the_allowance_of_lists(self) -> None:
-        row = ledger({E3: OwnedLicense(plans(), LONG_AGO)}, seen=self.twice)
-        assert plan_user(person(direct(E3)), (), row, context()).wants_permit == (PermitRequest(USER, E3, LISTED),)
-        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), row, context())
-        assert plan.wants_permit == (PermitRequest(USER, E3, LISTED, plans(TEAMS)),)
+    def test_a_removal_that_is_seen_for_the_first_time_asks_before_its_window_is_over(self) -> None:
+        plan = plan_user(person(direct(E3)), (), ledger({E3: owned()}), context())
+        assert plan.wants_permit == (PermitRequest(USER, E3, CLAIM_A, NOW, ripe=False),)
+        grants, row = (grant(E3, plans(TEAMS, EXCHANGE_2)),), ledger({E3: owned()}, seen={f"{E3}/{TEAMS}": EARLIER})
+        plan = plan_user(person(direct(E3)), grants, row, context())
+        assert plan.wants_permit == (PermitRequest(USER, E3, CLAIM_A, NOW, plans(TEAMS, EXCHANGE_2), ripe=False),)
+
+    def test_a_license_without_a_source_is_one_that_was_asked_for_by_list(self) -> None:
+        row, listed = ledger({E3: OwnedLicense(plans(), LONG_AGO)}, seen=self.twice), frozenset({Claim(LISTED)})
+        assert plan_user(person(direct(E3)), (), row, context()).wants_permit == (
+            PermitRequest(USER, E3, listed, EARLIER),
+        )
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS), LISTED),), row, context())
+        assert plan.wants_permit == (PermitRequest(USER, E3, listed, EARLIER, plans(TEAMS)),)
 
     def test_a_removal_that_was_denied_is_held_with_the_plans_that_are_off_now(self) -> None:
         where = context(denied=frozenset({E3}))
@@ -150,7 +164,7 @@ class TestPermits:
         permits = (permit(E3, disabling=plans(TEAMS)),)
         plan = plan_user(person(direct(E3)), grants, row, context(permits=permits))
         assert (plan.plans_off, plan.notes) == ({E3: plans(TEAMS)}, ())
-        assert plan.wants_permit == (PermitRequest(USER, E3, FROM_A, plans(EXCHANGE_2)),)
+        assert plan.wants_permit == (PermitRequest(USER, E3, CLAIM_A, EARLIER, plans(EXCHANGE_2)),)
         plan = plan_user(person(direct(E3)), grants, row, context(permits=permits, denied=frozenset({E3})))
         assert (plan.plans_off, plan.wants_permit) == ({E3: plans(TEAMS)}, ())
         assert plan.notes == (Note(NoteKind.HELD, E3, plans(EXCHANGE_2)),)
@@ -192,28 +206,118 @@ class TestPermits:
         assert valid_permits(USER, E3, young, context(permits=permits)) == [permits[1]]
 
 
-class TestPermitsTakenBack:
-    """A permit of a group from before the group gave the product again is over."""
+class TestClaims:
+    """A permit names the claims that ended, each with its version; nothing else is removed by it."""
 
-    of_group = permit(E3, at=NOW, source=FROM_A)
+    twice: ClassVar = {str(E3): EARLIER, f"{E3}/{TEAMS}": EARLIER}
 
-    def test_a_permit_from_before_its_group_gave_the_product_again_is_over(self) -> None:
-        def stands(given_at: timedelta | None) -> bool:
-            at = None if given_at is None else NOW + given_at
-            assignment = GroupLicenseAssignment(GROUP_A, (SkuAssignment(E3, plans(), given_at=at),))
-            return standing([self.of_group], {GROUP_A: assignment}) == (self.of_group,)
+    def test_a_permit_for_one_of_two_groups_that_let_go_removes_nothing(self) -> None:
+        row = ledger({E3: from_both()}, seen=self.twice)
+        for source, lacking in ((FROM_A, CLAIM_B), (FROM_B, CLAIM_A)):
+            plan = plan_user(person(direct(E3)), (), row, context(permits=(permit(E3, source=source),)))
+            assert (plan.remove, plan.wants_permit) == ((), (PermitRequest(USER, E3, lacking, EARLIER),))
+        both = (permit(E3, source=FROM_A), permit(E3, source=FROM_B))
+        assert plan_user(person(direct(E3)), (), row, context(permits=both)).remove == (E3,)
 
-        assert [stands(each) for each in (None, -SECOND, timedelta(0), SECOND)] == [True, True, False, False]
+    def test_a_permit_for_a_former_version_of_the_group_removes_nothing(self) -> None:
+        def removes(version: int, pauses: int = 0) -> bool:
+            known = {GROUP_A: GroupLicenseAssignment(GROUP_A, version=version, pauses=pauses)}
+            where = context(assignments=known, permits=(replace(permit(E3), claims=frozenset({Claim(FROM_A, 4)})),))
+            return plan_user(person(direct(E3)), (), ledger({E3: owned()}, seen=self.twice), where).remove == (E3,)
+
+        assert [removes(3), removes(4), removes(5), removes(6, pauses=2)] == [False, True, False, True]
+
+    def test_a_license_is_held_until_a_permit_names_one_of_its_claims(self) -> None:
+        held = (grant(E3, source=HELD),)
+        row = ledger({E3: from_both()})
+        for of, counts in ((FROM_A, False), (FROM_B, False), (LISTED, True)):
+            given = context(permits=(permit(E3, source=of),))
+            assert bool(grants_that_count(person(), held, row, given)) is counts
+
+    def test_a_membership_that_hr_has_just_written_is_the_claim_of_its_group(self) -> None:
+        row = ledger({E3: replace(owned(), sources=(FROM_A, JOINED))}, seen=self.twice)
+        assert plan_user(person(direct(E3)), (), row, context()).wants_permit == (
+            PermitRequest(USER, E3, CLAIM_A, EARLIER),
+        )
+
+    @pytest.mark.parametrize(("narrowed_last", "claims"), [(GROUP_A, CLAIM_A), (GROUP_B, CLAIM_B)])
+    def test_of_plans_is_that_of_the_group_that_turned_them_off_last(
+        self, narrowed_last: GroupId, claims: object
+    ) -> None:
+        known = {
+            group: GroupLicenseAssignment(group, (SkuAssignment(E3, plans(TEAMS), changed_at=at),))
+            for group, at in ((GROUP_A, NOW - DAY), (GROUP_B, NOW - DAY), (narrowed_last, NOW - HOUR))
+        }
+        grants = (grant(E3, plans(TEAMS)), grant(E3, plans(TEAMS), FROM_B))
+        row = ledger({E3: from_both()}, seen=self.twice)
+        plan = plan_user(person(direct(E3)), grants, row, context(assignments=known))
+        assert [each.claims for each in plan.wants_permit] == [claims]
+
+    def test_of_plans_are_those_of_the_groups_that_the_user_left(self) -> None:
+        row = ledger({E3: from_both()}, seen=self.twice)
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS), FROM_B),), row, context())
+        assert [each.claims for each in plan.wants_permit] == [CLAIM_A]
+
+    def test_leaver_permits_name_all_that_ends_and_no_group_that_is_joined_later(self) -> None:
+        hr = Source(SourceKind.HR, "sales")
+        known = {
+            GROUP_A: GroupLicenseAssignment(GROUP_A, (SkuAssignment(E3, plans()),), version=2),
+            GROUP_B: GroupLicenseAssignment(GROUP_B, (SkuAssignment(VISIO, plans()),), version=7),
+        }
+        row = ledger({E3: owned(source=LISTED), VISIO: owned(source=FROM_B)})
+        found = leaver_permits(row, [GROUP_A, GROUP_B], [grant(E3, source=hr)], known, hr, NOW, "Mia")
+        assert {each.sku_id: each.claims for each in found} == {
+            E3: frozenset({Claim(LISTED), Claim(FROM_A, 2), Claim(hr)}),
+            VISIO: frozenset({Claim(FROM_B, 7)}),
+        }
+
+
+class TestUpgrades:
+    """A removal that keeps every enabled plan on needs two reads, and no permit."""
+
+    twice: ClassVar = {str(E3): EARLIER, str(E5): EARLIER, f"{E3}/{TEAMS}": EARLIER}
 
     @pytest.mark.parametrize(
-        "given",
-        [permit(VISIO), permit(E3, source=FROM_B), permit(E3, source=Source(SourceKind.LIST, GROUP_A))],
-        ids=["another product", "another group", "no group"],
+        ("other", "grants", "goes"),
+        [
+            pytest.param((), (grant(E5, source=FROM_B),), True, id="replaced in the same call"),
+            pytest.param((), (grant(E5, plans(TEAMS), FROM_B),), False, id="replaced without a plan that is on"),
+            pytest.param((direct(E5),), (grant(E5, source=FROM_B),), True, id="another managed license has all of it"),
+            pytest.param((direct(E5),), (), True, id="an unmanaged license has all of it"),
+            pytest.param((native(E5),), (), True, id="an inherited license has all of it"),
+            pytest.param((native(E5, plans(EXCHANGE_2)),), (), False, id="an inherited license lacks a plan"),
+            pytest.param((direct(PHONE),), (), False, id="another license has other plans"),
+        ],
     )
-    def test_other_permits_stand_and_keep_their_order(self, given: Permit) -> None:
-        assignments = {GROUP_A: GroupLicenseAssignment(GROUP_A, (SkuAssignment(E3, plans(), given_at=NOW),))}
-        permits = (given, self.of_group, permit(PHONE))
-        assert standing(permits, assignments) == (given, permit(PHONE))
+    def test_are_licenses_whose_plans_stay_on(
+        self, other: tuple[LicenseAssignmentState, ...], grants: tuple[Grant, ...], *, goes: bool
+    ) -> None:
+        owning = {E3: owned(), E5: owned(source=FROM_B)} if grants and other else {E3: owned()}
+        plan = plan_user(person(direct(E3), *other), grants, ledger(owning, seen=self.twice), context())
+        assert (plan.remove == (E3,), bool(plan.wants_permit)) == (goes, not goes)
+
+    def test_are_not_two_licenses_that_both_go(self) -> None:
+        row = ledger({E3: owned(), E5: owned()}, seen=self.twice)
+        plan = plan_user(person(direct(E3), direct(E5)), (), row, context())
+        assert (plan.remove, [each.sku_id for each in plan.wants_permit]) == ((), [E3, E5])
+
+    def test_are_not_two_licenses_that_both_lose_the_plan(self) -> None:
+        seen = {f"{E3}/{TEAMS}": EARLIER, f"{E5}/{TEAMS}": EARLIER}
+        grants = (grant(E3, plans(TEAMS)), grant(E5, plans(TEAMS)))
+        row = ledger({E3: owned(), E5: owned()}, seen=seen)
+        plan = plan_user(person(direct(E3), direct(E5)), grants, row, context())
+        assert (plan.plans_off, [each.sku_id for each in plan.wants_permit]) == ({}, [E3, E5])
+
+    def test_are_plans_that_stay_on_in_another_license(self) -> None:
+        grants = (grant(E3, plans(TEAMS)), grant(E5))
+        row = ledger({E3: owned(), E5: owned()}, seen=self.twice)
+        plan = plan_user(person(direct(E3), direct(E5)), grants, row, context())
+        assert (plan.plans_off, plan.wants_permit) == ({E3: plans(TEAMS)}, ())
+
+    def test_are_not_products_of_which_nothing_is_known(self) -> None:
+        unknown = sku_id(99)
+        row = ledger({unknown: owned()}, seen={str(unknown): EARLIER})
+        assert plan_user(person(direct(unknown)), (), row, context()).remove == ()
 
 
 class TestWaitingForRemovals:
@@ -224,13 +328,13 @@ class TestWaitingForRemovals:
         assert (plan.add, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3), Note(NoteKind.SECOND_READ, E5)))
 
     def test_for_a_permit_and_says_so(self) -> None:
-        row = ledger({E3: owned()}, seen={str(E3): EARLIER})
-        plan = plan_user(person(direct(E3)), (grant(E5),), row, context())
-        assert (plan.add, plan.notes) == ((), (Note(NoteKind.PENDING_APPROVAL, E5),))
+        row = ledger({E5: owned()}, seen={str(E5): EARLIER})
+        plan = plan_user(person(direct(E5)), (grant(E3),), row, context())
+        assert (plan.add, plan.notes) == ((), (Note(NoteKind.PENDING_APPROVAL, E3),))
 
     def test_for_a_permit_also_when_another_removal_waits_only_for_its_second_read(self) -> None:
         row = ledger({E3: owned(), PHONE: owned()}, seen={str(E3): EARLIER})
-        plan = plan_user(person(direct(E3), direct(PHONE)), (grant(E5),), row, context())
+        plan = plan_user(person(direct(E3), direct(PHONE)), (grant(E5, plans(TEAMS)),), row, context())
         assert plan.notes == (Note(NoteKind.SECOND_READ, PHONE), Note(NoteKind.PENDING_APPROVAL, E5))
 
     def test_while_unrelated_additions_before_and_after_it_go_out(self) -> None:

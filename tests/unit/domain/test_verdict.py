@@ -14,7 +14,7 @@ from shared.domain.ids import NO_PLANS, GroupId, OperationId, SkuId, UserId
 from shared.domain.ledger_row import Intent, LedgerRow, Told
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
-from shared.domain.plan import UserPlan
+from shared.domain.plan import WAITS, UserPlan
 from shared.domain.plan_draft import Note, NoteKind
 from shared.domain.reconciliation import Attempted, Planned, Read, Recorded, Work
 from shared.domain.retry import GIVEN_UP_REMEDY
@@ -276,7 +276,7 @@ class TestContradictsSnapshot:
         assert self.doubts(gives_two, planned(person(direct(E3)), NOTHING))
         assert not self.doubts(gives_two, planned(person(direct(E3), direct(VISIO)), NOTHING))
 
-    def test_the_doubt_ends_two_settling_times_after_the_snapshot(self) -> None:
+    def test_the_doubt_ends_two_minutes_after_the_snapshot(self) -> None:
         assert self.doubts(self.GIVES_E3, self.NO_MEMBER, seconds(120))
         assert not self.doubts(self.GIVES_E3, self.NO_MEMBER, seconds(120) + MOMENT)
 
@@ -403,9 +403,10 @@ class TestAfterApply:
         )
 
     def test_a_second_read_comes_before_problems_and_waiting(self) -> None:
-        plan = replace(ADDS_E3, problems=(problem(),), waiting=(E1,), look_again=seconds(60))
+        notes = (Note(NoteKind.SECOND_READ, E1),)
+        plan = replace(ADDS_E3, problems=(problem(),), waiting=(E1,), look_again=seconds(60), notes=notes)
         user = attempted(planned(person(), plan), wrote=True, problems=(problem(),), waiting=(VISIO,))
-        assert after_apply(work(), user, NOW) == RetryAt(seconds(60), "a removal is decided by a second read")
+        assert after_apply(work(), user, NOW) == RetryAt(seconds(60), WAITS)
 
     def test_a_write_of_this_message_or_an_earlier_one_is_applied(self) -> None:
         assert after_apply(work(), attempted(planned(person(), ADDS_E3), wrote=True), NOW) == Applied()

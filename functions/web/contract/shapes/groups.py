@@ -45,6 +45,8 @@ class Options(Answer):
     grace: Duration
     allow_native_overlap: bool
     priority: Annotated[int, Field(examples=[0])]
+    removal_allowance: Annotated[int, Field(examples=[300])] | None
+    removal_allowance_reason: Annotated[str, example("Students leave all at once at the end of the term")]
 
 
 class Assignment(Answer):
@@ -65,6 +67,9 @@ class RemovalAllowance(Answer):
     used: Count
     limit: Count
     period: Literal["P1D"]
+    pending: Count
+    decided_date_time: Time | None
+    held_because: Annotated[str, example("The group reads as empty.")] | None
 
 
 class GroupStatus(Answer):

@@ -95,6 +95,7 @@ class Operation(Answer):
     state: OperationState
     phase: Phase
     collecting: bool
+    reason: Annotated[str, example("1,180 of 2,000 members left within 40 s.")] | None
     cause: Annotated[str, example("request")]
     correlation_id: Annotated[str, example("onboarding-2026-11")] | None
     intent_version: Count

@@ -10,7 +10,7 @@ from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
-from shared.domain.permit import Permit
+from shared.domain.permit import Claim, Permit
 from shared.handlers.maintenance.retention import AT_ONCE, LONGEST, Forgotten, forget_old
 from shared.handlers.messaging.settlement import bury
 from shared.handlers.operations import control
@@ -111,7 +111,8 @@ async def test_a_preview_stays_as_long_as_an_open_operation_may_remove_what_it_s
 
 async def test_letters_and_permits_of_long_ago_go_and_later_ones_stay() -> None:
     run = Run()
-    permit = Permit(user(1), SMALL.sku_id, Source(SourceKind.GROUP, TEAM), run.fakes.clock.now(), "Mia")
+    source = Source(SourceKind.GROUP, TEAM)
+    permit = Permit(user(1), SMALL.sku_id, source, run.fakes.clock.now(), "Mia", frozenset({Claim(source)}))
     await run.world.stores.permits.put([permit, replace(permit, user_id=user(2))])
     await bury(run.world, "jobs", b"old", "unreadable")
     run.later(days=366)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from shared.domain.assignment import AssignmentOptions, OptionsChange
@@ -16,7 +18,7 @@ from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.world import World
 from tests.support.operations import adds_up, group_state, open_approval, slow, waiting_removal
-from tests.support.runs import EXTRA, MAIL, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
 
 MANY, MORE = 30, 90
 
@@ -148,7 +150,7 @@ async def test_an_approval_ends_where_a_newer_request_gives_the_license_again() 
     slow(run)
     kept = await half_removed(run, await run.ask(remove=[SMALL]), people)
     await run.change([SMALL])
-    assert await removed_when_all_leave(run, kept) == run.world.policy.removal_allowance_minimum
+    assert await removed_when_all_leave(run, kept) == 0
 
 
 async def test_an_approval_that_ended_stays_so_where_the_newer_request_is_cancelled() -> None:
@@ -160,7 +162,7 @@ async def test_an_approval_that_ended_stays_so_where_the_newer_request_is_cancel
     again = await run.ask([SMALL])
     await control.cancel(run.world, again.id, MIA)
     await run.work_off()
-    assert await removed_when_all_leave(run, kept) <= run.world.policy.removal_allowance_minimum
+    assert await removed_when_all_leave(run, kept) == 0
 
 
 async def test_an_approval_ends_where_options_give_the_license_again() -> None:
@@ -174,7 +176,7 @@ async def test_an_approval_ends_where_options_give_the_license_again() -> None:
     kept = await half_removed(run, removing, people)
     await set_options(run.world, TEAM, OptionsChange({"include_disabled_accounts": True}), MIA, None)
     await run.finish(await run.ask(reprocess=True))
-    assert await removed_when_all_leave(run, kept) <= run.world.policy.removal_allowance_minimum
+    assert await removed_when_all_leave(run, kept) == 0
 
 
 async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing(
@@ -196,7 +198,7 @@ async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing
         slowly.setattr(permit_writes, "write_permits", late)
         await run.work_off()
     assert all(run.licenses(each) for each in people)
-    assert await removed_when_all_leave(run, people) == run.world.policy.removal_allowance_minimum
+    assert await removed_when_all_leave(run, people) == 0
 
 
 async def test_an_approval_for_named_users_ends_where_they_are_given_the_license_again() -> None:
@@ -213,17 +215,56 @@ async def test_an_approval_for_named_users_ends_where_they_are_given_the_license
     again = await run.finish(await accept(run.world, OperationRequest(target, MIA, taking)), approve=False)
     assert again.state is OperationState.AWAITING_APPROVAL
     await look_at_all(run, people)
-    gone = sum(bool(entry.before) and not entry.after for entry in run.writer.log[before:])
-    assert gone <= run.world.policy.removal_allowance_minimum
+    assert run.writer.log[before:] == []
 
 
-async def test_another_change_of_the_group_leaves_an_approval_as_it_is() -> None:
+async def test_another_change_of_the_group_ends_an_approval_and_asks_for_the_rest_again() -> None:
     run = Run()
-    people = run.people(45)
+    people = run.people(90)
     await run.change([SMALL])
     slow(run)
     removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
     await approvals.approve(run.world, removing.id, removing.checksum, MIA)
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
-    await run.finish(await run.ask([EXTRA]), approve=False)
+    assert sum(not run.licenses(each) for each in people) == 20
+    newer = await run.finish(await run.ask([EXTRA]), approve=False)
+    kept = [each for each in people if "SMALL" in run.licenses(each)]
+    assert len(kept) == 70
+    assert (newer.state, newer.plan.users_losing) == (OperationState.AWAITING_APPROVAL, len(kept))
+    await look_at_all(run, people)
+    assert [each for each in people if "SMALL" in run.licenses(each)] == kept
+    await run.finish(newer)
     assert all(run.licenses(each) == {"EXTRA"} for each in people)
+
+
+async def test_pausing_and_resuming_a_removal_leaves_its_approval_as_it_is() -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([SMALL])
+    slow(run)
+    removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await approvals.approve(run.world, removing.id, removing.checksum, MIA)
+    await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
+    await control.pause(run.world, removing.id, MIA)
+    await run.work_off()
+    await control.resume(run.world, removing.id, MIA)
+    ended = await run.finish(removing, approve=False)
+    assert ended.state is OperationState.COMPLETE
+    assert not any(run.licenses(each) for each in people)
+
+
+async def test_a_reprocess_leaves_the_approval_of_a_completed_operation_and_ends_that_of_an_open_one() -> None:
+    run = Run()
+    people = run.people(MORE)
+    await run.change([LARGE])
+    run.directory.add_sku(replace(SMALL, enabled=30))
+    swapped = await run.change([SMALL], [LARGE])
+    assert (swapped.state, swapped.totals.waiting) == (OperationState.COMPLETE, MORE - 30)
+    run.directory.add_sku(replace(SMALL, enabled=MORE))
+    await run.finish(await run.ask(reprocess=True), approve=False)
+    assert all(run.licenses(each) == {"SMALL"} for each in people)
+    slow(run)
+    kept = await half_removed(run, await run.ask(remove=[SMALL]), people)
+    await run.finish(await run.ask(reprocess=True), approve=False)
+    await look_at_all(run, people)
+    assert sum(bool(run.licenses(each)) for each in people) == len(kept)

@@ -28,7 +28,7 @@ async def give_other_team(run: Run) -> None:
 
 async def test_a_mover_whom_a_lagging_read_shows_in_neither_group_keeps_the_license() -> None:
     run = Run()
-    mover, leaver = run.people(2)
+    mover, leaver, _ = run.people(3)
     await run.change([SMALL])
     await give_other_team(run)
     for each in (mover, leaver):

@@ -47,7 +47,7 @@ async def test_a_license_of_ours_that_was_taken_by_hand_and_given_again_is_not_o
 
 async def test_who_was_refused_definitely_keeps_no_intent_and_what_is_given_by_hand_stays() -> None:
     run = Run()
-    refused, fine = run.people(2)
+    refused, fine, _ = run.people(3)
     run.writer.refuse(refused, "Something nobody knows.", times=5)
     await run.change([SMALL])
     give_by_hand(run, refused)
@@ -92,9 +92,10 @@ async def test_of_two_licenses_to_remove_one_that_was_taken_by_hand_does_not_hid
 
 
 async def replaced_by_hand(minutes: float = 60) -> tuple[Run, UserId, UserId]:
-    """Two people with SMALL; of the first, an administrator removed it and assigned it again, with no read between."""
+    """People with SMALL, of whom one stays in the team. Of the first, an administrator removed it and assigned it
+    again, with no read between."""
     run = Run()
-    replaced, fine = run.people(2)
+    replaced, fine, _ = run.people(3)
     await run.change([SMALL])
     run.later(minutes=minutes)
     take_by_hand(run, replaced)
@@ -162,7 +163,7 @@ async def test_a_member_whose_license_was_replaced_is_shown_so_until_a_person_ma
 async def test_a_license_whose_state_microsoft_changed_and_changed_back_is_removed_like_any_other() -> None:
     """Microsoft sets the state of the row, and perhaps its time."""
     run = Run()
-    changed, fine = run.people(2)
+    changed, fine, _ = run.people(3)
     await run.change([SMALL])
     for state in (LicenseState.ACTIVE_WITH_ERROR, LicenseState.ACTIVE):
         run.later(hours=1)

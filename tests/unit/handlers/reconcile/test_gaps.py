@@ -29,11 +29,11 @@ def take(run: Run, user_id: UserId, sku_id: SkuId) -> None:
 
 
 async def both(add: object = LARGE) -> tuple[Run, UserId, UserId, list[str]]:
-    """Two people in two groups: one assigns LARGE, the other SMALL and EXTRA. The list: whoever was seen without both
-    of LARGE and SMALL."""
+    """Two people, and one who stays, in two groups: one assigns LARGE, the other SMALL and EXTRA. The list: whoever was
+    seen without both of LARGE and SMALL."""
     run = Run()
-    person, fine = run.people(2)
-    for each in (person, fine):
+    person, fine, stays = run.people(3)
+    for each in (person, fine, stays):
         run.directory.join(OTHER_TEAM, each)
     await run.change([LARGE])
     given = (AssignedLicense(SMALL.sku_id), AssignedLicense(EXTRA.sku_id))
@@ -89,7 +89,7 @@ async def sold_out() -> tuple[Run, UserId, UserId, list[str]]:
     run, person, fine, without = await both()
     run.later(hours=1)
     take(run, person, LARGE.sku_id)
-    run.directory.add_sku(replace(LARGE, enabled=1))
+    run.directory.add_sku(replace(LARGE, enabled=2))
     await leave(run, person, fine)
     return run, person, fine, without
 

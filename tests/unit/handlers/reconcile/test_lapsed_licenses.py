@@ -37,12 +37,12 @@ async def test_a_license_of_ours_stays_ours_while_its_subscription_has_lapsed() 
 
 async def test_a_lapsed_license_of_somebody_else_is_not_assigned_over_and_is_shown() -> None:
     run = Run()
-    theirs, member = run.people(2)
+    theirs, member, _ = run.people(3)
     given = AssignedLicense(SMALL.sku_id, frozenset({MAIL}))
     run.directory.add_user(theirs, has=[given], groups=[TEAM])
     put_in_state(run, theirs, SMALL, LicenseState.DISABLED)
     ended = await run.change([SMALL])
-    assert (ended.totals.applied, ended.totals.failed, run.writes_of(theirs)) == (1, 1, 0)
+    assert (ended.totals.applied, ended.totals.failed, run.writes_of(theirs)) == (2, 1, 0)
     put_in_state(run, theirs, SMALL, LicenseState.ACTIVE)
     for each in (theirs, member):
         run.directory.leave(TEAM, each)

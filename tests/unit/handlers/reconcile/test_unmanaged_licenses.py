@@ -125,7 +125,7 @@ async def test_who_only_inherited_a_license_gets_it_when_its_source_ends() -> No
 async def test_a_foreign_license_edited_during_a_grant_is_left_as_its_giver_last_said() -> None:
     run = Run()
     member = run.directory.add_user(user(21), groups=[TEAM], has=[AssignedLicense(SMALL.sku_id)])
-    other = run.directory.add_user(user(22), groups=[TEAM])
+    other, _ = (run.directory.add_user(user(number), groups=[TEAM]) for number in (22, 23))
     await run.change([SMALL])
     edited = LicenseAssignmentState(SMALL.sku_id, frozenset({MAIL}), last_updated=run.world.clock.now())
     run.directory.change_user(replace(run.directory.truth(member), license_assignment_states=(edited,)))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.allowance import AllowanceState, take
 from shared.domain.directory import ReadFailed
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.grant import Source, SourceKind
-from shared.domain.ids import OperationId, UserId
+from shared.domain.ids import OperationId, SkuId, UserId
 from shared.domain.operation import OperationState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
+from shared.domain.pending_removal import PendingRemoval, ScopeState
+from shared.domain.permit import Claim
 from shared.domain.snapshot_pages import PAGE_SIZE, PlannedAction, chunks_of, pages_of
 from shared.handlers.views import queries
-from tests.support.api_calls import GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
+from tests.support.api_calls import E3, GROUP, OTHER_GROUP, USERS, assigned, insert, small_tenant
 from tests.support.worlds import Fakes
 
 
@@ -93,14 +96,19 @@ async def test_approvals_are_those_that_wait_oldest_first(fakes: Fakes) -> None:
 
 async def test_the_allowance_used_is_that_of_the_group_and_of_the_last_day(fakes: Fakes) -> None:
     await assigned(fakes.world)
-    permits = fakes.world.stores.permits
+    now = fakes.world.clock.now()
     for group_id, count in ((GROUP, 3), (OTHER_GROUP, 9)):
-        _, state = take(AllowanceState(), count, 100, fakes.world.clock.now())
-        await permits.save_allowance(str(Source(SourceKind.GROUP, group_id)), state.to_json(), None)
+        source = Source(SourceKind.GROUP, group_id)
+        rows = [PendingRemoval(Claim(source), UserId(str(UUID(int=n))), SkuId(E3), now) for n in range(count + 2)]
+        allowed = [replace(row, allowed_at=now) for row in rows[:count]]
+        await fakes.world.stores.removals.save(str(source), ScopeState(), None, allowed)
+        await fakes.world.stores.removals.note(str(source), rows)
     view = await queries.group_status(fakes.world, GROUP)
     assert (view.allowance_used, view.allowance_limit) == (3, 20)
+    assert (view.pending_removals, view.decided_at, view.held_because) == (2, now + timedelta(minutes=5), "")
     fakes.clock.move(timedelta(hours=26))
-    assert (await queries.group_status(fakes.world, GROUP)).allowance_used == 0
+    later = await queries.group_status(fakes.world, GROUP)
+    assert (later.allowance_used, later.pending_removals, later.decided_at) == (0, 0, None)
 
 
 async def test_the_status_of_a_group_can_be_read_while_the_directory_is_away(fakes: Fakes) -> None:

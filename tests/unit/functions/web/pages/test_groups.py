@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from shared.domain.directory import AssignedLicense, LicenseError, ServicePlan, SubscribedSku
 from shared.domain.ids import ServicePlanId, SkuId
 from shared.domain.member_status import MemberState
+from shared.domain.messages import MEMBERS, ProcessUsers
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.outcomes import Problem
 from shared.domain.read_models import MemberRow
 from shared.handlers.operations.accept import accept
+from shared.ports.messaging import Outgoing
 from tests.support.pages import READER, SAME_SITE, browser, chosen, licensed, previewed, send
 from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
@@ -222,3 +225,40 @@ async def test_a_group_s_page_is_live_while_an_operation_is_open() -> None:
     assert "data-poll" not in ended
     assert "All licenses assigned" in ended
     assert unknown.status_code == 404
+
+
+async def test_removals_that_wait_are_shown_with_their_number_and_time_and_then_with_the_reason_for_the_hold() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:25]:
+        run.directory.leave(TEAM, each)
+    body = ProcessUsers(tuple(people[:2]), "left", bulk=False).encode()
+    await run.world.queue.send([Outgoing(MEMBERS, body)])
+    await run.work_off(until=lambda: bool(run.fakes.sent()[0].at))
+    at = (run.world.clock.now() + timedelta(minutes=5)).isoformat()
+    async with browser(run) as page:
+        waits = (await page.get(f"/groups/{TEAM}?show=all")).text
+        assert "2 removals wait until" in waits
+        assert at in waits
+        assert "are decided together" in waits
+        await run.look_at(*people[:20], cause="left")
+        held = (await page.get(f"/groups/{TEAM}")).text
+        assert "25 of 60 members left within" in held
+        assert "Review the removals" in held
+        assert "25 of 60 members left within" in (await page.get("/approvals")).text
+
+
+@pytest.mark.parametrize(
+    ("allowance", "reason", "status"),
+    [("30", "Shifts change", 303), ("30", "", 400), ("-1", "Why", 400), ("", "", 303)],
+)
+async def test_an_allowance_of_the_group_is_set_with_a_reason(allowance: str, reason: str, status: int) -> None:
+    run, _ = await licensed()
+    form = urlencode({"version": 1, "removal_allowance": allowance, "removal_allowance_reason": reason})
+    async with browser(run) as page:
+        sent = await page.post(f"/groups/{TEAM}/options", content=form, headers=SAME_SITE)
+    assert sent.status_code == status
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    assert stored.assignment.options.removal_allowance == (int(allowance) if allowance and status == 303 else None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from shared.domain.allowance import AllowanceState, take
 from shared.domain.directory import LicenseError
 from shared.domain.grant import Source, SourceKind
 from shared.domain.group_status import GroupState, GroupStatus
-from shared.domain.ids import UserId
+from shared.domain.ids import SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import Problem
+from shared.domain.pending_removal import Hold, PendingRemoval, ScopeState
+from shared.domain.permit import Claim
 from shared.domain.read_models import MemberRow
 from tests.support.api_calls import E3, GROUP, READER, USERS, assigned, client, error_of
 from tests.support.worlds import Fakes, fake_world
@@ -85,10 +86,19 @@ class TestGroups:
             before = (await api.get(f"/api/groups/{GROUP}/status")).json()
             status = GroupStatus(GROUP, GroupState.ERRORS, members=1000, counts={"Active": 998, "Error": 2})
             await fakes.world.stores.group_status.save(status)
-            source = str(Source(SourceKind.GROUP, GROUP))
-            _, state = take(AllowanceState(), 7, 100, fakes.world.clock.now())
-            await fakes.world.stores.permits.save_allowance(source, state.to_json(), None)
+            source, now = Source(SourceKind.GROUP, GROUP), fakes.world.clock.now()
+            people = [UserId(str(uuid.UUID(int=number))) for number in range(7)]
+            rows = [PendingRemoval(Claim(source), each, SkuId(E3), now, allowed_at=now) for each in people]
+            hold = Hold(now, "The group reads as empty.")
+            await fakes.world.stores.removals.save(str(source), ScopeState(hold), None, rows)
             after = (await api.get(f"/api/groups/{GROUP}/status")).json()
         assert (before["status"], before["operationId"]) == ("In progress", operation["id"])
         assert (after["status"], after["counts"]) == ("Errors and issues", {"Active": 998, "Error": 2})
-        assert after["removalAllowance"] == {"used": 7, "limit": 100, "period": "P1D"}
+        assert after["removalAllowance"] == {
+            "used": 7,
+            "limit": 20,
+            "period": "P1D",
+            "pending": 0,
+            "decidedDateTime": None,
+            "heldBecause": "The group reads as empty.",
+        }

@@ -1,0 +1,223 @@
+"""Pending removals: what is due to be removed waits, counts with everything else that waits, and is decided with it.
+
+A removal that is due becomes a pending removal when it is first seen. After the removal window it is decided with all
+other pending removals of its group, however young. If these and the removals that the allowance let go in the last 24
+hours exceed the allowance, none goes: all are held for one approval. The tenant as a whole has an allowance too,
+counted in people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain.allowance import limit
+from shared.domain.grant import SourceKind
+from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId, UserId
+from shared.domain.permit import Claim
+
+DAY = timedelta(hours=24)
+"""How long a removal counts against the allowance, and how long its decision holds if the removal did not go out."""
+
+COUNT_MEMBERS_FROM = 3
+"""From this many pending removals on, the members of the group are read. Those that are missing count too, although no
+notification has reported them yet."""
+
+HELD_WITHOUT_APPROVAL = timedelta(minutes=15)
+"""How long a hold counts before its approval is open. The approval opens at the end of the same message. A hold that
+has none after this long was left by a crash, and the group is decided again."""
+
+TENANT = "tenant"
+"""The scope of the allowance of the whole tenant; a group's scope is its source as text."""
+
+HELD_BY_TENANT = "tenant-held"
+"""The scope that lists whose removals wait for the approval of the tenant; it decides nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRemoval:
+    """One row per (source, user, SKU, first seen). `plans`: service plans to turn off; none: the whole SKU.
+
+    `since`: when the removal was first seen to be due. `allowed_at`: when the allowance let it go; None: undecided.
+    """
+
+    claim: Claim
+    user_id: UserId
+    sku_id: SkuId
+    since: datetime
+    plans: Plans = NO_PLANS
+    allowed_at: datetime | None = None
+
+    @property
+    def what(self) -> tuple[UserId, SkuId]:
+        """The unit of counting: a removal that is recorded twice counts once."""
+        return self.user_id, self.sku_id
+
+    def counts_at(self, now: datetime) -> bool:
+        """Whether it is of the last 24 hours: an older one has ended, or its record was left by a crash."""
+        return now - (self.allowed_at or self.since) < DAY
+
+    def is_same(self, other: PendingRemoval) -> bool:
+        """Whether both are one removal, decided or not: the same claim in the same version, the same plans, and due
+        since the same time. A user who returned and left again is due since later."""
+        return replace(self, allowed_at=None) == replace(other, allowed_at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Removals of a scope wait for a person. `reason`: what happened, for the approval."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeState:
+    """The stored state of a scope beside its pending removals. Each decision replaces it under its ETag.
+
+    `missing`: recorded members that the last reading of the group did not show, read at `counted_at`. `approvals`:
+    operations that wait for a person to decide about removals of named users, or of the tenant; the one of a group is
+    named by its assignment.
+    """
+
+    hold: Hold | None = None
+    counted_at: datetime | None = None
+    missing: frozenset[UserId] = frozenset()
+    approvals: frozenset[OperationId] = frozenset()
+
+    def held_because(self, now: datetime) -> str:
+        """Why removals of the scope wait for a person; empty: they do not."""
+        if self.approvals:
+            return self.hold.reason if self.hold else "Removals of this kind wait for an approval."
+        return self.hold.reason if self.hold and now - self.hold.at < HELD_WITHOUT_APPROVAL else ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNow:
+    """A group as the directory shows it before a decision. `members`: as last recorded."""
+
+    exists: bool = True
+    is_empty: bool = False
+    lost_its_rule: bool = False
+    members: int = 0
+
+    @property
+    def alarm(self) -> str:
+        """Why everything is held at once; empty: nothing is wrong with the group itself."""
+        if not self.exists:
+            return "The group does not exist any more."
+        if self.is_empty:
+            return "The group reads as empty."
+        return "The group lost its membership rule." if self.lost_its_rule else ""
+
+
+def removal_limit(size: int, minimum: int, percent: float, maximum: int) -> int:
+    """Removals that a group of `size` members is allowed in 24 hours: the larger of a minimum and a share of its size,
+    but at most a maximum."""
+    return min(maximum, limit(size, minimum, percent))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one decision comes to: the state to store, and the removals that it lets go and no earlier one did."""
+
+    state: ScopeState
+    allowed: tuple[PendingRemoval, ...] = ()
+    reason: str = ""
+    """Why the others are held; empty: nothing is held."""
+
+
+def undecided(rows: Iterable[PendingRemoval], now: datetime) -> tuple[PendingRemoval, ...]:
+    """The pending removals that are not decided."""
+    return tuple(row for row in rows if row.allowed_at is None and row.counts_at(now))
+
+
+def used(rows: Iterable[PendingRemoval], now: datetime) -> int:
+    """Removals that the allowance let go in the last 24 hours."""
+    return len({row.what for row in rows if row.allowed_at is not None and row.counts_at(now)})
+
+
+def let_go_before(asked: PendingRemoval, rows: Iterable[PendingRemoval], now: datetime) -> bool:
+    """Whether an earlier decision let the same removal go, and the process died before it went out."""
+    return any(row.allowed_at is not None and row.counts_at(now) and row.is_same(asked) for row in rows)
+
+
+def decide(
+    state: ScopeState,
+    rows: Sequence[PendingRemoval],
+    asked: Sequence[PendingRemoval],
+    maximum: int,
+    group: GroupNow,
+    now: datetime,
+) -> Decision:
+    """Decide about removals of a group (or another source) whose window is over: all go, or none.
+
+    Every pending removal counts, `asked` or not, and every removal that the allowance let go in the last 24 hours. An
+    earlier decision to let go stays, unless the group is held.
+    """
+    if state.held_because(now):
+        return Decision(state, reason=state.held_because(now))
+    if group.alarm:
+        return _held(state, group.alarm, now)
+    fresh = [each for each in asked if not let_go_before(each, rows, now)]
+    counting = [row for row in rows if row.counts_at(now)]
+    people = {row.user_id for row in counting}
+    waiting = {row.what for row in undecided(counting, now)} | {each.what for each in fresh}
+    gone = {row.what for row in counting if row.allowed_at is not None}
+    missing = state.missing - people - {each.user_id for each in asked}
+    if fresh and len(waiting | gone) + len(missing) > maximum:
+        return _held(state, _what_happened(undecided(counting, now), fresh, missing, group, maximum, len(gone)), now)
+    return Decision(state, tuple(replace(each, allowed_at=now) for each in fresh))
+
+
+def decide_for_tenant(
+    state: ScopeState, rows: Sequence[PendingRemoval], asked: Sequence[PendingRemoval], maximum: int, now: datetime
+) -> Decision:
+    """The same for the tenant as a whole, which counts people: a user who loses two licenses counts once."""
+    if state.held_because(now):
+        return Decision(state, reason=state.held_because(now))
+    counting = [row for row in rows if row.counts_at(now)]
+    gone = {row.user_id for row in counting if row.allowed_at is not None}
+    waiting = {row.user_id for row in undecided(counting, now)} | {each.user_id for each in asked}
+    if not {each.user_id for each in asked} <= gone and len(waiting | gone) > maximum:
+        groups = {each.claim.source for each in (*undecided(counting, now), *asked)}
+        text = f"{_number(waiting - gone, 'person', 'people')} of {_number(groups, 'group', 'groups')} would lose "
+        text += f"licenses, and {len(gone):,} lost some in the last 24 hours. The tenant allows {maximum:,} in a day."
+        return _held(state, text, now)
+    fresh = [each for each in asked if not let_go_before(each, rows, now)]
+    return Decision(state, tuple(replace(each, allowed_at=now) for each in fresh))
+
+
+def _held(state: ScopeState, reason: str, now: datetime) -> Decision:
+    return Decision(replace(state, hold=Hold(now, reason)), reason=reason)
+
+
+def _what_happened(
+    waiting: Sequence[PendingRemoval],
+    fresh: Sequence[PendingRemoval],
+    missing: Collection[UserId],
+    group: GroupNow,
+    maximum: int,
+    gone: int,
+) -> str:
+    times = [row.since for row in (*waiting, *fresh)]
+    people = {row.user_id for row in (*waiting, *fresh)} | set(missing)
+    source = fresh[0].claim.source
+    whole = f" of {max(group.members, len(people)):,} members" if source.kind is SourceKind.GROUP else ""
+    text = f"{len(people):,}{whole} left within {span(max(times) - min(times))}. " if whole else ""
+    text = text or f"{_number(people, 'person', 'people')} would lose a license. "
+    before = f", and {gone:,} were used in the last 24 hours" if gone else ""
+    return f"{text}{_number(range(maximum), 'removal', 'removals')} in a day need no approval{before}."
+
+
+def _number(things: Collection[object], one: str, many: str) -> str:
+    return f"{len(things):,} {one if len(things) == 1 else many}"
+
+
+def span(time: timedelta) -> str:
+    """A duration for people: "40 s", "12 min", "3 h"."""
+    seconds = max(1, round(time.total_seconds()))
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
