@@ -191,3 +191,33 @@ async def test_a_group_without_a_property_is_not_taken_for_one(
     stub.on("GET", rf"^/groups/{GROUP}\?", Answer({**GROUP_ROW, name: None}))
     with pytest.raises(Unavailable, match=name):
         await directory.group(GROUP)
+
+
+async def test_ids_of_members_come_from_all_pages_and_nothing_else_is_asked_for(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    def row(kind: str, number: int) -> dict[str, str]:
+        return {"@odata.type": f"#microsoft.graph.{kind}", "id": guid(number).upper()}
+
+    def page(path: str, _: Any) -> Answer:
+        if "skiptoken=2" in path:
+            return Answer({"value": [row("user", 0xABC)]})
+        link = f"{BASE}/groups/{GROUP}/transitiveMembers?$skiptoken=2"
+        return Answer({"value": [row("user", 1), row("group", 9)], "@odata.nextLink": link})
+
+    stub.route("GET", MEMBERS, page)
+    assert [list(page) async for page in directory.member_ids(GROUP)] == [list(ids(1)), list(ids(0xABC))]
+    assert "$select=id&$top=999" in str(stub.requests[0].url)
+
+
+async def test_ids_of_members_of_a_missing_group_or_a_page_that_is_gone_are_no_empty_group(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    link = f"{BASE}/groups/{GROUP}/transitiveMembers?$skiptoken=2"
+    gone, first = Answer(error("Request_ResourceNotFound", "gone"), 404), Answer({"value": [], "@odata.nextLink": link})
+    stub.route("GET", MEMBERS, lambda path, _: gone)
+    with pytest.raises(NotFound):
+        _ = [page async for page in directory.member_ids(GROUP)]
+    stub.route("GET", MEMBERS, lambda path, _: gone if "skiptoken" in path else first)
+    with pytest.raises(Unavailable):
+        _ = [page async for page in directory.member_ids(GROUP)]
