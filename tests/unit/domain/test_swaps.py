@@ -137,6 +137,6 @@ class TestWhatWaitsForARemoval:
         assert [each.sku_id for each in held.add] == [E3]
 
     def test_a_product_with_the_same_plans_waits_for_the_person_too(self) -> None:
-        row = ledger({E3: owned()}, seen={str(E3): EARLIER})
-        held = plan_user(person(direct(E3)), (grant(E5),), row, context(denied=frozenset({E3})))
+        row = ledger({E5: owned()}, seen={str(E5): EARLIER})
+        held = plan_user(person(direct(E5)), (grant(E3),), row, context(denied=frozenset({E5})))
         assert held.add == ()
