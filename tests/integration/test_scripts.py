@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from functions.web.principal import APP_ROLES
+from shared.domain.access import APP_ROLES
 from tests.integration.fake_az import GRAPH_APP, TENANT
 
 ROOT = Path(__file__).resolve().parents[2]
