@@ -48,7 +48,7 @@ class Client:
         return _answer(urllib.request.Request(url, data, headers, method=method))
 
     def decide(self, path: str, body: object) -> dict[str, Any]:
-        """A POST of a person who has just signed in on the page, such as an approval. Raises CallError."""
+        """A POST after a new sign-in of a person on the page, such as an approval. Raises CallError."""
         form = urllib.parse.urlencode({"role": "Global Administrator", "next": "/"}).encode()
         with _NO_REDIRECT.open(f"{self._endpoints.api}/.auth/login", form, timeout=TIMEOUT_S) as signed_in:
             cookie = str(signed_in.headers["set-cookie"]).split(";")[0]

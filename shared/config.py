@@ -65,8 +65,8 @@ class Settings:
     """API_AUDIENCE: audiences of tokens the HTTP API takes, parted by commas (a sign-in on the page has the app's
     client id as its audience); none: the platform's own check suffices."""
     allowed_clients: frozenset[str]
-    """ALLOWED_CLIENTS: client ids of the applications whose access tokens the HTTP API takes, separated by commas;
-    none: the API takes no token, and only people on the page are let in."""
+    """ALLOWED_CLIENTS: client ids of the applications whose access tokens the HTTP API takes, separated by commas.
+    None: the API takes no token, and only people on the page are let in."""
     allow_guests: bool
     """ALLOW_GUESTS: whether guests of the tenant who have a role are let in, true or false."""
     directory_roles: Mapping[str, frozenset[str]]

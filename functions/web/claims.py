@@ -1,8 +1,9 @@
 """The claims that App Service hands on in `x-ms-client-principal`, read and never trusted further than they say.
 
 The header holds the claims of the token that came in: the access token of a program, or the id token of a sign-in on
-the page ("Work with user identities in Azure App Service authentication", learn.microsoft.com/azure/app-service/
-configure-authentication-user-identities). The page promises no claim by name, so that every claim can be missing.
+the page. Source: "Work with user identities in Azure App Service authentication"
+(learn.microsoft.com/azure/app-service/configure-authentication-user-identities). It promises no claim by name, so every
+claim can be missing.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class Claims:
         return text if _GUID.fullmatch(text) else ""
 
     def time(self, name: str, now: datetime) -> datetime | None:
-        """The time of a claim in seconds since 1970; None if it is missing, given twice, no number, or in the future:
-        whoever asks how old something is must not be told that it is new."""
+        """The time of a claim in seconds since 1970. None if it is missing, given twice, no number, or in the future:
+        an unknown time must not look recent."""
         text = self.only(name)
         if not (text.isascii() and text.isdecimal() and len(text) <= 11):
             return None

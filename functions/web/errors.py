@@ -36,7 +36,7 @@ class HttpError(Exception):
 
 
 class Rejection(HttpError):
-    """A caller who is not let in, or lacks a right. `caller`: the object id or client id, empty if unknown; `reason`: a
+    """A caller that is not let in, or lacks a right. `caller`: the object id or client id, empty if unknown; `reason`: a
     few words for the log."""
 
     def __init__(

@@ -28,8 +28,8 @@ SCOPE = "user_impersonation"
 """The scope of the registration; only an administrator can consent to it (infra/scripts/register-app.sh)."""
 
 RECENT = timedelta(hours=1)
-"""An approval needs a sign-in this recent, and a write in a browser session needs roles read this recently: the cookie
-lives for eight hours, and a role that was activated for one hour is in its claims for all eight."""
+"""An approval needs a sign-in this recent, and a write in a browser session needs roles stated this recently. The
+cookie lives for eight hours, and a role that was activated for one hour stays in its claims for all eight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Principal:
     """A caller of this tenant.
 
     `by_token`: a bearer token came with the request, so no page of another site sent it. `is_person`: a person signed
-    in; an application acts for nobody. `issued_at`: when Entra last stated the roles. `signed_in_at`: when the person
+    in; else an application calls as itself. `issued_at`: when Entra last stated the roles. `signed_in_at`: when the person
     last proved who they are; None if the claims do not say it in a form that can be read.
     """
 
@@ -183,8 +183,8 @@ def _rejected(claims: Claims, status: int, reason: str, message: str) -> Rejecti
 
 
 def _by_token(headers: Mapping[str, str], claims: Claims) -> bool:
-    """Whether the claims are those of a bearer token. Raises Rejection if it cannot be told: claims of a session are
-    not checked for their client, so that nobody must pass a token off as a session."""
+    """Whether the claims are those of a bearer token. Raises Rejection if that is unclear. The client of a session is
+    not checked, so a caller must not pass a token off as a session."""
     if EXCHANGED in headers:
         raise _rejected(claims, 401, "exchanged session", "Send the access token itself, not X-ZUMO-AUTH.")
     bearer = headers.get("authorization", "").lower().startswith("bearer ")
@@ -264,7 +264,7 @@ def _is_guest(claims: Claims) -> bool:
 
 def _actor(claims: Claims, *, is_person: bool) -> Actor:
     """The person by object id, or the application by the object id of its service principal. Raises Rejection for a
-    person whom no claim names: what an application does must not stand in for a person."""
+    person without an object id: the id of the client application must not replace it."""
     object_id, client = claims.only("oid").lower(), claims.only("appid")
     if not object_id and (is_person or not client):
         raise _unknown("nobody", "The sign-in names neither a person nor an application.")

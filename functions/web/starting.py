@@ -58,8 +58,11 @@ class Starter:
         )
 
     async def start(self, request: OperationRequest, approved: ApprovedPreview | None = None) -> Response:
-        """202 with the operation and its Location. Raises Outdated when an approved preview has another checksum, and
-        Rejection if it shows removals and the caller cannot approve, or if options are set without the right to."""
+        """202 with the operation and its Location.
+
+        Raises Outdated when an approved preview has another checksum. Raises Rejection if the preview shows removals
+        and the caller cannot approve, or if options are set without the right to.
+        """
         if request.options is not None:
             self.require(Access.CONFIGURE)
         if approved is not None:
@@ -73,7 +76,7 @@ class Starter:
         return JSONResponse(answers.operation(operation), 202, {"Location": location})
 
     def check_removals(self, preview: Operation) -> None:
-        """Who confirms a preview that takes something from somebody approves it. Raises Rejection."""
+        """To confirm a preview with removals is to approve them. Raises Rejection."""
         if preview.plan.users_losing:
             self.require(Access.APPROVE)
 

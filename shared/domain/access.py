@@ -1,4 +1,4 @@
-"""What a caller can be allowed to do, which role allows it, and which of these roles a directory role stands for.
+"""Accesses that routes ask for, the roles that allow them, and the roles that each directory role stands for.
 
 Roles are the app roles of the registration (infra/scripts/register-app.sh) and two narrower ones that only a directory
 role can stand for. Role template ids are the same in every tenant
@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 
 class Access(StrEnum):
-    """What a route asks of its caller; the value names the least role that allows it."""
+    """A right that a route asks of its caller; the value names the least role that allows it."""
 
     ANY = "any role"
     READ = "Licensing.Read"
@@ -47,7 +47,7 @@ ROLES: Mapping[str, frozenset[Access]] = MappingProxyType(
         "Onboarding.Write": frozenset(
             {Access.ANY, Access.READ_HR_EVENT, Access.END_HR_EVENT, Access.WRITE_HR},
         ),
-        # The role of version 1.0, for one version: whatever it could do, so that an upgrade locks nobody out.
+        # The role of version 1.0 keeps its rights for one version, so that an upgrade locks no caller out.
         "Licensing.ReadWrite": frozenset(Access),
         "Users.Read": frozenset({Access.ANY, Access.READ_USERS}),
         "Groups.Write": _READ | {Access.WRITE_GROUPS},
@@ -120,7 +120,7 @@ def directory_roles(text: str) -> Mapping[str, frozenset[str]]:
 def access_of(
     app_roles: Iterable[str], template_ids: Iterable[str], directory: Mapping[str, frozenset[str]]
 ) -> frozenset[Access]:
-    """What a caller with these app roles and directory roles can do."""
+    """The accesses of a caller with these app roles and directory roles."""
     roles = {role for role in app_roles if role in APP_ROLES}
     for template_id in template_ids:
         roles |= directory.get(template_id.lower(), frozenset())

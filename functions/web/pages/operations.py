@@ -74,7 +74,7 @@ async def approvals_page(request: Request, world: TheWorld) -> Response:
 @router.post("/operations/{operation_id}/confirm")
 async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationIdText, form: TheForm) -> Response:
     """Do what a preview has shown, once, as long as the group gives what it gave then. If the caller can approve, the
-    checksum approves the removals that were shown; else removals beyond the allowance wait for somebody who can."""
+    checksum approves the removals that were shown; else removals beyond the allowance wait for an approver."""
     shown = await queries.operation(world, OperationId(operation_id))
     if not shown.preview or shown.checksum != form.one("checksum"):
         raise HttpError(409, "ChecksumMismatch", "The preview is a different one; look at it again.")

@@ -127,8 +127,8 @@ async def list_dead_letters(world: TheWorld, top: Top = DEFAULT_TOP) -> Json:
 async def replay_dead_letter(
     request: Request, world: TheWorld, actor: TheActor, letter_id: OperationIdText, body: Mended | None = None
 ) -> None:
-    """Send a message back to its queue, as it was or mended; what is done already is seen to be done. A mended HR event
-    is an HR event: it needs Onboarding.Write too."""
+    """Send a message back to its queue, as it was or mended; what is done already is seen to be done. A corrected
+    HR event is an HR event: it needs Onboarding.Write too."""
     letter = await world.stores.dead_letters.get(letter_id) if body is not None else None
     if letter is not None and letter.queue == ONBOARDING:
         requires(request, Access.WRITE_HR)
