@@ -36,8 +36,8 @@ class HttpError(Exception):
 
 
 class Rejection(HttpError):
-    """A caller that is not let in, or lacks a right. `caller`: the object id or client id, empty if unknown; `reason`: a
-    few words for the log."""
+    """A caller that is not let in, or lacks a right. `caller`: the object id or client id, empty if unknown; `reason`:
+    a few words for the log."""
 
     def __init__(
         self, status: int, code: str, message: str, caller: str, reason: str, headers: Mapping[str, str] | None = None

@@ -37,8 +37,8 @@ class Principal:
     """A caller of this tenant.
 
     `by_token`: a bearer token came with the request, so no page of another site sent it. `is_person`: a person signed
-    in; else an application calls as itself. `issued_at`: when Entra last stated the roles. `signed_in_at`: when the person
-    last proved who they are; None if the claims do not say it in a form that can be read.
+    in; else an application calls as itself. `issued_at`: when Entra last stated the roles. `signed_in_at`: when the
+    person last proved who they are; None if the claims do not say it in a form that can be read.
     """
 
     actor: Actor

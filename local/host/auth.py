@@ -56,9 +56,9 @@ Page = tuple[int, bytes, tuple[tuple[str, str], ...], str]
 class SignIn:
     """`key` signs the session cookie and checks the tenant's API tokens.
 
-    The platform documents the form of its claims, not which of them it hands on. So both are switches. `withheld` claims
-    are not handed on; access tokens can lack `auth_time` (MicrosoftDocs/azure-docs issue 15502). With `long_names`, some
-    claims have the names of XML namespaces.
+    The platform documents the form of its claims, not which of them it hands on. So both are switches. Claims in
+    `withheld` are not handed on; access tokens can lack `auth_time` (MicrosoftDocs/azure-docs issue 15502). With
+    `long_names`, some claims have the names of XML namespaces.
     """
 
     key: str
