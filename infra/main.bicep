@@ -13,6 +13,12 @@ param location string
 @description('Application (client) id of the app registration for sign-in. Empty at the first deployment: then the HTTP API answers nobody.')
 param signInClientId string = ''
 
+@description('Client ids of the applications that may call the API with an access token, separated by commas. Empty: only people on the page are let in.')
+param allowedClients string = ''
+
+@description('Let in guests of the tenant who have a role.')
+param allowGuests bool = false
+
 @description('Who gets the alerts. Empty: alerts are raised and shown in Azure Monitor, but sent to nobody.')
 param alertMail string = ''
 
@@ -142,6 +148,8 @@ module app 'modules/app.bicep' = {
     serviceBusNamespace: serviceBus.outputs.fullyQualifiedNamespace
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     signInClientId: signInClientId
+    allowedClients: allowedClients
+    allowGuests: allowGuests
     pythonVersion: pythonVersion
     receiveNotifications: receiveNotifications
     changedSettings: changedSettings

@@ -47,6 +47,15 @@ class Client:
         url = path if path.startswith("http") else f"{self._endpoints.api}{path}"
         return _answer(urllib.request.Request(url, data, headers, method=method))
 
+    def decide(self, path: str, body: object) -> dict[str, Any]:
+        """A POST after a new sign-in of a person on the page, such as an approval. Raises CallError."""
+        form = urllib.parse.urlencode({"role": "Global Administrator", "next": "/"}).encode()
+        with _NO_REDIRECT.open(f"{self._endpoints.api}/.auth/login", form, timeout=TIMEOUT_S) as signed_in:
+            cookie = str(signed_in.headers["set-cookie"]).split(";")[0]
+        headers = {"cookie": cookie, "content-type": "application/json", "x-requested-with": "local"}
+        data = json.dumps(body).encode()
+        return _answer(urllib.request.Request(f"{self._endpoints.api}{path}", data, headers, method="POST"))
+
     def page(self, path: str) -> str:
         """A view of the page, whole. Raises CallError."""
         headers = {"authorization": f"Bearer {self._token}", "accept": "text/html"}
@@ -82,6 +91,16 @@ class Client:
                 return operation
             time.sleep(pause_s)
         raise TimeoutError(f"operation {operation_id} had not ended after {timeout_s:.0f} s")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Hands a redirect on as the answer."""
+
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        return fp
+
+
+_NO_REDIRECT = urllib.request.build_opener(_NoRedirect)
 
 
 def _answer(request: urllib.request.Request) -> dict[str, Any]:

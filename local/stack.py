@@ -24,6 +24,7 @@ from typing import Self
 
 from local.host.auth import AUDIENCE, SESSION_AUDIENCE
 from local.processes import START_S, Process, StartError, Supervisor, stop_all
+from local.tenant.identity.permissions import declared_clients
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -297,6 +298,7 @@ class Stack:
             "TABLE_PREFIX": self.endpoints.table_prefix,
             "GRAPH_BASE_URL": self.endpoints.graph,
             "API_AUDIENCE": f"{AUDIENCE},{SESSION_AUDIENCE}",
+            "ALLOWED_CLIENTS": ",".join(client.app_id for client in declared_clients().values() if client.api),
             "PUBLIC_URL": self.endpoints.api,
             "WEBSITE_AUTH_ENABLED": "True",
             "WRITE_RATE_PER_SECOND": str(WRITES_PER_S * scale),

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from shared.config import Settings
 from shared.domain import trace_context
+from shared.domain.access import DEFAULT_DIRECTORY_ROLES, directory_roles
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING, OPERATIONS
 from shared.handlers.maintenance.alerts import look_out
 from shared.handlers.maintenance.retention import forget_old
@@ -42,11 +43,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What the HTTP door must know to trust a caller. `audiences`: none means that the platform's check suffices."""
+    """What the HTTP door must know to trust a caller. `audiences`: none means that the platform's check suffices.
+    `allowed_clients`: client ids of the applications whose tokens are taken. `directory_roles`: role template id ->
+    the roles that it stands for."""
 
     platform_authentication: bool
     tenant_id: str
     audiences: frozenset[str] = frozenset()
+    allowed_clients: frozenset[str] = frozenset()
+    directory_roles: Mapping[str, frozenset[str]] = field(
+        default_factory=lambda: directory_roles(DEFAULT_DIRECTORY_ROLES)
+    )
+    allow_guests: bool = False
 
 
 class App:
@@ -187,7 +195,14 @@ def compose(settings: Settings) -> App:
         token=partial(secrets.token_hex, 16),
         telemetry=telemetry,
     )
-    sign_in = SignIn(settings.platform_authentication, settings.tenant_id, settings.api_audiences)
+    sign_in = SignIn(
+        settings.platform_authentication,
+        settings.tenant_id,
+        settings.api_audiences,
+        settings.allowed_clients,
+        settings.directory_roles,
+        settings.allow_guests,
+    )
     return App(world, sign_in)
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
+from shared.domain.access import DEFAULT_DIRECTORY_ROLES, directory_roles
 from shared.domain.errors import ConfigError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -63,6 +64,14 @@ class Settings:
     api_audiences: frozenset[str]
     """API_AUDIENCE: audiences of tokens the HTTP API takes, parted by commas (a sign-in on the page has the app's
     client id as its audience); none: the platform's own check suffices."""
+    allowed_clients: frozenset[str]
+    """ALLOWED_CLIENTS: client ids of the applications whose access tokens the HTTP API takes, separated by commas.
+    None: the API takes no token, and only people on the page are let in."""
+    allow_guests: bool
+    """ALLOW_GUESTS: whether guests of the tenant who have a role are let in, true or false."""
+    directory_roles: Mapping[str, frozenset[str]]
+    """DIRECTORY_ROLES: what people with a directory role can do, as `name=role,role;name=role`; `none`: only app roles
+    count. A directory role is named by its name or its template id, a role as in docs/roles.md."""
     public_url: str
     """PUBLIC_URL: where Graph reaches this app for change notifications, `https://<app>.azurewebsites.net`, without a
     path; empty: no notifications are asked for, and changes are found by delta and sync only."""
@@ -138,6 +147,9 @@ class Settings:
             has_identity_endpoint=bool(read.text("IDENTITY_ENDPOINT", "")),
             platform_authentication=read.flag("WEBSITE_AUTH_ENABLED"),
             api_audiences=read.words("API_AUDIENCE"),
+            allowed_clients=read.guids("ALLOWED_CLIENTS"),
+            allow_guests=read.flag("ALLOW_GUESTS"),
+            directory_roles=read.directory_roles("DIRECTORY_ROLES", DEFAULT_DIRECTORY_ROLES),
             public_url=read.origin("PUBLIC_URL"),
             application_insights=read.text("APPLICATIONINSIGHTS_CONNECTION_STRING", ""),
             otlp_endpoint=read.url("OTEL_EXPORTER_OTLP_ENDPOINT", "") if env.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "",
@@ -210,6 +222,18 @@ class _Reader:
         elif not _GUID.fullmatch(text):
             self.faults.append(f"{name} must be a GUID, not {text!r}")
         return text
+
+    def guids(self, name: str) -> frozenset[str]:
+        found = frozenset(word.lower() for word in self.words(name))
+        self.faults += [f"{name} must list GUIDs, not {each!r}" for each in sorted(found) if not _GUID.fullmatch(each)]
+        return found
+
+    def directory_roles(self, name: str, default: str) -> Mapping[str, frozenset[str]]:
+        try:
+            return directory_roles(self.text(name, default))
+        except ValueError as fault:
+            self.faults.append(f"{name}: {fault}")
+            return directory_roles(default)
 
     def matching(self, name: str, default: str, pattern: re.Pattern[str], what: str) -> str:
         text = self.text(name, default)

@@ -6,6 +6,8 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
+from re import Pattern
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -13,115 +15,130 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.web.errors import SERVER_ERROR, HttpError, answer_to, body_of
+from functions.web.context import requires
+from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
 from functions.web.pages import audit, health, licenses, static_files
 from functions.web.pages import groups as group_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
 from functions.web.pages import users as user_pages
 from functions.web.pages.error_pages import failed_page, wants_page
-from functions.web.principal import Access, authenticate, authorize
+from functions.web.principal import authenticate
+from functions.web.rejections import RejectionLog
 from functions.web.routes import center, groups, onboarding, operations, users
 from shared.bootstrap import App
 from shared.domain import trace_context
+from shared.domain.access import Access
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body: 5,000 user ids take 200 KB."""
 
-READ, WRITE, ONBOARD, ONBOARD_READ = Access.READ, Access.WRITE, Access.ONBOARD, Access.ONBOARD_READ
-
 ACCESS: Mapping[tuple[str, str], Access] = {
-    ("GET", "/api/openapi.json"): READ,
-    ("GET", "/api/operations"): READ,
-    ("GET", "/api/operations/{operation_id}"): READ,
-    ("GET", "/api/operations/{operation_id}/members"): READ,
-    ("POST", "/api/operations/{operation_id}/review"): WRITE,
-    ("POST", "/api/operations/{operation_id}/approve"): WRITE,
-    ("POST", "/api/operations/{operation_id}/reject"): WRITE,
-    ("POST", "/api/operations/{operation_id}/pause"): WRITE,
-    ("POST", "/api/operations/{operation_id}/resume"): WRITE,
-    ("POST", "/api/operations/{operation_id}/cancel"): WRITE,
-    ("GET", "/api/approvals"): READ,
-    ("POST", "/api/groups/{group_id}/assignLicense"): WRITE,
-    ("POST", "/api/groups/{group_id}/reprocessLicenseAssignment"): WRITE,
-    ("POST", "/api/groups/{group_id}/adoptLicenses"): WRITE,
-    ("POST", "/api/groups/{group_id}/enableServicePlans"): WRITE,
-    ("GET", "/api/groups/{group_id}/licenseAssignment"): READ,
-    ("PATCH", "/api/groups/{group_id}/licenseAssignment"): WRITE,
-    ("GET", "/api/groups/{group_id}/status"): READ,
-    ("GET", "/api/groups/{group_id}/members"): READ,
-    ("GET", "/api/groups/{group_id}/membersWithLicenseErrors"): READ,
-    ("POST", "/api/users/assignLicense"): WRITE,
-    ("POST", "/api/users/{user_id}/reprocessLicenseAssignment"): WRITE,
-    ("POST", "/api/users/{user_id}/adoptLicenses"): WRITE,
-    ("POST", "/api/users/{user_id}/enableServicePlans"): WRITE,
-    ("POST", "/api/users/{user_id}/keepLicenses"): WRITE,
-    ("POST", "/api/users/{user_id}/removeLicensesNow"): WRITE,
-    ("GET", "/api/users/{user_id}/licenses"): READ,
-    ("GET", "/api/subscribedSkus"): READ,
-    ("GET", "/api/changeFeed"): READ,
-    ("GET", "/api/licenses"): READ,
-    ("GET", "/api/groups"): READ,
-    ("GET", "/api/users"): READ,
-    ("GET", "/api/users/{user_id}"): READ,
-    ("GET", "/api/audit"): READ,
-    ("GET", "/api/healthOverview"): READ,
-    ("GET", "/api/deadLetters"): READ,
-    ("POST", "/api/deadLetters/{letter_id}/replay"): WRITE,
-    ("POST", "/api/onboarding"): ONBOARD,
-    ("GET", "/api/onboarding/schema"): ONBOARD_READ,
-    ("GET", "/api/onboarding/{event_key}"): ONBOARD_READ,
-    ("POST", "/api/onboarding/{event_key}/cancel"): ONBOARD,
-    ("POST", "/api/onboarding/{event_key}/replay"): ONBOARD,
-    ("GET", "/api/onboarding"): READ,
-    ("POST", "/api/onboarding/dryRun"): READ,
-    ("GET", "/api/onboarding/held"): READ,
-    ("POST", "/api/onboarding/held/approve"): WRITE,
-    ("POST", "/api/onboarding/held/reject"): WRITE,
-    ("GET", "/api/onboarding/profiles"): READ,
-    ("GET", "/api/onboarding/profiles/{profile_name}"): READ,
-    ("PUT", "/api/onboarding/profiles/{profile_name}"): WRITE,
-    ("DELETE", "/api/onboarding/profiles/{profile_name}"): WRITE,
-    ("GET", "/"): READ,
-    ("GET", "/static/{name}"): READ,
-    ("GET", "/licenses"): READ,
-    ("GET", "/licenses/{sku_id}"): READ,
-    ("GET", "/groups"): READ,
-    ("GET", "/groups/{group_id}"): READ,
-    ("GET", "/groups/{group_id}/live"): READ,
-    ("GET", "/groups/{group_id}/members.csv"): READ,
-    ("GET", "/groups/{group_id}/assign"): READ,
-    ("POST", "/groups/{group_id}/assign"): WRITE,
-    ("POST", "/groups/{group_id}/assign/check"): READ,
-    ("POST", "/groups/{group_id}/reprocess"): WRITE,
-    ("POST", "/groups/{group_id}/options"): WRITE,
-    ("POST", "/groups/{group_id}/{foreign}"): WRITE,
-    ("GET", "/operations"): READ,
-    ("GET", "/operations/{operation_id}"): READ,
-    ("GET", "/operations/{operation_id}/progress"): READ,
-    ("POST", "/operations/{operation_id}/confirm"): WRITE,
-    ("POST", "/operations/{operation_id}/{act}"): WRITE,
-    ("GET", "/approvals"): READ,
-    ("GET", "/users"): READ,
-    ("GET", "/users/{user_id}"): READ,
-    ("POST", "/users/{user_id}/reprocess"): WRITE,
-    ("POST", "/users/{user_id}/keep"): WRITE,
-    ("POST", "/users/{user_id}/remove"): WRITE,
-    ("POST", "/users/{user_id}/{foreign}"): WRITE,
-    ("GET", "/onboarding"): READ,
-    ("GET", "/onboarding/{event_key}"): READ,
-    ("POST", "/onboarding/held/{act}"): WRITE,
-    ("POST", "/onboarding/{event_key}/{act}"): WRITE,
-    ("GET", "/audit"): READ,
-    ("GET", "/audit.csv"): READ,
-    ("GET", "/audit.jsonl"): READ,
-    ("GET", "/health"): READ,
-    ("GET", "/health/queues"): READ,
-    ("POST", "/health/replay/{letter_id}"): WRITE,
+    ("GET", "/api/openapi.json"): Access.ANY,
+    ("GET", "/api/operations"): Access.READ,
+    ("GET", "/api/operations/{operation_id}"): Access.READ,
+    ("GET", "/api/operations/{operation_id}/members"): Access.READ,
+    ("POST", "/api/operations/{operation_id}/review"): Access.WRITE,
+    ("POST", "/api/operations/{operation_id}/approve"): Access.APPROVE,
+    ("POST", "/api/operations/{operation_id}/reject"): Access.APPROVE,
+    ("POST", "/api/operations/{operation_id}/pause"): Access.WRITE,
+    ("POST", "/api/operations/{operation_id}/resume"): Access.WRITE,
+    ("POST", "/api/operations/{operation_id}/cancel"): Access.WRITE,
+    ("GET", "/api/approvals"): Access.READ,
+    ("POST", "/api/groups/{group_id}/assignLicense"): Access.WRITE_GROUPS,
+    ("POST", "/api/groups/{group_id}/reprocessLicenseAssignment"): Access.WRITE_GROUPS,
+    ("POST", "/api/groups/{group_id}/adoptLicenses"): Access.WRITE_GROUPS,
+    ("POST", "/api/groups/{group_id}/enableServicePlans"): Access.WRITE_GROUPS,
+    ("GET", "/api/groups/{group_id}/licenseAssignment"): Access.READ,
+    ("PATCH", "/api/groups/{group_id}/licenseAssignment"): Access.CONFIGURE,
+    ("GET", "/api/groups/{group_id}/status"): Access.READ,
+    ("GET", "/api/groups/{group_id}/members"): Access.READ,
+    ("GET", "/api/groups/{group_id}/membersWithLicenseErrors"): Access.READ,
+    ("POST", "/api/users/assignLicense"): Access.WRITE,
+    ("POST", "/api/users/{user_id}/reprocessLicenseAssignment"): Access.WRITE,
+    ("POST", "/api/users/{user_id}/adoptLicenses"): Access.WRITE,
+    ("POST", "/api/users/{user_id}/enableServicePlans"): Access.WRITE,
+    ("POST", "/api/users/{user_id}/keepLicenses"): Access.WRITE,
+    ("POST", "/api/users/{user_id}/removeLicensesNow"): Access.APPROVE,
+    ("GET", "/api/users/{user_id}/licenses"): Access.READ_USERS,
+    ("GET", "/api/subscribedSkus"): Access.READ,
+    ("GET", "/api/changeFeed"): Access.READ,
+    ("GET", "/api/licenses"): Access.READ,
+    ("GET", "/api/groups"): Access.READ,
+    ("GET", "/api/users"): Access.READ_USERS,
+    ("GET", "/api/users/{user_id}"): Access.READ_USERS,
+    ("GET", "/api/audit"): Access.READ,
+    ("GET", "/api/healthOverview"): Access.READ,
+    ("GET", "/api/deadLetters"): Access.WRITE,
+    ("POST", "/api/deadLetters/{letter_id}/replay"): Access.WRITE,
+    ("POST", "/api/onboarding"): Access.WRITE_HR,
+    ("GET", "/api/onboarding/schema"): Access.ANY,
+    ("GET", "/api/onboarding/{event_key}"): Access.READ_HR_EVENT,
+    ("POST", "/api/onboarding/{event_key}/cancel"): Access.END_HR_EVENT,
+    ("POST", "/api/onboarding/{event_key}/replay"): Access.END_HR_EVENT,
+    ("GET", "/api/onboarding"): Access.READ_HR,
+    ("POST", "/api/onboarding/dryRun"): Access.READ_HR,
+    ("GET", "/api/onboarding/held"): Access.READ_HR,
+    ("POST", "/api/onboarding/held/approve"): Access.APPROVE,
+    ("POST", "/api/onboarding/held/reject"): Access.APPROVE,
+    ("GET", "/api/onboarding/profiles"): Access.READ,
+    ("GET", "/api/onboarding/profiles/{profile_name}"): Access.READ,
+    ("PUT", "/api/onboarding/profiles/{profile_name}"): Access.CONFIGURE,
+    ("DELETE", "/api/onboarding/profiles/{profile_name}"): Access.CONFIGURE,
+    ("GET", "/"): Access.ANY,
+    ("GET", "/static/{name}"): Access.ANY,
+    ("GET", "/licenses"): Access.READ,
+    ("GET", "/licenses/{sku_id}"): Access.READ,
+    ("GET", "/groups"): Access.READ,
+    ("GET", "/groups/{group_id}"): Access.READ,
+    ("GET", "/groups/{group_id}/live"): Access.READ,
+    ("GET", "/groups/{group_id}/members.csv"): Access.READ,
+    ("GET", "/groups/{group_id}/assign"): Access.READ,
+    ("POST", "/groups/{group_id}/assign"): Access.WRITE_GROUPS,
+    ("POST", "/groups/{group_id}/assign/check"): Access.READ,
+    ("POST", "/groups/{group_id}/reprocess"): Access.WRITE_GROUPS,
+    ("POST", "/groups/{group_id}/options"): Access.CONFIGURE,
+    ("POST", "/groups/{group_id}/adopt"): Access.WRITE_GROUPS,
+    ("POST", "/groups/{group_id}/enable"): Access.WRITE_GROUPS,
+    ("GET", "/operations"): Access.READ,
+    ("GET", "/operations/{operation_id}"): Access.READ,
+    ("GET", "/operations/{operation_id}/progress"): Access.READ,
+    ("POST", "/operations/{operation_id}/confirm"): Access.WRITE_GROUPS,
+    ("POST", "/operations/{operation_id}/review"): Access.WRITE,
+    ("POST", "/operations/{operation_id}/approve"): Access.APPROVE,
+    ("POST", "/operations/{operation_id}/reject"): Access.APPROVE,
+    ("POST", "/operations/{operation_id}/pause"): Access.WRITE,
+    ("POST", "/operations/{operation_id}/resume"): Access.WRITE,
+    ("POST", "/operations/{operation_id}/cancel"): Access.WRITE,
+    ("GET", "/approvals"): Access.READ,
+    ("GET", "/users"): Access.READ_USERS,
+    ("GET", "/users/{user_id}"): Access.READ_USERS,
+    ("POST", "/users/{user_id}/reprocess"): Access.WRITE,
+    ("POST", "/users/{user_id}/keep"): Access.WRITE,
+    ("POST", "/users/{user_id}/remove"): Access.APPROVE,
+    ("POST", "/users/{user_id}/adopt"): Access.WRITE,
+    ("POST", "/users/{user_id}/enable"): Access.WRITE,
+    ("GET", "/onboarding"): Access.READ_HR,
+    ("GET", "/onboarding/{event_key}"): Access.READ_HR,
+    ("POST", "/onboarding/held/approve"): Access.APPROVE,
+    ("POST", "/onboarding/held/reject"): Access.APPROVE,
+    ("POST", "/onboarding/{event_key}/cancel"): Access.END_HR_EVENT,
+    ("POST", "/onboarding/{event_key}/replay"): Access.END_HR_EVENT,
+    ("GET", "/audit"): Access.READ,
+    ("GET", "/audit.csv"): Access.READ,
+    ("GET", "/audit.jsonl"): Access.READ,
+    ("GET", "/health"): Access.READ,
+    ("GET", "/health/queues"): Access.READ,
+    ("POST", "/health/replay/{letter_id}"): Access.WRITE,
 }
-"""What each route asks of its caller. A route that is not in here answers nobody."""
+"""What each route asks of its caller; a last part that names an act is written out. A route that is not in here answers
+nobody. docs/roles.md shows which roles suffice."""
+
+ACTS = ("act", "foreign")
+"""Parameters of paths that name an act: acts of one route can ask for different accesses."""
 
 log = logging.getLogger(__name__)
 
@@ -175,10 +192,36 @@ def description(app: FastAPI) -> dict[str, Any]:
 
 
 async def _permit(request: Request) -> None:
-    needed = ACCESS.get((request.method, request.scope["route"].path))
+    row, has_act = _row_of(request)
+    needed = ACCESS.get(row)
+    if needed is None and has_act:
+        raise HttpError(404, "NotFound", "There is no such act.")
     if needed is None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")
-    authorize(request.scope["principal"], needed, request.headers, datetime.now(UTC))
+    requires(request, needed)
+
+
+def _row_of(request: Request) -> tuple[tuple[str, str], bool]:
+    """The row of ACCESS for a request that has found its route, and whether the path names an act."""
+    path: str = request.scope["route"].path
+    acts = [name for name in ACTS if name in request.path_params]
+    for name in acts:
+        path = path.replace(f"{{{name}}}", str(request.path_params[name]))
+    return (request.method, path), bool(acts)
+
+
+@cache
+def _patterns() -> tuple[tuple[str, str, Pattern[str]], ...]:
+    rows = sorted(ACCESS, key=lambda row: row[1].count("{"))  # a literal path comes before one with a parameter
+    return tuple((method, path, compile_path(path)[0]) for method, path in rows)
+
+
+def route_named(method: str, path: str) -> str:
+    """The row of ACCESS that a request would find, for the log: what else a path says is not logged."""
+    for verb, template, pattern in _patterns():
+        if verb == method and pattern.match(path):
+            return f"{verb} {template}"
+    return "no route"
 
 
 async def _refuse(request: Request, fault: Exception) -> Response:
@@ -199,6 +242,7 @@ class Gate:
     def __init__(self, app: ASGIApp, doors: Callable[[], App]) -> None:
         self._app = app
         self._doors = doors
+        self._rejections = RejectionLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -212,13 +256,16 @@ class Gate:
         trace = trace_context.within(scope.get("azure_functions.trace_context"), request.headers.get("traceparent", ""))
         with doors.world.telemetry.work("HTTP request", trace) as span:
             try:
-                scope["principal"] = authenticate(request.headers, doors.sign_in)
+                self._rejections.write_due()
+                scope["principal"] = authenticate(request.headers, doors.sign_in, datetime.now(UTC))
                 body = await _body(request, receive)
                 await self._app(scope, _replay(body, receive), sending)
             except Exception as fault:  # one request: its caller gets an error body, and others go on
                 if sending.started:
                     raise
                 refusal = answer_to(fault, conditional="if-match" in request.headers)
+                if isinstance(refusal, Rejection):
+                    self._rejections.note(refusal.caller, route_named(request.method, request.url.path), refusal.reason)
                 if refusal is SERVER_ERROR:
                     route = getattr(scope.get("route"), "path", "without a route")
                     log.exception("request %s failed: %s %s", request_id, request.method, route)

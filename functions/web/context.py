@@ -6,13 +6,16 @@ Everything here is async: the framework runs what is not in threads, and switchi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Header, Query
 from starlette.requests import Request
 
 from functions.web.errors import HttpError
+from functions.web.principal import authorize
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
+from shared.domain.access import Access
 from shared.domain.operation import Actor
 from shared.ports.world import World
 
@@ -25,6 +28,12 @@ async def _world(request: Request) -> World:
 async def _actor(request: Request) -> Actor:
     actor: Actor = request.scope["principal"].actor
     return actor
+
+
+def requires(request: Request, needed: Access) -> None:
+    """Raise Rejection unless the caller has the access. For what a body asks beyond what its route does."""
+    sign_in = request.app.state.doors().sign_in
+    authorize(request.scope["principal"], needed, request.headers, datetime.now(UTC), sign_in)
 
 
 @dataclass(frozen=True, slots=True)

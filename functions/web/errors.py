@@ -35,6 +35,18 @@ class HttpError(Exception):
         self.details = tuple(details)
 
 
+class Rejection(HttpError):
+    """A caller that is not let in, or lacks a right. `caller`: the object id or client id, empty if unknown; `reason`:
+    a few words for the log."""
+
+    def __init__(
+        self, status: int, code: str, message: str, caller: str, reason: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, code, message, headers=headers)
+        self.caller = caller
+        self.reason = reason
+
+
 SERVER_ERROR = HttpError(500, "InternalServerError", "The request failed. It was recorded under the request-id.")
 CODES = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 413: "RequestTooLarge"}
 

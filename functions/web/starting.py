@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Header
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
-from functions.web.context import Correlation, Key, TheActor, TheWorld
+from functions.web.context import Correlation, Key, TheWorld, requires
+from functions.web.principal import Principal
 from functions.web.requests import ApprovedPreview
+from shared.domain.access import Access
 from shared.domain.errors import Outdated
 from shared.domain.ids import OperationId
-from shared.domain.operation import Actor, Target
+from shared.domain.operation import Operation, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations.accept import accept
 from shared.handlers.views import queries
@@ -23,9 +28,21 @@ from shared.ports.world import World
 class Starter:
     """Accepts requests of one caller; an Idempotency-Key makes a repeat return the same operation."""
 
-    def __init__(self, world: World, actor: Actor, key: str, correlation: str, traceparent: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        principal: Principal,
+        require: Callable[[Access], None],
+        key: str,
+        correlation: str,
+        traceparent: str,
+    ) -> None:
+        self.require = require
+        """Raises Rejection unless the caller has an access that the route alone did not ask for."""
+        self.can_approve = Access.APPROVE in principal.access
+        """Whether the caller has a role that approves; the sign-in can still be too old for it."""
         self._world = world
-        self._actor = actor
+        self._actor = principal.actor
         self._key = key
         self._correlation = correlation
         self._traceparent = traceparent
@@ -41,25 +58,37 @@ class Starter:
         )
 
     async def start(self, request: OperationRequest, approved: ApprovedPreview | None = None) -> Response:
-        """202 with the operation and its Location. Raises Outdated when an approved preview has another checksum."""
+        """202 with the operation and its Location.
+
+        Raises Outdated when an approved preview has another checksum. Raises Rejection if the preview shows removals
+        and the caller cannot approve, or if options are set without the right to.
+        """
+        if request.options is not None:
+            self.require(Access.CONFIGURE)
         if approved is not None:
             preview = await queries.operation(self._world, OperationId(approved.id))
             if not preview.preview or preview.checksum != approved.checksum:
                 raise Outdated(f"The checksum is not that of preview {approved.id}; look at it again.")
+            self.check_removals(preview)
             request = replace(request, preview_id=preview.id)
         operation = await accept(self._world, request)
         location = f"/api/operations/{operation.id}"
         return JSONResponse(answers.operation(operation), 202, {"Location": location})
 
+    def check_removals(self, preview: Operation) -> None:
+        """To confirm a preview with removals is to approve them. Raises Rejection."""
+        if preview.plan.users_losing:
+            self.require(Access.APPROVE)
+
 
 async def _starter(
+    request: Request,
     world: TheWorld,
-    actor: TheActor,
     key: Key,
     correlation: Correlation,
     traceparent: Annotated[str, Header(max_length=128)] = "",
 ) -> Starter:
-    return Starter(world, actor, key, correlation, traceparent)
+    return Starter(world, request.scope["principal"], partial(requires, request), key, correlation, traceparent)
 
 
 TheStarter = Annotated[Starter, Depends(_starter)]

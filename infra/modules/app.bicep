@@ -17,6 +17,12 @@ param applicationInsightsConnectionString string
 @description('Client id of the app registration for sign-in; empty: authentication is not switched on, and the app refuses every request but health and Graph\'s.')
 param signInClientId string
 
+@description('Client ids of the applications that may call the API, separated by commas; empty: only people on the page are let in.')
+param allowedClients string
+
+@description('Guests of the tenant who have a role are let in.')
+param allowGuests bool
+
 param pythonVersion string
 param receiveNotifications bool
 
@@ -49,6 +55,9 @@ var settings = {
   GRAPH_SCOPE: 'https://graph.microsoft.com/.default'
   AZURE_CLIENT_ID: identityClientId
   API_AUDIENCE: empty(signInClientId) ? '' : 'api://${signInClientId},${signInClientId}'
+  ALLOWED_CLIENTS: allowedClients
+  ALLOW_GUESTS: allowGuests ? 'true' : 'false'
+  DIRECTORY_ROLES: 'Global Administrator=Licensing.Write,Licensing.Approve,Licensing.Configure;License Administrator=Licensing.Write,Licensing.Approve;User Administrator=Licensing.Write,Licensing.Approve;Groups Administrator=Groups.Write;Helpdesk Administrator=Users.Read;Global Reader=Licensing.Read'
   PUBLIC_URL: receiveNotifications ? url : ''
   WRITE_RATE_PER_SECOND: '18'
   WRITE_BURST: '30'
@@ -212,6 +221,11 @@ resource signIn 'Microsoft.Web/sites/config@2024-11-01' = if (!empty(signInClien
             'api://${signInClientId}'
             signInClientId
           ]
+          // The app checks the client application of each token again. A sign-in on the page is of the registration itself
+          // (learn.microsoft.com/azure/app-service/configure-authentication-provider-aad, "Use a built-in authorization policy").
+          defaultAuthorizationPolicy: {
+            allowedApplications: union([signInClientId], empty(allowedClients) ? [] : split(allowedClients, ','))
+          }
         }
       }
     }

@@ -16,10 +16,19 @@ ROLES='[
    "description": "Assign, remove, approve and reprocess licenses.", "allowedMemberTypes": ["User", "Application"], "isEnabled": true},
   {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a02", "value": "Licensing.Read", "displayName": "Read licensing",
    "description": "Read assignments, status and errors.", "allowedMemberTypes": ["User", "Application"], "isEnabled": true},
+  {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a05", "value": "Licensing.Write", "displayName": "Change licenses",
+   "description": "Change licenses of groups and users, and control operations.", "allowedMemberTypes": ["User", "Application"], "isEnabled": true},
+  {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a06", "value": "Licensing.Approve", "displayName": "Approve removals",
+   "description": "Approve or reject removals and held leavers.", "allowedMemberTypes": ["User"], "isEnabled": true},
+  {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a07", "value": "Licensing.Configure", "displayName": "Configure licensing",
+   "description": "Set group options and profiles.", "allowedMemberTypes": ["User", "Application"], "isEnabled": true},
+  {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a08", "value": "Onboarding.Read", "displayName": "Read onboarding",
+   "description": "Read HR events and what became of them.", "allowedMemberTypes": ["User", "Application"], "isEnabled": true},
   {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a03", "value": "Onboarding.Write", "displayName": "Send onboarding",
    "description": "Send joiners, movers and leavers of an HR system.", "allowedMemberTypes": ["Application"], "isEnabled": true}
 ]'
-SCOPE='{"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a04", "value": "user_impersonation", "type": "User", "isEnabled": true,
+# Only an administrator can consent to the scope, so that a person cannot let any application act with their roles.
+SCOPE='{"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a04", "value": "user_impersonation", "type": "Admin", "isEnabled": true,
   "adminConsentDisplayName": "Use group-based licensing",
   "adminConsentDescription": "Call the API as the person who is signed in, with that person'"'"'s roles."}'
 
@@ -110,14 +119,29 @@ find_app() {
 refuse_foreign_roles() {
   local others
   others=$(graph get "/applications/$OBJECT_ID?\$select=appRoles" --query 'appRoles[].value' -o tsv |
-    grep -vxE 'Licensing.ReadWrite|Licensing.Read|Onboarding.Write|' || true)
+    grep -vxE 'Licensing\.(ReadWrite|Read|Write|Approve|Configure)|Onboarding\.(Read|Write)|' || true)
   [[ -z $others ]] || fail "the registration has app roles that are not ours: $(paste -sd' ' <<<"$others")"
 }
 
+# Graph changes no scope that is enabled ("Permission (scope or role) cannot be deleted or updated unless disabled first",
+# github.com/microsoftgraph/msgraph-sdk-dotnet issue 1888). An older version of this script let people consent to it.
+disable_scope_of_users() {
+  local kinds
+  kinds=$(graph get "/applications/$OBJECT_ID?\$select=api" --query 'api.oauth2PermissionScopes[].type' -o tsv)
+  ! grep -qx User <<<"$kinds" || change "disable the scope, to let only administrators consent to it" send patch \
+    "/applications/$OBJECT_ID" "{\"api\": {\"requestedAccessTokenVersion\": 2, \"oauth2PermissionScopes\": [$(
+      sed 's/"type": "Admin", "isEnabled": true/"type": "User", "isEnabled": false/' <<<"$SCOPE"
+    )]}}"
+}
+
 # Only roles are asked for in tokens (`wids`): group ids would make tokens of people in many groups too long.
+# Optional claims: when the person signed in, whether they are a guest, and whether an application acts for nobody
+# (learn.microsoft.com/entra/identity-platform/optional-claims-reference).
 settings() {
   cat <<JSON
 {"displayName": "$NAME", "signInAudience": "AzureADMyOrg", "groupMembershipClaims": "DirectoryRole", "appRoles": $ROLES,
+ "optionalClaims": {"idToken": [{"name": "auth_time"}, {"name": "acct"}],
+   "accessToken": [{"name": "auth_time"}, {"name": "acct"}, {"name": "idtyp"}]},
  "api": {"requestedAccessTokenVersion": 2, "oauth2PermissionScopes": [$SCOPE]},
  "web": {"redirectUris": ["$URL/.auth/login/aad/callback"], "homePageUrl": "$URL",
          "implicitGrantSettings": {"enableIdTokenIssuance": true, "enableAccessTokenIssuance": false}}}
@@ -131,6 +155,7 @@ settle_app() {
     find_again
   else
     refuse_foreign_roles
+    disable_scope_of_users
     change "set the registration $CLIENT_ID as it should be" send patch "/applications/$OBJECT_ID" "$(settings)"
   fi
   change "name the API api://$CLIENT_ID" \

@@ -62,7 +62,13 @@ async def serve_timers(functions: list[Function], app_dir: Path) -> None:
 
 def serve_http(functions: dict[str, Function], port: int, app_dir: Path) -> None:
     """Serve HTTP until SIGTERM or SIGINT."""
-    sign_in = SignIn(os.environ["LOCAL_SIGNING_KEY"], os.environ["TENANT_ID"].lower())
+    withheld = os.environ.get("LOCAL_WITHHELD_CLAIMS", "").split(",")
+    sign_in = SignIn(
+        os.environ["LOCAL_SIGNING_KEY"],
+        os.environ["TENANT_ID"].lower(),
+        frozenset(name.strip() for name in withheld if name.strip()),
+        os.environ.get("LOCAL_LONG_CLAIM_NAMES", "") == "true",
+    )
     app = HttpHost(functions, load_host(app_dir), sign_in, app_dir)
     settings = uvicorn.Config(
         app, host=HOST, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=3

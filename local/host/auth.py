@@ -37,15 +37,34 @@ ROLES: Mapping[str, str] = {
 }
 """Template ids (learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference)."""
 
+LONG_NAMES: Mapping[str, str] = {
+    "tid": "http://schemas.microsoft.com/identity/claims/tenantid",
+    "oid": "http://schemas.microsoft.com/identity/claims/objectidentifier",
+    "scp": "http://schemas.microsoft.com/identity/claims/scope",
+    "idp": "http://schemas.microsoft.com/identity/claims/identityprovider",
+    "roles": "http://schemas.microsoft.com/ws/2008/06/identity/claims/role",
+    "name": "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
+    "sub": "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier",
+    "upn": "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
+}
+"""What Microsoft.IdentityModel calls claims that it maps (its DefaultInboundClaimTypeMap)."""
+
 Page = tuple[int, bytes, tuple[tuple[str, str], ...], str]
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """`key` signs the session cookie and checks the tenant's API tokens."""
+    """`key` signs the session cookie and checks the tenant's API tokens.
+
+    The platform documents the form of its claims, not which of them it hands on. So both are switches. Claims in
+    `withheld` are not handed on; access tokens can lack `auth_time` (MicrosoftDocs/azure-docs issue 15502). With
+    `long_names`, some claims have the names of XML namespaces.
+    """
 
     key: str
     tenant_id: str
+    withheld: frozenset[str] = frozenset()
+    long_names: bool = False
 
     def page(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
@@ -57,7 +76,7 @@ class SignIn:
             return 302, b"", (("location", "/"), ("set-cookie", f"{COOKIE}=; Path=/; Max-Age=0")), "text/plain"
         if path == "/.auth/me":
             claims = self._session(headers)
-            shown = [] if claims is None else [{"provider_name": "aad", "user_claims": _claims(claims)}]
+            shown = [] if claims is None else [{"provider_name": "aad", "user_claims": self._handed_on(claims)}]
             return 200, json.dumps(shown).encode(), (), "application/json"
         return None
 
@@ -75,7 +94,9 @@ class SignIn:
             "tid": self.tenant_id,
             "iss": f"https://login.microsoftonline.com/{self.tenant_id}/v2.0",
             "iat": now,
+            "nbf": now,
             "auth_time": now,
+            "acct": 0,
             "exp": now + SESSION_S,
             "aud": SESSION_AUDIENCE,
         }
@@ -92,7 +113,7 @@ class SignIn:
             return seen
         principal = {
             "auth_typ": "aad",
-            "claims": _claims(claims),
+            "claims": self._handed_on(claims),
             "name_typ": "name",
             "role_typ": "roles",
         }
@@ -101,6 +122,15 @@ class SignIn:
         seen[f"{PRINCIPAL}-id"] = str(claims.get("oid") or claims.get("appid") or claims.get("azp") or "")
         seen[f"{PRINCIPAL}-name"] = str(claims.get("name") or claims.get("appid") or "")
         return seen
+
+    def _handed_on(self, claims: Mapping[str, object]) -> list[dict[str, str]]:
+        shown = []
+        for key, value in claims.items():
+            if key in self.withheld:
+                continue
+            name = LONG_NAMES.get(key, key) if self.long_names else key
+            shown += [{"typ": name, "val": str(each)} for each in (value if isinstance(value, list) else [value])]
+        return shown
 
     def _token(self, headers: Mapping[str, str]) -> dict[str, object] | None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -118,14 +148,6 @@ class SignIn:
         except jwt.PyJWTError:
             return None
         return claims if claims.get("tid") == self.tenant_id else None
-
-
-def _claims(claims: Mapping[str, object]) -> list[dict[str, str]]:
-    shown = []
-    for key, value in claims.items():
-        for each in value if isinstance(value, list) else [value]:
-            shown.append({"typ": key, "val": str(each)})
-    return shown
 
 
 def _local(target: str) -> str:

@@ -237,11 +237,11 @@ def test_a_leaver_in_grace_is_shown_with_the_time_and_goes_now_when_a_person_say
         )
         assert shown["removalDateTime"] is not None
     run.start(f"/api/users/{stays}/keepLicenses", {"skuIds": [run.skus["SPE_E3"]]})
-    run.start(f"/api/users/{leaves}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
+    run.decide(f"/api/users/{leaves}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
     until_licensed(run, leaves, licensed=False)
     (kept,) = run.client.api("GET", licenses.format(stays))["value"]
     assert (kept["ending"], kept["removalDateTime"]) == ("kept", None)
-    run.start(f"/api/users/{stays}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
+    run.decide(f"/api/users/{stays}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
     until_licensed(run, stays, licensed=False)
     run.client.api("PATCH", path, {"grace": "PT0S"})
     run.must_be_right()

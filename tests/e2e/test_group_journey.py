@@ -68,9 +68,11 @@ def test_turning_plans_off_for_many_waits_for_a_person(run: Journey) -> None:
 def test_approving_another_list_than_the_one_shown_is_refused(run: Journey) -> None:
     waiting = run.client.ended(run.change(run.main, {}, ["SPE_E3"])["id"], PATIENCE_S)
     assert waiting["state"] == "AwaitingApproval"
+    with pytest.raises(CallError, match="PersonRequired"):
+        run.start(f"/api/operations/{waiting['id']}/approve", {"checksum": waiting["checksum"]})
     with pytest.raises(CallError, match="ChecksumMismatch"):
-        run.start(f"/api/operations/{waiting['id']}/approve", {"checksum": "0" * 64})
-    run.start(f"/api/operations/{waiting['id']}/reject")
+        run.decide(f"/api/operations/{waiting['id']}/approve", {"checksum": "0" * 64})
+    run.decide(f"/api/operations/{waiting['id']}/reject")
     rejected = run.until_ended(waiting["id"])
     assert (rejected["state"], rejected["error"]["code"]) == ("Cancelled", "Rejected")
     assert run.writes() == []

@@ -271,9 +271,9 @@ def test_mass_leaving_by_mistake_is_held_until_a_person_has_seen_it(run: Journey
 
     assert len(licensed()) >= 7
     with pytest.raises(CallError, match=r"409"):
-        run.start("/api/onboarding/held/approve", {"checksum": "0" * 64})
+        run.decide("/api/onboarding/held/approve", {"checksum": "0" * 64})
     held = run.client.api("GET", "/api/onboarding/held")
-    assert run.start("/api/onboarding/held/approve", {"checksum": held["checksum"]})["count"] == held["count"]
+    assert run.decide("/api/onboarding/held/approve", {"checksum": held["checksum"]})["count"] == held["count"]
     for person in people:
         until(run, f"leave-{person}", "Done", "DoneWithErrors")
     eventually(licensed, lambda left: left == [])

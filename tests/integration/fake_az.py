@@ -81,7 +81,7 @@ def answer(state: dict[str, Any], method: str, path: list[str], query: dict[str,
         case "get", ["applications", object_id]:
             return one(state["applications"], object_id)
         case "patch", ["applications", object_id]:
-            return one(state["applications"], object_id).update(body)
+            return changed(one(state["applications"], object_id), body)
         case "get", ["applications", object_id, "federatedIdentityCredentials"]:
             return {"value": one(state["applications"], object_id)["credentials"]}
         case "post", ["applications", object_id, "federatedIdentityCredentials"]:
@@ -95,6 +95,16 @@ def answer(state: dict[str, Any], method: str, path: list[str], query: dict[str,
 def stored(rows: list[Any], body: dict[str, Any]) -> Any:
     rows.append({**body, "id": str(uuid.uuid4())})
     return rows[-1]
+
+
+def changed(app: dict[str, Any], body: dict[str, Any]) -> None:
+    """A patch of an application: an enabled scope can only be disabled
+    (github.com/microsoftgraph/msgraph-sdk-dotnet issue 1888)."""
+    asked = body.get("api", {}).get("oauth2PermissionScopes")
+    for scope in app.get("api", {}).get("oauth2PermissionScopes", []) if asked is not None else []:
+        if scope["isEnabled"] and scope not in asked and {**scope, "isEnabled": False} not in asked:
+            raise Refused("Permission (scope or role) cannot be deleted or updated unless disabled first.")
+    app.update(body)
 
 
 def removed(rows: list[Any], row_id: str) -> None:

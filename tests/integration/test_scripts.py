@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from functions.web.principal import APP_ROLES
+from functions.web.principal import SCOPE
+from shared.domain.access import APP_ROLES
 from tests.integration.fake_az import GRAPH_APP, TENANT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,6 +188,12 @@ def test_a_registration_is_made_with_roles_claims_and_trust_and_no_secret(az: Az
     assert (done.returncode, done.stderr) == (0, "")
     (app,) = az.state["applications"]
     assert {each["value"] for each in app["appRoles"]} == set(APP_ROLES)
+    assert {each["value"]: each["allowedMemberTypes"] for each in app["appRoles"]}["Licensing.Approve"] == ["User"]
+    assert len({each["id"] for each in app["appRoles"]}) == len(APP_ROLES)
+    requested = {kind: {each["name"] for each in claims} for kind, claims in app["optionalClaims"].items()}
+    assert requested == {"idToken": {"auth_time", "acct"}, "accessToken": {"auth_time", "acct", "idtyp"}}
+    (scope,) = app["api"]["oauth2PermissionScopes"]
+    assert (scope["value"], scope["type"], scope["isEnabled"]) == (SCOPE, "Admin", True)
     assert app["groupMembershipClaims"] == "DirectoryRole"
     assert app["identifierUris"] == [f"api://{app['appId']}"]
     assert app["web"]["redirectUris"] == [f"{URL}/.auth/login/aad/callback"]
@@ -203,6 +210,18 @@ def test_registering_again_makes_nothing_twice(az: Az) -> None:
     before = {name: az.state[name] for name in ("applications", "servicePrincipals")}
     assert az.register().returncode == 0
     assert {name: az.state[name] for name in before} == before
+
+
+def test_a_scope_that_people_could_consent_to_becomes_one_for_administrators(az: Az) -> None:
+    az.register()
+    rows = az.state["applications"]
+    rows[0]["api"]["oauth2PermissionScopes"][0]["type"] = "User"
+    az.change(applications=rows)
+    done = az.register()
+    assert (done.returncode, done.stderr) == (0, "")
+    (scope,) = az.state["applications"][0]["api"]["oauth2PermissionScopes"]
+    assert (scope["type"], scope["isEnabled"]) == ("Admin", True)
+    assert "done: disable the scope" in done.stdout
 
 
 def test_a_new_identity_replaces_the_old_one_in_the_trust(az: Az) -> None:

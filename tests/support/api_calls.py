@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
@@ -18,7 +19,7 @@ from jsonschema import Draft202012Validator
 from starlette.types import Receive, Scope, Send
 
 from functions.web.application import build
-from functions.web.principal import HEADER
+from functions.web.claims import HEADER
 from shared.bootstrap import App, SignIn
 from shared.domain.directory import ServicePlan, SubscribedSku
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
@@ -32,7 +33,11 @@ PERSON = "aaaaaaaa-0000-4000-8000-000000000001"
 LICENSE_ADMINISTRATOR = "4d6ac14f-3453-41d0-bef9-a3e0c569773a"
 GROUPS_ADMINISTRATOR = "fdd7a751-b60b-444a-984c-02652fe8fa1c"
 GLOBAL_READER = "f2ef992c-3afb-46b9-b7cf-a126ee74c451"
-ON = SignIn(platform_authentication=True, tenant_id=TENANT)
+CLIENT = "cccccccc-0000-4000-8000-000000000003"
+"""A client application that is allowed to call."""
+
+OTHER_CLIENT = "dddddddd-0000-4000-8000-000000000004"
+ON = SignIn(platform_authentication=True, tenant_id=TENANT, allowed_clients=frozenset({CLIENT}))
 
 Claims = list[tuple[str, str]]
 
@@ -57,14 +62,34 @@ def encoded(claims: Claims, auth_typ: str = "aad") -> str:
     return base64.b64encode(json.dumps(value).encode()).decode()
 
 
+def _with(claims: Claims, more: Mapping[str, str]) -> Claims:
+    """The claims, and those of `more` that they lack."""
+    named = {name for name, _ in claims}
+    return [*claims, *((name, text) for name, text in more.items() if name not in named)]
+
+
+def just_now() -> str:
+    """Seconds since 1970, as claims have them."""
+    return str(int(time.time()))
+
+
 def token(claims: Claims) -> dict[str, str]:
-    """Headers of a request with a bearer token."""
-    return {HEADER: encoded(claims), "authorization": "Bearer checked-by-the-platform"}
+    """Headers of a request with the access token of a person, who has just signed in to an allowed client."""
+    whole = _with(claims, {"azp": CLIENT, "scp": "user_impersonation", "auth_time": just_now()})
+    return {HEADER: encoded(whole), "authorization": "Bearer checked-by-the-platform"}
+
+
+def app_token(*, roles: Iterable[str], tenant: str = TENANT) -> dict[str, str]:
+    """Headers of a request with the access token of an application that acts for nobody."""
+    claims = [each for each in claims_of(roles=roles, tenant=tenant) if each[0] != "preferred_username"]
+    whole = _with(claims, {"azp": CLIENT, "idtyp": "app", "iat": just_now()})
+    return {HEADER: encoded(whole), "authorization": "Bearer checked-by-the-platform"}
 
 
 def session(claims: Claims) -> dict[str, str]:
-    """Headers of a request of a browser with a session."""
-    return {HEADER: encoded(claims), "cookie": "AppServiceAuthSession=x"}
+    """Headers of a request of a browser with a session that has just begun."""
+    whole = _with(claims, {"iat": just_now(), "auth_time": just_now()})
+    return {HEADER: encoded(whole), "cookie": "AppServiceAuthSession=x"}
 
 
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))

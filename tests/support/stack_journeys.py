@@ -78,6 +78,10 @@ class Journey:
     def start(self, path: str, body: object | None = None) -> dict[str, Any]:
         return self.client.api("POST", path, body if body is not None else {})
 
+    def decide(self, path: str, body: object | None = None) -> dict[str, Any]:
+        """What only a person may do, who has just signed in."""
+        return self.client.decide(path, body if body is not None else {})
+
     def fire(self, timer: str) -> None:
         """Start a timer function now."""
         self.client.fire(timer)
@@ -99,7 +103,7 @@ class Journey:
         """The operation when it has ended; one that waits for approval is approved."""
         found = self.client.ended(operation["id"], PATIENCE_S)
         if found["state"] == "AwaitingApproval":
-            self.start(f"/api/operations/{found['id']}/approve", {"checksum": found["checksum"]})
+            self.decide(f"/api/operations/{found['id']}/approve", {"checksum": found["checksum"]})
             found = self.until_ended(found["id"])
         return found
 

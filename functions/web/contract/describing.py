@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from functions.web.contract.responses import ANSWERS, LINKS, REFUSALS
 from functions.web.contract.shapes.common import E3, GROUP, OPERATION, TEAMS, USER, Error
-from functions.web.principal import APP_ROLES, Access
+from shared.domain.access import APP_ROLES, ROLES, Access
 
 Json = dict[str, Any]
 REF = "#/components/schemas/"
@@ -108,7 +108,7 @@ def describe(app: FastAPI, access: Mapping[tuple[str, str], Access]) -> Json:
         for verb, operation in verbs.items():
             route = (verb.upper(), path)
             operation["operationId"] = operation["operationId"].partition("_api_")[0]
-            operation["x-roles"] = [role for role, may in APP_ROLES.items() if access[route] in may]
+            operation["x-roles"] = [role for role in APP_ROLES if access[route] in ROLES[role]]
             operation["responses"] = _responses(ANSWERS[route], schemas)
             for parameter in operation.get("parameters", ()):
                 _exemplify(parameter, parameter["name"], schemas)

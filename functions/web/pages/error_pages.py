@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from functions.web.claims import HEADER
 from functions.web.errors import HttpError, body_of
 from functions.web.pages.rendering import page
-from functions.web.principal import HEADER
 
 SIGN_IN = "/.auth/login/aad?post_login_redirect_uri="
 """Where the platform signs people in
 (learn.microsoft.com/azure/app-service/configure-authentication-customize-sign-in-out)."""
+
+SIGN_OUT = "/.auth/logout?post_logout_redirect_uri="
+"""Ends the session at Entra too, so that the next sign-in is a new one (the same page, "Sign out of a session")."""
 
 
 def wants_page(request: Request) -> bool:
     """Whether a person in a browser asked for a page."""
     programs = request.url.path.startswith(("/api/", "/graph/", "/static/"))
     return not programs and "text/html" in request.headers.get("accept", "")
+
+
+def _path_of(address: str) -> str:
+    parts = urlsplit(address)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def failed_page(request: Request, refusal: HttpError) -> Response:
@@ -39,7 +47,8 @@ def failed_page(request: Request, refusal: HttpError) -> Response:
         message=refusal.message,
         code=refusal.code,
         request_id=request_id,
-        back=back if same else "/licenses",
+        back=back if same else "/",
+        again=SIGN_OUT + quote(_path_of(back) if same else "/", safe="") if refusal.status == 401 else "",
     )
     answer.headers.update(refusal.headers)
     return answer

@@ -22,6 +22,7 @@ from functions.web.pages.unmanaged import Takeover, preview_takeover
 from functions.web.requests import Guid, OptionsPatch
 from functions.web.searching import Shown, TheMemberFilter, member_query, shown_members
 from functions.web.starting import Starter, TheStarter
+from shared.domain.access import Access
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense
@@ -138,6 +139,8 @@ async def choose(request: Request, world: TheWorld, group_id: Guid, sku: Wanted 
 @router.post("/groups/{group_id}/assign")
 async def preview(world: TheWorld, starter: TheStarter, group_id: Guid, form: TheForm) -> Response:
     """Preview what was chosen: nothing is written before it is confirmed."""
+    if form.has("with_options"):
+        starter.require(Access.CONFIGURE)
     assignment, catalog = await _shown(world, GroupId(group_id))
     request = replace(
         _asked(starter, group_id),

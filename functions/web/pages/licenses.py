@@ -10,6 +10,7 @@ from functions.web.context import TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.rendering import page
 from functions.web.requests import Guid
+from shared.domain.access import Access
 from shared.domain.ids import SkuId
 from shared.handlers.views import license_center
 
@@ -17,8 +18,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def home() -> Response:
-    return RedirectResponse("/licenses", 302)
+async def home(request: Request) -> Response:
+    """The first page that the caller can see."""
+    access = request.scope["principal"].access
+    first = "/licenses" if Access.READ in access else "/users" if Access.READ_USERS in access else "/onboarding"
+    return RedirectResponse(first, 302)
 
 
 @router.get("/licenses")

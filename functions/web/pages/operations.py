@@ -17,6 +17,7 @@ from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.requests import OperationIdText
 from functions.web.starting import TheStarter
+from shared.domain.access import Access
 from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId
 from shared.domain.operation import is_collecting
@@ -72,15 +73,19 @@ async def approvals_page(request: Request, world: TheWorld) -> Response:
 
 @router.post("/operations/{operation_id}/confirm")
 async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationIdText, form: TheForm) -> Response:
-    """Do what a preview has shown, once, as long as the group gives what it gave then; the checksum approves the
-    removals that were shown."""
+    """Do what a preview has shown, once, as long as the group gives what it gave then. If the caller can approve, the
+    checksum approves the removals that were shown; else removals beyond the allowance wait for an approver."""
     shown = await queries.operation(world, OperationId(operation_id))
     if not shown.preview or shown.checksum != form.one("checksum"):
         raise HttpError(409, "ChecksumMismatch", "The preview is a different one; look at it again.")
+    if not shown.target.is_group:
+        starter.require(Access.WRITE)
+    if starter.can_approve:
+        starter.check_removals(shown)
     request = replace(
         starter.request(shown.target),
         change=shown.change,
-        preview_id=shown.id,
+        preview_id=shown.id if starter.can_approve or not shown.plan.users_losing else None,
         idempotency_key=f"confirm-{shown.id}",
         if_match=shown.intent_version if shown.target.is_group else None,
     )

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from functions.web.pages import labels
-from functions.web.principal import Access
+from shared.domain.access import READS
 from shared.domain.ids import SkuId
 
 HERE = Path(__file__).parent.parent
@@ -79,7 +79,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         .render(
             path=request.url.path,
             caller=principal.actor.name,
-            may_write=Access.WRITE in principal.access,
+            may={access.name.lower() for access in principal.access},
+            read_only=principal.access <= READS,
             **values,
         )
     )

@@ -48,7 +48,7 @@ def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_n
     run.writes()
     run.client.tenant("POST", "/metrics/reset")
     operation = run.client.ended(run.change(run.main, {}, ["SPE_E3"])["id"], PATIENCE_S)
-    run.start(f"/api/operations/{operation['id']}/approve", {"checksum": operation["checksum"]})
+    run.decide(f"/api/operations/{operation['id']}/approve", {"checksum": operation["checksum"]})
     run.believe(run.main, {}, ["SPE_E3"])
     _until_written(run, operation["id"], 60)
     for pid in run.stack.workers("process_members_bulk"):

@@ -8,7 +8,7 @@ import httpx
 
 from shared.domain.ids import OperationId
 from shared.domain.messages import OPERATIONS
-from shared.domain.operation import Operation
+from shared.domain.operation import Operation, PlanSummary
 from shared.ports.world import World
 from tests.support.api_calls import (
     ASSIGN_E3,
@@ -19,10 +19,13 @@ from tests.support.api_calls import (
     OTHER_GROUP,
     USERS,
     WRITER,
+    app_token,
     assigned,
+    claims_of,
     client,
     error_of,
     insert,
+    token,
 )
 from tests.support.worlds import Fakes
 
@@ -106,6 +109,33 @@ class TestStarting:
         started = await fakes.world.stores.operations.get(OperationId(right.json()["id"]))
         assert started is not None
         assert started.preview_id == preview.id
+
+    async def test_a_preview_with_removals_is_approved_by_a_person_with_the_role_only(self, fakes: Fakes) -> None:
+        harmless = await insert(fakes.world, preview=True, checksum="abc")
+        taking = await insert(fakes.world, preview=True, checksum="abc", plan=PlanSummary(users_losing=75))
+        url = f"/api/groups/{GROUP}/assignLicense"
+        body = {"addLicenses": [], "removeLicenses": [E3]}
+        callers = {
+            "application": app_token(roles=["Licensing.ReadWrite"]),
+            "writer": token(claims_of(roles=["Licensing.Write"])),
+            "yesterday": token([*claims_of(roles=["Licensing.ReadWrite"]), ("auth_time", "1700000000")]),
+            "approver": token(claims_of(roles=["Licensing.Write", "Licensing.Approve"])),
+        }
+        found = {}
+        for name, headers in callers.items():
+            async with client(fakes.world, headers=headers) as api:
+                approved = {"id": taking.id, "checksum": "abc"}
+                refused = await api.post(url, json={**body, "approvedPreview": approved})
+                none_lose = {"id": harmless.id, "checksum": "abc"}
+                let = await api.post(url, json={**ASSIGN_E3, "approvedPreview": none_lose})
+            code = error_of(refused)["code"] if refused.status_code >= 400 else ""
+            found[name] = (refused.status_code, code, let.status_code)
+        assert found == {
+            "application": (403, "PersonRequired", 202),
+            "writer": (403, "Forbidden", 202),
+            "yesterday": (401, "SignInTooOld", 202),
+            "approver": (202, "", 202),
+        }
 
     async def test_while_the_directory_is_away_the_caller_is_told_when_to_come_back(self, fakes: Fakes) -> None:
         fakes.directory.go_away(12.2)

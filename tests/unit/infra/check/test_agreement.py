@@ -27,6 +27,8 @@ AT_DEPLOYMENT = {
     "TablesConnection__endpoint": "https://stx.table.core.windows.net/",
     "AZURE_CLIENT_ID": "4d1f5a3e-0000-4000-8000-00000000000a",
     "API_AUDIENCE": "api://x,x",
+    "ALLOWED_CLIENTS": "4d1f5a3e-0000-4000-8000-00000000000b",
+    "ALLOW_GUESTS": "false",
     "PUBLIC_URL": "https://func-x.azurewebsites.net",
 }
 """Stands in for what only a deployment knows."""

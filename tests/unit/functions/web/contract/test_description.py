@@ -15,8 +15,8 @@ from jsonschema import Draft202012Validator
 from functions.web.application import ACCESS, build, description
 from functions.web.contract.describing import EVENT
 from functions.web.contract.responses import ANSWERS
-from functions.web.principal import Access
 from shared.bootstrap import App
+from shared.domain.access import ROLES
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import UserId
@@ -71,7 +71,7 @@ def test_every_route_of_the_api_says_what_it_answers_and_who_may_call() -> None:
     for route, found in DESCRIBED.items():
         assert {"400", "401", "403", "404", "409", "412", "413", "500", "503"} < set(found["responses"])
         assert "Licensing.ReadWrite" in found["x-roles"]
-        assert ("Licensing.Read" in found["x-roles"]) == (ACCESS[route] in (Access.READ, Access.ONBOARD_READ))
+        assert ("Licensing.Read" in found["x-roles"]) == (ACCESS[route] in ROLES["Licensing.Read"])
         assert len(found["description"]) > 10
 
 

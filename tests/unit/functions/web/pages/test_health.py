@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support.pages import browser, licensed
+from shared.domain.messages import ONBOARDING
+from shared.domain.read_models import DeadLetter
+from tests.support.pages import READER, browser, licensed
 
 
 async def test_the_health_page_shows_the_quota_in_use_and_what_waits() -> None:
@@ -15,3 +17,12 @@ async def test_the_health_page_shows_the_quota_in_use_and_what_waits() -> None:
     assert "of 3,000" in whole.text
     assert "members-bulk" in live.text
     assert "was told to be away" in away.text
+
+
+async def test_readers_see_no_dead_letter() -> None:
+    run, _ = await licensed()
+    reason = "no account for E-4711"
+    await run.world.stores.dead_letters.keep(DeadLetter("1" * 32, ONBOARDING, b"{}", reason, run.world.clock.now()))
+    async with browser(run) as page, browser(run, READER) as reading:
+        assert reason in (await page.get("/health")).text
+        assert reason not in (await reading.get("/health")).text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from tests.support.api_calls import READER, claims_of, session
+from tests.support.api_calls import claims_of, session, token
 from tests.support.hires import event, held_leavers
 from tests.support.hr_calls import call
 from tests.support.runs import TEAM
 
 HOSTILE = '<img src=x onerror="alert(1)">'
+HR_READER = token(claims_of(roles=["Onboarding.Read"]))
 FORM = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
 
 
@@ -20,12 +21,16 @@ async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
     clock, start = run.fakes.clock, run.fakes.clock.now()
     await run.work_off(lambda: (clock.now() - start).total_seconds() > 60)
     admin = {**session(claims_of(roles=["Licensing.ReadWrite"])), "accept": "text/html"}
-    reader = {**session(claims_of(roles=["Licensing.Read"])), "accept": "text/html"}
+    reader = {**session(claims_of(roles=["Onboarding.Read"])), "accept": "text/html"}
     listed = await call(run, "GET", "/onboarding", admin)
     assert "5 leavers are held" in listed.text
     assert "<b>x" not in listed.text
     assert "&lt;b&gt;x" in listed.text
     assert "Remove their licenses" not in (await call(run, "GET", "/onboarding", reader)).text
+    refused = await call(
+        run, "GET", "/onboarding", {**session(claims_of(roles=["Licensing.Read"])), "accept": "text/html"}
+    )
+    assert (refused.status_code, "Onboarding.Read" in refused.text) == (403, True)
     records, _ = await run.world.stores.onboarding.newest(50)
     hostile = next(record for record in records if record.event.id.startswith("<img"))
     one = await call(run, "GET", f"/onboarding/{hostile.key}", admin)
@@ -35,7 +40,7 @@ async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
     assert cancelled.status_code == 303
     foreign = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", admin, content="")
     assert foreign.status_code == 403
-    held = (await call(run, "GET", "/api/onboarding/held", READER)).json()
+    held = (await call(run, "GET", "/api/onboarding/held", HR_READER)).json()
     body = urlencode({"checksum": held["checksum"]})
     rejected = await call(run, "POST", "/onboarding/held/reject", {**admin, **FORM}, content=body)
     assert rejected.status_code == 303

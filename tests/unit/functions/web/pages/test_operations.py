@@ -11,6 +11,7 @@ from functions.web.pages.labels import STATE_WORDS
 from shared.domain.directory import LicenseAssignmentState, ServicePlan
 from shared.domain.ids import ServicePlanId
 from shared.domain.operation import OperationState
+from tests.support.api_calls import claims_of, session
 from tests.support.pages import SAME_SITE, browser, chosen, licensed, previewed, send
 from tests.support.runs import EXTRA, SMALL, TEAM, Run, product, user
 
@@ -61,6 +62,31 @@ async def test_a_preview_is_confirmed_once_however_often_the_button_is_pressed()
     assert len(places) == 1
     operations, _ = await run.world.stores.operations.newest(10)
     assert [operation.preview for operation in operations] == [False, True]
+
+
+async def test_removals_of_a_preview_are_approved_by_who_confirms_it_only_with_the_role_and_a_recent_sign_in() -> None:
+    run = Run()
+    run.people(30)
+    await run.change([SMALL])
+    base = {"accept": "text/html"}
+    writer = {**session(claims_of(roles=["Licensing.Write"], tenant="tenant")), **base}
+    yesterday = [*claims_of(roles=["Licensing.ReadWrite"], tenant="tenant"), ("auth_time", "1700000000")]
+    async with browser(run, writer) as page:
+        shown, checksum = await previewed(run, page, chosen(version=1))
+        text = (await page.get(shown)).text
+        async with browser(run, {**session(yesterday), **base}) as old:
+            refused = await send(old, f"{shown}/confirm", checksum)
+        started = await send(page, f"{shown}/confirm", checksum)
+        await run.work_off()
+        (newest, *_), _ = await run.world.stores.operations.newest(5)
+        waiting = (await page.get(f"/operations/{newest.id}")).text
+        approved = await send(page, f"/operations/{newest.id}/approve", urlencode({"checksum": newest.checksum}))
+    assert "will wait for a person with the role Licensing.Approve" in text
+    assert (refused.status_code, "Sign out and sign in again" in refused.text) == (401, True)
+    assert started.status_code == 303
+    assert (newest.state, newest.preview_id) == (OperationState.AWAITING_APPROVAL, None)
+    assert "Approve the removals" not in waiting
+    assert (approved.status_code, "Licensing.Approve" in approved.text) == (403, True)
 
 
 async def test_a_preview_of_what_the_group_gave_before_is_not_confirmed() -> None:

@@ -7,6 +7,7 @@ from shared.domain.directory import LicenseError
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import Problem
 from shared.domain.read_models import MemberRow
+from tests.support.api_calls import claims_of, session
 from tests.support.pages import HOSTILE, READER, SAME_SITE, browser, licensed
 from tests.support.runs import OTHER_TEAM, SMALL, TEAM, user
 
@@ -59,3 +60,16 @@ async def test_no_other_site_and_no_reader_can_write() -> None:
     assert "This was not done" in foreign.text
     assert "Change licenses" not in shown.text
     assert run.fakes.sent() == []
+
+
+async def test_a_caller_sees_the_sections_that_their_role_allows_and_begins_with_one() -> None:
+    run, _ = await licensed()
+    helpdesk = claims_of(wids=["729827e3-9c14-49f7-bb1b-9608f156bbb8"], tenant="tenant")
+    async with browser(run, {**session(helpdesk), "accept": "text/html"}) as page:
+        home = await page.get("/")
+        users = await page.get("/users")
+        groups = await page.get(f"/groups/{TEAM}")
+    assert (home.headers["location"], users.status_code, groups.status_code) == ("/users", 200, 403)
+    assert "(read only)" in users.text
+    assert 'href="/groups"' not in users.text
+    assert "Licensing.Read" in groups.text

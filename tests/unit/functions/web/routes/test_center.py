@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.domain.read_models import AuditEntry
-from tests.support.api_calls import E3, GROUP, READER, USERS, assigned, client, error_of
+from shared.domain.messages import JOBS, ONBOARDING
+from shared.domain.read_models import AuditEntry, DeadLetter
+from tests.support.api_calls import E3, GROUP, READER, USERS, assigned, claims_of, client, error_of, token
 from tests.support.worlds import Fakes
 
 
@@ -53,3 +54,20 @@ class TestCenter:
         assert [each["id"] for each in of_day["value"]] == ["40"]
         assert [error_of(answer)["target"] for answer in refused] == ["since", "since", "since", "until"]
         assert error_of(foreign)["target"] == "$skiptoken"
+
+
+class TestDeadLetters:
+    async def test_a_mended_hr_event_is_sent_only_by_who_may_send_hr_events(self, fakes: Fakes) -> None:
+        letters = [
+            DeadLetter(f"{n}" * 32, queue, b"{}", "broken", fakes.clock.now())
+            for n, queue in enumerate((ONBOARDING, JOBS), 1)
+        ]
+        for letter in letters:
+            await fakes.world.stores.dead_letters.keep(letter)
+        body = {"message": {"version": 1}}
+        async with client(fakes.world, headers=token(claims_of(roles=["Licensing.Write"]))) as api:
+            refused, job = [await api.post(f"/api/deadLetters/{each.id}/replay", json=body) for each in letters]
+            assert [message.queue for message in fakes.sent()] == [JOBS]
+            as_it_was = await api.post(f"/api/deadLetters/{letters[0].id}/replay")
+        assert (refused.status_code, job.status_code, as_it_was.status_code) == (403, 202, 202)
+        assert "Onboarding.Write" in error_of(refused)["message"]

@@ -13,6 +13,7 @@ from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
 
 HR = token(claims_of(roles=["Onboarding.Write"]))
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
+HR_READER = token(claims_of(roles=["Onboarding.Read"]))
 
 
 async def test_an_hr_system_sends_an_event_and_reads_what_became_of_it() -> None:
@@ -94,7 +95,7 @@ async def test_a_dry_run_says_what_a_person_would_get_and_why_and_writes_nothing
     ann = run.directory.add_user(user(1))
     await run.profile("sales", match={"department": ("Sales",)}, groups=(TEAM,), usage_location="FR")
     joiner = event("joiner", "1", ann, attributes={"department": "Sales"}, groups=[user(99)])
-    answer = await call(run, "POST", "/api/onboarding/dryRun", READER, json=joiner)
+    answer = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=joiner)
     found = answer.json()
     assert found["profiles"] == [{"name": "sales", "displayName": "", "because": "department 'Sales' fits 'Sales'"}]
     assert [(each["groupId"], each["outcome"]) for each in found["groups"]] == [(TEAM, "Added"), (user(99), "Refused")]
@@ -102,9 +103,9 @@ async def test_a_dry_run_says_what_a_person_would_get_and_why_and_writes_nothing
     assert found["usageLocation"] == "FR"
     assert not run.memberships.log
     assert not run.fakes.sent()
-    assert (await call(run, "GET", "/api/onboarding", READER)).json()["value"] == []
+    assert (await call(run, "GET", "/api/onboarding", HR_READER)).json()["value"] == []
     assert found["lostLicenses"] == []
-    broken = await call(run, "POST", "/api/onboarding/dryRun", READER, json={})
+    broken = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json={})
     assert error_of(broken)["code"] == "InvalidEvent"
 
 
@@ -117,7 +118,7 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
 
     async def trial(kind: str, **data: Any) -> dict[str, Any]:
         body = event(kind, "x", ann, **data)
-        answer = await call(run, "POST", "/api/onboarding/dryRun", READER, json=body)
+        answer = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=body)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         found["groups"] = [(each["groupId"], each["outcome"]) for each in found["groups"]]
@@ -135,7 +136,7 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
     release = event("leaver.release", "x", ann)
     large = {**event("joiner", "x", ann, groups=[TEAM]), "extension": "x" * 32_768}
     for refusable, word in ((release, "release"), (large, "at most 32768 characters")):
-        refused = await call(run, "POST", "/api/onboarding/dryRun", READER, json=refusable)
+        refused = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=refusable)
         assert error_of(refused)["code"] == "InvalidEvent"
         assert word in error_of(refused)["message"]
     assert run.member(ann)
@@ -147,19 +148,19 @@ async def test_a_dry_run_does_not_take_who_cannot_be_read_for_nobody() -> None:
     ann = run.directory.add_user(user(1))
     leaver = event("leaver", "x", ann)
     run.directory.fail_read(ann, ReadFailed("504"))
-    unread = await call(run, "POST", "/api/onboarding/dryRun", READER, json=leaver)
+    unread = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=leaver)
     run.accounts.failing[f"id:{ann}"].append(ReadFailed("504"))
-    not_found = await call(run, "POST", "/api/onboarding/dryRun", READER, json=leaver)
+    not_found = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=leaver)
     assert [unread.status_code, not_found.status_code] == [503, 503]
-    known = await call(run, "POST", "/api/onboarding/dryRun", READER, json=leaver)
+    known = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=leaver)
     assert [each["id"] for each in known.json()["accounts"]] == [ann]
 
 
 async def test_held_leavers_are_listed_and_let_go_as_they_were_seen() -> None:
     run = await held_leavers()
-    held = (await call(run, "GET", "/api/onboarding/held", READER)).json()
+    held = (await call(run, "GET", "/api/onboarding/held", HR_READER)).json()
     assert (held["count"], held["allowedWithin24Hours"], len(held["value"])) == (5, 20, 5)
-    attention = (await call(run, "GET", "/api/onboarding?attention=true&$top=3", READER)).json()
+    attention = (await call(run, "GET", "/api/onboarding?attention=true&$top=3", HR_READER)).json()
     assert len(attention["value"]) == 3
     assert "@odata.nextLink" in attention
     wrong = await call(run, "POST", "/api/onboarding/held/approve", WRITER, json={"checksum": "x"})
