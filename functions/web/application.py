@@ -75,6 +75,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/onboarding/{event_key}"): ONBOARD_READ,
     ("POST", "/api/onboarding/{event_key}/cancel"): ONBOARD,
     ("POST", "/api/onboarding/{event_key}/replay"): ONBOARD,
+    ("POST", "/api/onboarding/{event_key}/decide"): WRITE,
     ("GET", "/api/onboarding"): READ,
     ("POST", "/api/onboarding/dryRun"): READ,
     ("GET", "/api/onboarding/held"): READ,

@@ -55,6 +55,7 @@ GET /users/{user_id}
 WRITERS = """
 POST /api/deadLetters/{letter_id}/replay
 POST /health/replay/{letter_id}
+POST /api/onboarding/{event_key}/decide
 POST /api/onboarding/held/approve
 POST /api/onboarding/held/reject
 PUT /api/onboarding/profiles/{profile_name}

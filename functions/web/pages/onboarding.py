@@ -14,6 +14,7 @@ from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
 from shared.domain.ids import GroupId
+from shared.domain.onboarding import OnboardingState
 from shared.handlers.onboarding import administration
 from shared.handlers.views import queries
 from shared.ports.world import World
@@ -47,6 +48,7 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
         groups=await _names(world),
         replayable=record.state in administration.REPLAYABLE,
         cancellable=administration.can_be_cancelled(record),
+        undecided=record.state is OnboardingState.NEEDS_DECISION,
     )
 
 
@@ -60,10 +62,16 @@ async def decide_held(world: TheWorld, actor: TheActor, act: Literal["approve", 
 
 @router.post("/onboarding/{event_key}/{act}")
 async def decide(
-    world: TheWorld, actor: TheActor, event_key: OperationIdText, act: Literal["cancel", "replay"]
+    world: TheWorld,
+    actor: TheActor,
+    event_key: OperationIdText,
+    act: Literal["cancel", "replay", "carryOut", "dismiss"],
 ) -> Response:
-    """Cancel an event, or begin it anew."""
-    await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, actor)
+    """Cancel an event, begin it again, or answer the question that it asks."""
+    if act in ("cancel", "replay"):
+        await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, actor)
+    else:
+        await administration.decide(world, event_key, actor, carry_out=act == "carryOut")
     return see(f"/onboarding/{event_key}")
 
 

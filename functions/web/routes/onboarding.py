@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import AfterValidator, Field
@@ -81,6 +81,12 @@ class Seen(Shape):
     """The checksum of the held leavers that were looked at."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Decided(Shape):
+    """The answer to a statement that needs a decision."""
+
+    decision: Literal["carryOut", "dismiss"]
 
 
 @lru_cache(maxsize=1)
@@ -170,9 +176,14 @@ async def list_onboarding(
 
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
 async def dry_run(world: TheWorld, body: TheBody) -> Json:
-    """What an event would bring about for its person, and why; nothing is written."""
+    """What an event would bring about for its person, and why; nothing is written. `state`: how the event would end
+    without being carried out, or that it would need a decision."""
     trial = await try_event(world, body)
+    verdict = trial.verdict
     return {
+        "state": str(verdict.state) if verdict else None,
+        "note": (verdict.note if verdict else trial.note) or None,
+        "remedy": (verdict.remedy if verdict else "") or None,
         "accounts": [
             {"id": each.id, "userPrincipalName": each.user_principal_name, "accountEnabled": each.account_enabled}
             for each in trial.accounts
@@ -261,6 +272,13 @@ async def cancel_onboarding(world: TheWorld, actor: TheActor, event_key: Operati
     """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
     event is Working until then."""
     return describe(await administration.cancel(world, event_key, actor))
+
+
+@router.post("/{event_key}/decide", status_code=202)
+async def decide_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText, body: Decided) -> Json:
+    """Answer an event in state NeedsDecision: carry it out, for the account in `candidateId` if any, or dismiss it."""
+    carry_out = body.decision == "carryOut"
+    return describe(await administration.decide(world, event_key, actor, carry_out=carry_out))
 
 
 @router.post("/{event_key}/replay", status_code=202)

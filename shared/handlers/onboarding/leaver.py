@@ -12,12 +12,14 @@ from dataclasses import replace
 from shared.domain.allowance import limit
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, SkuId
 from shared.domain.leaver import (
     LEAVERS,
     Leaver,
+    block_of,
     groups_to_leave,
     held,
+    licenses_to_remove,
     planned,
     state_after,
     taken_of,
@@ -54,13 +56,14 @@ async def process_leavers(
     permitted, steps = await _permitted(world, people)
     leavers = await _claimed(world, groups, permitted, assignments)
     changes = [MembershipChange(group, each.user.id, add=False) for each in leavers for group in each.remove]
-    written = await writer.write(changes, {}, {each.user.id: each.record for each in leavers})
+    written = await writer.write(changes, {each.user.id: each.record for each in leavers})
     leavers = [with_removals(each, written.results[each.user.id]) for each in leavers]
     steps += written.postponed([each.record for each in leavers], OnboardingState.RECEIVED, world.clock.now())
     leavers = [each for each in leavers if written.is_done(each.user.id)]
-    await _revoke(world, leavers)
     now = world.clock.now()
-    return [*steps, *(unlicensing(each, now) for each in leavers)]
+    going = [licenses_to_remove(each, assignments, now) for each in leavers]
+    await _revoke(world, leavers, going, assignments)
+    return [*steps, *(unlicensing(each, skus, now) for each, skus in zip(leavers, going, strict=True))]
 
 
 async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
@@ -96,28 +99,36 @@ async def _claimed(
     leavers = []
     for person in people:
         user, state, had = person.user, states[person.user.id], grants.get(person.user.id, ())
-        taken = taken_of(person.record, state, had)
+        name = person.employment
+        taken = taken_of(person.record, state, name, had)
         record = await records.claim(world, replace(person.record, taken=taken))
         if record is not None:
-            hindrances = await groups.hindrances(sorted(groups_to_leave(user, taken, state, allowed)))
-            leavers.append(planned(Leaver(record, user, rows[user.id], had), hindrances))
-            await records.note_state(world, state_after(record, state))
+            leaving = groups_to_leave(record, user, taken, state, name, allowed)
+            hindrances = await groups.hindrances(sorted(leaving))
+            leavers.append(planned(Leaver(record, user, rows[user.id], state, name, had), hindrances))
+            await records.note_state(world, state_after(record, state, name))
     return leavers
 
 
-async def _revoke(world: Needs, leavers: Sequence[Leaver]) -> None:
-    """Permits first, then what ends a grace that would begin, then the grants of HR go. What a person decided to keep
-    is kept."""
+async def _revoke(
+    world: Needs,
+    leavers: Sequence[Leaver],
+    going: Sequence[Sequence[SkuId]],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
+) -> None:
+    """Permits first, then the block on whoever stays in a managed group, then what ends a grace that would begin, then
+    the grants of HR go. What a person decided to keep is kept. `going`: managed licenses of each leaver."""
     now = world.clock.now()
-    owned = [(each, sku_id, license) for each in leavers for sku_id, license in each.row.owned.items()]
+    owned = [
+        (each, sku_id, each.row.owned[sku_id]) for each, skus in zip(leavers, going, strict=True) for sku_id in skus
+    ]
     await world.stores.permits.put(
         Permit(each.user.id, sku_id, LEAVERS, now, each.record.permitted_by) for each, sku_id, _ in owned
     )
+    blocks = [(each.user.id, block_of(each, assignments, now)) for each in leavers]
+    await world.stores.grants.put((user_id, block) for user_id, block in blocks if block is not None)
     await world.stores.grants.put(
         (each.user.id, Grant(sku_id, license.disabled_plans, Source(SourceKind.GRACE), now))
         for each, sku_id, license in owned
     )
-    gone = (SourceKind.HR, SourceKind.JOINED)
-    await world.stores.grants.remove(
-        (each.user.id, grant) for each in leavers for grant in each.grants if grant.source.kind in gone
-    )
+    await world.stores.grants.remove((each.user.id, grant) for each in leavers for grant in each.ended_grants)

@@ -190,6 +190,10 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
     assert record is not None
     await fakes.world.stores.onboarding.save(replace(record, state=OnboardingState.FAILED))
     await _ok(api, "POST", f"{event}/replay")
+    record = await fakes.world.stores.onboarding.get(taken["value"][0]["id"])
+    assert record is not None
+    await fakes.world.stores.onboarding.save(replace(record, state=OnboardingState.NEEDS_DECISION))
+    await _ok(api, "POST", f"{event}/decide", json={"decision": "dismiss"})
     await _ok(api, "POST", f"{here}/dryRun", json=EVENT)
     await _ok(api, "GET", f"{here}/schema")
     for act in ("approve", "reject"):

@@ -134,7 +134,7 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
     assert leave["lostLicenses"] == [SMALL.sku_id]
     release = event("leaver.release", "x", ann)
     large = {**event("joiner", "x", ann, groups=[TEAM]), "extension": "x" * 32_768}
-    for refusable, word in ((release, "release"), (large, "at most 32768 characters")):
+    for refusable, word in ((release, "try the leaver event"), (large, "at most 32768 characters")):
         refused = await call(run, "POST", "/api/onboarding/dryRun", READER, json=refusable)
         assert error_of(refused)["code"] == "InvalidEvent"
         assert word in error_of(refused)["message"]
