@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -318,7 +319,7 @@ async def test_the_end_of_one_of_two_employments_leaves_what_both_give_and_what_
     run = await Hires.of_two_teams()
     await run.profile("desk", match={"department": ("*",)}, licenses=(AssignedLicense(EXTRA.sku_id),))
     ann = run.directory.add_user(user(1))
-    data = {"attributes": {"department": "x"}}
+    data: dict[str, Any] = {"attributes": {"department": "x"}}
     await run.tell(event("joiner", "1", ann, employmentId="1", groups=[TEAM], **data))
     await run.tell(event("joiner", "2", ann, employmentId="2", groups=[TEAM, OTHER_TEAM], **data))
     await run.tell(event("leaver", "end-2", ann, on="2026-01-05", removal="P0D", employmentId="2"))
