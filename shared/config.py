@@ -109,7 +109,7 @@ class Settings:
     leaver_allowance_minimum: int
     """LEAVER_ALLOWANCE_MINIMUM: leavers per 24 h that need no approval; 0 or more."""
     leaver_allowance_percent: float
-    """LEAVER_ALLOWANCE_PERCENT: the same as a part of the largest managed group, where that is more; 0 to 100."""
+    """LEAVER_ALLOWANCE_PERCENT: the same as a part of the licensed headcount, if that is more; 0 to 100."""
     retention: timedelta
     """RETENTION: how long ended operations with their lists, HR events that ended, permits, dead letters and audit
     entries (by whole months) are kept. ISO 8601, 31 to 3660 days."""

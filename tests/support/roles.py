@@ -17,6 +17,7 @@ GET /api/groups/{group_id}/status
 GET /api/licenses
 GET /api/onboarding
 GET /api/onboarding/held
+GET /api/onboarding/announced
 GET /api/onboarding/profiles
 GET /api/onboarding/profiles/{profile_name}
 POST /api/onboarding/dryRun
@@ -46,6 +47,7 @@ GET /operations
 GET /operations/{operation_id}
 GET /operations/{operation_id}/progress
 GET /onboarding
+GET /onboarding/announced
 GET /onboarding/{event_key}
 GET /static/{name}
 GET /users
@@ -56,6 +58,7 @@ WRITERS = """
 POST /api/deadLetters/{letter_id}/replay
 POST /health/replay/{letter_id}
 POST /api/onboarding/{event_key}/decide
+POST /api/onboarding/announced/approve
 POST /api/onboarding/held/approve
 POST /api/onboarding/held/reject
 PUT /api/onboarding/profiles/{profile_name}
@@ -77,6 +80,7 @@ POST /api/users/{user_id}/enableServicePlans
 POST /api/users/{user_id}/keepLicenses
 POST /api/users/{user_id}/removeLicensesNow
 POST /api/users/{user_id}/reprocessLicenseAssignment
+POST /onboarding/announced/approve
 POST /onboarding/held/{act}
 POST /onboarding/{event_key}/{act}
 POST /groups/{group_id}/assign

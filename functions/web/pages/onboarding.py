@@ -16,12 +16,13 @@ from functions.web.requests import OperationIdText
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import OnboardingState
 from shared.handlers.onboarding import administration
+from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.views import queries
 from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
-SHOWN_HELD = 200
+SHOWN_HELD, SHOWN_ANNOUNCED = 200, 1000
 
 
 @router.get("/onboarding")
@@ -33,6 +34,20 @@ async def events(request: Request, world: TheWorld, attention: bool = False, aft
     return page(
         request, "onboarding.html", records=records, token=token, attention=attention, held=held, shown=SHOWN_HELD
     )
+
+
+@router.get("/onboarding/announced")
+async def announced(request: Request, world: TheWorld) -> Response:
+    """Leavers that HR announced, by day."""
+    listed = await announced_leavers(world)
+    return page(request, "onboarding_announced.html", listed=listed, shown=SHOWN_ANNOUNCED)
+
+
+@router.post("/onboarding/announced/approve")
+async def decide_announced(world: TheWorld, actor: TheActor, form: TheForm) -> Response:
+    """Permit the announced leavers that were shown."""
+    await approve_announced(world, form.one("checksum"), actor)
+    return see("/onboarding/announced")
 
 
 @router.get("/onboarding/{event_key}")

@@ -24,6 +24,7 @@ from shared.domain.onboarding_results import describe
 from shared.domain.profiles import Profile
 from shared.handlers import onboarding
 from shared.handlers.onboarding import administration, profiles, records
+from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.onboarding.dry_run import try_event
 from shared.handlers.onboarding.records import MAX_BATCH
 
@@ -78,7 +79,7 @@ class ProfileShape(Shape):
 
 
 class Seen(Shape):
-    """The checksum of the held leavers that were looked at."""
+    """The checksum of the leavers that were read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -228,6 +229,23 @@ async def approve_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> 
 async def reject_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
     """Cancel the held leavers that were looked at."""
     return {"count": await administration.reject_held(world, body.checksum, actor)}
+
+
+@router.get("/announced")
+async def get_announced_leavers(world: TheWorld) -> Json:
+    """Leavers that HR announced at least 24 hours ahead, by the day on which their licenses are removed."""
+    listed = await announced_leavers(world)
+    return {
+        "count": len(listed.records),
+        "checksum": listed.checksum,
+        "value": [describe(record) for record in listed.records[:MAX_BATCH]],
+    }
+
+
+@router.post("/announced/approve")
+async def approve_announced_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
+    """Permit the announced leavers that were read: on their days they are not counted against the allowance."""
+    return {"count": await approve_announced(world, body.checksum, actor)}
 
 
 @router.get("/profiles")

@@ -68,14 +68,14 @@ async def cancel(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
 
 async def _turned_back(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
     saved = await records.keep(world, turned_back(record, actor.name, world.clock.now()).record)
-    await _note(world, "Cancel onboarding event", record, actor)
+    await note(world, "Cancel onboarding event", record, actor)
     await records.resume(world, [record.key])
     return saved
 
 
 async def _cancelled(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
     done = await _ended(world, record, ends.cancelled(actor.name))
-    await _note(world, "Cancel onboarding event", record, actor)
+    await note(world, "Cancel onboarding event", record, actor)
     return done
 
 
@@ -108,14 +108,14 @@ async def decide(world: Needs, key: str, actor: Actor, *, carry_out: bool) -> On
     activity = "Carry out onboarding event" if carry_out else "Dismiss onboarding event"
     if not carry_out:
         saved = await _ended(world, record, ends.dismissed(actor.name))
-        await _note(world, activity, record, actor)
+        await note(world, activity, record, actor)
         return saved
     now = world.clock.now()
     going_on = waiting(record, OnboardingState.RECEIVED, now, now, f"To be carried out, as {actor.name} decided.")
     user_id = record.candidate or record.user_id
     decided = replace(going_on, decided_by=actor.name, user_id=user_id, candidate=None)
     saved = await records.keep(world, decided)
-    await _note(world, activity, record, actor)
+    await note(world, activity, record, actor)
     others = await people.others_of(world, record, None)
     await records.resume(world, [key, *_waiting(others)])
     return saved
@@ -141,7 +141,7 @@ async def replay(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
         remedy="",
     )
     saved = await records.keep(world, again)
-    await _note(world, "Replay onboarding event", record, actor)
+    await note(world, "Replay onboarding event", record, actor)
     await records.resume(world, [key])
     return saved
 
@@ -175,7 +175,7 @@ async def _let_go(world: Needs, actor: Actor, record: OnboardingRecord) -> None:
     now = world.clock.now()
     approved = replace(record, permitted_by=actor.name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now)
     await records.keep(world, replace(approved, note=f"Approved by {actor.name}.", remedy=""))
-    await _note(world, "Approve leaver", record, actor)
+    await note(world, "Approve leaver", record, actor)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
@@ -198,7 +198,8 @@ async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     return held
 
 
-async def _note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+async def note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+    """Write the audit entry of what a person decided about an event."""
     entry = AuditEntry(
         world.token(),
         world.clock.now(),

@@ -38,11 +38,20 @@ from shared.ports.graph_writes import MembershipChange
 
 BY_ALLOWANCE = "allowance"
 
+HEADCOUNT_MAX_AGE_S = 60.0
+"""How old the number of licensed users can be: it moves by seconds' work, and the allowance is that of a day."""
+
 
 async def leavers_allowed(world: Needs) -> int:
-    """Leavers of 24 hours that need no person: a minimum, or a share of the largest managed group if that is more."""
-    sizes = [status.members for status in await world.stores.group_status.all()]
-    return limit(max(sizes, default=0), world.policy.leaver_allowance_minimum, world.policy.leaver_allowance_percent)
+    """Leavers of 24 hours that need no approval: a minimum, or a share of the licensed headcount if that is more.
+
+    The headcount is the number of users with the managed product that most users have. It is never too high: a user
+    counts once per product.
+    """
+    managed = {sku.sku_id for each in await world.stores.assignments.all(HEADCOUNT_MAX_AGE_S) for sku in each.skus}
+    skus = await world.directory.subscribed_skus(HEADCOUNT_MAX_AGE_S)
+    headcount = max((sku.consumed_units for sku in skus if sku.sku_id in managed), default=0)
+    return limit(headcount, world.policy.leaver_allowance_minimum, world.policy.leaver_allowance_percent)
 
 
 async def process_leavers(

@@ -135,6 +135,12 @@ class HeldLeavers(Answer):
     value: list[OnboardingRecord]
 
 
+class AnnouncedLeavers(Answer):
+    count: Count
+    checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
+    value: list[OnboardingRecord]
+
+
 class Counted(Answer):
     count: Count
 
