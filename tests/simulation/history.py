@@ -358,8 +358,9 @@ class History:
         return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
 
     def _wrong_licenses(self, person: UserId, decided: set[SkuId], *, blocked: bool) -> list[str]:
-        """`blocked`: HR reported a leaver, and a membership stays. `decided`: products of which Mia approved a removal from this person. Of a license that this app assigned and
-        an administrator assigned anew, she is asked whether it may go."""
+        """`blocked`: HR reported a leaver, and a membership stays. `decided`: products of which Mia approved a removal
+        from this person. Of a license that this app assigned and an administrator assigned anew, she is asked whether
+        it may go."""
         wrong: list[str] = []
         held, foreign = self.run.directory.licenses(person), self.foreign[person]
         desired = {} if blocked else self._desired(person)
