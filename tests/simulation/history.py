@@ -291,6 +291,8 @@ class History:
         self.tenant.end()
         for person in self.lagging:
             self.run.directory.make_fresh(person)
+        if self.seed >= CORRECTIONS_FROM:
+            self.run.fakes.clock.move(timedelta(days=1))
         for number in range(ROUNDS):
             wrote = len(self.run.writer.log)
             self.run.fakes.clock.move(timedelta(minutes=20))
