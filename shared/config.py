@@ -10,12 +10,15 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.domain.access import DEFAULT_DIRECTORY_ROLES, directory_roles
 from shared.domain.errors import ConfigError
+from shared.domain.hr_events import EVERY_SOURCE, SourceRules, Sources
+from shared.domain.onboarding import SourceOrder
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OUTSTANDING_S = 30.0
@@ -109,13 +112,17 @@ class Settings:
     onboarding_account_wait: timedelta
     """ONBOARDING_ACCOUNT_WAIT: how long a joiner or mover waits for the account after the effective date. ISO 8601, 0
     to 90 days."""
+    onboarding_sources: Sources
+    """ONBOARDING_SOURCES: how the events of each HR system are ordered (`sequence`, `time` or `arrival`) and in which
+    time zone their dates begin, comma-separated: `urn:hr:example sequence Europe/Berlin, * arrival UTC`. `*` is for any
+    other system. Zones are names of the IANA database."""
     leaver_removal_after: timedelta
     """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
     mailbox can be handed over until then. ISO 8601, 0 to 365 days."""
     leaver_allowance_minimum: int
     """LEAVER_ALLOWANCE_MINIMUM: leavers per 24 h that need no approval; 0 or more."""
     leaver_allowance_percent: float
-    """LEAVER_ALLOWANCE_PERCENT: the same as a part of the largest managed group, where that is more; 0 to 100."""
+    """LEAVER_ALLOWANCE_PERCENT: the same as a part of the licensed headcount, if that is more; 0 to 100."""
     retention: timedelta
     """RETENTION: how long ended operations with their lists, HR events that ended, permits, dead letters and audit
     entries (by whole months) are kept. ISO 8601, 31 to 3660 days."""
@@ -167,6 +174,7 @@ class Settings:
             onboarding_account_wait=read.duration(
                 "ONBOARDING_ACCOUNT_WAIT", timedelta(days=14), at_most=timedelta(days=90)
             ),
+            onboarding_sources=read.sources("ONBOARDING_SOURCES"),
             leaver_removal_after=read.duration("LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)),
             leaver_allowance_minimum=read.whole("LEAVER_ALLOWANCE_MINIMUM", 20, at_least=0),
             leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),
@@ -214,6 +222,20 @@ class _Reader:
         if text not in TRUE | FALSE:
             self.faults.append(f"{name} must be true or false, not {text!r}")
         return text in TRUE
+
+    def sources(self, name: str) -> Sources:
+        """An HR system, its order, and its time zone (UTC if not given) in each part."""
+        found = dict(EVERY_SOURCE)
+        for part in sorted(self.words(name)):
+            words = part.split()
+            try:
+                source, order, zone = (*words, "UTC") if len(words) == 2 else words
+                found[source] = SourceRules(SourceOrder(order), UTC if zone == "UTC" else ZoneInfo(zone))
+            except (ValueError, OSError, ZoneInfoNotFoundError):
+                orders = ", ".join(SourceOrder)
+                rule = f"a source, one of {orders}, and a time zone such as Europe/Berlin in each part"
+                self.faults.append(f"{name} must have {rule}, not {part!r}")
+        return found
 
     def guid(self, name: str) -> str:
         text = self.text(name, "").lower()

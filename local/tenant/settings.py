@@ -36,6 +36,9 @@ class Settings:
     assignment was last updated" (licenseassignmentstate) suggests."""
     same_license_moves_time: bool = True
     """Whether `lastUpdatedDateTime` moves when a license is assigned as it is already; not documented."""
+    iso_locations_only: bool = True
+    """Whether a PATCH of usageLocation rejects UK and EL, which are not ISO 3166-1 (UK: KelvinTegelaar/CIPP issues 783
+    and 889)."""
     concurrency_conflict: bool = True
     """409 when two writes for one user are in flight together (reported, not contractual)."""
     tables: str = "asPublished"

@@ -8,12 +8,15 @@ from datetime import datetime
 
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser
-from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
 from shared.domain.outcomes import SkipReason
 
 _ADDING = frozenset({SourceKind.GROUP, SourceKind.LIST, SourceKind.HR, SourceKind.JOINED})
 """Sources that give a license; the others (kept, held, grace) only keep one that is there."""
+
+_BLOCKABLE = frozenset({SourceKind.GROUP, SourceKind.HR, SourceKind.JOINED})
+"""What does not count for a person who is not to be licensed. What a person decided for this user still counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,15 @@ class DesiredLicense:
     given_disabled: Plans
 
 
-def exclusion_of(user: DirectoryUser, assignment: GroupLicenseAssignment) -> SkipReason | None:
-    """Why a member of the group is not licensed through it, by the assignment's options; None: is licensed."""
+def exclusion_of(
+    user: DirectoryUser, assignment: GroupLicenseAssignment, *, blocked: bool = False
+) -> SkipReason | None:
+    """Why a member of the group is not licensed through it, by the assignment's options; None: is licensed.
+
+    `blocked`: the person is not to be licensed, whatever the group.
+    """
+    if blocked:
+        return SkipReason.DO_NOT_LICENSE
     options = assignment.options
     if user.is_guest and not options.include_guests:
         return SkipReason.GUEST
@@ -60,11 +70,14 @@ def group_grants(user: DirectoryUser, assignments: Mapping[GroupId, GroupLicense
 def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, DesiredLicense]:
     """The union of the grants that hold now, by SKU. One more grant never takes a SKU or a plan away.
 
-    Of a grant with `adds` False, every plan that is on stays on, also where other grants say less.
+    Of a grant with `adds` False, every plan that is on stays on, also where other grants say less. A block leaves out
+    what groups and HR grant.
     """
+    grants = tuple(grants)
+    blocked = is_blocked(grants, now)
     desired: dict[SkuId, DesiredLicense] = {}
     for grant in grants:
-        if not grant.holds_at(now):
+        if not grant.holds_at(now) or grant.blocks or (blocked and grant.source.kind in _BLOCKABLE):
             continue
         adds = grant.adds and grant.source.kind in _ADDING
         off = grant.disabled_plans if grant.adds else NO_PLANS

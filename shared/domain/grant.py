@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from shared.domain.ids import Plans, SkuId
+from shared.domain.ids import NO_PLANS, Plans, SkuId
 
 
 class SourceKind(StrEnum):
@@ -20,6 +21,7 @@ class SourceKind(StrEnum):
     HELD = "held"
     GRACE = "grace"
     JOINED = "joined"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,11 +40,16 @@ class Source:
         return cls(SourceKind(kind), rest)
 
 
+EVERY_SKU = SkuId("every")
+"""The SKU of a grant of kind `blocked`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A reason for a user to have a SKU. A plan is off for the user only where every grant disables it.
 
-    `adds` False: what the user has stays, but nothing is given (an assignment whose operation was cancelled).
+    `adds` False: what the user has stays, but nothing is given (an assignment whose operation was cancelled). Kind
+    `blocked` says the opposite: while it holds, grants of groups and of HR do not count. `since`: when that began.
     """
 
     sku_id: SkuId
@@ -50,6 +57,21 @@ class Grant:
     source: Source
     until: datetime | None = None
     adds: bool = True
+    since: datetime | None = None
 
     def holds_at(self, now: datetime) -> bool:
         return self.until is None or now < self.until
+
+    @property
+    def blocks(self) -> bool:
+        return self.source.kind is SourceKind.BLOCKED
+
+
+def do_not_license(reason: str, since: datetime, until: datetime | None = None) -> Grant:
+    """The block on a person: groups and HR give no licenses. `reason`: the key of the leaver event."""
+    return Grant(EVERY_SKU, NO_PLANS, Source(SourceKind.BLOCKED, reason), until, adds=False, since=since)
+
+
+def is_blocked(grants: Iterable[Grant], now: datetime) -> bool:
+    """Whether a block among a person's grants holds."""
+    return any(grant.blocks and grant.holds_at(now) for grant in grants)

@@ -9,16 +9,18 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from shared.domain.ids import GroupId, UserId
 from shared.domain.membership_changes import guid
-from shared.domain.onboarding import HrEvent, HrEventType, PersonRef
+from shared.domain.onboarding import HrEvent, HrEventType, PersonRef, SourceOrder
+from shared.domain.texts import tidy
 
 DATA = frozenset(
     {
         "user",
+        "employmentId",
         "effectiveDate",
         "sequence",
         "usageLocation",
@@ -45,21 +47,45 @@ ATTRIBUTES = (
 MAX_ID, MAX_SOURCE, MAX_TEXT, MAX_UPN = 128, 256, 256, 320
 MAX_EMPLOYEE_ID = 16
 """Characters of `employeeId` (learn.microsoft.com/graph/api/resources/user)."""
+MAX_EMPLOYMENT_ID = 64
 MAX_GROUPS, MAX_PROFILES = 50, 20
 MAX_SEQUENCE = 2**53 - 1
 MAX_EVENT, MAX_DEPTH = 32_768, 16
 """Characters and levels of an event with its extensions: every list of events reads it again."""
 MAX_AHEAD = timedelta(days=730)
+EARLIEST = date(2000, 1, 1)
+"""An earlier date is a placeholder of the HR system, such as 1900-01-01, or a mistake."""
 MAX_REMOVAL = timedelta(days=365)
 SHOWN = 64
 
 _ID = re.compile(r"[\x21-\x7e]+")
-_UPN = re.compile(r"[^@\s/\\#?]+@[^@\s/\\#?]+")
-_EMPLOYEE_ID = re.compile(r"[^\x00-\x1f\x7f/\\#?]+")
+_UPN = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
+"""Guests have `#EXT#` in their name (learn.microsoft.com/entra/external-id/user-properties)."""
+_PRINTED = re.compile(r"[^\x00-\x1f\x7f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PROFILE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _DAYS = re.compile(r"P(\d{1,3})D")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRules:
+    """How an HR system's events are read. `order`: which of two is newer. `zone`: of a date without a time."""
+
+    order: SourceOrder = SourceOrder.ARRIVAL
+    zone: tzinfo = UTC
+
+
+DEFAULT_RULES = SourceRules()
+ANY_SOURCE = "*"
+Sources = Mapping[str, SourceRules]
+EVERY_SOURCE: Sources = {ANY_SOURCE: DEFAULT_RULES}
+
+
+def rules_of(sources: Sources, source: object) -> SourceRules:
+    """The rules of an HR system, those for any other system if it has none of its own."""
+    return sources.get(str(source), sources[ANY_SOURCE])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +108,11 @@ class BrokenEvent(ValueError):
         self.faults = faults
 
 
-def accepted(value: object, now: datetime) -> tuple[HrEvent, str]:
+def accepted(value: object, now: datetime, sources: Sources) -> tuple[HrEvent, str]:
     """An event that comes in, and the text that is kept of it. Raises BrokenEvent like `kept_text` and `read_event`."""
     text = kept_text(value) if isinstance(value, dict) else ""
-    return read_event(value, now), text
+    rules = rules_of(sources, value.get("source")) if isinstance(value, dict) else DEFAULT_RULES
+    return read_event(value, now, rules), text
 
 
 def kept_text(event: Mapping[str, Any]) -> str:
@@ -109,11 +136,12 @@ def canonical(event: Mapping[str, Any]) -> str:
     return json.dumps(event, sort_keys=True, separators=(",", ":"))
 
 
-def read_event(value: object, now: datetime) -> HrEvent:
-    """The event. `now` bounds the effective date. Raises BrokenEvent with every fault."""
+def read_event(value: object, now: datetime, rules: SourceRules = DEFAULT_RULES) -> HrEvent:
+    """The event. `now` bounds the effective date, `rules` are those of its source. Raises BrokenEvent with every
+    fault."""
     if not isinstance(value, dict):
         raise BrokenEvent((Fault("event", _shown(value), "must be a JSON object"),))
-    reader = _Reader(value)
+    reader = _Reader(value, rules)
     event = reader.event(now)
     if reader.faults:
         raise BrokenEvent(tuple(reader.faults))
@@ -121,10 +149,14 @@ def read_event(value: object, now: datetime) -> HrEvent:
 
 
 class _Reader:
-    """Reads fields one by one and collects what is wrong; a faulty one reads as something harmless."""
+    """Reads fields one by one and collects what is wrong; a faulty one reads as something harmless.
 
-    def __init__(self, value: Mapping[str, Any]) -> None:
+    Optional fields that are null or an empty text are absent: HR systems export missing values as either.
+    """
+
+    def __init__(self, value: Mapping[str, Any], rules: SourceRules) -> None:
         self._value = value
+        self._rules = rules
         self.faults: list[Fault] = []
 
     def event(self, now: datetime) -> HrEvent:
@@ -134,7 +166,7 @@ class _Reader:
         kind = self._type()
         event_id = self._text(self._value, "id", "id", MAX_ID, _ID, "of visible ASCII characters")
         source = self._text(self._value, "source", "source", MAX_SOURCE, _ID, "of visible ASCII characters")
-        media = self._value.get("datacontenttype", "application/json")
+        media = _given(self._value, "datacontenttype") or "application/json"
         is_json = isinstance(media, str) and media.partition(";")[0].strip().lower() == "application/json"
         self._must(is_json, "datacontenttype", media, "must be application/json")
         data = self._value.get("data")
@@ -143,20 +175,24 @@ class _Reader:
             data = {}
         for name in sorted(data.keys() - DATA):
             self.fault(f"data.{name}", data[name], f"is no field of this version ({', '.join(sorted(DATA))})")
-        after, on_release = self._removal(data.get("removal"), kind)
+        after, on_release = self._removal(_given(data, "removal"), kind)
+        effective_at = self._effective(data, kind, now)
         return HrEvent(
             id=event_id,
             source=source,
             type=kind,
             person=self._person(data.get("user")),
-            effective_at=self._effective(data, kind, now),
-            sequence=self._sequence(data.get("sequence", 0)),
-            time=self._time(self._value.get("time")),
-            usage_location=self._country(data.get("usageLocation")),
-            profiles=self._profiles(data.get("profiles", [])),
-            groups=self._groups(data.get("groups", [])),
-            attributes=self._attributes(data.get("attributes", {}), "attributes"),
-            previous=self._attributes(data.get("previous", {}), "previous"),
+            effective_at=effective_at,
+            day=effective_at.astimezone(self._rules.zone).date(),
+            order=self._rules.order,
+            employment_id=self._employment(data),
+            sequence=self._sequence(_given(data, "sequence")),
+            time=self._time(_given(self._value, "time")),
+            usage_location=self._country(_given(data, "usageLocation")),
+            profiles=self._profiles(data),
+            groups=self._groups(data),
+            attributes=self._attributes(data, "attributes"),
+            previous=self._attributes(data, "previous"),
             removal_after=after,
             removal_on_release=on_release,
             correlation_id=self._optional(data, "correlationId", MAX_ID),
@@ -181,17 +217,27 @@ class _Reader:
         self, fields: Mapping[str, Any], key: str, name: str, most: int, pattern: re.Pattern[str], what: str
     ) -> str:
         value = fields.get(key)
-        if isinstance(value, str) and 0 < len(value) <= most and pattern.fullmatch(value):
-            return value
+        text = value if isinstance(value, str) and not _CONTROL.search(value) else ""
+        text = text if pattern is _ID else tidy(text)
+        if 0 < len(text) <= most and pattern.fullmatch(text):
+            return text
         self.fault(name, value, f"must be a text of 1 to {most} characters {what}".rstrip())
         return ""
 
     def _optional(self, fields: Mapping[str, Any], key: str, most: int) -> str:
-        value = fields.get(key, "")
+        value = _given(fields, key)
+        if value is None:
+            return ""
         if isinstance(value, str) and len(value) <= most:
             return value
         self.fault(f"data.{key}", value, f"must be a text of at most {most} characters")
         return ""
+
+    def _employment(self, data: Mapping[str, Any]) -> str:
+        if _given(data, "employmentId") is None:
+            return ""
+        name = "data.employmentId"
+        return self._text(data, "employmentId", name, MAX_EMPLOYMENT_ID, _PRINTED, "without control characters")
 
     def _person(self, value: object) -> PersonRef:
         if not isinstance(value, dict):
@@ -201,15 +247,16 @@ class _Reader:
             self.fault(
                 f"data.user.{name}", value[name], "is no field of this version (id, employeeId, userPrincipalName)"
             )
-        user_id = self._guid(value["id"], "data.user.id") if "id" in value else ""
+        given = {name: value[name] for name in value if _given(value, name) is not None}
+        user_id = self._guid(given["id"], "data.user.id") if "id" in given else ""
         employee = upn = ""
-        if "employeeId" in value:
+        if "employeeId" in given:
             name = "data.user.employeeId"
-            employee = self._text(value, "employeeId", name, MAX_EMPLOYEE_ID, _EMPLOYEE_ID, "without / \\ # ?")
-        if "userPrincipalName" in value:
+            employee = self._text(given, "employeeId", name, MAX_EMPLOYEE_ID, _PRINTED, "without control characters")
+        if "userPrincipalName" in given:
             name = "data.user.userPrincipalName"
-            upn = self._text(value, "userPrincipalName", name, MAX_UPN, _UPN, "of the form name@domain")
-        if not value.keys() & {"id", "employeeId", "userPrincipalName"}:
+            upn = self._text(given, "userPrincipalName", name, MAX_UPN, _UPN, "of the form name@domain")
+        if not given.keys() & {"id", "employeeId", "userPrincipalName"}:
             self.fault("data.user", value, "must have id, employeeId or userPrincipalName")
         return PersonRef(UserId(user_id) if user_id else None, employee, upn)
 
@@ -221,33 +268,42 @@ class _Reader:
             return ""
 
     def _effective(self, data: Mapping[str, Any], kind: HrEventType, now: datetime) -> datetime:
-        value = data.get("effectiveDate")
-        if value is None and kind is HrEventType.RELEASE:
+        value = _given(data, "effectiveDate")
+        if value is None and kind.names_a_leaver:
             return now
         rule = "must be a date such as 2026-12-01 or a time with offset such as 2026-12-01T08:00:00+01:00"
-        found = _moment(value)
+        found = _moment(value, self._rules.zone)
         if found is None:
             self.fault("data.effectiveDate", value, rule)
             return now
-        self._must(
-            found <= now + MAX_AHEAD, "data.effectiveDate", value, f"must be within {MAX_AHEAD.days} days from now"
-        )
-        return found
+        if found > now + MAX_AHEAD:
+            self.fault("data.effectiveDate", value, f"must be within {MAX_AHEAD.days} days from now")
+        elif found.year < EARLIEST.year - 1 or found.astimezone(self._rules.zone).date() < EARLIEST:
+            self.fault("data.effectiveDate", value, f"must not be before {EARLIEST}")
+        else:
+            return found
+        return now
 
     def _time(self, value: object) -> datetime | None:
         if value is None:
+            if self._rules.order is SourceOrder.TIME:
+                self.fault("time", value, "must be given: this source is ordered by time")
             return None
-        found = _moment(value)
+        found = _moment(value, self._rules.zone)
         if found is None or not isinstance(value, str) or _DATE.fullmatch(value):
             self.fault("time", value, "must be a time of RFC 3339 with offset")
             return None
         return found
 
-    def _sequence(self, value: object) -> int:
+    def _sequence(self, value: object) -> int | None:
+        if value is None:
+            if self._rules.order is SourceOrder.SEQUENCE:
+                self.fault("data.sequence", value, "must be given: this source is ordered by sequence")
+            return None
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQUENCE:
             return value
         self.fault("data.sequence", value, f"must be a whole number of 0 to {MAX_SEQUENCE}")
-        return 0
+        return None
 
     def _country(self, value: object) -> str:
         if value is None:
@@ -257,27 +313,33 @@ class _Reader:
         self.fault("data.usageLocation", value, "must be a country code of two capital letters (ISO 3166-1)")
         return ""
 
-    def _items(self, value: object, name: str, most: int) -> list[object]:
+    def _items(self, data: Mapping[str, Any], name: str, most: int) -> list[object]:
+        value = _given(data, name)
+        if value is None:
+            return []
         if isinstance(value, list) and len(value) <= most:
             return value
         held = f"{len(value)} items" if isinstance(value, list) else _shown(value)
         self.faults.append(Fault(f"data.{name}", held, f"must be an array of at most {most} items"))
         return []
 
-    def _profiles(self, value: object) -> tuple[str, ...]:
+    def _profiles(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         found: dict[str, None] = {}
-        for item in self._items(value, "profiles", MAX_PROFILES):
+        for item in self._items(data, "profiles", MAX_PROFILES):
             if isinstance(item, str) and _PROFILE.fullmatch(item):
                 found[item] = None
             else:
                 self.fault("data.profiles", item, "must hold names of 1 to 64 of a-z, 0-9 and -")
         return tuple(found)
 
-    def _groups(self, value: object) -> tuple[GroupId, ...]:
-        found = [self._guid(item, "data.groups") for item in self._items(value, "groups", MAX_GROUPS)]
+    def _groups(self, data: Mapping[str, Any]) -> tuple[GroupId, ...]:
+        found = [self._guid(item, "data.groups") for item in self._items(data, "groups", MAX_GROUPS)]
         return tuple(dict.fromkeys(GroupId(each) for each in found if each))
 
-    def _attributes(self, value: object, field: str) -> dict[str, str]:
+    def _attributes(self, data: Mapping[str, Any], field: str) -> dict[str, str]:
+        value = _given(data, field)
+        if value is None:
+            return {}
         if not isinstance(value, dict):
             self.fault(f"data.{field}", value, "must be an object")
             return {}
@@ -285,10 +347,12 @@ class _Reader:
         for name, text in value.items():
             if name not in ATTRIBUTES:
                 self.fault(f"data.{field}.{str(name)[:SHOWN]}", text, f"is not one of {', '.join(ATTRIBUTES)}")
-            elif not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
+            elif _given(value, name) is None:
+                continue
+            elif not isinstance(text, str) or len(text) > MAX_TEXT:
                 self.fault(f"data.{field}.{name}", text, f"must be a text of 1 to {MAX_TEXT} characters")
             else:
-                found[name] = text
+                found[name] = tidy(text)
         return found
 
     def _removal(self, value: object, kind: HrEventType) -> tuple[timedelta | None, bool]:
@@ -306,14 +370,21 @@ class _Reader:
         return None, False
 
 
-def _moment(value: object) -> datetime | None:
-    """A date (its beginning in UTC) or a time with offset; None for anything else."""
+def _given(fields: Mapping[str, Any], name: str) -> Any:
+    """The value of an optional field; None for one that is absent, null, or a text of blanks."""
+    value = fields.get(name)
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _moment(value: object, zone: tzinfo) -> datetime | None:
+    """A date (its beginning in the time zone) or a time with offset, in UTC; None for anything else."""
     if not isinstance(value, str):
         return None
     try:
-        if _DATE.fullmatch(value):
-            return datetime.combine(date.fromisoformat(value), time(), UTC)
-        found = datetime.fromisoformat(value)
+        text = value.strip()
+        if _DATE.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), time(), zone).astimezone(UTC)
+        found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None

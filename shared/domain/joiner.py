@@ -15,6 +15,7 @@ from shared.domain.assignment import Enforcement, GroupLicenseAssignment
 from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import DirectoryUser
 from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.hr_state import Employment, HrState
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import (
     Account,
@@ -25,7 +26,7 @@ from shared.domain.onboarding import (
     Next,
     OnboardingRecord,
     OnboardingState,
-    Standing,
+    Refusal,
     waiting,
 )
 from shared.domain.onboarding_ends import End
@@ -53,19 +54,23 @@ KEPT_BACK = GroupResult(
     "Repair what the other group says, then replay the event.",
 )
 
+SUGGESTED_LOCATIONS = {"UK": "GB", "EL": "GR"}
+"""Codes that HR systems send for a country with another ISO 3166-1 code. The European Union writes EL and UK."""
+
 Hindrances = Mapping[GroupId, tuple[str, str]]
 """Why the membership of a group cannot be written, and what to do; empty texts where it can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """One person of a joiner or mover on the way. `joined`: groups of which the directory may not show yet that the
-    person is in."""
+    """One person of a joiner or mover on the way. `employment`: the one that the event is about. `joined`: groups of
+    which the directory may not show yet that the person is in."""
 
     record: OnboardingRecord
     account: Account
     user: DirectoryUser
-    hr_state: Standing
+    hr_state: HrState
+    employment: str
     wanted: Entitlement
     old_grants: tuple[Grant, ...] = ()
     results: tuple[GroupResult, ...] = ()
@@ -75,8 +80,15 @@ class Joiner:
     left: tuple[GroupId, ...] = ()
 
     @property
-    def is_mover(self) -> bool:
-        return self.record.event.type is HrEventType.MOVER
+    def before(self) -> Employment:
+        """What HR has brought about by the same employment."""
+        return self.hr_state.of(self.employment)
+
+    @property
+    def replaces_a_job(self) -> bool:
+        """Whether the groups and grants of another job end: those of a move, or of a start while a job is in force."""
+        is_move = self.record.event.type is HrEventType.MOVER
+        return is_move or self.before.had_a_job_before(self.record.key)
 
     @property
     def lacks_a_group(self) -> bool:
@@ -133,31 +145,41 @@ def planned(
     add = tuple(each.group_id for each in expected if each.outcome is GroupOutcome.ADDED)
     results = [each for each in expected if each.outcome is not GroupOutcome.ADDED]
     left: frozenset[GroupId] = frozenset()
-    if joiner.is_mover:
+    if joiner.replaces_a_job:
         old = frozenset(entitlement(profiles, joiner.record.event.previous).groups) & inside
-        left = left_behind(joiner.hr_state, old) - wanted
-        by_hand = (old | joiner.hr_state.was_in & inside) - wanted - left
+        stays = wanted | joiner.hr_state.groups_of_others(joiner.employment)
+        left = left_behind(joiner.before, joiner.record.key, old) - stays
+        by_hand = (old | joiner.before.was_in & inside) - stays - left
         results += [replace(PUT_IN_BY_HAND, group_id=group_id) for group_id in sorted(by_hand)]
     return replace(joiner, results=tuple(results), add=add, remove=tuple(sorted(left)))
 
 
-def left_behind(hr_state: Standing, old: frozenset[GroupId]) -> frozenset[GroupId]:
-    """Groups that a mover leaves: those HR put the person in; of a person HR never told of, `old`, those of the
-    profiles that the event's `previous` attributes fit."""
-    return hr_state.groups if hr_state.version is not None else old
+def left_behind(before: Employment, key: str, old: frozenset[GroupId]) -> frozenset[GroupId]:
+    """Groups that a mover leaves: those HR put the person in. If HR reported no job of the person before, also `old`,
+    those of the profiles that the event's `previous` attributes fit. `key`: of the event."""
+    return before.groups if before.had_a_job_before(key) else before.groups | old
 
 
-def state_before(joiner: Joiner) -> Standing:
-    """What HR is about to bring about, kept before it is done, so that a later move or leave takes it back."""
+def state_before(joiner: Joiner) -> HrState:
+    """What HR is about to bring about, kept before it is done, so that a later move or leave takes it back.
+
+    A group in which another employment put the person counts for both: each may end first.
+    """
+    before, record = joiner.before, joiner.record
     inside = {each.group_id for each in joiner.results if each.outcome is GroupOutcome.ALREADY_MEMBER}
-    return replace(
-        joiner.hr_state,
-        groups=joiner.hr_state.groups | frozenset(joiner.add),
-        was_in=joiner.hr_state.was_in | (inside - joiner.hr_state.groups),
-        last_key=joiner.record.key,
-        last_type=joiner.record.event.type,
-        last_order=joiner.record.order,
+    shared = inside & joiner.hr_state.groups_of_others(joiner.employment)
+    is_start = record.event.type is HrEventType.JOINER
+    begun = replace(
+        before,
+        groups=before.groups | frozenset(joiner.add) | shared,
+        was_in=before.was_in | (inside - before.groups - shared),
+        profiles=before.profiles | frozenset(joiner.wanted.profiles),
+        start=record.statement if is_start else before.start,
+        job=record.statement,
+        end=None,
+        continued=before.had_a_job_before(record.key),
     )
+    return joiner.hr_state.having(joiner.employment, begun)
 
 
 def with_additions(joiner: Joiner, written: Mapping[GroupId, GroupResult]) -> Joiner:
@@ -178,16 +200,18 @@ def with_removals(joiner: Joiner, written: Mapping[GroupId, GroupResult]) -> Joi
 def grants_after(
     joiner: Joiner, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime
 ) -> tuple[list[Grant], list[Grant]]:
-    """Grants that are new, and old ones that end with a move."""
+    """Grants that are new, and old ones that end with a move. With either, the person is to be licensed again."""
     new = [*joiner.wanted.grants, *joined_grants(joiner.user, joiner.joined, assignments, now)]
     kept = {(grant.source, grant.sku_id) for grant in new}
     old = [g for g in joiner.old_grants if _ends_with_move(g, joiner) and (g.source, g.sku_id) not in kept]
-    return new, old if joiner.is_mover else []
+    blocks = [grant for grant in joiner.old_grants if grant.blocks]
+    return new, [*blocks, *(old if joiner.replaces_a_job else ())]
 
 
 def _ends_with_move(grant: Grant, joiner: Joiner) -> bool:
     if grant.source.kind is SourceKind.HR:
-        return not joiner.lacks_a_group
+        shared = grant.source.id in joiner.hr_state.profiles_of_others(joiner.employment)
+        return not shared and not joiner.lacks_a_group
     return grant.source.kind is SourceKind.JOINED and grant.source.id in joiner.left
 
 
@@ -213,14 +237,25 @@ def joined_grants(
     return found
 
 
-def state_after(joiner: Joiner) -> Standing:
+def state_after(joiner: Joiner) -> HrState:
     """Without the memberships that were left; they are forgotten last."""
-    was_in = joiner.hr_state.was_in
-    return replace(
-        joiner.hr_state,
-        groups=joiner.hr_state.groups - frozenset(joiner.left),
-        was_in=was_in & frozenset(joiner.wanted.groups) if joiner.is_mover else was_in,
-    )
+    now, moved = joiner.before, joiner.replaces_a_job
+    profiles = frozenset(joiner.wanted.profiles) if moved and not joiner.lacks_a_group else now.profiles
+    was_in = now.was_in & frozenset(joiner.wanted.groups) if moved else now.was_in
+    groups = now.groups - frozenset(joiner.left)
+    return joiner.hr_state.having(joiner.employment, replace(now, groups=groups, was_in=was_in, profiles=profiles))
+
+
+def location_refusal(place: str, message: str, status: int) -> Refusal:
+    """Why Graph did not take a usage location, and what to do. It is then as if the event had named none."""
+    text = f"The usage location {place} was rejected: {message}"
+    if status == 403:
+        remedy = "Grant the app User.ReadWrite.All (see the permissions in the README), then replay the event."
+    elif place in SUGGESTED_LOCATIONS:
+        remedy = f"Send {SUGGESTED_LOCATIONS[place]} instead of {place}, in a new event."
+    else:
+        remedy = "Send the ISO 3166-1 code of the country, in a new event."
+    return Refusal(text, remedy)
 
 
 def licensing(joiner: Joiner, now: datetime, at: datetime) -> Next:

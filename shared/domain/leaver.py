@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
+from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser
-from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.grant import Grant, Source, SourceKind, do_not_license
+from shared.domain.hr_state import Employment, HrState, Taken
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.joiner import Hindrances
 from shared.domain.ledger_row import LedgerRow
@@ -19,8 +22,6 @@ from shared.domain.onboarding import (
     Next,
     OnboardingRecord,
     OnboardingState,
-    Standing,
-    Taken,
     waiting,
 )
 
@@ -35,11 +36,13 @@ FIRST_LOOK = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Leaver:
-    """One person who leaves."""
+    """One person who leaves. `employment`: the one that ends. `hr_state`: as it was read."""
 
     record: OnboardingRecord
     user: DirectoryUser
     row: LedgerRow
+    hr_state: HrState
+    employment: str
     grants: tuple[Grant, ...]
     results: tuple[GroupResult, ...] = ()
     remove: tuple[GroupId, ...] = ()
@@ -49,6 +52,15 @@ class Leaver:
         """Groups of the record that the person was taken out of."""
         return [each.group_id for each in self.record.groups if each.outcome is GroupOutcome.REMOVED]
 
+    @property
+    def ended_grants(self) -> list[Grant]:
+        """Grants of HR that go: all of them, or those of this employment if the person has another one."""
+        if self.record.one_of_several:
+            own = _own_profiles(self.record, self.hr_state, self.employment)
+            left = set(self.left)
+            return [each for each in self.grants if _is_own(each, own, left)]
+        return [each for each in self.grants if each.source.kind in (SourceKind.HR, SourceKind.JOINED)]
+
 
 def held(record: OnboardingRecord, maximum: int, now: datetime) -> Next:
     """A leaver over the allowance."""
@@ -57,18 +69,72 @@ def held(record: OnboardingRecord, maximum: int, now: datetime) -> Next:
     return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
 
 
-def taken_of(record: OnboardingRecord, hr_state: Standing, grants: Sequence[Grant]) -> Taken:
+def _own_profiles(record: OnboardingRecord, hr_state: HrState, employment: str) -> frozenset[str]:
+    had = record.taken.employment if record.taken is not None else hr_state.of(employment)
+    return had.profiles - hr_state.profiles_of_others(employment)
+
+
+def _is_own(grant: Grant, profiles: frozenset[str], left: set[GroupId]) -> bool:
+    if grant.source.kind is SourceKind.HR:
+        return grant.source.id in profiles
+    return grant.source.kind is SourceKind.JOINED and grant.source.id in left
+
+
+def taken_of(record: OnboardingRecord, hr_state: HrState, employment: str, grants: Sequence[Grant]) -> Taken:
     """What the leaver has, as it was when the work began the first time."""
-    if record.taken is not None and hr_state.last_key == record.key:
+    before = hr_state.of(employment)
+    if record.taken is not None and before.end is not None and before.end.key == record.key:
         return record.taken
-    return Taken(hr_state, tuple(grant for grant in grants if grant.source.kind is SourceKind.HR))
+    own = _own_profiles(replace(record, taken=None), hr_state, employment)
+    return Taken(
+        before,
+        tuple(
+            grant
+            for grant in grants
+            if grant.source.kind is SourceKind.HR and (not record.one_of_several or grant.source.id in own)
+        ),
+    )
 
 
 def groups_to_leave(
-    user: DirectoryUser, taken: Taken, hr_state: Standing, allowed: frozenset[GroupId]
+    record: OnboardingRecord,
+    user: DirectoryUser,
+    taken: Taken,
+    hr_state: HrState,
+    employment: str,
+    allowed: frozenset[GroupId],
 ) -> frozenset[GroupId]:
-    """Groups that HR put the person in are left also if this read does not show it: it may be older than that."""
-    return user.group_ids & allowed | hr_state.groups | taken.standing.groups
+    """Groups that HR put the person in are left also if this read does not show it: it may be older than that.
+
+    Of a person with another employment only those of this one: the end of one job takes nothing from the other.
+    """
+    own = hr_state.of(employment).groups | taken.employment.groups
+    if record.one_of_several:
+        return own - hr_state.groups_of_others(employment)
+    return user.group_ids & allowed | own
+
+
+def licenses_to_remove(
+    leaver: Leaver, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime
+) -> list[SkuId]:
+    """Managed licenses that go: all, or those that nothing but the ended employment gave."""
+    if not leaver.record.one_of_several:
+        return sorted(leaver.row.owned)
+    after = replace(leaver.user, group_ids=leaver.user.group_ids - frozenset(leaver.left))
+    ended = leaver.ended_grants
+    rest = [each for each in leaver.grants if each not in ended and each.source.kind is not SourceKind.HELD]
+    desired = desired_licenses((*group_grants(after, assignments), *rest), now)
+    return sorted(leaver.row.owned.keys() - desired.keys())
+
+
+def block_of(leaver: Leaver, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime) -> Grant | None:
+    """*Do not license*, if a membership of a managed group stays: dynamic, synchronized and nested groups are written
+    elsewhere (learn.microsoft.com/graph/api/group-delete-members)."""
+    if leaver.record.one_of_several:
+        return None
+    managed = {g for g, each in assignments.items() if each.state is AssignmentState.ACTIVE and each.skus}
+    stays = (leaver.user.group_ids & managed) - frozenset(leaver.left)
+    return do_not_license(leaver.record.key, now) if stays else None
 
 
 def planned(leaver: Leaver, hindrances: Hindrances) -> Leaver:
@@ -78,16 +144,10 @@ def planned(leaver: Leaver, hindrances: Hindrances) -> Leaver:
     return replace(leaver, results=tuple(kept), remove=tuple(sorted(hindrances.keys() - blocked.keys())))
 
 
-def state_after(record: OnboardingRecord, hr_state: Standing) -> Standing:
-    """Nothing of what HR brought about is left, and no older event counts."""
-    return replace(
-        hr_state,
-        groups=frozenset(),
-        was_in=frozenset(),
-        last_key=record.key,
-        last_type=record.event.type,
-        last_order=record.order,
-    )
+def state_after(record: OnboardingRecord, hr_state: HrState, employment: str) -> HrState:
+    """Nothing of what HR brought about by the employment is left, and no older statement counts."""
+    before = hr_state.of(employment)
+    return hr_state.having(employment, Employment(start=before.start, job=before.job, end=record.statement))
 
 
 def with_removals(leaver: Leaver, written: Mapping[GroupId, GroupResult]) -> Leaver:
@@ -110,18 +170,18 @@ def _seen(result: GroupResult, user: DirectoryUser) -> GroupResult:
     return replace(result, text=text, remedy="If the license stays, take the person out of the nested group.")
 
 
-def unlicensing(leaver: Leaver, now: datetime) -> Next:
-    """The memberships are removed: the licenses go when the person is reconciled."""
+def unlicensing(leaver: Leaver, going: Sequence[SkuId], now: datetime) -> Next:
+    """The memberships are removed: the licenses go when the person is reconciled. `going`: the managed ones."""
     note = "The licenses are being removed, after a second read."
     record = replace(
         waiting(leaver.record, OnboardingState.WORKING, now, now + FIRST_LOOK, note),
         working_since=now,
-        licenses=tuple(LicenseResult(sku_id, LicenseOutcome.PENDING) for sku_id in _going(leaver)),
+        licenses=tuple(LicenseResult(sku_id, LicenseOutcome.PENDING) for sku_id in _going(leaver, going)),
     )
     return Next(record, users={leaver.user.id: dict.fromkeys(leaver.left, False)})
 
 
-def _going(leaver: Leaver) -> list[SkuId]:
+def _going(leaver: Leaver, managed: Sequence[SkuId]) -> list[SkuId]:
     """Managed licenses, and those that native licensing gives by groups that are left."""
     left = set(leaver.left)
     inherited = {
@@ -129,4 +189,4 @@ def _going(leaver: Leaver) -> list[SkuId]:
         for sku_id, rows in leaver.user.inherited.items()
         if {row.assigned_by_group for row in rows} <= left and sku_id not in leaver.user.direct
     }
-    return sorted(leaver.row.owned.keys() | inherited)
+    return sorted({*managed, *inherited})

@@ -6,12 +6,15 @@ from datetime import datetime
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser
-from shared.domain.grant import Grant, SourceKind
+from shared.domain.grant import Grant, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.member_status import MemberState, grace_ends_at, no_seat_problem, note_text, owes, relevant, state_of
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Recorded, Work
+
+NOT_TO_BE_LICENSED = "doNotLicense"
+"""The note of a member whom HR reported as a leaver while the membership stays."""
 
 
 def member_rows(recorded: Recorded, work: Work, now: datetime) -> list[MemberRow]:
@@ -54,17 +57,18 @@ def _row(
     row, grants = attempted.row, _grants_now(attempted)
     skus = frozenset(sku.sku_id for sku in assignment.skus)
     problems, no_seat = relevant(result, skus), _waiting_for(recorded, skus)
-    owing = owes(row, assignment.group_id, grants)
+    owing, blocked = owes(row, assignment.group_id, grants), is_blocked(grants, now)
     return MemberRow(
         group_id=assignment.group_id,
         user_id=user.id,
         user_principal_name=user.user_principal_name,
         display_name=user.display_name,
-        state=state_of(result, user, assignment, problems, waiting=bool(no_seat), owes=owing),
+        state=state_of(result, user, assignment, problems, waiting=bool(no_seat), owes=owing, blocked=blocked),
         updated_at=now,
         problems=(*problems, *map(no_seat_problem, no_seat)),
         notes=(
             *((result.why,) if isinstance(result, RetryAt) else ()),
+            *((NOT_TO_BE_LICENSED,) if blocked else ()),
             *(note_text(note) for note in (attempted.plan.notes if attempted.plan else ())),
         ),
         sku_ids=tuple(sorted(skus & user.direct.keys())),

@@ -55,8 +55,10 @@ def state_of(
     *,
     waiting: bool,
     owes: bool,
+    blocked: bool = False,
 ) -> MemberState:
-    """The word for a member of a group after a look. `owes`: has a license of ours that came from the group."""
+    """The word for a member of a group after a look. `owes`: has a license of ours that came from the group.
+    `blocked`: is not to be licensed."""
     if isinstance(result, RetryAt):
         return MemberState.PENDING
     if problems:
@@ -64,7 +66,7 @@ def state_of(
         return MemberState.ACTIVE_WITH_ERROR if has_some else MemberState.ERROR
     if waiting:
         return MemberState.WAITING
-    return resting_state(user, assignment, owes=owes)
+    return resting_state(user, assignment, owes=owes, blocked=blocked)
 
 
 def owes(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> bool:
@@ -82,14 +84,17 @@ def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) ->
     return min((end for end in ends if end is not None), default=None)
 
 
-def resting_state(user: DirectoryUser, assignment: GroupLicenseAssignment, *, owes: bool = False) -> MemberState:
+def resting_state(
+    user: DirectoryUser, assignment: GroupLicenseAssignment, *, owes: bool = False, blocked: bool = False
+) -> MemberState:
     """The word for a member with whom nothing is wrong and nothing is to be done.
 
     Who has left is `Removed` only when nothing that came from the group is left.
     """
     if assignment.group_id not in user.group_ids or not assignment.skus:
         return MemberState.PENDING if owes else MemberState.REMOVED
-    return MemberState.ACTIVE if exclusion_of(user, assignment) is None else MemberState.DISABLED
+    excluded = exclusion_of(user, assignment, blocked=blocked)
+    return MemberState.ACTIVE if excluded is None else MemberState.DISABLED
 
 
 def note_text(note: Note) -> str:

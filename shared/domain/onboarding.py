@@ -8,20 +8,39 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.grant import Grant
+from shared.domain.hr_state import Stamp, Statement, Taken
 from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.texts import normal_form
 
 
 class HrEventType(StrEnum):
-    """`type` of the CloudEvent; the version is part of it."""
+    """`type` of the CloudEvent; the version is part of it.
+
+    Each is a statement about one employment: it starts, has this job, or ends; a rescission says that it does not end.
+    A release only lets a leaver go on.
+    """
 
     JOINER = "hr.joiner.v1"
     MOVER = "hr.mover.v1"
     LEAVER = "hr.leaver.v1"
+    RESCISSION = "hr.leaver.rescission.v1"
     RELEASE = "hr.leaver.release.v1"
+
+    @property
+    def names_a_leaver(self) -> bool:
+        """Whether the event is about a leaver event, and has no date of its own."""
+        return self in (HrEventType.RESCISSION, HrEventType.RELEASE)
+
+
+class SourceOrder(StrEnum):
+    """What says which of two statements of an HR system is the newer one."""
+
+    SEQUENCE = "sequence"
+    TIME = "time"
+    ARRIVAL = "arrival"
 
 
 FARTHEST_MESSAGE = timedelta(hours=24)
@@ -30,7 +49,7 @@ FARTHEST_MESSAGE = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class PersonRef:
-    """How an event names a person; at least one is given, and all that are given must be the same account."""
+    """How an event names a person; at least one is given. `identities` says how they compare."""
 
     id: UserId | None = None
     employee_id: str = ""
@@ -40,7 +59,7 @@ class PersonRef:
     def identities(self) -> tuple[str, ...]:
         """The names in a form to compare by, the surest first."""
         named = (("id", self.id or ""), ("employeeId", self.employee_id), ("upn", self.user_principal_name))
-        return tuple(f"{kind}:{value.lower()}" for kind, value in named if value)
+        return tuple(f"{kind}:{normal_form(value)}" for kind, value in named if value)
 
     def __str__(self) -> str:
         return ", ".join(self.identities)
@@ -64,14 +83,20 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class HrEvent:
-    """One event of HR. `attributes` are Graph's names of user properties, by which profiles match."""
+    """One event of HR. `attributes` are Graph's names of user properties, by which profiles match.
+
+    `day`: of `effective_at` in the source's time zone. `order`: as it was configured when the event came.
+    """
 
     id: str
     source: str
     type: HrEventType
     person: PersonRef
     effective_at: datetime
-    sequence: int = 0
+    day: date
+    order: SourceOrder = SourceOrder.ARRIVAL
+    employment_id: str = ""
+    sequence: int | None = None
     time: datetime | None = None
     usage_location: str = ""
     profiles: tuple[str, ...] = ()
@@ -88,6 +113,11 @@ class HrEvent:
         """Source and id make an event unique (github.com/cloudevents/spec, version 1.0.2): 32 hex digits."""
         return event_key(self.source, self.id)
 
+    @property
+    def employment(self) -> str:
+        """The employment that the event names, unique among sources; empty if it names none."""
+        return f"{self.source} {normal_form(self.employment_id)}" if self.employment_id else ""
+
 
 def event_key(source: str, event_id: str) -> str:
     """The key of an event's record: 32 hex digits."""
@@ -103,6 +133,7 @@ class OnboardingState(StrEnum):
     WAITING_FOR_EARLIER = "WaitingForEarlierEvent"
     WAITING_FOR_RELEASE = "WaitingForRelease"
     HELD = "Held"
+    NEEDS_DECISION = "NeedsDecision"
     WORKING = "Working"
     DONE = "Done"
     DONE_WITH_ERRORS = "DoneWithErrors"
@@ -116,8 +147,9 @@ class OnboardingState(StrEnum):
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether somebody has to look: a removal that waits for leave, an end that is not what was asked."""
-        return self in (OnboardingState.HELD, OnboardingState.DONE_WITH_ERRORS, OnboardingState.FAILED)
+        """Whether a person has to act: a removal that waits for approval, a statement that HR's other statements
+        contradict, or an end that is not what was asked."""
+        return self in _ATTENTION
 
 
 _ENDED = frozenset(
@@ -127,6 +159,16 @@ _ENDED = frozenset(
         OnboardingState.FAILED,
         OnboardingState.SUPERSEDED,
         OnboardingState.CANCELLED,
+    }
+)
+
+
+_ATTENTION = frozenset(
+    {
+        OnboardingState.HELD,
+        OnboardingState.NEEDS_DECISION,
+        OnboardingState.DONE_WITH_ERRORS,
+        OnboardingState.FAILED,
     }
 )
 
@@ -154,6 +196,14 @@ class GroupResult:
     outcome: GroupOutcome
     text: str = ""
     remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a usage location could not be set, and what to do."""
+
+    text: str
+    remedy: str
 
 
 class LicenseOutcome(StrEnum):
@@ -201,14 +251,25 @@ class OnboardingRecord:
     profiles: tuple[str, ...] = ()
     groups: tuple[GroupResult, ...] = ()
     licenses: tuple[LicenseResult, ...] = ()
-    location_refused: str = ""
-    """Why the usage location could not be set."""
+    location_refused: Refusal | None = None
     permitted_by: str = ""
     """Who let a leaver's licenses go: the allowance, or the person who approved."""
     taken: Taken | None = None
     """Of a leaver: what is given back when it is cancelled."""
+    one_of_several: bool = False
+    """Of a leaver: the person has another employment, so only what this one brought goes."""
     cancelled_by: str = ""
     """Who cancelled a leaver that had begun: until what was taken is given back."""
+    superseded_by: str = ""
+    """The statement that counts instead. If that is cancelled, this one counts again."""
+    revived: bool = False
+    """Whether the statement that counted instead was cancelled."""
+    matched_by: str = ""
+    """On what the match of the account rests, if that is a weak name."""
+    candidate: UserId | None = None
+    """Of a statement that needs a decision: the account that only a weak name fits."""
+    decided_by: str = ""
+    """Who decided that the statement is carried out."""
     released: bool = False
     announced: bool = False
     """The end was told on the results queue."""
@@ -216,16 +277,30 @@ class OnboardingRecord:
     version: str | None = None
     due_by: datetime | None = field(default=None, compare=False)
     """When the timer finds it at the latest, as it was stored; None: the timer does not know of it."""
+    listed: bool = field(default=False, compare=False)
+    """Whether it was stored among those that need a person."""
 
     @property
     def key(self) -> str:
         return self.event.key
 
     @property
-    def order(self) -> Order:
-        """How events of one person count: by effective date, sequence, the time they were made, and their arrival."""
+    def stamp(self) -> Stamp:
+        """Where the event stands among those of its source."""
         event = self.event
-        return (event.effective_at, event.sequence, event.time or self.received_at, self.received_at)
+        match event.order:
+            case SourceOrder.SEQUENCE:
+                place = f"{event.sequence or 0:016d}"
+            case SourceOrder.TIME:
+                place = f"{(event.time or self.received_at).astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"
+            case SourceOrder.ARRIVAL:
+                place = ""
+        return Stamp(event.source, f"{event.order}:{place}", self.received_at)
+
+    @property
+    def statement(self) -> Statement:
+        """What later events are compared with once this one was carried out."""
+        return Statement(self.key, self.event.day, self.stamp)
 
     @property
     def is_over(self) -> bool:
@@ -236,34 +311,6 @@ class OnboardingRecord:
     def is_being_written(self) -> bool:
         """Whether memberships of the event are being written at this moment, or were when their writer died."""
         return self.state is OnboardingState.WORKING and self.working_since is None
-
-
-Order = tuple[datetime, int, datetime, datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What HR has brought about for a person: the groups it put the person in, those of HR's in which the person was
-    already, and the newest event that was acted on.
-
-    `version` is the ETag of the stored row, None where there is none yet.
-    """
-
-    user_id: UserId
-    groups: frozenset[GroupId] = frozenset()
-    was_in: frozenset[GroupId] = frozenset()
-    last_key: str = ""
-    last_type: HrEventType | None = None
-    last_order: Order | None = None
-    version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a leaver had before: the standing with HR and the grants of HR."""
-
-    standing: Standing
-    grants: tuple[Grant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,21 @@
-"""Every way that an HR event can end: its state, and the note and the remedy that HR and administrators see."""
+"""Every way that an HR event can end, or ask a person: its state, and the note and the remedy that HR and
+administrators see."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from shared.domain.onboarding import OnboardingRecord, OnboardingState
+from shared.domain.onboarding import Account, OnboardingRecord, OnboardingState, PersonRef
 
 DONE, DONE_WITH_ERRORS = OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS
 FAILED, SUPERSEDED, CANCELLED = OnboardingState.FAILED, OnboardingState.SUPERSEDED, OnboardingState.CANCELLED
+NEEDS_DECISION = OnboardingState.NEEDS_DECISION
+
+ASKED_RETRY = timedelta(hours=25)
+"""When a statement that needs a decision is judged again: HR or the directory may have answered the question. So late
+that the timer finds it and no message is scheduled (`FARTHEST_MESSAGE`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ NO_SUCH_ACCOUNT = End(
 )
 FORMER_EMPLOYEE = End(
     FAILED,
-    "The account was there before the event and is disabled; it may be a former employee's.",
+    "The account is disabled, and only a userPrincipalName fits it; it may be a former employee's.",
     "Name the person by object id or employeeId, or enable the account, then replay the event.",
 )
 NEWER_ACCOUNT = End(
@@ -35,12 +41,45 @@ NEWER_ACCOUNT = End(
     "The account was created after the event came; it may be another person's of the same name.",
     "Name the person by object id or employeeId, in a new event.",
 )
+WHICH_EMPLOYMENT = End(
+    NEEDS_DECISION,
+    "The event names no employment, and the person has several.",
+    "Send the event again with employmentId, then dismiss this one.",
+)
+MOVE_AFTER_END = End(
+    NEEDS_DECISION,
+    "The person has a new job on or after the day on which the employment ends.",
+    "Carry the event out if the person stays. Dismiss it if the person leaves.",
+)
+POSTPONED = End(
+    NEEDS_DECISION,
+    "The start moves into the future after it was carried out. Nothing was removed.",
+    "Carry the event out to accept the new day. Send a leaver event if the person must not work until then.",
+)
+STARTED_AGAIN = End(
+    NEEDS_DECISION,
+    "A newer statement starts the employment before the day on which this one ends it.",
+    "Carry the event out if the end is still right. Dismiss it if the person stays.",
+)
+REVIVED = End(
+    NEEDS_DECISION,
+    "The newer leaver event that replaced this one was cancelled.",
+    "Carry the event out if the person leaves on this day. Dismiss it if the person stays.",
+)
 
 
-def finished(shortcomings: Iterable[str]) -> End:
-    """Of an event whose licenses are settled."""
-    note = " ".join(shortcomings)
-    return End(DONE_WITH_ERRORS, note, "See the licenses and groups.") if note else End(DONE)
+def finished(shortcomings: Iterable[str], remark: str = "", remedy: str = "") -> End:
+    """Of an event whose licenses are settled. `remark`: what is to be known all the same. `remedy`: of one that is not
+    shown with a license or a group."""
+    wrong = " ".join(shortcomings)
+    if wrong:
+        return End(DONE_WITH_ERRORS, f"{wrong} {remark}".rstrip(), remedy or "See the licenses and groups.")
+    return End(DONE, remark)
+
+
+def superseded_record(record: OnboardingRecord, by: str, now: datetime) -> OnboardingRecord:
+    """The record at its end, found again if the statement that counts instead is cancelled."""
+    return replace(ended(record, superseded(by), now), superseded_by=by)
 
 
 def released(keys: Iterable[str]) -> End:
@@ -48,7 +87,43 @@ def released(keys: Iterable[str]) -> End:
 
 
 def superseded(by: str) -> End:
-    return End(SUPERSEDED, f"A later event of the same person counts instead: {by}.")
+    return End(SUPERSEDED, f"A newer event of the same employment counts instead: {by}.")
+
+
+def former(start: str) -> End:
+    note = f"It ends an employment before the one that started with event {start}. Nothing was removed."
+    return End(DONE, note)
+
+
+def rescinded(keys: Iterable[str]) -> End:
+    return End(DONE, f"Rescinded {', '.join(keys)}.")
+
+
+def dismissed(by: str) -> End:
+    return End(CANCELLED, f"Dismissed by {by}.")
+
+
+def same_order(event_id: str) -> End:
+    note = f"Event {event_id} has the same place in the order of its source and says something else."
+    return End(NEEDS_DECISION, note, "Carry out the event that is right. The other one is then superseded.")
+
+
+def contradiction(person: PersonRef, account: Account) -> End:
+    has = f"employeeId {account.employee_id!r}" if account.employee_id else "no employeeId"
+    note = f"{person} contradicts the only account that fits a part of it: {account.id} with {has}."
+    return End(FAILED, note, "Correct the identifiers of the person, in a new event.")
+
+
+def unknown_identifier(employee_id: str, account: str) -> End:
+    note = f"No account has employeeId {employee_id!r}. The userPrincipalName fits account {account}, which has none."
+    remedy = "Carry the event out if the account is this person's. Otherwise dismiss it and send a corrected event."
+    return End(NEEDS_DECISION, note, remedy)
+
+
+def disabled(account: str) -> End:
+    note = f"Only a userPrincipalName fits, and account {account} is disabled; it may be another person's."
+    remedy = "Carry the event out if the account is this person's. Otherwise dismiss it and send a corrected event."
+    return End(NEEDS_DECISION, note, remedy)
 
 
 def cancelled(by: str, outcome: str = "") -> End:
@@ -102,3 +177,10 @@ def ended(record: OnboardingRecord, end: End, now: datetime) -> OnboardingRecord
         completed_at=now,
         announced=False,
     )
+
+
+def asked(record: OnboardingRecord, question: End, now: datetime) -> OnboardingRecord:
+    """The record, which waits for a person's decision."""
+    again = now + ASKED_RETRY
+    waits = replace(record, state=question.state, note=question.note, remedy=question.remedy, next_at=again)
+    return replace(waits, updated_at=now)

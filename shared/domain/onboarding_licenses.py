@@ -63,7 +63,9 @@ def progress(record: OnboardingRecord, view: View, backlog: timedelta) -> Next:
         if now - (record.working_since or now) < GIVEN_UP_AFTER:
             return later(record, now, backlog, record.note)
         record = replace(record, licenses=tuple(_overdue(each) for each in record.licenses))
-    return Next(ended(record, ends.finished(_shortcomings(record)), now))
+    refused = record.location_refused
+    end = ends.finished(_shortcomings(record), record.matched_by, refused.remedy if refused else "")
+    return Next(ended(record, end, now))
 
 
 def later(record: OnboardingRecord, now: datetime, backlog: timedelta, note: str) -> Next:
@@ -99,7 +101,7 @@ def leaver_licenses(record: OnboardingRecord, view: View) -> tuple[LicenseResult
     ours = {each.sku_id for each in record.licenses if each.outcome is not LicenseOutcome.KEPT}
     desired = desired_licenses((grant for grant in view.grants if grant.source.kind is not SourceKind.HELD), view.now)
     results = []
-    for sku_id in sorted(ours | view.row.owned.keys()):
+    for sku_id in sorted(ours if record.one_of_several else ours | view.row.owned.keys()):
         if sku_id in view.row.owned and sku_id in desired and _is_settled(record, view.now):
             results.append(LicenseResult(sku_id, LicenseOutcome.KEPT, _why_kept(desired[sku_id].sources), LEAVING))
         elif sku_id in view.row.owned or _goes_with_its_group(sku_id, record, view):
@@ -108,7 +110,8 @@ def leaver_licenses(record: OnboardingRecord, view: View) -> tuple[LicenseResult
             results.append(_of_somebody_else(sku_id, view.user))
         else:
             results.append(LicenseResult(sku_id, LicenseOutcome.REMOVED))
-    for sku_id in sorted(view.user.held_skus - ours - view.row.owned.keys()):
+    elsewhere = view.user.held_skus - ours - view.row.owned.keys()
+    for sku_id in () if record.one_of_several else sorted(elsewhere):
         results.append(_of_somebody_else(sku_id, view.user))
     return tuple(results)
 
@@ -177,5 +180,5 @@ def _shortcomings(record: OnboardingRecord) -> list[str]:
     if blocked:
         notes.append(f"{blocked} {'membership' if blocked == 1 else 'memberships'} could not be changed.")
     if record.location_refused:
-        notes.append(record.location_refused)
+        notes.append(record.location_refused.text)
     return notes

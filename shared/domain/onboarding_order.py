@@ -1,14 +1,15 @@
-"""When an event is worked on: its time, its turn among its person's events, and the account that it is for."""
+"""When an event is worked on: its time, and what becomes of it by its account and its person's other statements."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.backoff import Backoff
+from shared.domain.hr_identity import Identified
+from shared.domain.hr_statements import Judgement, Turn
 from shared.domain.onboarding import (
     Account,
     HrEvent,
@@ -17,10 +18,9 @@ from shared.domain.onboarding import (
     OnboardingRecord,
     OnboardingState,
     PersonRef,
-    Standing,
     waiting,
 )
-from shared.domain.onboarding_ends import End, ended
+from shared.domain.onboarding_ends import asked, ended, superseded_record
 
 LOOK_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=15), share=0.25)
 """The pause before an account or an earlier event is looked for again."""
@@ -31,65 +31,6 @@ SAME_MESSAGE_RETRY = timedelta(seconds=10)
 READ_RETRY = timedelta(seconds=15)
 RELEASE_RETRY = timedelta(days=7)
 """A release wakes its leaver; this is for a release whose message was lost."""
-
-
-class Turn(StrEnum):
-    """Whether it is an event's turn among those of the same person."""
-
-    NOW = "now"
-    AFTER = "after"
-    SUPERSEDED = "superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class TurnTaken:
-    """The turn, the event it depends on, and older events that this one ends."""
-
-    turn: Turn
-    other: str = ""
-    ends: tuple[OnboardingRecord, ...] = ()
-
-
-def turn_of(
-    record: OnboardingRecord, others: Iterable[OnboardingRecord], standing: Standing | None, now: datetime
-) -> TurnTaken:
-    """Decide by the person's other events and by what was acted on last.
-
-    What is older than the last event acted on, or than a leaver who is due or has left, is superseded. A leaver, and
-    whoever comes back after leaving, ends older events that have not ended; one whose memberships are being written is
-    waited for. A mover waits for an older joiner or mover. A release only names its leaver and has no order of its own.
-    """
-    if record.event.type is HrEventType.RELEASE:
-        return TurnTaken(Turn.NOW)
-    last = standing.last_order if standing is not None and standing.last_key != record.key else None
-    if standing is not None and last is not None and last > record.order:
-        return TurnTaken(Turn.SUPERSEDED, standing.last_key)
-    known = [each for each in others if each.key != record.key and each.event.type is not HrEventType.RELEASE]
-    newer_leavers = [
-        other
-        for other in known
-        if other.event.type is HrEventType.LEAVER and other.order > record.order and _has_left(other, now)
-    ]
-    if newer_leavers:
-        return TurnTaken(Turn.SUPERSEDED, newer_leavers[0].key)
-    older = [other for other in known if not other.state.is_ended and other.order < record.order]
-    writing = [other for other in older if other.is_being_written]
-    if writing:
-        return TurnTaken(Turn.AFTER, writing[0].key)
-    if record.event.type is HrEventType.LEAVER:
-        return TurnTaken(Turn.NOW, ends=tuple(older))
-    leaving = tuple(other for other in older if other.event.type is HrEventType.LEAVER)
-    before = sorted((other for other in older if other not in leaving), key=lambda other: other.order)
-    if before:
-        return TurnTaken(Turn.AFTER, before[-1].key)
-    return TurnTaken(Turn.NOW, ends=leaving)
-
-
-def _has_left(leaver: OnboardingRecord, now: datetime) -> bool:
-    """Whether a leaver counts against older events: due, or done, also where there was no account to do it with."""
-    if leaver.state.is_ended:
-        return leaver.state in (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
-    return leaver.event.effective_at <= now and not leaver.cancelled_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,58 +55,33 @@ def removal_due(event: HrEvent, released: bool, default: timedelta) -> datetime 
     return event.effective_at + (default if event.removal_after is None else event.removal_after)
 
 
-def starts_at(record: OnboardingRecord, waits: Waits) -> datetime | None:
-    """When the event is worked on; None for a leaver who waits for a release."""
+def starts_at(record: OnboardingRecord, waits: Waits, *, on_its_day: bool = False) -> datetime | None:
+    """When the event is worked on; None for a leaver who waits for a release. `on_its_day`: without the lead time."""
     match record.event.type:
         case HrEventType.LEAVER:
             return removal_due(record.event, record.released, waits.removal)
         case HrEventType.JOINER:
-            return record.event.effective_at - waits.lead
+            return record.event.effective_at - (timedelta(0) if on_its_day else waits.lead)
         case HrEventType.MOVER:
             return record.event.effective_at
-        case HrEventType.RELEASE:
+        case HrEventType.RELEASE | HrEventType.RESCISSION:
             return record.received_at
 
 
 def scheduled(record: OnboardingRecord, start: datetime, now: datetime) -> list[Next]:
     """Put away until it starts, unless it already is."""
-    what = "The licenses go" if record.event.type is HrEventType.LEAVER else "Taken up"
+    what = "The licenses are removed" if record.event.type is HrEventType.LEAVER else "Carried out"
     note = f"{what} on {start:%Y-%m-%d %H:%M} UTC."
-    if record.state is OnboardingState.SCHEDULED and record.note == note:
+    if record.state is OnboardingState.SCHEDULED and record.note == note and record.next_at == start:
         return []
     return [Next(waiting(record, OnboardingState.SCHEDULED, now, start, note))]
 
 
 def awaiting_release(record: OnboardingRecord, releases: Iterable[str], now: datetime) -> Next:
     """`releases`: those that came before their leaver; they are resumed now."""
-    note = "The licenses go when a leaver release event comes."
+    note = "The licenses are removed when a leaver release event comes."
     leaver = waiting(record, OnboardingState.WAITING_FOR_RELEASE, now, now + RELEASE_RETRY, note)
     return Next(leaver, wake=tuple(releases))
-
-
-def release(record: OnboardingRecord, others: Iterable[OnboardingRecord], waits: Waits, now: datetime) -> list[Next]:
-    """Let the person's waiting leavers go on; one that has not come yet is waited for."""
-    leavers = [other for other in others if other.event.type is HrEventType.LEAVER and not other.state.is_ended]
-    if leavers:
-        going_on = [Next(replace(each, released=True, updated_at=now), wake=(each.key,)) for each in leavers]
-        return [*going_on, Next(ended(record, ends.released(each.key for each in leavers), now))]
-    until = (record.waits_since or record.received_at) + waits.account
-    if now >= until:
-        return [Next(ended(record, ends.no_leaver(until), now))]
-    at = now + pause_since(record.received_at, now)
-    return [Next(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, "Waits for the leaver event."))]
-
-
-def must_be_pinned(record: OnboardingRecord, waits: Waits, now: datetime) -> bool:
-    """Whether the account that the names fit now is kept, as they may fit another one by the time the work begins.
-
-    So of a leaver, and of a mover without a sure name: both are of an account that is there. A joiner's may yet be
-    made.
-    """
-    start, kind = starts_at(record, waits), record.event.type
-    waits_long = start is None or now < start
-    fleeting = kind is HrEventType.LEAVER or (kind is HrEventType.MOVER and not _is_named_surely(record))
-    return waits_long and fleeting and record.state is OnboardingState.RECEIVED and record.user_id is None
 
 
 def looked_for(record: OnboardingRecord) -> PersonRef:
@@ -176,25 +92,88 @@ def looked_for(record: OnboardingRecord) -> PersonRef:
     return PersonRef(record.user_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What becomes of a record, with other records that it ends, and its account if it is worked on now."""
+
+    steps: tuple[Next, ...] = ()
+    account: Account | None = None
+    known: Account | None = None
+    """The account under whose names the record is to be found from now on."""
+    record: OnboardingRecord | None = None
+    """As it is worked on."""
+
+
 def resolve(
-    record: OnboardingRecord, accounts: Sequence[Account], turn: TurnTaken, waits: Waits, now: datetime
-) -> Account | Next:
-    """The account of an event whose turn it is; otherwise how the event waits or ends."""
-    if turn.turn is Turn.SUPERSEDED:
-        return Next(ended(record, ends.superseded(turn.other), now))
-    if turn.turn is Turn.AFTER:
-        return after_earlier(record, turn.other, now, now + pause_since(_begun(record, waits), now))
-    if not accounts:
-        if record.event.type is HrEventType.LEAVER:
-            return Next(ended(record, ends.ACCOUNT_GONE if record.user_id else ends.NO_SUCH_ACCOUNT, now))
-        return await_account(record, f"No account fitted {record.event.person}", waits, now)
-    account = accounts[0]
-    end = _wrong_account(record, accounts)
-    return Next(ended(record, end, now)) if end else account
+    record: OnboardingRecord,
+    found: Identified,
+    judgement: Judgement,
+    waits: Waits,
+    now: datetime,
+    releases: tuple[str, ...] = (),
+) -> Resolved:
+    """Decide by the account, the other statements, and the time.
+
+    A statement that no account fits yet is asked about, or fails, only when its time has come: the account may be made
+    until then. A leaver and a mover are about an account that is there, so it is kept from now on.
+    """
+    start = starts_at(record, waits, on_its_day=judgement.on_its_day)
+    is_due = start is not None and start <= now
+    is_start = record.event.type is HrEventType.JOINER
+    if judgement.turn is Turn.SUPERSEDED:
+        return Resolved((Next(superseded_record(record, judgement.other, now), wake=(judgement.other,)),))
+    if found.end is not None and (is_due or not is_start):
+        return Resolved((_stopped(record, found, now),))
+    if judgement.turn is Turn.FORMER:
+        return Resolved((Next(ended(record, ends.former(judgement.other), now)),))
+    if found.account is not None and not is_start and judgement.turn is not Turn.ASK:
+        record = replace(record, user_id=found.account.id)
+    replaced = tuple(Next(superseded_record(each, record.key, now)) for each in judgement.replaces)
+    if judgement.turn is Turn.ASK and judgement.question is not None:
+        tied = [Next(asked(each, ends.same_order(record.event.id), now)) for each in judgement.asks]
+        steps = [*tied, Next(asked(record, judgement.question, now))]
+    elif start is None:
+        steps = [awaiting_release(record, releases, now)]
+    elif not is_due:
+        steps = scheduled(record, start, now)
+    elif judgement.turn is Turn.AFTER:
+        pause = ends.ASKED_RETRY if judgement.needs_answer else pause_since(_begun(record, waits), now)
+        steps = [after_earlier(record, judgement.other, now, now + pause)]
+    else:
+        return _carried_out(record, found, judgement, replaced, waits, now)
+    return Resolved((*replaced, *steps), known=found.account)
+
+
+def _carried_out(
+    record: OnboardingRecord,
+    found: Identified,
+    judgement: Judgement,
+    replaced: tuple[Next, ...],
+    waits: Waits,
+    now: datetime,
+) -> Resolved:
+    """The work begins if there is an account. A leaver without one is done, also with what it supersedes."""
+    over = tuple(Next(superseded_record(each, record.key, now)) for each in judgement.supersedes)
+    if found.account is not None:
+        doubtful = tuple(Next(asked(each, ends.STARTED_AGAIN, now)) for each in judgement.asks)
+        ready = replace(record, user_id=found.account.id, one_of_several=not judgement.alone, matched_by=found.note)
+        return Resolved((*replaced, *over, *doubtful), found.account, found.account, ready)
+    if record.event.type is HrEventType.LEAVER:
+        end = ends.ACCOUNT_GONE if record.user_id else ends.NO_SUCH_ACCOUNT
+        return Resolved((*replaced, *over, Next(ended(record, end, now))))
+    return Resolved((*replaced, await_account(record, f"No account fitted {record.event.person}", waits, now)))
+
+
+def _stopped(record: OnboardingRecord, found: Identified, now: datetime) -> Next:
+    """By what the identifiers fit: failed, or asked about with the account that a weak name fits."""
+    end = found.end
+    if end is None or end.state is not OnboardingState.NEEDS_DECISION or found.account is None:
+        return Next(ended(record, end or ends.NO_SUCH_ACCOUNT, now))
+    return Next(replace(asked(record, end, now), candidate=found.account.id))
 
 
 def after_earlier(record: OnboardingRecord, earlier: str, now: datetime, at: datetime) -> Next:
-    note = f"Waits for an earlier event of the same person: {earlier}."
+    note = f"Waits for another event of the same person: {earlier}."
     return Next(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, note))
 
 
@@ -218,27 +197,3 @@ def _begun(record: OnboardingRecord, waits: Waits) -> datetime:
     that is before the effective date."""
     arrived = record.waits_since or record.received_at
     return max(arrived, starts_at(record, waits) or arrived)
-
-
-def _is_named_surely(record: OnboardingRecord) -> bool:
-    """A userPrincipalName alone is used again for other people."""
-    person = record.event.person
-    return person.id is not None or bool(person.employee_id)
-
-
-def _wrong_account(record: OnboardingRecord, accounts: Sequence[Account]) -> End | None:
-    """A joiner named by userPrincipalName alone must not get a former employee's account, and such a leaver must not
-    take from somebody who got the name later."""
-    if len(accounts) > 1:
-        return ends.several_accounts(each.id for each in accounts)
-    (account,) = accounts
-    if record.user_id is not None:
-        return None if record.user_id == account.id else ends.another_account(record.user_id, account.id)
-    if _is_named_surely(record):
-        return None
-    old = account.created_at is None or account.created_at < record.received_at
-    if record.event.type is HrEventType.JOINER and not account.account_enabled and old:
-        return ends.FORMER_EMPLOYEE
-    if record.event.type is HrEventType.LEAVER and not old:
-        return ends.NEWER_ACCOUNT
-    return None

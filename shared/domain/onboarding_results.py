@@ -24,6 +24,7 @@ def describe(record: OnboardingRecord) -> dict[str, Any]:
             "employeeId": event.person.employee_id or None,
             "userPrincipalName": event.person.user_principal_name or None,
         },
+        "employmentId": event.employment_id or None,
         "correlationId": event.correlation_id or None,
         "effectiveDateTime": event.effective_at.isoformat(),
         "sequence": event.sequence,
@@ -54,6 +55,9 @@ def describe(record: OnboardingRecord) -> dict[str, Any]:
         "nextLookDateTime": _text(record.next_at) if not record.state.is_ended else None,
         "completedDateTime": _text(record.completed_at),
         "permittedBy": record.permitted_by or None,
+        "supersededBy": record.superseded_by or None,
+        "candidateId": record.candidate,
+        "decidedBy": record.decided_by or None,
     }
 
 

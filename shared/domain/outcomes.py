@@ -16,6 +16,7 @@ class SkipReason(StrEnum):
     GUEST = "guest"
     ACCOUNT_DISABLED = "accountDisabled"
     EXCLUDED = "excluded"
+    DO_NOT_LICENSE = "doNotLicense"
     NOT_A_USER = "notAUser"
     HELD = "held"
     CANCELLED = "cancelled"

@@ -13,13 +13,14 @@ from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
+from shared.domain.texts import normal_form
 
 ANY = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`match`: attribute -> allowed values, all attributes must fit; compared without case, `*` at the end stands for
+    """`match`: attribute -> allowed values, all attributes must fit; compared in normal form, `*` at the end stands for
     any rest. A profile without conditions counts only where an event names it. `version` is the row's ETag."""
 
     name: str
@@ -102,8 +103,11 @@ def why_it_matches(profile: Profile, attributes: Mapping[str, str]) -> str:
 
 
 def _fits(pattern: str, value: str) -> bool:
-    pattern, value = pattern.casefold(), value.casefold()
-    return value.startswith(pattern[:-1]) if pattern.endswith(ANY) else value == pattern
+    if not pattern.endswith(ANY):
+        return normal_form(value) == normal_form(pattern)
+    begins = pattern[:-1]
+    blank = " " if begins.strip() and begins[-1].isspace() else ""
+    return normal_form(value).startswith(normal_form(begins) + blank)
 
 
 def grants_of(profile: Profile) -> tuple[Grant, ...]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import LicenseError, NotAUser, ReadFailed, UserGone
+from shared.domain.grant import is_blocked
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged
@@ -124,7 +125,8 @@ def _as_settled(work: Work, attempted: Attempted, now: datetime) -> Result:
     assignment = work.assignments.get(work.group_id) if work.group_id else None
     if planned.read.user is not None and assignment is not None and assignment.skus and isinstance(result, Unchanged):
         # A member with nothing to do, left out by the assignment's options: the reason is shown instead.
-        reason = exclusion_of(planned.read.user, assignment)
+        blocked = is_blocked(planned.grants, now)
+        reason = exclusion_of(planned.read.user, assignment, blocked=blocked)
         result = Skipped(reason) if reason else result
     is_doubtful = planned.result is None and isinstance(result, Applied | Unchanged | Skipped)
     if is_doubtful and contradicts_event(work, planned, now):

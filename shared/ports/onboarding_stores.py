@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.hr_state import HrState
 from shared.domain.ids import UserId
-from shared.domain.onboarding import OnboardingRecord, Standing
+from shared.domain.onboarding import OnboardingRecord
 from shared.domain.profiles import Profile
 
 
@@ -60,11 +61,11 @@ class OnboardingStore(Protocol):
 
 
 class StandingStore(Protocol):
-    async def of_users(self, user_ids: Sequence[UserId]) -> Mapping[UserId, Standing]:
+    async def of_users(self, user_ids: Sequence[UserId]) -> Mapping[UserId, HrState]:
         """One per id; an empty one with version None where there is none."""
         ...
 
-    async def save(self, standing: Standing) -> Standing:
+    async def save(self, state: HrState) -> HrState:
         """Insert (version None) or replace if unchanged. Raises Conflict."""
         ...
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from shared.domain.hr_events import EVERY_SOURCE, Sources
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.directory import Accounts, Directory
@@ -85,6 +86,8 @@ class Policy:
     """How long before the effective date a joiner is taken up."""
     account_wait_s: float = 14 * 86400.0
     """How long a joiner or mover waits for the account after the effective date."""
+    hr_sources: Sources = field(default_factory=lambda: EVERY_SOURCE)
+    """How events of each HR system are ordered and dated; `*` is for any other one."""
     leaver_removal_after_s: float = 30 * 86400.0
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0

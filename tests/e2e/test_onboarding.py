@@ -46,7 +46,7 @@ DATA: dict[int, tuple[str, Any]] = {
     41: ("groups", ["x"]),
     51: ("profiles", ["No Such Name"]),
     61: ("attributes", {"hat": "8"}),
-    71: ("previous", {"department": ""}),
+    71: ("previous", {"department": 7}),
     81: ("removal", "P1D"),
     91: ("correlationId", 7),
     998: ("unheardOf", 1),

@@ -108,6 +108,18 @@ async def test_an_account_is_found_by_each_of_its_names(stage: Stage) -> None:
         assert accounts[0].created_at is not None
 
 
+async def test_names_that_entra_allows_are_asked_for_as_they_are(on_tenant: Stage) -> None:
+    """`#` of guests and `/` in an employeeId (learn.microsoft.com/graph/api/user-get)."""
+    guest = "eve_fabrikam.example#EXT#@contoso.example"
+    users = [
+        {"id": NOBODY, "userPrincipalName": guest, "employeeId": "K/12 #3"},
+        {"userPrincipalName": "eve_fabrikam.example@contoso.example", "employeeId": "K"},
+    ]
+    await on_tenant.control("POST", "objects", {"users": users})
+    assert await ids(on_tenant, PersonRef(user_principal_name=guest.upper())) == {NOBODY}
+    assert await ids(on_tenant, PersonRef(employee_id="k/12 #3")) == {NOBODY}
+
+
 async def test_two_accounts_of_one_name_are_both_found_and_none_is_found_for_nobody(stage: Stage) -> None:
     assert await ids(stage, PersonRef(employee_id="7")) == {BOB, EVE}
     assert await ids(stage, PersonRef(ANN, "7")) == {ANN, BOB, EVE}

@@ -13,7 +13,7 @@ from shared.domain.directory import AssignedLicense, LicenseAssignmentState, Rea
 from shared.domain.errors import Conflict
 from shared.domain.hr_intake import open_keys
 from shared.domain.messages import ONBOARDING
-from shared.domain.onboarding import GroupOutcome, LicenseOutcome
+from shared.domain.onboarding import GroupOutcome, LicenseOutcome, SourceOrder
 from shared.domain.operation import Actor, LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.write_results import Rejected, Throttled
@@ -32,15 +32,16 @@ def outcomes(items: object) -> dict[str, str]:
 
 async def test_a_leaver_that_came_before_its_joiner_and_the_account_counts_when_the_joiner_comes() -> None:
     run = await Hires.of_two_teams()
+    run.order_by(SourceOrder.SEQUENCE)
     who = {"employeeId": "7"}
-    await run.tell(event("leaver", "gone", who, on="2026-01-01", removal="P0D"))
+    await run.tell(event("leaver", "gone", who, on="2026-01-01", sequence=2, removal="P0D"))
     assert await run.state("gone") == "DoneWithErrors"
     ann = run.directory.add_user(user(1))
     run.accounts.employee_ids[ann] = "7"
-    await run.tell(event("joiner", "came", who, on="2025-12-01", groups=[TEAM]))
+    await run.tell(event("joiner", "came", who, on="2025-12-01", sequence=1, groups=[TEAM]))
     assert await run.state("came") == "Superseded"
     assert run.licenses(ann) == set()
-    await run.tell(event("joiner", "again", who, on="2026-01-02", groups=[TEAM]))
+    await run.tell(event("joiner", "again", who, on="2026-01-02", sequence=3, groups=[TEAM]))
     assert await run.state("again") == "Done"
     assert run.licenses(ann) == {"SMALL"}
 
@@ -208,7 +209,8 @@ async def test_a_usage_location_that_is_refused_is_shown_and_the_rest_is_done() 
         await run.tell(event("joiner", name, person, groups=[TEAM], usageLocation="NL"))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
-    assert "The usage location was refused: Insufficient privileges" in record.note
+    assert record.note == "The usage location NL was rejected: Insufficient privileges"
+    assert "User.ReadWrite.All" in record.remedy
     assert run.licenses(ann) == {"SMALL"}
     assert await run.state("2") == "Done"
     assert run.directory.truth(bob).usage_location == "NL"
@@ -320,4 +322,5 @@ async def test_a_group_that_refuses_a_leaver_is_shown_and_the_others_are_left() 
     record = await run.record("2")
     assert str(record.state) == "DoneWithErrors"
     assert outcomes(record.groups) == {TEAM: GroupOutcome.REFUSED, OTHER_TEAM: GroupOutcome.REMOVED}
-    assert run.licenses(ann) == {"SMALL"}
+    assert run.member(ann)
+    assert run.licenses(ann) == set(), "whom HR reported as a leaver is not licensed by a membership that stays"

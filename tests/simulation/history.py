@@ -12,16 +12,18 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from shared.adapters.tables.stores import table_stores
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
+from shared.domain.hr_events import SourceRules
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
-from shared.domain.onboarding import event_key
+from shared.domain.onboarding import OnboardingState, SourceOrder, event_key
 from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
 from shared.domain.operation_request import OperationRequest
 from shared.domain.pending_removal import TENANT
@@ -60,6 +62,10 @@ PEOPLE = 9
 ACTS = 14
 CANCELS_FROM = 100_000
 """Seeds from here on cancel events of HR too; those below play as they did when something was found by them."""
+CORRECTIONS_FROM = 2_000_000
+"""In seeds from here on, HR corrects days, rescinds leavers, and knows several employments of a person."""
+HR_KINDS = ("joiner", "joiner", "mover", "leaver", "leaver", "leaver.rescission")
+DAYS = ("2025-12-20", "2026-01-01", "2026-01-05", "2026-01-06")
 LENGTHS_FROM = 200_000
 """Seeds from here on are of 3 to 12 acts: more of them can be played, and what one finds is shorter to read."""
 TENANT_FROM = 1_000_000
@@ -99,7 +105,7 @@ class History:
         self.trouble = Trouble(self.chance, 0.01 * harm, 0.01 * harm, 0.01 * harm, 0.02 * harm)
         self.trouble.on = False
         self.run = Run()
-        self.run.fakes = _troubled(self.run.fakes, self.trouble)
+        self.run.fakes = _troubled(_ordered(self.run.fakes), self.trouble)
         self.run.world = self.run.fakes.world
         if self.seed % 2:
             # So small that removals often wait for a person.
@@ -181,12 +187,16 @@ class History:
         await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * told)
 
     async def _hr(self) -> None:
-        """HR says that somebody starts in a group, moves to one, or leaves; a later event has a later date, and arrives
+        """HR says that somebody starts in a group, moves to one, leaves, or does not leave after all; an event arrives
         once, twice, or with an earlier one."""
-        person, kind = self.chance.choice(self.people), self.chance.choice(("joiner", "mover", "leaver"))
+        kinds = ("joiner", "mover", "leaver") if self.seed < CORRECTIONS_FROM else HR_KINDS
+        person, kind = self.chance.choice(self.people), self.chance.choice(kinds)
         group = self.chance.choice(GROUPS)
         name = f"hr-{len(self.events)}"
-        data = {"groups": [group]} if kind != "leaver" else {"removal": "P0D"}
+        data: dict[str, Any] = {"groups": [group]} if kind in ("joiner", "mover") else {}
+        data |= {"removal": "P0D"} if kind == "leaver" else {}
+        if self.seed >= CORRECTIONS_FROM:
+            data |= {"on": self.chance.choice(DAYS), "employmentId": self.chance.choice((None, None, None, "1", "2"))}
         event = hr_event(kind, name, person, sequence=len(self.events), **data)
         self.events[name] = person
         if kind == "leaver":
@@ -292,6 +302,8 @@ class History:
         self.tenant.end()
         for person in self.lagging:
             self.run.directory.make_fresh(person)
+        if self.seed >= CORRECTIONS_FROM:
+            self.run.fakes.clock.move(timedelta(days=1))
         for number in range(ROUNDS):
             wrote = len(self.run.writer.log)
             self.run.fakes.clock.move(timedelta(minutes=20))
@@ -316,6 +328,13 @@ class History:
         raise AssertionError("the work does not end")
 
     async def _approve(self) -> bool:
+        asked, _ = await self.run.world.stores.onboarding.attention(100)
+        for record in asked:
+            if record.state is OnboardingState.NEEDS_DECISION:
+                carry_out = self.chance.random() < 0.5
+                await administration.decide(self.run.world, record.key, MIA, carry_out=carry_out)
+                self.note(f"HR: {record.event.id} is {'carried out' if carry_out else 'dismissed'}")
+                return True
         for each in await self.run.world.stores.operations.open():
             if each.state is OperationState.AWAITING_APPROVAL:
                 if is_collecting(each):
@@ -328,11 +347,12 @@ class History:
 
     async def _faults(self) -> list[str]:
         wrong: list[str] = []
-        permits = await self.run.world.stores.permits.of_users(self.people)
+        stores = self.run.world.stores
+        permits, grants = await stores.permits.of_users(self.people), await stores.grants.of_users(self.people)
         for person in self.people:
             decided = {each.sku_id for each in permits.get(person, ()) if each.given_by == MIA.name}
-            wrong += self._wrong_licenses(person, decided)
-        stores = self.run.world.stores
+            blocked = any(grant.blocks for grant in grants[person])
+            wrong += self._wrong_licenses(person, decided, blocked=blocked)
         rows = await stores.ledger.rows(self.people)
         wrong += [f"{person[-2:]} has an open intent" for person, row in rows.items() if row.intent]
         wrong += [f"{each.id} {each.state} in {each.phase}" for each in await stores.operations.open()]
@@ -351,11 +371,13 @@ class History:
         gone = {(person, sku) for _, person, sku in removed(self.run.writer.log)}
         return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
 
-    def _wrong_licenses(self, person: UserId, decided: set[SkuId]) -> list[str]:
-        """`decided`: products of which Mia approved a removal from this person. Of a license that this app assigned and
-        an administrator assigned anew, she is asked whether it may go."""
+    def _wrong_licenses(self, person: UserId, decided: set[SkuId], *, blocked: bool) -> list[str]:
+        """`blocked`: HR reported a leaver, and a membership stays. `decided`: products of which Mia approved a removal
+        from this person. Of a license that this app assigned and an administrator assigned anew, she is asked whether
+        it may go."""
         wrong: list[str] = []
-        held, desired, foreign = self.run.directory.licenses(person), self._desired(person), self.foreign[person]
+        held, foreign = self.run.directory.licenses(person), self.foreign[person]
+        desired = {} if blocked else self._desired(person)
         has, tenant = set(held), self.tenant
         staying = [(sku, off) for sku, off in held.items() if sku in foreign or sku in desired]
         lacks = {sku for sku in desired.keys() - has if not tenant.may_lack(sku, desired[sku], staying)}
@@ -386,6 +408,12 @@ class History:
 
     def _names(self, skus: set[SkuId]) -> str:
         return " and ".join(sorted(map(self._name, skus)))
+
+
+def _ordered(fakes: Fakes) -> Fakes:
+    """With an HR system whose sequence says which of two events is newer."""
+    policy = replace(fakes.world.policy, hr_sources={"*": SourceRules(SourceOrder.SEQUENCE)})
+    return replace(fakes, world=replace(fakes.world, policy=policy))
 
 
 def _troubled(fakes: Fakes, trouble: Trouble) -> Fakes:

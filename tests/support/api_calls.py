@@ -94,6 +94,7 @@ def session(claims: Claims) -> dict[str, str]:
 
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
 READER = token(claims_of(roles=["Licensing.Read"]))
+HR_READER = token(claims_of(roles=["Onboarding.Read"]))
 
 
 DESCRIPTION: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())

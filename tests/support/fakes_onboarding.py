@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId, UserId
@@ -14,6 +15,8 @@ from shared.ports.graph_writes import AlreadySo, MembershipChange
 from tests.support.fakes_directory import FakeDirectory
 
 LIMIT = 20
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+"""When accounts were created whose time is not set."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class FakeAccounts:
                 user.user_principal_name,
                 self.employee_ids.get(user_id, ""),
                 user.account_enabled,
-                self.created.get(user_id, self.directory.now()),  # type: ignore[arg-type]
+                self.created.get(user_id, LONG_AGO),  # type: ignore[arg-type]
                 user.usage_location,
             )
             if set(account.ref.identities) & set(ref.identities):

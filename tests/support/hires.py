@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta, tzinfo
 from typing import Any, Self
 
 from shared.domain.directory import AssignedLicense, SubscribedSku
+from shared.domain.hr_events import SourceRules
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ONBOARDING
-from shared.domain.onboarding import OnboardingRecord, event_key
+from shared.domain.onboarding import OnboardingRecord, SourceOrder, event_key
 from shared.domain.profiles import Profile
-from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
 from shared.ports.messaging import Outgoing
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
@@ -62,6 +63,13 @@ class Hires(Run):
         change = LicenseChange(tuple(AssignedLicense(sku.sku_id) for sku in skus), ())
         await self.finish(await accept(self.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))
 
+    def order_by(self, order: SourceOrder, zone: tzinfo = UTC) -> None:
+        """How the HR system's events are ordered and dated from now on."""
+        policy = replace(self.world.policy, hr_sources={"*": SourceRules(order, zone)})
+        self.world = replace(self.world, policy=policy)
+        self.fakes = replace(self.fakes, world=self.world)
+        self.onboarders = [Onboarding(self.world), Onboarding(self.world)]
+
     @classmethod
     async def of_two_teams(cls) -> Self:
         """Both groups managed: SMALL for the team, LARGE for the other."""
@@ -81,6 +89,12 @@ class Hires(Run):
         """Events worked off until nothing is left to do."""
         await self.send(*events)
         await self.work_off()
+
+    async def deliver(self, message: Outgoing) -> None:
+        """No two events arrive at the same moment."""
+        if message.queue == ONBOARDING:
+            self.later(milliseconds=1)
+        await super().deliver(message)
 
     async def record(self, name: str) -> OnboardingRecord:
         found = await self.world.stores.onboarding.get(event_key(SOURCE, name))

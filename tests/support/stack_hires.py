@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -16,7 +17,13 @@ from shared.domain.onboarding import event_key
 from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journey, short_locks
 
 SOURCE = "urn:hr:e2e"
-SETTINGS = {"LEAVER_ALLOWANCE_MINIMUM": "5", "LEAVER_ALLOWANCE_PERCENT": "0"}
+SETTINGS = {
+    "LEAVER_ALLOWANCE_MINIMUM": "5",
+    "LEAVER_ALLOWANCE_PERCENT": "0",
+    "ONBOARDING_SOURCES": f"{SOURCE} sequence UTC",
+}
+NUMBERS = itertools.count(1)
+"""Events are numbered in the order in which tests make them, whatever the order of their arrival."""
 SEATS = 20_000
 SKUS = ("SPE_E3", "SPE_E5", "VISIOCLIENT")
 LICENSED = {"sales": ("SPE_E3", "SWAY"), "labs": ("SPE_E5", "SWAY")}
@@ -54,7 +61,7 @@ def event(kind: str, name: str, user: dict[str, str], **data: Any) -> dict[str, 
         "source": SOURCE,
         "id": name,
         "time": "2026-01-01T00:00:00Z",
-        "data": {"user": user, "effectiveDate": "2026-01-01", **data},
+        "data": {"user": user, "effectiveDate": "2026-01-01", "sequence": next(NUMBERS), **data},
     }
 
 

@@ -59,6 +59,9 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/onboarding/{event_key}"): {200: onboarding.OnboardingRecord},
     ("POST", "/api/onboarding/{event_key}/cancel"): {200: onboarding.OnboardingRecord},
     ("POST", "/api/onboarding/{event_key}/replay"): {202: onboarding.OnboardingRecord},
+    ("GET", "/api/onboarding/announced"): {200: onboarding.AnnouncedLeavers},
+    ("POST", "/api/onboarding/announced/approve"): {200: onboarding.Counted},
+    ("POST", "/api/onboarding/{event_key}/decide"): {202: onboarding.OnboardingRecord},
 }
 
 REFUSALS: Mapping[int, str] = {

@@ -14,13 +14,15 @@ from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
 from shared.domain.ids import GroupId
+from shared.domain.onboarding import OnboardingState
 from shared.handlers.onboarding import administration
+from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.views import queries
 from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
-SHOWN_HELD = 200
+SHOWN_HELD, SHOWN_ANNOUNCED = 200, 1000
 
 
 @router.get("/onboarding")
@@ -32,6 +34,20 @@ async def events(request: Request, world: TheWorld, attention: bool = False, aft
     return page(
         request, "onboarding.html", records=records, token=token, attention=attention, held=held, shown=SHOWN_HELD
     )
+
+
+@router.get("/onboarding/announced")
+async def announced(request: Request, world: TheWorld) -> Response:
+    """Leavers that HR announced, by day."""
+    listed = await announced_leavers(world)
+    return page(request, "onboarding_announced.html", listed=listed, shown=SHOWN_ANNOUNCED)
+
+
+@router.post("/onboarding/announced/approve")
+async def decide_announced(world: TheWorld, actor: TheActor, form: TheForm) -> Response:
+    """Permit the announced leavers that were shown."""
+    await approve_announced(world, form.one("checksum"), actor)
+    return see("/onboarding/announced")
 
 
 @router.get("/onboarding/{event_key}")
@@ -47,6 +63,7 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
         groups=await _names(world),
         replayable=record.state in administration.REPLAYABLE,
         cancellable=administration.can_be_cancelled(record),
+        undecided=record.state is OnboardingState.NEEDS_DECISION,
     )
 
 
@@ -60,10 +77,16 @@ async def decide_held(world: TheWorld, actor: TheActor, act: Literal["approve", 
 
 @router.post("/onboarding/{event_key}/{act}")
 async def decide(
-    world: TheWorld, actor: TheActor, event_key: OperationIdText, act: Literal["cancel", "replay"]
+    world: TheWorld,
+    actor: TheActor,
+    event_key: OperationIdText,
+    act: Literal["cancel", "replay", "carryOut", "dismiss"],
 ) -> Response:
-    """Cancel an event, or begin it anew."""
-    await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, actor)
+    """Cancel an event, begin it again, or answer the question that it asks."""
+    if act in ("cancel", "replay"):
+        await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, actor)
+    else:
+        await administration.decide(world, event_key, actor, carry_out=act == "carryOut")
     return see(f"/onboarding/{event_key}")
 
 

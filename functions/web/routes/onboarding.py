@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import AfterValidator, Field
@@ -24,6 +24,7 @@ from shared.domain.onboarding_results import describe
 from shared.domain.profiles import Profile
 from shared.handlers import onboarding
 from shared.handlers.onboarding import administration, profiles, records
+from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.onboarding.dry_run import try_event
 from shared.handlers.onboarding.records import MAX_BATCH
 
@@ -78,9 +79,15 @@ class ProfileShape(Shape):
 
 
 class Seen(Shape):
-    """The checksum of the held leavers that were looked at."""
+    """The checksum of the leavers that were read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Decided(Shape):
+    """The answer to a statement that needs a decision."""
+
+    decision: Literal["carryOut", "dismiss"]
 
 
 @lru_cache(maxsize=1)
@@ -170,9 +177,14 @@ async def list_onboarding(
 
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
 async def dry_run(world: TheWorld, body: TheBody) -> Json:
-    """What an event would bring about for its person, and why; nothing is written."""
+    """What an event would bring about for its person, and why; nothing is written. `state`: how the event would end
+    without being carried out, or that it would need a decision."""
     trial = await try_event(world, body)
+    verdict = trial.verdict
     return {
+        "state": str(verdict.state) if verdict else None,
+        "note": (verdict.note if verdict else trial.note) or None,
+        "remedy": (verdict.remedy if verdict else "") or None,
         "accounts": [
             {"id": each.id, "userPrincipalName": each.user_principal_name, "accountEnabled": each.account_enabled}
             for each in trial.accounts
@@ -219,6 +231,23 @@ async def reject_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> J
     return {"count": await administration.reject_held(world, body.checksum, actor)}
 
 
+@router.get("/announced")
+async def get_announced_leavers(world: TheWorld) -> Json:
+    """Leavers that HR announced at least 24 hours ahead, by the day on which their licenses are removed."""
+    listed = await announced_leavers(world)
+    return {
+        "count": len(listed.records),
+        "checksum": listed.checksum,
+        "value": [describe(record) for record in listed.records[:MAX_BATCH]],
+    }
+
+
+@router.post("/announced/approve")
+async def approve_announced_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
+    """Permit the announced leavers that were read: on their days they are not counted against the allowance."""
+    return {"count": await approve_announced(world, body.checksum, actor)}
+
+
 @router.get("/profiles")
 async def list_profiles(world: TheWorld) -> Json:
     """What jobs need."""
@@ -261,6 +290,13 @@ async def cancel_onboarding(world: TheWorld, actor: TheActor, event_key: Operati
     """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
     event is Working until then."""
     return describe(await administration.cancel(world, event_key, actor))
+
+
+@router.post("/{event_key}/decide", status_code=202)
+async def decide_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText, body: Decided) -> Json:
+    """Answer an event in state NeedsDecision: carry it out, for the account in `candidateId` if any, or dismiss it."""
+    carry_out = body.decision == "carryOut"
+    return describe(await administration.decide(world, event_key, actor, carry_out=carry_out))
 
 
 @router.post("/{event_key}/replay", status_code=202)

@@ -47,6 +47,7 @@ USER_FILTERS = (
     "employeeId",
 )
 _BY_EMPLOYEE_ID = re.compile(r"^employeeId\s+eq\s+'((?:[^']|'')*)'$")
+NOT_ISO = ("UK", "EL")  # two letters that stand for GB and GR elsewhere
 CHECK_LIMIT = 20  # groupIds of one checkMemberGroups
 SECURITY_RESULT_LIMIT = (
     2_046  # groups with securityEnabledOnly, learn.microsoft.com/graph/api/directoryobject-getmembergroups
@@ -142,6 +143,8 @@ def patch_user(tenant: Tenant, call: Call) -> Reply:
         raise bad_request("A value is required for the request body.")
     place = body["usageLocation"]
     if place is not None and not (isinstance(place, str) and len(place) == 2 and place.isascii() and place.isalpha()):
+        raise bad_request("Invalid value specified for property 'usageLocation' of resource 'User'.")  # own wording
+    if place is not None and tenant.settings.iso_locations_only and place.upper() in NOT_ISO:
         raise bad_request("Invalid value specified for property 'usageLocation' of resource 'User'.")  # own wording
     now = time.time()
     before, after = user.usage_location, place.upper() if place else None

@@ -14,27 +14,30 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from shared.adapters.tables.by_day import Agenda
 from shared.adapters.tables.client import LAST, Tables, gather_limited
-from shared.adapters.tables.hr_state import standing_json, standing_of
+from shared.adapters.tables.hr_state import employment_json, employment_of
 from shared.adapters.tables.packing import dump, grant_json, grant_of, must_be_time, newest_first, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
-from shared.domain.hr_events import read_event
+from shared.domain.hr_events import SourceRules, read_event
+from shared.domain.hr_state import Taken
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.onboarding import (
     FARTHEST_MESSAGE,
     GroupOutcome,
     GroupResult,
+    HrEvent,
     LicenseOutcome,
     LicenseResult,
     OnboardingRecord,
     OnboardingState,
-    Taken,
+    Refusal,
+    SourceOrder,
 )
 
 TABLE, DUE = "onboarding", "onboardingdue"
@@ -101,9 +104,10 @@ class TableOnboarding:
         if record.state.needs_a_person:
             await self._tables.write(TABLE, Op("upsert", {"PartitionKey": ATTENTION, "RowKey": record.key}))
         etag = await self._tables.write(TABLE, Op("replace", _record_row(record), record.version))
-        if not record.state.needs_a_person and _may_be_listed(record):
+        if not record.state.needs_a_person and (record.listed or _may_be_listed(record)):
             await self._tables.delete(TABLE, ATTENTION, record.key)
-        return replace(record, version=etag, due_by=None if record.is_over else due_by)
+        listed = record.state.needs_a_person
+        return replace(record, version=etag, due_by=None if record.is_over else due_by, listed=listed)
 
     async def know(self, key: str, identities: Iterable[str]) -> None:
         await self._tables.upsert_all(TABLE, [_person_row(name, key) for name in identities])
@@ -177,8 +181,12 @@ def _person_row(identity: str, key: str) -> Row:
 
 
 def _record_row(record: OnboardingRecord) -> Row:
+    refused = record.location_refused
     body = {
         "event": json.loads(record.body),
+        "order": str(record.event.order),
+        "day": record.event.day.isoformat(),
+        "effectiveAt": time_text(record.event.effective_at),
         "state": str(record.state),
         "receivedAt": time_text(record.received_at),
         "updatedAt": time_text(record.updated_at),
@@ -192,10 +200,16 @@ def _record_row(record: OnboardingRecord) -> Row:
         "profiles": list(record.profiles),
         "groups": [[g.group_id, str(g.outcome), g.text, g.remedy] for g in record.groups],
         "licenses": [[each.sku_id, str(each.outcome), each.text, each.remedy] for each in record.licenses],
-        "locationRefused": record.location_refused,
+        "locationRefused": [refused.text, refused.remedy] if refused else None,
         "permittedBy": record.permitted_by,
         "taken": _taken_json(record.taken),
+        "oneOfSeveral": record.one_of_several,
         "cancelledBy": record.cancelled_by,
+        "supersededBy": record.superseded_by,
+        "revived": record.revived,
+        "matchedBy": record.matched_by,
+        "candidate": record.candidate,
+        "decidedBy": record.decided_by,
         "released": record.released,
         "announced": record.announced,
         "completedAt": time_text(record.completed_at),
@@ -207,7 +221,7 @@ def _record(row: Row) -> OnboardingRecord:
     body: dict[str, Any] = json.loads(joined_body(row))
     received_at = must_be_time(body["receivedAt"])
     record = OnboardingRecord(
-        event=read_event(body["event"], received_at),
+        event=_event(body, received_at),
         body=json.dumps(body["event"], sort_keys=True, separators=(",", ":")),
         state=OnboardingState(body["state"]),
         received_at=received_at,
@@ -224,26 +238,40 @@ def _record(row: Row) -> OnboardingRecord:
         licenses=tuple(
             LicenseResult(SkuId(sku), LicenseOutcome(o), text, remedy) for sku, o, text, remedy in body["licenses"]
         ),
-        location_refused=body.get("locationRefused", ""),
+        location_refused=Refusal(*body["locationRefused"]) if body["locationRefused"] else None,
         permitted_by=body["permittedBy"],
-        taken=_taken(body.get("taken")),
-        cancelled_by=body.get("cancelledBy", ""),
+        taken=_taken(body["taken"]),
+        one_of_several=body["oneOfSeveral"],
+        cancelled_by=body["cancelledBy"],
+        superseded_by=body["supersededBy"],
+        revived=body["revived"],
+        matched_by=body["matchedBy"],
+        candidate=UserId(body["candidate"]) if body["candidate"] else None,
+        decided_by=body["decidedBy"],
         released=body["released"],
         announced=body["announced"],
         completed_at=time_of(body["completedAt"]),
         version=row["etag"],
     )
-    return replace(record, due_by=None if record.is_over else _look_at(record))
+    due_by = None if record.is_over else _look_at(record)
+    return replace(record, due_by=due_by, listed=record.state.needs_a_person)
+
+
+def _event(body: dict[str, Any], received_at: datetime) -> HrEvent:
+    """The event as it was read when it came, whatever its source's order and time zone are now."""
+    read = read_event(body["event"], received_at + timedelta(days=1), SourceRules(SourceOrder(body["order"])))
+    day, effective_at = date.fromisoformat(body["day"]), must_be_time(body["effectiveAt"])
+    return replace(read, day=day, effective_at=effective_at)
 
 
 def _taken_json(taken: Taken | None) -> dict[str, Any] | None:
     if taken is None:
         return None
-    user_id, grants = taken.standing.user_id, [grant_json(grant) for grant in taken.grants]
-    return {"userId": user_id, "standing": standing_json(taken.standing), "grants": grants}
+    grants = [grant_json(grant) for grant in taken.grants]
+    return {"employment": employment_json(taken.employment), "grants": grants}
 
 
 def _taken(body: dict[str, Any] | None) -> Taken | None:
     if body is None:
         return None
-    return Taken(standing_of(UserId(body["userId"]), body["standing"], None), tuple(map(grant_of, body["grants"])))
+    return Taken(employment_of(body["employment"]), tuple(map(grant_of, body["grants"])))

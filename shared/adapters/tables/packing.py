@@ -161,11 +161,19 @@ def grant_json(grant: Grant) -> dict[str, Any]:
         "off": plans_json(grant.disabled_plans),
         "source": str(grant.source),
         "until": time_text(grant.until),
+        **({"since": time_text(grant.since), "adds": grant.adds} if grant.blocks else {}),
     }
 
 
 def grant_of(value: Mapping[str, Any]) -> Grant:
-    return Grant(SkuId(value["sku"]), plans_of(value["off"]), Source.parse(value["source"]), time_of(value["until"]))
+    return Grant(
+        SkuId(value["sku"]),
+        plans_of(value["off"]),
+        Source.parse(value["source"]),
+        time_of(value["until"]),
+        adds=value.get("adds", True),
+        since=time_of(value.get("since")),
+    )
 
 
 def claims_json(claims: Iterable[Claim]) -> list[list[Any]]:

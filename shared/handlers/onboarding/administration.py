@@ -1,4 +1,5 @@
-"""What people decide about events of HR: cancel one, replay one, let held leavers go or not."""
+"""What people decide about events of HR: cancel one, replay one, answer what HR's statements leave open, let held
+leavers go or not."""
 
 from __future__ import annotations
 
@@ -10,11 +11,12 @@ from functools import partial
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.leaver_events import revived, turned_back
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_ends import ended
 from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
-from shared.handlers.onboarding import records
+from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
 from shared.handlers.onboarding.needs import Needs
 
@@ -65,20 +67,58 @@ async def cancel(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
 
 
 async def _turned_back(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
-    now = world.clock.now()
-    note = f"Cancelled by {actor.name}; what was taken is being given back."
-    back = replace(waiting(record, OnboardingState.WORKING, now, now, note), cancelled_by=actor.name, working_since=now)
-    saved = await records.keep(world, back)
-    await _note(world, "Cancel onboarding event", record, actor)
+    saved = await records.keep(world, turned_back(record, actor.name, world.clock.now()).record)
+    await note(world, "Cancel onboarding event", record, actor)
     await records.resume(world, [record.key])
     return saved
 
 
 async def _cancelled(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
-    end = ended(record, ends.cancelled(actor.name), world.clock.now())
-    done = await records.announce(world, await records.keep(world, end))
-    await _note(world, "Cancel onboarding event", record, actor)
+    done = await _ended(world, record, ends.cancelled(actor.name))
+    await note(world, "Cancel onboarding event", record, actor)
     return done
+
+
+async def _ended(world: Needs, record: OnboardingRecord, end: ends.End) -> OnboardingRecord:
+    """The record at its end. What it superseded as a leaver counts again, and what waited for it goes on."""
+    now = world.clock.now()
+    done = await records.announce(world, await records.keep(world, ended(record, end, now)))
+    others = await people.others_of(world, record, None)
+    if record.event.type is HrEventType.LEAVER:
+        async with records.Saver(world) as saver:
+            await saver.save(revived(record, others, now))
+    await records.resume(world, _waiting(others))
+    return done
+
+
+def _waiting(others: Iterable[OnboardingRecord]) -> list[str]:
+    """Statements of a person that wait for another one."""
+    return [each.key for each in others if each.state is OnboardingState.WAITING_FOR_EARLIER]
+
+
+async def decide(world: Needs, key: str, actor: Actor, *, carry_out: bool) -> OnboardingRecord:
+    """Answer a statement that needs a decision: carry it out after all, with the account that was shown, or dismiss it.
+
+    Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
+    """
+    record = await record_of(world, key)
+    if record.state is not OnboardingState.NEEDS_DECISION:
+        text = f"The event is {record.state}; only one that is {OnboardingState.NEEDS_DECISION} can be decided."
+        raise BadRequest("NothingToDecide", text)
+    activity = "Carry out onboarding event" if carry_out else "Dismiss onboarding event"
+    if not carry_out:
+        saved = await _ended(world, record, ends.dismissed(actor.name))
+        await note(world, activity, record, actor)
+        return saved
+    now = world.clock.now()
+    going_on = waiting(record, OnboardingState.RECEIVED, now, now, f"To be carried out, as {actor.name} decided.")
+    user_id = record.candidate or record.user_id
+    decided = replace(going_on, decided_by=actor.name, user_id=user_id, candidate=None)
+    saved = await records.keep(world, decided)
+    await note(world, activity, record, actor)
+    others = await people.others_of(world, record, None)
+    await records.resume(world, [key, *_waiting(others)])
+    return saved
 
 
 async def replay(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
@@ -101,7 +141,7 @@ async def replay(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
         remedy="",
     )
     saved = await records.keep(world, again)
-    await _note(world, "Replay onboarding event", record, actor)
+    await note(world, "Replay onboarding event", record, actor)
     await records.resume(world, [key])
     return saved
 
@@ -135,7 +175,7 @@ async def _let_go(world: Needs, actor: Actor, record: OnboardingRecord) -> None:
     now = world.clock.now()
     approved = replace(record, permitted_by=actor.name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now)
     await records.keep(world, replace(approved, note=f"Approved by {actor.name}.", remedy=""))
-    await _note(world, "Approve leaver", record, actor)
+    await note(world, "Approve leaver", record, actor)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
@@ -158,7 +198,8 @@ async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     return held
 
 
-async def _note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+async def note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+    """Write the audit entry of what a person decided about an event."""
     entry = AuditEntry(
         world.token(),
         world.clock.now(),

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+from shared.domain import onboarding_ends as ends
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, ReadFailed
 from shared.domain.errors import BadRequest, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.hr_events import BrokenEvent, accepted
-from shared.domain.ids import GroupId, SkuId
+from shared.domain.hr_identity import identify
+from shared.domain.hr_state import HrState
+from shared.domain.hr_statements import Judgement, Turn, judge
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.joiner import left_behind, memberships, unchecked, wanted_for
-from shared.domain.onboarding import Account, GroupOutcome, GroupResult, HrEventType
+from shared.domain.onboarding import (
+    Account,
+    GroupOutcome,
+    GroupResult,
+    HrEventType,
+    OnboardingRecord,
+    OnboardingState,
+)
+from shared.domain.onboarding_ends import End
 from shared.domain.profiles import Entitlement, allowed_groups, entitlement
+from shared.handlers.onboarding import people
 from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.handlers.onboarding.needs import Needs
 
@@ -34,6 +47,10 @@ class Trial:
     accounts: tuple[Account, ...]
     has: tuple[SkuId, ...] = ()
     lost: tuple[SkuId, ...] = ()
+    verdict: End | None = None
+    """How the event would end, or what it would ask; None if it would be carried out on its day."""
+    note: str = ""
+    """On what the match of the account rests, if that is a weak name."""
 
 
 async def try_event(world: Needs, value: object) -> Trial:
@@ -41,20 +58,28 @@ async def try_event(world: Needs, value: object) -> Trial:
     release; Unavailable where the person cannot be read, which is not one without an account."""
     now = world.clock.now()
     try:
-        event, _ = accepted(value, now)
+        event, body = accepted(value, now, world.policy.hr_sources)
     except BrokenEvent as broken:
         raise BadRequest("InvalidEvent", str(broken), broken.faults[0].field) from broken
-    if event.type is HrEventType.RELEASE:
-        raise BadRequest("InvalidEvent", "type: what a release lets go is what its leaver shows; try that.", "type")
+    if event.type.names_a_leaver:
+        raise BadRequest("InvalidEvent", "type: try the leaver event that this one is about.", "type")
     profiles = await world.stores.profiles.all()
     leaves = event.type is HrEventType.LEAVER
     wanted = Entitlement() if leaves else wanted_for(event, profiles)
     assignments = {each.group_id: each for each in await world.stores.assignments.all()}
+    record = OnboardingRecord(event, body, OnboardingState.RECEIVED, now, now)
     found = _read((await world.accounts.find([event.person]))[event.person])
-    user = None
-    if len(found) == 1:
-        read = _read((await world.directory.users([found[0].id]))[found[0].id])
+    identified = identify(record, found)
+    user, standing = None, HrState(UserId(""))
+    if identified.account is not None:
+        read = _read((await world.directory.users([identified.account.id]))[identified.account.id])
         user = read if isinstance(read, DirectoryUser) else None
+        standing = (await world.stores.standings.of_users([identified.account.id]))[identified.account.id]
+    others = await people.others_of(world, record, identified.account)
+    judgement = judge(record, others, standing if identified.account else None, now)
+    verdict = identified.end or _verdict(judgement)
+    if verdict is not None:
+        return Trial(Entitlement(), (), {}, found, verdict=verdict)
     known = GroupsKnown(world)
     allowed = allowed_groups(assignments, profiles)
     inside = user.group_ids if user else frozenset()
@@ -62,18 +87,42 @@ async def try_event(world: Needs, value: object) -> Trial:
     groups = memberships(wanted, allowed, inside, hindrances)
     if user is None:
         return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found)
-    standing = (await world.stores.standings.of_users([user.id]))[user.id]
+    name, before = judgement.employment, standing.of(judgement.employment)
+    replaces_a_job = event.type is HrEventType.MOVER or before.in_force
+    stays = frozenset(wanted.groups) | standing.groups_of_others(name)
+    left = frozenset[GroupId]()
     if leaves:
-        left = user.group_ids & allowed | standing.groups
-    elif event.type is HrEventType.MOVER:
+        left = (before.groups - stays) if not judgement.alone else user.group_ids & allowed | before.groups
+    elif replaces_a_job:
         old = frozenset(entitlement(profiles, event.previous).groups) & user.group_ids
-        left = left_behind(standing, old) - frozenset(wanted.groups)
-    else:
-        left = frozenset()
+        left = left_behind(before, record.key, old) - stays
     kept_back = any(each.outcome is GroupOutcome.REFUSED for each in groups)
     groups += [await _leaving(known, group_id, kept_back=kept_back) for group_id in sorted(left)]
-    has, lost = tuple(sorted(user.held_skus)), await _lost(world, user, event.type, wanted, groups, assignments)
-    return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found, has, lost)
+    has = tuple(sorted(user.held_skus))
+    gone = _Gone(wanted, tuple(groups), blocked=leaves and judgement.alone, profiles=standing.profiles_of_others(name))
+    lost = await _lost(world, user, gone, assignments) if leaves or replaces_a_job else ()
+    given = _given(wanted, groups, assignments, now)
+    return Trial(wanted, tuple(groups), given, found, has, lost, note=identified.note)
+
+
+def _verdict(judgement: Judgement) -> End | None:
+    """How a statement ends, or what it asks, by HR's other statements."""
+    if judgement.turn is Turn.SUPERSEDED:
+        return ends.superseded(judgement.other)
+    if judgement.turn is Turn.FORMER:
+        return ends.former(judgement.other)
+    return judgement.question
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """What an event changes. `blocked`: groups and HR give the person nothing any more. `profiles`: those of other
+    employments, whose grants stay."""
+
+    wanted: Entitlement
+    groups: tuple[GroupResult, ...]
+    blocked: bool
+    profiles: frozenset[str]
 
 
 def _read(answer: T | ReadFailed) -> T:
@@ -98,22 +147,20 @@ def _given(
 
 
 async def _lost(
-    world: Needs,
-    user: DirectoryUser,
-    kind: HrEventType,
-    wanted: Entitlement,
-    groups: Sequence[GroupResult],
-    assignments: Mapping[GroupId, GroupLicenseAssignment],
+    world: Needs, user: DirectoryUser, gone: _Gone, assignments: Mapping[GroupId, GroupLicenseAssignment]
 ) -> tuple[SkuId, ...]:
-    """Licenses of ours that no group and no grant would give any more."""
-    if kind is HrEventType.JOINER:
-        return ()
-    inside = {each.group_id for each in groups if each.outcome.is_in}
-    left = {each.group_id for each in groups if each.outcome is GroupOutcome.REMOVED}
+    """Managed licenses that no group and no grant would give any more."""
+    inside = {each.group_id for each in gone.groups if each.outcome.is_in}
+    left = {each.group_id for each in gone.groups if each.outcome is GroupOutcome.REMOVED}
     after = replace(user, group_ids=(user.group_ids - left) | inside)
     grants = (await world.stores.grants.of_users([user.id])).get(user.id, ())
-    others = (grant for grant in grants if grant.source.kind not in (SourceKind.HR, SourceKind.JOINED))
-    desired = desired_licenses((*group_grants(after, assignments), *wanted.grants, *others), world.clock.now())
+    others = [
+        grant
+        for grant in grants
+        if grant.source.kind not in (SourceKind.HR, SourceKind.JOINED) or grant.source.id in gone.profiles
+    ]
+    by_groups = () if gone.blocked else group_grants(after, assignments)
+    desired = desired_licenses((*by_groups, *gone.wanted.grants, *others), world.clock.now())
     owned = (await world.stores.ledger.rows([user.id]))[user.id].owned
     return tuple(sorted(owned.keys() - desired.keys()))
 

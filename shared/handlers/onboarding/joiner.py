@@ -54,14 +54,17 @@ async def process_joiners(
     done already."""
     joiners, steps = await _planned(world, groups, people, assignments)
     joiners = await _claimed(world, joiners)
-    await _note_locations(world, joiners)
     locations = {each.user.id: each.location for each in joiners if each.location}
-    additions = [MembershipChange(group, each.user.id, add=True) for each in joiners for group in each.add]
-    added = await writer.write(additions, locations, _senders(joiners))
+    located = await writer.locate(locations, _senders(joiners))
+    await _note_locations(world, located.accepted_locations)
+    refused = located.refused_locations
     joiners = [
-        replace(each, record=replace(each.record, location_refused=added.refused_locations.get(each.user.id, "")))
-        for each in joiners
+        replace(each, record=replace(each.record, location_refused=refused.get(each.user.id))) for each in joiners
     ]
+    steps += _put_off(world, joiners, located)
+    joiners = [each for each in joiners if located.is_done(each.user.id)]
+    additions = [MembershipChange(group, each.user.id, add=True) for each in joiners for group in each.add]
+    added = await writer.write(additions, _senders(joiners))
     steps += _put_off(world, joiners, added)
     joiners = [with_additions(each, added.results[each.user.id]) for each in joiners if added.is_done(each.user.id)]
     removals = [
@@ -70,7 +73,7 @@ async def process_joiners(
         if not each.lacks_a_group
         for group in each.remove
     ]
-    removed = await writer.write(removals, {}, _senders(joiners))
+    removed = await writer.write(removals, _senders(joiners))
     steps += _put_off(world, joiners, removed)
     joiners = [with_removals(each, removed.results[each.user.id]) for each in joiners if removed.is_done(each.user.id)]
     await _grant(world, joiners, assignments)
@@ -100,7 +103,8 @@ async def _planned(
             steps.append(Next(ended(record, end, world.clock.now())))
             continue
         hindrances = await groups.hindrances(unchecked(wanted, allowed, user.group_ids))
-        joiner = Joiner(record, person.account, user, states[user.id], wanted, grants.get(user.id, ()))
+        had = grants.get(user.id, ())
+        joiner = Joiner(record, person.account, user, states[user.id], person.employment, wanted, had)
         joiners.append(planned(joiner, profiles, allowed, hindrances))
     return joiners, steps
 
@@ -115,9 +119,9 @@ async def _claimed(world: Needs, joiners: Sequence[Joiner]) -> list[Joiner]:
     ]
 
 
-async def _note_locations(world: Needs, joiners: Sequence[Joiner]) -> None:
-    """A look that does not see the new location yet must not set a default instead."""
-    places = {each.user.id: each.location for each in joiners if each.location}
+async def _note_locations(world: Needs, places: Mapping[UserId, str]) -> None:
+    """A read that does not see the accepted location yet must not set a default instead. One that Graph rejected is
+    not kept: it would overrule every default."""
     rows = await world.stores.ledger.rows(list(places)) if places else {}
     changed = [
         replace(row, usage_location=places[user_id])

@@ -12,12 +12,14 @@ from dataclasses import replace
 from shared.domain.allowance import limit
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, SkuId
 from shared.domain.leaver import (
     LEAVERS,
     Leaver,
+    block_of,
     groups_to_leave,
     held,
+    licenses_to_remove,
     planned,
     state_after,
     taken_of,
@@ -36,11 +38,20 @@ from shared.ports.graph_writes import MembershipChange
 
 BY_ALLOWANCE = "allowance"
 
+HEADCOUNT_MAX_AGE_S = 60.0
+"""How old the number of licensed users can be: it moves by seconds' work, and the allowance is that of a day."""
+
 
 async def leavers_allowed(world: Needs) -> int:
-    """Leavers of 24 hours that need no person: a minimum, or a share of the largest managed group if that is more."""
-    sizes = [status.members for status in await world.stores.group_status.all()]
-    return limit(max(sizes, default=0), world.policy.leaver_allowance_minimum, world.policy.leaver_allowance_percent)
+    """Leavers of 24 hours that need no approval: a minimum, or a share of the licensed headcount if that is more.
+
+    The headcount is the number of users with the managed product that most users have. It is never too high: a user
+    counts once per product.
+    """
+    managed = {sku.sku_id for each in await world.stores.assignments.all(HEADCOUNT_MAX_AGE_S) for sku in each.skus}
+    skus = await world.directory.subscribed_skus(HEADCOUNT_MAX_AGE_S)
+    headcount = max((sku.consumed_units for sku in skus if sku.sku_id in managed), default=0)
+    return limit(headcount, world.policy.leaver_allowance_minimum, world.policy.leaver_allowance_percent)
 
 
 async def process_leavers(
@@ -54,13 +65,14 @@ async def process_leavers(
     permitted, steps = await _permitted(world, people)
     leavers = await _claimed(world, groups, permitted, assignments)
     changes = [MembershipChange(group, each.user.id, add=False) for each in leavers for group in each.remove]
-    written = await writer.write(changes, {}, {each.user.id: each.record for each in leavers})
+    written = await writer.write(changes, {each.user.id: each.record for each in leavers})
     leavers = [with_removals(each, written.results[each.user.id]) for each in leavers]
     steps += written.postponed([each.record for each in leavers], OnboardingState.RECEIVED, world.clock.now())
     leavers = [each for each in leavers if written.is_done(each.user.id)]
-    await _revoke(world, leavers, assignments)
     now = world.clock.now()
-    return [*steps, *(unlicensing(each, now) for each in leavers)]
+    going = [licenses_to_remove(each, assignments, now) for each in leavers]
+    await _revoke(world, leavers, going, assignments)
+    return [*steps, *(unlicensing(each, skus, now) for each, skus in zip(leavers, going, strict=True))]
 
 
 async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
@@ -96,31 +108,37 @@ async def _claimed(
     leavers = []
     for person in people:
         user, state, had = person.user, states[person.user.id], grants.get(person.user.id, ())
-        taken = taken_of(person.record, state, had)
+        name = person.employment
+        taken = taken_of(person.record, state, name, had)
         record = await records.claim(world, replace(person.record, taken=taken))
         if record is not None:
-            hindrances = await groups.hindrances(sorted(groups_to_leave(user, taken, state, allowed)))
-            leavers.append(planned(Leaver(record, user, rows[user.id], had), hindrances))
-            await records.note_state(world, state_after(record, state))
+            leaving = groups_to_leave(record, user, taken, state, name, allowed)
+            hindrances = await groups.hindrances(sorted(leaving))
+            leavers.append(planned(Leaver(record, user, rows[user.id], state, name, had), hindrances))
+            await records.note_state(world, state_after(record, state, name))
     return leavers
 
 
 async def _revoke(
-    world: Needs, leavers: Sequence[Leaver], assignments: Mapping[GroupId, GroupLicenseAssignment]
+    world: Needs,
+    leavers: Sequence[Leaver],
+    going: Sequence[Sequence[SkuId]],
+    assignments: Mapping[GroupId, GroupLicenseAssignment],
 ) -> None:
-    """Permits first, then what ends a grace that would begin, then the grants of HR go. What a person decided to keep
-    is kept."""
+    """Permits first, then the block on whoever stays in a managed group, then what ends a grace that would begin, then
+    the grants of HR go. What a person decided to keep is kept. `going`: managed licenses of each leaver."""
     now = world.clock.now()
-    owned = [(each, sku_id, license) for each in leavers for sku_id, license in each.row.owned.items()]
-    gone = (SourceKind.HR, SourceKind.JOINED)
-    for each in leavers:
-        ending = [grant for grant in each.grants if grant.source.kind in gone]
+    owned = [
+        (each, sku_id, each.row.owned[sku_id]) for each, skus in zip(leavers, going, strict=True) for sku_id in skus
+    ]
+    for each, skus in zip(leavers, going, strict=True):
         groups, by = each.user.group_ids | set(each.left), each.record.permitted_by
-        await world.stores.permits.put(leaver_permits(each.row, groups, ending, assignments, LEAVERS, now, by))
+        row = replace(each.row, owned={sku_id: each.row.owned[sku_id] for sku_id in skus})
+        await world.stores.permits.put(leaver_permits(row, groups, each.ended_grants, assignments, LEAVERS, now, by))
+    blocks = [(each.user.id, block_of(each, assignments, now)) for each in leavers]
+    await world.stores.grants.put((user_id, block) for user_id, block in blocks if block is not None)
     await world.stores.grants.put(
         (each.user.id, Grant(sku_id, license.disabled_plans, Source(SourceKind.GRACE), now))
         for each, sku_id, license in owned
     )
-    await world.stores.grants.remove(
-        (each.user.id, grant) for each in leavers for grant in each.grants if grant.source.kind in gone
-    )
+    await world.stores.grants.remove((each.user.id, grant) for each in leavers for grant in each.ended_grants)

@@ -12,8 +12,17 @@ from shared.domain.budget import Charged
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import NotFound
 from shared.domain.ids import GroupId, UserId
+from shared.domain.joiner import location_refusal
 from shared.domain.messages import MAX_USERS
-from shared.domain.onboarding import GroupOutcome, GroupResult, Next, OnboardingRecord, OnboardingState, waiting
+from shared.domain.onboarding import (
+    GroupOutcome,
+    GroupResult,
+    Next,
+    OnboardingRecord,
+    OnboardingState,
+    Refusal,
+    waiting,
+)
 from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
 from shared.handlers.onboarding.needs import Needs
@@ -93,7 +102,8 @@ class Written:
     """What became of the writes. `put_off`: users of whom some write is to be made again, when and why."""
 
     results: dict[UserId, dict[GroupId, GroupResult]] = field(default_factory=lambda: defaultdict(dict))
-    refused_locations: dict[UserId, str] = field(default_factory=dict)
+    accepted_locations: dict[UserId, str] = field(default_factory=dict)
+    refused_locations: dict[UserId, Refusal] = field(default_factory=dict)
     put_off: dict[UserId, tuple[datetime, str]] = field(default_factory=dict)
 
     def postpone(self, user_id: UserId, at: datetime, why: str) -> None:
@@ -129,16 +139,16 @@ class Writer:
         """Of the write quota."""
         return await self._pacer.backlog()
 
-    async def write(
-        self,
-        changes: Sequence[MembershipChange],
-        locations: Mapping[UserId, str],
-        records: Mapping[UserId, OnboardingRecord],
-    ) -> Written:
-        """One result per change. Locations go first. Raises Unavailable only where nothing was written."""
+    async def locate(self, locations: Mapping[UserId, str], records: Mapping[UserId, OnboardingRecord]) -> Written:
+        """Set usage locations. Raises Unavailable only where nothing was written."""
         written = Written()
         if locations:
             await self._locate(locations, records, written)
+        return written
+
+    async def write(self, changes: Sequence[MembershipChange], records: Mapping[UserId, OnboardingRecord]) -> Written:
+        """One result per change. Raises Unavailable only where nothing was written."""
+        written = Written()
         for start in range(0, len(changes), MAX_USERS):
             await self._change(changes[start : start + MAX_USERS], records, written)
         return written
@@ -166,12 +176,14 @@ class Writer:
         for user_id, answer in answers.items():
             match answer:
                 case Accepted():
+                    written.accepted_locations[user_id] = locations[user_id]
                     detail = f"usageLocation {locations[user_id]}"
                     entries.append(self._entry("Update user", records[user_id], user_id, detail=detail))
-                case Rejected(status=404):
-                    self._missing(user_id, records[user_id], answer, written)
+                case Rejected(status=404) if self._is_young(records[user_id]):
+                    self._missing(user_id, answer, written)
                 case Rejected():
-                    written.refused_locations[user_id] = f"The usage location was refused: {answer.message}"
+                    refusal = location_refusal(locations[user_id], answer.message, answer.status)
+                    written.refused_locations[user_id] = refusal
                 case _:
                     self._put_off(user_id, answer, written)
         await self._world.stores.audit.append(entries)
@@ -197,7 +209,7 @@ class Writer:
                     done = GroupOutcome.ALREADY_MEMBER if change.add else GroupOutcome.NOT_A_MEMBER
                     written.results[change.user_id][change.group_id] = GroupResult(change.group_id, done)
                 case Rejected(status=404) if self._is_young(records[change.user_id]):
-                    self._missing(change.user_id, records[change.user_id], answer, written)
+                    self._missing(change.user_id, answer, written)
                 case Rejected():
                     written.results[change.user_id][change.group_id] = _refused(change.group_id, answer)
                 case _:
@@ -207,11 +219,8 @@ class Writer:
     def _is_young(self, record: OnboardingRecord) -> bool:
         return self._world.clock.now() < record.received_at + NEW_FOR
 
-    def _missing(self, user_id: UserId, record: OnboardingRecord, answer: Rejected, written: Written) -> None:
-        if self._is_young(record):
-            written.postpone(user_id, self._world.clock.now() + MISSING_RETRY, f"Not replicated yet: {answer.message}")
-        else:
-            written.refused_locations[user_id] = answer.message
+    def _missing(self, user_id: UserId, answer: Rejected, written: Written) -> None:
+        written.postpone(user_id, self._world.clock.now() + MISSING_RETRY, f"Not replicated yet: {answer.message}")
 
     def _put_off(self, user_id: UserId, answer: WriteResult, written: Written) -> None:
         now = self._world.clock.now()

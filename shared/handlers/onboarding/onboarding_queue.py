@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.backoff import Backoff
 from shared.domain.budget import Charged
-from shared.domain.directory import ReadFailed
 from shared.domain.hr_intake import IF_DUE, keys_of, open_keys
 from shared.domain.messages import MAX_USERS, load_object
-from shared.domain.onboarding import Account, HrEventType, Next, OnboardingRecord, OnboardingState, waiting
-from shared.domain.onboarding_order import awaiting_release, looked_for, must_be_pinned, release, scheduled, starts_at
+from shared.domain.onboarding import HrEventType, Next, OnboardingRecord, OnboardingState, waiting
+from shared.domain.onboarding_order import looked_for, starts_at
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.messaging.settlement import AWAY
 from shared.handlers.onboarding import people, records
@@ -24,7 +22,7 @@ from shared.handlers.onboarding.joiner import process_joiners
 from shared.handlers.onboarding.leaver import process_leavers
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
 from shared.handlers.onboarding.needs import Needs
-from shared.handlers.onboarding.people import waits_of
+from shared.handlers.onboarding.people import Match, waits_of
 from shared.handlers.onboarding.records import Saver
 from shared.handlers.onboarding.undo import restore_leavers
 from shared.handlers.reconcile.write_limiter import Pacer
@@ -80,7 +78,7 @@ class Onboarding:
         cancelled = [record for record in open_ones if record.cancelled_by]
         others = [record for record in open_ones if not record.cancelled_by]
         working = [each for each in others if each.working_since and each.state is OnboardingState.WORKING]
-        ready = await self._ready(saver, [record for record in others if record not in working])
+        early, ready = self._by_time([record for record in others if record not in working])
         some = bool(ready or cancelled)
         assignments = await self._intents.at_least({}, now) if some else await self._intents.at_least({})
         if working:
@@ -88,11 +86,13 @@ class Onboarding:
         if cancelled:
             steps = await restore_leavers(world, Writer(world, self._pacer), cancelled, assignments)
             await saver.save(steps, assignments)
+        matched = await self._matched(saver, early)
         writer = await self._paid(saver, ready) if ready else None
-        if writer is None:
+        if writer is None and not matched:
             return
         try:
-            read, steps = await people.read(world, await self._matched(saver, ready))
+            writer, ready = (writer, ready) if writer is not None else (Writer(world, self._pacer), [])
+            read, steps = await people.read(world, [*matched, *await self._matched(saver, ready)])
             await saver.save(steps)
             leaving = [each for each in read if each.record.event.type is HrEventType.LEAVER]
             coming = [each for each in read if each not in leaving]
@@ -101,47 +101,17 @@ class Onboarding:
             if coming:
                 await saver.save(await process_joiners(world, self._groups, writer, coming, assignments), assignments)
         finally:
-            await writer.give_back()
+            if writer is not None:
+                await writer.give_back()
 
-    async def _ready(self, saver: Saver, candidates: Sequence[OnboardingRecord]) -> list[OnboardingRecord]:
-        """Those whose time has come; the others are put away until then. Releases let their leavers go on."""
-        world, waits, others = self._world, waits_of(self._world), []
-        for record in candidates:
-            if record.event.type is HrEventType.RELEASE:
-                leavers = await people.leavers_of(world, record)
-                await saver.save(release(record, leavers, waits, world.clock.now()))
-            else:
-                others.append(record)
-        ready = []
-        for record in await self._pinned(saver, others):
-            now, start = world.clock.now(), starts_at(record, waits)
-            if start is not None and start <= now:
-                ready.append(record)
-            elif start is not None:
-                await saver.save(scheduled(record, start, now))
-            else:
-                await saver.save([awaiting_release(record, await people.releases_of(world, record), now)])
-        return ready
-
-    async def _pinned(self, saver: Saver, candidates: Sequence[OnboardingRecord]) -> list[OnboardingRecord]:
-        """The records, those with names that may fit somebody else later with the account that they fit now. Left out
-        are those whose account could not be read; they come back for that."""
-        world, now = self._world, self._world.clock.now()
-        fleeting = [record for record in candidates if must_be_pinned(record, waits_of(world), now)]
-        if not fleeting:
-            return list(candidates)
-        accounts = await world.accounts.find([record.event.person for record in fleeting])
-        pinned = []
-        for record in candidates:
-            answer = accounts[record.event.person] if record in fleeting else ()
-            if isinstance(answer, ReadFailed):
-                await saver.save([people.unread(world, record, answer)])
-            elif len(answer) == 1:
-                await records.know(world, record, answer[0])
-                pinned.append(replace(record, user_id=answer[0].id))
-            else:
-                pinned.append(record)
-        return pinned
+    def _by_time(self, candidates: Sequence[OnboardingRecord]) -> tuple[list[OnboardingRecord], list[OnboardingRecord]]:
+        """Those whose time has not come, which are compared with HR's other statements all the same, and those whose
+        time has."""
+        now, waits = self._world.clock.now(), waits_of(self._world)
+        starts = [starts_at(record, waits) for record in candidates]
+        due = [start is not None and start <= now for start in starts]
+        pairs = list(zip(candidates, due, strict=True))
+        return [record for record, is_due in pairs if not is_due], [record for record, is_due in pairs if is_due]
 
     async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> Writer | None:
         """Charge a write for each event that will most likely need one, before anything is read for it; in a burst,
@@ -149,7 +119,9 @@ class Onboarding:
         account or for another event are not charged for looking, nor are leavers without leave, most of whom are held
         when there are many."""
         likely = sum(
-            record.state in LIKELY and (record.event.type is not HrEventType.LEAVER or bool(record.permitted_by))
+            record.state in LIKELY
+            and not record.event.type.names_a_leaver
+            and (record.event.type is not HrEventType.LEAVER or bool(record.permitted_by))
             for record in ready
         )
         if not likely:
@@ -162,18 +134,18 @@ class Onboarding:
         await saver.save([Next(waiting(each, each.state, now, at, note)) for each in ready])
         return None
 
-    async def _matched(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> list[tuple[OnboardingRecord, Account]]:
-        """The records whose account exists and whose turn it is; the others are put away with their reason. Each is
-        saved before the next is decided, which may be of the same person."""
-        accounts = await self._world.accounts.find([looked_for(record) for record in ready])
+    async def _matched(self, saver: Saver, candidates: Sequence[OnboardingRecord]) -> list[Match]:
+        """The records that are carried out now; the others are put away with their reason, or end. Each is saved before
+        the next is decided, which may be of the same person."""
+        if not candidates:
+            return []
+        accounts = await self._world.accounts.find([looked_for(record) for record in candidates])
         matched = []
-        for record in ready:
-            steps, account = await people.match(self._world, record, accounts[looked_for(record)])
+        for record in candidates:
+            steps, found = await people.match(self._world, record, accounts[looked_for(record)])
             await saver.save(steps)
-            if account is not None:
-                if record.user_id is None:
-                    await records.know(self._world, record, account)
-                matched.append((replace(record, user_id=account.id), account))
+            if found is not None:
+                matched.append(found)
         return matched
 
 

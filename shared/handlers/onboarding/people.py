@@ -12,31 +12,43 @@ from shared.domain import onboarding_ends as ends
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.desired_licenses import group_grants
 from shared.domain.directory import DirectoryUser, NotAUser, ReadFailed, UserGone, UserRead
+from shared.domain.hr_identity import identify, is_about, may_be_same
+from shared.domain.hr_statements import judge
 from shared.domain.ids import GroupId, UserId
+from shared.domain.leaver_events import answer
 from shared.domain.onboarding import Account, HrEventType, Next, OnboardingRecord, waiting
 from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_licenses import View, later, progress
 from shared.domain.onboarding_order import (
     READ_RETRY,
     SAME_MESSAGE_RETRY,
-    TurnTaken,
     Waits,
     after_earlier,
     await_account,
     resolve,
-    turn_of,
 )
 from shared.domain.plan import plan_user
+from shared.handlers.onboarding import records
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.plan import context_for, tenant_facts
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """A record whose turn it is, its account, and what the directory shows of the person now."""
+class Match:
+    """A record that is carried out now, its account, and the employment that it is about."""
 
     record: OnboardingRecord
     account: Account
+    employment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A match, and what the directory shows of the person now."""
+
+    record: OnboardingRecord
+    account: Account
+    employment: str
     user: DirectoryUser
 
 
@@ -55,69 +67,60 @@ def unread(world: Needs, record: OnboardingRecord, failed: ReadFailed) -> Next:
     return Next(waiting(record, record.state, now, now + wait, f"The account could not be read: {failed.why}"))
 
 
-async def others_of(
-    world: Needs, record: OnboardingRecord, accounts: Sequence[Account]
-) -> tuple[OnboardingRecord, ...]:
-    """Events of the person, by the names of the event and those of the accounts."""
-    names = {name for ref in (record.event.person, *(each.ref for each in accounts)) for name in ref.identities}
-    return await world.stores.onboarding.of_person(sorted(names))
+async def others_of(world: Needs, record: OnboardingRecord, account: Account | None) -> tuple[OnboardingRecord, ...]:
+    """Other events of the person, by the names of the event and those of the account; those of somebody else who has,
+    or had, one of the names are left out."""
+    refs = (record.event.person, *((account.ref,) if account else ()))
+    names = {name for ref in refs for name in ref.identities}
+    found = await world.stores.onboarding.of_person(sorted(names))
+    others = (each for each in found if each.key != record.key)
+    if account is None:
+        return tuple(each for each in others if may_be_same(each.event.person, record.event.person))
+    return tuple(each for each in others if is_about(each, account))
 
 
 async def match(
     world: Needs, record: OnboardingRecord, accounts: Sequence[Account] | ReadFailed
-) -> tuple[list[Next], Account | None]:
-    """The account of an event whose turn it is, with the older events that it ends; otherwise None, and how it waits or
+) -> tuple[list[Next], Match | None]:
+    """The account of an event that is carried out now, with what that ends; otherwise None, and how the event waits or
     ends."""
     if isinstance(accounts, ReadFailed):
         return [unread(world, record, accounts)], None
-    now, turn = world.clock.now(), await _turn(world, record, accounts)
-    steps = [Next(ended(other, ends.superseded(record.key), now)) for other in turn.ends]
-    found = resolve(record, accounts, turn, waits_of(world), now)
-    return ([*steps, found], None) if isinstance(found, Next) else (steps, found)
+    now, found, waits = world.clock.now(), identify(record, accounts), waits_of(world)
+    others = await others_of(world, record, found.account)
+    state = (await world.stores.standings.of_users([found.account.id]))[found.account.id] if found.account else None
+    if record.event.type.names_a_leaver:
+        return answer(record, found, others, state, waits, now), None
+    judgement = judge(record, others, state, now)
+    releases = [each for each in others if each.event.type is HrEventType.RELEASE and not each.state.is_ended]
+    resolved = resolve(record, found, judgement, waits, now, tuple(each.key for each in releases))
+    if resolved.known is not None and record.user_id is None:
+        await records.know(world, record, resolved.known)
+    if resolved.account is None or resolved.record is None:
+        return list(resolved.steps), None
+    return list(resolved.steps), Match(resolved.record, resolved.account, judgement.employment)
 
 
-async def _turn(world: Needs, record: OnboardingRecord, accounts: Sequence[Account]) -> TurnTaken:
-    """Order among the events of the same person. Events resolved to another account are another person's."""
-    ids = {each.id for each in accounts}
-    found = await others_of(world, record, accounts)
-    others = [each for each in found if each.user_id is None or not ids or each.user_id in ids]
-    states = await world.stores.standings.of_users(sorted(ids)) if len(ids) == 1 else {}
-    return turn_of(record, others, next(iter(states.values()), None), world.clock.now())
-
-
-async def releases_of(world: Needs, leaver: OnboardingRecord) -> list[str]:
-    """Releases that came before their leaver."""
-    found = await world.stores.onboarding.of_person(leaver.event.person.identities)
-    return [each.key for each in found if each.event.type is HrEventType.RELEASE and not each.state.is_ended]
-
-
-async def leavers_of(world: Needs, release: OnboardingRecord) -> tuple[OnboardingRecord, ...]:
-    """Events of a release's person, by the names of the event and those of the account."""
-    accounts = (await world.accounts.find([release.event.person]))[release.event.person]
-    known = accounts if not isinstance(accounts, ReadFailed) and len(accounts) == 1 else ()
-    return await others_of(world, release, known)
-
-
-async def read(world: Needs, matched: Sequence[tuple[OnboardingRecord, Account]]) -> tuple[list[Person], list[Next]]:
+async def read(world: Needs, matched: Sequence[Match]) -> tuple[list[Person], list[Next]]:
     """The people with groups and licenses; one who cannot be read, or is not replicated, comes later. Of several events
-    of one person the first in order goes on, the others after it."""
+    of one person the first that came goes on, the others after it."""
     now = world.clock.now()
-    first: dict[UserId, tuple[OnboardingRecord, Account]] = {}
+    first: dict[UserId, Match] = {}
     people: list[Person] = []
     steps = []
-    for record, account in sorted(matched, key=lambda each: each[0].order):
-        earlier, _ = first.setdefault(account.id, (record, account))
-        if earlier is not record:
-            steps.append(after_earlier(record, earlier.key, now, now + SAME_MESSAGE_RETRY))
+    for each in sorted(matched, key=lambda each: (each.record.event.effective_at, each.record.received_at)):
+        earlier = first.setdefault(each.account.id, each)
+        if earlier is not each:
+            steps.append(after_earlier(each.record, earlier.record.key, now, now + SAME_MESSAGE_RETRY))
     reads = await world.directory.users(list(first)) if first else {}
-    for user_id, (record, account) in first.items():
-        answer = reads[user_id]
-        if isinstance(answer, DirectoryUser):
-            people.append(Person(record, account, answer))
-        elif isinstance(answer, NotAUser):
-            steps.append(Next(ended(record, ends.not_a_user(answer.kind), now)))
-        elif isinstance(answer, ReadFailed):
-            steps.append(unread(world, record, answer))
+    for user_id, each in first.items():
+        record, found = each.record, reads[user_id]
+        if isinstance(found, DirectoryUser):
+            people.append(Person(record, each.account, each.employment, found))
+        elif isinstance(found, NotAUser):
+            steps.append(Next(ended(record, ends.not_a_user(found.kind), now)))
+        elif isinstance(found, ReadFailed):
+            steps.append(unread(world, record, found))
         else:
             steps.append(await_account(record, "The account is not replicated yet", waits_of(world), now))
     return people, steps
@@ -125,12 +128,12 @@ async def read(world: Needs, matched: Sequence[tuple[OnboardingRecord, Account]]
 
 async def assess(
     world: Needs,
-    records: Sequence[OnboardingRecord],
+    working: Sequence[OnboardingRecord],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
     backlog: timedelta,
 ) -> list[Next]:
-    """How far the licenses of the records' people are. `backlog`: of the write quota."""
-    user_ids = list(dict.fromkeys(record.user_id for record in records if record.user_id is not None))
+    """How far the licenses of the people are whose events are worked on. `backlog`: of the write quota."""
+    user_ids = list(dict.fromkeys(record.user_id for record in working if record.user_id is not None))
     if not user_ids:
         return []
     reads = await world.directory.users(user_ids)
@@ -150,4 +153,4 @@ async def assess(
             return Next(ended(record, ends.ACCOUNT_GONE, now))
         return later(record, now, backlog, "The account could not be read.")
 
-    return [judged(record, reads[record.user_id]) for record in records if record.user_id is not None]
+    return [judged(record, reads[record.user_id]) for record in working if record.user_id is not None]

@@ -16,6 +16,7 @@ from typing import Self
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.errors import Conflict
 from shared.domain.hr_intake import Receipt, as_stored, received, resume_body
+from shared.domain.hr_state import HrState
 from shared.domain.ids import GroupId
 from shared.domain.messages import MAX_USERS, ONBOARDING, RESULTS
 from shared.domain.onboarding import (
@@ -25,7 +26,6 @@ from shared.domain.onboarding import (
     Next,
     OnboardingRecord,
     OnboardingState,
-    Standing,
     waiting,
 )
 from shared.domain.onboarding_results import result_event
@@ -46,7 +46,7 @@ NO_ASSIGNMENTS: Mapping[GroupId, GroupLicenseAssignment] = {}
 async def accept(world: Needs, values: Sequence[object], sender: str) -> tuple[Receipt, ...]:
     """Keep each event as a row, in the order given; one that cannot be read, and one under an id that has another
     content already, is kept as a dead letter instead. Raises Unavailable; then sending all of them again is right."""
-    receipts = received(values, world.clock.now(), sender)
+    receipts = received(values, world.clock.now(), sender, world.policy.hr_sources)
     first: dict[str, OnboardingRecord] = {}
     for each in receipts:
         if each.record is not None:
@@ -117,7 +117,7 @@ async def know(world: Needs, record: OnboardingRecord, account: Account) -> None
         await world.stores.onboarding.know(record.key, more)
 
 
-async def note_state(world: Needs, state: Standing, before: Standing | None = None) -> Standing:
+async def note_state(world: Needs, state: HrState, before: HrState | None = None) -> HrState:
     """What HR has brought about for a person. `before`: as it was read; the same is not stored again. Raises Conflict
     if somebody else was quicker."""
     return state if state == before else await world.stores.standings.save(state)

@@ -10,10 +10,20 @@ from shared.domain import onboarding_ends as ends
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser, UserGone
 from shared.domain.grant import Grant
+from shared.domain.hr_state import Taken
 from shared.domain.ids import GroupId, UserId
 from shared.domain.joiner import joined_grants
 from shared.domain.leaver import LEAVERS
-from shared.domain.onboarding import GroupOutcome, GroupResult, Next, OnboardingRecord, OnboardingState, Taken, waiting
+from shared.domain.leaver_events import revived
+from shared.domain.onboarding import (
+    GroupOutcome,
+    GroupResult,
+    Next,
+    OnboardingRecord,
+    OnboardingState,
+    PersonRef,
+    waiting,
+)
 from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_order import READ_RETRY
 from shared.domain.permit import Permit
@@ -49,7 +59,7 @@ async def restore_leavers(
     beginning."""
     returners, steps = await _read(world, cancelled)
     changes = [MembershipChange(group, each.user.id, add=True) for each in returners for group in _lost(each)]
-    written = await writer.write(changes, {}, {each.user.id: each.record for each in returners})
+    written = await writer.write(changes, {each.user.id: each.record for each in returners})
     steps += written.postponed([each.record for each in returners], OnboardingState.WORKING, world.clock.now())
     done = [
         replace(each, results={group: written.results[each.user.id][group] for group in _lost(each)})
@@ -57,7 +67,17 @@ async def restore_leavers(
         if written.is_done(each.user.id)
     ]
     await _restore(world, done, assignments)
-    return [*steps, *(_stayed(each, world.clock.now()) for each in done)]
+    for each in done:
+        steps += [*await _revived(world, each), _stayed(each, world.clock.now())]
+    return steps
+
+
+async def _revived(world: Needs, returner: Returner) -> list[Next]:
+    """Statements that the leaver superseded count again."""
+    person = PersonRef(returner.user.id, user_principal_name=returner.user.user_principal_name)
+    names = {*returner.record.event.person.identities, *person.identities}
+    others = await world.stores.onboarding.of_person(sorted(names))
+    return revived(returner.record, others, world.clock.now())
 
 
 async def _read(world: Needs, cancelled: Sequence[OnboardingRecord]) -> tuple[list[Returner], list[Next]]:
@@ -78,7 +98,7 @@ async def _read(world: Needs, cancelled: Sequence[OnboardingRecord]) -> tuple[li
 
 def _lost(returner: Returner) -> list[GroupId]:
     """Groups to join: those the leaver was taken out of, also where an earlier try did it and could not say so."""
-    put_in = returner.taken.standing.groups
+    put_in = returner.taken.employment.groups
     return sorted(
         each.group_id
         for each in returner.record.groups
@@ -104,11 +124,14 @@ async def _restore(
         grants += [(each.user.id, grant) for grant in mine]
     await note_ends(world, grants)
     await world.stores.grants.put(grants)
+    had = await world.stores.grants.of_users(user_ids)
+    await world.stores.grants.remove((user, grant) for user in user_ids for grant in had[user] if grant.blocks)
     states = await world.stores.standings.of_users(user_ids)
     for each in returners:
         state = states[each.user.id]
-        if state.last_key == each.record.key:
-            await records.note_state(world, replace(each.taken.standing, version=state.version))
+        for name, employment in state.employments.items():
+            if employment.end is not None and employment.end.key == each.record.key:
+                await records.note_state(world, state.having(name, each.taken.employment))
     rows = await world.stores.ledger.rows(user_ids)
     await world.stores.permits.put(
         Permit.void(user_id, sku_id, LEAVERS, "cancelled") for user_id in user_ids for sku_id in rows[user_id].owned

@@ -12,7 +12,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import exclusion_of, group_grants
 from shared.domain.directory import AssignedLicense, DirectoryUser
-from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
@@ -139,7 +139,7 @@ class Planner:
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         action = PlannedAction(
             due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),
-            expected=self._expected(user, plan),
+            expected=self._expected(user, plan, blocked=is_blocked(user_grants, context.now)),
             add=plan.add,
             remove=plan.remove,
             plans_off=tuple(AssignedLicense(sku_id, plan.plans_off[sku_id]) for sku_id in sorted(plan.plans_off)),
@@ -223,13 +223,13 @@ class Planner:
         manageable = (*FOREIGN, NoteKind.UNCLEAR)
         return any(note.kind in manageable and note.sku_id in adopt for note in plan.notes)
 
-    def _expected(self, user: DirectoryUser, plan: UserPlan) -> OutcomeClass:
+    def _expected(self, user: DirectoryUser, plan: UserPlan, *, blocked: bool) -> OutcomeClass:
         if plan.writes and not plan.problems and not plan.waiting:
             return OutcomeClass.APPLIED
         result = plan.result()
         assignment = self.assignments.get(self.operation.target.group_id or GroupId(""))
         if isinstance(result, Unchanged) and assignment is not None and assignment.skus:
-            reason = exclusion_of(user, assignment)
+            reason = exclusion_of(user, assignment, blocked=blocked)
             return classify(Skipped(reason)) if reason else OutcomeClass.UNCHANGED
         return classify(result)
 

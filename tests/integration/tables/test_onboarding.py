@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Conflict
-from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.hr_events import canonical, read_event
+from shared.domain.grant import Grant, Source, SourceKind, do_not_license
+from shared.domain.hr_events import SourceRules, canonical, read_event
+from shared.domain.hr_state import Employment, HrState, Stamp, Statement, Taken
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.onboarding import (
     GroupOutcome,
     GroupResult,
-    HrEventType,
     LicenseOutcome,
     LicenseResult,
     OnboardingRecord,
     OnboardingState,
-    Standing,
-    Taken,
+    Refusal,
+    SourceOrder,
 )
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
@@ -36,7 +37,11 @@ OTHER = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e40")
 TEAM, SKU = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"), SkuId("05e9a617-0261-4cee-bb44-138d3ef5d965")
 
 
-def record(name: str, **data: Any) -> OnboardingRecord:
+SAID = Statement("k", date(2026, 11, 1), Stamp("urn:hr", "sequence:0000000000000007", NOW))
+EMPLOYED = Employment(frozenset({TEAM}), frozenset({OTHER}), frozenset({"sales"}), SAID, SAID, SAID, continued=True)
+
+
+def record(name: str, rules: SourceRules | None = None, **data: Any) -> OnboardingRecord:
     value = {
         "specversion": "1.0",
         "type": "hr.joiner.v1",
@@ -48,12 +53,14 @@ def record(name: str, **data: Any) -> OnboardingRecord:
             **data,
         },
     }
-    event = read_event(value, NOW)
+    event = read_event(value, NOW, rules or SourceRules())
     return OnboardingRecord(event, canonical(value), OnboardingState.RECEIVED, NOW, NOW, "hr", next_at=NOW)
 
 
 async def test_a_record_comes_back_whole(stores: Stores) -> None:
-    (stored,) = await stores.onboarding.insert([record("1", groups=[TEAM], attributes={"department": "ä"})])
+    rules = SourceRules(SourceOrder.SEQUENCE, ZoneInfo("Asia/Tokyo"))
+    data = {"groups": [TEAM], "attributes": {"department": "ä"}, "employmentId": "E/1", "sequence": 7}
+    (stored,) = await stores.onboarding.insert([record("1", rules, **data)])
     whole = replace(
         stored,
         state=OnboardingState.DONE_WITH_ERRORS,
@@ -66,19 +73,24 @@ async def test_a_record_comes_back_whole(stores: Stores) -> None:
         profiles=("sales",),
         groups=(GroupResult(TEAM, GroupOutcome.REFUSED, "t", "r"),),
         licenses=(LicenseResult(SKU, LicenseOutcome.ERROR, "t", "r"),),
-        location_refused="no",
+        location_refused=Refusal("no", "r"),
         permitted_by="Mia",
-        taken=Taken(
-            Standing(ANN, frozenset({TEAM}), last_key="k", last_type=HrEventType.JOINER, last_order=(NOW, 0, NOW, NOW)),
-            (Grant(SKU, frozenset({ServicePlanId("p")}), Source(SourceKind.HR, "sales")),),
-        ),
+        taken=Taken(EMPLOYED, (Grant(SKU, frozenset({ServicePlanId("p")}), Source(SourceKind.HR, "sales")),)),
+        one_of_several=True,
         cancelled_by="Mia",
+        superseded_by="k",
+        revived=True,
+        matched_by="a name",
+        candidate=ANN,
+        decided_by="Mia",
         released=True,
         announced=True,
         completed_at=NOW,
     )
     saved = await stores.onboarding.save(whole)
-    assert await stores.onboarding.get(stored.key) == saved
+    found = await stores.onboarding.get(stored.key)
+    assert found == saved
+    assert found.event == stored.event, "as it was read when it came, in the order and the time zone of that time"
     assert replace(saved, version=whole.version) == whole
     with pytest.raises(Conflict):
         await stores.onboarding.save(whole)
@@ -157,13 +169,12 @@ async def test_entries_that_somebody_else_has_taken_off_do_not_keep_the_others(s
 
 
 async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(stores: Stores) -> None:
-    assert (await stores.standings.of_users([ANN]))[ANN] == Standing(ANN)
-    order = (NOW, 3, NOW, NOW + timedelta(microseconds=1))
-    kept = Standing(ANN, frozenset({TEAM}), frozenset({OTHER}), "k", HrEventType.MOVER, order)
+    assert (await stores.standings.of_users([ANN]))[ANN] == HrState(ANN)
+    kept = HrState(ANN, {"": Employment(), "urn:hr 1": EMPLOYED})
     saved = await stores.standings.save(kept)
     assert (await stores.standings.of_users([ANN]))[ANN] == saved
     with pytest.raises(Conflict):
-        await stores.standings.save(Standing(ANN))
+        await stores.standings.save(HrState(ANN))
     license = AssignedLicense(SKU, frozenset({ServicePlanId("p")}))
     profile = Profile("sales", "Sales", {"department": ("a", "b*")}, (TEAM,), (license,), "DE", 3, True)
     stored = await stores.profiles.save(profile)
@@ -192,3 +203,21 @@ async def test_old_records_that_ended_and_old_audit_months_are_deleted(stores: S
     assert await audited(stores, "202611") == (entry,)
     await stores.audit.forget(["202611", "199901"])
     assert await audited(stores, "202611") == ()
+
+
+async def test_a_block_on_a_person_comes_back_whole(stores: Stores) -> None:
+    block = do_not_license("0" * 32, NOW, NOW + timedelta(days=1))
+    await stores.grants.put([(ANN, block)])
+    assert (await stores.grants.of_users([ANN]))[ANN] == (block,)
+    await stores.grants.remove([(ANN, block)])
+    assert (await stores.grants.of_users([ANN]))[ANN] == ()
+
+
+async def test_a_record_leaves_the_list_of_those_that_need_a_person_however_it_goes_on(stores: Stores) -> None:
+    one, other = await stores.onboarding.insert([record("1"), record("2")])
+    asked = await stores.onboarding.save(replace(one, state=OnboardingState.NEEDS_DECISION))
+    await stores.onboarding.save(replace(other, state=OnboardingState.NEEDS_DECISION))
+    assert {each.event.id for each in (await stores.onboarding.attention(10))[0]} == {"1", "2"}
+    await stores.onboarding.save(replace(asked, state=OnboardingState.SCHEDULED))
+    page, _ = await stores.onboarding.attention(10)
+    assert [each.event.id for each in page] == ["2"]

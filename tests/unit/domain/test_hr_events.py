@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import jsonschema
 import pytest
@@ -14,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain import onboarding
-from shared.domain.hr_events import MAX_DEPTH, MAX_EVENT, BrokenEvent, Fault, kept_text, read_event
-from shared.domain.onboarding import HrEventType
+from shared.domain.hr_events import MAX_DEPTH, MAX_EVENT, BrokenEvent, Fault, SourceRules, kept_text, read_event
+from shared.domain.onboarding import HrEventType, SourceOrder
 
 SCHEMA_FILE = Path(onboarding.__file__).parent.parent / "schemas" / "onboarding.v1.json"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
@@ -97,7 +98,21 @@ CHANGES: list[tuple[list[str], Any, bool]] = [
     (["data", "groups"], ["x"], False),
     (["data", "groups"], "x", False),
     (["data", "attributes"], {"shoeSize": "44"}, False),
-    (["data", "attributes"], {"department": ""}, False),
+    (["data", "attributes"], {"department": ""}, True),
+    (["data", "attributes"], {"department": None, "jobTitle": " "}, True),
+    (["data", "attributes"], {"department": 7}, False),
+    (["data", "attributes"], {"department": "x" * 257}, False),
+    (["data", "user"], {"id": None, "employeeId": "", "userPrincipalName": "  "}, False),
+    (["data", "user"], {"id": "", "employeeId": None, "userPrincipalName": "a@b.example"}, True),
+    (["data", "user"], {"employeeId": "K/12#3"}, True),
+    (["data", "user"], {"employeeId": " 4711 "}, True),
+    (["data", "user"], {"employeeId": "47\n11"}, False),
+    (["data", "user"], {"userPrincipalName": "ann_fabrikam.example#EXT#@contoso.example"}, True),
+    (["data", "user"], {"userPrincipalName": "ann@b@c"}, False),
+    (["data", "user"], {"userPrincipalName": "a nn@b"}, False),
+    (["data", "employmentId"], "E/1 #2", True),
+    (["data", "employmentId"], "x" * 65, False),
+    (["data", "employmentId"], 7, False),
     (["data", "removal"], "P1D", False),
     (["data", "correlationId"], "x" * 129, False),
 ]
@@ -113,7 +128,85 @@ def test_reader_and_schema_agree_on_each_field(path: list[str], value: object, g
     assert taken(changed) is good
 
 
-@pytest.mark.parametrize("kind", ["joiner", "mover", "leaver", "leaver.release"])
+OPTIONAL = (
+    ["time"],
+    ["datacontenttype"],
+    *(
+        ["data", name]
+        for name in (
+            "employmentId",
+            "sequence",
+            "usageLocation",
+            "profiles",
+            "groups",
+            "attributes",
+            "previous",
+            "removal",
+            "correlationId",
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("absent", [None, "", "  "])
+@pytest.mark.parametrize("path", OPTIONAL)
+def test_null_and_empty_mean_absent_for_every_optional_field(path: list[str], absent: object) -> None:
+    changed: Any = copy.deepcopy(FULL)
+    place = changed if len(path) == 1 else changed["data"]
+    without = copy.deepcopy(changed)
+    (without if len(path) == 1 else without["data"]).pop(path[-1], None)
+    place[path[-1]] = absent
+    assert taken(changed)
+    assert read_event(changed, NOW) == read_event(without, NOW)
+
+
+def test_every_optional_field_of_the_schema_is_tested() -> None:
+    properties = SCHEMA["properties"]["data"]["properties"].keys() - {"user", "effectiveDate"}
+    assert {path[-1] for path in OPTIONAL if len(path) == 2} == properties
+
+
+@pytest.mark.parametrize(
+    ("order", "lacks", "field"),
+    [(SourceOrder.SEQUENCE, "sequence", "data.sequence"), (SourceOrder.TIME, "time", "time")],
+)
+def test_an_event_that_lacks_the_order_of_its_source_is_rejected(order: SourceOrder, lacks: str, field: str) -> None:
+    rules = SourceRules(order)
+    assert read_event(FULL, NOW, rules).order is order
+    for absent in (None, ""):
+        lacking: Any = copy.deepcopy(FULL)
+        (lacking if lacks == "time" else lacking["data"])[lacks] = absent
+        with pytest.raises(BrokenEvent) as raised:
+            read_event(lacking, NOW, rules)
+        assert [each.field for each in raised.value.faults] == [field]
+        assert "must be given: this source is ordered by" in str(raised.value)
+        assert read_event(lacking, NOW).order is SourceOrder.ARRIVAL
+
+
+def test_a_date_begins_in_the_time_zone_of_its_source() -> None:
+    for zone, hour in (("Europe/Berlin", datetime(2026, 11, 30, 23)), ("America/New_York", datetime(2026, 12, 1, 5))):
+        read = read_event(event(effectiveDate="2026-12-01"), NOW, SourceRules(zone=ZoneInfo(zone)))
+        assert (read.effective_at, read.day) == (hour.replace(tzinfo=UTC), date(2026, 12, 1))
+    late = read_event(event(effectiveDate="2026-12-01T23:30:00Z"), NOW, SourceRules(zone=ZoneInfo("Europe/Berlin")))
+    assert late.day == date(2026, 12, 2)
+
+
+@pytest.mark.parametrize("given", ["1999-12-31", "1900-01-01", "0002-01-01", "1999-12-31T22:59:59Z"])
+def test_dates_before_2000_are_rejected(given: str) -> None:
+    berlin = SourceRules(zone=ZoneInfo("Europe/Berlin"))
+    with pytest.raises(BrokenEvent, match="must not be before 2000-01-01"):
+        read_event(event(effectiveDate=given), NOW, berlin)
+    assert read_event(event(effectiveDate="2000-01-01"), NOW, berlin).day == date(2000, 1, 1)
+
+
+def test_texts_are_kept_tidy_and_compared_in_one_form() -> None:
+    one = read_event(event(user={"employeeId": "  \uff25\uff0d7 "}, employmentId=" A  1"), NOW)
+    other = read_event(event(user={"employeeId": "e-7"}, employmentId="a 1"), NOW)
+    assert one.person.employee_id == "E-7"
+    assert one.person.identities == other.person.identities
+    assert one.employment == other.employment != ""
+
+
+@pytest.mark.parametrize("kind", ["joiner", "mover", "leaver", "leaver.release", "leaver.rescission"])
 def test_every_kind_of_event_is_read(kind: str) -> None:
     assert taken(event(kind))
     assert read_event(event(kind), NOW).type == HrEventType(f"hr.{kind}.v1")

@@ -1,94 +1,49 @@
-"""Which event of a person counts, and when a leaver's licenses are removed."""
+"""When an event is worked on."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared.domain.ids import UserId
-from shared.domain.onboarding import HrEvent, HrEventType, OnboardingRecord, OnboardingState, PersonRef, Standing
-from shared.domain.onboarding_order import Turn, removal_due, turn_of
+from shared.domain.onboarding import HrEvent, HrEventType, OnboardingRecord, OnboardingState, PersonRef
+from shared.domain.onboarding_order import Waits, removal_due, starts_at
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ANN = UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
-J, M, L, R = HrEventType.JOINER, HrEventType.MOVER, HrEventType.LEAVER, HrEventType.RELEASE
-OPEN, DONE = OnboardingState.RECEIVED, OnboardingState.DONE
+DAY = timedelta(days=1)
+WAITS = Waits(lead=14 * DAY, account=14 * DAY, removal=30 * DAY)
 
 
-def record(
-    kind: HrEventType, day: int, *, sequence: int = 0, state: OnboardingState = OPEN, name: str = ""
-) -> OnboardingRecord:
-    event = HrEvent(
-        name or f"{kind}-{day}-{sequence}",
-        "urn:hr",
-        kind,
-        PersonRef(ANN),
-        datetime(2026, 11, day, tzinfo=UTC),
-        sequence,
-    )
-    return OnboardingRecord(event, "{}", state, NOW, NOW)
-
-
-CASES = [
-    (record(J, 1), (), Turn.NOW, 0),
-    (record(M, 2), (record(J, 1),), Turn.AFTER, 0),
-    (record(M, 2), (record(J, 1, state=DONE),), Turn.NOW, 0),
-    (record(J, 1), (record(M, 2),), Turn.NOW, 0),
-    (record(J, 1), (record(L, 2),), Turn.SUPERSEDED, 0),
-    (record(J, 1), (record(L, 25),), Turn.NOW, 0),
-    (record(L, 2), (record(J, 1), record(M, 1, sequence=1)), Turn.NOW, 2),
-    (record(J, 5), (record(L, 2),), Turn.NOW, 1),
-    (record(M, 2, sequence=1), (record(M, 2, sequence=0),), Turn.AFTER, 0),
-    (record(R, 1), (record(L, 2), record(J, 3)), Turn.NOW, 0),
-    (record(M, 2), (record(R, 1),), Turn.NOW, 0),
-]
-
-
-@pytest.mark.parametrize(("mine", "others", "turn", "ends"), CASES)
-def test_the_turn_of_an_event(
-    mine: OnboardingRecord, others: tuple[OnboardingRecord, ...], turn: Turn, ends: int
-) -> None:
-    taken = turn_of(mine, others, None, NOW)
-    assert (taken.turn, len(taken.ends)) == (turn, ends)
-
-
-def test_what_is_older_than_the_last_event_acted_on_is_superseded_but_not_the_event_itself() -> None:
-    old, new = record(M, 2), record(M, 3)
-    standing = Standing(ANN, last_key=new.key, last_type=M, last_order=new.order)
-    assert turn_of(old, (), standing, NOW).turn is Turn.SUPERSEDED
-    assert turn_of(new, (), standing, NOW).turn is Turn.NOW
-    assert turn_of(record(M, 3, sequence=1), (), standing, NOW).turn is Turn.NOW
-
-
-def test_of_one_day_and_sequence_the_event_made_later_counts() -> None:
-    early = record(M, 2, name="early")
-    late = replace(
-        record(M, 2, name="late"), event=replace(record(M, 2, name="late").event, time=NOW + timedelta(seconds=1))
-    )
-    assert late.order > early.order
-
-
-def test_two_events_of_one_person_never_wait_for_each_other() -> None:
-    for kind in (J, M, L):
-        for other in (J, M, L):
-            for day, other_day in ((1, 2), (2, 1), (1, 1)):
-                a, b = (
-                    record(kind, day, name="a"),
-                    replace(record(other, other_day, name="b"), received_at=NOW + timedelta(seconds=1)),
-                )
-                turns = {turn_of(a, (b,), None, NOW).turn, turn_of(b, (a,), None, NOW).turn}
-                assert Turn.NOW in turns
+def event(kind: HrEventType, after: timedelta | None = None, *, on_release: bool = False) -> HrEvent:
+    values = {"removal_after": after, "removal_on_release": on_release}
+    return HrEvent("1", "urn:hr", kind, PersonRef(ANN), NOW, NOW.date(), **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("after", "on_release", "released", "days"),
     [(None, False, False, 30), (timedelta(0), False, False, 0), (None, True, False, None), (None, True, True, 0)],
 )
-def test_when_a_leavers_licenses_go(
+def test_when_a_leavers_licenses_are_removed(
     after: timedelta | None, on_release: bool, released: bool, days: int | None
 ) -> None:
-    event = replace(record(L, 1).event, removal_after=after, removal_on_release=on_release)
-    due = removal_due(event, released, timedelta(days=30))
-    assert due == (None if days is None else event.effective_at + timedelta(days=days))
+    leaver = event(HrEventType.LEAVER, after, on_release=on_release)
+    due = removal_due(leaver, released, timedelta(days=30))
+    assert due == (None if days is None else NOW + timedelta(days=days))
+
+
+@pytest.mark.parametrize(
+    ("kind", "on_its_day", "start"),
+    [
+        (HrEventType.JOINER, False, NOW - 14 * DAY),
+        (HrEventType.JOINER, True, NOW),
+        (HrEventType.MOVER, False, NOW),
+        (HrEventType.LEAVER, False, NOW + 30 * DAY),
+        (HrEventType.RELEASE, False, NOW - DAY),
+        (HrEventType.RESCISSION, False, NOW - DAY),
+    ],
+)
+def test_when_an_event_is_worked_on(kind: HrEventType, on_its_day: bool, start: datetime) -> None:
+    record = OnboardingRecord(event(kind), "{}", OnboardingState.RECEIVED, NOW - DAY, NOW - DAY)
+    assert starts_at(record, WAITS, on_its_day=on_its_day) == start

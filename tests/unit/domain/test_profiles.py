@@ -34,6 +34,11 @@ def test_a_star_stands_for_the_rest_and_not_for_a_missing_attribute() -> None:
     assert entitlement(PROFILES, {}).profiles == ()
 
 
+def test_attributes_compare_in_one_form() -> None:
+    for department in ("  SALES ", "\uff33ales", "field\u00a0\u00a0East"):
+        assert entitlement(PROFILES, {"department": department}).profiles == ("sales",), department
+
+
 def test_an_exclusive_profile_counts_alone_among_those_below_it() -> None:
     assert entitlement(PROFILES, {"employeeType": "contractor", "country": "DE"}).profiles == ("contractor",)
 

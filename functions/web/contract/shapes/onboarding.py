@@ -65,9 +65,10 @@ class OnboardingRecord(Answer):
     event_source: Annotated[str, example("/hr/contoso")]
     event_type: HrEventType
     person: PersonReference
+    employment_id: Annotated[str, example("4711-2")] | None
     correlation_id: Annotated[str, example("ticket-42")] | None
     effective_date_time: Time
-    sequence: Annotated[int, Field(examples=[0])]
+    sequence: Annotated[int, Field(examples=[0])] | None
     state: OnboardingState
     note: Annotated[str, example("the account is looked for again")] | None
     remedy: Annotated[str, example("Create the account, or correct the userPrincipalName.")] | None
@@ -79,6 +80,9 @@ class OnboardingRecord(Answer):
     next_look_date_time: Time | None
     completed_date_time: Time | None
     permitted_by: Person | None
+    superseded_by: Annotated[str, example(OPERATION)] | None
+    candidate_id: UserIdText | None
+    decided_by: Person | None
 
 
 class OnboardingPage(Answer):
@@ -112,6 +116,9 @@ class TrialLicense(Answer):
 
 
 class Trial(Answer):
+    state: OnboardingState | None
+    note: Annotated[str, example("A newer event of the same employment counts instead.")] | None
+    remedy: Annotated[str, example("Correct the identifiers of the person.")] | None
     accounts: list[FoundAccount]
     profiles: list[Match]
     unknown_profiles: list[Annotated[str, example("old-sales")]]
@@ -124,6 +131,12 @@ class Trial(Answer):
 class HeldLeavers(Answer):
     count: Count
     allowed_within_24_hours: Annotated[int, Field(alias="allowedWithin24Hours", ge=0, examples=[20])]
+    checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
+    value: list[OnboardingRecord]
+
+
+class AnnouncedLeavers(Answer):
+    count: Count
     checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
     value: list[OnboardingRecord]
 

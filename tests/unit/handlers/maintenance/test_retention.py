@@ -39,8 +39,8 @@ async def test_old_audit_months_and_ended_events_go_and_open_ones_and_new_ones_s
     assert await audited(run.world.stores, f"{run.fakes.clock.now():%Y%m}")
     assert (await forget_old(run.world)).events == 0
     assert run.licenses(people[0]) == {"SMALL"}
-    standing = (await run.world.stores.standings.of_users([people[0]]))[people[0]]
-    assert standing.groups == {TEAM}
+    state = (await run.world.stores.standings.of_users([people[0]]))[people[0]]
+    assert state.of("").groups == {TEAM}
 
 
 async def test_the_retention_is_a_setting() -> None:

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from shared.domain.onboarding import SourceOrder
 from tests.support.hires import event, team
 from tests.support.runs import LARGE, OTHER_TEAM, TEAM, user
 
@@ -13,13 +14,14 @@ from tests.support.runs import LARGE, OTHER_TEAM, TEAM, user
 @pytest.mark.parametrize("seed", range(12))
 async def test_a_persons_events_in_any_order_end_the_same(seed: int) -> None:
     run = await team()
+    run.order_by(SourceOrder.SEQUENCE)
     await run.license_other(LARGE)
     ann = run.directory.add_user(user(1))
     story = [
-        event("joiner", "1", ann, on="2025-12-01", groups=[TEAM]),
-        event("mover", "2", ann, on="2025-12-10", groups=[OTHER_TEAM]),
-        event("leaver", "3", ann, on="2025-12-20", removal="P0D"),
-        event("joiner", "4", ann, on="2026-01-02", groups=[OTHER_TEAM]),
+        event("joiner", "1", ann, on="2025-12-01", sequence=1, groups=[TEAM]),
+        event("mover", "2", ann, on="2025-12-10", sequence=2, groups=[OTHER_TEAM]),
+        event("leaver", "3", ann, on="2025-12-20", sequence=3, removal="P0D"),
+        event("joiner", "4", ann, on="2026-01-02", sequence=4, groups=[OTHER_TEAM]),
     ]
     order = [*story, *random.Random(seed).sample(story, 2)]
     random.Random(seed).shuffle(order)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from shared.domain.operation import Actor
 from shared.handlers.onboarding import administration
+from shared.handlers.onboarding.leaver import leavers_allowed
 from tests.support.hires import event, team
-from tests.support.runs import user
+from tests.support.runs import EXTRA, SMALL, user
 
 MIA = Actor("mia", "Mia")
 
@@ -20,3 +23,14 @@ async def test_rejected_leavers_keep_everything() -> None:
     await run.wait(days=3)
     assert sum("SMALL" in run.licenses(user(n)) for n in range(1, 26)) == 5
     assert [await run.state(record.event.id) for record in held.records] == ["Cancelled"] * 5
+
+
+async def test_the_allowance_is_a_share_of_the_people_with_a_license_and_not_of_the_largest_group() -> None:
+    run = await team(size=3)
+    policy = replace(run.world.policy, leaver_allowance_minimum=1, leaver_allowance_percent=10.0)
+    world = replace(run.world, policy=policy)
+    assert await leavers_allowed(world) == 1
+    run.directory.add_sku(replace(SMALL, consumed_units=197))
+    assert await leavers_allowed(world) == 20, "200 people have the product"
+    run.directory.add_sku(replace(EXTRA, consumed_units=9000))
+    assert await leavers_allowed(world) == 20, "nobody has a managed license of this one"

@@ -190,7 +190,13 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
     assert record is not None
     await fakes.world.stores.onboarding.save(replace(record, state=OnboardingState.FAILED))
     await _ok(api, "POST", f"{event}/replay")
+    record = await fakes.world.stores.onboarding.get(taken["value"][0]["id"])
+    assert record is not None
+    await fakes.world.stores.onboarding.save(replace(record, state=OnboardingState.NEEDS_DECISION))
+    await _ok(api, "POST", f"{event}/decide", json={"decision": "dismiss"})
     await _ok(api, "POST", f"{here}/dryRun", json=EVENT)
+    listed = await _ok(api, "GET", f"{here}/announced")
+    await _ok(api, "POST", f"{here}/announced/approve", json={"checksum": listed["checksum"]})
     await _ok(api, "GET", f"{here}/schema")
     for act in ("approve", "reject"):
         async with client((await held_leavers()).world, headers=EVERYTHING) as other:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from tests.support.api_calls import claims_of, session, token
+from tests.support.api_calls import HR_READER, claims_of, session
 from tests.support.hires import event, held_leavers
 from tests.support.hr_calls import call
 from tests.support.runs import TEAM
 
 HOSTILE = '<img src=x onerror="alert(1)">'
-HR_READER = token(claims_of(roles=["Onboarding.Read"]))
 FORM = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
 
 

@@ -6,14 +6,13 @@ import json
 from typing import Any
 
 from shared.domain.directory import ReadFailed
-from tests.support.api_calls import READER, claims_of, error_of, token
+from tests.support.api_calls import HR_READER, READER, claims_of, error_of, token
 from tests.support.hires import event, held_leavers, team
 from tests.support.hr_calls import call
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
 
 HR = token(claims_of(roles=["Onboarding.Write"]))
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
-HR_READER = token(claims_of(roles=["Onboarding.Read"]))
 
 
 async def test_an_hr_system_sends_an_event_and_reads_what_became_of_it() -> None:
@@ -135,7 +134,7 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
     assert leave["lostLicenses"] == [SMALL.sku_id]
     release = event("leaver.release", "x", ann)
     large = {**event("joiner", "x", ann, groups=[TEAM]), "extension": "x" * 32_768}
-    for refusable, word in ((release, "release"), (large, "at most 32768 characters")):
+    for refusable, word in ((release, "try the leaver event"), (large, "at most 32768 characters")):
         refused = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=refusable)
         assert error_of(refused)["code"] == "InvalidEvent"
         assert word in error_of(refused)["message"]

@@ -41,6 +41,13 @@ async def test_no_usage_location_is_refused_until_it_is_set() -> None:
     assert (await assign(tenant, ANN, [E3]))[0] == 200
 
 
+async def test_a_code_that_is_not_of_iso_3166_is_rejected_unless_switched_off() -> None:
+    for only, status in ((True, 400), (False, 204)):
+        tenant = a_tenant({"isoLocationsOnly": only}, users=[a_user(ANN, usageLocation=None)])
+        assert (await ask(tenant, "PATCH", f"/users/{ANN}", {"usageLocation": "UK"}))[0] == status
+        assert (await ask(tenant, "PATCH", f"/users/{ANN}", {"usageLocation": "GB"}))[0] == 204
+
+
 async def test_a_fresh_usage_location_is_refused_for_the_lag() -> None:
     tenant = a_tenant({"locationLagSeconds": 60}, users=[a_user(ANN, usageLocation=None)])
     await ask(tenant, "PATCH", f"/users/{ANN}", {"usageLocation": "DE"})

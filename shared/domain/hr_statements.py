@@ -1,0 +1,354 @@
+"""Which of a person's HR statements count.
+
+Events are statements about one employment: it starts, has this job, ends, or does not end. Two orders are kept apart.
+The effective date says when a statement takes effect, its stamp which of two is the newer one. What HR's statements
+leave open is asked of a person; until the answer nothing new is granted and nothing is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain import onboarding_ends as ends
+from shared.domain.hr_state import NO_EMPLOYMENT, Employment, HrState, Statement
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, SourceOrder
+from shared.domain.onboarding_ends import End
+
+JOINER, MOVER, LEAVER = HrEventType.JOINER, HrEventType.MOVER, HrEventType.LEAVER
+RESCISSION = HrEventType.RESCISSION
+_VOID = (OnboardingState.SUPERSEDED, OnboardingState.CANCELLED)
+_CARRIED_OUT = (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
+
+
+class Turn(StrEnum):
+    """What becomes of a statement among the others. `FORMER`: it ends an employment before the one in force."""
+
+    NOW = "now"
+    AFTER = "after"
+    SUPERSEDED = "superseded"
+    ASK = "ask"
+    FORMER = "former"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`employment`: which one the statement is about. `other`: the statement that decides, which waits for a person if
+    `needs_answer`. `question`: for a person.
+
+    `replaces`: statements that this one ends whatever its date. `supersedes`: those that it ends when it is carried
+    out. `asks`: those about which a person is asked too. `alone`: no other employment keeps licenses of the person.
+    `on_its_day`: a job is in force until then, so no lead time.
+    """
+
+    turn: Turn
+    employment: str = ""
+    other: str = ""
+    question: End | None = None
+    replaces: tuple[OnboardingRecord, ...] = ()
+    supersedes: tuple[OnboardingRecord, ...] = ()
+    asks: tuple[OnboardingRecord, ...] = ()
+    needs_answer: bool = False
+    alone: bool = True
+    on_its_day: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One statement with everything that is known of its employment."""
+
+    record: OnboardingRecord
+    same: Sequence[OnboardingRecord]
+    elsewhere: Sequence[OnboardingRecord]
+    """Statements about other employments of the person."""
+    name: str
+    employment: Employment
+    now: datetime
+
+    @property
+    def decided(self) -> bool:
+        return bool(self.record.decided_by)
+
+    def is_newer(self, other: OnboardingRecord | Statement) -> bool:
+        return other.stamp.is_newer_than(self.record.stamp)
+
+    def of(self, kind: HrEventType) -> list[OnboardingRecord]:
+        return [each for each in self.same if each.event.type is kind]
+
+    def open(self, kind: HrEventType) -> list[OnboardingRecord]:
+        return [each for each in self.of(kind) if not each.state.is_ended]
+
+    def has_come(self, other: OnboardingRecord) -> bool:
+        return other.event.effective_at <= self.now
+
+    def is_former(self, leaver: OnboardingRecord) -> bool:
+        start = self.employment.start
+        return self.employment.in_force and start is not None and leaver.event.day < start.day
+
+    def newer_ones(self, *done: Statement | None) -> list[Statement]:
+        """Of statements that were carried out, the newer ones."""
+        return [each for each in done if each is not None and each.key != self.record.key and self.is_newer(each)]
+
+    def to(
+        self, turn: Turn, other: OnboardingRecord | Statement | None = None, question: End | None = None
+    ) -> Judgement:
+        waits = isinstance(other, OnboardingRecord) and other.state is OnboardingState.NEEDS_DECISION
+        return Judgement(turn, self.name, other.key if other else "", question, needs_answer=waits)
+
+
+def judge(
+    record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None, now: datetime
+) -> Judgement:
+    """Decide by the person's other statements and by what HR has brought about. A release has no order of its own."""
+    known = [each for each in others if each.key != record.key and _counts(each)]
+    name = employment_of(record, known, state)
+    if name is None:
+        return Judgement(Turn.ASK, question=ends.WHICH_EMPLOYMENT)
+    named = [(each, employment_of(each, [record, *known], state)) for each in known]
+    same = [each for each, employment in named if employment == name]
+    elsewhere = [each for each, employment in named if employment != name]
+    case = _Case(record, same, elsewhere, name, state.of(name) if state else NO_EMPLOYMENT, now)
+    decide: dict[HrEventType, Callable[[_Case], Judgement]] = {JOINER: _start, MOVER: _move, LEAVER: _end}
+    found = _of_its_kind(case) or decide.get(record.event.type, _about_a_leaver)(case)
+    if found.turn in (Turn.SUPERSEDED, Turn.FORMER):
+        return found
+    if record.revived and record.event.type is LEAVER and not case.decided:
+        found = case.to(Turn.ASK, question=ends.REVIVED)
+    found = _waiting_for_writes(found)
+    return replace(found, alone=_is_alone(case, state))
+
+
+def employment_of(record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None) -> str | None:
+    """The employment that a statement is about; None if it names none and the person has several.
+
+    A source that gives no `employmentId` means the person's only employment, and so does a source that begins to give
+    one, except for a start.
+    """
+    own = record.event.employment
+    known = {name for name, each in (state.employments if state else {}).items() if each.in_force}
+    known |= {
+        each.event.employment
+        for each in others
+        if each.key != record.key and each.event.type is JOINER and not each.state.is_ended and _counts(each)
+    }
+    if own in known or not known or (own and record.event.type is JOINER):
+        return own
+    if own:
+        return "" if known == {""} else own
+    return next(iter(known)) if len(known) == 1 else None
+
+
+def _counts(record: OnboardingRecord) -> bool:
+    return record.state not in _VOID and not record.cancelled_by and record.event.type is not HrEventType.RELEASE
+
+
+def _of_its_kind(case: _Case) -> Judgement | None:
+    """A newer statement of the same kind counts instead. Two with the same place and different content are asked
+    about."""
+    record = case.record
+    kin = [each for each in case.of(record.event.type) if not (record.event.type is LEAVER and case.is_former(each))]
+    if record.event.type is RESCISSION or (record.event.type is LEAVER and case.is_former(record)):
+        return None
+    newer = [each for each in kin if case.is_newer(each)]
+    if newer:
+        newest = next(a for a in newer if not any(b.stamp.is_newer_than(a.stamp) for b in newer))
+        return case.to(Turn.SUPERSEDED, newest)
+    for each in kin:
+        if not each.stamp.is_tied_with(record.stamp):
+            continue
+        if _content(each) == _content(record):
+            if (each.received_at, each.key) < (record.received_at, record.key):
+                return case.to(Turn.SUPERSEDED, each)
+        elif each.decided_by:
+            return case.to(Turn.SUPERSEDED, each)
+        elif not case.decided:
+            unasked = not each.state.is_ended and each.state not in (
+                OnboardingState.NEEDS_DECISION,
+                OnboardingState.WORKING,
+            )
+            asked = case.to(Turn.ASK, each, ends.same_order(each.event.id))
+            return replace(asked, asks=(each,) if unasked else ())
+    return None
+
+
+def _content(record: OnboardingRecord) -> object:
+    return replace(record.event, id="", correlation_id="", time=None)
+
+
+def _kin(case: _Case) -> list[OnboardingRecord]:
+    """Open statements of the same kind, which this one replaces."""
+    return [each for each in case.open(case.record.event.type) if not (case.is_former(each) or case.is_newer(each))]
+
+
+def _start(case: _Case) -> Judgement:
+    record, employment, day = case.record, case.employment, case.record.event.day
+    before = employment.had_a_job_before(record.key)
+    for done in case.newer_ones(employment.start, employment.job, employment.end):
+        if done == employment.start or done.day >= day:
+            return case.to(Turn.SUPERSEDED, done)
+    for leaver in case.of(LEAVER):
+        if _prevents_start(case, leaver, before):
+            return case.to(Turn.SUPERSEDED, leaver)
+    leavers = [each for each in case.open(LEAVER) if not case.is_former(each)]
+    over = [each for each in leavers if _is_revoked(case, each, before)]
+    doubtful = [each for each in leavers if each not in over and not case.is_newer(each) and not each.decided_by]
+    postponed = employment.in_force and employment.start is not None and not case.has_come(record)
+    if postponed and not over and not case.decided and employment.start != record.statement:
+        return case.to(Turn.ASK, employment.start, ends.POSTPONED)
+    moves = [each for each in case.open(MOVER) if not case.is_newer(each) and each.event.day <= day]
+    found = case.to(Turn.NOW)
+    return replace(
+        found,
+        replaces=(*_kin(case), *moves),
+        supersedes=tuple(over),
+        asks=tuple(doubtful),
+        on_its_day=before or bool(over),
+    )
+
+
+def _prevents_start(case: _Case, leaver: OnboardingRecord, before: bool) -> bool:
+    """A newer leaver who has left by now, or whose employment is called off before it began. On the day of the start,
+    it concerns the job before, if there was one."""
+    day = case.record.event.day
+    counts = not leaver.state.is_ended or leaver.state in _CARRIED_OUT
+    if not counts or not case.is_newer(leaver) or case.is_former(leaver):
+        return False
+    if leaver.event.day < day:
+        return bool(case.record.event.employment_id) and not case.employment.in_force
+    return case.has_come(leaver) and not (leaver.event.day == day and before)
+
+
+def _is_revoked(case: _Case, leaver: OnboardingRecord, before: bool) -> bool:
+    """Whether the start, once it is carried out, leaves nothing of an open leaver."""
+    day = case.record.event.day
+    if case.is_newer(leaver):
+        return leaver.event.day < day or (leaver.event.day == day and before)
+    return leaver.event.day <= day or before
+
+
+def _move(case: _Case) -> Judgement:
+    day, starts, done_ends = case.record.event.day, case.open(JOINER), _ends_before_move(case)
+    leavers = [each for each in case.open(LEAVER) if not case.is_former(each)]
+    if instead := _instead_of_move(case, [*starts, *leavers], done_ends):
+        return case.to(Turn.SUPERSEDED, instead[0])
+    revoked = [each for each in leavers if not case.is_newer(each) and each.event.day <= day]
+    if (done_ends or revoked) and not case.decided:
+        return case.to(Turn.ASK, (*done_ends, *revoked)[0], ends.MOVE_AFTER_END)
+    if starts:
+        return replace(case.to(Turn.AFTER, starts[0]), replaces=tuple(_kin(case)))
+    return replace(case.to(Turn.NOW), replaces=tuple(_kin(case)), supersedes=tuple(revoked))
+
+
+def _instead_of_move(
+    case: _Case, others: Iterable[OnboardingRecord], done_ends: Iterable[OnboardingRecord | Statement]
+) -> list[OnboardingRecord | Statement]:
+    """Newer statements that leave nothing of a move: a start or an end from the same day on, a later job."""
+    day, start = case.record.event.day, case.employment.start
+    jobs = case.newer_ones(start, case.employment.job)
+    newer = [each for each in others if case.is_newer(each)]
+    return [
+        *(each for each in jobs if each != start or each.day >= day),
+        *(each for each in newer if each.event.type is JOINER and each.event.day >= day),
+        *(each for each in newer if each.event.type is LEAVER and (each.event.day <= day or case.has_come(each))),
+        *(each for each in done_ends if case.is_newer(each)),
+    ]
+
+
+def _ends_before_move(case: _Case) -> list[OnboardingRecord | Statement]:
+    """The leaver that was carried out, also if there was no account to do it with."""
+    if case.employment.end is not None:
+        return [case.employment.end]
+    if case.employment.job is not None:
+        return []
+    return [each for each in case.of(LEAVER) if each.state in _CARRIED_OUT]
+
+
+def _end(case: _Case) -> Judgement:
+    record, employment, day = case.record, case.employment, case.record.event.day
+    for rescission in case.of(RESCISSION):
+        waits = rescission.event.order is SourceOrder.ARRIVAL and not rescission.state.is_ended
+        if waits or case.is_newer(rescission):
+            return case.to(Turn.SUPERSEDED, rescission)
+    end, start = employment.end, employment.start
+    if end is not None and end.key != record.key and case.is_newer(end):
+        return case.to(Turn.SUPERSEDED, end)
+    if employment.in_force and start is not None:
+        if case.is_former(record):
+            return case.to(Turn.FORMER, start)
+        if case.is_newer(start):
+            if day == start.day:
+                return case.to(Turn.SUPERSEDED, start)
+            if not case.decided:
+                return case.to(Turn.ASK, start, ends.STARTED_AGAIN)
+        elif day == start.day and employment.continued and employment.job == start:
+            return case.to(Turn.FORMER, start)
+    return _among_starts(case) or _among_moves(case)
+
+
+def _among_starts(case: _Case) -> Judgement | None:
+    """What an end waits for, or becomes, by starts that are not carried out."""
+    day = case.record.event.day
+    for start in case.of(JOINER):
+        failed = start.state is OnboardingState.FAILED
+        if start.state.is_ended and not failed:
+            continue
+        if case.is_newer(start):
+            if start.state is OnboardingState.NEEDS_DECISION or (case.has_come(start) and not failed):
+                return case.to(Turn.AFTER, start)
+            if failed and case.has_come(start):
+                return _after_failed_start(case, start)
+        elif not failed and start.event.day == day and case.employment.in_force and case.has_come(start):
+            return case.to(Turn.AFTER, start)
+    begun = [each for each in case.elsewhere if each.event.type is JOINER and case.has_come(each)]
+    waits_for = [each for each in begun if not each.state.is_ended and each.working_since is None]
+    return case.to(Turn.AFTER, waits_for[0]) if waits_for else None
+
+
+def _after_failed_start(case: _Case, start: OnboardingRecord) -> Judgement | None:
+    """HR says that the person works, although nothing could be given."""
+    if case.record.event.day <= start.event.day:
+        return case.to(Turn.SUPERSEDED, start)
+    return None if case.decided else case.to(Turn.ASK, start, ends.STARTED_AGAIN)
+
+
+def _among_moves(case: _Case) -> Judgement:
+    """A newer move on or after the day of the end is asked about, and the end waits for the answer."""
+    record, day = case.record, case.record.event.day
+    over: list[OnboardingRecord] = []
+    obsolete: list[OnboardingRecord] = []
+    for move in case.open(MOVER):
+        older = record.stamp.is_newer_than(move.stamp)
+        if not older and (move.state is OnboardingState.NEEDS_DECISION or move.event.day >= day):
+            return case.to(Turn.AFTER, move)
+        (obsolete if older and move.event.day >= day else over).append(move)
+    for start in case.open(JOINER):
+        if case.is_newer(start):
+            continue
+        if start.event.day <= day:
+            over.append(start)
+        elif start.event.employment_id and not case.employment.in_force:
+            obsolete.append(start)
+    return replace(case.to(Turn.NOW), replaces=(*_kin(case), *obsolete), supersedes=tuple(over))
+
+
+def _about_a_leaver(case: _Case) -> Judgement:
+    return case.to(Turn.NOW)
+
+
+def _waiting_for_writes(found: Judgement) -> Judgement:
+    """What is being written at this moment is not ended under its writer's hands."""
+    writing = [each for each in (*found.replaces, *found.supersedes, *found.asks) if each.is_being_written]
+    return replace(found, turn=Turn.AFTER, other=writing[0].key) if writing and found.turn is Turn.NOW else found
+
+
+def _is_alone(case: _Case, state: HrState | None) -> bool:
+    if state is not None and state.others(case.name):
+        return False
+    return not any(
+        each.event.type is JOINER
+        and (not each.state.is_ended or each.state is OnboardingState.FAILED)
+        and case.has_come(each)
+        for each in case.elsewhere
+    )

@@ -1,0 +1,136 @@
+"""Events about a leaver event: a release lets it go on, a rescission takes it back.
+
+Either may come before its leaver; it is then kept, and waits for it. What a cancelled leaver superseded counts again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from shared.domain import onboarding_ends as ends
+from shared.domain.hr_identity import Identified
+from shared.domain.hr_state import HrState
+from shared.domain.hr_statements import employment_of
+from shared.domain.onboarding import (
+    HrEventType,
+    Next,
+    OnboardingRecord,
+    OnboardingState,
+    SourceOrder,
+    waiting,
+)
+from shared.domain.onboarding_ends import asked, ended, superseded_record
+from shared.domain.onboarding_order import Waits, pause_since
+
+_CARRIED_OUT = (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
+
+
+def answer(
+    record: OnboardingRecord,
+    found: Identified,
+    others: Sequence[OnboardingRecord],
+    state: HrState | None,
+    waits: Waits,
+    now: datetime,
+) -> list[Next]:
+    """What becomes of a release or a rescission, and of the leavers that it is about."""
+    if found.end is not None:
+        if found.end.state is OnboardingState.NEEDS_DECISION and found.account is not None:
+            return [Next(replace(asked(record, found.end, now), candidate=found.account.id))]
+        return [Next(ended(record, found.end, now))]
+    name = employment_of(record, others, state)
+    if name is None:
+        return [Next(asked(record, ends.WHICH_EMPLOYMENT, now))]
+    leavers = [
+        each
+        for each in others
+        if each.event.type is HrEventType.LEAVER and employment_of(each, [record, *others], state) == name
+    ]
+    if record.event.type is HrEventType.RELEASE:
+        return _release(record, leavers, waits, now)
+    end = state.of(name).end if state is not None else None
+    ended_by = end.key if end is not None else ""
+    return _rescind(record, leavers, others, ended_by, waits, now)
+
+
+def _release(record: OnboardingRecord, leavers: Iterable[OnboardingRecord], waits: Waits, now: datetime) -> list[Next]:
+    waiting_ones = [each for each in leavers if not each.state.is_ended]
+    if not waiting_ones:
+        return [_without_leaver(record, waits, now)]
+    going_on = [Next(replace(each, released=True, updated_at=now), wake=(each.key,)) for each in waiting_ones]
+    return [*going_on, Next(ended(record, ends.released(each.key for each in waiting_ones), now))]
+
+
+def _rescind(
+    record: OnboardingRecord,
+    leavers: Sequence[OnboardingRecord],
+    others: Sequence[OnboardingRecord],
+    ended_by: str,
+    waits: Waits,
+    now: datetime,
+) -> list[Next]:
+    """`ended_by`: the leaver by which the employment is over. Of those before it, nothing can be given back."""
+    by = f"rescission {record.event.id}"
+    mine = [each for each in leavers if _is_rescinded(record, each, ended_by)]
+    taken_back = [each for each in leavers if each.superseded_by == record.key or each.cancelled_by == by]
+    if any(each.is_being_written for each in mine):
+        at = now + pause_since(record.received_at, now)
+        note = "Waits until the leaver's memberships are written."
+        return [Next(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, note))]
+    if not mine and not taken_back:
+        return [_without_leaver(record, waits, now)]
+    steps = []
+    for leaver in mine:
+        if leaver.taken is not None:
+            steps.append(turned_back(leaver, by, now))
+        else:
+            steps += [Next(superseded_record(leaver, record.key, now)), *revived(leaver, others, now)]
+    keys = [each.key for each in (*mine, *taken_back)]
+    return [*steps, Next(ended(record, ends.rescinded(keys), now))]
+
+
+def _is_rescinded(record: OnboardingRecord, leaver: OnboardingRecord, ended_by: str) -> bool:
+    if leaver.cancelled_by or (leaver.state.is_ended and leaver.state not in _CARRIED_OUT):
+        return False
+    if leaver.state.is_ended and leaver.taken is not None and leaver.key != ended_by:
+        return False
+    waits_for_any = record.event.order is SourceOrder.ARRIVAL and not leaver.state.is_ended
+    return waits_for_any or record.stamp.is_newer_than(leaver.stamp)
+
+
+def _without_leaver(record: OnboardingRecord, waits: Waits, now: datetime) -> Next:
+    until = (record.waits_since or record.received_at) + waits.account
+    if now >= until:
+        return Next(ended(record, ends.no_leaver(until), now))
+    at = min(until, now + pause_since(record.received_at, now))
+    return Next(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, "Waits for the leaver event."))
+
+
+def turned_back(leaver: OnboardingRecord, by: str, now: datetime) -> Next:
+    """A leaver that has begun, or was carried out: what it took is to be given back."""
+    note = f"Cancelled by {by}; what was taken is being given back."
+    back = waiting(leaver, OnboardingState.WORKING, now, now, note)
+    back = replace(back, cancelled_by=by, working_since=now, announced=False, completed_at=None)
+    return Next(back, wake=(leaver.key,))
+
+
+def revived(leaver: OnboardingRecord, others: Iterable[OnboardingRecord], now: datetime) -> list[Next]:
+    """The statements that a cancelled leaver superseded count again."""
+    mine = [each for each in others if each.superseded_by == leaver.key and each.state is OnboardingState.SUPERSEDED]
+    note = f"Counts again: leaver {leaver.event.id} was cancelled."
+    return [
+        Next(
+            replace(
+                waiting(each, OnboardingState.RECEIVED, now, now, note),
+                superseded_by="",
+                revived=True,
+                announced=False,
+                completed_at=None,
+                working_since=None,
+            ),
+            wake=(each.key,),
+        )
+        for each in mine
+    ]

@@ -1,0 +1,75 @@
+"""Leavers that HR announced at least a day ahead: a person can approve them together, as a dated list, before their
+day. They then need no part of the allowance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain.errors import Conflict
+from shared.domain.hr_events import MAX_AHEAD, MAX_REMOVAL
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
+from shared.domain.operation import Actor
+from shared.handlers.onboarding import records
+from shared.handlers.onboarding.administration import AT_ONCE, checksum_of, note
+from shared.handlers.onboarding.needs import Needs
+
+AHEAD = timedelta(hours=24)
+MOST = 5000
+"""Events that are read for the list, the next ones first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """Scheduled leavers that nobody has approved, by the time at which their licenses are removed."""
+
+    records: tuple[OnboardingRecord, ...]
+    checksum: str
+
+
+async def announced_leavers(world: Needs) -> Announced:
+    """The list as it is now."""
+    now = world.clock.now()
+    entries = await world.stores.onboarding.due(now + MAX_AHEAD + MAX_REMOVAL, MOST)
+    keys = list(dict.fromkeys(key for _, key in entries))
+    found = [record for record in await _read(world, keys) if _is_announced(record)]
+    found.sort(key=lambda record: (_removal_at(record), record.key))
+    return Announced(tuple(found), checksum_of(found))
+
+
+async def approve_announced(world: Needs, checksum: str, actor: Actor) -> int:
+    """Permit exactly the leavers that a person has seen; returns their number. Raises Conflict for others, and for one
+    that changed meanwhile: those before it are permitted then."""
+    listed = await announced_leavers(world)
+    if listed.checksum != checksum:
+        text = f"There are {len(listed.records)} announced leavers now, not those that you have seen; read them again."
+        raise Conflict(text)
+    for start in range(0, len(listed.records), AT_ONCE):
+        part = listed.records[start : start + AT_ONCE]
+        await asyncio.gather(*(_permit(world, record, actor) for record in part))
+    return len(listed.records)
+
+
+async def _permit(world: Needs, record: OnboardingRecord, actor: Actor) -> None:
+    await records.keep(world, replace(record, permitted_by=actor.name, updated_at=world.clock.now()))
+    await note(world, "Approve leaver", record, actor)
+
+
+async def _read(world: Needs, keys: Sequence[str]) -> list[OnboardingRecord]:
+    found: list[OnboardingRecord] = []
+    for start in range(0, len(keys), AT_ONCE):
+        part = await asyncio.gather(*map(world.stores.onboarding.get, keys[start : start + AT_ONCE]))
+        found += [record for record in part if record is not None]
+    return found
+
+
+def _is_announced(record: OnboardingRecord) -> bool:
+    """Whether the leaver waits for its day, which HR named at least a day before."""
+    waits = record.event.type is HrEventType.LEAVER and record.state is OnboardingState.SCHEDULED
+    return waits and not record.permitted_by and _removal_at(record) - record.received_at >= AHEAD
+
+
+def _removal_at(record: OnboardingRecord) -> datetime:
+    return record.next_at or record.event.effective_at

@@ -1,0 +1,170 @@
+"""Random histories of HR's corrections, in any order of arrival, against an independent reading of HR's rules.
+
+The oracle knows only the statements: their kinds, days, and sequence. It imports nothing of what the product decides
+by. All statements arrive before the first of their days, so the order of arrival must make no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from shared.domain.messages import MEMBERS, ProcessUsers
+from shared.domain.onboarding import SourceOrder
+from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.ports.messaging import Outgoing
+from tests.support.hires import Hires, event
+from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
+
+FIRST_DAY = date(2026, 1, 6)
+LAST_DAY = 4
+GROUPS = (TEAM, OTHER_TEAM)
+KINDS = {"start": "joiner", "job": "mover", "end": "leaver", "stays": "leaver.rescission"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """One statement. `number`: the higher one is newer."""
+
+    number: int
+    kind: str
+    day: int
+    group: int
+    employment: str
+
+
+def in_the_end(said: Iterable[Said]) -> set[int]:
+    """The groups that the person is in when all days have passed and nobody has answered a question."""
+    said = list(said)
+    return {
+        group
+        for employment in {each.employment for each in said}
+        if (group := _of_one([each for each in said if each.employment == employment])) is not None
+    }
+
+
+def _of_one(said: list[Said]) -> int | None:
+    start, job, end, stays = (_newest(said, kind) for kind in KINDS)
+    if end and stays and stays.number > end.number:
+        end = None
+    if start and end and end.number > start.number:
+        if end.day >= start.day:
+            return _kept_by_a_question(start, job, end)
+        if start.employment:
+            return None  # called off before it began
+        end = None  # it was over before the start
+    if start and end and end.day <= start.day:
+        end = None  # the start came later, and says that the person works
+    if start and end:
+        return _while_the_end_is_asked_about(start, job, end)
+    if end:
+        return None
+    return _job(start, job)
+
+
+def _newest(said: list[Said], kind: str) -> Said | None:
+    return max((each for each in said if each.kind == kind), key=lambda each: each.number, default=None)
+
+
+def _job(start: Said | None, job: Said | None) -> int | None:
+    """The move counts if it is newer than the start, or later."""
+    if start and job:
+        return job.group if job.number > start.number or job.day > start.day else start.group
+    only = start or job
+    return only.group if only else None
+
+
+def _kept_by_a_question(start: Said, job: Said | None, end: Said) -> int | None:
+    """The end takes effect, unless a newer move on or after it makes HR contradict itself."""
+    contradicted = job is not None and job.number > end.number and job.day >= end.day
+    return start.group if contradicted and end.day > start.day else None
+
+
+def _while_the_end_is_asked_about(start: Said, job: Said | None, end: Said) -> int | None:
+    """A newer start before the day of the end: the person works until somebody says that the end is right."""
+    return _job(start, job if job and job.day < end.day else None)
+
+
+statements = st.tuples(st.sampled_from(list(KINDS)), st.integers(0, LAST_DAY), st.integers(0, 1))
+
+
+@st.composite
+def histories(draw: Any) -> list[Said]:
+    """Statements in their order of arrival, some of which come twice."""
+    several = draw(st.booleans())
+    names = st.sampled_from(["1", "2"]) if several else st.just("")
+    drawn = draw(st.lists(st.tuples(statements, names), min_size=1, max_size=6))
+    said = [Said(number, kind, day, group, name) for number, ((kind, day, group), name) in enumerate(drawn)]
+    again = draw(st.lists(st.sampled_from(said), max_size=2))
+    order: list[Said] = draw(st.permutations([*said, *again]))
+    return order
+
+
+async def _run(history: list[Said]) -> tuple[Hires, set[int]]:
+    run = await Hires.of_two_teams()
+    run.order_by(SourceOrder.SEQUENCE)
+    ann = run.directory.add_user(user(1))
+    for said in history:
+        data: dict[str, Any] = {"groups": [GROUPS[said.group]]} if said.kind in ("start", "job") else {}
+        data |= {"removal": "P0D"} if said.kind == "end" else {}
+        on = (FIRST_DAY + timedelta(days=said.day)).isoformat()
+        employment = said.employment or None
+        kind, name = KINDS[said.kind], f"{said.number}"
+        await run.send(event(kind, name, ann, on=on, sequence=said.number, employmentId=employment, **data))
+        await _pass(run, minutes=20)
+    for _ in range(3 * (LAST_DAY + 4)):
+        await _pass(run, hours=8)
+    for minutes in (12, 2):
+        await _pass(run, minutes=minutes)
+        await run.world.queue.send([Outgoing(MEMBERS, ProcessUsers((ann,), f"later-{minutes}", bulk=False).encode())])
+        await _pass(run, minutes=2)
+    return run, {number for number, group in enumerate(GROUPS) if run.member(ann, group)}
+
+
+async def _pass(run: Hires, **by: float) -> None:
+    """Time passes; whatever falls due in it is worked off, with the timer at its end."""
+    clock = run.fakes.clock
+    end = clock.now() + timedelta(**by)
+
+    def nothing_due() -> bool:
+        return not any(each.at is None or each.at <= end for each in run.fakes.queue.messages)
+
+    await run.work_off(nothing_due)
+    clock.move(max(timedelta(0), end - clock.now()))
+    await take_up_due(run.world)
+    await run.work_off(nothing_due)
+
+
+S, J, E, R = "start", "job", "end", "stays"
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(histories())
+@example([Said(0, S, 0, 0, ""), Said(1, E, 1, 0, ""), Said(2, E, 3, 0, ""), Said(3, S, 2, 1, "")])
+@example([Said(0, S, 0, 0, "1"), Said(1, S, 2, 1, "2"), Said(2, E, 2, 0, "1")])
+@example([Said(0, E, 1, 0, ""), Said(1, J, 1, 0, ""), Said(2, S, 2, 1, "")])
+@example([Said(1, E, 0, 0, "1"), Said(0, S, 2, 0, "1"), Said(2, R, 0, 0, "1")])
+async def test_any_order_of_arrival_ends_with_what_hr_said(history: list[Said]) -> None:
+    wanted = in_the_end(set(history))
+    run, found = await _run(history)
+    records = {said.number: await run.record(str(said.number)) for said in history}
+    shown = {number: (str(each.state), each.note) for number, each in sorted(records.items())}
+    assert found == wanted, shown
+    names = {SMALL.sku_part_number if number == 0 else LARGE.sku_part_number for number in wanted}
+    assert run.licenses(user(1)) == names, shown
+    for number, record in records.items():
+        if record.superseded_by:
+            continue
+        silent = not record.state.is_ended and not record.state.needs_a_person
+        waits = str(record.state) == "WaitingForEarlierEvent"
+        assert not silent or waits, (number, shown)
