@@ -247,29 +247,42 @@ def test_a_leaver_in_grace_is_shown_with_the_time_and_goes_now_when_a_person_say
     run.must_be_right()
 
 
-def test_a_successor_ends_the_grace_at_once_in_the_same_call(run: Journey) -> None:
-    (mover,) = outsiders(run, 1)
-    placed = run.client.tenant("POST", "/objects", {"groups": [{"displayName": "successor"}]})
-    successor = placed["groups"][0]
-    run.finish(run.change(successor, {"SPE_E5": []}, []))
-    run.believe(successor, {"SPE_E5": []}, [])
-    path = f"/api/groups/{run.main}/licenseAssignment"
-    run.client.api("PATCH", path, {"grace": "P30D"})
-    time.sleep(REMEMBERED_S)
-    change(run, add=[(run.main, mover)])
-    until_licensed(run, mover)
-    change(run, remove=[(run.main, mover)])
-    licenses = f"/api/users/{mover}/licenses"
+def until_in_grace(run: Journey, user: str) -> None:
+    licenses = f"/api/users/{user}/licenses"
     eventually(
         lambda: run.client.api("GET", licenses)["value"], lambda found: bool(found) and found[0]["ending"] == "grace"
     )
+
+
+def test_a_successor_that_graph_rejects_beside_a_license_in_grace_ends_that_grace_in_the_same_call(
+    run: Journey,
+) -> None:
+    """A successor that can stay beside it ends nothing."""
+    stays, swaps = outsiders(run, 2)
+    placed = run.client.tenant("POST", "/objects", {"groups": [{"displayName": name} for name in ("E5", "F3")]})
+    larger, frontline = placed["groups"]
+    for group, sku in ((larger, "SPE_E5"), (frontline, "SPE_F1")):
+        run.finish(run.change(group, {sku: []}, []))
+        run.believe(group, {sku: []}, [])
+    path = f"/api/groups/{run.main}/licenseAssignment"
+    run.client.api("PATCH", path, {"grace": "P30D"})
+    time.sleep(REMEMBERED_S)
+    change(run, add=[(run.main, stays), (run.main, swaps)])
+    for user in (stays, swaps):
+        until_licensed(run, user)
+    change(run, remove=[(run.main, stays), (run.main, swaps)])
+    for user in (stays, swaps):
+        until_in_grace(run, user)
     run.writes()
-    change(run, add=[(successor, mover)])
-    eventually(lambda: skus_of(run, mover), lambda skus: skus == {run.skus["SPE_E5"]})
-    (written,) = [each for each in run.writes() if each["userId"] == mover and each["operation"] == "assignLicense"]
-    assert set(written["before"]) == {run.skus["SPE_E3"]}
-    assert set(written["after"]) == {run.skus["SPE_E5"]}
+    change(run, add=[(larger, stays), (frontline, swaps)])
+    eventually(lambda: skus_of(run, stays), lambda skus: skus == {run.skus["SPE_E3"], run.skus["SPE_E5"]})
+    eventually(lambda: skus_of(run, swaps), lambda skus: skus == {run.skus["SPE_F1"]})
+    written = [each for each in run.writes() if each["userId"] == swaps and each["operation"] == "assignLicense"]
+    assert set(written[-1]["before"]) == {run.skus["SPE_E3"]}
+    assert set(written[-1]["after"]) == {run.skus["SPE_F1"]}
     run.client.api("PATCH", path, {"grace": "PT0S"})
+    # Grace that was given lasts: the license that stays is not due for 30 days.
+    change(run, add=[(run.main, stays)])
     run.must_be_right()
 
 
