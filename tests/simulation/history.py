@@ -70,6 +70,9 @@ LENGTHS_FROM = 200_000
 """Seeds from here on are of 3 to 12 acts: more of them can be played, and what one finds is shorter to read."""
 TENANT_FROM = 1_000_000
 """Seeds from here on have the tenant's own acts too, if the history is given no others."""
+CROWDS_FROM = 3_000_000
+"""In seeds from here on, most or all members of a group leave at once, and people ask for groups, lists and users to be
+reprocessed."""
 LOCK = timedelta(seconds=60)
 MAX_DELIVERIES = 6000
 ROUNDS = 4
@@ -156,6 +159,7 @@ class History:
         often = (self._ask, self._join_or_leave)
         seldom = (self._timer, self._wait, self._by_hand, self._lag, self._hr)
         more = (self._hr, self._cancel_hr) if self.seed >= CANCELS_FROM else ()
+        more += (self._crowd, self._reprocess) if self.seed >= CROWDS_FROM else ()
         await self.chance.choice((*often, *often, *seldom, *more, *self.tenant.acts()))()
 
     async def _ask(self) -> None:
@@ -185,6 +189,30 @@ class History:
         self.note(f"{person[-2:]} {'leaves' if inside else 'joins'} {group[-3:]}, told {told} times")
         message = GroupsChanged((GroupChange(group, {person: not inside}),), self.run.world.clock.now())
         await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * told)
+
+    async def _crowd(self) -> None:
+        """Somebody empties a group, or nearly: an allowance or a person decides about all who leave."""
+        group = self.chance.choice(GROUPS)
+        inside = sorted(person for person in self.people if person in self.run.directory._members[group])
+        gone = inside[self.chance.choice((0, 0, 1, 2)) :]
+        for person in gone:
+            self.run.directory.leave(group, person)
+            self.run.fakes.changes.happened(group, person, came=False)
+        told = self.chance.choice((1, 1, 2) if self.events_alone else (0, 1, 1, 2))
+        self.note(f"{len(gone)} of {len(inside)} leave {group[-3:]} at once, told {told} times")
+        message = GroupsChanged((GroupChange(group, dict.fromkeys(gone, False)),), self.run.world.clock.now())
+        await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * told)
+
+    async def _reprocess(self) -> None:
+        """Asked for by a person; it permits nothing."""
+        some = tuple(sorted(self.chance.sample(self.people, self.chance.randint(1, len(self.people)))))
+        target = self.chance.choice((Target(self.chance.choice(GROUPS)), Target(user_ids=some)))
+        try:
+            await accept(self.run.world, OperationRequest(target, MIA, reprocess=True))
+        except (BadRequest, Conflict) as fault:
+            self.note(f"not reprocessed: {fault}")
+            return
+        self.note(f"reprocess {target.group_id[-3:] if target.group_id else [each[-2:] for each in some]}")
 
     async def _hr(self) -> None:
         """HR says that somebody starts in a group, moves to one, leaves, or does not leave after all; an event arrives

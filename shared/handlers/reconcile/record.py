@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from shared.domain.permit import claims_of
 from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.refusals import kept
 from shared.domain.removals import pending_skus, settled_sources
-from shared.domain.verdict import after_record
+from shared.domain.verdict import LOST_RACE, after_record
 from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.product_facts import note_attempts
@@ -37,10 +37,17 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
     await _record_grants(world, recorded)
     await _drop_pending(world, work, [each for each in users if each.user_id not in lost], now)
-    rows = [row for each in recorded for row in member_rows(each, work, now)]
+    # Whoever won the race shows the user, and so does this work's next look. What the loser read is older, and its next
+    # look is dropped if the operation has ended meanwhile.
+    rows = [row for each in recorded if not _is_lost(each, lost) for row in member_rows(each, work, now)]
     if rows:
         await world.stores.members.record(rows)
     return recorded
+
+
+def _is_lost(each: Recorded, lost: Collection[UserId]) -> bool:
+    """Whether another worker wrote the user's ledger row after this one had read it: before the call, or by now."""
+    return each.user_id in lost or (isinstance(each.result, RetryAt) and each.result.why == LOST_RACE)
 
 
 async def _record_ledger(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> frozenset[UserId]:

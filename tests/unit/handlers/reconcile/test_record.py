@@ -6,11 +6,18 @@ from dataclasses import replace
 
 import pytest
 
+from shared.domain.attempt import begin
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.ids import NO_PLANS
 from shared.domain.member_status import MemberState
 from shared.domain.messages import OPERATIONS
+from shared.domain.outcomes import RetryAt, Unchanged
+from shared.domain.reconciliation import Attempted, Planned, Work
+from shared.domain.verdict import after_apply
 from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.reconcile.plan import plan
+from shared.handlers.reconcile.read import read
+from shared.handlers.reconcile.record import record
 from tests.support.rows import row_of
 from tests.support.runs import EXTRA, LARGE, MAIL, SMALL, TEAM, Run, user
 
@@ -120,3 +127,27 @@ async def test_of_two_foreign_licenses_that_lack_plans_the_one_put_right_is_not_
         await sync_all(run.world)
         await run.work_off()
     assert {problem.sku_id for problem in (await row_of(run, ann)).problems} == {LARGE.sku_id}
+
+
+async def test_who_lost_the_race_for_a_user_does_not_show_anything_in_the_place_of_the_winner() -> None:
+    """The loser's message may come back after its operation has ended, and is then dropped."""
+    run = Run()
+    raced, alone = run.people(2)
+    await run.change([SMALL])
+    run.later(minutes=1)
+    assignments = {each.group_id: each for each in await run.world.stores.assignments.all()}
+    work = Work("event", True, assignments, run.world.clock.now())
+    late = await plan(run.world, work, await read(run.world, work, [raced, alone]))
+    first = await plan(run.world, work, await read(run.world, work, [raced]))
+    await record(run.world, work, [_unwritten(work, each) for each in first])
+    shown = await row_of(run, raced)
+    run.later(seconds=3)
+    recorded = await record(run.world, work, [_unwritten(work, each) for each in late])
+    assert [type(each.result) for each in recorded] == [RetryAt, Unchanged]
+    assert await row_of(run, raced) == shown
+    assert (await row_of(run, alone)).updated_at == run.world.clock.now()
+
+
+def _unwritten(work: Work, planned: Planned) -> Attempted:
+    attempted = begin(work, planned)
+    return replace(attempted, result=after_apply(work, attempted, work.began))
