@@ -158,8 +158,8 @@ class History:
     async def _act(self) -> None:
         often = (self._ask, self._join_or_leave)
         seldom = (self._timer, self._wait, self._by_hand, self._lag, self._hr)
-        more = (self._hr, self._cancel_hr) if self.seed >= CANCELS_FROM else ()
-        more += (self._crowd, self._reprocess) if self.seed >= CROWDS_FROM else ()
+        more = [self._hr, self._cancel_hr] if self.seed >= CANCELS_FROM else []
+        more += [self._crowd, self._reprocess] if self.seed >= CROWDS_FROM else []
         await self.chance.choice((*often, *often, *seldom, *more, *self.tenant.acts()))()
 
     async def _ask(self) -> None:
