@@ -22,8 +22,8 @@ from local.stack import ROOT, Stack, StackOptions
 
 LATENCY_MS = (100, 100)
 EVENTS_PER_S = 2.0
-LEAVERS = 20
-"""As many as a group of that size may lose in a day without approval."""
+LEAVERS = {"alone": (1, 10), "burst": (20, 60), "crowd": (100, 200)}
+"""Members who leave at once, and members before that. A group of that size may lose 20 in a day without approval."""
 
 NOTIFICATIONS_PER_MINUTE = 1000
 ACCEPT_S = 60
@@ -54,7 +54,7 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
             users = _joiners(client, options.events)
             results["idle"] = _latencies(client, [(small, user) for user in users], "add")
         with console.status("Changes: leavers ..."):
-            results["leavers"] = _latencies(client, [(small, user) for user in users[:LEAVERS]], "remove")
+            results["leavers"] = _leaving(client, body)
         with console.status("Changes: joiners beside a bulk operation ..."):
             bulk = client.api("POST", f"/api/groups/{groups['main']}/assignLicense", body)["id"]
             users = _joiners(client, options.events)
@@ -78,6 +78,11 @@ def _latencies(client: Client, pairs: list[tuple[str, str]], how: str) -> dict[s
         time.sleep(max(0.0, number / EVENTS_PER_S - (time.time() - min(began.values(), default=time.time()))))
         began[user] = time.time()
         client.tenant("POST", "/membership", {how: [[group, user]]})
+    took = _until_written(client, began, after)
+    return {"done": len(took), "of": len(began), **_quantiles(list(took.values()))}
+
+
+def _until_written(client: Client, began: dict[str, float], after: int) -> dict[str, float]:
     took: dict[str, float] = {}
     ending = time.monotonic() + LATE_S
     while len(took) < len(began) and time.monotonic() < ending:
@@ -87,7 +92,30 @@ def _latencies(client: Client, pairs: list[tuple[str, str]], how: str) -> dict[s
             if entry["operation"] == "assignLicense" and entry["userId"] in began:
                 took[entry["userId"]] = entry["time"] - began[entry["userId"]]
         time.sleep(0.2)
-    return {"done": len(took), "of": len(began), **_quantiles(list(took.values()))}
+    return took
+
+
+def _leaving(client: Client, body: dict[str, Any]) -> dict[str, Any]:
+    """Seconds from leaving until the license is gone: of one person, of a burst within the allowance of a group, and of
+    a crowd beyond it, who must all be held. They leave three groups at the same time."""
+    leaving: dict[str, list[tuple[str, str]]] = {}
+    for name, (going, count) in LEAVERS.items():
+        users = _joiners(client, count)
+        placed = client.tenant("POST", "/objects", {"groups": [{"displayName": name, "members": users}]})
+        group = placed["groups"][0]
+        client.ended(client.api("POST", f"/api/groups/{group}/assignLicense", body)["id"], 120)
+        leaving[name] = [(group, user) for user in users[:going]]
+    after = client.tenant("GET", "/metrics")["lastSeq"]
+    began: dict[str, float] = {}
+    for pairs in leaving.values():
+        began |= dict.fromkeys((user for _, user in pairs), time.time())
+        client.tenant("POST", "/membership", {"remove": [list(pair) for pair in pairs]})
+    took = _until_written(client, began, after)
+    found = {}
+    for name, pairs in leaving.items():
+        times = [took[user] for _, user in pairs if user in took]
+        found[name] = {"done": len(times), "of": len(pairs), "max": max(times, default=None), **_quantiles(times)}
+    return found
 
 
 def _quantiles(seconds: list[float]) -> dict[str, float]:
@@ -165,10 +193,11 @@ def show(console: Console, found: dict[str, Any]) -> None:
     for name, key in (
         ("joiner to license, idle", "idle"),
         ("beside a bulk operation", "besideBulk"),
-        ("leaver", "leavers"),
     ):
         each = found[key]
         console.print(f"  {name}: {each['done']} of {each['of']}, p50 {each.get('p50')} s, p95 {each.get('p95')} s")
+    for name, each in found["leavers"].items():
+        console.print(f"  leavers, {name}: {each['done']} of {each['of']} unlicensed, slowest {each['max']} s")
     accept = found["accept"]
     console.print(
         f"  webhook, {NOTIFICATIONS_PER_MINUTE}/min: {accept['statuses']}, p50 {accept['p50']} s, p99 {accept['p99']} s"

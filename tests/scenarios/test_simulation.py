@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.simulation.history import TENANT_FROM, History
+from tests.simulation.history import CROWDS_FROM, TENANT_FROM, History
 from tests.simulation.tenant_acts import KINDS
 
 
@@ -17,7 +17,7 @@ async def test_a_history_of_trouble_ends_right(seed: int, caplog: pytest.LogCapt
     assert await history.play() == [], "\n".join(history.lines)
 
 
-@pytest.mark.parametrize("seed", range(TENANT_FROM, TENANT_FROM + 15))
+@pytest.mark.parametrize("seed", [*range(TENANT_FROM, TENANT_FROM + 15), *range(CROWDS_FROM, CROWDS_FROM + 25)])
 async def test_a_history_in_which_the_tenant_acts_too_ends_right(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     history = History(seed)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import Pool
 
-from tests.simulation.history import TENANT_FROM, History
+from tests.simulation.history import CROWDS_FROM, History
 from tests.simulation.tenant_acts import KINDS
 
 SHOWN = 60
@@ -60,7 +60,7 @@ async def _wrong(history: History) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000)
-    parser.add_argument("--first", type=int, default=TENANT_FROM)
+    parser.add_argument("--first", type=int, default=CROWDS_FROM)
     parser.add_argument("--seed", type=int, help="one seed, its history printed in any case")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
