@@ -18,7 +18,7 @@ from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Reply, describ
 from shared.adapters.graph_batch import PATH, Item, ItemReply, answers, envelope
 from shared.adapters.graph_resets import Repeat
 from shared.domain.backoff import Backoff
-from shared.domain.write_results import Accepted, Between, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, Between, Rejected, Throttled, Unanswered, Unsent, WriteResult
 
 THROTTLED = Backoff(timedelta(seconds=10), timedelta(seconds=160))
 """The wait after a 429 without `Retry-After`, doubled each time in a row (learn.microsoft.com/graph/throttling asks for
@@ -56,7 +56,7 @@ class BatchWriter:
         try:
             reply = await self._graph.send(PATH, body, priority=priority, repeat=Repeat.IF_KEPT)
         except NotSent:
-            return [ItemResult(Throttled(NOT_SENT_S))] * len(items)
+            return [ItemResult(Unsent(NOT_SENT_S))] * len(items)
         except NoAnswer as lost:
             return [ItemResult(Unanswered(str(lost)))] * len(items)
         took = timedelta(seconds=asyncio.get_running_loop().time() - began)
@@ -145,7 +145,7 @@ def _wait_s(retry_after_s: float | None, bare_throttles: int) -> float:
 def _after_repeat(answered: ItemResult) -> ItemResult:
     broke = "the connection to Graph broke, and the second attempt was rejected"
     match answered.result:
-        case Accepted() | Unanswered():
+        case Accepted() | Unanswered() | Unsent():
             return answered
         case Rejected(status=status, message=message):
             return ItemResult(Unanswered(f"{broke}: {status} {message}"))

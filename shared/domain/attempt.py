@@ -27,9 +27,11 @@ from shared.domain.product_facts import ObservedConflict, Pair
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.refusals import fingerprint_of
 from shared.domain.retry import MAX_ATTEMPTS
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
 
 LOCATION_RETRY = timedelta(seconds=30)
+THROTTLED = "Graph throttles writes"
+UNSENT = "no connection to Graph could be opened"
 UNANSWERED_RETRY = timedelta(seconds=15)
 CONFLICT_RETRY = timedelta(seconds=10)
 
@@ -91,7 +93,9 @@ def location_answered(attempted: Attempted, answer: WriteResult, now: datetime) 
             failed = _failed(attempted, error, f"The usage location could not be set: {message}", remedy_for(error))
             attempted = replace(failed, calls=())
         case Throttled(retry_after_s=seconds):
-            attempted = postponed(attempted, now + timedelta(seconds=seconds), "Graph throttles writes")
+            attempted = postponed(attempted, now + timedelta(seconds=seconds), THROTTLED)
+        case Unsent(retry_after_s=seconds):
+            attempted = postponed(attempted, now + timedelta(seconds=seconds), UNSENT)
         case Unanswered(why=why):
             attempted = replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
         case _:
@@ -122,7 +126,10 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
             rejected = replace(attempted, row=ledger.refused(row, between), audit=(*attempted.audit, *audit))
             return _rejected(work, rejected, refusal, now)
         case Throttled(retry_after_s=seconds):
-            again = postponed(attempted, now + timedelta(seconds=seconds), "Graph throttles writes")
+            again = postponed(attempted, now + timedelta(seconds=seconds), THROTTLED)
+            return replace(again, row=ledger.refused(row))
+        case Unsent(retry_after_s=seconds):
+            again = postponed(attempted, now + timedelta(seconds=seconds), UNSENT)
             return replace(again, row=ledger.refused(row))
         case Unanswered(why=why):
             # The intent stays: the next read tells whether the write was done.

@@ -56,4 +56,11 @@ class Unanswered:
     throttled: Throttled | None = None
 
 
-WriteResult = Accepted | Rejected | Throttled | Unanswered
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """No connection could be opened from here: nothing was written. It says nothing about the quota of others."""
+
+    retry_after_s: float
+
+
+WriteResult = Accepted | Rejected | Throttled | Unanswered | Unsent

@@ -24,7 +24,7 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.read_models import AuditEntry
-from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.graph_writes import AlreadySo, MembershipChange
@@ -226,6 +226,9 @@ class Writer:
         now = self._world.clock.now()
         if isinstance(answer, Throttled):
             written.postpone(user_id, now + timedelta(seconds=answer.retry_after_s), "Graph throttles writes.")
+        elif isinstance(answer, Unsent):
+            again = now + timedelta(seconds=answer.retry_after_s)
+            written.postpone(user_id, again, "No connection to Graph could be opened.")
         elif isinstance(answer, Unanswered):
             written.postpone(user_id, now + UNANSWERED_RETRY, f"A write was not answered: {answer.why}")
 

@@ -11,7 +11,7 @@ from shared.adapters.graph import GraphClient
 from shared.adapters.licenses import GraphLicenseWriter
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import ServicePlanId, SkuId, UserId
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from tests.unit.adapters.graph_stub import E3, E5, PLAN, Answer, StubCredential, StubGraph, error, guid
 
 ONE, TWO = UserId(guid(1)), UserId(guid(2))
@@ -130,8 +130,8 @@ async def test_what_may_have_been_done_is_never_taken_for_done_or_not_done(
         (Answer(b"<html>", 200), Unanswered),
         (Answer({"responses": None}), Unanswered),
         (Answer({}), Unanswered),
-        (httpx.ConnectError("refused"), Throttled),
-        (httpx.ConnectTimeout("slow"), Throttled),
+        (httpx.ConnectError("refused"), Unsent),
+        (httpx.ConnectTimeout("slow"), Unsent),
         (Answer(None, 429, {"Retry-After": "3"}), Throttled),
         (Answer(None, 503, {"Retry-After": "3"}), Throttled),
         (Answer(error("InvalidAuthenticationToken", "expired"), 401), Rejected),
@@ -191,7 +191,7 @@ async def test_a_third_attempt_is_not_made(stub: StubGraph, writer: GraphLicense
 async def test_without_a_token_nothing_was_written(stub: StubGraph) -> None:
     graph = stub.client(StubCredential(fails=True))
     results = await GraphLicenseWriter(graph).assign(CALLS, urgent=False)
-    assert results == dict.fromkeys(CALLS, Throttled(5.0))
+    assert results == dict.fromkeys(CALLS, Unsent(5.0))
     assert stub.requests == []
     await graph.close()
 

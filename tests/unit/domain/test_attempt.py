@@ -38,7 +38,7 @@ from shared.domain.product_facts import Pair, ProductFacts, SeenPlan, SeenProduc
 from shared.domain.read_back import by_our_clock
 from shared.domain.read_models import AuditEntry
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from tests.support.builders import (
     CALLING,
     CATALOG,
@@ -623,6 +623,10 @@ class TestEnded:
     def test_a_user_who_goes_back_anyway_keeps_time_and_reason(self) -> None:
         before = after(sent(plan((E3,))), Throttled(12.5))
         assert ended(before, LATER) == before
+
+    def test_without_a_connection_nothing_was_written_and_no_attempt_is_counted(self) -> None:
+        found = after(sent(plan((E3,))), Unsent(5.0))
+        assert (found.retry, found.row.intent) == (RetryAt(at(5), "no connection to Graph could be opened"), None)
 
     def test_a_user_whose_calls_were_made_stays_as_is(self) -> None:
         before = after(sent(plan((E3,))), Accepted())

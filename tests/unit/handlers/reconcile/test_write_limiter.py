@@ -16,6 +16,7 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Unavailable
 from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS_BULK, ProcessUsers, decode_process_users
+from shared.domain.write_results import Accepted, Throttled, Unsent
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid, limits_of
 from tests.support.hires import Hires, event
@@ -237,3 +238,14 @@ async def test_work_that_loses_the_budget_in_the_middle_writes_nothing_and_comes
     assert (loads >= 2, run.licenses(person), await writes_used(run)) == (True, set(), 0)
     await worker.process(chunk([person], 1).encode())
     assert (run.licenses(person), await writes_used(run)) == ({"SMALL"}, 1)
+
+
+async def test_a_worker_without_a_connection_stops_nobody_elses_writes() -> None:
+    run = await managed()
+    pacer = Pacer(run.world)
+    await pacer.heed_throttling([Unsent(60.0), Accepted()])
+    unhindered = (await pacer.charge(urgent=True, writes=1)).start
+    await pacer.heed_throttling([Throttled(60.0), Unsent(300.0)])
+    frozen = (await pacer.charge(urgent=True, writes=1)).start
+    now = run.world.clock.now().timestamp()
+    assert (unhindered <= now, frozen >= now + 60, frozen < now + 300) == (True, True, True)
