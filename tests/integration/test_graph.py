@@ -20,7 +20,7 @@ from shared.domain.directory import (
 )
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from shared.ports.directory import Directory
 from shared.ports.graph_writes import LicenseWriter
 from tests.support.fakes_directory import FakeDirectory, FakeLicenseWriter
@@ -367,7 +367,7 @@ async def test_nobody_listening_is_nothing_written(on_tenant: TenantStage) -> No
     await on_tenant.directory.users([ANNA])
     await on_tenant.tenant.stop()
     results = await on_tenant.writer.assign({ANNA: add(E3), CARA: add(E3)}, urgent=False)
-    assert set(results.values()) == {Throttled(5.0)}
+    assert set(results.values()) == {Unsent(5.0)}
     with pytest.raises(Unavailable):
         await on_tenant.directory.users([ANNA])
 
