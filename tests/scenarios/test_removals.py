@@ -45,6 +45,13 @@ def members(people: list[UserId], cause: str) -> Outgoing:
     return Outgoing(MEMBERS, ProcessUsers(tuple(people), cause, bulk=False).encode())
 
 
+async def join(run: Run, people: list[UserId]) -> None:
+    """People come back to the team, before any work that is waiting is done."""
+    for each in people:
+        run.directory.join(TEAM, each)
+    await run.world.queue.send([members(people[start : start + 20], f"back-{start}") for start in range(0, 30, 20)])
+
+
 async def look_later(run: Run, people: list[UserId]) -> None:
     """Events name the people again on the next days."""
     for day in range(DAYS):
@@ -102,6 +109,31 @@ async def test_permits_of_a_superseded_operation_end_when_the_newer_one_is_accep
     await notified(run, TEAM, people[:30])
     await look_later(run, people[:30])
     assert licensed(run, people) == 60
+
+
+@pytest.mark.parametrize("back", ["before the approval", "after the approval"])
+async def test_an_approval_says_nothing_of_people_who_came_back_and_left_once_more(back: str) -> None:
+    """The mistake was corrected, the approval of it was given all the same, and the mistake is made again."""
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    await notified(run, TEAM, people[:30])
+    (waiting,) = await queries.approvals(run.world)
+    await approvals.review(run.world, waiting.id, MIA)
+    await run.work_off()
+    opened = await run.read(waiting)
+    if back == "before the approval":
+        await join(run, people[:30])
+        await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    else:
+        await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+        await join(run, people[:30])
+    await run.work_off()
+    run.later(days=2)
+    await notified(run, TEAM, people[:30])
+    assert licensed(run, people) == 60
+    (again,) = await queries.approvals(run.world)
+    assert again.id != waiting.id
 
 
 @pytest.mark.parametrize("how", ["page", "message", "group"])
