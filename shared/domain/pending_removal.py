@@ -175,7 +175,8 @@ def decide_for_tenant(
     state: ScopeState, rows: Sequence[PendingRemoval], asked: Sequence[PendingRemoval], maximum: int, now: datetime
 ) -> Decision:
     """The same for the tenant as a whole, which counts people: a user who loses two licenses counts once."""
-    if state.held_because(now):
+    if state.hold and state.held_because(now):
+        # Without a hold, only licenses that no group assigned wait for the approval.
         return Decision(state, reason=state.held_because(now))
     counting = [row for row in rows if row.counts_at(now)]
     gone = {row.user_id for row in counting if row.allowed_at is not None}

@@ -23,6 +23,7 @@ from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.operations.jobs_queue import run_job
 from shared.handlers.operations.members_queue import Members
+from shared.handlers.operations.permit_writes import list_grant
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.kills import DyingRun, Killer
@@ -43,6 +44,14 @@ async def notified(run: Run, group: str, people: list[UserId]) -> None:
 def members(people: list[UserId], cause: str) -> Outgoing:
     """A message that has people reconciled."""
     return Outgoing(MEMBERS, ProcessUsers(tuple(people), cause, bulk=False).encode())
+
+
+async def end_list_grants(run: Run, people: list[UserId]) -> None:
+    """What was given to named users ends, and no request says so."""
+    await run.world.stores.grants.remove((each, list_grant(SMALL.sku_id)) for each in people)
+    for start in range(0, len(people), 20):
+        await run.world.queue.send([members(people[start : start + 20], f"ended-{people[start]}")])
+    await run.work_off()
 
 
 async def join(run: Run, people: list[UserId]) -> None:
@@ -335,6 +344,27 @@ async def test_the_tenant_as_a_whole_has_one_approval_of_all_who_would_lose_some
     run.directory.leave(TEAM, people[30])
     await run.look_at(people[30], cause="approved removals do not count")
     assert licensed(run, people) == 43
+
+
+async def test_licenses_of_no_group_that_wait_for_a_person_do_not_hold_the_groups() -> None:
+    run = Run()
+    people = run.people(10)
+    await run.change([SMALL])
+    named = [run.directory.add_user(user(number)) for number in range(100, 125)]
+    give = LicenseChange((AssignedLicense(SMALL.sku_id),))
+    await run.finish(await accept(run.world, OperationRequest(Target(user_ids=tuple(named)), MIA, give)))
+    await end_list_grants(run, named[:23])
+    assert licensed(run, named) == 25
+    (waiting,) = await queries.approvals(run.world)
+    assert waiting.target == Target()
+    run.later(days=2)
+    await notified(run, TEAM, people[:2])
+    assert licensed(run, people) == 8
+    await end_list_grants(run, named[23:])
+    assert licensed(run, named) == 25
+    await approvals.review(run.world, waiting.id, MIA)
+    await run.work_off()
+    assert (await run.read(waiting)).plan.users_losing == 25
 
 
 async def test_removals_rejected_for_the_tenant_are_kept_and_not_asked_for_again() -> None:

@@ -96,8 +96,9 @@ async def close_tenant_approval(world: Needs, operation: Operation) -> None:
     people = set(operation.target.user_ids)
     rows = (await world.stores.removals.load(HELD_BY_TENANT)).rows
     await world.stores.removals.drop(HELD_BY_TENANT, (row.what for row in rows if row.user_id in people))
-    await release_hold(world, TENANT, operation.id)
-    if any(row.user_id not in people for row in rows):
+    more = any(row.user_id not in people for row in rows)
+    await release_hold(world, TENANT, operation.id, keep=more)
+    if more:
         await name_tenant_approval(world)
 
 
@@ -113,12 +114,13 @@ async def hold_for(world: Needs, scope: str, operation_id: OperationId) -> None:
     await _change_state(world, scope, change)
 
 
-async def release_hold(world: Needs, scope: str, operation_id: OperationId) -> None:
-    """A person has decided: removals of the scope are decided by its allowance again, unless others wait."""
+async def release_hold(world: Needs, scope: str, operation_id: OperationId, *, keep: bool = False) -> None:
+    """A person has decided: removals of the scope are decided by its allowance again, unless others wait. `keep`: the
+    hold stays, since another approval of the scope follows."""
 
     def change(stored: StoredRemovals) -> StoredRemovals | None:
         after = replace(stored.state, approvals=stored.state.approvals - {operation_id})
-        after = after if after.approvals else replace(after, hold=None)
+        after = after if after.approvals or keep else replace(after, hold=None)
         return None if after == stored.state else replace(stored, state=after)
 
     await _change_state(world, scope, change)

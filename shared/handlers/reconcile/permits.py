@@ -103,6 +103,9 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
     assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
     if assignment is not None and assignment.open_approval is not None:
         return False
+    if source.kind is not SourceKind.GROUP and (await world.stores.removals.state(TENANT)).state.approvals:
+        # What no group assigned waits for the approval of the tenant, and uses no allowance meanwhile.
+        return False
     scope = str(source)
     await world.stores.removals.note(scope, _rows((each for each in wanted if not each.ripe), source))
     group = await _group_now(world, source)
@@ -230,7 +233,7 @@ async def _without_held_groups(
     """Without removals that are held for the approval of their group: they do not go, whatever the tenant allows. They
     are looked up only if the tenant would be held because of them."""
     now = world.clock.now()
-    if stored.state.held_because(now) or not _decide_for_tenant(world, stored, asked).reason:
+    if (stored.state.hold and stored.state.held_because(now)) or not _decide_for_tenant(world, stored, asked).reason:
         return stored
     held: set[Source] = set()
     for source in {each.claim.source for each in undecided(stored.rows, now)}:
