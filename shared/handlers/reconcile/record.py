@@ -125,14 +125,17 @@ async def _void_permits(world: Needs, users: Sequence[Attempted], now: datetime)
 
 
 async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> None:
-    """Drop pending removals that are not due any more: the license is claimed again, held for a person, or gone."""
+    """Drop pending removals that are not due any more: the license is claimed again, held for a person, or gone,
+    or the user is."""
     over: dict[str, set[tuple[UserId, SkuId]]] = defaultdict(set)
     for each in users:
         before = each.planned.read.stored
         # What this work removed counts where an allowance let it go, and never waited if an approval did.
         removed = frozenset(each.plan.remove) if each.plan and each.wrote else frozenset()
         seen = pending_skus((*before.removal_seen_at, *(each.plan.removal_seen_at if each.plan else ())))
-        ended = seen - pending_skus(_final_row(each, now).removal_seen_at) - removed
+        # Who was deleted loses everything anyway, and comes back with the removals that the ledger row remembers.
+        due = () if _is_unknown(each) else _final_row(each, now).removal_seen_at
+        ended = seen - pending_skus(due) - removed
         for sku_id in ended & before.owned.keys():
             for claim in claims_of(before.owned[sku_id].sources, work.assignments):
                 over[str(claim.source)].add((each.user_id, sku_id))
