@@ -214,6 +214,35 @@ async def test_of_removals_that_trickle_in_none_goes_before_the_late_ones_are_kn
     assert licensed(run, people) == 60
 
 
+async def test_what_waited_through_an_outage_is_decided_together() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:30]:
+        run.directory.leave(TEAM, each)
+    await run.world.queue.send([members(people[number : number + 2], f"left-{number}") for number in range(0, 30, 2)])
+    await run.work_off(until=lambda: all(each.at is not None for each in run.fakes.sent()))
+    run.later(hours=25)
+    await run.work_off()
+    assert licensed(run, people) == 60
+
+
+async def test_accounts_that_were_deleted_wait_for_no_decision() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:25]:
+        run.directory.leave(TEAM, each)
+    await run.world.queue.send([members(people[:20], "left"), members(people[20:25], "left too")])
+    await run.work_off(until=lambda: all(each.at is not None for each in run.fakes.sent()))
+    for each in people[:25]:
+        run.directory.delete_user(each)
+    await run.work_off()
+    await notified(run, TEAM, people[30:31])
+    assert licensed(run, people[30:]) == 29
+    assert await queries.approvals(run.world) == ()
+
+
 async def test_of_two_groups_one_is_held_and_the_other_goes_on() -> None:
     run = Run()
     people = run.people(60)
