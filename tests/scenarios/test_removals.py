@@ -396,6 +396,17 @@ async def test_licenses_of_no_group_that_wait_for_a_person_do_not_hold_the_group
     assert (await run.read(waiting)).plan.users_losing == 25
 
 
+async def test_what_the_tenant_does_not_let_go_uses_no_allowance_of_the_group() -> None:
+    run = Run()
+    run.world = replace(run.world, policy=replace(run.world.policy, tenant_removal_allowance=10))
+    run.people(15)
+    await run.change([SMALL])
+    removing = await run.change(remove=[SMALL])
+    assert removing.approved_by == MIA
+    view = await queries.group_status(run.world, TEAM)
+    assert (view.allowance_used, view.pending_removals) == (0, 0)
+
+
 async def test_removals_rejected_for_the_tenant_are_kept_and_not_asked_for_again() -> None:
     run = Run()
     run.world = replace(run.world, policy=replace(run.world.policy, tenant_removal_allowance=3))

@@ -17,7 +17,7 @@ from shared.domain.held_removals import HeldBy
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, PendingRemoval
-from shared.domain.permit import Claim
+from shared.domain.permit import BEFORE_ANY_LICENSE, Claim
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.accept import new_operation_id
 from shared.handlers.operations.needs import Needs
@@ -47,11 +47,10 @@ async def collect(world: Needs, held: HeldBy) -> None:
 
 async def _collect_for_tenant(world: Needs, held: Mapping[UserId, frozenset[SkuId]]) -> None:
     """Note these users as held, and open the approval of the tenant if none is open. A review names its users."""
-    now = world.clock.now()
     claim = Claim(Source(SourceKind.HELD, TENANT))
-    rows = [PendingRemoval(claim, user_id, sku_id, now) for user_id, skus in held.items() for sku_id in skus]
-    waiting = {row.what for row in (await world.stores.removals.load(HELD_BY_TENANT)).rows}
-    await world.stores.removals.note(HELD_BY_TENANT, (row for row in rows if row.what not in waiting))
+    # Without a time of their own, so that a removal that is listed already is not listed twice.
+    rows = [PendingRemoval(claim, user, sku_id, BEFORE_ANY_LICENSE) for user, skus in held.items() for sku_id in skus]
+    await world.stores.removals.note(HELD_BY_TENANT, rows)
     await name_tenant_approval(world)
 
 
