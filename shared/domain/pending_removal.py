@@ -20,6 +20,10 @@ from shared.domain.permit import Claim
 DAY = timedelta(hours=24)
 """How long a removal counts against the allowance, and how long its decision holds if the removal did not go out."""
 
+WAITS_AT_MOST = timedelta(days=7)
+"""How long a pending removal counts that nobody has decided. After an outage all of them do, however old; a row that
+is older than any outage was left by a crash."""
+
 COUNT_MEMBERS_FROM = 3
 """From this many pending removals on, the members of the group are read. Those that are missing count too, although no
 notification has reported them yet."""
@@ -55,8 +59,8 @@ class PendingRemoval:
         return self.user_id, self.sku_id
 
     def counts_at(self, now: datetime) -> bool:
-        """Whether it is of the last 24 hours: an older one has ended, or its record was left by a crash."""
-        return now - (self.allowed_at or self.since) < DAY
+        """Whether it was let go in the last 24 hours, or still waits."""
+        return now - self.allowed_at < DAY if self.allowed_at else now - self.since < WAITS_AT_MOST
 
     def is_same(self, other: PendingRemoval) -> bool:
         """Whether both are one removal, decided or not: the same claim in the same version, the same plans, and due
@@ -129,8 +133,17 @@ class Decision:
 
 
 def undecided(rows: Iterable[PendingRemoval], now: datetime) -> tuple[PendingRemoval, ...]:
-    """The pending removals that are not decided."""
-    return tuple(row for row in rows if row.allowed_at is None and row.counts_at(now))
+    """The pending removals that are not decided, without those that were noted again and have gone since."""
+    rows = tuple(rows)
+    gone: dict[tuple[UserId, SkuId], datetime] = {}
+    for row in rows:
+        if row.allowed_at is not None:
+            gone[row.what] = max(row.allowed_at, gone.get(row.what, row.allowed_at))
+    return tuple(
+        row
+        for row in rows
+        if row.allowed_at is None and row.counts_at(now) and (row.what not in gone or row.since > gone[row.what])
+    )
 
 
 def used(rows: Iterable[PendingRemoval], now: datetime) -> int:
@@ -161,7 +174,7 @@ def decide(
     if group.alarm:
         return _held(state, group.alarm, now)
     fresh = [each for each in asked if not let_go_before(each, rows, now)]
-    counting = [row for row in rows if row.counts_at(now)]
+    counting = [*undecided(rows, now), *(row for row in rows if row.allowed_at is not None and row.counts_at(now))]
     people = {row.user_id for row in counting}
     waiting = {row.what for row in undecided(counting, now)} | {each.what for each in fresh}
     gone = {row.what for row in counting if row.allowed_at is not None}
@@ -175,9 +188,10 @@ def decide_for_tenant(
     state: ScopeState, rows: Sequence[PendingRemoval], asked: Sequence[PendingRemoval], maximum: int, now: datetime
 ) -> Decision:
     """The same for the tenant as a whole, which counts people: a user who loses two licenses counts once."""
-    if state.held_because(now):
+    if state.hold and state.held_because(now):
+        # Without a hold, only licenses that no group assigned wait for the approval.
         return Decision(state, reason=state.held_because(now))
-    counting = [row for row in rows if row.counts_at(now)]
+    counting = [*undecided(rows, now), *(row for row in rows if row.allowed_at is not None and row.counts_at(now))]
     gone = {row.user_id for row in counting if row.allowed_at is not None}
     waiting = {row.user_id for row in undecided(counting, now)} | {each.user_id for each in asked}
     if not {each.user_id for each in asked} <= gone and len(waiting | gone) > maximum:

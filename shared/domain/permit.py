@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
@@ -76,6 +77,26 @@ def claim_of(source: Source, assignments: Assignments) -> Claim:
 def claims_of(sources: Iterable[Source], assignments: Assignments) -> frozenset[Claim]:
     """The claims of a license. One without a known source was asked for by a person, for named users."""
     return frozenset(claim_of(each, assignments) for each in (tuple(sources) or (Source(SourceKind.LIST),)))
+
+
+def permits_over(
+    permits: Iterable[Permit], desired: Mapping[SkuId, DesiredLicense], assignments: Assignments
+) -> tuple[Permit, ...]:
+    """Permits for a removal that is not due any more: what they were to take is given again by a claim that they name.
+
+    If it ends once more, that is another removal, of which nobody has decided yet. A leaver's permit names claims
+    before they end, so that it stays. `desired`: by the grants that give.
+    """
+
+    def is_over(permit: Permit) -> bool:
+        wanted = desired.get(permit.sku_id)
+        if permit.source.kind is SourceKind.HR or not permit.claims or wanted is None or not wanted.adds:
+            return False
+        return bool(claims_of(wanted.sources, assignments) & permit.claims) and not (
+            permit.plans & wanted.disabled_plans
+        )
+
+    return tuple(permit for permit in permits if is_over(permit))
 
 
 def leaver_permits(

@@ -23,6 +23,7 @@ from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.operations.jobs_queue import run_job
 from shared.handlers.operations.members_queue import Members
+from shared.handlers.operations.permit_writes import list_grant
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.kills import DyingRun, Killer
@@ -43,6 +44,21 @@ async def notified(run: Run, group: str, people: list[UserId]) -> None:
 def members(people: list[UserId], cause: str) -> Outgoing:
     """A message that has people reconciled."""
     return Outgoing(MEMBERS, ProcessUsers(tuple(people), cause, bulk=False).encode())
+
+
+async def end_list_grants(run: Run, people: list[UserId]) -> None:
+    """What was given to named users ends, and no request says so."""
+    await run.world.stores.grants.remove((each, list_grant(SMALL.sku_id)) for each in people)
+    for start in range(0, len(people), 20):
+        await run.world.queue.send([members(people[start : start + 20], f"ended-{people[start]}")])
+    await run.work_off()
+
+
+async def join(run: Run, people: list[UserId]) -> None:
+    """People come back to the team, before any work that is waiting is done."""
+    for each in people:
+        run.directory.join(TEAM, each)
+    await run.world.queue.send([members(people[start : start + 20], f"back-{start}") for start in range(0, 30, 20)])
 
 
 async def look_later(run: Run, people: list[UserId]) -> None:
@@ -102,6 +118,31 @@ async def test_permits_of_a_superseded_operation_end_when_the_newer_one_is_accep
     await notified(run, TEAM, people[:30])
     await look_later(run, people[:30])
     assert licensed(run, people) == 60
+
+
+@pytest.mark.parametrize("back", ["before the approval", "after the approval"])
+async def test_an_approval_says_nothing_of_people_who_came_back_and_left_once_more(back: str) -> None:
+    """The mistake was corrected, the approval of it was given all the same, and the mistake is made again."""
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    await notified(run, TEAM, people[:30])
+    (waiting,) = await queries.approvals(run.world)
+    await approvals.review(run.world, waiting.id, MIA)
+    await run.work_off()
+    opened = await run.read(waiting)
+    if back == "before the approval":
+        await join(run, people[:30])
+        await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    else:
+        await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+        await join(run, people[:30])
+    await run.work_off()
+    run.later(days=2)
+    await notified(run, TEAM, people[:30])
+    assert licensed(run, people) == 60
+    (again,) = await queries.approvals(run.world)
+    assert again.id != waiting.id
 
 
 @pytest.mark.parametrize("how", ["page", "message", "group"])
@@ -171,6 +212,35 @@ async def test_of_removals_that_trickle_in_none_goes_before_the_late_ones_are_kn
         run.later(minutes=10)
         await tell(run, went(TEAM, people[number]))
     assert licensed(run, people) == 60
+
+
+async def test_what_waited_through_an_outage_is_decided_together() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:30]:
+        run.directory.leave(TEAM, each)
+    await run.world.queue.send([members(people[number : number + 2], f"left-{number}") for number in range(0, 30, 2)])
+    await run.work_off(until=lambda: all(each.at is not None for each in run.fakes.sent()))
+    run.later(hours=25)
+    await run.work_off()
+    assert licensed(run, people) == 60
+
+
+async def test_accounts_that_were_deleted_wait_for_no_decision() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:25]:
+        run.directory.leave(TEAM, each)
+    await run.world.queue.send([members(people[:20], "left"), members(people[20:25], "left too")])
+    await run.work_off(until=lambda: all(each.at is not None for each in run.fakes.sent()))
+    for each in people[:25]:
+        run.directory.delete_user(each)
+    await run.work_off()
+    await notified(run, TEAM, people[30:31])
+    assert licensed(run, people[30:]) == 29
+    assert await queries.approvals(run.world) == ()
 
 
 async def test_of_two_groups_one_is_held_and_the_other_goes_on() -> None:
@@ -303,6 +373,38 @@ async def test_the_tenant_as_a_whole_has_one_approval_of_all_who_would_lose_some
     run.directory.leave(TEAM, people[30])
     await run.look_at(people[30], cause="approved removals do not count")
     assert licensed(run, people) == 43
+
+
+async def test_licenses_of_no_group_that_wait_for_a_person_do_not_hold_the_groups() -> None:
+    run = Run()
+    people = run.people(10)
+    await run.change([SMALL])
+    named = [run.directory.add_user(user(number)) for number in range(100, 125)]
+    give = LicenseChange((AssignedLicense(SMALL.sku_id),))
+    await run.finish(await accept(run.world, OperationRequest(Target(user_ids=tuple(named)), MIA, give)))
+    await end_list_grants(run, named[:23])
+    assert licensed(run, named) == 25
+    (waiting,) = await queries.approvals(run.world)
+    assert waiting.target == Target()
+    run.later(days=2)
+    await notified(run, TEAM, people[:2])
+    assert licensed(run, people) == 8
+    await end_list_grants(run, named[23:])
+    assert licensed(run, named) == 25
+    await approvals.review(run.world, waiting.id, MIA)
+    await run.work_off()
+    assert (await run.read(waiting)).plan.users_losing == 25
+
+
+async def test_what_the_tenant_does_not_let_go_uses_no_allowance_of_the_group() -> None:
+    run = Run()
+    run.world = replace(run.world, policy=replace(run.world.policy, tenant_removal_allowance=10))
+    run.people(15)
+    await run.change([SMALL])
+    removing = await run.change(remove=[SMALL])
+    assert removing.approved_by == MIA
+    view = await queries.group_status(run.world, TEAM)
+    assert (view.allowance_used, view.pending_removals) == (0, 0)
 
 
 async def test_removals_rejected_for_the_tenant_are_kept_and_not_asked_for_again() -> None:

@@ -18,7 +18,7 @@ from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId
 from shared.domain.operation import Operation
 from shared.domain.operation_request import claim_key
-from shared.domain.pending_removal import DAY
+from shared.domain.pending_removal import DAY, WAITS_AT_MOST
 from shared.handlers.maintenance.needs import Needs
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ AT_ONCE = 8
 LONGEST = timedelta(minutes=4)
 """Of one night, well within the ten minutes that the platform gives a function; the next night goes on."""
 
-REMOVALS_COUNT_FOR = 2 * DAY
-"""Pending removals, and those that an allowance let go, count for a day; a margin, whatever the clocks say."""
+REMOVALS_COUNT_FOR = WAITS_AT_MOST + DAY
+"""Pending removals count for a week, and those that an allowance let go for a day more."""
 
 PARTITIONS = "0123456789abcdef"
 

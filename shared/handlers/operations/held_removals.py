@@ -17,7 +17,7 @@ from shared.domain.held_removals import HeldBy
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, PendingRemoval
-from shared.domain.permit import Claim
+from shared.domain.permit import BEFORE_ANY_LICENSE, Claim
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.accept import new_operation_id
 from shared.handlers.operations.needs import Needs
@@ -47,11 +47,10 @@ async def collect(world: Needs, held: HeldBy) -> None:
 
 async def _collect_for_tenant(world: Needs, held: Mapping[UserId, frozenset[SkuId]]) -> None:
     """Note these users as held, and open the approval of the tenant if none is open. A review names its users."""
-    now = world.clock.now()
     claim = Claim(Source(SourceKind.HELD, TENANT))
-    rows = [PendingRemoval(claim, user_id, sku_id, now) for user_id, skus in held.items() for sku_id in skus]
-    waiting = {row.what for row in (await world.stores.removals.load(HELD_BY_TENANT)).rows}
-    await world.stores.removals.note(HELD_BY_TENANT, (row for row in rows if row.what not in waiting))
+    # Without a time of their own, so that a removal that is listed already is not listed twice.
+    rows = [PendingRemoval(claim, user, sku_id, BEFORE_ANY_LICENSE) for user, skus in held.items() for sku_id in skus]
+    await world.stores.removals.note(HELD_BY_TENANT, rows)
     await name_tenant_approval(world)
 
 
@@ -96,8 +95,9 @@ async def close_tenant_approval(world: Needs, operation: Operation) -> None:
     people = set(operation.target.user_ids)
     rows = (await world.stores.removals.load(HELD_BY_TENANT)).rows
     await world.stores.removals.drop(HELD_BY_TENANT, (row.what for row in rows if row.user_id in people))
-    await release_hold(world, TENANT, operation.id)
-    if any(row.user_id not in people for row in rows):
+    more = any(row.user_id not in people for row in rows)
+    await release_hold(world, TENANT, operation.id, keep=more)
+    if more:
         await name_tenant_approval(world)
 
 
@@ -113,12 +113,13 @@ async def hold_for(world: Needs, scope: str, operation_id: OperationId) -> None:
     await _change_state(world, scope, change)
 
 
-async def release_hold(world: Needs, scope: str, operation_id: OperationId) -> None:
-    """A person has decided: removals of the scope are decided by its allowance again, unless others wait."""
+async def release_hold(world: Needs, scope: str, operation_id: OperationId, *, keep: bool = False) -> None:
+    """A person has decided: removals of the scope are decided by its allowance again, unless others wait. `keep`: the
+    hold stays, since another approval of the scope follows."""
 
     def change(stored: StoredRemovals) -> StoredRemovals | None:
         after = replace(stored.state, approvals=stored.state.approvals - {operation_id})
-        after = after if after.approvals else replace(after, hold=None)
+        after = after if after.approvals or keep else replace(after, hold=None)
         return None if after == stored.state else replace(stored, state=after)
 
     await _change_state(world, scope, change)

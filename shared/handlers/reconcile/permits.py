@@ -103,6 +103,9 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
     assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
     if assignment is not None and assignment.open_approval is not None:
         return False
+    if source.kind is not SourceKind.GROUP and (await world.stores.removals.state(TENANT)).state.approvals:
+        # What no group assigned waits for the approval of the tenant, and uses no allowance meanwhile.
+        return False
     scope = str(source)
     await world.stores.removals.note(scope, _rows((each for each in wanted if not each.ripe), source))
     group = await _group_now(world, source)
@@ -113,7 +116,7 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
     maximum = allowance_limit(world, source, assignments, group.members)
 
     async def read() -> tuple[StoredRemovals, ScopeState]:
-        stored = await world.stores.removals.load(scope)
+        stored = await _load(world, scope)
         return stored, await _counted(world, source, stored, asked, maximum, group)
 
     def change(known: tuple[StoredRemovals, ScopeState]) -> tuple[StoredRemovals, Decision]:
@@ -122,6 +125,13 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
 
     decision = await _saved(world, scope, read, change)
     return not decision.reason
+
+
+async def _load(world: Needs, scope: str) -> StoredRemovals:
+    """A scope with its removals. While it is held they decide nothing and may be very many, so they are not read."""
+    stored = await world.stores.removals.state(scope)
+    is_held = stored.state.hold is not None and stored.state.held_because(world.clock.now())
+    return stored if is_held else await world.stores.removals.load(scope)
 
 
 async def _saved(
@@ -211,7 +221,7 @@ async def _tenant_lets_go(world: Needs, requests: Sequence[PermitRequest], assig
     asked = _rows(ripe)
 
     async def read() -> StoredRemovals:
-        return await _without_held_groups(world, await world.stores.removals.load(TENANT), asked, assignments)
+        return await _without_held_groups(world, await _load(world, TENANT), asked, assignments)
 
     def change(stored: StoredRemovals) -> tuple[StoredRemovals, Decision]:
         return stored, _decide_for_tenant(world, stored, asked)
@@ -230,7 +240,7 @@ async def _without_held_groups(
     """Without removals that are held for the approval of their group: they do not go, whatever the tenant allows. They
     are looked up only if the tenant would be held because of them."""
     now = world.clock.now()
-    if stored.state.held_because(now) or not _decide_for_tenant(world, stored, asked).reason:
+    if (stored.state.hold and stored.state.held_because(now)) or not _decide_for_tenant(world, stored, asked).reason:
         return stored
     held: set[Source] = set()
     for source in {each.claim.source for each in undecided(stored.rows, now)}:
@@ -279,9 +289,11 @@ async def allow_operation(
         state = replace(stored.state, approvals=frozenset())
         return decide(state, stored.rows, rows, maximum, group, world.clock.now())
 
-    return await count(str(source), by_source) and await count(
-        TENANT, lambda stored: _decide_for_tenant(world, stored, rows)
-    )
+    # The tenant counts only what the source lets go too: what goes by an approval uses no allowance.
+    if by_source(await world.stores.removals.load(str(source))).reason:
+        return False
+    by_tenant = await count(TENANT, lambda stored: _decide_for_tenant(world, stored, rows))
+    return by_tenant and await count(str(source), by_source)
 
 
 async def take_up_to(world: Needs, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:

@@ -15,7 +15,7 @@ from shared.domain import ledger
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.audit import adoption, license_change
 from shared.domain.catalog import Catalog
-from shared.domain.desired_licenses import desired_licenses, group_grants
+from shared.domain.desired_licenses import ENDING_OR_KEPT, desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, SubscribedSku
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -187,7 +187,7 @@ async def _adopted(
 
 async def _with_permits(world: Needs, work: Work, planned: Sequence[Planned]) -> list[Planned]:
     """Planned again with permits where a removal is due: first those that exist, then from the allowances."""
-    concerned = [each.read.user_id for each in planned if each.plan is not None and _may_need_permits(each)]
+    concerned = [each.read.user_id for each in planned if each.plan is not None and _may_need_permits(work, each)]
     if not concerned:
         return list(planned)
     known = await world.stores.permits.of_users(concerned)
@@ -221,11 +221,17 @@ async def _with_probes(world: Needs, planned: Sequence[Planned]) -> list[Planned
     ]
 
 
-def _may_need_permits(planned: Planned) -> bool:
-    """Whether a removal is due, or was held or refused before, so that a permit given since may let it go."""
+def _may_need_permits(work: Work, planned: Planned) -> bool:
+    """Whether a removal is due, or was held or refused before, so that a permit given since may let it go; or was due
+    or approved before, so that a permit may have to end."""
     if planned.plan is not None and planned.plan.wants_permit:
         return True
-    return any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in planned.grants)
+    approved = work.operation is not None and work.operation.approved_by is not None
+    return (
+        approved
+        or bool(planned.read.stored.removal_seen_at)
+        or any(grant.source.kind in ENDING_OR_KEPT for grant in planned.grants)
+    )
 
 
 def _replanned(planned: Planned, context: PlanContext) -> Planned:

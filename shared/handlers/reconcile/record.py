@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain import ledger
+from shared.domain.desired_licenses import ENDING_OR_KEPT, desired_licenses
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
 from shared.domain.ids import SkuId, UserId
@@ -15,7 +16,7 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_rows import member_rows
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.pending_removal import TENANT
-from shared.domain.permit import claims_of
+from shared.domain.permit import Permit, claims_of, permits_over
 from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.refusals import kept
 from shared.domain.removals import pending_skus, settled_sources
@@ -33,6 +34,7 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     if entries:
         await world.stores.audit.append(entries)
     await note_attempts(world, users)
+    await _void_permits(world, users, now)
     lost = await _record_ledger(world, work, users, now)
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
     await _record_grants(world, recorded)
@@ -107,15 +109,33 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
     )
 
 
+async def _void_permits(world: Needs, users: Sequence[Attempted], now: datetime) -> None:
+    """End permits for licenses that are claimed again, before anything that says that they were to go is forgotten."""
+    over: list[Permit] = []
+    for each in users:
+        context = each.planned.context
+        if context is None or not context.permits or isinstance(each.result, RetryAt):
+            continue
+        lasting = desired_licenses((g for g in each.planned.grants if g.source.kind not in ENDING_OR_KEPT), now)
+        over += permits_over(context.permits, lasting, context.assignments)
+    if over:
+        await world.stores.permits.put(
+            Permit.void(each.user_id, each.sku_id, each.source, "claimed again") for each in over
+        )
+
+
 async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> None:
-    """Drop pending removals that are not due any more: the license is claimed again, held for a person, or gone."""
+    """Drop pending removals that are not due any more: the license is claimed again, held for a person, or gone,
+    or the user is."""
     over: dict[str, set[tuple[UserId, SkuId]]] = defaultdict(set)
     for each in users:
         before = each.planned.read.stored
         # What this work removed counts where an allowance let it go, and never waited if an approval did.
         removed = frozenset(each.plan.remove) if each.plan and each.wrote else frozenset()
         seen = pending_skus((*before.removal_seen_at, *(each.plan.removal_seen_at if each.plan else ())))
-        ended = seen - pending_skus(_final_row(each, now).removal_seen_at) - removed
+        # Who was deleted loses everything anyway, and comes back with the removals that the ledger row remembers.
+        due = () if _is_unknown(each) else _final_row(each, now).removal_seen_at
+        ended = seen - pending_skus(due) - removed
         for sku_id in ended & before.owned.keys():
             for claim in claims_of(before.owned[sku_id].sources, work.assignments):
                 over[str(claim.source)].add((each.user_id, sku_id))

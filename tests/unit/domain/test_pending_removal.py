@@ -12,6 +12,7 @@ from shared.domain.ids import SkuId, UserId
 from shared.domain.pending_removal import (
     DAY,
     HELD_WITHOUT_APPROVAL,
+    WAITS_AT_MOST,
     GroupNow,
     Hold,
     PendingRemoval,
@@ -181,9 +182,20 @@ class TestTheTenant:
         assert decide_for_tenant(FRESH, gone, [due(1, E5), due(6)], 5, NOW).allowed == ()
 
 
-def test_what_was_first_seen_a_day_ago_waits_no_more_and_does_not_count() -> None:
-    rows = [due(1, since=NOW - DAY + SECOND), due(2, since=NOW - DAY), let_go(3, HOUR)]
+def test_what_nobody_decided_counts_for_a_week() -> None:
+    rows = [due(1, since=NOW - WAITS_AT_MOST + SECOND), due(2, since=NOW - WAITS_AT_MOST), let_go(3, HOUR)]
     assert [each.user_id for each in undecided(rows, NOW)] == [someone(1)]
+
+
+def test_after_an_outage_of_a_day_what_waited_is_decided_together() -> None:
+    old = [due(number, since=NOW - 25 * HOUR) for number in range(1, 31)]
+    assert decide(FRESH, old, old[:2], 20, GroupNow(members=100), NOW).reason != ""
+    assert decide_for_tenant(FRESH, old, old[:2], 20, NOW).reason != ""
+
+
+def test_what_was_let_go_waits_no_more_although_it_was_noted_earlier_too() -> None:
+    noted, gone = due(1, since=NOW - 40 * HOUR), let_go(1, 30 * HOUR)
+    assert undecided([noted, gone], NOW) == ()
 
 
 @pytest.mark.parametrize(
