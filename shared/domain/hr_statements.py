@@ -40,7 +40,8 @@ class Judgement:
 
     `replaces`: statements that this one ends whatever its date. `supersedes`: those that it ends when it is carried
     out. `asks`: those about which a person is asked too. `alone`: no other employment keeps licenses of the person.
-    `on_its_day`: a job is in force until then, so no lead time.
+    `on_its_day`: a job is in force until then, so no lead time. `is_unknown`: of an end, nothing is known of its
+    employment, and the person has another one.
     """
 
     turn: Turn
@@ -53,6 +54,7 @@ class Judgement:
     needs_answer: bool = False
     alone: bool = True
     on_its_day: bool = False
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class _Case:
     name: str
     employment: Employment
     now: datetime
+    returning: frozenset[str] = frozenset()
+    """Leavers that are cancelled, and give back what they took."""
 
     @property
     def decided(self) -> bool:
@@ -102,6 +106,7 @@ def judge(
     record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None, now: datetime
 ) -> Judgement:
     """Decide by the person's other statements and by what HR has brought about. A release has no order of its own."""
+    others = list(others)
     known = [each for each in others if each.key != record.key and _counts(each)]
     name = employment_of(record, known, state)
     if name is None:
@@ -109,7 +114,8 @@ def judge(
     named = [(each, employment_of(each, [record, *known], state)) for each in known]
     same = [each for each, employment in named if employment == name]
     elsewhere = [each for each, employment in named if employment != name]
-    case = _Case(record, same, elsewhere, name, state.of(name) if state else NO_EMPLOYMENT, now)
+    returning = frozenset(each.key for each in others if each.cancelled_by and not each.state.is_ended)
+    case = _Case(record, same, elsewhere, name, state.of(name) if state else NO_EMPLOYMENT, now, returning)
     decide: dict[HrEventType, Callable[[_Case], Judgement]] = {JOINER: _start, MOVER: _move, LEAVER: _end}
     found = _of_its_kind(case) or decide.get(record.event.type, _about_a_leaver)(case)
     if found.turn in (Turn.SUPERSEDED, Turn.FORMER):
@@ -117,7 +123,9 @@ def judge(
     if record.revived and record.event.type is LEAVER and not case.decided:
         found = case.to(Turn.ASK, question=ends.REVIVED)
     found = _waiting_for_writes(found)
-    return replace(found, alone=_is_alone(case, state))
+    alone = _is_alone(case, state)
+    is_unknown = not alone and case.employment == NO_EMPLOYMENT and not case.of(JOINER) and not case.of(MOVER)
+    return replace(found, alone=alone, is_unknown=is_unknown and record.event.type is LEAVER)
 
 
 def employment_of(record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None) -> str | None:
@@ -267,13 +275,9 @@ def _ends_before_move(case: _Case) -> list[OnboardingRecord | Statement]:
 
 def _end(case: _Case) -> Judgement:
     record, employment, day = case.record, case.employment, case.record.event.day
-    for rescission in case.of(RESCISSION):
-        waits = rescission.event.order is SourceOrder.ARRIVAL and not rescission.state.is_ended
-        if waits or case.is_newer(rescission):
-            return case.to(Turn.SUPERSEDED, rescission)
-    end, start = employment.end, employment.start
-    if end is not None and end.key != record.key and case.is_newer(end):
-        return case.to(Turn.SUPERSEDED, end)
+    if before := _of_rescissions(case) or _of_an_end_before(case):
+        return before
+    start = employment.start
     if employment.in_force and start is not None:
         if case.is_former(record):
             return case.to(Turn.FORMER, start)
@@ -285,6 +289,33 @@ def _end(case: _Case) -> Judgement:
         elif day == start.day and employment.continued and employment.job == start:
             return case.to(Turn.FORMER, start)
     return _among_starts(case) or _among_moves(case)
+
+
+def _of_rescissions(case: _Case) -> Judgement | None:
+    """A newer rescission leaves nothing of an end. One that is not done yet gives back what the end has taken."""
+    for rescission in case.of(RESCISSION):
+        waits = rescission.event.order is SourceOrder.ARRIVAL and not rescission.state.is_ended
+        if waits or case.is_newer(rescission):
+            gives_back = case.record.taken is not None and not rescission.state.is_ended
+            return case.to(Turn.AFTER if gives_back else Turn.SUPERSEDED, rescission)
+    return None
+
+
+def _of_an_end_before(case: _Case) -> Judgement | None:
+    """What an end becomes by the one that was carried out. Before the day of the newer one, the employment is not over:
+    a person is asked, or what was taken is given back."""
+    end = case.employment.end
+    if end is None or end.key == case.record.key:
+        return None
+    if case.is_newer(end):
+        return case.to(Turn.SUPERSEDED, end)
+    if case.has_come(case.record) or end.key in case.returning:
+        return None
+    done = [each for each in case.of(LEAVER) if each.key == end.key and each.state.is_ended]
+    if not case.decided and (done or not case.open(LEAVER)):
+        return case.to(Turn.ASK, end, ends.EXTENDED)
+    mine = [each for each in done if each.taken is not None]
+    return replace(case.to(Turn.NOW), replaces=(*_kin(case), *mine))
 
 
 def _among_starts(case: _Case) -> Judgement | None:

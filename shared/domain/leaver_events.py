@@ -22,7 +22,7 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.onboarding_ends import asked, ended, superseded_record
-from shared.domain.onboarding_order import Waits, pause_since
+from shared.domain.onboarding_order import Waits, pause_since, turned_back
 
 _CARRIED_OUT = (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
 
@@ -106,14 +106,6 @@ def _without_leaver(record: OnboardingRecord, waits: Waits, now: datetime) -> Ne
         return Next(ended(record, ends.no_leaver(until), now))
     at = min(until, now + pause_since(record.received_at, now))
     return Next(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, "Waits for the leaver event."))
-
-
-def turned_back(leaver: OnboardingRecord, by: str, now: datetime) -> Next:
-    """A leaver that has begun, or was carried out: what it took is to be given back."""
-    note = f"Cancelled by {by}; what was taken is being given back."
-    back = waiting(leaver, OnboardingState.WORKING, now, now, note)
-    back = replace(back, cancelled_by=by, working_since=now, announced=False, completed_at=None)
-    return Next(back, wake=(leaver.key,))
 
 
 def revived(leaver: OnboardingRecord, others: Iterable[OnboardingRecord], now: datetime) -> list[Next]:

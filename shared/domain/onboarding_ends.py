@@ -31,6 +31,11 @@ NO_SUCH_ACCOUNT = End(
     "There is no such account, so nothing was taken away.",
     "If there should be one, correct the names and send a new event.",
 )
+UNKNOWN_EMPLOYMENT = End(
+    DONE_WITH_ERRORS,
+    "Nothing is known of the employment that the event names, and the person has another one. Nothing was taken away.",
+    "If the person leaves the other one, send a new event with its employmentId.",
+)
 FORMER_EMPLOYEE = End(
     FAILED,
     "The account is disabled, and only a userPrincipalName fits it; it may be a former employee's.",
@@ -60,6 +65,11 @@ STARTED_AGAIN = End(
     NEEDS_DECISION,
     "A newer statement starts the employment before the day on which this one ends it.",
     "Carry the event out if the end is still right. Dismiss it if the person stays.",
+)
+EXTENDED = End(
+    NEEDS_DECISION,
+    "The end moves into the future after it was carried out. Nothing was given back.",
+    "Carry the event out to give back what was taken until the new day. Dismiss it if the person has left.",
 )
 REVIVED = End(
     NEEDS_DECISION,

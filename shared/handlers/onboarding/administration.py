@@ -11,9 +11,10 @@ from functools import partial
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.errors import BadRequest, Conflict, NotFound
-from shared.domain.leaver_events import revived, turned_back
+from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_ends import ended
+from shared.domain.onboarding_order import turned_back
 from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import people, records
