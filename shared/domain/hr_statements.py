@@ -91,6 +91,11 @@ class _Case:
         start = self.employment.start
         return self.employment.in_force and start is not None and leaver.event.day < start.day
 
+    def has_begun(self, other: OnboardingRecord) -> bool:
+        """Whether memberships of a start or a move were written: it is brought to its end."""
+        job = self.employment.job
+        return job is not None and job.key == other.key
+
     def newer_ones(self, *done: Statement | None) -> list[Statement]:
         """Of statements that were carried out, the newer ones."""
         return [each for each in done if each is not None and each.key != self.record.key and self.is_newer(each)]
@@ -159,7 +164,7 @@ def _of_its_kind(case: _Case) -> Judgement | None:
     kin = [each for each in case.of(record.event.type) if not (record.event.type is LEAVER and case.is_former(each))]
     if record.event.type is RESCISSION or (record.event.type is LEAVER and case.is_former(record)):
         return None
-    newer = [each for each in kin if case.is_newer(each)]
+    newer = [each for each in kin if case.is_newer(each) and (case.has_come(each) or not case.has_begun(record))]
     if newer:
         newest = next(a for a in newer if not any(b.stamp.is_newer_than(a.stamp) for b in newer))
         return case.to(Turn.SUPERSEDED, newest)
@@ -187,7 +192,8 @@ def _content(record: OnboardingRecord) -> object:
 
 def _kin(case: _Case) -> list[OnboardingRecord]:
     """Open statements of the same kind, which this one replaces."""
-    return [each for each in case.open(case.record.event.type) if not (case.is_former(each) or case.is_newer(each))]
+    older = [each for each in case.open(case.record.event.type) if not (case.is_former(each) or case.is_newer(each))]
+    return [each for each in older if case.has_come(case.record) or not case.has_begun(each)]
 
 
 def _start(case: _Case) -> Judgement:

@@ -26,6 +26,11 @@ class End:
 
 
 ACCOUNT_GONE = End(DONE, "The account is gone, and its licenses with it.")
+ACCOUNT_LOST = End(
+    DONE_WITH_ERRORS,
+    "The account cannot be read any more, so nobody knows whether its licenses were assigned.",
+    "If the account is there again, replay the event.",
+)
 NO_SUCH_ACCOUNT = End(
     DONE_WITH_ERRORS,
     "There is no such account, so nothing was taken away.",
@@ -138,6 +143,15 @@ def disabled(account: str) -> End:
 
 def cancelled(by: str, outcome: str = "") -> End:
     return End(CANCELLED, f"Cancelled by {by}; {outcome}." if outcome else f"Cancelled by {by}.")
+
+
+def given_back(by: str, missing: int) -> End:
+    """Of a leaver that was cancelled after it began. `missing`: memberships that could not be given back."""
+    if not missing:
+        return cancelled(by, "what had been taken was given back")
+    groups = "1 membership" if missing == 1 else f"{missing} memberships"
+    note = f"Cancelled by {by}, but {groups} could not be given back."
+    return End(DONE_WITH_ERRORS, note, "Repair what the groups say, then replay the event.")
 
 
 def several_accounts(ids: Iterable[str]) -> End:

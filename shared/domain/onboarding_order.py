@@ -150,15 +150,12 @@ def resolve(
 def _replaced(
     record: OnboardingRecord, replaces: Iterable[OnboardingRecord], now: datetime, *, is_due: bool
 ) -> tuple[Next, ...]:
-    """Statements that count no more. Before the day of the newer one, what a leaver has taken is given back, and what
-    another statement has brought about stays and is told as it ends."""
-    steps = []
-    for each in replaces:
-        if is_due or not (each.taken or each.state is OnboardingState.WORKING):
-            steps.append(Next(superseded_record(each, record.key, now)))
-        elif each.taken is not None:
-            steps.append(turned_back(each, f"event {record.event.id}", now))
-    return tuple(steps)
+    """Statements that count no more. What a leaver has taken is given back until the day of the newer one."""
+    by = f"event {record.event.id}"
+    return tuple(
+        Next(superseded_record(each, record.key, now)) if is_due or each.taken is None else turned_back(each, by, now)
+        for each in replaces
+    )
 
 
 def turned_back(leaver: OnboardingRecord, by: str, now: datetime) -> Next:

@@ -10,7 +10,7 @@ import pytest
 from shared.domain.ids import UserId
 from shared.domain.onboarding import SourceOrder
 from shared.domain.operation import Actor
-from shared.domain.write_results import Throttled
+from shared.domain.write_results import Rejected, Throttled
 from shared.handlers.onboarding import administration, records
 from tests.support.hires import Hires, event
 from tests.support.runs import OTHER_TEAM, TEAM, user
@@ -135,6 +135,53 @@ async def test_an_end_cut_off_in_the_middle_is_taken_back_by_a_rescission_that_w
     await settled(run, ann)
     assert run.member(ann, TEAM)
     assert (await run.state("l"), await run.state("r")) == ("Cancelled", "Done")
+
+
+@pytest.mark.parametrize("kind", ["mover", "joiner"])
+async def test_a_job_cut_off_in_the_middle_is_finished_although_the_next_one_is_known(kind: str) -> None:
+    run = await Hires.of_two_teams()
+    people = [run.directory.add_user(user(number)) for number in (1, 2)]
+    for number, person in enumerate(people, 1):
+        await run.tell(event("joiner", f"hired-{number}", person, on="2025-01-01", groups=[TEAM]))
+    ann, bob = people
+    run.memberships.answers[TEAM].append((Throttled(120.0, "Tenant_Application/Write"), False))
+    await run.send(event(kind, "a1", ann, on="2026-01-02", groups=[OTHER_TEAM]))
+    await worked(run, seconds=5)
+    assert (await run.state("a1"), run.member(ann, OTHER_TEAM), run.member(ann, TEAM)) == ("Received", True, True)
+    await run.send(event(kind, "a2", ann, on="2026-06-01", groups=[TEAM]))
+    await worked(run)
+    await settled(run, ann, bob)
+    assert (run.licenses(ann), run.licenses(bob)) == ({"LARGE"}, {"SMALL"})
+    assert await run.state("a1") == "Done"
+    assert await run.state("a2") == ("Scheduled" if kind == "mover" else "NeedsDecision")
+
+
+async def test_an_account_that_is_deleted_while_it_is_licensed_ends_its_event_and_is_listed() -> None:
+    run, ann, bob = await two_hired()
+    await run.send(event("mover", "a", ann, on="2026-01-02", groups=[OTHER_TEAM]))
+    await run.send(event("mover", "b", bob, on="2026-01-02", groups=[OTHER_TEAM]))
+    await worked(run, seconds=1)
+    assert await run.state("a") == "Working"
+    run.directory.delete_user(ann)
+    await run.work_off()
+    assert (await run.state("a"), await run.state("b")) == ("DoneWithErrors", "Done")
+    assert (await run.record("a")).remedy
+
+
+async def test_a_membership_that_cannot_be_given_back_is_an_error_and_a_replay_tries_again() -> None:
+    run, ann, bob = await two_hired()
+    run.directory.add_user(user(3), groups=[TEAM])
+    await run.tell(leaver("a", ann, "2026-01-02"), leaver("b", bob, "2026-01-02"))
+    denied = Rejected(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+    run.memberships.answers[TEAM].append((denied, False))
+    await run.tell(event("leaver.rescission", "ra", ann))
+    await run.tell(event("leaver.rescission", "rb", bob))
+    assert (await run.state("a"), await run.state("b")) == ("DoneWithErrors", "Cancelled")
+    assert (run.member(ann), run.member(bob)) == (False, True)
+    await administration.replay(run.world, (await run.record("a")).key, MIA)
+    await run.work_off()
+    await settled(run, ann, bob)
+    assert (await run.state("a"), run.licenses(ann)) == ("Cancelled", {"SMALL"})
 
 
 async def test_the_end_of_an_employment_of_which_nothing_is_known_is_not_done_silently() -> None:
