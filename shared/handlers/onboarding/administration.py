@@ -200,15 +200,15 @@ async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
 
 
 async def note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
-    """Write the audit entry of what a person decided about an event."""
+    """Write the audit entry of what a person decided about an event. It names the event by its key alone: readers of
+    the audit log need not have a role that shows who is to leave."""
     entry = AuditEntry(
         world.token(),
         world.clock.now(),
         activity,
         actor.name,
         "success",
-        user_id=record.user_id,
         before=str(record.state),
-        detail=f"{record.event.type} {record.event.id} of {record.event.source}",
+        detail=f"event {record.key}",
     )
     await world.stores.audit.append([entry])
