@@ -250,8 +250,10 @@ def _move(case: _Case) -> Judgement:
     revoked = [each for each in leavers if not case.is_newer(each) and each.event.day <= day]
     if (done_ends or revoked) and not case.decided:
         return case.to(Turn.ASK, (*done_ends, *revoked)[0], ends.MOVE_AFTER_END)
-    if starts:
-        return replace(case.to(Turn.AFTER, starts[0]), replaces=tuple(_kin(case)))
+    # A person who works already moves on the day, also if the next start of the employment is known.
+    before = [each for each in starts if each.event.day <= day or not case.employment.in_force]
+    if before:
+        return replace(case.to(Turn.AFTER, before[0]), replaces=tuple(_kin(case)))
     return replace(case.to(Turn.NOW), replaces=tuple(_kin(case)), supersedes=tuple(revoked))
 
 

@@ -156,6 +156,22 @@ async def test_a_job_cut_off_in_the_middle_is_finished_although_the_next_one_is_
     assert await run.state("a2") == ("Scheduled" if kind == "mover" else "NeedsDecision")
 
 
+async def test_a_move_before_the_next_start_does_not_wait_for_it() -> None:
+    run, ann, bob = await two_hired()
+    for name, person in (("a", ann), ("b", bob)):
+        await run.tell(leaver(f"{name}-end", person, "2026-01-10"))
+        await run.tell(event("joiner", f"{name}-start", person, on="2026-03-01", groups=[TEAM]))
+    await run.tell(event("mover", "a-moved", ann, on="2026-01-04", groups=[OTHER_TEAM]))
+    await settled(run, ann, bob)
+    assert (await run.state("a-moved"), run.licenses(ann), run.licenses(bob)) == ("Done", {"LARGE"}, {"SMALL"})
+    await run.wait(days=8)
+    await settled(run, ann)
+    assert run.licenses(ann) == set()
+    await run.wait(days=60)
+    await settled(run, ann)
+    assert run.licenses(ann) == {"SMALL"}
+
+
 async def test_an_account_that_is_deleted_while_it_is_licensed_ends_its_event_and_is_listed() -> None:
     run, ann, bob = await two_hired()
     await run.send(event("mover", "a", ann, on="2026-01-02", groups=[OTHER_TEAM]))
