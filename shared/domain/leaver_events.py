@@ -74,7 +74,11 @@ def _rescind(
     """`ended_by`: the leaver by which the employment is over. Of those before it, nothing can be given back."""
     by = f"rescission {record.event.id}"
     mine = [each for each in leavers if _is_rescinded(record, each, ended_by)]
-    taken_back = [each for each in leavers if each.superseded_by == record.key or each.cancelled_by == by]
+    taken_back = [
+        each
+        for each in leavers
+        if each.superseded_by == record.key or each.cancelled_by == by or _is_void_already(record, each, waits)
+    ]
     if any(each.is_being_written for each in mine):
         at = now + pause_since(record.received_at, now)
         note = "Waits until the leaver's memberships are written."
@@ -98,6 +102,13 @@ def _is_rescinded(record: OnboardingRecord, leaver: OnboardingRecord, ended_by: 
         return False
     waits_for_any = record.event.order is SourceOrder.ARRIVAL and not leaver.state.is_ended
     return waits_for_any or record.stamp.is_newer_than(leaver.stamp)
+
+
+def _is_void_already(record: OnboardingRecord, leaver: OnboardingRecord, waits: Waits) -> bool:
+    """Whether the rescission comes after its leaver was cancelled or superseded: it must not wait for the next one."""
+    is_void = leaver.state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED)
+    is_recent = record.received_at - leaver.updated_at <= waits.account
+    return is_void and is_recent and record.stamp.is_newer_than(leaver.stamp)
 
 
 def _without_leaver(record: OnboardingRecord, waits: Waits, now: datetime) -> Next:

@@ -172,6 +172,19 @@ async def test_a_move_before_the_next_start_does_not_wait_for_it() -> None:
     assert run.licenses(ann) == {"SMALL"}
 
 
+async def test_a_rescission_after_its_leaver_was_cancelled_by_a_person_does_not_take_back_the_next_one() -> None:
+    run, ann, bob = await two_hired()
+    await run.tell(leaver("a1", ann, "2026-02-01"), leaver("b1", bob, "2026-02-01"))
+    await administration.cancel(run.world, (await run.record("a1")).key, MIA)
+    await run.send(event("leaver.rescission", "ra", ann))
+    await worked(run)
+    assert await run.state("ra") == "Done"
+    await run.tell(leaver("a2", ann, "2026-01-08"))
+    await run.wait(days=4)
+    await settled(run, ann, bob)
+    assert (await run.state("a2"), run.licenses(ann), run.licenses(bob)) == ("Done", set(), {"SMALL"})
+
+
 async def test_an_account_that_is_deleted_while_it_is_licensed_ends_its_event_and_is_listed() -> None:
     run, ann, bob = await two_hired()
     await run.send(event("mover", "a", ann, on="2026-01-02", groups=[OTHER_TEAM]))
