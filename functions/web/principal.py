@@ -184,13 +184,14 @@ def _rejected(claims: Claims, status: int, reason: str, message: str) -> Rejecti
 
 def _by_token(headers: Mapping[str, str], claims: Claims) -> bool:
     """Whether the claims are those of a bearer token. Raises Rejection if that is unclear. The client of a session is
-    not checked, so a caller must not pass a token off as a session."""
+    not checked, so a caller must not pass a token off as a session: whatever comes without the session's cookie, or
+    with any Authorization header, is a token."""
     if EXCHANGED in headers:
         raise _rejected(claims, 401, "exchanged session", "Send the access token itself, not X-ZUMO-AUTH.")
-    bearer = headers.get("authorization", "").lower().startswith("bearer ")
-    if bearer and SESSION_COOKIE in headers.get("cookie", ""):
+    is_session = SESSION_COOKIE in headers.get("cookie", "")
+    if is_session and headers.get("authorization", "").strip():
         raise _rejected(claims, 401, "two sign-ins", "Send a bearer token or the session's cookie, not both.")
-    return bearer
+    return not is_session
 
 
 def _check_tenant(claims: Claims, sign_in: SignIn) -> None:

@@ -75,6 +75,11 @@ class Starter:
         location = f"/api/operations/{operation.id}"
         return JSONResponse(answers.operation(operation), 202, {"Location": location})
 
+    def check_options(self, operation: Operation) -> None:
+        """To restore what was before an operation that has set options is to set options. Raises Rejection."""
+        if operation.change.options is not None:
+            self.require(Access.CONFIGURE)
+
     def check_removals(self, preview: Operation) -> None:
         """To confirm a preview with removals is to approve them. Raises Rejection."""
         if preview.plan.users_losing:

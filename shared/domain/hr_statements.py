@@ -40,7 +40,8 @@ class Judgement:
 
     `replaces`: statements that this one ends whatever its date. `supersedes`: those that it ends when it is carried
     out. `asks`: those about which a person is asked too. `alone`: no other employment keeps licenses of the person.
-    `on_its_day`: a job is in force until then, so no lead time.
+    `on_its_day`: a job is in force until then, so no lead time. `is_unknown`: of an end, nothing is known of its
+    employment, and the person has another one.
     """
 
     turn: Turn
@@ -53,6 +54,7 @@ class Judgement:
     needs_answer: bool = False
     alone: bool = True
     on_its_day: bool = False
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class _Case:
     name: str
     employment: Employment
     now: datetime
+    returning: frozenset[str] = frozenset()
+    """Leavers that are cancelled, and give back what they took."""
 
     @property
     def decided(self) -> bool:
@@ -87,6 +91,11 @@ class _Case:
         start = self.employment.start
         return self.employment.in_force and start is not None and leaver.event.day < start.day
 
+    def has_begun(self, other: OnboardingRecord) -> bool:
+        """Whether memberships of a start or a move were written: it is brought to its end."""
+        job = self.employment.job
+        return job is not None and job.key == other.key
+
     def newer_ones(self, *done: Statement | None) -> list[Statement]:
         """Of statements that were carried out, the newer ones."""
         return [each for each in done if each is not None and each.key != self.record.key and self.is_newer(each)]
@@ -102,6 +111,7 @@ def judge(
     record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None, now: datetime
 ) -> Judgement:
     """Decide by the person's other statements and by what HR has brought about. A release has no order of its own."""
+    others = list(others)
     known = [each for each in others if each.key != record.key and _counts(each)]
     name = employment_of(record, known, state)
     if name is None:
@@ -109,7 +119,8 @@ def judge(
     named = [(each, employment_of(each, [record, *known], state)) for each in known]
     same = [each for each, employment in named if employment == name]
     elsewhere = [each for each, employment in named if employment != name]
-    case = _Case(record, same, elsewhere, name, state.of(name) if state else NO_EMPLOYMENT, now)
+    returning = frozenset(each.key for each in others if each.cancelled_by and not each.state.is_ended)
+    case = _Case(record, same, elsewhere, name, state.of(name) if state else NO_EMPLOYMENT, now, returning)
     decide: dict[HrEventType, Callable[[_Case], Judgement]] = {JOINER: _start, MOVER: _move, LEAVER: _end}
     found = _of_its_kind(case) or decide.get(record.event.type, _about_a_leaver)(case)
     if found.turn in (Turn.SUPERSEDED, Turn.FORMER):
@@ -117,7 +128,9 @@ def judge(
     if record.revived and record.event.type is LEAVER and not case.decided:
         found = case.to(Turn.ASK, question=ends.REVIVED)
     found = _waiting_for_writes(found)
-    return replace(found, alone=_is_alone(case, state))
+    alone = _is_alone(case, state)
+    is_unknown = not alone and case.employment == NO_EMPLOYMENT and not case.of(JOINER) and not case.of(MOVER)
+    return replace(found, alone=alone, is_unknown=is_unknown and record.event.type is LEAVER)
 
 
 def employment_of(record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None) -> str | None:
@@ -151,7 +164,7 @@ def _of_its_kind(case: _Case) -> Judgement | None:
     kin = [each for each in case.of(record.event.type) if not (record.event.type is LEAVER and case.is_former(each))]
     if record.event.type is RESCISSION or (record.event.type is LEAVER and case.is_former(record)):
         return None
-    newer = [each for each in kin if case.is_newer(each)]
+    newer = [each for each in kin if case.is_newer(each) and (case.has_come(each) or not case.has_begun(record))]
     if newer:
         newest = next(a for a in newer if not any(b.stamp.is_newer_than(a.stamp) for b in newer))
         return case.to(Turn.SUPERSEDED, newest)
@@ -179,7 +192,8 @@ def _content(record: OnboardingRecord) -> object:
 
 def _kin(case: _Case) -> list[OnboardingRecord]:
     """Open statements of the same kind, which this one replaces."""
-    return [each for each in case.open(case.record.event.type) if not (case.is_former(each) or case.is_newer(each))]
+    older = [each for each in case.open(case.record.event.type) if not (case.is_former(each) or case.is_newer(each))]
+    return [each for each in older if case.has_come(case.record) or not case.has_begun(each)]
 
 
 def _start(case: _Case) -> Judgement:
@@ -236,8 +250,10 @@ def _move(case: _Case) -> Judgement:
     revoked = [each for each in leavers if not case.is_newer(each) and each.event.day <= day]
     if (done_ends or revoked) and not case.decided:
         return case.to(Turn.ASK, (*done_ends, *revoked)[0], ends.MOVE_AFTER_END)
-    if starts:
-        return replace(case.to(Turn.AFTER, starts[0]), replaces=tuple(_kin(case)))
+    # A person who works already moves on the day, also if the next start of the employment is known.
+    before = [each for each in starts if each.event.day <= day or not case.employment.in_force]
+    if before:
+        return replace(case.to(Turn.AFTER, before[0]), replaces=tuple(_kin(case)))
     return replace(case.to(Turn.NOW), replaces=tuple(_kin(case)), supersedes=tuple(revoked))
 
 
@@ -267,13 +283,9 @@ def _ends_before_move(case: _Case) -> list[OnboardingRecord | Statement]:
 
 def _end(case: _Case) -> Judgement:
     record, employment, day = case.record, case.employment, case.record.event.day
-    for rescission in case.of(RESCISSION):
-        waits = rescission.event.order is SourceOrder.ARRIVAL and not rescission.state.is_ended
-        if waits or case.is_newer(rescission):
-            return case.to(Turn.SUPERSEDED, rescission)
-    end, start = employment.end, employment.start
-    if end is not None and end.key != record.key and case.is_newer(end):
-        return case.to(Turn.SUPERSEDED, end)
+    if before := _of_rescissions(case) or _of_an_end_before(case):
+        return before
+    start = employment.start
     if employment.in_force and start is not None:
         if case.is_former(record):
             return case.to(Turn.FORMER, start)
@@ -285,6 +297,33 @@ def _end(case: _Case) -> Judgement:
         elif day == start.day and employment.continued and employment.job == start:
             return case.to(Turn.FORMER, start)
     return _among_starts(case) or _among_moves(case)
+
+
+def _of_rescissions(case: _Case) -> Judgement | None:
+    """A newer rescission leaves nothing of an end. One that is not done yet gives back what the end has taken."""
+    for rescission in case.of(RESCISSION):
+        waits = rescission.event.order is SourceOrder.ARRIVAL and not rescission.state.is_ended
+        if waits or case.is_newer(rescission):
+            gives_back = case.record.taken is not None and not rescission.state.is_ended
+            return case.to(Turn.AFTER if gives_back else Turn.SUPERSEDED, rescission)
+    return None
+
+
+def _of_an_end_before(case: _Case) -> Judgement | None:
+    """What an end becomes by the one that was carried out. Before the day of the newer one, the employment is not over:
+    a person is asked, or what was taken is given back."""
+    end = case.employment.end
+    if end is None or end.key == case.record.key:
+        return None
+    if case.is_newer(end):
+        return case.to(Turn.SUPERSEDED, end)
+    if case.has_come(case.record) or end.key in case.returning:
+        return None
+    done = [each for each in case.of(LEAVER) if each.key == end.key and each.state.is_ended]
+    if not case.decided and (done or not case.open(LEAVER)):
+        return case.to(Turn.ASK, end, ends.EXTENDED)
+    mine = [each for each in done if each.taken is not None]
+    return replace(case.to(Turn.NOW), replaces=(*_kin(case), *mine))
 
 
 def _among_starts(case: _Case) -> Judgement | None:

@@ -80,20 +80,30 @@ def _is_own(grant: Grant, profiles: frozenset[str], left: set[GroupId]) -> bool:
     return grant.source.kind is SourceKind.JOINED and grant.source.id in left
 
 
-def taken_of(record: OnboardingRecord, hr_state: HrState, employment: str, grants: Sequence[Grant]) -> Taken:
-    """What the leaver has, as it was when the work began the first time."""
+def with_taken(
+    record: OnboardingRecord,
+    hr_state: HrState,
+    employment: str,
+    grants: Sequence[Grant],
+    earlier: OnboardingRecord | None,
+) -> OnboardingRecord:
+    """The leaver with what it takes, as it was when the work began the first time. `earlier`: the leaver by which the
+    employment is over already. What that took is taken by this one, whose cancelling gives it back."""
     before = hr_state.of(employment)
     if record.taken is not None and before.end is not None and before.end.key == record.key:
-        return record.taken
+        return record
     own = _own_profiles(replace(record, taken=None), hr_state, employment)
-    return Taken(
-        before,
-        tuple(
-            grant
-            for grant in grants
-            if grant.source.kind is SourceKind.HR and (not record.one_of_several or grant.source.id in own)
-        ),
-    )
+    mine = [
+        grant
+        for grant in grants
+        if grant.source.kind is SourceKind.HR and (not record.one_of_several or grant.source.id in own)
+    ]
+    if earlier is None or earlier.taken is None:
+        return replace(record, taken=Taken(before, tuple(mine)))
+    taken = Taken(earlier.taken.employment, tuple(dict.fromkeys((*earlier.taken.grants, *mine))))
+    left = {each.group_id: each for each in earlier.groups if each.outcome is GroupOutcome.REMOVED}
+    groups = left | {each.group_id: each for each in record.groups}
+    return replace(record, taken=taken, groups=tuple(groups.values()))
 
 
 def groups_to_leave(

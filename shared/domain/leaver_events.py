@@ -22,7 +22,7 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.onboarding_ends import asked, ended, superseded_record
-from shared.domain.onboarding_order import Waits, pause_since
+from shared.domain.onboarding_order import Waits, pause_since, turned_back
 
 _CARRIED_OUT = (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
 
@@ -74,7 +74,11 @@ def _rescind(
     """`ended_by`: the leaver by which the employment is over. Of those before it, nothing can be given back."""
     by = f"rescission {record.event.id}"
     mine = [each for each in leavers if _is_rescinded(record, each, ended_by)]
-    taken_back = [each for each in leavers if each.superseded_by == record.key or each.cancelled_by == by]
+    taken_back = [
+        each
+        for each in leavers
+        if each.superseded_by == record.key or each.cancelled_by == by or _is_void_already(record, each, waits)
+    ]
     if any(each.is_being_written for each in mine):
         at = now + pause_since(record.received_at, now)
         note = "Waits until the leaver's memberships are written."
@@ -100,20 +104,19 @@ def _is_rescinded(record: OnboardingRecord, leaver: OnboardingRecord, ended_by: 
     return waits_for_any or record.stamp.is_newer_than(leaver.stamp)
 
 
+def _is_void_already(record: OnboardingRecord, leaver: OnboardingRecord, waits: Waits) -> bool:
+    """Whether the rescission comes after its leaver was cancelled or superseded: it must not wait for the next one."""
+    is_void = leaver.state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED)
+    is_recent = record.received_at - leaver.updated_at <= waits.account
+    return is_void and is_recent and record.stamp.is_newer_than(leaver.stamp)
+
+
 def _without_leaver(record: OnboardingRecord, waits: Waits, now: datetime) -> Next:
     until = (record.waits_since or record.received_at) + waits.account
     if now >= until:
         return Next(ended(record, ends.no_leaver(until), now))
     at = min(until, now + pause_since(record.received_at, now))
     return Next(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, "Waits for the leaver event."))
-
-
-def turned_back(leaver: OnboardingRecord, by: str, now: datetime) -> Next:
-    """A leaver that has begun, or was carried out: what it took is to be given back."""
-    note = f"Cancelled by {by}; what was taken is being given back."
-    back = waiting(leaver, OnboardingState.WORKING, now, now, note)
-    back = replace(back, cancelled_by=by, working_since=now, announced=False, completed_at=None)
-    return Next(back, wake=(leaver.key,))
 
 
 def revived(leaver: OnboardingRecord, others: Iterable[OnboardingRecord], now: datetime) -> list[Next]:

@@ -26,10 +26,20 @@ class End:
 
 
 ACCOUNT_GONE = End(DONE, "The account is gone, and its licenses with it.")
+ACCOUNT_LOST = End(
+    DONE_WITH_ERRORS,
+    "The account cannot be read any more, so nobody knows whether its licenses were assigned.",
+    "If the account is there again, replay the event.",
+)
 NO_SUCH_ACCOUNT = End(
     DONE_WITH_ERRORS,
     "There is no such account, so nothing was taken away.",
     "If there should be one, correct the names and send a new event.",
+)
+UNKNOWN_EMPLOYMENT = End(
+    DONE_WITH_ERRORS,
+    "Nothing is known of the employment that the event names, and the person has another one. Nothing was taken away.",
+    "If the person leaves the other one, send a new event with its employmentId.",
 )
 FORMER_EMPLOYEE = End(
     FAILED,
@@ -60,6 +70,11 @@ STARTED_AGAIN = End(
     NEEDS_DECISION,
     "A newer statement starts the employment before the day on which this one ends it.",
     "Carry the event out if the end is still right. Dismiss it if the person stays.",
+)
+EXTENDED = End(
+    NEEDS_DECISION,
+    "The end moves into the future after it was carried out. Nothing was given back.",
+    "Carry the event out to give back what was taken until the new day. Dismiss it if the person has left.",
 )
 REVIVED = End(
     NEEDS_DECISION,
@@ -128,6 +143,15 @@ def disabled(account: str) -> End:
 
 def cancelled(by: str, outcome: str = "") -> End:
     return End(CANCELLED, f"Cancelled by {by}; {outcome}." if outcome else f"Cancelled by {by}.")
+
+
+def given_back(by: str, missing: int) -> End:
+    """Of a leaver that was cancelled after it began. `missing`: memberships that could not be given back."""
+    if not missing:
+        return cancelled(by, "what had been taken was given back")
+    groups = "1 membership" if missing == 1 else f"{missing} memberships"
+    note = f"Cancelled by {by}, but {groups} could not be given back."
+    return End(DONE_WITH_ERRORS, note, "Repair what the groups say, then replay the event.")
 
 
 def several_accounts(ids: Iterable[str]) -> End:

@@ -128,7 +128,10 @@ def resolve(
         return Resolved((Next(ended(record, ends.former(judgement.other), now)),))
     if found.account is not None and not is_start and judgement.turn is not Turn.ASK:
         record = replace(record, user_id=found.account.id)
-    replaced = tuple(Next(superseded_record(each, record.key, now)) for each in judgement.replaces)
+    if any(each.is_being_written for each in judgement.replaces):
+        at = now + pause_since(record.received_at, now)
+        return Resolved((after_earlier(record, judgement.other, now, at),), known=found.account)
+    replaced = _replaced(record, judgement.replaces, now, is_due=is_due)
     if judgement.turn is Turn.ASK and judgement.question is not None:
         tied = [Next(asked(each, ends.same_order(record.event.id), now)) for each in judgement.asks]
         steps = [*tied, Next(asked(record, judgement.question, now))]
@@ -144,6 +147,25 @@ def resolve(
     return Resolved((*replaced, *steps), known=found.account)
 
 
+def _replaced(
+    record: OnboardingRecord, replaces: Iterable[OnboardingRecord], now: datetime, *, is_due: bool
+) -> tuple[Next, ...]:
+    """Statements that count no more. What a leaver has taken is given back until the day of the newer one."""
+    by = f"event {record.event.id}"
+    return tuple(
+        Next(superseded_record(each, record.key, now)) if is_due or each.taken is None else turned_back(each, by, now)
+        for each in replaces
+    )
+
+
+def turned_back(leaver: OnboardingRecord, by: str, now: datetime) -> Next:
+    """A leaver that has begun, or was carried out: what it took is to be given back."""
+    note = f"Cancelled by {by}; what was taken is being given back."
+    back = waiting(leaver, OnboardingState.WORKING, now, now, note)
+    back = replace(back, cancelled_by=by, working_since=now, announced=False, completed_at=None)
+    return Next(back, wake=(leaver.key,))
+
+
 def _carried_out(
     record: OnboardingRecord,
     found: Identified,
@@ -154,6 +176,8 @@ def _carried_out(
 ) -> Resolved:
     """The work begins if there is an account. A leaver without one is done, also with what it supersedes."""
     over = tuple(Next(superseded_record(each, record.key, now)) for each in judgement.supersedes)
+    if found.account is not None and judgement.is_unknown:
+        return Resolved((*replaced, *over, Next(ended(record, ends.UNKNOWN_EMPLOYMENT, now))))
     if found.account is not None:
         doubtful = tuple(Next(asked(each, ends.STARTED_AGAIN, now)) for each in judgement.asks)
         ready = replace(record, user_id=found.account.id, one_of_several=not judgement.alone, matched_by=found.note)

@@ -97,7 +97,9 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
 
 
 @router.post("/operations/{operation_id}/{act}")
-async def decide(world: TheWorld, actor: TheActor, operation_id: OperationIdText, act: str, form: TheForm) -> Response:
+async def decide(
+    world: TheWorld, starter: TheStarter, actor: TheActor, operation_id: OperationIdText, act: str, form: TheForm
+) -> Response:
     """Approve, reject, review, pause, resume or cancel."""
     key = OperationId(operation_id)
     match act:
@@ -112,6 +114,7 @@ async def decide(world: TheWorld, actor: TheActor, operation_id: OperationIdText
         case "resume":
             await control.resume(world, key, actor)
         case "cancel" if form.get("intent") == "former":
+            starter.check_options(await queries.operation(world, key))
             key = (await cancel_and_restore(world, key, actor)).id
         case "cancel":
             await control.cancel(world, key, actor)

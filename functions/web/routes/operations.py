@@ -12,6 +12,7 @@ from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheActor, ThePaging, TheWorld
 from functions.web.requests import Approve, Cancel, OperationIdText
+from functions.web.starting import TheStarter
 from shared.domain.ids import OperationId
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore
@@ -78,11 +79,14 @@ async def resume(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
 
 
 @router.post("/operations/{operation_id}/cancel")
-async def cancel(world: TheWorld, actor: TheActor, operation_id: TheId, body: Cancel | None = None) -> Response:
+async def cancel(
+    world: TheWorld, starter: TheStarter, actor: TheActor, operation_id: TheId, body: Cancel | None = None
+) -> Response:
     """End an operation; what was done stays done. With the intent `former` a new operation (202, Location) makes the
-    group's intent what it was before."""
+    group's intent what it was before, also the options that the operation has set."""
     if body is None or body.intent == "keep":
         return JSONResponse(answers.operation(await control.cancel(world, operation_id, actor)))
+    starter.check_options(await queries.operation(world, operation_id))
     restoring = await cancel_and_restore(world, operation_id, actor)
     return JSONResponse(answers.operation(restoring), 202, {"Location": f"/api/operations/{restoring.id}"})
 

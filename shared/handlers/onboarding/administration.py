@@ -11,9 +11,10 @@ from functools import partial
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.errors import BadRequest, Conflict, NotFound
-from shared.domain.leaver_events import revived, turned_back
+from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_ends import ended
+from shared.domain.onboarding_order import turned_back
 from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import people, records
@@ -199,15 +200,15 @@ async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
 
 
 async def note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
-    """Write the audit entry of what a person decided about an event."""
+    """Write the audit entry of what a person decided about an event. It names the event by its key alone: readers of
+    the audit log need not have a role that shows who is to leave."""
     entry = AuditEntry(
         world.token(),
         world.clock.now(),
         activity,
         actor.name,
         "success",
-        user_id=record.user_id,
         before=str(record.state),
-        detail=f"{record.event.type} {record.event.id} of {record.event.source}",
+        detail=f"event {record.key}",
     )
     await world.stores.audit.append([entry])

@@ -22,9 +22,9 @@ from shared.domain.leaver import (
     licenses_to_remove,
     planned,
     state_after,
-    taken_of,
     unlicensing,
     with_removals,
+    with_taken,
 )
 from shared.domain.onboarding import Next, OnboardingState
 from shared.domain.permit import leaver_permits
@@ -109,10 +109,11 @@ async def _claimed(
     for person in people:
         user, state, had = person.user, states[person.user.id], grants.get(person.user.id, ())
         name = person.employment
-        taken = taken_of(person.record, state, name, had)
-        record = await records.claim(world, replace(person.record, taken=taken))
-        if record is not None:
-            leaving = groups_to_leave(record, user, taken, state, name, allowed)
+        end = state.of(name).end
+        earlier = await world.stores.onboarding.get(end.key) if end and end.key != person.record.key else None
+        record = await records.claim(world, with_taken(person.record, state, name, had, earlier))
+        if record is not None and record.taken is not None:
+            leaving = groups_to_leave(record, user, record.taken, state, name, allowed)
             hindrances = await groups.hindrances(sorted(leaving))
             leavers.append(planned(Leaver(record, user, rows[user.id], state, name, had), hindrances))
             await records.note_state(world, state_after(record, state, name))

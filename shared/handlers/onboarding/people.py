@@ -18,7 +18,7 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.leaver_events import answer
 from shared.domain.onboarding import Account, HrEventType, Next, OnboardingRecord, waiting
 from shared.domain.onboarding_ends import ended
-from shared.domain.onboarding_licenses import View, later, progress
+from shared.domain.onboarding_licenses import GIVEN_UP_AFTER, View, later, progress
 from shared.domain.onboarding_order import (
     READ_RETRY,
     SAME_MESSAGE_RETRY,
@@ -31,6 +31,9 @@ from shared.domain.plan import plan_user
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.plan import context_for, tenant_facts
+
+UNREAD_FOR = timedelta(hours=24)
+"""How long a person whose licenses are being written is read in vain, when Graph does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,9 @@ async def assess(
         now = world.clock.now()
         if isinstance(user, UserGone) and record.event.type is HrEventType.LEAVER:
             return Next(ended(record, ends.ACCOUNT_GONE, now))
+        since, refused = now - (record.working_since or now), not isinstance(user, ReadFailed) or user.refused
+        if since >= (GIVEN_UP_AFTER if refused else UNREAD_FOR):
+            return Next(ended(record, ends.ACCOUNT_LOST, now))
         return later(record, now, backlog, "The account could not be read.")
 
     return [judged(record, reads[record.user_id]) for record in working if record.user_id is not None]

@@ -102,7 +102,7 @@ def _lost(returner: Returner) -> list[GroupId]:
     return sorted(
         each.group_id
         for each in returner.record.groups
-        if each.outcome is GroupOutcome.REMOVED
+        if each.outcome in (GroupOutcome.REMOVED, GroupOutcome.REFUSED)
         or (each.outcome is GroupOutcome.NOT_A_MEMBER and each.group_id in put_in)
     )
 
@@ -110,7 +110,8 @@ def _lost(returner: Returner) -> list[GroupId]:
 def _stayed(returner: Returner, now: datetime) -> Next:
     groups = {each.group_id: each for each in returner.record.groups} | dict(returner.results)
     record = replace(returner.record, groups=tuple(groups.values()), licenses=())
-    end = ends.cancelled(record.cancelled_by, "what had been taken was given back")
+    missing = len(returner.results) - len(returner.inside)
+    end = ends.given_back(record.cancelled_by, missing)
     return Next(ended(record, end, now), users={returner.user.id: dict.fromkeys(returner.inside, True)})
 
 

@@ -75,7 +75,12 @@ async def _request_for(
             or now.enforcement is Enforcement.CANCELLED
         ),
         tuple(sku.sku_id for sku in current.skus if former.sku(sku.sku_id) is None),
-        former.options if former.options != current.options else None,
+        former.options if _has_set_options(operation, former, current) else None,
     )
     nothing = not change.add and not change.remove
     return OperationRequest(Target(group_id), actor, change, reprocess=nothing, idempotency_key=key, cause=RESTORE)
+
+
+def _has_set_options(operation: Operation, former: GroupLicenseAssignment, current: GroupLicenseAssignment) -> bool:
+    """Whether the options are still those that the operation set: what somebody set beside it stays."""
+    return operation.change.options == current.options != former.options

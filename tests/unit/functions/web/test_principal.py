@@ -350,6 +350,15 @@ def test_a_token_is_not_passed_off_as_a_session() -> None:
     assert rejected({HEADER: app, "cookie": "AppServiceAuthSession=x"}) == (401, "not a session")
 
 
+@pytest.mark.parametrize("sent", ["bearer\tx", " Bearer  x", "Basic x", "x", None])
+def test_a_token_in_another_form_of_header_is_not_taken_for_a_session(sent: str | None) -> None:
+    header = {"authorization": sent} if sent is not None else {}
+    other = {HEADER: encoded([*ROLE, ("azp", OTHER_CLIENT), ("scp", "user_impersonation")]), **header, **OWN_PAGE}
+    assert rejected(other) == (403, "client not allowed")
+    if sent is not None:
+        assert rejected({**other, "cookie": "AppServiceAuthSession=made-up"}) == (401, "two sign-ins")
+
+
 @pytest.mark.parametrize(
     "guest",
     [
