@@ -105,6 +105,8 @@ class GroupNow:
     is_empty: bool = False
     lost_its_rule: bool = False
     members: int = 0
+    others: int = 0
+    """Members just read who keep their licenses; 0: the group was not read for this decision."""
 
     @property
     def alarm(self) -> str:
@@ -218,7 +220,8 @@ def _what_happened(
     times = [row.since for row in (*waiting, *fresh)]
     people = {row.user_id for row in (*waiting, *fresh)} | set(missing)
     source = fresh[0].claim.source
-    whole = f" of {max(group.members, len(people)):,} members" if source.kind is SourceKind.GROUP else ""
+    # As many as before: the recorded number is the present one if the group was read again since they left.
+    whole = f" of {max(group.members, group.others + len(people)):,} members" if source.kind is SourceKind.GROUP else ""
     text = f"{len(people):,}{whole} left within {span(max(times) - min(times))}. " if whole else ""
     text = text or f"{_number(people, 'person', 'people')} would lose a license. "
     before = f", and {gone:,} were used in the last 24 hours" if gone else ""

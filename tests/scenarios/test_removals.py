@@ -12,12 +12,14 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.assignment import OptionsChange
+from shared.domain.change_messages import GroupsChanged
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import UserId
-from shared.domain.messages import JOBS, MEMBERS, ProcessUsers
+from shared.domain.messages import JOBS, MEMBERS, NOTIFICATIONS, ProcessUsers
 from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
 from shared.domain.operation_request import OperationRequest
+from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
@@ -195,6 +197,20 @@ async def test_of_a_mass_removal_by_mistake_not_even_the_first_go() -> None:
     assert licensed(run, people) == 2000
     (waiting,) = await queries.approvals(run.world)
     assert "of 2,000 members left within" in waiting.reason
+
+
+async def test_a_group_that_is_read_again_within_the_window_still_says_how_many_members_it_had() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:30]:
+        run.directory.leave(TEAM, each)
+    message = GroupsChanged((went(TEAM, *people[:30]),), run.world.clock.now())
+    await run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())])
+    await sync_all(run.world)
+    await run.work_off()
+    (waiting,) = await queries.approvals(run.world)
+    assert waiting.reason == "30 of 60 members left within 1 s. 20 removals in a day need no approval."
 
 
 async def test_of_removals_that_trickle_in_none_goes_before_the_late_ones_are_known() -> None:

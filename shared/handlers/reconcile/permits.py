@@ -115,13 +115,13 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
         return not stored.state.held_because(world.clock.now())
     maximum = allowance_limit(world, source, assignments, group.members)
 
-    async def read() -> tuple[StoredRemovals, ScopeState]:
+    async def read() -> tuple[StoredRemovals, ScopeState, GroupNow]:
         stored = await _load(world, scope)
-        return stored, await _counted(world, source, stored, asked, maximum, group)
+        return stored, *await _counted(world, source, stored, asked, maximum, group)
 
-    def change(known: tuple[StoredRemovals, ScopeState]) -> tuple[StoredRemovals, Decision]:
-        stored, state = known
-        return stored, decide(state, stored.rows, asked, maximum, group, world.clock.now())
+    def change(known: tuple[StoredRemovals, ScopeState, GroupNow]) -> tuple[StoredRemovals, Decision]:
+        stored, state, counted = known
+        return stored, decide(state, stored.rows, asked, maximum, counted, world.clock.now())
 
     decision = await _saved(world, scope, read, change)
     return not decision.reason
@@ -182,9 +182,10 @@ async def _counted(
     asked: Sequence[PendingRemoval],
     maximum: int,
     group: GroupNow,
-) -> ScopeState:
-    """The state with the missing members. They are read once for the removals of a window. Before removals are held for
-    it, they are read again: some users can have been reconciled meanwhile without a loss."""
+) -> tuple[ScopeState, GroupNow]:
+    """The state with the missing members, and the group with the others. They are read once for the removals of a
+    window. Before removals are held for it, they are read again: some users can have been reconciled meanwhile without
+    a loss."""
     state, now = stored.state, world.clock.now()
     window = timedelta(seconds=world.policy.removal_window_s)
     is_recent = state.counted_at is not None and now - state.counted_at < window
@@ -196,20 +197,24 @@ async def _counted(
         or state.held_because(now)
         or len(waiting) < COUNT_MEMBERS_FROM
     ):
-        return known
+        return known, group
     if is_recent and not decide(known, stored.rows, asked, maximum, group, now).reason:
-        return known
-    missing = await _missing(world, GroupId(source.id))
-    return replace(known, counted_at=now, missing=frozenset(sorted(missing)[:MISSING_KEPT]))
+        return known, group
+    missing, members = await _missing(world, GroupId(source.id))
+    others = len(members - {user_id for user_id, _ in waiting})
+    state = replace(known, counted_at=now, missing=frozenset(sorted(missing)[:MISSING_KEPT]))
+    return state, replace(group, others=others)
 
 
-async def _missing(world: Needs, group_id: GroupId) -> set[UserId]:
-    """Members that are recorded as licensed, and that the directory does not show in the group any more."""
+async def _missing(world: Needs, group_id: GroupId) -> tuple[set[UserId], set[UserId]]:
+    """Members that are recorded as licensed, and that the directory does not show in the group any more; and those that
+    it shows."""
     states = await world.stores.members.states(group_id)
-    found = {user_id for user_id, state in states.items() if state in _LICENSED}
+    licensed = {user_id for user_id, state in states.items() if state in _LICENSED}
+    members: set[UserId] = set()
     async for page in world.directory.member_ids(group_id):
-        found.difference_update(page)
-    return found
+        members.update(page)
+    return licensed - members, members
 
 
 async def _tenant_lets_go(world: Needs, requests: Sequence[PermitRequest], assignments: Assignments) -> bool:

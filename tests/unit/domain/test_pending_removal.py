@@ -68,6 +68,11 @@ class TestTheGroup:
         assert decision.state.hold == Hold(NOW, decision.reason)
         assert decision.reason == "21 of 100 members left within 1 s. 20 removals in a day need no approval."
 
+    def test_says_how_many_there_were_although_the_group_was_read_again_since(self) -> None:
+        asked = people(1, 100)
+        decision = decide(FRESH, asked, asked, 20, GroupNow(members=110, others=100), NOW)
+        assert decision.reason.startswith("100 of 200 members left within 1 s.")
+
     def test_counts_those_that_are_not_asked_for_yet_however_young(self) -> None:
         asked, young = people(1, 5), [due(number, since=NOW - SECOND) for number in range(6, 22)]
         assert decide(FRESH, [*asked, *young], asked, 20, GroupNow(), NOW).allowed == ()
