@@ -335,6 +335,11 @@ def probed(attempted: Attempted) -> frozenset[Pair]:
     return frozenset(pair for pair in probes if pair.one in there and pair.two in there)
 
 
+def has_shown_facts(attempted: Attempted) -> bool:
+    """Whether the answers to this user tell something of the tenant's products."""
+    return bool(attempted.conflicts or retired_plans(attempted) or probed(attempted))
+
+
 def _plan(attempted: Attempted) -> UserPlan:
     if attempted.plan is None:
         raise ValueError(f"user {attempted.user_id} has no plan to apply")

@@ -27,7 +27,8 @@ from shared.domain.operation_request import (
 from shared.domain.trace_context import begun
 from shared.handlers.operations.assignment_changes import load, write_intent
 from shared.handlers.operations.needs import Needs
-from shared.handlers.reconcile.product_facts import note_new_products, read_catalog
+from shared.handlers.reconcile.product_facts import note_new_products
+from shared.handlers.reconcile.read import read_catalog
 from shared.ports.messaging import Outgoing
 
 AFTER_SUPERSEDED = timedelta(seconds=15)

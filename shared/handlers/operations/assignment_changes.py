@@ -20,7 +20,7 @@ from shared.domain.ids import GroupId, OperationId
 from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
 from shared.domain.operation_request import OperationRequest, claim_key
 from shared.handlers.operations.needs import Needs
-from shared.handlers.reconcile.product_facts import read_catalog
+from shared.handlers.reconcile.read import read_catalog
 from shared.ports.stores import StoredAssignment
 
 MAX_TRIES = 10

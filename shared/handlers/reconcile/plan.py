@@ -27,7 +27,8 @@ from shared.domain.reconciliation import Planned, Read, Work
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.reconcile import permits
 from shared.handlers.reconcile.needs import Needs
-from shared.handlers.reconcile.product_facts import read_catalog, taken_probes
+from shared.handlers.reconcile.product_facts import taken_probes
+from shared.handlers.reconcile.read import read_catalog
 from shared.handlers.reconcile.seats import LINE_LENGTH
 
 LINES_MAX_AGE_S = 5.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,26 +25,11 @@ from shared.domain.product_facts import (
 from shared.domain.reconciliation import Attempted, Planned
 from shared.handlers.reconcile.needs import Needs
 
-FACTS_MAX_AGE_S = 5.0
-"""How old observations may be: a rejection reaches all workers before most of an operation is planned."""
-
-PRODUCTS_MAX_AGE_S = 30.0
-"""How old the products may be where seats do not matter: plans and subscriptions change a few times a year."""
-
 MAX_TRIES = 5
 """Lost races for one row; what is observed again later is kept then."""
 
 RENEWED_AFTER = timedelta(days=1)
 """A conflict that is observed again within this time is not written again."""
-
-
-async def read_catalog(world: Needs, max_age_s: float = PRODUCTS_MAX_AGE_S) -> Catalog:
-    """The tenant's products, read within the last seconds, with what was observed of them."""
-    skus, observed = await asyncio.gather(
-        world.directory.subscribed_skus(max_age_s),
-        world.stores.product_facts.all(world.clock.now(), FACTS_MAX_AGE_S),
-    )
-    return Catalog({sku.sku_id: sku for sku in skus}, facts=observed)
 
 
 async def note_products(

@@ -17,7 +17,21 @@ from shared.domain.reconciliation import Read, Work
 from shared.domain.retired_plans import as_stored
 from shared.domain.verdict import EVENTS_SETTLE_WITHIN
 from shared.handlers.reconcile.needs import Needs
-from shared.handlers.reconcile.product_facts import read_catalog
+
+FACTS_MAX_AGE_S = 5.0
+"""How old observations may be: a rejection reaches all workers before most of an operation is planned."""
+
+PRODUCTS_MAX_AGE_S = 30.0
+"""How old the products may be where seats do not matter: plans and subscriptions change a few times a year."""
+
+
+async def read_catalog(world: Needs, max_age_s: float = PRODUCTS_MAX_AGE_S) -> Catalog:
+    """The tenant's products, read within the last seconds, with what was observed of them."""
+    skus, observed = await asyncio.gather(
+        world.directory.subscribed_skus(max_age_s),
+        world.stores.product_facts.all(world.clock.now(), FACTS_MAX_AGE_S),
+    )
+    return Catalog({sku.sku_id: sku for sku in skus}, facts=observed)
 
 
 async def read(world: Needs, work: Work, user_ids: Sequence[UserId]) -> list[Read]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain import ledger
+from shared.domain.attempt import has_shown_facts
 from shared.domain.desired_licenses import ENDING_OR_KEPT, desired_licenses
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
@@ -33,7 +34,9 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     entries = [entry for each in users for entry in each.audit]
     if entries:
         await world.stores.audit.append(entries)
-    await note_attempts(world, users)
+    telling = [each for each in users if has_shown_facts(each)]
+    if telling:
+        await note_attempts(world, telling)
     await _void_permits(world, users, now)
     lost = await _record_ledger(world, work, users, now)
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
