@@ -126,12 +126,11 @@ refuse_foreign_roles() {
 # Graph changes no scope that is enabled ("Permission (scope or role) cannot be deleted or updated unless disabled first",
 # github.com/microsoftgraph/msgraph-sdk-dotnet issue 1888). An older version of this script let people consent to it.
 disable_scope_of_users() {
-  local kinds
+  local kinds disabled
+  disabled=${SCOPE/'"type": "Admin", "isEnabled": true'/'"type": "User", "isEnabled": false'}
   kinds=$(graph get "/applications/$OBJECT_ID?\$select=api" --query 'api.oauth2PermissionScopes[].type' -o tsv)
   ! grep -qx User <<<"$kinds" || change "disable the scope, to let only administrators consent to it" send patch \
-    "/applications/$OBJECT_ID" "{\"api\": {\"requestedAccessTokenVersion\": 2, \"oauth2PermissionScopes\": [$(
-      sed 's/"type": "Admin", "isEnabled": true/"type": "User", "isEnabled": false/' <<<"$SCOPE"
-    )]}}"
+    "/applications/$OBJECT_ID" "{\"api\": {\"requestedAccessTokenVersion\": 2, \"oauth2PermissionScopes\": [$disabled]}}"
 }
 
 # Only roles are asked for in tokens (`wids`): group ids would make tokens of people in many groups too long.
