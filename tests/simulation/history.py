@@ -43,7 +43,7 @@ from shared.handlers.reconcile.seats import give_seats
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 from tests.simulation.allowances import Allowances, removed
-from tests.simulation.tenant_acts import KINDS, TenantActs
+from tests.simulation.tenant_acts import KINDS, WHOLE, TenantActs
 from tests.simulation.trouble import (
     Killed,
     Trouble,
@@ -409,7 +409,8 @@ class History:
         has, tenant = set(held), self.tenant
         staying = [(sku, off) for sku, off in held.items() if sku in foreign or sku in desired]
         lacks = {sku for sku in desired.keys() - has if not tenant.may_lack(sku, desired[sku], staying)}
-        keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(sku, desired.keys() - has)}
+        lacking = desired.keys() - has
+        keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(WHOLE[sku], lacking)}
         assigned_here = {sku for entry in self.run.writer.log if entry.user_id == person for sku in entry.after}
         if foreign - has - (decided & assigned_here):
             wrong.append(f"{person[-2:]} lost what somebody else gave")
@@ -418,8 +419,9 @@ class History:
         if lacks:
             wrong.append(f"{person[-2:]} lacks {self._names(lacks)}, has {self._names(has)}")
         for sku in (has & desired.keys()) - foreign:
-            differs = tenant.on(sku, held[sku]) != tenant.on(sku, desired[sku])
-            if differs and not tenant.may_lack(sku, desired[sku], staying):
+            on, wanted = tenant.on(sku, held[sku]), tenant.on(sku, desired[sku])
+            more = on > wanted and tenant.may_keep(on - wanted, lacking)
+            if on != wanted and not more and not tenant.may_lack(sku, desired[sku], staying):
                 wrong.append(f"{person[-2:]} has other plans of {self._name(sku)}")
         return wrong
 

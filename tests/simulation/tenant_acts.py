@@ -33,6 +33,10 @@ class TenantTables:
         return any(pair <= plans for pair in self.pairs)
 
 
+WHOLE = {sku.sku_id: sku.plan_ids for sku in PRODUCTS}
+"""The plans of each product, whatever the tenant made of it."""
+
+
 @dataclass
 class TenantActs:
     """The acts of the chosen kinds. `foreign` is the history's own: what administrators assigned, by user."""
@@ -91,12 +95,11 @@ class TenantActs:
         beside = NO_PLANS.union(*(self.on(each, plans) for each, plans in held if each != sku_id))
         return self.tables.conflict(self.on(sku_id, off) | beside)
 
-    def may_keep(self, sku_id: SkuId, lacking: Iterable[SkuId]) -> bool:
-        """Whether a license may stay because one that could replace it is lacking, also one that the tenant lost."""
-        whole = {sku.sku_id: sku.plan_ids for sku in PRODUCTS}
-        mine = whole[sku_id]
+    def may_keep(self, mine: Plans, lacking: Iterable[SkuId]) -> bool:
+        """Whether plans may stay on because a product that could replace them is lacking, also one that the tenant
+        lost."""
         for other in lacking:
-            theirs = whole[other]
+            theirs = WHOLE[other]
             if mine & theirs or any(pair & mine and pair & theirs for pair in self.tables.pairs):
                 return True
         return False
