@@ -5,19 +5,21 @@ It shares no code with the product. It knows what was written to the directory, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.domain.ids import SkuId, UserId
+from shared.domain.ids import Plans, SkuId, UserId
 from shared.domain.operation import Operation
 from shared.ports.world import World
 from tests.support.fakes_directory import WriteEntry
-from tests.support.runs import EXTRA, LARGE, SMALL
 
 DAY = timedelta(hours=24)
 APPROVAL_HOLDS = timedelta(days=7)
-PLANS = {sku.sku_id: {plan.service_plan_id for plan in sku.service_plans} for sku in (SMALL, LARGE, EXTRA)}
+
+
+PlansAt = Callable[[SkuId, datetime], Plans]
+"""The plans that a product of the tenant had at a time."""
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Allowances:
 
     of_groups: int
     of_tenant: int
+    plans_at: PlansAt
     approved: list[tuple[datetime, UserId, SkuId]] = field(default_factory=list)
 
     async def approve(self, world: World, operation: Operation) -> None:
@@ -38,7 +41,9 @@ class Allowances:
 
     def faults(self, log: Iterable[WriteEntry], leavers: Collection[UserId]) -> list[str]:
         """Where more went than was allowed. `leavers`: people whom HR sent away, who have an allowance of their own."""
-        alone = [each for each in removed(log) if each[1] not in leavers and not self._is_approved(*each)]
+        alone = [
+            each for each in removed(log, self.plans_at) if each[1] not in leavers and not self._is_approved(*each)
+        ]
         wrong = []
         for at, *_ in alone:
             day = [each for each in alone if at - DAY < each[0] <= at]
@@ -55,12 +60,12 @@ class Allowances:
         )
 
 
-def removed(log: Iterable[WriteEntry]) -> list[tuple[datetime, UserId, SkuId]]:
+def removed(log: Iterable[WriteEntry], plans_at: PlansAt) -> list[tuple[datetime, UserId, SkuId]]:
     """Licenses that were removed, but for those whose plans all stay on by other licenses."""
     found = []
     for entry in log:
-        on = {plan for sku, off in entry.after.items() for plan in PLANS[sku] - off}
+        on = {plan for sku, off in entry.after.items() for plan in plans_at(sku, entry.at) - off}
         for sku in entry.before.keys() - entry.after.keys():
-            if not PLANS[sku] - entry.before[sku] <= on:
+            if not plans_at(sku, entry.at) - entry.before[sku] <= on:
                 found.append((entry.at, entry.user_id, sku))
     return found

@@ -114,8 +114,6 @@ class History:
             # So small that removals often wait for a person.
             few = replace(self.run.world.policy, removal_allowance_minimum=2, tenant_removal_allowance=3)
             self.run.world = replace(self.run.world, policy=few)
-        policy = self.run.world.policy
-        self.allowances = Allowances(len(GROUPS) * policy.removal_allowance_minimum, policy.tenant_removal_allowance)
         self.members = [Members(self.run.world), Members(self.run.world)]
         self.onboarding = [Onboarding(self.run.world), Onboarding(self.run.world)]
         self.events: dict[str, UserId] = {}
@@ -127,6 +125,9 @@ class History:
         self.people = [user(number) for number in range(1, PEOPLE + 1)]
         kinds = (frozenset(KINDS) if self.seed >= TENANT_FROM else frozenset()) if self.kinds is None else self.kinds
         self.tenant = TenantActs(self.run, self.chance, kinds, self.foreign, self.note)
+        policy = self.run.world.policy
+        of_groups = len(GROUPS) * policy.removal_allowance_minimum
+        self.allowances = Allowances(of_groups, policy.tenant_removal_allowance, self.tenant.plans_at)
 
     def note(self, line: str) -> None:
         self.lines.append(f"{self.run.world.clock.now():%H:%M:%S} {line}")
@@ -396,7 +397,7 @@ class History:
         given = {(each.user_id, each.sku_id) for some in permits.values() for each in some}
         let_go = (await self.run.world.stores.removals.load(TENANT)).rows
         given |= {(each.user_id, each.sku_id) for each in let_go if each.allowed_at}
-        gone = {(person, sku) for _, person, sku in removed(self.run.writer.log)}
+        gone = {(person, sku) for _, person, sku in removed(self.run.writer.log, self.tenant.plans_at)}
         return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
 
     def _wrong_licenses(self, person: UserId, decided: set[SkuId], *, blocked: bool) -> list[str]:

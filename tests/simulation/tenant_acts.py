@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 
 from shared.domain.directory import LicenseAssignmentState, SubscribedSku
@@ -47,6 +47,8 @@ class TenantActs:
     foreign: dict[UserId, set[SkuId]]
     note: Callable[[str], None]
     tables: TenantTables = field(default_factory=TenantTables)
+    contents: list[tuple[datetime, SkuId, Plans]] = field(default_factory=list)
+    """What a product had from then on, each time that plans left it or came back."""
 
     def begin(self) -> None:
         """Lay the tenant's tables."""
@@ -88,6 +90,11 @@ class TenantActs:
         sku = self.run.directory.sku(sku_id)
         return sku.plan_ids - off if sku else NO_PLANS
 
+    def plans_at(self, sku_id: SkuId, at: datetime) -> Plans:
+        """The plans that a product had at a time."""
+        changed = [plans for since, sku, plans in self.contents if sku == sku_id and since <= at]
+        return changed[-1] if changed else WHOLE[sku_id]
+
     def may_lack(self, sku_id: SkuId, off: Plans, held: Iterable[tuple[SkuId, Plans]]) -> bool:
         """Whether Graph refuses the license beside what somebody holds."""
         if self.run.directory.sku(sku_id) is None:
@@ -112,6 +119,7 @@ class TenantActs:
             return
         if len(now.service_plans) < len(whole.service_plans) and self.chance.random() < 0.5:
             self.run.directory.add_sku(whole)
+            self.contents.append((self.run.world.clock.now(), whole.sku_id, whole.plan_ids))
             self.note(f"{whole.sku_part_number} has all of its plans again")
             return
         if len(now.service_plans) < 2:
@@ -119,6 +127,8 @@ class TenantActs:
         gone = self.chance.choice(now.service_plans[1:])
         rest = tuple(plan for plan in now.service_plans if plan != gone)
         self.run.directory.add_sku(replace(whole, service_plans=rest))
+        plans = frozenset(plan.service_plan_id for plan in rest)
+        self.contents.append((self.run.world.clock.now(), whole.sku_id, plans))
         self.note(f"{gone.service_plan_name} is retired from {whole.sku_part_number}")
 
     async def _withdraw(self) -> None:
