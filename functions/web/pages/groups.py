@@ -33,7 +33,7 @@ from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
-from shared.handlers.reconcile.product_facts import read_catalog
+from shared.handlers.reconcile.read import read_catalog
 from shared.handlers.views import license_center, queries
 from shared.ports.world import World
 
