@@ -98,8 +98,8 @@ class GraphDirectory:
             if self._skus is None or self._monotonic() - self._skus[0] > max_age_s:
                 asked = self._monotonic()
                 body = await self._get(f"/subscribedSkus?$select={graph_json.SKU_SELECT}")
-                rows = graph_json.values(body, "subscribedSkus")
-                self._skus = (asked, tuple(map(graph_json.subscribed_sku, rows)))
+                found = [row async for rows in self._pages("subscribedSkus", body) for row in rows]
+                self._skus = (asked, tuple(map(graph_json.subscribed_sku, found)))
             return self._skus[1]
 
     async def group(self, group_id: GroupId) -> DirectoryGroup:
@@ -147,7 +147,7 @@ class GraphDirectory:
         Unavailable; PermissionDenied when members come without their properties.
         """
         shared = SharedStates()
-        async for rows in self._pages(group_id, await self._first_page(group_id)):
+        async for rows in self._pages(f"members of group {group_id}", await self._first_page(group_id)):
             if nested is not None:
                 nested.update(GroupId(str(row["id"]).lower()) for row in rows if _type_of(row) == GROUP)
             yield await self._members([row for row in rows if _type_of(row) == USER], shared)
@@ -155,25 +155,25 @@ class GraphDirectory:
     async def member_ids(self, group_id: GroupId) -> AsyncIterator[Sequence[UserId]]:
         """The ids of all users in the group, transitively, page by page. Raises NotFound, Unavailable."""
         body = await self._get(f"/groups/{segment(group_id)}/transitiveMembers?$select=id&$top={PAGE_SIZE}")
-        async for rows in self._pages(group_id, body):
+        async for rows in self._pages(f"members of group {group_id}", body):
             yield [UserId(str(row["id"]).lower()) for row in rows if _type_of(row) == USER]
 
-    async def _pages(self, group_id: GroupId, body: Json) -> AsyncIterator[Sequence[Json]]:
-        """The rows of a first page of members and of those that follow, to the last one."""
+    async def _pages(self, what: str, body: Json) -> AsyncIterator[Sequence[Json]]:
+        """The rows of a first page and of those that follow, to the last one. Raises Unavailable if one is lost."""
         followed: set[str] = set()
         while True:
-            yield graph_json.values(body, f"members of group {group_id}")
+            yield graph_json.values(body, what)
             link = body.get("@odata.nextLink")
             if link is None:
                 return
             if not isinstance(link, str) or link in followed:
-                raise Unavailable(None, f"members of group {group_id}: the pages do not come to an end")
+                raise Unavailable(None, f"{what}: the pages do not come to an end")
             followed.add(link)
             try:
                 body = await self._get(self._graph.path_of(link))
             except NotFound as fault:
-                # Of the link, not of the group: its first page was there.
-                raise Unavailable(None, f"members of group {group_id}: a page is gone, read again ({fault})") from fault
+                # Of the link, not of what is read: its first page was there.
+                raise Unavailable(None, f"{what}: a page is gone, read again ({fault})") from fault
 
     async def _first_page(self, group_id: GroupId) -> Json:
         address = f"/groups/{segment(group_id)}/transitiveMembers?$select={{}}&$top={PAGE_SIZE}"

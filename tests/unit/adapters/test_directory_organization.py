@@ -9,7 +9,7 @@ import pytest
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.domain.errors import Unavailable
-from tests.unit.adapters.graph_stub import E3, PLAN, Answer, StubGraph, error, guid
+from tests.unit.adapters.graph_stub import BASE, E3, PLAN, Answer, StubGraph, error, guid
 
 
 class Ticks:
@@ -52,6 +52,19 @@ async def test_products_are_read_again_when_they_are_older_than_asked(stub: Stub
     assert (await directory.subscribed_skus(30.0))[0].consumed_units == 412
     assert (await directory.subscribed_skus(10.0))[0].consumed_units == 413
     assert len(stub.requests) == 2
+
+
+async def test_products_come_from_all_pages_and_a_lost_page_is_no_end(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    """A product that a cut list leaves out would be taken for one that the tenant no longer has."""
+    other = {**SKU_ROW, "skuId": guid(77), "skuPartNumber": "VISIO"}
+    link = f"{BASE}/subscribedSkus?$skiptoken=2"
+    stub.on("GET", r"skiptoken=2", Answer({"value": [other]}), Answer(error("Request_ResourceNotFound", "gone"), 404))
+    stub.on("GET", r"^/subscribedSkus\?\$select", Answer({"value": [SKU_ROW], "@odata.nextLink": link}))
+    assert [each.sku_part_number for each in await directory.subscribed_skus()] == ["SPE_E3", "VISIO"]
+    with pytest.raises(Unavailable):
+        await directory.subscribed_skus(-1.0)
 
 
 @pytest.mark.parametrize("body", [{}, {"value": None}, {"value": [{**SKU_ROW, "prepaidUnits": None}]}])
