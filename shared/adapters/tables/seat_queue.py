@@ -1,14 +1,15 @@
 """Table `waiting`: who waits for a seat of which product, in the order in which the seats will be given.
 
-PartitionKey skuId, RowKey `{ms since the epoch, 13 digits}-{userId}`. Which products have a line at all: PartitionKey
-`sku`, RowKey skuId. The ledger row of a user says since when the user waits; this is its index.
+PartitionKey skuId, RowKey `{microseconds since the epoch, 16 digits}-{userId}`, as exact as the ledger's times. Which
+products have a line at all: PartitionKey `sku`, RowKey skuId. The ledger row of a user says since when the user waits;
+this is its index.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.rows import Row
@@ -17,7 +18,9 @@ from shared.ports.stores import InLine
 
 WAITING = "waiting"
 LINES = "sku"
-TIME_DIGITS = 13
+TIME_DIGITS = 16
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 class TableWaiting:
@@ -60,7 +63,7 @@ class TableWaiting:
 
 
 def _key(entry: InLine) -> str:
-    return f"{int(entry.since.timestamp() * 1000):0{TIME_DIGITS}d}-{entry.user_id}"
+    return f"{(entry.since - EPOCH) // MICROSECOND:0{TIME_DIGITS}d}-{entry.user_id}"
 
 
 def _row(entry: InLine) -> Row:
@@ -69,5 +72,5 @@ def _row(entry: InLine) -> Row:
 
 def _in_line(row: Row) -> InLine:
     key = row["RowKey"]
-    since = datetime.fromtimestamp(int(key[:TIME_DIGITS]) / 1000, tz=UTC)
+    since = EPOCH + int(key[:TIME_DIGITS]) * MICROSECOND
     return InLine(SkuId(row["PartitionKey"]), UserId(key[TIME_DIGITS + 1 :]), since)

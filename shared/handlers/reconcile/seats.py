@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment
 from shared.domain.ids import SkuId
@@ -70,9 +70,4 @@ async def _call(world: Needs, sku_id: SkuId, seats_free: int) -> int:
 
 
 def _waits(row: LedgerRow, entry: InLine) -> bool:
-    since = row.waiting_since.get(entry.sku_id)
-    return since is not None and _ms(since) == _ms(entry.since)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
+    return row.waiting_since.get(entry.sku_id) == entry.since

@@ -23,3 +23,12 @@ async def test_a_line_for_seats_is_read_in_the_order_of_waiting_and_closed_only_
     assert await waiting.first(E3, 3) == ()
     await waiting.close(E3)
     assert await waiting.lines(0.0) == frozenset()
+
+
+async def test_two_who_came_within_the_same_millisecond_keep_their_order(stores: Stores) -> None:
+    waiting = stores.waiting
+    places = [InLine(E3, user(number), NOW + timedelta(microseconds=100 + 9 - number)) for number in range(5)]
+    await waiting.join(places)
+    assert await waiting.first(E3, 5) == tuple(reversed(places))
+    await waiting.leave(places)
+    assert await waiting.first(E3, 5) == ()
