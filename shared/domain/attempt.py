@@ -61,7 +61,11 @@ def intended(attempted: Attempted, cause: str, now: datetime) -> LedgerRow:
     """The ledger row with the intent of the next call."""
     plan, user = _plan(attempted), _user(attempted)
     call = attempted.calls[0]
-    intent = ledger.new_intent(user, cause, call.add, call.remove, attempted.location, plan.sources, now, plan.foreign)
+    sent = {each.sku_id: each.disabled_plans for each in to_send(attempted).add}
+    left_out = {each.sku_id: gone for each in call.add if (gone := each.disabled_plans - sent[each.sku_id])}
+    intent = ledger.new_intent(
+        user, cause, call.add, call.remove, attempted.location, plan.sources, now, plan.foreign, left_out
+    )
     return replace(attempted.row, intent=intent)
 
 

@@ -24,6 +24,7 @@ class DesiredLicense:
     """A SKU the user should have. `disabled_plans`: off, as every grant disables them. `adds`: give it where missing.
 
     `given_disabled`: what is off when it is given, by the grants that give alone; the others only keep what is on.
+    `sources`: as claims, so that what is recorded of a license names the group also if HR wrote the membership.
     """
 
     sku_id: SkuId
@@ -83,12 +84,14 @@ def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, Desi
         off = grant.disabled_plans if grant.adds else NO_PLANS
         known = desired.get(grant.sku_id)
         if known is None:
-            desired[grant.sku_id] = DesiredLicense(grant.sku_id, off, (grant.source,), adds, grant.disabled_plans)
+            desired[grant.sku_id] = DesiredLicense(
+                grant.sku_id, off, (grant.source.claimed,), adds, grant.disabled_plans
+            )
         else:
             desired[grant.sku_id] = DesiredLicense(
                 grant.sku_id,
                 known.disabled_plans & off,
-                tuple(sorted({*known.sources, grant.source})),
+                tuple(sorted({*known.sources, grant.source.claimed})),
                 known.adds or adds,
                 _given(known, grant, adds),
             )

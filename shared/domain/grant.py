@@ -34,6 +34,11 @@ class Source:
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}" if self.id else str(self.kind)
 
+    @property
+    def claimed(self) -> Source:
+        """The source as a claim: a membership that HR has just written, and that no read shows yet, is the group's."""
+        return Source(SourceKind.GROUP, self.id) if self.kind is SourceKind.JOINED else self
+
     @classmethod
     def parse(cls, text: str) -> Self:
         kind, _, rest = text.partition(":")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from shared.domain.grant import SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -31,10 +32,14 @@ def held_removals(users: Iterable[Attempted]) -> HeldBy:
 
 
 def _groups(attempted: Attempted, sku_id: SkuId) -> set[GroupId | None]:
-    context = attempted.planned.context
-    if context is None:
+    """The groups whose approvals decide: those that the user left. If the user left none, any of them may have changed
+    its plans."""
+    context, plan = attempted.planned.context, attempted.plan
+    if context is None or plan is None:
         return set()
     owned = attempted.row.owned[sku_id]
+    left = tuple(source for source in owned.sources if source not in plan.sources.get(sku_id, ()))
+    owned = replace(owned, sources=left or owned.sources)
     claims = lacking_claims(attempted.user_id, sku_id, owned, context)
     if not claims and sku_id in _asked(attempted):
         claims = claims_of(owned.sources, context.assignments)

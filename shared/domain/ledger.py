@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import GroupId, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told
 from shared.domain.read_back import IN_FLIGHT, VISIBLE_WITHIN, by_our_clock, judged, seen, was_written
 
@@ -23,6 +24,9 @@ INTENT_LOCK = timedelta(minutes=5)
 RESTORABLE = timedelta(days=35)
 """Deleted users can be restored for 30 days, with their licenses (learn.microsoft.com/graph/api/directory-deleteditems-
 restore); some more, so that no clock cuts them short."""
+
+
+NOTHING_LEFT_OUT: Mapping[SkuId, Plans] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,10 @@ def new_intent(
     sources: Mapping[SkuId, tuple[Source, ...]],
     now: datetime,
     foreign: frozenset[SkuId] = frozenset(),
+    left_out: Mapping[SkuId, Plans] = NOTHING_LEFT_OUT,
 ) -> Intent:
-    """The intent of one call: each touched SKU as it is and as it shall be. `foreign`: what stays somebody else's."""
+    """The intent of one call: each touched SKU as it is and as it shall be. `foreign`: what stays somebody else's.
+    `left_out`: plans that the call does not name."""
     direct = direct_plans(user)
     after: dict[SkuId, Plans | None] = {license.sku_id: license.disabled_plans for license in add}
     after.update(dict.fromkeys(remove))
@@ -67,6 +73,7 @@ def new_intent(
         usage_location=usage_location,
         sources={sku_id: sources[sku_id] for sku_id in after if sku_id in sources},
         foreign=foreign & after.keys(),
+        left_out=left_out,
     )
 
 
@@ -90,7 +97,9 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
     for sku_id, after in intent.after.items():
         direct = assigned.get(sku_id)
         current = direct.disabled_plans if direct else None
-        if current == after and (direct is None or _is_touched(direct, intent, row.owned.get(sku_id))):
+        if _is_as_intended(current, sku_id, intent) and (
+            direct is None or _is_touched(direct, intent, row.owned.get(sku_id))
+        ):
             done = True
             _own(owned, sku_id, intent, direct)
             if sku_id in owned and _is_later(direct, intent):
@@ -104,6 +113,12 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
     if not done:
         return Resolution(settled)
     return Resolution(replace(settled, last_result=LastResult(intent.id, intent.cause, now)), applied=intent)
+
+
+def _is_as_intended(current: Plans | None, sku_id: SkuId, intent: Intent) -> bool:
+    """Also without the plans that the call left out: they were in no call, and can be back in the product."""
+    after = intent.after[sku_id]
+    return current == after or (after is not None and current == after - intent.left_out.get(sku_id, NO_PLANS))
 
 
 def _shows(user: DirectoryUser, intent: Intent) -> bool:
@@ -150,7 +165,9 @@ def _own(
     before = owned.get(sku_id)
     sources = _giving(intent.sources.get(sku_id, ())) or (before.sources if before else ())
     shown = seen(row) if row else before.seen if before else None
-    owned[sku_id] = OwnedLicense(after, intent.at, sources, written, shown, before.unclear if before else False)
+    # A plan that the call left out, and that a read shows on again, was never off for this user.
+    off = after & row.disabled_plans if row else after
+    owned[sku_id] = OwnedLicense(off, intent.at, sources, written, shown, before.unclear if before else False)
 
 
 def _since(written: tuple[datetime, datetime], *earlier: OwnedLicense | None) -> tuple[datetime, datetime]:

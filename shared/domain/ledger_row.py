@@ -50,6 +50,8 @@ class Intent:
     sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
     foreign: frozenset[SkuId] = frozenset()
     """SKUs in which a person had plans enabled without making the license ours."""
+    left_out: Mapping[SkuId, Plans] = field(default_factory=dict)
+    """Plans of `after` that the call does not name, because they have left their product."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ def _row(
     row, grants = attempted.row, _grants_now(attempted)
     skus = frozenset(sku.sku_id for sku in assignment.skus)
     problems, no_seat = relevant(result, skus), _waiting_for(recorded, skus)
-    owing, blocked = owes(row, assignment.group_id, grants), is_blocked(grants, now)
+    due = (*row.removal_seen_at, *(attempted.plan.removal_seen_at if attempted.plan else ()))
+    owing, blocked = owes(row, assignment.group_id, grants, due), is_blocked(grants, now)
     return MemberRow(
         group_id=assignment.group_id,
         user_id=user.id,

@@ -15,6 +15,7 @@ from shared.domain.ids import GroupId, SkuId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Failed, Problem, Result, RetryAt
 from shared.domain.plan_draft import Note
+from shared.domain.removals import pending_skus
 
 
 class MemberState(StrEnum):
@@ -69,10 +70,12 @@ def state_of(
     return resting_state(user, assignment, owes=owes, blocked=blocked)
 
 
-def owes(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> bool:
-    """Whether the user has a license of ours that came from the group and only waits for its end: held or in grace."""
+def owes(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant], due: Iterable[str]) -> bool:
+    """Whether the user has a license of ours that came from the group and only waits for its end: it is held, in grace,
+    or due to go. `due`: keys of removals that a read found due, of whole SKUs or of single service plans."""
     source = Source(SourceKind.GROUP, group_id)
     ending = {grant.sku_id for grant in grants if grant.source.kind in (SourceKind.HELD, SourceKind.GRACE)}
+    ending |= pending_skus(due)
     return any(source in license.sources for sku_id, license in row.owned.items() if sku_id in ending)
 
 

@@ -67,9 +67,8 @@ Assignments = Mapping[GroupId, GroupLicenseAssignment]
 
 
 def claim_of(source: Source, assignments: Assignments) -> Claim:
-    """The claim of a source as the group's assignment is now. A membership that HR has just written is the group's."""
-    if source.kind is SourceKind.JOINED:
-        source = Source(SourceKind.GROUP, source.id)
+    """The claim of a source as the group's assignment is now."""
+    source = source.claimed
     assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
     return Claim(source, assignment.claim_version if assignment else 0)
 

@@ -123,6 +123,7 @@ def intent_json(intent: Intent) -> dict[str, Any]:
         "location": intent.usage_location,
         "sources": {sku_id: [str(s) for s in sources] for sku_id, sources in intent.sources.items()},
         **({"foreign": sorted(intent.foreign)} if intent.foreign else {}),
+        **({"leftOut": {sku: plans_json(plans) for sku, plans in intent.left_out.items()}} if intent.left_out else {}),
     }
 
 
@@ -136,6 +137,7 @@ def intent_of(value: Mapping[str, Any]) -> Intent:
         value["location"],
         {SkuId(sku_id): tuple(Source.parse(s) for s in sources) for sku_id, sources in value["sources"].items()},
         frozenset(SkuId(sku_id) for sku_id in value.get("foreign", ())),
+        {SkuId(sku_id): plans_of(plans) for sku_id, plans in value.get("leftOut", {}).items()},
     )
 
 

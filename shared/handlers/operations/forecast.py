@@ -210,7 +210,7 @@ class Planner:
         skus = frozenset(sku.sku_id for sku in assignment.skus)
         result = plan.result()
         no_seat = sorted(skus.intersection(plan.waiting))
-        owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants))
+        owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants), plan.removal_seen_at)
         problems = relevant(result, skus)
         state = state_of(result, user, assignment, problems, waiting=bool(no_seat), owes=owing)
         if self.recorded.get(user.id) is not state:

@@ -528,6 +528,7 @@ class TestRejectedPlans:
         assert to_send(found).add == (AssignedLicense(E3, plans(TEAMS)), AssignedLicense(VISIO))
         assert found.row.intent is not None
         assert found.row.intent.after[E3] == plans(self.OLD, TEAMS)
+        assert found.row.intent.left_out == {E3: plans(self.OLD)}
         done = after(found, Accepted())
         assert (done.problems, retired_plans(done)) == ((), {E3: plans(self.OLD)})
         assert done.row.owned[E3].disabled_plans == {self.OLD, TEAMS}

@@ -122,6 +122,12 @@ def test_only_what_gives_adds_and_the_rest_keeps(kind: SourceKind, adds: bool) -
     assert desired_licenses([grant(E3, source=Source(kind, "x"))], NOW)[E3].adds is adds
 
 
+def test_a_membership_that_hr_has_written_is_recorded_as_the_groups_whether_a_read_shows_it_or_not() -> None:
+    joined = grant(E3, source=Source(SourceKind.JOINED, GROUP_A))
+    assert desired_licenses([joined], NOW)[E3].sources == (FROM_A,)
+    assert desired_licenses([joined, grant(E3), grant(E3, source=FROM_B)], NOW)[E3].sources == (FROM_A, FROM_B)
+
+
 def test_what_only_keeps_does_not_decide_what_is_given() -> None:
     kept = grant(E3, source=Source(SourceKind.KEPT, "x"))
     for grants in ((kept, grant(E3, plans(TEAMS))), (grant(E3, plans(TEAMS)), kept)):

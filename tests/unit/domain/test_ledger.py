@@ -29,6 +29,7 @@ from tests.support.builders import (
     DAY,
     E3,
     E5,
+    EXCHANGE_2,
     FROM_A,
     FROM_B,
     LONG_AGO,
@@ -104,6 +105,17 @@ class TestResolving:
     def test_a_redelivery_takes_over_at_once_what_the_directory_shows_done(self) -> None:
         done = resolve(ADDING, person(direct(E3, plans(TEAMS), at=NOW)), "cause", NOW)
         assert (done.wait_until, set(done.row.owned)) == (None, {E3})
+
+    def test_a_call_without_a_plan_that_had_left_is_ours_when_the_plan_is_back_and_was_never_off(self) -> None:
+        """The process died between the call and its record, and Microsoft put the plan into the product again."""
+        assert ADDING.intent is not None
+        after, left_out = {E3: plans(TEAMS, EXCHANGE_2)}, {E3: plans(EXCHANGE_2)}
+        row = replace(ADDING, intent=replace(ADDING.intent, after=after, left_out=left_out))
+        done = resolve(row, person(direct(E3, plans(TEAMS), at=NOW)), "cause", NOW + INTENT_LOCK)
+        assert done.row.owned[E3].disabled_plans == plans(TEAMS)
+        for off in (plans(), plans(EXCHANGE_2)):
+            other = resolve(row, person(direct(E3, off, at=NOW)), "cause", NOW + INTENT_LOCK)
+            assert other.row.owned == {}
 
     def test_a_call_never_sent_leaves_ownership_as_it_was(self) -> None:
         resolution = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT)

@@ -225,6 +225,11 @@ class TestStates:
         row = row_of_a(left, work(gives(E3)))
         assert (row.state, row.removal_at) == (MemberState.PENDING, until)
 
+    @pytest.mark.parametrize("due", [str(E3), f"{E3}/{TEAMS}"], ids=["the license", "a plan of it"])
+    def test_who_left_is_not_removed_while_a_removal_is_due(self, due: str) -> None:
+        left = recorded(person(direct(E3)), Unchanged(), row=replace(ledger({E3: owned()}), removal_seen_at={due: NOW}))
+        assert row_of_a(left, work(gives(E3))).state is MemberState.PENDING
+
     def test_the_first_of_two_graces_is_shown(self) -> None:
         of = recorded(
             person(direct(E3), direct(VISIO)),

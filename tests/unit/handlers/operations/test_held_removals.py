@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.member_status import MemberState
-from shared.domain.operation import Operation, OperationState, Phase, is_collecting
+from shared.domain.operation import LicenseChange, Operation, OperationState, Phase, Target, is_collecting
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import approvals, control
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.sync import SYNC, sync_group
 from shared.handlers.views import queries
 from tests.support.operations import held_run, leave
-from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def open_and_wait(run: Run, waiting: Operation) -> Operation:
@@ -181,3 +184,25 @@ async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go
     await approvals.approve(run.world, reopened.id, reopened.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
+
+
+async def test_who_is_in_a_second_group_and_only_loses_a_plan_is_on_the_list_of_the_group_that_was_left() -> None:
+    run = Run()
+    ann, ben = run.people(2)
+    run.directory.join(OTHER_TEAM, ann)
+    last = max(SMALL.plan_ids)
+    part = LicenseChange((AssignedLicense(SMALL.sku_id, frozenset({last})),))
+    await run.finish(await accept(run.world, OperationRequest(Target(OTHER_TEAM), MIA, part)))
+    await run.change([SMALL])
+    assert run.directory.licenses(ann) == {SMALL.sku_id: frozenset()}
+    for each in (ann, ben):
+        run.directory.leave(TEAM, each)
+    await run.look_at(ann, ben)
+    (waiting,) = await queries.approvals(run.world)
+    opened = await open_and_wait(run, waiting)
+    assert (opened.target.group_id, opened.plan.users_losing) == (TEAM, 2)
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert run.directory.licenses(ann) == {SMALL.sku_id: frozenset({last})}
+    assert run.licenses(ben) == set()
+    assert set((await run.world.stores.members.states(TEAM)).values()) == {MemberState.REMOVED}
