@@ -7,7 +7,7 @@ reads that agree and a permit. Everything that restrains a removal is an input h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.domain.backoff import Backoff
@@ -26,6 +26,7 @@ from shared.domain.refusals import still_refused
 from shared.domain.removals import (
     grants_that_count,
     grants_that_ended,
+    held_in_vain,
     plan_removal,
     plans_to_turn_off,
     wait_for_removals,
@@ -139,6 +140,9 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
     _leave_out_closed_skus(draft)
     location = _usage_location(draft)
     withhold_removals(draft, due)
+    if in_vain := held_in_vain(draft, grants):
+        without = plan_user(user, tuple(grant for grant in grants if grant not in in_vain), ledger, context)
+        return replace(without, ended_grants=(*without.ended_grants, *in_vain))
     return UserPlan(
         user_id=user.id,
         add=tuple(draft.add[sku_id] for sku_id in sorted(draft.add)),

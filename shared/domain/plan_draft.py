@@ -11,10 +11,11 @@ from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.dropped_skus import without
-from shared.domain.grant import Grant, Source
+from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Problem
+from shared.domain.pending_removal import TENANT
 from shared.domain.permit import Assignments, Claim, Permit
 from shared.domain.product_facts import Pair
 
@@ -119,6 +120,12 @@ class Draft:
 
     def note(self, kind: NoteKind, sku_id: SkuId, plans: Plans = NO_PLANS) -> None:
         self.notes.append(Note(kind, sku_id, plans))
+
+    def hold(self, sku_id: SkuId) -> None:
+        """Keep a license until a person decides, in the approval of its groups or in that of the tenant."""
+        by = TENANT if sku_id in self.context.held_by_tenant else ""
+        self.new_grants.append(Grant(sku_id, self.direct[sku_id].disabled_plans, Source(SourceKind.HELD, by)))
+        self.note(NoteKind.HELD, sku_id)
 
     def again(self, at: datetime) -> None:
         self.look_again = at if self.look_again is None else max(self.look_again, at)

@@ -15,7 +15,6 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssig
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
-from shared.domain.pending_removal import TENANT
 from shared.domain.permit import BEFORE_ANY_LICENSE, Claim, Permit, claims_of
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
 
@@ -82,14 +81,10 @@ def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
     ended = claims_of(owned.sources, draft.context.assignments)
     since = _due_since(draft, str(sku_id), ended)
     ripe = _is_ripe(draft, str(sku_id), since)
-    lacking = NO_CLAIMS
-    if owned.unclear or not _stay_on(draft, sku_id, plans - draft.direct[sku_id].disabled_plans):
-        lacking = _lacking(draft, sku_id, owned, ended)
+    lacking = NO_CLAIMS if _needs_no_permit(draft, sku_id) else _lacking(draft, sku_id, owned, ended)
     held = bool(lacking) and sku_id in draft.context.denied
     if held:
-        by = TENANT if sku_id in draft.context.held_by_tenant else ""
-        draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD, by)))
-        draft.note(NoteKind.HELD, sku_id)
+        draft.hold(sku_id)
     elif lacking:
         wanted = PermitRequest(draft.user.id, sku_id, lacking, since, ripe=ripe, by_person=owned.unclear)
         draft.wants.append(wanted)
@@ -163,6 +158,14 @@ def _ended_of_plans(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense) -
         return (sku.changed_at if sku and sku.changed_at else BEFORE_ANY_LICENSE, source)
 
     return claims_of([max(groups, key=changed_at)], assignments)
+
+
+def _needs_no_permit(draft: Draft, sku_id: SkuId) -> bool:
+    """Whether a license can go without any loss. Of an unclear one, only a person decides."""
+    owned, direct = draft.ledger.owned.get(sku_id), draft.direct.get(sku_id)
+    if owned is None or owned.unclear or direct is None:
+        return False
+    return _stay_on(draft, sku_id, draft.context.catalog.plans(sku_id) - direct.disabled_plans)
 
 
 def _stay_on(draft: Draft, sku_id: SkuId, plans: Plans) -> bool:
@@ -294,6 +297,11 @@ def _permits_some(
     claims = claims_of(owned.sources, context.assignments)
     given = valid_permits(user_id, sku_id, owned, context)
     return any(permit.claims & claims for permit in given if permit.by_approval or not by_approval)
+
+
+def held_in_vain(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
+    """Held grants of licenses whose plans all stay on by other licenses: an approval would have nothing to decide."""
+    return tuple(g for g in grants if g.source.kind is SourceKind.HELD and _needs_no_permit(draft, g.sku_id))
 
 
 def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.domain.desired_licenses import DesiredLicense
-from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId
 from shared.domain.ledger import is_leftover
 from shared.domain.permit import claims_of
@@ -73,7 +72,6 @@ def _ask(draft: Draft, sku_id: SkuId) -> None:
     if not ended.difference(*(permit.claims for permit in asked)):
         draft.remove.add(sku_id)
     elif sku_id in context.denied:
-        draft.new_grants.append(Grant(sku_id, draft.direct[sku_id].disabled_plans, Source(SourceKind.HELD)))
-        draft.note(NoteKind.HELD, sku_id)
+        draft.hold(sku_id)
     else:
         draft.wants.append(PermitRequest(draft.user.id, sku_id, ended, asked_at, by_person=True))

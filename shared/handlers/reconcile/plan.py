@@ -203,9 +203,12 @@ async def _with_permits(world: Needs, work: Work, planned: Sequence[Planned]) ->
         if each.plan is not None and each.plan.wants_permit:
             mine = tuple(permit for permit in drawn.permits if permit.user_id == user_id)
             denied = frozenset(sku_id for who, sku_id in drawn.held if who == user_id)
-            denied |= {r.sku_id for r in each.plan.wants_permit if r.by_person and r.ripe}
             by_tenant = frozenset(sku_id for who, sku_id in drawn.held_by_tenant if who == user_id)
-            again[user_id] = _permitted(each, (*known.get(user_id, ()), *mine), denied, by_tenant)
+            # What only a person decides says nothing about its group: it waits with the tenant, whose approval leaves
+            # the allowances of groups as they are.
+            by_person = frozenset(r.sku_id for r in each.plan.wants_permit if r.by_person and r.ripe)
+            permitted = (*known.get(user_id, ()), *mine)
+            again[user_id] = _permitted(each, permitted, denied | by_person, by_tenant | by_person)
     return [again.get(each.read.user_id, each) for each in planned]
 
 

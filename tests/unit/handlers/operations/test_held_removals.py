@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Operation, OperationState, Phase, Target, is_collecting
@@ -13,8 +15,9 @@ from shared.handlers.operations import approvals, control
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.sync import SYNC, sync_group
 from shared.handlers.views import queries
-from tests.support.operations import held_run, leave
-from tests.support.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.changes_by_hand import give_by_hand
+from tests.support.operations import held_run, leave, open_approval
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def open_and_wait(run: Run, waiting: Operation) -> Operation:
@@ -206,3 +209,40 @@ async def test_who_is_in_a_second_group_and_only_loses_a_plan_is_on_the_list_of_
     assert run.directory.licenses(ann) == {SMALL.sku_id: frozenset({last})}
     assert run.licenses(ben) == set()
     assert set((await run.world.stores.members.states(TEAM)).values()) == {MemberState.REMOVED}
+
+
+async def test_a_license_that_was_changed_by_hand_waits_for_a_person_and_does_not_hold_its_group() -> None:
+    run = Run()
+    ann, ben, *_ = run.people(5)
+    await run.change([SMALL])
+    run.later(minutes=20)
+    give_by_hand(run, ann)
+    await run.look_at(ann, cause="changed by hand")
+    for each in (ann, ben):
+        run.directory.leave(TEAM, each)
+        await run.look_at(each, cause=f"left-{each}")
+    assert (run.licenses(ann), run.licenses(ben)) == ({"SMALL"}, set())
+    assert await open_approval(run) is None
+    (waiting,) = await queries.approvals(run.world)
+    assert waiting.target.group_id is None
+    opened = await open_and_wait(run, waiting)
+    assert opened.target.user_ids == (ann,)
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    assert run.licenses(ann) == set()
+
+
+async def test_a_held_license_whose_plans_another_one_has_by_now_goes_without_a_decision() -> None:
+    run, (ann, ben), _ = await held_run(2)
+    larger, held = LicenseAssignmentState(LARGE.sku_id), run.directory.truth(ann)
+    run.directory.change_user(replace(held, license_assignment_states=(*held.license_assignment_states, larger)))
+    await run.look_at(ann, ben, cause="later")
+    (waiting,) = await queries.approvals(run.world)
+    opened = await open_and_wait(run, waiting)
+    assert opened.plan.users_losing == 1
+    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await run.work_off()
+    await sync_group(run.world, TEAM, SYNC)
+    await run.work_off()
+    assert (run.licenses(ann), run.licenses(ben)) == ({"LARGE"}, set())
+    assert await queries.approvals(run.world) == ()
