@@ -14,6 +14,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
 from shared.domain.directory import AssignedLicense, SubscribedSku
 from shared.domain.ids import SkuId
+from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
 from shared.domain.read_models import AuditEntry, DeadLetter, MemberRow
@@ -36,6 +37,23 @@ def page(
         parameters = urlencode({**(asked or {}), "$top": top, "$skiptoken": token}, safe="$", quote_via=quote)
         answer["@odata.nextLink"] = f"{base}{request.url.path}?{parameters}"
     return answer
+
+
+def initiated(by: Initiator) -> Json:
+    """Who caused something, and beside it the identity that the message itself claimed."""
+    return {"initiatedBy": _initiator(by), "claimedBy": by.claimed_by or None}
+
+
+def _initiator(by: Initiator | None) -> Json | None:
+    if by is None:
+        return None
+    return {
+        "kind": by.kind,
+        "id": by.id or None,
+        "appId": by.app_id or None,
+        "displayName": by.display_name,
+        "channel": by.channel,
+    }
 
 
 def operation(found: Operation) -> Json:
@@ -61,9 +79,9 @@ def operation(found: Operation) -> Json:
         "startedDateTime": _time(found.started_at),
         "completedDateTime": _time(found.completed_at),
         "estimatedCompletionDateTime": _time(found.estimated_end),
-        "requestedBy": found.actor.name,
-        "approvedBy": found.approved_by.name if found.approved_by else None,
-        "cancelRequestedBy": found.cancel_requested_by.name if found.cancel_requested_by else None,
+        **initiated(found.initiator),
+        "approvedBy": _initiator(found.approved_by),
+        "cancelRequestedBy": _initiator(found.cancel_requested_by),
         "supersededBy": found.superseded_by,
         "totals": _totals(found),
         "plan": _plan(found),
@@ -218,7 +236,7 @@ def audit_entry(entry: AuditEntry) -> Json:
         "id": entry.id,
         "activityDateTime": _time(entry.at),
         "activityDisplayName": entry.activity,
-        "initiatedBy": entry.actor,
+        **initiated(entry.initiator),
         "result": entry.result,
         "userId": entry.user_id,
         "groupId": entry.group_id,

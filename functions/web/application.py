@@ -32,6 +32,7 @@ from functions.web.routes import center, groups, onboarding, operations, users
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import Access
+from shared.domain.initiator import API, PAGE
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body: 5,000 user ids take 200 KB."""
@@ -264,7 +265,8 @@ class Gate:
         with doors.world.telemetry.work("HTTP request", trace) as span:
             try:
                 self._rejections.write_due()
-                scope["principal"] = authenticate(request.headers, doors.sign_in, datetime.now(UTC))
+                channel = _channel(request.url.path)
+                scope["principal"] = authenticate(request.headers, doors.sign_in, datetime.now(UTC), channel)
                 body = await _body(request, receive)
                 await self._app(scope, _replay(body, receive), sending)
             except Exception as fault:  # one request: its caller gets an error body, and others go on
@@ -279,6 +281,11 @@ class Gate:
                 await _answer(request, refusal)(scope, receive, sending)
             route = scope.get("route")
             span.note(method=request.method, route=getattr(route, "path", ""), status=sending.status)
+
+
+def _channel(path: str) -> str:
+    """The channel that the audit log names for a request."""
+    return API if path.startswith("/api/") else PAGE
 
 
 class _Sending:

@@ -16,7 +16,7 @@ from functions.web.errors import HttpError
 from functions.web.principal import authorize
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
 from shared.domain.access import Access
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.ports.world import World
 
 
@@ -25,9 +25,9 @@ async def _world(request: Request) -> World:
     return world
 
 
-async def _actor(request: Request) -> Actor:
-    actor: Actor = request.scope["principal"].actor
-    return actor
+async def _initiator(request: Request) -> Initiator:
+    initiator: Initiator = request.scope["principal"].initiator
+    return initiator
 
 
 def requires(request: Request, needed: Access) -> None:
@@ -69,7 +69,7 @@ async def _correlation(client_request_id: Annotated[str, Header(max_length=128)]
 
 
 TheWorld = Annotated[World, Depends(_world)]
-TheActor = Annotated[Actor, Depends(_actor)]
+TheInitiator = Annotated[Initiator, Depends(_initiator)]
 ThePaging = Annotated[Paging, Depends(_paging)]
 IfMatch = Annotated[int | None, Depends(_if_match)]
 Key = Annotated[str, Depends(_key)]

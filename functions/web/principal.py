@@ -17,7 +17,7 @@ from functions.web.claims import HEADER, Claims
 from functions.web.errors import Rejection
 from shared.bootstrap import SignIn
 from shared.domain.access import READS, Access, access_of, who_allows
-from shared.domain.operation import Actor
+from shared.domain.initiator import API, Initiator, InitiatorKind
 
 SESSION_COOKIE = "AppServiceAuthSession"
 EXCHANGED = "x-zumo-auth"
@@ -41,7 +41,7 @@ class Principal:
     person last proved who they are; None if the claims do not say it in a form that can be read.
     """
 
-    actor: Actor
+    initiator: Initiator
     access: frozenset[Access]
     by_token: bool
     is_person: bool
@@ -49,8 +49,9 @@ class Principal:
     signed_in_at: datetime | None = None
 
 
-def authenticate(headers: Mapping[str, str], sign_in: SignIn, now: datetime) -> Principal:
-    """The caller of a request, by its headers (names in lower case). Raises Rejection (401 or 403) for anybody else."""
+def authenticate(headers: Mapping[str, str], sign_in: SignIn, now: datetime, channel: str = API) -> Principal:
+    """The caller of a request on the page or the API, by its headers (names in lower case). Raises Rejection (401 or
+    403) for anybody else."""
     if not sign_in.platform_authentication:
         raise _unknown("authentication off", "Sign-in is not switched on for this app, so that nobody is let in.")
     header = headers.get(HEADER, "")
@@ -74,7 +75,7 @@ def authenticate(headers: Mapping[str, str], sign_in: SignIn, now: datetime) -> 
     directory = sign_in.directory_roles if is_person else {}
     issued = [at for name in ("iat", "nbf", "auth_time") if (at := claims.time(name, now)) is not None]
     return Principal(
-        _actor(claims, is_person=is_person),
+        _initiator(claims, channel, is_person=is_person),
         access_of(claims.all("roles"), claims.all("wids"), directory),
         by_token,
         is_person,
@@ -90,7 +91,7 @@ def issuers(tenant_id: str) -> frozenset[str]:
 
 def authorize(principal: Principal, needed: Access, headers: Mapping[str, str], now: datetime, sign_in: SignIn) -> None:
     """Raise Rejection unless the caller has the access, and a write is meant by the caller and not by another site."""
-    caller = principal.actor.id
+    caller = principal.initiator.id
     if needed not in principal.access:
         raise Rejection(403, "Forbidden", _missing(needed, sign_in), caller, "role missing")
     if needed in READS:
@@ -120,7 +121,7 @@ def authorize(principal: Principal, needed: Access, headers: Mapping[str, str], 
 
 def _check_approver(principal: Principal, now: datetime) -> None:
     """Raise Rejection unless a person approves who signed in within the last hour."""
-    caller = principal.actor.id
+    caller = principal.initiator.id
     if not principal.is_person:
         raise Rejection(
             403,
@@ -263,13 +264,13 @@ def _is_guest(claims: Claims) -> bool:
     return any(each not in issuers(claims.only("tid").lower()) for each in claims.all("idp"))
 
 
-def _actor(claims: Claims, *, is_person: bool) -> Actor:
+def _initiator(claims: Claims, channel: str, *, is_person: bool) -> Initiator:
     """The person by object id, or the application by the object id of its service principal. Raises Rejection for a
     person without an object id: the id of the client application must not replace it."""
     object_id, client = claims.only("oid").lower(), claims.only("appid")
     if not object_id and (is_person or not client):
         raise _unknown("nobody", "The sign-in names neither a person nor an application.")
     if not is_person:
-        return Actor(object_id or client.lower(), client or object_id, "service")
+        return Initiator(object_id or client.lower(), client or object_id, InitiatorKind.APP, client.lower(), channel)
     names = [*claims.all("preferred_username"), *claims.all("upn"), *claims.all("name"), object_id]
-    return Actor(object_id, names[0])
+    return Initiator(object_id, names[0], InitiatorKind.USER, client.lower(), channel)

@@ -119,7 +119,7 @@ class AuditSearch:
         named = {
             "user": self.wanted.user_id,
             "group": self.wanted.group_id,
-            "actor": self.wanted.actor,
+            "initiatedBy": self.wanted.initiator,
             "activity": self.wanted.activity,
             "since": self.since,
             "until": self.until,
@@ -145,12 +145,15 @@ def _moment(text: str, name: str) -> datetime | None:
 async def _search(
     user: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A user's id.")] = "",
     group: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A group's id.")] = "",
-    actor: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A part of a name.")] = "",
+    initiator: Annotated[
+        str,
+        Query(alias="initiatedBy", max_length=license_center.MAX_SEARCH, description="Part of a name or ID."),
+    ] = "",
     activity: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A part of an activity.")] = "",
     since: Moment = "",
     until: Moment = "",
 ) -> AuditSearch:
-    wanted = AuditFilter(user.strip().lower(), group.strip().lower(), actor.strip(), activity.strip())
+    wanted = AuditFilter(user.strip().lower(), group.strip().lower(), initiator.strip(), activity.strip())
     return AuditSearch(wanted, since.strip(), until.strip())
 
 

@@ -42,7 +42,7 @@ class Starter:
         self.can_approve = Access.APPROVE in principal.access
         """Whether the caller has a role that approves; the sign-in can still be too old for it."""
         self._world = world
-        self._actor = principal.actor
+        self._initiator = principal.initiator
         self._key = key
         self._correlation = correlation
         self._traceparent = traceparent
@@ -51,7 +51,7 @@ class Starter:
         """A request of the caller on the target, still without a change."""
         return OperationRequest(
             target,
-            self._actor,
+            self._initiator,
             idempotency_key=self._key,
             correlation_id=self._correlation,
             traceparent=self._traceparent,

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
+from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
 from shared.domain.ledger_row import Intent
-from shared.domain.operation import Actor, Operation
+from shared.domain.operation import Operation
 from shared.domain.read_models import AuditEntry
-
-SYSTEM_ACTOR = "Group-based licensing"
 
 
 def license_change(
@@ -26,7 +26,7 @@ def license_change(
         id=intent.id if result == "success" else f"{intent.id}-refused",
         at=intent.at,
         activity="Change user license",
-        actor=operation.actor.name if operation else SYSTEM_ACTOR,
+        initiator=operation.initiator if operation else own_work(intent.cause),
         result=result,
         user_id=user_id,
         group_id=operation.target.group_id if operation else None,
@@ -42,6 +42,12 @@ def found_by(cause: str, operation: Operation | None) -> str:
     return (operation.cause if operation else cause.partition(":")[0]).partition("-")[0]
 
 
+def own_work(cause: str) -> Initiator:
+    """The initiator of a change that no operation requested: its channel is the trigger that found it."""
+    found = found_by(cause, None)
+    return replace(SYSTEM, kind=InitiatorKind.HR if found == "hr" else InitiatorKind.TIMER, channel=found)
+
+
 def adoption(
     operation: Operation | None, cause: str, user_id: UserId, adopted: Mapping[SkuId, Plans], at: datetime
 ) -> AuditEntry:
@@ -50,7 +56,7 @@ def adoption(
         id=f"{cause}-{user_id}-adopt".replace(":", "-"),
         at=operation.created_at if operation else at,
         activity="Adopt user license",
-        actor=operation.actor.name if operation else SYSTEM_ACTOR,
+        initiator=operation.initiator if operation else own_work(cause),
         result="success",
         user_id=user_id,
         group_id=operation.target.group_id if operation else None,
@@ -60,14 +66,20 @@ def adoption(
 
 
 def group_act(
-    activity: str, operation: Operation, actor: Actor, at: datetime, *, detail: str = "", result: str = "success"
+    activity: str,
+    operation: Operation,
+    initiator: Initiator,
+    at: datetime,
+    *,
+    detail: str = "",
+    result: str = "success",
 ) -> AuditEntry:
     """An act on a group or list: its id is made of operation and activity."""
     return AuditEntry(
         id=f"{operation.id}-{activity.lower().replace(' ', '-')}",
         at=at,
         activity=activity,
-        actor=actor.name,
+        initiator=initiator,
         result=result,
         group_id=operation.target.group_id,
         operation_id=operation.id,
@@ -76,10 +88,10 @@ def group_act(
 
 
 def assignment_act(
-    activity: str, group_id: GroupId, actor: Actor, at: datetime, before: str, after: str, act_id: str
+    activity: str, group_id: GroupId, initiator: Initiator, at: datetime, before: str, after: str, act_id: str
 ) -> AuditEntry:
     """A change of a group's assignment by a person."""
-    return AuditEntry(act_id, at, activity, actor.name, "success", group_id=group_id, before=before, after=after)
+    return AuditEntry(act_id, at, activity, initiator, "success", group_id=group_id, before=before, after=after)
 
 
 def intent_entries(
@@ -92,7 +104,7 @@ def intent_entries(
         said.append(("Set license properties", old, new, "options"))
     return [
         assignment_act(
-            activity, before.group_id, operation.actor, operation.created_at, old, new, f"{operation.id}-{end}"
+            activity, before.group_id, operation.initiator, operation.created_at, old, new, f"{operation.id}-{end}"
         )
         for activity, old, new, end in said
     ]
@@ -128,11 +140,11 @@ def options_text(options: AssignmentOptions) -> str:
 
 
 def user_act(
-    activity: str, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor, at: datetime, act_id: str
+    activity: str, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator, at: datetime, act_id: str
 ) -> AuditEntry:
     """A decision of a person about licenses of one user."""
     detail = " ".join(sorted(sku_ids))
-    return AuditEntry(act_id, at, activity, actor.name, "success", user_id=user_id, detail=detail)
+    return AuditEntry(act_id, at, activity, initiator, "success", user_id=user_id, detail=detail)
 
 
 def _licenses(licenses: Mapping[SkuId, Plans | None]) -> str:

@@ -14,7 +14,8 @@ from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseA
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import BadRequest, Outdated
-from shared.domain.operation import Actor, LicenseChange, Operation
+from shared.domain.initiator import Initiator
+from shared.domain.operation import LicenseChange, Operation
 from shared.domain.operation_request import OperationRequest, check_known
 from shared.domain.product_checks import check_products, warnings_of
 
@@ -61,7 +62,7 @@ class GroupRequest:
             open_approval=None,
             more_held=False,
             display_name=self.group.display_name,
-            changed_by=operation.actor.name,
+            changed_by=operation.initiator.display_name,
             changed_at=operation.created_at,
         )
 
@@ -116,13 +117,13 @@ def warnings(assignment: GroupLicenseAssignment, change: LicenseChange, catalog:
 
 
 def with_options(
-    assignment: GroupLicenseAssignment, options: OptionsChange, actor: Actor, now: datetime
+    assignment: GroupLicenseAssignment, options: OptionsChange, initiator: Initiator, now: datetime
 ) -> GroupLicenseAssignment:
     """The next version of the assignment, with options set and its SKUs as they are."""
     return replace(
         assignment,
         options=options.applied_to(assignment.options),
         version=assignment.version + 1,
-        changed_by=actor.name,
+        changed_by=initiator.display_name,
         changed_at=now,
     )

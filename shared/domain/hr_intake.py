@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.domain.errors import PoisonMessage
 from shared.domain.hr_events import BrokenEvent, Fault, Sources, accepted
+from shared.domain.initiator import Initiator, hr_sender
 from shared.domain.messages import MAX_USERS
 from shared.domain.onboarding import OnboardingRecord, OnboardingState
 
@@ -42,18 +43,20 @@ class Receipt:
         return f"not a valid event: {', '.join(sorted({each.field.split('.')[-1][:32] for each in self.faults}))}"
 
 
-def received(values: Sequence[object], now: datetime, sender: str, sources: Sources) -> list[Receipt]:
+def received(values: Sequence[object], now: datetime, sender: Initiator, sources: Sources) -> list[Receipt]:
     """The events of a request, none stored yet."""
     return [_received(position, value, now, sender, sources) for position, value in enumerate(values)]
 
 
-def _received(position: int, value: object, now: datetime, sender: str, sources: Sources) -> Receipt:
+def _received(position: int, value: object, now: datetime, sender: Initiator, sources: Sources) -> Receipt:
     try:
         event, body = accepted(value, now, sources)
     except BrokenEvent as broken:
         return Receipt(position, faults=broken.faults)
     arrived = now + timedelta(microseconds=position)  # the order within a request is the last that decides
-    record = OnboardingRecord(event, body, OnboardingState.RECEIVED, arrived, now, sender, next_at=now)
+    record = OnboardingRecord(
+        event, body, OnboardingState.RECEIVED, arrived, now, hr_sender(sender, event.source), next_at=now
+    )
     return Receipt(position, record)
 
 

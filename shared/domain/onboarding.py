@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from shared.domain.hr_state import Stamp, Statement, Taken
 from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.texts import normal_form
 
 
@@ -239,7 +240,8 @@ class OnboardingRecord:
     state: OnboardingState
     received_at: datetime
     updated_at: datetime
-    sender: str = ""
+    sender: Initiator = SYSTEM
+    """Who sent the event, with the event's own source as a claim."""
     user_id: UserId | None = None
     next_at: datetime | None = None
     """When it is looked at again by itself."""

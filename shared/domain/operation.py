@@ -14,6 +14,7 @@ from enum import StrEnum
 from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.initiator import Initiator
 
 
 class OperationKind(StrEnum):
@@ -48,22 +49,11 @@ class Phase(StrEnum):
     FINISH = "finish"
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asked: a person or a service, or the system itself."""
-
-    id: str
-    name: str
-    kind: str = "user"
-
-
 ESTIMATED_FROM = 20
 """Users of an operation that must be done before its end is estimated: a chunk."""
 
 HELD = "held"
 """The cause of operations that wait for a person to decide about held removals."""
-
-SYSTEM = Actor("system", "Group-based licensing", "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +151,7 @@ class Operation:
     kind: OperationKind
     target: Target
     change: LicenseChange
-    actor: Actor
+    initiator: Initiator
     created_at: datetime
     preview: bool = False
     state: OperationState = OperationState.QUEUED
@@ -190,8 +180,8 @@ class Operation:
     """Users whose outcome can no longer change: not due ones, and those of chunks before `reported`."""
     plan: PlanSummary = field(default_factory=PlanSummary)
     checksum: str = ""
-    approved_by: Actor | None = None
-    cancel_requested_by: Actor | None = None
+    approved_by: Initiator | None = None
+    cancel_requested_by: Initiator | None = None
     superseded_by: OperationId | None = None
     error: OperationError | None = None
     started_at: datetime | None = None

@@ -12,7 +12,8 @@ from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.catalog import Catalog
 from shared.domain.errors import BadRequest
 from shared.domain.ids import OperationId, SkuId
-from shared.domain.operation import Actor, LicenseChange, OperationKind, Target
+from shared.domain.initiator import Initiator
+from shared.domain.operation import LicenseChange, OperationKind, Target
 from shared.domain.product_checks import check_products
 
 
@@ -26,7 +27,7 @@ class OperationRequest:
     """
 
     target: Target
-    actor: Actor
+    initiator: Initiator
     change: LicenseChange = field(default_factory=LicenseChange)
     preview: bool = False
     reprocess: bool = False
@@ -77,9 +78,9 @@ def check_known(sku_ids: Collection[SkuId], catalog: Catalog) -> None:
         raise BadRequest("UnknownSku", f"The tenant has no SKU {unknown[0]}.", "skuIds")
 
 
-def claim_key(actor: Actor, idempotency_key: str) -> str:
+def claim_key(initiator: Initiator, idempotency_key: str) -> str:
     """Under what a request's key is claimed: two callers can use the same one."""
-    return f"{actor.id}:{idempotency_key}"
+    return f"{initiator.key}:{idempotency_key}"
 
 
 def fingerprint(request: OperationRequest) -> str:

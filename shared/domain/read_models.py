@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import Problem
 
@@ -63,7 +64,7 @@ class AuditEntry:
     id: str
     at: datetime
     activity: str
-    actor: str
+    initiator: Initiator
     result: str
     user_id: UserId | None = None
     group_id: GroupId | None = None
@@ -75,18 +76,18 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries to show; empty fields let everything pass. `actor`: part of a name, in any case."""
+    """Which entries to show; empty fields let everything pass. `initiator`: part of a name or id, in any case."""
 
     user_id: str = ""
     group_id: str = ""
-    actor: str = ""
+    initiator: str = ""
     activity: str = ""
 
     def lets_pass(self, entry: AuditEntry) -> bool:
         return (
             (not self.user_id or entry.user_id == self.user_id)
             and (not self.group_id or entry.group_id == self.group_id)
-            and self.actor.casefold() in entry.actor.casefold()
+            and any(self.initiator.casefold() in name.casefold() for name in entry.initiator.names)
             and self.activity.casefold() in entry.activity.casefold()
         )
 

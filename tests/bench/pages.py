@@ -23,6 +23,7 @@ from shared.adapters.tables.stores import table_stores
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationState, Phase, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass, Problem
@@ -119,7 +120,7 @@ async def _audit(stores: Stores, group: GroupId, ids: list[UserId], now: datetim
             uuid.uuid4().hex,
             now - timedelta(hours=3) * (1 - n / MEMBERS),
             "Change user license",
-            "Ada Lovelace",
+            Initiator("ada", "Ada Lovelace"),
             "success",
             each,
             group,

@@ -11,15 +11,16 @@ import pytest
 from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, UserId
+from shared.domain.initiator import Initiator
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome
-from shared.domain.operation import Actor, LicenseChange, Target
+from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.onboarding.dry_run import try_event
 from shared.handlers.operations.accept import accept
 from tests.support.hires import Hires, event, outcomes
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 INNER = GroupId("00000000-0000-0000-0000-0000000003de")
 
 

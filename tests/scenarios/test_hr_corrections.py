@@ -11,14 +11,14 @@ import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator
 from shared.domain.onboarding import SourceOrder
-from shared.domain.operation import Actor
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from tests.support.hires import Hires, event
 from tests.support.runs import EXTRA, OTHER_TEAM, TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 async def hired(run: Hires, number: int = 1, **data: object) -> UserId:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from shared.domain.ids import UserId
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.dry_run import try_event
 from tests.support.hires import Hires, event
 from tests.support.runs import OTHER_TEAM, TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 def upn(user_id: UserId) -> str:

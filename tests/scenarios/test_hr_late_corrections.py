@@ -8,14 +8,14 @@ import json
 import pytest
 
 from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator, queue_sender
 from shared.domain.onboarding import SourceOrder
-from shared.domain.operation import Actor
 from shared.domain.write_results import Rejected, Throttled
 from shared.handlers.onboarding import administration, records
 from tests.support.hires import Hires, event
 from tests.support.runs import OTHER_TEAM, TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 async def two_hired(**data: object) -> tuple[Hires, UserId, UserId]:
@@ -127,7 +127,7 @@ async def test_an_end_cut_off_in_the_middle_is_taken_back_by_a_rescission_that_w
     await worked(run, seconds=5)
     assert (await run.state("l"), run.member(ann, TEAM)) == ("Received", False)
     rescission = event("leaver.rescission", "r", ann, sequence=3)
-    await records.accept(run.world, [rescission], "test")
+    await records.accept(run.world, [rescission], queue_sender("onboarding", ""))
     run.later(seconds=40)
     await worked(run)
     await run.send(rescission)

@@ -8,6 +8,7 @@ import pytest
 
 from shared.domain.errors import Conflict
 from shared.domain.hr_intake import open_keys
+from shared.domain.initiator import queue_sender
 from shared.handlers.onboarding import administration, records
 from tests.support.hires import Hires, event, team
 from tests.support.runs import MIA, TEAM, user
@@ -50,7 +51,7 @@ async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_valu
     events[170] = "no object"
     events[180] = events[179]
     events[190] = {**events[189], "data": {**events[189]["data"], "sequence": 5}}
-    receipts = await records.accept(run.world, events, "hr")
+    receipts = await records.accept(run.world, events, queue_sender("onboarding", ""))
     named = {each.position: {fault.field for fault in each.faults} for each in receipts if each.faults}
     assert set(named) == {*faults, *inside, 170}
     for position, (name, _) in faults.items():
@@ -65,7 +66,7 @@ async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_valu
     assert len({record.key for record in good}) == 1000 - len(named) - 2
     states = {(await administration.record_of(run.world, record.key)).state for record in good}
     assert states == {"Done"}
-    await records.resume(run.world, open_keys(await records.accept(run.world, events, "hr")))
+    await records.resume(run.world, open_keys(await records.accept(run.world, events, queue_sender("onboarding", ""))))
     writes = len(run.memberships.log)
     await run.work_off()
     assert len(run.memberships.log) == writes

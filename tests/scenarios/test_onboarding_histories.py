@@ -12,9 +12,10 @@ import pytest
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState, ReadFailed
 from shared.domain.errors import Conflict
 from shared.domain.hr_intake import open_keys
+from shared.domain.initiator import Initiator, queue_sender
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import GroupOutcome, LicenseOutcome, SourceOrder
-from shared.domain.operation import Actor, LicenseChange, Target
+from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.write_results import Rejected, Throttled
 from shared.handlers.onboarding import administration, records
@@ -23,7 +24,7 @@ from shared.handlers.operations.accept import accept
 from tests.support.hires import Hires, event
 from tests.support.runs import EXTRA, LARGE, MAIL, OTHER_TEAM, SMALL, TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 def outcomes(items: object) -> dict[str, str]:
@@ -54,7 +55,7 @@ async def test_of_a_request_without_times_the_later_event_of_the_same_day_counts
         for name, kind in (("1", first), ("2", second)):
             data = {"groups": [TEAM]} if kind == "joiner" else {"removal": "P0D"}
             events.append({k: v for k, v in event(kind, name, ann, **data).items() if k != "time"})
-        receipts = await records.accept(run.world, events, "hr")
+        receipts = await records.accept(run.world, events, queue_sender("onboarding", ""))
         await records.resume(run.world, open_keys(receipts))
         await run.work_off()
         assert run.licenses(ann) == licensed

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from shared.handlers.operations.members_queue import Members
@@ -78,7 +78,7 @@ async def _taken_back(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
     await run.send(event("leaver", "2", ann, on="2026-01-02", removal="P0D"))
     await run.work_off(lambda: not run.licenses(ann))
     run.arm(killer)
-    await administration.cancel(run.fakes.world, (await run.record("2")).key, Actor("mia", "Mia"))
+    await administration.cancel(run.fakes.world, (await run.record("2")).key, Initiator("mia", "Mia"))
     await run.work_off()
     return {"SMALL", "EXTRA"}
 

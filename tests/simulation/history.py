@@ -379,7 +379,7 @@ class History:
         stores = self.run.world.stores
         permits, grants = await stores.permits.of_users(self.people), await stores.grants.of_users(self.people)
         for person in self.people:
-            decided = {each.sku_id for each in permits.get(person, ()) if each.given_by == MIA.name}
+            decided = {each.sku_id for each in permits.get(person, ()) if each.given_by == MIA.id}
             blocked = any(grant.blocks for grant in grants[person])
             wrong += self._wrong_licenses(person, decided, blocked=blocked)
         rows = await stores.ledger.rows(self.people)

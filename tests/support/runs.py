@@ -12,8 +12,9 @@ from uuid import UUID
 
 from shared.domain.directory import AssignedLicense, ServicePlan, SubscribedSku
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.initiator import Initiator
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS, ProcessUsers
-from shared.domain.operation import Actor, LicenseChange, Operation, OperationState, Target
+from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.notifications_queue import take_change
 from shared.handlers.messaging.settlement import settle
@@ -26,7 +27,7 @@ from shared.ports.messaging import Outgoing
 from tests.support.fakes_directory import FakeLicenseWriter
 from tests.support.worlds import Fakes, fake_world
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 TEAM = GroupId(str(UUID(int=900)))
 OTHER_TEAM = GroupId(str(UUID(int=901)))
 STEPS = 3000

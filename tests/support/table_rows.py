@@ -10,8 +10,8 @@ from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
+from shared.domain.initiator import Initiator
 from shared.domain.operation import (
-    Actor,
     LicenseChange,
     Operation,
     OperationError,
@@ -28,7 +28,7 @@ E3, E5 = SkuId(str(UUID(int=3))), SkuId(str(UUID(int=5)))
 TEAMS, YAMMER = ServicePlanId(str(UUID(int=33))), ServicePlanId(str(UUID(int=34)))
 SALES, STAFF = GroupId(str(UUID(int=100))), GroupId(str(UUID(int=101)))
 BY_SALES = Source(SourceKind.GROUP, SALES)
-ME = Actor("me", "Mia", "user")
+ME = Initiator("me", "Mia")
 OPERATION = OperationId("0199aaaa0001" + "0" * 20)
 
 
@@ -42,7 +42,7 @@ def an_operation(number: int = 1, **changes: object) -> Operation:
         kind=OperationKind.CHANGE,
         target=Target(None, tuple(user(n) for n in range(5000))),
         change=LicenseChange((AssignedLicense(E5, frozenset({TEAMS})),), (E3,), AssignmentOptions(priority=2)),
-        actor=ME,
+        initiator=ME,
         created_at=NOW,
         state=OperationState.PAUSED,
         phase=Phase.RELEASE,

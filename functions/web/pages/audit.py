@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from functions.web import answers
 from functions.web.context import TheWorld
 from functions.web.pages.downloads import MAX_ROWS, csv_text, download
 from functions.web.pages.names import group_names, product_words
@@ -34,7 +34,23 @@ ACTIVITIES = (
 )
 """Activities that are offered for a search; any part of any other can be typed."""
 
-AUDIT_COLUMNS = ("at", "activity", "actor", "result", "user", "group", "operation", "before", "after", "detail")
+AUDIT_COLUMNS = (
+    "at",
+    "activity",
+    "kind",
+    "initiatorId",
+    "appId",
+    "initiatedBy",
+    "channel",
+    "claimedBy",
+    "result",
+    "user",
+    "group",
+    "operation",
+    "before",
+    "after",
+    "detail",
+)
 
 
 @router.get("/audit")
@@ -69,15 +85,21 @@ async def audit_csv(world: TheWorld, search: TheAuditSearch) -> Response:
 @router.get("/audit.jsonl")
 async def audit_jsonl(world: TheWorld, search: TheAuditSearch) -> Response:
     entries = await search.all(world, MAX_ROWS)
-    lines = "".join(json.dumps({**asdict(entry), "at": entry.at.isoformat()}) + "\n" for entry in entries)
+    lines = "".join(json.dumps(answers.audit_entry(entry)) + "\n" for entry in entries)
     return download("audit.jsonl", lines, "application/jsonl")
 
 
 def _audit_cells(entry: AuditEntry) -> Sequence[str]:
+    by = entry.initiator
     return (
         when(entry.at),
         entry.activity,
-        entry.actor,
+        by.kind,
+        by.id,
+        by.app_id,
+        by.display_name,
+        by.channel,
+        by.claimed_by,
         entry.result,
         entry.user_id or "",
         entry.group_id or "",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web.context import TheActor, TheWorld
+from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.downloads import MAX_ROWS, csv_text, download
 from functions.web.pages.error_pages import changed_meanwhile
@@ -208,13 +208,13 @@ async def reprocess_group(world: TheWorld, starter: TheStarter, group_id: Guid) 
 
 
 @router.post("/groups/{group_id}/options")
-async def options(world: TheWorld, actor: TheActor, group_id: Guid, form: TheForm) -> Response:
+async def options(world: TheWorld, initiator: TheInitiator, group_id: Guid, form: TheForm) -> Response:
     """Set the options of an assignment; what a form leaves unticked is off."""
     wanted, shown = _options(form), form.one("version")
     if not shown.isdecimal():
         raise changed_meanwhile()
     try:
-        await set_options(world, GroupId(group_id), wanted, actor, int(shown))
+        await set_options(world, GroupId(group_id), wanted, initiator, int(shown))
     except Conflict as lost:
         raise changed_meanwhile() from lost
     return see(f"/groups/{group_id}")

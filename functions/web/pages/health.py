@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web.context import TheActor, TheWorld
+from functions.web.context import TheInitiator, TheWorld
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.requests import OperationIdText
 from shared.handlers.messaging.dead_letters import replay
@@ -28,7 +28,7 @@ async def queues(world: TheWorld) -> Response:
 
 
 @router.post("/health/replay/{letter_id}")
-async def replay_letter(world: TheWorld, actor: TheActor, letter_id: OperationIdText) -> Response:
+async def replay_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> Response:
     """Send a message that could not be done back to its queue."""
-    await replay(world, letter_id, actor)
+    await replay(world, letter_id, initiator)
     return see("/health")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.directory import LicenseError
+from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
@@ -129,8 +130,9 @@ def tone(code: object) -> str:
     return _TONES.get(str(code), "plain")
 
 
-def who(name: str) -> str:
-    """The name of who did something; a service has only its client id."""
+def who(initiator: Initiator) -> str:
+    """The name of who did something; an application has only its client ID."""
+    name = initiator.display_name
     return f"Service {name[:8]}" if _GUID.fullmatch(name) else name
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web.context import TheActor, TheWorld
+from functions.web.context import TheInitiator, TheWorld
 from functions.web.pages.forms import TheForm
 from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import page, see
@@ -44,9 +44,9 @@ async def announced(request: Request, world: TheWorld) -> Response:
 
 
 @router.post("/onboarding/announced/approve")
-async def decide_announced(world: TheWorld, actor: TheActor, form: TheForm) -> Response:
+async def decide_announced(world: TheWorld, initiator: TheInitiator, form: TheForm) -> Response:
     """Permit the announced leavers that were shown."""
-    await approve_announced(world, form.one("checksum"), actor)
+    await approve_announced(world, form.one("checksum"), initiator)
     return see("/onboarding/announced")
 
 
@@ -68,25 +68,27 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
 
 
 @router.post("/onboarding/held/{act}")
-async def decide_held(world: TheWorld, actor: TheActor, act: Literal["approve", "reject"], form: TheForm) -> Response:
+async def decide_held(
+    world: TheWorld, initiator: TheInitiator, act: Literal["approve", "reject"], form: TheForm
+) -> Response:
     """Let the held leavers go that were looked at, or cancel them."""
     decide = administration.approve_held if act == "approve" else administration.reject_held
-    await decide(world, form.one("checksum"), actor)
+    await decide(world, form.one("checksum"), initiator)
     return see("/onboarding")
 
 
 @router.post("/onboarding/{event_key}/{act}")
 async def decide(
     world: TheWorld,
-    actor: TheActor,
+    initiator: TheInitiator,
     event_key: OperationIdText,
     act: Literal["cancel", "replay", "carryOut", "dismiss"],
 ) -> Response:
     """Cancel an event, begin it again, or answer the question that it asks."""
     if act in ("cancel", "replay"):
-        await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, actor)
+        await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, initiator)
     else:
-        await administration.decide(world, event_key, actor, carry_out=act == "carryOut")
+        await administration.decide(world, event_key, initiator, carry_out=act == "carryOut")
     return see(f"/onboarding/{event_key}")
 
 

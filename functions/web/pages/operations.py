@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web.context import TheActor, TheWorld
+from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.error_pages import changed_meanwhile
 from functions.web.pages.forms import TheForm
@@ -98,26 +98,31 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
 
 @router.post("/operations/{operation_id}/{act}")
 async def decide(
-    world: TheWorld, starter: TheStarter, actor: TheActor, operation_id: OperationIdText, act: str, form: TheForm
+    world: TheWorld,
+    starter: TheStarter,
+    initiator: TheInitiator,
+    operation_id: OperationIdText,
+    act: str,
+    form: TheForm,
 ) -> Response:
     """Approve, reject, review, pause, resume or cancel."""
     key = OperationId(operation_id)
     match act:
         case "approve":
-            await approvals.approve(world, key, form.one("checksum"), actor)
+            await approvals.approve(world, key, form.one("checksum"), initiator)
         case "reject":
-            await approvals.reject(world, key, actor)
+            await approvals.reject(world, key, initiator)
         case "review":
-            await approvals.review(world, key, actor)
+            await approvals.review(world, key, initiator)
         case "pause":
-            await control.pause(world, key, actor)
+            await control.pause(world, key, initiator)
         case "resume":
-            await control.resume(world, key, actor)
+            await control.resume(world, key, initiator)
         case "cancel" if form.get("intent") == "former":
             starter.check_options(await queries.operation(world, key))
-            key = (await cancel_and_restore(world, key, actor)).id
+            key = (await cancel_and_restore(world, key, initiator)).id
         case "cancel":
-            await control.cancel(world, key, actor)
+            await control.cancel(world, key, initiator)
         case _:
             raise HttpError(404, "NotFound", "There is no such act.")
     return see(f"/operations/{key}")

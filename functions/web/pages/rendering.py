@@ -78,7 +78,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         .get_template(template)
         .render(
             path=request.url.path,
-            caller=principal.actor.name,
+            caller=principal.initiator,
             may={access.name.lower() for access in principal.access},
             read_only=principal.access <= READS,
             **values,

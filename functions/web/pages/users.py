@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.web.answers import ORIGIN_WORDS
-from functions.web.context import TheActor, TheWorld
+from functions.web.context import TheInitiator, TheWorld
 from functions.web.pages.forms import TheForm, guid_of
 from functions.web.pages.names import product_words
 from functions.web.pages.parameters import Text
@@ -60,16 +60,18 @@ async def reprocess_user(world: TheWorld, starter: TheStarter, user_id: Guid) ->
 
 
 @router.post("/users/{user_id}/keep")
-async def keep(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
+async def keep(world: TheWorld, initiator: TheInitiator, user_id: Guid, form: TheForm) -> Response:
     """Let a user keep a license that is in grace or held."""
-    await user_decisions.keep_licenses(world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], actor)
+    await user_decisions.keep_licenses(world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], initiator)
     return see(f"/users/{user_id}")
 
 
 @router.post("/users/{user_id}/remove")
-async def remove_now(world: TheWorld, actor: TheActor, user_id: Guid, form: TheForm) -> Response:
+async def remove_now(world: TheWorld, initiator: TheInitiator, user_id: Guid, form: TheForm) -> Response:
     """Remove a license that is in grace, held or kept."""
-    await user_decisions.remove_licenses_now(world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], actor)
+    await user_decisions.remove_licenses_now(
+        world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], initiator
+    )
     return see(f"/users/{user_id}")
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheActor, ThePaging, TheWorld, requires
+from functions.web.context import TheInitiator, ThePaging, TheWorld, requires
 from functions.web.pages.rendering import product_name
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from functions.web.searching import TheAuditSearch
@@ -125,14 +125,14 @@ async def list_dead_letters(world: TheWorld, top: Top = DEFAULT_TOP) -> Json:
 
 @router.post("/deadLetters/{letter_id}/replay", status_code=202)
 async def replay_dead_letter(
-    request: Request, world: TheWorld, actor: TheActor, letter_id: OperationIdText, body: Mended | None = None
+    request: Request, world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText, body: Mended | None = None
 ) -> None:
     """Send a message back to its queue, as it was or mended; what is done already is seen to be done. A corrected
     HR event is an HR event: it needs Onboarding.Write too."""
     letter = await world.stores.dead_letters.get(letter_id) if body is not None else None
     if letter is not None and letter.queue == ONBOARDING:
         requires(request, Access.WRITE_HR)
-    await replay(world, letter_id, actor, body.message if body is not None else None)
+    await replay(world, letter_id, initiator, body.message if body is not None else None)
 
 
 @router.get("/audit")

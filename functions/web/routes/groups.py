@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import IfMatch, TheActor, ThePaging, TheWorld
+from functions.web.context import IfMatch, TheInitiator, ThePaging, TheWorld
 from functions.web.requests import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
 from functions.web.searching import Named
 from functions.web.starting import TheStarter
@@ -92,10 +92,10 @@ async def get_assignment(world: TheWorld, group_id: TheId) -> Response:
 
 @router.patch("/{group_id}/licenseAssignment")
 async def patch_assignment(
-    world: TheWorld, actor: TheActor, group_id: TheId, body: OptionsPatch, if_match: IfMatch
+    world: TheWorld, initiator: TheInitiator, group_id: TheId, body: OptionsPatch, if_match: IfMatch
 ) -> Response:
     """Change options of the assignment; the others stay. Without If-Match it is merged into whatever is there."""
-    return await _assignment(world, await set_options(world, group_id, body.value(), actor, if_match))
+    return await _assignment(world, await set_options(world, group_id, body.value(), initiator, if_match))
 
 
 async def _assignment(world: World, stored: StoredAssignment) -> Response:

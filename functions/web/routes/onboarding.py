@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheActor, ThePaging, TheWorld
+from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.errors import HttpError
 from functions.web.requests import AssignedLicenseShape, Guid, OperationIdText, Shape, country
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
@@ -115,13 +115,13 @@ _TAKES = {
 
 
 @router.post("", status_code=202, openapi_extra=_TAKES)
-async def receive_events(world: TheWorld, actor: TheActor, body: TheBody) -> Response:
+async def receive_events(world: TheWorld, initiator: TheInitiator, body: TheBody) -> Response:
     """Take one HR event, or an array of up to 1,000. Each is kept at once; what cannot be read is named by position,
     field and value, and kept too. 400 when none could be taken."""
     values = body if isinstance(body, list) else [body]
     if not 0 < len(values) <= MAX_BATCH:
         raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
-    receipts = await records.accept(world, values, actor.name)
+    receipts = await records.accept(world, values, initiator)
     await records.resume(world, open_keys(receipts))
     taken = [_taken(each.position, each.record) for each in receipts if each.record and not each.taken]
     faults = [fault for each in receipts for fault in _faults(each)]
@@ -220,15 +220,15 @@ async def get_held_leavers(world: TheWorld) -> Json:
 
 
 @router.post("/held/approve")
-async def approve_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
+async def approve_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
     """Let the held leavers go that were looked at."""
-    return {"count": await administration.approve_held(world, body.checksum, actor)}
+    return {"count": await administration.approve_held(world, body.checksum, initiator)}
 
 
 @router.post("/held/reject")
-async def reject_held_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
+async def reject_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
     """Cancel the held leavers that were looked at."""
-    return {"count": await administration.reject_held(world, body.checksum, actor)}
+    return {"count": await administration.reject_held(world, body.checksum, initiator)}
 
 
 @router.get("/announced")
@@ -243,9 +243,9 @@ async def get_announced_leavers(world: TheWorld) -> Json:
 
 
 @router.post("/announced/approve")
-async def approve_announced_leavers(world: TheWorld, actor: TheActor, body: Seen) -> Json:
+async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
     """Permit the announced leavers that were read: on their days they are not counted against the allowance."""
-    return {"count": await approve_announced(world, body.checksum, actor)}
+    return {"count": await approve_announced(world, body.checksum, initiator)}
 
 
 @router.get("/profiles")
@@ -263,20 +263,20 @@ async def get_profile(world: TheWorld, profile_name: Name) -> Response:
 @router.put("/profiles/{profile_name}")
 async def put_profile(
     world: TheWorld,
-    actor: TheActor,
+    initiator: TheInitiator,
     profile_name: Name,
     body: ProfileShape,
     if_match: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
     next event on."""
-    return _with_etag(await profiles.save_profile(world, body.value(profile_name), actor, if_match), 200)
+    return _with_etag(await profiles.save_profile(world, body.value(profile_name), initiator, if_match), 200)
 
 
 @router.delete("/profiles/{profile_name}", status_code=204)
-async def delete_profile(world: TheWorld, actor: TheActor, profile_name: Name) -> None:
+async def delete_profile(world: TheWorld, initiator: TheInitiator, profile_name: Name) -> None:
     """Delete a profile; people keep what it gave them until they move or leave."""
-    await profiles.remove_profile(world, profile_name, actor)
+    await profiles.remove_profile(world, profile_name, initiator)
 
 
 @router.get("/{event_key}")
@@ -286,23 +286,25 @@ async def get_onboarding(world: TheWorld, event_key: OperationIdText) -> Json:
 
 
 @router.post("/{event_key}/cancel")
-async def cancel_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText) -> Json:
+async def cancel_onboarding(world: TheWorld, initiator: TheInitiator, event_key: OperationIdText) -> Json:
     """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
     event is Working until then."""
-    return describe(await administration.cancel(world, event_key, actor))
+    return describe(await administration.cancel(world, event_key, initiator))
 
 
 @router.post("/{event_key}/decide", status_code=202)
-async def decide_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText, body: Decided) -> Json:
+async def decide_onboarding(
+    world: TheWorld, initiator: TheInitiator, event_key: OperationIdText, body: Decided
+) -> Json:
     """Answer an event in state NeedsDecision: carry it out, for the account in `candidateId` if any, or dismiss it."""
     carry_out = body.decision == "carryOut"
-    return describe(await administration.decide(world, event_key, actor, carry_out=carry_out))
+    return describe(await administration.decide(world, event_key, initiator, carry_out=carry_out))
 
 
 @router.post("/{event_key}/replay", status_code=202)
-async def replay_onboarding(world: TheWorld, actor: TheActor, event_key: OperationIdText) -> Json:
+async def replay_onboarding(world: TheWorld, initiator: TheInitiator, event_key: OperationIdText) -> Json:
     """Begin an event anew that failed or ended with errors, once the cause is repaired."""
-    return describe(await administration.replay(world, event_key, actor))
+    return describe(await administration.replay(world, event_key, initiator))
 
 
 def _profile(profile: Profile) -> Json:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheActor, ThePaging, TheWorld
+from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.requests import Approve, Cancel, OperationIdText
 from functions.web.starting import TheStarter
 from shared.domain.ids import OperationId
@@ -49,45 +49,45 @@ async def list_planned_members(request: Request, world: TheWorld, operation_id: 
 
 
 @router.post("/operations/{operation_id}/approve")
-async def approve(world: TheWorld, actor: TheActor, operation_id: TheId, body: Approve) -> Json:
+async def approve(world: TheWorld, initiator: TheInitiator, operation_id: TheId, body: Approve) -> Json:
     """Let the removals go that wait for approval; the checksum says which list was looked at."""
-    return answers.operation(await approvals.approve(world, operation_id, body.checksum, actor))
+    return answers.operation(await approvals.approve(world, operation_id, body.checksum, initiator))
 
 
 @router.post("/operations/{operation_id}/review")
-async def review(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+async def review(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
     """Seal the list of held removals that an operation has collected, so that it can be approved or rejected."""
-    return answers.operation(await approvals.review(world, operation_id, actor))
+    return answers.operation(await approvals.review(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/reject")
-async def reject(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+async def reject(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
     """Keep what was to be removed."""
-    return answers.operation(await approvals.reject(world, operation_id, actor))
+    return answers.operation(await approvals.reject(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/pause")
-async def pause(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+async def pause(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
     """Stop handing out work."""
-    return answers.operation(await control.pause(world, operation_id, actor))
+    return answers.operation(await control.pause(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/resume")
-async def resume(world: TheWorld, actor: TheActor, operation_id: TheId) -> Json:
+async def resume(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
     """Go on with a paused operation."""
-    return answers.operation(await control.resume(world, operation_id, actor))
+    return answers.operation(await control.resume(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/cancel")
 async def cancel(
-    world: TheWorld, starter: TheStarter, actor: TheActor, operation_id: TheId, body: Cancel | None = None
+    world: TheWorld, starter: TheStarter, initiator: TheInitiator, operation_id: TheId, body: Cancel | None = None
 ) -> Response:
     """End an operation; what was done stays done. With the intent `former` a new operation (202, Location) makes the
     group's intent what it was before, also the options that the operation has set."""
     if body is None or body.intent == "keep":
-        return JSONResponse(answers.operation(await control.cancel(world, operation_id, actor)))
+        return JSONResponse(answers.operation(await control.cancel(world, operation_id, initiator)))
     starter.check_options(await queries.operation(world, operation_id))
-    restoring = await cancel_and_restore(world, operation_id, actor)
+    restoring = await cancel_and_restore(world, operation_id, initiator)
     return JSONResponse(answers.operation(restoring), 202, {"Location": f"/api/operations/{restoring.id}"})
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheActor, TheWorld
+from functions.web.context import TheInitiator, TheWorld
 from functions.web.requests import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
 from shared.domain.ids import UserId
@@ -64,15 +64,17 @@ async def enable_user_service_plans(
 
 
 @router.post("/users/{user_id}/keepLicenses", status_code=204)
-async def keep_user_licenses(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
+async def keep_user_licenses(world: TheWorld, initiator: TheInitiator, user_id: TheId, body: EndingLicenses) -> None:
     """Let a user keep licenses that are in grace or held, until a person asks for their removal."""
-    await user_decisions.keep_licenses(world, user_id, body.skus(), actor)
+    await user_decisions.keep_licenses(world, user_id, body.skus(), initiator)
 
 
 @router.post("/users/{user_id}/removeLicensesNow", status_code=202)
-async def remove_user_licenses_now(world: TheWorld, actor: TheActor, user_id: TheId, body: EndingLicenses) -> None:
+async def remove_user_licenses_now(
+    world: TheWorld, initiator: TheInitiator, user_id: TheId, body: EndingLicenses
+) -> None:
     """Remove licenses that are in grace, held or kept; they go after the removal window and a second read."""
-    await user_decisions.remove_licenses_now(world, user_id, body.skus(), actor)
+    await user_decisions.remove_licenses_now(world, user_id, body.skus(), initiator)
 
 
 @router.get("/users/{user_id}/licenses")

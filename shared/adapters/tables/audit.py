@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared.adapters.tables.client import LAST, Tables
-from shared.adapters.tables.packing import dump, must_be_time, newest_first, time_text
+from shared.adapters.tables.packing import dump, initiator_json, initiator_of, must_be_time, newest_first, time_text
 from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId, OperationId, UserId
@@ -173,12 +173,12 @@ def _span(name: str, ids: Sequence[str]) -> Row:
     return {f"{name}0": min(ids), f"{name}1": max(ids)} if ids else {}
 
 
-def _entry_json(entry: AuditEntry) -> list[str | None]:
+def _entry_json(entry: AuditEntry) -> list[object]:
     return [
         entry.id,
         time_text(entry.at),
         entry.activity,
-        entry.actor,
+        initiator_json(entry.initiator),
         entry.result,
         entry.user_id,
         entry.group_id,
@@ -191,7 +191,7 @@ def _entry_json(entry: AuditEntry) -> list[str | None]:
 
 def _entries(row: Row) -> list[AuditEntry]:
     found = []
-    for entry_id, at, activity, actor, result, user, group, operation, before, after, detail in json.loads(
+    for entry_id, at, activity, initiator, result, user, group, operation, before, after, detail in json.loads(
         zlib.decompress(joined_bytes(row, "entries"))
     ):
         found.append(
@@ -199,7 +199,7 @@ def _entries(row: Row) -> list[AuditEntry]:
                 id=entry_id,
                 at=must_be_time(at),
                 activity=activity,
-                actor=actor,
+                initiator=initiator_of(initiator),
                 result=result,
                 user_id=UserId(user) if user else None,
                 group_id=GroupId(group) if group else None,

@@ -21,7 +21,17 @@ from typing import Any
 from shared.adapters.tables.by_day import Agenda
 from shared.adapters.tables.client import LAST, Tables, gather_limited
 from shared.adapters.tables.hr_state import employment_json, employment_of
-from shared.adapters.tables.packing import dump, grant_json, grant_of, must_be_time, newest_first, time_of, time_text
+from shared.adapters.tables.packing import (
+    dump,
+    grant_json,
+    grant_of,
+    initiator_json,
+    initiator_of,
+    must_be_time,
+    newest_first,
+    time_of,
+    time_text,
+)
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
 from shared.domain.hr_events import SourceRules, read_event
@@ -190,7 +200,7 @@ def _record_row(record: OnboardingRecord) -> Row:
         "state": str(record.state),
         "receivedAt": time_text(record.received_at),
         "updatedAt": time_text(record.updated_at),
-        "sender": record.sender,
+        "sender": initiator_json(record.sender),
         "userId": record.user_id,
         "nextAt": time_text(record.next_at),
         "waitsSince": time_text(record.waits_since),
@@ -226,7 +236,7 @@ def _record(row: Row) -> OnboardingRecord:
         state=OnboardingState(body["state"]),
         received_at=received_at,
         updated_at=must_be_time(body["updatedAt"]),
-        sender=body["sender"],
+        sender=initiator_of(body["sender"]),
         user_id=UserId(body["userId"]) if body["userId"] else None,
         next_at=time_of(body["nextAt"]),
         waits_since=time_of(body["waitsSince"]),

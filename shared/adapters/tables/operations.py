@@ -16,6 +16,8 @@ from typing import Any
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import (
     dump,
+    initiator_json,
+    initiator_of,
     licenses_json,
     licenses_of,
     must_be_time,
@@ -29,7 +31,6 @@ from shared.adapters.tables.packing import (
 from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
 from shared.domain.ids import GroupId, OperationId, SkuId
 from shared.domain.operation import (
-    Actor,
     LicenseChange,
     Operation,
     OperationError,
@@ -123,7 +124,7 @@ def _body(operation: Operation) -> dict[str, Any]:
         **({"adopt": list(change.adopt)} if change.adopt else {}),
         **({"enable": list(change.enable)} if change.enable else {}),
         "options": options_json(change.options) if change.options else None,
-        "actor": _actor_json(operation.actor),
+        "initiator": initiator_json(operation.initiator),
         "createdAt": time_text(operation.created_at),
         "preview": operation.preview,
         **({"reason": operation.reason} if operation.reason else {}),
@@ -159,8 +160,8 @@ def _body(operation: Operation) -> dict[str, Any]:
             "usersLosing": plan.users_losing,
         },
         "checksum": operation.checksum,
-        "approvedBy": _actor_json(operation.approved_by),
-        "cancelledBy": _actor_json(operation.cancel_requested_by),
+        "approvedBy": initiator_json(operation.approved_by),
+        "cancelledBy": initiator_json(operation.cancel_requested_by),
         "supersededBy": operation.superseded_by,
         "error": [operation.error.code, operation.error.message, operation.error.remedy] if operation.error else None,
         "startedAt": time_text(operation.started_at),
@@ -186,7 +187,7 @@ def _operation(row: Row) -> Operation:
             tuple(SkuId(sku_id) for sku_id in body.get("adopt", ())),
             tuple(SkuId(sku_id) for sku_id in body.get("enable", ())),
         ),
-        actor=Actor(*body["actor"]),
+        initiator=initiator_of(body["initiator"]),
         created_at=must_be_time(body["createdAt"]),
         preview=body["preview"],
         state=OperationState(body["state"]),
@@ -208,8 +209,8 @@ def _operation(row: Row) -> Operation:
         counted=Totals(*body["counted"]),
         plan=_plan(body["plan"]),
         checksum=body["checksum"],
-        approved_by=_actor(body["approvedBy"]),
-        cancel_requested_by=_actor(body["cancelledBy"]),
+        approved_by=initiator_of(body["approvedBy"]) if body["approvedBy"] else None,
+        cancel_requested_by=initiator_of(body["cancelledBy"]) if body["cancelledBy"] else None,
         superseded_by=OperationId(body["supersededBy"]) if body["supersededBy"] else None,
         error=OperationError(*body["error"]) if body["error"] else None,
         started_at=time_of(body["startedAt"]),
@@ -240,11 +241,3 @@ def _plan(value: dict[str, Any]) -> PlanSummary:
 
 def _totals_json(totals: Totals) -> list[int]:
     return [getattr(totals, name) for name in TOTALS]
-
-
-def _actor_json(actor: Actor | None) -> list[str] | None:
-    return [actor.id, actor.name, actor.kind] if actor else None
-
-
-def _actor(value: list[str] | None) -> Actor | None:
-    return Actor(*value) if value else None

@@ -13,6 +13,7 @@ from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Grant, Source
 from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
+from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.ledger_row import Intent, LastResult, OwnedLicense, RefusalRecord, SeenRow
 from shared.domain.outcomes import Problem
 from shared.domain.permit import Claim
@@ -39,6 +40,19 @@ def time_of(text: str | None) -> datetime | None:
 
 def must_be_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def initiator_json(initiator: Initiator | None) -> list[str] | None:
+    """Six texts."""
+    if initiator is None:
+        return None
+    who = initiator
+    return [who.id, who.display_name, str(who.kind), who.app_id, who.channel, who.claimed_by]
+
+
+def initiator_of(value: list[str]) -> Initiator:
+    object_id, display_name, kind, app_id, channel, claimed_by = value
+    return Initiator(object_id, display_name, InitiatorKind(kind), app_id, channel, claimed_by)
 
 
 def plans_json(plans: Plans | None) -> list[str] | None:

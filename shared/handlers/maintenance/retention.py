@@ -109,7 +109,7 @@ async def _forget(world: Needs, operation: Operation) -> None:
     """The row goes last, so that a night that ends in between is made up for by the next one."""
     await _forget_lists(world, operation)
     if operation.idempotency_key:
-        key = claim_key(operation.actor, operation.idempotency_key)
+        key = claim_key(operation.initiator, operation.idempotency_key)
         await world.stores.idempotency.release(key, operation.id)
     await world.stores.operations.remove(operation)
 

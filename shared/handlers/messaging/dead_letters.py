@@ -8,8 +8,8 @@ import logging
 from datetime import timedelta
 
 from shared.domain.errors import BadRequest, NotFound, PoisonMessage, Unavailable
+from shared.domain.initiator import Initiator
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, OPERATIONS, load_object
-from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
@@ -65,7 +65,7 @@ async def _keep(world: Needs, letter: Undelivered, reason: str) -> None:
     await bury(world, letter.queue, letter.body, reason)
 
 
-async def replay(world: Needs, letter_id: str, actor: Actor, mended: object = None) -> None:
+async def replay(world: Needs, letter_id: str, initiator: Initiator, mended: object = None) -> None:
     """Send a message back to its queue and take it off the list; sent first, so that nothing is lost in between.
 
     `mended`: a JSON value to send instead of the message. Raises NotFound; BadRequest for a message of which only the
@@ -80,7 +80,7 @@ async def replay(world: Needs, letter_id: str, actor: Actor, mended: object = No
     await world.queue.send([Outgoing(letter.queue, body)])
     # The reason is left out: it can hold values of an HR event, and readers of the audit log are not shown those.
     detail = f"queue {letter.queue}{', mended' if mended is not None else ''}: message {letter.id}"
-    entry = AuditEntry(world.token(), world.clock.now(), "Replay message", actor.name, "success", detail=detail)
+    entry = AuditEntry(world.token(), world.clock.now(), "Replay message", initiator, "success", detail=detail)
     await world.stores.audit.append([entry])
     await world.stores.dead_letters.remove(letter)
 

@@ -11,11 +11,11 @@ from functools import partial
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.initiator import Initiator
 from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_order import turned_back
-from shared.domain.operation import Actor
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
@@ -51,7 +51,7 @@ def can_be_cancelled(record: OnboardingRecord) -> bool:
     return record.event.type is HrEventType.LEAVER and not record.is_being_written
 
 
-async def cancel(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
+async def cancel(world: Needs, key: str, initiator: Initiator) -> OnboardingRecord:
     """End an event before it is worked on, or a leaver before it is done: what that took is given back, and the record
     ends then. A repeat changes nothing. Raises NotFound, Conflict when it is too late or changed meanwhile."""
     record = await record_of(world, key)
@@ -64,19 +64,19 @@ async def cancel(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
             f"The event is {record.state}: it cannot be cancelled any more. Send a later event of the person instead."
         )
         raise Conflict(text)
-    return await (_cancelled if record.taken is None else _turned_back)(world, record, actor)
+    return await (_cancelled if record.taken is None else _turned_back)(world, record, initiator)
 
 
-async def _turned_back(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
-    saved = await records.keep(world, turned_back(record, actor.name, world.clock.now()).record)
-    await note(world, "Cancel onboarding event", record, actor)
+async def _turned_back(world: Needs, record: OnboardingRecord, initiator: Initiator) -> OnboardingRecord:
+    saved = await records.keep(world, turned_back(record, initiator.display_name, world.clock.now()).record)
+    await note(world, "Cancel onboarding event", record, initiator)
     await records.resume(world, [record.key])
     return saved
 
 
-async def _cancelled(world: Needs, record: OnboardingRecord, actor: Actor) -> OnboardingRecord:
-    done = await _ended(world, record, ends.cancelled(actor.name))
-    await note(world, "Cancel onboarding event", record, actor)
+async def _cancelled(world: Needs, record: OnboardingRecord, initiator: Initiator) -> OnboardingRecord:
+    done = await _ended(world, record, ends.cancelled(initiator.display_name))
+    await note(world, "Cancel onboarding event", record, initiator)
     return done
 
 
@@ -97,7 +97,7 @@ def _waiting(others: Iterable[OnboardingRecord]) -> list[str]:
     return [each.key for each in others if each.state is OnboardingState.WAITING_FOR_EARLIER]
 
 
-async def decide(world: Needs, key: str, actor: Actor, *, carry_out: bool) -> OnboardingRecord:
+async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: bool) -> OnboardingRecord:
     """Answer a statement that needs a decision: carry it out after all, with the account that was shown, or dismiss it.
 
     Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
@@ -108,21 +108,23 @@ async def decide(world: Needs, key: str, actor: Actor, *, carry_out: bool) -> On
         raise BadRequest("NothingToDecide", text)
     activity = "Carry out onboarding event" if carry_out else "Dismiss onboarding event"
     if not carry_out:
-        saved = await _ended(world, record, ends.dismissed(actor.name))
-        await note(world, activity, record, actor)
+        saved = await _ended(world, record, ends.dismissed(initiator.display_name))
+        await note(world, activity, record, initiator)
         return saved
     now = world.clock.now()
-    going_on = waiting(record, OnboardingState.RECEIVED, now, now, f"To be carried out, as {actor.name} decided.")
+    going_on = waiting(
+        record, OnboardingState.RECEIVED, now, now, f"To be carried out, as {initiator.display_name} decided."
+    )
     user_id = record.candidate or record.user_id
-    decided = replace(going_on, decided_by=actor.name, user_id=user_id, candidate=None)
+    decided = replace(going_on, decided_by=initiator.display_name, user_id=user_id, candidate=None)
     saved = await records.keep(world, decided)
-    await note(world, activity, record, actor)
+    await note(world, activity, record, initiator)
     others = await people.others_of(world, record, None)
     await records.resume(world, [key, *_waiting(others)])
     return saved
 
 
-async def replay(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
+async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingRecord:
     """Begin an event anew that failed or ended with errors, once the cause is repaired.
 
     Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
@@ -138,11 +140,11 @@ async def replay(world: Needs, key: str, actor: Actor) -> OnboardingRecord:
         waits_since=now,
         updated_at=now,
         completed_at=None,
-        note=f"Replayed by {actor.name}.",
+        note=f"Replayed by {initiator.display_name}.",
         remedy="",
     )
     saved = await records.keep(world, again)
-    await note(world, "Replay onboarding event", record, actor)
+    await note(world, "Replay onboarding event", record, initiator)
     await records.resume(world, [key])
     return saved
 
@@ -164,19 +166,21 @@ def checksum_of(records: Iterable[OnboardingRecord]) -> str:
     return hashlib.sha256(",".join(sorted(record.key for record in records)).encode()).hexdigest()
 
 
-async def approve_held(world: Needs, checksum: str, actor: Actor) -> int:
+async def approve_held(world: Needs, checksum: str, initiator: Initiator) -> int:
     """Let the held leavers go that a person has seen; returns their number. Raises Conflict for others."""
     held = await _as_seen(world, checksum)
-    await _each(held.records, partial(_let_go, world, actor))
+    await _each(held.records, partial(_let_go, world, initiator))
     await records.resume(world, [record.key for record in held.records])
     return len(held.records)
 
 
-async def _let_go(world: Needs, actor: Actor, record: OnboardingRecord) -> None:
+async def _let_go(world: Needs, initiator: Initiator, record: OnboardingRecord) -> None:
     now = world.clock.now()
-    approved = replace(record, permitted_by=actor.name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now)
-    await records.keep(world, replace(approved, note=f"Approved by {actor.name}.", remedy=""))
-    await note(world, "Approve leaver", record, actor)
+    approved = replace(
+        record, permitted_by=initiator.display_name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now
+    )
+    await records.keep(world, replace(approved, note=f"Approved by {initiator.display_name}.", remedy=""))
+    await note(world, "Approve leaver", record, initiator)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
@@ -185,10 +189,10 @@ async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRe
         await asyncio.gather(*map(act, records[start : start + AT_ONCE]))
 
 
-async def reject_held(world: Needs, checksum: str, actor: Actor) -> int:
+async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
     """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
     held = await _as_seen(world, checksum)
-    await _each(held.records, lambda record: _cancelled(world, record, actor))
+    await _each(held.records, lambda record: _cancelled(world, record, initiator))
     return len(held.records)
 
 
@@ -199,14 +203,14 @@ async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     return held
 
 
-async def note(world: Needs, activity: str, record: OnboardingRecord, actor: Actor) -> None:
+async def note(world: Needs, activity: str, record: OnboardingRecord, initiator: Initiator) -> None:
     """Write the audit entry of what a person decided about an event. It names the event by its key alone: readers of
     the audit log need not have a role that shows who is to leave."""
     entry = AuditEntry(
         world.token(),
         world.clock.now(),
         activity,
-        actor.name,
+        initiator,
         "success",
         before=str(record.state),
         detail=f"event {record.key}",

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from shared.domain.errors import Conflict
 from shared.domain.hr_events import MAX_AHEAD, MAX_REMOVAL
+from shared.domain.initiator import Initiator
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
-from shared.domain.operation import Actor
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.administration import AT_ONCE, checksum_of, note
 from shared.handlers.onboarding.needs import Needs
@@ -39,7 +39,7 @@ async def announced_leavers(world: Needs) -> Announced:
     return Announced(tuple(found), checksum_of(found))
 
 
-async def approve_announced(world: Needs, checksum: str, actor: Actor) -> int:
+async def approve_announced(world: Needs, checksum: str, initiator: Initiator) -> int:
     """Permit exactly the leavers that a person has seen; returns their number. Raises Conflict for others, and for one
     that changed meanwhile: those before it are permitted then."""
     listed = await announced_leavers(world)
@@ -48,13 +48,13 @@ async def approve_announced(world: Needs, checksum: str, actor: Actor) -> int:
         raise Conflict(text)
     for start in range(0, len(listed.records), AT_ONCE):
         part = listed.records[start : start + AT_ONCE]
-        await asyncio.gather(*(_permit(world, record, actor) for record in part))
+        await asyncio.gather(*(_permit(world, record, initiator) for record in part))
     return len(listed.records)
 
 
-async def _permit(world: Needs, record: OnboardingRecord, actor: Actor) -> None:
-    await records.keep(world, replace(record, permitted_by=actor.name, updated_at=world.clock.now()))
-    await note(world, "Approve leaver", record, actor)
+async def _permit(world: Needs, record: OnboardingRecord, initiator: Initiator) -> None:
+    await records.keep(world, replace(record, permitted_by=initiator.display_name, updated_at=world.clock.now()))
+    await note(world, "Approve leaver", record, initiator)
 
 
 async def _read(world: Needs, keys: Sequence[str]) -> list[OnboardingRecord]:

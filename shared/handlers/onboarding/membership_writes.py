@@ -242,8 +242,8 @@ class Writer:
     ) -> AuditEntry:
         """Named by the event, so that recording it again changes nothing."""
         name = (record.key, activity.lower().replace(" ", "-"), user_id, *([group_id] if group_id else []))
-        now, actor = self._world.clock.now(), f"HR {record.event.source}"
-        return AuditEntry("-".join(name), now, activity, actor, "success", user_id, group_id, detail=detail)
+        now = self._world.clock.now()
+        return AuditEntry("-".join(name), now, activity, record.sender, "success", user_id, group_id, detail=detail)
 
 
 def _refused(group_id: GroupId, answer: Rejected) -> GroupResult:

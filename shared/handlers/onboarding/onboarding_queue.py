@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from shared.domain.backoff import Backoff
 from shared.domain.budget import Charged
 from shared.domain.hr_intake import IF_DUE, keys_of, open_keys
-from shared.domain.messages import MAX_USERS, load_object
+from shared.domain.initiator import queue_sender
+from shared.domain.messages import MAX_USERS, ONBOARDING, load_object
 from shared.domain.onboarding import HrEventType, Next, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_order import looked_for, starts_at
 from shared.handlers.groups.assignment_cache import Intents
@@ -27,7 +28,6 @@ from shared.handlers.onboarding.records import Saver
 from shared.handlers.onboarding.undo import restore_leavers
 from shared.handlers.reconcile.write_limiter import Pacer
 
-SENDER = "onboarding queue"
 DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
 """Entries of one round of the timer, and rounds of one run. More rounds are for entries that need nothing any more:
 what is sent goes behind a queue that may be late already, and the next run takes the rest."""
@@ -58,7 +58,7 @@ class Onboarding:
         keys = keys_of(fields)
         if keys is None:
             event = {name: value for name, value in fields.items() if name != AWAY}
-            keys = open_keys(await records.accept(self._world, [event], SENDER))
+            keys = open_keys(await records.accept(self._world, [event], queue_sender(ONBOARDING, "")))
         await self.resume(keys, if_due=bool(fields.get(IF_DUE)))
 
     async def resume(self, keys: Sequence[str], *, if_due: bool = False) -> None:

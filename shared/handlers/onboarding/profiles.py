@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.domain.errors import BadRequest, NotFound, Outdated
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding.membership_writes import GroupsKnown
@@ -20,7 +20,7 @@ async def profile_of(world: Needs, name: str) -> Profile:
     return found
 
 
-async def save_profile(world: Needs, profile: Profile, actor: Actor, if_match: str | None) -> Profile:
+async def save_profile(world: Needs, profile: Profile, initiator: Initiator, if_match: str | None) -> Profile:
     """Create or replace a profile. `if_match`: the version it must have, `*` for any, None where there must be none or
     whatever is there is replaced.
 
@@ -31,15 +31,15 @@ async def save_profile(world: Needs, profile: Profile, actor: Actor, if_match: s
     if if_match is not None and (known is None or (if_match != "*" and if_match != known.version)):
         raise Outdated(f"The profile {profile.name} was changed meanwhile; read it again.")
     saved = await world.stores.profiles.save(replace(profile, version=known.version if known else None))
-    await _note(world, "Update onboarding profile" if known else "Add onboarding profile", profile.name, actor)
+    await _note(world, "Update onboarding profile" if known else "Add onboarding profile", profile.name, initiator)
     return saved
 
 
-async def remove_profile(world: Needs, name: str, actor: Actor) -> None:
+async def remove_profile(world: Needs, name: str, initiator: Initiator) -> None:
     """People keep what the profile gave them until they move or leave. Raises NotFound."""
     await profile_of(world, name)
     await world.stores.profiles.remove(name)
-    await _note(world, "Delete onboarding profile", name, actor)
+    await _note(world, "Delete onboarding profile", name, initiator)
 
 
 async def _check(world: Needs, profile: Profile, before: Profile | None) -> None:
@@ -59,6 +59,6 @@ async def _check(world: Needs, profile: Profile, before: Profile | None) -> None
             raise BadRequest("ServicePlanNotFound", text, "licenses.disabledPlans")
 
 
-async def _note(world: Needs, activity: str, name: str, actor: Actor) -> None:
-    entry = AuditEntry(world.token(), world.clock.now(), activity, actor.name, "success", detail=name)
+async def _note(world: Needs, activity: str, name: str, initiator: Initiator) -> None:
+    entry = AuditEntry(world.token(), world.clock.now(), activity, initiator, "success", detail=name)
     await world.stores.audit.append([entry])

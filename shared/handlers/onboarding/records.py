@@ -18,6 +18,7 @@ from shared.domain.errors import Conflict
 from shared.domain.hr_intake import Receipt, as_stored, received, resume_body
 from shared.domain.hr_state import HrState
 from shared.domain.ids import GroupId
+from shared.domain.initiator import Initiator
 from shared.domain.messages import MAX_USERS, ONBOARDING, RESULTS
 from shared.domain.onboarding import (
     FARTHEST_MESSAGE,
@@ -43,7 +44,7 @@ WRITER_DIED_RETRY = timedelta(minutes=2)
 NO_ASSIGNMENTS: Mapping[GroupId, GroupLicenseAssignment] = {}
 
 
-async def accept(world: Needs, values: Sequence[object], sender: str) -> tuple[Receipt, ...]:
+async def accept(world: Needs, values: Sequence[object], sender: Initiator) -> tuple[Receipt, ...]:
     """Keep each event as a row, in the order given; one that cannot be read, and one under an id that has another
     content already, is kept as a dead letter instead. Raises Unavailable; then sending all of them again is right."""
     receipts = received(values, world.clock.now(), sender, world.policy.hr_sources)

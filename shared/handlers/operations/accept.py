@@ -79,7 +79,7 @@ async def _claim(
 ) -> tuple[OperationId, Operation | None]:
     """The id that the request's key belongs to, with the operation if it is stored. Raises KeyReused."""
     asked = fingerprint(request)
-    key = claim_key(request.actor, request.idempotency_key)
+    key = claim_key(request.initiator, request.idempotency_key)
     claimed, known = await world.stores.idempotency.claim(key, operation_id, asked)
     existing = await world.stores.operations.get(claimed)
     if known != asked and not await _was_claimed_by_former(world, request, existing, known):
@@ -109,7 +109,7 @@ def _operation(
         kind=kind_of(request),
         target=request.target,
         change=found.change_of(request) if found else request.change,
-        actor=request.actor,
+        initiator=request.initiator,
         created_at=now,
         progress_at=now,
         preview=request.preview,

@@ -8,15 +8,8 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.errors import BadRequest
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
-from shared.domain.operation import (
-    Actor,
-    Operation,
-    OperationError,
-    OperationState,
-    Phase,
-    is_collecting,
-    is_for_tenant,
-)
+from shared.domain.initiator import Initiator
+from shared.domain.operation import Operation, OperationError, OperationState, Phase, is_collecting, is_for_tenant
 from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
@@ -64,7 +57,7 @@ async def _mark(world: Needs, operation: Operation, open_approval: OperationId |
         await collecting(world, after.open_approval, after)
 
 
-async def approve(world: Needs, operation_id: OperationId, checksum: str, actor: Actor) -> Operation:
+async def approve(world: Needs, operation_id: OperationId, checksum: str, initiator: Initiator) -> Operation:
     """Let the sealed removals go. Raises BadRequest when the checksum is not that of the list waiting."""
 
     def decide(operation: Operation) -> Operation:
@@ -74,17 +67,21 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, actor:
                 "ChecksumMismatch", "The list that waits for approval is a different one; look at it again.", "checksum"
             )
         return replace(
-            operation, state=OperationState.IN_PROGRESS, phase=Phase.PERMIT, approved_by=actor, step=operation.step + 1
+            operation,
+            state=OperationState.IN_PROGRESS,
+            phase=Phase.PERMIT,
+            approved_by=initiator,
+            step=operation.step + 1,
         )
 
     operation = await change_operation(world, operation_id, decide)
     await close_approval(world, operation)
-    await record_act(world, operation, actor, "Approve license removals")
+    await record_act(world, operation, initiator, "Approve license removals")
     await send_step(world, operation)
     return operation
 
 
-async def review(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
+async def review(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
     """Open an approval that collects what is held: its list is sealed now, what is held later goes to the next one."""
 
     def open_it(operation: Operation) -> Operation:
@@ -93,28 +90,28 @@ async def review(world: Needs, operation_id: OperationId, actor: Actor) -> Opera
         return replace(operation, state=OperationState.QUEUED, step=operation.step + 1, progress_at=world.clock.now())
 
     operation = await change_operation(world, operation_id, open_it)
-    await record_act(world, operation, actor, "Review license removals")
+    await record_act(world, operation, initiator, "Review license removals")
     await send_step(world, operation)
     return operation
 
 
-async def reject(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
+async def reject(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
     """Keep what was to be removed: every sealed removal becomes a kept grant, and the operation ends."""
 
     def decide(operation: Operation) -> Operation:
         _require_sealed(operation, "reject")
-        error = OperationError("Rejected", f"The removals were rejected by {actor.name}; the licenses are kept.")
+        error = OperationError("Rejected", "A person rejected the removals; the licenses are kept.")
         return replace(
             operation,
             state=OperationState.IN_PROGRESS,
             phase=Phase.REJECT,
-            cancel_requested_by=actor,
+            cancel_requested_by=initiator,
             error=error,
             step=operation.step + 1,
         )
 
     operation = await change_operation(world, operation_id, decide)
-    await record_act(world, operation, actor, "Reject license removals")
+    await record_act(world, operation, initiator, "Reject license removals")
     await send_step(world, operation)
     return operation
 

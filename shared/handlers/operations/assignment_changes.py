@@ -17,7 +17,8 @@ from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.group_request import GroupRequest, check_version, with_options
 from shared.domain.ids import GroupId, OperationId
-from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationError, OperationState
+from shared.domain.initiator import Initiator
+from shared.domain.operation import LicenseChange, Operation, OperationError, OperationState
 from shared.domain.operation_request import OperationRequest, claim_key
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.read import read_catalog
@@ -58,7 +59,7 @@ async def write_intent(
     its caller waits; after a lost race its options are merged anew and its `if_match` counts again.
     """
     group_id = operation.target.group_id
-    if group_id is None or operation.preview or operation.intent_written or operation.actor.kind == SYSTEM.kind:
+    if group_id is None or operation.preview or operation.intent_written or operation.initiator.is_app_itself:
         return operation
 
     async def read() -> tuple[GroupRequest, bool] | None:
@@ -131,7 +132,7 @@ async def _withdraw(world: Needs, operation: Operation, fault: Exception) -> Non
     )
     if operation.idempotency_key:
         # The caller reads again and repeats the request, which must not be answered with this operation.
-        await world.stores.idempotency.release(claim_key(operation.actor, operation.idempotency_key), operation.id)
+        await world.stores.idempotency.release(claim_key(operation.initiator, operation.idempotency_key), operation.id)
 
 
 def _failed(operation: Operation, error: OperationError, now: datetime) -> Operation:
@@ -165,7 +166,7 @@ async def _says_already(world: Needs, assignment: GroupLicenseAssignment, operat
 
 
 async def set_options(
-    world: Needs, group_id: GroupId, options: OptionsChange, actor: Actor, if_match: int | None
+    world: Needs, group_id: GroupId, options: OptionsChange, initiator: Initiator, if_match: int | None
 ) -> StoredAssignment:
     """Set options of a group's assignment; those that are not named stay.
 
@@ -181,7 +182,7 @@ async def set_options(
 
     def change(stored: StoredAssignment) -> tuple[StoredAssignment, GroupLicenseAssignment]:
         check_version(stored.assignment, if_match)
-        return stored, with_options(stored.assignment, options, actor, now)
+        return stored, with_options(stored.assignment, options, initiator, now)
 
     async def save(
         changed: tuple[StoredAssignment, GroupLicenseAssignment],
@@ -192,6 +193,6 @@ async def set_options(
     before, saved = await update(read, change, save, tries=MAX_TRIES, lost=_always_changing(group_id))
     act_id = f"{group_id}-options-{saved.assignment.version}"
     old, new = options_text(before.options), options_text(saved.assignment.options)
-    entry = assignment_act("Set license properties", group_id, actor, now, old, new, act_id)
+    entry = assignment_act("Set license properties", group_id, initiator, now, old, new, act_id)
     await world.stores.audit.append([entry])
     return saved

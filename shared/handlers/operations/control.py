@@ -7,7 +7,8 @@ from dataclasses import replace
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, SkuAssignment
 from shared.domain.errors import BadRequest
 from shared.domain.ids import OperationId
-from shared.domain.operation import Actor, Operation, OperationError, OperationState, Phase
+from shared.domain.initiator import Initiator
+from shared.domain.operation import Operation, OperationError, OperationState, Phase
 from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations.accept import send_step
@@ -16,7 +17,7 @@ from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.state_changes import change_operation, record_act, require_state
 
 
-async def pause(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
+async def pause(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
     """Stop handing out work. Chunks that have not begun are dropped; `resume` hands them out again."""
 
     def stop(operation: Operation) -> Operation:
@@ -25,11 +26,11 @@ async def pause(world: Needs, operation_id: OperationId, actor: Actor) -> Operat
 
     operation = await change_operation(world, operation_id, stop)
     await _enforce(world, operation, Enforcement.PAUSED)
-    await record_act(world, operation, actor, "Pause license operation")
+    await record_act(world, operation, initiator, "Pause license operation")
     return operation
 
 
-async def resume(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
+async def resume(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
     """Go on where it stopped: chunks without a final outcome for every user are handed out again as a new run."""
 
     def go_on(operation: Operation) -> Operation:
@@ -47,12 +48,12 @@ async def resume(world: Needs, operation_id: OperationId, actor: Actor) -> Opera
 
     operation = await change_operation(world, operation_id, go_on)
     await _enforce(world, operation, Enforcement.ENFORCED)
-    await record_act(world, operation, actor, "Resume license operation")
+    await record_act(world, operation, initiator, "Resume license operation")
     await send_step(world, operation)
     return operation
 
 
-async def cancel(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
+async def cancel(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
     """End an operation: users not reached are `skipped`, and nothing later completes what was cancelled.
 
     Cancelling again what a person cancelled does what a process that died in between had left undone.
@@ -62,18 +63,20 @@ async def cancel(world: Needs, operation_id: OperationId, actor: Actor) -> Opera
         if operation.state.is_ended:
             raise BadRequest("OperationEnded", f"The operation has ended: {operation.state}.", "operation")
         if operation.phase in (Phase.SEAL, Phase.APPROVE):
-            error = OperationError("Cancelled", f"Cancelled by {actor.name}.")
+            error = OperationError("Cancelled", "A person cancelled the operation.")
             ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
             totals = ended.totals.with_rest_skipped()
-            return replace(ended, cancel_requested_by=actor, totals=totals)
-        return replace(operation, state=OperationState.IN_PROGRESS, cancel_requested_by=actor, step=operation.step + 1)
+            return replace(ended, cancel_requested_by=initiator, totals=totals)
+        return replace(
+            operation, state=OperationState.IN_PROGRESS, cancel_requested_by=initiator, step=operation.step + 1
+        )
 
     known = await world.stores.operations.get(operation_id)
     again = known is not None and _was_cancelled(known)
     operation = known if known is not None and again else await change_operation(world, operation_id, end)
     await _enforce(world, operation, Enforcement.CANCELLED)
     await close_approval(world, operation)
-    await record_act(world, operation, actor, "Cancel license operation")
+    await record_act(world, operation, initiator, "Cancel license operation")
     if operation.state.is_ended and not again and not operation.preview:
         await write_group_status(world, operation)
     if not operation.state.is_ended:

@@ -13,8 +13,9 @@ from typing import Any
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, KeyReused, NotFound, PermissionDenied, PoisonMessage
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.initiator import queue_sender
 from shared.domain.messages import JOBS, load_object
-from shared.domain.operation import Actor, LicenseChange, Target
+from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.settlement import AWAY, bury
 from shared.handlers.operations.accept import accept
@@ -40,9 +41,6 @@ MAX_PLANS = 200
 MAX_USERS = 5000
 """Ids that still fit a message of 256 KB, the limit of Service Bus Standard
 (learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas)."""
-
-SENDER = "jobs"
-"""Owner of the ids of messages: all senders share them."""
 
 _ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -90,7 +88,7 @@ def _request(fields: Mapping[str, Any]) -> OperationRequest:
         raise ValueError(f"{operation} needs addLicenses or removeLicenses")
     request = OperationRequest(
         target=_target(fields),
-        actor=Actor(SENDER, _text(fields, "requestedBy", 256) if "requestedBy" in fields else "jobs queue", "service"),
+        initiator=queue_sender(JOBS, _text(fields, "requestedBy", 256) if "requestedBy" in fields else ""),
         change=change,
         preview=operation == "preview",
         reprocess=operation == "reprocess",

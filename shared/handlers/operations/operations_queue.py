@@ -17,17 +17,9 @@ from shared.domain.audit import group_act
 from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
+from shared.domain.initiator import SYSTEM
 from shared.domain.messages import OPERATIONS, decode_operation_step
-from shared.domain.operation import (
-    HELD,
-    SYSTEM,
-    Operation,
-    OperationError,
-    OperationState,
-    Phase,
-    Target,
-    is_for_tenant,
-)
+from shared.domain.operation import HELD, Operation, OperationError, OperationState, Phase, Target, is_for_tenant
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
@@ -124,7 +116,7 @@ async def _advance(world: Needs, operation: Operation) -> None:
 async def _superseded(world: Needs, operation: Operation) -> bool:
     """End an operation whose group a person has given a newer intent; what it handed out is done by the newer one."""
     group_id = operation.target.group_id
-    by_system = operation.actor.kind == SYSTEM.kind
+    by_system = operation.initiator.is_app_itself
     if group_id is None or not (operation.intent_written or by_system):
         return False
     stored = await world.stores.assignments.get(group_id)
@@ -186,7 +178,7 @@ def _asks_for_removals(operation: Operation) -> bool:
     A sync or a reprocess asks for nothing. Its additions go out, and its removals wait with those of their groups like
     any other change that was found.
     """
-    if operation.actor.kind == SYSTEM.kind:
+    if operation.initiator.is_app_itself:
         return operation.cause == HELD
     return operation.change.changes_intent or operation.change.options is not None
 
@@ -267,9 +259,9 @@ async def _note_size(world: Needs, operation: Operation, size: int) -> None:
         updated_at=world.clock.now(),
     )
     await world.stores.group_status.save(status)
-    actor = SYSTEM if operation.actor.kind == "system" else operation.actor
+    initiator = operation.initiator
     activity = "Start applying group based license to users"
-    await world.stores.audit.append([group_act(activity, operation, actor, world.clock.now())])
+    await world.stores.audit.append([group_act(activity, operation, initiator, world.clock.now())])
 
 
 async def _has_rule(world: Needs, group_id: GroupId) -> bool:
@@ -304,7 +296,7 @@ async def _finish(world: Needs, operation: Operation) -> None:
     error = operation.error
     if operation.cancel_requested_by is not None:
         state = OperationState.CANCELLED
-        error = error or OperationError("Cancelled", f"Cancelled by {operation.cancel_requested_by.name}.")
+        error = error or OperationError("Cancelled", "A person cancelled the operation.")
         await permit_writes.void_permits(world, operation)
         totals = operation.counted.with_rest_skipped()
     else:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
-from shared.domain.operation import SYSTEM, Operation, is_for_tenant
+from shared.domain.operation import Operation, is_for_tenant
 from shared.domain.pending_removal import TENANT, undecided
 from shared.domain.permit import BY_ALLOWANCE, Permit
 from shared.domain.snapshot_pages import PlannedAction
@@ -46,12 +46,12 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     """
     now = world.clock.now()
     by_approval = operation.approved_by is not None
-    given_by = operation.approved_by.name if operation.approved_by else BY_ALLOWANCE
+    given_by = operation.approved_by.key if operation.approved_by else BY_ALLOWANCE
     source = source_of(operation)
     shown: Mapping[UserId, frozenset[SkuId]] | None = None
     preview = await approved_by_preview(world, operation)
     if preview is not None and operation.approved_by is None:
-        by_approval, given_by = True, operation.actor.name
+        by_approval, given_by = True, operation.initiator.key
         shown = {
             user_id: frozenset(s for s, _ in each.claims) async for user_id, each in sealed_removals(world, preview)
         }
@@ -63,10 +63,11 @@ async def write_permits(world: Needs, operation: Operation) -> None:
             claims = frozenset(c for c in ended if named or is_for_tenant(operation) or c.source == source)
             if not claims or (shown is not None and sku_id not in shown.get(user_id, frozenset())):
                 continue
-            asked = sku_id in operation.change.remove and operation.actor.kind != SYSTEM.kind
+            asked = sku_id in operation.change.remove and not operation.initiator.is_app_itself
             plans = NO_PLANS if sku_id in action.remove else off.get(sku_id, NO_PLANS)
             # Who names the users has decided about each of them.
-            by = operation.actor.name if asked and not operation.target.is_group and not by_approval else given_by
+            by_request = asked and not operation.target.is_group and not by_approval
+            by = operation.initiator.key if by_request else given_by
             permits.append(Permit(user_id, sku_id, source, now, by, claims, plans, by_approval or asked))
     await world.stores.permits.put(permits)
     await _drop_pending(world, source, permits, now)
@@ -140,7 +141,7 @@ def _kept(action: PlannedAction, catalog: Catalog, decided_by: str) -> Iterator[
 async def ask_again(world: Needs, operation: Operation) -> None:
     """A person asks again for SKUs whose removal was rejected once: what was kept then is not an answer any more."""
     asked = {*operation.change.remove, *(license.sku_id for license in operation.change.add)}
-    if not asked or operation.actor.kind == "system":
+    if not asked or operation.initiator.kind == "system":
         return
     concerned = [user_id async for user_id, action in sealed_removals(world, operation) if _touches(action, asked)]
     for start in range(0, len(concerned), GRANTS_AT_ONCE):
@@ -166,7 +167,7 @@ async def approved_by_preview(world: Needs, operation: Operation) -> Operation |
     if preview is None or not preview.preview or not preview.seal_id:
         return None
     same = (
-        preview.actor.id == operation.actor.id
+        preview.initiator.id == operation.initiator.id
         and preview.target == operation.target
         and preview.change == operation.change
         and operation.created_at - preview.created_at <= PREVIEW_HOLDS

@@ -6,7 +6,8 @@ from shared.domain.assignment import Enforcement, GroupLicenseAssignment
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, NotFound
 from shared.domain.ids import GroupId, OperationId
-from shared.domain.operation import Actor, LicenseChange, Operation, Target
+from shared.domain.initiator import Initiator
+from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import control
 from shared.handlers.operations.accept import accept
@@ -16,7 +17,7 @@ RESTORE = "restore"
 """The cause of an operation that brings a former intent back."""
 
 
-async def cancel_and_restore(world: Needs, operation_id: OperationId, actor: Actor) -> Operation:
+async def cancel_and_restore(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
     """Cancel an operation, and start one that makes the intent of its group what it was before. Returns the new one.
 
     What it removes again needs leave like any removal. Done again it returns the same operation. Raises BadRequest for
@@ -34,8 +35,8 @@ async def cancel_and_restore(world: Needs, operation_id: OperationId, actor: Act
             "intent",
         )
     former = await _former(world, group_id, operation)
-    await control.cancel(world, operation_id, actor)
-    request = await _request_for(world, group_id, former, operation, actor)
+    await control.cancel(world, operation_id, initiator)
+    request = await _request_for(world, group_id, former, operation, initiator)
     try:
         return await accept(world, request)
     except BadRequest as fault:
@@ -52,7 +53,7 @@ async def _former(world: Needs, group_id: GroupId, operation: Operation) -> Grou
 
 
 async def _request_for(
-    world: Needs, group_id: GroupId, former: GroupLicenseAssignment, operation: Operation, actor: Actor
+    world: Needs, group_id: GroupId, former: GroupLicenseAssignment, operation: Operation, initiator: Initiator
 ) -> OperationRequest:
     """What leads from the intent as the cancelled operation left it to the former one."""
     stored = await world.stores.assignments.get(group_id)
@@ -64,7 +65,7 @@ async def _request_for(
         raise BadRequest("NewerIntent", f"Operation {newest} has changed the intent of the group since.", "intent")
     if restored is not None and restored.idempotency_key == key:
         return OperationRequest(
-            Target(group_id), actor, restored.change, reprocess=restored.reprocess, idempotency_key=key
+            Target(group_id), initiator, restored.change, reprocess=restored.reprocess, idempotency_key=key
         )
     change = LicenseChange(
         tuple(
@@ -78,7 +79,7 @@ async def _request_for(
         former.options if _has_set_options(operation, former, current) else None,
     )
     nothing = not change.add and not change.remove
-    return OperationRequest(Target(group_id), actor, change, reprocess=nothing, idempotency_key=key, cause=RESTORE)
+    return OperationRequest(Target(group_id), initiator, change, reprocess=nothing, idempotency_key=key, cause=RESTORE)
 
 
 def _has_set_options(operation: Operation, former: GroupLicenseAssignment, current: GroupLicenseAssignment) -> bool:

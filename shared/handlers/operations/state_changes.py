@@ -9,7 +9,8 @@ from shared.domain.audit import group_act
 from shared.domain.concurrency import update
 from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.ids import OperationId
-from shared.domain.operation import Actor, Operation, OperationState
+from shared.domain.initiator import Initiator
+from shared.domain.operation import Operation, OperationState
 from shared.handlers.operations.needs import Needs
 
 MAX_TRIES = 10
@@ -38,5 +39,5 @@ async def change_operation(
     return saved
 
 
-async def record_act(world: Needs, operation: Operation, actor: Actor, activity: str) -> None:
-    await world.stores.audit.append([group_act(activity, operation, actor, world.clock.now())])
+async def record_act(world: Needs, operation: Operation, initiator: Initiator, activity: str) -> None:
+    await world.stores.audit.append([group_act(activity, operation, initiator, world.clock.now())])

@@ -16,10 +16,10 @@ from shared.domain.change_messages import SyncGroup
 from shared.domain.errors import Conflict
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, OperationId
+from shared.domain.initiator import SYSTEM
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import (
     HELD,
-    SYSTEM,
     LicenseChange,
     Operation,
     OperationKind,
@@ -123,7 +123,7 @@ def _by_system(world: Needs, operation_id: OperationId, target: Target, cause: s
         kind=OperationKind.REPROCESS,
         target=target,
         change=LicenseChange(),
-        actor=SYSTEM,
+        initiator=SYSTEM,
         created_at=now,
         progress_at=now,
         cause=cause,

@@ -11,20 +11,20 @@ from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.errors import BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId, UserId
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.domain.permit import Permit, claims_of
 from shared.domain.read_models import AuditEntry
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
 
 
-async def keep_licenses(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
+async def keep_licenses(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator) -> None:
     """Let a user keep licenses that are in grace or held, until a person asks for their removal.
 
     Raises BadRequest for a SKU that is neither; then nothing is done.
     """
     ending = await _ending(world, user_id, sku_ids)
-    source = Source(SourceKind.KEPT, actor.id.replace("-", ""))
+    source = Source(SourceKind.KEPT, initiator.id.replace("-", ""))
     known = (await world.stores.permits.of_users([user_id])).get(user_id, ())
     await world.stores.permits.put(
         Permit.void(user_id, each.sku_id, each.source, "kept") for each in known if each.sku_id in ending
@@ -33,10 +33,10 @@ async def keep_licenses(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId],
     await world.stores.grants.put((user_id, grant) for grant in kept)
     over = [grant for grants in ending.values() for grant in grants if grant.source.kind is not SourceKind.KEPT]
     await world.stores.grants.remove((user_id, grant) for grant in over)
-    await _done(world, user_id, sku_ids, actor, "Keep user license")
+    await _done(world, user_id, sku_ids, initiator, "Keep user license")
 
 
-async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor) -> None:
+async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator) -> None:
     """Remove licenses of ours that are in grace, held or kept, without waiting and outside the removal allowance; two
     reads must still agree that nothing grants them.
 
@@ -52,7 +52,7 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
             sku_id,
             Source(SourceKind.LIST),
             now,
-            actor.name,
+            initiator.key,
             claims_of(owned[sku_id].sources, assignments),
             by_approval=True,
         )
@@ -61,7 +61,7 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     # A grace that is over, also where there was none: the removal that follows gives none.
     over = [replace(grants[0], source=Source(SourceKind.GRACE), until=now) for grants in ending.values()]
     await world.stores.grants.put((user_id, grant) for grant in over)
-    await _done(world, user_id, sku_ids, actor, "Remove user license now")
+    await _done(world, user_id, sku_ids, initiator, "Remove user license now")
 
 
 async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> dict[SkuId, list[Grant]]:
@@ -79,9 +79,9 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     return found
 
 
-async def _done(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], actor: Actor, activity: str) -> None:
+async def _done(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator, activity: str) -> None:
     """The act in the audit log, and the user looked at."""
     token = world.token()
-    entry: AuditEntry = user_act(activity, user_id, sku_ids, actor, world.clock.now(), token)
+    entry: AuditEntry = user_act(activity, user_id, sku_ids, initiator, world.clock.now(), token)
     await world.stores.audit.append([entry])
     await enqueue(world, [user_id], f"decision:{token}")

@@ -11,10 +11,13 @@ from shared.adapters.tables.client import Tables
 from shared.domain.errors import BadRequest
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId
+from shared.domain.initiator import Initiator
 from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
 from shared.ports.world import Stores
 from tests.support.builders import audited
 from tests.support.table_rows import NOW, OPERATION, SALES, user
+
+MIA, ADA = Initiator("mia", "Mia"), Initiator("ada", "Ada")
 
 
 async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stores) -> None:
@@ -24,7 +27,7 @@ async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stor
     assert await stores.group_status.all() == (status,)
     entries = [
         AuditEntry(
-            f"id{n}", NOW + timedelta(seconds=n), "Change user license", "Mia", "success", user(n), SALES, OPERATION
+            f"id{n}", NOW + timedelta(seconds=n), "Change user license", MIA, "success", user(n), SALES, OPERATION
         )
         for n in range(45)
     ]
@@ -40,7 +43,7 @@ async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stor
 async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(stores: Stores) -> None:
     def entry(n: int, who: int, group: GroupId | None = SALES) -> AuditEntry:
         return AuditEntry(
-            f"a{n:03}", NOW + timedelta(seconds=n), "Change user license", "Mia", "success", user(who), group
+            f"a{n:03}", NOW + timedelta(seconds=n), "Change user license", MIA, "success", user(who), group
         )
 
     log = [entry(n, n % 50) for n in range(100)] + [entry(100, 7, None), entry(101, 8, GroupId("f" * 36))]
@@ -68,8 +71,8 @@ async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(
     assert await all_of(AuditFilter(user_id=user(7)), 2) == ["a100", "a057", "a007"]
     assert await all_of(AuditFilter(group_id="f" * 36), 5) == ["a101"]
     assert await all_of(AuditFilter(user_id=user(60)), 5) == []
-    assert await all_of(AuditFilter(actor="mia", activity="user license", group_id=SALES), 9) == newest_first[2:]
-    assert await all_of(AuditFilter(actor="somebody"), 9) == []
+    assert await all_of(AuditFilter(initiator="mia", activity="user license", group_id=SALES), 9) == newest_first[2:]
+    assert await all_of(AuditFilter(initiator="somebody"), 9) == []
     middle = {"since": NOW + timedelta(seconds=20), "until": NOW + timedelta(seconds=29)}
     assert await all_of(AuditFilter(), 3, **middle) == newest_first[72:82]
     with pytest.raises(BadRequest, match="skiptoken"):
@@ -78,13 +81,13 @@ async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(
 
 async def test_a_search_over_very_many_entries_goes_on_where_it_stopped(tables: Tables) -> None:
     audit = TableAudit(tables, looked_at=3)
-    rows = [AuditEntry(f"b{n}", NOW + timedelta(minutes=n), "Act", "Mia" if n else "Ada", "success") for n in range(8)]
+    rows = [AuditEntry(f"b{n}", NOW + timedelta(minutes=n), "Act", MIA if n else ADA, "success") for n in range(8)]
     for row in rows:
         await audit.append([row])
     pages: list[list[str]] = []
     after: str | None = None
     for _ in range(4):
-        page, after = await audit.search(AuditFilter(actor="Ada"), NOW, NOW + timedelta(days=1), 5, after)
+        page, after = await audit.search(AuditFilter(initiator="Ada"), NOW, NOW + timedelta(days=1), 5, after)
         pages.append([each.id for each in page])
         if after is None:
             break

@@ -23,6 +23,7 @@ from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
+from shared.domain.initiator import Initiator
 from shared.domain.ledger_row import Intent, LedgerRow, OwnedLicense
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
@@ -247,7 +248,7 @@ async def test_of_many_who_write_one_row_one_wins(stores: Stores) -> None:
 
 async def test_audit_of_a_month_has_that_month_only(stores: Stores) -> None:
     def entry(name: str, at: datetime) -> AuditEntry:
-        return AuditEntry(name, at, "Change user license", "Mia", "success")
+        return AuditEntry(name, at, "Change user license", Initiator("mia", "Mia"), "success")
 
     march, april = datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
     await stores.audit.append([entry("a", april), entry("m", march), entry("n", march - timedelta(days=30))])

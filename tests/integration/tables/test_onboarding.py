@@ -16,6 +16,7 @@ from shared.domain.grant import Grant, Source, SourceKind, do_not_license
 from shared.domain.hr_events import SourceRules, canonical, read_event
 from shared.domain.hr_state import Employment, HrState, Stamp, Statement, Taken
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.initiator import Initiator, hr_sender
 from shared.domain.onboarding import (
     GroupOutcome,
     GroupResult,
@@ -54,7 +55,15 @@ def record(name: str, rules: SourceRules | None = None, **data: Any) -> Onboardi
         },
     }
     event = read_event(value, NOW, rules or SourceRules())
-    return OnboardingRecord(event, canonical(value), OnboardingState.RECEIVED, NOW, NOW, "hr", next_at=NOW)
+    return OnboardingRecord(
+        event,
+        canonical(value),
+        OnboardingState.RECEIVED,
+        NOW,
+        NOW,
+        hr_sender(Initiator("hr", "HR"), "/hr"),
+        next_at=NOW,
+    )
 
 
 async def test_a_record_comes_back_whole(stores: Stores) -> None:
@@ -198,7 +207,7 @@ async def test_old_records_that_ended_and_old_audit_months_are_deleted(stores: S
     assert await stores.onboarding.forget(NOW + timedelta(days=1), 10) == 1
     assert await stores.onboarding.get(done.key) is None
     assert await stores.onboarding.get(waiting.key) is not None
-    entry = AuditEntry("1", NOW, "Change user license", "me", "success")
+    entry = AuditEntry("1", NOW, "Change user license", Initiator("me", "Mia"), "success")
     await stores.audit.append([entry])
     assert await audited(stores, "202611") == (entry,)
     await stores.audit.forget(["202611", "199901"])

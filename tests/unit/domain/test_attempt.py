@@ -30,8 +30,9 @@ from shared.domain.directory import (
 )
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, Plans, ServicePlanId, SkuId, UserId
+from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.ledger_row import LastResult, LedgerRow, OwnedLicense, RefusalRecord
-from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationKind, Target
+from shared.domain.operation import LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Problem, RetryAt, Skipped, SkipReason
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.product_facts import Pair, ProductFacts, SeenPlan, SeenProduct
@@ -139,7 +140,7 @@ def operation(*, cancelled: bool = False) -> Operation:
         LicenseChange(),
         SYSTEM,
         created_at=NOW,
-        cancel_requested_by=Actor("1", "Grace") if cancelled else None,
+        cancel_requested_by=Initiator("1", "Grace") if cancelled else None,
     )
 
 
@@ -202,7 +203,7 @@ class TestBegin:
         assert begin(work(operation=operation()), of).calls == (call((E3,)),)
 
     def test_the_read_goes_along(self) -> None:
-        entry = AuditEntry("1", NOW, "Adopt user license", "Grace", "success")
+        entry = AuditEntry("1", NOW, "Adopt user license", Initiator("1", "Grace"), "success")
         stored, row = ledger(), ledger({E1: owned()})
         user = person(direct(E1))
         found = begin(work(), Planned(Read(USER, user, stored, stored, wrote=True), row, audit=(entry,)))
@@ -271,7 +272,7 @@ class TestAccepted:
                 before.row.intent.id,
                 NOW,
                 "Change user license",
-                "Group-based licensing",
+                SYSTEM,
                 "success",
                 USER,
                 GROUP_A,

@@ -11,11 +11,12 @@ from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, 
 from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import AssignmentError, BadRequest, Outdated
 from shared.domain.group_request import GroupRequest, changed, check_version, warnings, with_options
-from shared.domain.operation import Actor, LicenseChange, Target
+from shared.domain.initiator import Initiator
+from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from tests.support.builders import CATALOG, E1, E3, GROUP_A, NOW, PHONE, TEAMS, VISIO, plan_id, plans, sku_id
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 ADD_VISIO = LicenseChange((AssignedLicense(VISIO),))
 EMPTY = GroupRequest(
     GroupLicenseAssignment(GROUP_A), None, DirectoryGroup(GROUP_A, "Sales", security_enabled=True), CATALOG

@@ -12,10 +12,11 @@ from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, 
 from shared.domain.directory import DirectoryUser, LicenseError, LicenseState, NotAUser, ReadFailed, UserRead
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, OperationId, SkuId, UserId
+from shared.domain.initiator import SYSTEM
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_rows import member_rows
 from shared.domain.member_status import MemberState
-from shared.domain.operation import SYSTEM, LicenseChange, Operation, OperationKind, Target
+from shared.domain.operation import LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan import UserPlan
 from shared.domain.plan_draft import Note, NoteKind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 
 from shared.domain.ids import GroupId, OperationId, UserId
+from shared.domain.initiator import SYSTEM
 from shared.domain.operation import (
-    SYSTEM,
     LicenseChange,
     Operation,
     OperationError,

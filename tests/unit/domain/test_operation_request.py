@@ -10,14 +10,15 @@ import pytest
 from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
-from shared.domain.operation import Actor, LicenseChange, Target
+from shared.domain.initiator import Initiator
+from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest, fingerprint, former_fingerprint
 
 GROUP = Target(GroupId("00000000-0000-0000-0000-000000000384"))
 E3, E5 = SkuId("05e9a617-0261-4cee-bb44-138d3ef5d965"), SkuId("06ebc4ee-1bb5-47dd-8120-11324bc54e06")
 PLAN = ServicePlanId("9aaf7827-d63c-4b61-89c3-182f06f82e5c")
 ADD = LicenseChange((AssignedLicense(E5), AssignedLicense(E3, frozenset({PLAN}))))
-ASSIGN = OperationRequest(GROUP, Actor("ada", "Ada"), ADD)
+ASSIGN = OperationRequest(GROUP, Initiator("ada", "Ada"), ADD)
 EXCLUDED = frozenset(GroupId(f"{first}0000000-0000-4000-8000-000000000001") for first in "ba")
 EVERY_OPTION = AssignmentOptions(
     "DE", True, True, False, False, EXCLUDED, timedelta(hours=36), True, 5, 300, "The term ends"

@@ -11,8 +11,9 @@ import pytest
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, SkuAssignment
 from shared.domain.directory import AssignedLicense, LicenseError, NotAUser, ReadFailed, UserGone, UserRead
 from shared.domain.ids import NO_PLANS, GroupId, OperationId, SkuId, UserId
+from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.ledger_row import Intent, LedgerRow, Told
-from shared.domain.operation import SYSTEM, Actor, LicenseChange, Operation, OperationKind, Target
+from shared.domain.operation import LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan import WAITS, UserPlan
 from shared.domain.plan_draft import Note, NoteKind
@@ -72,7 +73,7 @@ def operation(target: Target = ON_GROUP_A, *, started_at: datetime | None = NOW,
         SYSTEM,
         created_at=NOW,
         started_at=started_at,
-        cancel_requested_by=Actor("1", "Grace") if cancelled else None,
+        cancel_requested_by=Initiator("1", "Grace") if cancelled else None,
     )
 
 

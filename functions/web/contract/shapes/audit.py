@@ -10,9 +10,10 @@ from functions.web.contract.shapes.common import (
     E3,
     HERE,
     Answer,
+    ClaimedBy,
     GroupIdText,
+    Initiator,
     OperationIdText,
-    Person,
     Time,
     UserIdText,
     example,
@@ -23,7 +24,8 @@ class AuditEntry(Answer):
     id: Annotated[str, example("9b1f2e3d4c5b6a79")]
     activity_date_time: Time
     activity_display_name: Annotated[str, example("Change user license")]
-    initiated_by: Person
+    initiated_by: Initiator
+    claimed_by: ClaimedBy | None
     result: Annotated[str, example("success")]
     user_id: UserIdText | None
     group_id: GroupIdText | None

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from shared.domain.initiator import InitiatorKind
+
 GROUP = "0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
 USER = "1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e"
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 TEAMS = "57ff2da0-773e-42df-b2af-ffb7a2317929"
 OPERATION = "0199d0f31c2a4b6d8e0f123456789abc"
+CLIENT = "7f3c1a52-0b9e-4b8d-8a43-5d2e1f6c7b80"
 HERE = "https://licensing.contoso.example"
 
 
@@ -64,6 +67,21 @@ class Error(Answer):
     """Every error has this shape, Graph's."""
 
     error: ErrorDetail
+
+
+class Initiator(Answer):
+    """Who caused something, by the token of the call."""
+
+    kind: InitiatorKind
+    id: Annotated[str, Field(description="Object ID in the token; null if there was no token.", examples=[USER])] | None
+    app_id: Annotated[str, Field(description="Client application in the token.", examples=[CLIENT])] | None
+    display_name: Person
+    channel: Annotated[str, Field(description="page, api, a queue, or the trigger.", examples=["api"])]
+
+
+ClaimedBy = Annotated[
+    str, Field(description="The identity that the message claims; nobody checked it.", examples=["hr-import"])
+]
 
 
 class License(Answer):

@@ -12,11 +12,12 @@ from functions.web.contract.shapes.common import (
     HERE,
     OPERATION,
     Answer,
+    ClaimedBy,
     Count,
     GroupIdText,
+    Initiator,
     License,
     OperationIdText,
-    Person,
     PlanIdText,
     SkuIdText,
     Time,
@@ -103,9 +104,10 @@ class Operation(Answer):
     started_date_time: Time | None
     completed_date_time: Time | None
     estimated_completion_date_time: Time | None
-    requested_by: Person
-    approved_by: Person | None
-    cancel_requested_by: Person | None
+    initiated_by: Initiator
+    claimed_by: ClaimedBy | None
+    approved_by: Initiator | None
+    cancel_requested_by: Initiator | None
     superseded_by: OperationIdText | None
     totals: Totals
     plan: Plan

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.handlers.messaging import dead_letters
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
@@ -15,7 +15,7 @@ from tests.support.hires import Hires, event
 from tests.support.hr_calls import call
 from tests.support.runs import TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 HELPDESK = "729827e3-9c14-49f7-bb1b-9608f156bbb8"
 
 

@@ -13,6 +13,7 @@ from functions.web.errors import Rejection
 from functions.web.principal import RECENT, Principal, authenticate, authorize
 from shared.bootstrap import SignIn
 from shared.domain.access import DIRECTORY_ROLE_IDS, READS, ROLES, Access, directory_roles
+from shared.domain.initiator import InitiatorKind
 from tests.support.api_calls import (
     CLIENT,
     GLOBAL_READER,
@@ -82,7 +83,7 @@ def bearer(claims: Claims) -> dict[str, str]:
 
 def test_nobody_is_let_in_while_platform_authentication_is_off() -> None:
     good = token(claims_of(roles=["Licensing.ReadWrite"]))
-    assert let_in(good).actor.id == PERSON
+    assert let_in(good).initiator.id == PERSON
     assert refused(good, replace(ON, platform_authentication=False)) == 401
 
 
@@ -104,7 +105,7 @@ def test_the_issuer_must_be_the_tenants() -> None:
     ):
         assert refused(token(claims_of(issuer=issuer))) == 401
     second = token(claims_of(issuer=f"https://login.microsoftonline.com/{TENANT}/v2.0"))
-    assert let_in(second).actor.name == "ada@fabrikam.example"
+    assert let_in(second).initiator.display_name == "ada@fabrikam.example"
 
 
 @pytest.mark.parametrize(
@@ -139,13 +140,14 @@ def test_long_claim_types_mean_the_same_as_short_ones() -> None:
         ("appid", CLIENT),
     ]
     principal = let_in({HEADER: encoded(claims), "authorization": "Bearer x"})
-    assert principal.actor.id == PERSON
+    assert principal.initiator.id == PERSON
     assert principal.access == ROLES["Licensing.Read"]
 
 
 def test_a_service_is_called_by_its_application() -> None:
     principal = let_in(app_token(roles=["Licensing.ReadWrite"]))
-    assert (principal.actor.kind, principal.actor.name, principal.is_person) == ("service", CLIENT, False)
+    by = principal.initiator
+    assert (by.kind, by.display_name, by.app_id, principal.is_person) == (InitiatorKind.APP, CLIENT, CLIENT, False)
 
 
 WRITE_AND_APPROVE = ROLES["Licensing.Write"] | ROLES["Licensing.Approve"]
@@ -386,5 +388,5 @@ def test_a_member_is_no_guest_even_if_another_tenant_signed_them_in() -> None:
 def test_a_token_for_another_audience_is_refused_where_audiences_are_set() -> None:
     sign_in = replace(ON, audiences=frozenset({"api://group-based-licensing"}))
     ours = token([*claims_of(), ("aud", "api://group-based-licensing")])
-    assert let_in(ours, sign_in).actor.id == PERSON
+    assert let_in(ours, sign_in).initiator.id == PERSON
     assert refused(token([*claims_of(), ("aud", "https://graph.microsoft.com")]), sign_in) == 401

@@ -41,7 +41,7 @@ class TestStarting:
         assert read.json() == operation
         assert (operation["kind"], operation["state"]) == ("assign", "QueuedForProcessing")
         assert operation["target"] == {"groupId": GROUP}
-        assert operation["requestedBy"] == "ada@fabrikam.example"
+        assert operation["initiatedBy"]["displayName"] == "ada@fabrikam.example"
         assert operation["addLicenses"] == [{"skuId": E3, "disabledPlans": [CHAT]}]
         assert [message.queue for message in fakes.sent()] == [OPERATIONS]
 

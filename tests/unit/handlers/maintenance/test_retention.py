@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.initiator import SYSTEM
 from shared.domain.read_models import AuditEntry
 from shared.handlers.maintenance.retention import MONTHS_BACK, forget_old, months_before
 from tests.support.builders import audited
@@ -26,7 +27,7 @@ async def test_old_audit_months_and_ended_events_go_and_open_ones_and_new_ones_s
     await run.send(event("leaver", "open", people[1], on="2027-12-01", removal="P0D"))
     await run.work_off()
     old = run.fakes.clock.now()
-    entry = AuditEntry("1", old, "Change user license", "me", "success")
+    entry = AuditEntry("1", old, "Change user license", SYSTEM, "success")
     await run.world.stores.audit.append([entry])
     run.later(days=400)
     await run.tell(event("joiner", "new", people[2], on="2026-02-01", groups=[TEAM]))

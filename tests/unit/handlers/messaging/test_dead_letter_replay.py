@@ -30,7 +30,7 @@ async def test_a_replayed_message_is_done_and_off_the_list() -> None:
     await run.work_off()
     assert run.licenses(person) == {"SMALL"}
     entries = await audited(run.world.stores, "202601")
-    assert [each.actor for each in entries if each.activity == "Replay message"] == [MIA.name]
+    assert [each.initiator for each in entries if each.activity == "Replay message"] == [MIA]
 
 
 async def test_what_is_not_there_or_not_whole_is_not_sent() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from shared.domain.errors import BadRequest, Conflict
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.handlers.onboarding import administration
 from tests.support.hires import event, team
 from tests.support.runs import TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 async def test_an_event_is_cancelled_until_it_is_worked_on_and_replayed_only_after_a_failure() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shared.domain.errors import Conflict
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from tests.support.api_calls import HR_READER, WRITER
@@ -15,7 +15,7 @@ from tests.support.hires import Hires, event, team
 from tests.support.hr_calls import call
 from tests.support.runs import user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 async def announced(days: tuple[str, ...]) -> Hires:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.operation import Actor
+from shared.domain.initiator import Initiator
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.leaver import leavers_allowed
 from tests.support.hires import event, team
 from tests.support.runs import EXTRA, SMALL, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 async def test_rejected_leavers_keep_everything() -> None:

@@ -10,6 +10,7 @@ import pytest
 from shared.adapters.tables import onboarding as tables
 from shared.domain.errors import LicensingError, PermissionDenied, Unavailable
 from shared.domain.hr_intake import open_keys
+from shared.domain.initiator import queue_sender
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import OnboardingRecord
 from shared.handlers.onboarding.onboarding_queue import take_up_due
@@ -21,6 +22,8 @@ from tests.support.runs import TEAM, user
 
 FAR = timedelta(days=40)
 EVER = timedelta(days=3650)
+
+QUEUE = queue_sender("onboarding", "")
 
 
 async def a_run() -> Hires:
@@ -61,7 +64,7 @@ async def test_an_outage_of_hours_leaves_one_chain_of_looks_behind(
 
     with monkeypatch.context() as outage:
         outage.setattr(FakeAccounts, "find", away)
-        receipts = await accept(run.world, [event("joiner", "j", {"employeeId": "77"})], "HR")
+        receipts = await accept(run.world, [event("joiner", "j", {"employeeId": "77"})], QUEUE)
         await resume(run.world, open_keys(receipts))
         for _ in range(180):
             await minute(run)
@@ -75,7 +78,7 @@ async def test_an_outage_of_hours_leaves_one_chain_of_looks_behind(
 
 async def test_an_event_put_off_for_long_is_found_though_somebody_took_its_entry_off() -> None:
     run = await a_run()
-    await accept(run.world, [starts_later(run)], "HR")
+    await accept(run.world, [starts_later(run)], QUEUE)
     run.later(minutes=2)
     due = await run.world.stores.onboarding.due(run.fakes.clock.now(), 10)
     await resume(run.world, [key for _, key in due])
@@ -97,7 +100,7 @@ async def test_the_timer_may_run_while_events_are_slowly_written(monkeypatch: py
 
     monkeypatch.setattr(store, "_insert", slowly)
     monkeypatch.setattr(store, "_monotonic", lambda: next(times))
-    await accept(run.world, [starts_later(run)], "HR")
+    await accept(run.world, [starts_later(run)], QUEUE)
     assert await entries(run) == 1
     for _ in range(3):
         await run.wait(minutes=10)

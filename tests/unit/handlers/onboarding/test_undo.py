@@ -8,14 +8,14 @@ import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator
 from shared.domain.onboarding import GroupOutcome
-from shared.domain.operation import Actor
 from shared.domain.write_results import Throttled
 from shared.handlers.onboarding import administration
 from tests.support.hires import Hires, event
 from tests.support.runs import EXTRA, OTHER_TEAM, TEAM, user
 
-MIA = Actor("mia", "Mia")
+MIA = Initiator("mia", "Mia")
 
 
 async def left_with(run: Hires, until_unlicensed: bool) -> UserId:

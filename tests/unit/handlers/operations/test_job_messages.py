@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import PoisonMessage
-from shared.domain.operation import Actor
+from shared.domain.initiator import queue_sender
 from shared.handlers.operations import jobs_queue
 from shared.handlers.operations.jobs_queue import decode_job
 from tests.support.job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without
@@ -154,7 +154,7 @@ def test_a_message_becomes_the_request_it_says() -> None:
     assert [(license.sku_id, set(license.disabled_plans)) for license in request.change.add] == [(E3, {PLAN})]
     assert request.change.remove == (E5,)
     assert (request.preview, request.reprocess) == (True, False)
-    assert request.actor == Actor("jobs", "hr", "service")
+    assert request.initiator == queue_sender("jobs", "hr")
     assert (request.idempotency_key, request.correlation_id, request.cause) == ("j-1", "c-1", "job")
 
 

@@ -10,8 +10,9 @@ from shared.bootstrap import App
 from shared.domain.directory import ServicePlan, SubscribedSku
 from shared.domain.errors import Conflict, Unavailable
 from shared.domain.ids import OperationId, ServicePlanId, SkuId
+from shared.domain.initiator import Initiator
 from shared.domain.messages import JOBS, OPERATIONS
-from shared.domain.operation import Actor, OperationKind
+from shared.domain.operation import OperationKind
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.settlement import away_count
 from shared.handlers.operations.accept import accept
@@ -46,11 +47,11 @@ async def reasons(fakes: Fakes) -> list[str]:
     return [letter.reason for letter in await fakes.world.stores.dead_letters.newest(10)]
 
 
-async def test_a_job_becomes_an_operation_with_its_sender_s_name(fakes: Fakes) -> None:
+async def test_a_job_becomes_an_operation_with_what_its_sender_claims(fakes: Fakes) -> None:
     await run_job(fakes.world, message(assign(requestedBy="hr", correlationId="c-1")))
     (operation,), _ = await fakes.world.stores.operations.newest(10)
     assert operation.kind is OperationKind.ASSIGN
-    assert (operation.target.group_id, operation.actor.name) == (GROUP, "hr")
+    assert (operation.target.group_id, operation.initiator.claimed_by) == (GROUP, "hr")
     assert (operation.correlation_id, operation.cause) == ("c-1", "job")
     assert [sent.queue for sent in fakes.sent()] == [OPERATIONS]
 
@@ -113,15 +114,15 @@ async def test_a_lost_race_is_no_refusal(fakes: Fakes) -> None:
 
 async def test_the_ids_of_messages_and_of_people_do_not_meet(fakes: Fakes) -> None:
     await run_job(fakes.world, message(assign()))
-    person = Actor("ada", "Ada")
+    person = Initiator("ada", "Ada")
     request = OperationRequest(
         target=(await fakes.world.stores.operations.newest(1))[0][0].target,
-        actor=person,
+        initiator=person,
         reprocess=True,
         idempotency_key="j-1",
     )
     operation = await accept(fakes.world, request)
-    assert operation.actor == person
+    assert operation.initiator == person
 
 
 async def test_the_door_keeps_an_unreadable_job_and_sends_one_again_when_the_directory_is_away(fakes: Fakes) -> None:

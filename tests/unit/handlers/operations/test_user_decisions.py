@@ -66,7 +66,7 @@ async def test_a_license_that_is_removed_now_does_not_wait_for_the_grace_to_end(
     assert run.licenses(leaves) == set()
     assert run.world.clock.now() - began < timedelta(minutes=6)
     entries = await audited(run.world.stores, "202601")
-    acts = [each.activity for each in entries if each.user_id == leaves and each.actor == MIA.name]
+    acts = [each.activity for each in entries if each.user_id == leaves and each.initiator == MIA]
     assert acts.count("Remove user license now") == 1
 
 

@@ -95,7 +95,7 @@ async def test_an_adoption_stands_in_the_audit_log_once_per_user() -> None:
         await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
     entries = [each for each in await audited(run.world.stores, "202601") if each.activity == "Adopt user license"]
     assert sorted(entry.user_id or "" for entry in entries) == sorted([same, lacking])
-    assert {entry.actor for entry in entries} == {MIA.name}
+    assert {entry.initiator for entry in entries} == {MIA}
 
 
 async def test_who_only_inherited_a_license_gets_it_when_its_source_ends() -> None:

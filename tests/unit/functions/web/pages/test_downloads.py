@@ -61,4 +61,4 @@ async def test_downloads_hold_what_is_shown() -> None:
         members = await page.get(f"/groups/{TEAM}/members.csv?show=all")
     assert "attachment" in audit.headers["content-disposition"]
     assert len(members.text.splitlines()) == 4
-    assert all(f'"group_id": "{TEAM}"' in line for line in lines.text.splitlines())
+    assert all(f'"groupId": "{TEAM}"' in line for line in lines.text.splitlines())

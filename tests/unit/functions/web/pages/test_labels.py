@@ -11,6 +11,7 @@ from functions.web.pages import labels
 from functions.web.pages.audit import ACTIVITIES
 from shared.domain import audit
 from shared.domain.directory import LicenseError
+from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
@@ -82,8 +83,8 @@ def test_how_long_it_takes_is_said_only_where_it_is_known() -> None:
 
 
 def test_a_service_has_a_short_name_and_people_their_own() -> None:
-    assert labels.who(E3) == "Service 05e9a617"
-    assert labels.who("ada@contoso.example") == "ada@contoso.example"
+    assert labels.who(Initiator("1", E3)) == "Service 05e9a617"
+    assert labels.who(Initiator("2", "ada@contoso.example")) == "ada@contoso.example"
 
 
 def test_notes_name_their_product_in_words() -> None:

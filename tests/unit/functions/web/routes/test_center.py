@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from shared.domain.initiator import SYSTEM
 from shared.domain.messages import JOBS, ONBOARDING
 from shared.domain.read_models import AuditEntry, DeadLetter
 from tests.support.api_calls import E3, GROUP, READER, USERS, assigned, claims_of, client, error_of, token
@@ -29,7 +30,7 @@ class TestCenter:
         async with client(fakes.world, headers=READER) as api:
             all_of_it = (await api.get("/api/audit")).json()["value"]
             of_group = (await api.get(f"/api/audit?group={GROUP.upper()}&activity=set")).json()["value"]
-            of_nobody = (await api.get("/api/audit?actor=nobody")).json()["value"]
+            of_nobody = (await api.get("/api/audit?initiatedBy=nobody")).json()["value"]
             too_many = await api.get("/api/audit?$top=1000")
         assert {each["groupId"] for each in all_of_it} == {GROUP}
         assert [each["activityDisplayName"] for each in of_group] == ["Set group license"]
@@ -37,7 +38,7 @@ class TestCenter:
 
     async def test_the_audit_log_is_paged_and_searched_by_time(self, fakes: Fakes) -> None:
         now = fakes.clock.now()
-        entries = [AuditEntry(f"{n}", now - timedelta(days=n), "Act & more", "me", "success") for n in range(60)]
+        entries = [AuditEntry(f"{n}", now - timedelta(days=n), "Act & more", SYSTEM, "success") for n in range(60)]
         await fakes.world.stores.audit.append(entries)
         async with client(fakes.world, headers=READER) as api:
             first = (await api.get("/api/audit?$top=20&activity=act%20%26")).json()
