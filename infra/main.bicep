@@ -43,9 +43,17 @@ param maximumInstanceCount int = 40
 @maxValue(730)
 param logRetentionDays int = 90
 
-@description('Copies of the storage account: in three zones where the region has them, else in one place.')
+@description('Copies of the storage accounts: in three zones where the region has them, else in one place.')
 @allowed(['Standard_ZRS', 'Standard_LRS', 'Standard_GZRS', 'Standard_GRS'])
 param storageRedundancy string = 'Standard_ZRS'
+
+@description('Days after its last change during which a digest of the audit log cannot be changed or deleted.')
+@minValue(31)
+@maxValue(3660)
+param auditRetentionDays int = 365
+
+@description('Set once the immutability policy of the audit log has been locked: Azure accepts no update of a locked policy.')
+param auditPolicyLocked bool = false
 
 @description('Reach storage and Service Bus by private endpoints only. Takes Service Bus Premium, whose price does not follow use.')
 param privateNetworking bool = false
@@ -104,6 +112,21 @@ module storage 'modules/storage.bicep' = {
     location: location
     tags: allTags
     principalId: identity.outputs.principalId
+    auditRetentionDays: auditRetentionDays
+    auditPolicyLocked: auditPolicyLocked
+  }
+}
+
+module hostStorage 'modules/host-storage.bicep' = {
+  name: 'hostStorage'
+  scope: group
+  params: {
+    name: 'sthost${token}'
+    redundancy: storageRedundancy
+    privateNetworking: privateNetworking
+    location: location
+    tags: allTags
+    principalId: identity.outputs.principalId
   }
 }
 
@@ -127,6 +150,7 @@ module network 'modules/network.bicep' = if (privateNetworking) {
     location: location
     tags: allTags
     storageAccountId: storage.outputs.id
+    hostStorageAccountId: hostStorage.outputs.id
     serviceBusId: serviceBus.outputs.id
     addressPrefix: networkAddressPrefix
   }
@@ -142,9 +166,9 @@ module app 'modules/app.bicep' = {
     tags: allTags
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
-    storageAccountName: storage.outputs.name
+    hostStorageAccountName: hostStorage.outputs.name
+    packageContainerUrl: hostStorage.outputs.packageContainerUrl
     tablesEndpoint: storage.outputs.tablesEndpoint
-    packageContainerUrl: storage.outputs.packageContainerUrl
     serviceBusNamespace: serviceBus.outputs.fullyQualifiedNamespace
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     signInClientId: signInClientId
@@ -181,4 +205,6 @@ output IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
 output IDENTITY_CLIENT_ID string = identity.outputs.clientId
 output SERVICE_BUS_NAMESPACE string = serviceBus.outputs.fullyQualifiedNamespace
 output STORAGE_ACCOUNT string = storage.outputs.name
+output HOST_STORAGE_ACCOUNT string = hostStorage.outputs.name
+output AUDIT_ENDPOINT string = storage.outputs.blobsEndpoint
 output LOG_WORKSPACE_ID string = monitoring.outputs.workspaceId

@@ -1,7 +1,8 @@
 """Makes resource-types.json: the published types of the resources used here, without descriptions.
 
-Not part of any build. Two sources: the Bicep types inside the npm package `@azure/mcp` (its command `bicepschema get`
-answers offline), and for Azure Monitor's alerts and private DNS zones, which that lacks, the models of PyPI packages.
+Not part of any build. Three sources: the Bicep types inside the npm package `@azure/mcp` (its command `bicepschema get`
+answers offline); for Azure Monitor's alerts and private DNS zones, which that lacks, the models of PyPI packages; and
+`WRITTEN` for two small types that neither has.
     npm install --ignore-scripts @azure/mcp@2.0.5
     pip install azure-mgmt-monitor==7.0.0 azure-mgmt-privatedns==1.2.0
     python -m infra.check.extract node_modules/@azure/mcp-linux-x64/dist/azmcp
@@ -24,6 +25,7 @@ PRIMITIVES = {"string", "int", "bool", "any", "object"}
 
 BICEP_TYPES = (
     "Microsoft.Authorization/roleAssignments",
+    "Microsoft.Authorization/roleDefinitions",
     "Microsoft.Insights/components",
     "Microsoft.ManagedIdentity/userAssignedIdentities",
     "Microsoft.Network/privateEndpoints",
@@ -36,6 +38,8 @@ BICEP_TYPES = (
     "Microsoft.Storage/storageAccounts",
     "Microsoft.Storage/storageAccounts/blobServices",
     "Microsoft.Storage/storageAccounts/blobServices/containers",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies",
+    "Microsoft.Storage/storageAccounts/tableServices",
     "Microsoft.Web/serverfarms",
     "Microsoft.Web/sites",
     "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
@@ -51,6 +55,53 @@ SDK_TYPES = {
     "Microsoft.Network/privateDnsZones@2024-06-01": ("privatedns", "PrivateZone"),
     "Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01": ("privatedns", "VirtualNetworkLink"),
 }
+WRITTEN: Mapping[str, Mapping[str, Any]] = {
+    "Microsoft.Authorization/locks@2020-05-01": {
+        "body": {"name": "string!", "properties": "Properties!"},
+        "scope": "AllExceptExtension",
+        "types": {
+            "Owner": {"applicationId": "string"},
+            "Properties": {
+                "level": "NotSpecified | CanNotDelete | ReadOnly!",
+                "notes": "string",
+                "owners": "Owner[]",
+            },
+        },
+    },
+    "Microsoft.Insights/diagnosticSettings@2021-05-01-preview": {
+        "body": {"name": "string!", "properties": "Properties!"},
+        "scope": "AllExceptExtension",
+        "types": {
+            "Log": {
+                "category": "string",
+                "categoryGroup": "string",
+                "enabled": "bool!",
+                "retentionPolicy": "Retention",
+            },
+            "Metric": {
+                "category": "string",
+                "enabled": "bool!",
+                "retentionPolicy": "Retention",
+                "timeGrain": "string",
+            },
+            "Properties": {
+                "eventHubAuthorizationRuleId": "string",
+                "eventHubName": "string",
+                "logAnalyticsDestinationType": "string",
+                "logs": "Log[]",
+                "marketplacePartnerId": "string",
+                "metrics": "Metric[]",
+                "serviceBusRuleId": "string",
+                "storageAccountId": "string",
+                "workspaceId": "string",
+            },
+            "Retention": {"days": "int!", "enabled": "bool!"},
+        },
+    },
+}
+"""Types by hand (learn.microsoft.com/azure/templates/microsoft.authorization/locks and
+/microsoft.insights/diagnosticsettings)."""
+
 WITHOUT_PROPERTIES = {"PrivateZone"}
 """Models that need nothing under `properties`; their flattened form does not say so."""
 
@@ -68,10 +119,12 @@ def main(azmcp: str) -> None:
         resources.update(_from_bicep(azmcp, name))
     for name, (package, model) in SDK_TYPES.items():
         resources[name] = _from_sdk(package, model)
+    resources.update(WRITTEN)
     source = {
         "bicep": "npm @azure/mcp 2.0.5 (MIT), bicepschema get",
         "monitor": "PyPI azure-mgmt-monitor 7.0.0 (MIT), models",
         "privatedns": "PyPI azure-mgmt-privatedns 1.2.0 (MIT), models",
+        "written": "locks and diagnostic settings, by hand in extract.py",
         "notation": "property: type, '!' where required, '-' where read-only; types: a | b, T[], {T} for a map",
     }
     OUTPUT.write_text(json.dumps({"source": source, "resources": resources}, indent=1, sort_keys=True) + "\n")

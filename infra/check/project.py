@@ -10,6 +10,7 @@ from infra.check.nodes import File
 from infra.check.parser import parse
 from infra.check.resources import resource_faults
 from infra.check.roles import role_faults
+from infra.check.safety import safety_faults
 from infra.check.symbols import body_of, symbol_faults
 from infra.check.tokens import BicepError
 
@@ -52,7 +53,13 @@ def _of_file(path: Path, files: dict[Path, File], root: Path) -> Iterator[str]:
     file = files[path]
     name = path.relative_to(root.resolve())
     modules = {each.name: files[_target(path, each.type)] for each in file.of("module")}
-    checks = (symbol_faults(file, modules), resource_faults(file, path.parent), role_faults(file), _scopes(file))
+    checks = (
+        symbol_faults(file, modules),
+        resource_faults(file, path.parent),
+        role_faults(file),
+        safety_faults(file, path.name, path.parent),
+        _scopes(file),
+    )
     for line, text in sorted({fault for check in checks for fault in check}):
         yield f"{name}:{line}: {text}"
 

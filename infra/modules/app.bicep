@@ -8,9 +8,9 @@ param tags object
 param identityId string
 param identityClientId string
 
-param storageAccountName string
-param tablesEndpoint string
+param hostStorageAccountName string
 param packageContainerUrl string
+param tablesEndpoint string
 param serviceBusNamespace string
 param applicationInsightsConnectionString string
 
@@ -82,7 +82,7 @@ var settings = {
 // What the Functions host and the platform read. No FUNCTIONS_WORKER_RUNTIME, no WEBSITE_RUN_FROM_PACKAGE: Flex
 // Consumption takes the runtime from functionAppConfig and refuses them.
 var hostSettings = {
-  AzureWebJobsStorage__accountName: storageAccountName
+  AzureWebJobsStorage__accountName: hostStorageAccountName
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
   ServiceBusConnection__credential: 'managedidentity'

@@ -5,27 +5,44 @@ param location string
 param tags object
 
 param storageAccountId string
+param hostStorageAccountId string
 param serviceBusId string
 
 @description('Address space of the network, a /24; nothing else may be in it.')
 param addressPrefix string
 
-// One zone for each service, by the names that the services' addresses resolve to
+// One zone for each kind of service, by the names that the services' addresses resolve to
 // (learn.microsoft.com/azure/private-link/private-endpoint-dns).
+var zoneNames = [
+  'privatelink.blob.${environment().suffixes.storage}'
+  'privatelink.table.${environment().suffixes.storage}'
+  'privatelink.servicebus.windows.net'
+]
+
+// `zone`: the place of its zone among the names above.
 var endpoints = [
   {
+    name: 'blob'
     service: 'blob'
-    zone: 'privatelink.blob.${environment().suffixes.storage}'
+    zone: 0
     target: storageAccountId
   }
   {
+    name: 'host'
+    service: 'blob'
+    zone: 0
+    target: hostStorageAccountId
+  }
+  {
+    name: 'table'
     service: 'table'
-    zone: 'privatelink.table.${environment().suffixes.storage}'
+    zone: 1
     target: storageAccountId
   }
   {
+    name: 'namespace'
     service: 'namespace'
-    zone: 'privatelink.servicebus.windows.net'
+    zone: 2
     target: serviceBusId
   }
 ]
@@ -66,15 +83,15 @@ resource network 'Microsoft.Network/virtualNetworks@2024-07-01' = {
 }
 
 resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
-  for endpoint in endpoints: {
-    name: endpoint.zone
+  for zoneName in zoneNames: {
+    name: zoneName
     location: 'global'
     tags: tags
   }
 ]
 
 resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
-  for index in range(0, length(endpoints)): {
+  for index in range(0, length(zoneNames)): {
     parent: zones[index]
     name: name
     location: 'global'
@@ -90,7 +107,7 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
 
 resource doors 'Microsoft.Network/privateEndpoints@2024-07-01' = [
   for endpoint in endpoints: {
-    name: 'pe-${endpoint.service}-${name}'
+    name: 'pe-${endpoint.name}-${name}'
     location: location
     tags: tags
     properties: {
@@ -99,7 +116,7 @@ resource doors 'Microsoft.Network/privateEndpoints@2024-07-01' = [
       }
       privateLinkServiceConnections: [
         {
-          name: endpoint.service
+          name: endpoint.name
           properties: {
             privateLinkServiceId: endpoint.target
             groupIds: [endpoint.service]
@@ -119,7 +136,7 @@ resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-07-
         {
           name: endpoints[index].service
           properties: {
-            privateDnsZoneId: zones[index].id
+            privateDnsZoneId: zones[endpoints[index].zone].id
           }
         }
       ]

@@ -1,4 +1,6 @@
-// One storage account for the deployment package, the Functions host and the app's tables. It has no usable key.
+// The account with what must not be lost: the app's tables, and the digests of its audit log. It has no usable key. In it, the
+// app's identity can read and write rows, and read and append digests. The package and the host's files are in another
+// account (host-storage.bicep), so no role on them reaches this one.
 param name string
 param location string
 param tags object
@@ -12,15 +14,14 @@ param principalId string
 @description('No address on the internet.')
 param privateNetworking bool
 
-// The host writes its leases for timers and the keys of the app there, and reads the deployment package; its
-// documentation asks for Owner, not Contributor (learn.microsoft.com/azure/azure-functions/functions-reference,
-// "Connecting to host storage with an identity"). There is no blob or queue trigger, so no role on queues.
-var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
+@description('Days after its last change during which a digest of the audit log cannot be changed or deleted.')
+param auditRetentionDays int
+
+@description('Whether the policy of the audit container has been locked. Azure accepts no update of a locked policy, only extensions.')
+param auditPolicyLocked bool
 
 // The app makes its tables on first use, reads and writes rows.
 var storageTableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
-
-var roles = [storageBlobDataOwner, storageTableDataContributor]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   name: name
@@ -28,12 +29,13 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    // The ledger that proves which licenses are ours has no other copy than these.
+    // The ledger that proves which licenses are managed has no other live copy than these.
     name: redundancy
   }
   properties: {
     allowSharedKeyAccess: false
     allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
     publicNetworkAccess: privateNetworking ? 'Disabled' : 'Enabled'
@@ -41,32 +43,89 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   }
 }
 
+// Soft delete works beside a policy on a container. Versioning is off: an append blob is only ever appended to, and with versions
+// a write over a protected blob would succeed as a new version
+// (learn.microsoft.com/azure/storage/blobs/immutable-storage-overview).
 resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
   parent: account
   name: 'default'
+  properties: {
+    deleteRetentionPolicy: {
+      enabled: true
+      days: 30
+    }
+    containerDeleteRetentionPolicy: {
+      enabled: true
+      days: 30
+    }
+  }
 }
 
-resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
+resource audit 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
   parent: blobs
-  name: 'app-package'
+  name: 'audit'
   properties: {
     publicAccess: 'None'
   }
 }
 
-resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for role in roles: {
-    name: guid(account.id, principalId, role)
-    scope: account
-    properties: {
-      principalId: principalId
-      principalType: 'ServicePrincipal'
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
-    }
+// Blocks can be appended, and nothing can be changed or deleted. An administrator of the account can delete an unlocked policy;
+// docs/operating.md says how to lock it
+// (learn.microsoft.com/azure/storage/blobs/immutable-container-level-worm-policies, "Allow protected append blobs writes").
+resource auditPolicy 'Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies@2025-01-01' = if (!auditPolicyLocked) {
+  parent: audit
+  name: 'default'
+  properties: {
+    immutabilityPeriodSinceCreationInDays: auditRetentionDays
+    allowProtectedAppendWrites: true
   }
-]
+}
+
+// No built-in role appends without also overwriting and deleting: Storage Blob Data Contributor is the least of them
+// (learn.microsoft.com/rest/api/storageservices/append-block, "Permissions"). The action `add` makes new blobs and appends blocks, no more
+// (learn.microsoft.com/azure/storage/blobs/storage-auth-abac-attributes, "Create a blob or snapshot, or append data").
+resource auditAppender 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(account.id, 'audit appender')
+  properties: {
+    roleName: 'Audit Blob Appender (${name})'
+    description: 'Read blobs, make new ones and append to them; neither overwrite nor delete.'
+    type: 'CustomRole'
+    assignableScopes: [resourceGroup().id]
+    permissions: [
+      {
+        actions: []
+        notActions: []
+        dataActions: [
+          'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'
+          'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/add/action'
+        ]
+        notDataActions: []
+      }
+    ]
+  }
+}
+
+resource tableRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, principalId, storageTableDataContributor)
+  scope: account
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', storageTableDataContributor)
+  }
+}
+
+resource auditRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(audit.id, principalId, 'audit appender')
+  scope: audit
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: auditAppender.id
+  }
+}
 
 output id string = account.id
 output name string = account.name
 output tablesEndpoint string = account.properties.primaryEndpoints.table
-output packageContainerUrl string = '${account.properties.primaryEndpoints.blob}${packages.name}'
+output blobsEndpoint string = account.properties.primaryEndpoints.blob

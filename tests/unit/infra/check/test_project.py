@@ -188,7 +188,7 @@ SEEDED = {
         "modules/storage.bicep",
         "  parent: blobs\n",
         "  parent: account\n",
-        "the parent of packages must be a Microsoft.Storage/storageAccounts/blobServices",
+        "the parent of audit must be a Microsoft.Storage/storageAccounts/blobServices",
     ),
     "a version of a type that is not published": (
         "modules/identity.bicep",
@@ -232,12 +232,12 @@ def test_a_seeded_fault_is_found_and_told(copy: Path, fault: str) -> None:
 
 
 def test_every_fault_is_told_at_once_with_its_file_and_line(copy: Path) -> None:
-    seed(copy, "modules/storage.bicep", "allowSharedKeyAccess:", "allowSharedKeys:")
+    seed(copy, "modules/storage.bicep", "defaultToOAuthAuthentication:", "defaultToOAuth:")
     told = seed(copy, "main.bicep", "toLower(", "lower(")
     assert [each.rsplit(":", 2)[0] for each in told] == ["main.bicep", "modules/storage.bicep"]
     line = next(
         number
         for number, text in enumerate((copy / "modules" / "storage.bicep").read_text().splitlines(), 1)
-        if "allowSharedKeys:" in text
+        if "defaultToOAuth:" in text
     )
-    assert f"modules/storage.bicep:{line}: properties has no property allowSharedKeys" in told[1]
+    assert f"modules/storage.bicep:{line}: properties has no property defaultToOAuth" in told[1]

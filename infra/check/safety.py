@@ -1,0 +1,186 @@
+"""What the security of the deployment rests on: properties that a resource must have, resources that must exist, and
+the roles of the app's identity, none less and none more. SECURITY.md tells what each is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+from infra.check.constants import UNKNOWN, Constants, Missing
+from infra.check.nodes import Access, Call, Conditional, Declaration, Expression, File, Loop, Name, Object
+from infra.check.symbols import body_of, shown
+
+PROPERTIES: Mapping[str, Mapping[str, Any]] = {
+    "Microsoft.Storage/storageAccounts": {
+        "properties.allowSharedKeyAccess": False,
+        "properties.allowBlobPublicAccess": False,
+        "properties.allowCrossTenantReplication": False,
+        "properties.minimumTlsVersion": "TLS1_2",
+        "properties.supportsHttpsTrafficOnly": True,
+    },
+    "Microsoft.Storage/storageAccounts/blobServices": {"properties.containerDeleteRetentionPolicy.enabled": True},
+    "Microsoft.Storage/storageAccounts/blobServices/containers": {"properties.publicAccess": "None"},
+    "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies": {
+        "properties.allowProtectedAppendWrites": True,
+    },
+    "Microsoft.ServiceBus/namespaces": {"properties.disableLocalAuth": True, "properties.minimumTlsVersion": "1.2"},
+    "Microsoft.Insights/components": {"properties.DisableLocalAuth": True},
+    "Microsoft.OperationalInsights/workspaces": {"properties.features.disableLocalAuth": True},
+    "Microsoft.Web/sites": {"properties.httpsOnly": True, "properties.siteConfig.minTlsVersion": "1.2"},
+    "Microsoft.Web/sites/basicPublishingCredentialsPolicies": {"properties.allow": False},
+    "Microsoft.Web/sites/config": {
+        "properties.globalValidation.requireAuthentication": True,
+        "properties.login.tokenStore.enabled": False,
+    },
+}
+"""Resource type -> property -> the value that every resource of the type must give."""
+
+EXISTING: Mapping[str, AbstractSet[str]] = {
+    "storage.bicep": {
+        "Microsoft.Storage/storageAccounts/blobServices default",
+        "Microsoft.Storage/storageAccounts/blobServices/containers audit",
+        "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies default",
+    },
+    "app.bicep": {
+        "Microsoft.Web/sites/basicPublishingCredentialsPolicies ftp",
+        "Microsoft.Web/sites/basicPublishingCredentialsPolicies scm",
+        "Microsoft.Web/sites/config authsettingsV2",
+    },
+}
+"""Module -> type and name of resources that it must have."""
+
+OF_ONE_FILE: Mapping[str, Mapping[str, Any]] = {
+    "storage.bicep": {
+        "blobs properties.deleteRetentionPolicy.enabled": True,
+        "auditAppender properties.permissions": [
+            {
+                "actions": [],
+                "notActions": [],
+                "dataActions": [
+                    "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",
+                    "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/add/action",
+                ],
+                "notDataActions": [],
+            }
+        ],
+    },
+}
+"""Module -> symbol and property -> value. With versions of blobs, a write over a protected digest would succeed."""
+
+ABSENT: Mapping[str, AbstractSet[str]] = {"storage.bicep": {"blobs properties.isVersioningEnabled"}}
+"""Module -> symbol and property that it must not give."""
+
+ROLES: Mapping[str, AbstractSet[tuple[str, str]]] = {
+    "storage.bicep": {("account", "storageTableDataContributor"), ("audit", "auditAppender")},
+    "host-storage.bicep": {("account", "storageBlobDataOwner")},
+    "servicebus.bicep": {("namespace", "serviceBusDataOwner")},
+    "monitoring.bicep": {("component", "monitoringMetricsPublisher")},
+}
+"""Module -> the scopes and roles that it gives to the identity."""
+
+PASSED: Mapping[tuple[str, str], str] = {
+    ("app", "hostStorageAccountName"): "hostStorage.outputs.name",
+    ("app", "packageContainerUrl"): "hostStorage.outputs.packageContainerUrl",
+    ("app", "tablesEndpoint"): "storage.outputs.tablesEndpoint",
+}
+"""Module and parameter -> what main.bicep gives: the host and the data have accounts of their own."""
+
+Fault = tuple[int, str]
+
+
+def safety_faults(file: File, name: str, folder: Path) -> Iterator[Fault]:
+    """Line and text of each fault; `name` is the file's own, `folder` is where its paths start."""
+    constants = Constants(file, folder)
+    for each in file.of("resource"):
+        for path, expected in PROPERTIES.get(_type(each), {}).items():
+            yield from _property(constants, each, path, expected)
+    for key, expected in OF_ONE_FILE.get(name, {}).items():
+        symbol, path = key.split()
+        found = file.named(symbol)
+        if found is None:
+            yield 1, f"there is no resource {symbol}"
+        else:
+            yield from _property(constants, found, path, expected)
+    for key in ABSENT.get(name, ()):
+        symbol, path = key.split()
+        found = file.named(symbol)
+        if found is not None and _at(_value(constants, found), path) is not None:
+            yield found.line, f"{symbol} must not give {path}"
+    yield from _existing(constants, file, EXISTING.get(name, set()))
+    yield from _roles(file, ROLES.get(name, set()))
+    yield from _passed(file)
+
+
+def _type(resource: Declaration) -> str:
+    return resource.type.split("@")[0]
+
+
+def _value(constants: Constants, resource: Declaration) -> Any:
+    """The body of a resource, with unknowns inside."""
+    body = body_of(resource)
+    try:
+        return UNKNOWN if body is None else constants.value(body, {})
+    except Missing:
+        return UNKNOWN
+
+
+def _at(value: Any, path: str) -> Any:
+    """What a body has at a path; None if nothing."""
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _property(constants: Constants, resource: Declaration, path: str, expected: Any) -> Iterator[Fault]:
+    found = _at(_value(constants, resource), path)
+    if type(found) is not type(expected) or found != expected:
+        given = "nothing" if found is None else found
+        yield resource.line, f"{path} of {resource.name} must be {expected}, not {given}"
+
+
+def _existing(constants: Constants, file: File, expected: AbstractSet[str]) -> Iterator[Fault]:
+    found = {f"{_type(each)} {_at(_value(constants, each), 'name')}" for each in file.of("resource")}
+    for each in sorted(expected - found):
+        yield 1, f"there is no {each}"
+
+
+def _roles(file: File, expected: AbstractSet[tuple[str, str]]) -> Iterator[Fault]:
+    """Each role assignment is to the identity, of an expected role on the expected resource."""
+    given = {}
+    for each in file.of("resource"):
+        if _type(each) != "Microsoft.Authorization/roleAssignments":
+            continue
+        body = body_of(each)
+        properties = body.get("properties") if body else None
+        role = properties.get("roleDefinitionId") if isinstance(properties, Object) else None
+        given[shown(body.get("scope") if body else None), _role(role)] = each.line
+        if isinstance(each.value, Loop | Conditional):
+            yield each.line, f"{each.name} must give one role, without a loop or a condition"
+    for scope, name in sorted(expected - given.keys()):
+        yield 1, f"the identity lacks the role {name} on {scope}"
+    for scope, name in sorted(given.keys() - expected):
+        shown_scope = scope or "the resource group"
+        yield given[scope, name], f"the identity must not have the role {name or 'of an unknown id'} on {shown_scope}"
+
+
+def _role(expression: Expression | None) -> str:
+    """The variable or resource that a role definition id comes from."""
+    if isinstance(expression, Call) and expression.arguments:
+        expression = expression.arguments[-1]
+    if isinstance(expression, Access):
+        expression = expression.base
+    return expression.name if isinstance(expression, Name) else ""
+
+
+def _passed(file: File) -> Iterator[Fault]:
+    for each in file.of("module"):
+        body = body_of(each)
+        params = body.get("params") if body else None
+        for (module, parameter), expected in PASSED.items():
+            if module == each.name:
+                given = shown(params.get(parameter)) if isinstance(params, Object) else ""
+                if given != expected:
+                    yield each.line, f"{parameter} of module {module} must be {expected}, not {given or 'nothing'}"
