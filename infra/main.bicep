@@ -114,6 +114,7 @@ module storage 'modules/storage.bicep' = {
     principalId: identity.outputs.principalId
     auditRetentionDays: auditRetentionDays
     auditPolicyLocked: auditPolicyLocked
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
@@ -127,6 +128,7 @@ module hostStorage 'modules/host-storage.bicep' = {
     location: location
     tags: allTags
     principalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
@@ -139,6 +141,7 @@ module serviceBus 'modules/servicebus.bicep' = {
     location: location
     tags: allTags
     principalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
@@ -180,6 +183,7 @@ module app 'modules/app.bicep' = {
     subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 

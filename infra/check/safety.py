@@ -73,6 +73,20 @@ OF_ONE_FILE: Mapping[str, Mapping[str, Any]] = {
 ABSENT: Mapping[str, AbstractSet[str]] = {"storage.bicep": {"blobs properties.isVersioningEnabled"}}
 """Module -> symbol and property that it must not give."""
 
+LOGGED: Mapping[str, Mapping[str, AbstractSet[str]]] = {
+    "storage.bicep": {
+        "tables": {"StorageWrite", "StorageDelete"},
+        "blobs": {"StorageRead", "StorageWrite", "StorageDelete"},
+    },
+    "host-storage.bicep": {"blobs": {"StorageWrite", "StorageDelete"}},
+    "servicebus.bicep": {"namespace": set()},  # the categories depend on its tier
+    "app.bicep": {"app": {"AppServiceAuthenticationLogs", "FunctionAppLogs"}},
+}
+"""Module -> resource -> categories of logs that go to the workspace."""
+
+LOCKED: Mapping[str, AbstractSet[str]] = {"storage.bicep": {"account"}, "servicebus.bicep": {"namespace"}}
+"""Module -> resources with a lock against deletion."""
+
 ROLES: Mapping[str, AbstractSet[tuple[str, str]]] = {
     "storage.bicep": {("account", "storageTableDataContributor"), ("audit", "auditAppender")},
     "host-storage.bicep": {("account", "storageBlobDataOwner")},
@@ -110,6 +124,8 @@ def safety_faults(file: File, name: str, folder: Path) -> Iterator[Fault]:
         if found is not None and _at(_value(constants, found), path) is not None:
             yield found.line, f"{symbol} must not give {path}"
     yield from _existing(constants, file, EXISTING.get(name, set()))
+    yield from _logged(constants, file, LOGGED.get(name, {}))
+    yield from _locked(constants, file, LOCKED.get(name, set()))
     yield from _roles(file, ROLES.get(name, set()))
     yield from _passed(file)
 
@@ -145,6 +161,41 @@ def _existing(constants: Constants, file: File, expected: AbstractSet[str]) -> I
     found = {f"{_type(each)} {_at(_value(constants, each), 'name')}" for each in file.of("resource")}
     for each in sorted(expected - found):
         yield 1, f"there is no {each}"
+
+
+def _on(file: File, type_: str) -> Mapping[str, Declaration]:
+    """Resources of a type by the symbol that they are on."""
+    found = {}
+    for each in file.of("resource"):
+        body = body_of(each)
+        if _type(each) == type_ and body is not None:
+            found[shown(body.get("scope"))] = each
+    return found
+
+
+def _logged(constants: Constants, file: File, expected: Mapping[str, AbstractSet[str]]) -> Iterator[Fault]:
+    found = _on(file, "Microsoft.Insights/diagnosticSettings")
+    for symbol, categories in expected.items():
+        if symbol not in found:
+            yield 1, f"{symbol} has no diagnostic setting"
+            continue
+        value = _value(constants, found[symbol])
+        logs = _at(value, "properties.logs")
+        given = (
+            {each.get("category") for each in logs if each.get("enabled") is True} if isinstance(logs, list) else set()
+        )
+        for category in sorted(categories - given):
+            yield found[symbol].line, f"{category} of {symbol} is not logged"
+        if _at(value, "properties.workspaceId") is None:
+            yield found[symbol].line, f"the logs of {symbol} do not go to the workspace"
+
+
+def _locked(constants: Constants, file: File, expected: AbstractSet[str]) -> Iterator[Fault]:
+    found = _on(file, "Microsoft.Authorization/locks")
+    for symbol in sorted(expected):
+        lock = found.get(symbol)
+        if lock is None or _at(_value(constants, lock), "properties.level") != "CanNotDelete":
+            yield 1 if lock is None else lock.line, f"{symbol} has no lock against deletion"
 
 
 def _roles(file: File, expected: AbstractSet[tuple[str, str]]) -> Iterator[Fault]:

@@ -105,8 +105,8 @@ def _duplicates(file: File) -> Iterator[tuple[int, str]]:
         name = body.get("name") if body else None
         if name is None or isinstance(each.value, Loop):
             continue
-        parent = body.get("parent") if body else None
-        key_of = (each.type if each.kind == "resource" else "module", f"{shown(parent)}/{shown(name)}")
+        above = "/".join(shown(body.get(each)) for each in ("scope", "parent")) if body else ""
+        key_of = (each.type if each.kind == "resource" else "module", f"{above}/{shown(name)}")
         if key_of in names:
             yield each.line, f"{each.kind} {each.name} has the same name as another one: {shown(name)}"
         names.add(key_of)

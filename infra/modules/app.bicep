@@ -32,6 +32,9 @@ param changedSettings object
 @description('Subnet through which the app reaches other services; empty: none.')
 param subnetId string
 
+@description('Log Analytics workspace that gets the resource logs.')
+param workspaceId string
+
 param instanceMemoryMB int
 param maximumInstanceCount int
 
@@ -243,6 +246,26 @@ resource signIn 'Microsoft.Web/sites/config@2024-11-01' = if (!empty(signInClien
     httpSettings: {
       requireHttps: true
     }
+  }
+}
+
+// Rejected sign-ins of the platform, and the host's own log, which tells of starts and keys. The lines of requests are left out:
+// they have names and addresses of people.
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: app
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'AppServiceAuthenticationLogs'
+        enabled: true
+      }
+      {
+        category: 'FunctionAppLogs'
+        enabled: true
+      }
+    ]
   }
 }
 

@@ -13,6 +13,9 @@ param principalId string
 @description('No address on the internet.')
 param privateNetworking bool
 
+@description('Log Analytics workspace that gets the resource logs.')
+param workspaceId string
+
 // The host writes its leases for timers and the keys of the app there, and reads the deployment package; its
 // documentation asks for Owner, not Contributor (learn.microsoft.com/azure/azure-functions/functions-reference,
 // "Connecting to host storage with an identity"). There is no blob or queue trigger, so no role on queues.
@@ -64,6 +67,25 @@ resource blobRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', storageBlobDataOwner)
+  }
+}
+
+// Who replaced the package: it is the code that runs with the identity's permissions.
+resource packageLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: blobs
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'StorageWrite'
+        enabled: true
+      }
+      {
+        category: 'StorageDelete'
+        enabled: true
+      }
+    ]
   }
 }
 

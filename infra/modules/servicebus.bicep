@@ -11,6 +11,9 @@ param principalId string
 @description('Premium, and no address on the internet.')
 param privateNetworking bool
 
+@description('Log Analytics workspace that gets the resource logs.')
+param workspaceId string
+
 var declared = loadJsonContent('../servicebus-config.json').UserConfig.Namespaces[0].Queues
 
 // Sending and receiving, and reading the length of a queue, which the platform's scaling does as this identity and which
@@ -59,6 +62,31 @@ resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', serviceBusDataOwner)
+  }
+}
+
+// Management of queues; on Premium also who sent and received, which Standard does not log
+// (learn.microsoft.com/azure/service-bus-messaging/monitor-service-bus-reference, "Resource logs").
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: namespace
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      for category in privateNetworking ? ['OperationalLogs', 'RuntimeAuditLogs'] : ['OperationalLogs']: {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}
+
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = {
+  name: 'not-to-be-deleted'
+  scope: namespace
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'Messages under way are lost with the namespace. docs/operating.md, Uninstall, says how to remove this lock.'
   }
 }
 

@@ -20,6 +20,9 @@ param auditRetentionDays int
 @description('Whether the policy of the audit container has been locked. Azure accepts no update of a locked policy, only extensions.')
 param auditPolicyLocked bool
 
+@description('Log Analytics workspace that gets the resource logs.')
+param workspaceId string
+
 // The app makes its tables on first use, reads and writes rows.
 var storageTableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 
@@ -59,6 +62,11 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
       days: 30
     }
   }
+}
+
+resource tables 'Microsoft.Storage/storageAccounts/tableServices@2025-01-01' = {
+  parent: account
+  name: 'default'
 }
 
 resource audit 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
@@ -122,6 +130,57 @@ resource auditRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: auditAppender.id
+  }
+}
+
+// Who wrote to the tables, by object id. Not who read: the app reads all the time, and each log line costs as much as the read.
+resource tableLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: tables
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'StorageWrite'
+        enabled: true
+      }
+      {
+        category: 'StorageDelete'
+        enabled: true
+      }
+    ]
+  }
+}
+
+resource auditLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: blobs
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'StorageRead'
+        enabled: true
+      }
+      {
+        category: 'StorageWrite'
+        enabled: true
+      }
+      {
+        category: 'StorageDelete'
+        enabled: true
+      }
+    ]
+  }
+}
+
+// It keeps the account, not the rows in it (learn.microsoft.com/azure/azure-resource-manager/management/lock-resources).
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = {
+  name: 'not-to-be-deleted'
+  scope: account
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'The ledger proves which licenses the app assigned. docs/operating.md, Uninstall, says how to remove this lock.'
   }
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.check.project import faults
-from infra.check.safety import EXISTING, OF_ONE_FILE, PASSED, PROPERTIES, ROLES
+from infra.check.safety import EXISTING, LOCKED, LOGGED, OF_ONE_FILE, PASSED, PROPERTIES, ROLES
 
 INFRA = Path(__file__).resolve().parents[4] / "infra"
 
@@ -28,8 +28,8 @@ SEEDED: list[tuple[str, str, str, str]] = [
     ),
     (
         "modules/host-storage.bicep",
-        "      enabled: true\n",
-        "      enabled: false\n",
+        "      enabled: true\n      days",
+        "      enabled: false\n      days",
         "properties.containerDeleteRetentionPolicy.enabled of blobs must be True, not False",
     ),
     (
@@ -96,8 +96,8 @@ SEEDED: list[tuple[str, str, str, str]] = [
     ),
     (
         "modules/servicebus.bicep",
-        "  scope: namespace\n",
-        "",
+        "  scope: namespace\n  properties: {\n    principalId",
+        "  properties: {\n    principalId",
         "the identity lacks the role serviceBusDataOwner on namespace",
     ),
     (
@@ -140,6 +140,31 @@ SEEDED: list[tuple[str, str, str, str]] = [
         "properties.login.tokenStore.enabled of signIn must be False",
     ),
     *(
+        (f"modules/{file}.bicep", f"  scope: {symbol}\n  properties: {{\n    work", "  properties: {\n    work", told)
+        for file, symbol, told in (
+            ("storage", "tables", "tables has no diagnostic setting"),
+            ("storage", "blobs", "blobs has no diagnostic setting"),
+            ("host-storage", "blobs", "blobs has no diagnostic setting"),
+            ("servicebus", "namespace", "namespace has no diagnostic setting"),
+            ("app", "app", "app has no diagnostic setting"),
+        )
+    ),
+    (
+        "modules/host-storage.bicep",
+        "        category: 'StorageDelete'\n        enabled: true\n",
+        "        category: 'StorageDelete'\n        enabled: false\n",
+        "StorageDelete of blobs is not logged",
+    ),
+    ("modules/app.bicep", "'AppServiceAuthenticationLogs'", "'AppServiceHTTPLogs'", "AuthenticationLogs of app is not"),
+    ("modules/app.bicep", "    workspaceId: workspaceId\n", "", "the logs of app do not go to the workspace"),
+    ("modules/storage.bicep", "level: 'CanNotDelete'", "level: 'NotSpecified'", "account has no lock against deletion"),
+    (
+        "modules/servicebus.bicep",
+        "  scope: namespace\n  properties: {\n    level",
+        "  properties: {\n    level",
+        "no lock",
+    ),
+    *(
         (
             "main.bicep",
             f"    {parameter}: {given}\n",
@@ -179,4 +204,4 @@ def test_every_rule_has_been_broken_here() -> None:
     roles = {role for given in ROLES.values() for _, role in given}
     parameters = {parameter for _, parameter in PASSED}
     assert [each for each in sorted(paths | roles | parameters) if each not in broken] == []
-    assert EXISTING.keys() <= {Path(file).name for file, *_ in SEEDED}
+    assert EXISTING.keys() | LOGGED.keys() | LOCKED.keys() <= {Path(file).name for file, *_ in SEEDED}
