@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e page-test scenarios check audit bench size simulation soak faults fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults fuzz conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -34,6 +34,7 @@ help:
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
 	@echo "make openapi  write the API's description to docs/openapi.json"
+	@echo "make restore-check  lose the tables, restore them from an old file, and see that no license changes"
 	@echo "make clean   remove what was installed and written"
 
 setup: $(VENV)/.installed local/node_modules/.installed
@@ -78,6 +79,10 @@ e2e: setup
 
 page-test: setup
 	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/e2e/test_page.py
+
+# A restore is rehearsed against Azurite. Part of make integration too.
+restore-check: setup
+	$(BIN)/python -m pytest tests/integration/test_restore.py
 
 # What a change of behavior breaks rarely and badly; beside make test it is the rest of what CI runs.
 scenarios: setup

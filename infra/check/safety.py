@@ -1,5 +1,5 @@
-"""What the security of the deployment rests on: properties that a resource must have, resources that must exist, and
-the roles of the app's identity, none less and none more. SECURITY.md tells what each is for.
+"""The security of the deployment: properties that a resource must have, resources that must exist, and the roles of
+the app's identity, none less and none more. SECURITY.md describes what each is for.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _value(constants: Constants, resource: Declaration) -> Any:
 
 
 def _at(value: Any, path: str) -> Any:
-    """What a body has at a path; None if nothing."""
+    """The value of a body at a path; None if there is none."""
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value
