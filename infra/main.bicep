@@ -16,6 +16,9 @@ param signInClientId string = ''
 @description('Client ids of the applications that may call the API with an access token, separated by commas. Empty: only people on the page are let in.')
 param allowedClients string = ''
 
+@description('Addresses from which the package can be published, in CIDR notation, separated by commas. Empty: from any address, with a sign-in.')
+param publishingAddresses string = ''
+
 @description('Let in guests of the tenant who have a role.')
 param allowGuests bool = false
 
@@ -177,6 +180,7 @@ module app 'modules/app.bicep' = {
     signInClientId: signInClientId
     allowedClients: allowedClients
     allowGuests: allowGuests
+    publishingAddresses: publishingAddresses
     pythonVersion: pythonVersion
     receiveNotifications: receiveNotifications
     changedSettings: changedSettings

@@ -131,5 +131,7 @@ PURE: Mapping[str, Callable[..., Any]] = {
     "union": _union,
     "items": lambda given: [{"key": key, "value": given[key]} for key in sorted(given)],
     "empty": lambda given: not given,
+    "replace": lambda text, old, new: text.replace(old, new),
+    "split": lambda text, separator: text.split(separator),
 }
 """Functions whose value follows from known arguments (learn.microsoft.com/azure/azure-resource-manager/bicep)."""

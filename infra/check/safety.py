@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.check.constants import UNKNOWN, Constants, Missing
 from infra.check.nodes import Access, Call, Conditional, Declaration, Expression, File, Loop, Name, Object
-from infra.check.symbols import body_of, shown
+from infra.check.symbols import body_of, shown, walk
 
 PROPERTIES: Mapping[str, Mapping[str, Any]] = {
     "Microsoft.Storage/storageAccounts": {
@@ -29,10 +29,17 @@ PROPERTIES: Mapping[str, Mapping[str, Any]] = {
     "Microsoft.ServiceBus/namespaces": {"properties.disableLocalAuth": True, "properties.minimumTlsVersion": "1.2"},
     "Microsoft.Insights/components": {"properties.DisableLocalAuth": True},
     "Microsoft.OperationalInsights/workspaces": {"properties.features.disableLocalAuth": True},
-    "Microsoft.Web/sites": {"properties.httpsOnly": True, "properties.siteConfig.minTlsVersion": "1.2"},
+    "Microsoft.Web/sites": {
+        "properties.httpsOnly": True,
+        "properties.siteConfig.minTlsVersion": "1.2",
+        "properties.siteConfig.scmMinTlsVersion": "1.2",
+        "properties.siteConfig.http20Enabled": True,
+        "properties.siteConfig.ftpsState": "Disabled",
+    },
     "Microsoft.Web/sites/basicPublishingCredentialsPolicies": {"properties.allow": False},
     "Microsoft.Web/sites/config": {
         "properties.globalValidation.requireAuthentication": True,
+        "properties.httpSettings.requireHttps": True,
         "properties.login.tokenStore.enabled": False,
     },
 }
@@ -73,6 +80,16 @@ OF_ONE_FILE: Mapping[str, Mapping[str, Any]] = {
 ABSENT: Mapping[str, AbstractSet[str]] = {"storage.bicep": {"blobs properties.isVersioningEnabled"}}
 """Module -> symbol and property that it must not give."""
 
+FOLLOWING: Mapping[str, Mapping[str, AbstractSet[str]]] = {
+    "app.bicep": {
+        "signIn properties.identityProviders.azureActiveDirectory.validation.defaultAuthorizationPolicy"
+        ".allowedApplications": {"signInClientId", "allowedClients"},
+        "app properties.siteConfig.scmIpSecurityRestrictions": {"publishingAddresses"},
+        "app properties.siteConfig.scmIpSecurityRestrictionsDefaultAction": {"publishingAddresses"},
+    },
+}
+"""Module -> symbol and property -> parameters that it follows."""
+
 LOGGED: Mapping[str, Mapping[str, AbstractSet[str]]] = {
     "storage.bicep": {
         "tables": {"StorageWrite", "StorageDelete"},
@@ -99,8 +116,9 @@ PASSED: Mapping[tuple[str, str], str] = {
     ("app", "hostStorageAccountName"): "hostStorage.outputs.name",
     ("app", "packageContainerUrl"): "hostStorage.outputs.packageContainerUrl",
     ("app", "tablesEndpoint"): "storage.outputs.tablesEndpoint",
+    ("app", "allowedClients"): "allowedClients",
 }
-"""Module and parameter -> what main.bicep gives: the host and the data have accounts of their own."""
+"""Module and parameter -> what main.bicep gives. The host and the data have accounts of their own."""
 
 Fault = tuple[int, str]
 
@@ -123,6 +141,8 @@ def safety_faults(file: File, name: str, folder: Path) -> Iterator[Fault]:
         found = file.named(symbol)
         if found is not None and _at(_value(constants, found), path) is not None:
             yield found.line, f"{symbol} must not give {path}"
+    for key, parameters in FOLLOWING.get(name, {}).items():
+        yield from _following(file, key, parameters)
     yield from _existing(constants, file, EXISTING.get(name, set()))
     yield from _logged(constants, file, LOGGED.get(name, {}))
     yield from _locked(constants, file, LOCKED.get(name, set()))
@@ -155,6 +175,31 @@ def _property(constants: Constants, resource: Declaration, path: str, expected: 
     if type(found) is not type(expected) or found != expected:
         given = "nothing" if found is None else found
         yield resource.line, f"{path} of {resource.name} must be {expected}, not {given}"
+
+
+def _following(file: File, key: str, parameters: AbstractSet[str]) -> Iterator[Fault]:
+    """A property that is computed from exactly these parameters."""
+    symbol, path = key.split()
+    resource = file.named(symbol)
+    value: Expression | None = body_of(resource) if resource else None
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Object) else None
+    found = _parameters(file, value) if value is not None else set()
+    if found != parameters:
+        given = " and ".join(sorted(found)) or "nothing"
+        yield resource.line if resource else 1, f"{path} of {symbol} must follow {sorted(parameters)}, not {given}"
+
+
+def _parameters(file: File, expression: Expression) -> set[str]:
+    """Parameters in an expression, also those in the variables that it names."""
+    found: set[str] = set()
+    for each in walk(expression):
+        declared = file.named(each.name) if isinstance(each, Name) else None
+        if declared is not None and declared.kind == "param":
+            found.add(declared.name)
+        elif declared is not None and declared.kind == "var" and declared.value is not None:
+            found |= _parameters(file, declared.value)
+    return found
 
 
 def _existing(constants: Constants, file: File, expected: AbstractSet[str]) -> Iterator[Fault]:

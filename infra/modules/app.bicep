@@ -20,6 +20,9 @@ param signInClientId string
 @description('Client ids of the applications that may call the API, separated by commas; empty: only people on the page are let in.')
 param allowedClients string
 
+@description('Addresses from which the package can be published, in CIDR notation, separated by commas; empty: from any, with a sign-in.')
+param publishingAddresses string
+
 @description('Guests of the tenant who have a role are let in.')
 param allowGuests bool
 
@@ -37,6 +40,10 @@ param workspaceId string
 
 param instanceMemoryMB int
 param maximumInstanceCount int
+
+// Blanks after commas are allowed, as the app allows them.
+var clients = empty(allowedClients) ? [] : split(replace(allowedClients, ' ', ''), ',')
+var publishers = empty(publishingAddresses) ? [] : split(replace(publishingAddresses, ' ', ''), ',')
 
 var url = 'https://${name}.azurewebsites.net'
 
@@ -170,6 +177,21 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     }
     siteConfig: {
       minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      http20Enabled: true
+      ftpsState: 'Disabled'
+      // Publishing takes a sign-in in any case (below); this also limits from where
+      // (learn.microsoft.com/azure/app-service/app-service-ip-restrictions, "Restrict access to an SCM site").
+      scmIpSecurityRestrictionsUseMain: false
+      scmIpSecurityRestrictionsDefaultAction: empty(publishingAddresses) ? 'Allow' : 'Deny'
+      scmIpSecurityRestrictions: [
+        for index in range(0, length(publishers)): {
+          name: 'publisher-${index}'
+          ipAddress: publishers[index]
+          action: 'Allow'
+          priority: 100 + index
+        }
+      ]
       appSettings: [
         for setting in items(union(settings, changedSettings, hostSettings)): {
           name: setting.key
@@ -228,7 +250,7 @@ resource signIn 'Microsoft.Web/sites/config@2024-11-01' = if (!empty(signInClien
           // The app checks the client application of each token again. A sign-in on the page is of the registration itself
           // (learn.microsoft.com/azure/app-service/configure-authentication-provider-aad, "Use a built-in authorization policy").
           defaultAuthorizationPolicy: {
-            allowedApplications: union([signInClientId], empty(allowedClients) ? [] : split(allowedClients, ','))
+            allowedApplications: union([signInClientId], clients)
           }
         }
       }

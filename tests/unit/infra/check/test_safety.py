@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.check.project import faults
-from infra.check.safety import EXISTING, LOCKED, LOGGED, OF_ONE_FILE, PASSED, PROPERTIES, ROLES
+from infra.check.constants import Constants
+from infra.check.nodes import Operation
+from infra.check.project import faults, load
+from infra.check.safety import EXISTING, FOLLOWING, LOCKED, LOGGED, OF_ONE_FILE, PASSED, PROPERTIES, ROLES
 
 INFRA = Path(__file__).resolve().parents[4] / "infra"
 
@@ -155,6 +157,40 @@ SEEDED: list[tuple[str, str, str, str]] = [
         "        category: 'StorageDelete'\n        enabled: false\n",
         "StorageDelete of blobs is not logged",
     ),
+    *(
+        ("modules/app.bicep", f"      {name}: {value}\n", "", f"properties.siteConfig.{name} of app must be")
+        for name, value in (("scmMinTlsVersion", "'1.2'"), ("http20Enabled", "true"), ("ftpsState", "'Disabled'"))
+    ),
+    (
+        "modules/app.bicep",
+        "      requireHttps: true\n",
+        "      requireHttps: false\n",
+        "requireHttps of signIn must be True",
+    ),
+    (
+        "modules/app.bicep",
+        "union([signInClientId], clients)",
+        "[signInClientId]",
+        "allowedApplications of signIn must follow ['allowedClients', 'signInClientId'], not signInClientId",
+    ),
+    (
+        "modules/app.bicep",
+        "union([signInClientId], clients)",
+        "union([name], clients)",
+        "allowedApplications of signIn must follow ['allowedClients', 'signInClientId'], not allowedClients and name",
+    ),
+    (
+        "modules/app.bicep",
+        "empty(publishingAddresses) ? 'Allow' : 'Deny'",
+        "'Allow'",
+        "scmIpSecurityRestrictionsDefaultAction of app must follow ['publishingAddresses'], not nothing",
+    ),
+    (
+        "modules/app.bicep",
+        "for index in range(0, length(publishers)): {",
+        "for index in range(0, length(clients)): {",
+        "scmIpSecurityRestrictions of app must follow ['publishingAddresses'], not",
+    ),
     ("modules/app.bicep", "'AppServiceAuthenticationLogs'", "'AppServiceHTTPLogs'", "AuthenticationLogs of app is not"),
     ("modules/app.bicep", "    workspaceId: workspaceId\n", "", "the logs of app do not go to the workspace"),
     ("modules/storage.bicep", "level: 'CanNotDelete'", "level: 'NotSpecified'", "account has no lock against deletion"),
@@ -174,6 +210,7 @@ SEEDED: list[tuple[str, str, str, str]] = [
         for parameter, given, other in (
             ("hostStorageAccountName", "hostStorage.outputs.name", "storage.outputs.name"),
             ("packageContainerUrl", "hostStorage.outputs.packageContainerUrl", "storage.outputs.blobsEndpoint"),
+            ("allowedClients", "allowedClients", "''"),
             ("tablesEndpoint", "storage.outputs.tablesEndpoint", "hostStorage.outputs.packageContainerUrl"),
         )
     ),
@@ -200,8 +237,25 @@ def test_a_rule_that_is_broken_is_found(tmp_path: Path, file: str, old: str, new
 def test_every_rule_has_been_broken_here() -> None:
     broken = " ".join(f"{file} {expected}" for file, _, _, expected in SEEDED)
     paths = {path.rsplit(".", 1)[-1] for paths in PROPERTIES.values() for path in paths}
-    paths |= {key.rsplit(".", 1)[-1] for keys in OF_ONE_FILE.values() for key in keys}
+    paths |= {key.rsplit(".", 1)[-1] for rules in (OF_ONE_FILE, FOLLOWING) for keys in rules.values() for key in keys}
     roles = {role for given in ROLES.values() for _, role in given}
     parameters = {parameter for _, parameter in PASSED}
     assert [each for each in sorted(paths | roles | parameters) if each not in broken] == []
     assert EXISTING.keys() | LOGGED.keys() | LOCKED.keys() <= {Path(file).name for file, *_ in SEEDED}
+
+
+@pytest.mark.parametrize(
+    ("variable", "parameter"), [("clients", "allowedClients"), ("publishers", "publishingAddresses")]
+)
+def test_blanks_after_commas_do_not_become_part_of_a_name(variable: str, parameter: str) -> None:
+    """The app's own settings are read so, and the platform compares texts."""
+    file = load(INFRA / "modules" / "app.bicep")
+    declared = file.named(variable)
+    assert declared is not None
+    assert isinstance(declared.value, Operation)
+    given = declared.value.operands[2]
+    assert Constants(file, INFRA / "modules").value(given, {parameter: "first, second,third"}) == [
+        "first",
+        "second",
+        "third",
+    ]
