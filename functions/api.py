@@ -15,7 +15,8 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 @bp.function_name("health")
 @bp.route(route="api/health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse('{"status": "ok"}', mimetype="application/json")
+    headers = {"Strict-Transport-Security": "max-age=31536000"}
+    return func.HttpResponse('{"status": "ok"}', mimetype="application/json", headers=headers)
 
 
 @bp.function_name("http")

@@ -7,7 +7,11 @@ from shared.domain.messages import NOTIFICATIONS
 
 bp = func.Blueprint()
 
-PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+PLAIN = {
+    "Content-Type": "text/plain; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    "Strict-Transport-Security": "max-age=31536000",
+}
 
 
 @bp.function_name("graph_notifications")

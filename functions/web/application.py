@@ -72,7 +72,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/users"): Access.READ_USERS,
     ("GET", "/api/users/{user_id}"): Access.READ_USERS,
     ("GET", "/api/audit"): Access.READ,
-    ("GET", "/api/healthOverview"): Access.READ,
+    ("GET", "/api/overview"): Access.READ,
     ("GET", "/api/deadLetters"): Access.WRITE,
     ("POST", "/api/deadLetters/{letter_id}/replay"): Access.WRITE,
     ("POST", "/api/onboarding"): Access.WRITE_HR,
@@ -297,6 +297,7 @@ class _Sending:
             (b"request-id", request_id.encode("latin-1", "replace")),
             (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
+            (b"strict-transport-security", b"max-age=31536000"),
         ]
         self.started = False
         self.status = 0

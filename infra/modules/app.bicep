@@ -47,7 +47,8 @@ var publishers = empty(publishingAddresses) ? [] : split(replace(publishingAddre
 
 var url = 'https://${name}.azurewebsites.net'
 
-// Addresses that Graph and probes call without a sign-in. Exact paths: a prefix would open what lies below it. Graph's
+// Addresses that Graph and probes call without a sign-in. Microsoft does not document how the platform matches them
+// (MicrosoftDocs/azure-docs issue 86514), so no other route of the app begins like one of them. Graph's
 // calls prove themselves by the subscription's secret, health tells nothing but that it runs.
 var pathsWithoutSignIn = [
   '/graph/notifications'

@@ -55,6 +55,7 @@ class ServiceBusQueue:
         self._client: ServiceBusClient | None = None
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         by_queue: dict[str, list[Outgoing]] = defaultdict(list)
@@ -110,6 +111,16 @@ class ServiceBusQueue:
                 await self._drop(queue)
                 if last:
                     raise Unavailable(RETRY_AFTER_S, f"queue {queue}: {type(fault).__name__}: {fault}") from fault
+            except asyncio.CancelledError:
+                # The caller has stopped waiting in the middle of a send: the next one opens a sender of its own.
+                self._abandon(queue)
+                raise
+
+    def _abandon(self, queue: str) -> None:
+        if queue in self._senders:
+            closing = asyncio.create_task(self._drop(queue))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def _send_batches(self, sender: ServiceBusSender, messages: Sequence[Outgoing]) -> None:
         """Every message is put into a batch before the first batch is sent: one that is too large stops them all."""

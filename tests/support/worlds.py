@@ -3,6 +3,7 @@ what it is sent, and the fake directory."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
@@ -54,6 +55,9 @@ class MemoryTables(Tables):
     def __init__(self) -> None:
         super().__init__(TablesConfig("t"))
         self.away = False
+        self.hangs = False
+        self.writes = 0
+        """Transactions that were tried."""
         self.contested: set[str] = set()
         """Tables whose rows somebody else always changes first."""
         self._partitions: dict[tuple[str, str], _Partition] = {}
@@ -62,14 +66,14 @@ class MemoryTables(Tables):
         self._etags = itertools.count(1)
 
     async def get(self, name: str, partition: str, row: str) -> Row | None:
-        self._check()
+        await self._answering()
         found = self._partition(name, partition).rows.get(row) if is_key(partition) and is_key(row) else None
         return dict(found) if found else None
 
     async def query(
         self, name: str, partition: str, first: str = "", last: str = LAST, **options: Any
     ) -> AsyncIterator[Row]:
-        self._check()
+        await self._answering()
         spans: Mapping[str, str] = options.get("spanning") or {}
         equal = (options.get("equal") or {}).items()
         for each in self._named(name, partition, options.get("to_partition") or partition):
@@ -91,7 +95,8 @@ class MemoryTables(Tables):
         return (await self.transact(name, [op]))[0]
 
     async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
-        self._check()
+        self.writes += 1
+        await self._answering()
         keys = [(name, op.row["PartitionKey"], op.row["RowKey"]) for op in ops]
         if len(ops) > MAX_TRANSACTION or len({key[1] for key in keys}) != 1 or len(set(keys)) != len(keys):
             raise ValueError(f"{name}: a transaction is at most {MAX_TRANSACTION} different rows of one partition")
@@ -114,11 +119,12 @@ class MemoryTables(Tables):
         return found
 
     async def delete(self, name: str, partition: str, row: str) -> None:
-        self._check()
+        self.writes += 1
+        await self._answering()
         self._partition(name, partition).remove(row)
 
     async def drop(self, name: str) -> None:
-        self._check()
+        await self._answering()
         for partition in self._names.pop(name, ()):
             del self._partitions[name, partition]
 
@@ -126,7 +132,9 @@ class MemoryTables(Tables):
         """How many rows of a table are in partitions that begin so."""
         return sum(len(self._partition(name, key).rows) for key in self._names[name] if key.startswith(begins))
 
-    def _check(self) -> None:
+    async def _answering(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.away:
             raise Unavailable(None, "tables were told to be away")
 
@@ -158,12 +166,15 @@ class MovedClock:
 
 @dataclass(slots=True)
 class KeepingQueue:
-    """Keeps what it is sent; the next `away` sends fail."""
+    """Keeps what it is sent; the next `away` sends fail; while it `hangs`, no send ends."""
 
     messages: list[Outgoing] = field(default_factory=list)
     away: int = 0
+    hangs: bool = False
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.away > 0:
             self.away -= 1
             raise Unavailable(None, "the queue was told to be away")

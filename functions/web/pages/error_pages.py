@@ -25,17 +25,18 @@ def wants_page(request: Request) -> bool:
     return not programs and "text/html" in request.headers.get("accept", "")
 
 
-def _path_of(address: str) -> str:
+def path_of(address: str) -> str:
+    """Path and query of an address of this site. It begins with one slash, because a browser takes what follows two
+    slashes, or a slash and a backslash, for a host."""
     parts = urlsplit(address)
-    return parts.path + (f"?{parts.query}" if parts.query else "")
+    return "/" + parts.path.lstrip("/\\") + (f"?{parts.query}" if parts.query else "")
 
 
 def failed_page(request: Request, refusal: HttpError) -> Response:
     """A page with the error; who is not signed in, or too long, is sent to sign in."""
     request_id = request.scope["request_id"]
     if refusal.status == 401 and HEADER not in request.headers and request.method == "GET":
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(SIGN_IN + quote(target, safe=""), 302)
+        return RedirectResponse(SIGN_IN + quote(path_of(str(request.url)), safe=""), 302)
     if "principal" not in request.scope:
         return Response(body_of(refusal, request_id), refusal.status, dict(refusal.headers), "application/json")
     back = request.headers.get("referer", "")
@@ -48,7 +49,7 @@ def failed_page(request: Request, refusal: HttpError) -> Response:
         code=refusal.code,
         request_id=request_id,
         back=back if same else "/",
-        again=SIGN_OUT + quote(_path_of(back) if same else "/", safe="") if refusal.status == 401 else "",
+        again=SIGN_OUT + quote(path_of(back) if same else "/", safe="") if refusal.status == 401 else "",
     )
     answer.headers.update(refusal.headers)
     return answer

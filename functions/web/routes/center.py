@@ -110,7 +110,7 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
     }
 
 
-@router.get("/healthOverview")
+@router.get("/overview")
 async def get_health(world: TheWorld) -> Json:
     """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters."""
     found, looks = await asyncio.gather(health.health(world), health.queue_looks(world))

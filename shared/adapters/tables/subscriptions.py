@@ -6,10 +6,12 @@ PartitionKey `subscription`, RowKey our key; `body` JSON. Rejected notifications
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -17,12 +19,17 @@ from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, must_be_time, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.concurrency import update
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, Unavailable
 from shared.ports.membership_stores import StoredSubscription
 
 SUBSCRIPTIONS = "graphsubscriptions"
 REFUSED = "refused"
 MAX_TRIES = 5
+
+COUNT_EVERY_S = 10.0
+"""A process writes the number of rejected notifications this often at most, so that forged ones cost nearly nothing."""
+
+log = logging.getLogger(__name__)
 
 
 class TableSubscriptions:
@@ -32,6 +39,10 @@ class TableSubscriptions:
         self._tables = tables
         self._monotonic = monotonic
         self._known: tuple[float, tuple[StoredSubscription, ...]] | None = None
+        self._uncounted: Counter[str] = Counter()
+        """Rejected notifications by day that are not in the table yet."""
+        self._counted_at = -COUNT_EVERY_S
+        self._later: asyncio.Task[None] | None = None
 
     async def all(self, max_age_s: float = 0.0) -> tuple[StoredSubscription, ...]:
         known = self._known
@@ -52,19 +63,44 @@ class TableSubscriptions:
         self._known = None
 
     async def count_refused(self, day: str, refused: int) -> None:
-        def add(row: Row | None) -> Op:
+        self._uncounted[day] += refused
+        if self._monotonic() - self._counted_at >= COUNT_EVERY_S:
+            await self._count()
+        if self._uncounted and (self._later is None or self._later.done()):
+            self._later = asyncio.create_task(self._count_later())
+
+    async def _count_later(self) -> None:
+        """The last of a flood are written although no further one comes."""
+        await asyncio.sleep(COUNT_EVERY_S)
+        try:
+            await self._count()
+        except Unavailable as fault:
+            log.warning("rejected notifications not counted yet: %s", fault)
+
+    async def _count(self) -> None:
+        """Add what is not in the table yet. What cannot be written now is kept for the next time."""
+        self._counted_at = self._monotonic()
+        uncounted, self._uncounted = self._uncounted, Counter()
+        for day in sorted(uncounted):
+            written = False
+            try:
+                await self._add(day, uncounted[day])
+                written = True
+            except Conflict:
+                # Other processes count too. The number is not lost: it is added the next time.
+                continue
+            finally:
+                if not written:
+                    self._uncounted[day] += uncounted[day]
+
+    async def _add(self, day: str, refused: int) -> None:
+        def added(row: Row | None) -> Op:
             count = refused + (row["count"] if row else 0)
             changed = {"PartitionKey": REFUSED, "RowKey": day, "count": count}
             return Op("replace" if row else "create", changed, row["etag"] if row else None, counts=True)
 
-        # Only a figure for people to see: some that are lost under very many at once do no harm.
-        with suppress(Conflict):
-            await update(
-                partial(self._tables.get, SUBSCRIPTIONS, REFUSED, day),
-                add,
-                partial(self._tables.write, SUBSCRIPTIONS),
-                tries=MAX_TRIES,
-            )
+        read = partial(self._tables.get, SUBSCRIPTIONS, REFUSED, day)
+        await update(read, added, partial(self._tables.write, SUBSCRIPTIONS), tries=MAX_TRIES)
 
     async def refused(self, day: str) -> int:
         row = await self._tables.get(SUBSCRIPTIONS, REFUSED, day)

@@ -5,6 +5,7 @@ Rules of the answers: learn.microsoft.com/graph/change-notifications-delivery-we
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -33,6 +34,13 @@ KNOWN_MAX_AGE_S = 60.0
 REREAD_MAX_AGE_S = 5.0
 """Forged notifications must not make every one of them read the table."""
 
+ANSWER_WITHIN_S = 5.0
+"""Graph waits 10 s for an answer, and stops sending to an address that is slow too often. A 503 in time makes it send
+again."""
+
+NOTE_WITHIN_S = 2.0
+"""What is only shown to people must not use up the rest of Graph's ten seconds."""
+
 CREATING = timedelta(minutes=10)
 """How long a subscription without an id may be one that Graph is still making: it notifies before it answers us."""
 
@@ -59,15 +67,19 @@ async def receive(world: Needs, body: bytes, validation_token: str | None) -> Re
         return Reply(413)
     try:
         found, broken = decode_notifications(_json(body))
-        trusted = await _trusted(world, found)
-        await _queue(world, trusted)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            trusted = await _trusted(world, found)
+            await _queue(world, trusted)
         await _note(world, bool(trusted), broken + len(found) - len(trusted))
     except PoisonMessage as fault:
         log.warning("a notification was refused: %s", fault)
         await _note(world, False, 1)
         return Reply(400)
+    except TimeoutError:
+        log.warning("notification not queued waited_s=%.0f answer=503", ANSWER_WITHIN_S)
+        return Reply(503)
     except Unavailable as fault:
-        log.warning("notifications could not be queued: %s", fault)
+        log.warning("notification not queued answer=503 reason=%s", fault)
         return Reply(503)
     return Reply(202)
 
@@ -112,12 +124,14 @@ async def _queue(world: Needs, trusted: Sequence[Notification]) -> None:
 
 
 async def _note(world: Needs, trusted: bool, refused: int) -> None:
-    """Keep what people are shown of the webhook; that it fails must not make Graph send again what was taken."""
+    """Keep what people are shown of the webhook; that it fails or hangs must not make Graph send again what was
+    taken."""
     now = world.clock.now()
     try:
-        if trusted:
-            await heard(world, now)
-        if refused:
-            await world.stores.subscriptions.count_refused(now.date().isoformat(), refused)
-    except (Unavailable, Conflict) as fault:
-        log.warning("%d refused notifications could not be counted: %s", refused, fault)
+        async with asyncio.timeout(NOTE_WITHIN_S):
+            if trusted:
+                await heard(world, now)
+            if refused:
+                await world.stores.subscriptions.count_refused(now.date().isoformat(), refused)
+    except (Unavailable, Conflict, TimeoutError) as fault:
+        log.warning("notification not noted rejected=%d reason=%r", refused, fault)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,9 +12,11 @@ from uuid import UUID
 
 import pytest
 
+from shared.adapters.tables.subscriptions import COUNT_EVERY_S
 from shared.domain.change_messages import GroupsChanged, LifecycleHappened, decode_change
 from shared.domain.membership_changes import LifecycleEvent
 from shared.domain.messages import NOTIFICATIONS
+from shared.handlers.membership import webhook
 from shared.handlers.membership.webhook import MAX_BODY, MAX_TOKEN, receive
 from shared.handlers.views import queries
 from tests.support.notifications import subscribed
@@ -71,8 +75,52 @@ async def test_a_forged_or_broken_one_changes_nothing_and_is_counted_and_the_goo
     run, told = await subscribed()
     assert await post(run, forge(told)) == 202
     assert (queued(run), await refused(run)) == ([], 1)
+    run.later(seconds=COUNT_EVERY_S)
     assert await post(run, told, forge(told)) == 202
     assert (len(queued(run)), await refused(run)) == (1, 2)
+
+
+async def test_of_many_forged_ones_each_is_counted_in_few_writes() -> None:
+    run, told = await subscribed()
+    writes = run.fakes.tables.writes
+    await asyncio.gather(*(post(run, {**told, "clientState": "guess"}) for _ in range(200)))
+    assert run.fakes.tables.writes - writes == 1
+    assert await refused(run) == 1
+    run.later(seconds=COUNT_EVERY_S)
+    await post(run, {**told, "clientState": "guess"}, {**told, "tenantId": STRANGER})
+    assert run.fakes.tables.writes - writes == 2
+    assert await refused(run) == 202
+
+
+async def test_counts_that_lose_their_race_are_written_later() -> None:
+    run, told = await subscribed()
+    run.fakes.tables.contested.add("graphsubscriptions")
+    assert await post(run, {**told, "clientState": "guess"}) == 202
+    run.fakes.tables.contested.clear()
+    run.later(seconds=COUNT_EVERY_S)
+    assert await post(run, {**told, "clientState": "guess"}) == 202
+    assert await refused(run) == 2
+
+
+@pytest.mark.parametrize("hanging", ["queue", "tables"])
+async def test_what_hangs_is_answered_503_before_graph_gives_up(
+    hanging: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Graph waits 10 s for an answer (learn.microsoft.com/graph/change-notifications-delivery-webhooks)."""
+    assert webhook.ANSWER_WITHIN_S <= 5.0
+    monkeypatch.setattr(webhook, "ANSWER_WITHIN_S", 0.01)
+    run, told = await subscribed()
+    if hanging == "queue":
+        run.fakes.queue.hangs = True
+    else:
+        run.later(minutes=2)
+        run.fakes.tables.hangs = True
+    with caplog.at_level(logging.WARNING):
+        assert await asyncio.wait_for(post(run, told), 2.0) == 503
+    assert "notification not queued" in caplog.text
+    run.fakes.queue.hangs = run.fakes.tables.hangs = False
+    assert await post(run, told) == 202
+    assert len(queued(run)) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"value": 1}', b"[" * 100_000])

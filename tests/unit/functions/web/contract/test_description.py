@@ -205,7 +205,7 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
 
 
 async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
-    for path in ("licenses", "subscribedSkus", "changeFeed", "healthOverview", "audit"):
+    for path in ("licenses", "subscribedSkus", "changeFeed", "overview", "audit"):
         await _ok(api, "GET", f"/api/{path}")
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
     letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 
+from functions.web.pages.error_pages import path_of
 from shared.domain.ids import GroupId, UserId
 from tests.support.pages import browser, licensed
 from tests.support.runs import user
@@ -25,3 +28,15 @@ async def test_what_is_not_there_is_said_on_a_page(monkeypatch: pytest.MonkeyPat
         for path in (f"/groups/{GroupId(user(9))}", f"/users/{UserId(user(99))}", "/static/secret", "/groups/no-guid"):
             answer = await page.get(path)
             assert answer.status_code in (400, 404), path
+
+
+@pytest.mark.parametrize("path", ["//evil.example", "//evil.example/x", "///evil.example", "/\\evil.example"])
+async def test_no_address_sends_a_person_to_another_host_by_way_of_the_sign_in(path: str) -> None:
+    """A browser takes what begins with two slashes, or a slash and a backslash, for a host (URL Standard, whatwg)."""
+    run, _ = await licensed()
+    page = f"https://licensing.example{path}"
+    async with browser(run, {"accept": "text/html"}) as unknown:
+        location = (await unknown.get(page)).headers["location"]
+    target = unquote(location.partition("post_login_redirect_uri=")[2])
+    assert not target.startswith(("//", "/\\"))
+    assert not path_of(page).startswith(("//", "/\\"))
