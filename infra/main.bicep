@@ -18,6 +18,8 @@ param allowedClients string = ''
 
 @description('Addresses from which the package can be published, in CIDR notation, separated by commas. Empty: from any address, with a sign-in.')
 param publishingAddresses string = ''
+@description('Ids of the groups whose members HR events may change, separated by commas; empty: HR may change no group.')
+param onboardingGroups string = ''
 
 @description('Let in guests of the tenant who have a role.')
 param allowGuests bool = false
@@ -179,6 +181,7 @@ module app 'modules/app.bicep' = {
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     signInClientId: signInClientId
     allowedClients: allowedClients
+    onboardingGroups: onboardingGroups
     allowGuests: allowGuests
     publishingAddresses: publishingAddresses
     pythonVersion: pythonVersion

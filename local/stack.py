@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from local.host.auth import AUDIENCE, SESSION_AUDIENCE
 from local.processes import START_S, Process, StartError, Supervisor, stop_all
@@ -287,7 +287,7 @@ class Stack:
             table_prefix=self.options.settings.get("TABLE_PREFIX", "gbl"),
         )
 
-    def app_settings(self, tenant: Mapping[str, str]) -> dict[str, str]:
+    def app_settings(self, tenant: Mapping[str, Any]) -> dict[str, str]:
         """The app's settings, as the platform would set them."""
         scale = self.options.scale
         return {
@@ -300,6 +300,7 @@ class Stack:
             "API_AUDIENCE": f"{AUDIENCE},{SESSION_AUDIENCE}",
             "ALLOWED_CLIENTS": ",".join(client.app_id for client in declared_clients().values() if client.api),
             "PUBLIC_URL": self.endpoints.api,
+            "ONBOARDING_GROUPS": ",".join(tenant["groups"].values()) or "none",
             "WEBSITE_AUTH_ENABLED": "True",
             "WRITE_RATE_PER_SECOND": str(WRITES_PER_S * scale),
             "WRITE_BURST": str(round(BURST * scale)),
@@ -310,7 +311,7 @@ class Stack:
             **self.options.settings,
         }
 
-    def _start_workers(self, functions: Mapping[str, str], http_port: int, tenant: Mapping[str, str]) -> None:
+    def _start_workers(self, functions: Mapping[str, str], http_port: int, tenant: Mapping[str, Any]) -> None:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AZURE_", "IDENTITY_"))}
         environment = {**inherited, **self.app_settings(tenant), "LOCAL_SIGNING_KEY": self._signing_key}
         host = ("--app-dir", str(self.options.app_dir))

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from shared.domain.access import DEFAULT_DIRECTORY_ROLES, directory_roles
 from shared.domain.errors import ConfigError
 from shared.domain.hr_events import EVERY_SOURCE, SourceRules, Sources
+from shared.domain.ids import GroupId
 from shared.domain.onboarding import SourceOrder
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -25,6 +26,7 @@ OUTSTANDING_S = 30.0
 MIN_OUTSTANDING_CHUNKS = 24
 TRUE = frozenset({"true", "1", "yes"})
 FALSE = frozenset({"", "false", "0", "no"})
+NO_GROUPS = "none"
 
 T = TypeVar("T")
 
@@ -116,6 +118,9 @@ class Settings:
     """ONBOARDING_SOURCES: how the events of each HR system are ordered (`sequence`, `time` or `arrival`) and in which
     time zone their dates begin, comma-separated: `urn:hr:example sequence Europe/Berlin, * arrival UTC`. `*` is for any
     other system. Zones are names of the IANA database."""
+    onboarding_groups: frozenset[GroupId] | None
+    """ONBOARDING_GROUPS: ids of the groups whose members HR events may change, comma-separated; `none`: no group. If it
+    is absent, HR may change no group; after an upgrade, those of the existing profiles for 30 days."""
     leaver_removal_after: timedelta
     """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
     mailbox can be handed over until then. ISO 8601, 0 to 365 days."""
@@ -175,6 +180,7 @@ class Settings:
                 "ONBOARDING_ACCOUNT_WAIT", timedelta(days=14), at_most=timedelta(days=90)
             ),
             onboarding_sources=read.sources("ONBOARDING_SOURCES"),
+            onboarding_groups=read.groups("ONBOARDING_GROUPS"),
             leaver_removal_after=read.duration("LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)),
             leaver_allowance_minimum=read.whole("LEAVER_ALLOWANCE_MINIMUM", 20, at_least=0),
             leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),
@@ -249,6 +255,12 @@ class _Reader:
         found = frozenset(word.lower() for word in self.words(name))
         self.faults += [f"{name} must list GUIDs, not {each!r}" for each in sorted(found) if not _GUID.fullmatch(each)]
         return found
+
+    def groups(self, name: str) -> frozenset[GroupId] | None:
+        """None if the setting is absent, which is not the same as no group."""
+        if self.text(name, "").lower() in ("", NO_GROUPS):
+            return frozenset() if self.text(name, "") else None
+        return frozenset(map(GroupId, self.guids(name)))
 
     def directory_roles(self, name: str, default: str) -> Mapping[str, frozenset[str]]:
         try:

@@ -105,6 +105,17 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'hr-limited'
+    description: 'HR uses groups or sources that the settings do not name: they are rejected, or will be when the 30 days after an upgrade end.'
+    severity: 2
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "HR is limited"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'functions-fail'
     description: 'More than one invocation in twenty failed, and at least ten: the error share.'
     severity: 2

@@ -26,6 +26,9 @@ param publishingAddresses string
 @description('Guests of the tenant who have a role are let in.')
 param allowGuests bool
 
+@description('Ids of the groups whose members HR events may change, separated by commas; empty: HR may change no group. After an upgrade, the groups of existing profiles are accepted for 30 days.')
+param onboardingGroups string
+
 param pythonVersion string
 param receiveNotifications bool
 
@@ -83,6 +86,7 @@ var settings = {
   ONBOARDING_LEAD_TIME: 'P0D'
   ONBOARDING_ACCOUNT_WAIT: 'P14D'
   ONBOARDING_SOURCES: '* arrival UTC'
+  ONBOARDING_GROUPS: onboardingGroups
   LEAVER_REMOVAL_AFTER: 'P30D'
   LEAVER_ALLOWANCE_MINIMUM: '20'
   LEAVER_ALLOWANCE_PERCENT: '1'

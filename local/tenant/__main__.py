@@ -68,6 +68,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             "control": f"{tenant.url}/_tenant",
             "tenantId": tenant.state.directory.tenant_id,
             "clientId": tenant.state.clients["product"].app_id,
+            "groups": tenant.state.summary.get("groups", {}),
         }
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()

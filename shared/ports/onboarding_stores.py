@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.hr_groups import FormerUse
 from shared.domain.hr_state import HrState
 from shared.domain.ids import UserId
 from shared.domain.onboarding import OnboardingRecord
@@ -80,3 +81,11 @@ class ProfileStore(Protocol):
         ...
 
     async def remove(self, name: str) -> None: ...
+
+    async def former_use(self) -> FormerUse | None:
+        """What HR used when this version first ran; None if that was not found out yet."""
+        ...
+
+    async def keep_former_use(self, found: FormerUse) -> FormerUse:
+        """Insert it, or return what is stored already: it is never changed."""
+        ...

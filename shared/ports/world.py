@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.domain.hr_events import EVERY_SOURCE, Sources
+from shared.domain.ids import GroupId
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.directory import Accounts, Directory
@@ -88,6 +89,8 @@ class Policy:
     """How long a joiner or mover waits for the account after the effective date."""
     hr_sources: Sources = field(default_factory=lambda: EVERY_SOURCE)
     """How events of each HR system are ordered and dated; `*` is for any other one."""
+    onboarding_groups: frozenset[GroupId] | None = None
+    """Groups whose members HR may change. None: the setting is absent."""
     leaver_removal_after_s: float = 30 * 86400.0
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0

@@ -65,8 +65,11 @@ class Hires(Run):
 
     def order_by(self, order: SourceOrder, zone: tzinfo = UTC) -> None:
         """How the HR system's events are ordered and dated from now on."""
-        policy = replace(self.world.policy, hr_sources={"*": SourceRules(order, zone)})
-        self.world = replace(self.world, policy=policy)
+        self.set_policy(hr_sources={"*": SourceRules(order, zone)})
+
+    def set_policy(self, **settings: Any) -> None:
+        """The app is started again with other settings."""
+        self.world = replace(self.world, policy=replace(self.world.policy, **settings))
         self.fakes = replace(self.fakes, world=self.world)
         self.onboarders = [Onboarding(self.world), Onboarding(self.world)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,11 @@ from shared.domain.onboarding import event_key
 from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journey, short_locks
 
 SOURCE = "urn:hr:e2e"
+GROUPS = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.hr.example")) for name in ("sales", "labs")}
+"""Ids of the groups that HR may write to: the setting must name them before they are there."""
+
 SETTINGS = {
+    "ONBOARDING_GROUPS": ",".join(GROUPS.values()),
     "LEAVER_ALLOWANCE_MINIMUM": "5",
     "LEAVER_ALLOWANCE_PERCENT": "0",
     "ONBOARDING_SOURCES": f"{SOURCE} sequence UTC",
@@ -41,7 +46,7 @@ def hiring(folder: Path, **options: Any) -> Iterator[Journey]:
     with journey(folder / "state", settings=settings, **values) as started:
         seats = [{"skuId": started.skus[name], "enabled": SEATS} for name in SKUS]
         started.client.tenant("POST", "/objects", {"skus": seats})
-        named = [{"displayName": f"hr-{name}"} for name in LICENSED]
+        named = [{"id": GROUPS[name], "displayName": f"hr-{name}"} for name in LICENSED]
         placed = started.client.tenant("POST", "/objects", {"groups": named})
         plans = started.oracle.tables.plans
         for (name, (sku, plan)), group in zip(LICENSED.items(), placed["groups"], strict=True):

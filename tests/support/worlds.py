@@ -11,16 +11,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from shared.adapters.tables.client import LAST, Tables, TablesConfig
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
+from shared.domain.ids import GroupId
 from shared.ports.messaging import Outgoing, QueueLook, Undelivered
 from shared.ports.world import Policy, World
 from tests.support.fakes_changes import FakeChangeFeed
 from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
+
+HR_GROUPS = frozenset({GroupId(str(UUID(int=900))), GroupId(str(UUID(int=901)))})
+"""Groups whose members HR may change in tests: the two teams of runs."""
 
 
 def _spans(row: Row, name: str, value: str) -> bool:
@@ -265,7 +270,7 @@ def fake_world() -> Fakes:
         dead_letters=dead_letters,
         queue_watch=watch,
         stores=table_stores(tables, monotonic=lambda: clock.now().timestamp()),
-        policy=Policy(tenant_id="tenant", public_url="https://app.example"),
+        policy=Policy(tenant_id="tenant", public_url="https://app.example", onboarding_groups=HR_GROUPS),
         token=token,
     )
     return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch)

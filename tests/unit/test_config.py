@@ -152,3 +152,12 @@ def test_nothing_else_reads_the_environment() -> None:
         if re.search(r"\bos\.(environ|getenv)|from os import", path.read_text())
     ]
     assert readers == ["shared" + os.sep + "bootstrap.py"]
+
+
+def test_groups_that_hr_may_write_to_are_absent_none_or_ids() -> None:
+    group = "0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
+    assert Settings.from_env(LEAST).onboarding_groups is None
+    assert Settings.from_env({**LEAST, "ONBOARDING_GROUPS": "None"}).onboarding_groups == frozenset()
+    named = {**LEAST, "ONBOARDING_GROUPS": f" {group.upper()}, {TENANT}"}
+    assert Settings.from_env(named).onboarding_groups == {group, TENANT}
+    assert faults(ONBOARDING_GROUPS="*") == ["ONBOARDING_GROUPS must list GUIDs, not '*'"]

@@ -1,6 +1,7 @@
 """Table `profiles`: what each job brings.
 
-PartitionKey `profile`, RowKey name; `body` JSON.
+PartitionKey `profile`, RowKey name; `body` JSON. PartitionKey `former`, RowKey `use`: what HR used when this version
+first ran, insert-only.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from shared.adapters.tables.client import Tables
-from shared.adapters.tables.packing import dump, licenses_json, licenses_of
+from shared.adapters.tables.packing import dump, licenses_json, licenses_of, must_be_time, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.errors import Conflict
+from shared.domain.hr_groups import FormerUse
 from shared.domain.ids import GroupId
 from shared.domain.profiles import Profile
 
@@ -53,6 +57,21 @@ class TableProfiles:
     async def remove(self, name: str) -> None:
         await self._tables.delete(PROFILES, "profile", name)
         self._known = None
+
+    async def former_use(self) -> FormerUse | None:
+        row = await self._tables.get(PROFILES, "former", "use")
+        if row is None:
+            return None
+        body = json.loads(joined_body(row))
+        return FormerUse(must_be_time(body["foundAt"]), frozenset(map(GroupId, body["groups"])))
+
+    async def keep_former_use(self, found: FormerUse) -> FormerUse:
+        body = {"foundAt": time_text(found.found_at), "groups": sorted(found.groups)}
+        row = {"PartitionKey": "former", "RowKey": "use", **split_body(dump(body))}
+        with suppress(Conflict):
+            await self._tables.write(PROFILES, Op("create", row))
+            return found
+        return await self.former_use() or found
 
 
 def _profile(row: Row) -> Profile:

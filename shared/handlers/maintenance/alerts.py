@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from shared.domain.assignment import is_active
 from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.hr_groups import FormerUse, warnings_of
 from shared.domain.operation import waits_for_a_person
 from shared.handlers.maintenance.needs import Needs
 
@@ -89,4 +90,11 @@ async def _seats(world: Needs) -> AsyncIterator[str]:
             yield f"seats are low: {sku.sku_part_number} has {sku.available} of {seats} left"
 
 
-LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (_subscription, _deltas, _approvals, _seats)
+async def _hr_groups(world: Needs) -> AsyncIterator[str]:
+    now = world.clock.now()
+    former = await world.stores.profiles.former_use() or FormerUse(now)
+    for text in warnings_of(await world.stores.profiles.all(), world.policy.onboarding_groups, former, now):
+        yield f"HR is limited: {text}"
+
+
+LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (_subscription, _deltas, _approvals, _seats, _hr_groups)

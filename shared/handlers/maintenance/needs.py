@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.ports.clock import Clock
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
-from shared.ports.onboarding_stores import OnboardingStore
+from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
 from shared.ports.stores import (
     AssignmentStore,
     AuditLog,
@@ -59,6 +59,9 @@ class Stores(Protocol):
 
     @property
     def permits(self) -> PermitStore: ...
+
+    @property
+    def profiles(self) -> ProfileStore: ...
 
     @property
     def removals(self) -> RemovalStore: ...

@@ -166,7 +166,7 @@ async def _lost(
 
 
 async def _leaving(known: GroupsKnown, group_id: GroupId, *, kept_back: bool) -> GroupResult:
-    text, remedy = await known.why_not(group_id)
+    text, remedy = (await known.hindrances([group_id]))[group_id]
     if not text and kept_back:
         text, remedy = "Kept, because a group of the new job cannot be given.", "Repair what the other group says."
     return GroupResult(group_id, GroupOutcome.KEPT if text else GroupOutcome.REMOVED, text, remedy)

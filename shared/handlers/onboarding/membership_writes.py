@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from shared.domain.budget import Charged
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import NotFound
+from shared.domain.hr_groups import HrGroups
 from shared.domain.ids import GroupId, UserId
 from shared.domain.joiner import location_refusal
 from shared.domain.messages import MAX_USERS
@@ -25,6 +26,7 @@ from shared.domain.onboarding import (
 )
 from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.graph_writes import AlreadySo, MembershipChange
@@ -36,6 +38,8 @@ NEW_FOR = timedelta(hours=1)
 
 KNOWN_FOR = timedelta(minutes=5)
 """How long what was read of a group is believed; Graph refuses what has changed since."""
+
+NOTHING_TO_WRITE = HrGroups(frozenset())
 
 
 def hindrance(group: DirectoryGroup) -> tuple[str, str]:
@@ -85,16 +89,19 @@ class GroupsKnown:
             known = self._known[group_id] = (now, found)
         return known[1]
 
-    async def why_not(self, group_id: GroupId) -> tuple[str, str]:
-        """Why the membership cannot be written, and what to do; empty where it can."""
+    async def hindrances(self, group_ids: Iterable[GroupId]) -> dict[GroupId, tuple[str, str]]:
+        """Why the membership of each group cannot be written, and what to do; empty texts where it can."""
+        allowed = await writable(self._world)
+        return {group_id: await self._why_not(group_id, allowed) for group_id in group_ids}
+
+    async def _why_not(self, group_id: GroupId, allowed: HrGroups) -> tuple[str, str]:
+        outside = allowed.why_not(group_id)
+        if outside[0]:
+            return outside
         group = await self.get(group_id)
         if group is None:
             return "There is no such group.", "Correct the event or the profile, then replay the event."
         return hindrance(group)
-
-    async def hindrances(self, group_ids: Iterable[GroupId]) -> dict[GroupId, tuple[str, str]]:
-        """Of each group, as `why_not` says."""
-        return {group_id: await self.why_not(group_id) for group_id in group_ids}
 
 
 @dataclass(slots=True)
@@ -147,10 +154,22 @@ class Writer:
         return written
 
     async def write(self, changes: Sequence[MembershipChange], records: Mapping[UserId, OnboardingRecord]) -> Written:
-        """One result per change. Raises Unavailable only where nothing was written."""
+        """One result per change. Raises Unavailable only where nothing was written.
+
+        Whether HR may change the group is asked here, at the last moment: a record can be older than the setting.
+        """
         written = Written()
+        allowed = await writable(self._world) if changes else NOTHING_TO_WRITE
         for start in range(0, len(changes), MAX_USERS):
-            await self._change(changes[start : start + MAX_USERS], records, written)
+            part = changes[start : start + MAX_USERS]
+            reasons = [allowed.why_not(change.group_id) for change in part]
+            for change, (text, remedy) in zip(part, reasons, strict=True):
+                if text:
+                    outcome = GroupOutcome.REFUSED if change.add else GroupOutcome.KEPT
+                    result = GroupResult(change.group_id, outcome, text, remedy)
+                    written.results[change.user_id][change.group_id] = result
+            open_ones = [change for change, (text, _) in zip(part, reasons, strict=True) if not text]
+            await self._change(open_ones, records, written)
         return written
 
     async def _start(self, users: Sequence[UserId], writes: int, written: Written) -> bool:

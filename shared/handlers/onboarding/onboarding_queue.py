@@ -19,6 +19,7 @@ from shared.domain.onboarding_order import looked_for, starts_at
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.messaging.settlement import AWAY
 from shared.handlers.onboarding import people, records
+from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.joiner import process_joiners
 from shared.handlers.onboarding.leaver import process_leavers
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
@@ -159,6 +160,7 @@ async def take_up_due(world: Needs) -> int:
 
     Each stays on the list until it is over. Returns how many were sent.
     """
+    await writable(world)  # What HR used before an upgrade is found within a minute of it, and not at the next event.
     sent = 0
     for _ in range(MOST_ROUNDS):
         now = world.clock.now()

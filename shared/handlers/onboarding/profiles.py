@@ -8,6 +8,7 @@ from shared.domain.errors import BadRequest, NotFound, Outdated
 from shared.domain.initiator import Initiator
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
+from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.handlers.onboarding.needs import Needs
 
@@ -44,6 +45,12 @@ async def remove_profile(world: Needs, name: str, initiator: Initiator) -> None:
 
 async def _check(world: Needs, profile: Profile, before: Profile | None) -> None:
     """Only what the request changes is checked: a product or plan that was lost since is no fault of it."""
+    allowed = await writable(world)
+    for group_id in profile.groups:
+        text, _ = allowed.why_not(group_id)
+        if text:
+            remedy = "Name another group, or have an administrator of this app add it to the setting."
+            raise BadRequest("GroupNotAllowed", f"Profile {profile.name}: {text} {remedy}", "groups")
     groups = GroupsKnown(world)
     for group_id in set(profile.groups).difference(before.groups if before else ()):
         if await groups.get(group_id) is None:

@@ -14,6 +14,7 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Conflict
 from shared.domain.grant import Grant, Source, SourceKind, do_not_license
 from shared.domain.hr_events import SourceRules, canonical, read_event
+from shared.domain.hr_groups import FormerUse
 from shared.domain.hr_state import Employment, HrState, Stamp, Statement, Taken
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.initiator import Initiator, hr_sender
@@ -192,6 +193,15 @@ async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(st
     with pytest.raises(Conflict):
         await stores.profiles.save(profile)
     await stores.profiles.remove("sales")
+    assert await stores.profiles.all() == ()
+
+
+async def test_what_hr_used_before_an_upgrade_is_kept_once_and_never_changed(stores: Stores) -> None:
+    assert await stores.profiles.former_use() is None
+    first = FormerUse(NOW, frozenset({TEAM}))
+    assert await stores.profiles.keep_former_use(first) == first
+    assert await stores.profiles.keep_former_use(FormerUse(NOW + timedelta(days=9), frozenset({OTHER}))) == first
+    assert await stores.profiles.former_use() == first
     assert await stores.profiles.all() == ()
 
 

@@ -39,6 +39,7 @@ async def test_groups_whose_members_are_kept_elsewhere_are_reported_with_what_to
         values: dict[str, Any] = {"security_enabled": True, **options}
         run.directory.add_group(group_id, group=DirectoryGroup(group_id, f"Group {number}", **values))
         ids.append(group_id)
+    run.set_policy(onboarding_groups=frozenset(ids))
     await run.profile("all", match={"country": ("*",)}, groups=tuple(ids))
     await run.tell(event("joiner", "1", ann, attributes={"country": "NL"}))
     record = await run.record("1")

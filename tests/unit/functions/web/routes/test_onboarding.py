@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from shared.domain.directory import ReadFailed
+from shared.domain.ids import GroupId
 from tests.support.api_calls import HR_READER, READER, claims_of, error_of, token
 from tests.support.hires import event, held_leavers, team
 from tests.support.hr_calls import call
@@ -57,6 +58,8 @@ async def test_a_broken_event_is_answered_with_field_value_and_rule_and_a_batch_
 
 async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
     run = await team()
+    gone = GroupId(user(77))
+    run.set_policy(onboarding_groups=frozenset({TEAM, gone}))
     body = {"match": {"department": ["Sales"]}, "groups": [TEAM], "licenses": [{"skuId": SMALL.sku_id}]}
     made = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json=body)
     assert made.status_code == 200, made.text
@@ -71,7 +74,8 @@ async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
         await call(run, "PUT", "/api/onboarding/profiles/sales", {**WRITER, "if-match": etag}, json=changed)
     ).json()["priority"] == 3
     for wrong, code in (
-        ({**body, "groups": [user(77)]}, "GroupNotFound"),
+        ({**body, "groups": [gone]}, "GroupNotFound"),
+        ({**body, "groups": [OTHER_TEAM]}, "GroupNotAllowed"),
         ({**body, "licenses": [{"skuId": user(77)}]}, "SkuNotFound"),
         ({**body, "licenses": [{"skuId": SMALL.sku_id, "disabledPlans": [user(77)]}]}, "ServicePlanNotFound"),
         ({**body, "match": {"shoeSize": ["44"]}}, "InvalidRequest"),
