@@ -240,22 +240,30 @@ class Tables:
     ) -> int:
         """Delete the rows that `query` would give and that `where` lets pass; returns how many. A row that is changed
         or gone meanwhile is left alone."""
-        by_partition: dict[str, list[Op]] = defaultdict(list)
         select = None if where else KEYS
-        async for row in self.query(name, partition, first, last, select=select, to_partition=to_partition):
-            if where is None or where(row):
-                by_partition[row["PartitionKey"]].append(Op("delete", {key: row[key] for key in KEYS}, row["etag"]))
+        found = self.query(name, partition, first, last, select=select, to_partition=to_partition)
+        ops = [_deletion(row) async for row in found if where is None or where(row)]
+        return await self._delete_all(name, ops)
+
+    async def delete_rows(self, name: str, rows: Iterable[Row]) -> int:
+        """Delete rows as they were read; returns how many. A row that is changed or gone meanwhile is left alone."""
+        return await self._delete_all(name, [_deletion(row) for row in rows])
+
+    async def _delete_all(self, name: str, ops: Iterable[Op]) -> int:
+        by_partition: dict[str, list[Op]] = defaultdict(list)
+        for op in ops:
+            by_partition[op.row["PartitionKey"]].append(op)
         deleted = 0
-        for ops in by_partition.values():
-            for start in range(0, len(ops), MAX_TRANSACTION):
-                deleted += await self._delete_all(name, ops[start : start + MAX_TRANSACTION])
+        for mine in by_partition.values():
+            for start in range(0, len(mine), MAX_TRANSACTION):
+                deleted += await self._delete(name, mine[start : start + MAX_TRANSACTION])
         return deleted
 
-    async def _delete_all(self, name: str, ops: Sequence[Op]) -> int:
+    async def _delete(self, name: str, ops: Sequence[Op]) -> int:
         try:
             await self.transact(name, ops)
         except (Conflict, NotFound):
-            return sum([await self._delete_all(name, [op]) for op in ops]) if len(ops) > 1 else 0
+            return sum([await self._delete(name, [op]) for op in ops]) if len(ops) > 1 else 0
         return len(ops)
 
     async def delete(self, name: str, partition: str, row: str) -> None:
@@ -271,6 +279,10 @@ def with_etag(entity: Mapping[str, Any]) -> Row:
     row = dict(entity)
     row["etag"] = getattr(entity, "metadata", {}).get("etag", "")
     return row
+
+
+def _deletion(row: Row) -> Op:
+    return Op("delete", {key: row[key] for key in KEYS}, row["etag"])
 
 
 def _single(client: TableClient, op: Op, attempts: Attempts) -> Awaitable[Mapping[str, Any]]:

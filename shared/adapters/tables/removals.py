@@ -39,6 +39,9 @@ LAST_USER = "g"
 
 AT_ONCE = 8
 
+FEW = 20
+"""Users, those of a chunk, up to which single reads are cheaper than reading a scope, which can hold everybody."""
+
 
 class TableRemovals:
     """Implements RemovalStore."""
@@ -67,8 +70,7 @@ class TableRemovals:
             await self._tables.transact(REMOVALS, ops)
         except Conflict:
             if len(ops) > 1:
-                for op in ops:
-                    await self._create([op])
+                await gather_limited([partial(self._create, [op]) for op in ops], AT_ONCE)
 
     async def save(
         self, scope: str, state: ScopeState, etag: str | None, decided: Iterable[PendingRemoval] = ()
@@ -81,11 +83,20 @@ class TableRemovals:
         await self._tables.upsert_all(REMOVALS, [op.row for op in rest[MAX_TRANSACTION - 1 :]])
 
     async def drop(self, scope: str, removals: Iterable[tuple[UserId, SkuId]]) -> None:
-        await gather_limited([partial(self._drop, scope, *each) for each in sorted(set(removals))], AT_ONCE)
+        over = set(removals)
+        users = {user_id for user_id, _ in over}
 
-    async def _drop(self, scope: str, user_id: UserId, sku_id: SkuId) -> None:
-        key = f"{user_id}-{sku_id}-"
-        await self._tables.clear(REMOVALS, scope, key, f"{key}{LAST}", where=lambda row: not _removal(row).allowed_at)
+        def is_over(row: Row) -> bool:
+            return _what(row) in over and not _removal(row).allowed_at
+
+        if len(users) > FEW:
+            await self._tables.clear(REMOVALS, scope, "", LAST_USER, where=is_over)
+            return
+        found = await gather_limited([partial(self._of_user, scope, user_id) for user_id in sorted(users)], AT_ONCE)
+        await self._tables.delete_rows(REMOVALS, [row for rows in found for row in rows if is_over(row)])
+
+    async def _of_user(self, scope: str, user_id: UserId) -> list[Row]:
+        return [row async for row in self._tables.query(REMOVALS, scope, f"{user_id}-", f"{user_id}-{LAST}")]
 
     async def forget(self, seen_before: datetime) -> int:
         def is_old(row: Row) -> bool:
@@ -110,12 +121,17 @@ def _row(scope: str, removal: PendingRemoval) -> Row:
     return {"PartitionKey": scope, "RowKey": _key(removal), **split_body(dump(body)), "since": since}
 
 
+def _what(row: Row) -> tuple[UserId, SkuId]:
+    key = row["RowKey"]
+    return UserId(key[:ID_LENGTH]), SkuId(key[ID_LENGTH + 1 : 2 * ID_LENGTH + 1])
+
+
 def _removal(row: Row) -> PendingRemoval:
-    body, key = json.loads(joined_body(row)), row["RowKey"]
+    body, (user_id, sku_id) = json.loads(joined_body(row)), _what(row)
     return PendingRemoval(
         claim=Claim(Source.parse(body["source"]), body["version"]),
-        user_id=UserId(key[:ID_LENGTH]),
-        sku_id=SkuId(key[ID_LENGTH + 1 : 2 * ID_LENGTH + 1]),
+        user_id=user_id,
+        sku_id=sku_id,
         since=must_be_time(body["since"]),
         plans=plans_of(body["plans"]),
         allowed_at=time_of(body["allowed"]),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
 from shared.domain.operation import Operation, is_for_tenant
-from shared.domain.pending_removal import TENANT, undecided
+from shared.domain.pending_removal import TENANT
 from shared.domain.permit import BY_ALLOWANCE, Permit
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
@@ -70,15 +70,9 @@ async def write_permits(world: Needs, operation: Operation) -> None:
             by = operation.initiator.key if by_request else given_by
             permits.append(Permit(user_id, sku_id, source, now, by, claims, plans, by_approval or asked))
     await world.stores.permits.put(permits)
-    await _drop_pending(world, source, permits, now)
-
-
-async def _drop_pending(world: Needs, source: Source, permits: Sequence[Permit], now: datetime) -> None:
-    """Permitted removals wait no longer with the pending removals of the source and of the tenant."""
-    permitted = {(permit.user_id, permit.sku_id) for permit in permits}
-    for scope in (str(source), TENANT) if permitted else ():
-        waiting = undecided((await world.stores.removals.load(scope)).rows, now)
-        await world.stores.removals.drop(scope, {row.what for row in waiting} & permitted)
+    # Permitted removals wait no longer with the others of the source and of the tenant.
+    for scope in (str(source), TENANT):
+        await world.stores.removals.drop(scope, ((permit.user_id, permit.sku_id) for permit in permits))
 
 
 async def void_permits(world: Needs, operation: Operation) -> None:
