@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from shared.domain.ids import NO_PLANS, Plans, SkuId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
 
 
 class SourceKind(StrEnum):
@@ -33,6 +33,11 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}" if self.id else str(self.kind)
+
+    @property
+    def group_id(self) -> GroupId | None:
+        """The group behind a claim of kind `group`; None for another kind."""
+        return GroupId(self.id) if self.kind is SourceKind.GROUP else None
 
     @property
     def claimed(self) -> Source:

@@ -43,7 +43,7 @@ def _groups(attempted: Attempted, sku_id: SkuId) -> set[GroupId | None]:
     claims = lacking_claims(attempted.user_id, sku_id, owned, context)
     if not claims and sku_id in _asked(attempted):
         claims = claims_of(owned.sources, context.assignments)
-    return {GroupId(c.source.id) if c.source.kind is SourceKind.GROUP else None for c in claims}
+    return {claim.source.group_id for claim in claims}
 
 
 def _held_by_tenant(attempted: Attempted) -> frozenset[SkuId]:

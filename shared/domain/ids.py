@@ -14,6 +14,9 @@ ServicePlanId = NewType("ServicePlanId", str)
 
 OperationId = NewType("OperationId", str)
 
+What = tuple[UserId, SkuId]
+"""What a removal takes: the unit in which removals are counted, held and dropped."""
+
 Plans = frozenset[ServicePlanId]
 
 NO_PLANS: Plans = frozenset()

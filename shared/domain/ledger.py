@@ -367,4 +367,4 @@ def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
 def giving_groups(row: LedgerRow) -> frozenset[GroupId]:
     """The groups that the licenses of ours came from."""
     sources = (source for license in row.owned.values() for source in license.sources)
-    return frozenset(GroupId(source.id) for source in sources if source.kind is SourceKind.GROUP)
+    return frozenset(source.group_id for source in sources if source.group_id)

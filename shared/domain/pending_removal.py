@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.allowance import limit
 from shared.domain.grant import SourceKind
-from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId, UserId, What
 from shared.domain.permit import Claim
 
 DAY = timedelta(hours=24)
@@ -54,18 +54,13 @@ class PendingRemoval:
     allowed_at: datetime | None = None
 
     @property
-    def what(self) -> tuple[UserId, SkuId]:
+    def what(self) -> What:
         """The unit of counting: a removal that is recorded twice counts once."""
         return self.user_id, self.sku_id
 
     def counts_at(self, now: datetime) -> bool:
         """Whether it was let go in the last 24 hours, or still waits."""
         return now - self.allowed_at < DAY if self.allowed_at else now - self.since < WAITS_AT_MOST
-
-    def is_same(self, other: PendingRemoval) -> bool:
-        """Whether both are one removal, decided or not: the same claim in the same version, the same plans, and due
-        since the same time. A user who returned and left again is due since later."""
-        return replace(self, allowed_at=None) == replace(other, allowed_at=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +90,11 @@ class ScopeState:
         if self.approvals:
             return self.hold.reason if self.hold else "Removals of this kind wait for an approval."
         return self.hold.reason if self.hold and now - self.hold.at < HELD_WITHOUT_APPROVAL else ""
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether an allowance holds all removals of the scope. An approval of named users in the tenant's state has no
+        such hold: only licenses that no group assigned wait for it."""
+        return self.hold is not None and bool(self.held_because(now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Decision:
 def undecided(rows: Iterable[PendingRemoval], now: datetime) -> tuple[PendingRemoval, ...]:
     """The pending removals that are not decided, without those that were noted again and have gone since."""
     rows = tuple(rows)
-    gone: dict[tuple[UserId, SkuId], datetime] = {}
+    gone: dict[What, datetime] = {}
     for row in rows:
         if row.allowed_at is not None:
             gone[row.what] = max(row.allowed_at, gone.get(row.what, row.allowed_at))
@@ -148,14 +148,14 @@ def undecided(rows: Iterable[PendingRemoval], now: datetime) -> tuple[PendingRem
     )
 
 
+def let_go(rows: Iterable[PendingRemoval], now: datetime) -> tuple[PendingRemoval, ...]:
+    """The removals that the allowance let go in the last 24 hours."""
+    return tuple(row for row in rows if row.allowed_at is not None and row.counts_at(now))
+
+
 def used(rows: Iterable[PendingRemoval], now: datetime) -> int:
-    """Removals that the allowance let go in the last 24 hours."""
-    return len({row.what for row in rows if row.allowed_at is not None and row.counts_at(now)})
-
-
-def let_go_before(asked: PendingRemoval, rows: Iterable[PendingRemoval], now: datetime) -> bool:
-    """Whether an earlier decision let the same removal go, and the process died before it went out."""
-    return any(row.allowed_at is not None and row.counts_at(now) and row.is_same(asked) for row in rows)
+    """How many removals the allowance let go in the last 24 hours."""
+    return len({row.what for row in let_go(rows, now)})
 
 
 def decide(
@@ -175,14 +175,12 @@ def decide(
         return Decision(state, reason=state.held_because(now))
     if group.alarm:
         return _held(state, group.alarm, now)
-    fresh = [each for each in asked if not let_go_before(each, rows, now)]
-    counting = [*undecided(rows, now), *(row for row in rows if row.allowed_at is not None and row.counts_at(now))]
-    people = {row.user_id for row in counting}
-    waiting = {row.what for row in undecided(counting, now)} | {each.what for each in fresh}
-    gone = {row.what for row in counting if row.allowed_at is not None}
-    missing = state.missing - people - {each.user_id for each in asked}
-    if fresh and len(waiting | gone) + len(missing) > maximum:
-        return _held(state, _what_happened(undecided(counting, now), fresh, missing, group, maximum, len(gone)), now)
+    waiting, gone = undecided(rows, now), let_go(rows, now)
+    fresh = _without_repeats(asked, gone)
+    removals = {row.what for row in (*waiting, *gone, *fresh)}
+    missing = state.missing - {row.user_id for row in (*waiting, *gone, *asked)}
+    if fresh and len(removals) + len(missing) > maximum:
+        return _held(state, _what_happened(waiting, fresh, missing, group, maximum, used(gone, now)), now)
     return Decision(state, tuple(replace(each, allowed_at=now) for each in fresh))
 
 
@@ -190,19 +188,23 @@ def decide_for_tenant(
     state: ScopeState, rows: Sequence[PendingRemoval], asked: Sequence[PendingRemoval], maximum: int, now: datetime
 ) -> Decision:
     """The same for the tenant as a whole, which counts people: a user who loses two licenses counts once."""
-    if state.hold and state.held_because(now):
-        # Without a hold, only licenses that no group assigned wait for the approval.
+    if state.is_held(now):
         return Decision(state, reason=state.held_because(now))
-    counting = [*undecided(rows, now), *(row for row in rows if row.allowed_at is not None and row.counts_at(now))]
-    gone = {row.user_id for row in counting if row.allowed_at is not None}
-    waiting = {row.user_id for row in undecided(counting, now)} | {each.user_id for each in asked}
-    if not {each.user_id for each in asked} <= gone and len(waiting | gone) > maximum:
-        groups = {each.claim.source for each in (*undecided(counting, now), *asked)}
-        text = f"{_number(waiting - gone, 'person', 'people')} of {_number(groups, 'group', 'groups')} would lose "
+    waiting, before = (*undecided(rows, now), *asked), let_go(rows, now)
+    people, gone = {row.user_id for row in waiting}, {row.user_id for row in before}
+    if not {each.user_id for each in asked} <= gone and len(people | gone) > maximum:
+        groups = {row.claim.source for row in waiting}
+        text = f"{_number(people - gone, 'person', 'people')} of {_number(groups, 'group', 'groups')} would lose "
         text += f"licenses, and {len(gone):,} lost some in the last 24 hours. The tenant allows {maximum:,} in a day."
         return _held(state, text, now)
-    fresh = [each for each in asked if not let_go_before(each, rows, now)]
-    return Decision(state, tuple(replace(each, allowed_at=now) for each in fresh))
+    return Decision(state, tuple(replace(each, allowed_at=now) for each in _without_repeats(asked, before)))
+
+
+def _without_repeats(asked: Iterable[PendingRemoval], gone: Iterable[PendingRemoval]) -> list[PendingRemoval]:
+    """Without removals that an earlier decision let go, and whose process died before they went out: of the same claim
+    in the same version, of the same plans, and due since the same time. Who returned and left again is due later."""
+    known = {replace(row, allowed_at=None) for row in gone}
+    return [each for each in asked if each not in known]
 
 
 def _held(state: ScopeState, reason: str, now: datetime) -> Decision:

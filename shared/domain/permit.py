@@ -66,11 +66,15 @@ class Permit:
 Assignments = Mapping[GroupId, GroupLicenseAssignment]
 
 
+def assignment_of(source: Source, assignments: Assignments) -> GroupLicenseAssignment | None:
+    """What the group behind a source assigns; None for another kind of source, and for a group that is not managed."""
+    return assignments.get(source.group_id) if source.group_id else None
+
+
 def claim_of(source: Source, assignments: Assignments) -> Claim:
     """The claim of a source as the group's assignment is now."""
-    source = source.claimed
-    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
-    return Claim(source, assignment.claim_version if assignment else 0)
+    assignment = assignment_of(source.claimed, assignments)
+    return Claim(source.claimed, assignment.claim_version if assignment else 0)
 
 
 def claims_of(sources: Iterable[Source], assignments: Assignments) -> frozenset[Claim]:

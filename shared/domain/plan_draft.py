@@ -12,7 +12,7 @@ from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.dropped_skus import without
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId, What
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Problem
 from shared.domain.pending_removal import TENANT
@@ -57,6 +57,10 @@ class PermitRequest:
     plans: Plans = NO_PLANS
     ripe: bool = True
     by_person: bool = False
+
+    @property
+    def what(self) -> What:
+        return self.user_id, self.sku_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import DesiredLicense, desired_licenses
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
+from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
-from shared.domain.permit import BEFORE_ANY_LICENSE, Claim, Permit, claims_of
+from shared.domain.permit import BEFORE_ANY_LICENSE, Claim, Permit, assignment_of, claims_of
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
 
 PERMIT_HOLDS = timedelta(days=7)
@@ -128,10 +128,8 @@ def _due_since(draft: Draft, key: str, ended: frozenset[Claim]) -> datetime:
     After a newer request on the group it is a new removal, although the license was to go before."""
     context = draft.context
     draft.seen[key] = draft.ledger.removal_seen_at.get(key) or context.now
-    groups = (context.assignments.get(GroupId(claim.source.id)) for claim in ended)
-    return max(
-        draft.seen[key], *(group.changed_at for group in groups if group and group.changed_at), BEFORE_ANY_LICENSE
-    )
+    groups = [assignment_of(claim.source, context.assignments) for claim in ended]
+    return max([draft.seen[key], *(group.changed_at for group in groups if group and group.changed_at)])
 
 
 def _is_ripe(draft: Draft, key: str, since: datetime) -> bool:
@@ -148,12 +146,12 @@ def _ended_of_plans(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense) -
     left = [source for source in owned.sources if source not in wanted.sources]
     if left:
         return claims_of(left, assignments)
-    groups = [source for source in wanted.sources if source.kind is SourceKind.GROUP]
+    groups = [source for source in wanted.sources if source.group_id]
     if not groups:
         return claims_of(owned.sources, assignments)
 
     def changed_at(source: Source) -> tuple[datetime, Source]:
-        assignment = assignments.get(GroupId(source.id))
+        assignment = assignment_of(source, assignments)
         sku = assignment.sku(wanted.sku_id) if assignment else None
         return (sku.changed_at if sku and sku.changed_at else BEFORE_ANY_LICENSE, source)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.grant import Grant
 from shared.domain.group_status import GroupStatus
-from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId, What
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation
@@ -202,7 +202,7 @@ class PermitStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredRemovals:
-    """The pending removals of a scope, at most `top` of them, with its state and the state's ETag (None: none yet)."""
+    """The pending removals of a scope, with its state and the state's ETag (None: none yet)."""
 
     state: ScopeState
     etag: str | None
@@ -228,7 +228,7 @@ class RemovalStore(Protocol):
         """Replace the state if unchanged since read, and with it the rows that were decided. Raises Conflict."""
         ...
 
-    async def drop(self, scope: str, removals: Iterable[tuple[UserId, SkuId]]) -> None:
+    async def drop(self, scope: str, removals: Iterable[What]) -> None:
         """Delete the undecided rows of these removals, however often they were seen."""
         ...
 

@@ -27,7 +27,7 @@ from shared.adapters.tables.packing import (
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, joined_bytes, split_body, split_bytes
 from shared.domain.errors import Conflict
 from shared.domain.grant import Source
-from shared.domain.ids import OperationId, SkuId, UserId
+from shared.domain.ids import OperationId, SkuId, UserId, What
 from shared.domain.pending_removal import HELD_BY_TENANT, Hold, PendingRemoval, ScopeState
 from shared.domain.permit import Claim
 from shared.ports.stores import StoredRemovals
@@ -82,7 +82,7 @@ class TableRemovals:
         await self._tables.transact(REMOVALS, [first, *rest[: MAX_TRANSACTION - 1]])
         await self._tables.upsert_all(REMOVALS, [op.row for op in rest[MAX_TRANSACTION - 1 :]])
 
-    async def drop(self, scope: str, removals: Iterable[tuple[UserId, SkuId]]) -> None:
+    async def drop(self, scope: str, removals: Iterable[What]) -> None:
         over = set(removals)
         users = {user_id for user_id, _ in over}
 
@@ -121,7 +121,7 @@ def _row(scope: str, removal: PendingRemoval) -> Row:
     return {"PartitionKey": scope, "RowKey": _key(removal), **split_body(dump(body)), "since": since}
 
 
-def _what(row: Row) -> tuple[UserId, SkuId]:
+def _what(row: Row) -> What:
     key = row["RowKey"]
     return UserId(key[:ID_LENGTH]), SkuId(key[ID_LENGTH + 1 : 2 * ID_LENGTH + 1])
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active, wants_sync
 from shared.domain.change_messages import Sweep, SyncGroup
-from shared.domain.grant import Source, SourceKind
+from shared.domain.grant import Source
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.messages import NOTIFICATIONS
@@ -81,5 +81,5 @@ def _is_stray(
 
 
 def _is_paused(sources: Sequence[Source], known: Mapping[GroupId, GroupLicenseAssignment]) -> bool:
-    groups = [known.get(GroupId(source.id)) for source in sources if source.kind is SourceKind.GROUP]
+    groups = [known.get(source.group_id) for source in sources if source.group_id]
     return bool(groups) and all(group is not None and is_active(group) and not wants_sync(group) for group in groups)

@@ -17,8 +17,8 @@ from typing import TypeVar
 from shared.domain.allowance import AllowanceState, take
 from shared.domain.concurrency import update
 from shared.domain.errors import NotFound, Unavailable
-from shared.domain.grant import Source, SourceKind
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.grant import Source
+from shared.domain.ids import GroupId, UserId, What
 from shared.domain.member_status import MemberState
 from shared.domain.pending_removal import (
     COUNT_MEMBERS_FROM,
@@ -32,7 +32,7 @@ from shared.domain.pending_removal import (
     removal_limit,
     undecided,
 )
-from shared.domain.permit import BY_ALLOWANCE, Assignments, Permit
+from shared.domain.permit import BY_ALLOWANCE, Assignments, Permit, assignment_of
 from shared.domain.plan_draft import PermitRequest
 from shared.handlers.reconcile.needs import Needs
 from shared.ports.stores import StoredRemovals
@@ -49,7 +49,6 @@ DYNAMIC = "DynamicMembership"
 
 _LICENSED = (MemberState.ACTIVE, MemberState.ACTIVE_WITH_ERROR)
 
-What = tuple[UserId, SkuId]
 Known = TypeVar("Known")
 
 
@@ -68,17 +67,17 @@ async def draw(world: Needs, requests: Sequence[PermitRequest], assignments: Ass
     A removal goes if each claim that ended is allowed to go by its own source, and the person by the tenant.
     """
     by_source: dict[Source, list[PermitRequest]] = defaultdict(list)
-    for request in sorted(requests, key=lambda each: (each.user_id, each.sku_id)):
+    for request in sorted(requests, key=lambda each: each.what):
         for claim in request.claims:
             by_source[claim.source].append(request)
     held: set[What] = set()
     for source, wanted in sorted(by_source.items()):
         if not await _may_go(world, source, wanted, assignments):
-            held.update((each.user_id, each.sku_id) for each in wanted)
-    free = [each for each in requests if (each.user_id, each.sku_id) not in held]
+            held.update(each.what for each in wanted)
+    free = [each for each in requests if each.what not in held]
     ripe = [each for each in free if each.ripe]
     if not await _tenant_lets_go(world, free, assignments):
-        by_tenant = frozenset((each.user_id, each.sku_id) for each in ripe)
+        by_tenant = frozenset(each.what for each in ripe)
         return Drawn(held=frozenset(held) | by_tenant, held_by_tenant=by_tenant)
     now = world.clock.now()
     permits = tuple(
@@ -100,10 +99,9 @@ def _rows(requests: Iterable[PermitRequest], source: Source | None = None) -> li
 
 async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest], assignments: Assignments) -> bool:
     """Whether the source lets these removals wait, or go where their window is over; False: they are held."""
-    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
-    if assignment is not None and assignment.open_approval is not None:
+    if _has_open_approval(source, assignments):
         return False
-    if source.kind is not SourceKind.GROUP and (await world.stores.removals.state(TENANT)).state.approvals:
+    if source.group_id is None and (await world.stores.removals.state(TENANT)).state.approvals:
         # What no group assigned waits for the approval of the tenant, and uses no allowance meanwhile.
         return False
     scope = str(source)
@@ -127,11 +125,16 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
     return not decision.reason
 
 
+def _has_open_approval(source: Source, assignments: Assignments) -> bool:
+    """Whether a person is deciding about removals of the group: nothing of it goes by an allowance meanwhile."""
+    assignment = assignment_of(source, assignments)
+    return assignment is not None and assignment.open_approval is not None
+
+
 async def _load(world: Needs, scope: str) -> StoredRemovals:
     """A scope with its removals. While it is held they decide nothing and may be very many, so they are not read."""
     stored = await world.stores.removals.state(scope)
-    is_held = stored.state.hold is not None and stored.state.held_because(world.clock.now())
-    return stored if is_held else await world.stores.removals.load(scope)
+    return stored if stored.state.is_held(world.clock.now()) else await world.stores.removals.load(scope)
 
 
 async def _saved(
@@ -154,9 +157,9 @@ async def _saved(
 
 async def _group_now(world: Needs, source: Source) -> GroupNow:
     """The group as the directory shows it: that it exists, has members, and still has its rule."""
-    if source.kind is not SourceKind.GROUP:
+    group_id = source.group_id
+    if group_id is None:
         return GroupNow()
-    group_id = GroupId(source.id)
     status = await world.stores.group_status.get(group_id)
     members = status.members if status else 0
     try:
@@ -191,16 +194,12 @@ async def _counted(
     is_recent = state.counted_at is not None and now - state.counted_at < window
     known = state if is_recent else replace(state, counted_at=None, missing=frozenset())
     waiting = {each.what for each in (*undecided(stored.rows, now), *asked)}
-    if (
-        source.kind is not SourceKind.GROUP
-        or group.alarm
-        or state.held_because(now)
-        or len(waiting) < COUNT_MEMBERS_FROM
-    ):
+    group_id, is_few = source.group_id, len(waiting) < COUNT_MEMBERS_FROM
+    if group_id is None or group.alarm or state.held_because(now) or is_few:
         return known, group
     if is_recent and not decide(known, stored.rows, asked, maximum, group, now).reason:
         return known, group
-    missing, members = await _missing(world, GroupId(source.id))
+    missing, members = await _missing(world, group_id)
     others = len(members - {user_id for user_id, _ in waiting})
     state = replace(known, counted_at=now, missing=frozenset(sorted(missing)[:MISSING_KEPT]))
     return state, replace(group, others=others)
@@ -245,20 +244,19 @@ async def _without_held_groups(
     """Without removals that are held for the approval of their group: they do not go, whatever the tenant allows. They
     are looked up only if the tenant would be held because of them."""
     now = world.clock.now()
-    if (stored.state.hold and stored.state.held_because(now)) or not _decide_for_tenant(world, stored, asked).reason:
+    if stored.state.is_held(now) or not _decide_for_tenant(world, stored, asked).reason:
         return stored
     held: set[Source] = set()
     for source in {each.claim.source for each in undecided(stored.rows, now)}:
-        assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
         state = (await world.stores.removals.state(str(source))).state
-        if state.held_because(now) or (assignment is not None and assignment.open_approval is not None):
+        if state.held_because(now) or _has_open_approval(source, assignments):
             held.add(source)
     return replace(stored, rows=tuple(row for row in stored.rows if row.allowed_at or row.claim.source not in held))
 
 
 def allowance_limit(world: Needs, source: Source, assignments: Assignments, members: int) -> int:
     """Removals of a source that need no approval in 24 hours: the group's own number, or that of the settings."""
-    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
+    assignment = assignment_of(source, assignments)
     own = assignment.options.removal_allowance if assignment else None
     policy = world.policy
     minimum, percent = policy.removal_allowance_minimum, policy.removal_allowance_percent
@@ -272,13 +270,12 @@ async def allow_operation(
 
     Done again for the same rows it counts nothing twice. Nothing is held by it: the operation waits for its approval.
     """
+    if _has_open_approval(source, assignments):
+        return False
     group = await _group_now(world, source)
-    if source.kind is SourceKind.GROUP:
+    if source.group_id is not None:
         group = replace(group, is_empty=size == 0, members=group.members or size)
     maximum = allowance_limit(world, source, assignments, group.members)
-    assignment = assignments.get(GroupId(source.id)) if source.kind is SourceKind.GROUP else None
-    if assignment is not None and assignment.open_approval is not None:
-        return False
 
     async def count(scope: str, judge: Callable[[StoredRemovals], Decision]) -> bool:
         async def read() -> StoredRemovals:

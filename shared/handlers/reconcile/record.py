@@ -12,7 +12,7 @@ from shared.domain.attempt import has_shown_facts
 from shared.domain.desired_licenses import ENDING_OR_KEPT, desired_licenses
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
-from shared.domain.ids import SkuId, UserId
+from shared.domain.ids import UserId, What
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_rows import member_rows
 from shared.domain.outcomes import Failed, RetryAt, Skipped
@@ -130,7 +130,7 @@ async def _void_permits(world: Needs, users: Sequence[Attempted], now: datetime)
 async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> None:
     """Drop pending removals that are not due any more: the license is claimed again, held for a person, or gone,
     or the user is."""
-    over: dict[str, set[tuple[UserId, SkuId]]] = defaultdict(set)
+    over: dict[str, set[What]] = defaultdict(set)
     for each in users:
         before = each.planned.read.stored
         # What this work removed counts where an allowance let it go, and never waited if an approval did.
