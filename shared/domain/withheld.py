@@ -13,6 +13,7 @@ from shared.domain.ids import SkuId
 from shared.domain.ledger import is_leftover
 from shared.domain.permit import claims_of
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest
+from shared.domain.removals import valid_permits
 
 WITHHELD_FOR = timedelta(hours=24)
 """How long a removal waits for a license that does not come; then a person is asked."""
@@ -67,7 +68,7 @@ def _ask(draft: Draft, sku_id: SkuId) -> None:
     owned, context = draft.ledger.owned[sku_id], draft.context
     asked_at = draft.withheld[sku_id] + WITHHELD_FOR
     ended = claims_of(owned.sources, context.assignments)
-    permits = [permit for permit in context.permits if (permit.user_id, permit.sku_id) == (draft.user.id, sku_id)]
+    permits = valid_permits(draft.user.id, sku_id, owned, context)
     asked = [permit for permit in permits if permit.by_person and permit.at >= asked_at and not permit.plans]
     if not ended.difference(*(permit.claims for permit in asked)):
         draft.remove.add(sku_id)

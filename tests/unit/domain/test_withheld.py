@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,6 +12,7 @@ from shared.domain.ids import SkuId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind
+from shared.domain.removals import PERMIT_HOLDS
 from shared.domain.withheld import WITHHELD_FOR
 from tests.support.builders import (
     DAY,
@@ -90,12 +91,18 @@ class TestAfterADay:
         ]
         assert asked == [[], [E3]]
 
+    def going(self, waiting_for: timedelta, approved_at: datetime) -> bool:
+        approved = replace(permit(E3, at=approved_at, by_approval=True), given_by="Mia")
+        where = context(permits=(permit(E3), approved))
+        return E3 in plan_user(self.user, (grant(E5),), self.waiting(waiting_for), where).remove
+
     def test_what_was_approved_as_part_of_a_swap_does_not_let_it_go_alone(self) -> None:
-        for at, expected in ((NOW - HOUR - SECOND, ()), (NOW - HOUR, (E3,))):
-            approved = permit(E3, at=at, by_approval=True)
-            where = context(permits=(permit(E3), replace(approved, given_by="Mia")))
-            plan = plan_user(self.user, (grant(E5),), self.waiting(WITHHELD_FOR + HOUR), where)
-            assert tuple(sku for sku in plan.remove if sku == E3) == expected
+        assert self.going(WITHHELD_FOR + HOUR, NOW - HOUR)
+        assert not self.going(WITHHELD_FOR + HOUR, NOW - HOUR - SECOND)
+
+    def test_an_approval_that_holds_no_more_does_not_let_it_go_alone(self) -> None:
+        assert self.going(10 * DAY, NOW - PERMIT_HOLDS)
+        assert not self.going(10 * DAY, NOW - PERMIT_HOLDS - SECOND)
 
     def test_without_an_answer_it_is_held_and_the_time_is_not_forgotten(self) -> None:
         row = self.waiting(WITHHELD_FOR)
