@@ -20,7 +20,6 @@ from shared.domain.onboarding_ends import End
 JOINER, MOVER, LEAVER = HrEventType.JOINER, HrEventType.MOVER, HrEventType.LEAVER
 RESCISSION = HrEventType.RESCISSION
 _VOID = (OnboardingState.SUPERSEDED, OnboardingState.CANCELLED)
-_CARRIED_OUT = (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
 
 
 class Turn(StrEnum):
@@ -76,6 +75,7 @@ class _Case:
         return bool(self.record.decided_by)
 
     def is_newer(self, other: OnboardingRecord | Statement) -> bool:
+        """Whether the other one is the newer one."""
         return other.stamp.is_newer_than(self.record.stamp)
 
     def of(self, kind: HrEventType) -> list[OnboardingRecord]:
@@ -88,6 +88,7 @@ class _Case:
         return other.event.effective_at <= self.now
 
     def is_former(self, leaver: OnboardingRecord) -> bool:
+        """Whether a leaver ended an employment before the one in force."""
         start = self.employment.start
         return self.employment.in_force and start is not None and leaver.event.day < start.day
 
@@ -110,7 +111,10 @@ class _Case:
 def judge(
     record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None, now: datetime
 ) -> Judgement:
-    """Decide by the person's other statements and by what HR has brought about. A release has no order of its own."""
+    """Decide by the person's other statements and by what HR has brought about.
+
+    `record`: a start, a move or an end. Events about a leaver are answered in `leaver_events`.
+    """
     others = list(others)
     known = [each for each in others if each.key != record.key and _counts(each)]
     name = employment_of(record, known, state)
@@ -122,7 +126,7 @@ def judge(
     returning = frozenset(each.key for each in others if each.cancelled_by and not each.state.is_ended)
     case = _Case(record, same, elsewhere, name, state.of(name) if state else NO_EMPLOYMENT, now, returning)
     decide: dict[HrEventType, Callable[[_Case], Judgement]] = {JOINER: _start, MOVER: _move, LEAVER: _end}
-    found = _of_its_kind(case) or decide.get(record.event.type, _about_a_leaver)(case)
+    found = _of_its_kind(case) or decide[record.event.type](case)
     if found.turn in (Turn.SUPERSEDED, Turn.FORMER):
         return found
     if record.revived and record.event.type is LEAVER and not case.decided:
@@ -162,7 +166,7 @@ def _of_its_kind(case: _Case) -> Judgement | None:
     about."""
     record = case.record
     kin = [each for each in case.of(record.event.type) if not (record.event.type is LEAVER and case.is_former(each))]
-    if record.event.type is RESCISSION or (record.event.type is LEAVER and case.is_former(record)):
+    if record.event.type is LEAVER and case.is_former(record):
         return None
     newer = [each for each in kin if case.is_newer(each) and (case.has_come(each) or not case.has_begun(record))]
     if newer:
@@ -226,7 +230,7 @@ def _prevents_start(case: _Case, leaver: OnboardingRecord, before: bool) -> bool
     """A newer leaver who has left by now, or whose employment is called off before it began. On the day of the start,
     it concerns the job before, if there was one."""
     day = case.record.event.day
-    counts = not leaver.state.is_ended or leaver.state in _CARRIED_OUT
+    counts = not leaver.state.is_ended or leaver.state.is_carried_out
     if not counts or not case.is_newer(leaver) or case.is_former(leaver):
         return False
     if leaver.event.day < day:
@@ -278,7 +282,7 @@ def _ends_before_move(case: _Case) -> list[OnboardingRecord | Statement]:
         return [case.employment.end]
     if case.employment.job is not None:
         return []
-    return [each for each in case.of(LEAVER) if each.state in _CARRIED_OUT]
+    return [each for each in case.of(LEAVER) if each.state.is_carried_out]
 
 
 def _end(case: _Case) -> Judgement:
@@ -370,10 +374,6 @@ def _among_moves(case: _Case) -> Judgement:
         elif start.event.employment_id and not case.employment.in_force:
             obsolete.append(start)
     return replace(case.to(Turn.NOW), replaces=(*_kin(case), *obsolete), supersedes=tuple(over))
-
-
-def _about_a_leaver(case: _Case) -> Judgement:
-    return case.to(Turn.NOW)
 
 
 def _waiting_for_writes(found: Judgement) -> Judgement:

@@ -22,9 +22,7 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.onboarding_ends import asked, ended, superseded_record
-from shared.domain.onboarding_order import Waits, pause_since, turned_back
-
-_CARRIED_OUT = (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
+from shared.domain.onboarding_order import Waits, pause_since, stopped, turned_back
 
 
 def answer(
@@ -37,9 +35,7 @@ def answer(
 ) -> list[Next]:
     """What becomes of a release or a rescission, and of the leavers that it is about."""
     if found.end is not None:
-        if found.end.state is OnboardingState.NEEDS_DECISION and found.account is not None:
-            return [Next(replace(asked(record, found.end, now), candidate=found.account.id))]
-        return [Next(ended(record, found.end, now))]
+        return [stopped(record, found.end, found.account, now)]
     name = employment_of(record, others, state)
     if name is None:
         return [Next(asked(record, ends.WHICH_EMPLOYMENT, now))]
@@ -96,7 +92,7 @@ def _rescind(
 
 
 def _is_rescinded(record: OnboardingRecord, leaver: OnboardingRecord, ended_by: str) -> bool:
-    if leaver.cancelled_by or (leaver.state.is_ended and leaver.state not in _CARRIED_OUT):
+    if leaver.cancelled_by or (leaver.state.is_ended and not leaver.state.is_carried_out):
         return False
     if leaver.state.is_ended and leaver.taken is not None and leaver.key != ended_by:
         return False

@@ -147,6 +147,11 @@ class OnboardingState(StrEnum):
         return self in _ENDED
 
     @property
+    def is_carried_out(self) -> bool:
+        """Whether the work was done, with or without errors."""
+        return self in (OnboardingState.DONE, OnboardingState.DONE_WITH_ERRORS)
+
+    @property
     def needs_a_person(self) -> bool:
         """Whether a person has to act: a removal that waits for approval, a statement that HR's other statements
         contradict, or an end that is not what was asked."""

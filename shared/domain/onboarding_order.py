@@ -20,7 +20,7 @@ from shared.domain.onboarding import (
     PersonRef,
     waiting,
 )
-from shared.domain.onboarding_ends import asked, ended, superseded_record
+from shared.domain.onboarding_ends import End, asked, ended, superseded_record
 
 LOOK_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=15), share=0.25)
 """The pause before an account or an earlier event is looked for again."""
@@ -123,7 +123,7 @@ def resolve(
     if judgement.turn is Turn.SUPERSEDED:
         return Resolved((Next(superseded_record(record, judgement.other, now), wake=(judgement.other,)),))
     if found.end is not None and (is_due or not is_start):
-        return Resolved((_stopped(record, found, now),))
+        return Resolved((stopped(record, found.end, found.account, now),))
     if judgement.turn is Turn.FORMER:
         return Resolved((Next(ended(record, ends.former(judgement.other), now)),))
     if found.account is not None and not is_start and judgement.turn is not Turn.ASK:
@@ -188,12 +188,11 @@ def _carried_out(
     return Resolved((*replaced, await_account(record, f"No account fitted {record.event.person}", waits, now)))
 
 
-def _stopped(record: OnboardingRecord, found: Identified, now: datetime) -> Next:
+def stopped(record: OnboardingRecord, end: End, account: Account | None, now: datetime) -> Next:
     """By what the identifiers fit: failed, or asked about with the account that a weak name fits."""
-    end = found.end
-    if end is None or end.state is not OnboardingState.NEEDS_DECISION or found.account is None:
-        return Next(ended(record, end or ends.NO_SUCH_ACCOUNT, now))
-    return Next(replace(asked(record, end, now), candidate=found.account.id))
+    if end.state is not OnboardingState.NEEDS_DECISION or account is None:
+        return Next(ended(record, end, now))
+    return Next(replace(asked(record, end, now), candidate=account.id))
 
 
 def after_earlier(record: OnboardingRecord, earlier: str, now: datetime, at: datetime) -> Next:
