@@ -170,8 +170,9 @@ def _of_its_kind(case: _Case) -> Judgement | None:
         return None
     newer = [each for each in kin if case.is_newer(each) and (case.has_come(each) or not case.has_begun(record))]
     if newer:
-        newest = next(a for a in newer if not any(b.stamp.is_newer_than(a.stamp) for b in newer))
-        return case.to(Turn.SUPERSEDED, newest)
+        newest = [a for a in newer if not any(b.stamp.is_newer_than(a.stamp) for b in newer)]
+        # None if each is newer than another: two by the order of their source, and one of another source by arrival.
+        return case.to(Turn.SUPERSEDED, newest[0] if newest else max(newer, key=lambda each: each.received_at))
     for each in kin:
         if not each.stamp.is_tied_with(record.stamp):
             continue

@@ -158,6 +158,20 @@ def test_two_statements_of_one_person_never_wait_for_each_other() -> None:
                         assert turns != {Turn.AFTER}, (a, b)
 
 
+def test_one_statement_of_a_circle_supersedes_an_older_one() -> None:
+    """Each of three is newer than the one before: one by the order of its source, two by arrival."""
+    first, last = said(M, 10, 3), said(M, 11, 2)
+    between = replace(said(M, 12, 1), event=replace(said(M, 12, 1).event, source="urn:other"))
+    circle = [
+        replace(each, received_at=NOW + timedelta(seconds=seconds))
+        for seconds, each in enumerate((first, between, last), 1)
+    ]
+    pairs = zip(circle, [*circle[1:], circle[0]], strict=True)
+    assert [two.stamp.is_newer_than(one.stamp) for one, two in pairs] == [True, True, True]
+    found = judge(said(M, 10, 1), circle, in_force(HIRED), NOW)
+    assert (found.turn, found.other in {each.key for each in circle}) == (Turn.SUPERSEDED, True)
+
+
 def test_a_cancelled_or_superseded_statement_counts_no_more() -> None:
     for state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED):
         assert judge(said(L, 11, 2), [said(L, 12, 3, state)], in_force(HIRED), NOW).turn is Turn.NOW
