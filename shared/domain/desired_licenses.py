@@ -12,9 +12,6 @@ from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
 from shared.domain.outcomes import SkipReason
 
-_ADDING = frozenset({SourceKind.GROUP, SourceKind.LIST, SourceKind.HR, SourceKind.JOINED})
-"""Sources that give a license; the others (kept, held, grace) only keep one that is there."""
-
 _BLOCKABLE = frozenset({SourceKind.GROUP, SourceKind.HR, SourceKind.JOINED})
 """What does not count for a person who is not to be licensed. What a person decided for this user still counts."""
 
@@ -80,7 +77,7 @@ def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, Desi
     for grant in grants:
         if not grant.holds_at(now) or grant.blocks or (blocked and grant.source.kind in _BLOCKABLE):
             continue
-        adds = grant.adds and grant.source.kind in _ADDING
+        adds = grant.adds and not grant.source.keeps
         off = grant.disabled_plans if grant.adds else NO_PLANS
         known = desired.get(grant.sku_id)
         if known is None:
@@ -102,6 +99,3 @@ def _given(known: DesiredLicense, grant: Grant, adds: bool) -> Plans:
     if known.adds is adds:
         return known.given_disabled & grant.disabled_plans
     return known.given_disabled if known.adds else grant.disabled_plans
-
-
-ENDING_OR_KEPT = frozenset({SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT})

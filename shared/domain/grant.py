@@ -35,6 +35,12 @@ class Source:
         return f"{self.kind}:{self.id}" if self.id else str(self.kind)
 
     @property
+    def keeps(self) -> bool:
+        """Whether a grant from it gives no license, and only keeps one that is there: in grace, held for a person's
+        decision, or kept by one."""
+        return self.kind in _KEEPING
+
+    @property
     def group_id(self) -> GroupId | None:
         """The group behind a claim of kind `group`; None for another kind."""
         return GroupId(self.id) if self.kind is SourceKind.GROUP else None
@@ -49,6 +55,8 @@ class Source:
         kind, _, rest = text.partition(":")
         return cls(SourceKind(kind), rest)
 
+
+_KEEPING = frozenset({SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT})
 
 EVERY_SKU = SkuId("every")
 """The SKU of a grant of kind `blocked`."""

@@ -360,8 +360,7 @@ def retag(row: LedgerRow, sources: Mapping[SkuId, tuple[Source, ...]]) -> Ledger
 
 
 def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
-    keeping = (SourceKind.HELD, SourceKind.GRACE, SourceKind.KEPT)
-    return tuple(source for source in sources if source.kind not in keeping)
+    return tuple(source for source in sources if not source.keeps)
 
 
 def giving_groups(row: LedgerRow) -> frozenset[GroupId]:

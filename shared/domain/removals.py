@@ -23,8 +23,6 @@ PERMIT_HOLDS = timedelta(days=7)
 
 NO_CLAIMS: frozenset[Claim] = frozenset()
 
-_ENDING = (SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT)
-
 
 def plan_removal(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> None:
     """A license of ours that no grant asks for. Its grace ends early only in the call that adds what it is in the way
@@ -265,7 +263,7 @@ def grants_that_count(
 ) -> tuple[Grant, ...]:
     """Without grace that ends early because the license is in the way of a desired SKU, so that both go in one call.
     Also without grants that held a license until a permit came or kept it until a person decided otherwise."""
-    if not any(grant.source.kind in _ENDING for grant in grants):
+    if not any(grant.source.keeps for grant in grants):
         return grants
     lasting = tuple(grant for grant in grants if grant.source.kind is not SourceKind.GRACE)
     desired = desired_licenses(lasting, context.now)
@@ -308,10 +306,10 @@ def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, .
     settled = tuple(
         grant for grant in grants if grant.source.kind is SourceKind.JOINED and not grant.holds_at(draft.context.now)
     )
-    ending = tuple(grant for grant in grants if grant.source.kind in _ENDING)
+    ending = tuple(grant for grant in grants if grant.source.keeps)
     if not ending:
         return settled
-    lasting = desired_licenses((grant for grant in grants if grant.source.kind not in _ENDING), draft.context.now)
+    lasting = desired_licenses((grant for grant in grants if not grant.source.keeps), draft.context.now)
     kept = {grant.sku_id for grant in ending if grant.source.kind is SourceKind.KEPT}
     return (
         *settled,

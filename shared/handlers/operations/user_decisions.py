@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.domain.audit import user_act
-from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.errors import BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId, UserId
@@ -68,10 +67,7 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     """The grants by which the user still has each license."""
     row = (await world.stores.ledger.rows([user_id]))[user_id]
     grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
-    found = {
-        sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.kind in ENDING_OR_KEPT]
-        for sku_id in sku_ids
-    }
+    found = {sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.keeps] for sku_id in sku_ids}
     for sku_id, those in found.items():
         if sku_id not in row.owned or not those:
             text = f"The license {sku_id} of user {user_id} is not one of ours that is in grace, held or kept."

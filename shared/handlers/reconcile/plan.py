@@ -15,7 +15,7 @@ from shared.domain import ledger
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.audit import adoption, license_change
 from shared.domain.catalog import Catalog
-from shared.domain.desired_licenses import ENDING_OR_KEPT, desired_licenses, group_grants
+from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, SubscribedSku
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -231,11 +231,7 @@ def _may_need_permits(work: Work, planned: Planned) -> bool:
     if planned.plan is not None and planned.plan.wants_permit:
         return True
     approved = work.operation is not None and work.operation.approved_by is not None
-    return (
-        approved
-        or bool(planned.read.stored.removal_seen_at)
-        or any(grant.source.kind in ENDING_OR_KEPT for grant in planned.grants)
-    )
+    return approved or bool(planned.read.stored.removal_seen_at) or any(grant.source.keeps for grant in planned.grants)
 
 
 def _replanned(planned: Planned, context: PlanContext) -> Planned:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from shared.domain import ledger
 from shared.domain.attempt import has_shown_facts
-from shared.domain.desired_licenses import ENDING_OR_KEPT, desired_licenses
+from shared.domain.desired_licenses import desired_licenses
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
 from shared.domain.ids import UserId, What
@@ -119,7 +119,7 @@ async def _void_permits(world: Needs, users: Sequence[Attempted], now: datetime)
         context = each.planned.context
         if context is None or not context.permits or isinstance(each.result, RetryAt):
             continue
-        lasting = desired_licenses((g for g in each.planned.grants if g.source.kind not in ENDING_OR_KEPT), now)
+        lasting = desired_licenses((g for g in each.planned.grants if not g.source.keeps), now)
         over += permits_over(context.permits, lasting, context.assignments)
     if over:
         await world.stores.permits.put(

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.delta_slices import DeltaSlice
-from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState, NotAUser, ReadFailed, SubscribedSku, UserGone
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
@@ -251,7 +250,7 @@ def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Gra
     owned = row.owned.get(state.sku_id)
     if owned is None:
         return UserLicense(state, LicenseOrigin.DIRECT)
-    ending = [each for each in grants if each.sku_id == state.sku_id and each.source.kind in ENDING_OR_KEPT]
+    ending = [each for each in grants if each.sku_id == state.sku_id and each.source.keeps]
     return UserLicense(state, LicenseOrigin.OURS, owned.sources, next(iter(ending), None))
 
 
