@@ -15,7 +15,7 @@ from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
-from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told
+from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told, sku_of
 from shared.domain.read_back import IN_FLIGHT, VISIBLE_WITHIN, by_our_clock, judged, seen, was_written
 
 INTENT_LOCK = timedelta(minutes=5)
@@ -198,7 +198,7 @@ def accepted(row: LedgerRow, now: datetime, between: tuple[datetime, datetime] |
         owned=owned,
         intent=None,
         last_result=LastResult(intent.id, intent.cause, now),
-        removal_seen_at={key: at for key, at in row.removal_seen_at.items() if key.split("/")[0] not in touched},
+        removal_seen_at={key: at for key, at in row.removal_seen_at.items() if sku_of(key) not in touched},
         gone_since={sku_id: at for sku_id, at in row.gone_since.items() if sku_id not in touched},
         waiting_since={sku_id: at for sku_id, at in row.waiting_since.items() if sku_id not in touched},
         refusals={sku_id: record for sku_id, record in row.refusals.items() if sku_id not in touched},

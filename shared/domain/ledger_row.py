@@ -85,6 +85,11 @@ class Told:
     at: datetime
 
 
+def sku_of(key: str) -> SkuId:
+    """The SKU of a key of `removal_seen_at`, which names a SKU or a plan of it."""
+    return SkuId(key.partition("/")[0])
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
     """What this system knows of one user. `version` is the ETag of the stored row, None where there is none yet."""

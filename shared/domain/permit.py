@@ -17,7 +17,7 @@ from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 
 BY_ALLOWANCE = "allowance"
-"""`given_by` of a permit that no person gave."""
+"""`given_by` of a permit, and `permitted_by` of a leaver, that no person gave."""
 
 BEFORE_ANY_LICENSE = datetime(2000, 1, 1, tzinfo=UTC)
 

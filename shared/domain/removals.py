@@ -14,7 +14,7 @@ from shared.domain.desired_licenses import DesiredLicense, desired_licenses
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId, UserId
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, OwnedLicense, sku_of
 from shared.domain.permit import BEFORE_ANY_LICENSE, Claim, Permit, assignment_of, claims_of
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
 
@@ -358,4 +358,4 @@ def settled_sources(
 
 def pending_skus(seen: Iterable[str]) -> frozenset[SkuId]:
     """The SKUs of removals, or of single plans to turn off, that a ledger row says are due."""
-    return frozenset(SkuId(key.split("/")[0]) for key in seen)
+    return frozenset(sku_of(key) for key in seen)

@@ -37,16 +37,11 @@ class PlannedAction:
     errors: tuple[str, ...] = ()
     """What the user is expected to meet: Graph's error, and after a blank the SKU where it is of one."""
     claims: tuple[tuple[SkuId, tuple[Claim, ...]], ...] = ()
-    """Of the SKUs of `remove` and `plans_off` that need leave: the claims that ended, which an approval names."""
+    """Of the SKUs of `remove` and `plans_off` that need a permit: the claims that ended, which an approval names."""
 
     @property
     def removes(self) -> bool:
         return bool(self.remove or self.plans_off)
-
-    @property
-    def needs_leave(self) -> bool:
-        """Whether the user would lose something: a removal that keeps every plan on needs no permit."""
-        return bool(self.claims)
 
     @property
     def write_count(self) -> int:

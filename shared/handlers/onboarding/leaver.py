@@ -27,7 +27,7 @@ from shared.domain.leaver import (
     with_taken,
 )
 from shared.domain.onboarding import Next, OnboardingState
-from shared.domain.permit import leaver_permits
+from shared.domain.permit import BY_ALLOWANCE, leaver_permits
 from shared.domain.profiles import allowed_groups
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
@@ -35,8 +35,6 @@ from shared.handlers.onboarding.needs import Needs
 from shared.handlers.onboarding.people import Person
 from shared.handlers.reconcile.permits import take_up_to
 from shared.ports.graph_writes import MembershipChange
-
-BY_ALLOWANCE = "allowance"
 
 HEADCOUNT_MAX_AGE_S = 60.0
 """How old the number of licensed users can be: it moves by seconds' work, and the allowance is that of a day."""

@@ -13,7 +13,7 @@ from shared.domain.desired_licenses import desired_licenses
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
 from shared.domain.ids import UserId, What
-from shared.domain.ledger_row import LedgerRow
+from shared.domain.ledger_row import LedgerRow, sku_of
 from shared.domain.member_rows import member_rows
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.pending_removal import TENANT
@@ -104,7 +104,7 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
     return replace(
         ledger.retag(row, sources),
         removal_seen_at={
-            key: at for key, at in plan.removal_seen_at.items() if key.split("/")[0] in row.owned and key not in held
+            key: at for key, at in plan.removal_seen_at.items() if sku_of(key) in row.owned and key not in held
         },
         withheld_since={sku: at for sku, at in plan.withheld_since.items() if sku in row.owned},
         waiting_since=waiting,
