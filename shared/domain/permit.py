@@ -1,7 +1,7 @@
 """A removal permit: what planning needs before a license or plan may be removed, and the claims that it names.
 
-A claim is a reason for a user to have a license: a group, a list of users, HR. Each claim that ended needs leave of its
-own. So an approval for one group never removes what another group stopped assigning later.
+A claim is a reason for a user to have a license: a group, a list of users, HR. Each claim that ended needs a permit. So
+an approval for one group never removes what another group stopped assigning later.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Permit:
     """Permission to remove a SKU (or turn off `plans` of it) from a user once the named claims have ended.
 
     It comes from the removal allowance or from an approval. It holds only for a license that is older than the permit:
-    a license assigned again later needs a new one.
+    a license assigned again later needs a new one. `by_approval`: a person asked for this removal or approved it, so
+    that it also ends what a person decided to keep. `given_by`: that person's name, or BY_ALLOWANCE.
     """
 
     user_id: UserId
@@ -114,7 +115,7 @@ def leaver_permits(
     """Permits for each managed license of a leaver, naming everything that ends with the employment.
 
     That is what the ledger names, what `groups` that the person leaves assign, and `grants` that are taken away. A
-    claim that is not named, such as a group that the person joins later, still needs leave of its own.
+    claim that is not named, such as a group that the person joins later, still needs a permit of its own.
     """
     leaving = sorted(set(groups) & assignments.keys())
     found = []

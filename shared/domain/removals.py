@@ -165,7 +165,7 @@ def _needs_no_permit(draft: Draft, sku_id: SkuId) -> bool:
 
 
 def _stay_on(draft: Draft, sku_id: SkuId, plans: Plans) -> bool:
-    """Whether all these plans stay on for the user by other licenses: then nothing is lost, and no leave is needed.
+    """Whether all these plans stay on for the user by other licenses: then nothing is lost, and no permit is needed.
 
     Only licenses count that are to stay: wanted ones, unmanaged ones, and inherited ones.
     """
@@ -244,8 +244,8 @@ def wait_for_removals(draft: Draft) -> None:
         if not held_by:
             continue
         draft.drop(sku_id)
-        waits_for_leave = any(other in draft.awaiting_permit for other in held_by)
-        draft.note(NoteKind.PENDING_APPROVAL if waits_for_leave else NoteKind.SECOND_READ, sku_id)
+        waits_for_permit = any(other in draft.awaiting_permit for other in held_by)
+        draft.note(NoteKind.PENDING_APPROVAL if waits_for_permit else NoteKind.SECOND_READ, sku_id)
 
 
 def _meets(draft: Draft, new: SkuId, old: SkuId, going: Plans) -> bool:

@@ -1,4 +1,4 @@
-"""Leavers: out of the groups, no more grants, and leave to remove every license of ours.
+"""Leavers: out of the groups, no more grants, and a permit to remove every license of ours.
 
 Their number in a day is limited by an allowance of HR's own; what is over it is held until a person has seen how many
 there are. Licenses that somebody else gave, or that a group still gives, stay and are shown.
@@ -74,7 +74,7 @@ async def process_leavers(
 
 
 async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
-    """Leavers with leave to go, which is kept with the record, so that a retry counts once; and those that are held."""
+    """Leavers who may go, which is kept with the record, so that a retry counts once; and those that are held."""
     maximum = await leavers_allowed(world)
     permitted, steps = [], []
     for person in people:

@@ -117,8 +117,8 @@ class Onboarding:
     async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> Writer | None:
         """Charge a write for each event that will most likely need one, before anything is read for it; in a burst,
         events come back at their place. Returns what writes with them, None where all come back. Those that wait for an
-        account or for another event are not charged for looking, nor are leavers without leave, most of whom are held
-        when there are many."""
+        account or for another event are not charged for looking, nor are leavers not permitted yet, most of whom are
+        held when there are many."""
         likely = sum(
             record.state in LIKELY
             and not record.event.type.names_a_leaver

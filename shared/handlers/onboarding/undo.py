@@ -55,7 +55,7 @@ async def restore_leavers(
     cancelled: Sequence[OnboardingRecord],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
 ) -> list[Next]:
-    """Memberships, grants, the HR state, and the leave to remove. Whatever is cut off is done again from the
+    """Memberships, grants, the HR state, and the removal permits. Whatever is cut off is done again from the
     beginning."""
     returners, steps = await _read(world, cancelled)
     changes = [MembershipChange(group, each.user.id, add=True) for each in returners for group in _lost(each)]

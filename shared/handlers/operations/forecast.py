@@ -151,7 +151,7 @@ class Planner:
         return self._shared.setdefault(action, action)
 
     def _decides_about(self, request: PermitRequest) -> bool:
-        """Whether an approval of this operation gives leave for the removal (see `permit_writes.write_permits`)."""
+        """Whether an approval of this operation permits the removal (see `permit_writes.write_permits`)."""
         if is_for_tenant(self.operation) or request.sku_id in self.operation.change.remove:
             return True
         group_id = self.operation.target.group_id

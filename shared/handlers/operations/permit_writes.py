@@ -40,7 +40,7 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     """A permit for each sealed removal, naming the claims that ended as they were sealed; after an approval by preview,
     only for what that preview had shown.
 
-    An operation on a group gives leave for that group's claims, one on named users for theirs: what another group
+    An operation on a group permits that group's claims, one on named users for theirs: what another group
     assigned too is for that group to decide. Every claim is named by the approval of the tenant, and by a person who
     approves the removal of a product from named users.
     """
@@ -83,7 +83,7 @@ async def void_permits(world: Needs, operation: Operation) -> None:
 
 
 async def void_list_permits(world: Needs, users: Sequence[UserId], given: Collection[SkuId]) -> None:
-    """Named users are given SKUs again: leave that was given to remove them from a list of users is over."""
+    """Named users are given SKUs again: permits to remove them that an operation on a list of users gave are over."""
     for start in range(0, len(users) if given else 0, GRANTS_AT_ONCE):
         stored = await world.stores.permits.of_users(users[start : start + GRANTS_AT_ONCE])
         await world.stores.permits.put(

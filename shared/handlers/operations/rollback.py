@@ -20,9 +20,9 @@ RESTORE = "restore"
 async def cancel_and_restore(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
     """Cancel an operation, and start one that makes the intent of its group what it was before. Returns the new one.
 
-    What it removes again needs leave like any removal. Done again it returns the same operation. Raises BadRequest for
-    an operation on named users or a preview, which changed no intent of a group, and when the operation has ended or a
-    newer one has changed the intent since.
+    What it removes again needs a permit like any removal. Done again it returns the same operation. Raises BadRequest
+    for an operation on named users or a preview, which changed no intent of a group, and when the operation has ended
+    or a newer one has changed the intent since.
     """
     operation = await world.stores.operations.get(operation_id)
     if operation is None:
