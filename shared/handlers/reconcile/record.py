@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -38,15 +38,16 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     if telling:
         await note_attempts(world, telling)
     await _void_permits(world, users, now)
-    lost = await _record_ledger(world, work, users, now)
+    rows = {each.user_id: _final_row(each, now) for each in users}
+    lost = await _record_ledger(world, work, users, rows)
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
     await _record_grants(world, recorded)
-    await _drop_pending(world, work, [each for each in users if each.user_id not in lost], now)
+    await _drop_pending(world, work, [each for each in users if each.user_id not in lost], rows)
     # Whoever won the race shows the user, and so does this work's next look. What the loser read is older, and its next
     # look is dropped if the operation has ended meanwhile.
-    rows = [row for each in recorded if not _is_lost(each, lost) for row in member_rows(each, work, now)]
-    if rows:
-        await world.stores.members.record(rows)
+    shown = [row for each in recorded if not _is_lost(each, lost) for row in member_rows(each, work, now)]
+    if shown:
+        await world.stores.members.record(shown)
     return recorded
 
 
@@ -55,10 +56,11 @@ def _is_lost(each: Recorded, lost: Collection[UserId]) -> bool:
     return each.user_id in lost or (isinstance(each.result, RetryAt) and each.result.why == LOST_RACE)
 
 
-async def _record_ledger(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> frozenset[UserId]:
+async def _record_ledger(
+    world: Needs, work: Work, users: Sequence[Attempted], rows: Mapping[UserId, LedgerRow]
+) -> frozenset[UserId]:
     """Write the rows that changed, and after an event each row: a worker that read the user before this one, and has
     not written yet, must lose its race and read again. Returns whose race this worker lost."""
-    rows = {each.user_id: _final_row(each, now) for each in users}
     read = {each.user_id: each.planned.read.stored for each in users}
     # A place in the queue before the row that it is the index of: after a crash in between no user waits unseen. The
     # seats timer leaves a new place without a row alone.
@@ -127,9 +129,9 @@ async def _void_permits(world: Needs, users: Sequence[Attempted], now: datetime)
         )
 
 
-async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> None:
+async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], rows: Mapping[UserId, LedgerRow]) -> None:
     """Drop pending removals that are not due any more: the license is claimed again, held for a person, or gone,
-    or the user is."""
+    or the user is. `rows`: as they were written."""
     over: dict[str, set[What]] = defaultdict(set)
     for each in users:
         before = each.planned.read.stored
@@ -137,7 +139,7 @@ async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], no
         removed = frozenset(each.plan.remove) if each.plan and each.wrote else frozenset()
         seen = pending_skus((*before.removal_seen_at, *(each.plan.removal_seen_at if each.plan else ())))
         # Who was deleted loses everything anyway, and comes back with the removals that the ledger row remembers.
-        due = () if _is_unknown(each) else _final_row(each, now).removal_seen_at
+        due = () if _is_unknown(each) else rows[each.user_id].removal_seen_at
         ended = seen - pending_skus(due) - removed
         for sku_id in ended & before.owned.keys():
             for claim in claims_of(before.owned[sku_id].sources, work.assignments):
