@@ -224,13 +224,10 @@ async def _tenant_lets_go(world: Needs, requests: Sequence[PermitRequest], assig
         return True
     asked = _rows(ripe)
 
-    async def read() -> StoredRemovals:
-        return await _without_held_groups(world, await _load(world, TENANT), asked, assignments)
-
     def change(stored: StoredRemovals) -> tuple[StoredRemovals, Decision]:
         return stored, _decide_for_tenant(world, stored, asked)
 
-    return not (await _saved(world, TENANT, read, change)).reason
+    return not (await _saved(world, TENANT, partial(_load_tenant, world, asked, assignments), change)).reason
 
 
 def _decide_for_tenant(world: Needs, stored: StoredRemovals, asked: Sequence[PendingRemoval]) -> Decision:
@@ -238,12 +235,10 @@ def _decide_for_tenant(world: Needs, stored: StoredRemovals, asked: Sequence[Pen
     return decide_for_tenant(stored.state, stored.rows, asked, maximum, world.clock.now())
 
 
-async def _without_held_groups(
-    world: Needs, stored: StoredRemovals, asked: Sequence[PendingRemoval], assignments: Assignments
-) -> StoredRemovals:
+async def _load_tenant(world: Needs, asked: Sequence[PendingRemoval], assignments: Assignments) -> StoredRemovals:
     """Without removals that are held for the approval of their group: they do not go, whatever the tenant allows. They
     are looked up only if the tenant would be held because of them."""
-    now = world.clock.now()
+    stored, now = await _load(world, TENANT), world.clock.now()
     if stored.state.is_held(now) or not _decide_for_tenant(world, stored, asked).reason:
         return stored
     held: set[Source] = set()
@@ -272,15 +267,14 @@ async def allow_operation(
     """
     if _has_open_approval(source, assignments):
         return False
-    group = await _group_now(world, source)
+    scope, group = str(source), await _group_now(world, source)
     if source.group_id is not None:
         group = replace(group, is_empty=size == 0, members=group.members or size)
     maximum = allowance_limit(world, source, assignments, group.members)
 
-    async def count(scope: str, judge: Callable[[StoredRemovals], Decision]) -> bool:
-        async def read() -> StoredRemovals:
-            return await world.stores.removals.load(scope)
-
+    async def count(
+        scope: str, read: Callable[[], Awaitable[StoredRemovals]], judge: Callable[[StoredRemovals], Decision]
+    ) -> bool:
         def change(stored: StoredRemovals) -> tuple[StoredRemovals, Decision]:
             return stored, replace(judge(stored), state=stored.state)
 
@@ -292,10 +286,11 @@ async def allow_operation(
         return decide(state, stored.rows, rows, maximum, group, world.clock.now())
 
     # The tenant counts only what the source lets go too: what goes by an approval uses no allowance.
-    if by_source(await world.stores.removals.load(str(source))).reason:
+    load, load_tenant = partial(world.stores.removals.load, scope), partial(_load_tenant, world, rows, assignments)
+    if by_source(await load()).reason:
         return False
-    by_tenant = await count(TENANT, lambda stored: _decide_for_tenant(world, stored, rows))
-    return by_tenant and await count(str(source), by_source)
+    by_tenant = await count(TENANT, load_tenant, lambda stored: _decide_for_tenant(world, stored, rows))
+    return by_tenant and await count(scope, load, by_source)
 
 
 async def take_up_to(world: Needs, source: Source, wanted: int, maximum: int, *, whole: bool = False) -> int:
