@@ -41,7 +41,12 @@ class PlannedAction:
 
     @property
     def removes(self) -> bool:
-        return bool(self.remove or self.plans_off)
+        return bool(self.skus_losing)
+
+    @property
+    def skus_losing(self) -> frozenset[SkuId]:
+        """SKUs that go, or of which plans go off."""
+        return frozenset((*self.remove, *(off.sku_id for off in self.plans_off)))
 
     @property
     def write_count(self) -> int:

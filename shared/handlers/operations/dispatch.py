@@ -14,6 +14,7 @@ from shared.domain.operation import Operation, Totals
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.snapshot_pages import Chunk, chunks_of
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.snapshot import last_page
 from shared.ports.messaging import Outgoing
 
 STUCK_AFTER = timedelta(minutes=5)
@@ -105,26 +106,13 @@ async def totals_at_the_end(world: Needs, operation: Operation, last: int) -> To
 async def _next_chunks(world: Needs, operation: Operation, room: int) -> list[Chunk]:
     """The next chunks in order, at most `room`, from the sealed pages."""
     found: list[Chunk] = []
-    number = await _page_with(world, operation, operation.released)
+    number = await last_page(world, operation, lambda page: page.first_chunk <= operation.released)
     while number < operation.pages and len(found) < room:
         page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
         chunks = chunks_of(operation.id, page, operation.chunk_size)
         found += [chunk for chunk in chunks if chunk.number >= operation.released]
         number += 1
     return found[:room]
-
-
-async def _page_with(world: Needs, operation: Operation, chunk: int) -> int:
-    """The number of the page that holds a chunk, by bisection over the pages' first chunks."""
-    low, high = 0, operation.pages - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, middle)
-        if page.first_chunk <= chunk:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _outgoing(operation: Operation, chunk: Chunk, send: int = 0) -> Outgoing:

@@ -18,9 +18,10 @@ from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, PendingRemoval
 from shared.domain.permit import BEFORE_ANY_LICENSE, Claim
-from shared.domain.snapshot_pages import PlannedAction
+from shared.domain.snapshot_pages import SealedPage
 from shared.handlers.operations.accept import new_operation_id
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.snapshot import last_page
 from shared.handlers.operations.sync import collecting
 from shared.ports.stores import StoredAssignment, StoredRemovals
 
@@ -164,27 +165,26 @@ async def _has(
     """Whether an open approval, or the one that is to follow it, has all that is held."""
     if is_collecting(approval) or assignment.more_held:
         return True
-    for user_id, sku_ids in held.items():
-        action = await _sealed_action(world, approval, user_id)
-        listed = frozenset((*action.remove, *(off.sku_id for off in action.plans_off))) if action else frozenset()
-        if not sku_ids <= listed:
+    page: SealedPage | None = None
+    for user_id, sku_ids in sorted(held.items()):
+        # Users of one chunk are mostly in one page.
+        if page is None or user_id > page.user_ids[-1]:
+            page = await _page_for(world, approval, user_id)
+        if page is None or not sku_ids <= _listed(page, user_id):
             return False
     return True
 
 
-async def _sealed_action(world: Needs, operation: Operation, user_id: UserId) -> PlannedAction | None:
-    """What the sealed list says of a user; pages and users are in order, so that few pages are read."""
-    low, high = 0, operation.pages - 1
-    while low <= high:
-        middle = (low + high) // 2
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, middle)
-        if user_id < page.user_ids[0]:
-            high = middle - 1
-        elif user_id > page.user_ids[-1]:
-            low = middle + 1
-        else:
-            return page.action(page.user_ids.index(user_id)) if user_id in page.user_ids else None
-    return None
+async def _page_for(world: Needs, approval: Operation, user_id: UserId) -> SealedPage | None:
+    """The page of the sealed list that has a user, if any has; None if nothing is sealed yet."""
+    if not approval.pages:
+        return None
+    number = await last_page(world, approval, lambda page: page.user_ids[0] <= user_id)
+    return await world.stores.sealed.page(approval.id, approval.seal_id, number)
+
+
+def _listed(page: SealedPage, user_id: UserId) -> frozenset[SkuId]:
+    return page.action(page.user_ids.index(user_id)).skus_losing if user_id in page.user_ids else frozenset()
 
 
 def _next(world: Needs, assignment: GroupLicenseAssignment, approval: Operation | None) -> GroupLicenseAssignment:

@@ -97,7 +97,7 @@ async def void_list_permits(world: Needs, users: Sequence[UserId], given: Collec
 async def _void(world: Needs, operation: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
     """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
     async for user_id, action in sealed_removals(world, operation):
-        for sku_id in (*action.remove, *(off.sku_id for off in action.plans_off)):
+        for sku_id in sorted(action.skus_losing):
             yield Permit.void(user_id, sku_id, source, by)
 
 
@@ -137,7 +137,7 @@ async def ask_again(world: Needs, operation: Operation) -> None:
     asked = {*operation.change.remove, *(license.sku_id for license in operation.change.add)}
     if not asked or operation.initiator.kind == "system":
         return
-    concerned = [user_id async for user_id, action in sealed_removals(world, operation) if _touches(action, asked)]
+    concerned = [user_id async for user_id, action in sealed_removals(world, operation) if asked & action.skus_losing]
     for start in range(0, len(concerned), GRANTS_AT_ONCE):
         stored = await world.stores.grants.of_users(concerned[start : start + GRANTS_AT_ONCE])
         await world.stores.grants.remove(
@@ -146,10 +146,6 @@ async def ask_again(world: Needs, operation: Operation) -> None:
             for grant in grants
             if grant.source.kind is SourceKind.KEPT and grant.sku_id in asked
         )
-
-
-def _touches(action: PlannedAction, skus: set[SkuId]) -> bool:
-    return not skus.isdisjoint(action.remove) or any(off.sku_id in skus for off in action.plans_off)
 
 
 async def approved_by_preview(world: Needs, operation: Operation) -> Operation | None:

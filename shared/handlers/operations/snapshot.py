@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from shared.domain.assignment import GroupLicenseAssignment
@@ -178,6 +178,19 @@ async def _records(
         if user_id in wanted:
             grants[user_id] = (*grants.get(user_id, ()), grant)
     return rows, grants
+
+
+async def last_page(world: Needs, operation: Operation, begins: Callable[[SealedPage], bool]) -> int:
+    """The number of the last sealed page that begins early enough, or of the first page. By bisection: users and chunks
+    of the pages are in order."""
+    low, high = 0, operation.pages - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if begins(await world.stores.sealed.page(operation.id, operation.seal_id, middle)):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _totals(actions: Iterable[PlannedAction]) -> Totals:
