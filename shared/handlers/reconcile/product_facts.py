@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.attempt import probed, retired_plans
@@ -24,6 +25,8 @@ from shared.domain.product_facts import (
 )
 from shared.domain.reconciliation import Attempted, Planned
 from shared.handlers.reconcile.needs import Needs
+
+Fact = TypeVar("Fact", SeenProduct, ObservedConflict)
 
 MAX_TRIES = 5
 """Lost races for one row; what is observed again later is kept then."""
@@ -78,38 +81,41 @@ def _rejected(users: Sequence[Attempted]) -> Mapping[tuple[SkuId, Plans], Plans]
 
 
 async def _change_product(world: Needs, sku_id: SkuId, change: Callable[[SeenProduct | None], SeenProduct]) -> None:
-    def changed(stored: tuple[SeenProduct | None, str | None]) -> tuple[SeenProduct, str | None] | None:
-        before, etag = stored
-        after = change(before)
-        return None if after == before else (after, etag)
-
-    async def save(after: tuple[SeenProduct, str | None]) -> None:
-        await world.stores.product_facts.save_product(*after)
-
-    with suppress(Conflict):
-        await update(partial(world.stores.product_facts.product, sku_id), changed, save, tries=MAX_TRIES)
+    facts = world.stores.product_facts
+    await _change(partial(facts.product, sku_id), change, facts.save_product)
 
 
 async def _note_conflict(world: Needs, found: ObservedConflict) -> None:
-    def changed(stored: tuple[ObservedConflict | None, str | None]) -> tuple[ObservedConflict, str | None] | None:
-        before, etag = stored
+    def renewed(before: ObservedConflict | None) -> ObservedConflict | None:
         if before is None or not before.holds_at(found.at):
-            return found, etag
+            return found
         if found.plans <= before.plans and found.at < before.at + RENEWED_AFTER:
             return None
-        return replace(found, plans=found.plans | before.plans), etag
+        return replace(found, plans=found.plans | before.plans)
+
+    facts = world.stores.product_facts
+    await _change(partial(facts.conflict, found.pair), renewed, facts.save_conflict)
+
+
+async def _change(
+    read: Callable[[], Awaitable[tuple[Fact | None, str | None]]],
+    change: Callable[[Fact | None], Fact | None],
+    save: Callable[[Fact, str | None], Awaitable[None]],
+) -> bool:
+    """Whether a row was changed. `change`: what it becomes; None or the same leaves it as it is."""
+
+    def changed(stored: tuple[Fact | None, str | None]) -> tuple[Fact, str | None] | None:
+        before, etag = stored
+        after = change(before)
+        return None if after is None or after == before else (after, etag)
+
+    async def saved(after: tuple[Fact, str | None]) -> bool:
+        await save(*after)
+        return True
 
     with suppress(Conflict):
-        await update(
-            partial(world.stores.product_facts.conflict, found.pair),
-            changed,
-            partial(_save_conflict, world),
-            tries=MAX_TRIES,
-        )
-
-
-async def _save_conflict(world: Needs, changed: tuple[ObservedConflict, str | None]) -> None:
-    await world.stores.product_facts.save_conflict(*changed)
+        return await update(read, changed, saved, tries=MAX_TRIES) or False
+    return False
 
 
 async def taken_probes(world: Needs, planned: Sequence[Planned]) -> dict[UserId, frozenset[Pair]]:
@@ -129,19 +135,11 @@ async def taken_probes(world: Needs, planned: Sequence[Planned]) -> dict[UserId,
 
 async def _claim(world: Needs, pair: Pair) -> bool:
     """Whether this worker is to probe a pair."""
-    now = world.clock.now()
+    now, facts = world.clock.now(), world.stores.product_facts
 
-    def changed(stored: tuple[ObservedConflict | None, str | None]) -> tuple[ObservedConflict, str | None] | None:
-        found, etag = stored
+    def probing(found: ObservedConflict | None) -> ObservedConflict | None:
         if found is None or found.holds_at(now) or not found.can_be_probed(now):
             return None
-        return replace(found, probed_at=now), etag
+        return replace(found, probed_at=now)
 
-    async def save(after: tuple[ObservedConflict, str | None]) -> bool:
-        await _save_conflict(world, after)
-        return True
-
-    read = partial(world.stores.product_facts.conflict, pair)
-    with suppress(Conflict):
-        return await update(read, changed, save, tries=MAX_TRIES) or False
-    return False
+    return await _change(partial(facts.conflict, pair), probing, facts.save_conflict)
