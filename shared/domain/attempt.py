@@ -96,10 +96,8 @@ def location_answered(attempted: Attempted, answer: WriteResult, now: datetime) 
             error = LicenseError.PERMISSION if status == 403 else classify(status, code, message).error
             failed = _failed(attempted, error, f"The usage location could not be set: {message}", remedy_for(error))
             attempted = replace(failed, calls=())
-        case Throttled(retry_after_s=seconds):
-            attempted = postponed(attempted, now + timedelta(seconds=seconds), THROTTLED)
-        case Unsent(retry_after_s=seconds):
-            attempted = postponed(attempted, now + timedelta(seconds=seconds), UNSENT)
+        case Throttled() | Unsent():
+            attempted = _not_made(attempted, answer, now)
         case Unanswered(why=why):
             attempted = replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
         case _:
@@ -129,17 +127,19 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
                 audit = (license_change(work.operation, attempted.user_id, intent, "failure", refusal.text),)
             rejected = replace(attempted, row=ledger.refused(row, between), audit=(*attempted.audit, *audit))
             return _rejected(work, rejected, refusal, now)
-        case Throttled(retry_after_s=seconds):
-            again = postponed(attempted, now + timedelta(seconds=seconds), THROTTLED)
-            return replace(again, row=ledger.refused(row))
-        case Unsent(retry_after_s=seconds):
-            again = postponed(attempted, now + timedelta(seconds=seconds), UNSENT)
-            return replace(again, row=ledger.refused(row))
+        case Throttled() | Unsent():
+            return replace(_not_made(attempted, answer, now), row=ledger.refused(row))
         case Unanswered(why=why):
             # The intent stays: the next read tells whether the write was done.
             return replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
         case _:
             assert_never(answer)
+
+
+def _not_made(attempted: Attempted, answer: Throttled | Unsent, now: datetime) -> Attempted:
+    """A write of which Graph carried out nothing: no attempt is counted."""
+    why = THROTTLED if isinstance(answer, Throttled) else UNSENT
+    return postponed(attempted, now + timedelta(seconds=answer.retry_after_s), why)
 
 
 def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
@@ -184,8 +184,8 @@ def _without_done_removals(attempted: Attempted) -> Attempted:
     not say which of several it is, so they go one by one."""
     call, *later = attempted.calls
     if len(call.remove) > 1:
-        one_by_one = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
-        return replace(attempted, calls=(LicenseCall(call.add, call.remove[:1]), *one_by_one, *later))
+        others = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
+        return replace(attempted, calls=(LicenseCall(call.add, call.remove[:1]), *others, *later))
     owned = {sku_id: kept for sku_id, kept in attempted.row.owned.items() if sku_id not in call.remove}
     return replace(
         attempted, row=replace(attempted.row, owned=owned), calls=_to_send(LicenseCall(call.add, ()), *later)
@@ -218,6 +218,7 @@ def _isolated(attempted: Attempted, refusal: Refusal, now: datetime) -> Attempte
     alone = one_by_one(call, catalog, plan.plans_off)
     named = skus_to_drop(refusal, call, _user(attempted), catalog)
     if not named and len(alone) == 1:
+        # Nothing is left to cut: what is added was rejected, or the one removal.
         named = tuple([*(license.sku_id for license in call.add), *call.remove][:1])
     if not named:
         return replace(attempted, calls=(*alone, *later))
