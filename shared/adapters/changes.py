@@ -109,7 +109,7 @@ def _subscription(row: Any) -> GraphSubscription:
     try:
         until = datetime.fromisoformat(str(row["expirationDateTime"]))
         url = str(row.get("notificationUrl") or "")
-        return GraphSubscription(str(row["id"]), str(row["resource"]), url, until.replace(tzinfo=until.tzinfo or UTC))
+        return GraphSubscription(str(row["id"]), url, until.replace(tzinfo=until.tzinfo or UTC))
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         raise Incomplete("subscription", "expirationDateTime", str(fault)) from fault
 

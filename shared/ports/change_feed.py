@@ -16,7 +16,6 @@ class GraphSubscription:
     """A subscription of the app, as Graph has it (learn.microsoft.com/graph/api/resources/subscription)."""
 
     id: str
-    resource: str
     notification_url: str
     expires_at: datetime
 

@@ -52,7 +52,7 @@ class FakeChangeFeed:
     ) -> GraphSubscription:
         if self.unreachable:
             raise BadRequest("ValidationError", "the notification address does not answer")
-        made = GraphSubscription(f"sub-{len(self.secrets) + 1}", "/groups", notification_url, expires_at)
+        made = GraphSubscription(f"sub-{len(self.secrets) + 1}", notification_url, expires_at)
         self.made[made.id], self.secrets[made.id] = made, client_state
         return made
 
