@@ -191,8 +191,10 @@ PATH_VALUES = {
 
 
 def small_tenant() -> Fakes:
-    """Two products, two users, one group of both."""
+    """Two products, two users, one group of both, to which HR may write."""
     fakes = fake_world()
+    policy = replace(fakes.world.policy, onboarding_groups=frozenset({GROUP}))
+    fakes = replace(fakes, world=replace(fakes.world, policy=policy))
     for sku_id, name in ((E3, "SPE_E3"), (E5, "SPE_E5")):
         plans = (ServicePlan(MAIL, "EXCHANGE"), ServicePlan(CHAT, "TEAMS1"))
         fakes.directory.add_sku(SubscribedSku(sku_id, name, plans, enabled=100))

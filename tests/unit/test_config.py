@@ -13,6 +13,7 @@ from shared import config
 from shared.bootstrap import policy_of
 from shared.config import Settings, outstanding_chunks, parse_duration
 from shared.domain.errors import ConfigError
+from shared.domain.ids import GroupId
 from shared.ports.world import Policy
 
 ROOT = Path(config.__file__).parent.parent
@@ -159,5 +160,5 @@ def test_groups_that_hr_may_write_to_are_absent_none_or_ids() -> None:
     assert Settings.from_env(LEAST).onboarding_groups is None
     assert Settings.from_env({**LEAST, "ONBOARDING_GROUPS": "None"}).onboarding_groups == frozenset()
     named = {**LEAST, "ONBOARDING_GROUPS": f" {group.upper()}, {TENANT}"}
-    assert Settings.from_env(named).onboarding_groups == {group, TENANT}
+    assert Settings.from_env(named).onboarding_groups == frozenset({GroupId(group), GroupId(TENANT)})
     assert faults(ONBOARDING_GROUPS="*") == ["ONBOARDING_GROUPS must list GUIDs, not '*'"]
