@@ -1,20 +1,25 @@
 """Builds what is deployed: the app without what .funcignore names, its packages for Linux, compiled, as one zip.
 
-`python -m infra.package OUT` writes OUT/app and OUT/app.zip. Run by the Python that the app will have, 3.11 to 3.13:
-the byte code and the packages are that version's. Without byte code an import takes three to five times as long, at
-every start of an instance, because the platform mounts the package read-only.
+`python -m infra.package OUT` writes OUT/app, OUT/app.zip and OUT/app.cdx.json, the list of its packages. Run by the
+Python that the app will have, 3.11 to 3.13: the byte code and the packages are that version's. Without byte code an
+import takes three to five times as long, at every start of an instance, because the platform mounts the package
+read-only.
 """
 
 from __future__ import annotations
 
 import compileall
 import fnmatch
+import json
 import py_compile
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
+
+from infra.sbom import document, license_faults, packages_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = Path(".python_packages/lib/site-packages")
@@ -70,6 +75,15 @@ def prune(packages: Path) -> None:
     shutil.rmtree(packages / "bin", ignore_errors=True)
 
 
+def write_bill(packages: Path, target: Path) -> None:
+    """The bill of materials. Raises SystemExit if a license is not allowed."""
+    found = packages_of(packages)
+    if faults := license_faults(found):
+        raise SystemExit("\n".join(faults))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    target.write_text(json.dumps(document(project["name"], project["version"], found), indent=1) + "\n")
+
+
 def compile_all(app: Path) -> bool:
     """Byte code that is taken as it is: unpacking changes the times of files, by which it would count as outdated."""
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -86,6 +100,7 @@ def build(out: Path) -> Path:
     copy_app(app)
     install_packages(app / PACKAGES)
     prune(app / PACKAGES)
+    write_bill(app / PACKAGES, out / "app.cdx.json")
     if not compile_all(app):
         raise SystemExit("a module of the package does not compile")
     # azd leaves byte code out of a folder that has no such file (azure-dev, cli/azd/pkg/project/project_utils.go).

@@ -104,7 +104,7 @@ var hostSettings = {
   ServiceBusConnection__clientId: identityClientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
-  // The default keeps five traces a second, and an alert that counts them would miss the sixth.
+  // The default follows a caller that does not sample its trace, and an alert that counts spans would miss it.
   OTEL_TRACES_SAMPLER: 'always_on'
   // Sign-in proves the app with a token of the managed identity where a client secret would stand
   // (learn.microsoft.com/azure/app-service/configure-authentication-provider-aad, "Use a managed identity").

@@ -22,6 +22,8 @@ from shared.ports.telemetry import Attribute, Span, Telemetry
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from opentelemetry.metrics import Meter
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Tracer
 
 NAME = "group-based-licensing"
@@ -30,9 +32,6 @@ OURS = ("shared", "functions")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line and paragraph separators, marks of direction, halves of surrogate pairs."""
-
-LIBRARIES = ("azure_sdk", "django", "fastapi", "flask", "psycopg2", "requests", "urllib", "urllib3", "httpx")
-"""Instrumentations of azure-monitor-opentelemetry that are left off."""
 
 
 class OpenTelemetry:
@@ -95,18 +94,12 @@ class _Span:
 def to_azure(connection_string: str, credential: TokenCredential | None) -> Telemetry:
     """To Application Insights, with the managed identity where there is one. Log lines go there through the Functions
     host, once."""
-    from azure.monitor.opentelemetry import configure_azure_monitor
-    from opentelemetry import metrics, trace
+    from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
 
-    options: dict[str, Any] = {"credential": credential} if credential is not None else {}
-    configure_azure_monitor(
-        connection_string=connection_string,
-        disable_logging=True,
-        enable_live_metrics=False,
-        instrumentation_options={library: {"enabled": False} for library in LIBRARIES},
-        **options,
-    )
-    return OpenTelemetry(trace.get_tracer(NAME), metrics.get_meter(NAME))
+    options: dict[str, Any] = {"connection_string": connection_string}
+    if credential is not None:
+        options["credential"] = credential
+    return _sending(AzureMonitorTraceExporter(**options), AzureMonitorMetricExporter(**options))
 
 
 def to_otlp(endpoint: str) -> Telemetry:
@@ -114,18 +107,22 @@ def to_otlp(endpoint: str) -> Telemetry:
     (opentelemetry.io/docs/specs/otel/protocol/exporter)."""
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    base = endpoint.rstrip("/")
+    return _sending(OTLPSpanExporter(f"{base}/v1/traces"), OTLPMetricExporter(f"{base}/v1/metrics"))
+
+
+def _sending(of_spans: SpanExporter, of_figures: MetricExporter) -> Telemetry:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    base = endpoint.rstrip("/")
     resource = Resource.create({"service.name": NAME})
     spans = TracerProvider(resource=resource)
-    spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{base}/v1/traces")))
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(f"{base}/v1/metrics"))
-    meters = MeterProvider(metric_readers=[reader], resource=resource)
+    spans.add_span_processor(BatchSpanProcessor(of_spans))
+    meters = MeterProvider(metric_readers=[PeriodicExportingMetricReader(of_figures)], resource=resource)
     return OpenTelemetry(spans.get_tracer(NAME), meters.get_meter(NAME))
 
 

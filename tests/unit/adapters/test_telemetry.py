@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -23,6 +27,7 @@ from shared.ports.graph_writes import AlreadySo
 from shared.ports.messaging import Outgoing
 from shared.ports.telemetry import SILENT
 from tests.support.hires import Hires, event
+from tests.support.project import ROOT
 from tests.support.runs import SMALL, TEAM, user
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -199,3 +204,58 @@ def test_a_trace_begins_in_the_platform_s_span_else_in_the_caller_s_and_is_alway
     for nothing in (None, SimpleNamespace(trace_parent=None), SimpleNamespace(trace_parent="x")):
         assert trace_context.within(nothing, of_caller) == of_caller
         assert trace_context.within(nothing, "none") == ""
+
+
+RECEIVES = """
+import gzip, json, sys, threading, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+received = []
+
+class Ingestion(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        lines = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+        read = [json.loads(line) for line in lines.splitlines() if line.strip()]
+        items = [item for each in read for item in (each if isinstance(each, list) else [each])]
+        received.extend(items)
+        answer = json.dumps({"itemsReceived": len(items), "itemsAccepted": len(items), "errors": []}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Ingestion)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+from shared.adapters.telemetry import to_azure
+key = "00000000-0000-0000-0000-000000000001"
+telemetry = to_azure(f"InstrumentationKey={key};IngestionEndpoint=http://127.0.0.1:{server.server_port}/", None)
+with telemetry.work("queue members", ""), telemetry.call("Graph POST /$batch"):
+    telemetry.count("licensing.members", 2, outcome="Applied")
+until = time.monotonic() + 30
+wanted = {"RequestData", "RemoteDependencyData", "MetricData"}
+while time.monotonic() < until and not wanted <= {each["data"]["baseType"] for each in received}:
+    time.sleep(0.1)
+named = {each["data"]["baseData"].get("name") or each["data"]["baseData"]["metrics"][0]["name"] for each in received}
+print(json.dumps({
+    "named": sorted(named),
+    "roles": sorted({each["tags"]["ai.cloud.role"] for each in received}),
+}))
+sys.stdout.flush()
+import os
+os._exit(0)
+"""
+
+
+def test_spans_and_figures_reach_application_insights() -> None:
+    soon = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
+    alone = {"APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true", "OTEL_TRACES_SAMPLER": "always_on"}
+    run = subprocess.run(
+        [sys.executable, "-c", RECEIVES], cwd=ROOT, env={**os.environ, **soon, **alone}, capture_output=True, timeout=90
+    )
+    told = json.loads(run.stdout)
+    assert told["named"] == ["Graph POST /$batch", "licensing.members", "queue members"]
+    assert told["roles"] == ["group-based-licensing"]

@@ -56,6 +56,13 @@ def test_what_is_deployed_has_every_version_that_is_asked_for_and_hashes_for_all
     assert all("--hash=sha256:" in block for block in blocks)
 
 
+def test_no_library_is_deployed_that_would_instrument_others() -> None:
+    """A span of the app never has the address, query or header of a request."""
+    lock = (ROOT / "requirements.txt").read_text()
+    assert "\nazure-monitor-opentelemetry-exporter==" in lock
+    assert re.findall(r"^(opentelemetry-instrumentation\S*|azure-core-tracing\S*)==", lock, re.MULTILINE) == []
+
+
 def test_every_package_that_is_asked_for_has_its_reason() -> None:
     lines = [line for line in (ROOT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
     assert all(len(line.split("# ", 1)[1]) > 5 for line in lines if "# " in line)
