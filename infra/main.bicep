@@ -18,6 +18,7 @@ param allowedClients string = ''
 
 @description('Addresses from which the package can be published, in CIDR notation, separated by commas. Empty: from any address, with a sign-in.')
 param publishingAddresses string = ''
+
 @description('Ids of the groups whose members HR events may change, separated by commas; empty: HR may change no group.')
 param onboardingGroups string = ''
 
