@@ -38,8 +38,8 @@ JOINED_COUNTS = timedelta(minutes=10)
 NOT_ALLOWED = GroupResult(
     GroupId(""),
     GroupOutcome.REFUSED,
-    "The group is neither licensed by this system nor named in a profile.",
-    "Assign licenses to the group, or name it in a profile, then replay the event.",
+    "No profile that matches the person, or that events may name, has the group.",
+    "Add the group to such a profile, or correct the event. Then replay the event.",
 )
 PUT_IN_BY_HAND = GroupResult(
     GroupId(""),
@@ -112,22 +112,22 @@ def invalid(event: HrEvent, wanted: Entitlement) -> End | None:
     """Why the event cannot be worked on as it is; nothing is half-done."""
     if wanted.unknown:
         return ends.no_such_profile(wanted.unknown)
+    if wanted.not_selectable:
+        return ends.not_selectable(wanted.not_selectable)
     return None if wanted.groups or wanted.grants else ends.nothing_to_give(event.attributes)
 
 
-def unchecked(wanted: Entitlement, allowed: Collection[GroupId], inside: Collection[GroupId]) -> list[GroupId]:
+def unchecked(wanted: Entitlement, inside: Collection[GroupId]) -> list[GroupId]:
     """Groups to join, if their memberships can be written."""
-    return [group_id for group_id in wanted.groups if group_id in allowed and group_id not in inside]
+    return [group_id for group_id in wanted.groups if group_id in wanted.nameable and group_id not in inside]
 
 
-def memberships(
-    wanted: Entitlement, allowed: Collection[GroupId], inside: Collection[GroupId], hindrances: Hindrances
-) -> list[GroupResult]:
+def memberships(wanted: Entitlement, inside: Collection[GroupId], hindrances: Hindrances) -> list[GroupResult]:
     """What becomes of the groups that the person is to be in, if every write succeeds."""
     results = []
     for group_id in wanted.groups:
         text, remedy = hindrances.get(group_id, ("", ""))
-        if group_id not in allowed:
+        if group_id not in wanted.nameable:
             results.append(replace(NOT_ALLOWED, group_id=group_id))
         elif group_id in inside:
             results.append(GroupResult(group_id, GroupOutcome.ALREADY_MEMBER))
@@ -136,12 +136,10 @@ def memberships(
     return results
 
 
-def planned(
-    joiner: Joiner, profiles: tuple[Profile, ...], allowed: Collection[GroupId], hindrances: Hindrances
-) -> Joiner:
+def planned(joiner: Joiner, profiles: tuple[Profile, ...], hindrances: Hindrances) -> Joiner:
     """Which memberships to write, and why not the others."""
     inside, wanted = joiner.user.group_ids, frozenset(joiner.wanted.groups)
-    expected = memberships(joiner.wanted, allowed, inside, hindrances)
+    expected = memberships(joiner.wanted, inside, hindrances)
     add = tuple(each.group_id for each in expected if each.outcome is GroupOutcome.ADDED)
     results = [each for each in expected if each.outcome is not GroupOutcome.ADDED]
     left: frozenset[GroupId] = frozenset()

@@ -183,6 +183,12 @@ def no_such_profile(names: Iterable[str]) -> End:
     return End(FAILED, f"There is no profile {', '.join(names)}.", remedy)
 
 
+def not_selectable(names: Iterable[str]) -> End:
+    note = f"The event names {', '.join(names)}: not selectable, and the person's attributes do not match."
+    remedy = "Correct the event, or have the profile made selectable. Then replay the event."
+    return End(FAILED, note, remedy)
+
+
 def nothing_to_give(attributes: Mapping[str, str]) -> End:
     shown = ", ".join(f"{name} {value!r}" for name, value in sorted(attributes.items())) or "none"
     note = f"No profile matches, and the event names no group (attributes: {shown})."

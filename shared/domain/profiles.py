@@ -21,7 +21,8 @@ ANY = "*"
 @dataclass(frozen=True, slots=True)
 class Profile:
     """`match`: attribute -> allowed values, all attributes must fit; compared in normal form, `*` at the end stands for
-    any rest. A profile without conditions counts only where an event names it. `version` is the row's ETag."""
+    any rest. `selectable`: an event can name the profile, or groups of it; a profile without conditions counts only so.
+    `version` is the row's ETag."""
 
     name: str
     display_name: str = ""
@@ -31,6 +32,7 @@ class Profile:
     usage_location: str = ""
     priority: int = 0
     exclusive: bool = False
+    selectable: bool = False
     version: str | None = None
 
 
@@ -44,13 +46,19 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
-    """What HR wants a person to have. `unknown`: profiles an event names that do not exist."""
+    """What HR wants a person to have.
+
+    Of profiles that an event names, `unknown`: those that do not exist; `not_selectable`: those that it must not name,
+    since they do not match. `nameable`: groups that the event may name.
+    """
 
     matches: tuple[Match, ...] = ()
     groups: tuple[GroupId, ...] = ()
     grants: tuple[Grant, ...] = ()
     usage_location: str = ""
     unknown: tuple[str, ...] = ()
+    not_selectable: tuple[str, ...] = ()
+    nameable: frozenset[GroupId] = frozenset()
 
     @property
     def profiles(self) -> tuple[str, ...]:
@@ -66,15 +74,21 @@ def entitlement(
 ) -> Entitlement:
     """What the profiles that match or are named give together, with the groups an event names itself.
 
-    The location is the event's, else that of the matching profile with the highest priority that has one.
+    The right to send events is not the right to choose: a profile that is not selectable counts only if it matches, and
+    a group only if a profile that matches or is selectable has it. The location is the event's, else that of the
+    matching profile with the highest priority that has one.
     """
     known = {profile.name: profile for profile in profiles}
     wanted = tuple(dict.fromkeys(named))
-    matches = [Match(known[name], "named by the event") for name in wanted if name in known]
+    matches = []
     for profile in known.values():
         because = why_it_matches(profile, attributes)
-        if because and profile.name not in wanted:
+        if profile.name in wanted and profile.selectable:
+            because = "named by the event"
+        if because:
             matches.append(Match(profile, because))
+    counting = {match.profile.name for match in matches}
+    selectable = [profile for profile in known.values() if profile.selectable]
     matches.sort(key=lambda match: (-match.profile.priority, match.profile.name))
     alone = next((match for match in matches if match.profile.exclusive), None)
     if alone is not None:
@@ -85,6 +99,8 @@ def entitlement(
         tuple(grant for match in matches for grant in grants_of(match.profile)),
         usage_location or next((m.profile.usage_location for m in matches if m.profile.usage_location), ""),
         tuple(name for name in wanted if name not in known),
+        tuple(name for name in wanted if name in known and name not in counting),
+        frozenset(group for profile in (*selectable, *(m.profile for m in matches)) for group in profile.groups),
     )
 
 
@@ -119,10 +135,9 @@ def grants_of(profile: Profile) -> tuple[Grant, ...]:
     return tuple(Grant(sku_id, plans or NO_PLANS, source) for sku_id, plans in once.items())
 
 
-def allowed_groups(
+def groups_of_jobs(
     assignments: Mapping[GroupId, GroupLicenseAssignment], profiles: Iterable[Profile]
 ) -> frozenset[GroupId]:
-    """Groups that an event may name: managed ones and those of profiles. The right to send an event is not the right to
-    put people into any group the app could write."""
+    """Groups that a leaver leaves, whoever put the person in: managed ones and those of profiles."""
     managed = {g for g, each in assignments.items() if each.state is AssignmentState.ACTIVE and each.skus}
     return frozenset(managed | {group_id for profile in profiles for group_id in profile.groups})

@@ -18,6 +18,7 @@ LATENCY_MS = (100, 100)
 EVENTS_PER_S = 2.0
 BATCH = 1000
 LATE_S = 120.0
+STARTERS = "5d0c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
 
 
 def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
         processes=2,
         latency_ms=LATENCY_MS,
         state_dir=ROOT / ".local" / "bench-onboarding",
+        settings={"ONBOARDING_GROUPS": STARTERS},
     )
     with Stack(stack_options) as stack:
         client = Client(stack.endpoints)
@@ -38,7 +40,9 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
         seats = 10 * options.members + 2 * options.joiners
         client.tenant("POST", "/objects", {"skus": [{"skuId": sku, "enabled": seats}]})
         body = {"addLicenses": [{"skuId": sku, "disabledPlans": []}], "removeLicenses": []}
-        small = client.tenant("POST", "/objects", {"groups": [{"displayName": "starters"}]})["groups"][0]
+        small = client.tenant("POST", "/objects", {"groups": [{"id": STARTERS, "displayName": "starters"}]})["groups"][
+            0
+        ]
         client.ended(client.api("POST", f"/api/groups/{small}/assignLicense", body)["id"], 60)
         profile = {"match": {"department": ["Sales"]}, "groups": [small]}
         client.api("PUT", "/api/onboarding/profiles/sales", profile)

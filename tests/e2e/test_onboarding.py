@@ -13,6 +13,7 @@ from local.client import CallError
 from tests.support.stack_hires import (
     ALL,
     ENDS,
+    GROUPS,
     accounts,
     by_http,
     by_queue,
@@ -133,8 +134,13 @@ def test_what_cannot_be_right_is_refused_with_a_remedy_and_the_rest_is_done(run:
     (old,) = accounts(run, 1, accountEnabled=False)
     accounts(run, 2, employeeId="twin")
     ann, bob = accounts(run, 2)
-    kinds = ({"groupTypes": ["DynamicMembership"], "membershipRule": "x"}, {"onPremisesSyncEnabled": True})
-    elsewhere = [{"displayName": "elsewhere", **each} for each in (*kinds, {"isAssignableToRole": True})]
+    ways: tuple[dict[str, Any], ...] = (
+        {"groupTypes": ["DynamicMembership"], "membershipRule": "x"},
+        {"onPremisesSyncEnabled": True},
+    )
+    names = ("rule", "synchronized", "roles")
+    kinds = zip(names, (*ways, {"isAssignableToRole": True}), strict=True)
+    elsewhere = [{"id": GROUPS[name], "displayName": "elsewhere", **each} for name, each in kinds]
     groups = run.client.tenant("POST", "/objects", {"groups": [*elsewhere, {"displayName": "payroll"}]})["groups"]
     profile = {"match": {"department": ["Field"]}, "groups": [*groups[:3], run.groups["sales"]]}
     run.client.api("PUT", "/api/onboarding/profiles/field", profile)

@@ -251,6 +251,7 @@ async def test_a_mover_changes_products_in_one_call_with_the_same_plans_off() ->
     for group, sku in ((TEAM, SMALL), (OTHER_TEAM, LARGE)):
         change = LicenseChange((AssignedLicense(sku.sku_id, frozenset({MAIL})),), ())
         await run.finish(await accept(run.world, OperationRequest(Target(group), MIA, change)))
+        await run.name_by_events(group)
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
     for name, person in (("1", ann), ("2", bob)):
         await run.tell(event("joiner", name, person, groups=[TEAM]))

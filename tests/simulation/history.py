@@ -27,6 +27,7 @@ from shared.domain.onboarding import OnboardingState, SourceOrder, event_key
 from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
 from shared.domain.operation_request import OperationRequest
 from shared.domain.pending_removal import TENANT
+from shared.domain.profiles import Profile
 from shared.handlers.membership.delta import ask_for_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import take_change
@@ -135,6 +136,7 @@ class History:
     async def play(self) -> list[str]:
         """Everything that is wrong at the end; empty when all is right."""
         self.tenant.begin()
+        await self.run.world.stores.profiles.save(Profile("teams", groups=GROUPS, selectable=True))
         self._people()
         for _ in range(self.acts):
             self.trouble.on = False

@@ -47,7 +47,8 @@ class Hires(Run):
         self.accounts, self.memberships = accounts, memberships
 
     async def licensed_team(self, *skus: SubscribedSku, team: GroupId = TEAM) -> None:
-        """A managed group."""
+        """A managed group, which events can name by its profile."""
+        await self.name_by_events(team)
         if team == TEAM:
             await self.change(skus or (SMALL,))
         else:
@@ -55,6 +56,7 @@ class Hires(Run):
 
     async def license_other(self, *skus: SubscribedSku) -> None:
         """The other team managed too."""
+        await self.name_by_events(OTHER_TEAM)
         from shared.domain.operation import LicenseChange, Target
         from shared.domain.operation_request import OperationRequest
         from shared.handlers.operations.accept import accept
@@ -62,6 +64,12 @@ class Hires(Run):
 
         change = LicenseChange(tuple(AssignedLicense(sku.sku_id) for sku in skus), ())
         await self.finish(await accept(self.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))
+
+    async def name_by_events(self, group: GroupId) -> None:
+        """Events can name the group: a selectable profile has it."""
+        name = f"of-{group}"
+        if name not in {each.name for each in await self.world.stores.profiles.all()}:
+            await self.profile(name, groups=(group,), selectable=True)
 
     def order_by(self, order: SourceOrder, zone: tzinfo = UTC) -> None:
         """How the HR system's events are ordered and dated from now on."""

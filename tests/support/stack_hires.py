@@ -18,7 +18,8 @@ from shared.domain.onboarding import event_key
 from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journey, short_locks
 
 SOURCE = "urn:hr:e2e"
-GROUPS = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.hr.example")) for name in ("sales", "labs")}
+NAMES = ("sales", "labs", "rule", "synchronized", "roles")
+GROUPS = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.hr.example")) for name in NAMES}
 """Ids of the groups that HR may write to: the setting must name them before they are there."""
 
 SETTINGS = {

@@ -24,8 +24,14 @@ from tests.support.fakes_changes import FakeChangeFeed
 from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 
-HR_GROUPS = frozenset({GroupId(str(UUID(int=900))), GroupId(str(UUID(int=901)))})
-"""Groups whose members HR may change in tests: the two teams of runs."""
+HR_GROUPS = frozenset(
+    {
+        GroupId(str(UUID(int=900))),
+        GroupId(str(UUID(int=901))),
+        GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"),
+    }
+)
+"""Groups whose members HR may change in tests: the two teams of runs, and that of calls of the API."""
 
 
 def _spans(row: Row, name: str, value: str) -> bool:

@@ -64,6 +64,7 @@ class ProfileShape(Shape):
     usage_location: Annotated[str, AfterValidator(country)] | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     exclusive: bool = False
+    selectable: bool = False
 
     def value(self, name: str) -> Profile:
         return Profile(
@@ -75,6 +76,7 @@ class ProfileShape(Shape):
             usage_location=self.usage_location or "",
             priority=self.priority,
             exclusive=self.exclusive,
+            selectable=self.selectable,
         )
 
 
@@ -319,6 +321,7 @@ def _profile(profile: Profile) -> Json:
         "usageLocation": profile.usage_location or None,
         "priority": profile.priority,
         "exclusive": profile.exclusive,
+        "selectable": profile.selectable,
         "@odata.etag": profile.version,
     }
 

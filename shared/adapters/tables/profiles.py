@@ -47,6 +47,7 @@ class TableProfiles:
             "usageLocation": profile.usage_location,
             "priority": profile.priority,
             "exclusive": profile.exclusive,
+            "selectable": profile.selectable,
         }
         row = {"PartitionKey": "profile", "RowKey": profile.name, **split_body(dump(body))}
         op = Op("create" if profile.version is None else "replace", row, profile.version)
@@ -85,5 +86,6 @@ def _profile(row: Row) -> Profile:
         usage_location=body["usageLocation"],
         priority=body["priority"],
         exclusive=body["exclusive"],
+        selectable=body.get("selectable", False),
         version=row["etag"],
     )

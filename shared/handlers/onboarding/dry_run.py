@@ -28,7 +28,7 @@ from shared.domain.onboarding import (
     OnboardingState,
 )
 from shared.domain.onboarding_ends import End
-from shared.domain.profiles import Entitlement, allowed_groups, entitlement
+from shared.domain.profiles import Entitlement, entitlement, groups_of_jobs
 from shared.handlers.onboarding import people
 from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.handlers.onboarding.needs import Needs
@@ -78,13 +78,14 @@ async def try_event(world: Needs, value: object) -> Trial:
     others = await people.others_of(world, record, identified.account)
     judgement = judge(record, others, standing if identified.account else None, now)
     verdict = identified.end or _verdict(judgement)
+    if verdict is None and wanted.not_selectable:
+        verdict = ends.not_selectable(wanted.not_selectable)
     if verdict is not None:
         return Trial(Entitlement(), (), {}, found, verdict=verdict)
     known = GroupsKnown(world)
-    allowed = allowed_groups(assignments, profiles)
     inside = user.group_ids if user else frozenset()
-    hindrances = await known.hindrances(unchecked(wanted, allowed, inside))
-    groups = memberships(wanted, allowed, inside, hindrances)
+    hindrances = await known.hindrances(unchecked(wanted, inside))
+    groups = memberships(wanted, inside, hindrances)
     if user is None:
         return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found)
     name, before = judgement.employment, standing.of(judgement.employment)
@@ -92,7 +93,11 @@ async def try_event(world: Needs, value: object) -> Trial:
     stays = frozenset(wanted.groups) | standing.groups_of_others(name)
     left = frozenset[GroupId]()
     if leaves:
-        left = (before.groups - stays) if not judgement.alone else user.group_ids & allowed | before.groups
+        left = (
+            (before.groups - stays)
+            if not judgement.alone
+            else user.group_ids & groups_of_jobs(assignments, profiles) | before.groups
+        )
     elif replaces_a_job:
         old = frozenset(entitlement(profiles, event.previous).groups) & user.group_ids
         left = left_behind(before, record.key, old) - stays

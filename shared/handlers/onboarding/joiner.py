@@ -31,7 +31,6 @@ from shared.domain.joiner import (
 from shared.domain.onboarding import Next, OnboardingRecord, OnboardingState
 from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_licenses import LONGEST_BACKLOG
-from shared.domain.profiles import allowed_groups
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer, Written
 from shared.handlers.onboarding.needs import Needs
@@ -52,7 +51,7 @@ async def process_joiners(
 ) -> list[Next]:
     """Bring about what the events say. Whatever is cut off is done again from the beginning: each step sees what is
     done already."""
-    joiners, steps = await _planned(world, groups, people, assignments)
+    joiners, steps = await _planned(world, groups, people)
     joiners = await _claimed(world, joiners)
     locations = {each.user.id: each.location for each in joiners if each.location}
     located = await writer.locate(locations, _senders(joiners))
@@ -82,15 +81,9 @@ async def process_joiners(
     return [*steps, *(licensing(each, now, look) for each in joiners)]
 
 
-async def _planned(
-    world: Needs,
-    groups: GroupsKnown,
-    people: Sequence[Person],
-    assignments: Mapping[GroupId, GroupLicenseAssignment],
-) -> tuple[list[Joiner], list[Next]]:
+async def _planned(world: Needs, groups: GroupsKnown, people: Sequence[Person]) -> tuple[list[Joiner], list[Next]]:
     """Which memberships to write; an event that cannot be worked on as it is ends."""
     profiles = await world.stores.profiles.all()
-    allowed = allowed_groups(assignments, profiles)
     user_ids = [each.user.id for each in people]
     states = await world.stores.standings.of_users(user_ids)
     grants = await world.stores.grants.of_users(user_ids)
@@ -102,10 +95,10 @@ async def _planned(
         if end is not None:
             steps.append(Next(ended(record, end, world.clock.now())))
             continue
-        hindrances = await groups.hindrances(unchecked(wanted, allowed, user.group_ids))
+        hindrances = await groups.hindrances(unchecked(wanted, user.group_ids))
         had = grants.get(user.id, ())
         joiner = Joiner(record, person.account, user, states[user.id], person.employment, wanted, had)
-        joiners.append(planned(joiner, profiles, allowed, hindrances))
+        joiners.append(planned(joiner, profiles, hindrances))
     return joiners, steps
 
 

@@ -28,7 +28,7 @@ from shared.domain.leaver import (
 )
 from shared.domain.onboarding import Next, OnboardingState
 from shared.domain.permit import BY_ALLOWANCE, leaver_permits
-from shared.domain.profiles import allowed_groups
+from shared.domain.profiles import groups_of_jobs
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
 from shared.handlers.onboarding.needs import Needs
@@ -101,7 +101,7 @@ async def _claimed(
     user_ids = [each.user.id for each in people]
     rows = await world.stores.ledger.rows(user_ids)
     grants = await world.stores.grants.of_users(user_ids)
-    allowed = allowed_groups(assignments, await world.stores.profiles.all())
+    allowed = groups_of_jobs(assignments, await world.stores.profiles.all())
     states = await world.stores.standings.of_users(user_ids)
     leavers = []
     for person in people:

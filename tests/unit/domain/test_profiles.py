@@ -15,7 +15,7 @@ PROFILES = (
         "everybody", match={"country": ("*",)}, groups=(ALL,), licenses=(AssignedLicense(E3),), usage_location="FR"
     ),
     Profile("contractor", match={"employeeType": ("Contractor",)}, groups=(LABS,), exclusive=True, priority=5),
-    Profile("by-name", groups=(LABS,), licenses=(AssignedLicense(VISIO, frozenset({MAIL})),)),
+    Profile("by-name", groups=(LABS,), licenses=(AssignedLicense(VISIO, frozenset({MAIL})),), selectable=True),
 )
 
 
@@ -49,3 +49,16 @@ def test_profiles_named_by_the_event_count_and_unknown_ones_are_told() -> None:
     assert found.groups == (LABS, ALL, SALES)
     assert found.unknown == ("nope",)
     assert found.usage_location == "NL"
+
+
+def test_a_profile_that_is_not_selectable_counts_only_if_it_matches() -> None:
+    found = entitlement(PROFILES, {"department": "Sales"}, ("contractor", "sales"))
+    assert found.profiles == ("sales",)
+    assert found.not_selectable == ("contractor",)
+    assert found.groups == (SALES,)
+
+
+def test_an_event_may_name_groups_of_profiles_that_match_or_are_selectable() -> None:
+    found = entitlement(PROFILES, {"department": "Sales"}, groups=(ALL, LABS))
+    assert found.nameable == {SALES, LABS}
+    assert entitlement(PROFILES[:3], {}).nameable == frozenset()

@@ -154,6 +154,7 @@ class Profile(Answer):
     usage_location: Annotated[str, example("DE")] | None
     priority: Annotated[int, Field(examples=[0])]
     exclusive: bool
+    selectable: bool
     etag: Annotated[str | None, Field(alias="@odata.etag", examples=['W/"3"'])]
 
 

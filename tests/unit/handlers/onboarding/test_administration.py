@@ -26,7 +26,7 @@ async def test_an_event_is_cancelled_until_it_is_worked_on_and_replayed_only_aft
     assert await run.state("2") == "Failed"
     with pytest.raises(Conflict, match="cannot be cancelled any more"):
         await administration.cancel(run.world, (await run.record("2")).key, MIA)
-    await run.profile("late", groups=(TEAM,))
+    await run.profile("late", groups=(TEAM,), selectable=True)
     await administration.replay(run.world, (await run.record("2")).key, MIA)
     await run.work_off()
     assert await run.state("2") == "Done"

@@ -1,4 +1,4 @@
-"""Which groups an HR event can name."""
+"""Which groups and profiles an HR event can name."""
 
 from __future__ import annotations
 
@@ -7,21 +7,57 @@ from typing import Any
 from shared.domain.directory import DirectoryGroup
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome
+from shared.handlers.onboarding.dry_run import try_event
 from tests.support.hires import Hires, event, outcomes
 from tests.support.runs import SMALL, TEAM, user
 
 
-async def test_only_managed_groups_and_groups_of_profiles_can_be_named_by_an_event() -> None:
+async def test_only_groups_of_profiles_that_match_or_are_selectable_can_be_named_by_an_event() -> None:
     run = Hires()
     await run.licensed_team(SMALL)
     secret = run.directory.add_group("00000000-0000-0000-0000-00000000aaaa")
-    ann = run.directory.add_user(user(1))
+    run.set_policy(onboarding_groups=frozenset({TEAM, secret}))
+    await run.profile("board", match={"jobTitle": ("Director",)}, groups=(secret,))
+    ann, bob = (run.directory.add_user(user(number)) for number in (1, 2))
     await run.tell(event("joiner", "1", ann, groups=[TEAM, secret]))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
     assert outcomes(record.groups) == {TEAM: GroupOutcome.ADDED, secret: GroupOutcome.REFUSED}
     assert not run.member(ann, secret)
     assert run.licenses(ann) == {"SMALL"}
+    await run.tell(event("joiner", "2", bob, groups=[secret], attributes={"jobTitle": "Director"}))
+    assert run.member(bob, secret)
+
+
+async def test_a_managed_group_without_a_profile_cannot_be_named_by_an_event() -> None:
+    run = Hires()
+    await run.change([SMALL])
+    ann, bob = (run.directory.add_user(user(number)) for number in (1, 2))
+    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    record = await run.record("1")
+    assert [(each.outcome, "No profile" in each.text) for each in record.groups] == [(GroupOutcome.REFUSED, True)]
+    await run.name_by_events(TEAM)
+    await run.tell(event("joiner", "2", bob, groups=[TEAM]))
+    assert (run.member(ann), run.member(bob)) == (False, True)
+
+
+async def test_a_profile_that_is_not_selectable_cannot_be_named_for_a_person_whom_it_does_not_match() -> None:
+    run = Hires()
+    await run.licensed_team(SMALL)
+    await run.profile("board", match={"jobTitle": ("Director",)}, groups=(TEAM,))
+    ann, bob, cat = (run.directory.add_user(user(number)) for number in (1, 2, 3))
+    clerk, director = {"jobTitle": "Clerk"}, {"jobTitle": "Director"}
+    await run.tell(event("joiner", "1", ann, profiles=["board"], attributes=clerk))
+    await run.tell(event("joiner", "2", bob, profiles=["board"], attributes=director))
+    record = await run.record("1")
+    assert (str(record.state), "board" in record.note, bool(record.remedy)) == ("Failed", True, True)
+    assert (run.member(ann), run.member(bob)) == (False, True)
+    trial = await try_event(run.world, event("joiner", "x", ann, profiles=["board"], attributes=clerk))
+    assert trial.verdict is not None
+    assert "not selectable" in trial.verdict.note
+    await run.profile("desk", groups=(TEAM,), selectable=True)
+    await run.tell(event("joiner", "3", cat, profiles=["desk"], attributes=clerk))
+    assert run.member(cat)
 
 
 async def test_groups_whose_members_are_kept_elsewhere_are_reported_with_what_to_do() -> None:
