@@ -125,6 +125,7 @@ async def test_a_person_is_asked_about_a_license_replaced_by_hand_and_the_approv
     run, replaced, fine = await replaced_by_hand()
     await leave(run, replaced, fine)
     (asked,) = [o for o in await run.world.stores.operations.open() if o.state is OperationState.AWAITING_APPROVAL]
+    assert "changed outside this app" in asked.reason
     await approvals.review(run.world, asked.id, MIA)
     await run.work_off()
     listed = await run.read(asked)
