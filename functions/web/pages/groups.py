@@ -15,7 +15,7 @@ from functions.web.errors import HttpError
 from functions.web.pages.downloads import MAX_ROWS, csv_text, download
 from functions.web.pages.error_pages import changed_meanwhile
 from functions.web.pages.forms import Form, TheForm, guid_of
-from functions.web.pages.names import plan_names
+from functions.web.pages.names import plan_names, product_words
 from functions.web.pages.parameters import ROWS, Text, Token
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.pages.unmanaged import Takeover, preview_takeover
@@ -75,6 +75,7 @@ async def group(
         query=member_query(show, wanted),
         names=await queries.sku_names(world),
         plans=await plan_names(world),
+        products=await product_words(world),
         excluded=await license_center.names_of_groups(world, status["assignment"].options.excluded_groups),
     )
 

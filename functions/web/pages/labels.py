@@ -9,10 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.directory import LicenseError
+from shared.domain.grant import SourceKind
 from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
+from shared.domain.onboarding import HrEventType, PersonRef
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
+from shared.domain.plan import WAITS
 
 STATE_WORDS: Mapping[str, str] = {
     OperationState.QUEUED: "Waiting to start",
@@ -64,6 +67,7 @@ EXPECTED_WORDS: Mapping[str, str] = {
     OutcomeClass.WAITING: "Would wait for a seat",
     OutcomeClass.FAILED: "Would meet an error",
     OutcomeClass.SKIPPED: "Would be left out",
+    OutcomeClass.RETRY: "Will be read again",
 }
 
 OUTCOME_WORDS: Mapping[str, str] = {
@@ -75,25 +79,58 @@ OUTCOME_WORDS: Mapping[str, str] = {
     OutcomeClass.RETRY: "Tried again soon",
 }
 
+CAUSE_WORDS: Mapping[str, str] = {
+    "request": "a request",
+    "job": "a request from the queue",
+    "notification": "a change notification",
+    "delta": "the delta query",
+    "nested": "a change of nested groups",
+    "sync": "the nightly sync",
+    "sweep": "the nightly search for licenses without a group",
+    "held": "an approval of held removals",
+    "due": "the end of a grace period",
+    "seats": "an available license",
+    "decision": "a decision on the user's page",
+    "hr": "an HR event",
+}
+"""What made the app read users: causes of operations and of single changes."""
+
+ENDING_WORDS: Mapping[str, str] = {
+    SourceKind.HELD: "The removal waits for an approval",
+    SourceKind.KEPT: "An administrator decided to keep it",
+    SourceKind.GRACE: "Kept for the grace period",
+}
+"""Why a user still has a license that nothing assigns any more."""
+
+HR_EVENT_WORDS: Mapping[str, str] = {
+    HrEventType.JOINER: "Joiner",
+    HrEventType.MOVER: "Mover",
+    HrEventType.LEAVER: "Leaver",
+    HrEventType.RESCISSION: "Leaver rescinded",
+    HrEventType.RELEASE: "Leaver released",
+}
+
 NOTE_WORDS: Mapping[str, str] = {
     "givenBySomebodyElse": "has it from somebody else",
     "foreignLicenseLacksPlans": "has it from somebody else, without some plans",
     "plansTurnedOnByHand": "plans were turned on by hand",
     "plansTurnedOffByHand": "plans were turned off by hand",
-    "secondRead": "waits, and is decided with the other removals of its group",
-    "pendingApproval": "waits for approval",
-    "held": "removal is held",
+    "secondRead": "the removal waits and is decided with the other removals of the group",
+    "pendingApproval": "the removal waits for an approval",
+    "held": "the removal waits for an approval",
     "keptUntilReplaced": "kept until replaced",
     "inGrace": "in grace",
     "dependsOnNativeLicensing": "depends on native licensing",
     "notVisibleYet": "the last write does not show yet",
     "changedByOthers": "changed outside this app: removed only after an approval",
     "left": "left the group",
+    "doNotLicense": "not to be licensed: HR says that the employment has ended",
 }
 
 _WORDS: Mapping[str, str] = {
     **STATE_WORDS,
     **MEMBER_WORDS,
+    "NeedsDecision": "Needs a decision",
     "WaitingForAccount": "Waits for the account",
     "WaitingForEarlierEvent": "Waits for an earlier event",
     "WaitingForRelease": "Waits for release",
@@ -109,7 +146,18 @@ _WORDS: Mapping[str, str] = {
 
 _GOOD = ("All licenses assigned", "Active", "ProcessingComplete", "success", "Done", "Assigned", "Added", "applied")
 _BAD = ("Errors and issues", "Error", "ActiveWithError", "Failed", "failure", "DoneWithErrors", "Refused", "failed")
-_WARN = ("AwaitingApproval", "Paused", "Waiting", "Held", "Kept", "WaitingForSeat", "waiting", "paused", "Suspended")
+_WARN = (
+    "AwaitingApproval",
+    "NeedsDecision",
+    "Paused",
+    "Waiting",
+    "Held",
+    "Kept",
+    "WaitingForSeat",
+    "waiting",
+    "paused",
+    "Suspended",
+)
 _INFO = ("In progress", "ProcessingInProgress", "Working", "Pending")
 _TONES: Mapping[str, str] = {
     **dict.fromkeys(_GOOD, "good"),
@@ -153,13 +201,25 @@ def left(end: datetime | None, now: datetime) -> str:
     return f"{span(end - now)} left" if end is not None else ""
 
 
+def person(named: PersonRef) -> str:
+    """How an HR event names a person, the surest name first."""
+    shown = (("object ID", named.id), ("employee ID", named.employee_id), ("", named.user_principal_name))
+    return ", ".join(f"{kind} {value}".strip() for kind, value in shown if value)
+
+
+def found_by(detail: str) -> str:
+    """The detail of an audit entry, with the word for a cause."""
+    found, _, cause = detail.partition("Found by ")
+    return detail if found or cause not in CAUSE_WORDS else f"Found by {CAUSE_WORDS[cause]}"
+
+
 def changes(before: str, after: str, name: Mapping[str, str]) -> list[str]:
     """What an audit entry's `before` and `after` say, in words: licenses by product with the plans that are off,
     options by name. Text that is not of either form is given as it is."""
     try:
         old, new = _object(before), _object(after)
     except ValueError:
-        return [f"{before or 'nothing'} to {after or 'nothing'}"] if before or after else []
+        return [f"{before or 'nothing'} to {after}" if after else f"was {word(before)}"] if before or after else []
     found = [_change(each, old.get(each), new.get(each), name) for each in sorted(old.keys() | new.keys())]
     return [each for each in found if each]
 
@@ -193,14 +253,21 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     words = {None: "none", True: "yes", False: "no"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+    return words[value] if value is None or isinstance(value, bool) else str(value) or "none"
 
 
 def notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
     """Notes and expected errors of a plan, each a code and a product, in words."""
     shown = []
     for each in found:
-        code, _, sku_id = each.partition(" ")
-        text = ERROR_WORDS.get(code) or NOTE_WORDS.get(code) or code
-        shown.append(f"{name.get(sku_id, sku_id)}: {text}" if sku_id else text)
+        code, *ids = each.split(" ")
+        text = ERROR_WORDS.get(code) or NOTE_WORDS.get(code)
+        sku_id = ids[0] if text and ids else ""
+        shown.append(f"{name.get(sku_id, sku_id)}: {text}" if sku_id else text or each)
     return shown
+
+
+def member_notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
+    """The notes of a member. Why a removal waits is said once, for its product."""
+    shown = notes(found, name)
+    return [each for each in shown if each != WAITS] or shown

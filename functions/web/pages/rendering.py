@@ -60,10 +60,12 @@ def _environment() -> Environment:
     )
     found.filters.update(when=when, count=count, product=product_name)
     found.filters.update(tone=labels.tone, word=labels.word, who=labels.who)
+    found.filters.update(person=labels.person, found_by=labels.found_by)
     found.globals.update(
         {name: getattr(labels, name) for name in vars(labels) if name.endswith("_WORDS") and name[0] != "_"},
         changes=labels.changes,
         notes=labels.notes,
+        member_notes=labels.member_notes,
         left=labels.left,
         span=labels.span,
     )

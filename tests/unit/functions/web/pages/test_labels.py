@@ -10,11 +10,16 @@ import pytest
 from functions.web.pages import labels
 from functions.web.pages.audit import ACTIVITIES
 from shared.domain import audit
+from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.directory import LicenseError
+from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator
+from shared.domain.member_rows import NOT_TO_BE_LICENSED
 from shared.domain.member_status import MemberState
+from shared.domain.onboarding import HrEventType, OnboardingState, PersonRef
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
+from shared.domain.plan import WAITS
 from shared.domain.plan_draft import NoteKind
 from shared.domain.snapshot_pages import LEFT
 
@@ -28,8 +33,11 @@ def test_every_code_that_people_may_see_has_a_word() -> None:
     assert labels.ERROR_WORDS.keys() == set(LicenseError)
     assert labels.KIND_WORDS.keys() == set(OperationKind)
     assert labels.OUTCOME_WORDS.keys() == set(OutcomeClass)
-    assert labels.EXPECTED_WORDS.keys() == set(OutcomeClass) - {OutcomeClass.RETRY}
-    assert labels.NOTE_WORDS.keys() == {*NoteKind, LEFT}
+    assert labels.EXPECTED_WORDS.keys() == set(OutcomeClass)
+    assert labels.NOTE_WORDS.keys() == {*NoteKind, LEFT, NOT_TO_BE_LICENSED}
+    assert labels.ENDING_WORDS.keys() == ENDING_OR_KEPT
+    assert labels.HR_EVENT_WORDS.keys() == set(HrEventType)
+    assert labels.word(OnboardingState.NEEDS_DECISION) == "Needs a decision"
     assert labels.word("SomethingNew") == "SomethingNew"
 
 
@@ -53,7 +61,13 @@ def test_every_activity_that_is_offered_for_a_search_is_one_that_is_recorded() -
             ["excludedGroups: none to a, b", "grace: P0D to P7D", "includeGuests: yes to no"],
         ),
         ("", "", []),
-        ("not json", "", ["not json to nothing"]),
+        ("not json", "", ["was not json"]),
+        ("NeedsDecision", "", ["was Needs a decision"]),
+        (
+            '{"removalAllowanceReason":""}',
+            '{"removalAllowanceReason":"Trainees"}',
+            ["removalAllowanceReason: none to Trainees"],
+        ),
         ("[]", "7", ["[] to 7"]),
     ],
 )
@@ -95,3 +109,25 @@ def test_notes_name_their_product_in_words() -> None:
         f"{E5}: in grace",
         "left the group",
     ]
+
+
+def test_notes_of_a_member_name_one_product_and_say_once_why_a_removal_waits() -> None:
+    assert labels.notes(("the directory does not show yet what was written",), NAMES) == [
+        "the directory does not show yet what was written"
+    ]
+    assert labels.member_notes((WAITS, f"plansTurnedOffByHand {E3} {E5}"), NAMES) == [
+        "Microsoft 365 E3: plans were turned off by hand"
+    ]
+    assert labels.member_notes((WAITS,), NAMES) == [WAITS]
+
+
+def test_an_audit_entry_names_its_cause_in_words() -> None:
+    assert labels.found_by("Found by sync") == "Found by the nightly sync"
+    assert labels.found_by("Found by something") == "Found by something"
+    assert labels.found_by("for group Sales") == "for group Sales"
+
+
+def test_a_person_is_named_by_every_identifier_of_the_event() -> None:
+    assert labels.person(PersonRef(UserId("1"), "4711", "ada@contoso.example")) == (
+        "object ID 1, employee ID 4711, ada@contoso.example"
+    )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from shared.domain.plan import WAITS
 from tests.support.pages import browser
-from tests.support.runs import SMALL, Run
+from tests.support.rows import row_of
+from tests.support.runs import SMALL, TEAM, Run
 
 
 async def test_a_user_s_history_stands_beside_the_licenses_and_is_of_nobody_else() -> None:
@@ -17,3 +21,29 @@ async def test_a_user_s_history_stands_beside_the_licenses_and_is_of_nobody_else
     assert {each["userId"] for each in shown["history"]} == {first}
     assert [each["activityDisplayName"] for each in shown["history"]] == ["Change user license"]
     assert (later["history"], len(later["licenses"])) == ([], 1)
+
+
+async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
+    run = Run()
+    people = run.people(30)
+    await run.change([SMALL])
+    for each in people[:25]:
+        run.directory.leave(TEAM, each)
+    await run.look_at(*people[:20], cause="left")
+    async with browser(run) as page:
+        held = (await page.get(f"/users/{people[0]}")).text
+        listed = (await page.get("/operations")).text
+        (approval,) = await run.world.stores.operations.open()
+        opened = (await page.get(f"/operations/{approval.id}")).text
+        row = replace(await row_of(run, people[0]), notes=(WAITS, f"secondRead {SMALL.sku_id}"))
+        await run.world.stores.members.record([row])
+        shown = [(await page.get(path)).text for path in (f"/users/{people[0]}", f"/groups/{TEAM}?show=all")]
+    assert "The removal waits for an approval" in held
+    assert 'href="/approvals">approvals' in held
+    assert "Held removals" in listed
+    assert "The list of users is made when somebody reviews the removals." in opened
+    assert "0</strong> of 0 members" not in opened
+    assert ["the removal waits and is decided with the other removals of the group" in each for each in shown] == [
+        True
+    ] * 2
+    assert not any(WAITS in each for each in shown)
