@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from datetime import time
+from functools import partial
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -13,11 +16,12 @@ from functions.web.pages.forms import TheForm
 from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
+from shared.domain.hr_events import Sources, rules_of
 from shared.domain.ids import GroupId
-from shared.domain.onboarding import OnboardingState
+from shared.domain.onboarding import HrEvent, OnboardingRecord, OnboardingState
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
-from shared.handlers.views import queries
+from shared.handlers.views import license_center, queries
 from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
@@ -32,7 +36,14 @@ async def events(request: Request, world: TheWorld, attention: bool = False, aft
     records, token = await read(ROWS, after)
     held = await administration.held_leavers(world)
     return page(
-        request, "onboarding.html", records=records, token=token, attention=attention, held=held, shown=SHOWN_HELD
+        request,
+        "onboarding.html",
+        records=records,
+        token=token,
+        attention=attention,
+        held=held,
+        shown=SHOWN_HELD,
+        **await _named(world, (*records, *held.records[:SHOWN_HELD])),
     )
 
 
@@ -40,7 +51,13 @@ async def events(request: Request, world: TheWorld, attention: bool = False, aft
 async def announced(request: Request, world: TheWorld) -> Response:
     """Leavers that HR announced, by day."""
     listed = await announced_leavers(world)
-    return page(request, "onboarding_announced.html", listed=listed, shown=SHOWN_ANNOUNCED)
+    return page(
+        request,
+        "onboarding_announced.html",
+        listed=listed,
+        shown=SHOWN_ANNOUNCED,
+        **await _named(world, listed.records[:SHOWN_ANNOUNCED]),
+    )
 
 
 @router.post("/onboarding/announced/approve")
@@ -64,6 +81,7 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
         replayable=record.state in administration.REPLAYABLE,
         cancellable=administration.can_be_cancelled(record),
         undecided=record.state is OnboardingState.NEEDS_DECISION,
+        **await _named(world, [record]),
     )
 
 
@@ -90,6 +108,18 @@ async def decide(
     else:
         await administration.decide(world, event_key, initiator, carry_out=act == "carryOut")
     return see(f"/onboarding/{event_key}")
+
+
+async def _named(world: World, records: Iterable[OnboardingRecord]) -> dict[str, Any]:
+    """Names of the accounts of records, and what says whether HR gave a date without a time."""
+    accounts = {each for record in records for each in (record.user_id, record.candidate) if each is not None}
+    people = await license_center.names_of(world, sorted(accounts))
+    return {"people": people, "is_day": partial(_is_day, world.policy.hr_sources)}
+
+
+def _is_day(sources: Sources, event: HrEvent) -> bool:
+    """Whether an event takes effect when its day begins, in the time zone of its source."""
+    return event.effective_at.astimezone(rules_of(sources, event.source).zone).time() == time()
 
 
 async def _names(world: World) -> dict[GroupId, str]:

@@ -4,6 +4,10 @@ function localize(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (time.title || Number.isNaN(at.getTime())) continue;
+    if (time.dateTime.length === "2026-12-01".length) {
+      time.textContent = at.toLocaleDateString([], { dateStyle: "medium", timeZone: "UTC" });
+      continue;
+    }
     time.title = `${time.textContent} UTC`;
     time.textContent = at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   }

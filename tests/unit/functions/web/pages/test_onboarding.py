@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
+from shared.domain.onboarding import SourceOrder
 from tests.support.api_calls import HR_READER, claims_of, session
-from tests.support.hires import event, held_leavers
+from tests.support.hires import Hires, event, held_leavers
 from tests.support.hr_calls import call
 from tests.support.runs import TEAM
 
@@ -45,3 +47,23 @@ async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
     assert rejected.status_code == 303
     assert "leavers are held" not in (await call(run, "GET", "/onboarding", admin)).text
     assert "Nothing needs a person." in (await call(run, "GET", "/onboarding?attention=true", admin)).text
+
+
+async def test_events_show_the_account_s_name_what_hr_said_and_a_date_as_a_date() -> None:
+    run = Hires()
+    (mia,) = run.people(1)
+    await run.licensed_team()
+    run.order_by(SourceOrder.ARRIVAL, ZoneInfo("Europe/Berlin"))
+    await run.tell(
+        event("joiner", "dated", mia, groups=[TEAM], attributes={"department": "Sales"}),
+        event("mover", "timed", mia, on="2026-01-01T08:00:00+01:00", groups=[TEAM]),
+    )
+    admin = {**session(claims_of(roles=["Licensing.ReadWrite"])), "accept": "text/html"}
+    listed = (await call(run, "GET", "/onboarding", admin)).text
+    one = (await call(run, "GET", f"/onboarding/{(await run.record('dated')).key}", admin)).text
+    name = run.directory.truth(mia).display_name
+    assert (name in listed, name in one) == (True, True)
+    assert '<time datetime="2026-01-01">' in listed
+    assert '<time datetime="2026-01-01T07:00:00+00:00">' in listed
+    assert "<dt>department</dt>" in one
+    assert "hr.joiner" not in one
