@@ -39,10 +39,12 @@ def identify(record: OnboardingRecord, accounts: Sequence[Account]) -> Identifie
     if record.user_id is not None and record.user_id != account.id:
         return Identified(end=ends.another_account(record.user_id, account.id))
     if record.user_id is not None and kind is not HrEventType.JOINER:
+        # Known since the event arrived. What the account is called by now says nothing against it.
         return Identified(account)
     if _contradicts(person, account):
         return Identified(end=ends.contradiction(person, account))
     if _is_proven(person, account) or record.user_id is not None:
+        # A joiner is looked for by its names each time, since its account may have been made again.
         return Identified(account)
     if not account.account_enabled:
         return Identified(account, ends.disabled(account.id) if kind in _REMOVES else ends.FORMER_EMPLOYEE)

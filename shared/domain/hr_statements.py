@@ -62,6 +62,7 @@ class _Case:
 
     record: OnboardingRecord
     same: Sequence[OnboardingRecord]
+    """Statements about the same employment."""
     elsewhere: Sequence[OnboardingRecord]
     """Statements about other employments of the person."""
     name: str
@@ -205,6 +206,7 @@ def _start(case: _Case) -> Judgement:
     record, employment, day = case.record, case.employment, case.record.event.day
     before = employment.had_a_job_before(record.key)
     for done in case.newer_ones(employment.start, employment.job, employment.end):
+        # A newer move or end of an earlier day was about the job before this start.
         if done == employment.start or done.day >= day:
             return case.to(Turn.SUPERSEDED, done)
     for leaver in case.of(LEAVER):
@@ -300,6 +302,7 @@ def _end(case: _Case) -> Judgement:
             if not case.decided:
                 return case.to(Turn.ASK, start, ends.STARTED_AGAIN)
         elif day == start.day and employment.continued and employment.job == start:
+            # Of the job before, which was in force until that start.
             return case.to(Turn.FORMER, start)
     return _among_starts(case) or _among_moves(case)
 
@@ -345,6 +348,7 @@ def _among_starts(case: _Case) -> Judgement | None:
                 return _after_failed_start(case, start)
         elif not failed and start.event.day == day and case.employment.in_force and case.has_come(start):
             return case.to(Turn.AFTER, start)
+    # The other job gives its licenses first, so that none goes in between.
     begun = [each for each in case.elsewhere if each.event.type is JOINER and case.has_come(each)]
     waits_for = [each for each in begun if not each.state.is_ended and each.working_since is None]
     return case.to(Turn.AFTER, waits_for[0]) if waits_for else None

@@ -127,6 +127,7 @@ def resolve(
     if judgement.turn is Turn.FORMER:
         return Resolved((Next(ended(record, ends.former(judgement.other), now)),))
     if found.account is not None and not is_start and judgement.turn is not Turn.ASK:
+        # Its names can change until the day. A joiner's account can be made again, so it is looked for each time.
         record = replace(record, user_id=found.account.id)
     if any(each.is_being_written for each in judgement.replaces):
         at = now + pause_since(record.received_at, now)
