@@ -189,3 +189,8 @@ class DirectoryGroup:
     on_premises: bool = False
     role_assignable: bool = False
     mail_enabled: bool = False
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a rule decides who its members are (learn.microsoft.com/graph/api/resources/group, `groupTypes`)."""
+        return "DynamicMembership" in self.group_types

@@ -81,7 +81,7 @@ class FakeMemberships:
         group = self.directory.groups.get(change.group_id)
         if group is None or self.directory.person(change.user_id) is None:
             return Rejected(404, "Request_ResourceNotFound", "Resource does not exist")
-        if group.on_premises or "DynamicMembership" in group.group_types:
+        if group.on_premises or group.is_dynamic:
             return Rejected(400, "Request_BadRequest", "the group is written elsewhere")
         return Accepted() if self._write(change) else AlreadySo()
 

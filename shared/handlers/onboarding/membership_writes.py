@@ -47,7 +47,7 @@ def hindrance(group: DirectoryGroup) -> tuple[str, str]:
 
     Which groups Graph writes: learn.microsoft.com/graph/api/group-post-members, .../resources/groups-overview.
     """
-    if "DynamicMembership" in group.group_types:
+    if group.is_dynamic:
         return (
             f"The membership of {group.display_name!r} follows a rule.",
             "Change the person's attributes or the rule in Entra; this system licenses the person when the rule does.",

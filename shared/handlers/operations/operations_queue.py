@@ -32,7 +32,7 @@ from shared.handlers.operations.held_removals import held_users
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.snapshot import Sealed, seal
 from shared.handlers.operations.sync import SYNC, sync_soon
-from shared.handlers.reconcile.permits import DYNAMIC, allow_operation
+from shared.handlers.reconcile.permits import allow_operation
 from shared.ports.messaging import Outgoing
 
 SHORT_STEP = timedelta(seconds=1)
@@ -268,7 +268,7 @@ async def _has_rule(world: Needs, group_id: GroupId) -> bool:
     """Whether a rule decides the group's members. A rule that is lost stays recorded until a person has reviewed what
     the group would lose, or has changed what it assigns."""
     try:
-        return DYNAMIC in (await world.directory.group(group_id)).group_types
+        return (await world.directory.group(group_id)).is_dynamic
     except NotFound:
         return False
 

@@ -44,9 +44,6 @@ MAX_TRIES = 10
 MISSING_KEPT = 20_000
 """Missing members that a row keeps, 16 bytes each; far fewer exceed any allowance."""
 
-DYNAMIC = "DynamicMembership"
-"""In `groupTypes` of a group whose members a rule decides (learn.microsoft.com/graph/api/resources/group)."""
-
 _LICENSED = (MemberState.ACTIVE, MemberState.ACTIVE_WITH_ERROR)
 
 Known = TypeVar("Known")
@@ -167,7 +164,7 @@ async def _group_now(world: Needs, source: Source) -> GroupNow:
         is_empty = not await _has_members(world, group_id)
     except NotFound:
         return GroupNow(exists=False, members=members)
-    lost_its_rule = status is not None and status.dynamic and DYNAMIC not in group.group_types
+    lost_its_rule = status is not None and status.dynamic and not group.is_dynamic
     return GroupNow(is_empty=is_empty, lost_its_rule=lost_its_rule, members=members)
 
 
