@@ -216,7 +216,9 @@ class RemovalStore(Protocol):
         """The state alone, without rows."""
         ...
 
-    async def load(self, scope: str) -> StoredRemovals: ...
+    async def load(self, scope: str) -> StoredRemovals:
+        """The state and all rows, as many as a group has members if all are to lose a license."""
+        ...
 
     async def note(self, scope: str, rows: Iterable[PendingRemoval]) -> None:
         """Insert only: a row that is there, decided or not, stays as it is."""

@@ -160,11 +160,11 @@ async def _group_now(world: Needs, source: Source) -> GroupNow:
     status = await world.stores.group_status.get(group_id)
     members = status.members if status else 0
     try:
-        group = await world.directory.group(group_id)
         is_empty = not await _has_members(world, group_id)
+        had_rule = status is not None and status.dynamic
+        lost_its_rule = had_rule and not (await world.directory.group(group_id)).is_dynamic
     except NotFound:
         return GroupNow(exists=False, members=members)
-    lost_its_rule = status is not None and status.dynamic and not group.is_dynamic
     return GroupNow(is_empty=is_empty, lost_its_rule=lost_its_rule, members=members)
 
 
