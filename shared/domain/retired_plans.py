@@ -29,12 +29,14 @@ def _as_stored(state: LicenseAssignmentState, row: LedgerRow, catalog: Catalog) 
     before = license.disabled_plans if license else NO_PLANS
     after: Plans | None = before
     if row.intent is not None and sku_id in row.intent.after:
+        # The read may show the license as before the open write, or as after it.
         before, after = row.intent.before[sku_id] or NO_PLANS, row.intent.after[sku_id]
-    listed = catalog.plans(sku_id) if sku_id in catalog.skus else before | (after or NO_PLANS)
-    gone = catalog.retired(sku_id) | ((before | (after or NO_PLANS)) - listed)
+    written = before | (after or NO_PLANS)
+    # Of a product that the tenant does not have any more, nobody knows what it lists.
+    listed = catalog.plans(sku_id) if sku_id in catalog.skus else written
+    gone = catalog.retired(sku_id) | (written - listed)
     if not gone:
         return state
     rest = state.disabled_plans - gone
-    is_done = after is not None and rest == after - gone
-    stored = after if is_done and after is not None else before
+    stored = after if after is not None and rest == after - gone else before
     return replace(state, disabled_plans=rest | (stored & gone))
