@@ -39,7 +39,7 @@ class Permit:
 
     It comes from the removal allowance or from an approval. It holds only for a license that is older than the permit:
     a license assigned again later needs a new one. `by_approval`: a person asked for this removal or approved it, so
-    that it also ends what a person decided to keep. `given_by`: that person's name, or BY_ALLOWANCE.
+    that it also ends what a person decided to keep. `given_by`: the key of that initiator, or BY_ALLOWANCE.
     """
 
     user_id: UserId

@@ -16,4 +16,5 @@ def tidy(text: str) -> str:
 
 def normal_form(text: str) -> str:
     """The text in the form in which two texts are compared: tidy, and without regard to case."""
+    # Folding the case can take a text out of NFKC.
     return tidy(unicodedata.normalize("NFKC", tidy(text).casefold()))

@@ -150,5 +150,6 @@ async def _send_again(world: Needs, operation: Operation, silent: Sequence[int])
     rewound = replace(operation, released=silent[0])
     chunks = await _next_chunks(world, rewound, silent[-1] - silent[0] + 1)
     again = [chunk for chunk in chunks if chunk.number in silent]
+    # `send` makes the ids differ from those of the lost messages, which duplicate detection may still know.
     await world.queue.send([_outgoing(operation, chunk, send=operation.step) for chunk in again])
     return replace(operation, progress_at=world.clock.now())

@@ -40,9 +40,9 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     """A permit for each sealed removal, naming the claims that ended as they were sealed; after an approval by preview,
     only for what that preview had shown.
 
-    An operation on a group permits that group's claims, one on named users for theirs: what another group
-    assigned too is for that group to decide. Every claim is named by the approval of the tenant, and by a person who
-    approves the removal of a product from named users.
+    An operation on a group permits that group's claims, one on named users permits theirs: what another group assigned
+    too is for that group to decide. Every claim is named by the approval of the tenant, and by a person who approves
+    the removal of a product from named users.
     """
     now = world.clock.now()
     by_approval = operation.approved_by is not None
