@@ -254,5 +254,6 @@ def policy_of(settings: Settings) -> Policy:
         leaver_removal_after_s=settings.leaver_removal_after.total_seconds(),
         leaver_allowance_minimum=settings.leaver_allowance_minimum,
         leaver_allowance_percent=settings.leaver_allowance_percent,
+        payload_retention_s=settings.payload_retention.total_seconds(),
         retention_s=settings.retention.total_seconds(),
     )

@@ -131,6 +131,9 @@ class Settings:
     retention: timedelta
     """RETENTION: how long ended operations with their lists, HR events that ended, permits, dead letters and audit
     entries (by whole months) are kept. ISO 8601, 31 to 3660 days."""
+    payload_retention: timedelta
+    """PAYLOAD_RETENTION: how long the raw messages of HR events that ended, and the messages of replays, are kept.
+    ISO 8601, 1 to 365 days."""
     chunk_size: int
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""
@@ -186,6 +189,9 @@ class Settings:
             leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),
             retention=read.duration(
                 "RETENTION", timedelta(days=365), at_least=timedelta(days=31), at_most=timedelta(days=3660)
+            ),
+            payload_retention=read.duration(
+                "PAYLOAD_RETENTION", timedelta(days=30), at_least=timedelta(days=1), at_most=timedelta(days=365)
             ),
             chunk_size=chunk_size,
             outstanding_chunks=read.whole("OUTSTANDING_CHUNKS", outstanding_chunks(rate, chunk_size), at_least=1),

@@ -75,6 +75,14 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayedMessage:
+    """The body of a dead letter that a person replayed, and what the person sent instead if it was corrected."""
+
+    original: bytes
+    corrected: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFilter:
     """Which entries to show; empty fields let everything pass. `initiator`: part of a name or id, in any case."""
 

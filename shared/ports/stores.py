@@ -18,7 +18,15 @@ from shared.domain.outcomes import ChunkOutcome
 from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
-from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, DeadLetter, MemberFilter, MemberRow
+from shared.domain.read_models import (
+    EVERYBODY,
+    AuditEntry,
+    AuditFilter,
+    DeadLetter,
+    MemberFilter,
+    MemberRow,
+    ReplayedMessage,
+)
 from shared.domain.snapshot_pages import SealedPage
 
 
@@ -321,7 +329,17 @@ class AuditLog(Protocol):
         ...
 
     async def forget(self, months: Iterable[str]) -> None:
-        """Delete all entries of months (YYYYMM)."""
+        """Delete all entries of months (YYYYMM), with the identities that their messages claimed."""
+        ...
+
+    async def keep_message(self, entry_id: str, at: datetime, message: ReplayedMessage) -> None:
+        """Keep the message of a replay apart from its entry."""
+        ...
+
+    async def message(self, entry_id: str) -> ReplayedMessage | None: ...
+
+    async def forget_messages(self, before: datetime) -> int:
+        """Delete messages of replays before a time; returns how many."""
         ...
 
 

@@ -94,6 +94,8 @@ class Policy:
     leaver_removal_after_s: float = 30 * 86400.0
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0
+    payload_retention_s: float = 30 * 86400.0
+    """How long the raw message of an HR event that ended, and the messages of replays, are kept."""
     retention_s: float = 365 * 86400.0
     """How long audit entries, completed operations and HR events, permits, and dead letters are kept."""
 

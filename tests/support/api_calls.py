@@ -184,6 +184,7 @@ PATH_VALUES = {
     "name": "site.css",
     "act": "pause",
     "letter_id": LOST,
+    "entry_id": LOST,
     "event_key": LOST,
     "profile_name": "sales",
     "foreign": "adopt",

@@ -15,6 +15,7 @@ from functions.web.pages.rendering import product_name
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from functions.web.searching import TheAuditSearch
 from shared.domain.access import Access
+from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
 from shared.domain.messages import ONBOARDING
 from shared.handlers.messaging.dead_letters import replay
@@ -141,3 +142,17 @@ async def search_audit(request: Request, world: TheWorld, search: TheAuditSearch
     Where few of very many entries match, a page may be short or empty and still have a next one."""
     entries, token = await search.page(world, paging.top, paging.after)
     return answers.page(request, map(answers.audit_entry, entries), paging.top, token, search.parameters())
+
+
+@router.get("/audit/{entry_id}/message")
+async def get_replayed_message(world: TheWorld, entry_id: OperationIdText) -> Json:
+    """The message that an entry "Replay message" is about: as it was, and as a person corrected it, if one did. It is
+    kept apart from the entry, for `PAYLOAD_RETENTION`."""
+    message = await world.stores.audit.message(entry_id)
+    if message is None:
+        raise NotFound(f"There is no message of the entry {entry_id}. Messages of replays are deleted after a time.")
+    corrected = message.corrected
+    return {
+        "original": message.original.decode("utf-8", "replace"),
+        "corrected": corrected.decode("utf-8", "replace") if corrected is not None else None,
+    }

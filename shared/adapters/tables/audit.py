@@ -4,7 +4,7 @@ PartitionKey inverted minutes, RowKey inverted milliseconds, both of the row's f
 so a table is in order from the newest to the oldest, and writes of a time are few in a partition. `entries0`..:
 zlib-compressed JSON list of entries; `user0`/`user1`, `group0`/`group1`: the least and greatest id in them, by which
 the service leaves out rows that cannot have an entry of a user or group. Chunks are cut from sorted ids, so the spans
-of a large group's rows are narrow.
+of a large group's rows are narrow. Entries hold opaque ids; what must be erasable is in `audit_names`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from shared.adapters.tables.audit_names import NAME, AuditNames, Key, claim_place, joined
 from shared.adapters.tables.client import LAST, Tables
-from shared.adapters.tables.packing import dump, initiator_json, initiator_of, must_be_time, newest_first, time_text
+from shared.adapters.tables.packing import dump, must_be_time, newest_first, time_text
 from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId, OperationId, UserId
-from shared.domain.read_models import AuditEntry, AuditFilter
+from shared.domain.initiator import Initiator, InitiatorKind
+from shared.domain.read_models import AuditEntry, AuditFilter, ReplayedMessage
+
+CLAIMED = "?"
+"""In an entry: its message claimed an identity, which stands in `audit_names`."""
 
 PACKED = 20
 """Entries a row holds at most: those of a chunk are one row, since each row costs the client much CPU. A row is named
@@ -64,9 +69,12 @@ class TableAudit:
 
     def __init__(self, tables: Tables, *, looked_at: int = LOOKED_AT) -> None:
         self._tables = tables
+        self._names = AuditNames(tables)
         self._looked_at = looked_at
 
     async def append(self, entries: Iterable[AuditEntry]) -> None:
+        entries = list(entries)
+        await self._names.keep(entries)
         by_month: dict[str, list[Row]] = defaultdict(list)
         for packed in _packed(sorted(entries, key=_time)):
             by_month[_month(packed[0].at)].append(_row(packed))
@@ -78,21 +86,32 @@ class TableAudit:
     ) -> tuple[tuple[AuditEntry, ...], str | None]:
         place = _Place.parse(after) if after else None
         found: dict[str, AuditEntry] = {}
+        names = _SearchedNames(self._names) if wanted.initiator else None
         looked_at = 0
         async for row in self._rows(wanted, since, until, place):
             again = place is not None and place.key == row["RowKey"]
             seen = place.seen if place and again else 0
             entries = sorted(_entries(row), key=_time, reverse=True)
+            if names is not None:
+                entries = await names.joined(entries)
             for number, entry in enumerate(entries[seen:], seen):
                 if not since <= entry.at <= until or not wanted.lets_pass(entry):
                     continue
                 if len(found) == top:
-                    return _newest_first(found), str(_Place(row["RowKey"], number))
+                    return await self._shown(found, names), str(_Place(row["RowKey"], number))
                 found.setdefault(entry.id, entry)
             looked_at += not again
             if looked_at == self._looked_at:
-                return _newest_first(found), str(_Place(row["RowKey"], len(entries)))
-        return _newest_first(found), None
+                return await self._shown(found, names), str(_Place(row["RowKey"], len(entries)))
+        return await self._shown(found, names), None
+
+    async def _shown(self, found: Mapping[str, AuditEntry], names: _SearchedNames | None) -> tuple[AuditEntry, ...]:
+        """The entries newest first, with their names."""
+        entries = tuple(sorted(found.values(), key=_time, reverse=True))
+        if names is not None:
+            return entries
+        texts = await self._names.of(entries)
+        return tuple(joined(entry, texts) for entry in entries)
 
     async def _rows(
         self, wanted: AuditFilter, since: datetime, until: datetime, place: _Place | None
@@ -113,8 +132,36 @@ class TableAudit:
                 yield row
 
     async def forget(self, months: Iterable[str]) -> None:
+        months = list(months)
         for month in months:
             await self._tables.drop(f"audit{month}")
+        await self._names.forget(months)
+
+    async def keep_message(self, entry_id: str, at: datetime, message: ReplayedMessage) -> None:
+        await self._names.keep_message(entry_id, at, message)
+
+    async def message(self, entry_id: str) -> ReplayedMessage | None:
+        return await self._names.message(entry_id)
+
+    async def forget_messages(self, before: datetime) -> int:
+        return await self._names.forget_messages(before)
+
+
+class _SearchedNames:
+    """The names that one search for a name has read: all initiators, and the claims of each month that it reaches."""
+
+    def __init__(self, names: AuditNames) -> None:
+        self._names = names
+        self._texts: dict[Key, str] = {}
+        self._read: set[str] = set()
+
+    async def joined(self, entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+        entries = list(entries)
+        claims = {claim_place(entry)[0] for entry in entries if entry.initiator.claimed_by}
+        for partition in {NAME, *claims} - self._read:
+            self._texts |= await self._names.all(partition)
+            self._read.add(partition)
+        return [joined(entry, self._texts) for entry in entries]
 
 
 def _packed(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:
@@ -137,10 +184,6 @@ def _month(at: datetime) -> str:
 
 def _time(entry: AuditEntry) -> tuple[datetime, str]:
     return entry.at, entry.id
-
-
-def _newest_first(found: Mapping[str, AuditEntry]) -> tuple[AuditEntry, ...]:
-    return tuple(sorted(found.values(), key=_time, reverse=True))
 
 
 def _months_back(since: datetime, until: datetime) -> Iterator[str]:
@@ -178,7 +221,7 @@ def _entry_json(entry: AuditEntry) -> list[object]:
         entry.id,
         time_text(entry.at),
         entry.activity,
-        initiator_json(entry.initiator),
+        _opaque(entry.initiator),
         entry.result,
         entry.user_id,
         entry.group_id,
@@ -187,6 +230,23 @@ def _entry_json(entry: AuditEntry) -> list[object]:
         entry.after,
         entry.detail,
     ]
+
+
+def _opaque(by: Initiator) -> list[str]:
+    """The initiator without a name; one without an ID is the app itself or a queue, whose name says nothing of a
+    person."""
+    return [
+        by.id,
+        "" if by.id else by.display_name,
+        str(by.kind),
+        by.app_id,
+        by.channel,
+        CLAIMED if by.claimed_by else "",
+    ]
+
+
+def _unnamed(object_id: str, own_name: str, kind: str, app_id: str, channel: str, claimed: str) -> Initiator:
+    return Initiator(object_id, own_name, InitiatorKind(kind), app_id, channel, claimed)
 
 
 def _entries(row: Row) -> list[AuditEntry]:
@@ -199,7 +259,7 @@ def _entries(row: Row) -> list[AuditEntry]:
                 id=entry_id,
                 at=must_be_time(at),
                 activity=activity,
-                initiator=initiator_of(initiator),
+                initiator=_unnamed(*initiator),
                 result=result,
                 user_id=UserId(user) if user else None,
                 group_id=GroupId(group) if group else None,

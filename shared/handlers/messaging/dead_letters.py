@@ -10,7 +10,7 @@ from datetime import timedelta
 from shared.domain.errors import BadRequest, NotFound, PoisonMessage, Unavailable
 from shared.domain.initiator import Initiator
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, OPERATIONS, load_object
-from shared.domain.read_models import AuditEntry
+from shared.domain.read_models import AuditEntry, ReplayedMessage
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
 from shared.handlers.messaging.settlement import AWAY, MAX_REASON, bury
@@ -81,6 +81,8 @@ async def replay(world: Needs, letter_id: str, initiator: Initiator, mended: obj
     # The reason is left out: it can hold values of an HR event, and readers of the audit log are not shown those.
     detail = f"queue {letter.queue}{', mended' if mended is not None else ''}: message {letter.id}"
     entry = AuditEntry(world.token(), world.clock.now(), "Replay message", initiator, "success", detail=detail)
+    message = ReplayedMessage(letter.body, None if mended is None else body)
+    await world.stores.audit.keep_message(entry.id, entry.at, message)
     await world.stores.audit.append([entry])
     await world.stores.dead_letters.remove(letter)
 

@@ -35,6 +35,13 @@ class AuditEntry(Answer):
     detail: Annotated[str, example("for group Sales")] | None
 
 
+class ReplayedMessage(Answer):
+    """The message of a replay, and what a person sent instead if it was corrected."""
+
+    original: Annotated[str, example('{"version": "1.0", "id": "j-1"}')]
+    corrected: Annotated[str, example('{"version": "1.0", "id": "j-2"}')] | None
+
+
 class AuditPage(Answer):
     value: list[AuditEntry]
     next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/audit?$skiptoken=0"])] = ""

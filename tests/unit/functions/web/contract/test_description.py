@@ -210,3 +210,5 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
     letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]
     await _ok(api, "POST", f"/api/deadLetters/{letter['id']}/replay")
+    (entry,) = (await _ok(api, "GET", "/api/audit?activity=replay+message"))["value"]
+    await _ok(api, "GET", f"/api/audit/{entry['id']}/message")

@@ -1,0 +1,88 @@
+"""Entries of the audit log hold ids; names, claims and replayed messages stand in tables of their own."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import timedelta
+
+from shared.domain.ids import OperationId
+from shared.domain.initiator import Initiator, InitiatorKind, queue_sender
+from shared.domain.messages import JOBS
+from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
+from shared.handlers.messaging.dead_letters import replay
+from tests.support.api_calls import READER, client, error_of
+from tests.support.worlds import Fakes, fake_world
+
+ADA = Initiator("a" * 36, "ada@fabrikam.example", InitiatorKind.USER, "c" * 36, "api")
+CEO = "ceo@fabrikam.example"
+
+
+async def written(fakes: Fakes) -> list[AuditEntry]:
+    """Two entries of a person, one of two jobs each; the jobs claim to be others."""
+    now = fakes.clock.now()
+    found = [AuditEntry(f"p{n}", now - timedelta(minutes=n), "Act", ADA, "success") for n in (1, 2)]
+    found += [
+        AuditEntry(f"j{n}", now, "Act", queue_sender("jobs", name), "success", operation_id=OperationId(f"op{n}"))
+        for n, name in ((3, CEO), (4, "bo@fabrikam.example"))
+    ]
+    await fakes.world.stores.audit.append(found)
+    return found
+
+
+async def searched(fakes: Fakes, **wanted: str) -> dict[str, AuditEntry]:
+    now = fakes.clock.now()
+    found, _ = await fakes.world.stores.audit.search(
+        AuditFilter(**wanted), now - timedelta(days=2), now + timedelta(days=1), 50
+    )
+    return {entry.id: entry for entry in found}
+
+
+async def stored(fakes: Fakes) -> str:
+    """Everything in the rows of entries, unpacked."""
+    rows = fakes.tables.query(f"audit{fakes.clock.now():%Y%m}", "0", to_partition="~")
+    texts = [zlib.decompress(row["entries0"]).decode() async for row in rows]
+    assert texts
+    return " ".join(texts)
+
+
+async def test_an_entry_comes_back_with_names_that_its_row_does_not_have() -> None:
+    fakes = fake_world()
+    entries = await written(fakes)
+    assert await searched(fakes) == {entry.id: entry for entry in entries}
+    assert "fabrikam" not in await stored(fakes)
+
+
+async def test_entries_are_found_by_part_of_a_name_and_of_a_claim() -> None:
+    fakes = fake_world()
+    await written(fakes)
+    assert set(await searched(fakes, initiator="ADA@")) == {"p1", "p2"}
+    assert set(await searched(fakes, initiator="ceo")) == {"j3"}
+    assert set(await searched(fakes, initiator="queue jobs")) == {"j3", "j4"}
+    assert set(await searched(fakes, initiator=ADA.app_id)) == {"p1", "p2"}
+
+
+async def test_a_name_that_was_written_is_not_written_again() -> None:
+    fakes = fake_world()
+    await written(fakes)
+    await fakes.tables.clear("auditnames", "name")
+    await fakes.world.stores.audit.append([AuditEntry("p9", fakes.clock.now(), "Act", ADA, "success")])
+    assert [row async for row in fakes.tables.query("auditnames", "name")] == []
+
+
+async def test_a_replay_keeps_the_message_and_its_correction_until_they_are_old() -> None:
+    fakes = fake_world()
+    for number, body in enumerate((b'{"v": 1}', b"broken")):
+        await fakes.world.stores.dead_letters.keep(DeadLetter(str(number) * 32, JOBS, body, "why", fakes.clock.now()))
+    await replay(fakes.world, "0" * 32, ADA)
+    await replay(fakes.world, "1" * 32, ADA, {"v": 2})
+    ids = [entry.id for entry in sorted((await searched(fakes)).values(), key=lambda entry: entry.detail)]
+    async with client(fakes.world) as api:
+        shown = [(await api.get(f"/api/audit/{entry_id}/message")).json() for entry_id in ids]
+        lost = await api.get(f"/api/audit/{'f' * 32}/message")
+    async with client(fakes.world, headers=READER) as api:
+        refused = await api.get(f"/api/audit/{ids[0]}/message")
+    assert shown == [{"original": "broken", "corrected": '{"v":2}'}, {"original": '{"v": 1}', "corrected": None}]
+    assert (lost.status_code, refused.status_code) == (404, 403)
+    assert "replay" in error_of(lost)["message"]
+    assert await fakes.world.stores.audit.forget_messages(fakes.clock.now() - timedelta(days=1)) == 0
+    assert await fakes.world.stores.audit.forget_messages(fakes.clock.now() + timedelta(days=1)) == 2
