@@ -10,8 +10,8 @@ import pytest
 from functions.web.pages import labels
 from functions.web.pages.audit import ACTIVITIES
 from shared.domain import audit
-from shared.domain.desired_licenses import ENDING_OR_KEPT
 from shared.domain.directory import LicenseError
+from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator
 from shared.domain.member_rows import NOT_TO_BE_LICENSED
@@ -35,7 +35,7 @@ def test_every_code_that_people_may_see_has_a_word() -> None:
     assert labels.OUTCOME_WORDS.keys() == set(OutcomeClass)
     assert labels.EXPECTED_WORDS.keys() == set(OutcomeClass)
     assert labels.NOTE_WORDS.keys() == {*NoteKind, LEFT, NOT_TO_BE_LICENSED}
-    assert labels.ENDING_WORDS.keys() == ENDING_OR_KEPT
+    assert labels.ENDING_WORDS.keys() == {kind for kind in SourceKind if Source(kind).keeps}
     assert labels.HR_EVENT_WORDS.keys() == set(HrEventType)
     assert labels.word(OnboardingState.NEEDS_DECISION) == "Needs a decision"
     assert labels.word("SomethingNew") == "SomethingNew"
