@@ -67,6 +67,10 @@ param privateNetworking bool = false
 @description('Address space of the network where networking is private, a /24.')
 param networkAddressPrefix string = '10.142.0.0/24'
 
+@description('Whether the app writes to Graph: `on`, `initially-off` until an administrator turns it on, or `off` whatever an administrator has set.')
+@allowed(['on', 'initially-off', 'off'])
+param writing string = 'initially-off'
+
 @description('Settings of the app that differ from those in modules/app.bicep: name and value, both texts.')
 param changedSettings object = {}
 
@@ -187,6 +191,7 @@ module app 'modules/app.bicep' = {
     publishingAddresses: publishingAddresses
     pythonVersion: pythonVersion
     receiveNotifications: receiveNotifications
+    writing: writing
     changedSettings: changedSettings
     subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
     instanceMemoryMB: instanceMemoryMB

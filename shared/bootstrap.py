@@ -32,8 +32,10 @@ from shared.handlers.operations.jobs_queue import run_job
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import take_step
 from shared.handlers.operations.watchdog import watchdog
+from shared.handlers.operations.writing import follow_setting
 from shared.handlers.reconcile.grant_expiry import look_at_due
 from shared.handlers.reconcile.seats import give_seats
+from shared.handlers.reconcile.write_limiter import writing
 from shared.ports.telemetry import SILENT, Telemetry
 from shared.ports.world import Policy, World
 
@@ -111,30 +113,33 @@ class App:
 
     async def sync_all(self) -> None:
         """The timer of the nightly sync."""
-        await self._on_time("sync all", sync_all)
+        await self._on_time("sync all", sync_all, writes=True)
         await self._on_time("forget old", forget_old)
 
     async def look_at_due(self) -> None:
         """The timer that acts when a grace is over."""
-        await self._on_time("look at due", look_at_due)
+        await self._on_time("look at due", look_at_due, writes=True)
 
     async def take_up_due(self) -> None:
         """The timer that acts when an event of HR falls due."""
-        await self._on_time("take up due", take_up_due)
+        await self._on_time("take up due", take_up_due, writes=True)
 
     async def give_seats(self) -> None:
         """The timer that gives free seats to those who wait for them."""
-        await self._on_time("give seats", give_seats)
+        await self._on_time("give seats", give_seats, writes=True)
 
     async def watchdog(self) -> None:
         """The timer that sets going again what has stopped."""
-        await self._on_time("watchdog", watchdog)
+        await self._on_time("follow setting", follow_setting)
+        await self._on_time("watchdog", watchdog, writes=True)
         await self._on_time("drain dead letters", drain)
         await self._on_time("look out", look_out)
 
-    async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]]) -> None:
+    async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]], *, writes: bool = False) -> None:
+        """`writes`: the work leads to writes to Graph, so it waits while writing is turned off."""
         with self.world.telemetry.work(f"timer {name}", ""):
-            await work(self.world)
+            if not writes or (await writing(self.world)).is_on:
+                await work(self.world)
 
 
 class SystemClock:
@@ -238,6 +243,7 @@ def policy_of(settings: Settings) -> Policy:
         write_window_limit=settings.write_window_limit,
         write_window_s=settings.write_window_s,
         interactive_share=settings.interactive_share,
+        writing=settings.writing,
         removal_window_s=settings.removal_window.total_seconds(),
         removal_allowance_minimum=settings.removal_allowance_minimum,
         removal_allowance_percent=settings.removal_allowance_percent,

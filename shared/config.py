@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from enum import StrEnum
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +21,7 @@ from shared.domain.errors import ConfigError
 from shared.domain.hr_events import EVERY_SOURCE, SourceRules, Sources
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import SourceOrder
+from shared.domain.writing import WritingSetting
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OUTSTANDING_S = 30.0
@@ -29,6 +31,7 @@ FALSE = frozenset({"", "false", "0", "no"})
 NO_GROUPS = "none"
 
 T = TypeVar("T")
+Choice = TypeVar("Choice", bound=StrEnum)
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{1,19}")
@@ -98,6 +101,9 @@ class Settings:
     """WRITE_WINDOW_SECONDS: the length of that window, over 0; Graph's is 150 s."""
     interactive_share: float
     """INTERACTIVE_SHARE: part of the write rate kept for changes somebody waits for, over 0 and below 1."""
+    writing: WritingSetting
+    """WRITING: whether the app writes to Graph: `on`, `initially-off` (until an administrator turns it on), or `off`
+    (whatever an administrator has set)."""
     removal_window: timedelta
     """REMOVAL_WINDOW: how long a removal waits until it is read again and decided with the others of
     its group. ISO 8601, 0 to 1 day."""
@@ -173,6 +179,7 @@ class Settings:
             write_window_limit=read.whole("WRITE_WINDOW_LIMIT", 3000, at_least=40),
             write_window_s=read.number("WRITE_WINDOW_SECONDS", 150.0, above=0.0),
             interactive_share=read.number("INTERACTIVE_SHARE", 0.2, above=0.0, below=1.0),
+            writing=read.one_of("WRITING", WritingSetting.ON, WritingSetting),
             removal_window=read.duration("REMOVAL_WINDOW", timedelta(minutes=5), at_most=timedelta(days=1)),
             removal_allowance_minimum=read.whole("REMOVAL_ALLOWANCE_MINIMUM", 20, at_least=0),
             removal_allowance_percent=read.number("REMOVAL_ALLOWANCE_PERCENT", 2.0, at_least=0.0, at_most=100.0),
@@ -274,6 +281,10 @@ class _Reader:
         except ValueError as fault:
             self.faults.append(f"{name}: {fault}")
             return directory_roles(default)
+
+    def one_of(self, name: str, default: Choice, choices: type[Choice]) -> Choice:
+        words = ", ".join(choices)
+        return self._parsed(name, default, lambda text: choices(text.lower()), f"one of {words}")
 
     def matching(self, name: str, default: str, pattern: re.Pattern[str], what: str) -> str:
         text = self.text(name, default)

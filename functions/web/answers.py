@@ -18,6 +18,7 @@ from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
 from shared.domain.read_models import AuditEntry, DeadLetter, MemberRow
+from shared.domain.writing import Writing
 from shared.handlers.operations.sync import SWEEP, SYNC
 from shared.handlers.views.health import Health, QueueLooks
 from shared.handlers.views.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
@@ -314,11 +315,17 @@ def change_feed(found: ChangeFeedState) -> Json:
     }
 
 
+def writing(found: Writing) -> Json:
+    """Whether the app writes to Graph."""
+    return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": _time(found.since)}
+
+
 def health(found: Health, looks: QueueLooks) -> Json:
     """How the app is."""
     writes = found.writes
     return {
         "changeFeed": change_feed(found.feed),
+        "writing": writing(found.writing),
         "writes": {
             "used": writes.used,
             "limit": writes.limit,

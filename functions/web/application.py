@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.context import requires
 from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
-from functions.web.pages import audit, health, licenses, static_files
+from functions.web.pages import audit, first_day, health, licenses, static_files
 from functions.web.pages import groups as group_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
@@ -32,7 +32,10 @@ from functions.web.routes import center, groups, onboarding, operations, users
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import Access
+from shared.domain.errors import Unavailable
 from shared.domain.initiator import API, PAGE
+from shared.domain.writing import Writing
+from shared.handlers.reconcile.write_limiter import writing
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body: 5,000 user ids take 200 KB."""
@@ -74,6 +77,9 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/audit"): Access.READ,
     ("GET", "/api/audit/{entry_id}/message"): Access.WRITE,
     ("GET", "/api/overview"): Access.READ,
+    ("GET", "/api/writing"): Access.READ,
+    ("POST", "/api/writing/turnOn"): Access.CONFIGURE,
+    ("POST", "/api/writing/turnOff"): Access.CONFIGURE,
     ("GET", "/api/deadLetters"): Access.WRITE,
     ("POST", "/api/deadLetters/{letter_id}/replay"): Access.WRITE,
     ("POST", "/api/onboarding"): Access.WRITE_HR,
@@ -95,6 +101,9 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("DELETE", "/api/onboarding/profiles/{profile_name}"): Access.CONFIGURE,
     ("GET", "/"): Access.ANY,
     ("GET", "/static/{name}"): Access.ANY,
+    ("GET", "/firstDay"): Access.READ,
+    ("POST", "/firstDay/turnOn"): Access.CONFIGURE,
+    ("POST", "/firstDay/turnOff"): Access.CONFIGURE,
     ("GET", "/licenses"): Access.READ,
     ("GET", "/licenses/{sku_id}"): Access.READ,
     ("GET", "/groups"): Access.READ,
@@ -174,6 +183,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         onboarding,
         center,
         static_files,
+        first_day,
         licenses,
         group_pages,
         operation_pages,
@@ -208,6 +218,16 @@ async def _permit(request: Request) -> None:
     if needed is None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")
     requires(request, needed)
+    if wants_page(request):
+        request.scope["writing"] = await _writing(request)
+
+
+async def _writing(request: Request) -> Writing | None:
+    """For the banner of a page; None if the table is away, of which the page itself tells."""
+    try:
+        return await writing(request.app.state.doors().world)
+    except Unavailable:
+        return None
 
 
 def _row_of(request: Request) -> tuple[tuple[str, str], bool]:

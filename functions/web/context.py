@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query
 from starlette.requests import Request
 
-from functions.web.errors import HttpError
+from functions.web.errors import HttpError, Rejection
 from functions.web.principal import authorize
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
 from shared.domain.access import Access
@@ -27,6 +27,20 @@ async def _world(request: Request) -> World:
 
 async def _initiator(request: Request) -> Initiator:
     initiator: Initiator = request.scope["principal"].initiator
+    return initiator
+
+
+async def _person(request: Request) -> Initiator:
+    principal = request.scope["principal"]
+    if not principal.is_person:
+        raise Rejection(
+            403,
+            "PersonRequired",
+            "An application cannot do this. A person with the role that the route needs must sign in.",
+            principal.initiator.id,
+            "not a person",
+        )
+    initiator: Initiator = principal.initiator
     return initiator
 
 
@@ -70,6 +84,8 @@ async def _correlation(client_request_id: Annotated[str, Header(max_length=128)]
 
 TheWorld = Annotated[World, Depends(_world)]
 TheInitiator = Annotated[Initiator, Depends(_initiator)]
+ThePerson = Annotated[Initiator, Depends(_person)]
+"""A caller that must be a person."""
 ThePaging = Annotated[Paging, Depends(_paging)]
 IfMatch = Annotated[int | None, Depends(_if_match)]
 Key = Annotated[str, Depends(_key)]

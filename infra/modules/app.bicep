@@ -32,6 +32,9 @@ param onboardingGroups string
 param pythonVersion string
 param receiveNotifications bool
 
+@description('The setting WRITING.')
+param writing string
+
 @description('Settings that differ from the defaults below.')
 param changedSettings object
 
@@ -78,6 +81,7 @@ var settings = {
   WRITE_WINDOW_LIMIT: '3000'
   WRITE_WINDOW_SECONDS: '150'
   INTERACTIVE_SHARE: '0.2'
+  WRITING: writing
   REMOVAL_WINDOW: 'PT5M'
   REMOVAL_ALLOWANCE_MINIMUM: '20'
   REMOVAL_ALLOWANCE_PERCENT: '2'

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from shared.domain.writing import NO_SWITCH, RETRY_S, Switch, WritingSetting, writing_of
+
 BUCKETS = 75
 """Pieces the window is counted in: the count is at most a piece too careful, and the state stays below 2 KB."""
 
@@ -50,6 +52,7 @@ class BudgetLimits:
     window_limit: int
     window_s: float
     interactive_share: float = 0.2
+    writing: WritingSetting = WritingSetting.ON
 
     @property
     def pace(self) -> float:
@@ -73,15 +76,18 @@ class Charged:
 @dataclass(frozen=True, slots=True)
 class BudgetState:
     """`full_until`: when all that is charged has been used at the rate; `busy_from`: since when without a pause.
-    `tails`: places given for later."""
+    `tails`: places given for later. `switch`: whether an administrator lets the app write; it is in the same row as the
+    charges, so a charge that is made after it was turned off loses its race."""
 
     full_until: float = 0.0
     busy_from: float = 0.0
     not_before: float = 0.0
     tails: Mapping[Lane, float] = field(default_factory=dict)
     counts: Mapping[int, int] = field(default_factory=dict)
+    switch: Switch = NO_SWITCH
 
     def to_json(self) -> str:
+        s = self.switch
         return json.dumps(
             {
                 # Up, so that a state that was stored never starts writes earlier: at the edge of a piece of the window
@@ -92,6 +98,7 @@ class BudgetState:
                 "notBefore": _up(self.not_before),
                 "tails": {str(lane): _up(at) for lane, at in self.tails.items()},
                 "counts": {str(bucket): count for bucket, count in sorted(self.counts.items())},
+                **({} if s == NO_SWITCH else {"writing": [s.is_on, s.at, s.was_forced]}),
             },
             separators=(",", ":"),
         )
@@ -105,6 +112,7 @@ class BudgetState:
             not_before=float(fields["notBefore"]),
             tails={Lane(lane): float(at) for lane, at in fields["tails"].items()},
             counts={int(bucket): int(count) for bucket, count in fields["counts"].items()},
+            switch=Switch(*fields.get("writing", ())),
         )
 
 
@@ -121,11 +129,12 @@ EMPTY = BudgetState()
 @dataclass(frozen=True, slots=True)
 class Slot:
     """When the writes may start. Not `charged`: nothing is used yet, come back then. `since`: the start they were
-    charged with, where they go out later than that."""
+    charged with, where they go out later than that. `is_off`: nothing may be written now."""
 
     start: float
     charged: bool
     since: float | None = field(default=None, compare=False)
+    is_off: bool = False
 
 
 def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: float) -> tuple[Slot, BudgetState]:
@@ -136,6 +145,8 @@ def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: fl
     """
     if not 0 < n <= limits.window_limit:
         raise ValueError(f"{n} writes at once: must be 1 to {limits.window_limit}")
+    if not writing_of(state.switch, limits.writing).is_on:
+        return Slot(now + RETRY_S, charged=False, is_off=True), state
     start = _earliest(state, limits, n, now)
     if start - now <= MAX_WAIT_S[lane]:
         return Slot(start, charged=True), _charged(state, limits, n, start)
@@ -166,6 +177,8 @@ def drawn(
 
     Writes are counted where they go out, so that the window holds however long the reads took.
     """
+    if not writing_of(state.switch, limits.writing).is_on:
+        return Slot(now + RETRY_S, charged=False, is_off=True), charged, state
     if n <= charged.writes and charged.start >= state.not_before and now <= charged.start + KEPT_S:
         start = max(now, charged.start)
         moved = state

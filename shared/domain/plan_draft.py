@@ -91,6 +91,8 @@ class PlanContext:
     ignore_refusals: bool = False
     second_read: bool = True
     """False in a preview: a removal is shown at the first read."""
+    writing_since: datetime | None = None
+    """When writing to Graph was turned on: first reads from before do not count."""
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ class Work:
     told: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
     told_at: datetime | None = None
     """What the event behind this work said of each user, and when."""
+    writing_since: datetime | None = None
 
     @property
     def group_id(self) -> GroupId | None:

@@ -125,15 +125,21 @@ def _due_since(draft: Draft, key: str, ended: frozenset[Claim]) -> datetime:
     """Since when the removal is due: from its first read, and not before the claims that ended came to be as they are.
     After a newer request on the group it is a new removal, although the license was to go before."""
     context = draft.context
-    draft.seen[key] = draft.ledger.removal_seen_at.get(key) or context.now
+    draft.seen[key] = _seen_before(draft, key) or context.now
     groups = [assignment_of(claim.source, context.assignments) for claim in ended]
     return max([draft.seen[key], *(group.changed_at for group in groups if group and group.changed_at)])
+
+
+def _seen_before(draft: Draft, key: str) -> datetime | None:
+    """When the removal was first read as due; None: not yet, or only before writing was turned on."""
+    seen, since = draft.ledger.removal_seen_at.get(key), draft.context.writing_since
+    return None if seen is not None and since is not None and seen < since else seen
 
 
 def _is_ripe(draft: Draft, key: str, since: datetime) -> bool:
     """Whether the removal was due at an earlier read too, and its window is over."""
     context = draft.context
-    was_seen = key in draft.ledger.removal_seen_at
+    was_seen = _seen_before(draft, key) is not None
     return not context.second_read or (was_seen and context.now >= since + context.removal_window)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from shared.domain.hr_events import EVERY_SOURCE, Sources
 from shared.domain.ids import GroupId
+from shared.domain.writing import WritingSetting
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.directory import Accounts, Directory
@@ -73,6 +74,7 @@ class Policy:
     write_window_limit: int = 3000
     write_window_s: float = 150.0
     interactive_share: float = 0.2
+    writing: WritingSetting = WritingSetting.ON
     removal_window_s: float = 300.0
     removal_allowance_minimum: int = 20
     removal_allowance_percent: float = 2.0

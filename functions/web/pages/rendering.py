@@ -83,6 +83,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             caller=principal.initiator,
             may={access.name.lower() for access in principal.access},
             read_only=principal.access <= READS,
+            writing=request.scope.get("writing"),
             **values,
         )
     )

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheInitiator, ThePaging, TheWorld, requires
+from functions.web.context import TheInitiator, ThePaging, ThePerson, TheWorld, requires
 from functions.web.pages.rendering import product_name
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
 from functions.web.searching import TheAuditSearch
@@ -19,6 +19,8 @@ from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
 from shared.domain.messages import ONBOARDING
 from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.operations.writing import turn_off, turn_on
+from shared.handlers.reconcile.write_limiter import writing
 from shared.handlers.views import health, license_center, queries
 
 router = APIRouter(prefix="/api", tags=["center"])
@@ -116,6 +118,24 @@ async def get_health(world: TheWorld) -> Json:
     """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters."""
     found, looks = await asyncio.gather(health.health(world), health.queue_looks(world))
     return answers.health(found, looks)
+
+
+@router.get("/writing")
+async def get_writing(world: TheWorld) -> Json:
+    """Whether the app writes to Graph, and since when it was turned on or off."""
+    return answers.writing(await writing(world))
+
+
+@router.post("/writing/turnOn")
+async def turn_writing_on(world: TheWorld, person: ThePerson) -> Json:
+    """Let the app write to Graph. Open work begins with fresh reads. Only a person can do this."""
+    return answers.writing(await turn_on(world, person))
+
+
+@router.post("/writing/turnOff")
+async def turn_writing_off(world: TheWorld, person: ThePerson) -> Json:
+    """Stop all writes to Graph. Previews and reads go on. Only a person can do this."""
+    return answers.writing(await turn_off(world, person))
 
 
 @router.get("/deadLetters")

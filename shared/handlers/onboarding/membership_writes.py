@@ -26,6 +26,7 @@ from shared.domain.onboarding import (
 )
 from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.writing import WHY
 from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
@@ -178,10 +179,9 @@ class Writer:
         if slot.charged:
             await self._world.clock.sleep(max(0.0, slot.start - self._world.clock.now().timestamp()))
             return True
+        why = WHY if slot.is_off else "The write quota is used; comes back."
         for user_id in users:
-            written.postpone(
-                user_id, datetime.fromtimestamp(slot.start, tz=UTC), "The write quota is used; comes back."
-            )
+            written.postpone(user_id, datetime.fromtimestamp(slot.start, tz=UTC), why)
         return False
 
     async def _locate(

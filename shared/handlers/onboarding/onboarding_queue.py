@@ -16,6 +16,7 @@ from shared.domain.initiator import queue_sender
 from shared.domain.messages import MAX_USERS, ONBOARDING, load_object
 from shared.domain.onboarding import HrEventType, Next, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_order import looked_for, starts_at
+from shared.domain.writing import WHY
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.messaging.settlement import AWAY
 from shared.handlers.onboarding import people, records
@@ -60,6 +61,9 @@ class Onboarding:
         if keys is None:
             event = {name: value for name, value in fields.items() if name != AWAY}
             keys = open_keys(await records.accept(self._world, [event], queue_sender(ONBOARDING, "")))
+        if not (await self._pacer.writing()).is_on:
+            # The events are rows, and the timer resumes each when writing is turned on.
+            return
         await self.resume(keys, if_due=bool(fields.get(IF_DUE)))
 
     async def resume(self, keys: Sequence[str], *, if_due: bool = False) -> None:
@@ -131,7 +135,7 @@ class Onboarding:
         if slot.charged:
             return Writer(self._world, self._pacer, Charged(slot.start, likely))
         now, at = self._world.clock.now(), datetime.fromtimestamp(slot.start, tz=UTC)
-        note = "The write quota is used; comes back."
+        note = WHY if slot.is_off else "The write quota is used; comes back."
         await saver.save([Next(waiting(each, each.state, now, at, note)) for each in ready])
         return None
 

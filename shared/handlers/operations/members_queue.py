@@ -24,6 +24,7 @@ from shared.domain.reconciliation import Attempted, Planned, Recorded, Work
 from shared.domain.retry import attempts_after
 from shared.domain.snapshot_pages import LEFT, SealedPage
 from shared.domain.verdict import before_apply, contradicts_snapshot
+from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.groups.status import write_group_status
 from shared.handlers.operations.dispatch import totals_at_the_end
@@ -56,6 +57,10 @@ class Members:
         dependency is away: then nothing is lost by doing the same message again."""
         message = decode_process_users(body)
         trace_context.followed(message.traceparent)
+        writing = await self._pacer.writing()
+        if not writing.is_on:
+            await self._park(message)
+            return
         operation = None
         if message.operation_id is not None:
             operation = await self._world.stores.operations.get(message.operation_id)
@@ -74,6 +79,7 @@ class Members:
             first_sent_at=message.first_sent_at,
             told=message.expects,
             told_at=message.changed_at,
+            writing_since=writing.since,
         )
         prepaid = await self._prepaid(message, work)
         if prepaid is None:
@@ -88,6 +94,14 @@ class Members:
         await self._report(message, work, recorded)
         if not going_on:
             await self._stop(message, work, attempted)
+
+    async def _park(self, message: ProcessUsers) -> None:
+        """Nothing is read or counted while writing is turned off: the work begins anew later. Chunks of operations are
+        handed out again when it is turned on."""
+        if message.operation_id is None:
+            fresh = replace(message, send=message.send + 1, attempts={}, first_sent_at=None)
+            at = self._world.clock.now() + timedelta(seconds=RETRY_S)
+            await self._world.queue.send([Outgoing(fresh.queue, fresh.encode(), fresh.message_id, at)])
 
     async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
         """Bulk work that is known to write is charged before its users are read; where the write quota has no room soon

@@ -33,6 +33,7 @@ from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.snapshot import Sealed, seal
 from shared.handlers.operations.sync import SYNC, sync_soon
 from shared.handlers.reconcile.permits import allow_operation
+from shared.handlers.reconcile.write_limiter import writing
 from shared.ports.messaging import Outgoing
 
 SHORT_STEP = timedelta(seconds=1)
@@ -65,6 +66,9 @@ async def take_step(world: Needs, body: bytes) -> None:
         await send_step(world, operation)
         return
     if message.step != operation.step or operation.state in (OperationState.PAUSED, OperationState.AWAITING_APPROVAL):
+        return
+    if not operation.preview and not (await writing(world)).is_on:
+        # Turning it on sends the step again.
         return
     try:
         await _advance(world, operation)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, to_send, with_stored
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.verdict import LOST_RACE, RACE_RETRY, after_apply, stops_the_operation
+from shared.domain.writing import WHY
 from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 
@@ -60,7 +61,8 @@ async def _round(
     now = world.clock.now()
     if not slot.charged:
         at = datetime.fromtimestamp(slot.start, tz=now.tzinfo)
-        return [_if_active(each, at, "the write quota is used; comes back") for each in users], True
+        why = WHY if slot.is_off else "the write quota is used; comes back"
+        return [_if_active(each, at, why) for each in users], True
     await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
     intending = await _write_intents(world, work, active)
     await pacer.give_back(slot, _writes(each for each in intending if not each.is_active))

@@ -86,6 +86,7 @@ def context_for(
     ignore_refusals: bool = False,
     enable: frozenset[SkuId] = frozenset(),
     location: str = "",
+    writing_since: datetime | None = None,
 ) -> PlanContext:
     """The context of one user's plan, without permits. `location`: for a user without one, before any default."""
     mine = [assignments[group_id] for group_id in sorted(user.group_ids & assignments.keys())]
@@ -101,6 +102,7 @@ def context_for(
         usage_location=None if user.usage_location else location or default_location(active, facts.country),
         ignore_refusals=ignore_refusals,
         enable=enable,
+        writing_since=writing_since,
     )
 
 
@@ -166,6 +168,7 @@ async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> 
         ignore_refusals=work.operation is not None and work.operation.reprocess,
         enable=frozenset(asked.enable),
         location=read.row.usage_location,
+        writing_since=work.writing_since,
     )
     planned = Planned(read, read.row, (*group_grants(user, work.assignments), *read.grants), context, audit=audit)
     if asked.adopt:

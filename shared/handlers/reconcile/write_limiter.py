@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.domain.budget import (
@@ -25,6 +25,7 @@ from shared.domain.budget import (
 from shared.domain.concurrency import update
 from shared.domain.errors import Unavailable
 from shared.domain.write_results import Throttled, Unanswered
+from shared.domain.writing import NO_SWITCH, Switch, Writing, writing_of
 from shared.handlers.reconcile.needs import Needs
 from shared.ports.world import Policy
 
@@ -52,7 +53,14 @@ def limits_of(policy: Policy) -> BudgetLimits:
         window_limit=policy.write_window_limit,
         window_s=policy.write_window_s,
         interactive_share=policy.interactive_share,
+        writing=policy.writing,
     )
+
+
+async def writing(world: Needs) -> Writing:
+    """Whether the app writes to Graph, as it is stored now."""
+    text, _ = await world.stores.budget.load()
+    return writing_of(BudgetState.from_json(text).switch if text else NO_SWITCH, world.policy.writing)
 
 
 class Pacer:
@@ -66,6 +74,26 @@ class Pacer:
         self._state: BudgetState | None = None
         self._etag: str | None = None
         self._tail = self._seen_at = 0.0
+        self._writing = Writing()
+
+    async def writing(self) -> Writing:
+        """Whether the app writes to Graph. A yes is believed for seconds, because each charge checks it again."""
+        now = self._world.clock.now().timestamp()
+        if now - self._seen_at > SEEN_S or not self._writing.is_on:
+            await self._look(now)
+        return self._writing
+
+    async def turn(self, change: Callable[[Switch, float], Switch]) -> Writing:
+        """Turn writing on or off. A charge by another worker at the same time comes before it, or not at all."""
+
+        def changed(state: BudgetState, now: float) -> BudgetState:
+            switch = change(state.switch, now)
+            return state if switch == state.switch else replace(state, switch=switch)
+
+        async with self._lock:
+            self._state = None
+            await self._update(changed)
+        return await writing(self._world)
 
     async def charge(self, *, urgent: bool, writes: int) -> Slot:
         """A start for `writes` writes: charged when it is near, otherwise a place to come back to."""
@@ -107,12 +135,16 @@ class Pacer:
         none where nothing waits."""
         now = self._world.clock.now().timestamp()
         if now - self._seen_at > SEEN_S:
-            text, _ = await self._world.stores.budget.load()
-            self._see(BudgetState.from_json(text) if text else BudgetState(), now)
+            await self._look(now)
         return timedelta(seconds=max(0.0, self._tail - now))
+
+    async def _look(self, now: float) -> None:
+        text, _ = await self._world.stores.budget.load()
+        self._see(BudgetState.from_json(text) if text else BudgetState(), now)
 
     def _see(self, state: BudgetState, now: float) -> None:
         self._tail, self._seen_at = state.tails.get(Lane.INTERACTIVE, 0.0), now
+        self._writing = writing_of(state.switch, self._limits.writing)
 
     async def heed_throttling(self, answers: Iterable[object]) -> None:
         """If Graph answered a write with 429, no worker starts a write before the longest Retry-After of the answers.
@@ -154,7 +186,11 @@ class Pacer:
     async def _update(self, change: Callable[[BudgetState, float], BudgetState]) -> None:
         def changed(state: BudgetState) -> BudgetState | None:
             after = change(state, self._world.clock.now().timestamp())
-            return None if after is state else after
+            if after is state:
+                # Nothing is stored, so nothing tells whether the state is still so: the next charge reads it again.
+                self._state = None
+                return None
+            return after
 
         lost = Unavailable(retry_after_s=5.0, what="the write budget: too many lost updates")
         await update(self._read, changed, self._save, tries=MAX_TRIES, lost=lost)

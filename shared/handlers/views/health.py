@@ -10,8 +10,9 @@ from shared.domain.budget import EMPTY, BudgetState, used
 from shared.domain.errors import Unavailable
 from shared.domain.operation import Operation
 from shared.domain.read_models import DeadLetter
+from shared.domain.writing import Writing
 from shared.handlers.messaging.dead_letters import QUEUES
-from shared.handlers.reconcile.write_limiter import limits_of
+from shared.handlers.reconcile.write_limiter import limits_of, writing
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
 from shared.handlers.views.queries import ChangeFeedState
@@ -38,6 +39,7 @@ class WriteUse:
 @dataclass(frozen=True, slots=True)
 class Health:
     feed: ChangeFeedState
+    writing: Writing
     writes: WriteUse
     operations: tuple[Operation, ...]
     letters: tuple[DeadLetter, ...]
@@ -53,13 +55,14 @@ class QueueLooks:
 
 async def health(world: Needs) -> Health:
     """Everything but the queues, which take longer. Raises Unavailable."""
-    feed, writes, operations, letters = await asyncio.gather(
+    feed, switch, writes, operations, letters = await asyncio.gather(
         queries.change_feed(world),
+        writing(world),
         write_use(world),
         world.stores.operations.open(),
         world.stores.dead_letters.newest(LETTERS),
     )
-    return Health(feed, writes, tuple(operations), tuple(letters))
+    return Health(feed, switch, writes, tuple(operations), tuple(letters))
 
 
 async def write_use(world: Needs) -> WriteUse:

@@ -21,6 +21,7 @@ from functions.web import application
 from shared import bootstrap
 from shared.bootstrap import App, SignIn
 from shared.handlers.messaging.settlement import settle
+from shared.handlers.reconcile.write_limiter import writing
 from tests.support.triggers import FUNCTIONS, trigger
 from tests.support.worlds import fake_world
 from tests.trace.tracer import Tracer
@@ -42,12 +43,16 @@ TRIGGERS = (
     ("look_at_due", "timer 45 * * * * *", "shared.handlers.reconcile", "grant_expiry.look_at_due"),
     ("take_up_due", "timer 20 * * * * *", "shared.handlers.onboarding", "onboarding_queue.take_up_due"),
     ("give_seats", "timer 30 * * * * *", "shared.handlers.reconcile", "seats.give_seats"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "writing.follow_setting"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "watchdog.watchdog"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "dead_letters.drain"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.maintenance", "alerts.look_out"),
     ("health", "GET api/health", "", ""),
     ("http", "any {*route}", "functions.web", "application.build"),
 )
+
+GATES = (settle.__module__, writing.__module__)
+"""What every message passes, and what most timers do."""
 
 HANDLERS = ("shared.handlers.", application.__name__)
 """Where entry functions are; the web application is imported above, so that its import is not part of a trace."""
@@ -88,7 +93,7 @@ async def test_a_trigger_leads_to_the_handlers_of_the_table(name: str, monkeypat
     callers = {FUNCTIONS[name].get_user_function().__module__, "shared.bootstrap", settle.__module__}
     entries: dict[str, str] = {}
     for step in tracer.trace.steps:
-        if step.caller in callers and step.module.startswith(HANDLERS) and step.module != settle.__module__:
+        if step.caller in callers and step.module.startswith(HANDLERS) and step.module not in GATES:
             entries.setdefault(step.module, f"{step.module}.{step.function}")
     expected = [f"{package}.{entry}" for function, _, package, entry in TRIGGERS if function == name and package]
     assert list(entries.values()) == expected

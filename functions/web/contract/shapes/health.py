@@ -36,6 +36,14 @@ class ChangeFeed(Answer):
     rejected_deltas: list[RejectedDelta]
 
 
+class Writing(Answer):
+    """Whether the app writes to Graph; `forcedOff` by the setting WRITING."""
+
+    on: bool
+    forced_off: bool
+    changed_date_time: Time | None
+
+
 class Writes(Answer):
     """Writes to Graph of the last `windowSeconds`, and what they are held to."""
 
@@ -56,6 +64,7 @@ class QueueLook(Answer):
 
 class Health(Answer):
     change_feed: ChangeFeed
+    writing: Writing
     writes: Writes
     queues: list[QueueLook]
     queues_error: Annotated[str, example("queue members: ServiceBusConnectionError")] | None

@@ -30,6 +30,7 @@ AT_DEPLOYMENT = {
     "ALLOWED_CLIENTS": "4d1f5a3e-0000-4000-8000-00000000000b",
     "ALLOW_GUESTS": "false",
     "ONBOARDING_GROUPS": "4d1f5a3e-0000-4000-8000-00000000000c",
+    "WRITING": "initially-off",
     "PUBLIC_URL": "https://func-x.azurewebsites.net",
 }
 """Stands in for what only a deployment knows."""

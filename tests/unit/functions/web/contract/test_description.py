@@ -207,6 +207,9 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
 async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     for path in ("licenses", "subscribedSkus", "changeFeed", "overview", "audit"):
         await _ok(api, "GET", f"/api/{path}")
+    for path in ("turnOff", "turnOn"):
+        assert (await _ok(api, "POST", f"/api/writing/{path}"))["on"] is (path == "turnOn")
+    assert (await _ok(api, "GET", "/api/writing"))["forcedOff"] is False
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
     letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]
     await _ok(api, "POST", f"/api/deadLetters/{letter['id']}/replay")
