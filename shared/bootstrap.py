@@ -28,6 +28,7 @@ from shared.handlers.membership.webhook import Reply, receive
 from shared.handlers.messaging.dead_letters import drain
 from shared.handlers.messaging.settlement import Work, settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.operations.caller_limits import CallerLimits
 from shared.handlers.operations.jobs_queue import run_job
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import take_step
@@ -65,6 +66,7 @@ class App:
     def __init__(self, world: World, sign_in: SignIn) -> None:
         self.world = world
         self.sign_in = sign_in
+        self.limits = CallerLimits(world)
         self._members = Members(world)
         self._onboarding = Onboarding(world)
 
@@ -244,6 +246,10 @@ def policy_of(settings: Settings) -> Policy:
         write_window_s=settings.write_window_s,
         interactive_share=settings.interactive_share,
         writing=settings.writing,
+        caller_reads_per_minute=settings.caller_reads_per_minute,
+        caller_changes_per_minute=settings.caller_changes_per_minute,
+        caller_hr_events_per_minute=settings.caller_hr_events_per_minute,
+        caller_open_previews=settings.caller_open_previews,
         removal_window_s=settings.removal_window.total_seconds(),
         removal_allowance_minimum=settings.removal_allowance_minimum,
         removal_allowance_percent=settings.removal_allowance_percent,

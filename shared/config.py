@@ -104,6 +104,15 @@ class Settings:
     writing: WritingSetting
     """WRITING: whether the app writes to Graph: `on`, `initially-off` (until an administrator turns it on), or `off`
     (whatever an administrator has set)."""
+    caller_reads_per_minute: int
+    """CALLER_READS_PER_MINUTE: reads a minute of one caller, in each process; 60 or more."""
+    caller_changes_per_minute: int
+    """CALLER_CHANGES_PER_MINUTE: changes, previews and approvals a minute of one caller, in all processes; 1 or
+    more."""
+    caller_hr_events_per_minute: int
+    """CALLER_HR_EVENTS_PER_MINUTE: HR events a minute of one caller by HTTP, in all processes; 1 or more."""
+    caller_open_previews: int
+    """CALLER_OPEN_PREVIEWS: previews of one caller that are not complete at a time; 1 or more."""
     removal_window: timedelta
     """REMOVAL_WINDOW: how long a removal waits until it is read again and decided with the others of
     its group. ISO 8601, 0 to 1 day."""
@@ -180,6 +189,10 @@ class Settings:
             write_window_s=read.number("WRITE_WINDOW_SECONDS", 150.0, above=0.0),
             interactive_share=read.number("INTERACTIVE_SHARE", 0.2, above=0.0, below=1.0),
             writing=read.one_of("WRITING", WritingSetting.ON, WritingSetting),
+            caller_reads_per_minute=read.whole("CALLER_READS_PER_MINUTE", 1200, at_least=60),
+            caller_changes_per_minute=read.whole("CALLER_CHANGES_PER_MINUTE", 60, at_least=1),
+            caller_hr_events_per_minute=read.whole("CALLER_HR_EVENTS_PER_MINUTE", 6000, at_least=1),
+            caller_open_previews=read.whole("CALLER_OPEN_PREVIEWS", 50, at_least=1),
             removal_window=read.duration("REMOVAL_WINDOW", timedelta(minutes=5), at_most=timedelta(days=1)),
             removal_allowance_minimum=read.whole("REMOVAL_ALLOWANCE_MINIMUM", 20, at_least=0),
             removal_allowance_percent=read.number("REMOVAL_ALLOWANCE_PERCENT", 2.0, at_least=0.0, at_most=100.0),

@@ -31,7 +31,8 @@ from functions.web.rejections import RejectionLog
 from functions.web.routes import center, groups, onboarding, operations, users
 from shared.bootstrap import App
 from shared.domain import trace_context
-from shared.domain.access import Access
+from shared.domain.access import READS, Access
+from shared.domain.caller_limits import Kind
 from shared.domain.errors import Unavailable
 from shared.domain.initiator import API, PAGE
 from shared.domain.writing import Writing
@@ -155,6 +156,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
 """What each route asks of its caller; a last part that names an act is written out. A route that is not in here answers
 nobody. docs/roles.md shows which roles suffice."""
 
+HR_EVENTS = ("POST", "/api/onboarding")
+
 ACTS = ("act", "foreign")
 """Parameters of paths that name an act: acts of one route can ask for different accesses."""
 
@@ -218,8 +221,16 @@ async def _permit(request: Request) -> None:
     if needed is None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")
     requires(request, needed)
+    await _limit(request, row, needed)
     if wants_page(request):
         request.scope["writing"] = await _writing(request)
+
+
+async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None:
+    """Count the request for its caller. Events of HR are counted one by one, where they are read."""
+    if needed is not Access.ANY and row != HR_EVENTS:
+        kind = Kind.READS if needed in READS else Kind.CHANGES
+        await request.app.state.doors().limits.admit(request.scope["principal"].initiator.id, kind)
 
 
 async def _writing(request: Request) -> Writing | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from shared.domain.errors import BadRequest, Conflict, KeyReused, NotFound, PermissionDenied, Unavailable
+from shared.domain.errors import BadRequest, Conflict, KeyReused, LimitReached, NotFound, PermissionDenied, Unavailable
 
 
 class HttpError(Exception):
@@ -78,13 +78,19 @@ def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
         case PermissionDenied():
             return HttpError(403, "AppPermissionMissing", str(fault))
         case Unavailable():
-            wait = str(math.ceil(fault.retry_after_s or 5.0))
-            return HttpError(503, "ServiceUnavailable", str(fault), headers={"Retry-After": wait})
+            return _later(fault)
         case RequestValidationError():
             return _invalid(fault)
         case HTTPException(status_code=status, detail=detail):
             return HttpError(status, CODES.get(status, "BadRequest"), str(detail), headers=dict(fault.headers or {}))
     return SERVER_ERROR
+
+
+def _later(fault: Unavailable) -> HttpError:
+    headers = {"Retry-After": str(math.ceil(fault.retry_after_s or 5.0))}
+    if isinstance(fault, LimitReached):
+        return Rejection(429, "TooManyRequests", str(fault), fault.caller, fault.reason, headers)
+    return HttpError(503, "ServiceUnavailable", str(fault), headers=headers)
 
 
 def _invalid(fault: RequestValidationError) -> HttpError:

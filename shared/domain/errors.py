@@ -72,6 +72,15 @@ class Unavailable(LicensingError):
         self.rejected = rejected
 
 
+class LimitReached(Unavailable):
+    """A caller has asked for more than a caller can. `reason`: a few words for the log."""
+
+    def __init__(self, retry_after_s: float, what: str, caller: str, reason: str) -> None:
+        super().__init__(retry_after_s, what)
+        self.caller = caller
+        self.reason = reason
+
+
 class PoisonMessage(LicensingError):
     """A message body that is not what its queue carries."""
 

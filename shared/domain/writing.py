@@ -28,9 +28,9 @@ class WritingSetting(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What is stored. `is_on`: what an administrator has set; None: nothing yet. `at`: when writing was last turned on
-    or off, seconds since the epoch. `was_forced`: the setting was seen to force it off, so it must be turned on again
-    with fresh reads when the setting is gone."""
+    """The stored switch. `is_on`: what an administrator has set; None: nothing yet. `at`: when writing was last turned
+    on or off, seconds since the epoch. `was_forced`: the setting was seen to force it off, so it must be turned on
+    again with fresh reads when the setting is gone."""
 
     is_on: bool | None = None
     at: float = 0.0
@@ -59,6 +59,6 @@ def writing_of(switch: Switch, setting: WritingSetting) -> Writing:
 
 
 def followed(switch: Switch, setting: WritingSetting, now: float) -> Switch:
-    """The switch after a look at the setting: that it forces writing off is noted, and so is that it does no more."""
+    """The switch after the setting was read: whether the setting forces writing off is noted."""
     forced = setting is WritingSetting.OFF
     return switch if forced is switch.was_forced else replace(switch, was_forced=forced, at=now)

@@ -344,11 +344,13 @@ class AuditLog(Protocol):
 
 
 class BudgetStore(Protocol):
-    async def load(self) -> tuple[str, str | None]:
-        """The budget's stored state (empty text where there is none) and its ETag."""
+    """The write budget, and what each caller has used: one text for each key."""
+
+    async def load(self, key: str = "writes") -> tuple[str, str | None]:
+        """The stored state (empty text where there is none) and its ETag."""
         ...
 
-    async def save(self, state: str, etag: str | None) -> str:
+    async def save(self, state: str, etag: str | None, key: str = "writes") -> str:
         """Returns the new ETag. Raises Conflict."""
         ...
 

@@ -75,6 +75,10 @@ class Policy:
     write_window_s: float = 150.0
     interactive_share: float = 0.2
     writing: WritingSetting = WritingSetting.ON
+    caller_reads_per_minute: int = 1200
+    caller_changes_per_minute: int = 60
+    caller_hr_events_per_minute: int = 6000
+    caller_open_previews: int = 50
     removal_window_s: float = 300.0
     removal_allowance_minimum: int = 20
     removal_allowance_percent: float = 2.0

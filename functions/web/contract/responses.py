@@ -76,6 +76,7 @@ REFUSALS: Mapping[int, str] = {
     409: "The state does not allow it, or somebody else was quicker.",
     412: "If-Match names another version.",
     413: "The body is too large.",
+    429: "The caller has reached a limit; Retry-After says when to try again.",
     500: "A fault of our own; it was recorded under the request-id.",
     503: "Graph, the tables or the queue are away; Retry-After says when to try again.",
 }

@@ -16,6 +16,7 @@ from functions.web.answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.errors import HttpError
 from functions.web.requests import AssignedLicenseShape, Guid, OperationIdText, Shape, country
+from shared.domain.caller_limits import Kind
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
 from shared.domain.hr_intake import Receipt, open_keys
 from shared.domain.ids import GroupId
@@ -117,12 +118,13 @@ _TAKES = {
 
 
 @router.post("", status_code=202, openapi_extra=_TAKES)
-async def receive_events(world: TheWorld, initiator: TheInitiator, body: TheBody) -> Response:
+async def receive_events(request: Request, world: TheWorld, initiator: TheInitiator, body: TheBody) -> Response:
     """Take one HR event, or an array of up to 1,000. Each is kept at once; what cannot be read is named by position,
     field and value, and kept too. 400 when none could be taken."""
     values = body if isinstance(body, list) else [body]
     if not 0 < len(values) <= MAX_BATCH:
         raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
+    await request.app.state.doors().limits.admit(initiator.id, Kind.HR_EVENTS, len(values))
     receipts = await records.accept(world, values, initiator)
     await records.resume(world, open_keys(receipts))
     taken = [_taken(each.position, each.record) for each in receipts if each.record and not each.taken]

@@ -39,7 +39,7 @@ ANSWER_WITHIN_S = 5.0
 again."""
 
 NOTE_WITHIN_S = 2.0
-"""What is only shown to people must not use up the rest of Graph's ten seconds."""
+"""Figures for people must not use up the rest of Graph's ten seconds."""
 
 CREATING = timedelta(minutes=10)
 """How long a subscription without an id may be one that Graph is still making: it notifies before it answers us."""

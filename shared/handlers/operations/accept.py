@@ -26,6 +26,7 @@ from shared.domain.operation_request import (
 )
 from shared.domain.trace_context import begun
 from shared.handlers.operations.assignment_changes import load, write_intent
+from shared.handlers.operations.caller_limits import check_open_previews
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.product_facts import note_new_products
 from shared.handlers.reconcile.read import read_catalog
@@ -41,7 +42,7 @@ async def accept(world: Needs, request: OperationRequest) -> Operation:
 
     Raises BadRequest and AssignmentError for what cannot be done, NotFound for a group that is not there, Outdated for
     an old `if_match`, KeyReused for a key of a different request, Conflict when others change the assignment all the
-    time, Unavailable when a dependency is away.
+    time, LimitReached for one preview too many, Unavailable when a dependency is away.
     """
     now = world.clock.now()
     operation_id = new_operation_id(world, now)
@@ -50,6 +51,8 @@ async def accept(world: Needs, request: OperationRequest) -> Operation:
         if existing is not None:
             return existing
     check_form(request)
+    if request.preview:
+        await check_open_previews(world, request.initiator)
     found = await _checked_group(world, request, request.target.group_id) if request.target.group_id else None
     catalog = found.catalog if found else await read_catalog(world)
     if found is None:

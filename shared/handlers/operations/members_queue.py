@@ -96,7 +96,7 @@ class Members:
             await self._stop(message, work, attempted)
 
     async def _park(self, message: ProcessUsers) -> None:
-        """Nothing is read or counted while writing is turned off: the work begins anew later. Chunks of operations are
+        """Nothing is read or counted while writing is turned off: the work begins again later. Chunks of operations are
         handed out again when it is turned on."""
         if message.operation_id is None:
             fresh = replace(message, send=message.send + 1, attempts={}, first_sent_at=None)

@@ -46,7 +46,7 @@ async def turn_off(world: Needs, initiator: Initiator) -> Writing:
 
 
 async def follow_setting(world: Needs) -> None:
-    """The watchdog's look at the setting WRITING: when it stops forcing writing off, open work goes on as if an
+    """The watchdog compares the setting WRITING: when it stops forcing writing off, open work goes on as if an
     administrator had turned it on."""
     setting = world.policy.writing
     before = await writing(world)
@@ -69,7 +69,7 @@ async def _record(world: Needs, initiator: Initiator, activity: str) -> None:
 
 
 async def _resume(world: Needs, operation: Operation) -> None:
-    """Its users are read anew, in a new run: chunks that were handed out before count as lost."""
+    """Its users are read again, in a new run: chunks that were handed out before count as lost."""
     started = operation.phase is not Phase.SEAL
     fresh = replace(
         operation,
