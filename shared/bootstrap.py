@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from shared.config import Settings
 from shared.domain import trace_context
 from shared.domain.access import DEFAULT_DIRECTORY_ROLES, directory_roles
-from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING, OPERATIONS
+from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
 from shared.handlers.maintenance.alerts import look_out
 from shared.handlers.maintenance.retention import forget_old
 from shared.handlers.membership.delta import ask_for_deltas
@@ -74,9 +74,9 @@ class App:
         """A message of the queue `jobs`."""
         await self._take(JOBS, body, enqueued_at, partial(run_job, self.world))
 
-    async def take_step(self, body: bytes, enqueued_at: datetime | None = None) -> None:
-        """A message of the queue `operations`."""
-        await self._take(OPERATIONS, body, enqueued_at, partial(take_step, self.world))
+    async def take_step(self, queue: str, body: bytes, enqueued_at: datetime | None = None) -> None:
+        """A message of the queue `operations` or `operations-bulk`."""
+        await self._take(queue, body, enqueued_at, partial(take_step, self.world, queue))
 
     async def process_members(self, queue: str, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `members` or `members-bulk`."""

@@ -18,6 +18,9 @@ from shared.domain.membership_changes import guid
 
 JOBS = "jobs"
 OPERATIONS = "operations"
+OPERATIONS_BULK = "operations-bulk"
+STEPS = (OPERATIONS, OPERATIONS_BULK)
+"""Queues of steps: snapshots of many users have their own, so that a small request does not wait for them."""
 MEMBERS = "members"
 MEMBERS_BULK = "members-bulk"
 NOTIFICATIONS = "notifications"

@@ -74,6 +74,11 @@ class OperationStore(Protocol):
         """Operations that have not ended."""
         ...
 
+    async def open_previews(self, initiator_id: str) -> int:
+        """How many previews of a caller are not complete, by one query. A crash can leave one counted too many until
+        `open` is next called."""
+        ...
+
     def from_before(self, at: datetime) -> AsyncIterator[Operation]:
         """Operations whose ids are of a time before, newest first."""
         ...

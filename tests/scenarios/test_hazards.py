@@ -12,7 +12,7 @@ from shared.domain.directory import AssignedLicense, LicenseAssignmentState, Lic
 from shared.domain.errors import Unavailable
 from shared.domain.ids import UserId
 from shared.domain.member_status import MemberState
-from shared.domain.messages import OPERATIONS
+from shared.domain.messages import STEPS
 from shared.domain.operation import Operation, OperationState
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.watchdog import watchdog
@@ -171,7 +171,7 @@ async def test_every_message_delivered_twice_changes_nothing() -> None:
         if message.at is not None and message.at > run.world.clock.now():
             run.fakes.clock.move(message.at - run.world.clock.now())
         await run.deliver(message)
-        if message.queue != OPERATIONS:
+        if message.queue not in STEPS:
             await run.deliver(message)
     ended = await run.read(operation)
     assert (ended.state, ended.totals.applied, ended.totals.wrote) == (OperationState.COMPLETE, 45, 45)

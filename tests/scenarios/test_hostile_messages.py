@@ -27,6 +27,7 @@ from shared.domain.messages import (
     NOTIFICATIONS,
     ONBOARDING,
     OPERATIONS,
+    OPERATIONS_BULK,
     OperationStep,
     ProcessUsers,
 )
@@ -109,10 +110,12 @@ MESSAGES: dict[str, tuple[dict[str, Any], ...]] = {
     ),
 }
 MESSAGES[MEMBERS_BULK] = MESSAGES[MEMBERS]
+MESSAGES[OPERATIONS_BULK] = MESSAGES[OPERATIONS]
 
 DOORS: dict[str, Door] = {
     JOBS: lambda app, body: app.run_job(body),
-    OPERATIONS: lambda app, body: app.take_step(body),
+    OPERATIONS: lambda app, body: app.take_step(OPERATIONS, body),
+    OPERATIONS_BULK: lambda app, body: app.take_step(OPERATIONS_BULK, body),
     MEMBERS: lambda app, body: app.process_members(MEMBERS, body),
     MEMBERS_BULK: lambda app, body: app.process_members(MEMBERS_BULK, body),
     NOTIFICATIONS: lambda app, body: app.take_change(body),

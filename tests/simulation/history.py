@@ -22,7 +22,7 @@ from shared.domain.errors import BadRequest, Conflict, NotFound, Unavailable
 from shared.domain.hr_events import SourceRules
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.membership_changes import GroupChange
-from shared.domain.messages import NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
+from shared.domain.messages import NOTIFICATIONS, ONBOARDING, RESULTS, STEPS
 from shared.domain.onboarding import OnboardingState, SourceOrder, event_key
 from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
 from shared.domain.operation_request import OperationRequest
@@ -308,8 +308,8 @@ class History:
             return
         if message.queue == ONBOARDING:
             work = self.onboarding[place].take
-        elif message.queue == OPERATIONS:
-            work = lambda body: take_step(world, body)  # noqa: E731
+        elif message.queue in STEPS:
+            work = lambda body: take_step(world, message.queue, body)  # noqa: E731
         elif message.queue == NOTIFICATIONS:
             work = lambda body: take_change(world, body)  # noqa: E731
         try:

@@ -13,7 +13,7 @@ from uuid import UUID
 from shared.domain.directory import AssignedLicense, ServicePlan, SubscribedSku
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.initiator import Initiator
-from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS, ProcessUsers
+from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, RESULTS, STEPS, ProcessUsers
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.notifications_queue import take_change
@@ -30,7 +30,7 @@ from tests.support.worlds import Fakes, fake_world
 MIA = Initiator("mia", "Mia")
 TEAM = GroupId(str(UUID(int=900)))
 OTHER_TEAM = GroupId(str(UUID(int=901)))
-STEPS = 3000
+MOST_MESSAGES = 3000
 
 
 def _plan(number: int) -> ServicePlan:
@@ -118,7 +118,7 @@ class Run:
     async def work_off(self, until: Callable[[], bool] = lambda: False) -> None:
         """Deliver messages in the order in which they fall due, the clock moving along."""
         queue = self.fakes.queue
-        for _ in range(STEPS):
+        for _ in range(MOST_MESSAGES):
             waiting = list(queue.messages)
             if not waiting or until():
                 return
@@ -133,8 +133,8 @@ class Run:
 
     async def deliver(self, message: Outgoing) -> None:
         self.done += 1
-        if message.queue == OPERATIONS:
-            await settle(self.world, message.queue, message.body, partial(take_step, self.world))
+        if message.queue in STEPS:
+            await settle(self.world, message.queue, message.body, partial(take_step, self.world, message.queue))
         elif message.queue == ONBOARDING:
             await settle(self.world, message.queue, message.body, self.onboarders[self.done % 2].take)
         elif message.queue == RESULTS:

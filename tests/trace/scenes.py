@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from shared.bootstrap import App, SignIn
-from shared.domain.messages import MEMBERS_BULK, ONBOARDING, OPERATIONS, RESULTS
+from shared.domain.messages import MEMBERS_BULK, ONBOARDING, OPERATIONS_BULK, RESULTS
 from shared.ports.messaging import Outgoing
 from tests.support.hires import Hires, event
 from tests.support.runs import SMALL, TEAM, user
@@ -41,7 +41,7 @@ async def job_message(tracer: Tracer) -> None:
     run, app = _with_a_few()
     with tracer:
         await app.run_job(_job())
-    assert [message.queue for message in run.fakes.queue.messages] == [OPERATIONS]
+    assert [message.queue for message in run.fakes.queue.messages] == [OPERATIONS_BULK]
 
 
 async def job_and_first_step(tracer: Tracer) -> None:
@@ -49,7 +49,7 @@ async def job_and_first_step(tracer: Tracer) -> None:
     run, app = _with_a_few()
     with tracer:
         await app.run_job(_job())
-        await app.take_step(_take(run, OPERATIONS).body)
+        await app.take_step(OPERATIONS_BULK, _take(run, OPERATIONS_BULK).body)
     (operation,), _ = await run.world.stores.operations.newest(10)
     assert operation.totals.remaining == FEW, operation
 

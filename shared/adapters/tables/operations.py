@@ -2,7 +2,7 @@
 
 Row: PartitionKey `operation`, RowKey the id with its 12 leading digits of time inverted, so that the newest come first.
 Properties: `body` (JSON of everything but the users), `users0`.. (a list target's ids, 16 bytes each). Index of open
-operations: PartitionKey `open`, RowKey as above; written before an operation is stored open, deleted after it ended.
+operations: PartitionKey `open`, RowKey as above, `previewOf` the id of whoever asked for a preview; written before an operation is stored open, deleted after it ended.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class TableOperations:
 
     async def insert(self, operation: Operation) -> Operation:
         key = inverted(operation.id)
-        await self._tables.write(TABLE, Op("upsert", {"PartitionKey": OPEN, "RowKey": key}))
+        of = {"previewOf": operation.initiator.id} if operation.preview else {}
+        await self._tables.write(TABLE, Op("upsert", {"PartitionKey": OPEN, "RowKey": key, **of}))
         etag = await self._tables.write(TABLE, Op("create", _row(operation)))
         return replace(operation, version=etag)
 
@@ -96,6 +97,10 @@ class TableOperations:
             elif operation is not None:
                 await self._tables.delete(TABLE, OPEN, key)
         return tuple(found)
+
+    async def open_previews(self, initiator_id: str) -> int:
+        rows = self._tables.query(TABLE, OPEN, equal={"previewOf": initiator_id}, select=("RowKey",))
+        return len([row async for row in rows])
 
     async def from_before(self, at: datetime) -> AsyncIterator[Operation]:
         first = f"{LATEST - int(at.timestamp() * 1000) + 1:012x}"

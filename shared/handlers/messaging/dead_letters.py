@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from shared.domain.errors import BadRequest, NotFound, PoisonMessage, Unavailable
 from shared.domain.initiator import Initiator
-from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, OPERATIONS, load_object
+from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, STEPS, load_object
 from shared.domain.read_models import AuditEntry, ReplayedMessage
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
@@ -18,7 +18,7 @@ from shared.ports.messaging import Outgoing, Undelivered
 
 log = logging.getLogger(__name__)
 
-QUEUES = (MEMBERS, MEMBERS_BULK, OPERATIONS, NOTIFICATIONS, ONBOARDING, JOBS)
+QUEUES = (MEMBERS, MEMBERS_BULK, *STEPS, NOTIFICATIONS, ONBOARDING, JOBS)
 
 PAUSES = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
 """Before each new try; ten deliveries of a message that kills its function are over in less than a second."""

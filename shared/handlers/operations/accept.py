@@ -13,8 +13,8 @@ from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import BadRequest, KeyReused, PermissionDenied
 from shared.domain.group_request import GroupRequest, check_version
 from shared.domain.ids import GroupId, OperationId
-from shared.domain.messages import OPERATIONS, OperationStep
-from shared.domain.operation import Operation, OperationState
+from shared.domain.messages import OPERATIONS, OPERATIONS_BULK, SMALL, OperationStep
+from shared.domain.operation import Operation, OperationState, Phase
 from shared.domain.operation_request import (
     OperationRequest,
     check_for_users,
@@ -74,7 +74,19 @@ def new_operation_id(world: Needs, now: datetime) -> OperationId:
 async def send_step(world: Needs, operation: Operation, *, at: datetime | None = None) -> None:
     """Send the message for the operation's current step."""
     step = OperationStep(operation.id, operation.step, operation.run, operation.traceparent)
-    await world.queue.send([Outgoing(OPERATIONS, step.encode(), step.message_id, at)])
+    queue = OPERATIONS if await _is_small(world, operation) else OPERATIONS_BULK
+    await world.queue.send([Outgoing(queue, step.encode(), step.message_id, at)])
+
+
+async def _is_small(world: Needs, operation: Operation) -> bool:
+    """Whether the step takes about a second. A snapshot takes as long as its users are many; how many a group has is
+    known from its last operation."""
+    if operation.phase is not Phase.SEAL:
+        return True
+    if operation.target.group_id is None:
+        return 0 < len(operation.target.user_ids) <= SMALL
+    status = await world.stores.group_status.get(operation.target.group_id)
+    return status is not None and status.members <= SMALL
 
 
 async def _claim(

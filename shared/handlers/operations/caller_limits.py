@@ -15,7 +15,6 @@ from shared.domain.caller_limits import Kind, admitted
 from shared.domain.concurrency import update
 from shared.domain.errors import LimitReached
 from shared.domain.initiator import Initiator
-from shared.domain.operation import OperationState
 from shared.handlers.operations.needs import Needs
 
 MAX_CALLERS = 10_000
@@ -109,9 +108,7 @@ async def check_open_previews(world: Needs, initiator: Initiator) -> None:
     """Raise LimitReached if the caller has too many previews that are not complete. Requests at the same moment can
     exceed the number by as many as there are; the limit of changes holds them."""
     limit = world.policy.caller_open_previews
-    states = (OperationState.QUEUED, OperationState.IN_PROGRESS)
-    mine = [each for each in await world.stores.operations.open() if each.preview and each.initiator.id == initiator.id]
-    if sum(each.state in states for each in mine) >= limit:
+    if await world.stores.operations.open_previews(initiator.id) >= limit:
         raise LimitReached(
             PREVIEW_RETRY_S,
             f"{limit} of your previews are not complete yet, and a caller can have no more. Wait for them, or cancel "

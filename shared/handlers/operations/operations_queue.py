@@ -18,7 +18,7 @@ from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.initiator import SYSTEM
-from shared.domain.messages import OPERATIONS, decode_operation_step
+from shared.domain.messages import decode_operation_step
 from shared.domain.operation import HELD, Operation, OperationError, OperationState, Phase, Target, is_for_tenant
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.snapshot_pages import SealedPage, chunks_of
@@ -47,8 +47,8 @@ SEAL_FOR = timedelta(hours=24)
 FINISH = "Finish applying group based license to users"
 
 
-async def take_step(world: Needs, body: bytes) -> None:
-    """Take the step a message names.
+async def take_step(world: Needs, queue: str, body: bytes) -> None:
+    """Take the step that a message of this queue names.
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
@@ -73,7 +73,7 @@ async def take_step(world: Needs, body: bytes) -> None:
     try:
         await _advance(world, operation)
     except Conflict:
-        await world.queue.send([Outgoing(OPERATIONS, message.encode(), None, world.clock.now() + SHORT_STEP)])
+        await world.queue.send([Outgoing(queue, message.encode(), None, world.clock.now() + SHORT_STEP)])
     except (NotFound, PermissionDenied, BadRequest, AssignmentError) as fault:
         await _fail(world, operation, fault)
     except Unavailable as fault:

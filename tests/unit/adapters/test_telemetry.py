@@ -21,7 +21,7 @@ from shared.adapters.graph import template_of
 from shared.adapters.telemetry import OpenTelemetry, count_answers, give_log_its_context
 from shared.bootstrap import App, SignIn
 from shared.domain import trace_context
-from shared.domain.messages import MEMBERS, MEMBERS_BULK, ONBOARDING, OPERATIONS
+from shared.domain.messages import MEMBERS, MEMBERS_BULK, ONBOARDING, STEPS
 from shared.domain.write_results import Accepted, Throttled
 from shared.ports.graph_writes import AlreadySo
 from shared.ports.messaging import Outgoing
@@ -124,8 +124,8 @@ class Watched(Hires):
         now = self.world.clock.now()
         if message.queue in (MEMBERS, MEMBERS_BULK):
             await self.doors.process_members(message.queue, message.body, now)
-        elif message.queue == OPERATIONS:
-            await self.doors.take_step(message.body, now)
+        elif message.queue in STEPS:
+            await self.doors.take_step(message.queue, message.body, now)
         elif message.queue == ONBOARDING:
             await self.doors.take_hr_event(message.body, now)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, OPERATIONS, RESULTS
+from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, RESULTS, STEPS
 from shared.handlers.messaging.dead_letters import QUEUES
 from tests.support.project import ROOT, settings_of_the_code
 
@@ -37,7 +37,7 @@ def test_the_example_settings_name_every_setting_of_a_local_run() -> None:
 def test_every_queue_the_code_uses_is_declared() -> None:
     declared = json.loads((ROOT / "infra" / "servicebus-config.json").read_text())
     names = {queue["Name"] for queue in declared["UserConfig"]["Namespaces"][0]["Queues"]}
-    assert {JOBS, OPERATIONS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, RESULTS} == names
+    assert {JOBS, *STEPS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, RESULTS} == names
     assert set(QUEUES) == names - {RESULTS}, "the app reads every queue but the results"
 
 

@@ -24,6 +24,7 @@ ROOT = Path(function_app.__file__).parent
 QUEUES = {
     "run_job": messages.JOBS,
     "take_step": messages.OPERATIONS,
+    "take_step_bulk": messages.OPERATIONS_BULK,
     "process_members": messages.MEMBERS,
     "process_members_bulk": messages.MEMBERS_BULK,
     "take_change": messages.NOTIFICATIONS,

@@ -30,6 +30,7 @@ TRIGGERS = (
     # function, queue, address or schedule, package, entry functions
     ("run_job", "queue jobs", "shared.handlers.operations", "jobs_queue.run_job"),
     ("take_step", "queue operations", "shared.handlers.operations", "operations_queue.take_step"),
+    ("take_step_bulk", "queue operations-bulk", "shared.handlers.operations", "operations_queue.take_step"),
     ("process_members", "queue members", "shared.handlers.operations", "members_queue.Members.process"),
     ("process_members_bulk", "queue members-bulk", "shared.handlers.operations", "members_queue.Members.process"),
     ("take_change", "queue notifications", "shared.handlers.membership", "notifications_queue.take_change"),

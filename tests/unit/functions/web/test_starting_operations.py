@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 
 from shared.domain.ids import OperationId
-from shared.domain.messages import OPERATIONS
+from shared.domain.messages import OPERATIONS_BULK
 from shared.domain.operation import Operation, PlanSummary
 from shared.ports.world import World
 from tests.support.api_calls import (
@@ -43,7 +43,7 @@ class TestStarting:
         assert operation["target"] == {"groupId": GROUP}
         assert operation["initiatedBy"]["displayName"] == "ada@fabrikam.example"
         assert operation["addLicenses"] == [{"skuId": E3, "disabledPlans": [CHAT]}]
-        assert [message.queue for message in fakes.sent()] == [OPERATIONS]
+        assert [message.queue for message in fakes.sent()] == [OPERATIONS_BULK]
 
     async def test_the_same_idempotency_key_gives_the_same_operation(self, world: World) -> None:
         first = await assigned(world, key="k-1")

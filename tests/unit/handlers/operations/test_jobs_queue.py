@@ -11,7 +11,7 @@ from shared.domain.directory import ServicePlan, SubscribedSku
 from shared.domain.errors import Conflict, Unavailable
 from shared.domain.ids import OperationId, ServicePlanId, SkuId
 from shared.domain.initiator import Initiator
-from shared.domain.messages import JOBS, OPERATIONS
+from shared.domain.messages import JOBS, OPERATIONS_BULK
 from shared.domain.operation import OperationKind
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.settlement import away_count
@@ -53,7 +53,7 @@ async def test_a_job_becomes_an_operation_with_what_its_sender_claims(fakes: Fak
     assert operation.kind is OperationKind.ASSIGN
     assert (operation.target.group_id, operation.initiator.claimed_by) == (GROUP, "hr")
     assert (operation.correlation_id, operation.cause) == ("c-1", "job")
-    assert [sent.queue for sent in fakes.sent()] == [OPERATIONS]
+    assert [sent.queue for sent in fakes.sent()] == [OPERATIONS_BULK]
 
 
 async def test_the_same_message_twice_is_one_operation(fakes: Fakes) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.member_status import MemberState
-from shared.domain.messages import MEMBERS, OPERATIONS, ProcessUsers
+from shared.domain.messages import MEMBERS, STEPS, ProcessUsers
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations.accept import accept
@@ -50,7 +50,7 @@ async def test_a_joiner_whom_the_chunk_does_not_see_in_the_group_yet_is_licensed
     began = run.world.clock.now()
 
     def lag(message: Outgoing) -> None:
-        if message.queue == OPERATIONS:
+        if message.queue in STEPS:
             return
         run.directory.leave(TEAM, joiner)
         run.directory.make_stale(joiner)
@@ -69,7 +69,7 @@ async def test_a_user_deleted_after_sealing_fails_after_bounded_looks_and_the_ot
     run = Run()
     deleted, member = run.people(2)
     operation = await run.ask([SMALL])
-    run.before = lambda message: run.directory.delete_user(deleted) if message.queue != OPERATIONS else None
+    run.before = lambda message: run.directory.delete_user(deleted) if message.queue not in STEPS else None
     ended = await run.finish(operation)
     assert (ended.state, ended.totals.failed, ended.totals.applied) == (OperationState.COMPLETE, 1, 1)
     assert sum(deleted in each for each in run.directory.reads) <= 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.domain.directory import AssignedLicense
-from shared.domain.messages import MEMBERS, MEMBERS_BULK, OPERATIONS
+from shared.domain.messages import MEMBERS, MEMBERS_BULK, STEPS
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import control
@@ -41,7 +41,7 @@ async def test_after_the_loss_of_all_messages_what_was_reported_meanwhile_puts_o
     await run.work_off(lambda: len(_chunks(run)) == 3)
     messages = run.fakes.queue.messages
     reports, *lost = _chunks(run)
-    for message in [*lost, *(each for each in messages if each.queue == OPERATIONS)]:
+    for message in [*lost, *(each for each in messages if each.queue in STEPS)]:
         messages.remove(message)
     await run.deliver(reports)
     messages.clear()

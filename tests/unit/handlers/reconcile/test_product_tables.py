@@ -13,7 +13,7 @@ from shared.domain.directory import AssignedLicense, LicenseError, ServicePlan, 
 from shared.domain.grant import SourceKind
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.member_status import MemberState
-from shared.domain.messages import OPERATIONS
+from shared.domain.messages import STEPS
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
@@ -258,8 +258,8 @@ async def test_chunks_that_end_after_the_operation_was_stopped_are_counted_too()
     for each in people[:20]:
         run.writer.refuse(each, "Insufficient privileges to complete the operation.", status=403)
     operation = await run.ask([SMALL])
-    await run.work_off(until=lambda: any(each.queue != OPERATIONS for each in run.fakes.sent()))
-    first, *others = [each for each in run.fakes.sent() if each.queue != OPERATIONS]
+    await run.work_off(until=lambda: any(each.queue not in STEPS for each in run.fakes.sent()))
+    first, *others = [each for each in run.fakes.sent() if each.queue not in STEPS]
     run.fakes.queue.messages = [each for each in run.fakes.sent() if each not in others]
     await run.work_off(until=lambda: first not in run.fakes.sent())
     stopped = await run.read(operation)

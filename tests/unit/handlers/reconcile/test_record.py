@@ -10,7 +10,7 @@ from shared.domain.attempt import begin
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.ids import NO_PLANS
 from shared.domain.member_status import MemberState
-from shared.domain.messages import OPERATIONS
+from shared.domain.messages import STEPS
 from shared.domain.outcomes import RetryAt, Unchanged
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.verdict import after_apply
@@ -68,7 +68,7 @@ async def test_a_user_who_stays_unknown_is_shown_as_not_found() -> None:
     run = Run()
     deleted, member = run.people(2)
     operation = await run.ask([SMALL])
-    run.before = lambda message: run.directory.delete_user(deleted) if message.queue != OPERATIONS else None
+    run.before = lambda message: run.directory.delete_user(deleted) if message.queue not in STEPS else None
     await run.finish(operation)
     assert [p.error for p in (await row_of(run, deleted)).problems] == [LicenseError.NOT_FOUND]
     assert (await row_of(run, member)).problems == ()
