@@ -25,6 +25,12 @@ async def sync_all(timer: func.TimerRequest) -> None:
     await bootstrap.app().sync_all()
 
 
+@bp.function_name("read_protected_people")
+@bp.timer_trigger(arg_name="timer", schedule="10 */10 * * * *")
+async def read_protected_people(timer: func.TimerRequest) -> None:
+    await bootstrap.app().read_protected_people()
+
+
 @bp.function_name("look_at_due")
 @bp.timer_trigger(arg_name="timer", schedule="45 * * * * *")
 async def look_at_due(timer: func.TimerRequest) -> None:

@@ -308,6 +308,8 @@ class Stack:
             "WRITE_WINDOW_SECONDS": str(WINDOW_S),
             "IDENTITY_ENDPOINT": tenant["identityEndpoint"],
             "IDENTITY_HEADER": "local",
+            # A removal would wait for the timer that reads the role holders.
+            "PROTECTED_PEOPLE": "off",
             **self.options.settings,
         }
 

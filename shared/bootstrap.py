@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING
 from shared.config import Settings
 from shared.domain import trace_context
 from shared.domain.access import DEFAULT_DIRECTORY_ROLES, directory_roles
+from shared.domain.approval_rules import Rules
+from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
 from shared.handlers.maintenance.alerts import look_out
+from shared.handlers.maintenance.protected_people import read_protected_people
 from shared.handlers.maintenance.retention import forget_old
 from shared.handlers.membership.delta import ask_for_deltas
 from shared.handlers.membership.nightly_sync import sync_all
@@ -118,6 +121,10 @@ class App:
         await self._on_time("sync all", sync_all, writes=True)
         await self._on_time("forget old", forget_old)
 
+    async def read_protected_people(self) -> None:
+        """The timer that reads once a day who is protected."""
+        await self._on_time("read protected people", read_protected_people)
+
     async def look_at_due(self) -> None:
         """The timer that acts when a grace is over."""
         await self._on_time("look at due", look_at_due, writes=True)
@@ -167,6 +174,7 @@ def compose(settings: Settings) -> App:
     from shared.adapters.directory import GraphDirectory
     from shared.adapters.graph import GraphClient
     from shared.adapters.licenses import GraphLicenseWriter
+    from shared.adapters.privileged_roles import GraphPrivilegedRoles
     from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
     from shared.adapters.tables.client import Tables, TablesConfig
     from shared.adapters.tables.stores import table_stores
@@ -191,6 +199,7 @@ def compose(settings: Settings) -> App:
         clock=SystemClock(),
         queue=queue,
         directory=GraphDirectory(graph),
+        roles=GraphPrivilegedRoles(graph),
         licenses=MeteredWriter(GraphLicenseWriter(graph), telemetry),
         changes=GraphChangeFeed(graph),
         accounts=GraphAccounts(graph),
@@ -255,6 +264,10 @@ def policy_of(settings: Settings) -> Policy:
         removal_allowance_percent=settings.removal_allowance_percent,
         removal_allowance_maximum=settings.removal_allowance_maximum,
         tenant_removal_allowance=settings.tenant_removal_allowance,
+        protected_roles=settings.protected_people,
+        protected_accounts=frozenset(map(UserId, settings.protected_accounts)),
+        protected_groups=frozenset(map(GroupId, settings.protected_groups)),
+        approval_rules=Rules(settings.two_person_above, settings.single_approver),
         chunk_size=settings.chunk_size,
         outstanding_chunks=settings.outstanding_chunks,
         tenant_id=settings.tenant_id,

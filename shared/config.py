@@ -124,6 +124,22 @@ class Settings:
     """REMOVAL_ALLOWANCE_MAXIMUM: no group's removals per 24 h without an approval are more than this; 0 or more."""
     tenant_removal_allowance: int
     """TENANT_REMOVAL_ALLOWANCE: people of the tenant that can lose licenses in 24 h without an approval; 0 or more."""
+    protected_people: bool
+    """PROTECTED_PEOPLE: `on`, or `off`: people with a privileged directory role are not protected. While it is on, all
+    removals wait until the role holders have been read once, which needs `grant-graph-permissions.sh
+    --with protected-people`."""
+    protected_accounts: frozenset[str]
+    """PROTECTED_ACCOUNTS: object ids of further people whose licenses are removed only with an approval, such as
+    emergency accounts and the board, comma-separated; also when PROTECTED_PEOPLE is off."""
+    protected_groups: frozenset[str]
+    """PROTECTED_GROUPS: object ids of groups whose members are protected in the same way, comma-separated; also when
+    PROTECTED_PEOPLE is off."""
+    two_person_above: int
+    """TWO_PERSON_ABOVE: people up to which a person can approve the removals of their own request; above it, and for
+    protected people, another person must. 0 or more."""
+    single_approver: bool
+    """SINGLE_APPROVER: true where one administrator is alone: the same person can approve after 24 hours, with an
+    alert. True or false."""
     onboarding_lead_time: timedelta
     """ONBOARDING_LEAD_TIME: how long before the effective date a joiner is taken up. ISO 8601, 0 to 60 days."""
     onboarding_account_wait: timedelta
@@ -198,6 +214,11 @@ class Settings:
             removal_allowance_percent=read.number("REMOVAL_ALLOWANCE_PERCENT", 2.0, at_least=0.0, at_most=100.0),
             removal_allowance_maximum=read.whole("REMOVAL_ALLOWANCE_MAXIMUM", 200, at_least=0),
             tenant_removal_allowance=read.whole("TENANT_REMOVAL_ALLOWANCE", 500, at_least=0),
+            protected_people=read.switch("PROTECTED_PEOPLE"),
+            protected_accounts=read.guids("PROTECTED_ACCOUNTS"),
+            protected_groups=read.guids("PROTECTED_GROUPS"),
+            two_person_above=read.whole("TWO_PERSON_ABOVE", 50, at_least=0),
+            single_approver=read.flag("SINGLE_APPROVER"),
             onboarding_lead_time=read.duration("ONBOARDING_LEAD_TIME", timedelta(0), at_most=timedelta(days=60)),
             onboarding_account_wait=read.duration(
                 "ONBOARDING_ACCOUNT_WAIT", timedelta(days=14), at_most=timedelta(days=90)
@@ -254,6 +275,13 @@ class _Reader:
         if text not in TRUE | FALSE:
             self.faults.append(f"{name} must be true or false, not {text!r}")
         return text in TRUE
+
+    def switch(self, name: str) -> bool:
+        """On unless it says off, so that a typing error switches nothing off."""
+        text = self.text(name, "on").lower()
+        if text not in ("on", "off"):
+            self.faults.append(f"{name} must be on or off, not {text!r}")
+        return text != "off"
 
     def sources(self, name: str) -> Sources:
         """An HR system, its order, and its time zone (UTC if not given) in each part."""

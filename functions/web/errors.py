@@ -11,7 +11,16 @@ from datetime import UTC, datetime
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from shared.domain.errors import BadRequest, Conflict, KeyReused, LimitReached, NotFound, PermissionDenied, Unavailable
+from shared.domain.errors import (
+    ApprovalDenied,
+    BadRequest,
+    Conflict,
+    KeyReused,
+    LimitReached,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 
 
 class HttpError(Exception):
@@ -75,8 +84,9 @@ def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
             return HttpError(412, "PreconditionFailed", str(fault), "If-Match")
         case Conflict() | KeyReused():
             return HttpError(409, "Conflict", str(fault))
-        case PermissionDenied():
-            return HttpError(403, "AppPermissionMissing", str(fault))
+        case ApprovalDenied() | PermissionDenied():
+            own = isinstance(fault, PermissionDenied)
+            return HttpError(403, "AppPermissionMissing" if own else "AnotherApproverRequired", str(fault))
         case Unavailable():
             return _later(fault)
         case RequestValidationError():

@@ -116,6 +116,28 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'protected-people-not-read'
+    description: 'The list of protected people could not be read: the last one stays in force, and without one all removals wait.'
+    severity: 2
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "the list of protected people"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'single-approver'
+    description: 'With SINGLE_APPROVER, one person approved what two should have approved.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "single approver: approved alone"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'functions-fail'
     description: 'More than one invocation in twenty failed, and at least ten: the error share.'
     severity: 2

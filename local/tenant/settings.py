@@ -96,6 +96,15 @@ class Settings:
     hold_seconds: float = 300.0
     """How long an unanswered request (faults timeoutBefore and timeoutAfter) is held before its connection is cut."""
 
+    role_privilege_shown: bool = False
+    """Whether v1.0 shows `isPrivileged` of role definitions. The resource page documents it for beta alone
+    (learn.microsoft.com/graph/api/resources/unifiedroledefinition)."""
+    role_eligibility: bool = True
+    """Whether the tenant has the license for eligible role assignments; without it, their read is refused with 400
+    AadPremiumLicenseRequired (Microsoft365DSC, MSFT_AADRoleEligibilityScheduleRequest)."""
+    role_page_size: int = 100
+    """Roles or role assignments on one page; Microsoft names no number, this is our own."""
+
     delta_page_size: int = 200
     """Groups and members together on one page of /groups/delta; Microsoft names no number, this is our own."""
     delta_piece_size: int = 100

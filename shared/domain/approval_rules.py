@@ -1,9 +1,18 @@
-"""Who may approve what somebody requested: another person, unless the tenant has one administrator only."""
+"""Who may approve what somebody requested: another person, unless the tenant has one administrator only.
+
+The rule counts if many people would lose licenses, or a protected person. What no person requested needs one approver,
+and two different ones for a protected person.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from shared.domain.initiator import InitiatorKind
+from shared.domain.operation import Operation
 
 ALONE_AFTER = timedelta(hours=24)
 """How long a request must be known before the person who made it can approve it, in a tenant with SINGLE_APPROVER: an
@@ -41,3 +50,83 @@ def approver(
     if not single_approver:
         return Approver.REQUESTER
     return Approver.ALONE if now - requested_at >= ALONE_AFTER else Approver.TOO_EARLY
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An approval that was given: by whom (object id), and when."""
+
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be approved. `requester_id`: None if no person requested it. `people`: how many would lose something.
+    `protected`: whether one of them is protected. `given`: approvals so far, oldest first."""
+
+    requester_id: str | None
+    requested_at: datetime
+    people: int
+    protected: bool
+    given: Sequence[Given] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`threshold`: people up to which a person can approve their own request. `single_approver`: see `approver`."""
+
+    threshold: int = 50
+    single_approver: bool = False
+
+
+def denial(found: Approver, request: Request) -> str:
+    """Why a person cannot approve the request, and who can."""
+    whose = "requested" if request.requester_id else "already approved"
+    why = (
+        "a protected person would lose licenses" if request.protected else f"{request.people:,} people would lose some"
+    )
+    text = f"You {whose} this, and {why}: another person with the role Licensing.Approve must approve it."
+    if found is Approver.TOO_EARLY:
+        since = request.requested_at if request.requester_id or not request.given else request.given[-1].at
+        text += f" As the single approver you can approve it from {since + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a person is to the request, and whether no further approval is needed after theirs."""
+
+    approver: Approver
+    enough: bool
+
+
+def request_of(operation: Operation) -> Request:
+    """What is to be approved of an operation, whose plan is known."""
+    initiator = operation.initiator
+    requester = initiator.id if initiator.kind is InitiatorKind.USER else None
+    given = [Given(each.by.id, each.at) for each in operation.approvals]
+    plan = operation.plan
+    return Request(requester, operation.created_at, plan.users_losing, bool(plan.protected), given)
+
+
+def needs_another(request: Request, rules: Rules) -> bool:
+    """Whether the person who made the request cannot approve it alone."""
+    return request.requester_id is not None and (request.protected or request.people > rules.threshold)
+
+
+def approvals_needed(request: Request) -> int:
+    """How many approvals the request needs in all."""
+    return 2 if request.requester_id is None and request.protected else 1
+
+
+def ruling(approver_id: str, request: Request, now: datetime, rules: Rules) -> Ruling:
+    """Whether a person can approve the request now. Raises ValueError for an approver without an id."""
+    earlier = [Given(request.requester_id, request.requested_at)] if request.requester_id else list(request.given[-1:])
+    if request.requester_id and not needs_another(request, rules):
+        earlier = []
+    found = [
+        approver(approver_id, each.by, each.at, now, single_approver=rules.single_approver) for each in earlier
+    ] or [approver(approver_id, None, request.requested_at, now, single_approver=rules.single_approver)]
+    enough = found[0].may_approve and len(request.given) + 1 >= approvals_needed(request)
+    return Ruling(found[0], enough)

@@ -54,6 +54,11 @@ class KeyReused(LicensingError):
     """An idempotency key was used for a different request, which no waiting changes."""
 
 
+class ApprovalDenied(LicensingError):
+    """The person can approve, but not this: it was their own request or they approved it before. The message says who
+    can, and when."""
+
+
 class PermissionDenied(LicensingError):
     """The directory refuses the app; the message names the permission that is missing."""
 

@@ -14,7 +14,8 @@ from shared.domain.removals import lacking_claims
 
 HeldBy = Mapping[GroupId | None, Mapping[UserId, frozenset[SkuId]]]
 """What waits for an approval, by group and by user. None: the approval of the whole tenant, for what the tenant's
-allowance did not let go and for licenses that no group assigned."""
+allowance did not let go, for licenses that no group assigned, and for what only a person decides about, such as
+licenses of protected people."""
 
 
 def held_removals(users: Iterable[Attempted]) -> HeldBy:

@@ -24,6 +24,7 @@ from shared.domain.onboarding import (
     OnboardingState,
     waiting,
 )
+from shared.domain.removals import LIST_RETRY
 
 LEAVERS = Source(SourceKind.HR, "leavers")
 """Whose allowance leavers are counted against, and the source of their permits."""
@@ -67,6 +68,24 @@ def held(record: OnboardingRecord, maximum: int, now: datetime) -> Next:
     note = f"More than {maximum} leavers within 24 hours: a person has to see their number first."
     remedy = "Look at the held leavers, then approve or reject them."
     return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
+
+
+def held_as_protected(record: OnboardingRecord, reasons: Sequence[str], now: datetime) -> Next:
+    """A leaver who is protected: two people decide. `reasons`: why the person is protected."""
+    note = f"A protected person ({', '.join(reasons)}): two people have to approve the removal."
+    if record.approvals:
+        note += f" Approved by {record.approvals[-1].by.display_name}; one more approval is needed."
+    remedy = "Look at the held leavers, then approve or reject them. The two approvals must be of different people."
+    return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
+
+
+def waits_for_list(record: OnboardingRecord, now: datetime) -> Next:
+    """A leaver, while nobody knows yet who is protected."""
+    remedy = (
+        "Grant the permission (grant-graph-permissions.sh --with protected-people), or set PROTECTED_PEOPLE to off."
+    )
+    note = "The list of protected people has not been read yet."
+    return Next(waiting(record, OnboardingState.RECEIVED, now, now + LIST_RETRY, note, remedy))
 
 
 def _own_profiles(record: OnboardingRecord, hr_state: HrState, employment: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.domain.assignment import GroupLicenseAssignment
@@ -10,6 +11,7 @@ from shared.domain.grant import Grant, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.member_status import MemberState, grace_ends_at, no_seat_problem, note_text, owes, relevant, state_of
 from shared.domain.outcomes import Failed, RetryAt, Skipped
+from shared.domain.plan_draft import Note, NoteKind
 from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Recorded, Work
 
@@ -70,7 +72,7 @@ def _row(
         notes=(
             *((result.why,) if isinstance(result, RetryAt) else ()),
             *((NOT_TO_BE_LICENSED,) if blocked else ()),
-            *(note_text(note) for note in (attempted.plan.notes if attempted.plan else ())),
+            *dict.fromkeys(note_text(note) for note in _notes(attempted, grants)),
         ),
         sku_ids=tuple(sorted(skus & user.direct.keys())),
         attempts=work.attempts.get(user.id, 0),
@@ -79,6 +81,17 @@ def _row(
         removal_at=grace_ends_at(row, assignment.group_id, grants),
         operation_id=work.operation.id if work.operation else None,
     )
+
+
+def _notes(attempted: Attempted, grants: Sequence[Grant]) -> Iterator[Note]:
+    """The notes of the plan, and those of licenses that an earlier plan held and that still wait for a person."""
+    yield from attempted.plan.notes if attempted.plan else ()
+    context = attempted.planned.context
+    for grant in grants:
+        if grant.source.kind is SourceKind.HELD:
+            yield Note(NoteKind.HELD, grant.sku_id)
+            if context is not None and context.protected:
+                yield Note(NoteKind.PROTECTED, grant.sku_id)
 
 
 def _waiting_for(recorded: Recorded, skus: frozenset[SkuId]) -> tuple[SkuId, ...]:

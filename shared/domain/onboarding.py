@@ -14,6 +14,7 @@ from enum import StrEnum
 from shared.domain.hr_state import Stamp, Statement, Taken
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.initiator import SYSTEM, Initiator
+from shared.domain.operation import Approval
 from shared.domain.texts import normal_form
 
 
@@ -261,6 +262,10 @@ class OnboardingRecord:
     location_refused: Refusal | None = None
     permitted_by: str = ""
     """Who let a leaver's licenses go: the allowance, or the person who approved."""
+    approvals: tuple[Approval, ...] = ()
+    """Of a leaver: approvals so far; a protected person needs two."""
+    for_protected: bool = False
+    """Whether the leaver was permitted by people who knew that the person is protected."""
     taken: Taken | None = None
     """Of a leaver: what is given back when it is cancelled."""
     one_of_several: bool = False

@@ -49,6 +49,14 @@ class Phase(StrEnum):
     FINISH = "finish"
 
 
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person approved, at this time."""
+
+    by: Initiator
+    at: datetime
+
+
 ESTIMATED_FROM = 20
 """Users of an operation that must be done before its end is estimated: a chunk."""
 
@@ -129,6 +137,8 @@ class PlanSummary:
     """What Microsoft's lists, or the tenant's subscriptions, say against the products; nothing is left out for it."""
     users_losing: int = 0
     """Users for whom a removal is planned; what the allowance is compared with."""
+    protected: tuple[UserId, ...] = ()
+    """Protected people among them: without an approval that names them their licenses stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +190,10 @@ class Operation:
     """Users whose outcome can no longer change: not due ones, and those of chunks before `reported`."""
     plan: PlanSummary = field(default_factory=PlanSummary)
     checksum: str = ""
+    approvals: tuple[Approval, ...] = ()
+    """Approvals so far, oldest first: two are needed of what no person requested and a protected person would lose."""
     approved_by: Initiator | None = None
+    """The person whose approval let the removals go."""
     cancel_requested_by: Initiator | None = None
     superseded_by: OperationId | None = None
     error: OperationError | None = None

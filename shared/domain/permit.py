@@ -50,6 +50,8 @@ class Permit:
     claims: frozenset[Claim]
     plans: Plans = NO_PLANS
     by_approval: bool = False
+    for_protected: bool = False
+    """Whether it was given by people who knew that the user is protected; only such a permit counts for one."""
 
     @property
     def by_person(self) -> bool:
@@ -111,6 +113,8 @@ def leaver_permits(
     source: Source,
     at: datetime,
     given_by: str,
+    *,
+    for_protected: bool = False,
 ) -> tuple[Permit, ...]:
     """Permits for each managed license of a leaver, naming everything that ends with the employment.
 
@@ -123,5 +127,5 @@ def leaver_permits(
         named = [Source(SourceKind.GROUP, group) for group in leaving if assignments[group].sku(sku_id)]
         named += [grant.source for grant in grants if grant.sku_id == sku_id]
         claims = claims_of((*license.sources, *named), assignments)
-        found.append(Permit(row.user_id, sku_id, source, at, given_by, claims))
+        found.append(Permit(row.user_id, sku_id, source, at, given_by, claims, for_protected=for_protected))
     return tuple(found)

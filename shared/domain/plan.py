@@ -43,6 +43,11 @@ RECHECK = Backoff(timedelta(seconds=3), timedelta(seconds=30))
 WAITS = "the removal waits, and is decided together with the other removals of its group"
 """Shown until the removal window is over, with the time at which it is."""
 
+WAITS_FOR_LIST = (
+    "the removal waits until the list of protected people has been read once: grant the permission with "
+    "grant-graph-permissions.sh --with protected-people, or set PROTECTED_PEOPLE to off"
+)
+
 FOREIGN_REMEDY = (
     "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
     "license stays with whoever gave it."
@@ -97,7 +102,10 @@ class UserPlan:
         if self.waiting:
             return Waiting(self.waiting)
         if self.look_again is not None:
-            waits = any(note.kind is NoteKind.SECOND_READ for note in self.notes)
+            kinds = {note.kind for note in self.notes}
+            if NoteKind.PROTECTION_UNKNOWN in kinds:
+                return RetryAt(self.look_again, WAITS_FOR_LIST)
+            waits = NoteKind.SECOND_READ in kinds
             return RetryAt(self.look_again, WAITS if waits else "the directory does not show yet what was written")
         if written is not None:
             return written

@@ -30,6 +30,8 @@ class NoteKind(StrEnum):
     SECOND_READ = "secondRead"
     PENDING_APPROVAL = "pendingApproval"
     HELD = "held"
+    PROTECTED = "protectedPerson"
+    PROTECTION_UNKNOWN = "protectedPeopleNotRead"
     KEPT_UNTIL_REPLACED = "keptUntilReplaced"
     IN_GRACE = "inGrace"
     DEPENDS_ON_NATIVE = "dependsOnNativeLicensing"
@@ -69,7 +71,8 @@ class PlanContext:
 
     `denied`: SKUs whose removal is held; `held_by_tenant`: of these, the ones that wait for the approval of the whole
     tenant. `closed_skus`: no seat is free. `grace`: how long a license stays after a source stopped assigning it.
-    `ignore_refusals`: a person asked to try again.
+    `ignore_refusals`: a person asked to try again. `protected`: the user's licenses go only with an approval that says
+    so. `protection_known`: who is protected has been read once; until then nothing is removed.
     """
 
     catalog: Catalog
@@ -89,6 +92,8 @@ class PlanContext:
     enable: frozenset[SkuId] = frozenset()
     """SKUs in which a person asked to turn on missing plans, also where somebody else gave the license."""
     ignore_refusals: bool = False
+    protected: bool = False
+    protection_known: bool = True
     second_read: bool = True
     """False in a preview: a removal is shown at the first read."""
     writing_since: datetime | None = None
@@ -131,7 +136,12 @@ class Draft:
         """Keep a license until a person decides, in the approval of its groups or in that of the tenant."""
         by = TENANT if sku_id in self.context.held_by_tenant else ""
         self.new_grants.append(Grant(sku_id, self.direct[sku_id].disabled_plans, Source(SourceKind.HELD, by)))
-        self.note(NoteKind.HELD, sku_id)
+        self.note_held(sku_id)
+
+    def note_held(self, sku_id: SkuId, plans: Plans = NO_PLANS) -> None:
+        self.note(NoteKind.HELD, sku_id, plans)
+        if self.context.protected:
+            self.note(NoteKind.PROTECTED, sku_id)
 
     def again(self, at: datetime) -> None:
         self.look_again = at if self.look_again is None else max(self.look_again, at)

@@ -21,6 +21,9 @@ from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
 PERMIT_HOLDS = timedelta(days=7)
 """How long a permit holds: an approval of last month must not remove a license after the user came back to need it."""
 
+LIST_RETRY = timedelta(minutes=10)
+"""When to read a user again whose removal waits for the list of protected people: its timer runs this often."""
+
 NO_CLAIMS: frozenset[Claim] = frozenset()
 
 
@@ -79,13 +82,18 @@ def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
     ended = claims_of(owned.sources, draft.context.assignments)
     since = _due_since(draft, str(sku_id), ended)
     ripe = _is_ripe(draft, str(sku_id), since)
-    lacking = NO_CLAIMS if _needs_no_permit(draft, sku_id) else _lacking(draft, sku_id, owned, ended)
+    loses = not _needs_no_permit(draft, sku_id)
+    lacking = _lacking(draft, sku_id, owned, ended) if loses else NO_CLAIMS
+    unknown = loses and _waits_for_list(draft)
     held = bool(lacking) and sku_id in draft.context.denied
     if held:
         draft.hold(sku_id)
-    elif lacking:
-        wanted = PermitRequest(draft.user.id, sku_id, lacking, since, ripe=ripe, by_person=owned.unclear)
-        draft.wants.append(wanted)
+    elif lacking and not unknown:
+        by_person = owned.unclear or draft.context.protected
+        draft.wants.append(PermitRequest(draft.user.id, sku_id, lacking, since, ripe=ripe, by_person=by_person))
+    if unknown and not held:
+        _wait_for_list(draft, sku_id, plans)
+        return False
     if not ripe and not held:
         draft.note(NoteKind.SECOND_READ, sku_id)
         draft.settling[sku_id] = plans
@@ -104,13 +112,17 @@ def _plans_that_may_go(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense
     permitted = staying | _named(draft, sku_id, owned, ended, plans)
     lacking = plans - permitted
     held = lacking if sku_id in draft.context.denied else NO_PLANS
+    unknown = plans - staying - held if _waits_for_list(draft) else NO_PLANS
     if held:
-        draft.note(NoteKind.HELD, sku_id, held)
-    elif lacking:
-        due = max(since[plan] for plan in lacking)
+        draft.note_held(sku_id, held)
+    elif lacking and not unknown:
+        due, by_person = max(since[plan] for plan in lacking), owned.unclear or draft.context.protected
         draft.wants.append(
-            PermitRequest(draft.user.id, sku_id, ended, due, lacking, lacking <= ripe, by_person=owned.unclear)
+            PermitRequest(draft.user.id, sku_id, ended, due, lacking, lacking <= ripe, by_person=by_person)
         )
+    if unknown:
+        _wait_for_list(draft, sku_id, unknown)
+        return staying & ripe
     young = plans - ripe - held
     if young:
         draft.note(NoteKind.SECOND_READ, sku_id, young)
@@ -119,6 +131,17 @@ def _plans_that_may_go(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense
     if awaiting := lacking - young:
         draft.awaiting_permit[sku_id] = awaiting
     return permitted & ripe
+
+
+def _waits_for_list(draft: Draft) -> bool:
+    """Whether nothing may be removed yet, because nobody knows who is protected. A preview shows what would go."""
+    return not draft.context.protection_known and draft.context.second_read
+
+
+def _wait_for_list(draft: Draft, sku_id: SkuId, plans: Plans) -> None:
+    draft.note(NoteKind.PROTECTION_UNKNOWN, sku_id)
+    draft.settling[sku_id] = plans
+    draft.again(draft.context.now + LIST_RETRY)
 
 
 def _due_since(draft: Draft, key: str, ended: frozenset[Claim]) -> datetime:
@@ -219,7 +242,7 @@ def _named(
 
 def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
     """Permits of this user for this SKU, given after the license was and not too long ago. An unclear license
-    goes by an approval alone."""
+    goes by an approval alone, and that of a protected person by one that was given for a protected person."""
     return [
         permit
         for permit in context.permits
@@ -228,6 +251,7 @@ def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: 
         and permit.claims
         and permit.at > owned.at
         and (permit.by_person or not owned.unclear)
+        and (permit.for_protected or not context.protected)
         and context.now <= permit.at + PERMIT_HOLDS
     ]
 

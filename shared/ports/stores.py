@@ -18,6 +18,7 @@ from shared.domain.outcomes import ChunkOutcome
 from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
+from shared.domain.protected_people import ProtectedList
 from shared.domain.read_models import (
     EVERYBODY,
     AuditEntry,
@@ -290,6 +291,18 @@ class GroupStatusStore(Protocol):
     async def save(self, status: GroupStatus) -> None: ...
 
     async def all(self) -> tuple[GroupStatus, ...]: ...
+
+
+class ProtectedPeopleStore(Protocol):
+    """Who is protected, as last read from the directory."""
+
+    async def load(self, max_age_s: float = 0.0) -> ProtectedList:
+        """The list; an answer of the last `max_age_s` seconds can be given again, once it has been read."""
+        ...
+
+    async def save(self, found: ProtectedList) -> None:
+        """Replace the list."""
+        ...
 
 
 class ProductFactsStore(Protocol):

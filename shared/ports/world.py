@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shared.domain.approval_rules import Rules
 from shared.domain.hr_events import EVERY_SOURCE, Sources
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, UserId
 from shared.domain.writing import WritingSetting
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
@@ -15,6 +16,7 @@ from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
+from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
     AssignmentStore,
     AuditLog,
@@ -29,6 +31,7 @@ from shared.ports.stores import (
     OperationStore,
     PermitStore,
     ProductFactsStore,
+    ProtectedPeopleStore,
     RemovalStore,
     SealedStore,
     WaitingStore,
@@ -60,6 +63,7 @@ class Stores:
     nesting: NestingStore
     due: DueStore
     product_facts: ProductFactsStore
+    protected_people: ProtectedPeopleStore
     onboarding: OnboardingStore
     standings: StandingStore
     profiles: ProfileStore
@@ -84,6 +88,12 @@ class Policy:
     removal_allowance_percent: float = 2.0
     removal_allowance_maximum: int = 200
     tenant_removal_allowance: int = 500
+    protected_roles: bool = True
+    """Whether people with a privileged directory role are protected."""
+    protected_accounts: frozenset[UserId] = frozenset()
+    protected_groups: frozenset[GroupId] = frozenset()
+    """Groups whose members are protected."""
+    approval_rules: Rules = field(default_factory=Rules)
     chunk_size: int = 20
     outstanding_chunks: int = 36
     tenant_id: str = ""
@@ -105,6 +115,11 @@ class Policy:
     retention_s: float = 365 * 86400.0
     """How long audit entries, completed operations and HR events, permits, and dead letters are kept."""
 
+    @property
+    def protected_list_required(self) -> bool:
+        """Whether the list of protected people must have been read before anything is removed."""
+        return self.protected_roles or bool(self.protected_groups)
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -113,6 +128,7 @@ class World:
     clock: Clock
     queue: Queue
     directory: Directory
+    roles: PrivilegedRoles
     licenses: LicenseWriter
     changes: ChangeFeed
     accounts: Accounts

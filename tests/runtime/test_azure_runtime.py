@@ -46,6 +46,7 @@ EXPECTED = {
     "take_hr_event": "serviceBusTrigger",
     **dict.fromkeys(("give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due"), "timerTrigger"),
     "take_up_due": "timerTrigger",
+    "read_protected_people": "timerTrigger",
     "graph_notifications": "httpTrigger",
     "graph_lifecycle": "httpTrigger",
     "health": "httpTrigger",

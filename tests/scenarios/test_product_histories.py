@@ -26,7 +26,7 @@ from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.handlers.reconcile.grant_expiry import look_at_due
 from tests.support.fakes_directory import CONFLICT_TEXTS
-from tests.support.runs import MIA, Run, user
+from tests.support.runs import MIA, NOA, Run, user
 
 HISTORIES = 40
 ACTS = 22
@@ -204,7 +204,7 @@ class History:
                 if is_collecting(each):
                     await approvals.review(self.run.world, each.id, MIA)
                 else:
-                    await approvals.approve(self.run.world, each.id, each.checksum, MIA)
+                    await approvals.approve(self.run.world, each.id, each.checksum, NOA)
         raise AssertionError("the work does not end")
 
     def desired(self, who: UserId) -> dict[SkuId, Plans]:

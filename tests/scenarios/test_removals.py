@@ -30,7 +30,7 @@ from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.kills import DyingRun, Killer
 from tests.support.notifications import accept_on, tell, went
-from tests.support.runs import LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 DAYS = 3
 
@@ -101,7 +101,7 @@ async def test_an_approval_for_one_group_removes_nothing_when_another_group_is_e
     await run.work_off()
     opened = await run.read(waiting)
     assert opened.plan.users_losing == 30
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert licensed(run, people) == 0
 
@@ -111,7 +111,7 @@ async def test_permits_of_a_superseded_operation_end_when_the_newer_one_is_accep
     people = run.people(60)
     await run.change([SMALL])
     removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await approvals.approve(run.world, removing.id, removing.checksum, MIA)
+    await approvals.approve(run.world, removing.id, removing.checksum, NOA)
     await run.work_off(until=lambda: licensed(run, people) < 60)
     newer = await run.finish(await run.ask([SMALL]), approve=False)
     assert newer.state is OperationState.COMPLETE
@@ -135,9 +135,9 @@ async def test_an_approval_says_nothing_of_people_who_came_back_and_left_once_mo
     opened = await run.read(waiting)
     if back == "before the approval":
         await join(run, people[:30])
-        await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+        await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     else:
-        await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+        await approvals.approve(run.world, opened.id, opened.checksum, NOA)
         await join(run, people[:30])
     await run.work_off()
     run.later(days=2)
@@ -300,7 +300,7 @@ async def test_a_license_of_two_groups_that_let_go_at_once_waits_for_both() -> N
         await approvals.review(run.world, waiting.id, MIA)
         await run.work_off()
         opened = await run.read(waiting)
-        await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+        await approvals.approve(run.world, opened.id, opened.checksum, NOA)
         await run.work_off()
         assert licensed(run, people) == (30 if group == TEAM else 0)
 
@@ -382,7 +382,7 @@ async def test_the_tenant_as_a_whole_has_one_approval_of_all_who_would_lose_some
     await run.work_off()
     opened = await run.read(waiting)
     assert (opened.state, opened.plan.users_losing) == (OperationState.AWAITING_APPROVAL, 31)
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert (licensed(run, people), licensed(run, others)) == (44, 45)
     assert await queries.approvals(run.world) == ()

@@ -56,7 +56,7 @@ from tests.simulation.trouble import (
 )
 from tests.support.hires import SOURCE
 from tests.support.hires import event as hr_event
-from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
 from tests.support.worlds import Fakes
 
 PEOPLE = 9
@@ -372,7 +372,7 @@ class History:
                     await approvals.review(self.run.world, each.id, MIA)
                 else:
                     await self.allowances.approve(self.run.world, each)
-                    await approvals.approve(self.run.world, each.id, each.checksum, MIA)
+                    await approvals.approve(self.run.world, each.id, each.checksum, NOA)
                 return True
         return False
 

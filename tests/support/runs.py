@@ -28,6 +28,8 @@ from tests.support.fakes_directory import FakeLicenseWriter
 from tests.support.worlds import Fakes, fake_world
 
 MIA = Initiator("mia", "Mia")
+NOA = Initiator("noa", "Noa")
+"""Who approves what Mia requested."""
 TEAM = GroupId(str(UUID(int=900)))
 OTHER_TEAM = GroupId(str(UUID(int=901)))
 MOST_MESSAGES = 3000
@@ -94,7 +96,7 @@ class Run:
         await self.work_off()
         found = await self.read(operation)
         if approve and found.state is OperationState.AWAITING_APPROVAL:
-            await approvals.approve(self.world, found.id, found.checksum, MIA)
+            await approvals.approve(self.world, found.id, found.checksum, NOA)
             await self.work_off()
             found = await self.read(operation)
         return found
@@ -148,6 +150,13 @@ class Run:
         """Part numbers of the user's direct licenses; ids of products that the tenant does not have."""
         found = {sku_id: self.directory.sku(sku_id) for sku_id in self.directory.licenses(user_id)}
         return {product.sku_part_number if product else sku_id for sku_id, product in found.items()}
+
+    def protect(self, *users: UserId, reason: str = "Global Administrator") -> None:
+        """These people are on the list of protected people."""
+        body = json.dumps({"reasons": [reason], "until": None})
+        for each in users:
+            self.fakes.tables.place("protectedpeople", "person", each, body=body)
+        self.later(minutes=2)
 
     def later(self, **by: float) -> None:
         self.fakes.clock.move(timedelta(**by))

@@ -139,6 +139,11 @@ class MemoryTables(Tables):
         for partition in self._names.pop(name, ()):
             del self._partitions[name, partition]
 
+    def place(self, name: str, partition: str, row: str, **values: Any) -> None:
+        """A row that was written before."""
+        made = {"PartitionKey": partition, "RowKey": row, **values, "etag": f'W/"{next(self._etags)}"'}
+        self._made(name, partition).put(row, made)
+
     def rows(self, name: str, begins: str = "") -> int:
         """How many rows of a table are in partitions that begin so."""
         return sum(len(self._partition(name, key).rows) for key in self._names[name] if key.startswith(begins))
@@ -226,6 +231,19 @@ class FakeQueueWatch:
         return QueueLook(queue, waiting, len(later), self.clock.now() if waiting else None, len(mine) > most)
 
 
+@dataclass(slots=True)
+class FakeRoles:
+    """Holders of privileged roles by object id; `fault` is raised in their place."""
+
+    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    fault: Exception | None = None
+
+    async def holders(self) -> Mapping[str, tuple[str, ...]]:
+        if self.fault is not None:
+            raise self.fault
+        return dict(self.held)
+
+
 @dataclass(frozen=True, slots=True)
 class Fakes:
     """The world, and the handles to change it from outside."""
@@ -238,6 +256,7 @@ class Fakes:
     changes: FakeChangeFeed
     dead_letters: FakeDeadLetterQueues
     watch: FakeQueueWatch
+    roles: FakeRoles
 
     def sent(self) -> list[Outgoing]:
         """The messages sent so far, oldest first."""
@@ -254,11 +273,14 @@ class Fakes:
         self.tables.contested.add("assignments")
 
 
-def fake_world() -> Fakes:
-    """An empty tenant."""
+def fake_world(*, protected_list_read: bool = True) -> Fakes:
+    """An empty tenant. `protected_list_read`: the list of protected people was read at the beginning, and is empty."""
     clock, queue, tables = MovedClock(), KeepingQueue(), MemoryTables()
     directory, changes = FakeDirectory(now=clock.now), FakeChangeFeed(clock.now)
     dead_letters, watch = FakeDeadLetterQueues(), FakeQueueWatch(queue, clock)
+    roles = FakeRoles()
+    if protected_list_read:
+        tables.place("protectedpeople", "list", "read", body=f'{{"readAt": "{BEGINNING.isoformat()}", "fault": ""}}')
     numbers = itertools.count(1)
 
     def token() -> str:
@@ -269,6 +291,7 @@ def fake_world() -> Fakes:
         clock=clock,
         queue=queue,
         directory=directory,
+        roles=roles,
         licenses=FakeLicenseWriter(directory),
         changes=changes,
         accounts=FakeAccounts(directory),
@@ -279,4 +302,4 @@ def fake_world() -> Fakes:
         policy=Policy(tenant_id="tenant", public_url="https://app.example", onboarding_groups=HR_GROUPS),
         token=token,
     )
-    return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch)
+    return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch, roles)

@@ -118,6 +118,8 @@ NOTE_WORDS: Mapping[str, str] = {
     "secondRead": "the removal waits and is decided with the other removals of the group",
     "pendingApproval": "the removal waits for an approval",
     "held": "the removal waits for an approval",
+    "protectedPerson": "protected person: the license is removed only after an approval",
+    "protectedPeopleNotRead": "the removal waits until the list of protected people has been read",
     "keptUntilReplaced": "kept until replaced",
     "inGrace": "in grace",
     "dependsOnNativeLicensing": "depends on native licensing",

@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 
 from local.tenant.control.changes import CHANGE_ACTIONS
+from local.tenant.control.roles import ROLE_ACTIONS
 from local.tenant.control.tables import TABLE_ACTIONS, tables_of
 from local.tenant.directory.model import Group, LicenseRow, User
 from local.tenant.generator.generate import generate
@@ -254,6 +255,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("DELETE", "faults"): _clear_faults,
     ("POST", "quota"): _quota,
     **CHANGE_ACTIONS,
+    **ROLE_ACTIONS,
     **TABLE_ACTIONS,
 }
 

@@ -22,6 +22,7 @@ from local.tenant.directory.model import (
     UserState,
     held_skus,
 )
+from local.tenant.directory.roles import Roles
 
 
 class Directory:
@@ -37,6 +38,7 @@ class Directory:
         self.users: dict[str, User] = {}
         self.groups: dict[str, Group] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.roles = Roles()
         self.withdrawn: dict[str, Subscription] = {}
         self.history = History()
         self.changes = ChangeLog()

@@ -42,6 +42,12 @@ ASSIGN_GROUP = any_of("LicenseAssignment.ReadWrite.All", "Group.ReadWrite.All", 
 REPROCESS = any_of("User.ReadWrite.All", "Directory.ReadWrite.All")
 MEMBERS_WRITE = any_of("GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All")
 ROLE_GROUPS_WRITE = "RoleManagement.ReadWrite.Directory"
+ROLES_READ = any_of("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory")
+"""rbacapplication-list-roledefinitions and -list-roleassignments, application permissions."""
+ELIGIBILITY_READ = (
+    *ROLES_READ,
+    *any_of("RoleEligibilitySchedule.Read.Directory", "RoleEligibilitySchedule.ReadWrite.Directory"),
+)
 ORGANIZATION_READ = any_of("Organization.Read.All", "Organization.ReadWrite.All", "User.Read.All", *READ_DIRECTORY)
 MEMBER_OF = any_of(*sorted(SEE_USERS | READ_GROUPS))
 MEMBER_GROUPS: Alternatives = (
@@ -79,6 +85,8 @@ _LICENSING = frozenset({
     "GroupMember.ReadWrite.All", "User.Read.All", "User.ReadWrite.All",
 })  # fmt: skip
 
+_PRODUCT = frozenset({*_LICENSING, "RoleManagement.Read.Directory"})
+
 _ADMINISTRATOR = frozenset({
     *_LICENSING, "Group.ReadWrite.All", "Directory.ReadWrite.All", "Member.Read.Hidden",
     "RoleManagement.ReadWrite.Directory",
@@ -88,7 +96,7 @@ _ADMINISTRATOR = frozenset({
 def declared_clients() -> dict[str, Client]:
     """The clients of a new tenant by name: the product's identity, a person, other apps, bench competitors."""
     clients = (
-        Client("product", _LICENSING),
+        Client("product", _PRODUCT),
         Client("administrator", _ADMINISTRATOR, ("Licensing.ReadWrite", "Onboarding.Write")),
         Client("other", _LICENSING),
         Client("loop", _LICENSING),

@@ -22,6 +22,8 @@ from shared.adapters.tables.by_day import Agenda
 from shared.adapters.tables.client import LAST, Tables, gather_limited
 from shared.adapters.tables.hr_state import employment_json, employment_of
 from shared.adapters.tables.packing import (
+    approvals_json,
+    approvals_of,
     dump,
     grant_json,
     grant_of,
@@ -212,6 +214,8 @@ def _record_row(record: OnboardingRecord) -> Row:
         "licenses": [[each.sku_id, str(each.outcome), each.text, each.remedy] for each in record.licenses],
         "locationRefused": [refused.text, refused.remedy] if refused else None,
         "permittedBy": record.permitted_by,
+        **({"approvals": approvals_json(record.approvals)} if record.approvals else {}),
+        "forProtected": record.for_protected,
         "taken": _taken_json(record.taken),
         "oneOfSeveral": record.one_of_several,
         "cancelledBy": record.cancelled_by,
@@ -250,6 +254,8 @@ def _record(row: Row) -> OnboardingRecord:
         ),
         location_refused=Refusal(*body["locationRefused"]) if body["locationRefused"] else None,
         permitted_by=body["permittedBy"],
+        approvals=approvals_of(body.get("approvals", ())),
+        for_protected=body.get("forProtected", False),
         taken=_taken(body["taken"]),
         one_of_several=body["oneOfSeveral"],
         cancelled_by=body["cancelledBy"],

@@ -16,6 +16,8 @@ from typing import Any
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import (
+    approvals_json,
+    approvals_of,
     dump,
     initiator_json,
     initiator_of,
@@ -30,7 +32,7 @@ from shared.adapters.tables.packing import (
     unpack_ids,
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
-from shared.domain.ids import GroupId, OperationId, SkuId
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import (
     LicenseChange,
     Operation,
@@ -164,8 +166,10 @@ def _body(operation: Operation) -> dict[str, Any]:
             **({"warnings": list(plan.warnings)} if plan.warnings else {}),
             "foreign": plan.foreign,
             "usersLosing": plan.users_losing,
+            "protected": list(plan.protected),
         },
         "checksum": operation.checksum,
+        **({"approvals": approvals_json(operation.approvals)} if operation.approvals else {}),
         "approvedBy": initiator_json(operation.approved_by),
         "cancelledBy": initiator_json(operation.cancel_requested_by),
         "supersededBy": operation.superseded_by,
@@ -215,6 +219,7 @@ def _operation(row: Row) -> Operation:
         counted=Totals(*body["counted"]),
         plan=_plan(body["plan"]),
         checksum=body["checksum"],
+        approvals=approvals_of(body.get("approvals", ())),
         approved_by=initiator_of(body["approvedBy"]) if body["approvedBy"] else None,
         cancel_requested_by=initiator_of(body["cancelledBy"]) if body["cancelledBy"] else None,
         superseded_by=OperationId(body["supersededBy"]) if body["supersededBy"] else None,
@@ -242,6 +247,7 @@ def _plan(value: dict[str, Any]) -> PlanSummary:
         warnings=tuple(value.get("warnings", ())),
         foreign=value["foreign"],
         users_losing=value["usersLosing"],
+        protected=tuple(map(UserId, value.get("protected", ()))),
     )
 
 

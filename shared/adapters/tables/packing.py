@@ -15,6 +15,7 @@ from shared.domain.grant import Grant, Source
 from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.ledger_row import Intent, LastResult, OwnedLicense, RefusalRecord, SeenRow
+from shared.domain.operation import Approval
 from shared.domain.outcomes import Problem
 from shared.domain.permit import Claim
 
@@ -198,6 +199,14 @@ def claims_json(claims: Iterable[Claim]) -> list[list[Any]]:
 
 def claims_of(value: Iterable[list[Any]]) -> frozenset[Claim]:
     return frozenset(Claim(Source.parse(source), version) for source, version in value)
+
+
+def approvals_json(approvals: Iterable[Approval]) -> list[list[Any]]:
+    return [[initiator_json(each.by), time_text(each.at)] for each in approvals]
+
+
+def approvals_of(value: Iterable[list[Any]]) -> tuple[Approval, ...]:
+    return tuple(Approval(initiator_of(by), must_be_time(at)) for by, at in value)
 
 
 def problems_json(problems: Iterable[Problem]) -> list[list[Any]]:

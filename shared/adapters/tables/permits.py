@@ -61,6 +61,7 @@ def _permit_row(permit: Permit) -> Row:
         "by": permit.given_by,
         "plans": plans_json(permit.plans),
         "approval": permit.by_approval,
+        "protected": permit.for_protected,
         "claims": claims_json(permit.claims),
     }
     key = f"{permit.user_id}-{permit.sku_id}-{source}"
@@ -78,6 +79,7 @@ def _permit(row: Row) -> Permit:
         given_by=body["by"],
         plans=plans_of(body["plans"]),
         by_approval=body["approval"],
+        for_protected=body.get("protected", False),
         # A permit of a former version names no claim, so it permits nothing: the removal is decided again.
         claims=claims_of(body.get("claims", ())),
     )

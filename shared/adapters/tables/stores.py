@@ -25,6 +25,7 @@ from shared.adapters.tables.operations import TableOperations
 from shared.adapters.tables.permits import TablePermits
 from shared.adapters.tables.product_facts import TableProductFacts
 from shared.adapters.tables.profiles import TableProfiles
+from shared.adapters.tables.protected_people import TableProtectedPeople
 from shared.adapters.tables.removals import TableRemovals
 from shared.adapters.tables.sealed import TableSealed
 from shared.adapters.tables.seat_queue import TableWaiting
@@ -55,6 +56,7 @@ def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monoto
         nesting=TableNesting(tables, monotonic=monotonic),
         due=TableDue(tables),
         product_facts=TableProductFacts(tables, monotonic=monotonic),
+        protected_people=TableProtectedPeople(tables, monotonic=monotonic),
         onboarding=TableOnboarding(tables),
         standings=TableStandings(tables),
         profiles=TableProfiles(tables, monotonic=monotonic),

@@ -27,6 +27,9 @@ DELTA_WITHIN = timedelta(hours=1)
 DECIDED_WITHIN = timedelta(days=3)
 """An approval that waits longer was overlooked, or nobody feels in charge."""
 
+LIST_WITHIN = timedelta(hours=36)
+"""The list of protected people is read every 20 hours, and a failed read is tried again every ten minutes."""
+
 SEATS_MAX_AGE_S = 3600.0
 SEATS_LOW_PERCENT = 2
 SEATS_LOW = 5
@@ -97,4 +100,23 @@ async def _hr_groups(world: Needs) -> AsyncIterator[str]:
         yield f"HR is limited: {text}"
 
 
-LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (_subscription, _deltas, _approvals, _seats, _hr_groups)
+async def _protected_people(world: Needs) -> AsyncIterator[str]:
+    if not world.policy.protected_list_required:
+        return
+    listed, now = await world.stores.protected_people.load(), world.clock.now()
+    if listed.read_at is None:
+        why = listed.fault or "it is read for the first time within ten minutes"
+        yield f"the list of protected people has not been read, so all removals wait: {why}"
+    elif listed.fault or now - listed.read_at > LIST_WITHIN:
+        why = listed.fault or "the timer read_protected_people did not run"
+        yield f"the list of protected people is of {listed.read_at:%Y-%m-%d %H:%M} and stays in force: {why}"
+
+
+LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
+    _subscription,
+    _deltas,
+    _approvals,
+    _seats,
+    _hr_groups,
+    _protected_people,
+)

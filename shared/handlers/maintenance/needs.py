@@ -8,6 +8,7 @@ from shared.ports.clock import Clock
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
+from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
     AssignmentStore,
     AuditLog,
@@ -18,6 +19,7 @@ from shared.ports.stores import (
     LedgerStore,
     OperationStore,
     PermitStore,
+    ProtectedPeopleStore,
     RemovalStore,
     SealedStore,
 )
@@ -64,6 +66,9 @@ class Stores(Protocol):
     def profiles(self) -> ProfileStore: ...
 
     @property
+    def protected_people(self) -> ProtectedPeopleStore: ...
+
+    @property
     def removals(self) -> RemovalStore: ...
 
     @property
@@ -84,6 +89,9 @@ class Needs(Protocol):
 
     @property
     def policy(self) -> Policy: ...
+
+    @property
+    def roles(self) -> PrivilegedRoles: ...
 
     @property
     def stores(self) -> Stores: ...

@@ -5,21 +5,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from shared.domain import onboarding_ends as ends
-from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.approval_rules import Approver, Given, Request, Ruling, denial, ruling
+from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
 from shared.domain.initiator import Initiator
+from shared.domain.leaver import held_as_protected
 from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_order import turned_back
+from shared.domain.operation import Approval
+from shared.domain.protected_people import Protection
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
 from shared.handlers.onboarding.needs import Needs
+from shared.handlers.reconcile.plan import protection_of
+
+log = logging.getLogger(__name__)
 
 PAGE = 500
 AT_ONCE = 16
@@ -167,20 +174,60 @@ def checksum_of(records: Iterable[OnboardingRecord]) -> str:
 
 
 async def approve_held(world: Needs, checksum: str, initiator: Initiator) -> int:
-    """Let the held leavers go that a person has seen; returns their number. Raises Conflict for others."""
+    """Approve the held leavers that a person has seen; returns how many go on. A protected person needs a second
+    approval, by somebody else. Raises Conflict for others, ApprovalDenied if the person cannot approve any of them."""
     held = await _as_seen(world, checksum)
-    await _each(held.records, partial(_let_go, world, initiator))
-    await records.resume(world, [record.key for record in held.records])
-    return len(held.records)
-
-
-async def _let_go(world: Needs, initiator: Initiator, record: OnboardingRecord) -> None:
-    now = world.clock.now()
-    approved = replace(
-        record, permitted_by=initiator.display_name, state=OnboardingState.RECEIVED, next_at=now, updated_at=now
+    protection = await protection_of(world)
+    rulings = {record.key: _ruling(world, initiator, record, protection) for record in held.records}
+    denied = [each for each in rulings.values() if not each.approver.may_approve]
+    if denied and len(denied) == len(rulings):
+        request = _request(world, held.records[0], protection)
+        raise ApprovalDenied(denial(denied[0].approver, request))
+    await _each(
+        [each for each in held.records if rulings[each.key].approver.may_approve],
+        lambda record: _approved(world, initiator, record, rulings[record.key], protection),
     )
-    await records.keep(world, replace(approved, note=f"Approved by {initiator.display_name}.", remedy=""))
-    await note(world, "Approve leaver", record, initiator)
+    going = [record.key for record in held.records if rulings[record.key].enough]
+    await records.resume(world, going)
+    return len(going)
+
+
+def _request(world: Needs, record: OnboardingRecord, protection: Protection) -> Request:
+    """HR requested it, so no person did. Each leaver is decided alone: a list of many needs no second approver."""
+    protected = record.user_id is not None and protection.protects(record.user_id, world.clock.now())
+    given = [Given(each.by.id, each.at) for each in record.approvals]
+    return Request(None, record.received_at, 1, protected, given)
+
+
+def _ruling(world: Needs, initiator: Initiator, record: OnboardingRecord, protection: Protection) -> Ruling:
+    request = _request(world, record, protection)
+    return ruling(initiator.id, request, world.clock.now(), world.policy.approval_rules)
+
+
+async def _approved(
+    world: Needs, initiator: Initiator, record: OnboardingRecord, found: Ruling, protection: Protection
+) -> None:
+    """Keep the approval; the leaver goes on unless another person has to approve too."""
+    now = world.clock.now()
+    approved = replace(record, approvals=(*record.approvals, Approval(initiator, now)), updated_at=now)
+    if found.enough:
+        protected = _request(world, record, protection).protected
+        approved = replace(
+            approved,
+            permitted_by=" and ".join(dict.fromkeys(each.by.display_name for each in approved.approvals)),
+            for_protected=protected,
+            state=OnboardingState.RECEIVED,
+            next_at=now,
+            note=f"Approved by {initiator.display_name}.",
+            remedy="",
+        )
+    elif record.user_id is not None:
+        approved = held_as_protected(approved, protection.reasons(record.user_id, now), now).record
+    await records.keep(world, approved)
+    alone = found.approver is Approver.ALONE
+    if alone:
+        log.warning("single approver: approved alone key=%s approver=%s", record.key, initiator.id)
+    await note(world, "Approve leaver as single approver" if alone else "Approve leaver", record, initiator)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:

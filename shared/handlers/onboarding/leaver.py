@@ -19,10 +19,12 @@ from shared.domain.leaver import (
     block_of,
     groups_to_leave,
     held,
+    held_as_protected,
     licenses_to_remove,
     planned,
     state_after,
     unlicensing,
+    waits_for_list,
     with_removals,
     with_taken,
 )
@@ -34,6 +36,7 @@ from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.onboarding.people import Person
 from shared.handlers.reconcile.permits import take_up_to
+from shared.handlers.reconcile.plan import protection_of
 from shared.ports.graph_writes import MembershipChange
 
 HEADCOUNT_MAX_AGE_S = 60.0
@@ -75,11 +78,16 @@ async def process_leavers(
 
 async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
     """Leavers who may go, which is kept with the record, so that a retry counts once; and those that are held."""
-    maximum = await leavers_allowed(world)
+    maximum, protection = await leavers_allowed(world), await protection_of(world)
     permitted, steps = [], []
     for person in people:
         now = world.clock.now()
-        if person.record.permitted_by:
+        why = protection.reasons(person.user.id, now)
+        if not protection.is_known:
+            steps.append(waits_for_list(person.record, now))
+        elif why and not person.record.for_protected:
+            steps.append(held_as_protected(person.record, why, now))
+        elif person.record.permitted_by:
             permitted.append(person)
         elif await take_up_to(world, LEAVERS, 1, maximum, whole=True):
             record = await records.keep(world, replace(person.record, permitted_by=BY_ALLOWANCE, updated_at=now))
@@ -133,7 +141,10 @@ async def _revoke(
     for each, skus in zip(leavers, going, strict=True):
         groups, by = each.user.group_ids | set(each.left), each.record.permitted_by
         row = replace(each.row, owned={sku_id: each.row.owned[sku_id] for sku_id in skus})
-        await world.stores.permits.put(leaver_permits(row, groups, each.ended_grants, assignments, LEAVERS, now, by))
+        permits = leaver_permits(
+            row, groups, each.ended_grants, assignments, LEAVERS, now, by, for_protected=each.record.for_protected
+        )
+        await world.stores.permits.put(permits)
     blocks = [(each.user.id, block_of(each, assignments, now)) for each in leavers]
     await world.stores.grants.put((user_id, block) for user_id, block in blocks if block is not None)
     await world.stores.grants.put(

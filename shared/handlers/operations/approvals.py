@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
+from shared.domain.approval_rules import Approver, denial, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.errors import BadRequest
+from shared.domain.errors import ApprovalDenied, BadRequest
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator
-from shared.domain.operation import Operation, OperationError, OperationState, Phase, is_collecting, is_for_tenant
+from shared.domain.operation import (
+    Approval,
+    Operation,
+    OperationError,
+    OperationState,
+    Phase,
+    is_collecting,
+    is_for_tenant,
+)
 from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.state_changes import change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
+
+log = logging.getLogger(__name__)
 
 
 async def open_approval(world: Needs, operation: Operation) -> None:
@@ -58,14 +70,28 @@ async def _mark(world: Needs, operation: Operation, open_approval: OperationId |
 
 
 async def approve(world: Needs, operation_id: OperationId, checksum: str, initiator: Initiator) -> Operation:
-    """Let the sealed removals go. Raises BadRequest when the checksum is not that of the list waiting."""
+    """Approve the sealed removals; they go unless another person has to approve too.
+
+    Raises BadRequest when the checksum is not that of the list waiting, ApprovalDenied for the person who requested it,
+    or who approved it before, where another one must approve.
+    """
+    alone = False
 
     def decide(operation: Operation) -> Operation:
+        nonlocal alone
         _require_sealed(operation, "approve")
         if checksum != operation.checksum:
             raise BadRequest(
                 "ChecksumMismatch", "The list that waits for approval is a different one; look at it again.", "checksum"
             )
+        request, now = request_of(operation), world.clock.now()
+        found = ruling(initiator.id, request, now, world.policy.approval_rules)
+        if not found.approver.may_approve:
+            raise ApprovalDenied(denial(found.approver, request))
+        alone = found.approver is Approver.ALONE
+        operation = replace(operation, approvals=(*operation.approvals, Approval(initiator, now)))
+        if not found.enough:
+            return operation
         return replace(
             operation,
             state=OperationState.IN_PROGRESS,
@@ -75,8 +101,14 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         )
 
     operation = await change_operation(world, operation_id, decide)
+    if alone:
+        log.warning("single approver: approved alone operation=%s approver=%s", operation.id, initiator.id)
+    activity = "Approve license removals as single approver" if alone else "Approve license removals"
+    if operation.approved_by is None:
+        await record_act(world, operation, initiator, activity)
+        return operation
     await close_approval(world, operation)
-    await record_act(world, operation, initiator, "Approve license removals")
+    await record_act(world, operation, initiator, activity)
     await send_step(world, operation)
     return operation
 

@@ -46,11 +46,13 @@ class Tally:
     locations: int = 0
     foreign: int = 0
     losing: int = 0
+    protected: list[UserId] = field(default_factory=list)
+    """Protected people among those who lose something."""
     exclusive: Counter[tuple[SkuId, SkuId]] = field(default_factory=Counter)
     """Users by pairs of products that Microsoft lists as exclusive: the added product, and the present one."""
     _listed: dict[tuple[AssignedLicense, AssignedLicense], bool] = field(default_factory=dict)
 
-    def count(self, user: DirectoryUser, plan: UserPlan, catalog: Catalog, *, loses: bool) -> None:
+    def count(self, user: DirectoryUser, plan: UserPlan, catalog: Catalog, *, loses: bool, protected: bool) -> None:
         held = user.held_skus
         self.additions.update(license.sku_id for license in plan.add)
         self.removals.update(plan.remove)
@@ -60,7 +62,10 @@ class Tally:
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
         self.foreign += any(note.kind in FOREIGN for note in plan.notes)
-        self.losing += loses and bool(plan.remove or plan.plans_off)
+        if loses and (plan.remove or plan.plans_off):
+            self.losing += 1
+            if protected:
+                self.protected.append(user.id)
         present = [
             AssignedLicense(row.sku_id, row.disabled_plans)
             for row in user.license_assignment_states
@@ -89,6 +94,7 @@ class Tally:
             expected_errors=dict(self.errors),
             foreign=self.foreign,
             users_losing=self.losing,
+            protected=tuple(sorted(self.protected)),
             warnings=(*warnings, *self._warnings(catalog)),
         )
 
@@ -113,7 +119,7 @@ class Planner:
     shown_before: Mapping[UserId, int]
     """Of members recorded in error or waiting: what they are shown, as `shown_as_number` puts it."""
     tally: Tally = field(default_factory=Tally)
-    _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId]], PlanContext] = field(default_factory=dict)
+    _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId], bool], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
 
     def action(
@@ -135,7 +141,7 @@ class Planner:
         )
         if plan.wants_permit:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
-        self.tally.count(user, plan, self.facts.catalog, loses=bool(claims))
+        self.tally.count(user, plan, self.facts.catalog, loses=bool(claims), protected=context.protected)
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         action = PlannedAction(
             due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),
@@ -160,7 +166,8 @@ class Planner:
 
     def _context(self, user: DirectoryUser, location: str) -> PlanContext:
         place = "known" if user.usage_location else location
-        key = (user.group_ids, place, self.facts.seats.closed_to(user.id))
+        protected = self.facts.protection.protects(user.id, self.world.clock.now())
+        key = (user.group_ids, place, self.facts.seats.closed_to(user.id), protected)
         if key not in self._contexts:
             ignore = self.operation.reprocess
             enable = frozenset(self.operation.change.enable)
@@ -243,7 +250,7 @@ def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:
     """Permits as if each wanted one were given: planning shows what would be removed."""
     at = context.now + timedelta(seconds=1)
     return tuple(
-        Permit(each.user_id, each.sku_id, LIST_SOURCE, at, "plan", each.claims, each.plans, True)
+        Permit(each.user_id, each.sku_id, LIST_SOURCE, at, "plan", each.claims, each.plans, True, True)
         for each in plan.wants_permit
     )
 

@@ -168,6 +168,12 @@ async def _seal(world: Needs, operation: Operation) -> None:
     await _note_size(world, operation, sealed.size)
     if sealed.summary.users_losing == 0 or not _asks_for_removals(operation):
         await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
+    elif operation.cause != HELD and await permit_writes.approved_by_preview(world, operation):
+        approver, now = operation.initiator, world.clock.now()
+        activity = "Approve license removals by preview"
+        await world.stores.audit.append([group_act(activity, operation, approver, now)])
+        approved = replace(operation, phase=Phase.PERMIT, approved_by=approver)
+        await _save_and_go_on(world, approved, timedelta(0))
     elif await _is_permitted(world, operation, sealed, known):
         await _save_and_go_on(world, replace(operation, phase=Phase.PERMIT), timedelta(0))
     else:
@@ -230,12 +236,9 @@ async def _write_list_grants(world: Needs, operation: Operation) -> None:
 async def _is_permitted(
     world: Needs, operation: Operation, sealed: Sealed, known: dict[GroupId, GroupLicenseAssignment]
 ) -> bool:
-    """Whether the removals need no further decision: they fit the allowances, or the same person has just approved
-    them by the preview."""
-    if operation.cause == HELD:
+    """Whether the removals need no decision of a person: they fit the allowances, and nobody protected loses one."""
+    if operation.cause == HELD or operation.plan.protected:
         return False
-    if await permit_writes.approved_by_preview(world, operation):
-        return True
     source = permit_writes.source_of(operation)
     rows = [
         PendingRemoval(claim, user_id, sku_id, operation.created_at)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 
+from shared.domain.approval_rules import needs_another, request_of
 from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
+from shared.domain.initiator import InitiatorKind
 from shared.domain.operation import Operation, is_for_tenant
 from shared.domain.pending_removal import TENANT
 from shared.domain.permit import BY_ALLOWANCE, Permit
@@ -50,12 +52,12 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     source = source_of(operation)
     shown: Mapping[UserId, frozenset[SkuId]] | None = None
     preview = await approved_by_preview(world, operation)
-    if preview is not None and operation.approved_by is None:
-        by_approval, given_by = True, operation.initiator.key
+    if preview is not None and not operation.approvals:
         shown = {
             user_id: frozenset(s for s, _ in each.claims) async for user_id, each in sealed_removals(world, preview)
         }
     permits: list[Permit] = []
+    protected = frozenset(operation.plan.protected)
     async for user_id, action in sealed_removals(world, operation):
         off = {license.sku_id: license.disabled_plans for license in action.plans_off}
         for sku_id, ended in action.claims:
@@ -66,9 +68,10 @@ async def write_permits(world: Needs, operation: Operation) -> None:
             asked = sku_id in operation.change.remove and not operation.initiator.is_app_itself
             plans = NO_PLANS if sku_id in action.remove else off.get(sku_id, NO_PLANS)
             # Who names the users has decided about each of them.
-            by_request = asked and not operation.target.is_group and not by_approval
-            by = operation.initiator.key if by_request else given_by
-            permits.append(Permit(user_id, sku_id, source, now, by, claims, plans, by_approval or asked))
+            by_request = asked and operation.initiator.kind is InitiatorKind.USER and not operation.target.is_group
+            by = operation.initiator.key if by_request and not by_approval else given_by
+            knowing = operation.approved_by is not None and user_id in protected
+            permits.append(Permit(user_id, sku_id, source, now, by, claims, plans, by_approval or asked, knowing))
     await world.stores.permits.put(permits)
     # Permitted removals wait no longer with the others of the source and of the tenant.
     for scope in (str(source), TENANT):
@@ -149,12 +152,17 @@ async def ask_again(world: Needs, operation: Operation) -> None:
 
 
 async def approved_by_preview(world: Needs, operation: Operation) -> Operation | None:
-    """The preview that approves this operation's removals: same person, change and intent, at most an hour old."""
+    """The preview that approves this operation's removals: same person, change and intent, at most an hour old.
+
+    An application approves nothing, and a person only what needs no other one.
+    """
     preview_id: OperationId | None = operation.preview_id
-    if preview_id is None:
+    if preview_id is None or operation.initiator.kind is not InitiatorKind.USER:
+        return None
+    if needs_another(request_of(operation), world.policy.approval_rules):
         return None
     preview = await world.stores.operations.get(preview_id)
-    if preview is None or not preview.preview or not preview.seal_id:
+    if preview is None or not preview.preview or not preview.seal_id or not preview.plan.users_losing:
         return None
     same = (
         preview.initiator.id == operation.initiator.id

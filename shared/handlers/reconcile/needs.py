@@ -19,6 +19,7 @@ from shared.ports.stores import (
     MemberStore,
     PermitStore,
     ProductFactsStore,
+    ProtectedPeopleStore,
     RemovalStore,
     WaitingStore,
 )
@@ -58,6 +59,9 @@ class Stores(Protocol):
 
     @property
     def product_facts(self) -> ProductFactsStore: ...
+
+    @property
+    def protected_people(self) -> ProtectedPeopleStore: ...
 
     @property
     def removals(self) -> RemovalStore: ...

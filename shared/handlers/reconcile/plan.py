@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.domain import ledger
@@ -23,6 +23,7 @@ from shared.domain.operation import LicenseChange
 from shared.domain.permit import Permit
 from shared.domain.plan import plan_user
 from shared.domain.plan_draft import PlanContext
+from shared.domain.protected_people import ProtectedList, Protection
 from shared.domain.reconciliation import Planned, Read, Work
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.reconcile import permits
@@ -34,17 +35,22 @@ from shared.handlers.reconcile.seats import LINE_LENGTH
 LINES_MAX_AGE_S = 5.0
 """How old the list of products that users wait for can be: within the age of the seats counted by Graph."""
 
+PROTECTED_MAX_AGE_S = 60.0
+"""How old the list of protected people can be; it is read from the directory once a day."""
+
 SEATS_MAX_AGE_S = 10.0
 """How old the seat counts may be: a read costs 3 resource units, and Graph refuses what they miss."""
 
 
 @dataclass(frozen=True, slots=True)
 class TenantFacts:
-    """What planning needs beside the user: the products, their seats, and the country for users without a location."""
+    """What planning needs beside the user: the products, their seats, the country for users without a location, and who
+    is protected."""
 
     catalog: Catalog
     seats: Seats
     country: str | None
+    protection: Protection = field(default_factory=Protection)
 
 
 async def tenant_facts(world: Needs, since: datetime | None = None) -> TenantFacts:
@@ -54,7 +60,15 @@ async def tenant_facts(world: Needs, since: datetime | None = None) -> TenantFac
         max_age_s = min(max_age_s, max(0.0, (world.clock.now() - since).total_seconds()))
     catalog, organization = await asyncio.gather(read_catalog(world, max_age_s), world.directory.organization())
     seats = await _seats(world, list(catalog.skus.values()))
-    return TenantFacts(catalog, seats, organization.country_letter_code)
+    return TenantFacts(catalog, seats, organization.country_letter_code, await protection_of(world))
+
+
+async def protection_of(world: Needs) -> Protection:
+    """Who is protected: by the list, and by the settings."""
+    policy = world.policy
+    required = policy.protected_list_required
+    listed = await world.stores.protected_people.load(PROTECTED_MAX_AGE_S) if required else ProtectedList()
+    return Protection(listed, policy.protected_accounts, required)
 
 
 async def _seats(world: Needs, skus: Sequence[SubscribedSku]) -> Seats:
@@ -103,6 +117,8 @@ def context_for(
         ignore_refusals=ignore_refusals,
         enable=enable,
         writing_since=writing_since,
+        protected=facts.protection.protects(user.id, world.clock.now()),
+        protection_known=facts.protection.is_known,
     )
 
 

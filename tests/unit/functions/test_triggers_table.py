@@ -41,6 +41,12 @@ TRIGGERS = (
     ("ask_for_deltas", "timer 15 */5 * * * *", "shared.handlers.membership", "delta.ask_for_deltas"),
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "nightly_sync.sync_all"),
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.maintenance", "retention.forget_old"),
+    (
+        "read_protected_people",
+        "timer 10 */10 * * * *",
+        "shared.handlers.maintenance",
+        "protected_people.read_protected_people",
+    ),
     ("look_at_due", "timer 45 * * * * *", "shared.handlers.reconcile", "grant_expiry.look_at_due"),
     ("take_up_due", "timer 20 * * * * *", "shared.handlers.onboarding", "onboarding_queue.take_up_due"),
     ("give_seats", "timer 30 * * * * *", "shared.handlers.reconcile", "seats.give_seats"),

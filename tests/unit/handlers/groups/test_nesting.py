@@ -15,7 +15,7 @@ from shared.handlers.operations.sync import NESTED
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.notifications import came, managed, operations, tell, went
-from tests.support.runs import EXTRA, MIA, SMALL, TEAM, user
+from tests.support.runs import EXTRA, MIA, NOA, SMALL, TEAM, user
 
 INNER = GroupId(str(UUID(int=910)))
 DEEP = GroupId(str(UUID(int=911)))
@@ -101,7 +101,7 @@ async def test_a_change_that_comes_while_a_person_decides_is_done_and_the_decisi
     await tell(run, came(TEAM, INNER))
     assert run.licenses(user(70)) == {"EXTRA"}
     assert all("SMALL" in run.licenses(each) for each in people)
-    await approvals.approve(run.world, waiting.id, waiting.checksum, MIA)
+    await approvals.approve(run.world, waiting.id, waiting.checksum, NOA)
     await run.work_off()
     assert {frozenset(run.licenses(each)) for each in people} == {frozenset({"EXTRA"})}
     assert await queries.approvals(run.world) == ()

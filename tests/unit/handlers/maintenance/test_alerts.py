@@ -13,7 +13,7 @@ from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT
 from shared.handlers.membership.delta import ask_for_deltas
 from shared.handlers.membership.subscription import LIFE, keep_subscription
 from shared.handlers.operations import approvals
-from tests.support.runs import EXTRA, MIA, SMALL, Run
+from tests.support.runs import EXTRA, NOA, SMALL, Run
 
 MINUTE = timedelta(minutes=1)
 
@@ -85,7 +85,7 @@ async def test_an_approval_that_nobody_decides_is_told_of_after_three_days() -> 
     run.fakes.clock.move(DECIDED_WITHIN + MINUTE)
     told = f"approvals wait for a person: 1 for over 3 days, the oldest is {waiting.id}"
     assert told in await look_out(run.world)
-    await approvals.approve(run.world, waiting.id, waiting.checksum, MIA)
+    await approvals.approve(run.world, waiting.id, waiting.checksum, NOA)
     assert not [text for text in await look_out(run.world) if "approvals" in text]
 
 

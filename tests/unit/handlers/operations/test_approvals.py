@@ -18,7 +18,7 @@ from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.world import World
 from tests.support.operations import adds_up, group_state, open_approval, slow, waiting_removal
-from tests.support.runs import EXTRA, LARGE, MAIL, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, NOA, SMALL, TEAM, Run, user
 
 MANY, MORE = 30, 90
 
@@ -80,7 +80,7 @@ async def test_a_newer_request_ends_an_approval_that_waits_and_it_can_be_approve
     assert (older.state, older.superseded_by) == (OperationState.CANCELLED, newer.id)
     assert adds_up(older)
     with pytest.raises(BadRequest):
-        await approvals.approve(run.world, older.id, older.checksum, MIA)
+        await approvals.approve(run.world, older.id, older.checksum, NOA)
     assert await open_approval(run) is None
     assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
     assert await group_state(run) is GroupState.ALL_ASSIGNED
@@ -99,7 +99,7 @@ async def test_plans_whose_turning_off_was_rejected_stay_on_until_a_person_asks_
     await run.look_at(people[0])
     assert all(plans_off(run, each) == frozenset() for each in people)
     ended = await run.finish(await narrow(run, MAIL))
-    assert ended.approved_by == MIA
+    assert ended.approved_by == NOA
     assert all(plans_off(run, each) == {MAIL} for each in people)
 
 
@@ -120,7 +120,7 @@ async def half_removed(run: Run, removing: Operation, people: list[UserId]) -> l
     """Approve a removal and stop in the middle of it; returns who still has the license."""
     waiting = await run.finish(removing, approve=False)
     assert waiting.state is OperationState.AWAITING_APPROVAL
-    await approvals.approve(run.world, waiting.id, waiting.checksum, MIA)
+    await approvals.approve(run.world, waiting.id, waiting.checksum, NOA)
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
     kept = [each for each in people if run.licenses(each)]
     assert len(kept) > 2 * run.world.policy.removal_allowance_minimum
@@ -186,7 +186,7 @@ async def test_an_approval_that_is_made_as_a_newer_request_comes_permits_nothing
     people = run.people(MORE)
     await run.change([SMALL])
     waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await approvals.approve(run.world, waiting.id, waiting.checksum, MIA)
+    await approvals.approve(run.world, waiting.id, waiting.checksum, NOA)
     write_permits = permit_writes.write_permits
 
     async def late(world: World, operation: Operation) -> None:
@@ -224,7 +224,7 @@ async def test_another_change_of_the_group_ends_an_approval_and_asks_for_the_res
     await run.change([SMALL])
     slow(run)
     removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await approvals.approve(run.world, removing.id, removing.checksum, MIA)
+    await approvals.approve(run.world, removing.id, removing.checksum, NOA)
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
     assert sum(not run.licenses(each) for each in people) == 20
     newer = await run.finish(await run.ask([EXTRA]), approve=False)
@@ -243,7 +243,7 @@ async def test_pausing_and_resuming_a_removal_leaves_its_approval_as_it_is() -> 
     await run.change([SMALL])
     slow(run)
     removing = await run.finish(await run.ask(remove=[SMALL]), approve=False)
-    await approvals.approve(run.world, removing.id, removing.checksum, MIA)
+    await approvals.approve(run.world, removing.id, removing.checksum, NOA)
     await run.work_off(until=lambda: any(not run.licenses(each) for each in people))
     await control.pause(run.world, removing.id, MIA)
     await run.work_off()

@@ -15,7 +15,7 @@ from shared.handlers.operations.watchdog import watchdog
 from shared.ports.world import World
 from tests.support.kills import KilledError, Killer, killable
 from tests.support.operations import adds_up, group_state, open_approval, slow, waiting_removal
-from tests.support.runs import LARGE, MIA, SMALL, Run
+from tests.support.runs import LARGE, MIA, NOA, SMALL, Run
 
 PEOPLE = 30
 
@@ -43,7 +43,7 @@ async def test_a_paused_operation_does_nothing_until_resumed_and_then_finishes_w
 async def test_a_removal_cancelled_half_way_leaves_the_others_theirs_whatever_comes_later() -> None:
     run, people, operation = await waiting_removal(PEOPLE)
     slow(run)
-    await approvals.approve(run.world, operation.id, operation.checksum, MIA)
+    await approvals.approve(run.world, operation.id, operation.checksum, NOA)
     written = len(run.writer.log)
     await run.work_off(until=lambda: len(run.writer.log) > written)
     await control.cancel(run.world, operation.id, MIA)
@@ -76,7 +76,7 @@ Act = Callable[[World, Operation], Awaitable[Operation]]
 
 
 async def _approve(world: World, operation: Operation) -> Operation:
-    return await approvals.approve(world, operation.id, operation.checksum, MIA)
+    return await approvals.approve(world, operation.id, operation.checksum, NOA)
 
 
 async def _reject(world: World, operation: Operation) -> Operation:

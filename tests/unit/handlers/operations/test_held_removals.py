@@ -17,7 +17,7 @@ from shared.handlers.operations.sync import SYNC, sync_group
 from shared.handlers.views import queries
 from tests.support.changes_by_hand import give_by_hand
 from tests.support.operations import held_run, leave, open_approval
-from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def open_and_wait(run: Run, waiting: Operation) -> Operation:
@@ -33,7 +33,7 @@ async def test_what_is_held_is_shown_to_a_person_with_its_list_and_goes_when_app
     assert row.state is MemberState.PENDING
     opened = await open_and_wait(run, waiting)
     assert (opened.state, opened.plan.users_losing) == (OperationState.AWAITING_APPROVAL, 5)
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
     assert await queries.approvals(run.world) == ()
@@ -56,7 +56,7 @@ async def test_what_is_held_and_rejected_is_kept_and_not_asked_again() -> None:
 
 async def test_there_is_no_list_to_decide_about_before_a_person_has_opened_it() -> None:
     run, held, waiting = await held_run()
-    for decide in (approvals.approve(run.world, waiting.id, "", MIA), approvals.reject(run.world, waiting.id, MIA)):
+    for decide in (approvals.approve(run.world, waiting.id, "", NOA), approvals.reject(run.world, waiting.id, NOA)):
         with pytest.raises(BadRequest, match="Review"):
             await decide
     assert all(run.licenses(each) for each in held)
@@ -79,7 +79,7 @@ async def test_what_is_held_while_a_person_decides_goes_to_the_next_approval() -
     late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
     await run.look_at(*late)
     await leave(run, late)
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
     assert all(run.licenses(each) == {"SMALL"} for each in late)
@@ -148,14 +148,14 @@ async def test_what_is_held_after_a_list_was_sealed_gets_an_approval_of_its_own_
     await leave(run, late)
     assert [each.id for each in await queries.approvals(run.world)] == [opened.id]
     await run.look_at(*late, *held, cause="again")
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
     (follows,) = await queries.approvals(run.world)
     assert is_collecting(follows)
     assert all(run.licenses(each) == {"SMALL"} for each in late)
     opened = await open_and_wait(run, follows)
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in late)
     assert await queries.approvals(run.world) == ()
@@ -173,7 +173,7 @@ async def test_looks_at_those_on_the_sealed_list_open_no_further_approval() -> N
 async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go() -> None:
     run, held, waiting = await held_run()
     opened = await open_and_wait(run, waiting)
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.deliver(run.fakes.queue.messages.pop())
     assert (await run.read(opened)).phase is Phase.RELEASE
     await control.cancel(run.world, opened.id, MIA)
@@ -184,7 +184,7 @@ async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go
     assert all(run.licenses(each) == {"SMALL"} for each in held)
     (again,) = await queries.approvals(run.world)
     reopened = await open_and_wait(run, again)
-    await approvals.approve(run.world, reopened.id, reopened.checksum, MIA)
+    await approvals.approve(run.world, reopened.id, reopened.checksum, NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
 
@@ -204,7 +204,7 @@ async def test_who_is_in_a_second_group_and_only_loses_a_plan_is_on_the_list_of_
     (waiting,) = await queries.approvals(run.world)
     opened = await open_and_wait(run, waiting)
     assert (opened.target.group_id, opened.plan.users_losing) == (TEAM, 2)
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert run.directory.licenses(ann) == {SMALL.sku_id: frozenset({last})}
     assert run.licenses(ben) == set()
@@ -227,7 +227,7 @@ async def test_a_license_that_was_changed_by_hand_waits_for_a_person_and_does_no
     assert waiting.target.group_id is None
     opened = await open_and_wait(run, waiting)
     assert opened.target.user_ids == (ann,)
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert run.licenses(ann) == set()
 
@@ -240,7 +240,7 @@ async def test_a_held_license_whose_plans_another_one_has_by_now_goes_without_a_
     (waiting,) = await queries.approvals(run.world)
     opened = await open_and_wait(run, waiting)
     assert opened.plan.users_losing == 1
-    await approvals.approve(run.world, opened.id, opened.checksum, MIA)
+    await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     await sync_group(run.world, TEAM, SYNC)
     await run.work_off()

@@ -14,7 +14,7 @@ from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations import approvals
 from tests.support.changes_by_hand import give_by_hand, take_by_hand
 from tests.support.rows import row_of
-from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, NOA, SMALL, TEAM, Run, user
 from tests.support.unmanaged import ask
 
 
@@ -130,7 +130,7 @@ async def test_a_person_is_asked_about_a_license_replaced_by_hand_and_the_approv
     await run.work_off()
     listed = await run.read(asked)
     assert (listed.plan.users_losing, listed.plan.removals) == (1, {SMALL.sku_id: 1})
-    await approvals.approve(run.world, listed.id, listed.checksum, MIA)
+    await approvals.approve(run.world, listed.id, listed.checksum, NOA)
     await run.work_off()
     assert run.licenses(replaced) == set()
 

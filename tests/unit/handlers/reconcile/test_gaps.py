@@ -14,7 +14,7 @@ from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.ports.messaging import Outgoing
 from tests.support.rows import row_of
-from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, Run
+from tests.support.runs import EXTRA, LARGE, MIA, NOA, OTHER_TEAM, SMALL, Run
 
 
 def has(run: Run, user_id: UserId) -> set[str]:
@@ -113,7 +113,7 @@ async def test_after_a_day_without_the_replacement_a_person_is_asked_and_until_t
     await run.work_off()
     listed = await run.read(opened)
     assert listed.plan.removals == {SMALL.sku_id: 1}
-    await approvals.approve(run.world, listed.id, listed.checksum, MIA)
+    await approvals.approve(run.world, listed.id, listed.checksum, NOA)
     await run.work_off()
     assert has(run, person) == set()
 

@@ -1,0 +1,87 @@
+"""Reading from Graph who holds privileged directory roles, active and eligible.
+
+Three reads: the roles (learn.microsoft.com/graph/api/rbacapplication-list-roledefinitions), their active assignments
+(rbacapplication-list-roleassignments; a role activated in Privileged Identity Management is one of them), and the
+eligible ones (rbacapplication-list-roleeligibilityscheduleinstances). A read is complete or it fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from shared.adapters import graph_json
+from shared.adapters.graph import GraphClient, Json, Refusal
+from shared.adapters.graph_json import Incomplete
+from shared.domain.errors import NotFound, Unavailable
+from shared.domain.protected_people import PRIVILEGED_ROLES
+
+ROLES = "/roleManagement/directory/roleDefinitions"
+ASSIGNMENTS = "/roleManagement/directory/roleAssignments"
+ELIGIBLE = "/roleManagement/directory/roleEligibilityScheduleInstances"
+
+NO_PIM = "AadPremiumLicenseRequired"
+"""The code with which a tenant without Microsoft Entra ID P2 or ID Governance rejects the read of eligible holders, as
+Microsoft365DSC handles it in MSFT_AADRoleEligibilityScheduleRequest: there are none then."""
+
+log = logging.getLogger(__name__)
+
+
+class GraphPrivilegedRoles:
+    """Implements PrivilegedRoles."""
+
+    def __init__(self, graph: GraphClient) -> None:
+        self._graph = graph
+
+    async def holders(self) -> Mapping[str, tuple[str, ...]]:
+        """Raises PermissionDenied, NotFound, Unavailable."""
+        roles = await self._privileged()
+        held: dict[str, set[str]] = {}
+        for path, may_lack in ((ASSIGNMENTS, False), (ELIGIBLE, True)):
+            try:
+                async for row in self._rows(path):
+                    role = roles.get(_id(row, "roleDefinitionId"))
+                    if role is not None:
+                        held.setdefault(_id(row, "principalId"), set()).add(role)
+            except Refusal as refusal:
+                if not may_lack or refusal.code != NO_PIM:
+                    raise
+                log.info("the tenant has no eligible role holders: %s", refusal)
+        return {principal: tuple(sorted(names)) for principal, names in held.items()}
+
+    async def _privileged(self) -> dict[str, str]:
+        """Privileged roles by id, with their names. `isPrivileged` is documented for beta only
+        (learn.microsoft.com/graph/api/resources/unifiedroledefinition), so it is not selected and may be absent."""
+        found: dict[str, str] = {}
+        async for row in self._rows(ROLES):
+            role_id, template = _id(row, "id"), str(row.get("templateId") or "").lower()
+            if row.get("isPrivileged") is True or template in PRIVILEGED_ROLES or role_id in PRIVILEGED_ROLES:
+                found[role_id] = str(row.get("displayName") or PRIVILEGED_ROLES.get(role_id, role_id))
+        # A built-in role has its template id as id; one that the answer lacks may be assigned all the same.
+        return {**PRIVILEGED_ROLES, **found}
+
+    async def _rows(self, path: str) -> AsyncIterator[Json]:
+        """The rows of all pages. Raises Unavailable if a page is lost, or the pages do not come to an end."""
+        address, followed = path, set[str]()
+        while True:
+            try:
+                body = (await self._graph.read(address)).json()
+            except NotFound as fault:
+                raise Unavailable(None, f"{path}: {fault}", rejected=True) from fault
+            rows: Sequence[Json] = graph_json.values(body, path)
+            for row in rows:
+                yield row
+            link = body.get("@odata.nextLink")
+            if link is None:
+                return
+            if not isinstance(link, str) or link in followed:
+                raise Unavailable(None, f"{path}: the pages do not come to an end")
+            followed.add(link)
+            address = self._graph.path_of(link)
+
+
+def _id(row: Json, name: str) -> str:
+    value = row.get(name) if isinstance(row, dict) else None
+    if not isinstance(value, str) or not value:
+        raise Incomplete("role", name)
+    return value.lower()

@@ -1,0 +1,55 @@
+"""Reads once a day who is protected. A failed or incomplete read keeps the last list and says why."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import replace
+
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
+from shared.domain.ids import GroupId, UserId
+from shared.domain.protected_people import ProtectedList
+from shared.handlers.maintenance.needs import Needs
+
+log = logging.getLogger(__name__)
+
+GROUP, USER = "group", "user"
+
+
+async def read_protected_people(world: Needs) -> ProtectedList | None:
+    """Read the list if it is time. Returns it as it is stored now; None if there was nothing to read."""
+    policy, now = world.policy, world.clock.now()
+    if not policy.protected_list_required:
+        return None
+    before = await world.stores.protected_people.load()
+    if not before.is_due(now):
+        return None
+    try:
+        found = before.refreshed(await _found(world), now)
+    except (PermissionDenied, NotFound, Unavailable) as fault:
+        found = replace(before, fault=str(fault))
+    if found != before:
+        await world.stores.protected_people.save(found)
+    return found
+
+
+async def _found(world: Needs) -> dict[UserId, tuple[str, ...]]:
+    """Everybody who is protected now, by the roles and by the named groups. Raises what an incomplete read raises."""
+    reasons: dict[UserId, set[str]] = defaultdict(set)
+    if world.policy.protected_roles:
+        holders = await world.roles.holders()
+        kinds = await world.directory.kinds(sorted(holders))
+        for principal, roles in holders.items():
+            if kinds.get(principal) == GROUP:
+                for user_id in await _members(world, GroupId(principal)):
+                    reasons[user_id].update(f"{role}, by group {principal}" for role in roles)
+            elif kinds.get(principal) == USER:
+                reasons[UserId(principal)].update(roles)
+    for group_id in sorted(world.policy.protected_groups):
+        for user_id in await _members(world, group_id):
+            reasons[user_id].add(f"member of group {group_id}")
+    return {user_id: tuple(sorted(each)) for user_id, each in reasons.items()}
+
+
+async def _members(world: Needs, group_id: GroupId) -> list[UserId]:
+    return [user_id async for page in world.directory.member_ids(group_id) for user_id in page]
