@@ -37,10 +37,10 @@ SYNC, DELTA, NESTED, SWEEP = "sync", "delta", "nested", "sweep"
 """Causes: the nightly sync, a change found by delta, a changed nesting, and users whom no group accounts for."""
 
 NEEDS_APPROVAL_ANYWAY = (
-    "These removals need an approval whatever the allowance: the licenses were changed outside this app, or they were "
-    "held while an earlier approval was open."
+    "These removals need an approval whatever the allowance: the licenses were changed outside this app, no group "
+    "assigned them, their replacement cannot be assigned, or they were held while an earlier approval was open."
 )
-"""Why removals of a group are held that its allowance did not hold."""
+"""Why removals are held that no allowance held."""
 
 TRY_SYNC_FOR = timedelta(hours=24)
 """How long a sync waits for other operations on its group; after that the nightly sync has come by."""
@@ -117,7 +117,7 @@ async def collecting(world: Needs, operation_id: OperationId, assignment: GroupL
     scope = str(Source(SourceKind.GROUP, assignment.group_id)) if assignment else TENANT
     hold = (await world.stores.removals.state(scope)).state.hold
     operation = _by_system(world, operation_id, target, HELD, assignment.version if assignment else 0)
-    reason = hold.reason if hold else NEEDS_APPROVAL_ANYWAY if assignment else ""
+    reason = hold.reason if hold else NEEDS_APPROVAL_ANYWAY
     operation = replace(operation, state=OperationState.AWAITING_APPROVAL, reason=reason)
     with suppress(Conflict):
         await world.stores.operations.insert(operation)
