@@ -19,7 +19,7 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState, no_seat_problem, owes, relevant, state_of
 from shared.domain.operation import Operation, PlanSummary, is_for_tenant
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
-from shared.domain.permit import Permit
+from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PermitRequest, PlanContext
 from shared.domain.retired_plans import as_stored
@@ -143,6 +143,7 @@ class Planner:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
         self.tally.count(user, plan, self.facts.catalog, loses=bool(claims), protected=context.protected)
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
+        notes = {f"{note.kind} {note.sku_id}" for note in plan.notes} | _still_held(plan, user_grants, claims)
         action = PlannedAction(
             due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),
             expected=self._expected(user, plan, blocked=is_blocked(user_grants, context.now)),
@@ -150,7 +151,7 @@ class Planner:
             remove=plan.remove,
             plans_off=tuple(AssignedLicense(sku_id, plan.plans_off[sku_id]) for sku_id in sorted(plan.plans_off)),
             usage_location=plan.usage_location,
-            notes=tuple(sorted(f"{note.kind} {note.sku_id}" for note in plan.notes)),
+            notes=tuple(sorted(notes)),
             errors=tuple(sorted({f"{each.error} {each.sku_id or ''}".strip() for each in plan.problems})),
             claims=claims,
         )
@@ -244,6 +245,14 @@ class Planner:
 def shown_as_number(problems: Iterable[Problem]) -> int:
     """A number for what a member is shown to meet; never stored, for Python salts it per process."""
     return hash(frozenset((problem.error, problem.sku_id, problem.text) for problem in problems))
+
+
+def _still_held(
+    plan: UserPlan, grants: Iterable[Grant], claims: Iterable[tuple[SkuId, tuple[Claim, ...]]]
+) -> set[str]:
+    """Notes of removals that are held, and about which an approval of this operation does not decide."""
+    held = {grant.sku_id for grant in grants if grant.source.kind is SourceKind.HELD}
+    return {f"{NoteKind.HELD} {sku_id}" for sku_id in held.intersection(plan.remove) - {sku_id for sku_id, _ in claims}}
 
 
 def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:

@@ -246,3 +246,16 @@ async def test_a_held_license_whose_plans_another_one_has_by_now_goes_without_a_
     await run.work_off()
     assert (run.licenses(ann), run.licenses(ben)) == ({"LARGE"}, set())
     assert await queries.approvals(run.world) == ()
+
+
+async def test_a_reprocess_of_a_user_whose_removal_is_held_says_that_it_waits_for_an_approval() -> None:
+    run, held, waiting = await held_run()
+    asked = await accept(run.world, OperationRequest(Target(user_ids=(held[0],)), MIA, LicenseChange(), reprocess=True))
+    ended = await run.finish(asked, approve=False)
+    assert ended.state is OperationState.COMPLETE
+    (member,), _ = await queries.planned_members(run.world, ended.id, 10, None)
+    assert member.action.notes == (f"held {SMALL.sku_id}",)
+    assert run.licenses(held[0]) == {"SMALL"}
+    opened = await open_and_wait(run, waiting)
+    listed, _ = await queries.planned_members(run.world, opened.id, 50, None)
+    assert not any("held" in note for each in listed for note in each.action.notes)
