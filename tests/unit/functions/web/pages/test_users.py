@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.domain.plan import WAITS
-from tests.support.pages import browser
+from tests.support.pages import browser, send
 from tests.support.rows import row_of
 from tests.support.runs import SMALL, TEAM, Run
 
@@ -35,6 +35,12 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
         listed = (await page.get("/operations")).text
         (approval,) = await run.world.stores.operations.open()
         opened = (await page.get(f"/operations/{approval.id}")).text
+        await send(page, f"/operations/{approval.id}/review")
+        await run.work_off()
+        sealed = (await page.get(f"/operations/{approval.id}")).text
+        await send(page, f"/operations/{approval.id}/reject")
+        await run.work_off()
+        rejected = (await page.get("/operations")).text
         row = replace(await row_of(run, people[0]), notes=(WAITS, f"secondRead {SMALL.sku_id}"))
         await run.world.stores.members.record([row])
         shown = [(await page.get(path)).text for path in (f"/users/{people[0]}", f"/groups/{TEAM}?show=all")]
@@ -43,6 +49,8 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
     assert "Held removals" in listed
     assert "The list of users is made when somebody reviews the removals." in opened
     assert "0</strong> of 0 members" not in opened
+    assert ("Reject, keep the licenses" in sealed, "/cancel" in sealed) == (True, False)
+    assert ("Rejected" in rejected, "Cancelled" in rejected) == (True, False)
     assert ["the removal waits and is decided with the other removals of the group" in each for each in shown] == [
         True
     ] * 2
