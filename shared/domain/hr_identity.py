@@ -33,7 +33,7 @@ def identify(record: OnboardingRecord, accounts: Sequence[Account]) -> Identifie
     if not accounts:
         return Identified()
     if len(accounts) > 1:
-        return Identified(end=ends.several_accounts(each.id for each in accounts))
+        return Identified(end=ends.several_accounts(accounts))
     (account,) = accounts
     kind, person = record.event.type, record.event.person
     if record.user_id is not None and record.user_id != account.id:

@@ -154,10 +154,10 @@ def given_back(by: str, missing: int) -> End:
     return End(DONE_WITH_ERRORS, note, "Repair what the groups say, then replay the event.")
 
 
-def several_accounts(ids: Iterable[str]) -> End:
-    ids = sorted(ids)
+def several_accounts(accounts: Iterable[Account]) -> End:
+    shown = sorted(f"{each.user_principal_name} (object id {each.id})" for each in accounts)
     remedy = "Name the person by object id alone, in a new event."
-    return End(FAILED, f"The names fit {len(ids)} accounts: {', '.join(ids)}.", remedy)
+    return End(FAILED, f"The identifiers fit {len(shown)} accounts: {', '.join(shown)}.", remedy)
 
 
 def another_account(before: str, now: str) -> End:

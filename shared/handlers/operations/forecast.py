@@ -247,9 +247,7 @@ def shown_as_number(problems: Iterable[Problem]) -> int:
     return hash(frozenset((problem.error, problem.sku_id, problem.text) for problem in problems))
 
 
-def _still_held(
-    plan: UserPlan, grants: Iterable[Grant], claims: Iterable[tuple[SkuId, tuple[Claim, ...]]]
-) -> set[str]:
+def _still_held(plan: UserPlan, grants: Iterable[Grant], claims: Iterable[tuple[SkuId, tuple[Claim, ...]]]) -> set[str]:
     """Notes of removals that are held, and about which an approval of this operation does not decide."""
     held = {grant.sku_id for grant in grants if grant.source.kind is SourceKind.HELD}
     return {f"{NoteKind.HELD} {sku_id}" for sku_id in held.intersection(plan.remove) - {sku_id for sku_id, _ in claims}}

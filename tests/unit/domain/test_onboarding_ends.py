@@ -48,7 +48,7 @@ ONE, OLD = (account(),), (account(enabled=False),)
 NEW = (account(created=NOW + timedelta(days=1)),)
 KNOWN = replace(record(), user_id=BOB)
 CASES = [
-    (record(), (account(BOB), account(ANN)), MINE, ends.several_accounts([ANN, BOB])),
+    (record(), (account(BOB), account(ANN)), MINE, ends.several_accounts([account(ANN), account(BOB)])),
     (KNOWN, ONE, MINE, ends.another_account(BOB, ANN)),
     (record(), OLD, MINE, ends.FORMER_EMPLOYEE),
     (record(L), NEW, MINE, ends.NEWER_ACCOUNT),
@@ -128,3 +128,9 @@ def test_only_one_module_writes_records_and_hr_states() -> None:
                 if isinstance(on, ast.Attribute) and on.attr in ("onboarding", "standings"):
                     writers.add(file.name)
     assert writers == {"records.py"}
+
+
+def test_identifiers_that_fit_two_accounts_are_answered_with_names_that_people_know() -> None:
+    found = identify(record(), [account(BOB), account(ANN)]).end
+    assert found is not None
+    assert f"ann@fabrikam.example (object id {ANN})" in found.note
