@@ -49,6 +49,12 @@ async def give_seats(timer: func.TimerRequest) -> None:
     await bootstrap.app().give_seats()
 
 
+@bp.function_name("close_audit_hours")
+@bp.timer_trigger(arg_name="timer", schedule="40 */10 * * * *")
+async def close_audit_hours(timer: func.TimerRequest) -> None:
+    await bootstrap.app().close_audit_hours()
+
+
 @bp.function_name("watchdog")
 @bp.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
 async def watchdog(timer: func.TimerRequest) -> None:

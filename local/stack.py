@@ -151,7 +151,8 @@ class Stack:
         stop_all(workers)
         stop_all(self._parts)
         if not self.options.persistent:
-            shutil.rmtree(self.options.state_dir / "azurite", ignore_errors=True)
+            for name in ("azurite", "azurite-blobs"):
+                shutil.rmtree(self.options.state_dir / name, ignore_errors=True)
 
     def workers(self, function: str) -> list[int]:
         """The pids of the running copies of a function; `http` and `timers` are names too."""
@@ -197,20 +198,22 @@ class Stack:
         shutil.rmtree(self.logs_dir, ignore_errors=True)
         self.logs_dir.mkdir(parents=True)
         tables_port = self.options.tables_port or free_port()
-        azurite = self._azurite(tables_port)
+        blobs_port = free_port()
+        azurite, blobs = self._azurite(tables_port), self._azurite_blobs(blobs_port)
         broker = Process(
             "servicebus", self._broker_command(self.options.service_bus_port, 0), self.logs_dir, os.environ, ROOT
         )
         tenant = self._python("tenant", "local.tenant", *self._tenant_arguments())
-        for process in (azurite, broker, tenant):
+        for process in (azurite, blobs, broker, tenant):
             self._parts.append(process)
             process.start()
         functions = self._functions()
         bus, simulated = broker.ready(), tenant.ready()
         self._broker_ports = (bus["port"], bus["controlPort"])
         wait_for_http(f"http://{HOST}:{tables_port}/{ACCOUNT}", azurite)
+        wait_for_http(f"http://{HOST}:{blobs_port}/{ACCOUNT}", blobs)
         http_port = self.options.http_port or free_port()
-        self.endpoints = self._endpoints(bus, simulated, tables_port, http_port)
+        self.endpoints = self._endpoints(bus, simulated, (tables_port, blobs_port), http_port)
         self._start_workers(functions, http_port, simulated)
 
     def _broker_command(self, port: int, control_port: int) -> tuple[str, ...]:
@@ -250,6 +253,23 @@ class Stack:
         )
         return Process("azurite", command, self.logs_dir, os.environ, directory)
 
+    def _azurite_blobs(self, port: int) -> Process:
+        """Azurite's blob service, for the digests of the audit log; it enforces no immutability policy."""
+        directory = self.options.state_dir / "azurite-blobs"
+        directory.mkdir(parents=True, exist_ok=True)
+        program = str(ROOT / "local" / "node_modules" / ".bin" / "azurite-blob")
+        where = ("--location", str(directory)) if self.options.persistent else ("--inMemoryPersistence",)
+        options = (
+            "--blobHost",
+            HOST,
+            "--blobPort",
+            str(port),
+            "--silent",
+            "--disableTelemetry",
+            "--skipApiVersionCheck",
+        )
+        return Process("azurite-blobs", (program, *options, *where), self.logs_dir, os.environ, directory)
+
     def _python(self, name: str, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
         command = (sys.executable, "-m", module, *arguments)
         return Process(name, command, self.logs_dir, environment or os.environ, ROOT)
@@ -266,9 +286,9 @@ class Stack:
         return {name: each["kind"] for name, each in json.loads(listed.stdout.splitlines()[-1]).items()}
 
     def _endpoints(
-        self, bus: Mapping[str, int], tenant: Mapping[str, str], tables_port: int, http_port: int
+        self, bus: Mapping[str, int], tenant: Mapping[str, str], storage: tuple[int, int], http_port: int
     ) -> Endpoints:
-        tables = f"http://{HOST}:{tables_port}/{ACCOUNT}"
+        tables, blobs = (f"http://{HOST}:{port}/{ACCOUNT}" for port in storage)
         key = "SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true"
         return Endpoints(
             api=f"http://{HOST}:{http_port}",
@@ -283,6 +303,7 @@ class Stack:
             tables=tables,
             tables_connection=(
                 f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};TableEndpoint={tables};"
+                f"BlobEndpoint={blobs};"
             ),
             table_prefix=self.options.settings.get("TABLE_PREFIX", "gbl"),
         )

@@ -21,6 +21,7 @@ from shared.domain.approval_rules import Rules
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
 from shared.handlers.maintenance.alerts import look_out
+from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.maintenance.protected_people import read_protected_people
 from shared.handlers.maintenance.retention import forget_old
 from shared.handlers.membership.delta import ask_for_deltas
@@ -137,6 +138,10 @@ class App:
         """The timer that gives free seats to those who wait for them."""
         await self._on_time("give seats", give_seats, writes=True)
 
+    async def close_audit_hours(self) -> None:
+        """The timer that lists the audit entries of an hour in the log of digests."""
+        await self._on_time("close audit hours", close_hours)
+
     async def watchdog(self) -> None:
         """The timer that sets going again what has stopped."""
         await self._on_time("follow setting", follow_setting)
@@ -170,6 +175,7 @@ def app() -> App:
 def compose(settings: Settings) -> App:
     """The app with its adapters. Nothing is connected yet: each adapter does that with its first call."""
     from shared.adapters.accounts import GraphAccounts, GraphMemberships
+    from shared.adapters.append_blobs import AppendBlobs, BlobsConfig
     from shared.adapters.changes import GraphChangeFeed
     from shared.adapters.directory import GraphDirectory
     from shared.adapters.graph import GraphClient
@@ -189,6 +195,12 @@ def compose(settings: Settings) -> App:
         settings.tables_endpoint,
         credential() if settings.tables_endpoint else None,
     )
+    # The data account has the tables and the container of the digests.
+    blobs = BlobsConfig(
+        settings.tables_connection,
+        (settings.tables_endpoint or "").replace(".table.", ".blob.") or None,
+        credential() if settings.tables_endpoint else None,
+    )
     service_bus = ServiceBusConfig(
         settings.service_bus_connection,
         settings.service_bus_namespace,
@@ -206,6 +218,7 @@ def compose(settings: Settings) -> App:
         memberships=MeteredMemberships(GraphMemberships(graph, settings.graph_base_url), telemetry),
         dead_letters=queue,
         queue_watch=queue,
+        digest_log=AppendBlobs(blobs),
         stores=table_stores(Tables(tables)),
         policy=policy_of(settings),
         token=partial(secrets.token_hex, 16),

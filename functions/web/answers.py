@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 
+from functions.web.audit_answers import initiated, initiator, moment_text
 from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
 from shared.domain.directory import AssignedLicense, SubscribedSku
 from shared.domain.ids import SkuId
-from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
-from shared.domain.read_models import AuditEntry, DeadLetter, MemberRow
+from shared.domain.read_models import DeadLetter, MemberRow
 from shared.domain.writing import Writing
 from shared.handlers.operations.sync import SWEEP, SYNC
 from shared.handlers.views.health import Health, QueueLooks
@@ -40,23 +39,6 @@ def page(
     return answer
 
 
-def initiated(by: Initiator) -> Json:
-    """Who caused something, and beside it the identity that the message itself claimed."""
-    return {"initiatedBy": _initiator(by), "claimedBy": by.claimed_by or None}
-
-
-def _initiator(by: Initiator | None) -> Json | None:
-    if by is None:
-        return None
-    return {
-        "kind": by.kind,
-        "id": by.id or None,
-        "appId": by.app_id or None,
-        "displayName": by.display_name,
-        "channel": by.channel,
-    }
-
-
 def operation(found: Operation) -> Json:
     """An operation, as all routes show it."""
     target = found.target
@@ -76,13 +58,13 @@ def operation(found: Operation) -> Json:
         "cause": found.cause,
         "correlationId": found.correlation_id or None,
         "intentVersion": found.intent_version,
-        "createdDateTime": _time(found.created_at),
-        "startedDateTime": _time(found.started_at),
-        "completedDateTime": _time(found.completed_at),
-        "estimatedCompletionDateTime": _time(found.estimated_end),
+        "createdDateTime": moment_text(found.created_at),
+        "startedDateTime": moment_text(found.started_at),
+        "completedDateTime": moment_text(found.completed_at),
+        "estimatedCompletionDateTime": moment_text(found.estimated_end),
         **initiated(found.initiator),
-        "approvedBy": _initiator(found.approved_by),
-        "cancelRequestedBy": _initiator(found.cancel_requested_by),
+        "approvedBy": initiator(found.approved_by),
+        "cancelRequestedBy": initiator(found.cancel_requested_by),
         "supersededBy": found.superseded_by,
         "totals": _totals(found),
         "plan": _plan(found),
@@ -146,7 +128,7 @@ def planned_member(member: PlannedMember) -> Json:
         "notes": list(action.notes),
         "expectedErrors": [_expected_error(each) for each in action.errors],
         "outcome": outcome.outcome if outcome else None,
-        "nextLookDateTime": _time(outcome.retry_at) if outcome else None,
+        "nextLookDateTime": moment_text(outcome.retry_at) if outcome else None,
     }
 
 
@@ -176,7 +158,7 @@ def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
         "operationId": found.operation_id,
         "openApproval": found.open_approval,
         "changedBy": found.changed_by or None,
-        "changedDateTime": _time(found.changed_at),
+        "changedDateTime": moment_text(found.changed_at),
     }
 
 
@@ -195,10 +177,10 @@ def group_status(view: GroupView) -> Json:
             "limit": view.allowance_limit,
             "period": "P1D",
             "pending": view.pending_removals,
-            "decidedDateTime": _time(view.decided_at),
+            "decidedDateTime": moment_text(view.decided_at),
             "heldBecause": view.held_because or None,
         },
-        "updatedDateTime": _time(status.updated_at),
+        "updatedDateTime": moment_text(status.updated_at),
     }
 
 
@@ -212,10 +194,10 @@ def member(row: MemberRow, names: Names) -> Json:
         "problems": [_problem(problem, names) for problem in row.problems],
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
-        "nextLookDateTime": _time(row.next_look_at),
-        "waitingSinceDateTime": _time(row.waiting_since),
-        "removalDateTime": _time(row.removal_at),
-        "lastUpdatedDateTime": _time(row.updated_at),
+        "nextLookDateTime": moment_text(row.next_look_at),
+        "waitingSinceDateTime": moment_text(row.waiting_since),
+        "removalDateTime": moment_text(row.removal_at),
+        "lastUpdatedDateTime": moment_text(row.updated_at),
         "operationId": row.operation_id,
         "notes": list(row.notes),
     }
@@ -231,30 +213,13 @@ def _problem(problem: Problem, names: Names) -> Json:
     }
 
 
-def audit_entry(entry: AuditEntry) -> Json:
-    """One entry of the audit log, with Entra's activity names where it has one."""
-    return {
-        "id": entry.id,
-        "activityDateTime": _time(entry.at),
-        "activityDisplayName": entry.activity,
-        **initiated(entry.initiator),
-        "result": entry.result,
-        "userId": entry.user_id,
-        "groupId": entry.group_id,
-        "operationId": entry.operation_id,
-        "before": entry.before or None,
-        "after": entry.after or None,
-        "detail": entry.detail or None,
-    }
-
-
 def dead_letter(letter: DeadLetter) -> Json:
     """A message that could not be read or done; its body as text where it is one."""
     return {
         "id": letter.id,
         "queue": letter.queue,
         "reason": letter.reason,
-        "createdDateTime": _time(letter.at),
+        "createdDateTime": moment_text(letter.at),
         "body": letter.body.decode("utf-8", "replace"),
         "whole": letter.whole,
     }
@@ -279,10 +244,10 @@ def user_license(license: UserLicense, names: Names) -> Json:
         "assignedByGroup": state.assigned_by_group,
         "through": [{"kind": source.kind, "id": source.id or None} for source in license.through],
         "ending": license.ending.source.kind if license.ending else None,
-        "removalDateTime": _time(license.ending.until) if license.ending else None,
+        "removalDateTime": moment_text(license.ending.until) if license.ending else None,
         "state": state.state,
         "error": state.error,
-        "lastUpdatedDateTime": _time(state.last_updated),
+        "lastUpdatedDateTime": moment_text(state.last_updated),
     }
 
 
@@ -296,19 +261,19 @@ def change_feed(found: ChangeFeedState) -> Json:
         else {
             "id": made.id,
             "notificationUrl": made.notification_url,
-            "createdDateTime": _time(made.created_at),
-            "expirationDateTime": _time(made.expires_at),
-            "lastNotificationDateTime": _time(made.last_notification_at),
+            "createdDateTime": moment_text(made.created_at),
+            "expirationDateTime": moment_text(made.expires_at),
+            "lastNotificationDateTime": moment_text(made.last_notification_at),
         },
         "refusedToday": found.refused_today,
-        "lastDeltaDateTime": _time(found.delta_read_at),
+        "lastDeltaDateTime": moment_text(found.delta_read_at),
         "rejectedDeltas": [
             {
                 "slice": each.number,
                 "groups": len({*each.group_ids, *each.enumerated}),
                 "rejections": each.rejections,
                 "reason": each.rejected_because,
-                "nextAttemptDateTime": _time(each.retry_at),
+                "nextAttemptDateTime": moment_text(each.retry_at),
             }
             for each in found.rejected
         ],
@@ -317,7 +282,7 @@ def change_feed(found: ChangeFeedState) -> Json:
 
 def writing(found: Writing) -> Json:
     """Whether the app writes to Graph."""
-    return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": _time(found.since)}
+    return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": moment_text(found.since)}
 
 
 def health(found: Health, looks: QueueLooks) -> Json:
@@ -331,7 +296,7 @@ def health(found: Health, looks: QueueLooks) -> Json:
             "limit": writes.limit,
             "windowSeconds": writes.window_s,
             "bulkPerSecond": writes.per_second,
-            "throttledUntilDateTime": _time(writes.frozen_until),
+            "throttledUntilDateTime": moment_text(writes.frozen_until),
         },
         "queues": [
             {
@@ -339,13 +304,17 @@ def health(found: Health, looks: QueueLooks) -> Json:
                 "waiting": each.waiting,
                 "scheduled": each.scheduled,
                 "more": each.more,
-                "oldestDateTime": _time(each.oldest_at),
+                "oldestDateTime": moment_text(each.oldest_at),
             }
             for each in looks.looks
         ],
         "queuesError": looks.error or None,
         "openOperations": len(found.operations),
         "deadLetters": len(found.letters),
+        "auditDigests": {
+            "closedHour": moment_text(found.digests.hour) if found.digests else None,
+            "fault": (found.digests.fault or None) if found.digests else None,
+        },
     }
 
 
@@ -374,7 +343,3 @@ def subscribed_sku(sku: SubscribedSku) -> Json:
             for plan in sku.service_plans
         ],
     }
-
-
-def _time(at: datetime | None) -> str | None:
-    return at.isoformat().replace("+00:00", "Z") if at else None

@@ -76,6 +76,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/users"): Access.READ_USERS,
     ("GET", "/api/users/{user_id}"): Access.READ_USERS,
     ("GET", "/api/audit"): Access.READ,
+    ("GET", "/api/audit/verify"): Access.READ,
     ("GET", "/api/audit/{entry_id}/message"): Access.WRITE,
     ("GET", "/api/overview"): Access.READ,
     ("GET", "/api/writing"): Access.READ,

@@ -78,7 +78,7 @@ class AuditSearch:
 
     async def page(self, world: World, top: int, after: str | None = None) -> tuple[Sequence[AuditEntry], str | None]:
         """A page of the entries, newest first. Raises HttpError and BadRequest, naming what is wrong."""
-        since, until = _moment(self.since, "since"), _moment(self.until, "until")
+        since, until = moment(self.since, "since"), moment(self.until, "until")
         return await license_center.audit(world, self.wanted, top, after=after, since=since, until=until)
 
     async def resolved(self, world: World, groups: Mapping[GroupId, str]) -> tuple[AuditSearch, str]:
@@ -127,7 +127,7 @@ class AuditSearch:
         return {name: value for name, value in named.items() if value}
 
 
-def _moment(text: str, name: str) -> datetime | None:
+def moment(text: str, name: str) -> datetime | None:
     """The time that was written; a date as `until` means its end. Raises HttpError."""
     if not text:
         return None

@@ -9,6 +9,7 @@ from shared.domain.approval_rules import Rules
 from shared.domain.hr_events import EVERY_SOURCE, Sources
 from shared.domain.ids import GroupId, UserId
 from shared.domain.writing import WritingSetting
+from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.directory import Accounts, Directory
@@ -55,6 +56,7 @@ class Stores:
     waiting: WaitingStore
     group_status: GroupStatusStore
     audit: AuditLog
+    audit_digests: AuditDigestStore
     budget: BudgetStore
     idempotency: IdempotencyStore
     dead_letters: DeadLetterStore
@@ -135,6 +137,7 @@ class World:
     memberships: Memberships
     dead_letters: DeadLetterQueues
     queue_watch: QueueWatch
+    digest_log: DigestLog
     stores: Stores
     policy: Policy
     token: Callable[[], str]

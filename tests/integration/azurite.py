@@ -30,3 +30,20 @@ def running(directory: Path, *, indexed: bool = False) -> Iterator[str]:
         yield connection_string(port)
     finally:
         stop_all([process])
+
+
+@contextmanager
+def running_blobs(directory: Path) -> Iterator[str]:
+    """A connection string of a blob service of its own."""
+    port = free_port()
+    program = str(ROOT / "local" / "node_modules" / ".bin" / "azurite-blob")
+    options = ("--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent", "--skipApiVersionCheck")
+    command = (program, *options, "--disableTelemetry", "--inMemoryPersistence")
+    process = Process("azurite-blobs", command, directory, os.environ, directory)
+    process.start()
+    endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
+    try:
+        wait_for_http(endpoint, process)
+        yield f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};BlobEndpoint={endpoint};"
+    finally:
+        stop_all([process])

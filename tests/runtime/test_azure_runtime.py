@@ -47,6 +47,7 @@ EXPECTED = {
     **dict.fromkeys(("give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due"), "timerTrigger"),
     "take_up_due": "timerTrigger",
     "read_protected_people": "timerTrigger",
+    "close_audit_hours": "timerTrigger",
     "graph_notifications": "httpTrigger",
     "graph_lifecycle": "httpTrigger",
     "health": "httpTrigger",

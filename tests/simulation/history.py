@@ -453,7 +453,7 @@ def _troubled(fakes: Fakes, trouble: Trouble) -> Fakes:
     tables, queue = TroubledTables(), TroubledQueue()
     tables.trouble = queue.trouble = trouble
     directory, licenses = TroubledDirectory(fakes.directory, trouble), TroubledWriter(fakes.world.licenses, trouble)  # type: ignore[arg-type]
-    stores = table_stores(tables, monotonic=lambda: fakes.clock.now().timestamp())
+    stores = table_stores(tables, monotonic=lambda: fakes.clock.now().timestamp(), now=fakes.clock.now)
     memberships = TroubledMemberships(fakes.world.memberships, trouble)
     world = replace(
         fakes.world, stores=stores, queue=queue, directory=directory, licenses=licenses, memberships=memberships

@@ -12,7 +12,7 @@ PERSONAL = {
     "an address": re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"),
     "a token": re.compile(r"\beyJ[\w-]{8,}"),
 }
-NOT_THE_APP = ("azurite", "servicebus", "tenant")
+NOT_THE_APP = ("azurite", "azurite-blobs", "servicebus", "tenant")
 
 
 def named_in(line: str) -> list[str]:

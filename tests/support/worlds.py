@@ -244,6 +244,31 @@ class FakeRoles:
         return dict(self.held)
 
 
+class MemoryLog:
+    """A DigestLog in memory. `blobs` can be changed from outside; `away` answers nothing."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.away = False
+        self.lose_answers = 0
+        """Appends that are done and raise all the same, as if the process had died after them."""
+
+    async def read(self, name: str, start: int = 0) -> bytes | None:
+        if self.away:
+            raise Unavailable(5, "the blob service is away")
+        return self.blobs[name][start:] if name in self.blobs else None
+
+    async def append(self, name: str, data: bytes, position: int) -> None:
+        if self.away:
+            raise Unavailable(5, "the blob service is away")
+        if len(self.blobs.get(name, b"")) != position:
+            raise Conflict(f"{name} is not {position} bytes long")
+        self.blobs[name] = self.blobs.get(name, b"") + data
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise Unavailable(5, "the answer was lost")
+
+
 @dataclass(frozen=True, slots=True)
 class Fakes:
     """The world, and the handles to change it from outside."""
@@ -257,6 +282,7 @@ class Fakes:
     dead_letters: FakeDeadLetterQueues
     watch: FakeQueueWatch
     roles: FakeRoles
+    digest_log: MemoryLog
 
     def sent(self) -> list[Outgoing]:
         """The messages sent so far, oldest first."""
@@ -281,6 +307,7 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
     roles = FakeRoles()
     if protected_list_read:
         tables.place("protectedpeople", "list", "read", body=f'{{"readAt": "{BEGINNING.isoformat()}", "fault": ""}}')
+    digest_log = MemoryLog()
     numbers = itertools.count(1)
 
     def token() -> str:
@@ -298,8 +325,9 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         memberships=FakeMemberships(directory),
         dead_letters=dead_letters,
         queue_watch=watch,
-        stores=table_stores(tables, monotonic=lambda: clock.now().timestamp()),
+        digest_log=digest_log,
+        stores=table_stores(tables, monotonic=lambda: clock.now().timestamp(), now=clock.now),
         policy=Policy(tenant_id="tenant", public_url="https://app.example", onboarding_groups=HR_GROUPS),
         token=token,
     )
-    return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch, roles)
+    return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch, roles, digest_log)

@@ -54,6 +54,8 @@ EXAMPLES: Mapping[str, Any] = {
     "group": GROUP,
     "initiatedBy": "ada",
     "activity": "license",
+    "from": "2026-11-29",
+    "to": "2026-11-30",
     "since": "2026-11-01",
     "until": "2026-11-30",
 }
@@ -85,6 +87,7 @@ MOSTLY_NULL = (
     "drift",
     "ending",
     "error",
+    "fault",
     "hindrance",
     "openApproval",
     "permittedBy",

@@ -42,6 +42,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/users"): {200: users.FoundUsers},
     ("GET", "/api/users/{user_id}"): {200: users.User},
     ("GET", "/api/audit"): {200: audit.AuditPage},
+    ("GET", "/api/audit/verify"): {200: audit.AuditProof},
     ("GET", "/api/audit/{entry_id}/message"): {200: audit.ReplayedMessage},
     ("GET", "/api/overview"): {200: health.Health},
     ("GET", "/api/writing"): {200: health.Writing},

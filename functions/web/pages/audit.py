@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web import answers
+from functions.web import audit_answers
 from functions.web.context import TheWorld
 from functions.web.pages.downloads import MAX_ROWS, csv_text, download
 from functions.web.pages.names import group_names, product_words
@@ -85,7 +85,7 @@ async def audit_csv(world: TheWorld, search: TheAuditSearch) -> Response:
 @router.get("/audit.jsonl")
 async def audit_jsonl(world: TheWorld, search: TheAuditSearch) -> Response:
     entries = await search.all(world, MAX_ROWS)
-    lines = "".join(json.dumps(answers.audit_entry(entry)) + "\n" for entry in entries)
+    lines = "".join(json.dumps(audit_answers.audit_entry(entry)) + "\n" for entry in entries)
     return download("audit.jsonl", lines, "application/jsonl")
 
 

@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
-from functions.web import answers
+from functions.web import answers, audit_answers
 from functions.web.answers import Json
 from functions.web.context import TheInitiator, ThePaging, ThePerson, TheWorld, requires
 from functions.web.pages.rendering import product_name
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
-from functions.web.searching import TheAuditSearch
+from functions.web.searching import TheAuditSearch, moment
 from shared.domain.access import Access
 from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
@@ -22,10 +22,13 @@ from shared.handlers.messaging.dead_letters import replay
 from shared.handlers.operations.writing import turn_off, turn_on
 from shared.handlers.reconcile.write_limiter import writing
 from shared.handlers.views import health, license_center, queries
+from shared.handlers.views.audit_proof import verify
 
 router = APIRouter(prefix="/api", tags=["center"])
 
 Search = Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="The beginning of a name.")]
+From = Annotated[str, Query(alias="from", max_length=40, description="A date or a time, as in ISO 8601.")]
+To = Annotated[str, Query(alias="to", max_length=40, description="A date or a time, as in ISO 8601.")]
 Top = Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)]
 
 
@@ -109,7 +112,7 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
         "accountEnabled": found.user.account_enabled,
         "licenses": [answers.user_license(each, names) for each in found.licenses],
         "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
-        "history": [answers.audit_entry(entry) for entry in await license_center.history(world, found.user.id)],
+        "history": [audit_answers.audit_entry(entry) for entry in await license_center.history(world, found.user.id)],
     }
 
 
@@ -161,7 +164,16 @@ async def search_audit(request: Request, world: TheWorld, search: TheAuditSearch
     """Entries that match, newest first: who, when, what, before, after, result. Without `since`, of the last 31 days.
     Where few of very many entries match, a page may be short or empty and still have a next one."""
     entries, token = await search.page(world, paging.top, paging.after)
-    return answers.page(request, map(answers.audit_entry, entries), paging.top, token, search.parameters())
+    return answers.page(request, map(audit_answers.audit_entry, entries), paging.top, token, search.parameters())
+
+
+@router.get("/audit/verify")
+async def verify_audit(world: TheWorld, since: From = "", until: To = "") -> Json:
+    """Compare the entries of each hour with the log of digests: which hours verify, which entries are missing, changed
+    or added. By default the last 24 hours, at most 31 days. `verified` is false if any closed hour differs, or if the
+    log itself is not as it was written."""
+    times = moment(since, "from"), moment(until, "to")
+    return audit_answers.audit_proof(await verify(world, *times))
 
 
 @router.get("/audit/{entry_id}/message")

@@ -14,14 +14,16 @@ import json
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from shared.adapters.tables.audit_late import AuditLate
 from shared.adapters.tables.audit_names import NAME, AuditNames, Key, claim_place, joined
 from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.packing import dump, must_be_time, newest_first, time_text
 from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
+from shared.domain.audit_digest import Fingerprint, hour_of
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId, OperationId, UserId
 from shared.domain.initiator import Initiator, InitiatorKind
@@ -67,19 +69,23 @@ class _Place:
 class TableAudit:
     """Implements AuditLog."""
 
-    def __init__(self, tables: Tables, *, looked_at: int = LOOKED_AT) -> None:
+    def __init__(self, tables: Tables, now: Callable[[], datetime], *, looked_at: int = LOOKED_AT) -> None:
         self._tables = tables
+        self._now = now
         self._names = AuditNames(tables)
+        self._late = AuditLate(tables)
         self._looked_at = looked_at
 
     async def append(self, entries: Iterable[AuditEntry]) -> None:
         entries = list(entries)
         await self._names.keep(entries)
+        rows = [(packed[0].at, _month(packed[0].at), _row(packed)) for packed in _packed(sorted(entries, key=_time))]
+        await self._late.mark(rows, self._now())
         by_month: dict[str, list[Row]] = defaultdict(list)
-        for packed in _packed(sorted(entries, key=_time)):
-            by_month[_month(packed[0].at)].append(_row(packed))
-        for month, rows in by_month.items():
-            await self._tables.upsert_all(f"audit{month}", rows)
+        for _, month, row in rows:
+            by_month[month].append(row)
+        for month, of_month in by_month.items():
+            await self._tables.upsert_all(f"audit{month}", of_month)
 
     async def search(
         self, wanted: AuditFilter, since: datetime, until: datetime, top: int, after: str | None = None
@@ -165,11 +171,11 @@ class _SearchedNames:
 
 
 def _packed(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:
-    """Entries, oldest first, as rows hold them: few, of one month, and of a short time."""
+    """Entries, oldest first, as rows hold them: few, of one hour, and of a short time."""
     packed: list[AuditEntry] = []
     for entry in entries:
         if packed and (
-            len(packed) == PACKED or entry.at - packed[0].at > SPAN or _month(entry.at) != _month(packed[0].at)
+            len(packed) == PACKED or entry.at - packed[0].at > SPAN or hour_of(entry.at) != hour_of(packed[0].at)
         ):
             yield packed
             packed = []
@@ -247,6 +253,21 @@ def _opaque(by: Initiator) -> list[str]:
 
 def _unnamed(object_id: str, own_name: str, kind: str, app_id: str, channel: str, claimed: str) -> Initiator:
     return Initiator(object_id, own_name, InitiatorKind(kind), app_id, channel, claimed)
+
+
+def fingerprints(row: Row) -> list[Fingerprint]:
+    """Of each entry as it is stored."""
+    stored = json.loads(zlib.decompress(joined_bytes(row, "entries")))
+    return [Fingerprint(each[1], each[0], hashlib.sha256(dump(each).encode()).hexdigest()) for each in stored]
+
+
+async def rows_of(tables: Tables, since: datetime, until: datetime) -> AsyncIterator[Row]:
+    """Rows whose first entry is of the time, newest first."""
+    first, last = newest_first(until, ""), newest_first(since, LAST)
+    for month in _months_back(since, until):
+        rows = tables.query(f"audit{month}", _partition(first), first, last, to_partition=_partition(last))
+        async for row in rows:
+            yield row
 
 
 def _entries(row: Row) -> list[AuditEntry]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from shared.adapters.tables.assignments import TableAssignments
 from shared.adapters.tables.audit import TableAudit
+from shared.adapters.tables.audit_digests import TableAuditDigests
 from shared.adapters.tables.budget import TableBudget
 from shared.adapters.tables.chunks import TableChunks
 from shared.adapters.tables.client import Tables
@@ -33,8 +35,15 @@ from shared.adapters.tables.subscriptions import TableSubscriptions
 from shared.ports.world import Stores
 
 
-def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> Stores:
-    """The stores of the app on one set of tables. `monotonic`: seconds, by which what is remembered grows old."""
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def table_stores(
+    tables: Tables, *, monotonic: Callable[[], float] = time.monotonic, now: Callable[[], datetime] = _now
+) -> Stores:
+    """The stores of the app on one set of tables. `monotonic`: seconds, by which what is remembered grows old. `now`:
+    the time, by which an audit entry is late."""
     return Stores(
         assignments=TableAssignments(tables, monotonic=monotonic),
         operations=TableOperations(tables),
@@ -47,7 +56,8 @@ def table_stores(tables: Tables, *, monotonic: Callable[[], float] = time.monoto
         removals=TableRemovals(tables),
         waiting=TableWaiting(tables, monotonic=monotonic),
         group_status=TableGroupStatus(tables),
-        audit=TableAudit(tables),
+        audit=TableAudit(tables, now),
+        audit_digests=TableAuditDigests(tables),
         budget=TableBudget(tables),
         idempotency=TableIdempotency(tables),
         dead_letters=TableDeadLetters(tables),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.clock import Clock
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
@@ -34,6 +35,9 @@ class Stores(Protocol):
 
     @property
     def audit(self) -> AuditLog: ...
+
+    @property
+    def audit_digests(self) -> AuditDigestStore: ...
 
     @property
     def chunks(self) -> ChunkStore: ...
@@ -83,6 +87,9 @@ class Needs(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def digest_log(self) -> DigestLog: ...
 
     @property
     def directory(self) -> Directory: ...

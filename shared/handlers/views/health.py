@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
 from shared.domain.errors import Unavailable
 from shared.domain.operation import Operation
@@ -43,6 +44,7 @@ class Health:
     writes: WriteUse
     operations: tuple[Operation, ...]
     letters: tuple[DeadLetter, ...]
+    digests: DigestState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,15 @@ class QueueLooks:
 
 async def health(world: Needs) -> Health:
     """Everything but the queues, which take longer. Raises Unavailable."""
-    feed, switch, writes, operations, letters = await asyncio.gather(
+    feed, switch, writes, operations, letters, digests = await asyncio.gather(
         queries.change_feed(world),
         writing(world),
         write_use(world),
         world.stores.operations.open(),
         world.stores.dead_letters.newest(LETTERS),
+        world.stores.audit_digests.state(),
     )
-    return Health(feed, switch, writes, tuple(operations), tuple(letters))
+    return Health(feed, switch, writes, tuple(operations), tuple(letters), digests)
 
 
 async def write_use(world: Needs) -> WriteUse:

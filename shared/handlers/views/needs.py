@@ -6,6 +6,7 @@ from typing import Protocol
 
 from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
+from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
 from shared.ports.stores import SealedStore
@@ -13,6 +14,9 @@ from shared.ports.stores import SealedStore
 
 class Stores(messaging.Stores, reconcile.Stores, Protocol):
     """The tables, those of the packages below included."""
+
+    @property
+    def audit_digests(self) -> AuditDigestStore: ...
 
     @property
     def deltas(self) -> DeltaStore: ...
@@ -26,6 +30,9 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
 
 class Needs(messaging.Needs, reconcile.Needs, Protocol):
     """What handlers of views are given."""
+
+    @property
+    def digest_log(self) -> DigestLog: ...
 
     @property
     def queue_watch(self) -> QueueWatch: ...

@@ -80,7 +80,7 @@ async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(
 
 
 async def test_a_search_over_very_many_entries_goes_on_where_it_stopped(tables: Tables) -> None:
-    audit = TableAudit(tables, looked_at=3)
+    audit = TableAudit(tables, lambda: NOW, looked_at=3)
     rows = [AuditEntry(f"b{n}", NOW + timedelta(minutes=n), "Act", MIA if n else ADA, "success") for n in range(8)]
     for row in rows:
         await audit.append([row])

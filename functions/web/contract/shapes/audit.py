@@ -11,6 +11,7 @@ from functions.web.contract.shapes.common import (
     HERE,
     Answer,
     ClaimedBy,
+    Count,
     GroupIdText,
     Initiator,
     OperationIdText,
@@ -18,6 +19,7 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
+from shared.domain.audit_digest import HourState
 
 
 class AuditEntry(Answer):
@@ -33,6 +35,31 @@ class AuditEntry(Answer):
     before: Annotated[str, example("[]")] | None
     after: Annotated[str, example(f'["{E3}"]')] | None
     detail: Annotated[str, example("for group Sales")] | None
+
+
+class AuditPlace(Answer):
+    id: Annotated[str, example("9b1f2e3d4c5b6a79")]
+    activity_date_time: Time
+
+
+class AuditHour(Answer):
+    """An hour compared with its record. Lists have at most 100 entries; the counts are of all."""
+
+    hour: Time
+    state: HourState
+    entries: Count
+    missing_count: Count
+    changed_count: Count
+    added_count: Count
+    missing: list[AuditPlace]
+    changed: list[AuditPlace]
+    added: list[AuditPlace]
+
+
+class AuditProof(Answer):
+    verified: bool
+    faults: list[Annotated[str, example("202611.jsonl is missing in the container audit")]]
+    hours: list[AuditHour]
 
 
 class ReplayedMessage(Answer):

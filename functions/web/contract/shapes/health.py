@@ -62,6 +62,13 @@ class QueueLook(Answer):
     oldest_date_time: Time | None
 
 
+class AuditDigests(Answer):
+    """The last hour of the audit log that was closed, and why closing the next one failed."""
+
+    closed_hour: Time | None
+    fault: Annotated[str, example("202611.jsonl is missing in the container audit")] | None
+
+
 class Health(Answer):
     change_feed: ChangeFeed
     writing: Writing
@@ -70,6 +77,7 @@ class Health(Answer):
     queues_error: Annotated[str, example("queue members: ServiceBusConnectionError")] | None
     open_operations: Count
     dead_letters: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[0])]
+    audit_digests: AuditDigests
 
 
 class DeadLetter(Answer):

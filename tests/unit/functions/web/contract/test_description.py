@@ -205,7 +205,7 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
 
 
 async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
-    for path in ("licenses", "subscribedSkus", "changeFeed", "overview", "audit"):
+    for path in ("licenses", "subscribedSkus", "changeFeed", "overview", "audit", "audit/verify"):
         await _ok(api, "GET", f"/api/{path}")
     for path in ("turnOff", "turnOn"):
         assert (await _ok(api, "POST", f"/api/writing/{path}"))["on"] is (path == "turnOn")

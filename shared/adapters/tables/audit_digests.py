@@ -1,0 +1,59 @@
+"""Hashes of the entries in `auditYYYYMM`, and table `auditdigest`: where the log of digests ends.
+
+PartitionKey and RowKey `state`; `body`: a DigestState as a JSON array.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.adapters.tables.audit import fingerprints, rows_of
+from shared.adapters.tables.audit_late import AuditLate
+from shared.adapters.tables.client import Tables
+from shared.adapters.tables.packing import dump
+from shared.adapters.tables.rows import Op
+from shared.domain.audit_digest import HOUR, DigestState, Fingerprint
+from shared.ports.audit_digests import LateEntries
+
+TABLE = "auditdigest"
+STATE = "state"
+
+
+class TableAuditDigests:
+    """Implements AuditDigestStore."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._late = AuditLate(tables)
+
+    async def fingerprints(self, hour: datetime) -> AsyncIterator[Fingerprint]:
+        async for row in rows_of(self._tables, hour, hour + HOUR - timedelta(milliseconds=1)):
+            for each in fingerprints(row):
+                yield each
+
+    async def late(self, before: datetime) -> tuple[LateEntries, ...]:
+        return tuple(
+            [
+                LateEntries(key, tuple(fingerprints(row)) if row is not None else ())
+                async for key, row in self._late.rows(before)
+            ]
+        )
+
+    async def forget_late(self, keys: Iterable[str]) -> None:
+        await self._late.forget(keys)
+
+    async def state(self) -> DigestState | None:
+        row = await self._tables.get(TABLE, STATE, STATE)
+        if row is None:
+            return None
+        hour, digest, closed, offset, fault = json.loads(row["body"])
+        return DigestState(datetime.fromisoformat(hour), digest, closed, offset, fault, row["etag"])
+
+    async def save(self, state: DigestState) -> DigestState:
+        body = dump([state.hour.isoformat(), state.digest, state.closed, state.offset, state.fault])
+        row = {"PartitionKey": STATE, "RowKey": STATE, "body": body}
+        kind = "replace" if state.version else "create"
+        return replace(state, version=await self._tables.write(TABLE, Op(kind, row, state.version)))
