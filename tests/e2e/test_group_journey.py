@@ -168,3 +168,15 @@ def test_a_group_that_cannot_be_licensed_is_refused_with_a_reason_and_nothing_is
     assert 400 <= refusal.value.status < 500
     assert len(run.rows("/api/operations?$top=100")) == before
     assert run.writes() == []
+
+
+def test_an_hour_of_the_audit_log_is_closed_in_the_blob_service_and_verifies(run: Journey) -> None:
+    run.fire("close_audit_hours")
+    health = eventually(
+        lambda: run.client.api("GET", "/api/healthOverview")["auditDigests"], lambda found: bool(found["closedHour"])
+    )
+    assert health["fault"] is None
+    proof = run.client.api("GET", "/api/audit/verify")
+    assert (proof["verified"], proof["faults"]) == (True, [])
+    assert {each["state"] for each in proof["hours"]} >= {"verified", "notClosed"}
+    assert sum(each["entries"] for each in proof["hours"]) > 100
