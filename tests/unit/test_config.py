@@ -11,10 +11,11 @@ import pytest
 
 from shared import config
 from shared.bootstrap import policy_of
-from shared.config import Settings, outstanding_chunks, parse_duration
+from shared.config import Settings, outstanding_chunks
 from shared.domain.errors import ConfigError
 from shared.domain.ids import GroupId
 from shared.ports.world import Policy
+from shared.setting_values import parse_duration
 
 ROOT = Path(config.__file__).parent.parent
 TENANT = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
