@@ -29,6 +29,7 @@ from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import take_change
 from shared.handlers.membership.subscription import keep_subscription
 from shared.handlers.membership.webhook import Reply, receive
+from shared.handlers.messaging.bulk_letters import continue_stopped
 from shared.handlers.messaging.dead_letters import drain
 from shared.handlers.messaging.settlement import Work, settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
@@ -147,6 +148,7 @@ class App:
         await self._on_time("follow setting", follow_setting)
         await self._on_time("watchdog", watchdog, writes=True)
         await self._on_time("drain dead letters", drain)
+        await self._on_time("continue bulk acts", continue_stopped)
         await self._on_time("look out", look_out)
 
     async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]], *, writes: bool = False) -> None:

@@ -16,7 +16,7 @@ from shared.domain.directory import AssignedLicense, SubscribedSku
 from shared.domain.ids import SkuId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
-from shared.domain.read_models import DeadLetter, MemberRow
+from shared.domain.read_models import MemberRow
 from shared.domain.writing import Writing
 from shared.handlers.operations.sync import SWEEP, SYNC
 from shared.handlers.views.health import Health, QueueLooks
@@ -213,18 +213,6 @@ def _problem(problem: Problem, names: Names) -> Json:
     }
 
 
-def dead_letter(letter: DeadLetter) -> Json:
-    """A message that could not be read or done; its body as text where it is one."""
-    return {
-        "id": letter.id,
-        "queue": letter.queue,
-        "reason": letter.reason,
-        "createdDateTime": moment_text(letter.at),
-        "body": letter.body.decode("utf-8", "replace"),
-        "whole": letter.whole,
-    }
-
-
 ORIGIN_WORDS = {
     "groupBasedLicensing": "Groups managed here",
     "direct": "Direct, by somebody else",
@@ -310,7 +298,7 @@ def health(found: Health, looks: QueueLooks) -> Json:
         ],
         "queuesError": looks.error or None,
         "openOperations": len(found.operations),
-        "deadLetters": len(found.letters),
+        "deadLetters": found.dead_letters,
         "auditDigests": {
             "closedHour": moment_text(found.digests.hour) if found.digests else None,
             "fault": (found.digests.fault or None) if found.digests else None,

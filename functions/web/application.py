@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from functions.web.context import requires
 from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
 from functions.web.pages import audit, first_day, health, licenses, static_files
+from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
@@ -28,7 +29,7 @@ from functions.web.pages import users as user_pages
 from functions.web.pages.error_pages import failed_page, wants_page
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
-from functions.web.routes import center, groups, onboarding, operations, users
+from functions.web.routes import center, dead_letters, groups, onboarding, operations, users
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, Access
@@ -82,7 +83,12 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/writing"): Access.READ,
     ("POST", "/api/writing/turnOn"): Access.CONFIGURE,
     ("POST", "/api/writing/turnOff"): Access.CONFIGURE,
-    ("GET", "/api/deadLetters"): Access.WRITE,
+    ("GET", "/api/deadLetters"): Access.READ_LETTERS,
+    ("POST", "/api/deadLetters/search"): Access.READ_LETTERS,
+    ("GET", "/api/deadLetters/bulk"): Access.READ_LETTERS,
+    ("POST", "/api/deadLetters/bulk"): Access.WRITE,
+    ("GET", "/api/deadLetters/bulk/{bulk_id}"): Access.READ_LETTERS,
+    ("DELETE", "/api/deadLetters/{letter_id}"): Access.WRITE,
     ("POST", "/api/deadLetters/{letter_id}/replay"): Access.WRITE,
     ("POST", "/api/onboarding"): Access.WRITE_HR,
     ("GET", "/api/onboarding/schema"): Access.ANY,
@@ -152,7 +158,11 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/audit.jsonl"): Access.READ,
     ("GET", "/health"): Access.READ,
     ("GET", "/health/queues"): Access.READ,
-    ("POST", "/health/replay/{letter_id}"): Access.WRITE,
+    ("GET", "/deadLetters"): Access.READ_LETTERS,
+    ("POST", "/deadLetters"): Access.READ_LETTERS,
+    ("POST", "/deadLetters/bulk"): Access.WRITE,
+    ("POST", "/deadLetters/{letter_id}/replay"): Access.WRITE,
+    ("POST", "/deadLetters/{letter_id}/delete"): Access.WRITE,
 }
 """What each route asks of its caller; a last part that names an act is written out. A route that is not in here answers
 nobody. docs/roles.md shows which roles suffice."""
@@ -186,6 +196,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         users,
         onboarding,
         center,
+        dead_letters,
         static_files,
         first_day,
         licenses,
@@ -195,6 +206,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         onboarding_pages,
         audit,
         health,
+        letter_pages,
     ):
         app.include_router(routes.router)
 

@@ -22,6 +22,10 @@ from shared.ports.world import World
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
+MAX_LETTER_TEXT = 120
+SHOWN_ACTS = 20
+"""Acts on many dead letters that are listed."""
+
 Moment = Annotated[
     str, Query(max_length=40, description="A date or a time, as in ISO 8601; UTC where no zone is given.")
 ]

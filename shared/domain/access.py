@@ -21,6 +21,7 @@ class Access(StrEnum):
     READ = "Licensing.Read"
     READ_USERS = "Users.Read"
     WRITE = "Licensing.Write"
+    READ_LETTERS = "Licensing.Write, for dead letters"
     WRITE_GROUPS = "Groups.Write"
     APPROVE = "Licensing.Approve"
     CONFIGURE = "Licensing.Configure"
@@ -30,7 +31,9 @@ class Access(StrEnum):
     WRITE_HR = "Onboarding.Write"
 
 
-READS = frozenset({Access.ANY, Access.READ, Access.READ_USERS, Access.READ_HR, Access.READ_HR_EVENT})
+READS = frozenset(
+    {Access.ANY, Access.READ, Access.READ_USERS, Access.READ_HR, Access.READ_HR_EVENT, Access.READ_LETTERS}
+)
 """Accesses that change nothing."""
 
 _READ = frozenset({Access.ANY, Access.READ, Access.READ_USERS})
@@ -39,7 +42,7 @@ _HR = frozenset({Access.READ_HR, Access.READ_HR_EVENT})
 ROLES: Mapping[str, frozenset[Access]] = MappingProxyType(
     {
         "Licensing.Read": _READ,
-        "Licensing.Write": _READ | _HR | {Access.WRITE, Access.WRITE_GROUPS, Access.END_HR_EVENT},
+        "Licensing.Write": _READ | _HR | {Access.WRITE, Access.READ_LETTERS, Access.WRITE_GROUPS, Access.END_HR_EVENT},
         # Held leavers are HR events: an approver must see them.
         "Licensing.Approve": _READ | _HR | {Access.APPROVE},
         "Licensing.Configure": _READ | {Access.CONFIGURE},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NewType
 
 UserId = NewType("UserId", str)
@@ -20,3 +21,8 @@ What = tuple[UserId, SkuId]
 Plans = frozenset[ServicePlanId]
 
 NO_PLANS: Plans = frozenset()
+
+
+def new_id(now: datetime, token: str) -> str:
+    """32 hex digits: 12 of milliseconds since the epoch, so that ids sort by time, and 20 of the random token."""
+    return f"{int(now.timestamp() * 1000):012x}{token[:20]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
@@ -100,9 +101,21 @@ class AuditFilter:
         )
 
 
+class LetterKind(StrEnum):
+    """Why a message was kept."""
+
+    UNREADABLE = "unreadable"
+    """It is not what its queue carries, or its request is wrong."""
+    GIVEN_UP = "givenUp"
+    """It was tried too often."""
+    TOO_LARGE = "tooLarge"
+    """It cannot be sent again."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be read or done, kept with its reason. `whole`: nothing of its body was cut off."""
+    """A message that could not be read or done, kept with its reason. `whole`: nothing of its body was cut off. The id
+    begins with the time, as an operation's does, so it is the letter's place in the list."""
 
     id: str
     queue: str
@@ -110,3 +123,4 @@ class DeadLetter:
     reason: str
     at: datetime
     whole: bool = True
+    kind: LetterKind = LetterKind.GIVEN_UP

@@ -233,7 +233,7 @@ async def _deliver(target: Target, queue: str, body: bytes) -> None:
 
 
 async def _letters(target: Target) -> Any:
-    return await target.run.world.stores.dead_letters.newest(5000)
+    return (await target.run.world.stores.dead_letters.page(5000))[0]
 
 
 NO_IDS = [text for text in NASTY if text and text not in (user(1), "0" * 32)]

@@ -105,7 +105,7 @@ async def test_a_dead_letter_too_large_to_send_again_is_kept_and_holds_up_no_oth
     run = Run()
     run.fakes.dead_letters.letters += [Undelivered(MEMBERS, b"0123456789", "x", 0), Undelivered(JOBS, b"{}", "x", 0)]
     assert await drain(replace(run.world, queue=Narrow())) == 2
-    (letter,) = await run.world.stores.dead_letters.newest(5)
+    (letter,) = (await run.world.stores.dead_letters.page(5))[0]
     assert (letter.queue, "limit is 9" in letter.reason) == (MEMBERS, True)
     assert [message.queue for message in run.fakes.sent()] == [JOBS]
 

@@ -387,7 +387,7 @@ class History:
         rows = await stores.ledger.rows(self.people)
         wrong += [f"{person[-2:]} has an open intent" for person, row in rows.items() if row.intent]
         wrong += [f"{each.id} {each.state} in {each.phase}" for each in await stores.operations.open()]
-        wrong += [f"dead letter: {each.reason}" for each in await stores.dead_letters.newest(10)]
+        wrong += [f"dead letter: {each.reason}" for each in (await stores.dead_letters.page(10))[0]]
         records, _ = await stores.onboarding.newest(100)
         ended = {record.event.id: record.state for record in records if record.state.is_ended and record.announced}
         wrong += [f"{name} has not ended" for name in self.events.keys() - ended.keys()]

@@ -185,6 +185,7 @@ PATH_VALUES = {
     "act": "pause",
     "letter_id": LOST,
     "entry_id": LOST,
+    "bulk_id": LOST,
     "event_key": LOST,
     "profile_name": "sales",
     "foreign": "adopt",

@@ -67,6 +67,8 @@ class MemoryTables(Tables):
         super().__init__(TablesConfig("t"))
         self.away = False
         self.hangs = False
+        self.dies_after: int | None = None
+        """The process dies at the write after so many more."""
         self.writes = 0
         """Transactions that were tried."""
         self.contested: set[str] = set()
@@ -106,7 +108,7 @@ class MemoryTables(Tables):
         return (await self.transact(name, [op]))[0]
 
     async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
-        self.writes += 1
+        self._count_write()
         await self._answering()
         keys = [(name, op.row["PartitionKey"], op.row["RowKey"]) for op in ops]
         if len(ops) > MAX_TRANSACTION or len({key[1] for key in keys}) != 1 or len(set(keys)) != len(keys):
@@ -130,7 +132,7 @@ class MemoryTables(Tables):
         return found
 
     async def delete(self, name: str, partition: str, row: str) -> None:
-        self.writes += 1
+        self._count_write()
         await self._answering()
         self._partition(name, partition).remove(row)
 
@@ -147,6 +149,13 @@ class MemoryTables(Tables):
     def rows(self, name: str, begins: str = "") -> int:
         """How many rows of a table are in partitions that begin so."""
         return sum(len(self._partition(name, key).rows) for key in self._names[name] if key.startswith(begins))
+
+    def _count_write(self) -> None:
+        self.writes += 1
+        if self.dies_after is not None:
+            if self.dies_after == 0:
+                raise Unavailable(None, "the process was told to die")
+            self.dies_after -= 1
 
     async def _answering(self) -> None:
         if self.hangs:

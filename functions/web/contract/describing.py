@@ -26,6 +26,7 @@ EXAMPLES: Mapping[str, Any] = {
     "user_id": USER,
     "letter_id": OPERATION,
     "entry_id": OPERATION,
+    "bulk_id": OPERATION,
     "event_key": OPERATION,
     "profile_name": "sales",
     "skuId": E3,

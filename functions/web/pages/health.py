@@ -1,4 +1,4 @@
-"""The health page: queues, quota and dead letters, and sending a dead letter back to its queue."""
+"""The health page: queues, quota, open operations, and the number of dead letters."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web.context import TheInitiator, TheWorld
-from functions.web.pages.rendering import fragment, page, see
-from functions.web.requests import OperationIdText
-from shared.handlers.messaging.dead_letters import replay
+from functions.web.context import TheWorld
+from functions.web.pages.rendering import fragment, page
 from shared.handlers.views import health
 
 router = APIRouter(include_in_schema=False)
@@ -25,10 +23,3 @@ async def queues(world: TheWorld) -> Response:
     """The live part of the health page: what waits in the queues, and how much of the write quota is used."""
     looks = await health.queue_looks(world)
     return fragment("queues.html", looks=looks, writes=await health.write_use(world), now=world.clock.now())
-
-
-@router.post("/health/replay/{letter_id}")
-async def replay_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> Response:
-    """Send a message that could not be done back to its queue."""
-    await replay(world, letter_id, initiator)
-    return see("/health")

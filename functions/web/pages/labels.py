@@ -273,3 +273,10 @@ def member_notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
     """The notes of a member. Why a removal waits is said once, for its product."""
     shown = notes(found, name)
     return [each for each in shown if each != WAITS] or shown
+
+
+LETTER_WORDS: Mapping[str, str] = {
+    "unreadable": "Unreadable or wrong",
+    "givenUp": "Given up after many tries",
+    "tooLarge": "Too large to send again",
+}

@@ -10,15 +10,12 @@ from starlette.requests import Request
 
 from functions.web import answers, audit_answers
 from functions.web.answers import Json
-from functions.web.context import TheInitiator, ThePaging, ThePerson, TheWorld, requires
+from functions.web.context import ThePaging, ThePerson, TheWorld
 from functions.web.pages.rendering import product_name
-from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, Mended, OperationIdText
+from functions.web.requests import MAX_TOP, Guid, OperationIdText
 from functions.web.searching import TheAuditSearch, moment
-from shared.domain.access import Access
 from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
-from shared.domain.messages import ONBOARDING
-from shared.handlers.messaging.dead_letters import replay
 from shared.handlers.operations.writing import turn_off, turn_on
 from shared.handlers.reconcile.write_limiter import writing
 from shared.handlers.views import health, license_center, queries
@@ -139,24 +136,6 @@ async def turn_writing_on(world: TheWorld, person: ThePerson) -> Json:
 async def turn_writing_off(world: TheWorld, person: ThePerson) -> Json:
     """Stop all writes to Graph. Previews and reads go on. Only a person can do this."""
     return answers.writing(await turn_off(world, person))
-
-
-@router.get("/deadLetters")
-async def list_dead_letters(world: TheWorld, top: Top = DEFAULT_TOP) -> Json:
-    """Messages that could not be read or done, with the reason, newest first."""
-    return {"value": [answers.dead_letter(letter) for letter in await world.stores.dead_letters.newest(top)]}
-
-
-@router.post("/deadLetters/{letter_id}/replay", status_code=202)
-async def replay_dead_letter(
-    request: Request, world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText, body: Mended | None = None
-) -> None:
-    """Send a message back to its queue, as it was or mended; what is done already is seen to be done. A corrected
-    HR event is an HR event: it needs Onboarding.Write too."""
-    letter = await world.stores.dead_letters.get(letter_id) if body is not None else None
-    if letter is not None and letter.queue == ONBOARDING:
-        requires(request, Access.WRITE_HR)
-    await replay(world, letter_id, initiator, body.message if body is not None else None)
 
 
 @router.get("/audit")

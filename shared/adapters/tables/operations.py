@@ -16,11 +16,13 @@ from typing import Any
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import (
+    LATEST,
     approvals_json,
     approvals_of,
     dump,
     initiator_json,
     initiator_of,
+    inverted,
     licenses_json,
     licenses_of,
     must_be_time,
@@ -48,15 +50,8 @@ from shared.domain.operation import (
 TABLE = "operations"
 PARTITION = "operation"
 OPEN = "open"
-TIME_DIGITS = 12
-LATEST = 16**TIME_DIGITS - 1
 
 TOTALS = ("members", "due", "applied", "unchanged", "waiting", "failed", "skipped", "wrote")
-
-
-def inverted(operation_id: str) -> str:
-    """The row key of an operation: newer ids sort first."""
-    return f"{LATEST - int(operation_id[:TIME_DIGITS], 16):012x}{operation_id[TIME_DIGITS:]}"
 
 
 class TableOperations:

@@ -22,6 +22,15 @@ from shared.domain.permit import Claim
 END_OF_TIME_MS = 9_999_999_999_999
 
 
+TIME_DIGITS = 12
+LATEST = 16**TIME_DIGITS - 1
+
+
+def inverted(time_id: str) -> str:
+    """The row key of an id that begins with the time: newer ids sort first. Raises ValueError for another id."""
+    return f"{LATEST - int(time_id[:TIME_DIGITS], 16):012x}{time_id[TIME_DIGITS:]}"
+
+
 def newest_first(at: datetime, key: str) -> str:
     """A row key that sorts newer rows first."""
     return f"{END_OF_TIME_MS - int(at.timestamp() * 1000):013d}-{key}"

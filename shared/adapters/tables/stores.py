@@ -60,7 +60,7 @@ def table_stores(
         audit_digests=TableAuditDigests(tables),
         budget=TableBudget(tables),
         idempotency=TableIdempotency(tables),
-        dead_letters=TableDeadLetters(tables),
+        dead_letters=TableDeadLetters(tables, monotonic=monotonic),
         subscriptions=TableSubscriptions(tables, monotonic=monotonic),
         deltas=TableDeltas(tables),
         nesting=TableNesting(tables, monotonic=monotonic),

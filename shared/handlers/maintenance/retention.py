@@ -58,8 +58,9 @@ async def forget_old(world: Needs) -> Forgotten:
     began = world.clock.now()
     before, deadline = began - timedelta(seconds=world.policy.retention_s), began + LONGEST
     await world.stores.audit.forget(months_before(before))
-    await world.stores.audit.forget_messages(began - timedelta(seconds=world.policy.payload_retention_s))
-    letters = await world.stores.dead_letters.forget(before)
+    payloads_before = began - timedelta(seconds=world.policy.payload_retention_s)
+    await world.stores.audit.forget_messages(payloads_before)
+    letters = await world.stores.dead_letters.forget(max(before, payloads_before))
     tonight = PARTITIONS[began.toordinal() % len(PARTITIONS)]
     permits = await world.stores.permits.forget(tonight, before)
     people = await world.stores.ledger.forget(tonight, before)

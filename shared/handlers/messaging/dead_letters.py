@@ -76,7 +76,7 @@ async def replay(world: Needs, letter_id: str, initiator: Initiator, mended: obj
         raise NotFound(f"There is no dead letter {letter_id}.")
     if mended is None and not letter.whole:
         raise BadRequest("LetterTooLong", "Only the beginning of the message was kept; its sender must send it again.")
-    body = _as_new(letter.body) if mended is None else json.dumps(mended, separators=(",", ":")).encode()
+    body = as_new(letter.body) if mended is None else json.dumps(mended, separators=(",", ":")).encode()
     await world.queue.send([Outgoing(letter.queue, body)])
     # The reason is left out: it can hold values of an HR event, and readers of the audit log are not shown those.
     detail = f"queue {letter.queue}{', mended' if mended is not None else ''}: message {letter.id}"
@@ -84,10 +84,21 @@ async def replay(world: Needs, letter_id: str, initiator: Initiator, mended: obj
     message = ReplayedMessage(letter.body, None if mended is None else body)
     await world.stores.audit.keep_message(entry.id, entry.at, message)
     await world.stores.audit.append([entry])
-    await world.stores.dead_letters.remove(letter)
+    await world.stores.dead_letters.remove(letter.id)
 
 
-def _as_new(body: bytes) -> bytes:
+async def delete(world: Needs, letter_id: str, initiator: Initiator) -> None:
+    """Take a message off the list without sending it. Raises NotFound."""
+    letter = await world.stores.dead_letters.get(letter_id)
+    if letter is None:
+        raise NotFound(f"There is no dead letter {letter_id}.")
+    detail = f"queue {letter.queue}: message {letter.id}"
+    entry = AuditEntry(world.token(), world.clock.now(), "Delete message", initiator, "success", detail=detail)
+    await world.stores.audit.append([entry])
+    await world.stores.dead_letters.remove(letter.id)
+
+
+def as_new(body: bytes) -> bytes:
     """The message without the count of its tries; one that is no JSON object as it is."""
     try:
         fields = dict(load_object(body, "message"))

@@ -14,8 +14,9 @@ from datetime import timedelta
 
 from shared.domain.backoff import Backoff
 from shared.domain.errors import BadRequest, Conflict, PermissionDenied, PoisonMessage, Unavailable
+from shared.domain.ids import new_id
 from shared.domain.messages import load_object
-from shared.domain.read_models import DeadLetter
+from shared.domain.read_models import DeadLetter, LetterKind
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
 from shared.ports.messaging import Outgoing
@@ -57,7 +58,7 @@ async def settle(world: Needs, queue: str, body: bytes, work: Work) -> None:
     try:
         await work(body)
     except PoisonMessage as fault:
-        await bury(world, queue, body, str(fault))
+        await bury(world, queue, body, str(fault), kind=LetterKind.UNREADABLE)
     except Unavailable as fault:
         if fault.rejected and away_count(body) >= MAX_REJECTIONS:
             await _given_up(world, queue, body, MAX_REJECTIONS, fault)
@@ -78,11 +79,20 @@ async def _given_up(world: Needs, queue: str, body: bytes, tries: int, fault: Ex
     await bury(world, queue, body, reason)
 
 
-async def bury(world: Needs, queue: str, body: bytes, reason: str, shown: str = "") -> None:
+async def bury(
+    world: Needs,
+    queue: str,
+    body: bytes,
+    reason: str,
+    shown: str = "",
+    *,
+    kind: LetterKind = LetterKind.GIVEN_UP,
+) -> None:
     """Keep a message that nobody can do anything with, and why, where people see it. `shown`: the reason as it may
     stand in a log, where the reason itself quotes what may be a person's name."""
     log.error("message from %s kept as a dead letter: %s", queue, (shown or reason)[:MAX_REASON])
-    letter = DeadLetter(world.token(), queue, body, reason[:MAX_REASON], world.clock.now())
+    now = world.clock.now()
+    letter = DeadLetter(new_id(now, world.token()), queue, body, reason[:MAX_REASON], now, kind=kind)
     await world.stores.dead_letters.keep(letter)
 
 
@@ -120,7 +130,7 @@ async def _send_again(world: Needs, queue: str, body: bytes, at_least_s: float, 
         await _sent(world, message)
     except BadRequest as fault:
         await give_up(world, queue, body, str(fault))
-        await bury(world, queue, body, f"it cannot be sent again: {fault}; {why}")
+        await bury(world, queue, body, f"it cannot be sent again: {fault}; {why}", kind=LetterKind.TOO_LARGE)
 
 
 async def _sent(world: Needs, message: Outgoing) -> None:

@@ -30,6 +30,7 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.onboarding_results import result_event
+from shared.domain.read_models import LetterKind
 from shared.handlers.messaging.settlement import bury
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
@@ -57,7 +58,7 @@ async def accept(world: Needs, values: Sequence[object], sender: Initiator) -> t
     for receipt, value in zip(receipts, values, strict=True):
         if receipt.reason:
             body = json.dumps(value, default=str).encode()
-            await bury(world, ONBOARDING, body, receipt.reason, receipt.logged_reason)
+            await bury(world, ONBOARDING, body, receipt.reason, receipt.logged_reason, kind=LetterKind.UNREADABLE)
     return tuple(receipts)
 
 

@@ -12,7 +12,7 @@ from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import BadRequest, KeyReused, PermissionDenied
 from shared.domain.group_request import GroupRequest, check_version
-from shared.domain.ids import GroupId, OperationId
+from shared.domain.ids import GroupId, OperationId, new_id
 from shared.domain.messages import OPERATIONS, OPERATIONS_BULK, SMALL, OperationStep
 from shared.domain.operation import Operation, OperationState, Phase
 from shared.domain.operation_request import (
@@ -68,7 +68,7 @@ async def accept(world: Needs, request: OperationRequest) -> Operation:
 
 def new_operation_id(world: Needs, now: datetime) -> OperationId:
     """32 hex digits: 12 of milliseconds since the epoch, so that ids sort by time, and 20 random ones."""
-    return OperationId(f"{int(now.timestamp() * 1000):012x}{world.token()[:20]}")
+    return OperationId(new_id(now, world.token()))
 
 
 async def send_step(world: Needs, operation: Operation, *, at: datetime | None = None) -> None:

@@ -17,6 +17,7 @@ from shared.domain.initiator import queue_sender
 from shared.domain.messages import JOBS, load_object
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
+from shared.domain.read_models import LetterKind
 from shared.handlers.messaging.settlement import AWAY, bury
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.needs import Needs
@@ -56,7 +57,8 @@ async def run_job(world: Needs, body: bytes) -> None:
     try:
         await accept(world, request)
     except (BadRequest, NotFound, PermissionDenied, KeyReused) as refusal:
-        await bury(world, JOBS, body, f"job {request.idempotency_key!r} was refused: {refusal}")
+        reason = f"job {request.idempotency_key!r} was refused: {refusal}"
+        await bury(world, JOBS, body, reason, kind=LetterKind.UNREADABLE)
 
 
 def decode_job(body: bytes) -> OperationRequest:

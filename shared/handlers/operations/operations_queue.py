@@ -18,12 +18,13 @@ from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.initiator import SYSTEM
-from shared.domain.messages import decode_operation_step
+from shared.domain.messages import OperationStep, decode_operation_step
 from shared.domain.operation import HELD, Operation, OperationError, OperationState, Phase, Target, is_for_tenant
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import write_group_status
+from shared.handlers.messaging import bulk_letters
 from shared.handlers.operations import approvals, dispatch, permit_writes
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.assignment_changes import write_intent
@@ -48,11 +49,17 @@ FINISH = "Finish applying group based license to users"
 
 
 async def take_step(world: Needs, queue: str, body: bytes) -> None:
-    """Take the step that a message of this queue names.
+    """Take the step that a message of this queue names, of an operation or of an act on dead letters.
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
-    message = decode_operation_step(body)
+    if bulk_letters.is_step(body):
+        await bulk_letters.take_step(world, body)
+    else:
+        await _take(world, queue, decode_operation_step(body))
+
+
+async def _take(world: Needs, queue: str, message: OperationStep) -> None:
     followed(message.traceparent)
     trace_context.operation.set(message.operation_id)
     operation = await world.stores.operations.get(message.operation_id)

@@ -10,7 +10,6 @@ from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
 from shared.domain.errors import Unavailable
 from shared.domain.operation import Operation
-from shared.domain.read_models import DeadLetter
 from shared.domain.writing import Writing
 from shared.handlers.messaging.dead_letters import QUEUES
 from shared.handlers.reconcile.write_limiter import limits_of, writing
@@ -19,8 +18,8 @@ from shared.handlers.views.needs import Needs
 from shared.handlers.views.queries import ChangeFeedState
 from shared.ports.messaging import QueueLook
 
-LETTERS = 100
-"""Dead letters that are looked at."""
+COUNT_MAX_AGE_S = 60.0
+"""How old the number of dead letters can be: counting 20,000 is 20 answers of the service."""
 
 LOOKED_AT = 100
 """Messages of a queue that are looked at: more take longer than a person waits, and say no more."""
@@ -43,7 +42,7 @@ class Health:
     writing: Writing
     writes: WriteUse
     operations: tuple[Operation, ...]
-    letters: tuple[DeadLetter, ...]
+    dead_letters: int
     digests: DigestState | None
 
 
@@ -57,15 +56,15 @@ class QueueLooks:
 
 async def health(world: Needs) -> Health:
     """Everything but the queues, which take longer. Raises Unavailable."""
-    feed, switch, writes, operations, letters, digests = await asyncio.gather(
+    feed, switch, writes, operations, dead_letters, digests = await asyncio.gather(
         queries.change_feed(world),
         writing(world),
         write_use(world),
         world.stores.operations.open(),
-        world.stores.dead_letters.newest(LETTERS),
+        world.stores.dead_letters.count(COUNT_MAX_AGE_S),
         world.stores.audit_digests.state(),
     )
-    return Health(feed, switch, writes, tuple(operations), tuple(letters), digests)
+    return Health(feed, switch, writes, tuple(operations), dead_letters, digests)
 
 
 async def write_use(world: Needs) -> WriteUse:

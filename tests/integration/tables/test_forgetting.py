@@ -105,7 +105,7 @@ async def test_letters_and_keys_go_by_their_age_and_their_operation(tables: Tabl
         at = NOW + timedelta(minutes=number)
         await stores.dead_letters.keep(DeadLetter(f"l{number}", "jobs", b"x" * 70_000, "why", at))
     assert await stores.dead_letters.forget(NOW + timedelta(minutes=100)) == 100
-    assert len(await stores.dead_letters.newest(200)) == 20
+    assert len((await stores.dead_letters.page(200))[0]) == 20
     await stores.idempotency.claim("key", ONE, "f")
     await stores.idempotency.release("key", OTHER)
     assert await stores.idempotency.claim("key", OTHER, "f") == (ONE, "f")

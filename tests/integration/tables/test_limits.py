@@ -258,7 +258,7 @@ async def test_audit_of_a_month_has_that_month_only(stores: Stores) -> None:
 
 async def test_a_dead_letter_larger_than_a_row_keeps_its_beginning(stores: Stores) -> None:
     await stores.dead_letters.keep(DeadLetter("l", "jobs", b"ab" * 1_000_000, "why " * 20_000, NOW))
-    (kept,) = await stores.dead_letters.newest(5)
+    (kept,) = (await stores.dead_letters.page(5))[0]
     assert (kept.body[:4], len(kept.body) > 256 * 1024, kept.reason[:4]) == (b"abab", True, "why ")
 
 

@@ -54,6 +54,7 @@ TRIGGERS = (
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "writing.follow_setting"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "watchdog.watchdog"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "dead_letters.drain"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "bulk_letters.continue_stopped"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.maintenance", "alerts.look_out"),
     ("health", "GET api/health", "", ""),
     ("http", "any {*route}", "functions.web", "application.build"),

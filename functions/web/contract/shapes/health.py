@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from functions.web.contract.shapes.common import HERE, Answer, Count, OperationIdText, Time, example
+from functions.web.contract.shapes.common import (
+    HERE,
+    Answer,
+    ClaimedBy,
+    Count,
+    Initiator,
+    OperationIdText,
+    Time,
+    example,
+)
+from shared.domain.dead_letters import BulkKind
+from shared.domain.read_models import LetterKind
 
 
 class Subscription(Answer):
@@ -76,18 +87,49 @@ class Health(Answer):
     queues: list[QueueLook]
     queues_error: Annotated[str, example("queue members: ServiceBusConnectionError")] | None
     open_operations: Count
-    dead_letters: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[0])]
+    dead_letters: Annotated[int, Field(description="Counted up to 100,000.", ge=0, le=100_000, examples=[0])]
     audit_digests: AuditDigests
 
 
 class DeadLetter(Answer):
     id: OperationIdText
     queue: Annotated[str, example("members")]
+    kind: LetterKind
     reason: Annotated[str, example("the message is not JSON")]
     created_date_time: Time
     body: Annotated[str, example('{"version": 1}')]
     whole: bool
 
 
-class DeadLetters(Answer):
+class DeadLetterPage(Answer):
     value: list[DeadLetter]
+    next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/deadLetters?$skiptoken=0"])] = ""
+
+
+class FoundDeadLetters(Answer):
+    value: list[DeadLetter]
+    skip_token: Annotated[str, example("fe6d1f2a3b4c0123456789abcdef0123")] | None
+
+
+class BulkAct(Answer):
+    """An act on all dead letters that match; `left`: those that cannot be replayed, because only their beginning was
+    kept."""
+
+    id: OperationIdText
+    act: BulkKind
+    queue: Annotated[str, example("members")]
+    kind: Annotated[str, example("givenUp")]
+    text: Annotated[str, example("HiddenMembership")]
+    since_date_time: Time | None
+    until_date_time: Time | None
+    initiated_by: Initiator
+    claimed_by: ClaimedBy | None
+    state: Literal["running", "complete"]
+    done: Count
+    left: Count
+    created_date_time: Time
+    completed_date_time: Time | None
+
+
+class BulkActs(Answer):
+    value: list[BulkAct]

@@ -30,7 +30,7 @@ async def planned() -> Hires:
     assert await approve_announced(run.world, listed.checksum, MIA) == 2
     await administration.cancel(run.world, (await run.record("planned-2")).key, MIA)
     await run.tell(event("leaver", "broken", {"userPrincipalName": "planned leaver"}, on="2026-06-01"))
-    (letter,) = await run.world.stores.dead_letters.newest(10)
+    (letter,) = (await run.world.stores.dead_letters.page(10))[0]
     await dead_letters.replay(run.world, letter.id, MIA)
     return run
 

@@ -23,10 +23,10 @@ async def test_a_replayed_message_is_done_and_off_the_list() -> None:
     body = json.loads(ProcessUsers((person,), "event", bulk=False).encode())
     await bury(run.world, MEMBERS, json.dumps({**body, AWAY: 10}).encode(), "given up")
     await bury(run.world, MEMBERS, b"no json", "unreadable")
-    broken, letter = await run.world.stores.dead_letters.newest(10)
+    broken, letter = (await run.world.stores.dead_letters.page(10))[0]
     await replay(run.world, letter.id, MIA)
     assert AWAY not in json.loads(run.fakes.sent()[0].body)
-    assert [each.id for each in await run.world.stores.dead_letters.newest(10)] == [broken.id]
+    assert [each.id for each in (await run.world.stores.dead_letters.page(10))[0]] == [broken.id]
     await run.work_off()
     assert run.licenses(person) == {"SMALL"}
     entries = await audited(run.world.stores, "202601")
@@ -47,7 +47,7 @@ async def test_what_is_not_there_or_not_whole_is_not_sent() -> None:
 async def test_a_mended_message_goes_to_the_queue_in_place_of_the_broken_one() -> None:
     run = Run()
     await bury(run.world, MEMBERS, b"no json", "unreadable")
-    (letter,) = await run.world.stores.dead_letters.newest(10)
+    (letter,) = (await run.world.stores.dead_letters.page(10))[0]
     await replay(run.world, letter.id, MIA, {"mended": True})
     assert [json.loads(message.body) for message in run.fakes.sent()] == [{"mended": True}]
-    assert await run.world.stores.dead_letters.newest(10) == ()
+    assert (await run.world.stores.dead_letters.page(10))[0] == ()

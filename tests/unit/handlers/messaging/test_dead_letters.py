@@ -28,7 +28,7 @@ async def test_a_dead_letter_is_sent_again_later_and_later_and_then_kept() -> No
     fakes.dead_letters.letters = [Undelivered(MEMBERS, b"{}", "MaxDeliveryCountExceeded", drained)]
     assert await drain(fakes.world) == 1
     assert fakes.sent() == []
-    (letter,) = await fakes.world.stores.dead_letters.newest(10)
+    (letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
     assert (letter.queue, letter.body) == (MEMBERS, b"{}")
     assert letter.reason == "given up after 3 tries out of the dead letters: MaxDeliveryCountExceeded"
     assert fakes.dead_letters.letters == []
@@ -51,7 +51,7 @@ async def test_a_letter_that_can_neither_be_sent_nor_kept_stays_where_it_is() ->
     assert await drain(fakes.world) == 0
     assert len(fakes.dead_letters.letters) == 2
     with pytest.raises(Unavailable):
-        await fakes.world.stores.dead_letters.newest(1)
+        (await fakes.world.stores.dead_letters.page(1))[0]
 
 
 def test_the_last_try_is_far_enough_away_to_repair_something() -> None:

@@ -215,3 +215,9 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await _ok(api, "POST", f"/api/deadLetters/{letter['id']}/replay")
     (entry,) = (await _ok(api, "GET", "/api/audit?activity=replay+message"))["value"]
     await _ok(api, "GET", f"/api/audit/{entry['id']}/message")
+    await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
+    assert (await _ok(api, "POST", "/api/deadLetters/search", json={"text": "WHY"}))["value"] != []
+    act = await _ok(api, "POST", "/api/deadLetters/bulk", json={"act": "delete", "queue": "jobs"})
+    assert (await _ok(api, "GET", f"/api/deadLetters/bulk/{act['id']}"))["state"] == "running"
+    assert len((await _ok(api, "GET", "/api/deadLetters/bulk"))["value"]) == 1
+    await _ok(api, "DELETE", f"/api/deadLetters/{LOST}")

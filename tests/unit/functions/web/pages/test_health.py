@@ -24,5 +24,6 @@ async def test_readers_see_no_dead_letter() -> None:
     reason = "no account for E-4711"
     await run.world.stores.dead_letters.keep(DeadLetter("1" * 32, ONBOARDING, b"{}", reason, run.world.clock.now()))
     async with browser(run) as page, browser(run, READER) as reading:
-        assert reason in (await page.get("/health")).text
+        assert reason in (await page.get("/deadLetters")).text
         assert reason not in (await reading.get("/health")).text
+        assert (await reading.get("/deadLetters")).status_code == 403

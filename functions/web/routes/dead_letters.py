@@ -1,0 +1,144 @@
+"""Routes of dead letters: list, search, replay and delete them, one or all of a filter."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, Field
+from starlette.requests import Request
+
+from functions.web import answers
+from functions.web.answers import Json
+from functions.web.context import Paging, TheInitiator, ThePaging, TheWorld, requires
+from functions.web.requests import DEFAULT_TOP, MAX_TOP, Mended, OperationIdText, Shape
+from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
+from shared.domain.access import Access
+from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
+from shared.domain.messages import ONBOARDING
+from shared.domain.read_models import DeadLetter, LetterKind
+from shared.handlers.messaging import bulk_letters
+from shared.handlers.messaging.dead_letters import delete, replay
+from shared.ports.world import World
+
+router = APIRouter(prefix="/api/deadLetters", tags=["dead letters"])
+
+Queue = Literal["members", "members-bulk", "operations", "operations-bulk", "notifications", "onboarding", "jobs", ""]
+
+
+class Wanted(Shape):
+    """Which dead letters. What is not named lets everything pass; `text` is part of the reason or of the message."""
+
+    queue: Queue = ""
+    kind: LetterKind | None = None
+    text: Annotated[str, Field(max_length=MAX_LETTER_TEXT, examples=["HiddenMembership"])] = ""
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+    def value(self) -> LetterFilter:
+        since: datetime | None = self.since
+        return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.until)
+
+
+class Search(Wanted):
+    """A page of the dead letters that are wanted."""
+
+    top: Annotated[int, Field(ge=1, le=MAX_TOP, examples=[100])] = DEFAULT_TOP
+    skip_token: Annotated[str, Field(min_length=1, max_length=2048, examples=["fe6d1f2a3b4c0123"])] | None = None
+
+
+class Bulk(Wanted):
+    """What is done to all dead letters that are wanted."""
+
+    act: BulkKind
+
+
+@router.get("")
+async def list_dead_letters(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Messages that could not be read or done, with the reason, newest first."""
+    letters, token = await world.stores.dead_letters.page(paging.top, paging.after)
+    return answers.page(request, map(_letter, letters), paging.top, token)
+
+
+@router.post("/search")
+async def search_dead_letters(world: TheWorld, body: Search) -> Json:
+    """Those of a queue, kind or time, or with a text, which can be a name and so is not part of the address. If few of
+    very many match, a page can be short and still have a `skipToken` for the next one."""
+    paging = Paging(body.top, body.skip_token)
+    letters, token = await world.stores.dead_letters.page(paging.top, paging.after, body.value())
+    return {"value": list(map(_letter, letters)), "skipToken": token}
+
+
+@router.post("/bulk", status_code=202)
+async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: Bulk) -> Json:
+    """Replay or delete all dead letters that match and are there now. It goes on by itself, also after a restart."""
+    return _bulk(await bulk_letters.begin(world, body.act, body.value(), initiator))
+
+
+@router.get("/bulk")
+async def list_bulk(world: TheWorld) -> Json:
+    """The newest acts on many dead letters."""
+    return {"value": [_bulk(each) for each in await world.stores.dead_letters.acts(SHOWN_ACTS)]}
+
+
+@router.get("/bulk/{bulk_id}")
+async def get_bulk(world: TheWorld, bulk_id: OperationIdText) -> Json:
+    """How far an act on many dead letters is."""
+    return _bulk(await bulk_letters.find(world, bulk_id))
+
+
+@router.post("/{letter_id}/replay", status_code=202)
+async def replay_dead_letter(
+    request: Request, world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText, body: Mended | None = None
+) -> None:
+    """Send a message back to its queue, as it was or mended; what is done already is seen to be done. A corrected
+    HR event is an HR event: it needs Onboarding.Write too."""
+    if body is not None:
+        await _check_mended(request, world, letter_id)
+    await replay(world, letter_id, initiator, body.message if body is not None else None)
+
+
+async def _check_mended(request: Request, world: World, letter_id: str) -> None:
+    letter = await world.stores.dead_letters.get(letter_id)
+    if letter is not None and letter.queue == ONBOARDING:
+        requires(request, Access.WRITE_HR)
+
+
+@router.delete("/{letter_id}", status_code=204)
+async def delete_dead_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> None:
+    """Take a message off the list without sending it."""
+    await delete(world, letter_id, initiator)
+
+
+def _letter(letter: DeadLetter) -> Json:
+    """A message that could not be read or done; its body as text where it is one."""
+    return {
+        "id": letter.id,
+        "queue": letter.queue,
+        "kind": letter.kind,
+        "reason": letter.reason,
+        "createdDateTime": answers.moment_text(letter.at),
+        "body": letter.body.decode("utf-8", "replace"),
+        "whole": letter.whole,
+    }
+
+
+def _bulk(act: BulkAct) -> Json:
+    """An act on many dead letters, and how far it is."""
+    wanted = act.wanted
+    return {
+        "id": act.id,
+        "act": act.kind,
+        "queue": wanted.queue,
+        "kind": wanted.kind,
+        "text": wanted.text,
+        "sinceDateTime": answers.moment_text(wanted.since),
+        "untilDateTime": answers.moment_text(wanted.until),
+        **answers.initiated(act.initiator),
+        "state": "running" if act.is_open else "complete",
+        "done": act.done,
+        "left": act.left,
+        "createdDateTime": answers.moment_text(act.created_at),
+        "completedDateTime": answers.moment_text(act.completed_at),
+    }
