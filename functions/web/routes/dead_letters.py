@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from functions.web import answers
 from functions.web.answers import Json
+from functions.web.audit_answers import initiated, moment_text
 from functions.web.context import Paging, TheInitiator, ThePaging, TheWorld, requires
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Mended, OperationIdText, Shape
 from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
@@ -118,7 +119,7 @@ def _letter(letter: DeadLetter) -> Json:
         "queue": letter.queue,
         "kind": letter.kind,
         "reason": letter.reason,
-        "createdDateTime": answers.moment_text(letter.at),
+        "createdDateTime": moment_text(letter.at),
         "body": letter.body.decode("utf-8", "replace"),
         "whole": letter.whole,
     }
@@ -133,12 +134,12 @@ def _bulk(act: BulkAct) -> Json:
         "queue": wanted.queue,
         "kind": wanted.kind,
         "text": wanted.text,
-        "sinceDateTime": answers.moment_text(wanted.since),
-        "untilDateTime": answers.moment_text(wanted.until),
-        **answers.initiated(act.initiator),
+        "sinceDateTime": moment_text(wanted.since),
+        "untilDateTime": moment_text(wanted.until),
+        **initiated(act.initiator),
         "state": "running" if act.is_open else "complete",
         "done": act.done,
         "left": act.left,
-        "createdDateTime": answers.moment_text(act.created_at),
-        "completedDateTime": answers.moment_text(act.completed_at),
+        "createdDateTime": moment_text(act.created_at),
+        "completedDateTime": moment_text(act.completed_at),
     }
