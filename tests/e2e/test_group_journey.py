@@ -173,7 +173,7 @@ def test_a_group_that_cannot_be_licensed_is_refused_with_a_reason_and_nothing_is
 def test_an_hour_of_the_audit_log_is_closed_in_the_blob_service_and_verifies(run: Journey) -> None:
     run.fire("close_audit_hours")
     health = eventually(
-        lambda: run.client.api("GET", "/api/healthOverview")["auditDigests"], lambda found: bool(found["closedHour"])
+        lambda: run.client.api("GET", "/api/overview")["auditDigests"], lambda found: bool(found["closedHour"])
     )
     assert health["fault"] is None
     proof = run.client.api("GET", "/api/audit/verify")
