@@ -22,6 +22,9 @@ param publishingAddresses string = ''
 @description('Ids of the groups whose members HR events may change, separated by commas; empty: HR may change no group.')
 param onboardingGroups string = ''
 
+@description('Who may send HR events of each source: the source, then client ids of applications or the word queue, parts separated by commas; empty: nobody.')
+param onboardingSenders string = ''
+
 @description('Let in guests of the tenant who have a role.')
 param allowGuests bool = false
 
@@ -187,6 +190,7 @@ module app 'modules/app.bicep' = {
     signInClientId: signInClientId
     allowedClients: allowedClients
     onboardingGroups: onboardingGroups
+    onboardingSenders: onboardingSenders
     allowGuests: allowGuests
     publishingAddresses: publishingAddresses
     pythonVersion: pythonVersion

@@ -38,6 +38,15 @@ WINDOW_LIMIT = 3000
 WINDOW_S = 150
 """The app's default budget at the true quota; the scale multiplies all but the window's length."""
 
+HR_SOURCES = ("urn:hr:example", "urn:demo:hr")
+"""HR systems of the documents and of the demo."""
+
+
+def hr_senders(*sources: str) -> str:
+    """The setting with which these sources come by queue, and by HTTP from the tenant's client `outside`."""
+    outside = declared_clients()["outside"].app_id
+    return ", ".join(f"{source} {outside} queue" for source in sources)
+
 
 @dataclass(frozen=True)
 class StackOptions:
@@ -322,6 +331,7 @@ class Stack:
             "ALLOWED_CLIENTS": ",".join(client.app_id for client in declared_clients().values() if client.api),
             "PUBLIC_URL": self.endpoints.api,
             "ONBOARDING_GROUPS": ",".join(tenant["groups"].values()) or "none",
+            "ONBOARDING_SENDERS": hr_senders(*HR_SOURCES),
             "WEBSITE_AUTH_ENABLED": "True",
             "WRITE_RATE_PER_SECOND": str(WRITES_PER_S * scale),
             "WRITE_BURST": str(round(BURST * scale)),

@@ -291,6 +291,7 @@ def policy_of(settings: Settings) -> Policy:
         account_wait_s=settings.onboarding_account_wait.total_seconds(),
         hr_sources=settings.onboarding_sources,
         onboarding_groups=settings.onboarding_groups,
+        hr_senders=settings.onboarding_senders,
         leaver_removal_after_s=settings.leaver_removal_after.total_seconds(),
         leaver_allowance_minimum=settings.leaver_allowance_minimum,
         leaver_allowance_percent=settings.leaver_allowance_percent,

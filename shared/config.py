@@ -16,6 +16,7 @@ from typing import Self
 from shared.domain.access import DEFAULT_DIRECTORY_ROLES
 from shared.domain.errors import ConfigError
 from shared.domain.hr_events import Sources
+from shared.domain.hr_senders import Senders
 from shared.domain.ids import GroupId
 from shared.domain.writing import WritingSetting
 from shared.setting_values import Reader
@@ -138,6 +139,10 @@ class Settings:
     onboarding_groups: frozenset[GroupId] | None
     """ONBOARDING_GROUPS: ids of the groups whose members HR events may change, comma-separated; `none`: no group. If it
     is absent, HR may change no group; after an upgrade, those of the existing profiles for 30 days."""
+    onboarding_senders: Senders | None
+    """ONBOARDING_SENDERS: who may send the events of each HR system, comma-separated: its source, then client ids of
+    applications, or `queue` if it comes by the queue: `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`;
+    `none`: nobody. If it is absent, nobody; after an upgrade, who sent before, for 30 days."""
     leaver_removal_after: timedelta
     """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
     mailbox can be handed over until then. ISO 8601, 0 to 365 days."""
@@ -211,6 +216,7 @@ class Settings:
             ),
             onboarding_sources=read.sources("ONBOARDING_SOURCES"),
             onboarding_groups=read.groups("ONBOARDING_GROUPS"),
+            onboarding_senders=read.senders("ONBOARDING_SENDERS"),
             leaver_removal_after=read.duration("LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)),
             leaver_allowance_minimum=read.whole("LEAVER_ALLOWANCE_MINIMUM", 20, at_least=0),
             leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),

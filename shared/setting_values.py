@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.domain.access import directory_roles
 from shared.domain.hr_events import EVERY_SOURCE, SourceRules, Sources
+from shared.domain.hr_senders import Senders, read_senders
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import SourceOrder
 
@@ -93,6 +94,13 @@ class Reader:
         found = frozenset(word.lower() for word in self.words(name))
         self.faults += [f"{name} must list GUIDs, not {each!r}" for each in sorted(found) if not _GUID.fullmatch(each)]
         return found
+
+    def senders(self, name: str) -> Senders | None:
+        try:
+            return read_senders(self.text(name, ""))
+        except ValueError as fault:
+            self.faults.append(f"{name} {fault}")
+            return {}
 
     def groups(self, name: str) -> frozenset[GroupId] | None:
         """None if the setting is absent, which is not the same as no group."""

@@ -29,6 +29,9 @@ param allowGuests bool
 @description('Ids of the groups whose members HR events may change, separated by commas; empty: HR may change no group. After an upgrade, the groups of existing profiles are accepted for 30 days.')
 param onboardingGroups string
 
+@description('Who may send HR events of each source: the source, then client ids of applications or the word queue, parts separated by commas; empty: nobody. After an upgrade, existing senders are accepted for 30 days.')
+param onboardingSenders string
+
 param pythonVersion string
 param receiveNotifications bool
 
@@ -100,6 +103,7 @@ var settings = {
   ONBOARDING_ACCOUNT_WAIT: 'P14D'
   ONBOARDING_SOURCES: '* arrival UTC'
   ONBOARDING_GROUPS: onboardingGroups
+  ONBOARDING_SENDERS: onboardingSenders
   LEAVER_REMOVAL_AFTER: 'P30D'
   LEAVER_ALLOWANCE_MINIMUM: '20'
   LEAVER_ALLOWANCE_PERCENT: '1'

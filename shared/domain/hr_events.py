@@ -140,7 +140,7 @@ def read_event(value: object, now: datetime, rules: SourceRules = DEFAULT_RULES)
     """The event. `now` bounds the effective date, `rules` are those of its source. Raises BrokenEvent with every
     fault."""
     if not isinstance(value, dict):
-        raise BrokenEvent((Fault("event", _shown(value), "must be a JSON object"),))
+        raise BrokenEvent((Fault("event", shown(value), "must be a JSON object"),))
     reader = _Reader(value, rules)
     event = reader.event(now)
     if reader.faults:
@@ -199,7 +199,7 @@ class _Reader:
         )
 
     def fault(self, name: str, value: object, rule: str) -> None:
-        self.faults.append(Fault(name, _shown(value), rule))
+        self.faults.append(Fault(name, shown(value), rule))
 
     def _must(self, holds: bool, name: str, value: object, rule: str) -> None:
         if not holds:
@@ -319,7 +319,7 @@ class _Reader:
             return []
         if isinstance(value, list) and len(value) <= most:
             return value
-        held = f"{len(value)} items" if isinstance(value, list) else _shown(value)
+        held = f"{len(value)} items" if isinstance(value, list) else shown(value)
         self.faults.append(Fault(f"data.{name}", held, f"must be an array of at most {most} items"))
         return []
 
@@ -390,7 +390,7 @@ def _moment(value: object, zone: tzinfo) -> datetime | None:
         return None
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value in a fault, short and on one line."""
     text = json.dumps(value, default=str)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -22,10 +22,12 @@ SETTING = "ONBOARDING_GROUPS"
 
 @dataclass(frozen=True, slots=True)
 class FormerUse:
-    """What HR used when this version first ran; found once and never changed. `groups`: those of the profiles."""
+    """What HR used when this version first ran; found once and never changed. `groups`: those of the profiles.
+    `senders`: pairs of a source and who sent its events (`hr_senders.sender_of`)."""
 
     found_at: datetime
     groups: frozenset[GroupId] = frozenset()
+    senders: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def accepted_until(self) -> datetime:
@@ -56,9 +58,9 @@ def hr_groups(setting: frozenset[GroupId] | None, former: FormerUse, now: dateti
     return HrGroups(former.groups if in_time else frozenset(), former.accepted_until)
 
 
-def former_use(profiles: Iterable[Profile], now: datetime) -> FormerUse:
-    """What is in use when this version first runs."""
-    return FormerUse(now, frozenset(group for profile in profiles for group in profile.groups))
+def former_groups(profiles: Iterable[Profile]) -> frozenset[GroupId]:
+    """Groups that are in use when this version first runs."""
+    return frozenset(group for profile in profiles for group in profile.groups)
 
 
 def warnings_of(

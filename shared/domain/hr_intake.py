@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.errors import PoisonMessage
-from shared.domain.hr_events import BrokenEvent, Fault, Sources, accepted
+from shared.domain.hr_events import BrokenEvent, Fault, Sources, accepted, shown
+from shared.domain.hr_senders import HrSenders
 from shared.domain.initiator import Initiator, hr_sender
 from shared.domain.messages import MAX_USERS
 from shared.domain.onboarding import OnboardingRecord, OnboardingState
@@ -43,21 +44,35 @@ class Receipt:
         return f"not a valid event: {', '.join(sorted({each.field.split('.')[-1][:32] for each in self.faults}))}"
 
 
-def received(values: Sequence[object], now: datetime, sender: Initiator, sources: Sources) -> list[Receipt]:
+def received(
+    values: Sequence[object], now: datetime, sender: Initiator, sources: Sources, senders: HrSenders
+) -> list[Receipt]:
     """The events of a request, none stored yet."""
-    return [_received(position, value, now, sender, sources) for position, value in enumerate(values)]
+    return [_received(position, value, now, sender, sources, senders) for position, value in enumerate(values)]
 
 
-def _received(position: int, value: object, now: datetime, sender: Initiator, sources: Sources) -> Receipt:
+def _received(
+    position: int, value: object, now: datetime, sender: Initiator, sources: Sources, senders: HrSenders
+) -> Receipt:
+    foreign = _foreign(value, sender, senders)
     try:
         event, body = accepted(value, now, sources)
     except BrokenEvent as broken:
-        return Receipt(position, faults=broken.faults)
+        return Receipt(position, faults=(*foreign, *broken.faults))
+    if foreign:
+        return Receipt(position, faults=foreign)
     arrived = now + timedelta(microseconds=position)  # the order within a request is the last that decides
     record = OnboardingRecord(
         event, body, OnboardingState.RECEIVED, arrived, now, hr_sender(sender, event.source), next_at=now
     )
     return Receipt(position, record)
+
+
+def _foreign(value: object, sender: Initiator, senders: HrSenders) -> tuple[Fault, ...]:
+    """The fault of an event whose source is bound to others; an unreadable source has a fault of its own."""
+    source = value.get("source") if isinstance(value, dict) else None
+    rule = senders.why_not(source, sender) if isinstance(source, str) else ""
+    return (Fault("source", shown(source), rule),) if rule else ()
 
 
 def as_stored(receipt: Receipt, stored: Mapping[str, OnboardingRecord]) -> Receipt:

@@ -141,20 +141,21 @@ def judge(
 def employment_of(record: OnboardingRecord, others: Iterable[OnboardingRecord], state: HrState | None) -> str | None:
     """The employment that a statement is about; None if it names none and the person has several.
 
-    A source that gives no `employmentId` means the person's only employment, and so does a source that begins to give
-    one, except for a start.
+    A source that gives no `employmentId` means the person's only employment of that source, and so does a source that
+    begins to give one, except for a start. Employments of other sources are never meant.
     """
-    own = record.event.employment
+    own, unnamed = record.event.employment, record.event.source
     known = {name for name, each in (state.employments if state else {}).items() if each.in_force}
     known |= {
         each.event.employment
         for each in others
         if each.key != record.key and each.event.type is JOINER and not each.state.is_ended and _counts(each)
     }
-    if own in known or not known or (own and record.event.type is JOINER):
+    known = {name for name in known if record.event.can_be_about(name)}
+    if own in known or not known or (own != unnamed and record.event.type is JOINER):
         return own
-    if own:
-        return "" if known == {""} else own
+    if own != unnamed:
+        return unnamed if known == {unnamed} else own
     return next(iter(known)) if len(known) == 1 else None
 
 

@@ -117,8 +117,12 @@ class HrEvent:
 
     @property
     def employment(self) -> str:
-        """The employment that the event names, unique among sources; empty if it names none."""
-        return f"{self.source} {normal_form(self.employment_id)}" if self.employment_id else ""
+        """The employment that the event names, or the one of its source that has no name. Sources have no blanks."""
+        return f"{self.source} {normal_form(self.employment_id)}" if self.employment_id else self.source
+
+    def can_be_about(self, employment: str) -> bool:
+        """Whether it is one of the event's own source: an HR system says nothing about the employments of another."""
+        return employment.partition(" ")[0] == self.source
 
 
 def event_key(source: str, event_id: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from shared.domain.approval_rules import Rules
 from shared.domain.hr_events import EVERY_SOURCE, Sources
+from shared.domain.hr_senders import Senders
 from shared.domain.ids import GroupId, UserId
 from shared.domain.writing import WritingSetting
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
@@ -109,6 +110,8 @@ class Policy:
     """How events of each HR system are ordered and dated; `*` is for any other one."""
     onboarding_groups: frozenset[GroupId] | None = None
     """Groups whose members HR may change. None: the setting is absent."""
+    hr_senders: Senders | None = None
+    """Who may send the events of each HR system. None: the setting is absent."""
     leaver_removal_after_s: float = 30 * 86400.0
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0

@@ -12,7 +12,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from rich.console import Console
 
 from local.client import CallError, Client
-from local.stack import ROOT, Stack, StackOptions
+from local.stack import ROOT, Stack, StackOptions, hr_senders
 
 LATENCY_MS = (100, 100)
 EVENTS_PER_S = 2.0
@@ -30,7 +30,7 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
         processes=2,
         latency_ms=LATENCY_MS,
         state_dir=ROOT / ".local" / "bench-onboarding",
-        settings={"ONBOARDING_GROUPS": STARTERS},
+        settings={"ONBOARDING_GROUPS": STARTERS, "ONBOARDING_SENDERS": hr_senders("urn:hr:bench")},
     )
     with Stack(stack_options) as stack:
         client = Client(stack.endpoints)

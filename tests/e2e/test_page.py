@@ -131,7 +131,7 @@ def every_view(run: Journey) -> list[str]:
     event = {
         "specversion": "1.0",
         "type": "hr.joiner.v1",
-        "source": "urn:hr:page",
+        "source": "urn:hr:example",
         "id": "1",
         "data": {"user": {"employeeId": "<i>"}, "effectiveDate": "2026-01-01", "groups": [run.main]},
     }

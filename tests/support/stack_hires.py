@@ -14,6 +14,7 @@ from typing import Any
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.client import CallError
+from local.stack import hr_senders
 from shared.domain.onboarding import event_key
 from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journey, short_locks
 
@@ -26,6 +27,7 @@ SETTINGS = {
     "ONBOARDING_GROUPS": ",".join(GROUPS.values()),
     "LEAVER_ALLOWANCE_MINIMUM": "5",
     "LEAVER_ALLOWANCE_PERCENT": "0",
+    "ONBOARDING_SENDERS": hr_senders(SOURCE),
     "ONBOARDING_SOURCES": f"{SOURCE} sequence UTC",
 }
 NUMBERS = itertools.count(1)

@@ -33,6 +33,12 @@ HR_GROUPS = frozenset(
 )
 """Groups whose members HR may change in tests: the two teams of runs, and that of calls of the API."""
 
+HR_SENDERS = dict.fromkeys(
+    ("/hr/contoso", "urn:hr", "urn:hr:example", "urn:hr:test", "urn:other"),
+    frozenset({"cccccccc-0000-4000-8000-000000000003", "queue"}),
+)
+"""Sources of tests: they come by queue, and by HTTP from the client application of tests."""
+
 
 def _spans(row: Row, name: str, value: str) -> bool:
     """As the service compares: a row that has no such property does not pass."""
@@ -336,7 +342,9 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         queue_watch=watch,
         digest_log=digest_log,
         stores=table_stores(tables, monotonic=lambda: clock.now().timestamp(), now=clock.now),
-        policy=Policy(tenant_id="tenant", public_url="https://app.example", onboarding_groups=HR_GROUPS),
+        policy=Policy(
+            tenant_id="tenant", public_url="https://app.example", onboarding_groups=HR_GROUPS, hr_senders=HR_SENDERS
+        ),
         token=token,
     )
     return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch, roles, digest_log)

@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.web.context import TheInitiator, TheWorld
+from functions.web.hr_access import must_be_own
 from functions.web.pages.forms import TheForm
 from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
+from shared.domain.access import Access
 from shared.domain.hr_events import Sources, rules_of
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import HrEvent, OnboardingRecord, OnboardingState
@@ -97,6 +99,7 @@ async def decide_held(
 
 @router.post("/onboarding/{event_key}/{act}")
 async def decide(
+    request: Request,
     world: TheWorld,
     initiator: TheInitiator,
     event_key: OperationIdText,
@@ -104,6 +107,7 @@ async def decide(
 ) -> Response:
     """Cancel an event, begin it again, or answer the question that it asks."""
     if act in ("cancel", "replay"):
+        await must_be_own(request, world, event_key, Access.WRITE)
         await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, initiator)
     else:
         await administration.decide(world, event_key, initiator, carry_out=act == "carryOut")

@@ -15,7 +15,9 @@ from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.errors import HttpError
+from functions.web.hr_access import must_be_own
 from functions.web.requests import AssignedLicenseShape, Guid, OperationIdText, Shape, country
+from shared.domain.access import Access
 from shared.domain.caller_limits import Kind
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
 from shared.domain.hr_intake import Receipt, open_keys
@@ -284,15 +286,19 @@ async def delete_profile(world: TheWorld, initiator: TheInitiator, profile_name:
 
 
 @router.get("/{event_key}")
-async def get_onboarding(world: TheWorld, event_key: OperationIdText) -> Json:
+async def get_onboarding(request: Request, world: TheWorld, event_key: OperationIdText) -> Json:
     """One event and what became of it: every membership and license, and what to do where something is not right."""
+    await must_be_own(request, world, event_key, Access.READ_HR)
     return describe(await administration.record_of(world, event_key))
 
 
 @router.post("/{event_key}/cancel")
-async def cancel_onboarding(world: TheWorld, initiator: TheInitiator, event_key: OperationIdText) -> Json:
+async def cancel_onboarding(
+    request: Request, world: TheWorld, initiator: TheInitiator, event_key: OperationIdText
+) -> Json:
     """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
     event is Working until then."""
+    await must_be_own(request, world, event_key, Access.WRITE)
     return describe(await administration.cancel(world, event_key, initiator))
 
 
@@ -306,8 +312,11 @@ async def decide_onboarding(
 
 
 @router.post("/{event_key}/replay", status_code=202)
-async def replay_onboarding(world: TheWorld, initiator: TheInitiator, event_key: OperationIdText) -> Json:
+async def replay_onboarding(
+    request: Request, world: TheWorld, initiator: TheInitiator, event_key: OperationIdText
+) -> Json:
     """Begin an event anew that failed or ended with errors, once the cause is repaired."""
+    await must_be_own(request, world, event_key, Access.WRITE)
     return describe(await administration.replay(world, event_key, initiator))
 
 

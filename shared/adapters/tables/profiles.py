@@ -64,10 +64,12 @@ class TableProfiles:
         if row is None:
             return None
         body = json.loads(joined_body(row))
-        return FormerUse(must_be_time(body["foundAt"]), frozenset(map(GroupId, body["groups"])))
+        senders = frozenset((source, sender) for source, sender in body["senders"])
+        return FormerUse(must_be_time(body["foundAt"]), frozenset(map(GroupId, body["groups"])), senders)
 
     async def keep_former_use(self, found: FormerUse) -> FormerUse:
-        body = {"foundAt": time_text(found.found_at), "groups": sorted(found.groups)}
+        senders = sorted(map(list, found.senders))
+        body = {"foundAt": time_text(found.found_at), "groups": sorted(found.groups), "senders": senders}
         row = {"PartitionKey": "former", "RowKey": "use", **split_body(dump(body))}
         with suppress(Conflict):
             await self._tables.write(PROFILES, Op("create", row))

@@ -10,6 +10,7 @@ from datetime import timedelta
 from shared.domain.assignment import is_active
 from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.hr_groups import FormerUse, warnings_of
+from shared.domain.hr_senders import sender_warnings
 from shared.domain.operation import waits_for_a_person
 from shared.handlers.maintenance.needs import Needs
 
@@ -93,10 +94,11 @@ async def _seats(world: Needs) -> AsyncIterator[str]:
             yield f"seats are low: {sku.sku_part_number} has {sku.available} of {seats} left"
 
 
-async def _hr_groups(world: Needs) -> AsyncIterator[str]:
+async def _hr_limits(world: Needs) -> AsyncIterator[str]:
     now = world.clock.now()
     former = await world.stores.profiles.former_use() or FormerUse(now)
-    for text in warnings_of(await world.stores.profiles.all(), world.policy.onboarding_groups, former, now):
+    warnings = warnings_of(await world.stores.profiles.all(), world.policy.onboarding_groups, former, now)
+    for text in (*warnings, *sender_warnings(world.policy.hr_senders, former, now)):
         yield f"HR is limited: {text}"
 
 
@@ -117,6 +119,6 @@ LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _deltas,
     _approvals,
     _seats,
-    _hr_groups,
+    _hr_limits,
     _protected_people,
 )

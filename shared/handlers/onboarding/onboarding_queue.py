@@ -6,11 +6,14 @@ Each step reads (`people`), has the domain decide, writes (`joiner`, `leaver`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from shared.domain.backoff import Backoff
 from shared.domain.budget import Charged
+from shared.domain.errors import PoisonMessage
 from shared.domain.hr_intake import IF_DUE, keys_of, open_keys
 from shared.domain.initiator import queue_sender
 from shared.domain.messages import MAX_USERS, ONBOARDING, load_object
@@ -20,13 +23,14 @@ from shared.domain.writing import WHY
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.messaging.settlement import AWAY
 from shared.handlers.onboarding import people, records
-from shared.handlers.onboarding.hr_scope import writable
+from shared.handlers.onboarding.hr_scope import former_use
 from shared.handlers.onboarding.joiner import process_joiners
 from shared.handlers.onboarding.leaver import process_leavers
 from shared.handlers.onboarding.membership_writes import GroupsKnown, Writer
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.onboarding.people import Match, waits_of
 from shared.handlers.onboarding.records import Saver
+from shared.handlers.onboarding.rejected import keep_rejected
 from shared.handlers.onboarding.undo import restore_leavers
 from shared.handlers.reconcile.write_limiter import Pacer
 
@@ -54,17 +58,29 @@ class Onboarding:
         self._groups = GroupsKnown(world)
 
     async def take(self, body: bytes) -> None:
-        """A message: an event, or keys of records to resume. Raises PoisonMessage for an unreadable body, Unavailable
-        and Conflict when the same message later is right."""
-        fields = load_object(body, "onboarding message")
-        keys = keys_of(fields)
-        if keys is None:
-            event = {name: value for name, value in fields.items() if name != AWAY}
-            keys = open_keys(await records.accept(self._world, [event], queue_sender(ONBOARDING, "")))
+        """A message: an event, or keys of records to resume. Raises Unavailable and Conflict when the same message
+        later is right."""
+        try:
+            fields = load_object(body, "onboarding message")
+            keys = keys_of(fields)
+        except PoisonMessage as fault:
+            await keep_rejected(self._world, body, None, str(fault), "not a readable message")
+            return
+        keys = keys or await self._accepted(fields)
         if not (await self._pacer.writing()).is_on:
             # The events are rows, and the timer resumes each when writing is turned on.
             return
         await self.resume(keys, if_due=bool(fields.get(IF_DUE)))
+
+    async def _accepted(self, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """The record of an event to resume. One that was not taken is kept where people see it."""
+        event = {name: value for name, value in fields.items() if name != AWAY}
+        receipts = await records.accept(self._world, [event], queue_sender(ONBOARDING, ""))
+        for each in receipts:
+            if each.reason:
+                whole = json.dumps(event, default=str).encode()
+                await keep_rejected(self._world, whole, event.get("source"), each.reason, each.logged_reason)
+        return open_keys(receipts)
 
     async def resume(self, keys: Sequence[str], *, if_due: bool = False) -> None:
         """Do for each record what its time and its person's state allow now; at most 20. `if_due`: only for those whose
@@ -164,7 +180,8 @@ async def take_up_due(world: Needs) -> int:
 
     Each stays on the list until it is over. Returns how many were sent.
     """
-    await writable(world)  # What HR used before an upgrade is found within a minute of it, and not at the next event.
+    if None in (world.policy.onboarding_groups, world.policy.hr_senders):
+        await former_use(world)  # What HR used before an upgrade is found within a minute of it, not at the next event.
     sent = 0
     for _ in range(MOST_ROUNDS):
         now = world.clock.now()

@@ -7,6 +7,7 @@ The rows say when each event is resumed, so that a message that is not sent is o
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -30,8 +31,8 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.onboarding_results import result_event
-from shared.domain.read_models import LetterKind
-from shared.handlers.messaging.settlement import bury
+from shared.handlers.messaging.settlement import MAX_REASON
+from shared.handlers.onboarding.hr_scope import senders
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.messaging import Outgoing
@@ -42,23 +43,27 @@ MAX_BATCH = 1000
 WRITER_DIED_RETRY = timedelta(minutes=2)
 """When an event whose writer died is resumed, if its message does not come back sooner."""
 
+log = logging.getLogger(__name__)
+
 NO_ASSIGNMENTS: Mapping[GroupId, GroupLicenseAssignment] = {}
 
 
 async def accept(world: Needs, values: Sequence[object], sender: Initiator) -> tuple[Receipt, ...]:
-    """Keep each event as a row, in the order given; one that cannot be read, and one under an id that has another
-    content already, is kept as a dead letter instead. Raises Unavailable; then sending all of them again is right."""
-    receipts = received(values, world.clock.now(), sender, world.policy.hr_sources)
+    """Keep each event as a row, in the order given. An event that cannot be read, one whose source is bound to other
+    senders, and one under an id that has another content already are not kept: their sender is told. Raises
+    Unavailable; then sending all of them again is right."""
+    allowed = await senders(world)
+    receipts = received(values, world.clock.now(), sender, world.policy.hr_sources, allowed)
     first: dict[str, OnboardingRecord] = {}
     for each in receipts:
         if each.record is not None:
             first.setdefault(each.record.key, each.record)
     stored = {record.key: record for record in await world.stores.onboarding.insert(list(first.values()))}
     receipts = [as_stored(each, stored) for each in receipts]
-    for receipt, value in zip(receipts, values, strict=True):
-        if receipt.reason:
-            body = json.dumps(value, default=str).encode()
-            await bury(world, ONBOARDING, body, receipt.reason, receipt.logged_reason, kind=LetterKind.UNREADABLE)
+    rejected = sum(bool(each.reason) for each in receipts)
+    if rejected:
+        reasons = "; ".join(sorted({each.logged_reason for each in receipts if each.reason}))
+        log.warning("HR events rejected sender=%s count=%d reason=%s", sender.key, rejected, reasons[:MAX_REASON])
     return tuple(receipts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from shared.domain.hr_groups import ACCEPTED_FOR, FormerUse, former_use, hr_groups, warnings_of
+from shared.domain.hr_groups import ACCEPTED_FOR, FormerUse, former_groups, hr_groups, warnings_of
 from shared.domain.ids import GroupId
 from shared.domain.profiles import Profile
 
@@ -22,7 +22,7 @@ def test_without_the_setting_the_groups_of_former_profiles_count_for_30_days_and
     late = NOW + ACCEPTED_FOR - timedelta(seconds=1)
     assert hr_groups(None, FORMER, late).groups == {SALES, LABS}
     assert hr_groups(None, FORMER, NOW + ACCEPTED_FOR).groups == frozenset()
-    assert hr_groups(None, former_use((), NOW), NOW).groups == frozenset()
+    assert hr_groups(None, FormerUse(NOW, former_groups(())), NOW).groups == frozenset()
 
 
 def test_a_rejection_names_the_group_the_setting_and_the_remedy() -> None:

@@ -181,12 +181,20 @@ def test_a_cancelled_or_superseded_statement_counts_no_more() -> None:
 
 def test_the_employment_of_a_statement() -> None:
     one, two = said(J, 1, 1, employment="1"), said(J, 1, 2, employment="2")
-    assert employment_of(said(L, 2, 3), [], None) == ""
+    assert employment_of(said(L, 2, 3), [], None) == "urn:hr"
     assert employment_of(said(L, 2, 3), [one], None) == one.event.employment
     assert employment_of(said(L, 2, 3), [one, two], None) is None
     assert employment_of(said(L, 2, 3, employment="1"), [two], None) == one.event.employment
-    assert employment_of(said(L, 2, 3, employment="1"), [], in_force(HIRED)) == "", "a source begins to give ids"
+    assert employment_of(said(L, 2, 3, employment="1"), [], in_force(HIRED)) == "urn:hr", "a source begins to give ids"
     assert employment_of(said(J, 2, 3, employment="1"), [], in_force(HIRED)) == one.event.employment
+
+
+def test_a_source_never_means_an_employment_of_another_source() -> None:
+    foreign = replace(said(L, 2, 3), event=replace(said(L, 2, 3).event, source="urn:other"))
+    for known in (HIRED, said(J, 1, 1, DONE, employment="1")):
+        assert employment_of(foreign, [known], in_force(known)) == "urn:other"
+    found = judge(foreign, [HIRED], in_force(HIRED), NOW)
+    assert (found.turn, found.alone, found.is_unknown) == (Turn.NOW, False, True)
 
 
 def test_the_order_of_a_source_says_which_is_newer_and_arrival_between_sources() -> None:

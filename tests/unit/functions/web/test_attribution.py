@@ -9,7 +9,17 @@ from typing import Any
 
 from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.handlers.operations.jobs_queue import run_job
-from tests.support.api_calls import CLIENT, GROUP, PERSON, READER, assigned, claims_of, client, session, token
+from tests.support.api_calls import (
+    CLIENT,
+    GROUP,
+    PERSON,
+    READER,
+    app_token,
+    assigned,
+    claims_of,
+    client,
+    session,
+)
 from tests.support.hires import SOURCE, Hires, event
 from tests.support.hr_calls import call
 from tests.support.job_messages import assign
@@ -75,7 +85,7 @@ async def test_an_hr_event_is_recorded_by_its_sender_and_its_source_is_a_claim()
         run,
         "POST",
         "/api/onboarding",
-        token(claims_of(roles=["Onboarding.Write"])),
+        app_token(roles=["Onboarding.Write"]),
         json=event("joiner", "by-api", user(1), groups=[TEAM]),
     )
     assert sent.status_code == 202, sent.text

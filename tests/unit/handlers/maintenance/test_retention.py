@@ -9,7 +9,7 @@ from shared.domain.initiator import SYSTEM
 from shared.domain.read_models import AuditEntry
 from shared.handlers.maintenance.retention import MONTHS_BACK, forget_old, months_before
 from tests.support.builders import audited
-from tests.support.hires import Hires, event
+from tests.support.hires import SOURCE, Hires, event
 from tests.support.runs import SMALL, TEAM, user
 
 
@@ -41,7 +41,7 @@ async def test_old_audit_months_and_ended_events_go_and_open_ones_and_new_ones_s
     assert (await forget_old(run.world)).events == 0
     assert run.licenses(people[0]) == {"SMALL"}
     state = (await run.world.stores.standings.of_users([people[0]]))[people[0]]
-    assert state.of("").groups == {TEAM}
+    assert state.of(SOURCE).groups == {TEAM}
 
 
 async def test_the_retention_is_a_setting() -> None:

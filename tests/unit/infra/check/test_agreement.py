@@ -29,6 +29,7 @@ AT_DEPLOYMENT = {
     "API_AUDIENCE": "api://x,x",
     "ALLOWED_CLIENTS": "4d1f5a3e-0000-4000-8000-00000000000b",
     "ALLOW_GUESTS": "false",
+    "ONBOARDING_SENDERS": "urn:hr:example queue",
     "ONBOARDING_GROUPS": "4d1f5a3e-0000-4000-8000-00000000000c",
     "WRITING": "initially-off",
     "PUBLIC_URL": "https://func-x.azurewebsites.net",

@@ -7,12 +7,12 @@ from typing import Any
 
 from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId
-from tests.support.api_calls import HR_READER, READER, claims_of, error_of, token
+from tests.support.api_calls import HR_READER, READER, app_token, claims_of, error_of, token
 from tests.support.hires import event, held_leavers, team
 from tests.support.hr_calls import call
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
 
-HR = token(claims_of(roles=["Onboarding.Write"]))
+HR = app_token(roles=["Onboarding.Write"])
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
 
 
