@@ -17,20 +17,14 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
+from shared.domain.keeping_grants import grants_that_count, grants_that_ended, held_in_vain
 from shared.domain.ledger import is_leftover, not_visible_yet
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.outcomes import Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan_draft import Draft, Note, NoteKind, PermitRequest, PlanContext
 from shared.domain.product_facts import Pair
 from shared.domain.refusals import still_refused
-from shared.domain.removals import (
-    grants_that_count,
-    grants_that_ended,
-    held_in_vain,
-    plan_removal,
-    plans_to_turn_off,
-    wait_for_removals,
-)
+from shared.domain.removals import plan_removal, plans_to_turn_off, wait_for_removals
 from shared.domain.withheld import withhold_removals
 from shared.domain.write_results import NO_CALL, LicenseCall
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from shared.domain.catalog import Catalog
-from shared.domain.desired_licenses import DesiredLicense, desired_licenses
-from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
+from shared.domain.desired_licenses import DesiredLicense
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId, UserId
-from shared.domain.ledger_row import LedgerRow, OwnedLicense, sku_of
+from shared.domain.ledger_row import OwnedLicense, sku_of
 from shared.domain.permit import BEFORE_ANY_LICENSE, Claim, Permit, assignment_of, claims_of
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
 
@@ -31,7 +31,7 @@ def plan_removal(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> None:
     """A license of ours that no grant asks for. Its grace ends early only in the call that adds what it is in the way
     of."""
     grace = _grace(draft, sku_id, owned.sources)
-    swapped = _is_in_the_way(draft.direct[sku_id], draft.add.values(), draft.direct, draft.context.catalog)
+    swapped = is_in_the_way(draft.direct[sku_id], draft.add.values(), draft.direct, draft.context.catalog)
     in_grace = bool(grace) or sku_id in draft.in_grace
     if grace:
         _give_grace(draft, sku_id, grace)
@@ -82,7 +82,7 @@ def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
     ended = claims_of(owned.sources, draft.context.assignments)
     since = _due_since(draft, str(sku_id), ended)
     ripe = _is_ripe(draft, str(sku_id), since)
-    loses = not _needs_no_permit(draft, sku_id)
+    loses = not needs_no_permit(draft, sku_id)
     lacking = _lacking(draft, sku_id, owned, ended) if loses else NO_CLAIMS
     unknown = loses and _waits_for_list(draft)
     held = bool(lacking) and sku_id in draft.context.denied
@@ -185,7 +185,7 @@ def _ended_of_plans(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense) -
     return claims_of([max(groups, key=changed_at)], assignments)
 
 
-def _needs_no_permit(draft: Draft, sku_id: SkuId) -> bool:
+def needs_no_permit(draft: Draft, sku_id: SkuId) -> bool:
     """Whether a license can go without any loss. Of an unclear one, only a person decides."""
     owned, direct = draft.ledger.owned.get(sku_id), draft.direct.get(sku_id)
     if owned is None or owned.unclear or direct is None:
@@ -288,84 +288,7 @@ def _meets(draft: Draft, new: SkuId, old: SkuId, going: Plans) -> bool:
     return catalog.brings(new, going - license.disabled_plans) or bool(conflict and conflict.plans & going)
 
 
-def grants_that_count(
-    user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow, context: PlanContext
-) -> tuple[Grant, ...]:
-    """Without grace that ends early because the license is in the way of a desired SKU, so that both go in one call.
-    Also without grants that held a license until a permit came or kept it until a person decided otherwise."""
-    if not any(grant.source.keeps for grant in grants):
-        return grants
-    lasting = tuple(grant for grant in grants if grant.source.kind is not SourceKind.GRACE)
-    desired = desired_licenses(lasting, context.now)
-    direct = user.direct
-
-    def counts(grant: Grant) -> bool:
-        if grant.source.kind is SourceKind.GRACE:
-            row = direct.get(grant.sku_id)
-            wanted = [AssignedLicense(each.sku_id, each.given_disabled) for each in desired.values() if each.adds]
-            return row is None or not _is_in_the_way(row, wanted, direct, context.catalog)
-        if grant.source.kind is SourceKind.HELD:
-            return not _permits_some(user.id, grant.sku_id, ledger, context)
-        if grant.source.kind is SourceKind.KEPT:
-            return not _permits_some(user.id, grant.sku_id, ledger, context, by_approval=True)
-        return True
-
-    return tuple(grant for grant in grants if counts(grant))
-
-
-def _permits_some(
-    user_id: UserId, sku_id: SkuId, ledger: LedgerRow, context: PlanContext, *, by_approval: bool = False
-) -> bool:
-    """Whether a permit names a claim of the license as it is now; the other claims are then decided too."""
-    owned = ledger.owned.get(sku_id)
-    if owned is None:
-        return False
-    claims = claims_of(owned.sources, context.assignments)
-    given = valid_permits(user_id, sku_id, owned, context)
-    return any(permit.claims & claims for permit in given if permit.by_approval or not by_approval)
-
-
-def held_in_vain(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
-    """Held grants of licenses whose plans all stay on by other licenses: an approval would have nothing to decide."""
-    return tuple(g for g in grants if g.source.kind is SourceKind.HELD and _needs_no_permit(draft, g.sku_id))
-
-
-def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
-    """Held, grace and kept grants that are over: the license goes or is gone, or something else gives it; held ones
-    also when a person has decided to keep the license. And memberships we wrote that are long visible."""
-    settled = tuple(
-        grant for grant in grants if grant.source.kind is SourceKind.JOINED and not grant.holds_at(draft.context.now)
-    )
-    ending = tuple(grant for grant in grants if grant.source.keeps)
-    if not ending:
-        return settled
-    lasting = desired_licenses((grant for grant in grants if not grant.source.keeps), draft.context.now)
-    kept = {grant.sku_id for grant in ending if grant.source.kind is SourceKind.KEPT}
-    return (
-        *settled,
-        *(
-            grant
-            for grant in ending
-            if _is_over(draft, grant, lasting.get(grant.sku_id))
-            or (grant.source.kind is SourceKind.HELD and grant.sku_id in kept)
-        ),
-    )
-
-
-def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bool:
-    """`otherwise`: the SKU as the user would have it without what is held or in grace."""
-    sku_id = grant.sku_id
-    if sku_id in draft.remove or (sku_id not in draft.direct and sku_id not in draft.ledger.owned):
-        return True
-    if otherwise is None or not otherwise.adds or grant.source.kind is SourceKind.KEPT:
-        return False
-    if grant.source.kind is SourceKind.HELD or otherwise.given_disabled <= grant.disabled_plans:
-        return True
-    pending = sku_id in draft.settling or sku_id in draft.awaiting_permit
-    return not grant.holds_at(draft.context.now) and not pending
-
-
-def _is_in_the_way(
+def is_in_the_way(
     old: LicenseAssignmentState,
     additions: Iterable[AssignedLicense],
     direct: Mapping[SkuId, LicenseAssignmentState],

@@ -16,11 +16,12 @@ from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, UserId
+from shared.domain.keeping_grants import grants_that_count
 from shared.domain.ledger_row import OwnedLicense
 from shared.domain.permit import Claim, leaver_permits
 from shared.domain.plan import plan_user
 from shared.domain.plan_draft import Note, NoteKind, PermitRequest
-from shared.domain.removals import grants_that_count, valid_permits
+from shared.domain.removals import valid_permits
 from tests.support.builders import (
     CALLING,
     CLAIM_A,

@@ -13,10 +13,10 @@ from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import Plans, ServicePlanId, SkuId
+from shared.domain.keeping_grants import grants_that_count
 from shared.domain.plan import PROBE_RETRY, plan_user
 from shared.domain.plan_draft import PlanContext
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts
-from shared.domain.removals import grants_that_count
 from tests.support.builders import (
     CATALOG,
     DAY,

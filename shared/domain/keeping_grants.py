@@ -1,0 +1,93 @@
+"""Grants that only keep a license (`Source.keeps`): which of them count, and which are over.
+
+In grace, a license stays until a time, or until another one takes its place. Held, it stays until a permit comes. Kept,
+it stays as a person decided, until a person decides otherwise.
+"""
+
+from __future__ import annotations
+
+from shared.domain.desired_licenses import DesiredLicense, desired_licenses
+from shared.domain.directory import AssignedLicense, DirectoryUser
+from shared.domain.grant import Grant, SourceKind
+from shared.domain.ids import SkuId, UserId
+from shared.domain.ledger_row import LedgerRow
+from shared.domain.permit import claims_of
+from shared.domain.plan_draft import Draft, PlanContext
+from shared.domain.removals import is_in_the_way, needs_no_permit, valid_permits
+
+
+def grants_that_count(
+    user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow, context: PlanContext
+) -> tuple[Grant, ...]:
+    """Without grace that ends early because the license is in the way of a desired SKU, so that both go in one call.
+    Also without grants that held a license until a permit came or kept it until a person decided otherwise."""
+    if not any(grant.source.keeps for grant in grants):
+        return grants
+    lasting = tuple(grant for grant in grants if grant.source.kind is not SourceKind.GRACE)
+    desired = desired_licenses(lasting, context.now)
+    direct = user.direct
+
+    def counts(grant: Grant) -> bool:
+        if grant.source.kind is SourceKind.GRACE:
+            row = direct.get(grant.sku_id)
+            wanted = [AssignedLicense(each.sku_id, each.given_disabled) for each in desired.values() if each.adds]
+            return row is None or not is_in_the_way(row, wanted, direct, context.catalog)
+        if grant.source.kind is SourceKind.HELD:
+            return not _permits_some(user.id, grant.sku_id, ledger, context)
+        if grant.source.kind is SourceKind.KEPT:
+            return not _permits_some(user.id, grant.sku_id, ledger, context, by_approval=True)
+        return True
+
+    return tuple(grant for grant in grants if counts(grant))
+
+
+def _permits_some(
+    user_id: UserId, sku_id: SkuId, ledger: LedgerRow, context: PlanContext, *, by_approval: bool = False
+) -> bool:
+    """Whether a permit names a claim of the license as it is now; the other claims are then decided too."""
+    owned = ledger.owned.get(sku_id)
+    if owned is None:
+        return False
+    claims = claims_of(owned.sources, context.assignments)
+    given = valid_permits(user_id, sku_id, owned, context)
+    return any(permit.claims & claims for permit in given if permit.by_approval or not by_approval)
+
+
+def held_in_vain(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
+    """Held grants of licenses whose plans all stay on by other licenses: an approval would have nothing to decide."""
+    return tuple(g for g in grants if g.source.kind is SourceKind.HELD and needs_no_permit(draft, g.sku_id))
+
+
+def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
+    """Held, grace and kept grants that are over: the license goes or is gone, or something else gives it; held ones
+    also when a person has decided to keep the license. And memberships we wrote that are long visible."""
+    settled = tuple(
+        grant for grant in grants if grant.source.kind is SourceKind.JOINED and not grant.holds_at(draft.context.now)
+    )
+    ending = tuple(grant for grant in grants if grant.source.keeps)
+    if not ending:
+        return settled
+    lasting = desired_licenses((grant for grant in grants if not grant.source.keeps), draft.context.now)
+    kept = {grant.sku_id for grant in ending if grant.source.kind is SourceKind.KEPT}
+    return (
+        *settled,
+        *(
+            grant
+            for grant in ending
+            if _is_over(draft, grant, lasting.get(grant.sku_id))
+            or (grant.source.kind is SourceKind.HELD and grant.sku_id in kept)
+        ),
+    )
+
+
+def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bool:
+    """`otherwise`: the SKU as the user would have it without what is held or in grace."""
+    sku_id = grant.sku_id
+    if sku_id in draft.remove or (sku_id not in draft.direct and sku_id not in draft.ledger.owned):
+        return True
+    if otherwise is None or not otherwise.adds or grant.source.kind is SourceKind.KEPT:
+        return False
+    if grant.source.kind is SourceKind.HELD or otherwise.given_disabled <= grant.disabled_plans:
+        return True
+    pending = sku_id in draft.settling or sku_id in draft.awaiting_permit
+    return not grant.holds_at(draft.context.now) and not pending
