@@ -152,7 +152,7 @@ async def test_what_is_held_after_a_list_was_sealed_gets_an_approval_of_its_own_
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
     (follows,) = await queries.approvals(run.world)
-    assert is_collecting(follows)
+    assert (is_collecting(follows), "earlier approval" in follows.reason) == (True, True)
     assert all(run.licenses(each) == {"SMALL"} for each in late)
     opened = await open_and_wait(run, follows)
     await approvals.approve(run.world, opened.id, opened.checksum, NOA)
