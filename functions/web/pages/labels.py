@@ -85,7 +85,7 @@ CAUSE_WORDS: Mapping[str, str] = {
     "notification": "a change notification",
     "delta": "the delta query",
     "nested": "a change of nested groups",
-    "sync": "the nightly sync",
+    "sync": "a full read of the group",
     "sweep": "the nightly search for licenses without a group",
     "held": "an approval of held removals",
     "due": "the end of a grace period",

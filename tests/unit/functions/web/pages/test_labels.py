@@ -122,7 +122,7 @@ def test_notes_of_a_member_name_one_product_and_say_once_why_a_removal_waits() -
 
 
 def test_an_audit_entry_names_its_cause_in_words() -> None:
-    assert labels.found_by("Found by sync") == "Found by the nightly sync"
+    assert labels.found_by("Found by sync") == "Found by a full read of the group"
     assert labels.found_by("Found by something") == "Found by something"
     assert labels.found_by("for group Sales") == "for group Sales"
 
