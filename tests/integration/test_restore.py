@@ -23,6 +23,7 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
+from shared.handlers.maintenance.protected_people import read_protected_people
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.members_queue import Members
@@ -50,15 +51,15 @@ class Stage:
         self.service = TableServiceClient.from_connection_string(connection)
         self.opened: list[Tables] = []
         self.run = Run(fake_world())
-        self.start()
 
-    def start(self) -> None:
-        """The app starts: nothing that it remembered is left."""
+    async def start(self) -> None:
+        """The app starts: nothing that it remembered is left. Its timer reads the protected people again."""
         tables = Tables(TablesConfig(self.prefix, self.connection))
         self.opened.append(tables)
         self.run.fakes.queue.messages.clear()
         self.run.world = replace(self.run.world, stores=table_stores(tables))
         self.run.workers = [Members(self.run.world), Members(self.run.world)]
+        await read_protected_people(self.run.world)
 
     def lose(self, *names: str) -> None:
         """All rows of tables; every table if none is named."""
@@ -73,9 +74,9 @@ class Stage:
         backup.save(self.service, self.prefix, self.file)
         self.run.later(hours=6)
 
-    def restore(self, *tables: str) -> None:
+    async def restore(self, *tables: str) -> None:
         backup.restore(self.service, self.prefix, self.file, tables)
-        self.start()
+        await self.start()
 
     async def nights(self, count: int = 2) -> None:
         for _ in range(count):
@@ -100,6 +101,7 @@ class Stage:
 @pytest.fixture
 async def stage(azurite: str, tmp_path: Path) -> AsyncIterator[Stage]:
     found = Stage(azurite, tmp_path)
+    await found.start()
     yield found
     await found.close()
 
@@ -126,7 +128,7 @@ async def test_an_old_ledger_removes_and_assigns_nothing(stage: Stage) -> None:
     before, calls = stage.held(), len(run.writer.log)
 
     stage.lose("ledger")
-    stage.restore("ledger")
+    await stage.restore("ledger")
     await stage.nights()
 
     assert stage.held() == before
@@ -176,7 +178,7 @@ async def test_after_the_loss_of_every_table_nothing_is_written_until_a_person_s
     stays, kept, ended = await everything_lost(stage)
     run, before, calls = stage.run, stage.held(), len(stage.run.writer.log)
 
-    stage.restore(*EVERYTHING)
+    await stage.restore(*EVERYTHING)
     newcomer = run.directory.add_user(user(8), groups=[TEAM])
     await run.look_at(newcomer, stays, kept, ended, cause="after")
     await stage.nights()
@@ -197,7 +199,7 @@ async def test_rows_restored_as_they_were_would_assign_what_was_taken_away_since
     stays, kept, _ = await everything_lost(stage)
     monkeypatch.setattr(backup, "HARMLESS", {})
     monkeypatch.setattr(backup, "_doubt", lambda _: 0)
-    stage.restore(*EVERYTHING)
+    await stage.restore(*EVERYTHING)
     await stage.run.look_at(stays, kept, cause="after")
     await stage.nights()
     assert "SMALL" in stage.run.licenses(stays), "assigned by the old assignment"
@@ -231,12 +233,12 @@ async def test_a_file_that_is_not_whole_and_a_table_that_must_not_be_restored_ar
     with gzip.open(stage.file, "wt") as file:
         file.writelines(lines[:-2] + lines[-1:])
     with pytest.raises(ValueError, match=f"not whole: it has {len(lines) - 3} rows, and its end says {len(lines) - 2}"):
-        stage.restore("ledger")
+        await stage.restore("ledger")
     stage.file.write_bytes(stage.file.read_bytes()[:-20])
     with pytest.raises(ValueError, match="cannot be read"):
-        stage.restore("ledger")
+        await stage.restore("ledger")
     with pytest.raises(ValueError, match="permits: an old permit could allow a removal"):
-        stage.restore("ledger", "permits")
+        await stage.restore("ledger", "permits")
     assert list(stage.service.get_table_client(f"{stage.prefix}ledger").list_entities()) == []
 
 
