@@ -39,6 +39,7 @@ OPERATION = "0123456789ab" + "0" * 20
 EXPECTED = {
     "run_job": "serviceBusTrigger",
     "take_step": "serviceBusTrigger",
+    "take_step_bulk": "serviceBusTrigger",
     "process_members": "serviceBusTrigger",
     "process_members_bulk": "serviceBusTrigger",
     "watchdog": "timerTrigger",
