@@ -1,13 +1,13 @@
-"""Saves the app's tables to a file, and restores them so that the restore itself changes nobody's licenses.
+"""Saves the app's tables to a file, and restores them so that the restore itself changes no license.
 
 `python -m infra.backup save FILE` writes the tables of `SAVED`. `python -m infra.backup restore FILE TABLE...` inserts
 the rows of the named tables that are missing; a row that exists is newer and stays. Table Storage has no restore to a
 point in time (learn.microsoft.com/azure/storage/blobs/point-in-time-restore-overview is for block blobs only).
 
-A file is older than the tenant. What has changed since then must not be undone by it:
+A file is older than the tenant. It must not undo later changes:
 - A ledger row keeps only what was assigned. Half-done work, waiting times and earlier reads are left out. The app
   compares the time of each license with the ledger, so a license that has changed since is unclear or unmanaged.
-- Assignments of groups and grants of users come back as if their operation had been cancelled: users keep what they
+- Assignments of groups and grants of users come back as if their operation had been cancelled. Users keep what they
   have, and nothing is assigned until a person applies the assignment again.
 - If assignments or grants are restored, every license in the ledger is marked unclear: only an approval removes it.
 """
@@ -244,7 +244,7 @@ HARMLESS: Mapping[str, Callable[[Row], Row]] = {
     "assignments": _harmless_assignment,
     "usergrants": _harmless_grant,
 }
-"""Table -> the row of a saved file without what would act by itself."""
+"""Table -> the row of a saved file, without anything that would start work."""
 
 
 def connected() -> TableServiceClient:
