@@ -147,6 +147,26 @@ def user_act(
     return AuditEntry(act_id, at, activity, initiator, "success", user_id=user_id, detail=detail)
 
 
+def log_line(entry: AuditEntry) -> str:
+    """One line for the log, always with the same keys and in this order, and without names."""
+    by = entry.initiator
+    fields = {
+        "id": entry.id,
+        "at": entry.at.isoformat(),
+        "activity": entry.activity,
+        "result": entry.result,
+        "kind": by.kind,
+        "initiator": by.id,
+        "app": by.app_id,
+        "channel": by.channel,
+        "claimed": "yes" if by.claimed_by else "no",
+        "user": entry.user_id,
+        "group": entry.group_id,
+        "operation": entry.operation_id,
+    }
+    return "audit " + " ".join(f"{name}={json.dumps(str(value or ''))}" for name, value in fields.items())
+
+
 def _licenses(licenses: Mapping[SkuId, Plans | None]) -> str:
     """Compact JSON: SKU -> sorted disabled plans, or null where there is no direct license."""
     shown = {sku_id: None if plans is None else sorted(plans) for sku_id, plans in sorted(licenses.items())}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import zlib
 from collections import defaultdict
@@ -23,11 +24,14 @@ from shared.adapters.tables.audit_names import NAME, AuditNames, Key, claim_plac
 from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.packing import dump, must_be_time, newest_first, time_text
 from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
+from shared.domain.audit import log_line
 from shared.domain.audit_digest import Fingerprint, hour_of
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId, OperationId, UserId
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.read_models import AuditEntry, AuditFilter, ReplayedMessage
+
+log = logging.getLogger(__name__)
 
 CLAIMED = "?"
 """In an entry: its message claimed an identity, which stands in `audit_names`."""
@@ -86,6 +90,8 @@ class TableAudit:
             by_month[month].append(row)
         for month, of_month in by_month.items():
             await self._tables.upsert_all(f"audit{month}", of_month)
+        for entry in entries:
+            log.info("%s", log_line(entry))
 
     async def search(
         self, wanted: AuditFilter, since: datetime, until: datetime, top: int, after: str | None = None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import zlib
 from datetime import timedelta
+
+import pytest
 
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator, InitiatorKind, queue_sender
@@ -67,6 +71,23 @@ async def test_a_name_that_was_written_is_not_written_again() -> None:
     await fakes.tables.clear("auditnames", "name")
     await fakes.world.stores.audit.append([AuditEntry("p9", fakes.clock.now(), "Act", ADA, "success")])
     assert [row async for row in fakes.tables.query("auditnames", "name")] == []
+
+
+async def test_each_entry_is_one_line_of_the_log_without_names(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "shared.adapters.tables.audit"):
+        entries = await written(fake_world())
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("audit ")]
+    assert len(lines) == len(entries)
+    found = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines]
+    keys = "id at activity result kind initiator app channel claimed user group operation"
+    assert {" ".join(each) for each in found} == {keys}
+    assert {(each["id"], each["initiator"], each["claimed"]) for each in found} == {
+        ("p1", ADA.id, "no"),
+        ("p2", ADA.id, "no"),
+        ("j3", "", "yes"),
+        ("j4", "", "yes"),
+    }
+    assert "fabrikam" not in "".join(lines)
 
 
 async def test_a_replay_keeps_the_message_and_its_correction_until_they_are_old() -> None:
