@@ -70,6 +70,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/api/users/{user_id}/keepLicenses"): Access.WRITE,
     ("POST", "/api/users/{user_id}/removeLicensesNow"): Access.APPROVE,
     ("GET", "/api/users/{user_id}/licenses"): Access.READ_USERS,
+    ("GET", "/api/users/{user_id}/export"): Access.CONFIGURE,
+    ("POST", "/api/users/{user_id}/erase"): Access.CONFIGURE,
     ("GET", "/api/subscribedSkus"): Access.READ,
     ("GET", "/api/changeFeed"): Access.READ,
     ("GET", "/api/licenses"): Access.READ,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
 from shared.domain.audit_digest import VerifiedHour
 from shared.domain.initiator import Initiator
+from shared.domain.onboarding_results import describe
 from shared.domain.read_models import AuditEntry
+from shared.handlers.maintenance.person import PersonExport
 from shared.handlers.views.audit_proof import AuditProof
 
 Json = dict[str, Any]
@@ -76,4 +79,14 @@ def _audit_hour(found: VerifiedHour) -> Json:
             name: [{"id": each.id, "activityDateTime": each.at} for each in entries[:MOST_NAMED]]
             for name, entries in lists.items()
         },
+    }
+
+
+def person(found: PersonExport) -> Json:
+    """Everything that is stored about a person."""
+    return {
+        "userId": found.user_id,
+        "rows": dict(found.rows),
+        "onboardingEvents": [{**describe(each), "event": json.loads(each.body)} for each in found.events],
+        "auditEntries": [audit_entry(entry) for entry in found.entries],
     }

@@ -43,6 +43,10 @@ class OnboardingStore(Protocol):
         """Those that need a person, in the order of their keys."""
         ...
 
+    async def erase(self, record: OnboardingRecord) -> None:
+        """Delete a record that has ended, and every name by which it is found."""
+        ...
+
     async def forget(self, received_before: datetime, top: int) -> int:
         """Delete records of events that came before a time and have ended, oldest first, looking at `top` at most;
         returns how many. What HR has brought about for people (their standing) stays."""

@@ -18,6 +18,7 @@ from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
+from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
     AssignmentStore,
@@ -70,6 +71,7 @@ class Stores:
     onboarding: OnboardingStore
     standings: StandingStore
     profiles: ProfileStore
+    people: PersonStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Policy:
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0
     payload_retention_s: float = 30 * 86400.0
-    """How long the raw message of an HR event that ended, and the messages of replays, are kept."""
+    """How long the messages of replayed dead letters are kept."""
     retention_s: float = 365 * 86400.0
     """How long audit entries, completed operations and HR events, permits, and dead letters are kept."""
 

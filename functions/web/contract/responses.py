@@ -34,6 +34,8 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("POST", "/api/users/{user_id}/enableServicePlans"): {202: operations.Operation},
     ("POST", "/api/users/{user_id}/keepLicenses"): {204: None},
     ("POST", "/api/users/{user_id}/removeLicensesNow"): {202: None},
+    ("GET", "/api/users/{user_id}/export"): {200: users.PersonExport},
+    ("POST", "/api/users/{user_id}/erase"): {200: users.Erasure},
     ("GET", "/api/users/{user_id}/licenses"): {200: users.UserLicenses},
     ("GET", "/api/subscribedSkus"): {200: products.SubscribedSkus},
     ("GET", "/api/changeFeed"): {200: health.ChangeFeed},

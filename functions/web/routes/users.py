@@ -6,15 +6,18 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web import answers
+from functions.web import answers, audit_answers
 from functions.web.answers import Json
-from functions.web.context import TheInitiator, TheWorld
+from functions.web.context import TheInitiator, TheWorld, requires
 from functions.web.requests import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
+from shared.domain.access import Access
 from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Target
+from shared.handlers.maintenance.person import erase_person, export_person
 from shared.handlers.operations import user_decisions
 from shared.handlers.views import queries
 
@@ -75,6 +78,23 @@ async def remove_user_licenses_now(
 ) -> None:
     """Remove licenses that are in grace, held or kept; they go after the removal window and a second read."""
     await user_decisions.remove_licenses_now(world, user_id, body.skus(), initiator)
+
+
+@router.get("/users/{user_id}/export")
+async def export_user(world: TheWorld, user_id: TheId) -> Json:
+    """Everything that is stored about a user: rows by table, HR events with their raw content, and audit entries about
+    the user or of what the user did."""
+    return audit_answers.person(await export_person(world, user_id))
+
+
+@router.post("/users/{user_id}/erase")
+async def erase_user(request: Request, world: TheWorld, initiator: TheInitiator, user_id: TheId) -> Json:
+    """Erase a user's names, member status, HR events that have ended, and kept messages that mention the user. It needs
+    Licensing.Approve too. What proves which licenses are the app's stays, and so do audit entries, which have IDs only.
+    Nobody can erase their own data."""
+    requires(request, Access.APPROVE)
+    done = await erase_person(world, user_id, initiator)
+    return {"erased": dict(done.erased), "openEvents": list(done.open_events)}
 
 
 @router.get("/users/{user_id}/licenses")

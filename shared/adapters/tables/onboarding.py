@@ -150,14 +150,21 @@ class TableOnboarding:
             record = await self.get(key)
             if record is not None and not record.state.is_ended:
                 continue
-            names = (*record.event.person.identities, f"id:{record.user_id}") if record else ()
-            for person in map(partial(_person_row, key=key), names):
-                await self._tables.delete(TABLE, person["PartitionKey"], person["RowKey"])
-            await self._tables.delete(TABLE, ATTENTION, key)
-            await self._tables.delete(TABLE, f"e{key[:2]}", key)
-            await self._tables.delete(TABLE, ALL, row["RowKey"])
+            await self._delete(key, record, row["RowKey"])
             forgotten += 1
         return forgotten
+
+    async def erase(self, record: OnboardingRecord) -> None:
+        await self._delete(record.key, record, newest_first(record.received_at, record.key))
+
+    async def _delete(self, key: str, record: OnboardingRecord | None, listed_as: str) -> None:
+        """The list of all goes last, so that a process that died in between is made up for."""
+        names = (*record.event.person.identities, f"id:{record.user_id}") if record else ()
+        for person in map(partial(_person_row, key=key), names):
+            await self._tables.delete(TABLE, person["PartitionKey"], person["RowKey"])
+        await self._tables.delete(TABLE, ATTENTION, key)
+        await self._tables.delete(TABLE, f"e{key[:2]}", key)
+        await self._tables.delete(TABLE, ALL, listed_as)
 
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
         return await self._due.until(now, top)

@@ -24,6 +24,7 @@ from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.nesting import TableNesting
 from shared.adapters.tables.onboarding import TableOnboarding
 from shared.adapters.tables.operations import TableOperations
+from shared.adapters.tables.people import TablePeople
 from shared.adapters.tables.permits import TablePermits
 from shared.adapters.tables.product_facts import TableProductFacts
 from shared.adapters.tables.profiles import TableProfiles
@@ -69,5 +70,6 @@ def table_stores(
         protected_people=TableProtectedPeople(tables, monotonic=monotonic),
         onboarding=TableOnboarding(tables),
         standings=TableStandings(tables),
+        people=TablePeople(tables),
         profiles=TableProfiles(tables, monotonic=monotonic),
     )

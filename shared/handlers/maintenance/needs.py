@@ -9,6 +9,7 @@ from shared.ports.clock import Clock
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
+from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
     AssignmentStore,
@@ -64,6 +65,9 @@ class Stores(Protocol):
     def operations(self) -> OperationStore: ...
 
     @property
+    def people(self) -> PersonStore: ...
+
+    @property
     def permits(self) -> PermitStore: ...
 
     @property
@@ -102,3 +106,5 @@ class Needs(Protocol):
 
     @property
     def stores(self) -> Stores: ...
+
+    def token(self) -> str: ...

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from functions.web.contract.shapes.audit import AuditEntry
 from functions.web.contract.shapes.common import (
+    USER,
     Answer,
     GroupIdText,
+    OperationIdText,
     PartNumber,
     Person,
     PlanIdText,
@@ -65,3 +69,19 @@ class User(FoundUser):
     licenses: list[UserLicense]
     groups: list[MemberOfGroup]
     history: list[AuditEntry]
+
+
+class PersonExport(Answer):
+    """Everything that is stored about a user. `rows` are as they are stored, by table; bytes are in base64."""
+
+    user_id: UserIdText
+    rows: Annotated[dict[str, list[dict[str, Any]]], Field(examples=[{"ledger": [{"RowKey": USER}]}])]
+    onboarding_events: Annotated[list[dict[str, Any]], Field(examples=[[]])]
+    audit_entries: list[AuditEntry]
+
+
+class Erasure(Answer):
+    """Deleted rows by table, and keys of HR events that are still open and therefore stay."""
+
+    erased: Annotated[dict[str, int], Field(examples=[{"auditnames": 1, "onboarding": 2}])]
+    open_events: list[OperationIdText]

@@ -144,6 +144,8 @@ async def _of_users(api: httpx.AsyncClient, fakes: Fakes) -> None:
         await _ok(api, "POST", f"{user}/{path}", json=body)
     await _ok(api, "GET", user)
     await _ok(api, "GET", f"{user}/licenses")
+    await _ok(api, "GET", f"{user}/export")
+    await _ok(api, "POST", f"{user}/erase")
     await _ok(api, "GET", "/api/users?search=a")
     leaving = UserId("2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
     now = fakes.clock.now()

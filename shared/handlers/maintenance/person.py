@@ -1,0 +1,100 @@
+"""What is stored about one person: export it, or erase it.
+
+An erasure keeps the rows that have IDs only and say which licenses are the app's: without them, licenses would stay for
+ever or go by mistake. Audit entries have IDs only too, so their verification still passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.domain.errors import BadRequest
+from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator
+from shared.domain.onboarding import OnboardingRecord
+from shared.domain.read_models import AuditEntry, AuditFilter
+from shared.handlers.maintenance.needs import Needs
+
+ENTRIES = 10_000
+"""Audit entries of an export at most, the newest."""
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PersonExport:
+    """`rows`: by table, as they are stored. `events`: HR events that were matched to the person."""
+
+    user_id: UserId
+    rows: Mapping[str, list[dict[str, object]]]
+    events: tuple[OnboardingRecord, ...]
+    entries: tuple[AuditEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Rows that were deleted by table, and HR events that are still open: they are needed, and end first."""
+
+    erased: Mapping[str, int]
+    open_events: tuple[str, ...]
+
+
+async def export_person(world: Needs, user_id: UserId) -> PersonExport:
+    """Everything about a person, also as somebody who acted."""
+    groups = [each.group_id for each in await world.stores.assignments.all()]
+    rows = await world.stores.people.rows(user_id, groups)
+    found = {entry.id: entry for entry in await _entries(world, AuditFilter(user_id=user_id))}
+    found |= {entry.id: entry for entry in await _entries(world, AuditFilter(initiator=user_id))}
+    entries = sorted(found.values(), key=lambda entry: entry.at, reverse=True)[:ENTRIES]
+    return PersonExport(user_id, rows, await _events(world, user_id), tuple(entries))
+
+
+async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> Erasure:
+    """Erase names, HR events that have ended, and messages that mention the person; the act is recorded. Done again it
+    erases what has come since. Raises BadRequest for one's own ID: nobody hides what they did."""
+    if initiator.id == user_id:
+        raise BadRequest("OwnData", "Nobody can erase their own data: another administrator must do it.", "user_id")
+    records = await _events(world, user_id)
+    names = {record.event.person.user_principal_name for record in records}
+    names |= {record.event.person.employee_id for record in records}
+    groups = [each.group_id for each in await world.stores.assignments.all()]
+    rows = await world.stores.people.rows(user_id, groups)
+    names |= {str(row[name]) for row in rows.get("members", ()) for name in ("upn",) if row.get(name)}
+    names |= {str(row["text"]) for row in rows.get("auditnames", ())}
+    erased = dict(await world.stores.people.erase(user_id, groups, sorted(filter(None, names))))
+    over = [record for record in records if record.is_over]
+    for record in over:
+        await world.stores.onboarding.erase(record)
+    if over:
+        erased["onboarding"] = len(over)
+    count = sum(erased.values())
+    entry = AuditEntry(
+        world.token(), world.clock.now(), "Erase personal data", initiator, "success", user_id, detail=f"{count} rows"
+    )
+    await world.stores.audit.append([entry])
+    return Erasure(erased, tuple(record.key for record in records if not record.is_over))
+
+
+async def _events(world: Needs, user_id: UserId) -> tuple[OnboardingRecord, ...]:
+    """Events found by the person's ID, and by the names in those."""
+    found = {record.key: record for record in await world.stores.onboarding.of_person([f"id:{user_id}"])}
+    names = {name for record in found.values() for name in record.event.person.identities}
+    for record in await world.stores.onboarding.of_person(sorted(names)):
+        if record.user_id in (None, user_id):
+            found[record.key] = record
+    return tuple(found.values())
+
+
+async def _entries(world: Needs, wanted: AuditFilter) -> list[AuditEntry]:
+    now = world.clock.now()
+    since = now - timedelta(seconds=world.policy.retention_s)
+    found: list[AuditEntry] = []
+    after: str | None = None
+    while len(found) < ENTRIES:
+        page, after = await world.stores.audit.search(wanted, since, now, PAGE, after)
+        found += page
+        if after is None:
+            break
+    return found

@@ -1,0 +1,110 @@
+"""What is stored about one person is exported, and erased except for what proves which licenses are the app's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator, InitiatorKind, queue_sender
+from shared.domain.messages import JOBS, ONBOARDING
+from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
+from shared.handlers.maintenance.audit_hours import close_hours
+from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.views.audit_proof import verify
+from tests.support.api_calls import PERSON, claims_of, client, error_of, token
+from tests.support.hires import Hires, event
+from tests.support.runs import MIA, TEAM, user
+
+ANN, BEN = user(1), user(2)
+ADMINISTRATOR = token(claims_of(roles=["Licensing.Configure", "Licensing.Approve"]))
+NAMES = {ANN: "ann@contoso.example", BEN: "ben@contoso.example"}
+
+
+async def known() -> Hires:
+    """Two people whom HR has hired, who act too, and of whom messages and claims speak."""
+    run = await Hires.of_two_teams()
+    for number, person in enumerate((ANN, BEN), 1):
+        run.directory.add_user(person)
+        run.directory.change_user(replace(run.directory.truth(person), user_principal_name=NAMES[person]))
+        run.accounts.employee_ids[person] = f"47{number}"
+        who = {"id": person, "userPrincipalName": NAMES[person], "employeeId": f"47{number}"}
+        await run.tell(event("joiner", f"j{number}", who, groups=[TEAM]))
+    await run.work_off()
+    now, stores = run.world.clock.now(), run.world.stores
+    for person, name in NAMES.items():
+        by = Initiator(person, name, InitiatorKind.USER, channel="api")
+        await stores.audit.append(
+            [
+                AuditEntry(f"act-{name}", now, "Act", by, "success"),
+                AuditEntry(f"claim-{name}", now, "Claim", queue_sender(JOBS, name.upper()), "success"),
+            ]
+        )
+        body = json.dumps({"data": {"user": {"userPrincipalName": name}}}).encode()
+        for queue in (ONBOARDING, JOBS):
+            await stores.dead_letters.keep(DeadLetter(f"{queue}-{name}", queue, body, "broken", now))
+        await replay(run.world, f"{JOBS}-{name}", MIA)
+    return run
+
+
+async def names_in_log(run: Hires) -> set[str]:
+    now = run.world.clock.now()
+    found, _ = await run.world.stores.audit.search(AuditFilter(), now - timedelta(days=400), now, 900)
+    return {text for each in found for text in (each.initiator.display_name, each.initiator.claimed_by) if "@" in text}
+
+
+async def erased(run: Hires, person: UserId) -> dict[str, object]:
+    async with client(run.world, headers=ADMINISTRATOR) as api:
+        answer = await api.post(f"/api/users/{person}/erase")
+    assert answer.status_code == 200, answer.text
+    body: dict[str, object] = answer.json()
+    return body
+
+
+async def test_an_export_has_rows_events_and_entries_of_one_person_only() -> None:
+    run = await known()
+    async with client(run.world, headers=ADMINISTRATOR) as api:
+        export = (await api.get(f"/api/users/{ANN}/export")).json()
+    assert {"ledger", "members", "auditnames"} <= export["rows"].keys()
+    assert [each["event"]["id"] for each in export["onboardingEvents"]] == ["j1"]
+    assert {each["activityDisplayName"] for each in export["auditEntries"]} >= {"Act", "Add member to group"}
+    assert NAMES[ANN] in json.dumps(export)
+    assert NAMES[BEN] not in json.dumps(export)
+    assert BEN not in json.dumps(export)
+
+
+async def test_an_erasure_leaves_the_ledger_and_the_proof_of_the_audit_log_and_other_people() -> None:
+    run = await known()
+    run.fakes.clock.move(timedelta(hours=2))
+    await close_hours(run.world)
+    before = (await run.world.stores.ledger.rows([ANN]))[ANN]
+    done = await erased(run, ANN)
+    assert done["openEvents"] == []
+    assert done["erased"] == {"members": 1, "auditnames": 2, "auditpayloads": 1, "deadletters": 1, "onboarding": 1}
+    assert NAMES[ANN] not in {name.lower() for name in await names_in_log(run)}
+    assert {name.lower() for name in await names_in_log(run)} >= {NAMES[BEN]}
+    assert (await run.world.stores.ledger.rows([ANN]))[ANN] == before
+    assert await run.world.stores.onboarding.of_person([f"id:{ANN}", f"upn:{NAMES[ANN]}"]) == ()
+    assert len(await run.world.stores.onboarding.of_person([f"id:{BEN}"])) == 1
+    assert [each.id for each in await run.world.stores.dead_letters.newest(9)] == [f"{ONBOARDING}-{NAMES[BEN]}"]
+    proof = await verify(run.world, run.world.clock.now() - timedelta(hours=5), None)
+    assert proof.verified
+    assert (await erased(run, ANN))["erased"] == {}
+
+
+async def test_an_open_event_stays_until_it_has_ended() -> None:
+    run = await known()
+    await run.tell(event("leaver", "l1", ANN, on="2027-01-01"))
+    done = await erased(run, ANN)
+    assert done["openEvents"] == [(await run.record("l1")).key]
+
+
+async def test_nobody_erases_their_own_name_and_configuring_alone_does_not_suffice() -> None:
+    run = await known()
+    async with client(run.world, headers=ADMINISTRATOR) as api:
+        own = await api.post(f"/api/users/{PERSON}/erase")
+    async with client(run.world, headers=token(claims_of(roles=["Licensing.Configure"]))) as api:
+        refused = await api.post(f"/api/users/{ANN}/erase")
+    assert (own.status_code, error_of(own)["code"]) == (400, "OwnData")
+    assert (refused.status_code, "Licensing.Approve" in error_of(refused)["message"]) == (403, True)
