@@ -138,6 +138,61 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'requests-rejected'
+    description: 'One caller was rejected 100 times in half an hour.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "request rejected" | extend Caller = extract(@"caller=(\\S+)", 1, Message), Count = toint(extract(@"count=(\\d+)", 1, Message)) | summarize Rejected = sum(Count) by Caller | where Rejected >= 100'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'removals-approved'
+    description: 'A person approved removals or leavers.'
+    severity: 3
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "audit " | extend Activity = extract(@"activity=.([^\\x22]*)", 1, Message) | where Activity startswith "Approve "'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'profile-changed'
+    description: 'A profile of HR onboarding was changed: it decides into which groups people come.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "audit " | extend Activity = extract(@"activity=.([^\\x22]*)", 1, Message) | where Activity has "onboarding profile"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'mass-removal'
+    description: 'A hundred people or more lost licenses within an hour.'
+    severity: 1
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT1H'
+    query: 'AppTraces | where Message startswith "audit " | extend Activity = extract(@"activity=.([^\\x22]*)", 1, Message) | where Activity == "Change user license" | extend Removed = toint(extract(@"removed=.(\\d+)", 1, Message)), User = extract(@" user=.([0-9a-f-]+)", 1, Message) | where Removed > 0 | summarize People = dcount(User) | where People >= 100'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'audit-digest-failed'
+    description: 'An hour of the audit log could not be closed: its entries have no proof yet.'
+    severity: 2
+    enabled: true
+    frequency: 'PT30M'
+    window: 'PT1H'
+    query: 'AppTraces | where Message startswith "audit digest failed"'
+    operator: 'GreaterThan'
+    threshold: 1
+  }
+  {
     name: 'functions-fail'
     description: 'More than one invocation in twenty failed, and at least ten: the error share.'
     severity: 2

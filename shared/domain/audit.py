@@ -16,6 +16,8 @@ from shared.domain.ledger_row import Intent
 from shared.domain.operation import Operation
 from shared.domain.read_models import AuditEntry
 
+CHANGE = "Change user license"
+
 
 def license_change(
     operation: Operation | None, user_id: UserId, intent: Intent, result: str, detail: str = ""
@@ -25,7 +27,7 @@ def license_change(
     return AuditEntry(
         id=intent.id if result == "success" else f"{intent.id}-refused",
         at=intent.at,
-        activity="Change user license",
+        activity=CHANGE,
         initiator=operation.initiator if operation else own_work(intent.cause),
         result=result,
         user_id=user_id,
@@ -148,8 +150,13 @@ def user_act(
 
 
 def log_line(entry: AuditEntry) -> str:
-    """One line for the log, always with the same keys and in this order, and without names."""
+    """One line for the log, always with the same keys and in this order, and without names. `removed`: how many
+    products the user loses."""
     by = entry.initiator
+    before, after = (
+        json.loads(text) if entry.activity == CHANGE and text else {} for text in (entry.before, entry.after)
+    )
+    removed = [sku_id for sku_id, plans in before.items() if plans is not None and after.get(sku_id) is None]
     fields = {
         "id": entry.id,
         "at": entry.at.isoformat(),
@@ -163,8 +170,9 @@ def log_line(entry: AuditEntry) -> str:
         "user": entry.user_id,
         "group": entry.group_id,
         "operation": entry.operation_id,
+        "removed": len(removed),
     }
-    return "audit " + " ".join(f"{name}={json.dumps(str(value or ''))}" for name, value in fields.items())
+    return " ".join(f"{name}={json.dumps('' if value is None else str(value))}" for name, value in fields.items())
 
 
 def _licenses(licenses: Mapping[SkuId, Plans | None]) -> str:

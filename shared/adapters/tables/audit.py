@@ -91,7 +91,7 @@ class TableAudit:
         for month, of_month in by_month.items():
             await self._tables.upsert_all(f"audit{month}", of_month)
         for entry in entries:
-            log.info("%s", log_line(entry))
+            log.info("audit %s", log_line(entry))
 
     async def search(
         self, wanted: AuditFilter, since: datetime, until: datetime, top: int, after: str | None = None

@@ -11,10 +11,10 @@ import base64
 import zlib
 from collections.abc import Iterable, Sequence, Set
 
-from shared.adapters.tables.audit_names import NAME, NAMES, PAYLOADS
+from shared.adapters.tables.audit_names import NAME, NAMES, PAYLOAD, PAYLOADS
 from shared.adapters.tables.by_user import rows_of_users
 from shared.adapters.tables.client import Tables
-from shared.adapters.tables.dead_letters import DEAD_LETTERS
+from shared.adapters.tables.dead_letters import DEAD_LETTERS, LETTER
 from shared.adapters.tables.hr_state import STANDINGS
 from shared.adapters.tables.members import ERROR, MEMBER
 from shared.adapters.tables.members import TABLE as MEMBERS
@@ -47,10 +47,10 @@ class TablePeople:
             + await self._tables.clear(
                 NAMES, FIRST_CLAIM, to_partition=LAST_CLAIM, where=lambda row: str(row["text"]).casefold() in texts
             ),
-            PAYLOADS: await self._tables.clear(PAYLOADS, "payload", where=lambda row: _has(_payload(row), texts)),
+            PAYLOADS: await self._tables.clear(PAYLOADS, PAYLOAD, where=lambda row: _has(_payload(row), texts)),
             DEAD_LETTERS: await self._tables.clear(
                 DEAD_LETTERS,
-                "letter",
+                LETTER,
                 where=lambda row: row["queue"] == ONBOARDING and _has(_text(joined_bytes(row, "data")), texts),
             ),
         }

@@ -79,7 +79,7 @@ async def test_each_entry_is_one_line_of_the_log_without_names(caplog: pytest.Lo
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("audit ")]
     assert len(lines) == len(entries)
     found = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines]
-    keys = "id at activity result kind initiator app channel claimed user group operation"
+    keys = "id at activity result kind initiator app channel claimed user group operation removed"
     assert {" ".join(each) for each in found} == {keys}
     assert {(each["id"], each["initiator"], each["claimed"]) for each in found} == {
         ("p1", ADA.id, "no"),
