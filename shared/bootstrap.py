@@ -6,11 +6,12 @@ SDKs are imported here when they are needed, so that indexing the function app i
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from shared.config import Settings
 from shared.domain import trace_context
 from shared.domain.access import DEFAULT_DIRECTORY_ROLES, directory_roles
 from shared.domain.approval_rules import Rules
+from shared.domain.clock_difference import described, difference, is_wrong
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
 from shared.handlers.maintenance.alerts import look_out
@@ -47,6 +49,8 @@ from shared.ports.world import Policy, World
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +163,29 @@ class App:
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock, compared with Graph's at each of its answers."""
+
+    def __init__(self) -> None:
+        self._ahead: timedelta | None = None
+        self._logged_at: datetime | None = None
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def ahead(self) -> timedelta | None:
+        return self._ahead
+
+    def compare(self, date: str) -> None:
+        """Compare with the Date header of an answer that has just come. A large difference is logged every five minutes
+        at most."""
+        now = self.now()
+        self._ahead = difference(date, now)
+        is_due = self._logged_at is None or abs(now - self._logged_at) > timedelta(minutes=5)
+        if self._ahead is not None and is_wrong(self._ahead) and is_due:
+            self._logged_at = now
+            log.warning(
+                "the clock is wrong: it is %s ahead_s=%.0f", described(self._ahead), self._ahead.total_seconds()
+            )
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -190,7 +213,10 @@ def compose(settings: Settings) -> App:
 
     credential = partial(credential_of, settings)
     telemetry = telemetry_of(settings)
-    graph = GraphClient(settings.graph_base_url, settings.graph_scope, credential, telemetry=telemetry)
+    clock = SystemClock()
+    graph = GraphClient(
+        settings.graph_base_url, settings.graph_scope, credential, telemetry=telemetry, on_date=clock.compare
+    )
     tables = TablesConfig(
         settings.table_prefix,
         settings.tables_connection,
@@ -210,7 +236,7 @@ def compose(settings: Settings) -> App:
     )
     queue = ServiceBusQueue(service_bus)
     world = World(
-        clock=SystemClock(),
+        clock=clock,
         queue=queue,
         directory=GraphDirectory(graph),
         roles=GraphPrivilegedRoles(graph),

@@ -299,6 +299,7 @@ def health(found: Health, looks: QueueLooks) -> Json:
         "queuesError": looks.error or None,
         "openOperations": len(found.operations),
         "deadLetters": found.dead_letters,
+        "clockAheadSeconds": None if found.clock_ahead is None else round(found.clock_ahead.total_seconds()),
         "auditDigests": {
             "closedHour": moment_text(found.digests.hour) if found.digests else None,
             "fault": (found.digests.fault or None) if found.digests else None,

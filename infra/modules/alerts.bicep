@@ -83,6 +83,17 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'clock-wrong'
+    description: 'The clock of a machine differs from Microsoft Graph by more than 30 s: pending removals can wait longer.'
+    severity: 2
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "the clock is wrong"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'changes-not-read'
     description: 'Delta queries have not come to an end for an hour: what no notification tells is found at night only.'
     severity: 2

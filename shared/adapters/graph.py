@@ -119,7 +119,7 @@ class GraphClient:
     """Sends requests to Graph as the app.
 
     `credential_factory` is called once per event loop; `transport` replaces the network: one is made whose connections
-    are kept, and one that opens a new connection for each request.
+    are kept, and one that opens a new connection for each request. `on_date` is given the Date header of each answer.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class GraphClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: Callable[[bool], httpx.AsyncBaseTransport] | None = None,
         telemetry: Telemetry = SILENT,
+        on_date: Callable[[str], None] | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._base = urlsplit(self.base_url)
@@ -141,6 +142,7 @@ class GraphClient:
         self._sleep = sleep
         self._transport = transport
         self._telemetry = telemetry
+        self._on_date = on_date
         self._connection: _Connection | None = None
 
     async def client(self) -> Any:
@@ -196,6 +198,8 @@ class GraphClient:
                 headers["traceparent"] = trace_context.current.get()
             reply = await _send(connection, how, self.base_url + path, content, headers, repeat)
             span.note(status=reply.status, requestId=reply.headers.get("request-id", ""))
+            if self._on_date is not None and "date" in reply.headers:
+                self._on_date(reply.headers["date"])
             return reply
 
     async def read(self, path: str, body: object = None) -> Reply:

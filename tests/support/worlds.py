@@ -184,9 +184,13 @@ class MovedClock:
 
     def __init__(self) -> None:
         self._now = BEGINNING
+        self.is_ahead: timedelta | None = None
 
     def now(self) -> datetime:
         return self._now
+
+    def ahead(self) -> timedelta | None:
+        return self.is_ahead
 
     async def sleep(self, seconds: float) -> None:
         self.move(timedelta(seconds=seconds))

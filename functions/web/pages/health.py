@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from functions.web.context import TheWorld
 from functions.web.pages.rendering import fragment, page
+from shared.domain.clock_difference import REMEDY, described, is_wrong
 from shared.handlers.views import health
 
 router = APIRouter(include_in_schema=False)
@@ -15,7 +16,11 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/health")
 async def health_page(request: Request, world: TheWorld) -> Response:
-    return page(request, "health.html", found=await health.health(world), now=world.clock.now())
+    found = await health.health(world)
+    ahead, clock_problem = found.clock_ahead, ""
+    if ahead is not None and is_wrong(ahead):
+        clock_problem = f"The clock of this machine is {described(ahead)}. {REMEDY}"
+    return page(request, "health.html", found=found, now=world.clock.now(), clock_problem=clock_problem)
 
 
 @router.get("/health/queues")

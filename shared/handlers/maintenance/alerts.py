@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from shared.domain.assignment import is_active
+from shared.domain.clock_difference import REMEDY, described, is_wrong
 from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.hr_groups import FormerUse, warnings_of
 from shared.domain.hr_senders import sender_warnings
@@ -114,6 +115,12 @@ async def _protected_people(world: Needs) -> AsyncIterator[str]:
         yield f"the list of protected people is of {listed.read_at:%Y-%m-%d %H:%M} and stays in force: {why}"
 
 
+async def _clock(world: Needs) -> AsyncIterator[str]:
+    ahead = world.clock.ahead()
+    if ahead is not None and is_wrong(ahead):
+        yield f"the clock is wrong: it is {described(ahead)}. {REMEDY}"
+
+
 LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _subscription,
     _deltas,
@@ -121,4 +128,5 @@ LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _seats,
     _hr_limits,
     _protected_people,
+    _clock,
 )

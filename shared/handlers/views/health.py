@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
@@ -43,6 +43,8 @@ class Health:
     writes: WriteUse
     operations: tuple[Operation, ...]
     dead_letters: int
+    clock_ahead: timedelta | None
+    """Of the process that answers; None: Graph has not answered it yet."""
     digests: DigestState | None
 
 
@@ -64,7 +66,7 @@ async def health(world: Needs) -> Health:
         world.stores.dead_letters.count(COUNT_MAX_AGE_S),
         world.stores.audit_digests.state(),
     )
-    return Health(feed, switch, writes, tuple(operations), dead_letters, digests)
+    return Health(feed, switch, writes, tuple(operations), dead_letters, world.clock.ahead(), digests)
 
 
 async def write_use(world: Needs) -> WriteUse:

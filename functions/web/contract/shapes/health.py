@@ -88,6 +88,9 @@ class Health(Answer):
     queues_error: Annotated[str, example("queue members: ServiceBusConnectionError")] | None
     open_operations: Count
     dead_letters: Annotated[int, Field(description="Counted up to 100,000.", ge=0, le=100_000, examples=[0])]
+    clock_ahead_seconds: (
+        Annotated[int, Field(description="Ahead of Graph's clock; null if not known yet.", examples=[0])] | None
+    )
     audit_digests: AuditDigests
 
 

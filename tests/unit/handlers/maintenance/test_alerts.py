@@ -104,3 +104,14 @@ async def test_what_cannot_be_read_now_keeps_nothing_else_from_being_told() -> N
     assert len(await look_out(run.world)) == 2
     run.directory.go_away()
     assert [text[:7] for text in await look_out(run.world)] == ["changes"]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(45, "45 s ahead of"), (-3600, "3,600 s behind")])
+async def test_a_clock_that_differs_from_graphs_is_told_of_with_what_to_do(seconds: int, said: str) -> None:
+    run = await watched()
+    run.fakes.clock.is_ahead = timedelta(seconds=seconds)
+    (told,) = await look_out(run.world)
+    assert told.startswith(f"the clock is wrong: it is {said} Microsoft Graph's. ")
+    assert "Restart the app" in told
+    run.fakes.clock.is_ahead = timedelta(seconds=20)
+    assert await look_out(run.world) == ()

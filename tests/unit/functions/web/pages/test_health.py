@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from shared.domain.messages import ONBOARDING
 from shared.domain.read_models import DeadLetter
 from tests.support.pages import READER, browser, licensed
@@ -27,3 +29,13 @@ async def test_readers_see_no_dead_letter() -> None:
         assert reason in (await page.get("/deadLetters")).text
         assert reason not in (await reading.get("/health")).text
         assert (await reading.get("/deadLetters")).status_code == 403
+
+
+async def test_a_wrong_clock_is_shown_with_what_to_do() -> None:
+    run, _ = await licensed()
+    async with browser(run) as page:
+        assert "The clock of this machine" not in (await page.get("/health")).text
+        run.fakes.clock.is_ahead = timedelta(minutes=10)
+        shown = (await page.get("/health")).text
+        assert "The clock of this machine is 600 s ahead of Microsoft Graph" in shown
+        assert (await page.get("/api/overview")).json()["clockAheadSeconds"] == 600
