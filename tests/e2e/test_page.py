@@ -116,8 +116,11 @@ def test_nothing_scrolls_sideways_on_a_phone_and_no_name_is_run(run: Journey, pa
     page.on("console", lambda line: refused.append(line.text) if "Content Security Policy" in line.text else None)
     page.set_viewport_size({"width": 360, "height": 740})
     views = ("/licenses", "/groups?search=m", f"/groups/{run.main}", "/operations", "/approvals", "/audit", "/health")
-    for view in (*views, f"/groups/{run.main}/assign", "/users?search=%3Cimg"):
+    for view in (*views, f"/groups/{run.main}/assign", "/users"):
         page.goto(view)
+        if view == "/users":
+            page.locator("#search").fill("<img")
+            page.get_by_role("button", name="Search").click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
     assert HOSTILE in page.locator("main").inner_text()
     assert page.title() != "1"
@@ -147,7 +150,7 @@ def every_view(run: Journey) -> list[str]:
         "/operations",
         f"/operations/{operation}",
         "/approvals",
-        "/users?search=a",
+        "/users",
         f"/users/{member}",
         "/onboarding",
         f"/onboarding/{key}",

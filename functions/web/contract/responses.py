@@ -41,7 +41,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/changeFeed"): {200: health.ChangeFeed},
     ("GET", "/api/licenses"): {200: products.Products},
     ("GET", "/api/groups"): {200: groups.Groups},
-    ("GET", "/api/users"): {200: users.FoundUsers},
+    ("POST", "/api/users/search"): {200: users.FoundUsers},
     ("GET", "/api/users/{user_id}"): {200: users.User},
     ("GET", "/api/audit"): {200: audit.AuditPage},
     ("GET", "/api/audit/verify"): {200: audit.AuditProof},

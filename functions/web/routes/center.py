@@ -6,13 +6,14 @@ import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.requests import Request
 
 from functions.web import answers, audit_answers
 from functions.web.answers import Json
 from functions.web.context import ThePaging, ThePerson, TheWorld
 from functions.web.pages.rendering import product_name
-from functions.web.requests import MAX_TOP, Guid, OperationIdText
+from functions.web.requests import MAX_TOP, Guid, OperationIdText, Shape
 from functions.web.searching import TheAuditSearch, moment
 from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
@@ -27,6 +28,12 @@ Search = Annotated[str, Query(max_length=license_center.MAX_SEARCH, description=
 From = Annotated[str, Query(alias="from", max_length=40, description="A date or a time, as in ISO 8601.")]
 To = Annotated[str, Query(alias="to", max_length=40, description="A date or a time, as in ISO 8601.")]
 Top = Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)]
+
+
+class FindUsers(Shape):
+    """The beginning of a name or userPrincipalName."""
+
+    search: Annotated[str, Field(min_length=1, max_length=license_center.MAX_SEARCH, examples=["Ada"])]
 
 
 @router.get("/licenses")
@@ -81,12 +88,10 @@ def _managed(each: license_center.ManagedGroup) -> Json:
     }
 
 
-@router.get("/users")
-async def list_users(
-    world: TheWorld, search: Annotated[str, Query(min_length=1, max_length=license_center.MAX_SEARCH)]
-) -> Json:
-    """Users whose name or userPrincipalName begins with a text."""
-    found = await license_center.find_users(world, search)
+@router.post("/users/search")
+async def find_users(world: TheWorld, body: FindUsers) -> Json:
+    """Users whose name or userPrincipalName begins with a text. The text is in the body, since addresses are logged."""
+    found = await license_center.find_users(world, body.search)
     return {
         "value": [
             {"id": each.id, "displayName": each.display_name, "userPrincipalName": each.user_principal_name}

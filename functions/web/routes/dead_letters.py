@@ -28,18 +28,21 @@ router = APIRouter(prefix="/api/deadLetters", tags=["dead letters"])
 Queue = Literal["members", "members-bulk", "operations", "operations-bulk", "notifications", "onboarding", "jobs", ""]
 
 
+Moment = Annotated[AwareDatetime, Field(examples=["2026-01-31T08:00:00Z"])]
+
+
 class Wanted(Shape):
     """Which dead letters. What is not named lets everything pass; `text` is part of the reason or of the message."""
 
     queue: Queue = ""
     kind: LetterKind | None = None
     text: Annotated[str, Field(max_length=MAX_LETTER_TEXT, examples=["HiddenMembership"])] = ""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    kept_since: Moment | None = None
+    kept_until: Moment | None = None
 
     def value(self) -> LetterFilter:
-        since: datetime | None = self.since
-        return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.until)
+        since: datetime | None = self.kept_since
+        return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.kept_until)
 
 
 class Search(Wanted):

@@ -146,7 +146,7 @@ async def _of_users(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await _ok(api, "GET", f"{user}/licenses")
     await _ok(api, "GET", f"{user}/export")
     await _ok(api, "POST", f"{user}/erase")
-    await _ok(api, "GET", "/api/users?search=a")
+    await _ok(api, "POST", "/api/users/search", json={"search": "a"})
     leaving = UserId("2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
     now = fakes.clock.now()
     fakes.directory.add_user(leaving, has=[AssignedLicense(E3)])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlencode
 
 from shared.domain.plan import WAITS
-from tests.support.pages import browser, send
+from tests.support.pages import browser, licensed, send
 from tests.support.rows import row_of
 from tests.support.runs import SMALL, TEAM, Run
 
@@ -55,3 +56,15 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
         True
     ] * 2
     assert not any(WAITS in each for each in shown)
+
+
+async def test_a_searched_name_is_in_no_address() -> None:
+    run, _ = await licensed()
+    async with browser(run) as page:
+        assert 'method="post" action="/users"' in (await page.get("/users")).text
+        found = await send(page, "/users", urlencode({"search": "<s"}))
+        assert (found.status_code, "enabled" in found.text) == (200, True)
+        assert str(found.url).endswith("/users")
+        assert "enabled" not in (await page.get("/users?search=%3Cs")).text
+        assert (await send(page, "/users", urlencode({"search": "x" * 121}))).status_code == 400
+        assert (await page.get("/api/users?search=a")).status_code in (404, 405)
