@@ -341,6 +341,7 @@ class Stack:
             "IDENTITY_HEADER": "local",
             # A removal would wait for the timer that reads the role holders.
             "PROTECTED_PEOPLE": "off",
+            "LEAVER_MINIMUM_DELAY": "PT0S",
             **self.options.settings,
         }
 

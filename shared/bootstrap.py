@@ -319,6 +319,7 @@ def policy_of(settings: Settings) -> Policy:
         onboarding_groups=settings.onboarding_groups,
         hr_senders=settings.onboarding_senders,
         leaver_removal_after_s=settings.leaver_removal_after.total_seconds(),
+        leaver_minimum_delay_s=settings.leaver_minimum_delay.total_seconds(),
         leaver_allowance_minimum=settings.leaver_allowance_minimum,
         leaver_allowance_percent=settings.leaver_allowance_percent,
         payload_retention_s=settings.payload_retention.total_seconds(),

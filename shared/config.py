@@ -146,6 +146,9 @@ class Settings:
     leaver_removal_after: timedelta
     """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
     mailbox can be handed over until then. ISO 8601, 0 to 365 days."""
+    leaver_minimum_delay: timedelta
+    """LEAVER_MINIMUM_DELAY: how long a leaver keeps the licenses in any case, from the arrival of the event, whatever
+    it says of date and delay. ISO 8601, 0 to 30 days."""
     leaver_allowance_minimum: int
     """LEAVER_ALLOWANCE_MINIMUM: leavers per 24 h that need no approval; 0 or more."""
     leaver_allowance_percent: float
@@ -218,6 +221,7 @@ class Settings:
             onboarding_groups=read.groups("ONBOARDING_GROUPS"),
             onboarding_senders=read.senders("ONBOARDING_SENDERS"),
             leaver_removal_after=read.duration("LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)),
+            leaver_minimum_delay=read.duration("LEAVER_MINIMUM_DELAY", timedelta(days=1), at_most=timedelta(days=30)),
             leaver_allowance_minimum=read.whole("LEAVER_ALLOWANCE_MINIMUM", 20, at_least=0),
             leaver_allowance_percent=read.number("LEAVER_ALLOWANCE_PERCENT", 1.0, at_least=0.0, at_most=100.0),
             retention=read.duration(

@@ -36,11 +36,13 @@ RELEASE_RETRY = timedelta(days=7)
 @dataclass(frozen=True, slots=True)
 class Waits:
     """The settings. `lead`: how long before the effective date a joiner is begun. `account`: how long after it the
-    account is waited for. `removal`: how long after it a leaver keeps the licenses."""
+    account is waited for. `removal`: how long after it a leaver keeps the licenses. `minimum`: how long a leaver keeps
+    them in any case, from the arrival of the event, whatever it says of date and delay."""
 
     lead: timedelta
     account: timedelta
     removal: timedelta
+    minimum: timedelta = timedelta(0)
 
 
 def removal_due(event: HrEvent, released: bool, default: timedelta) -> datetime | None:
@@ -59,7 +61,8 @@ def starts_at(record: OnboardingRecord, waits: Waits, *, on_its_day: bool = Fals
     """When the event is worked on; None for a leaver who waits for a release. `on_its_day`: without the lead time."""
     match record.event.type:
         case HrEventType.LEAVER:
-            return removal_due(record.event, record.released, waits.removal)
+            due = removal_due(record.event, record.released, waits.removal)
+            return None if due is None else max(due, record.received_at + waits.minimum)
         case HrEventType.JOINER:
             return record.event.effective_at - (timedelta(0) if on_its_day else waits.lead)
         case HrEventType.MOVER:

@@ -115,6 +115,8 @@ class Policy:
     hr_senders: Senders | None = None
     """Who may send the events of each HR system. None: the setting is absent."""
     leaver_removal_after_s: float = 30 * 86400.0
+    leaver_minimum_delay_s: float = 86400.0
+    """How long a leaver keeps the licenses in any case, from the arrival of the event."""
     leaver_allowance_minimum: int = 20
     leaver_allowance_percent: float = 1.0
     payload_retention_s: float = 30 * 86400.0

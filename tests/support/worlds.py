@@ -347,7 +347,11 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         digest_log=digest_log,
         stores=table_stores(tables, monotonic=lambda: clock.now().timestamp(), now=clock.now),
         policy=Policy(
-            tenant_id="tenant", public_url="https://app.example", onboarding_groups=HR_GROUPS, hr_senders=HR_SENDERS
+            tenant_id="tenant",
+            public_url="https://app.example",
+            onboarding_groups=HR_GROUPS,
+            hr_senders=HR_SENDERS,
+            leaver_minimum_delay_s=0.0,
         ),
         token=token,
     )

@@ -57,8 +57,13 @@ class Person:
 
 def waits_of(world: Needs) -> Waits:
     policy = world.policy
-    seconds = (policy.onboarding_lead_s, policy.account_wait_s, policy.leaver_removal_after_s)
-    return Waits(*(timedelta(seconds=each) for each in seconds))
+    waits = (
+        policy.onboarding_lead_s,
+        policy.account_wait_s,
+        policy.leaver_removal_after_s,
+        policy.leaver_minimum_delay_s,
+    )
+    return Waits(*(timedelta(seconds=each) for each in waits))
 
 
 def unread(world: Needs, record: OnboardingRecord, failed: ReadFailed) -> Next:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,3 +48,22 @@ def test_when_a_leavers_licenses_are_removed(
 def test_when_an_event_is_worked_on(kind: HrEventType, on_its_day: bool, start: datetime) -> None:
     record = OnboardingRecord(event(kind), "{}", OnboardingState.RECEIVED, NOW - DAY, NOW - DAY)
     assert starts_at(record, WAITS, on_its_day=on_its_day) == start
+
+
+@pytest.mark.parametrize(
+    ("day", "own", "on_release", "after"),
+    [
+        (NOW, timedelta(0), False, DAY),
+        (NOW - 365 * DAY, timedelta(0), False, DAY),
+        (NOW - 365 * DAY, None, False, DAY),
+        (NOW, None, True, DAY),
+        (NOW, 3 * DAY, False, 3 * DAY),
+        (NOW + 7 * DAY, timedelta(0), False, 7 * DAY),
+    ],
+)
+def test_a_leaver_keeps_the_licenses_for_a_minimum_from_the_arrival_whatever_the_event_says(
+    day: datetime, own: timedelta | None, on_release: bool, after: timedelta
+) -> None:
+    leaver = replace(event(HrEventType.LEAVER, own, on_release=on_release), effective_at=day)
+    record = OnboardingRecord(leaver, "{}", OnboardingState.RECEIVED, NOW, NOW, released=on_release)
+    assert starts_at(record, replace(WAITS, minimum=DAY)) == NOW + after

@@ -13,7 +13,7 @@ from shared.domain.errors import ApprovalDenied
 from shared.domain.initiator import Initiator
 from shared.domain.read_models import AuditFilter
 from shared.handlers.onboarding import administration
-from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
 from tests.support.hires import Hires, event, team
 from tests.support.runs import MIA, NOA, user
 
@@ -88,3 +88,16 @@ async def test_a_single_approver_approves_twice_a_day_apart_with_an_alert(caplog
     entries, _ = await run.world.stores.audit.search(AuditFilter(), now - timedelta(days=3), now, 100)
     acts = [each.activity for each in entries if each.activity.startswith("Approve leaver")]
     assert acts == ["Approve leaver as single approver", "Approve leaver"]
+
+
+async def test_an_events_own_delay_of_nothing_is_a_day() -> None:
+    run = await team(size=3)
+    policy = replace(run.world.policy, leaver_minimum_delay_s=86400.0)
+    run.fakes = replace(run.fakes, world=replace(run.fakes.world, policy=policy))
+    run.world = run.fakes.world
+    run.onboarders = [Onboarding(run.world), Onboarding(run.world)]
+    await run.send(event("leaver", "l1", ADA, on="2026-01-01", removal="P0D"))
+    await run.work_off(lambda: run.licenses(ADA) == set())
+    assert run.licenses(ADA) == set()
+    arrived = (await run.record("l1")).received_at
+    assert timedelta(days=1) <= run.fakes.clock.now() - arrived < timedelta(days=1, hours=1)
