@@ -308,6 +308,7 @@ def policy_of(settings: Settings) -> Policy:
         protected_roles=settings.protected_people,
         protected_accounts=frozenset(map(UserId, settings.protected_accounts)),
         protected_groups=frozenset(map(GroupId, settings.protected_groups)),
+        approval_expires_s=settings.approval_expires.total_seconds(),
         approval_rules=Rules(settings.two_person_above, settings.single_approver),
         chunk_size=settings.chunk_size,
         outstanding_chunks=settings.outstanding_chunks,

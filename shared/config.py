@@ -124,6 +124,9 @@ class Settings:
     two_person_above: int
     """TWO_PERSON_ABOVE: people up to which a person can approve the removals of their own request; above it, and for
     protected people, another person must. 0 or more."""
+    approval_expires: timedelta
+    """APPROVAL_EXPIRES: how long an approval waits for a person. Then it counts as rejected, and what is still due is
+    requested again after the same time. ISO 8601, 1 to 365 days."""
     single_approver: bool
     """SINGLE_APPROVER: true where one administrator is alone: the same person can approve after 24 hours, with an
     alert. True or false."""
@@ -212,6 +215,9 @@ class Settings:
             protected_accounts=read.guids("PROTECTED_ACCOUNTS"),
             protected_groups=read.guids("PROTECTED_GROUPS"),
             two_person_above=read.whole("TWO_PERSON_ABOVE", 50, at_least=0),
+            approval_expires=read.duration(
+                "APPROVAL_EXPIRES", timedelta(days=30), at_least=timedelta(days=1), at_most=timedelta(days=365)
+            ),
             single_approver=read.flag("SINGLE_APPROVER"),
             onboarding_lead_time=read.duration("ONBOARDING_LEAD_TIME", timedelta(0), at_most=timedelta(days=60)),
             onboarding_account_wait=read.duration(

@@ -19,7 +19,7 @@ ALONE_AFTER = timedelta(hours=24)
 alert about it has time to be read."""
 
 EXPIRES_AFTER = timedelta(days=30)
-"""How long an approval waits for a person. After that it counts as rejected."""
+"""How long an approval waits for a person unless the settings say otherwise. After that it counts as rejected."""
 
 
 class Approver(StrEnum):

@@ -85,7 +85,9 @@ def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bo
     sku_id = grant.sku_id
     if sku_id in draft.remove or (sku_id not in draft.direct and sku_id not in draft.ledger.owned):
         return True
-    if otherwise is None or not otherwise.adds or grant.source.kind is SourceKind.KEPT:
+    if grant.source.kind is SourceKind.KEPT:
+        return not grant.holds_at(draft.context.now)
+    if otherwise is None or not otherwise.adds:
         return False
     if grant.source.kind is SourceKind.HELD or otherwise.given_disabled <= grant.disabled_plans:
         return True

@@ -60,6 +60,9 @@ class Approval:
 ESTIMATED_FROM = 20
 """Users of an operation that must be done before its end is estimated: a chunk."""
 
+EXPIRED = "ApprovalExpired"
+"""Code of an operation that nobody approved in time."""
+
 HELD = "held"
 """The cause of operations that wait for a person to decide about held removals."""
 

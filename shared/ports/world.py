@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shared.domain.approval_rules import Rules
+from shared.domain.approval_rules import EXPIRES_AFTER, Rules
 from shared.domain.hr_events import EVERY_SOURCE, Sources
 from shared.domain.hr_senders import Senders
 from shared.domain.ids import GroupId, UserId
@@ -98,6 +98,8 @@ class Policy:
     protected_accounts: frozenset[UserId] = frozenset()
     protected_groups: frozenset[GroupId] = frozenset()
     """Groups whose members are protected."""
+    approval_expires_s: float = EXPIRES_AFTER.total_seconds()
+    """How long an approval waits for a person, and then how long the licenses are kept until it is requested again."""
     approval_rules: Rules = field(default_factory=Rules)
     chunk_size: int = 20
     outstanding_chunks: int = 36

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.domain.approval_rules import Approver, denial, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.errors import ApprovalDenied, BadRequest
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
-from shared.domain.initiator import Initiator
+from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.operation import (
+    EXPIRED,
     Approval,
     Operation,
     OperationError,
@@ -144,6 +146,29 @@ async def reject(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
     operation = await change_operation(world, operation_id, decide)
     await record_act(world, operation, initiator, "Reject license removals")
+    await send_step(world, operation)
+    return operation
+
+
+async def expire(world: Needs, operation_id: OperationId) -> Operation:
+    """Nobody decided for too long: the same as a rejection, but only for as long again. What is still due then waits
+    for a new approval. A list that was only collected is sealed first."""
+    kept_until = world.clock.now() + timedelta(seconds=world.policy.approval_expires_s)
+
+    def end(operation: Operation) -> Operation:
+        require_state(operation, "expire", OperationState.AWAITING_APPROVAL)
+        text = f"Nobody approved the removals in time. The licenses are kept until {kept_until:%Y-%m-%d}."
+        remedy = (
+            "If a removal is still due then, the app requests its approval again. To remove sooner, ask for it again."
+        )
+        ended = replace(operation, error=OperationError(EXPIRED, text, remedy), step=operation.step + 1)
+        if is_collecting(operation):
+            return replace(ended, state=OperationState.QUEUED, progress_at=world.clock.now())
+        return replace(ended, state=OperationState.IN_PROGRESS, phase=Phase.REJECT, cancel_requested_by=SYSTEM)
+
+    operation = await change_operation(world, operation_id, end)
+    log.warning("approval expired operation=%s", operation.id)
+    await record_act(world, operation, SYSTEM, "Expire approval of license removals")
     await send_step(world, operation)
     return operation
 

@@ -19,7 +19,16 @@ from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.initiator import SYSTEM
 from shared.domain.messages import OperationStep, decode_operation_step
-from shared.domain.operation import HELD, Operation, OperationError, OperationState, Phase, Target, is_for_tenant
+from shared.domain.operation import (
+    EXPIRED,
+    HELD,
+    Operation,
+    OperationError,
+    OperationState,
+    Phase,
+    Target,
+    is_for_tenant,
+)
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
@@ -174,7 +183,10 @@ async def _seal(world: Needs, operation: Operation) -> None:
         return
     await _note_size(world, operation, sealed.size)
     if sealed.summary.users_losing == 0 or not _asks_for_removals(operation):
-        await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
+        await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE, error=None), timedelta(0))
+    elif operation.error is not None and operation.error.code == EXPIRED:
+        rejected = replace(operation, phase=Phase.REJECT, cancel_requested_by=SYSTEM)
+        await _save_and_go_on(world, rejected, timedelta(0))
     elif operation.cause != HELD and await permit_writes.approved_by_preview(world, operation):
         approver, now = operation.initiator, world.clock.now()
         activity = "Approve license removals by preview"

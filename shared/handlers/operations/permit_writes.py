@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.domain.approval_rules import needs_another, request_of
@@ -10,11 +11,12 @@ from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
 from shared.domain.initiator import InitiatorKind
-from shared.domain.operation import Operation, is_for_tenant
+from shared.domain.operation import EXPIRED, Operation, is_for_tenant
 from shared.domain.pending_removal import TENANT
 from shared.domain.permit import BY_ALLOWANCE, Permit
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
+from shared.handlers.reconcile.grant_expiry import note_ends
 
 PREVIEW_HOLDS = timedelta(hours=1)
 """How long a preview that a person has seen approves the removals it showed."""
@@ -113,15 +115,20 @@ def source_of(operation: Operation) -> Source:
 
 
 async def write_kept(world: Needs, operation: Operation) -> None:
-    """Rejected: every license that was to go is kept for its user, until a person asks for its removal again.
+    """Rejected: every license that was to go is kept for its user, until a person asks for its removal again. If nobody
+    decided in time, it is kept for as long again.
 
     Permits of an earlier decision are overwritten: they must not outlive this one.
     """
-    decided_by = operation.cancel_requested_by.id if operation.cancel_requested_by else "system"
+    expired = operation.error is not None and operation.error.code == EXPIRED
+    by = operation.cancel_requested_by
+    decided_by = "expired" if expired else (by.id if by else "system")
+    until = world.clock.now() + timedelta(seconds=world.policy.approval_expires_s) if expired else None
     catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
     kept: list[tuple[UserId, Grant]] = []
     async for user_id, action in sealed_removals(world, operation):
-        kept += [(user_id, grant) for grant in _kept(action, catalog, decided_by)]
+        kept += [(user_id, replace(grant, until=until)) for grant in _kept(action, catalog, decided_by)]
+    await note_ends(world, kept)
     await world.stores.grants.put(kept)
     await world.stores.permits.put([each async for each in _void(world, operation, source_of(operation), "rejected")])
 

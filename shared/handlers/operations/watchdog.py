@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.errors import Conflict
-from shared.domain.operation import Operation, OperationState
+from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.operation import Operation, OperationState, waits_for_a_person
 from shared.handlers.operations.accept import send_step
+from shared.handlers.operations.approvals import expire
 from shared.handlers.operations.needs import Needs
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,8 @@ RUNNING = (OperationState.QUEUED, OperationState.IN_PROGRESS)
 async def watchdog(world: Needs) -> int:
     """Send the step of every running operation without progress, also of one accepted without a message.
 
-    Operations that wait for a person, and ended ones, are left alone. Returns how many were sent.
+    Operations that wait for a person end when their approval expires; ended ones are left alone. Returns how many were
+    sent.
     """
     now = world.clock.now()
     sent = 0
@@ -30,6 +33,10 @@ async def watchdog(world: Needs) -> int:
         moved_at = operation.progress_at or operation.created_at
         if operation.state in RUNNING and now - moved_at >= NO_PROGRESS:
             sent += await _push(world, replace(operation, step=operation.step + 1))
+        elif waits_for_a_person(operation) and now - moved_at >= timedelta(seconds=world.policy.approval_expires_s):
+            with suppress(BadRequest, NotFound, Conflict):
+                await expire(world, operation.id)
+                sent += 1
     return sent
 
 
