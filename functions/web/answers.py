@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,6 +19,7 @@ from shared.domain.outcomes import Problem
 from shared.domain.read_models import MemberRow
 from shared.domain.writing import Writing
 from shared.handlers.operations.sync import SWEEP, SYNC
+from shared.handlers.views.approvals import WaitingApproval
 from shared.handlers.views.health import Health, QueueLooks
 from shared.handlers.views.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
 
@@ -75,6 +76,28 @@ def operation(found: Operation) -> Json:
             if found.error
             else None
         ),
+    }
+
+
+def approval(found: WaitingApproval, app_roles: Sequence[str], directory_roles: Sequence[str]) -> Json:
+    """An operation that waits for approval, with who can give it."""
+    return {
+        **operation(found.operation),
+        "approval": {
+            "approvalsNeeded": found.needed,
+            "approvals": [
+                {"approvedBy": initiator(each.by), "approvedDateTime": moment_text(each.at)}
+                for each in found.operation.approvals
+            ],
+            "requesterCanApprove": not found.another,
+            "appRoles": list(app_roles),
+            "directoryRoles": list(directory_roles),
+            "protectedPeople": [
+                {"id": user_id, "reasons": list(reasons)} for user_id, reasons in found.protected.items()
+            ],
+            "expiresDateTime": moment_text(found.expires_at),
+            "keptUntilDateTime": moment_text(found.kept_until),
+        },
     }
 
 

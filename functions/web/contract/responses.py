@@ -18,7 +18,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("POST", "/api/operations/{operation_id}/pause"): {200: operations.Operation},
     ("POST", "/api/operations/{operation_id}/resume"): {200: operations.Operation},
     ("POST", "/api/operations/{operation_id}/cancel"): {200: operations.Operation, 202: operations.Operation},
-    ("GET", "/api/approvals"): {200: operations.Operations},
+    ("GET", "/api/approvals"): {200: operations.Approvals},
     ("POST", "/api/groups/{group_id}/assignLicense"): {202: operations.Operation},
     ("POST", "/api/groups/{group_id}/reprocessLicenseAssignment"): {202: operations.Operation},
     ("POST", "/api/groups/{group_id}/adoptLicenses"): {202: operations.Operation},

@@ -17,14 +17,16 @@ from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.requests import OperationIdText
 from functions.web.starting import TheStarter
-from shared.domain.access import Access
+from shared.domain.access import Access, who_allows
 from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId
-from shared.domain.operation import is_collecting
+from shared.domain.initiator import Initiator
+from shared.domain.operation import OperationState, is_collecting
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import license_center, queries
+from shared.handlers.views.approvals import described, waiting_approvals, why_not
 
 router = APIRouter(include_in_schema=False)
 
@@ -42,14 +44,18 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
     found = await queries.operation(world, OperationId(operation_id))
     members, token = await queries.planned_members(world, found.id, ROWS, after)
     shown = [each for each in members if each.action.due or found.preview]
+    waiting = await described(world, found) if found.state is OperationState.AWAITING_APPROVAL else None
+    initiator: Initiator = request.scope["principal"].initiator
     return page(
         request,
         "operation.html",
         operation=found,
         now=world.clock.now(),
         collecting=is_collecting(found),
+        waiting=waiting,
+        why_not=why_not(world, waiting, initiator) if waiting else "",
         members=shown,
-        people=await license_center.names_of(world, [each.user_id for each in shown]),
+        people=await license_center.names_of(world, [*(each.user_id for each in shown), *found.plan.protected]),
         token=token,
         names=await queries.sku_names(world),
         products=await product_words(world),
@@ -66,9 +72,16 @@ async def progress(world: TheWorld, operation_id: OperationIdText) -> Response:
 
 @router.get("/approvals")
 async def approvals_page(request: Request, world: TheWorld) -> Response:
-    waiting = await queries.approvals(world)
-    shown = [(each, is_collecting(each)) for each in waiting]
-    return page(request, "approvals.html", approvals=shown, groups=await group_names(world))
+    waiting = await waiting_approvals(world)
+    initiator: Initiator = request.scope["principal"].initiator
+    return page(
+        request,
+        "approvals.html",
+        approvals=[(each, why_not(world, each, initiator)) for each in waiting],
+        groups=await group_names(world),
+        people=await license_center.names_of(world, sorted({user for each in waiting for user in each.protected})),
+        roles=who_allows(Access.APPROVE, request.app.state.doors().sign_in.directory_roles),
+    )
 
 
 @router.post("/operations/{operation_id}/confirm")

@@ -13,10 +13,12 @@ from functions.web.answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.requests import Approve, Cancel, OperationIdText
 from functions.web.starting import TheStarter
+from shared.domain.access import Access, who_allows
 from shared.domain.ids import OperationId
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import queries
+from shared.handlers.views.approvals import waiting_approvals
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -92,6 +94,8 @@ async def cancel(
 
 
 @router.get("/approvals")
-async def list_approvals(world: TheWorld) -> Json:
-    """Operations that wait for a person to approve or reject their removals."""
-    return {"value": [answers.operation(found) for found in await queries.approvals(world)]}
+async def list_approvals(request: Request, world: TheWorld) -> Json:
+    """Operations that wait for a person to approve or reject their removals: who requested each, which protected people
+    would lose licenses, who can approve, and what happens if nobody does."""
+    roles = who_allows(Access.APPROVE, request.app.state.doors().sign_in.directory_roles)
+    return {"value": [answers.approval(found, *roles) for found in await waiting_approvals(world)]}

@@ -123,8 +123,36 @@ class OperationPage(Answer):
     ] = ""
 
 
-class Operations(Answer):
-    value: list[Operation]
+class GivenApproval(Answer):
+    approved_by: Initiator
+    approved_date_time: Time
+
+
+class ProtectedPerson(Answer):
+    id: UserIdText
+    reasons: list[Annotated[str, example("Global Administrator")]]
+
+
+class Approval(Answer):
+    """Who can approve, and what happens if nobody does: at `expiresDateTime` it counts as rejected, and at
+    `keptUntilDateTime` what is still due is requested again."""
+
+    approvals_needed: Annotated[int, Field(ge=1, le=2, examples=[2])]
+    approvals: list[GivenApproval]
+    requester_can_approve: bool
+    app_roles: list[Annotated[str, example("Licensing.Approve")]]
+    directory_roles: list[Annotated[str, example("License Administrator")]]
+    protected_people: list[ProtectedPerson]
+    expires_date_time: Time
+    kept_until_date_time: Time
+
+
+class WaitingOperation(Operation):
+    approval: Approval
+
+
+class Approvals(Answer):
+    value: list[WaitingOperation]
 
 
 class PlansOff(Answer):
