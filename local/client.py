@@ -47,14 +47,14 @@ class Client:
         url = path if path.startswith("http") else f"{self._endpoints.api}{path}"
         return _answer(urllib.request.Request(url, data, headers, method=method))
 
-    def decide(self, path: str, body: object) -> dict[str, Any]:
-        """A POST after a new sign-in of a person on the page, such as an approval. Raises CallError."""
+    def decide(self, path: str, body: object, method: str = "POST") -> dict[str, Any]:
+        """A call after a new sign-in of a person on the page, such as an approval. Raises CallError."""
         form = urllib.parse.urlencode({"role": "Global Administrator", "next": "/"}).encode()
         with _NO_REDIRECT.open(f"{self._endpoints.api}/.auth/login", form, timeout=TIMEOUT_S) as signed_in:
             cookie = str(signed_in.headers["set-cookie"]).split(";")[0]
         headers = {"cookie": cookie, "content-type": "application/json", "x-requested-with": "local"}
         data = json.dumps(body).encode()
-        return _answer(urllib.request.Request(f"{self._endpoints.api}{path}", data, headers, method="POST"))
+        return _answer(urllib.request.Request(f"{self._endpoints.api}{path}", data, headers, method=method))
 
     def page(self, path: str) -> str:
         """A view of the page, whole. Raises CallError."""

@@ -50,6 +50,19 @@ def requires(request: Request, needed: Access) -> None:
     authorize(request.scope["principal"], needed, request.headers, datetime.now(UTC), sign_in)
 
 
+def must_be_person(request: Request, act: str) -> None:
+    """Raise Rejection for an application: some acts are a person's, whatever roles an application has."""
+    principal = request.scope["principal"]
+    if not principal.is_person:
+        raise Rejection(
+            403,
+            "PersonRequired",
+            f"An application cannot {act}. A person with the role Licensing.Configure must sign in and do it.",
+            principal.initiator.id,
+            "not a person",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Paging:
     """`$top` and `$skiptoken`, as in Graph."""

@@ -143,7 +143,7 @@ def test_what_cannot_be_right_is_refused_with_a_remedy_and_the_rest_is_done(run:
     elsewhere = [{"id": GROUPS[name], "displayName": "elsewhere", **each} for name, each in kinds]
     groups = run.client.tenant("POST", "/objects", {"groups": [*elsewhere, {"displayName": "payroll"}]})["groups"]
     profile = {"match": {"department": ["Field"]}, "groups": [*groups[:3], run.groups["sales"]]}
-    run.client.api("PUT", "/api/onboarding/profiles/field", profile)
+    run.client.decide("/api/onboarding/profiles/field", profile, "PUT")
     upn = run.client.tenant("GET", f"/users/{old}")["userPrincipalName"]
     sales = {"attributes": {"department": "Sales"}}
     by_queue(
@@ -174,7 +174,7 @@ def test_a_profile_gives_a_license_of_its_own_as_the_dry_run_said(run: Journey) 
     (ann,) = accounts(run, 1)
     visio = run.skus["VISIOCLIENT"]
     profile = {"match": {"jobTitle": ["Architect*"]}, "licenses": [{"skuId": visio}]}
-    run.client.api("PUT", "/api/onboarding/profiles/drawing", profile)
+    run.client.decide("/api/onboarding/profiles/drawing", profile, "PUT")
     (joiner,) = told(event("joiner", "draw", {"id": ann}, attributes={"jobTitle": "architect II"}))
     trial = run.client.api("POST", "/api/onboarding/dryRun", joiner)
     assert [each["because"] for each in trial["profiles"]] == ["jobTitle 'architect II' fits 'Architect*'"]

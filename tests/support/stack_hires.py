@@ -58,7 +58,7 @@ def hiring(folder: Path, **options: Any) -> Iterator[Journey]:
             started.finish(started.change(group, {sku: off}, []))
             started.believe(group, {sku: off}, [])
             profile = {"match": {"department": [name]}, "groups": [group], "usageLocation": "DE"}
-            started.client.api("PUT", f"/api/onboarding/profiles/{name}", profile)
+            started.client.decide(f"/api/onboarding/profiles/{name}", profile, "PUT")
         yield started
 
 

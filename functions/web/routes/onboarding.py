@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.context import TheInitiator, ThePaging, TheWorld
+from functions.web.context import TheInitiator, ThePaging, TheWorld, must_be_person
 from functions.web.errors import HttpError
 from functions.web.hr_access import must_be_own
 from functions.web.requests import AssignedLicenseShape, Guid, OperationIdText, Shape, country
@@ -268,6 +268,7 @@ async def get_profile(world: TheWorld, profile_name: Name) -> Response:
 
 @router.put("/profiles/{profile_name}")
 async def put_profile(
+    request: Request,
     world: TheWorld,
     initiator: TheInitiator,
     profile_name: Name,
@@ -276,12 +277,14 @@ async def put_profile(
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
     next event on."""
+    must_be_person(request, "change a profile")
     return _with_etag(await profiles.save_profile(world, body.value(profile_name), initiator, if_match), 200)
 
 
 @router.delete("/profiles/{profile_name}", status_code=204)
-async def delete_profile(world: TheWorld, initiator: TheInitiator, profile_name: Name) -> None:
+async def delete_profile(request: Request, world: TheWorld, initiator: TheInitiator, profile_name: Name) -> None:
     """Delete a profile; people keep what it gave them until they move or leave."""
+    must_be_person(request, "delete a profile")
     await profiles.remove_profile(world, profile_name, initiator)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from shared.domain.errors import BadRequest, NotFound, Outdated
 from shared.domain.initiator import Initiator
+from shared.domain.profile_changes import profile_text
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding.hr_scope import writable
@@ -32,15 +33,15 @@ async def save_profile(world: Needs, profile: Profile, initiator: Initiator, if_
     if if_match is not None and (known is None or (if_match != "*" and if_match != known.version)):
         raise Outdated(f"The profile {profile.name} was changed meanwhile; read it again.")
     saved = await world.stores.profiles.save(replace(profile, version=known.version if known else None))
-    await _note(world, "Update onboarding profile" if known else "Add onboarding profile", profile.name, initiator)
+    await _note(world, "Update onboarding profile" if known else "Add onboarding profile", known, saved, initiator)
     return saved
 
 
 async def remove_profile(world: Needs, name: str, initiator: Initiator) -> None:
     """People keep what the profile gave them until they move or leave. Raises NotFound."""
-    await profile_of(world, name)
+    known = await profile_of(world, name)
     await world.stores.profiles.remove(name)
-    await _note(world, "Delete onboarding profile", name, initiator)
+    await _note(world, "Delete onboarding profile", known, None, initiator)
 
 
 async def _check(world: Needs, profile: Profile, before: Profile | None) -> None:
@@ -66,6 +67,19 @@ async def _check(world: Needs, profile: Profile, before: Profile | None) -> None
             raise BadRequest("ServicePlanNotFound", text, "licenses.disabledPlans")
 
 
-async def _note(world: Needs, activity: str, name: str, initiator: Initiator) -> None:
-    entry = AuditEntry(world.token(), world.clock.now(), activity, initiator, "success", detail=name)
+async def _note(
+    world: Needs, activity: str, before: Profile | None, after: Profile | None, initiator: Initiator
+) -> None:
+    """Each version of a profile is in the audit log, before and after the change."""
+    named = after or before
+    entry = AuditEntry(
+        world.token(),
+        world.clock.now(),
+        activity,
+        initiator,
+        "success",
+        before=profile_text(before),
+        after=profile_text(after),
+        detail=named.name if named else "",
+    )
     await world.stores.audit.append([entry])

@@ -7,7 +7,9 @@ from typing import Any
 
 from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId
+from shared.domain.read_models import AuditFilter
 from tests.support.api_calls import HR_READER, READER, app_token, claims_of, error_of, token
+from tests.support.fakes_directory import BEGINNING
 from tests.support.hires import event, held_leavers, team
 from tests.support.hr_calls import call
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
@@ -92,6 +94,32 @@ async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
     assert [each["name"] for each in listed] == [f"of-{TEAM}", "sales"]
     assert (await call(run, "DELETE", "/api/onboarding/profiles/sales", WRITER)).status_code == 204
     assert (await call(run, "GET", "/api/onboarding/profiles/sales", READER)).status_code == 404
+
+
+async def test_a_person_changes_profiles_and_the_audit_log_has_both_versions() -> None:
+    run = await team()
+    path = "/api/onboarding/profiles/sales"
+    body = {"match": {"department": ["Sales"]}, "groups": [TEAM]}
+    app = app_token(roles=["Licensing.ReadWrite", "Licensing.Configure"])
+    for verb in ("PUT", "DELETE"):
+        refused = await call(run, verb, path, app, json=body)
+        assert (refused.status_code, error_of(refused)["code"]) == (403, "PersonRequired")
+    assert [each.name for each in await run.world.stores.profiles.all()] == [f"of-{TEAM}"]
+    for changed in (body, {**body, "priority": 7, "selectable": True}):
+        assert (await call(run, "PUT", path, WRITER, json=changed)).status_code == 200
+    assert (await call(run, "DELETE", path, WRITER)).status_code == 204
+    found, _ = await run.world.stores.audit.search(
+        AuditFilter(activity="onboarding profile"), BEGINNING.replace(year=2000), BEGINNING.replace(year=2100), 100
+    )
+    shown = {each.activity.split()[0]: (each.before, each.after, each.detail) for each in found}
+    first, second = shown["Add"][1], shown["Update"][1]
+    assert json.loads(first)["groups"] == [TEAM]
+    assert (json.loads(first)["priority"], json.loads(second)["priority"]) == (0, 7)
+    assert shown == {
+        "Add": ("", first, "sales"),
+        "Update": (first, second, "sales"),
+        "Delete": (second, "", "sales"),
+    }
 
 
 async def test_a_dry_run_says_what_a_person_would_get_and_why_and_writes_nothing() -> None:
