@@ -41,10 +41,6 @@ SAVED = (*RESTORED, *READ_ONLY)
 
 NOT_SAVED: Mapping[str, str] = {
     "operations": "an old operation would continue; the audit log says what was requested",
-    "auditnames": "names can be erased, and a copy would keep them",
-    "auditpayloads": "messages are deleted after days, and a copy would keep them",
-    "auditlate": "marks for the next record of the audit log",
-    "auditdigest": "the log in the container `audit` says where it ends",
     "sealed": "belongs to an operation",
     "chunks": "belongs to an operation",
     "permits": "an old permit could allow a removal that was never approved",
