@@ -57,8 +57,8 @@ EXAMPLES: Mapping[str, Any] = {
     "activity": "license",
     "from": "2026-11-29",
     "to": "2026-11-30",
-    "since": "2026-11-01",
-    "until": "2026-11-30",
+    "since": "2026-11-01T00:00:00Z",
+    "until": "2026-11-30T00:00:00Z",
 }
 """Examples of what callers send, by name; answers have theirs at their fields."""
 
