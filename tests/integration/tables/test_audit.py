@@ -34,7 +34,9 @@ async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stor
     await stores.audit.append(entries)
     await stores.audit.append(entries[:3])
     assert await audited(stores, "202603") == tuple(reversed(entries))
-    letters = [DeadLetter(f"l{n}", "jobs", b"x" * 200_000, "why", NOW + timedelta(minutes=n)) for n in (1, 2)]
+    letters = [
+        DeadLetter(f"{n:012x}{n:020x}", "jobs", b"x" * 200_000, "why", NOW + timedelta(minutes=n)) for n in (1, 2)
+    ]
     for letter in letters:
         await stores.dead_letters.keep(letter)
     assert (await stores.dead_letters.page(5))[0] == tuple(reversed(letters))
