@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.packing import (
@@ -103,7 +103,7 @@ class TableDeadLetters:
         self._counted = None
 
     async def forget(self, kept_before: datetime) -> int:
-        return await self._tables.clear(DEAD_LETTERS, LETTER, _place(kept_before))
+        return await self._tables.clear(DEAD_LETTERS, LETTER, _place(kept_before - timedelta(milliseconds=1)))
 
     async def begin(self, act: BulkAct) -> BulkAct:
         await self._tables.write(DEAD_LETTERS, Op("upsert", {"PartitionKey": OPEN, "RowKey": inverted(act.id)}))

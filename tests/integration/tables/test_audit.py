@@ -8,9 +8,10 @@ import pytest
 
 from shared.adapters.tables.audit import TableAudit
 from shared.adapters.tables.client import Tables
-from shared.domain.errors import BadRequest
+from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
+from shared.domain.errors import BadRequest, Conflict
 from shared.domain.group_status import GroupState, GroupStatus
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, new_id
 from shared.domain.initiator import Initiator
 from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
 from shared.ports.world import Stores
@@ -34,12 +35,25 @@ async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stor
     await stores.audit.append(entries)
     await stores.audit.append(entries[:3])
     assert await audited(stores, "202603") == tuple(reversed(entries))
-    letters = [
-        DeadLetter(f"{n:012x}{n:020x}", "jobs", b"x" * 200_000, "why", NOW + timedelta(minutes=n)) for n in (1, 2)
-    ]
+    times = [NOW + timedelta(minutes=n) for n in (1, 2)]
+    letters = [DeadLetter(new_id(at, "0" * 20), "jobs", b"x" * 200_000, "why", at) for at in times]
     for letter in letters:
         await stores.dead_letters.keep(letter)
     assert (await stores.dead_letters.page(5))[0] == tuple(reversed(letters))
+    newest, place = await stores.dead_letters.page(1)
+    assert (newest, await stores.dead_letters.page(1, place)) == ((letters[1],), ((letters[0],), None))
+    assert (await stores.dead_letters.page(5, wanted=LetterFilter(queue="members"))) == ((), None)
+    assert (await stores.dead_letters.page(5, wanted=LetterFilter(until=times[1])))[0] == (letters[0],)
+    assert (await stores.dead_letters.page(5, wanted=LetterFilter(since=times[1])))[0] == (letters[1],)
+    assert (await stores.dead_letters.count(), await stores.dead_letters.get(letters[0].id)) == (2, letters[0])
+    act = BulkAct(new_id(NOW, "0" * 20), BulkKind.DELETE, LetterFilter("jobs", "", "a", NOW, NOW), MIA, NOW, NOW)
+    begun = await stores.dead_letters.begin(act)
+    assert await stores.dead_letters.open_acts() == (begun,)
+    doing = await stores.dead_letters.save_act(begun.began_step((letters[0].id,), None))
+    ended = await stores.dead_letters.save_act(doing.ended_step(0, NOW))
+    assert (await stores.dead_letters.open_acts(), await stores.dead_letters.acts(5)) == ((), (ended,))
+    with pytest.raises(Conflict):
+        await stores.dead_letters.save_act(begun)
 
 
 async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(stores: Stores) -> None:

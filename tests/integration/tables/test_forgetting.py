@@ -8,7 +8,7 @@ from datetime import timedelta
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.rows import Op, Row
 from shared.adapters.tables.stores import table_stores
-from shared.domain.ids import OperationId
+from shared.domain.ids import OperationId, new_id
 from shared.domain.ledger_row import LastResult, LedgerRow
 from shared.domain.operation import OperationState, Target
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
@@ -103,7 +103,7 @@ async def test_letters_and_keys_go_by_their_age_and_their_operation(tables: Tabl
     stores = table_stores(tables)
     for number in range(120):
         at = NOW + timedelta(minutes=number)
-        await stores.dead_letters.keep(DeadLetter(f"l{number}", "jobs", b"x" * 70_000, "why", at))
+        await stores.dead_letters.keep(DeadLetter(new_id(at, "0" * 20), "jobs", b"x" * 70_000, "why", at))
     assert await stores.dead_letters.forget(NOW + timedelta(minutes=100)) == 100
     assert len((await stores.dead_letters.page(200))[0]) == 20
     await stores.idempotency.claim("key", ONE, "f")
