@@ -13,6 +13,7 @@ from shared.domain.writing import WritingSetting
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
+from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Accounts, Directory
 from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
@@ -25,7 +26,6 @@ from shared.ports.stores import (
     AuditLog,
     BudgetStore,
     ChunkStore,
-    DeadLetterStore,
     GrantStore,
     GroupStatusStore,
     IdempotencyStore,

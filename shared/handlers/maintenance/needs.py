@@ -6,6 +6,7 @@ from typing import Protocol
 
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.clock import Clock
+from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
@@ -15,7 +16,6 @@ from shared.ports.stores import (
     AssignmentStore,
     AuditLog,
     ChunkStore,
-    DeadLetterStore,
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shared.ports.clock import Clock
+from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.messaging import DeadLetterQueues, Queue
-from shared.ports.stores import AuditLog, ChunkStore, DeadLetterStore, MemberStore, OperationStore
+from shared.ports.stores import AuditLog, ChunkStore, MemberStore, OperationStore
 
 
 class Stores(Protocol):
