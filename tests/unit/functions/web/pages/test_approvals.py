@@ -35,7 +35,7 @@ async def test_the_page_says_who_requested_it_who_is_protected_and_what_happens_
         assert "1 approval, not by the requester" in shown
         assert "Licensing.Approve" in shown
         assert "(Global Administrator)" in shown
-        assert "Rejected on" in shown
+        assert "Rejected on" in shown, "what happens if nobody decides"
         assert "2026-02-04" in shown, "thirty days after the list was sealed"
     assert "Approve the removals" in whole
     assert "Protected people" in whole
