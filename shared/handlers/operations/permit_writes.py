@@ -145,7 +145,7 @@ def _kept(action: PlannedAction, catalog: Catalog, decided_by: str) -> Iterator[
 async def ask_again(world: Needs, operation: Operation) -> None:
     """A person asks again for SKUs whose removal was rejected once: what was kept then is not an answer any more."""
     asked = {*operation.change.remove, *(license.sku_id for license in operation.change.add)}
-    if not asked or operation.initiator.kind == "system":
+    if not asked or operation.initiator.is_app_itself:
         return
     concerned = [user_id async for user_id, action in sealed_removals(world, operation) if asked & action.skus_losing]
     for start in range(0, len(concerned), GRANTS_AT_ONCE):
