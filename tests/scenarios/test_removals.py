@@ -418,7 +418,7 @@ async def test_what_the_tenant_does_not_let_go_uses_no_allowance_of_the_group() 
     run.people(15)
     await run.change([SMALL])
     removing = await run.change(remove=[SMALL])
-    assert removing.approved_by == MIA
+    assert removing.approved_by == NOA
     view = await queries.group_status(run.world, TEAM)
     assert (view.allowance_used, view.pending_removals) == (0, 0)
 
