@@ -47,9 +47,18 @@ class Client:
         url = path if path.startswith("http") else f"{self._endpoints.api}{path}"
         return _answer(urllib.request.Request(url, data, headers, method=method))
 
-    def decide(self, path: str, body: object, method: str = "POST") -> dict[str, Any]:
+    def save_profile(self, name: str, profile: object) -> None:
+        """One person proposes a profile, and another one approves it. Raises CallError."""
+        proposed = self.decide(f"/api/onboarding/profiles/{name}", profile, "PUT")
+        if "proposedBy" in proposed:
+            path = f"/api/onboarding/proposals/{name}/approve"
+            self.decide(path, {"version": proposed["version"]}, role="License Administrator")
+
+    def decide(
+        self, path: str, body: object, method: str = "POST", role: str = "Global Administrator"
+    ) -> dict[str, Any]:
         """A call after a new sign-in of a person on the page, such as an approval. Raises CallError."""
-        form = urllib.parse.urlencode({"role": "Global Administrator", "next": "/"}).encode()
+        form = urllib.parse.urlencode({"role": role, "next": "/"}).encode()
         with _NO_REDIRECT.open(f"{self._endpoints.api}/.auth/login", form, timeout=TIMEOUT_S) as signed_in:
             cookie = str(signed_in.headers["set-cookie"]).split(";")[0]
         headers = {"cookie": cookie, "content-type": "application/json", "x-requested-with": "local"}

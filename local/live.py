@@ -49,7 +49,7 @@ def show_changes(console: Console, client: Client, groups: Mapping[str, str], sk
 def _show_joiner(console: Console, client: Client, group: str, sku_id: str) -> bool:
     """HR says that somebody starts; a profile says what the job needs. Returns whether the person was licensed."""
     profile = {"displayName": "Sales", "match": {"department": ["Sales"]}, "groups": [group]}
-    client.decide("/api/onboarding/profiles/sales", profile, "PUT")
+    client.save_profile("sales", profile)
     new = {"displayName": "Jo Joiner", "usageLocation": "DE", "employeeId": "100"}
     (user,) = client.tenant("POST", "/objects", {"users": [new]})["users"]
     event = {

@@ -10,6 +10,7 @@ from shared.domain.hr_groups import FormerUse
 from shared.domain.hr_state import HrState
 from shared.domain.ids import UserId
 from shared.domain.onboarding import OnboardingRecord
+from shared.domain.profile_changes import Proposal
 from shared.domain.profiles import Profile
 
 
@@ -85,6 +86,18 @@ class ProfileStore(Protocol):
         ...
 
     async def remove(self, name: str) -> None: ...
+
+    async def proposals(self) -> tuple[Proposal, ...]:
+        """Versions that wait for an approval, those that have expired included."""
+        ...
+
+    async def propose(self, proposal: Proposal) -> Proposal:
+        """Keep it in the place of an earlier one of the same profile."""
+        ...
+
+    async def withdraw(self, name: str) -> None:
+        """Forget the proposal of a profile, if there is one."""
+        ...
 
     async def former_use(self) -> FormerUse | None:
         """What HR used when this version first ran; None if that was not found out yet."""

@@ -45,7 +45,7 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
         ]
         client.ended(client.api("POST", f"/api/groups/{small}/assignLicense", body)["id"], 60)
         profile = {"match": {"department": ["Sales"]}, "groups": [small]}
-        client.decide("/api/onboarding/profiles/sales", profile, "PUT")
+        client.save_profile("sales", profile)
         found: dict[str, Any] = {"latencyMs": list(LATENCY_MS), "events": options.events, "scale": options.scale}
         with console.status("Onboarding: joiners while nothing else happens ..."):
             found["idle"] = _one_by_one(client, stack, _people(client, options.events), "idle")

@@ -56,6 +56,12 @@ def claims_of(
     ]
 
 
+def another(claims: Claims) -> Claims:
+    """The same claims of another person."""
+    who = {"oid": "aaaaaaaa-0000-4000-8000-000000000002", "preferred_username": "bea@fabrikam.example"}
+    return [(name, who.get(name, text)) for name, text in claims]
+
+
 def encoded(claims: Claims, auth_typ: str = "aad") -> str:
     """The header value for claims."""
     value = {"auth_typ": auth_typ, "claims": [{"typ": name, "val": text} for name, text in claims]}

@@ -58,7 +58,7 @@ def hiring(folder: Path, **options: Any) -> Iterator[Journey]:
             started.finish(started.change(group, {sku: off}, []))
             started.believe(group, {sku: off}, [])
             profile = {"match": {"department": [name]}, "groups": [group], "usageLocation": "DE"}
-            started.client.decide(f"/api/onboarding/profiles/{name}", profile, "PUT")
+            started.client.save_profile(name, profile)
         yield started
 
 

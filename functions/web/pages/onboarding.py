@@ -21,7 +21,8 @@ from shared.domain.access import Access
 from shared.domain.hr_events import Sources, rules_of
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import HrEvent, OnboardingRecord, OnboardingState
-from shared.handlers.onboarding import administration
+from shared.domain.profile_changes import changes, profile_text, reasons_to_approve
+from shared.handlers.onboarding import administration, profiles
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.views import license_center, queries
 from shared.ports.world import World
@@ -67,6 +68,31 @@ async def decide_announced(world: TheWorld, initiator: TheInitiator, form: TheFo
     """Permit the announced leavers that were shown."""
     await approve_announced(world, form.one("checksum"), initiator)
     return see("/onboarding/announced")
+
+
+@router.get("/onboarding/profiles")
+async def profile_list(request: Request, world: TheWorld) -> Response:
+    """Profiles in force, and versions that wait for the approval of another person."""
+    waiting = [
+        (each, reasons_to_approve(each.before, each.proposal.profile), changes(each.before, each.proposal.profile))
+        for each in await profiles.proposals(world)
+    ]
+    known = sorted(await world.stores.profiles.all(), key=lambda each: each.name)
+    return page(request, "onboarding_profiles.html", waiting=waiting, profiles=known, text_of=profile_text)
+
+
+@router.post("/onboarding/profiles/{profile_name}/approve")
+async def approve_profile(world: TheWorld, initiator: TheInitiator, profile_name: str, form: TheForm) -> Response:
+    """Put the proposed version into force that was shown."""
+    await profiles.approve_profile(world, profile_name, form.one("version"), initiator)
+    return see("/onboarding/profiles")
+
+
+@router.post("/onboarding/profiles/{profile_name}/reject")
+async def reject_profile(world: TheWorld, initiator: TheInitiator, profile_name: str, form: TheForm) -> Response:
+    """Drop the proposed version that was shown."""
+    await profiles.reject_profile(world, profile_name, form.one("version"), initiator)
+    return see("/onboarding/profiles")
 
 
 @router.get("/onboarding/{event_key}")

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
+from functions.web.audit_answers import initiator as initiator_answer
+from functions.web.audit_answers import moment_text
 from functions.web.context import TheInitiator, ThePaging, TheWorld, must_be_person
 from functions.web.errors import HttpError
 from functions.web.hr_access import must_be_own
@@ -24,11 +26,13 @@ from shared.domain.hr_intake import Receipt, open_keys
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import OnboardingRecord
 from shared.domain.onboarding_results import describe
+from shared.domain.profile_changes import Proposal, changes, reasons_to_approve
 from shared.domain.profiles import Profile
 from shared.handlers import onboarding
 from shared.handlers.onboarding import administration, profiles, records
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.onboarding.dry_run import try_event
+from shared.handlers.onboarding.profiles import Waiting
 from shared.handlers.onboarding.records import MAX_BATCH
 
 router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
@@ -87,6 +91,12 @@ class Seen(Shape):
     """The checksum of the leavers that were read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class SeenVersion(Shape):
+    """The version of the proposal that was read."""
+
+    version: Annotated[str, Field(min_length=1, max_length=128, examples=['W/"4"'])]
 
 
 class Decided(Shape):
@@ -276,9 +286,13 @@ async def put_profile(
     if_match: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
-    next event on."""
+    next event on. 202 if another person must approve it: it adds groups, becomes selectable, or matches more people."""
     must_be_person(request, "change a profile")
-    return _with_etag(await profiles.save_profile(world, body.value(profile_name), initiator, if_match), 200)
+    saved = await profiles.save_profile(world, body.value(profile_name), initiator, if_match)
+    if isinstance(saved, Proposal):
+        (waiting,) = [each for each in await profiles.proposals(world) if each.proposal.profile.name == profile_name]
+        return JSONResponse(_proposal(waiting), 202)
+    return _with_etag(saved, 200)
 
 
 @router.delete("/profiles/{profile_name}", status_code=204)
@@ -286,6 +300,24 @@ async def delete_profile(request: Request, world: TheWorld, initiator: TheInitia
     """Delete a profile; people keep what it gave them until they move or leave."""
     must_be_person(request, "delete a profile")
     await profiles.remove_profile(world, profile_name, initiator)
+
+
+@router.get("/proposals")
+async def list_proposals(world: TheWorld) -> Json:
+    """Versions of profiles that wait for the approval of another person."""
+    return {"value": [_proposal(each) for each in await profiles.proposals(world)]}
+
+
+@router.post("/proposals/{profile_name}/approve")
+async def approve_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> Response:
+    """Put the proposed version into force that was read."""
+    return _with_etag(await profiles.approve_profile(world, profile_name, body.version, initiator), 200)
+
+
+@router.post("/proposals/{profile_name}/reject", status_code=204)
+async def reject_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> None:
+    """Drop the proposed version that was read."""
+    await profiles.reject_profile(world, profile_name, body.version, initiator)
 
 
 @router.get("/{event_key}")
@@ -337,6 +369,23 @@ def _profile(profile: Profile) -> Json:
         "exclusive": profile.exclusive,
         "selectable": profile.selectable,
         "@odata.etag": profile.version,
+    }
+
+
+def _proposal(waiting: Waiting) -> Json:
+    proposal, before = waiting.proposal, waiting.before
+    return {
+        "name": proposal.profile.name,
+        "version": proposal.version,
+        "proposedBy": initiator_answer(proposal.by),
+        "proposedDateTime": moment_text(proposal.at),
+        "expiresDateTime": moment_text(proposal.expires_at),
+        "reasons": list(reasons_to_approve(before, proposal.profile)),
+        "changes": [
+            {"field": name, "before": old, "after": new} for name, old, new in changes(before, proposal.profile)
+        ],
+        "profile": _profile(proposal.profile),
+        "inForce": _profile(before) if before else None,
     }
 
 

@@ -1,23 +1,33 @@
 """Table `profiles`: what each job brings.
 
-PartitionKey `profile`, RowKey name; `body` JSON. PartitionKey `former`, RowKey `use`: what HR used when this version
-first ran, insert-only.
+PartitionKey `profile` or `proposal`, RowKey name; `body` JSON. PartitionKey `former`, RowKey `use`: what HR used when
+this version first ran, insert-only.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from shared.adapters.tables.client import Tables
-from shared.adapters.tables.packing import dump, licenses_json, licenses_of, must_be_time, time_text
+from shared.adapters.tables.packing import (
+    dump,
+    initiator_json,
+    initiator_of,
+    licenses_json,
+    licenses_of,
+    must_be_time,
+    time_text,
+)
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
 from shared.domain.hr_groups import FormerUse
 from shared.domain.ids import GroupId
+from shared.domain.profile_changes import Proposal
 from shared.domain.profiles import Profile
 
 PROFILES = "profiles"
@@ -39,21 +49,27 @@ class TableProfiles:
         return known[1]
 
     async def save(self, profile: Profile) -> Profile:
-        body = {
-            "displayName": profile.display_name,
-            "match": {name: list(values) for name, values in profile.match.items()},
-            "groups": list(profile.groups),
-            "licenses": licenses_json(profile.licenses),
-            "usageLocation": profile.usage_location,
-            "priority": profile.priority,
-            "exclusive": profile.exclusive,
-            "selectable": profile.selectable,
-        }
-        row = {"PartitionKey": "profile", "RowKey": profile.name, **split_body(dump(body))}
+        row = {"PartitionKey": "profile", "RowKey": profile.name, **split_body(dump(_body(profile)))}
         op = Op("create" if profile.version is None else "replace", row, profile.version)
         saved = replace(profile, version=await self._tables.write(PROFILES, op))
         self._known = None
         return saved
+
+    async def proposals(self) -> tuple[Proposal, ...]:
+        return tuple([_proposal(row) async for row in self._tables.query(PROFILES, "proposal")])
+
+    async def propose(self, proposal: Proposal) -> Proposal:
+        body = {
+            "profile": _body(proposal.profile),
+            "by": initiator_json(proposal.by),
+            "at": time_text(proposal.at),
+            "base": proposal.base,
+        }
+        row = {"PartitionKey": "proposal", "RowKey": proposal.profile.name, **split_body(dump(body))}
+        return replace(proposal, version=await self._tables.write(PROFILES, Op("upsert", row)))
+
+    async def withdraw(self, name: str) -> None:
+        await self._tables.delete(PROFILES, "proposal", name)
 
     async def remove(self, name: str) -> None:
         await self._tables.delete(PROFILES, "profile", name)
@@ -77,10 +93,32 @@ class TableProfiles:
         return await self.former_use() or found
 
 
-def _profile(row: Row) -> Profile:
+def _body(profile: Profile) -> dict[str, Any]:
+    return {
+        "displayName": profile.display_name,
+        "match": {name: list(values) for name, values in profile.match.items()},
+        "groups": list(profile.groups),
+        "licenses": licenses_json(profile.licenses),
+        "usageLocation": profile.usage_location,
+        "priority": profile.priority,
+        "exclusive": profile.exclusive,
+        "selectable": profile.selectable,
+    }
+
+
+def _proposal(row: Row) -> Proposal:
     body = json.loads(joined_body(row))
+    profile = _read(row["RowKey"], body["profile"], None)
+    return Proposal(profile, initiator_of(body["by"]), must_be_time(body["at"]), body["base"], row["etag"])
+
+
+def _profile(row: Row) -> Profile:
+    return _read(row["RowKey"], json.loads(joined_body(row)), row["etag"])
+
+
+def _read(name: str, body: Mapping[str, Any], version: str | None) -> Profile:
     return Profile(
-        name=row["RowKey"],
+        name=name,
         display_name=body["displayName"],
         match={name: tuple(values) for name, values in body["match"].items()},
         groups=tuple(map(GroupId, body["groups"])),
@@ -89,5 +127,5 @@ def _profile(row: Row) -> Profile:
         priority=body["priority"],
         exclusive=body["exclusive"],
         selectable=body.get("selectable", False),
-        version=row["etag"],
+        version=version,
     )

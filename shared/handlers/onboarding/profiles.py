@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
 
-from shared.domain.errors import BadRequest, NotFound, Outdated
-from shared.domain.initiator import Initiator
-from shared.domain.profile_changes import profile_text
+from shared.domain.approval_rules import ALONE_AFTER, Approver, approver
+from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
+from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
+from shared.domain.profile_changes import Proposal, profile_text, reasons_to_approve
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.handlers.onboarding.needs import Needs
+
+log = logging.getLogger(__name__)
 
 
 async def profile_of(world: Needs, name: str) -> Profile:
@@ -22,9 +26,12 @@ async def profile_of(world: Needs, name: str) -> Profile:
     return found
 
 
-async def save_profile(world: Needs, profile: Profile, initiator: Initiator, if_match: str | None) -> Profile:
-    """Create or replace a profile. `if_match`: the version it must have, `*` for any, None where there must be none or
-    whatever is there is replaced.
+async def save_profile(
+    world: Needs, profile: Profile, initiator: Initiator, if_match: str | None
+) -> Profile | Proposal:
+    """Create or replace a profile, or propose that if another person must approve it; the version before stays in force
+    then. `if_match`: the version it must have, `*` for any, None where there must be none or whatever is there is
+    replaced.
 
     Raises BadRequest for a group or product that does not exist, Outdated or Conflict when it was changed meanwhile.
     """
@@ -32,15 +39,87 @@ async def save_profile(world: Needs, profile: Profile, initiator: Initiator, if_
     await _check(world, profile, known)
     if if_match is not None and (known is None or (if_match != "*" and if_match != known.version)):
         raise Outdated(f"The profile {profile.name} was changed meanwhile; read it again.")
-    saved = await world.stores.profiles.save(replace(profile, version=known.version if known else None))
+    base = known.version if known else None
+    if reasons_to_approve(known, profile):
+        proposed = await world.stores.profiles.propose(Proposal(profile, initiator, world.clock.now(), base))
+        await _note(world, "Propose onboarding profile", known, profile, initiator)
+        return proposed
+    saved = await world.stores.profiles.save(replace(profile, version=base))
     await _note(world, "Update onboarding profile" if known else "Add onboarding profile", known, saved, initiator)
     return saved
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A proposal, and the profile that it would replace."""
+
+    proposal: Proposal
+    before: Profile | None
+
+
+async def proposals(world: Needs) -> tuple[Waiting, ...]:
+    """Those that have not expired, by the name of the profile; expired ones are dropped."""
+    known = {each.name: each for each in await world.stores.profiles.all()}
+    found = []
+    for each in sorted(await world.stores.profiles.proposals(), key=lambda each: each.profile.name):
+        if world.clock.now() >= each.expires_at:
+            await world.stores.profiles.withdraw(each.profile.name)
+            await _note(world, "Drop onboarding profile proposal", None, each.profile, SYSTEM)
+        else:
+            found.append(Waiting(each, known.get(each.profile.name)))
+    return tuple(found)
+
+
+async def approve_profile(world: Needs, name: str, version: str, initiator: Initiator) -> Profile:
+    """Put a proposal into force. `version`: of the proposal that the person has seen.
+
+    Raises NotFound; Conflict for another version, or if the profile changed since the proposal; ApprovalDenied for who
+    proposed it; BadRequest if it names a group that HR may not write to by now.
+    """
+    waiting = await _seen(world, name, version)
+    proposal, now, rules = waiting.proposal, world.clock.now(), world.policy.approval_rules
+    is_person = proposal.by.kind is InitiatorKind.USER
+    proposed_by = proposal.by.id if is_person else None
+    found = approver(initiator.id, proposed_by, proposal.at, now, single_approver=rules.single_approver)
+    if not found.may_approve:
+        text = "You proposed this profile: another person with the role Licensing.Approve must approve it."
+        if found is Approver.TOO_EARLY:
+            text += f" As the single approver you can approve it from {proposal.at + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
+        raise ApprovalDenied(text)
+    if proposal.base != (waiting.before.version if waiting.before else None):
+        raise Conflict(f"The profile {name} was changed after this version was proposed; propose it again.")
+    await _check(world, proposal.profile, waiting.before)
+    saved = await world.stores.profiles.save(replace(proposal.profile, version=proposal.base))
+    await world.stores.profiles.withdraw(name)
+    alone = found is Approver.ALONE
+    if alone:
+        log.warning("single approver: approved alone key=profile-%s approver=%s", name, initiator.id)
+    activity = "Approve onboarding profile as single approver" if alone else "Approve onboarding profile"
+    await _note(world, activity, waiting.before, saved, initiator)
+    return saved
+
+
+async def reject_profile(world: Needs, name: str, version: str, initiator: Initiator) -> None:
+    """Forget a proposal; the version in force stays. Raises NotFound, and Conflict for another version."""
+    waiting = await _seen(world, name, version)
+    await world.stores.profiles.withdraw(name)
+    await _note(world, "Reject onboarding profile", waiting.before, waiting.proposal.profile, initiator)
+
+
+async def _seen(world: Needs, name: str, version: str) -> Waiting:
+    found = next((each for each in await proposals(world) if each.proposal.profile.name == name), None)
+    if found is None:
+        raise NotFound(f"No version of the profile {name} waits for approval.")
+    if found.proposal.version != version:
+        raise Conflict(f"Another version of the profile {name} was proposed meanwhile; read it again.")
+    return found
 
 
 async def remove_profile(world: Needs, name: str, initiator: Initiator) -> None:
     """People keep what the profile gave them until they move or leave. Raises NotFound."""
     known = await profile_of(world, name)
     await world.stores.profiles.remove(name)
+    await world.stores.profiles.withdraw(name)
     await _note(world, "Delete onboarding profile", known, None, initiator)
 
 

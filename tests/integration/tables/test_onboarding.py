@@ -28,6 +28,7 @@ from shared.domain.onboarding import (
     Refusal,
     SourceOrder,
 )
+from shared.domain.profile_changes import Proposal
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
 from shared.ports.world import Stores
@@ -194,6 +195,19 @@ async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(st
         await stores.profiles.save(profile)
     await stores.profiles.remove("sales")
     assert await stores.profiles.all() == ()
+
+
+async def test_a_proposed_version_comes_back_whole_and_is_no_profile(stores: Stores) -> None:
+    license = AssignedLicense(SKU, frozenset({ServicePlanId("p")}))
+    profile = Profile("sales", "Sales", {"department": ("a",)}, (TEAM,), (license,), "DE", 3, True, True)
+    kept = await stores.profiles.propose(Proposal(profile, Initiator("1", "Ann"), NOW, 'W/"1"'))
+    newer = await stores.profiles.propose(replace(kept, at=NOW + timedelta(days=1), base=None))
+    assert await stores.profiles.proposals() == (newer,)
+    assert newer.version != kept.version
+    assert await stores.profiles.all() == ()
+    await stores.profiles.withdraw("sales")
+    await stores.profiles.withdraw("sales")
+    assert await stores.profiles.proposals() == ()
 
 
 async def test_what_hr_used_before_an_upgrade_is_kept_once_and_never_changed(stores: Stores) -> None:

@@ -13,6 +13,7 @@ from functions.web.contract.shapes.common import (
     Count,
     Fault,
     GroupIdText,
+    Initiator,
     License,
     OperationIdText,
     Person,
@@ -160,6 +161,28 @@ class Profile(Answer):
 
 class Profiles(Answer):
     value: list[Profile]
+
+
+class ProfileChange(Answer):
+    field: Annotated[str, example("groups")]
+    before: Annotated[str, Field(description="Compact JSON.", examples=["[]"])]
+    after: Annotated[str, Field(description="Compact JSON.", examples=['["0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"]'])]
+
+
+class Proposal(Answer):
+    name: Annotated[str, example("sales")]
+    version: Annotated[str, example('W/"4"')]
+    proposed_by: Initiator
+    proposed_date_time: Time
+    expires_date_time: Time
+    reasons: list[Annotated[str, example("it becomes selectable: events can name it for anyone")]]
+    changes: list[ProfileChange]
+    profile: Profile
+    in_force: Profile | None
+
+
+class Proposals(Answer):
+    value: list[Proposal]
 
 
 class Schema(BaseModel):

@@ -30,7 +30,7 @@ async def two_teams() -> Hires:
 async def test_a_profile_that_names_another_group_is_rejected_with_name_limit_and_remedy() -> None:
     run = Hires()
     run.set_policy(onboarding_groups=frozenset({TEAM}))
-    await save_profile(run.world, Profile("team", groups=(TEAM,)), MIA, None)
+    await run.profile("team", groups=(TEAM,))
     with pytest.raises(BadRequest) as caught:
         await save_profile(run.world, Profile("both", groups=(TEAM, OTHER_TEAM)), MIA, None)
     assert caught.value.code == "GroupNotAllowed"

@@ -34,6 +34,7 @@ from tests.support.api_calls import (
     ON,
     PATH_VALUES,
     USERS,
+    another,
     app_token,
     claims_of,
     client,
@@ -181,8 +182,13 @@ async def _of_operations(api: httpx.AsyncClient, fakes: Fakes) -> None:
 async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
     here = "/api/onboarding"
     profile = {"match": {"department": ["Sales"]}, "groups": [GROUP]}
-    for name in ("sales", "gone"):
-        await _ok(api, "PUT", f"{here}/profiles/{name}", json=profile)
+    approver = token(another(claims_of(roles=["Licensing.Approve"])))
+    for name, act in (("sales", "approve"), ("gone", "reject")):
+        proposed = await _ok(api, "PUT", f"{here}/profiles/{name}", json=profile)
+        assert len((await _ok(api, "GET", f"{here}/proposals"))["value"]) == 1
+        version = {"version": proposed["version"]}
+        await _ok(api, "POST", f"{here}/proposals/{name}/{act}", json=version, headers=approver)
+    await _ok(api, "PUT", f"{here}/profiles/gone", json={})
     await _ok(api, "DELETE", f"{here}/profiles/gone")
     assert [each["name"] for each in (await _ok(api, "GET", f"{here}/profiles"))["value"]] == ["sales"]
     await _ok(api, "GET", f"{here}/profiles/sales")

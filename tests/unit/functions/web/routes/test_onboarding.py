@@ -8,14 +8,15 @@ from typing import Any
 from shared.domain.directory import ReadFailed
 from shared.domain.ids import GroupId
 from shared.domain.read_models import AuditFilter
-from tests.support.api_calls import HR_READER, READER, app_token, claims_of, error_of, token
+from tests.support.api_calls import HR_READER, READER, another, app_token, claims_of, error_of, token
 from tests.support.fakes_directory import BEGINNING
-from tests.support.hires import event, held_leavers, team
+from tests.support.hires import Hires, event, held_leavers, team
 from tests.support.hr_calls import call
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
 
 HR = app_token(roles=["Onboarding.Write"])
 WRITER = token(claims_of(roles=["Licensing.ReadWrite"]))
+APPROVER = token(another(claims_of(roles=["Licensing.Approve"])))
 
 
 async def test_an_hr_system_sends_an_event_and_reads_what_became_of_it() -> None:
@@ -58,13 +59,22 @@ async def test_a_broken_event_is_answered_with_field_value_and_rule_and_a_batch_
     assert error_of(await call(run, "POST", "/api/onboarding", HR, content="{"))["code"] == "InvalidJson"
 
 
+async def saved(run: Hires, name: str, body: dict[str, Any]) -> Any:
+    """The answer to the approval of a profile that one person proposed, by another one."""
+    proposed = await call(run, "PUT", f"/api/onboarding/profiles/{name}", WRITER, json=body)
+    assert proposed.status_code == 202, proposed.text
+    version = {"version": proposed.json()["version"]}
+    answer = await call(run, "POST", f"/api/onboarding/proposals/{name}/approve", APPROVER, json=version)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
 async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
     run = await team()
     gone = GroupId(user(77))
     run.set_policy(onboarding_groups=frozenset({TEAM, gone}))
     body = {"match": {"department": ["Sales"]}, "groups": [TEAM], "licenses": [{"skuId": SMALL.sku_id}]}
-    made = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json=body)
-    assert made.status_code == 200, made.text
+    made = await saved(run, "sales", body)
     etag = made.headers["etag"]
     read = await call(run, "GET", "/api/onboarding/profiles/sales", READER)
     assert read.json() == made.json()
@@ -105,18 +115,19 @@ async def test_a_person_changes_profiles_and_the_audit_log_has_both_versions() -
         refused = await call(run, verb, path, app, json=body)
         assert (refused.status_code, error_of(refused)["code"]) == (403, "PersonRequired")
     assert [each.name for each in await run.world.stores.profiles.all()] == [f"of-{TEAM}"]
-    for changed in (body, {**body, "priority": 7, "selectable": True}):
-        assert (await call(run, "PUT", path, WRITER, json=changed)).status_code == 200
+    await saved(run, "sales", body)
+    assert (await call(run, "PUT", path, WRITER, json={**body, "priority": 7})).status_code == 200
     assert (await call(run, "DELETE", path, WRITER)).status_code == 204
     found, _ = await run.world.stores.audit.search(
         AuditFilter(activity="onboarding profile"), BEGINNING.replace(year=2000), BEGINNING.replace(year=2100), 100
     )
     shown = {each.activity.split()[0]: (each.before, each.after, each.detail) for each in found}
-    first, second = shown["Add"][1], shown["Update"][1]
+    first, second = shown["Approve"][1], shown["Update"][1]
     assert json.loads(first)["groups"] == [TEAM]
     assert (json.loads(first)["priority"], json.loads(second)["priority"]) == (0, 7)
     assert shown == {
-        "Add": ("", first, "sales"),
+        "Propose": ("", first, "sales"),
+        "Approve": ("", first, "sales"),
         "Update": (first, second, "sales"),
         "Delete": (second, "", "sales"),
     }
