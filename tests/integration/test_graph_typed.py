@@ -25,6 +25,7 @@ EVERYTHING = [
     "Group.Read.All",
     "LicenseAssignment.ReadWrite.All",
     "Organization.Read.All",
+    "RoleManagement.Read.Directory",
 ]
 
 
@@ -251,6 +252,22 @@ async def _reauthorize(typed: Typed) -> object:
     return await one.reauthorize.post() is None
 
 
+async def _role_definitions(typed: Typed) -> object:
+    found = (await typed.client.role_management.directory.role_definitions.get()).value
+    return "62e90394-69f5-4237-9190-012177145e10" in {each.id for each in found}
+
+
+async def _role_assignments(typed: Typed) -> object:
+    await typed.stage.control("POST", "roles", {"active": [{"principalId": ANNA, "role": "Global Administrator"}]})
+    found = (await typed.client.role_management.directory.role_assignments.get()).value
+    return ANNA in {each.principal_id for each in found}
+
+
+async def _role_eligibility(typed: Typed) -> object:
+    directory = typed.client.role_management.directory
+    return (await directory.role_eligibility_schedule_instances.get()).value == []
+
+
 def _eventual(parameters: Any = None) -> Any:
     from kiota_abstractions.base_request_configuration import RequestConfiguration
     from kiota_abstractions.headers_collection import HeadersCollection
@@ -293,6 +310,9 @@ CALLS: dict[str, Called] = {
     "PATCH subscriptions/{}": _renew,
     "DELETE subscriptions/{}": _unsubscribe,
     "POST subscriptions/{}/reauthorize": _reauthorize,
+    "GET roleManagement/directory/roleDefinitions": _role_definitions,
+    "GET roleManagement/directory/roleAssignments": _role_assignments,
+    "GET roleManagement/directory/roleEligibilityScheduleInstances": _role_eligibility,
 }
 
 
