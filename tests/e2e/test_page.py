@@ -121,6 +121,8 @@ def test_nothing_scrolls_sideways_on_a_phone_and_no_name_is_run(run: Journey, pa
         if view == "/users":
             page.locator("#search").fill("<img")
             page.get_by_role("button", name="Search").click()
+            expect(page.get_by_text(HOSTILE)).to_be_visible()
+            page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
     assert HOSTILE in page.locator("main").inner_text()
     assert page.title() != "1"
