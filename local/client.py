@@ -11,7 +11,8 @@ from typing import Any
 
 from local.stack import Endpoints
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 230.0
+"""As long as Azure waits for an answer to an HTTP request (learn.microsoft.com/azure/azure-functions/functions-scale)."""
 ENDED = frozenset({"ProcessingComplete", "Cancelled", "Failed"})
 
 

@@ -57,7 +57,7 @@ from tests.simulation.trouble import (
 from tests.support.hires import SOURCE
 from tests.support.hires import event as hr_event
 from tests.support.runs import EXTRA, LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
-from tests.support.worlds import Fakes
+from tests.support.worlds import Fakes, read_protected_list
 
 PEOPLE = 9
 ACTS = 14
@@ -452,6 +452,7 @@ def _ordered(fakes: Fakes) -> Fakes:
 def _troubled(fakes: Fakes, trouble: Trouble) -> Fakes:
     tables, queue = TroubledTables(), TroubledQueue()
     tables.trouble = queue.trouble = trouble
+    read_protected_list(tables)
     directory, licenses = TroubledDirectory(fakes.directory, trouble), TroubledWriter(fakes.world.licenses, trouble)  # type: ignore[arg-type]
     stores = table_stores(tables, monotonic=lambda: fakes.clock.now().timestamp(), now=fakes.clock.now)
     memberships = TroubledMemberships(fakes.world.memberships, trouble)

@@ -318,6 +318,11 @@ class Fakes:
         self.tables.contested.add("assignments")
 
 
+def read_protected_list(tables: MemoryTables) -> None:
+    """The list of protected people was read, and is empty; until then all removals would wait."""
+    tables.place("protectedpeople", "list", "read", body=f'{{"readAt": "{BEGINNING.isoformat()}", "fault": ""}}')
+
+
 def fake_world(*, protected_list_read: bool = True) -> Fakes:
     """An empty tenant. `protected_list_read`: the list of protected people was read at the beginning, and is empty."""
     clock, queue, tables = MovedClock(), KeepingQueue(), MemoryTables()
@@ -325,7 +330,7 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
     dead_letters, watch = FakeDeadLetterQueues(), FakeQueueWatch(queue, clock)
     roles = FakeRoles()
     if protected_list_read:
-        tables.place("protectedpeople", "list", "read", body=f'{{"readAt": "{BEGINNING.isoformat()}", "fault": ""}}')
+        read_protected_list(tables)
     digest_log = MemoryLog()
     numbers = itertools.count(1)
 
