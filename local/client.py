@@ -12,7 +12,7 @@ from typing import Any
 from local.stack import Endpoints
 
 TIMEOUT_S = 230.0
-"""As long as Azure waits for an answer to an HTTP request (learn.microsoft.com/azure/azure-functions/functions-scale)."""
+"""As long as Azure waits for an answer (learn.microsoft.com/azure/azure-functions/functions-scale)."""
 ENDED = frozenset({"ProcessingComplete", "Cancelled", "Failed"})
 
 
