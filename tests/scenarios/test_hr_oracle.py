@@ -109,6 +109,8 @@ async def _run(history: list[Said]) -> tuple[Hires, set[int]]:
     run = await Hires.of_two_teams()
     run.order_by(SourceOrder.SEQUENCE)
     ann = run.directory.add_user(user(1))
+    # A group that reads as empty has its removals held, so somebody else is in each.
+    run.directory.add_user(user(2), groups=list(GROUPS))
     for said in history:
         data: dict[str, Any] = {"groups": [GROUPS[said.group]]} if said.kind in ("start", "job") else {}
         data |= {"removal": "P0D"} if said.kind == "end" else {}
@@ -153,6 +155,7 @@ S, J, E, R = "start", "job", "end", "stays"
 @example([Said(0, S, 0, 0, ""), Said(1, E, 1, 0, ""), Said(2, E, 3, 0, ""), Said(3, S, 2, 1, "")])
 @example([Said(0, S, 0, 0, "1"), Said(1, S, 2, 1, "2"), Said(2, E, 2, 0, "1")])
 @example([Said(0, E, 1, 0, ""), Said(1, J, 1, 0, ""), Said(2, S, 2, 1, "")])
+@example([Said(0, S, 2, 1, ""), Said(1, J, 3, 0, "")])
 @example([Said(1, E, 0, 0, "1"), Said(0, S, 2, 0, "1"), Said(2, R, 0, 0, "1")])
 async def test_any_order_of_arrival_ends_with_what_hr_said(history: list[Said]) -> None:
     wanted = in_the_end(set(history))
