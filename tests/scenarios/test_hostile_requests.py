@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.web.application import ACCESS, MAX_BODY, build
+from functions.web.application import MAX_BODY, build
 from functions.web.claims import HEADER
+from functions.web.route_access import ACCESS
 from shared.bootstrap import App
 from shared.domain.messages import NOTIFICATIONS
 from tests.support.api_calls import ON as SIGN_IN

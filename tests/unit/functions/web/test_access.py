@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from functions.web.application import ACCESS, ACTS, build
+from functions.web.application import build
+from functions.web.route_access import ACCESS, ACTS
 from shared.bootstrap import App, SignIn
 from shared.domain.access import DEFAULT_DIRECTORY_ROLES, NARROW_ROLES, ROLES, Access, directory_roles
 from shared.ports.world import World

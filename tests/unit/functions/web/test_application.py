@@ -9,7 +9,8 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from functions.web.application import ACCESS, build
+from functions.web.application import build
+from functions.web.route_access import ACCESS
 from shared.bootstrap import App
 from shared.ports.world import World
 from tests.support.api_calls import ASSIGN_E3, GROUP, ON, WRITER, client

@@ -7,8 +7,9 @@ import logging
 import httpx
 import pytest
 
-from functions.web.application import ACCESS, build, route_named
+from functions.web.application import build
 from functions.web.rejections import MAX_CALLERS, WINDOW_S, RejectionLog
+from functions.web.route_access import ACCESS, route_named
 from shared.bootstrap import App
 from tests.support.api_calls import GROUP, ON, PATH_VALUES, PERSON, claims_of, token
 from tests.support.worlds import Fakes

@@ -12,9 +12,10 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from functions.web.application import ACCESS, build, description
+from functions.web.application import build, description
 from functions.web.contract.describing import EVENT
 from functions.web.contract.responses import ANSWERS
+from functions.web.route_access import ACCESS
 from shared.bootstrap import App
 from shared.domain.access import ROLES
 from shared.domain.directory import AssignedLicense
