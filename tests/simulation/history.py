@@ -381,7 +381,7 @@ class History:
         stores = self.run.world.stores
         permits, grants = await stores.permits.of_users(self.people), await stores.grants.of_users(self.people)
         for person in self.people:
-            decided = {each.sku_id for each in permits.get(person, ()) if each.given_by == MIA.id}
+            decided = {each.sku_id for each in permits.get(person, ()) if each.given_by == NOA.id}
             blocked = any(grant.blocks for grant in grants[person])
             wrong += self._wrong_licenses(person, decided, blocked=blocked)
         rows = await stores.ledger.rows(self.people)
@@ -403,8 +403,8 @@ class History:
         return [f"{person[-2:]} lost {self._name(sku)} without permit" for person, sku in gone - given]
 
     def _wrong_licenses(self, person: UserId, decided: set[SkuId], *, blocked: bool) -> list[str]:
-        """`blocked`: HR reported a leaver, and a membership stays. `decided`: products of which Mia approved a removal
-        from this person. Of a license that this app assigned and an administrator assigned anew, she is asked whether
+        """`blocked`: HR reported a leaver, and a membership stays. `decided`: products of which Noa approved a removal
+        from this person. Of a license that this app assigned and an administrator assigned anew, Noa is asked whether
         it may go."""
         wrong: list[str] = []
         held, foreign = self.run.directory.licenses(person), self.foreign[person]
