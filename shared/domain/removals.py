@@ -257,9 +257,11 @@ def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: 
 
 
 def lacking_claims(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> frozenset[Claim]:
-    """The claims of a license that no valid permit names, so that a removal would wait for them."""
+    """The claims of a license that no valid permit for the whole SKU names, so that its removal would wait for them."""
     permits = valid_permits(user_id, sku_id, owned, context)
-    return claims_of(owned.sources, context.assignments).difference(*(permit.claims for permit in permits))
+    return claims_of(owned.sources, context.assignments).difference(
+        *(permit.claims for permit in permits if not permit.plans)
+    )
 
 
 def wait_for_removals(draft: Draft) -> None:

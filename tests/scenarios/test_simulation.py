@@ -19,7 +19,15 @@ async def test_a_history_of_trouble_ends_right(seed: int, caplog: pytest.LogCapt
 
 @pytest.mark.parametrize(
     "seed",
-    [*range(TENANT_FROM, TENANT_FROM + 15), *range(CROWDS_FROM, CROWDS_FROM + 25), 3003382, 3003796, 3004265, 3010564],
+    [
+        *range(TENANT_FROM, TENANT_FROM + 15),
+        *range(CROWDS_FROM, CROWDS_FROM + 25),
+        3003382,
+        3003796,
+        3004265,
+        3010564,
+        3112689,
+    ],
 )
 async def test_a_history_in_which_the_tenant_acts_too_ends_right(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
