@@ -43,7 +43,8 @@ async def _found(world: Needs) -> dict[UserId, tuple[str, ...]]:
             if kinds.get(principal) == GROUP:
                 for user_id in await _members(world, GroupId(principal)):
                     reasons[user_id].update(f"{role}, by group {principal}" for role in roles)
-            elif kinds.get(principal) == USER:
+            elif kinds.get(principal) in (USER, None):
+                # One whose kind the directory does not tell may be a person, who must not lose protection by that.
                 reasons[UserId(principal)].update(roles)
     for group_id in sorted(world.policy.protected_groups):
         for user_id in await _members(world, group_id):

@@ -109,3 +109,10 @@ async def test_switched_off_nothing_is_read_and_nobody_is_alarmed() -> None:
     fakes.roles.fault = PermissionDenied("403")
     assert await read_protected_people(world) is None
     assert await look_out(world) == ()
+
+
+async def test_a_role_holder_whose_kind_the_directory_does_not_tell_is_protected_too() -> None:
+    fakes = tenant()
+    fakes.roles.held = {ADA: ADMINISTRATOR, user(77): ("User Administrator",)}
+    await read_protected_people(fakes.world)
+    assert {ADA, user(77)} <= (await stored(fakes)).people.keys()
