@@ -83,7 +83,7 @@ def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
     since = _due_since(draft, str(sku_id), ended)
     ripe = _is_ripe(draft, str(sku_id), since)
     loses = not needs_no_permit(draft, sku_id)
-    lacking = _lacking(draft, sku_id, owned, ended) if loses else NO_CLAIMS
+    lacking = lacking_claims(draft.user.id, sku_id, owned, draft.context) if loses else NO_CLAIMS
     unknown = loses and _waits_for_list(draft)
     held = bool(lacking) and sku_id in draft.context.denied
     if held:
@@ -212,12 +212,6 @@ def _stay_on(draft: Draft, sku_id: SkuId, plans: Plans) -> bool:
         for each in rows:
             on |= context.catalog.plans(other) - each.disabled_plans
     return bool(plans) and plans <= on
-
-
-def _lacking(draft: Draft, sku_id: SkuId, owned: OwnedLicense, ended: frozenset[Claim]) -> frozenset[Claim]:
-    """The claims that ended and that no permit for the whole SKU names."""
-    permits = valid_permits(draft.user.id, sku_id, owned, draft.context)
-    return ended.difference(*(permit.claims for permit in permits if not permit.plans))
 
 
 def _named(
