@@ -7,7 +7,7 @@ proven and what went wrong are all in `Attempted`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -197,7 +197,8 @@ def _without_rejected_plans(attempted: Attempted, refusal: Refusal) -> Attempted
 
     The text is not published (MicrosoftDocs/azure-docs 81269 reports "plan does not belong to the subscription").
     It is therefore recognized by the disabled plan that it names. If it names none, disabled plans that the product
-    does not list are left out.
+    does not list are left out. None also if several products of the call have such a plan and nothing says which of
+    them is meant: left out of the wrong one, a plan that is to be off would be on.
     """
     if refusal.error is not LicenseError.OTHER or refusal.sku_ids or refusal.plan_ids:
         return None
@@ -206,8 +207,19 @@ def _without_rejected_plans(attempted: Attempted, refusal: Refusal) -> Attempted
     for license in to_send(attempted).add:
         named = frozenset(plan for plan in license.disabled_plans if refusal.names(plan))
         if gone := named or license.disabled_plans - catalog.plans(license.sku_id):
-            found[license.sku_id] = gone | known.get(license.sku_id, NO_PLANS)
-    return replace(attempted, rejected_plans={**known, **found}) if found else None
+            found[license.sku_id] = gone
+    meant = _meant_by(refusal, found, catalog)
+    rejected = {sku_id: found[sku_id] | known.get(sku_id, NO_PLANS) for sku_id in meant}
+    return replace(attempted, rejected_plans={**known, **rejected}) if rejected else None
+
+
+def _meant_by(refusal: Refusal, found: Mapping[SkuId, Plans], catalog: Catalog) -> Collection[SkuId]:
+    """Of products with disabled plans that a text may mean: the only one, the one that the text names, or else those
+    that do not list the plan."""
+    named = [sku_id for sku_id in found if refusal.names(sku_id) or refusal.names(catalog.name(sku_id))]
+    if len(found) == 1 or len(named) == 1:
+        return named or found
+    return [sku_id for sku_id, plans in found.items() if plans - catalog.plans(sku_id)]
 
 
 def _isolated(attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:

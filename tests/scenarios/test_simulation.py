@@ -27,6 +27,8 @@ async def test_a_history_of_trouble_ends_right(seed: int, caplog: pytest.LogCapt
         3004265,
         3010564,
         3112689,
+        3120447,
+        3121376,
     ],
 )
 async def test_a_history_in_which_the_tenant_acts_too_ends_right(seed: int, caplog: pytest.LogCaptureFixture) -> None:

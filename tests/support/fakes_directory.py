@@ -70,6 +70,8 @@ class FakeDirectory:
         self.conflict_text = CONFLICT_TEXTS[0]
         self.plan_text = "Service plan {plan} does not belong to the subscription with SKU {sku}."
         """The text for a disabled plan that is not in its product, since Microsoft publishes none; empty: ignored."""
+        self.stale_skus: Mapping[SkuId, SubscribedSku] = {}
+        """Products as a read from before a change shows them."""
         self.now = now
         self.page_size = page_size
         self.reads: list[tuple[UserId, ...]] = []
@@ -229,7 +231,8 @@ class FakeDirectory:
 
     async def subscribed_skus(self, max_age_s: float = 30.0) -> tuple[SubscribedSku, ...]:
         self._check_away()
-        return tuple(replace(sku, consumed_units=self.consumed(sku.sku_id)) for sku in self._skus.values())
+        shown = {**self._skus, **self.stale_skus}.values()
+        return tuple(replace(sku, consumed_units=self.consumed(sku.sku_id)) for sku in shown)
 
     async def users(self, user_ids: Sequence[UserId], *, with_groups: bool = True) -> Mapping[UserId, UserRead]:
         self._check_away()

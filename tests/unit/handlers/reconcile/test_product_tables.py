@@ -394,6 +394,29 @@ class TestRetiredPlan:
         assert run.directory.licenses(newer) == {SMALL.sku_id: frozenset()}
         assert run.writer.calls_made == calls + 1
 
+    @pytest.mark.parametrize("names_sku", [True, False])
+    @pytest.mark.parametrize("is_listed", [True, False])
+    async def test_another_product_of_the_call_keeps_the_plan_off(self, names_sku: bool, is_listed: bool) -> None:
+        run = Run()
+        off = frozenset({self.PLAN})
+        people = run.people(2)
+        for sku in (SMALL, LARGE):
+            await ask(run, TEAM, AssignedLicense(sku.sku_id, off))
+        assert [run.licenses(each) for each in people] == [{"SMALL", "LARGE"}] * 2
+        run.directory.retire_plan(LARGE.sku_id, self.PLAN)
+        if not names_sku:
+            run.directory.plan_text = "Service plan {plan} does not belong to the subscription."
+        if is_listed:
+            run.directory.stale_skus = {LARGE.sku_id: LARGE}
+        new = run.directory.add_user(user(50), groups=[TEAM])
+        await run.look_at(new)
+        assert run.directory.licenses(new) == {SMALL.sku_id: off, LARGE.sku_id: frozenset()}
+        row = (await run.world.stores.ledger.rows([new]))[new]
+        assert {sku_id: owned.disabled_plans for sku_id, owned in row.owned.items()} == {
+            SMALL.sku_id: off,
+            LARGE.sku_id: off,
+        }
+
     @pytest.mark.parametrize("is_forgotten", [True, False])
     async def test_after_two_nights_it_is_in_no_call_and_nobody_is_written_for_it(self, is_forgotten: bool) -> None:
         run = Run()
