@@ -62,7 +62,7 @@ class Tally:
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
         self.foreign += any(note.kind in FOREIGN for note in plan.notes)
-        if loses and (plan.remove or plan.plans_off):
+        if loses:
             self.losing += 1
             if protected:
                 self.protected.append(user.id)
@@ -136,20 +136,20 @@ class Planner:
         refreshed = ledger.refresh(row, user, context.now)
         grants = (*group_grants(user, self.assignments), *self._user_grants(user_grants))
         plan = plan_user(user, grants, refreshed, context)
-        claims = tuple(
-            (each.sku_id, tuple(sorted(each.claims))) for each in plan.wants_permit if self._decides_about(each)
-        )
+        decided = [each for each in plan.wants_permit if self._decides_about(each)]
+        claims = tuple((each.sku_id, tuple(sorted(each.claims))) for each in decided)
         if plan.wants_permit:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
+        remove, plans_off = _decided_removals(plan, decided)
         self.tally.count(user, plan, self.facts.catalog, loses=bool(claims), protected=context.protected)
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         notes = {f"{note.kind} {note.sku_id}" for note in plan.notes} | _still_held(plan, user_grants, claims)
         action = PlannedAction(
-            due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(plan.remove)),
+            due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(remove)),
             expected=self._expected(user, plan, blocked=is_blocked(user_grants, context.now)),
             add=plan.add,
-            remove=plan.remove,
-            plans_off=tuple(AssignedLicense(sku_id, plan.plans_off[sku_id]) for sku_id in sorted(plan.plans_off)),
+            remove=remove,
+            plans_off=plans_off,
             usage_location=plan.usage_location,
             notes=tuple(sorted(notes)),
             errors=tuple(sorted({f"{each.error} {each.sku_id or ''}".strip() for each in plan.problems})),
@@ -251,6 +251,19 @@ def _still_held(plan: UserPlan, grants: Iterable[Grant], claims: Iterable[tuple[
     """Notes of removals that are held, and about which an approval of this operation does not decide."""
     held = {grant.sku_id for grant in grants if grant.source.kind is SourceKind.HELD}
     return {f"{NoteKind.HELD} {sku_id}" for sku_id in held.intersection(plan.remove) - {sku_id for sku_id, _ in claims}}
+
+
+def _decided_removals(
+    plan: UserPlan, decided: Iterable[PermitRequest]
+) -> tuple[tuple[SkuId, ...], tuple[AssignedLicense, ...]]:
+    """The removals to list: those that go at once, and those that stay until their replacement is assigned.
+
+    The approval decides about both. Otherwise the latter would be asked about again as soon as it closes.
+    """
+    later = [each for each in decided if each.sku_id not in plan.remove and each.sku_id not in plan.plans_off]
+    off = {**plan.plans_off, **{each.sku_id: each.plans for each in later if each.plans}}
+    remove = {*plan.remove, *(each.sku_id for each in later if not each.plans)}
+    return tuple(sorted(remove)), tuple(AssignedLicense(sku_id, off[sku_id]) for sku_id in sorted(off))
 
 
 def _supposed(plan: UserPlan, context: PlanContext) -> tuple[Permit, ...]:

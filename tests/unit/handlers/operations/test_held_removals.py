@@ -16,7 +16,7 @@ from shared.handlers.operations.accept import accept
 from shared.handlers.operations.sync import SYNC, sync_group
 from shared.handlers.views import queries
 from tests.support.changes_by_hand import give_by_hand
-from tests.support.operations import held_run, leave, open_approval
+from tests.support.operations import ALLOWED, held_run, leave, open_approval
 from tests.support.runs import EXTRA, LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
@@ -51,6 +51,34 @@ async def test_what_is_held_and_rejected_is_kept_and_not_asked_again() -> None:
     await sync_group(run.world, TEAM, SYNC)
     await run.work_off()
     assert all(run.licenses(each) == {"SMALL"} for each in held)
+    assert await queries.approvals(run.world) == ()
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+async def test_held_licenses_that_wait_for_their_replacement_are_decided_once(is_approved: bool) -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([LARGE])
+    held, fine = people[ALLOWED : ALLOWED + 5], people[ALLOWED + 5 :]
+    for each in held:
+        run.directory.join(OTHER_TEAM, each)
+    change = LicenseChange((AssignedLicense(SMALL.sku_id),))
+    await run.finish(await accept(run.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))
+    run.directory.remove_sku(SMALL.sku_id, licenses=True)
+    await leave(run, people[: ALLOWED + 5])
+    (waiting,) = await queries.approvals(run.world)
+    opened = await open_and_wait(run, waiting)
+    assert opened.plan.users_losing == 5
+    if is_approved:
+        await approvals.approve(run.world, opened.id, opened.checksum, NOA)
+    else:
+        await approvals.reject(run.world, opened.id, NOA)
+    await run.work_off()
+    assert await queries.approvals(run.world) == ()
+    run.directory.add_sku(SMALL)
+    await run.look_at(*held, cause="later")
+    expected = {"SMALL"} if is_approved else {"SMALL", "LARGE"}
+    assert [run.licenses(each) for each in (*held, fine[0])] == [*[expected] * 5, {"LARGE"}]
     assert await queries.approvals(run.world) == ()
 
 
