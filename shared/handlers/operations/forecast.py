@@ -17,7 +17,7 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState, no_seat_problem, owes, relevant, state_of
-from shared.domain.operation import Operation, PlanSummary, is_for_tenant
+from shared.domain.operation import Operation, PlanSummary
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
 from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
@@ -25,6 +25,7 @@ from shared.domain.plan_draft import NoteKind, PermitRequest, PlanContext
 from shared.domain.retired_plans import as_stored
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.permit_writes import decided_claims
 from shared.handlers.reconcile.plan import TenantFacts, context_for
 
 LIST_SOURCE = Source(SourceKind.LIST)
@@ -136,7 +137,7 @@ class Planner:
         refreshed = ledger.refresh(row, user, context.now)
         grants = (*group_grants(user, self.assignments), *self._user_grants(user_grants))
         plan = plan_user(user, grants, refreshed, context)
-        decided = [each for each in plan.wants_permit if self._decides_about(each)]
+        decided = [each for each in plan.wants_permit if decided_claims(self.operation, each.sku_id, each.claims)]
         claims = tuple((each.sku_id, tuple(sorted(each.claims))) for each in decided)
         if plan.wants_permit:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
@@ -156,14 +157,6 @@ class Planner:
             claims=claims,
         )
         return self._shared.setdefault(action, action)
-
-    def _decides_about(self, request: PermitRequest) -> bool:
-        """Whether an approval of this operation permits the removal (see `permit_writes.write_permits`)."""
-        if is_for_tenant(self.operation) or request.sku_id in self.operation.change.remove:
-            return True
-        group_id = self.operation.target.group_id
-        mine = Source(SourceKind.GROUP, group_id) if group_id else LIST_SOURCE
-        return any(claim.source == mine for claim in request.claims)
 
     def _context(self, user: DirectoryUser, location: str) -> PlanContext:
         place = "known" if user.usage_location else location

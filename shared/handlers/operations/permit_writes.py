@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
 from shared.domain.initiator import InitiatorKind
 from shared.domain.operation import EXPIRED, Operation, is_for_tenant
 from shared.domain.pending_removal import TENANT
-from shared.domain.permit import BY_ALLOWANCE, Permit
+from shared.domain.permit import BY_ALLOWANCE, Claim, Permit
 from shared.domain.snapshot_pages import PlannedAction
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.grant_expiry import note_ends
@@ -42,12 +42,7 @@ async def sealed_removals(world: Needs, operation: Operation) -> AsyncIterator[t
 
 async def write_permits(world: Needs, operation: Operation) -> None:
     """A permit for each sealed removal, naming the claims that ended as they were sealed; after an approval by preview,
-    only for what that preview had shown.
-
-    An operation on a group permits that group's claims, one on named users permits theirs: what another group assigned
-    too is for that group to decide. Every claim is named by the approval of the tenant, and by a person who approves
-    the removal of a product from named users.
-    """
+    only for what that preview had shown."""
     now = world.clock.now()
     by_approval = operation.approved_by is not None
     given_by = operation.approved_by.key if operation.approved_by else BY_ALLOWANCE
@@ -63,8 +58,7 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     async for user_id, action in sealed_removals(world, operation):
         off = {license.sku_id: license.disabled_plans for license in action.plans_off}
         for sku_id, ended in action.claims:
-            named = by_approval and not operation.target.is_group and sku_id in operation.change.remove
-            claims = frozenset(c for c in ended if named or is_for_tenant(operation) or c.source == source)
+            claims = decided_claims(operation, sku_id, ended, by_approval=by_approval)
             if not claims or (shown is not None and sku_id not in shown.get(user_id, frozenset())):
                 continue
             asked = sku_id in operation.change.remove and not operation.initiator.is_app_itself
@@ -78,6 +72,21 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     # Permitted removals wait no longer with the others of the source and of the tenant.
     for scope in (str(source), TENANT):
         await world.stores.removals.drop(scope, ((permit.user_id, permit.sku_id) for permit in permits))
+
+
+def decided_claims(
+    operation: Operation, sku_id: SkuId, ended: Iterable[Claim], *, by_approval: bool = True
+) -> frozenset[Claim]:
+    """Of the claims of a removal that ended: those about which an operation decides.
+
+    An operation on a group permits that group's claims, one on named users permits theirs: what another group assigned
+    too is for that group to decide. Every claim is named by the approval of the tenant, and by a person who approves
+    the removal of a product from named users.
+    """
+    named = by_approval and not operation.target.is_group and sku_id in operation.change.remove
+    if named or is_for_tenant(operation):
+        return frozenset(ended)
+    return frozenset(claim for claim in ended if claim.source == source_of(operation))
 
 
 async def void_permits(world: Needs, operation: Operation) -> None:
