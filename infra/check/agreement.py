@@ -11,7 +11,7 @@ from infra.check.constants import Constants
 from infra.check.project import load
 from infra.check.symbols import body_of
 
-PLACES = ("shared/config.py", "local.settings.example.json", "infra/modules/app.bicep", "README.md")
+PLACES = ("shared/config.py", "local.settings.example.json", "infra/modules/app.bicep", "docs/reference/settings.md")
 
 EXPECTED_ABSENT: Mapping[str, AbstractSet[str]] = {
     "local.settings.example.json": {

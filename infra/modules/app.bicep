@@ -65,7 +65,7 @@ var pathsWithoutSignIn = [
   '/api/health'
 ]
 
-// What shared/config.py reads. A test holds this map equal to the settings class, local.settings.example.json and README.
+// What shared/config.py reads. A test holds this map equal to the settings class, local.settings.example.json and docs/reference/settings.md.
 var settings = {
   TENANT_ID: tenant().tenantId
   ServiceBusConnection__fullyQualifiedNamespace: serviceBusNamespace

@@ -177,11 +177,11 @@ def test_what_is_no_option_is_refused_before_anything_is_asked(az: Az, arguments
     assert az.state["writes"] == []
 
 
-def test_every_permission_of_the_table_has_a_feature_and_a_reason_and_stands_in_the_readme() -> None:
+def test_every_permission_of_the_table_has_a_feature_and_a_reason_and_is_in_the_reference() -> None:
     rows = [line.split("\t") for line in (SCRIPTS / "permissions.tsv").read_text().splitlines() if line[0] != "#"]
-    readme = (ROOT / "README.md").read_text()
+    reference = (ROOT / "docs" / "reference" / "permissions.md").read_text()
     assert all(len(row) == 3 and len(row[2]) > 20 for row in rows)
-    assert all(f"`{permission}`" in readme for _, permission, _ in rows)
+    assert all(f"`{permission}`" in reference for _, permission, _ in rows)
 
 
 def test_a_registration_is_made_with_roles_claims_and_trust_and_no_secret(az: Az) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.web.route_access import ACCESS
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, RESULTS, STEPS
 from shared.handlers.messaging.dead_letters import QUEUES
 from tests.support.project import ROOT, settings_of_the_code
@@ -23,8 +24,8 @@ IN_AZURE_ONLY = {
 }
 
 
-def test_the_readme_explains_every_setting_and_no_other() -> None:
-    table = (ROOT / "README.md").read_text().split("| setting | meaning |")[1].split("\n\n")[0]
+def test_the_reference_explains_every_setting_and_no_other() -> None:
+    table = (ROOT / "docs" / "reference" / "settings.md").read_text().split("| setting | meaning |")[1].split("\n\n")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == settings_of_the_code()
 
 
@@ -41,18 +42,29 @@ def test_every_queue_the_code_uses_is_declared() -> None:
     assert set(QUEUES) == names - {RESULTS}, "the app reads every queue but the results"
 
 
-ORDER = (
-    "How it works", "Try it", "Deploy", "Configure", "Permissions", "Operate",
-    "Compared with native group-based licensing", "Limits", "Layout", "Decisions",
-)  # fmt: skip
+ORDER = ("Is it for you?", "Quick start", "Tour", "How it works", "Deploy", "Links")
 
 
-def test_the_readme_has_its_sections_in_the_order_in_which_a_stranger_asks() -> None:
+def test_the_readme_has_its_sections_in_the_order_in_which_a_newcomer_asks() -> None:
     text = (ROOT / "README.md").read_text()
     assert tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) == ORDER
-    begins = text.split("\n\n")
-    assert begins[1].count(". ") == 0, "the first paragraph is one sentence"
-    assert begins[2].startswith("**What it does**")
+    assert len(text.splitlines()) <= 150
+    begins = text.partition("## ")[0]
+    assert begins.split("\n\n")[1].count(". ") == 0, "the first paragraph is one sentence"
+    assert "Not yet run against a live tenant" in begins
+    assert begins.count("](docs/images/") == 1, "one screenshot"
+
+
+def test_the_reference_names_every_route_of_the_api_and_no_other() -> None:
+    text = (ROOT / "docs" / "reference" / "api.md").read_text()
+    named = re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE) [^`]+)` \|", text, re.MULTILINE)
+    assert sorted(named) == sorted(f"{method} {path}" for method, path in ACCESS if path.startswith("/api/"))
+
+
+def test_the_index_names_every_document() -> None:
+    documents = [each for each in (ROOT / "docs").rglob("*.md") if each.name != "README.md"]
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [each.name for each in documents if f"]({each.relative_to(ROOT / 'docs').as_posix()})" not in index] == []
 
 
 def anchors(document: Path) -> set[str]:
@@ -61,12 +73,14 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "local" / "README.md"]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "local" / "README.md"]
 
 
 def broken_links(document: Path) -> list[str]:
     broken = []
     for target, heading in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", document.read_text()):
+        if target.startswith("../../actions/"):
+            continue  # a page of the repository on GitHub, not a file
         found = (document.parent / target) if target else document
         if not found.exists() or (heading and heading not in anchors(found)):
             broken.append(f"{document.name} points to {target}{'#' * bool(heading)}{heading}")
@@ -104,7 +118,7 @@ def missing_paths(text: str, files: set[str]) -> list[str]:
 
 def test_every_path_that_a_document_names_exists() -> None:
     files = files_of_the_repository()
-    missing = {each.name: missing_paths(each.read_text(), files) for each in DOCUMENTS}
+    missing = {each.relative_to(ROOT).as_posix(): missing_paths(each.read_text(), files) for each in DOCUMENTS}
     assert {name: paths for name, paths in missing.items() if paths} == {}
 
 
@@ -139,8 +153,11 @@ def test_every_hazard_has_tests() -> None:
 
 
 def test_every_command_of_azure_in_the_documents_says_that_it_has_not_been_run() -> None:
-    for name in ("README.md", "docs/operating.md"):
-        paragraphs = re.split(r"\n\n|\n(?=\d\. |- |\| )", (ROOT / name).read_text())
+    counts = {}
+    for document in DOCUMENTS:
+        paragraphs = re.split(r"\n\n|\n(?=\d\. |- |\| )", document.read_text())
         commands = [each for each in paragraphs if re.search(r"`(azd|az) [a-z]|^(azd|az) [a-z]", each, re.MULTILINE)]
-        assert len(commands) >= (1 if name == "README.md" else 8)
-        assert [each for each in commands if "NOT RUN" not in each] == []
+        assert [each for each in commands if "NOT RUN" not in each] == [], document.name
+        counts[document.name] = len(commands)
+    assert counts["README.md"] >= 1
+    assert counts["operating.md"] >= 8

@@ -39,13 +39,13 @@ AT_DEPLOYMENT = {
 
 def names() -> dict[str, set[str]]:
     """Place -> settings it names, as the files are."""
-    table = (ROOT / "README.md").read_text().split("| setting | meaning |")[1].split("\n\n")[0]
+    table = (ROOT / "docs" / "reference" / "settings.md").read_text().split("| setting | meaning |")[1].split("\n\n")[0]
     example = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
     return {
         "shared/config.py": settings_of_the_code(),
         "local.settings.example.json": example.keys() - {"FUNCTIONS_WORKER_RUNTIME"},
         "infra/modules/app.bicep": set(settings_of_bicep(MODULES)),
-        "README.md": set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)),
+        "docs/reference/settings.md": set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)),
     }
 
 
