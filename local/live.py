@@ -16,7 +16,7 @@ SPARE_SEATS = 10
 
 def subscribe(client: Client) -> None:
     """Run the timers that subscribe to changes and begin delta now instead of at their next time."""
-    for timer in ("keep_subscription", "ask_for_deltas"):
+    for timer in ("renew_subscription", "query_deltas"):
         client.fire(timer)
 
 
@@ -91,7 +91,7 @@ def _buy_seats(console: Console, client: Client, sku_id: str, group: str) -> Non
     console.print(
         f"Live: {waiting + SPARE_SEATS} seats of {sku['skuPartNumber']} are bought, {waiting} of them for who waits."
     )
-    client.fire("give_seats")
+    client.fire("assign_freed_licenses")
 
 
 def _timed(client: Client, user: str, change: Mapping[str, Any], sku_id: str, *, licensed: bool) -> float | None:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 Expected = dict[UserId, dict[GroupId, bool]]
 
 
-async def take_change(world: Needs, body: bytes) -> None:
+async def process_notifications(world: Needs, body: bytes) -> None:
     """Do what one message asks. Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away."""
     message = decode_change(body)
     match message:

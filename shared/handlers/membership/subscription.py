@@ -34,7 +34,7 @@ LIFECYCLE_PATH = "/graph/lifecycle"
 log = logging.getLogger(__name__)
 
 
-async def keep_subscription(world: Needs) -> StoredSubscription | None:
+async def renew_subscription(world: Needs) -> StoredSubscription | None:
     """The timer: leave exactly one living subscription, ours and known. None where notifications are not wanted."""
     if not world.policy.public_url:
         return None
@@ -138,12 +138,12 @@ async def take_lifecycle(world: Needs, subscription_id: str, event: LifecycleEve
             try:
                 await world.changes.reauthorize(subscription_id)
             except NotFound:
-                await keep_subscription(world)
+                await renew_subscription(world)
                 return True
             return False
         case LifecycleEvent.SUBSCRIPTION_REMOVED:
             await world.stores.subscriptions.remove(known[subscription_id].key)
-            await keep_subscription(world)
+            await renew_subscription(world)
             return True
         case LifecycleEvent.MISSED:
             return True

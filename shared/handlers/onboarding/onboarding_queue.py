@@ -175,7 +175,7 @@ def _is_put_off(record: OnboardingRecord, now: datetime) -> bool:
     return record.next_at is not None and record.next_at > now + EARLY and not record.is_being_written
 
 
-async def take_up_due(world: Needs) -> int:
+async def resume_due_events(world: Needs) -> int:
     """The timer: have records taken up whose time has come and which no message took up; sent first, taken off second.
 
     Each stays on the list until it is over. Returns how many were sent.

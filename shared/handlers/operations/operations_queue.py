@@ -57,13 +57,13 @@ SEAL_FOR = timedelta(hours=24)
 FINISH = "Finish applying group based license to users"
 
 
-async def take_step(world: Needs, queue: str, body: bytes) -> None:
+async def process_operations(world: Needs, queue: str, body: bytes) -> None:
     """Take the step that a message of this queue names, of an operation or of an act on dead letters.
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
     if bulk_letters.is_step(body):
-        await bulk_letters.take_step(world, body)
+        await bulk_letters.process_step(world, body)
     else:
         await _take(world, queue, decode_operation_step(body))
 

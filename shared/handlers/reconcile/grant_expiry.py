@@ -21,7 +21,7 @@ async def note_ends(world: Needs, grants: Iterable[tuple[UserId, Grant]]) -> Non
     )
 
 
-async def look_at_due(world: Needs) -> int:
+async def reconcile_due_users(world: Needs) -> int:
     """The timer: send those whose time has come to be looked at; sent first, taken off the list second."""
     entries = await world.stores.due.until(world.clock.now(), AT_ONCE)
     users = {entry.user_id for entry in entries}

@@ -25,7 +25,7 @@ STRAY_AFTER = timedelta(minutes=15)
 its worker may be about to write the row. A function can take ten minutes."""
 
 
-async def give_seats(world: Needs) -> int:
+async def assign_freed_licenses(world: Needs) -> int:
     """The timer: have those at the head of each line looked at while seats are free. Returns how many.
 
     A line that only paused assignments ask for is left alone.

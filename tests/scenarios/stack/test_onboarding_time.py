@@ -41,7 +41,7 @@ class Days:
         new.write_text(str(float(self.ahead.read_text()) + seconds))
         new.rename(self.ahead)
         self.broker("/clock", {"passSeconds": seconds})
-        self.run.fire("take_up_due")
+        self.run.fire("resume_due_events")
 
     def date(self, ahead: int = 0) -> str:
         """The date so many days from the test's today."""
@@ -101,7 +101,7 @@ def test_a_start_in_four_months_survives_the_loss_of_every_message_and_worker(da
     run.until_quiet()
     assert run.queues()["onboarding"]["scheduled"] <= scheduled, "months ahead is a row, not a message"
     days.broker("/purge", {})
-    for pid in run.stack.workers("take_hr_event"):
+    for pid in run.stack.workers("process_hr_events"):
         run.stack.kill(pid)
     days.pass_by((120 - LEAD - 1.5) * DAY)
     run.until_quiet()

@@ -22,13 +22,13 @@ from tests.support.triggers import FUNCTIONS, trigger
 ROOT = Path(function_app.__file__).parent
 
 QUEUES = {
-    "run_job": messages.JOBS,
-    "take_step": messages.OPERATIONS,
-    "take_step_bulk": messages.OPERATIONS_BULK,
+    "process_jobs": messages.JOBS,
+    "process_operations": messages.OPERATIONS,
+    "process_operations_bulk": messages.OPERATIONS_BULK,
     "process_members": messages.MEMBERS,
     "process_members_bulk": messages.MEMBERS_BULK,
-    "take_change": messages.NOTIFICATIONS,
-    "take_hr_event": messages.ONBOARDING,
+    "process_notifications": messages.NOTIFICATIONS,
+    "process_hr_events": messages.ONBOARDING,
 }
 
 SETTINGS = {
@@ -37,7 +37,15 @@ SETTINGS = {
     "TablesConnection": "UseDevelopmentStorage=true",
 }
 
-TIMERS = {"watchdog", "give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due", "take_up_due"}
+TIMERS = {
+    "watchdog",
+    "assign_freed_licenses",
+    "renew_subscription",
+    "query_deltas",
+    "sync_all",
+    "reconcile_due_users",
+    "resume_due_events",
+}
 TIMERS |= {"read_protected_people", "close_audit_hours"}
 WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
 
