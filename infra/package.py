@@ -20,6 +20,7 @@ import zipfile
 from pathlib import Path
 
 from infra.sbom import document, license_faults, packages_of
+from shared.domain.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = Path(".python_packages/lib/site-packages")
@@ -81,7 +82,7 @@ def write_bill(packages: Path, target: Path) -> None:
     if faults := license_faults(found):
         raise SystemExit("\n".join(faults))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    target.write_text(json.dumps(document(project["name"], project["version"], found), indent=1) + "\n")
+    target.write_text(json.dumps(document(project["name"], VERSION, found), indent=1) + "\n")
 
 
 def compile_all(app: Path) -> bool:

@@ -187,7 +187,7 @@ async def test_the_timer_runs_in_the_runtime(functions: dict[str, Any]) -> None:
 async def test_a_native_http_function_answers_in_the_runtime(functions: dict[str, Any]) -> None:
     answer = await _invoke(functions["health"], "req", _http("GET", "/api/health"))
     assert answer.value["status_code"].value == "200"
-    assert json.loads(answer.value["body"].value) == {"status": "ok"}
+    assert json.loads(answer.value["body"].value)["status"] == "ok"
 
 
 async def test_the_webhook_answers_a_handshake_in_the_runtime(functions: dict[str, Any]) -> None:

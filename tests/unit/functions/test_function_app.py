@@ -17,6 +17,7 @@ import function_app
 from functions import api, members, notifications, onboarding, operations, timers
 from shared import bootstrap
 from shared.domain import messages
+from shared.domain.version import VERSION
 from tests.support.triggers import FUNCTIONS, trigger
 
 ROOT = Path(function_app.__file__).parent
@@ -100,10 +101,10 @@ def test_trigger_modules_hide_no_type_from_the_worker() -> None:
         assert "from __future__ import annotations" not in source
 
 
-async def test_health_says_only_that_it_is_there() -> None:
+async def test_health_shows_only_a_status_and_the_version() -> None:
     function = FUNCTIONS["health"].get_user_function()
     answer = await function(func.HttpRequest(method="GET", url="/api/health", body=b""))
-    assert (answer.status_code, json.loads(answer.get_body())) == (200, {"status": "ok"})
+    assert (answer.status_code, json.loads(answer.get_body())) == (200, {"status": "ok", "version": VERSION})
 
 
 @pytest.mark.parametrize("name", sorted(WEBHOOKS))
