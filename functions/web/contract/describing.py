@@ -132,8 +132,8 @@ def describe(app: FastAPI, access: Mapping[tuple[str, str], Access]) -> Json:
 
 ABOUT = (
     "Seatkeeper licenses the members of Microsoft 365 groups. Callers sign in with Microsoft Entra ID, and need one of "
-    "the app roles in `x-roles`. Bodies have at most 1 MiB. A request that starts an operation takes an Idempotency-Key "
-    "and is answered with 202 and its Location. Collections are paged by `$top` (at most 999) and `@odata.nextLink`."
+    "the app roles in `x-roles`. Bodies have at most 1 MiB. Requests that start an operation need an Idempotency-Key "
+    "and are answered with 202 and a Location. Collections are paged by `$top` (at most 999) and `@odata.nextLink`."
 )
 
 
