@@ -1,8 +1,8 @@
 """The calls of one user and what each answer of Graph makes of them: an answer and a state give the next state.
 
-A rejected SKU does not block the others: the call goes out again without it, and without any removal that it was to
-replace. If it is not clear which SKU was meant, each addition goes alone, once. What is still to be sent, what was
-proven and what went wrong are all in `Attempted`.
+A rejected SKU does not block the others: the call is sent again without it, and without any removal that it would
+have replaced. If it is not clear which SKU was rejected, each addition is sent alone, once. `Attempted` holds the calls
+still to send, the proven results and the errors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CONFLICT_RETRY = timedelta(seconds=10)
 
 
 def begin(work: Work, planned: Planned) -> Attempted:
-    """A user before the first call; without calls if nothing is to be written, or the operation was cancelled."""
+    """A user before the first call; without calls if there is nothing to write, or the operation was cancelled."""
     plan, read = planned.plan, planned.read
     writes = planned.result is None and plan is not None and plan.writes and not work.is_cancelled
     return Attempted(
@@ -130,7 +130,7 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
         case Throttled() | Unsent():
             return replace(_not_made(attempted, answer, now), row=ledger.refused(row))
         case Unanswered(why=why):
-            # The intent stays: the next read tells whether the write was done.
+            # The intent stays: the next read shows whether the write was done.
             return replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
         case _:
             assert_never(answer)
@@ -180,8 +180,8 @@ def _may_be_lag(work: Work, attempted: Attempted, refusal: Refusal) -> bool:
 
 
 def _without_done_removals(attempted: Attempted) -> Attempted:
-    """What was to be removed is not there any more: it is not managed, and the rest of the call goes on. The text does
-    not say which of several it is, so they go one by one."""
+    """A license to remove no longer exists: it is not managed any more, and the rest of the call is sent. Graph's text
+    does not name it, so several removals are sent one by one."""
     call, *later = attempted.calls
     if len(call.remove) > 1:
         others = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
@@ -193,12 +193,12 @@ def _without_done_removals(attempted: Attempted) -> Attempted:
 
 
 def _without_rejected_plans(attempted: Attempted, refusal: Refusal) -> Attempted | None:
-    """The same call without disabled plans that Graph rejected as not part of their product; None if that is not why.
+    """The same call without disabled plans that Graph rejected as not part of their product; None for other reasons.
 
     The text is not published (MicrosoftDocs/azure-docs 81269 reports "plan does not belong to the subscription").
     It is therefore recognized by the disabled plan that it names. If it names none, disabled plans that the product
-    does not list are left out. None also if several products of the call have such a plan and nothing says which of
-    them is meant: left out of the wrong one, a plan that is to be off would be on.
+    does not list are left out. The result is also None if several products of the call have such a plan and the text
+    names none of them. Leaving the plan out of the wrong product would turn on a plan that must be off.
     """
     if refusal.error is not LicenseError.OTHER or refusal.sku_ids or refusal.plan_ids:
         return None
@@ -309,8 +309,8 @@ def _direct(license: AssignedLicense, now: datetime) -> LicenseAssignmentState:
 
 
 def ended(attempted: Attempted, now: datetime) -> Attempted:
-    """The user after the last call of this message: calls that are left are made by the next one, and rejections are
-    remembered with the work as it will look next time."""
+    """The user after the last call of this message. The next message makes the remaining calls. Rejections are stored
+    with the work that is planned for then."""
     planned, user = attempted.planned, attempted.user
     if attempted.is_active:
         why = "more calls than one look may make"
@@ -353,7 +353,7 @@ def probed(attempted: Attempted) -> frozenset[Pair]:
 
 
 def has_shown_facts(attempted: Attempted) -> bool:
-    """Whether the answers to this user tell something of the tenant's products."""
+    """Whether the answers for this user show a fact about the tenant's products."""
     return bool(attempted.conflicts or retired_plans(attempted) or probed(attempted))
 
 

@@ -59,7 +59,7 @@ class UserPlan:
     remove: tuple[SkuId, ...] = ()
     plans_off: Mapping[SkuId, Plans] = field(default_factory=dict)
     foreign: frozenset[SkuId] = frozenset()
-    """Of `add`: licenses of somebody else in which a person had plans enabled."""
+    """Of `add`: unmanaged licenses in which a person had missing apps turned on."""
     usage_location: str | None = None
     sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
@@ -129,7 +129,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         if sku_id not in draft.desired and sku_id in draft.direct:
             plan_removal(draft, sku_id, ledger.owned[sku_id])
         elif sku_id not in draft.desired and sku_id in unseen:
-            # What is to go may have been given a moment ago, by a look that knew less than this one.
+            # A stale read may have assigned this license a moment ago.
             _look_again(draft, sku_id, ledger.owned[sku_id].at)
     for sku_id in sorted(draft.ledger.owned.keys() & draft.direct.keys()):
         if draft.ledger.owned[sku_id].unclear:
@@ -189,7 +189,7 @@ def _plan_desired(draft: Draft, wanted: DesiredLicense) -> None:
 
 
 def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
-    """A license that somebody else gave is left as it is; plans that it lacks are for a person to decide."""
+    """An unmanaged license is not changed. A person decides about the plans that it lacks."""
     sku_id = wanted.sku_id
     retired = draft.context.catalog.retired(sku_id)
     lacking = current - wanted.given_disabled - retired if wanted.adds else NO_PLANS
@@ -204,7 +204,7 @@ def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
 
 
 def _plan_foreign_that_does_not_count(draft: Draft, wanted: DesiredLicense, state: LicenseState) -> None:
-    """A license of somebody else that is there and that the user has not got: to assign it would take it over."""
+    """An unmanaged license that exists in a state that does not count. Assigning it would make it managed."""
     if wanted.adds:
         draft.note(NoteKind.FOREIGN, wanted.sku_id)
         text = f"The license was given by somebody else and is in state {state}."
@@ -225,7 +225,7 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
 
 
 def _look_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:
-    """What was written at `since` does not show yet."""
+    """The write at `since` is not visible yet."""
     now = draft.context.now
     draft.note(NoteKind.NOT_VISIBLE_YET, sku_id)
     draft.again(now + RECHECK.after(now - since))

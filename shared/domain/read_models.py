@@ -1,4 +1,4 @@
-"""What is recorded for people to read: member status, audit entries, dead letters."""
+"""Records for people to read: member status, audit entries, dead letters."""
 
 from __future__ import annotations
 

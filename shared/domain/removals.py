@@ -134,7 +134,7 @@ def _plans_that_may_go(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense
 
 
 def _waits_for_list(draft: Draft) -> bool:
-    """Whether nothing may be removed yet, because nobody knows who is protected. A preview shows what would go."""
+    """Whether removals must wait, because the protected people have not been read. A preview shows the removals."""
     return not draft.context.protection_known and draft.context.second_read
 
 
