@@ -55,9 +55,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What the HTTP door must know to trust a caller. `audiences`: none means that the platform's check suffices.
-    `allowed_clients`: client ids of the applications whose tokens are taken. `directory_roles`: role template id ->
-    the roles that it stands for."""
+    """The settings by which the HTTP door trusts a caller. `audiences`: none means that the platform's check suffices.
+    `allowed_clients`: client ids of the applications whose tokens are accepted. `directory_roles`: role template id ->
+    the app roles that it includes."""
 
     platform_authentication: bool
     tenant_id: str
@@ -110,16 +110,16 @@ class App:
             await settle(self.world, queue, body, work)
 
     async def notification(self, body: bytes, validation_token: str | None, platform: object = None) -> Reply:
-        """What Graph posts to the notification or the lifecycle address. `platform`: the trace context it hands in."""
+        """A POST of Graph to the notification or lifecycle address. `platform`: the trace context that it passes on."""
         with self.world.telemetry.work("Graph notification", trace_context.within(platform)):
             return await receive(self.world, body, validation_token)
 
     async def renew_subscription(self) -> None:
-        """The timer that keeps Graph telling us of changes."""
+        """The timer that renews Graph's subscription to changes."""
         await self._on_time("renew subscription", renew_subscription)
 
     async def query_deltas(self) -> None:
-        """The timer that asks what changed."""
+        """The timer that queries changes since the last delta query."""
         await self._on_time("query deltas", query_deltas)
 
     async def sync_all(self) -> None:
@@ -128,19 +128,19 @@ class App:
         await self._on_time("forget old", forget_old)
 
     async def read_protected_people(self) -> None:
-        """The timer that reads once a day who is protected."""
+        """The timer that reads the protected people once a day."""
         await self._on_time("read protected people", read_protected_people)
 
     async def reconcile_due_users(self) -> None:
-        """The timer that acts when a grace is over."""
+        """The timer that reconciles users whose grace period has ended."""
         await self._on_time("reconcile due users", reconcile_due_users, writes=True)
 
     async def resume_due_events(self) -> None:
-        """The timer that acts when an event of HR falls due."""
+        """The timer that resumes HR events that are due."""
         await self._on_time("resume due events", resume_due_events, writes=True)
 
     async def assign_freed_licenses(self) -> None:
-        """The timer that gives free seats to those who wait for them."""
+        """The timer that assigns freed licenses to the users who wait for them."""
         await self._on_time("assign freed licenses", assign_freed_licenses, writes=True)
 
     async def close_audit_hours(self) -> None:
@@ -148,7 +148,7 @@ class App:
         await self._on_time("close audit hours", close_hours)
 
     async def watchdog(self) -> None:
-        """The timer that sets going again what has stopped."""
+        """The timer that continues stopped work."""
         await self._on_time("follow setting", follow_setting)
         await self._on_time("watchdog", watchdog, writes=True)
         await self._on_time("drain dead letters", drain)

@@ -22,7 +22,7 @@ AT_MOST = 3
 """Accounts of one employeeId that are read: two are too many already."""
 
 ALREADY_THERE = "already exist"
-"""Of Graph's 400 for adding a member who is one; as commonly reported, no page of Microsoft prints the text."""
+"""Part of Graph's 400 for adding an existing member. The text is commonly reported; no page of Microsoft prints it."""
 
 
 class GraphAccounts:

@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 
 def literal(text: str) -> str:
-    """A text as OData writes it in an address: quotes doubled, everything else escaped."""
+    """A text as an OData literal in an address: each quote written twice, everything else escaped."""
     doubled = text.replace("'", "''")
     return quote(f"'{doubled}'", safe="")
 

@@ -154,7 +154,7 @@ def resolve(
 def _replaced(
     record: OnboardingRecord, replaces: Iterable[OnboardingRecord], now: datetime, *, is_due: bool
 ) -> tuple[Next, ...]:
-    """Statements that no longer count. Licenses that a leaver lost are restored until the day of the newer statement."""
+    """Statements that no longer count. The removals of a leaver are undone until the day of the newer statement."""
     by = f"event {record.event.id}"
     return tuple(
         Next(superseded_record(each, record.key, now)) if is_due or each.taken is None else turned_back(each, by, now)

@@ -181,7 +181,7 @@ class Operation:
     seal_id: str = ""
     pages: int = 0
     chunk_size: int = 20
-    """Users of a chunk at most, as stored with the snapshot: a changed setting must not divide an open operation again."""
+    """Users of a chunk at most, as stored with the snapshot: a changed setting must not divide an open operation."""
     chunks: int = 0
     released: int = 0
     """Chunks handed out so far, counted through all pages in order."""

@@ -199,7 +199,7 @@ def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
         draft.enabling.add(sku_id)
     elif lacking:
         names = ", ".join(sorted(draft.context.catalog.plan_name(plan) for plan in lacking))
-        text = f"The license was given by somebody else and lacks service plans that the group grants: {names}."
+        text = f"The license was assigned outside this app and lacks service plans that the group grants: {names}."
         draft.problems.append(Problem(LicenseError.OTHER, text, FOREIGN_REMEDY, sku_id))
 
 
@@ -207,7 +207,7 @@ def _plan_foreign_that_does_not_count(draft: Draft, wanted: DesiredLicense, stat
     """An unmanaged license that exists in a state that does not count. Assigning it would make it managed."""
     if wanted.adds:
         draft.note(NoteKind.FOREIGN, wanted.sku_id)
-        text = f"The license was given by somebody else and is in state {state}."
+        text = f"The license was assigned outside this app and is in state {state}."
         draft.problems.append(Problem(LicenseError.OTHER, text, IDLE_REMEDY, wanted.sku_id))
 
 

@@ -67,7 +67,7 @@ class NestingStore(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Due:
-    """A user to look at again at a time, because a grant of the SKU ends then."""
+    """A user to reconcile at a time, because a grant of the SKU ends then."""
 
     at: datetime
     user_id: UserId
@@ -78,7 +78,7 @@ class DueStore(Protocol):
     async def put(self, entries: Iterable[Due]) -> None: ...
 
     async def until(self, now: datetime, top: int) -> tuple[Due, ...]:
-        """What has fallen due, oldest first, at most `top`."""
+        """Due users, oldest first, at most `top`."""
         ...
 
     async def remove(self, entries: Iterable[Due]) -> None: ...

@@ -2,8 +2,8 @@
 
 Row: PartitionKey `operation`, RowKey the id with its 12 leading digits of time inverted, so that the newest come first.
 Properties: `body` (JSON of everything but the users), `users0`.. (a list target's ids, 16 bytes each). Index of open
-operations: PartitionKey `open`, RowKey as above, `previewOf` (the id of whoever asked for a preview); written before an
-operation is stored open, deleted after it ended.
+operations: PartitionKey `open`, RowKey as above, `previewOf` (the id of the requester of a preview). It is written
+before an operation is stored open, and deleted after the operation ended.
 """
 
 from __future__ import annotations

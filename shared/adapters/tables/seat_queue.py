@@ -1,8 +1,8 @@
-"""Table `waiting`: who waits for a seat of which product, in the order in which the seats will be given.
+"""Table `waiting`: the users who wait for a product, in the order in which available licenses are assigned.
 
-PartitionKey skuId, RowKey `{microseconds since the epoch, 16 digits}-{userId}`, as exact as the ledger's times. Which
-products have a line at all: PartitionKey `sku`, RowKey skuId. The ledger row of a user says since when the user waits;
-this is its index.
+PartitionKey skuId, RowKey `{microseconds since the epoch, 16 digits}-{userId}`, as exact as the ledger's times. The
+products that have a queue: PartitionKey `sku`, RowKey skuId. The ledger row of a user has the time since which the user
+waits; this is its index.
 """
 
 from __future__ import annotations

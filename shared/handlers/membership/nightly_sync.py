@@ -28,8 +28,8 @@ MAX_SWEPT = 1000
 
 
 async def sync_all(world: Needs) -> int:
-    """The timer: ask for a sync of every managed group and for the sweep. Run twice in an hour it does so once. Returns
-    how many groups are to be synced; one on which an operation is open follows after it."""
+    """The timer: request a sync of every managed group, and the sweep. Two runs in an hour request them once. Returns
+    the number of groups to sync. A group with an open operation is synced after it."""
     at = world.clock.now().replace(minute=0, second=0, microsecond=0)
     await complete_map(world)
     assignments = await world.stores.assignments.all()
@@ -46,8 +46,8 @@ async def sync_all(world: Needs) -> int:
 
 
 async def sweep(world: Needs, partition: str, at: datetime) -> int:
-    """Have everybody looked at who has something of ours, or an unresolved write, and is recorded in no group that is
-    synced: restored users, leavers of ended assignments, failed removals. Returns how many."""
+    """Reconcile every user who has a managed license or an unresolved write and is recorded in no synced group:
+    restored users, leavers of ended assignments, failed removals. Returns how many."""
     known = {each.group_id: each for each in await world.stores.assignments.all()}
     synced = [group_id for group_id, assignment in known.items() if is_active(assignment) and wants_sync(assignment)]
     recorded: set[UserId] = set()

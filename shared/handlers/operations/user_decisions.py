@@ -1,5 +1,5 @@
-"""What a person decides about a license that is to end (in grace, or held for want of a permit): keep it, or remove it
-now. Coming back to a group needs no decision: it ends the grace by itself."""
+"""A person's decisions about a license that will end (in grace, or held without a permit): keep it, or remove it now.
+Returning to a group needs no decision: it ends the grace period automatically."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
 
 
 async def _done(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator, activity: str) -> None:
-    """The act in the audit log, and the user looked at."""
+    """Write the decision to the audit log, and reconcile the user."""
     token = world.token()
     entry: AuditEntry = user_act(activity, user_id, sku_ids, initiator, world.clock.now(), token)
     await world.stores.audit.append([entry])
