@@ -1,4 +1,4 @@
-"""Queue trigger of HR onboarding: who starts, moves, or leaves."""
+"""Queue trigger of HR onboarding: joiner, mover and leaver events."""
 
 import azure.functions as func
 

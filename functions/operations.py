@@ -1,4 +1,4 @@
-"""Queue triggers of operations: requests of other systems, and the steps of what was accepted."""
+"""Queue triggers of operations: requests of other systems, and the steps of accepted operations."""
 
 import azure.functions as func
 

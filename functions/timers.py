@@ -1,4 +1,4 @@
-"""Timers: what has to happen although nobody asks."""
+"""Timers: work without a request."""
 
 import azure.functions as func
 

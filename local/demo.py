@@ -33,8 +33,8 @@ SETTLE_S = 5
 
 CLASSES = {
     "applied": "members licensed",
-    "unchanged": "members who had the license already",
-    "waiting": "members who wait for a license",
+    "unchanged": "members with the license already",
+    "waiting": "members waiting for a license",
     "failed": "members with an error",
     "skipped": "members skipped",
 }
@@ -180,7 +180,7 @@ def _phase(operation: dict[str, Any]) -> str:
 
 
 def _problems(client: Client, group: str) -> list[Problem]:
-    """Each problem of each member who has an error or waits."""
+    """Each problem of each waiting member and each member with an error."""
     path: str | None = f"/api/groups/{group}/membersWithLicenseErrors?$top=100"
     found: list[Problem] = []
     while path:

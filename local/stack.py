@@ -1,6 +1,6 @@
 """The one-machine stack: tables, broker, tenant, and the app's workers, on loopback, started and stopped as one.
 
-The app under functions/ and shared/ is told nothing but settings, as in Azure.
+The app under functions/ and shared/ gets only settings, as in Azure.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class Endpoints:
 
 
 PORTS = range(20_000, 32_000)
-"""Below those that systems give to outgoing connections (32,768 on Linux): a server that is started again, or a little
-after its port was chosen, finds it free although thousands of connections come and go meanwhile."""
+"""Below the ports of outgoing connections (from 32,768 on Linux). So a port is still free when its server starts, or
+starts again, although thousands of connections begin and end meanwhile."""
 
 
 def free_port() -> int:

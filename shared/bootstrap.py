@@ -140,7 +140,7 @@ class App:
         await self._on_time("resume due events", resume_due_events, writes=True)
 
     async def assign_freed_licenses(self) -> None:
-        """The timer that assigns freed licenses to the users who wait for them."""
+        """The timer that assigns freed licenses to waiting users."""
         await self._on_time("assign freed licenses", assign_freed_licenses, writes=True)
 
     async def close_audit_hours(self) -> None:

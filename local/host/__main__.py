@@ -79,7 +79,7 @@ def serve_http(functions: dict[str, Function], port: int, app_dir: Path) -> None
 
 
 def ready() -> None:
-    """Tell the starter that the worker has loaded the app."""
+    """Report to the starter that the worker has loaded the app."""
     print(json.dumps({"ready": True}), flush=True)
 
 

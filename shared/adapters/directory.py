@@ -1,7 +1,7 @@
 """Reading the directory from Graph: users with their groups, members of groups, products, the organization.
 
-A read is complete or it fails: a missing item, a null property, a page without `value` or a broken chain of pages never
-looks like "no members" or "no licenses".
+A read is complete or it fails. A missing item, a null property, a page without `value` or a broken chain of pages is
+never taken for "no members" or "no licenses".
 """
 
 from __future__ import annotations

@@ -255,7 +255,7 @@ class RemovalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InLine:
-    """A user who waits for a license of a SKU, and since when."""
+    """A waiting user of a SKU, and since when the user waits."""
 
     sku_id: SkuId
     user_id: UserId
@@ -263,7 +263,7 @@ class InLine:
 
 
 class WaitingStore(Protocol):
-    """The users who wait for licenses: an index of `waiting_since` in the ledger, which decides."""
+    """Waiting users: an index of `waiting_since` in the ledger, which decides."""
 
     async def lines(self, max_age_s: float) -> frozenset[SkuId]:
         """SKUs for which users may wait. An answer that was read within the last `max_age_s` seconds can be reused."""

@@ -1,7 +1,7 @@
 """Query options of OData as far as the directory offers them: $select, $top, $filter, $search, $count, $skiptoken.
 
-What is not offered is refused, never ignored. No page of Microsoft prints the texts of these refusals: they are our
-own wording or as commonly seen.
+Other options are rejected, never ignored. No page of Microsoft prints the texts of these rejections: they are this
+project's own wording, or commonly reported.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Additions and removals of one call are judged by the state they result in, together, in a fixed order of checks:
 request, SKUs, plans, removals, usage location, seats, exclusions, dependencies, proxy addresses.
-Texts marked "own wording" stand where no text of Microsoft's could be found.
+Texts marked "own wording" are used if no text of Microsoft's could be found.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the tenant's switches make of the catalog's rules; settings.py explains each."""
+    """The catalog's rules with the tenant's switches applied; settings.py explains each."""
 
     catalog: Catalog
     prohibited: Mapping[str, tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""Table `waiting`: the users who wait for a product, in the order in which available licenses are assigned.
+"""Table `waiting`: waiting users of each product, in the order in which available licenses are assigned.
 
 PartitionKey skuId, RowKey `{microseconds since the epoch, 16 digits}-{userId}`, as exact as the ledger's times. The
 products that have a queue: PartitionKey `sku`, RowKey skuId. The ledger row of a user has the time since which the user

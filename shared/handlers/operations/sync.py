@@ -37,7 +37,7 @@ SYNC, DELTA, NESTED, SWEEP = "sync", "delta", "nested", "sweep"
 """Causes: the nightly sync, a change found by delta, a changed nesting, and users whom no group accounts for."""
 
 NEEDS_APPROVAL_ANYWAY = (
-    "These removals need an approval whatever the allowance: the people are protected, the licenses were changed "
+    "These removals need an approval even within the allowance. The people are protected, the licenses were changed "
     "outside this app, no group assigned them, their replacement cannot be assigned, or they were held while an "
     "earlier approval was open."
 )

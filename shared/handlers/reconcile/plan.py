@@ -72,7 +72,7 @@ async def protection_of(world: Needs) -> Protection:
 
 
 async def _seats(world: Needs, skus: Sequence[SubscribedSku]) -> Seats:
-    """The tenant's seats, with the users who wait for them.
+    """The tenant's seats, with the waiting users.
 
     The queue is read before the seats are counted. With an older count, licenses that the first users got meanwhile
     would count for later users too. An older queue only makes a user wait a minute longer.

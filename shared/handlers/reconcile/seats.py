@@ -1,4 +1,4 @@
-"""Seats: the users who wait for each product, and the timer that assigns freed licenses to the first of them."""
+"""Seats: the waiting users of each product, and the timer that assigns freed licenses to the first of them."""
 
 from __future__ import annotations
 
