@@ -15,7 +15,7 @@ from local.tenant.graph.groups import get_group, list_groups
 from local.tenant.graph.licenses import assign_group_license, assign_license, license_details, reprocess_user
 from local.tenant.graph.members import add_member, get_by_ids, list_license_errors, list_members, remove_member
 from local.tenant.graph.organization import organization, subscribed_skus
-from local.tenant.graph.roles import role_assignments, role_definitions, role_eligibility
+from local.tenant.graph.roles import group_eligibility, role_assignments, role_definitions, role_eligibility
 from local.tenant.graph.subscriptions import (
     create_subscription,
     delete_subscription,
@@ -88,6 +88,12 @@ ROUTES = (
     Route("GET", "roleManagement/directory/roleDefinitions", role_definitions, p.ROLES_READ),
     Route("GET", "roleManagement/directory/roleAssignments", role_assignments, p.ROLES_READ),
     Route("GET", "roleManagement/directory/roleEligibilityScheduleInstances", role_eligibility, p.ELIGIBILITY_READ),
+    Route(
+        "GET",
+        "identityGovernance/privilegedAccess/group/eligibilityScheduleInstances",
+        group_eligibility,
+        p.GROUP_ELIGIBILITY_READ,
+    ),
     Route("GET", "subscriptions", list_subscriptions, p.SUBSCRIBE, limit=SUBSCRIPTION_LIST),
     Route("GET", "subscriptions/{}", get_subscription, p.SUBSCRIBE, limit=SUBSCRIPTION_READ),
     Route("POST", "subscriptions", create_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
