@@ -260,7 +260,8 @@ async def get_announced_leavers(world: TheWorld) -> Json:
 
 @router.post("/announced/approve")
 async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
-    """Permit the announced leavers that were read: on their days they are not counted against the allowance."""
+    """Approve the announced leavers that were read: on their days they are not counted against the allowance. `count`:
+    those that need no other approval. A protected person needs the approval of two people."""
     return {"count": await approve_announced(world, body.checksum, initiator)}
 
 
