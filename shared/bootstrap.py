@@ -318,6 +318,7 @@ def policy_of(settings: Settings) -> Policy:
         account_wait_s=settings.onboarding_account_wait.total_seconds(),
         hr_sources=settings.onboarding_sources,
         onboarding_groups=settings.onboarding_groups,
+        onboarding_units=settings.onboarding_units,
         hr_senders=settings.onboarding_senders,
         leaver_removal_after_s=settings.leaver_removal_after.total_seconds(),
         leaver_minimum_delay_s=settings.leaver_minimum_delay.total_seconds(),

@@ -296,9 +296,9 @@ def writing(found: Writing) -> Json:
     return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": moment_text(found.since)}
 
 
-def health(found: Health, looks: QueueLooks) -> Json:
+def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
     """How the app is."""
-    writes = found.writes
+    writes, listed = found.writes, found.protection.listed
     return {
         "changeFeed": change_feed(found.feed),
         "writing": writing(found.writing),
@@ -327,6 +327,13 @@ def health(found: Health, looks: QueueLooks) -> Json:
             "closedHour": moment_text(found.digests.hour) if found.digests else None,
             "fault": (found.digests.fault or None) if found.digests else None,
         },
+        "protectedPeople": {
+            "required": found.protection.required,
+            "count": found.protected,
+            "lastReadDateTime": moment_text(listed.read_at),
+            "fault": listed.fault or None,
+        },
+        "hrLimits": list(hr_limits),
     }
 
 

@@ -102,6 +102,9 @@ class Settings:
     role_eligibility: bool = True
     """Whether the tenant has the license for eligible assignments of roles and groups; without it, the read is refused
     with 400 AadPremiumLicenseRequired (Microsoft365DSC, MSFT_AADRoleEligibilityScheduleRequest)."""
+    unit_cast_is_advanced: bool = False
+    """Whether the cast of an administrative unit's members to a type needs the header for advanced queries. The page
+    (learn.microsoft.com/graph/api/administrativeunit-list-members) requires it for parameters only."""
     role_page_size: int = 100
     """Roles or role assignments on one page; Microsoft names no number, this is our own."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.hr_groups import FormerUse
+from shared.domain.hr_groups import FormerUse, UnitGroups
 from shared.domain.hr_state import HrState
 from shared.domain.ids import UserId
 from shared.domain.onboarding import OnboardingRecord
@@ -98,6 +98,12 @@ class ProfileStore(Protocol):
     async def withdraw(self, name: str) -> None:
         """Forget the proposal of a profile, if there is one."""
         ...
+
+    async def unit_groups(self) -> UnitGroups:
+        """Groups of administrative units, as last read."""
+        ...
+
+    async def keep_unit_groups(self, found: UnitGroups) -> None: ...
 
     async def former_use(self) -> FormerUse | None:
         """What HR used when this version first ran; None if that was not found out yet."""

@@ -114,6 +114,8 @@ class Policy:
     """How events of each HR system are ordered and dated; `*` is for any other one."""
     onboarding_groups: frozenset[GroupId] | None = None
     """Groups whose members HR may change. None: the setting is absent."""
+    onboarding_units: frozenset[str] = frozenset()
+    """Administrative units whose groups HR may change too."""
     hr_senders: Senders | None = None
     """Who may send the events of each HR system. None: the setting is absent."""
     leaver_removal_after_s: float = 30 * 86400.0

@@ -17,6 +17,7 @@ from functions.web.requests import MAX_TOP, Guid, OperationIdText, Shape
 from functions.web.searching import TheAuditSearch, moment
 from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
+from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.operations.writing import turn_off, turn_on
 from shared.handlers.reconcile.write_limiter import writing
 from shared.handlers.views import health, license_center, queries
@@ -120,9 +121,10 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
 
 @router.get("/overview")
 async def get_health(world: TheWorld) -> Json:
-    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters."""
-    found, looks = await asyncio.gather(health.health(world), health.queue_looks(world))
-    return answers.health(found, looks)
+    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters, protected
+    people, and what limits HR."""
+    found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
+    return answers.health(found, looks, limits)
 
 
 @router.get("/writing")

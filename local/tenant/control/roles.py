@@ -25,17 +25,15 @@ async def set_roles(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     ]
     definitions = [*BUILT_IN, *extra]
     ids = {name: each.id for each in definitions for name in (each.id, each.display_name)}
-    tenant.directory.roles = Roles(
-        definitions,
-        *(
-            [
-                RoleAssignment(uuid.uuid4().hex, str(each["principalId"]).lower(), ids[each["role"]])
-                for each in (body or {}).get(kind, ())
-            ]
-            for kind in ("active", "eligible")
-        ),
-        [_group_eligibility(each) for each in (body or {}).get("groupEligible", ())],
+    active, eligible = (
+        [
+            RoleAssignment(uuid.uuid4().hex, str(each["principalId"]).lower(), ids[each["role"]])
+            for each in (body or {}).get(kind, ())
+        ]
+        for kind in ("active", "eligible")
     )
+    members = [_group_eligibility(each) for each in (body or {}).get("groupEligible", ())]
+    tenant.directory.roles = Roles(definitions, active, eligible, members)
     return {}
 
 

@@ -52,6 +52,7 @@ GROUP_ELIGIBILITY_READ = any_of(
     "PrivilegedEligibilitySchedule.Read.AzureADGroup", "PrivilegedEligibilitySchedule.ReadWrite.AzureADGroup"
 )
 """privilegedaccessgroup-list-eligibilityscheduleinstances, application permissions."""
+UNITS_READ = any_of("AdministrativeUnit.Read.All", "AdministrativeUnit.ReadWrite.All", *READ_DIRECTORY)
 ORGANIZATION_READ = any_of("Organization.Read.All", "Organization.ReadWrite.All", "User.Read.All", *READ_DIRECTORY)
 MEMBER_OF = any_of(*sorted(SEE_USERS | READ_GROUPS))
 MEMBER_GROUPS: Alternatives = (
@@ -91,6 +92,7 @@ _LICENSING = frozenset({
 
 _PRODUCT = frozenset({
     *_LICENSING, "RoleManagement.Read.Directory", "PrivilegedEligibilitySchedule.Read.AzureADGroup",
+    "AdministrativeUnit.Read.All",
 })  # fmt: skip
 
 _ADMINISTRATOR = frozenset({

@@ -14,7 +14,7 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Conflict
 from shared.domain.grant import Grant, Source, SourceKind, do_not_license
 from shared.domain.hr_events import SourceRules, canonical, read_event
-from shared.domain.hr_groups import FormerUse
+from shared.domain.hr_groups import FormerUse, UnitGroups
 from shared.domain.hr_state import Employment, HrState, Stamp, Statement, Taken
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.initiator import Initiator, hr_sender
@@ -216,6 +216,16 @@ async def test_what_hr_used_before_an_upgrade_is_kept_once_and_never_changed(sto
     assert await stores.profiles.keep_former_use(first) == first
     assert await stores.profiles.keep_former_use(FormerUse(NOW + timedelta(days=9), frozenset({OTHER}))) == first
     assert await stores.profiles.former_use() == first
+
+
+async def test_groups_of_administrative_units_are_kept_with_the_units_and_the_fault(stores: Stores) -> None:
+    assert await stores.profiles.unit_groups() == UnitGroups()
+    found = UnitGroups(frozenset({"u1", "u2"}), frozenset({OTHER}), NOW, NOW + timedelta(hours=1), "403")
+    await stores.profiles.keep_unit_groups(found)
+    assert await stores.profiles.unit_groups() == found
+    await stores.profiles.keep_unit_groups(replace(found, read_at=None, groups=frozenset()))
+    assert (await stores.profiles.unit_groups()).read_at is None
+    assert await stores.profiles.all() == ()
     assert await stores.profiles.all() == ()
 
 
