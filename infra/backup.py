@@ -77,8 +77,11 @@ def is_restored(table: str) -> bool:
 
 
 def save(service: TableServiceClient, prefix: str, file: Path) -> Counter[str]:
-    """Write the tables to a file; returns how many rows of each. The file has its end only if all was read."""
+    """Write the tables to a file; returns how many rows of each. The file has its end only if all was read. Raises
+    ValueError if there is no table: a nightly job must not be content with an empty file."""
     names = [each.name.removeprefix(prefix) for each in service.list_tables() if each.name.startswith(prefix)]
+    if not names:
+        raise ValueError(f"no table begins with {prefix}: check TABLE_PREFIX and the address of the tables")
     counts: Counter[str] = Counter()
     part = file.with_name(f"{file.name}.part")
     with gzip.open(part, "wt", encoding="utf-8") as lines:
