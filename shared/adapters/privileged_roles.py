@@ -48,7 +48,7 @@ class GraphPrivilegedRoles:
             _add(held, row, roles)
         if not held:
             # Every tenant has a Global Administrator, so this is what a partial answer looks like.
-            raise Unavailable(None, f"{ASSIGNMENTS}: nobody holds a privileged role, not even Global Administrator")
+            raise Unavailable(None, f"{ASSIGNMENTS}: no holder of a privileged role, not even of Global Administrator")
         async for row in self._eligible(ELIGIBLE):
             _add(held, row, roles)
         return {principal: tuple(sorted(names)) for principal, names in held.items()}

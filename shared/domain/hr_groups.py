@@ -1,8 +1,8 @@
 """Groups whose members HR events may change.
 
-The setting ONBOARDING_GROUPS names them, or administrative units that have them, outside the app's tables: whoever
-writes profiles and events could otherwise put anyone into any group that the app's permission reaches
-(GroupMember.ReadWrite.All has no narrower form; "Overview of permissions",
+The setting ONBOARDING_GROUPS names them, or administrative units that have them. It is outside the app's tables: a
+profile and an event could otherwise put anyone into any group that the app's permission reaches.
+GroupMember.ReadWrite.All has no narrower form ("Overview of permissions",
 learn.microsoft.com/graph/permissions-overview).
 """
 
@@ -60,7 +60,7 @@ class UnitGroups:
         return self if self.units == units else UnitGroups(units)
 
     def warning(self) -> str:
-        """What an administrator must know; empty if the latest read was complete."""
+        """A warning for administrators; empty if the latest read was complete."""
         if self.fault and self.read_at is None:
             return f"the groups of administrative units have not been read, so HR events wait: {self.fault}"
         if self.fault:

@@ -78,7 +78,7 @@ def held_as_protected(record: OnboardingRecord, reasons: Sequence[str], now: dat
 
 
 def protected_note(record: OnboardingRecord, reasons: Sequence[str]) -> str:
-    """Why two people have to approve, and who has."""
+    """Why two people have to approve, and the approval so far."""
     note = f"A protected person ({', '.join(reasons)}): two people have to approve the removal."
     if record.approvals:
         note += f" Approved by {record.approvals[-1].by.display_name}; one more approval is needed."

@@ -1,4 +1,4 @@
-"""What HR soon cannot do any more, or cannot do now, by the settings that limit it."""
+"""Profiles and sources that HR cannot use now, or soon cannot use any more, by the settings that limit HR."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from shared.handlers.maintenance.needs import Needs
 
 
 async def hr_limits(world: Needs) -> tuple[str, ...]:
-    """What an administrator must know; each raises the alert `hr-limited`. Raises Unavailable."""
+    """Warnings for administrators; each raises the alert `hr-limited`. Raises Unavailable."""
     now, policy, stored = world.clock.now(), world.policy, world.stores.profiles
     former = await stored.former_use() or FormerUse(now)
     units = (await stored.unit_groups()).of(policy.onboarding_units)

@@ -220,8 +220,8 @@ def _ruling(world: Needs, initiator: Initiator, record: OnboardingRecord, protec
 async def _approved(
     world: Needs, initiator: Initiator, record: OnboardingRecord, found: Ruling, protection: Protection
 ) -> None:
-    """Keep the approval; the leaver goes on, or on its day, unless another person has to approve too. An approval of a
-    person who is not protected yet is none of the two that are needed after that."""
+    """Keep the approval; the leaver goes on, or on its day, unless another person has to approve too. An approval from
+    before the protection is none of the two that are needed after that."""
     now, is_held = world.clock.now(), record.state is OnboardingState.HELD
     why = protecting(record, protection, now)
     approvals = (*record.approvals, Approval(initiator, now)) if why else ()

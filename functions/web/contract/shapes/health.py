@@ -106,7 +106,7 @@ class Health(Answer):
     hr_limits: Annotated[
         list[str],
         Field(
-            description="What HR cannot do now, or soon cannot do any more, by its settings.",
+            description="Profiles and sources that HR cannot use now, or soon cannot use any more.",
             examples=[["profiles name groups that ONBOARDING_GROUPS does not: sales"]],
         ),
     ]
