@@ -83,11 +83,15 @@ async def _take(world: Needs, queue: str, message: OperationStep) -> None:
         return
     if message.step != operation.step or operation.state in (OperationState.PAUSED, OperationState.AWAITING_APPROVAL):
         return
-    if not operation.preview and not (await writing(world)).is_on:
+    is_on = operation.preview or (await writing(world)).is_on
+    if not is_on and operation.cancel_requested_by is None:
         # Turning it on sends the step again.
         return
     try:
-        await _advance(world, operation)
+        if is_on or operation.phase is Phase.REJECT:
+            await _advance(world, operation)
+        else:
+            await _end_unwritten(world, operation)
     except Conflict:
         await world.queue.send([Outgoing(queue, message.encode(), None, world.clock.now() + SHORT_STEP)])
     except (NotFound, PermissionDenied, BadRequest, AssignmentError) as fault:
@@ -306,6 +310,12 @@ async def _release(world: Needs, operation: Operation) -> None:
         await _finish(world, moved)
     else:
         await _save_and_go_on(world, moved, _pause(moved, world.clock.now()))
+
+
+async def _end_unwritten(world: Needs, operation: Operation) -> None:
+    """End a cancelled operation while writing is off: its chunks were dropped, so they never report."""
+    totals = await dispatch.totals_at_the_end(world, operation, operation.released - 1)
+    await _finish(world, replace(operation, counted=totals))
 
 
 def _pause(operation: Operation, now: datetime) -> timedelta:
