@@ -12,6 +12,7 @@ from functions.web.audit_answers import initiated, initiator, moment_text
 from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
+from shared.domain.audit_digest import DigestState
 from shared.domain.directory import AssignedLicense, SubscribedSku
 from shared.domain.ids import SkuId
 from shared.domain.operation import Operation, is_collecting
@@ -323,10 +324,7 @@ def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
         "openOperations": len(found.operations),
         "deadLetters": found.dead_letters,
         "clockAheadSeconds": None if found.clock_ahead is None else round(found.clock_ahead.total_seconds()),
-        "auditDigests": {
-            "closedHour": moment_text(found.digests.hour) if found.digests else None,
-            "fault": (found.digests.fault or None) if found.digests else None,
-        },
+        "auditDigests": audit_digests(found.digests),
         "protectedPeople": {
             "required": found.protection.required,
             "count": found.protected,
@@ -334,6 +332,14 @@ def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
             "fault": listed.fault or None,
         },
         "hrLimits": list(hr_limits),
+    }
+
+
+def audit_digests(state: DigestState | None) -> Json:
+    """How far the hours of the audit log are closed, and why the next one is not."""
+    return {
+        "closedHour": moment_text(state.hour) if state is not None and state.has_record else None,
+        "fault": (state.fault or None) if state is not None else None,
     }
 
 
