@@ -74,7 +74,7 @@ async def decide_announced(world: TheWorld, initiator: TheInitiator, form: TheFo
 async def profile_list(request: Request, world: TheWorld) -> Response:
     """Profiles in force, and versions that wait for the approval of another person."""
     waiting = [
-        (each, reasons_to_approve(each.before, each.proposal.profile), changes(each.before, each.proposal.profile))
+        (each, reasons_to_approve(each.before, each.proposal.after), changes(each.before, each.proposal.after))
         for each in await profiles.proposals(world)
     ]
     known = sorted(await world.stores.profiles.all(), key=lambda each: each.name)

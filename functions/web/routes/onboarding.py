@@ -34,6 +34,7 @@ from shared.handlers.onboarding.announced import announced_leavers, approve_anno
 from shared.handlers.onboarding.dry_run import try_event
 from shared.handlers.onboarding.profiles import Waiting
 from shared.handlers.onboarding.records import MAX_BATCH
+from shared.ports.world import World
 
 router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
 
@@ -287,20 +288,25 @@ async def put_profile(
     if_match: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
-    next event on. 202 if another person must approve it: it adds groups, becomes selectable, or matches more people."""
+    next event on. 202 if another person must approve it, because it changes more than the display name."""
     must_be_person(request, "change a profile")
     saved = await profiles.save_profile(world, body.value(profile_name), initiator, if_match)
-    if isinstance(saved, Proposal):
-        (waiting,) = [each for each in await profiles.proposals(world) if each.proposal.profile.name == profile_name]
-        return JSONResponse(_proposal(waiting), 202)
-    return _with_etag(saved, 200)
+    return await _proposed(world, saved) if isinstance(saved, Proposal) else _with_etag(saved, 200)
 
 
-@router.delete("/profiles/{profile_name}", status_code=204)
-async def delete_profile(request: Request, world: TheWorld, initiator: TheInitiator, profile_name: Name) -> None:
-    """Delete a profile; people keep what it gave them until they move or leave."""
+@router.delete("/profiles/{profile_name}", status_code=202)
+async def delete_profile(request: Request, world: TheWorld, initiator: TheInitiator, profile_name: Name) -> Response:
+    """Propose that a profile is deleted, which another person must approve; 204 if it gives nothing and is deleted at
+    once. People keep what it gave them until they move or leave."""
     must_be_person(request, "delete a profile")
-    await profiles.remove_profile(world, profile_name, initiator)
+    proposed = await profiles.remove_profile(world, profile_name, initiator)
+    return await _proposed(world, proposed) if proposed is not None else Response(status_code=204)
+
+
+async def _proposed(world: World, proposed: Proposal) -> Response:
+    name = proposed.profile.name
+    (waiting,) = [each for each in await profiles.proposals(world) if each.proposal.profile.name == name]
+    return JSONResponse(_proposal(waiting), 202)
 
 
 @router.get("/proposals")
@@ -311,8 +317,9 @@ async def list_proposals(world: TheWorld) -> Json:
 
 @router.post("/proposals/{profile_name}/approve")
 async def approve_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> Response:
-    """Put the proposed version into force that was read."""
-    return _with_etag(await profiles.approve_profile(world, profile_name, body.version, initiator), 200)
+    """Put the proposed version into force that was read; 204 if it deletes the profile."""
+    saved = await profiles.approve_profile(world, profile_name, body.version, initiator)
+    return _with_etag(saved, 200) if saved is not None else Response(status_code=204)
 
 
 @router.post("/proposals/{profile_name}/reject", status_code=204)
@@ -381,9 +388,10 @@ def _proposal(waiting: Waiting) -> Json:
         "proposedBy": initiator_answer(proposal.by),
         "proposedDateTime": moment_text(proposal.at),
         "expiresDateTime": moment_text(proposal.expires_at),
-        "reasons": list(reasons_to_approve(before, proposal.profile)),
+        "deletes": proposal.deletes,
+        "reasons": list(reasons_to_approve(before, proposal.after)),
         "changes": [
-            {"field": name, "before": old, "after": new} for name, old, new in changes(before, proposal.profile)
+            {"field": name, "before": old, "after": new} for name, old, new in changes(before, proposal.after)
         ],
         "profile": _profile(proposal.profile),
         "inForce": _profile(before) if before else None,

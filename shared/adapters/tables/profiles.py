@@ -66,6 +66,7 @@ class TableProfiles:
             "by": initiator_json(proposal.by),
             "at": time_text(proposal.at),
             "base": proposal.base,
+            "deletes": proposal.deletes,
         }
         row = {"PartitionKey": "proposal", "RowKey": proposal.profile.name, **split_body(dump(body))}
         return replace(proposal, version=await self._tables.write(PROFILES, Op("upsert", row)))
@@ -135,7 +136,8 @@ def _body(profile: Profile) -> dict[str, Any]:
 def _proposal(row: Row) -> Proposal:
     body = json.loads(joined_body(row))
     profile = _read(row["RowKey"], body["profile"], None)
-    return Proposal(profile, initiator_of(body["by"]), must_be_time(body["at"]), body["base"], row["etag"])
+    by, at = initiator_of(body["by"]), must_be_time(body["at"])
+    return Proposal(profile, by, at, body["base"], row["etag"], deletes=body.get("deletes", False))
 
 
 def _profile(row: Row) -> Profile:

@@ -175,6 +175,7 @@ class Proposal(Answer):
     proposed_by: Initiator
     proposed_date_time: Time
     expires_date_time: Time
+    deletes: bool
     reasons: list[Annotated[str, example("it becomes selectable: events can name it for anyone")]]
     changes: list[ProfileChange]
     profile: Profile
