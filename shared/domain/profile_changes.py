@@ -44,28 +44,25 @@ def reasons_to_approve(before: Profile | None, after: Profile | None) -> tuple[s
     old, new = before or Profile(""), after or Profile("")
     if after is None:
         return ("it is deleted: people no longer get what it gives",) if reasons_to_approve(None, old) else ()
-    reasons = []
-    if added := sorted(set(new.groups) - set(old.groups)):
-        reasons.append(f"it adds groups: {', '.join(added)}")
-    if removed := sorted(set(old.groups) - set(new.groups)):
-        reasons.append(f"it removes groups: {', '.join(removed)}")
-    if new.selectable and not old.selectable:
-        reasons.append("it becomes selectable: events can name it for anyone")
-    if old.selectable and not new.selectable:
-        reasons.append("it is no longer selectable: events cannot name it")
-    if _sets(old.match) != _sets(new.match):
-        wider = new.match and (not old.match or any(not _narrower(old, new, name) for name in old.match))
-        words = "matches people whom it did not match before" if wider else "no longer matches people whom it matched"
-        reasons.append(f"it {words}")
-    if set(old.licenses) != set(new.licenses):
-        reasons.append("it changes licenses")
-    if old.usage_location != new.usage_location:
-        reasons.append("it changes the usage location")
-    if old.priority != new.priority:
-        reasons.append("it changes the priority among profiles")
-    if old.exclusive != new.exclusive:
-        reasons.append("it changes exclusive: whether profiles below it count")
-    return tuple(reasons)
+    added, removed = (sorted(set(a.groups) - set(b.groups)) for a, b in ((new, old), (old, new)))
+    reasons = (
+        (added, f"it adds groups: {', '.join(added)}"),
+        (removed, f"it removes groups: {', '.join(removed)}"),
+        (new.selectable and not old.selectable, "it becomes selectable: events can name it for anyone"),
+        (old.selectable and not new.selectable, "it is no longer selectable: events cannot name it"),
+        (_sets(old.match) != _sets(new.match), _match_words(old, new)),
+        (set(old.licenses) != set(new.licenses), "it changes licenses"),
+        (old.usage_location != new.usage_location, "it changes the usage location"),
+        (old.priority != new.priority, "it changes the priority among profiles"),
+        (old.exclusive != new.exclusive, "it changes exclusive: whether profiles below it count"),
+    )
+    return tuple(text for is_so, text in reasons if is_so)
+
+
+def _match_words(old: Profile, new: Profile) -> str:
+    is_wider = new.match and (not old.match or any(not _narrower(old, new, name) for name in old.match))
+    what = "matches people whom it did not match before" if is_wider else "no longer matches people whom it matched"
+    return f"it {what}"
 
 
 def _sets(match: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:

@@ -83,15 +83,8 @@ async def _take(world: Needs, queue: str, message: OperationStep) -> None:
         return
     if message.step != operation.step or operation.state in (OperationState.PAUSED, OperationState.AWAITING_APPROVAL):
         return
-    is_on = operation.preview or (await writing(world)).is_on
-    if not is_on and operation.cancel_requested_by is None:
-        # Turning it on sends the step again.
-        return
     try:
-        if is_on or operation.phase is Phase.REJECT:
-            await _advance(world, operation)
-        else:
-            await _end_unwritten(world, operation)
+        await _advance(world, operation)
     except Conflict:
         await world.queue.send([Outgoing(queue, message.encode(), None, world.clock.now() + SHORT_STEP)])
     except (NotFound, PermissionDenied, BadRequest, AssignmentError) as fault:
@@ -116,6 +109,11 @@ async def _recount(world: Needs, operation: Operation) -> None:
 
 
 async def _advance(world: Needs, operation: Operation) -> None:
+    if not operation.preview and operation.phase is not Phase.REJECT and not (await writing(world)).is_on:
+        # Turning it on sends the step again, except of an operation that is cancelled.
+        if operation.cancel_requested_by is not None:
+            await _end_unwritten(world, operation)
+        return
     if await _superseded(world, operation):
         return
     match operation.phase:

@@ -10,6 +10,7 @@ from functions.web.contract.shapes.common import (
     HERE,
     OPERATION,
     Answer,
+    ClaimedBy,
     Count,
     Fault,
     GroupIdText,
@@ -84,6 +85,8 @@ class OnboardingRecord(Answer):
     superseded_by: Annotated[str, example(OPERATION)] | None
     candidate_id: UserIdText | None
     decided_by: Person | None
+    initiated_by: Initiator
+    claimed_by: ClaimedBy | None
 
 
 class OnboardingPage(Answer):
