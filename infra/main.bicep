@@ -22,7 +22,7 @@ param publishingAddresses string = ''
 @description('Ids of the groups whose members HR events may change, or administrativeUnit: and the id of a unit, separated by commas; empty: HR may change no group.')
 param onboardingGroups string = ''
 
-@description('Who may send HR events of each source: the source, then client ids of applications or the word queue, parts separated by commas; empty: nobody.')
+@description('Who may send HR events of each source: the source, then client ids of applications, object ids of people or the word queue, parts separated by commas; empty: nobody.')
 param onboardingSenders string = ''
 
 @description('Let in guests of the tenant who have a role.')

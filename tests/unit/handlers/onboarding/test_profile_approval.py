@@ -121,7 +121,7 @@ async def test_licenses_priority_and_exclusive_change_only_with_another_person()
     (known,) = await run.world.stores.profiles.all()
     changes = ({"licenses": (AssignedLicense(SMALL.sku_id),)}, {"priority": 9}, {"exclusive": True})
     for change in changes:
-        found = await save_profile(run.world, replace(known, **change), ANN, None)  # type: ignore[arg-type]
+        found = await save_profile(run.world, replace(known, **change), ANN, None)
         assert isinstance(found, Proposal)
         assert await run.world.stores.profiles.all() == (known,)
     text = await save_profile(run.world, replace(known, display_name="Sales"), ANN, None)
