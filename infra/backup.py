@@ -46,6 +46,7 @@ NOT_SAVED: Mapping[str, str] = {
     "permits": "an old permit could allow a removal that was never approved",
     "removals": "the ledger is read again, and what is due is noted again",
     "onboardingdue": "index of open HR events",
+    "onboardingended": "index of ended HR events",
     "due": "index of grants that end; the nightly sync finds them",
     "protectedpeople": "read from the directory; all removals wait until then",
     "auditnames": "a name that was erased since would come back",

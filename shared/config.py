@@ -164,8 +164,8 @@ class Settings:
     """RETENTION: how long ended operations with their lists, HR events that ended, permits, dead letters and audit
     entries (by whole months) are kept. ISO 8601, 31 to 3660 days."""
     payload_retention: timedelta
-    """PAYLOAD_RETENTION: how long the messages of replayed dead letters are kept.
-    ISO 8601, 1 to 365 days."""
+    """PAYLOAD_RETENTION: how long the content of an HR event is kept after its end, and how long dead letters and their
+    replayed messages are kept. ISO 8601, 1 to 365 days."""
     chunk_size: int
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""

@@ -93,6 +93,6 @@ def person(found: PersonExport) -> Json:
     return {
         "userId": found.user_id,
         "rows": dict(found.rows),
-        "onboardingEvents": [{**hr_event(each), "event": json.loads(each.body)} for each in found.events],
+        "onboardingEvents": [{**hr_event(each), "event": json.loads(each.body or "null")} for each in found.events],
         "auditEntries": [audit_entry(entry) for entry in found.entries],
     }

@@ -53,6 +53,23 @@ class OnboardingStore(Protocol):
         returns how many. What HR has brought about for people (their standing) stays."""
         ...
 
+    async def ended(self, before: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
+        """When and which records ended before a time, oldest first, at most `top`; also those that were begun again."""
+        ...
+
+    async def check_ended_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Have `ended` name records under other times; to be called before `ended_checked`."""
+        ...
+
+    async def ended_checked(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Take entries off the list of what ended."""
+        ...
+
+    async def forget_content(self, record: OnboardingRecord, kept: OnboardingRecord) -> OnboardingRecord:
+        """Replace a record by what is kept of it if unchanged since read, and forget the names by which it is found,
+        but for the account's ID. Raises Conflict."""
+        ...
+
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
         """When and which records have fallen due, oldest first, at most `top`."""
         ...

@@ -106,7 +106,7 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
         record=record,
         names=names,
         groups=await _names(world),
-        replayable=record.state in administration.REPLAYABLE,
+        replayable=administration.can_be_replayed(record),
         cancellable=administration.can_be_cancelled(record),
         undecided=record.state is OnboardingState.NEEDS_DECISION,
         **await _named(world, [record]),

@@ -19,6 +19,7 @@ from shared.domain.ids import OperationId
 from shared.domain.operation import Operation
 from shared.domain.operation_request import claim_key
 from shared.domain.pending_removal import DAY, WAITS_AT_MOST
+from shared.handlers.maintenance.hr_contents import forget_contents
 from shared.handlers.maintenance.needs import Needs
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Forgotten:
     """What one night deleted. `done`: nothing is left for the next night."""
 
     events: int = 0
+    contents: int = 0
     operations: int = 0
     permits: int = 0
     people: int = 0
@@ -54,7 +56,7 @@ class Forgotten:
 async def forget_old(world: Needs) -> Forgotten:
     """Delete what is over the retention: months of the audit log that are over as a whole, kept dead letters, permits
     and ledger rows that prove nothing any more (a sixteenth of them a night), operations that ended before it and
-    events of HR that ended and came before it."""
+    events of HR that ended and came before it. The content of an HR event goes some time after its end."""
     began = world.clock.now()
     before, deadline = began - timedelta(seconds=world.policy.retention_s), began + LONGEST
     await world.stores.audit.forget(months_before(before))
@@ -67,7 +69,8 @@ async def forget_old(world: Needs) -> Forgotten:
     await world.stores.removals.forget(began - REMOVALS_COUNT_FOR)
     operations = await _forget_operations(world, before, deadline)
     events = await _forget_events(world, before, deadline)
-    found = Forgotten(events, operations, permits, people, letters, done=world.clock.now() < deadline)
+    contents = await forget_contents(world, payloads_before, deadline)
+    found = Forgotten(events, contents, operations, permits, people, letters, done=world.clock.now() < deadline)
     if found != Forgotten():
         log.info("deleted what is from before %s: %s", before.date(), found)
     return found

@@ -52,6 +52,10 @@ async def record_of(world: Needs, key: str) -> OnboardingRecord:
     return record
 
 
+def can_be_replayed(record: OnboardingRecord) -> bool:
+    return record.state in REPLAYABLE and bool(record.body)
+
+
 def can_be_cancelled(record: OnboardingRecord) -> bool:
     """A leaver until it is done, any other event until it is worked on."""
     if record.state is not OnboardingState.WORKING:
@@ -140,6 +144,9 @@ async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingReco
     record = await record_of(world, key)
     if record.state not in REPLAYABLE:
         raise BadRequest("NotReplayable", f"The event is {record.state}; only {', '.join(REPLAYABLE)} can be replayed.")
+    if not can_be_replayed(record):
+        text = "The content of the event was deleted, because it ended some time ago. HR must send it under a new id."
+        raise BadRequest("ContentDeleted", text)
     now = world.clock.now()
     again = replace(
         record,
