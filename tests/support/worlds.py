@@ -84,6 +84,10 @@ class MemoryTables(Tables):
         """Partitions of a table, sorted."""
         self._etags = itertools.count(1)
 
+    def everything(self) -> list[tuple[str, Row]]:
+        """Every row with the name of its table."""
+        return [(name, row) for (name, _), each in self._partitions.items() for row in each.rows.values()]
+
     async def get(self, name: str, partition: str, row: str) -> Row | None:
         await self._answering()
         found = self._partition(name, partition).rows.get(row) if is_key(partition) and is_key(row) else None

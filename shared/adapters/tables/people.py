@@ -18,6 +18,7 @@ from shared.adapters.tables.dead_letters import DEAD_LETTERS, LETTER
 from shared.adapters.tables.hr_state import STANDINGS
 from shared.adapters.tables.members import ERROR, MEMBER
 from shared.adapters.tables.members import TABLE as MEMBERS
+from shared.adapters.tables.person_names import PersonNames
 from shared.adapters.tables.rows import Row, joined_bytes
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ONBOARDING
@@ -54,6 +55,8 @@ class TablePeople:
                 where=lambda row: row["queue"] == ONBOARDING and _has(_text(joined_bytes(row, "data")), texts),
             ),
         }
+        for table, count in (await PersonNames(self._tables, user_id, names).replace()).items():
+            erased[table] = erased.get(table, 0) + count
         return {table: count for table, count in erased.items() if count}
 
     async def _some(self, table: str, keys: Iterable[tuple[str, str]]) -> list[Row]:
