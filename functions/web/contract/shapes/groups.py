@@ -114,6 +114,11 @@ class MemberPage(Answer):
     ] = ""
 
 
+class FoundMembers(Answer):
+    value: list[Member]
+    skip_token: Annotated[str, example("0f5c1d7e")] | None
+
+
 class NamedGroup(Answer):
     id: GroupIdText
     display_name: Annotated[str, example("Sales")]
@@ -138,4 +143,8 @@ class ManagedGroup(NamedGroup):
 
 
 class Groups(Answer):
-    value: list[ManagedGroup] | list[FoundGroup]
+    value: list[ManagedGroup]
+
+
+class FoundGroups(Answer):
+    value: list[FoundGroup]
