@@ -52,7 +52,7 @@ async def shown_members(
 
 
 async def _members_wanted(error: OfError = None, product: OfProduct = "") -> MemberFilter:
-    """What the address of a group's page asks for; a field that is left empty asks for nothing."""
+    """The filter in the address of a group's page; an empty field lets every member pass."""
     return MemberFilter("", error or "", product.strip().lower())
 
 
@@ -60,7 +60,7 @@ TheMemberFilter = Annotated[MemberFilter, Depends(_members_wanted)]
 
 
 def member_fields(show: Shown, wanted: MemberFilter) -> dict[str, str]:
-    """What is shown, as fields of a form or an address."""
+    """The filter as fields of a form or an address."""
     named = {"show": show, "name": wanted.text, "error": wanted.error, "product": wanted.sku_id}
     return {name: value for name, value in named.items() if value}
 
@@ -135,7 +135,7 @@ class AuditSearch:
                 return found
 
     def parameters(self) -> dict[str, str]:
-        """The search as fields of a form, or of an address if it names nobody."""
+        """The search as fields of a form, or of an address if it has only IDs."""
         named = {
             "user": self.wanted.user_id,
             "group": self.wanted.group_id,
@@ -170,8 +170,9 @@ async def _search(
     since: Moment = "",
     until: Moment = "",
 ) -> AuditSearch:
-    ids = [_id_of(text, name) for name, text in (("user", user), ("group", group), ("initiatedBy", initiator))]
-    return AuditSearch(AuditFilter(*ids, activity.strip()), since.strip(), until.strip())
+    by = _id_of(initiator, "initiatedBy")
+    wanted = AuditFilter(_id_of(user, "user"), _id_of(group, "group"), by, activity.strip())
+    return AuditSearch(wanted, since.strip(), until.strip())
 
 
 TheAuditSearch = Annotated[AuditSearch, Depends(_search)]

@@ -303,7 +303,7 @@ class OnboardingRecord:
 
     @property
     def fingerprint(self) -> str:
-        """By which a repeat of the event is told from another event under the same id."""
+        """The same for a repeat of the event, and another one for another event under the same id."""
         return self.digest or hashlib.sha256(self.body.encode()).hexdigest()
 
     @property

@@ -15,8 +15,8 @@ from shared.domain.profiles import Profile
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A version of a profile that is not in force until another person approves it. `base`: the version of the profile
-    that it replaces, None if there is none. `version`: the ETag of the row, None if it is not stored. `deletes`: the
-    profile, as it is in force, is to be deleted."""
+    that it replaces, None if there is none. `version`: the ETag of the row, None if it is not stored. `deletes`: an
+    approval deletes the profile that is in force."""
 
     profile: Profile
     by: Initiator

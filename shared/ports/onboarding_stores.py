@@ -62,7 +62,7 @@ class OnboardingStore(Protocol):
         ...
 
     async def ended_checked(self, entries: Iterable[tuple[datetime, str]]) -> None:
-        """Take entries off the list of what ended."""
+        """Take entries off the list of ended events."""
         ...
 
     async def forget_content(self, record: OnboardingRecord, kept: OnboardingRecord) -> OnboardingRecord:

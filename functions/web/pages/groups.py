@@ -48,7 +48,7 @@ Wanted = Annotated[str, Query(max_length=36)]
 
 @router.get("/groups", dependencies=[NoNames])
 async def groups(request: Request, world: TheWorld, sku: Text = "") -> Response:
-    """Groups that give licenses; `sku`: the product that is to be assigned to one."""
+    """Groups that give licenses; `sku`: the product to assign to one."""
     return await _groups_page(request, world, "", sku)
 
 

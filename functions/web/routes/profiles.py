@@ -47,7 +47,7 @@ class Condition(Shape):
 
 
 class ProfileShape(Shape):
-    """What a job needs."""
+    """Groups and licenses that a job brings."""
 
     display_name: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     match: Condition = Condition()

@@ -331,7 +331,7 @@ def _event(body: dict[str, Any], received_at: datetime) -> HrEvent:
 
 
 def _kept_json(record: OnboardingRecord) -> dict[str, Any]:
-    """What is kept of an event whose content was deleted."""
+    """The rest of an event whose content was deleted."""
     event = record.event
     return {
         "id": event.id,

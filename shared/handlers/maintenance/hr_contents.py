@@ -15,8 +15,8 @@ LATER = timedelta(days=1)
 
 
 async def forget_contents(world: Needs, before: datetime, deadline: datetime) -> int:
-    """Delete the contents of events that ended before a time; returns how many. What is left for lack of time is for
-    the next night."""
+    """Delete the contents of events that ended before a time; returns how many. The next night continues if the
+    time is over."""
     forgotten = 0
     while world.clock.now() < deadline:
         entries = await world.stores.onboarding.ended(before, AT_ONCE)
@@ -55,6 +55,6 @@ async def _can_count_again(world: Needs, record: OnboardingRecord, before: datet
 async def _forget(world: Needs, record: OnboardingRecord) -> bool:
     try:
         await world.stores.onboarding.forget_content(record, without_content(record))
-    except Conflict:  # somebody begins it again at this moment; its next end has another entry
+    except Conflict:  # it begins again at this moment, and its next end has another entry
         return False
     return True

@@ -1,5 +1,5 @@
 """Dead letters that a person corrected. A corrected event or job is sent by that person, under the person's name and
-rules. It never goes back to the queue, where it would count as a message of whoever may send to the queue."""
+rules. It never goes back to the queue, where it would count as a message of any sender of the queue."""
 
 from __future__ import annotations
 

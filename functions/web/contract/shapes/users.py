@@ -85,4 +85,4 @@ class Erasure(Answer):
 
     erased: Annotated[dict[str, int], Field(examples=[{"auditnames": 1, "onboarding": 2}])]
     open_events: list[OperationIdText]
-    open_events_keep: Annotated[str, Field(description="What the open events keep.", examples=["Names"])] | None
+    open_events_keep: Annotated[str, Field(description="Data that open events keep.", examples=["Names"])] | None
