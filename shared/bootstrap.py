@@ -22,6 +22,7 @@ from shared.domain.approval_rules import Rules
 from shared.domain.clock_difference import described, difference, is_wrong
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
+from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.alerts import look_out
 from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.maintenance.protected_people import read_protected_people
@@ -142,6 +143,10 @@ class App:
     async def give_seats(self) -> None:
         """The timer that gives free seats to those who wait for them."""
         await self._on_time("give seats", give_seats, writes=True)
+
+    async def publish_counts(self) -> None:
+        """The timer that publishes how many members are in which state."""
+        await self._on_time("publish counts", publish_counts)
 
     async def close_audit_hours(self) -> None:
         """The timer that lists the audit entries of an hour in the log of digests."""

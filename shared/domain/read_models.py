@@ -32,6 +32,8 @@ class MemberRow:
     removal_at: datetime | None = None
     """When the grace of a license that came from the group ends."""
     operation_id: OperationId | None = None
+    left: bool = False
+    """The user is no longer in the group."""
 
 
 @dataclass(frozen=True, slots=True)

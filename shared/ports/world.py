@@ -30,6 +30,7 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
+    MemberCountStore,
     MemberStore,
     OperationStore,
     PermitStore,
@@ -51,6 +52,7 @@ class Stores:
     sealed: SealedStore
     chunks: ChunkStore
     members: MemberStore
+    member_counts: MemberCountStore
     ledger: LedgerStore
     grants: GrantStore
     permits: PermitStore

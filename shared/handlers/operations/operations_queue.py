@@ -32,7 +32,7 @@ from shared.domain.operation import (
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
-from shared.handlers.groups.status import write_group_status
+from shared.handlers.groups.status import change_group_status, write_group_status
 from shared.handlers.messaging import bulk_letters
 from shared.handlers.operations import approvals, dispatch, permit_writes
 from shared.handlers.operations.accept import send_step
@@ -277,16 +277,19 @@ async def _note_size(world: Needs, operation: Operation, size: int) -> None:
     group_id = operation.target.group_id
     if group_id is None:
         return
-    before = await world.stores.group_status.get(group_id) or GroupStatus(group_id, GroupState.IN_PROGRESS)
-    status = replace(
-        before,
-        state=GroupState.IN_PROGRESS,
-        members=size or before.members,
-        dynamic=await _has_rule(world, group_id) or (before.dynamic and not _asks_for_removals(operation)),
-        operation_id=operation.id,
-        updated_at=world.clock.now(),
-    )
-    await world.stores.group_status.save(status)
+    has_rule, now = await _has_rule(world, group_id), world.clock.now()
+
+    def in_progress(before: GroupStatus) -> GroupStatus:
+        return replace(
+            before,
+            state=GroupState.IN_PROGRESS,
+            members=size or before.members,
+            dynamic=has_rule or (before.dynamic and not _asks_for_removals(operation)),
+            operation_id=operation.id,
+            updated_at=now,
+        )
+
+    await change_group_status(world, group_id, in_progress)
     initiator = operation.initiator
     activity = "Start applying group based license to users"
     await world.stores.audit.append([group_act(activity, operation, initiator, world.clock.now())])

@@ -49,6 +49,7 @@ TRIGGERS = (
     ),
     ("look_at_due", "timer 45 * * * * *", "shared.handlers.reconcile", "grant_expiry.look_at_due"),
     ("take_up_due", "timer 20 * * * * *", "shared.handlers.onboarding", "onboarding_queue.take_up_due"),
+    ("publish_counts", "timer */20 * * * * *", "shared.handlers.groups", "status.publish_counts"),
     ("close_audit_hours", "timer 40 */10 * * * *", "shared.handlers.maintenance", "audit_hours.close_hours"),
     ("give_seats", "timer 30 * * * * *", "shared.handlers.reconcile", "seats.give_seats"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "writing.follow_setting"),
