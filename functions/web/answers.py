@@ -14,6 +14,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
 from shared.domain.audit_digest import DigestState
 from shared.domain.directory import AssignedLicense, SubscribedSku
+from shared.domain.group_status import GroupStatus
 from shared.domain.ids import SkuId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
@@ -193,8 +194,9 @@ def group_status(view: GroupView) -> Json:
         "id": status.group_id,
         "displayName": view.display_name,
         "status": status.state,
-        "members": status.members,
+        "members": status.shown_members,
         "counts": dict(status.counts),
+        "products": product_counts(status),
         "operationId": status.operation_id,
         "removalAllowance": {
             "used": view.allowance_used,
@@ -206,6 +208,14 @@ def group_status(view: GroupView) -> Json:
         },
         "updatedDateTime": moment_text(status.updated_at),
     }
+
+
+def product_counts(status: GroupStatus) -> list[Json]:
+    """How many members of a group have each product, wait for it, or have an error with it."""
+    return [
+        {"skuId": sku_id, "assigned": each.assigned, "waiting": each.waiting, "errors": each.errors}
+        for sku_id, each in sorted(status.products.items())
+    ]
 
 
 def member(row: MemberRow, names: Names) -> Json:

@@ -110,8 +110,9 @@ def _managed(each: license_center.ManagedGroup) -> Json:
         "displayName": each.assignment.display_name,
         "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
         "status": each.status.state,
-        "members": each.status.members,
+        "members": each.status.shown_members,
         "counts": dict(each.status.counts),
+        "products": answers.product_counts(each.status),
     }
 
 
