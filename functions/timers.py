@@ -49,12 +49,6 @@ async def give_seats(timer: func.TimerRequest) -> None:
     await bootstrap.app().give_seats()
 
 
-@bp.function_name("publish_counts")
-@bp.timer_trigger(arg_name="timer", schedule="*/20 * * * * *")
-async def publish_counts(timer: func.TimerRequest) -> None:
-    await bootstrap.app().publish_counts()
-
-
 @bp.function_name("close_audit_hours")
 @bp.timer_trigger(arg_name="timer", schedule="40 */10 * * * *")
 async def close_audit_hours(timer: func.TimerRequest) -> None:

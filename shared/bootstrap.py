@@ -135,18 +135,17 @@ class App:
     async def look_at_due(self) -> None:
         """The timer that acts when a grace is over."""
         await self._on_time("look at due", look_at_due, writes=True)
+        await self._on_time("publish counts", publish_counts)
 
     async def take_up_due(self) -> None:
         """The timer that acts when an event of HR falls due."""
         await self._on_time("take up due", take_up_due, writes=True)
+        # Twice a minute with that of `look_at_due`: lists are right within 35 seconds, and no timer of its own is paid.
+        await self._on_time("publish counts", publish_counts)
 
     async def give_seats(self) -> None:
         """The timer that gives free seats to those who wait for them."""
         await self._on_time("give seats", give_seats, writes=True)
-
-    async def publish_counts(self) -> None:
-        """The timer that publishes how many members are in which state."""
-        await self._on_time("publish counts", publish_counts)
 
     async def close_audit_hours(self) -> None:
         """The timer that lists the audit entries of an hour in the log of digests."""

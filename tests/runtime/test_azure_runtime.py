@@ -49,7 +49,6 @@ EXPECTED = {
     "take_up_due": "timerTrigger",
     "read_protected_people": "timerTrigger",
     "close_audit_hours": "timerTrigger",
-    "publish_counts": "timerTrigger",
     "graph_notifications": "httpTrigger",
     "graph_lifecycle": "httpTrigger",
     "health": "httpTrigger",

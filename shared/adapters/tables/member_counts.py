@@ -1,8 +1,8 @@
 """The one place that writes rows of members, and the counts that it writes in the same transaction.
 
-A counter has the members of a group whose ids begin with one hex digit. A transaction replaces the counters of the
-digits it writes to, each only if it is unchanged since it was read, and the counters are read before the members. So a
-lost race is read again, and the counts equal the rows after a crash, a repeated write and a lost answer.
+A counter has the members of a group whose ids begin with one hex digit. A transaction replaces the counters of its
+digits if they are unchanged since they were read, which is before the members are. A lost race is read again, so the
+counts equal the rows after a crash, a repeated write and a lost answer.
 `recount` is for rows that were written in another way, such as by an earlier version while this one is deployed.
 """
 
@@ -49,7 +49,7 @@ class _Counter:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What is stored of some members. `listed`: those in the list of errors."""
+    """The stored rows of some members. `listed`: those in the list of errors."""
 
     counters: Mapping[str, _Counter]
     rows: Mapping[UserId, MemberRow]
@@ -93,7 +93,7 @@ class TableMemberCounts:
         return await update(read, lambda stored: _ops(group_id, stored, members), save, tries=MAX_TRIES) or 0
 
     async def _stored(self, group_id: GroupId, user_ids: list[UserId], *, read_list: bool) -> _Stored:
-        counters = await self._counters(group_id)
+        counters = await self._counters(group_id, partition_of(user_ids[0]), partition_of(user_ids[-1]))
         for digit in {partition_of(user_id) for user_id in user_ids} - counters.keys():
             numbers = member_counts.counted([row async for row in self._of_digit(group_id, digit)])
             counters[digit] = _Counter(numbers, None)
@@ -103,8 +103,8 @@ class TableMemberCounts:
             listed = await self._listed(group_id, user_ids[0], user_ids[-1])
         return _Stored(counters, rows, listed)
 
-    async def _counters(self, group_id: GroupId) -> dict[str, _Counter]:
-        rows = self._tables.query(TABLE, group_id, COUNTER, f"{COUNTER}{LAST}")
+    async def _counters(self, group_id: GroupId, first: str = DIGITS[0], last: str = DIGITS[-1]) -> dict[str, _Counter]:
+        rows = self._tables.query(TABLE, group_id, f"{COUNTER}{first}", f"{COUNTER}{last}")
         return {
             row["RowKey"].removeprefix(COUNTER): _Counter(json.loads(joined_body(row)), row["etag"])
             async for row in rows
@@ -160,7 +160,7 @@ class TableMemberCounts:
     async def _recounted(self, group_id: GroupId, digit: str) -> list[Op] | None:
         """What makes the counter of a digit and its part of the list of errors right; None if they are. Of a list with
         very many faults, as many as fit in a transaction: the next recount goes on."""
-        known = (await self._counters(group_id)).get(digit) or _Counter({}, None)
+        known = (await self._counters(group_id, digit, digit)).get(digit) or _Counter({}, None)
         rows = [row async for row in self._of_digit(group_id, digit)]
         listed = await self._listed(group_id, digit, f"{digit}{LAST}")
         wanted = {row.user_id: row for row in rows if row.state.needs_a_person}
@@ -202,7 +202,7 @@ def _parts(group_id: GroupId, members: Mapping[UserId, MemberRow | None]) -> Ite
 
 
 def _pair(group_id: GroupId, user_id: UserId, member: MemberRow | None) -> list[Op]:
-    """The row of a member and the one in the list of errors, as they are to be: written or deleted."""
+    """The operations on the row of a member and on the one in the list of errors: each is written or deleted."""
     is_listed = member is not None and member.state.needs_a_person
     return [
         Op("upsert", row_of(member, prefix)) if member and is_kept else _deletion(group_id, f"{prefix}{user_id}")
@@ -215,7 +215,7 @@ def _deletion(group_id: GroupId, key: str) -> Op:
 
 
 def _ops(group_id: GroupId, stored: _Stored, members: Mapping[UserId, MemberRow | None]) -> list[Op] | None:
-    """The counters first: a lost race is a Conflict then, whatever else has changed. None if nothing is to be done."""
+    """The counters first: a lost race is a Conflict then, whatever else has changed. None if there is nothing to do."""
     numbers = {partition_of(user_id): stored.counters[partition_of(user_id)].numbers for user_id in members}
     ops: list[Op] = []
     for user_id, member in members.items():

@@ -49,9 +49,8 @@ async def sync_all(world: Needs) -> int:
 
 
 async def sweep(world: Needs, partition: str, at: datetime) -> int:
-    """Count the members of each group again. Have everybody looked at who has something of ours, or an unresolved
-    write, and is recorded in no group that is synced: restored users, leavers of ended assignments, failed removals.
-    Returns how many."""
+    """Count the members of each group again. Reconcile users with a managed license or an unresolved write who are
+    recorded in no synced group: restored users, leavers of ended assignments, failed removals. Returns how many."""
     known = {each.group_id: each for each in await world.stores.assignments.all()}
     for group_id in sorted(known):
         if await world.stores.member_counts.recount(group_id, partition):

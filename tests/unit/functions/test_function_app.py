@@ -38,7 +38,7 @@ SETTINGS = {
 }
 
 TIMERS = {"watchdog", "give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due", "take_up_due"}
-TIMERS |= {"read_protected_people", "close_audit_hours", "publish_counts"}
+TIMERS |= {"read_protected_people", "close_audit_hours"}
 WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
 
 
