@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,6 +34,8 @@ class MemberRow:
     operation_id: OperationId | None = None
     left: bool = False
     """The user is no longer in the group."""
+    since: datetime | None = field(default=None, compare=False)
+    """Since when the member has the state; set when the row is written."""
 
 
 @dataclass(frozen=True, slots=True)

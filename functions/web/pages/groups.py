@@ -13,7 +13,6 @@ from starlette.responses import Response
 
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
-from functions.web.pages.downloads import MAX_ROWS, csv_text, download
 from functions.web.pages.error_pages import changed_meanwhile
 from functions.web.pages.forms import Form, TheForm, guid_of
 from functions.web.pages.names import plan_names, product_words
@@ -40,8 +39,6 @@ from shared.handlers.views import license_center, queries
 from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
-
-MEMBER_COLUMNS = ("id", "displayName", "userPrincipalName", "state", "error", "message", "remedy")
 
 Wanted = Annotated[str, Query(max_length=36)]
 
@@ -79,14 +76,14 @@ async def group(
 @router.post("/groups/{group_id}")
 async def find_members(request: Request, world: TheWorld, group_id: Guid, form: TheForm) -> Response:
     """Members by name, which a form sends: addresses are logged."""
-    return await _group_page(request, world, GroupId(group_id), *_members_of(form), form.get("after") or None)
+    return await _group_page(request, world, GroupId(group_id), *members_of(form), form.get("after") or None)
 
 
 _SHOWN: TypeAdapter[Shown] = TypeAdapter(Shown)
 _ERROR: TypeAdapter[LicenseError | Literal[""]] = TypeAdapter(LicenseError | Literal[""])
 
 
-def _members_of(form: Form) -> tuple[Shown, MemberFilter]:
+def members_of(form: Form) -> tuple[Shown, MemberFilter]:
     """Raises HttpError for a state or problem that does not exist."""
     try:
         show, error = _SHOWN.validate_python(form.get("show", "errors")), _ERROR.validate_python(form.get("error"))
@@ -132,37 +129,6 @@ async def _status(world: World, group_id: GroupId) -> dict[str, Any]:
         "operations": [each for each in operations if not each.preview],
         "now": world.clock.now(),
     }
-
-
-@router.get("/groups/{group_id}/members.csv", dependencies=[NoNames])
-async def members_csv(world: TheWorld, group_id: Guid, wanted: TheMemberFilter, show: Shown = "errors") -> Response:
-    return await _members_csv(world, GroupId(group_id), show, wanted)
-
-
-@router.post("/groups/{group_id}/members.csv")
-async def found_members_csv(world: TheWorld, group_id: Guid, form: TheForm) -> Response:
-    """Members by name."""
-    return await _members_csv(world, GroupId(group_id), *_members_of(form))
-
-
-async def _members_csv(world: World, group_id: GroupId, show: Shown, wanted: MemberFilter) -> Response:
-    rows, token = await shown_members(world, group_id, 999, None, show, wanted)
-    found = list(rows)
-    while token is not None and len(found) < MAX_ROWS:
-        rows, token = await shown_members(world, group_id, 999, token, show, wanted)
-        found += rows
-    cells = (
-        (row.user_id, row.display_name, row.user_principal_name, row.state, problem.error, problem.text, problem.remedy)
-        for row in found
-        for problem in (row.problems or (None,))
-        if problem is not None
-    )
-    plain = (
-        (row.user_id, row.display_name, row.user_principal_name, row.state, "", "", "")
-        for row in found
-        if not row.problems
-    )
-    return download("members.csv", csv_text(MEMBER_COLUMNS, [*cells, *plain]), "text/csv")
 
 
 @router.get("/groups/{group_id}/assign")

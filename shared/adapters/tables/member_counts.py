@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -220,6 +220,8 @@ def _ops(group_id: GroupId, stored: _Stored, members: Mapping[UserId, MemberRow 
     ops: list[Op] = []
     for user_id, member in members.items():
         before, digit = stored.rows.get(user_id), partition_of(user_id)
+        if member is not None and before is not None and before.state is member.state:
+            member = replace(member, since=before.since)
         numbers[digit] = member_counts.changed(numbers[digit], before, member)
         there = (before is not None, user_id in stored.listed)
         ops += [

@@ -37,26 +37,20 @@ def row_of(member: MemberRow, prefix: str) -> Row:
 
 
 def _body(member: MemberRow) -> dict[str, Any]:
-    body: dict[str, Any] = {"at": time_text(member.updated_at)}
-    if member.problems:
-        body["problems"] = problems_json(member.problems)
-    if member.notes:
-        body["notes"] = list(member.notes)
-    if member.sku_ids:
-        body["skus"] = list(member.sku_ids)
-    if member.attempts:
-        body["attempts"] = member.attempts
-    if member.next_look_at:
-        body["next"] = time_text(member.next_look_at)
-    if member.waiting_since:
-        body["since"] = time_text(member.waiting_since)
-    if member.removal_at:
-        body["removal"] = time_text(member.removal_at)
-    if member.operation_id:
-        body["operation"] = member.operation_id
-    if member.left:
-        body["left"] = True
-    return body
+    body = {
+        "at": time_text(member.updated_at),
+        "problems": problems_json(member.problems),
+        "notes": list(member.notes),
+        "skus": list(member.sku_ids),
+        "attempts": member.attempts,
+        "next": time_text(member.next_look_at),
+        "since": time_text(member.waiting_since),
+        "removal": time_text(member.removal_at),
+        "operation": member.operation_id,
+        "left": member.left,
+        "stateSince": time_text(member.since) if member.since != member.updated_at else None,
+    }
+    return {name: value for name, value in body.items() if value}
 
 
 def member_of(row: Row) -> MemberRow:
@@ -80,4 +74,5 @@ def member_of(row: Row) -> MemberRow:
         removal_at=time_of(body.get("removal")),
         operation_id=OperationId(body["operation"]) if body.get("operation") else None,
         left=body.get("left", False),
+        since=time_of(body.get("stateSince")) or updated_at,
     )
