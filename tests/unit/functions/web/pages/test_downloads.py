@@ -128,7 +128,7 @@ def test_a_file_is_named_for_its_content_whatever_a_group_is_called() -> None:
 
 
 async def _nothing() -> AsyncIterator[list[list[str]]]:
-    for page in ():
+    for page in list[list[list[str]]]():
         yield page
 
 
