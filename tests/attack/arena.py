@@ -85,7 +85,11 @@ class Arena:
         return Days(self.run)
 
     def ask(self, method: str, target: str, headers: dict[str, str] | None = None, body: object = None) -> Answer:
-        return ask(self.run.stack.endpoints.api, method, target, headers, body)
+        """Send a request. A server error is a fault, whatever was tried; 503 is meant where a dependency is away."""
+        answer = ask(self.run.stack.endpoints.api, method, target, headers, body)
+        if answer.status >= 500 and answer.status != 503:
+            self.results.must("server errors", f"{method} {target}", False, answer)
+        return answer
 
     def some(self, attempts: Iterable[Item]) -> list[Item]:
         """All attempts, or each so many-th in a short run."""

@@ -3,15 +3,17 @@ each process over several runs."""
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from rich.table import Table
 
 from tests.attack.asking import Mint, ask
 from tests.attack.expected import EVERYTHING
+from tests.bench.measuring import cpu_s
 from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journey
 
 CLIENTS, PAUSE_S = 200, 20.0
@@ -33,6 +36,8 @@ INTENDED = 503
 FLOODERS, SINGLES = 4, 20
 PAGE_TARGET_S, SINGLE_TARGET_S = 2.0, 5.0
 SAMPLE_EVERY_S = 2.0
+
+PAGE, API, WEBHOOK = KINDS = ("page", "API", "webhook")
 
 Tell = Callable[[str], None]
 
@@ -57,13 +62,20 @@ class Times:
 
 @dataclass
 class Run:
-    """One minute of work. `memory`: MiB of each process of the app at its end, by name."""
+    """One minute of work. `memory`: MiB of each process of the app at its end; `most`: while it ran. `cpu`: seconds that
+    each used, which a busy machine hardly changes. `busy`: the highest load average of the machine."""
 
-    times: dict[str, Times] = field(default_factory=lambda: defaultdict(Times))
+    times: dict[str, Times] = field(default_factory=lambda: {kind: Times() for kind in KINDS})
     licensed_s: float = 0.0
     state: str = ""
     memory: dict[str, float] = field(default_factory=dict)
     most: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+    busy: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        times = {kind: each.as_json() for kind, each in self.times.items()}
+        return {"times": times, "licensed": self.licensed_s, "memory": self.memory, "most": self.most, "cpu": self.cpu}
 
 
 @dataclass
@@ -84,9 +96,7 @@ class Load:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        runs = [
-            {**asdict(run), "times": {kind: each.as_json() for kind, each in run.times.items()}} for run in self.runs
-        ]
+        runs = [run.as_json() for run in self.runs]
         return {"runs": runs, "flood": self.flood.as_json(), "singles": self.singles.as_json(), "faults": self.faults}
 
 
@@ -148,7 +158,7 @@ def loads(*, runs: int, seconds: float, tell: Tell) -> Load:
 def _one(world: World, seconds: float) -> Run:
     found, run = Run(), world.run
     group, users = world.group()
-    began = time.monotonic()
+    before = dict(_measured(run, cpu_s))
     operation = run.change(group, {SKU: []}, [])
     (subscription, *_) = list[Any](run.client.tenant("GET", "/subscriptions"))
     notice = {
@@ -158,63 +168,71 @@ def _one(world: World, seconds: float) -> Run:
         "tenantId": world.mint.tenant_id,
     }
     addresses = {
-        "page": (
+        PAGE: (
             *("/licenses", "/groups", f"/groups/{group}", f"/groups/{group}?show=all", "/operations", "/approvals"),
             *(f"/operations/{operation['id']}", f"/users/{users[0]}", "/audit", "/onboarding", "/health"),
         ),
-        "API": (
+        API: (
             *(f"/api/operations/{operation['id']}", f"/api/groups/{group}/status", "/api/overview", "/api/licenses"),
             *(f"/api/users/{users[1]}/licenses", f"/api/groups/{group}/members?$top=100", "/api/audit?$top=50"),
         ),
     }
+    # The web framework is imported by the first request of a process, which is no part of the load.
+    world.timed(Times(), "GET", "/groups", {**world.mint.session(group, EVERYTHING), "accept": "text/html"})
     over = time.monotonic() + seconds
 
     def client(number: int) -> None:
         oid, chance = f"00000000-0000-4000-8000-{number:012d}", random.Random(number)
         page = {**world.mint.session(oid, EVERYTHING), "accept": "text/html"}
         token = world.mint.token(oid, EVERYTHING)
-        time.sleep(chance.random() * min(PAUSE_S, seconds))
+        time.sleep(chance.random() * PAUSE_S)
         while time.monotonic() < over:
-            kind = chance.choice(("page", "page", "API", "webhook"))
+            kind = chance.choice((PAGE, PAGE, API, WEBHOOK))
             times = found.times[kind]
-            if kind == "webhook":
+            if kind == WEBHOOK:
                 change = {"id": group, "members@delta": [{"id": chance.choice(users)}]}
                 body = {"value": [{**notice, "resourceData": change}]}
                 world.timed(times, "POST", "/graph/notifications", {"content-type": "application/json"}, body)
             else:
                 path = chance.choice(addresses[kind])
-                world.timed(times, "GET", path, page if kind == "page" else token)
-            time.sleep(PAUSE_S)
+                world.timed(times, "GET", path, page if kind == PAGE else token)
+            time.sleep(max(0.0, min(PAUSE_S, over - time.monotonic())))
 
-    for kind in (*addresses, "webhook"):
-        found.times[kind] = Times()
     with ThreadPoolExecutor(CLIENTS + 1) as pool:
         clients = [pool.submit(client, number) for number in range(CLIENTS)]
         pool.submit(_watch, world, found, over).result()
         for each in clients:
             each.result()
-    found.state = str(run.client.ended(operation["id"], PATIENCE_S)["state"])
-    found.licensed_s = time.monotonic() - began
+    ended = run.client.ended(operation["id"], PATIENCE_S)
+    found.state = str(ended["state"])
+    times = [datetime.fromisoformat(ended[name]) for name in ("createdDateTime", "completedDateTime")]
+    found.licensed_s = (times[1] - times[0]).total_seconds()
     run.until_quiet()
-    found.memory = dict(_memory(world.run))
+    found.memory = dict(_measured(run, _memory))
+    found.cpu = {name: used - before.get(name, 0.0) for name, used in _measured(run, cpu_s)}
     return found
 
 
 def _watch(world: World, found: Run, over: float) -> None:
     """Sample the memory of every process of the app."""
     while time.monotonic() < over:
-        for name, used in _memory(world.run):
+        found.busy = max(found.busy, os.getloadavg()[0])
+        for name, used in _measured(world.run, _memory):
             found.most[name] = max(used, found.most.get(name, 0.0))
         time.sleep(SAMPLE_EVERY_S)
 
 
-def _memory(run: Journey) -> Iterator[tuple[str, float]]:
-    """MiB that each process of the app holds (proc(5), VmRSS)."""
+def _measured(run: Journey, figure: Callable[[int], float]) -> Iterator[tuple[str, float]]:
+    """A figure of each process of the app."""
     for function in run.stack.functions:
         for number, pid in enumerate(run.stack.workers(function)):
-            status = Path(f"/proc/{pid}/status").read_text().splitlines()
-            used = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-            yield f"{function}-{number}", used / 1024
+            yield f"{function}-{number}", figure(pid)
+
+
+def _memory(pid: int) -> float:
+    """MiB that a process holds (proc(5), VmRSS)."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 
 
 def _flood(world: World, found: Load) -> None:
@@ -272,8 +290,11 @@ def show(console: Console, load: Load) -> None:
         memory.add_row(process, *cells)
     console.print(memory)
     for number, run in enumerate(load.runs, 1):
-        console.print(f"run {number}: {PEOPLE:,} people licensed in {run.licensed_s:.0f} s, {run.state}")
-    slowest = max((run.times["page"].p95 for run in load.runs), default=0.0)
+        requests = sum(len(times.seconds) for times in run.times.values())
+        used = f"CPU of http {run.cpu['http-0']:.1f} s for {requests:,} requests, of all {sum(run.cpu.values()):.1f} s"
+        done = f"{PEOPLE:,} people licensed in {run.licensed_s:.0f} s, {run.state}"
+        console.print(f"run {number}: {done}; {used}; load average up to {run.busy:.0f}")
+    slowest = max((run.times[PAGE].p95 for run in load.runs), default=0.0)
     console.print(f"p95 of page views {slowest:.2f} s, target {PAGE_TARGET_S:g} s: {_word(slowest < PAGE_TARGET_S)}")
     single = load.singles.p95
     console.print(
