@@ -23,14 +23,15 @@ from tests.attack.running import ALONE, KINDS, attack
 
 
 class Shown(Bar):
-    """A progress bar of the kind that is tried."""
+    """A progress bar for each kind that is tried."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task("starting", total=None)
+        self._task = progress.add_task("start of the stack", total=None)
 
     def begin(self, name: str) -> None:
-        self._progress.update(self._task, description=name, total=None, completed=0)
+        self._progress.stop_task(self._task)
+        self._task = self._progress.add_task(name, total=None)
 
     def expect(self, count: int) -> None:
         self._progress.update(self._task, total=count, completed=0)

@@ -62,7 +62,7 @@ class Times:
 
 @dataclass
 class Run:
-    """One minute of work. `memory`: MiB of each process of the app at its end; `most`: while it ran. `cpu`: seconds that
+    """One minute of work. `memory`: MiB of each process at its end; `most`: while it ran. `cpu`: seconds that
     each used, which a busy machine hardly changes. `busy`: the highest load average of the machine."""
 
     times: dict[str, Times] = field(default_factory=lambda: {kind: Times() for kind in KINDS})
