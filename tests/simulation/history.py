@@ -424,8 +424,11 @@ class History:
         desired = {} if blocked else self._desired(person)
         has, tenant = set(held), self.tenant
         staying = [(sku, off) for sku, off in held.items() if sku in foreign or sku in desired]
-        lacks = {sku for sku in desired.keys() - has if not tenant.may_lack(sku, desired[sku], staying)}
         lacking = desired.keys() - has
+        # A license may stay for a product that the tenant refuses anyway, and be in the way of another meanwhile.
+        refused = {sku for sku in lacking if tenant.may_lack(sku, desired[sku], staying)}
+        waiting = [(sku, off) for sku, off in held.items() if tenant.may_keep(WHOLE[sku], refused)]
+        lacks = {sku for sku in lacking if not tenant.may_lack(sku, desired[sku], [*staying, *waiting])}
         keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(WHOLE[sku], lacking)}
         assigned_here = {sku for entry in self.run.writer.log if entry.user_id == person for sku in entry.after}
         if foreign - has - (decided & assigned_here):
