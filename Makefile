@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -30,6 +30,7 @@ help:
 	@echo "make simulation  seeded histories of faults, kills, doubles and delays in one process"
 	@echo "make soak    thousands of changes of membership: notifications alone, delta alone, every fault"
 	@echo "make faults  everything that can break, broken for a while while work is under way"
+	@echo "make attack  everything that an attacker can try, with or without a role (ATTACK_OPTIONS='--load --runs 3' measures under load)"
 	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make fuzz    thousands of requests made from the API's description"
@@ -140,6 +141,9 @@ faults: setup
 
 soak: setup
 	$(BIN)/python -m tests.soak $(SOAK_OPTIONS)
+
+attack: setup
+	$(BIN)/python -m tests.attack $(ATTACK_OPTIONS)
 
 # How far a value travels through the code; run before and after a change of structure.
 trace: setup

@@ -46,6 +46,7 @@ NOT_SAVED: Mapping[str, str] = {
     "permits": "an old permit could allow a removal that was never approved",
     "removals": "the ledger is read again, and what is due is noted again",
     "onboardingdue": "index of open HR events",
+    "onboardingended": "index of ended HR events",
     "due": "index of grants that end; the nightly sync finds them",
     "protectedpeople": "read from the directory; all removals wait until then",
     "auditnames": "a name that was erased since would come back",
@@ -77,8 +78,11 @@ def is_restored(table: str) -> bool:
 
 
 def save(service: TableServiceClient, prefix: str, file: Path) -> Counter[str]:
-    """Write the tables to a file; returns how many rows of each. The file has its end only if all was read."""
+    """Write the tables to a file; returns how many rows of each. The file has its end only if all was read. Raises
+    ValueError if there is no table: a nightly job must not be content with an empty file."""
     names = [each.name.removeprefix(prefix) for each in service.list_tables() if each.name.startswith(prefix)]
+    if not names:
+        raise ValueError(f"no table begins with {prefix}: check TABLE_PREFIX and the address of the tables")
     counts: Counter[str] = Counter()
     part = file.with_name(f"{file.name}.part")
     with gzip.open(part, "wt", encoding="utf-8") as lines:

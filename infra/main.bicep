@@ -19,10 +19,10 @@ param allowedClients string = ''
 @description('Addresses from which the package can be published, in CIDR notation, separated by commas. Empty: from any address, with a sign-in.')
 param publishingAddresses string = ''
 
-@description('Ids of the groups whose members HR events may change, separated by commas; empty: HR may change no group.')
+@description('Ids of the groups whose members HR events may change, or administrativeUnit: and the id of a unit, separated by commas; empty: HR may change no group.')
 param onboardingGroups string = ''
 
-@description('Who may send HR events of each source: the source, then client ids of applications or the word queue, parts separated by commas; empty: nobody.')
+@description('Who may send HR events of each source: the source, then client ids of applications, object ids of people or the word queue, parts separated by commas; empty: nobody.')
 param onboardingSenders string = ''
 
 @description('Let in guests of the tenant who have a role.')

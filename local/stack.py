@@ -169,7 +169,8 @@ class Stack:
         self._supervisor = Supervisor()
         self._broker_ports = (0, 0)
         self._secret = secrets.token_hex(24)
-        self._signing_key = secrets.token_hex(48)
+        self.signing_key = secrets.token_hex(48)
+        """Signs tokens and sessions of the simulated tenant."""
 
     def __enter__(self) -> Self:
         try:
@@ -265,7 +266,7 @@ class Stack:
             *("--port", str(options.tenant_port), "--members", str(options.members), "--seed", str(options.seed)),
             *("--quota-scale", str(options.scale), "--latency-ms", *map(str, options.latency_ms)),
             *("--settings", json.dumps({"notificationHttp": True})),
-            *("--signing-key", self._signing_key, "--client-secret", self._secret, "--identity-header", "local"),
+            *("--signing-key", self.signing_key, "--client-secret", self._secret, "--identity-header", "local"),
             *options.tenant,
         )
 
@@ -377,7 +378,7 @@ class Stack:
 
     def _start_workers(self, functions: Mapping[str, str], http_port: int, tenant: Mapping[str, Any]) -> None:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AZURE_", "IDENTITY_"))}
-        environment = {**inherited, **self.app_settings(tenant), "LOCAL_SIGNING_KEY": self._signing_key}
+        environment = {**inherited, **self.app_settings(tenant), "LOCAL_SIGNING_KEY": self.signing_key}
         host = ("--app-dir", str(self.options.app_dir))
         plans: list[tuple[str, str, tuple[str, ...]]] = []
         for function, kind in functions.items():

@@ -22,6 +22,7 @@ from shared.domain.approval_rules import Rules
 from shared.domain.clock_difference import described, difference, is_wrong
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
+from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.alerts import look_out
 from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.maintenance.protected_people import read_protected_people
@@ -134,10 +135,13 @@ class App:
     async def reconcile_due_users(self) -> None:
         """The timer that reconciles users whose grace period has ended."""
         await self._on_time("reconcile due users", reconcile_due_users, writes=True)
+        await self._on_time("publish counts", publish_counts)
 
     async def resume_due_events(self) -> None:
         """The timer that resumes HR events that are due."""
         await self._on_time("resume due events", resume_due_events, writes=True)
+        # Twice a minute with that of `reconcile_due_users`: lists are right within 35 seconds, and no timer of its own is paid.
+        await self._on_time("publish counts", publish_counts)
 
     async def assign_freed_licenses(self) -> None:
         """The timer that assigns freed licenses to waiting users."""
@@ -318,6 +322,7 @@ def policy_of(settings: Settings) -> Policy:
         account_wait_s=settings.onboarding_account_wait.total_seconds(),
         hr_sources=settings.onboarding_sources,
         onboarding_groups=settings.onboarding_groups,
+        onboarding_units=settings.onboarding_units,
         hr_senders=settings.onboarding_senders,
         leaver_removal_after_s=settings.leaver_removal_after.total_seconds(),
         leaver_minimum_delay_s=settings.leaver_minimum_delay.total_seconds(),

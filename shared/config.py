@@ -140,12 +140,16 @@ class Settings:
     time zone their dates begin, comma-separated: `urn:hr:example sequence Europe/Berlin, * arrival UTC`. `*` is for any
     other system. Zones are names of the IANA database."""
     onboarding_groups: frozenset[GroupId] | None
-    """ONBOARDING_GROUPS: ids of the groups whose members HR events may change, comma-separated; `none`: no group. If it
-    is absent, HR may change no group; after an upgrade, those of the existing profiles for 30 days."""
+    """ONBOARDING_GROUPS: ids of the groups whose members HR events may change, comma-separated, or
+    `administrativeUnit:` and the id of a unit for all its groups; `none`: no group. If it is absent, HR may change no
+    group; after an upgrade, those of the existing profiles for 30 days."""
+    onboarding_units: frozenset[str]
+    """ONBOARDING_GROUPS: the administrative units among them."""
     onboarding_senders: Senders | None
     """ONBOARDING_SENDERS: who may send the events of each HR system, comma-separated: its source, then client ids of
-    applications, or `queue` if it comes by the queue: `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`;
-    `none`: nobody. If it is absent, nobody; after an upgrade, who sent before, for 30 days."""
+    applications or object ids of people, or `queue` if it comes by the queue:
+    `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`; `none`: nobody. If it is absent, nobody; after an
+    upgrade, who sent before, for 30 days."""
     leaver_removal_after: timedelta
     """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
     mailbox can be handed over until then. ISO 8601, 0 to 365 days."""
@@ -160,8 +164,8 @@ class Settings:
     """RETENTION: how long ended operations with their lists, HR events that ended, permits, dead letters and audit
     entries (by whole months) are kept. ISO 8601, 31 to 3660 days."""
     payload_retention: timedelta
-    """PAYLOAD_RETENTION: how long the messages of replayed dead letters are kept.
-    ISO 8601, 1 to 365 days."""
+    """PAYLOAD_RETENTION: how long the content of an HR event is kept after its end, and how long dead letters and their
+    replayed messages are kept. ISO 8601, 1 to 365 days."""
     chunk_size: int
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""
@@ -178,6 +182,7 @@ class Settings:
         chunk_size = read.whole("CHUNK_SIZE", 20, at_least=1, at_most=20)
         service_bus = read.connection("ServiceBusConnection", "fullyQualifiedNamespace")
         tables = read.connection("TablesConnection", "endpoint")
+        hr_groups, hr_units = read.hr_groups("ONBOARDING_GROUPS")
         settings = cls(
             tenant_id=read.guid("TENANT_ID"),
             service_bus_connection=service_bus[0],
@@ -225,7 +230,8 @@ class Settings:
                 "ONBOARDING_ACCOUNT_WAIT", timedelta(days=14), at_most=timedelta(days=90)
             ),
             onboarding_sources=read.sources("ONBOARDING_SOURCES"),
-            onboarding_groups=read.groups("ONBOARDING_GROUPS"),
+            onboarding_groups=hr_groups,
+            onboarding_units=hr_units,
             onboarding_senders=read.senders("ONBOARDING_SENDERS"),
             leaver_removal_after=read.duration("LEAVER_REMOVAL_AFTER", timedelta(days=30), at_most=timedelta(days=365)),
             leaver_minimum_delay=read.duration("LEAVER_MINIMUM_DELAY", timedelta(days=1), at_most=timedelta(days=30)),

@@ -21,6 +21,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TRUE = frozenset({"true", "1", "yes"})
 FALSE = frozenset({"", "false", "0", "no"})
 NO_GROUPS = "none"
+UNIT = "administrativeunit:"
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -92,8 +93,13 @@ class Reader:
 
     def guids(self, name: str) -> frozenset[str]:
         found = frozenset(word.lower() for word in self.words(name))
-        self.faults += [f"{name} must list GUIDs, not {each!r}" for each in sorted(found) if not _GUID.fullmatch(each)]
+        self._must_be_guids(name, {each: each for each in found})
         return found
+
+    def _must_be_guids(self, name: str, words: Mapping[str, str]) -> None:
+        """`words`: the GUID in each word of the setting."""
+        wrong = sorted(word for word, guid in words.items() if not _GUID.fullmatch(guid))
+        self.faults += [f"{name} must list GUIDs, not {each!r}" for each in wrong]
 
     def senders(self, name: str) -> Senders | None:
         try:
@@ -102,11 +108,14 @@ class Reader:
             self.faults.append(f"{name} {fault}")
             return {}
 
-    def groups(self, name: str) -> frozenset[GroupId] | None:
-        """None if the setting is absent, which is not the same as no group."""
+    def hr_groups(self, name: str) -> tuple[frozenset[GroupId] | None, frozenset[str]]:
+        """Groups, and administrative units. No groups but None if the setting is absent, which is not the same."""
         if self.text(name, "").lower() in ("", NO_GROUPS):
-            return frozenset() if self.text(name, "") else None
-        return frozenset(map(GroupId, self.guids(name)))
+            return (frozenset() if self.text(name, "") else None), frozenset()
+        units = frozenset(word.lower() for word in self.words(name) if word.lower().startswith(UNIT))
+        found = {word.lower() for word in self.words(name)}
+        self._must_be_guids(name, {each: each.removeprefix(UNIT) for each in found})
+        return frozenset(map(GroupId, found - units)), frozenset(each.removeprefix(UNIT) for each in units)
 
     def directory_roles(self, name: str, default: str) -> Mapping[str, frozenset[str]]:
         try:

@@ -12,7 +12,9 @@ from functions.web.audit_answers import initiated, initiator, moment_text
 from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
+from shared.domain.audit_digest import DigestState
 from shared.domain.directory import AssignedLicense, SubscribedSku
+from shared.domain.group_status import GroupStatus
 from shared.domain.ids import SkuId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
@@ -192,8 +194,9 @@ def group_status(view: GroupView) -> Json:
         "id": status.group_id,
         "displayName": view.display_name,
         "status": status.state,
-        "members": status.members,
+        "members": status.shown_members,
         "counts": dict(status.counts),
+        "products": product_counts(status),
         "operationId": status.operation_id,
         "removalAllowance": {
             "used": view.allowance_used,
@@ -205,6 +208,14 @@ def group_status(view: GroupView) -> Json:
         },
         "updatedDateTime": moment_text(status.updated_at),
     }
+
+
+def product_counts(status: GroupStatus) -> list[Json]:
+    """How many members of a group have each product, wait for it, or have an error with it."""
+    return [
+        {"skuId": sku_id, "assigned": each.assigned, "waiting": each.waiting, "errors": each.errors}
+        for sku_id, each in sorted(status.products.items())
+    ]
 
 
 def member(row: MemberRow, names: Names) -> Json:
@@ -296,9 +307,9 @@ def writing(found: Writing) -> Json:
     return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": moment_text(found.since)}
 
 
-def health(found: Health, looks: QueueLooks) -> Json:
+def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
     """How the app is."""
-    writes = found.writes
+    writes, listed = found.writes, found.protection.listed
     return {
         "changeFeed": change_feed(found.feed),
         "writing": writing(found.writing),
@@ -323,10 +334,22 @@ def health(found: Health, looks: QueueLooks) -> Json:
         "openOperations": len(found.operations),
         "deadLetters": found.dead_letters,
         "clockAheadSeconds": None if found.clock_ahead is None else round(found.clock_ahead.total_seconds()),
-        "auditDigests": {
-            "closedHour": moment_text(found.digests.hour) if found.digests else None,
-            "fault": (found.digests.fault or None) if found.digests else None,
+        "auditDigests": audit_digests(found.digests),
+        "protectedPeople": {
+            "required": found.protection.required,
+            "count": found.protected,
+            "lastReadDateTime": moment_text(listed.read_at),
+            "fault": listed.fault or None,
         },
+        "hrLimits": list(hr_limits),
+    }
+
+
+def audit_digests(state: DigestState | None) -> Json:
+    """How far the hours of the audit log are closed, and why the next one is not."""
+    return {
+        "closedHour": moment_text(state.hour) if state is not None and state.has_record else None,
+        "fault": (state.fault or None) if state is not None else None,
     }
 
 

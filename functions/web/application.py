@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.context import requires
 from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
-from functions.web.pages import audit, first_day, health, licenses, static_files
+from functions.web.pages import audit, first_day, health, licenses, member_export, static_files
 from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import onboarding as onboarding_pages
@@ -27,7 +27,7 @@ from functions.web.pages.error_pages import failed_page, wants_page
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
-from functions.web.routes import center, dead_letters, groups, onboarding, operations, users
+from functions.web.routes import center, dead_letters, groups, onboarding, operations, profiles, users
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, Access
@@ -63,12 +63,14 @@ def build(doors: Callable[[], App]) -> FastAPI:
         operations,
         groups,
         users,
+        profiles,  # before the routes that take any name in their place
         onboarding,
         center,
         dead_letters,
         static_files,
         first_day,
         licenses,
+        member_export,
         group_pages,
         operation_pages,
         user_pages,

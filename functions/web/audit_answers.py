@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.domain.audit_digest import VerifiedHour
 from shared.domain.initiator import Initiator
+from shared.domain.onboarding import OnboardingRecord
 from shared.domain.onboarding_results import describe
 from shared.domain.read_models import AuditEntry
 from shared.handlers.maintenance.person import PersonExport
@@ -40,6 +41,11 @@ def initiator(by: Initiator | None) -> Json | None:
         "displayName": by.display_name,
         "channel": by.channel,
     }
+
+
+def hr_event(record: OnboardingRecord) -> Json:
+    """An HR event and what became of it, with who sent it."""
+    return {**describe(record), **initiated(record.sender)}
 
 
 def audit_entry(entry: AuditEntry) -> Json:
@@ -87,6 +93,6 @@ def person(found: PersonExport) -> Json:
     return {
         "userId": found.user_id,
         "rows": dict(found.rows),
-        "onboardingEvents": [{**describe(each), "event": json.loads(each.body)} for each in found.events],
+        "onboardingEvents": [{**hr_event(each), "event": json.loads(each.body or "null")} for each in found.events],
         "auditEntries": [audit_entry(entry) for entry in found.entries],
     }

@@ -217,8 +217,8 @@ class EndingLicenses(ForeignLicenses):
     """The body of keepLicenses and removeLicensesNow: SKUs of licenses that are in grace, held or kept."""
 
 
-class Mended(Shape):
-    """The body of a replay: what to send to the queue instead of the message that was kept."""
+class Corrected(Shape):
+    """The body of a replay: what to send instead of the message that was kept."""
 
     message: dict[str, Any]
 

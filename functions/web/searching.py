@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 from pydantic import BeforeValidator
+from starlette.requests import Request
 
 from functions.web.errors import HttpError
 from functions.web.requests import is_guid
@@ -34,13 +34,6 @@ Shown = Literal["errors", "all"] | MemberState
 """Which members of a group are shown."""
 
 
-Named = Annotated[
-    str,
-    Query(
-        max_length=license_center.MAX_SEARCH,
-        description="What a name or sign-in name begins with; at most 100 are found.",
-    ),
-]
 OfError = Annotated[LicenseError | None, BeforeValidator(lambda text: text or None), Query()]
 OfProduct = Annotated[str, Query(max_length=36, description="Those with a problem with this product only: its skuId.")]
 
@@ -58,18 +51,41 @@ async def shown_members(
     return await queries.members(world, group_id, top, after, state, wanted)
 
 
-async def _members_wanted(name: Named = "", error: OfError = None, product: OfProduct = "") -> MemberFilter:
-    """What the form of a group's page asks for; a field that is left empty asks for nothing."""
-    return MemberFilter(name.strip(), error or "", product.strip().lower())
+async def _members_wanted(error: OfError = None, product: OfProduct = "") -> MemberFilter:
+    """The filter in the address of a group's page; an empty field lets every member pass."""
+    return MemberFilter("", error or "", product.strip().lower())
 
 
 TheMemberFilter = Annotated[MemberFilter, Depends(_members_wanted)]
 
 
-def member_query(show: Shown, wanted: MemberFilter) -> str:
-    """What is shown, as query parameters."""
+def member_fields(show: Shown, wanted: MemberFilter) -> dict[str, str]:
+    """The filter as fields of a form or an address."""
     named = {"show": show, "name": wanted.text, "error": wanted.error, "product": wanted.sku_id}
-    return urlencode({name: value for name, value in named.items() if value})
+    return {name: value for name, value in named.items() if value}
+
+
+async def _no_names(request: Request) -> None:
+    for name in ("search", "name"):
+        if request.query_params.get(name, "").strip():
+            raise _in_address(name)
+
+
+NoNames = Depends(_no_names)
+"""Rejects addresses with a searched name: proxies, histories and access logs keep them."""
+
+
+def _in_address(name: str) -> HttpError:
+    text = f"{name} takes no name in an address, because addresses are logged. Send names in the body of a POST."
+    return HttpError(400, "NameInAddress", text, name)
+
+
+def _id_of(text: str, name: str) -> str:
+    """The ID in an address, empty for none. Raises HttpError for what can be a name."""
+    found = text.strip().lower()
+    if found and not is_guid(found):
+        raise _in_address(name)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +135,7 @@ class AuditSearch:
                 return found
 
     def parameters(self) -> dict[str, str]:
-        """The search as query parameters."""
+        """The search as fields of a form, or of an address if it has only IDs."""
         named = {
             "user": self.wanted.user_id,
             "group": self.wanted.group_id,
@@ -147,17 +163,15 @@ def moment(text: str, name: str) -> datetime | None:
 
 
 async def _search(
-    user: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A user's id.")] = "",
-    group: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A group's id.")] = "",
-    initiator: Annotated[
-        str,
-        Query(alias="initiatedBy", max_length=license_center.MAX_SEARCH, description="Part of a name or ID."),
-    ] = "",
+    user: Annotated[str, Query(max_length=36, description="A user's id.")] = "",
+    group: Annotated[str, Query(max_length=36, description="A group's id.")] = "",
+    initiator: Annotated[str, Query(alias="initiatedBy", max_length=36, description="The id of who acted.")] = "",
     activity: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A part of an activity.")] = "",
     since: Moment = "",
     until: Moment = "",
 ) -> AuditSearch:
-    wanted = AuditFilter(user.strip().lower(), group.strip().lower(), initiator.strip(), activity.strip())
+    by = _id_of(initiator, "initiatedBy")
+    wanted = AuditFilter(_id_of(user, "user"), _id_of(group, "group"), by, activity.strip())
     return AuditSearch(wanted, since.strip(), until.strip())
 
 

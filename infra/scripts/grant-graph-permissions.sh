@@ -16,7 +16,8 @@ usage: grant-graph-permissions.sh [--with FEATURE]... [--check | --revoke | --dr
 
 PRINCIPAL_ID      object id of the managed identity: azd env get-value IDENTITY_PRINCIPAL_ID
 --with FEATURE    a feature that is used: usage-location, hidden-groups,
-                  protected-people, onboarding; may be given several times
+                  protected-people, administrative-units, onboarding; may be given
+                  several times
 --check           change nothing; exit 1 where a permission is missing, or granted without being needed
 --revoke          revoke every permission that the table names, for all features
 --dry-run         change nothing and print the permissions that would be granted; without the Azure CLI, print

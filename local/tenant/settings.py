@@ -100,8 +100,11 @@ class Settings:
     """Whether v1.0 shows `isPrivileged` of role definitions. The resource page documents it for beta alone
     (learn.microsoft.com/graph/api/resources/unifiedroledefinition)."""
     role_eligibility: bool = True
-    """Whether the tenant has the license for eligible role assignments; without it, their read is refused with 400
-    AadPremiumLicenseRequired (Microsoft365DSC, MSFT_AADRoleEligibilityScheduleRequest)."""
+    """Whether the tenant has the license for eligible assignments of roles and groups; without it, the read is refused
+    with 400 AadPremiumLicenseRequired (Microsoft365DSC, MSFT_AADRoleEligibilityScheduleRequest)."""
+    unit_cast_is_advanced: bool = False
+    """Whether the cast of an administrative unit's members to a type needs the header for advanced queries. The page
+    (learn.microsoft.com/graph/api/administrativeunit-list-members) requires it for parameters only."""
     role_page_size: int = 100
     """Roles or role assignments on one page; Microsoft names no number, this is our own."""
 

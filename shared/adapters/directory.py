@@ -158,6 +158,21 @@ class GraphDirectory:
         async for rows in self._pages(f"members of group {group_id}", body):
             yield [UserId(str(row["id"]).lower()) for row in rows if _type_of(row) == USER]
 
+    async def groups_of_unit(self, unit_id: str) -> frozenset[GroupId]:
+        """Cast to groups (learn.microsoft.com/graph/api/administrativeunit-list-members), because a unit can have all
+        people of the tenant too. If Graph rejects the cast, all members are read. Raises NotFound, PermissionDenied,
+        Unavailable."""
+        address = f"/directory/administrativeUnits/{segment(unit_id)}/members"
+        try:
+            body = await self._get(f"{address}/microsoft.graph.group")
+        except Refusal as refusal:
+            if refusal.status != 400:
+                raise
+            body = await self._get(address)
+        pages = self._pages(f"groups of administrative unit {unit_id}", body)
+        rows = [row async for page in pages for row in page]
+        return frozenset(GroupId(str(row["id"]).lower()) for row in rows if row.get("@odata.type", GROUP) == GROUP)
+
     async def _pages(self, what: str, body: Json) -> AsyncIterator[Sequence[Json]]:
         """The rows of a first page and of those that follow, to the last one. Raises Unavailable if one is lost."""
         followed: set[str] = set()

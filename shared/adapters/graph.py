@@ -111,7 +111,7 @@ class _Connection:
     raw: RequestOption
 
 
-ID_AFTER = frozenset({"users", "groups", "members", "subscriptions", "directoryObjects"})
+ID_AFTER = frozenset({"users", "groups", "members", "subscriptions", "directoryObjects", "administrativeUnits"})
 """Segments of a path that an id follows."""
 
 

@@ -2,7 +2,8 @@
 
 Three reads: the roles (learn.microsoft.com/graph/api/rbacapplication-list-roledefinitions), their active assignments
 (rbacapplication-list-roleassignments; a role activated in Privileged Identity Management is one of them), and the
-eligible ones (rbacapplication-list-roleeligibilityscheduleinstances). A read is complete or it fails.
+eligible ones (rbacapplication-list-roleeligibilityscheduleinstances). A fourth read has the eligible members of one
+group (privilegedaccessgroup-list-eligibilityscheduleinstances). A read is complete or it fails.
 """
 
 from __future__ import annotations
@@ -14,15 +15,21 @@ from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
 from shared.adapters.graph_json import Incomplete
 from shared.domain.errors import NotFound, Unavailable
+from shared.domain.ids import GroupId
 from shared.domain.protected_people import PRIVILEGED_ROLES
 
 ROLES = "/roleManagement/directory/roleDefinitions"
 ASSIGNMENTS = "/roleManagement/directory/roleAssignments"
 ELIGIBLE = "/roleManagement/directory/roleEligibilityScheduleInstances"
+ELIGIBLE_MEMBERS = "/identityGovernance/privilegedAccess/group/eligibilityScheduleInstances"
 
 NO_PIM = "AadPremiumLicenseRequired"
-"""The code with which a tenant without Microsoft Entra ID P2 or ID Governance rejects the read of eligible holders, as
-Microsoft365DSC handles it in MSFT_AADRoleEligibilityScheduleRequest: there are none then."""
+"""The code with which a tenant without Microsoft Entra ID P2 or ID Governance rejects both reads of eligible holders.
+The pages name no code; Microsoft365DSC handles it in MSFT_AADRoleEligibilityScheduleRequest and
+MSFT_AADGroupEligibilitySchedule. There are none then. Any other rejection is a failed read."""
+
+OWNER = "owner"
+"""`accessId` of someone who can become an owner of a group, and does not hold its roles by that."""
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +44,29 @@ class GraphPrivilegedRoles:
         """Raises PermissionDenied, NotFound, Unavailable."""
         roles = await self._privileged()
         held: dict[str, set[str]] = {}
-        for path, may_lack in ((ASSIGNMENTS, False), (ELIGIBLE, True)):
-            try:
-                async for row in self._rows(path):
-                    role = roles.get(_id(row, "roleDefinitionId"))
-                    if role is not None:
-                        held.setdefault(_id(row, "principalId"), set()).add(role)
-            except Refusal as refusal:
-                if not may_lack or refusal.code != NO_PIM:
-                    raise
-                log.info("the tenant has no eligible role holders: %s", refusal)
+        async for row in self._rows(ASSIGNMENTS):
+            _add(held, row, roles)
+        if not held:
+            # Every tenant has a Global Administrator, so this is what a partial answer looks like.
+            raise Unavailable(None, f"{ASSIGNMENTS}: no holder of a privileged role, not even of Global Administrator")
+        async for row in self._eligible(ELIGIBLE):
+            _add(held, row, roles)
         return {principal: tuple(sorted(names)) for principal, names in held.items()}
+
+    async def eligible_members(self, group_id: GroupId) -> frozenset[str]:
+        """Raises PermissionDenied, Unavailable."""
+        rows = self._eligible(f"{ELIGIBLE_MEMBERS}?$filter=groupId eq '{group_id}'".replace(" ", "%20"))
+        return frozenset([_id(row, "principalId") async for row in rows if row.get("accessId") != OWNER])
+
+    async def _eligible(self, path: str) -> AsyncIterator[Json]:
+        """The rows of a read that a tenant without the license for eligible assignments rejects."""
+        try:
+            async for row in self._rows(path):
+                yield row
+        except Refusal as refusal:
+            if refusal.code != NO_PIM:
+                raise
+            log.info("the tenant has no eligible role holders: %s", refusal)
 
     async def _privileged(self) -> dict[str, str]:
         """Privileged roles by id, with their names. `isPrivileged` is documented for beta only
@@ -78,6 +97,12 @@ class GraphPrivilegedRoles:
                 raise Unavailable(None, f"{path}: the pages do not come to an end")
             followed.add(link)
             address = self._graph.path_of(link)
+
+
+def _add(held: dict[str, set[str]], row: Json, roles: Mapping[str, str]) -> None:
+    role = roles.get(_id(row, "roleDefinitionId"))
+    if role is not None:
+        held.setdefault(_id(row, "principalId"), set()).add(role)
 
 
 def _id(row: Json, name: str) -> str:

@@ -63,7 +63,8 @@ class DigestRecord:
 class DigestState:
     """Where the log ends: hour and digest of its last record, and whether that closes the hour. `offset`: where the
     record begins in the blob of its month. `fault`: why the last try to close an hour failed. `version` is the ETag of
-    the stored row, None before it is stored."""
+    the stored row, None before it is stored. If the first try already failed, there is no digest, and `hour` is the one
+    to close first."""
 
     hour: datetime
     digest: str
@@ -71,6 +72,10 @@ class DigestState:
     offset: int
     fault: str = ""
     version: str | None = None
+
+    @property
+    def has_record(self) -> bool:
+        return bool(self.digest)
 
     @property
     def next_hour(self) -> datetime:

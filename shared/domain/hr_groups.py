@@ -1,8 +1,9 @@
 """Groups whose members HR events may change.
 
-The setting ONBOARDING_GROUPS names them, outside the app's tables: whoever writes profiles and events could otherwise
-put anyone into any group that the app's permission reaches (GroupMember.ReadWrite.All has no narrower form; "Overview
-of permissions", learn.microsoft.com/graph/permissions-overview).
+The setting ONBOARDING_GROUPS names them, or administrative units that have them. It is outside the app's tables: a
+profile and an event could otherwise put anyone into any group that the app's permission reaches.
+GroupMember.ReadWrite.All has no narrower form ("Overview of permissions",
+learn.microsoft.com/graph/permissions-overview).
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ ACCEPTED_FOR = timedelta(days=30)
 """How long what HR used before an upgrade is accepted without the settings that now limit it."""
 
 SETTING = "ONBOARDING_GROUPS"
+
+UNITS_READ_EVERY = timedelta(hours=1)
+UNITS_TRIED_EVERY = timedelta(minutes=10)
+"""A list of groups of administrative units is read again when it is used after the first time, and after a failed read
+after the second one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,35 @@ class FormerUse:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitGroups:
+    """Groups in the administrative units of the setting, as last read. `units`: which ones. `read_at`: of the last
+    complete read; None before the first one. `fault`: why the latest read, `tried_at`, failed; empty if it did not."""
+
+    units: frozenset[str] = frozenset()
+    groups: frozenset[GroupId] = frozenset()
+    read_at: datetime | None = None
+    tried_at: datetime | None = None
+    fault: str = ""
+
+    def is_due(self, now: datetime) -> bool:
+        every = UNITS_TRIED_EVERY if self.fault else UNITS_READ_EVERY
+        return self.tried_at is None or now - self.tried_at >= every
+
+    def of(self, units: frozenset[str]) -> UnitGroups:
+        """The list, if it is of these units: the groups of another unit were never meant."""
+        return self if self.units == units else UnitGroups(units)
+
+    def warning(self) -> str:
+        """A warning for administrators; empty if the latest read was complete."""
+        if self.fault and self.read_at is None:
+            return f"the groups of administrative units have not been read, so HR events wait: {self.fault}"
+        if self.fault:
+            at = f"{self.read_at:%Y-%m-%d %H:%M}"
+            return f"the groups of administrative units are of {at} and stay in force: {self.fault}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class HrGroups:
     """Groups that HR may write to now. `until`: when that ends, if the setting is absent."""
 
@@ -46,7 +81,8 @@ class HrGroups:
         if group_id in self.groups:
             return "", ""
         text = f"HR may not change the members of group {group_id}: the setting {SETTING} does not name it."
-        return text, f"An administrator of this app adds the group to {SETTING}. Then replay the event."
+        remedy = f"An administrator of this app adds the group to {SETTING}, or to an administrative unit named there."
+        return text, f"{remedy} Then replay the event."
 
 
 def hr_groups(setting: frozenset[GroupId] | None, former: FormerUse, now: datetime) -> HrGroups:

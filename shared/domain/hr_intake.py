@@ -80,7 +80,7 @@ def as_stored(receipt: Receipt, stored: Mapping[str, OnboardingRecord]) -> Recei
     if receipt.record is None:
         return receipt
     known = stored[receipt.record.key]
-    return replace(receipt, record=known, taken=known.body != receipt.record.body)
+    return replace(receipt, record=known, taken=known.fingerprint != receipt.record.fingerprint)
 
 
 def open_keys(receipts: Iterable[Receipt]) -> tuple[str, ...]:

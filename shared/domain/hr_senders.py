@@ -1,8 +1,8 @@
 """Who may send HR events of a source.
 
-By HTTP, the token of the request names the application. By queue, nobody can be told from another: Service Bus checks
-the right to send on the queue (role Azure Service Bus Data Sender, scoped to a queue at least; "Authenticate a managed
-identity with Microsoft Entra ID to access Azure Service Bus resources",
+By HTTP, the token of the request names the application, or the person who corrects events by hand. By queue, nobody
+can be told from another: Service Bus checks the right to send on the queue (role Azure Service Bus Data Sender, scoped
+to a queue at least; "Authenticate a managed identity with Microsoft Entra ID to access Azure Service Bus resources",
 learn.microsoft.com/azure/service-bus-messaging/service-bus-managed-service-identity), and a message carries no verified
 sender. So a source comes by queue only if the setting says so, and then from whoever may send to the queue.
 """
@@ -23,7 +23,7 @@ BY_QUEUE = "queue"
 NO_SENDERS = "none"
 
 Senders = Mapping[str, frozenset[str]]
-"""Source -> client ids of the applications that may send its events, and `queue`."""
+"""Source -> client ids of the applications and object ids of the people that may send its events, and `queue`."""
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -37,16 +37,19 @@ def read_senders(text: str) -> Senders | None:
         source, *senders = part.split()
         names = frozenset(each.lower() for each in senders)
         if not names or source == "*" or not all(each == BY_QUEUE or _GUID.fullmatch(each) for each in names):
-            rule = f"a source, then client ids of applications or the word {BY_QUEUE}, in each part"
+            rule = f"a source, then ids of applications or people or the word {BY_QUEUE}, in each part"
             raise ValueError(f"must have {rule}, not {part!r}")
         found[source] = found.get(source, frozenset()) | names
     return found
 
 
 def sender_of(initiator: Initiator) -> str:
-    """The application's client id, or `queue`; empty for a person, who cannot send HR events."""
+    """The application's client id, the person's object id, or `queue`; empty for others. A person is not known by the
+    client: many people use the same one."""
     if initiator.channel == ONBOARDING:
         return BY_QUEUE
+    if initiator.kind is InitiatorKind.USER:
+        return initiator.id.lower()
     return initiator.app_id.lower() if initiator.kind in (InitiatorKind.APP, InitiatorKind.HR) else ""
 
 
@@ -64,9 +67,8 @@ class HrSenders:
         if self.may_send(source, initiator):
             return ""
         sender = sender_of(initiator)
-        if not sender:
-            return "must come from an application (people do not send HR events)"
-        who = "the queue" if sender == BY_QUEUE else f"application {sender}"
+        kind = "person" if initiator.kind is InitiatorKind.USER else "application"
+        who = "the queue" if sender == BY_QUEUE else f"{kind} {sender or 'without an id'}"
         return f"must be one that {SETTING} binds to {who} (an administrator of this app adds it)"
 
 

@@ -61,5 +61,7 @@ def queue_sender(queue: str, claimed_by: str) -> Initiator:
 
 
 def hr_sender(sender: Initiator, source: str) -> Initiator:
-    """The initiator of what an HR event causes: who sent it, with the event's own `source` as a claim."""
-    return replace(sender, kind=InitiatorKind.HR, claimed_by=source)
+    """The initiator of what an HR event causes: who sent it, with the event's own `source` as a claim. A person stays a
+    person."""
+    kind = sender.kind if sender.kind is InitiatorKind.USER else InitiatorKind.HR
+    return replace(sender, kind=kind, claimed_by=source)

@@ -72,11 +72,17 @@ def held(record: OnboardingRecord, maximum: int, now: datetime) -> Next:
 
 def held_as_protected(record: OnboardingRecord, reasons: Sequence[str], now: datetime) -> Next:
     """A leaver who is protected: two people decide. `reasons`: why the person is protected."""
+    note = protected_note(record, reasons)
+    remedy = "Look at the held leavers, then approve or reject them. The two approvals must be of different people."
+    return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
+
+
+def protected_note(record: OnboardingRecord, reasons: Sequence[str]) -> str:
+    """Why two people have to approve, and the approval so far."""
     note = f"A protected person ({', '.join(reasons)}): two people have to approve the removal."
     if record.approvals:
         note += f" Approved by {record.approvals[-1].by.display_name}; one more approval is needed."
-    remedy = "Look at the held leavers, then approve or reject them. The two approvals must be of different people."
-    return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
+    return note
 
 
 def waits_for_list(record: OnboardingRecord, now: datetime) -> Next:

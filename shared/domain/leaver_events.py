@@ -116,8 +116,10 @@ def _without_leaver(record: OnboardingRecord, waits: Waits, now: datetime) -> Ne
 
 
 def revived(leaver: OnboardingRecord, others: Iterable[OnboardingRecord], now: datetime) -> list[Next]:
-    """The statements that a cancelled leaver superseded count again."""
-    mine = [each for each in others if each.superseded_by == leaver.key and each.state is OnboardingState.SUPERSEDED]
+    """The statements that a cancelled leaver superseded count again. Those whose content was deleted do not: what they
+    asked is not known any more."""
+    superseded = [each for each in others if each.superseded_by == leaver.key and each.body]
+    mine = [each for each in superseded if each.state is OnboardingState.SUPERSEDED]
     note = f"Counts again: leaver {leaver.event.id} was cancelled."
     return [
         Next(

@@ -80,6 +80,7 @@ def _row(
         waiting_since=min(row.waiting_since.values(), default=now) if no_seat else None,
         removal_at=grace_ends_at(row, assignment.group_id, grants),
         operation_id=work.operation.id if work.operation else None,
+        left=assignment.group_id not in user.group_ids,
     )
 
 

@@ -242,7 +242,7 @@ class LicenseResult:
 class OnboardingRecord:
     """An event and what became of it. `version` is the ETag of the stored row, None where there is none yet.
 
-    `body`: the event as it came, by which a repeat is told from another event under the same id.
+    `body`: the event as it came, empty once that was deleted. `digest`: of a body that was deleted.
     """
 
     event: HrEvent
@@ -290,6 +290,7 @@ class OnboardingRecord:
     announced: bool = False
     """The end was told on the results queue."""
     completed_at: datetime | None = None
+    digest: str = ""
     version: str | None = None
     due_by: datetime | None = field(default=None, compare=False)
     """When the timer finds it at the latest, as it was stored; None: the timer does not know of it."""
@@ -299,6 +300,11 @@ class OnboardingRecord:
     @property
     def key(self) -> str:
         return self.event.key
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for a repeat of the event, and another one for another event under the same id."""
+        return self.digest or hashlib.sha256(self.body.encode()).hexdigest()
 
     @property
     def stamp(self) -> Stamp:

@@ -98,6 +98,10 @@ class Protection:
     def is_known(self) -> bool:
         return not self.required or self.listed.read_at is not None
 
+    def count(self, now: datetime) -> int:
+        """How many people are protected."""
+        return len({*self.accounts, *(each for each in self.listed.people if self.protects(each, now))})
+
     def reasons(self, user_id: UserId, now: datetime) -> tuple[str, ...]:
         """Why a person is protected; empty: the person is not."""
         found = self.listed.people.get(user_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -32,6 +32,10 @@ class MemberRow:
     removal_at: datetime | None = None
     """When the grace of a license that came from the group ends."""
     operation_id: OperationId | None = None
+    left: bool = False
+    """The user is no longer in the group."""
+    since: datetime | None = field(default=None, compare=False)
+    """Since when the member has the state; set when the row is written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,11 @@ class Directory(Protocol):
         """
         ...
 
+    async def groups_of_unit(self, unit_id: str) -> frozenset[GroupId]:
+        """The groups in an administrative unit, without those inside them. Complete, or it fails: raises NotFound,
+        PermissionDenied, Unavailable."""
+        ...
+
 
 class Accounts(Protocol):
     async def find(self, refs: Sequence[PersonRef]) -> Mapping[PersonRef, tuple[Account, ...] | ReadFailed]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.hr_groups import FormerUse
+from shared.domain.hr_groups import FormerUse, UnitGroups
 from shared.domain.hr_state import HrState
 from shared.domain.ids import UserId
 from shared.domain.onboarding import OnboardingRecord
@@ -51,6 +51,23 @@ class OnboardingStore(Protocol):
     async def forget(self, received_before: datetime, top: int) -> int:
         """Delete records of events that came before a time and have ended, oldest first, looking at `top` at most;
         returns how many. What HR has brought about for people (their standing) stays."""
+        ...
+
+    async def ended(self, before: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
+        """When and which records ended before a time, oldest first, at most `top`; also those that were begun again."""
+        ...
+
+    async def check_ended_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Have `ended` name records under other times; to be called before `ended_checked`."""
+        ...
+
+    async def ended_checked(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Take entries off the list of ended events."""
+        ...
+
+    async def forget_content(self, record: OnboardingRecord, kept: OnboardingRecord) -> OnboardingRecord:
+        """Replace a record by what is kept of it if unchanged since read, and forget the names by which it is found,
+        but for the account's ID. Raises Conflict."""
         ...
 
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
@@ -98,6 +115,12 @@ class ProfileStore(Protocol):
     async def withdraw(self, name: str) -> None:
         """Forget the proposal of a profile, if there is one."""
         ...
+
+    async def unit_groups(self) -> UnitGroups:
+        """Groups of administrative units, as last read."""
+        ...
+
+    async def keep_unit_groups(self, found: UnitGroups) -> None: ...
 
     async def former_use(self) -> FormerUse | None:
         """What HR used when this version first ran; None if that was not found out yet."""

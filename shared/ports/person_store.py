@@ -15,5 +15,6 @@ class PersonStore(Protocol):
 
     async def erase(self, user_id: UserId, groups: Iterable[GroupId], names: Sequence[str]) -> dict[str, int]:
         """Delete names of the user, member status, claims and kept messages that mention the user's ID or one of the
-        names; returns how many rows of which table. What proves which licenses are the app's stays."""
+        names. In rows that stay, such as who requested an operation, the ID takes the place of the names. Returns how
+        many rows of which table. What proves which licenses are the app's stays."""
         ...

@@ -12,6 +12,7 @@ from shared.domain.grant import Grant
 from shared.domain.group_status import GroupStatus
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId, What
 from shared.domain.ledger_row import LedgerRow
+from shared.domain.member_counts import MemberCounts
 from shared.domain.member_status import MemberState
 from shared.domain.operation import Operation
 from shared.domain.outcomes import ChunkOutcome
@@ -120,10 +121,13 @@ class ChunkStore(Protocol):
 
 class MemberStore(Protocol):
     async def record(self, rows: Iterable[MemberRow]) -> None:
-        """Upsert status rows; the row of the error list is written or taken away in the same transaction."""
+        """Upsert status rows. The list of errors and the counts change in the same transaction. Raises Conflict if
+        every try lost a race."""
         ...
 
-    async def forget(self, group_id: GroupId, user_ids: Iterable[UserId]) -> None: ...
+    async def forget(self, group_id: GroupId, user_ids: Iterable[UserId]) -> int:
+        """Delete status rows, as `record` writes them; returns how many rows of the table were deleted."""
+        ...
 
     async def page(
         self, group_id: GroupId, top: int, after: str | None = None, state: MemberState | None = None
@@ -146,11 +150,41 @@ class MemberStore(Protocol):
         """Recorded members who are not `Removed`, with ids that begin with a hex digit."""
         ...
 
-    async def counts(self, group_id: GroupId) -> Mapping[str, int]:
-        """Recorded members by MemberState, counted from the rows."""
+    async def of_user(self, user_id: UserId, group_ids: Iterable[GroupId]) -> tuple[MemberRow, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedGroup:
+    """A group whose counts changed at about that time, or will within seconds."""
+
+    group_id: GroupId
+    at: datetime
+    version: str = ""
+
+
+class MemberCountStore(Protocol):
+    """How many members are in which state. A request costs the same at any size of group."""
+
+    async def counts(self, group_id: GroupId) -> MemberCounts | None:
+        """The counts of a group now; None if its members were never counted as a whole."""
         ...
 
-    async def of_user(self, user_id: UserId, group_ids: Iterable[GroupId]) -> tuple[MemberRow, ...]: ...
+    async def count(self, group_id: GroupId) -> MemberCounts:
+        """The counts of a group now. Members who were never counted are counted from their rows, once."""
+        ...
+
+    async def recount(self, group_id: GroupId, partition: str) -> bool:
+        """Count the members with ids that begin with a hex digit from their rows. Returns whether the stored counts
+        were wrong; they are right then."""
+        ...
+
+    async def changed(self) -> tuple[ChangedGroup, ...]:
+        """Groups whose counts changed since they were settled."""
+        ...
+
+    async def settled(self, group: ChangedGroup) -> None:
+        """The group's counts are published. A group that changed again meanwhile stays."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +321,9 @@ class WaitingStore(Protocol):
 class GroupStatusStore(Protocol):
     async def get(self, group_id: GroupId) -> GroupStatus | None: ...
 
-    async def save(self, status: GroupStatus) -> None: ...
+    async def save(self, status: GroupStatus) -> GroupStatus:
+        """Insert (no version) or replace if unchanged; raises Conflict."""
+        ...
 
     async def all(self) -> tuple[GroupStatus, ...]: ...
 

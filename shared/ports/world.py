@@ -30,6 +30,7 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
+    MemberCountStore,
     MemberStore,
     OperationStore,
     PermitStore,
@@ -51,6 +52,7 @@ class Stores:
     sealed: SealedStore
     chunks: ChunkStore
     members: MemberStore
+    member_counts: MemberCountStore
     ledger: LedgerStore
     grants: GrantStore
     permits: PermitStore
@@ -114,6 +116,8 @@ class Policy:
     """How events of each HR system are ordered and dated; `*` is for any other one."""
     onboarding_groups: frozenset[GroupId] | None = None
     """Groups whose members HR may change. None: the setting is absent."""
+    onboarding_units: frozenset[str] = frozenset()
+    """Administrative units whose groups HR may change too."""
     hr_senders: Senders | None = None
     """The permitted senders of each HR system. None: the setting is absent."""
     leaver_removal_after_s: float = 30 * 86400.0

@@ -92,7 +92,9 @@ async def _fill(stack: Stack, group: GroupId, sku: SkuId, person: UserId, like: 
         await _members(stores, group, sku, ids, broken, now)
         await _audit(stores, group, ids, now)
         counts = {"Active": MEMBERS - len(broken), "Error": len(broken)}
-        await stores.group_status.save(GroupStatus(group, GroupState.ERRORS, MEMBERS, counts, like, now))
+        await stores.group_status.save(
+            GroupStatus(group, GroupState.ERRORS, MEMBERS, counts, operation_id=like, updated_at=now)
+        )
         return await _operation(stores, sku, ids, like, now)
     finally:
         await tables.close()

@@ -110,6 +110,12 @@ def waiting(run: Journey) -> dict[str, str]:
     return {user: row["waitingSinceDateTime"] for user, row in rows if row["state"] == "Waiting"}
 
 
+def listed_as_waiting(run: Journey) -> int:
+    """How many members wait, in the list of groups."""
+    (group,) = [each for each in run.rows("/api/groups") if each["id"] == run.main]
+    return int(group["counts"].get("Waiting", 0))
+
+
 def test_when_a_few_seats_are_bought_the_longest_wait_is_over_first_and_nobody_asked(run: Journey) -> None:
     before = waiting(run)
     seats = next(s for s in run.directory()["subscribedSkus"] if s["skuPartNumber"] == "SPE_E5")
@@ -120,6 +126,11 @@ def test_when_a_few_seats_are_bought_the_longest_wait_is_over_first_and_nobody_a
     assert len(after) == len(before) - 30
     assert max(before[user] for user in before.keys() - after.keys()) <= min(after.values())
     assert {user: since for user, since in after.items() if before[user] != since} == {}
+    status = run.client.api("GET", f"/api/groups/{run.main}/status")
+    (product,) = [each for each in status["products"] if each["skuId"] == run.skus["SPE_E5"]]
+    assert status["counts"]["Waiting"] == product["waiting"] == len(after)
+    run.fire("reconcile_due_users")
+    eventually(lambda: listed_as_waiting(run), lambda found: found == len(after))
 
 
 def test_when_seats_for_all_are_bought_the_rest_is_swapped(run: Journey) -> None:

@@ -26,6 +26,7 @@ EVERYTHING = [
     "LicenseAssignment.ReadWrite.All",
     "Organization.Read.All",
     "RoleManagement.Read.Directory",
+    "PrivilegedEligibilitySchedule.Read.AzureADGroup",
 ]
 
 
@@ -268,6 +269,39 @@ async def _role_eligibility(typed: Typed) -> object:
     return (await directory.role_eligibility_schedule_instances.get()).value == []
 
 
+async def _group_eligibility(typed: Typed) -> object:
+    from kiota_abstractions.base_request_configuration import RequestConfiguration
+    from msgraph.generated.identity_governance.privileged_access.group.eligibility_schedule_instances import (
+        eligibility_schedule_instances_request_builder as builder,
+    )
+
+    one = {"groupId": NATIVE_GROUP, "principalId": ANNA, "accessId": "member"}
+    await typed.stage.control("POST", "roles", {"groupEligible": [one]})
+    query = (
+        builder.EligibilityScheduleInstancesRequestBuilder.EligibilityScheduleInstancesRequestBuilderGetQueryParameters(
+            filter=f"groupId eq '{NATIVE_GROUP}'"
+        )
+    )
+    instances = typed.client.identity_governance.privileged_access.group.eligibility_schedule_instances
+    found = (await instances.get(RequestConfiguration(query_parameters=query))).value
+    return [each.principal_id for each in found] == [ANNA]
+
+
+UNIT = "00000000-0000-4000-8000-0000000000aa"
+
+
+async def _unit_members(typed: Typed) -> object:
+    await typed.stage.control("POST", "administrativeUnits", {UNIT: [ANNA, NATIVE_GROUP]})
+    members = typed.client.directory.administrative_units.by_administrative_unit_id(UNIT).members
+    return {each.id for each in (await members.get()).value} == {ANNA, NATIVE_GROUP}
+
+
+async def _unit_groups(typed: Typed) -> object:
+    await typed.stage.control("POST", "administrativeUnits", {UNIT: [ANNA, NATIVE_GROUP]})
+    members = typed.client.directory.administrative_units.by_administrative_unit_id(UNIT).members
+    return [each.id for each in (await members.graph_group.get()).value] == [NATIVE_GROUP]
+
+
 def _eventual(parameters: Any = None) -> Any:
     from kiota_abstractions.base_request_configuration import RequestConfiguration
     from kiota_abstractions.headers_collection import HeadersCollection
@@ -313,6 +347,9 @@ CALLS: dict[str, Called] = {
     "GET roleManagement/directory/roleDefinitions": _role_definitions,
     "GET roleManagement/directory/roleAssignments": _role_assignments,
     "GET roleManagement/directory/roleEligibilityScheduleInstances": _role_eligibility,
+    "GET directory/administrativeUnits/{}/members": _unit_members,
+    "GET directory/administrativeUnits/{}/members/{}": _unit_groups,
+    "GET identityGovernance/privilegedAccess/group/eligibilityScheduleInstances": _group_eligibility,
 }
 
 

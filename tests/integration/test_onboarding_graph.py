@@ -15,6 +15,7 @@ from shared.adapters.accounts import GraphAccounts, GraphMemberships
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.domain.directory import ReadFailed
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import Account, PersonRef
 from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered
@@ -84,6 +85,34 @@ async def stage(request: pytest.FixtureRequest, on_tenant: Stage) -> Stage:
     directory.change_user(replace(ann, user_principal_name=UPN))
     directory.add_group(TEAM, [BOB])
     return Stage(accounts, FakeMemberships(directory), directory)
+
+
+UNIT, OTHER_UNIT = (f"00000000-0000-4000-8000-{n:012x}" for n in (0x201, 0x202))
+
+
+@pytest.mark.parametrize("advanced", [False, True])
+async def test_the_groups_of_an_administrative_unit_are_read_on_all_pages_and_without_its_people(
+    on_tenant: Stage, advanced: bool
+) -> None:
+    await on_tenant.control("PATCH", "settings", {"unitCastIsAdvanced": advanced})
+    many = [f"00000000-0000-4000-8000-{n:012x}" for n in range(0x1000, 0x1000 + 150)]
+    await on_tenant.control("POST", "objects", {"groups": [{"id": each} for each in many]})
+    await on_tenant.control("POST", "administrativeUnits", {UNIT: [ANN, *many], OTHER_UNIT: [TEAM, BOB, RULE]})
+    assert await on_tenant.directory.groups_of_unit(UNIT) == frozenset(many)
+    assert await on_tenant.directory.groups_of_unit(OTHER_UNIT) == {TEAM, RULE}
+    fault = {"match": {"path": "administrativeUnits"}, "action": {"status": 500}, "after": 1}
+    await on_tenant.control("POST", "faults", fault)
+    with pytest.raises(Unavailable):
+        await on_tenant.directory.groups_of_unit(UNIT)
+
+
+async def test_a_unit_that_is_gone_and_one_that_may_not_be_read_are_no_empty_ones(on_tenant: Stage) -> None:
+    await on_tenant.control("POST", "administrativeUnits", {UNIT: [TEAM]})
+    with pytest.raises(NotFound):
+        await on_tenant.directory.groups_of_unit(OTHER_UNIT)
+    await on_tenant.control("PATCH", "settings", {"permissions": {"product": ["Group.Read.All"]}})
+    with pytest.raises(PermissionDenied):
+        await on_tenant.directory.groups_of_unit(UNIT)
 
 
 async def _no_sleep(_: float) -> None:

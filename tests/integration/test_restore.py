@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -204,6 +207,62 @@ async def test_rows_restored_as_they_were_would_assign_what_was_taken_away_since
     await stage.nights()
     assert "SMALL" in stage.run.licenses(stays), "assigned by the old assignment"
     assert stage.run.licenses(kept) == set(), "removed for want of the newer grant"
+
+
+AZ = """#!/bin/sh
+# Uploads into a folder: az storage blob upload, with the options of the script. Fails while the file `away` is there.
+test ! -e "$FOLDER/away" || exit 1
+while [ $# -gt 0 ]; do
+  case $1 in
+    --file) file=$2 ;;
+    --name) name=$2 ;;
+    --account-name) account=$2 ;;
+  esac
+  shift
+done
+test ! -e "$FOLDER/$account-$name" || exit 1
+cp "$file" "$FOLDER/$account-$name"
+"""
+
+
+def scheduled(stage: Stage, folder: Path) -> int:
+    """The nightly job, with the tables in Azurite and a stand-in for the Azure CLI."""
+    command = folder / "az"
+    command.write_text(AZ)
+    command.chmod(0o755)
+    folders = {"FOLDER": str(folder), "TMPDIR": str(folder), "BACKUP_ACCOUNT": "stbackup", "PYTHON": sys.executable}
+    tables = {"TablesConnection": stage.connection, "TABLE_PREFIX": stage.prefix}
+    env = {**os.environ, **folders, **tables, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    return subprocess.run([ROOT / "infra" / "scripts" / "backup.sh"], env=env, check=False).returncode
+
+
+async def test_what_the_nightly_job_uploads_is_enough_for_a_restore(stage: Stage, tmp_path: Path) -> None:
+    run = stage.run
+    same, left = run.people(2)
+    await run.change([SMALL])
+    assert scheduled(stage, tmp_path) == 0
+    run.later(hours=6)
+    await leave(run, left)
+    before, calls = stage.held(), len(run.writer.log)
+    stage.lose()
+    (stage.file,) = tmp_path.glob("stbackup-tables-*.jsonl.gz")
+    await stage.restore(*EVERYTHING)
+    await stage.nights()
+    assert (stage.held(), len(run.writer.log)) == (before, calls)
+    assert await stage.owned(same) == {SMALL.sku_id: True}
+    assert list(tmp_path.glob("tmp*")) == [], "no copy stays on the machine of the job"
+
+
+async def test_the_nightly_job_fails_if_nothing_was_saved_or_nothing_arrived(stage: Stage, tmp_path: Path) -> None:
+    run = stage.run
+    run.people(2)
+    await run.change([SMALL])
+    (tmp_path / "away").touch()
+    assert scheduled(stage, tmp_path) == 1
+    (tmp_path / "away").unlink()
+    stage.prefix = "nowhere"
+    assert scheduled(stage, tmp_path) == 2
+    assert list(tmp_path.glob("stbackup-*")) == []
 
 
 async def test_a_row_that_exists_is_newer_and_stays(stage: Stage) -> None:

@@ -27,7 +27,8 @@ URL = "https://func-x.azurewebsites.net"
 
 ALWAYS = {"LicenseAssignment.ReadWrite.All", "LicenseAssignment.Read.All", "User.Read.All", "Group.Read.All"}
 KNOWN = [*sorted(ALWAYS), "User.ReadWrite.All", "Member.Read.Hidden", "GroupMember.ReadWrite.All", "Mail.Read"]
-KNOWN += ["RoleManagement.Read.Directory"]
+KNOWN += ["RoleManagement.Read.Directory", "PrivilegedEligibilitySchedule.Read.AzureADGroup"]
+KNOWN += ["AdministrativeUnit.Read.All"]
 
 
 def role_id(name: str) -> str:

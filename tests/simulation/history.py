@@ -29,7 +29,7 @@ from shared.domain.operation_request import OperationRequest
 from shared.domain.pending_removal import TENANT
 from shared.domain.profiles import Profile
 from shared.handlers.membership.delta import query_deltas
-from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.membership.nightly_sync import PARTITIONS, sync_all
 from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.messaging.settlement import settle
 from shared.handlers.onboarding import administration
@@ -102,6 +102,7 @@ class History:
     deliveries: int = 0
     kills: int = 0
     early: list[str] = field(default_factory=list)
+    miscounted: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -330,6 +331,8 @@ class History:
         """No more trouble: timers and the nightly sync run, approvals are given, until a whole round writes nothing and
         everything is right; every eighth history goes all rounds."""
         self.trouble.on = False
+        # Before a nightly sync, which would correct them.
+        self.miscounted = await self._miscounted()
         self.tenant.end()
         for person in self.lagging:
             self.run.directory.make_fresh(person)
@@ -392,7 +395,17 @@ class History:
         ended = {record.event.id: record.state for record in records if record.state.is_ended and record.announced}
         wrong += [f"{name} has not ended" for name in self.events.keys() - ended.keys()]
         wrong += await self._unpermitted()
+        wrong += self.miscounted
         return wrong + self.allowances.faults(self.run.writer.log, self.leavers)
+
+    async def _miscounted(self) -> list[str]:
+        counts = self.run.world.stores.member_counts
+        return [
+            f"members of {group[-3:]} with {digit} are miscounted"
+            for group in GROUPS
+            for digit in PARTITIONS
+            if await counts.recount(group, digit)
+        ]
 
     async def _unpermitted(self) -> list[str]:
         permits = await self.run.world.stores.permits.of_users(self.people)
@@ -411,8 +424,11 @@ class History:
         desired = {} if blocked else self._desired(person)
         has, tenant = set(held), self.tenant
         staying = [(sku, off) for sku, off in held.items() if sku in foreign or sku in desired]
-        lacks = {sku for sku in desired.keys() - has if not tenant.may_lack(sku, desired[sku], staying)}
         lacking = desired.keys() - has
+        # A license may stay for a product that the tenant refuses anyway, and be in the way of another meanwhile.
+        refused = {sku for sku in lacking if tenant.may_lack(sku, desired[sku], staying)}
+        waiting = [(sku, off) for sku, off in held.items() if tenant.may_keep(WHOLE[sku], refused)]
+        lacks = {sku for sku in lacking if not tenant.may_lack(sku, desired[sku], [*staying, *waiting])}
         keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(WHOLE[sku], lacking)}
         assigned_here = {sku for entry in self.run.writer.log if entry.user_id == person for sku in entry.after}
         if foreign - has - (decided & assigned_here):

@@ -77,6 +77,9 @@ class FakeDirectory:
         self.reads: list[tuple[UserId, ...]] = []
         """The ids of each call of `users`."""
         self.groups: dict[GroupId, DirectoryGroup] = {}
+        self.units: dict[str, set[GroupId]] = {}
+        """Groups of each administrative unit; reading one of `unit_faults` raises that."""
+        self.unit_faults: dict[str, Exception] = {}
         self._organization = Organization("tenant", "Fabrikam", country_letter_code)
         self._people: dict[UserId, _Person] = {}
         self._holders: Counter[SkuId] = Counter()
@@ -297,6 +300,12 @@ class FakeDirectory:
     async def member_ids(self, group_id: GroupId) -> AsyncIterator[Sequence[UserId]]:
         async for page in self._pages(group_id):
             yield [user.id for user in page]
+
+    async def groups_of_unit(self, unit_id: str) -> frozenset[GroupId]:
+        self._check_away()
+        if unit_id in self.unit_faults:
+            raise self.unit_faults[unit_id]
+        return frozenset(self.units[unit_id])
 
     def consumed(self, sku_id: SkuId) -> int:
         """Seats taken: one per user, however many sources give the SKU."""

@@ -84,6 +84,10 @@ class MemoryTables(Tables):
         """Partitions of a table, sorted."""
         self._etags = itertools.count(1)
 
+    def everything(self) -> list[tuple[str, Row]]:
+        """Every row with the name of its table."""
+        return [(name, row) for (name, _), each in self._partitions.items() for row in each.rows.values()]
+
     async def get(self, name: str, partition: str, row: str) -> Row | None:
         await self._answering()
         found = self._partition(name, partition).rows.get(row) if is_key(partition) and is_key(row) else None
@@ -252,15 +256,22 @@ class FakeQueueWatch:
 
 @dataclass(slots=True)
 class FakeRoles:
-    """Holders of privileged roles by object id; `fault` is raised in their place."""
+    """Holders of privileged roles by object id, and eligible members by group; the faults are raised in their place."""
 
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fault: Exception | None = None
+    eligible: dict[str, set[str]] = field(default_factory=dict)
+    eligible_fault: Exception | None = None
 
     async def holders(self) -> Mapping[str, tuple[str, ...]]:
         if self.fault is not None:
             raise self.fault
         return dict(self.held)
+
+    async def eligible_members(self, group_id: GroupId) -> frozenset[str]:
+        if self.eligible_fault is not None:
+            raise self.eligible_fault
+        return frozenset(self.eligible.get(group_id, ()))
 
 
 class MemoryLog:

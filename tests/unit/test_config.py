@@ -163,3 +163,15 @@ def test_groups_that_hr_may_write_to_are_absent_none_or_ids() -> None:
     named = {**LEAST, "ONBOARDING_GROUPS": f" {group.upper()}, {TENANT}"}
     assert Settings.from_env(named).onboarding_groups == frozenset({GroupId(group), GroupId(TENANT)})
     assert faults(ONBOARDING_GROUPS="*") == ["ONBOARDING_GROUPS must list GUIDs, not '*'"]
+
+
+def test_groups_that_hr_may_write_to_can_be_those_of_administrative_units() -> None:
+    group, unit = "0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f", "1f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
+    both = Settings.from_env({**LEAST, "ONBOARDING_GROUPS": f"administrativeUnit:{unit.upper()}, {group}"})
+    assert (both.onboarding_groups, both.onboarding_units) == (frozenset({GroupId(group)}), frozenset({unit}))
+    one = Settings.from_env({**LEAST, "ONBOARDING_GROUPS": f"AdministrativeUnit:{unit}"})
+    assert (one.onboarding_groups, one.onboarding_units) == (frozenset(), frozenset({unit}))
+    assert Settings.from_env(LEAST).onboarding_units == frozenset()
+    assert faults(ONBOARDING_GROUPS="administrativeUnit:Sales") == [
+        "ONBOARDING_GROUPS must list GUIDs, not 'administrativeunit:sales'"
+    ]

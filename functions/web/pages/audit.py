@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -13,12 +12,14 @@ from starlette.responses import Response
 from functions.web import audit_answers
 from functions.web.context import TheWorld
 from functions.web.pages.downloads import MAX_ROWS, csv_text, download
+from functions.web.pages.forms import Form, TheForm
 from functions.web.pages.names import group_names, product_words
 from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import page, when
-from functions.web.searching import TheAuditSearch
-from shared.domain.read_models import AuditEntry
+from functions.web.searching import AuditSearch, TheAuditSearch
+from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.handlers.views import license_center
+from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
@@ -55,7 +56,24 @@ AUDIT_COLUMNS = (
 
 @router.get("/audit")
 async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after: Token = None) -> Response:
-    """Users and groups may be named as people name them; downloads have the id that was found."""
+    return await _page(request, world, search, after)
+
+
+@router.post("/audit")
+async def find_entries(request: Request, world: TheWorld, form: TheForm) -> Response:
+    """By names, which a form sends: addresses are logged. Users and groups can be named as people name them."""
+    return await _page(request, world, _search_of(form), form.get("after") or None)
+
+
+def _search_of(form: Form) -> AuditSearch:
+    user, group, initiator, activity = map(form.short, ("user", "group", "initiatedBy", "activity"))
+    return AuditSearch(
+        AuditFilter(user.lower(), group.lower(), initiator, activity), form.get("since"), form.get("until")
+    )
+
+
+async def _page(request: Request, world: World, search: AuditSearch, after: str | None) -> Response:
+    """Downloads and further pages have the ids that were found."""
     asked = {"user": search.wanted.user_id, "group": search.wanted.group_id}
     groups = await group_names(world)
     search, unknown = await search.resolved(world, groups)
@@ -67,7 +85,7 @@ async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after
         search=search,
         asked=asked,
         unknown=unknown,
-        query=urlencode(search.parameters()),
+        fields=search.parameters(),
         token=token,
         people=await license_center.names_of(world, sorted({each.user_id for each in entries if each.user_id})),
         groups=groups,
@@ -78,12 +96,30 @@ async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after
 
 @router.get("/audit.csv")
 async def audit_csv(world: TheWorld, search: TheAuditSearch) -> Response:
+    return await _csv(world, search)
+
+
+@router.post("/audit.csv")
+async def found_csv(world: TheWorld, form: TheForm) -> Response:
+    return await _csv(world, _search_of(form))
+
+
+async def _csv(world: World, search: AuditSearch) -> Response:
     rows = map(_audit_cells, await search.all(world, MAX_ROWS))
     return download("audit.csv", csv_text(AUDIT_COLUMNS, rows), "text/csv")
 
 
 @router.get("/audit.jsonl")
 async def audit_jsonl(world: TheWorld, search: TheAuditSearch) -> Response:
+    return await _jsonl(world, search)
+
+
+@router.post("/audit.jsonl")
+async def found_jsonl(world: TheWorld, form: TheForm) -> Response:
+    return await _jsonl(world, _search_of(form))
+
+
+async def _jsonl(world: World, search: AuditSearch) -> Response:
     entries = await search.all(world, MAX_ROWS)
     lines = "".join(json.dumps(audit_answers.audit_entry(entry)) + "\n" for entry in entries)
     return download("audit.jsonl", lines, "application/jsonl")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from urllib.parse import quote
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from functions.web.pages.rendering import HEADERS
 
@@ -20,13 +21,19 @@ beginning of a cell, behind quotes and blanks, and after what it may take for th
 languages part cells by semicolons. Full-width signs count too."""
 
 
+BEGINNING = "\ufeff"
+"""The mark by which spreadsheets see that a file is UTF-8."""
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV whose cells no spreadsheet takes for formulas; it begins with a mark by which they see that it is UTF-8."""
-    out = io.StringIO("\ufeff")
-    out.seek(0, io.SEEK_END)
-    writer = csv.writer(out, quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
-    writer.writerows([safe(str(cell)) for cell in row] for row in rows)
+    """A CSV file whose cells no spreadsheet takes for formulas."""
+    return f"{BEGINNING}{csv_lines([columns, *rows])}"
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    """A part of such a file."""
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerows([safe(str(cell)) for cell in row] for row in rows)
     return out.getvalue()
 
 
@@ -36,5 +43,31 @@ def safe(cell: str) -> str:
 
 
 def download(name: str, text: str, kind: str) -> Response:
-    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text.encode(), 200, headers, f"{kind}; charset=utf-8")
+    return Response(text.encode(), 200, _saved_as(name), f"{kind}; charset=utf-8")
+
+
+def streamed_csv(name: str, columns: Sequence[str], pages: AsyncIterator[Iterable[Sequence[object]]]) -> Response:
+    """A CSV file of any length, sent page by page. If a page cannot be read, the answer breaks off as an error."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield f"{BEGINNING}{csv_lines([columns])}".encode()
+        async for rows in pages:
+            yield csv_lines(rows).encode()
+
+    return StreamingResponse(parts(), 200, _saved_as(name), "text/csv; charset=utf-8")
+
+
+def file_name(*words: str) -> str:
+    """A name of a CSV file from words that anybody can have chosen: letters and digits, and dashes for the rest."""
+    plain = ("-".join(re.findall(r"\w+", word))[:60] for word in words)
+    return f"{'-'.join(filter(None, plain))}.csv"
+
+
+def _saved_as(name: str) -> dict[str, str]:
+    """The headers of a download. A name with other letters than ASCII stands in a second form (RFC 6266)."""
+    ascii_only = name.encode("ascii", "ignore").decode()
+    disposition = f'attachment; filename="{ascii_only}"'
+    return {
+        **HEADERS,
+        "Content-Disposition": disposition if ascii_only == name else f"{disposition}; filename*=UTF-8''{quote(name)}",
+    }

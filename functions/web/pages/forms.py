@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from functions.web.errors import HttpError
 from functions.web.requests import guid
+from shared.handlers.views.license_center import MAX_SEARCH
 
 MAX_FIELDS = 2000
 
@@ -29,6 +30,13 @@ class Form:
 
     def get(self, name: str, default: str = "") -> str:
         return self._fields.get(name, [default])[0].strip()
+
+    def short(self, name: str) -> str:
+        """A text that is searched for; empty if it is not there. Raises HttpError for one that is too long."""
+        text = self.get(name)
+        if len(text) > MAX_SEARCH:
+            raise HttpError(400, "InvalidRequest", f"{name} has more than {MAX_SEARCH} characters.", name)
+        return text
 
     def all(self, name: str) -> list[str]:
         return self._fields.get(name, [])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
-from functions.web.pages.downloads import MAX_ROWS, csv_text, download
 from functions.web.pages.error_pages import changed_meanwhile
 from functions.web.pages.forms import Form, TheForm, guid_of
 from functions.web.pages.names import plan_names, product_words
@@ -20,17 +20,18 @@ from functions.web.pages.parameters import ROWS, Text, Token
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.pages.unmanaged import Takeover, preview_takeover
 from functions.web.requests import Guid, OptionsPatch
-from functions.web.searching import Shown, TheMemberFilter, member_query, shown_members
+from functions.web.searching import NoNames, Shown, TheMemberFilter, member_fields, shown_members
 from functions.web.starting import Starter, TheStarter
 from shared.domain.access import Access
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange
 from shared.domain.catalog import Catalog
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import AssignmentError, BadRequest, Conflict
 from shared.domain.group_request import changed, warnings
 from shared.domain.ids import GroupId, ServicePlanId, SkuId
 from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
+from shared.domain.read_models import MemberFilter
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.reconcile.read import read_catalog
@@ -39,20 +40,28 @@ from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
-MEMBER_COLUMNS = ("id", "displayName", "userPrincipalName", "state", "error", "message", "remedy")
-
 Wanted = Annotated[str, Query(max_length=36)]
 
 
-@router.get("/groups")
-async def groups(request: Request, world: TheWorld, search: Text = "", sku: Text = "") -> Response:
-    """Groups that give licenses, and those found by name; `sku`: the product that is to be assigned to one."""
-    found = await license_center.find_groups(world, search) if search.strip() else None
+@router.get("/groups", dependencies=[NoNames])
+async def groups(request: Request, world: TheWorld, sku: Text = "") -> Response:
+    """Groups that give licenses; `sku`: the product to assign to one."""
+    return await _groups_page(request, world, "", sku)
+
+
+@router.post("/groups")
+async def find_groups(request: Request, world: TheWorld, form: TheForm) -> Response:
+    """Groups by name, which a form sends: addresses are logged."""
+    return await _groups_page(request, world, form.short("search"), form.get("sku"))
+
+
+async def _groups_page(request: Request, world: World, search: str, sku: str) -> Response:
+    found = await license_center.find_groups(world, search) if search else None
     managed = await license_center.managed_groups(world)
     return page(request, "groups.html", groups=managed, search=search, found=found, sku=sku)
 
 
-@router.get("/groups/{group_id}")
+@router.get("/groups/{group_id}", dependencies=[NoNames])
 async def group(
     request: Request,
     world: TheWorld,
@@ -61,7 +70,31 @@ async def group(
     show: Shown = "errors",
     after: Token = None,
 ) -> Response:
-    key = GroupId(group_id)
+    return await _group_page(request, world, GroupId(group_id), show, wanted, after)
+
+
+@router.post("/groups/{group_id}")
+async def find_members(request: Request, world: TheWorld, group_id: Guid, form: TheForm) -> Response:
+    """Members by name, which a form sends: addresses are logged."""
+    return await _group_page(request, world, GroupId(group_id), *members_of(form), form.get("after") or None)
+
+
+_SHOWN: TypeAdapter[Shown] = TypeAdapter(Shown)
+_ERROR: TypeAdapter[LicenseError | Literal[""]] = TypeAdapter(LicenseError | Literal[""])
+
+
+def members_of(form: Form) -> tuple[Shown, MemberFilter]:
+    """Raises HttpError for a state or problem that does not exist."""
+    try:
+        show, error = _SHOWN.validate_python(form.get("show", "errors")), _ERROR.validate_python(form.get("error"))
+    except ValidationError as fault:
+        raise HttpError(400, "InvalidRequest", "show must be a state, errors or all, and error a problem.") from fault
+    return show, MemberFilter(form.short("name"), error, form.get("product").lower())
+
+
+async def _group_page(
+    request: Request, world: World, key: GroupId, show: Shown, wanted: MemberFilter, after: str | None
+) -> Response:
     status = await _status(world, key)
     rows, token = await shown_members(world, key, ROWS, after, show, wanted)
     return page(
@@ -72,7 +105,8 @@ async def group(
         token=token,
         show=show,
         wanted=wanted,
-        query=member_query(show, wanted),
+        fields=member_fields(show, wanted),
+        query=urlencode(member_fields(show, wanted)),
         names=await queries.sku_names(world),
         plans=await plan_names(world),
         products=await product_words(world),
@@ -95,27 +129,6 @@ async def _status(world: World, group_id: GroupId) -> dict[str, Any]:
         "operations": [each for each in operations if not each.preview],
         "now": world.clock.now(),
     }
-
-
-@router.get("/groups/{group_id}/members.csv")
-async def members_csv(world: TheWorld, group_id: Guid, wanted: TheMemberFilter, show: Shown = "errors") -> Response:
-    rows, token = await shown_members(world, GroupId(group_id), 999, None, show, wanted)
-    found = list(rows)
-    while token is not None and len(found) < MAX_ROWS:
-        rows, token = await shown_members(world, GroupId(group_id), 999, token, show, wanted)
-        found += rows
-    cells = (
-        (row.user_id, row.display_name, row.user_principal_name, row.state, problem.error, problem.text, problem.remedy)
-        for row in found
-        for problem in (row.problems or (None,))
-        if problem is not None
-    )
-    plain = (
-        (row.user_id, row.display_name, row.user_principal_name, row.state, "", "", "")
-        for row in found
-        if not row.problems
-    )
-    return download("members.csv", csv_text(MEMBER_COLUMNS, [*cells, *plain]), "text/csv")
 
 
 @router.get("/groups/{group_id}/assign")

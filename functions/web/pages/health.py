@@ -9,6 +9,7 @@ from starlette.responses import Response
 from functions.web.context import TheWorld
 from functions.web.pages.rendering import fragment, page
 from shared.domain.clock_difference import REMEDY, described, is_wrong
+from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.views import health
 
 router = APIRouter(include_in_schema=False)
@@ -20,7 +21,14 @@ async def health_page(request: Request, world: TheWorld) -> Response:
     ahead, clock_problem = found.clock_ahead, ""
     if ahead is not None and is_wrong(ahead):
         clock_problem = f"The clock of this machine is {described(ahead)}. {REMEDY}"
-    return page(request, "health.html", found=found, now=world.clock.now(), clock_problem=clock_problem)
+    return page(
+        request,
+        "health.html",
+        found=found,
+        now=world.clock.now(),
+        clock_problem=clock_problem,
+        hr_limits=await hr_limits(world),
+    )
 
 
 @router.get("/health/queues")

@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
-from shared.domain.initiator import Initiator
+from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.member_status import MemberState
 from shared.domain.onboarding import HrEventType, PersonRef
 from shared.domain.operation import OperationKind, OperationState
@@ -181,9 +181,12 @@ def tone(code: object) -> str:
 
 
 def who(initiator: Initiator) -> str:
-    """The name of who did something; an application has only its client ID."""
+    """The name of who did something. An application has only its client ID, and a person whose name was erased only the
+    object ID."""
     name = initiator.display_name
-    return f"Service {name[:8]}" if _GUID.fullmatch(name) else name
+    if not _GUID.fullmatch(name):
+        return name
+    return f"{'User' if initiator.kind is InitiatorKind.USER and name == initiator.id else 'Service'} {name[:8]}"
 
 
 def span(length: timedelta) -> str:

@@ -36,5 +36,5 @@ async def license(request: Request, world: TheWorld, sku_id: Guid) -> Response:
     if found is None:
         raise HttpError(404, "NotFound", "The tenant has no such product.")
     groups = [each for each in await license_center.managed_groups(world) if each.assignment.sku(SkuId(sku_id))]
-    groups.sort(key=lambda each: -each.with_errors)
+    groups.sort(key=lambda each: -each.status.with_errors)
     return page(request, "license.html", product=found, groups=groups)

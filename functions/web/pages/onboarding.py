@@ -74,7 +74,7 @@ async def decide_announced(world: TheWorld, initiator: TheInitiator, form: TheFo
 async def profile_list(request: Request, world: TheWorld) -> Response:
     """Profiles in force, and versions that wait for the approval of another person."""
     waiting = [
-        (each, reasons_to_approve(each.before, each.proposal.profile), changes(each.before, each.proposal.profile))
+        (each, reasons_to_approve(each.before, each.proposal.after), changes(each.before, each.proposal.after))
         for each in await profiles.proposals(world)
     ]
     known = sorted(await world.stores.profiles.all(), key=lambda each: each.name)
@@ -106,7 +106,7 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
         record=record,
         names=names,
         groups=await _names(world),
-        replayable=record.state in administration.REPLAYABLE,
+        replayable=administration.can_be_replayed(record),
         cancellable=administration.can_be_cancelled(record),
         undecided=record.state is OnboardingState.NEEDS_DECISION,
         **await _named(world, [record]),

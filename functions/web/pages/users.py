@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from functions.web.answers import ORIGIN_WORDS
 from functions.web.context import TheInitiator, TheWorld
-from functions.web.errors import HttpError
 from functions.web.pages.forms import TheForm, guid_of
 from functions.web.pages.names import product_words
 from functions.web.pages.rendering import page, see
@@ -34,10 +33,8 @@ async def users(request: Request) -> Response:
 @router.post("/users")
 async def find_users(request: Request, world: TheWorld, form: TheForm) -> Response:
     """By a form that is sent: an address with a name would be in access logs, in the history, and in referrers."""
-    search = form.one("search")
-    if len(search) > license_center.MAX_SEARCH:
-        limit = license_center.MAX_SEARCH
-        raise HttpError(400, "InvalidRequest", f"search has more than {limit} characters.", "search")
+    form.one("search")
+    search = form.short("search")
     return page(request, "users.html", search=search, found=await license_center.find_users(world, search))
 
 

@@ -13,10 +13,12 @@ from functions.web import answers, audit_answers
 from functions.web.answers import Json
 from functions.web.context import ThePaging, ThePerson, TheWorld
 from functions.web.pages.rendering import product_name
-from functions.web.requests import MAX_TOP, Guid, OperationIdText, Shape
-from functions.web.searching import TheAuditSearch, moment
+from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, OperationIdText, Shape
+from functions.web.searching import AuditSearch, NoNames, TheAuditSearch, moment
 from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
+from shared.domain.read_models import AuditFilter
+from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.operations.writing import turn_off, turn_on
 from shared.handlers.reconcile.write_limiter import writing
 from shared.handlers.views import health, license_center, queries
@@ -24,16 +26,38 @@ from shared.handlers.views.audit_proof import verify
 
 router = APIRouter(prefix="/api", tags=["center"])
 
-Search = Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="The beginning of a name.")]
 From = Annotated[str, Query(alias="from", max_length=40, description="A date or a time, as in ISO 8601.")]
 To = Annotated[str, Query(alias="to", max_length=40, description="A date or a time, as in ISO 8601.")]
-Top = Annotated[int, Query(alias="$top", ge=1, le=MAX_TOP)]
+Searched = Annotated[str, Field(min_length=1, max_length=license_center.MAX_SEARCH, examples=["Ada"])]
 
 
 class FindUsers(Shape):
     """The beginning of a name or userPrincipalName."""
 
-    search: Annotated[str, Field(min_length=1, max_length=license_center.MAX_SEARCH, examples=["Ada"])]
+    search: Searched
+
+
+class FindGroups(Shape):
+    """The beginning of a name."""
+
+    search: Searched
+
+
+class FindEntries(Shape):
+    """Entries of the audit log. `initiatedBy`: part of a name or ID."""
+
+    user: Guid | None = None
+    group: Guid | None = None
+    initiated_by: Annotated[str, Field(max_length=license_center.MAX_SEARCH, examples=["ada"])] = ""
+    activity: Annotated[str, Field(max_length=license_center.MAX_SEARCH, examples=["Set group license"])] = ""
+    since: Annotated[str, Field(max_length=40, examples=["2026-01-31"])] = ""
+    until: Annotated[str, Field(max_length=40, examples=["2026-01-31"])] = ""
+    top: Annotated[int, Field(ge=1, le=MAX_TOP, examples=[100])] = DEFAULT_TOP
+    skip_token: Annotated[str, Field(min_length=1, max_length=2048, examples=["02518391759999-1.0"])] | None = None
+
+    def value(self) -> AuditSearch:
+        wanted = AuditFilter(self.user or "", self.group or "", self.initiated_by.strip(), self.activity.strip())
+        return AuditSearch(wanted, self.since.strip(), self.until.strip())
 
 
 @router.get("/licenses")
@@ -57,12 +81,15 @@ def _product(view: license_center.ProductView) -> Json:
     }
 
 
-@router.get("/groups")
-async def list_groups(world: TheWorld, search: Search = "") -> Json:
-    """Groups that give licenses with their status; with `search`, groups of the directory whose name begins so, and
-    what they may be used for."""
-    if search.strip():
-        return {"value": [_found(each) for each in await license_center.find_groups(world, search)]}
+@router.post("/groups/search")
+async def find_groups(world: TheWorld, body: FindGroups) -> Json:
+    """Groups of the directory whose name begins with a text, and what they may be used for."""
+    return {"value": [_found(each) for each in await license_center.find_groups(world, body.search)]}
+
+
+@router.get("/groups", dependencies=[NoNames])
+async def list_groups(world: TheWorld) -> Json:
+    """Groups that give licenses with their status."""
     return {"value": [_managed(each) for each in await license_center.managed_groups(world)]}
 
 
@@ -83,8 +110,9 @@ def _managed(each: license_center.ManagedGroup) -> Json:
         "displayName": each.assignment.display_name,
         "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
         "status": each.status.state,
-        "members": each.status.members,
+        "members": each.status.shown_members,
         "counts": dict(each.status.counts),
+        "products": answers.product_counts(each.status),
     }
 
 
@@ -120,9 +148,10 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
 
 @router.get("/overview")
 async def get_health(world: TheWorld) -> Json:
-    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters."""
-    found, looks = await asyncio.gather(health.health(world), health.queue_looks(world))
-    return answers.health(found, looks)
+    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters, protected
+    people, and what limits HR."""
+    found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
+    return answers.health(found, looks, limits)
 
 
 @router.get("/writing")
@@ -146,9 +175,16 @@ async def turn_writing_off(world: TheWorld, person: ThePerson) -> Json:
 @router.get("/audit")
 async def search_audit(request: Request, world: TheWorld, search: TheAuditSearch, paging: ThePaging) -> Json:
     """Entries that match, newest first: who, when, what, before, after, result. Without `since`, of the last 31 days.
-    Where few of very many entries match, a page may be short or empty and still have a next one."""
+    If few of very many entries match, a page can be short or empty and still have a next one."""
     entries, token = await search.page(world, paging.top, paging.after)
     return answers.page(request, map(audit_answers.audit_entry, entries), paging.top, token, search.parameters())
+
+
+@router.post("/audit/search")
+async def find_entries(world: TheWorld, body: FindEntries) -> Json:
+    """The same, also by a part of the name of who acted, which is not part of the address."""
+    entries, token = await body.value().page(world, body.top, body.skip_token)
+    return {"value": list(map(audit_answers.audit_entry, entries)), "skipToken": token}
 
 
 @router.get("/audit/verify")

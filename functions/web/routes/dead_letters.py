@@ -13,15 +13,15 @@ from functions.web import answers
 from functions.web.answers import Json
 from functions.web.audit_answers import initiated, moment_text
 from functions.web.context import Paging, TheInitiator, ThePaging, TheWorld, requires
-from functions.web.requests import DEFAULT_TOP, MAX_TOP, Mended, OperationIdText, Shape
+from functions.web.requests import DEFAULT_TOP, MAX_TOP, Corrected, OperationIdText, Shape
 from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
 from shared.domain.access import Access
 from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
 from shared.domain.messages import ONBOARDING
 from shared.domain.read_models import DeadLetter, LetterKind
 from shared.handlers.messaging import bulk_letters
-from shared.handlers.messaging.dead_letters import delete, replay
-from shared.ports.world import World
+from shared.handlers.messaging.dead_letters import delete, letter_of, replay
+from shared.handlers.onboarding.corrections import replay_corrected
 
 router = APIRouter(prefix="/api/deadLetters", tags=["dead letters"])
 
@@ -94,19 +94,20 @@ async def get_bulk(world: TheWorld, bulk_id: OperationIdText) -> Json:
 
 @router.post("/{letter_id}/replay", status_code=202)
 async def replay_dead_letter(
-    request: Request, world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText, body: Mended | None = None
+    request: Request,
+    world: TheWorld,
+    initiator: TheInitiator,
+    letter_id: OperationIdText,
+    body: Corrected | None = None,
 ) -> None:
-    """Send a message back to its queue, as it was or mended; what is done already is seen to be done. A corrected
-    HR event is an HR event: it needs Onboarding.Write too."""
-    if body is not None:
-        await _check_mended(request, world, letter_id)
-    await replay(world, letter_id, initiator, body.message if body is not None else None)
-
-
-async def _check_mended(request: Request, world: World, letter_id: str) -> None:
-    letter = await world.stores.dead_letters.get(letter_id)
-    if letter is not None and letter.queue == ONBOARDING:
+    """Send a message back to its queue as it was. With a body, send that instead: a corrected job or HR event counts as
+    the caller's own. For an HR event, the caller needs Onboarding.Write too and must be bound to its source."""
+    if body is None:
+        await replay(world, letter_id, initiator)
+        return
+    if (await letter_of(world, letter_id)).queue == ONBOARDING:
         requires(request, Access.WRITE_HR)
+    await replay_corrected(world, letter_id, body.message, initiator)
 
 
 @router.delete("/{letter_id}", status_code=204)

@@ -7,22 +7,33 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
 from functions.web.context import IfMatch, TheInitiator, ThePaging, TheWorld
-from functions.web.requests import AssignLicenseToGroup, ForeignLicenses, Guid, OptionsPatch, etag_of
-from functions.web.searching import Named
+from functions.web.requests import (
+    DEFAULT_TOP,
+    MAX_TOP,
+    AssignLicenseToGroup,
+    ForeignLicenses,
+    Guid,
+    OptionsPatch,
+    Shape,
+    etag_of,
+)
+from functions.web.searching import NoNames
 from functions.web.starting import TheStarter
 from shared.domain.directory import LicenseError
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, SkuId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.read_models import MemberFilter, MemberRow
 from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.views import queries
+from shared.handlers.views.license_center import MAX_SEARCH
 from shared.ports.stores import StoredAssignment
 from shared.ports.world import World
 
@@ -110,34 +121,73 @@ async def get_status(world: TheWorld, group_id: TheId) -> Json:
     return answers.group_status(await queries.group_status(world, group_id))
 
 
-@router.get("/{group_id}/members")
+class FindMembers(Shape):
+    """The beginning of a name or sign-in name; at most 100 are found."""
+
+    search: Annotated[str, Field(min_length=1, max_length=MAX_SEARCH, examples=["Ada"])]
+    top: Annotated[int, Field(ge=1, le=MAX_TOP, examples=[100])] = DEFAULT_TOP
+    skip_token: Annotated[str, Field(min_length=1, max_length=2048, examples=["0f5c1d7e"])] | None = None
+
+
+class FindMembersInState(FindMembers):
+    """Members by name, all or those in one state."""
+
+    state: MemberState | None = None
+
+
+class FindMembersWithErrors(FindMembers):
+    """Members by name with an error, or with one problem."""
+
+    error: LicenseError | None = None
+    sku_id: Guid | None = None
+
+
+@router.get("/{group_id}/members", dependencies=[NoNames])
 async def list_members(
     request: Request,
     world: TheWorld,
     group_id: TheId,
     paging: ThePaging,
     state: MemberState | None = None,
-    search: Named = "",
 ) -> Json:
-    """Every recorded member with its state, or those in one state, or of a name."""
-    wanted = MemberFilter(search.strip())
-    rows, token = await queries.members(world, group_id, paging.top, paging.after, state, wanted)
+    """Every recorded member with its state, or those in one state."""
+    rows, token = await queries.members(world, group_id, paging.top, paging.after, state)
     return await _members(request, world, paging, rows, token, {"state": str(state)} if state else {})
 
 
-@router.get("/{group_id}/membersWithLicenseErrors")
+@router.post("/{group_id}/members/search")
+async def find_members(world: TheWorld, group_id: TheId, body: FindMembersInState) -> Json:
+    """Recorded members by name. The name is in the body, since addresses are logged."""
+    wanted = MemberFilter(body.search.strip())
+    rows, token = await queries.members(world, group_id, body.top, body.skip_token, body.state, wanted)
+    return await _found(world, rows, token)
+
+
+@router.post("/{group_id}/membersWithLicenseErrors/search")
+async def find_members_with_errors(world: TheWorld, group_id: TheId, body: FindMembersWithErrors) -> Json:
+    """Members in error or waiting for a seat by name. The name is in the body, since addresses are logged."""
+    wanted = MemberFilter(body.search.strip(), body.error or "", body.sku_id or "")
+    rows, token = await queries.members_with_errors(world, group_id, body.top, body.skip_token, wanted)
+    return await _found(world, rows, token)
+
+
+async def _found(world: World, rows: Sequence[MemberRow], token: str | None) -> Json:
+    names = await _names(world, rows)
+    return {"value": [answers.member(row, names) for row in rows], "skipToken": token}
+
+
+@router.get("/{group_id}/membersWithLicenseErrors", dependencies=[NoNames])
 async def list_members_with_license_errors(
     request: Request,
     world: TheWorld,
     group_id: TheId,
     paging: ThePaging,
-    search: Named = "",
     error: LicenseError | None = None,
     sku_id: Annotated[Guid | None, Query(alias="skuId")] = None,
 ) -> Json:
     """Members in error or waiting for a seat, each problem with its remedy. Where few of very many have the problem
     that is asked for, a page may be short or empty and still have a next one."""
-    wanted = MemberFilter(search.strip(), error or "", sku_id or "")
+    wanted = MemberFilter("", error or "", sku_id or "")
     rows, token = await queries.members_with_errors(world, group_id, paging.top, paging.after, wanted)
     asked = {name: value for name, value in (("error", wanted.error), ("skuId", wanted.sku_id)) if value}
     return await _members(request, world, paging, rows, token, asked)
@@ -151,5 +201,9 @@ async def _members(
     token: str | None,
     asked: Mapping[str, str],
 ) -> Json:
-    names = await queries.sku_names(world) if any(row.problems for row in rows) else {}
+    names = await _names(world, rows)
     return answers.page(request, (answers.member(row, names) for row in rows), paging.top, token, asked)
+
+
+async def _names(world: World, rows: Sequence[MemberRow]) -> Mapping[SkuId, str]:
+    return await queries.sku_names(world) if any(row.problems for row in rows) else {}

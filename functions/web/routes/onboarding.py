@@ -1,4 +1,4 @@
-"""Routes of HR onboarding: events in, their status, profiles, and what people decide."""
+"""Routes of HR onboarding: events in, their status, and what people decide."""
 
 from __future__ import annotations
 
@@ -7,96 +7,36 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import AfterValidator, Field
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.answers import Json
-from functions.web.audit_answers import initiator as initiator_answer
-from functions.web.audit_answers import moment_text
-from functions.web.context import TheInitiator, ThePaging, TheWorld, must_be_person
+from functions.web.audit_answers import hr_event
+from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.errors import HttpError
 from functions.web.hr_access import must_be_own
-from functions.web.requests import AssignedLicenseShape, Guid, OperationIdText, Shape, country
+from functions.web.requests import OperationIdText, Shape
 from shared.domain.access import Access
 from shared.domain.caller_limits import Kind
-from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
 from shared.domain.hr_intake import Receipt, open_keys
-from shared.domain.ids import GroupId
 from shared.domain.onboarding import OnboardingRecord
-from shared.domain.onboarding_results import describe
-from shared.domain.profile_changes import Proposal, changes, reasons_to_approve
-from shared.domain.profiles import Profile
 from shared.handlers import onboarding
-from shared.handlers.onboarding import administration, profiles, records
+from shared.handlers.onboarding import administration, records
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
 from shared.handlers.onboarding.dry_run import try_event
-from shared.handlers.onboarding.profiles import Waiting
 from shared.handlers.onboarding.records import MAX_BATCH
 
 router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
 
 SCHEMA = Path(onboarding.__file__).parents[2] / "schemas" / "onboarding.v1.json"
-MAX_VALUES = 50
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
-
-
-class Condition(Shape):
-    """Allowed values by attribute; all attributes must fit, `*` at the end of a value stands for any rest."""
-
-    company_name: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-    cost_center: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-    country: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-    department: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-    division: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-    employee_type: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-    job_title: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-    office_location: Annotated[list[Text], Field(min_length=1, max_length=MAX_VALUES)] | None = None
-
-    def value(self) -> dict[str, tuple[str, ...]]:
-        given = self.model_dump(by_alias=True, exclude_none=True)
-        return {name: tuple(values) for name, values in given.items() if name in ATTRIBUTES}
-
-
-class ProfileShape(Shape):
-    """What a job needs."""
-
-    display_name: Annotated[str, Field(max_length=MAX_TEXT)] = ""
-    match: Condition = Condition()
-    groups: Annotated[tuple[Guid, ...], Field(max_length=MAX_GROUPS)] = ()
-    licenses: Annotated[tuple[AssignedLicenseShape, ...], Field(max_length=MAX_PROFILES)] = ()
-    usage_location: Annotated[str, AfterValidator(country)] | None = None
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    exclusive: bool = False
-    selectable: bool = False
-
-    def value(self, name: str) -> Profile:
-        return Profile(
-            name=name,
-            display_name=self.display_name,
-            match=self.match.value(),
-            groups=tuple(dict.fromkeys(GroupId(group) for group in self.groups)),
-            licenses=tuple(license.value() for license in self.licenses),
-            usage_location=self.usage_location or "",
-            priority=self.priority,
-            exclusive=self.exclusive,
-            selectable=self.selectable,
-        )
 
 
 class Seen(Shape):
     """The checksum of the leavers that were read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class SeenVersion(Shape):
-    """The version of the proposal that was read."""
-
-    version: Annotated[str, Field(min_length=1, max_length=128, examples=['W/"4"'])]
 
 
 class Decided(Shape):
@@ -188,7 +128,7 @@ async def list_onboarding(
     """Events and what became of them, newest first."""
     read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
     records, token = await read(paging.top, paging.after)
-    return answers.page(request, map(describe, records), paging.top, token)
+    return answers.page(request, map(hr_event, records), paging.top, token)
 
 
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
@@ -231,7 +171,7 @@ async def get_held_leavers(world: TheWorld) -> Json:
         "count": len(held.records),
         "allowedWithin24Hours": held.allowed,
         "checksum": held.checksum,
-        "value": [describe(record) for record in held.records[:MAX_BATCH]],
+        "value": [hr_event(record) for record in held.records[:MAX_BATCH]],
     }
 
 
@@ -254,77 +194,22 @@ async def get_announced_leavers(world: TheWorld) -> Json:
     return {
         "count": len(listed.records),
         "checksum": listed.checksum,
-        "value": [describe(record) for record in listed.records[:MAX_BATCH]],
+        "value": [hr_event(record) for record in listed.records[:MAX_BATCH]],
     }
 
 
 @router.post("/announced/approve")
 async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
-    """Permit the announced leavers that were read: on their days they are not counted against the allowance."""
+    """Approve the announced leavers that were read: on their days they are not counted against the allowance. `count`:
+    those that need no other approval. A protected person needs the approval of two people."""
     return {"count": await approve_announced(world, body.checksum, initiator)}
-
-
-@router.get("/profiles")
-async def list_profiles(world: TheWorld) -> Json:
-    """What jobs need."""
-    return {"value": [_profile(each) for each in await world.stores.profiles.all()]}
-
-
-@router.get("/profiles/{profile_name}")
-async def get_profile(world: TheWorld, profile_name: Name) -> Response:
-    """One profile, with its ETag."""
-    return _with_etag(await profiles.profile_of(world, profile_name), 200)
-
-
-@router.put("/profiles/{profile_name}")
-async def put_profile(
-    request: Request,
-    world: TheWorld,
-    initiator: TheInitiator,
-    profile_name: Name,
-    body: ProfileShape,
-    if_match: Annotated[str | None, Header(max_length=128)] = None,
-) -> Response:
-    """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
-    next event on. 202 if another person must approve it: it adds groups, becomes selectable, or matches more people."""
-    must_be_person(request, "change a profile")
-    saved = await profiles.save_profile(world, body.value(profile_name), initiator, if_match)
-    if isinstance(saved, Proposal):
-        (waiting,) = [each for each in await profiles.proposals(world) if each.proposal.profile.name == profile_name]
-        return JSONResponse(_proposal(waiting), 202)
-    return _with_etag(saved, 200)
-
-
-@router.delete("/profiles/{profile_name}", status_code=204)
-async def delete_profile(request: Request, world: TheWorld, initiator: TheInitiator, profile_name: Name) -> None:
-    """Delete a profile; people keep what it gave them until they move or leave."""
-    must_be_person(request, "delete a profile")
-    await profiles.remove_profile(world, profile_name, initiator)
-
-
-@router.get("/proposals")
-async def list_proposals(world: TheWorld) -> Json:
-    """Versions of profiles that wait for the approval of another person."""
-    return {"value": [_proposal(each) for each in await profiles.proposals(world)]}
-
-
-@router.post("/proposals/{profile_name}/approve")
-async def approve_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> Response:
-    """Put the proposed version into force that was read."""
-    return _with_etag(await profiles.approve_profile(world, profile_name, body.version, initiator), 200)
-
-
-@router.post("/proposals/{profile_name}/reject", status_code=204)
-async def reject_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> None:
-    """Drop the proposed version that was read."""
-    await profiles.reject_profile(world, profile_name, body.version, initiator)
 
 
 @router.get("/{event_key}")
 async def get_onboarding(request: Request, world: TheWorld, event_key: OperationIdText) -> Json:
     """One event and what became of it: every membership and license, and what to do where something is not right."""
     await must_be_own(request, world, event_key, Access.READ_HR)
-    return describe(await administration.record_of(world, event_key))
+    return hr_event(await administration.record_of(world, event_key))
 
 
 @router.post("/{event_key}/cancel")
@@ -334,7 +219,7 @@ async def cancel_onboarding(
     """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
     event is Working until then."""
     await must_be_own(request, world, event_key, Access.WRITE)
-    return describe(await administration.cancel(world, event_key, initiator))
+    return hr_event(await administration.cancel(world, event_key, initiator))
 
 
 @router.post("/{event_key}/decide", status_code=202)
@@ -343,7 +228,7 @@ async def decide_onboarding(
 ) -> Json:
     """Answer an event in state NeedsDecision: carry it out, for the account in `candidateId` if any, or dismiss it."""
     carry_out = body.decision == "carryOut"
-    return describe(await administration.decide(world, event_key, initiator, carry_out=carry_out))
+    return hr_event(await administration.decide(world, event_key, initiator, carry_out=carry_out))
 
 
 @router.post("/{event_key}/replay", status_code=202)
@@ -352,42 +237,4 @@ async def replay_onboarding(
 ) -> Json:
     """Begin an event anew that failed or ended with errors, once the cause is repaired."""
     await must_be_own(request, world, event_key, Access.WRITE)
-    return describe(await administration.replay(world, event_key, initiator))
-
-
-def _profile(profile: Profile) -> Json:
-    return {
-        "name": profile.name,
-        "displayName": profile.display_name,
-        "match": {name: list(values) for name, values in profile.match.items()},
-        "groups": list(profile.groups),
-        "licenses": [
-            {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)} for license in profile.licenses
-        ],
-        "usageLocation": profile.usage_location or None,
-        "priority": profile.priority,
-        "exclusive": profile.exclusive,
-        "selectable": profile.selectable,
-        "@odata.etag": profile.version,
-    }
-
-
-def _proposal(waiting: Waiting) -> Json:
-    proposal, before = waiting.proposal, waiting.before
-    return {
-        "name": proposal.profile.name,
-        "version": proposal.version,
-        "proposedBy": initiator_answer(proposal.by),
-        "proposedDateTime": moment_text(proposal.at),
-        "expiresDateTime": moment_text(proposal.expires_at),
-        "reasons": list(reasons_to_approve(before, proposal.profile)),
-        "changes": [
-            {"field": name, "before": old, "after": new} for name, old, new in changes(before, proposal.profile)
-        ],
-        "profile": _profile(proposal.profile),
-        "inForce": _profile(before) if before else None,
-    }
-
-
-def _with_etag(profile: Profile, status: int) -> Response:
-    return JSONResponse(_profile(profile), status, {"ETag": profile.version or ""})
+    return hr_event(await administration.replay(world, event_key, initiator))

@@ -23,6 +23,10 @@ from shared.handlers.views import queries
 
 router = APIRouter(prefix="/api", tags=["users"])
 
+OPEN_KEEP = (
+    "Names and attributes of the person, without which the events cannot be carried out. Erase again when they end."
+)
+
 
 async def _id(user_id: Guid) -> UserId:
     return UserId(user_id)
@@ -89,12 +93,17 @@ async def export_user(world: TheWorld, user_id: TheId) -> Json:
 
 @router.post("/users/{user_id}/erase")
 async def erase_user(request: Request, world: TheWorld, initiator: TheInitiator, user_id: TheId) -> Json:
-    """Erase a user's names, member status, HR events that have ended, and kept messages that mention the user. It needs
+    """Erase a user's names, member status, HR events that have ended, and kept messages that mention the user. In what
+    others need, such as an operation that the user requested, the ID takes the place of the name. It needs
     Licensing.Approve too. What proves which licenses are the app's stays, and so do audit entries, which have IDs only.
-    Nobody can erase their own data."""
+    `openEvents` keep the names until they end; then erase again. Nobody can erase their own data."""
     requires(request, Access.APPROVE)
     done = await erase_person(world, user_id, initiator)
-    return {"erased": dict(done.erased), "openEvents": list(done.open_events)}
+    return {
+        "erased": dict(done.erased),
+        "openEvents": list(done.open_events),
+        "openEventsKeep": OPEN_KEEP if done.open_events else None,
+    }
 
 
 @router.get("/users/{user_id}/licenses")

@@ -27,7 +27,7 @@ function poll() {
       if (made) part.replaceWith(made);
       // What stands around the part depends on the state too; what somebody has begun to fill in is left alone.
       const busy = document.querySelector("form[data-touched], details.menu[open]");
-      if (made && made.dataset.state !== before && !busy) location.reload();
+      if (made && made.dataset.state !== before && !busy) location.replace(location.pathname + location.search);
     })
     .catch(() => {})
     .finally(() => setTimeout(poll, Number(part.dataset.every || 2000)));
@@ -44,7 +44,7 @@ for (const box of document.querySelectorAll("[data-filter]")) {
 }
 
 // A form that is sent once is not sent again by a second click.
-for (const form of document.querySelectorAll("form[method=post]")) {
+for (const form of document.querySelectorAll("form[method=post]:not([data-download])")) {
   form.addEventListener("input", () => (form.dataset.touched = "yes"));
   form.addEventListener("submit", (sending) => {
     const button = form.querySelector("button");

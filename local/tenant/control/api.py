@@ -91,6 +91,16 @@ async def _membership(tenant: Tenant, request: web.BaseRequest, body: Any) -> An
     return done
 
 
+async def _administrative_units(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """Members of each unit by its id, in the place of all units before."""
+    units = {key.lower(): [each.lower() for each in members] for key, members in (body or {}).items()}
+    unknown = {each for members in units.values() for each in members} - tenant.directory.objects.keys()
+    if unknown:
+        raise ControlError(f"administrativeUnits: no object is called {', '.join(sorted(unknown))}")
+    tenant.directory.administrative_units = units
+    return {"administrativeUnits": len(units)}
+
+
 async def _user(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     """The recycle bin, and one user as the directory has it."""
     key, _, verb = request.path.removeprefix("/_tenant/users/").partition("/")
@@ -240,6 +250,7 @@ _ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], Awaitab
     ("GET", "summary"): _summary,
     ("POST", "objects"): _objects,
     ("POST", "membership"): _membership,
+    ("POST", "administrativeUnits"): _administrative_units,
     ("GET", "users/*"): _user,
     ("DELETE", "users/*"): _user,
     ("POST", "users/*"): _user,

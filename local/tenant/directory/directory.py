@@ -39,6 +39,7 @@ class Directory:
         self.groups: dict[str, Group] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.roles = Roles()
+        self.administrative_units: dict[str, list[str]] = {}
         self.withdrawn: dict[str, Subscription] = {}
         self.history = History()
         self.changes = ChangeLog()

@@ -24,6 +24,16 @@ class RoleAssignment(NamedTuple):
     role_definition_id: str
 
 
+class GroupEligibility(NamedTuple):
+    """A user or group that can activate membership or ownership of a group (Privileged Identity Management for Groups).
+    `access_id`: `member` or `owner`."""
+
+    id: str
+    group_id: str
+    principal_id: str
+    access_id: str
+
+
 BUILT_IN = (
     RoleDefinition("62e90394-69f5-4237-9190-012177145e10", "Global Administrator", True),
     RoleDefinition("e8611ab8-c189-46e8-94e1-60213ab1f814", "Privileged Role Administrator", True),
@@ -37,8 +47,9 @@ BUILT_IN = (
 
 @dataclass(slots=True)
 class Roles:
-    """The roles of a tenant. `active` and `eligible`: assignments of each kind."""
+    """The roles of a tenant. `active` and `eligible`: assignments of each kind. `group_eligible`: of groups."""
 
     definitions: list[RoleDefinition] = field(default_factory=lambda: list(BUILT_IN))
     active: list[RoleAssignment] = field(default_factory=list)
     eligible: list[RoleAssignment] = field(default_factory=list)
+    group_eligible: list[GroupEligibility] = field(default_factory=list)

@@ -74,6 +74,18 @@ def list_members(tenant: Tenant, call: Call) -> Reply:
     return Reply(200, body)
 
 
+def list_unit_members(tenant: Tenant, call: Call) -> Reply:
+    """GET /directory/administrativeUnits/{id}/members [/microsoft.graph.{type}]
+    (learn.microsoft.com/graph/api/administrativeunit-list-members)"""
+    check_options(call)
+    key = call.segments[2].lower()
+    ids = tenant.directory.administrative_units.get(key)
+    if ids is None:
+        raise not_found(key)
+    cast = _cast(call, call.segments[4], tenant.settings.unit_cast_is_advanced) if call.segments[4:] else None
+    return Reply(200, _page(tenant, call, sorted(ids), cast, False))
+
+
 def _page(
     tenant: Tenant, call: Call, ids: list[str], cast: type[DirectoryObject] | None, transitive: bool
 ) -> dict[str, Any]:

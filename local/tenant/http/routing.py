@@ -13,9 +13,16 @@ from local.tenant.call import Call, GraphError, Reply, bad_request
 from local.tenant.graph.delta import groups_delta
 from local.tenant.graph.groups import get_group, list_groups
 from local.tenant.graph.licenses import assign_group_license, assign_license, license_details, reprocess_user
-from local.tenant.graph.members import add_member, get_by_ids, list_license_errors, list_members, remove_member
+from local.tenant.graph.members import (
+    add_member,
+    get_by_ids,
+    list_license_errors,
+    list_members,
+    list_unit_members,
+    remove_member,
+)
 from local.tenant.graph.organization import organization, subscribed_skus
-from local.tenant.graph.roles import role_assignments, role_definitions, role_eligibility
+from local.tenant.graph.roles import group_eligibility, role_assignments, role_definitions, role_eligibility
 from local.tenant.graph.subscriptions import (
     create_subscription,
     delete_subscription,
@@ -88,6 +95,14 @@ ROUTES = (
     Route("GET", "roleManagement/directory/roleDefinitions", role_definitions, p.ROLES_READ),
     Route("GET", "roleManagement/directory/roleAssignments", role_assignments, p.ROLES_READ),
     Route("GET", "roleManagement/directory/roleEligibilityScheduleInstances", role_eligibility, p.ELIGIBILITY_READ),
+    Route(
+        "GET",
+        "identityGovernance/privilegedAccess/group/eligibilityScheduleInstances",
+        group_eligibility,
+        p.GROUP_ELIGIBILITY_READ,
+    ),
+    Route("GET", "directory/administrativeUnits/{}/members", list_unit_members, p.UNITS_READ),
+    Route("GET", "directory/administrativeUnits/{}/members/{}", list_unit_members, p.UNITS_READ),
     Route("GET", "subscriptions", list_subscriptions, p.SUBSCRIBE, limit=SUBSCRIPTION_LIST),
     Route("GET", "subscriptions/{}", get_subscription, p.SUBSCRIBE, limit=SUBSCRIPTION_READ),
     Route("POST", "subscriptions", create_subscription, p.SUBSCRIBE, writes=1, limit=SUBSCRIPTION_WRITES),
@@ -137,6 +152,9 @@ def _candidates(segments: tuple[str, ...]) -> list[tuple[str, ...]]:
     if len(segments) < 2:
         return [segments]
     tail = segments[2:]
+    if segments[0] == "directory" and len(segments) > 3:
+        unit = (*segments[:2], "{}", segments[3])
+        return [unit] if len(segments) == 4 else [(*unit, "{}", *segments[5:])]
     if len(segments) == 3:
         tail = (tail[0].removeprefix("microsoft.graph."),)
     shapes = [segments, (segments[0], "{}", *tail)]

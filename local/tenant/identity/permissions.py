@@ -48,6 +48,11 @@ ELIGIBILITY_READ = (
     *ROLES_READ,
     *any_of("RoleEligibilitySchedule.Read.Directory", "RoleEligibilitySchedule.ReadWrite.Directory"),
 )
+GROUP_ELIGIBILITY_READ = any_of(
+    "PrivilegedEligibilitySchedule.Read.AzureADGroup", "PrivilegedEligibilitySchedule.ReadWrite.AzureADGroup"
+)
+"""privilegedaccessgroup-list-eligibilityscheduleinstances, application permissions."""
+UNITS_READ = any_of("AdministrativeUnit.Read.All", "AdministrativeUnit.ReadWrite.All", *READ_DIRECTORY)
 ORGANIZATION_READ = any_of("Organization.Read.All", "Organization.ReadWrite.All", "User.Read.All", *READ_DIRECTORY)
 MEMBER_OF = any_of(*sorted(SEE_USERS | READ_GROUPS))
 MEMBER_GROUPS: Alternatives = (
@@ -85,7 +90,10 @@ _LICENSING = frozenset({
     "GroupMember.ReadWrite.All", "User.Read.All", "User.ReadWrite.All",
 })  # fmt: skip
 
-_PRODUCT = frozenset({*_LICENSING, "RoleManagement.Read.Directory"})
+_PRODUCT = frozenset({
+    *_LICENSING, "RoleManagement.Read.Directory", "PrivilegedEligibilitySchedule.Read.AzureADGroup",
+    "AdministrativeUnit.Read.All",
+})  # fmt: skip
 
 _ADMINISTRATOR = frozenset({
     *_LICENSING, "Group.ReadWrite.All", "Directory.ReadWrite.All", "Member.Read.Hidden",

@@ -1,4 +1,4 @@
-"""Table `groupstatus`: the snapshot of each managed group that pages read.
+"""Table `groupstatus`: the status of each managed group that pages read.
 
 PartitionKey `group`, RowKey groupId.
 """
@@ -6,12 +6,14 @@ PartitionKey `group`, RowKey groupId.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.group_status import GroupState, GroupStatus
-from shared.domain.ids import GroupId, OperationId
+from shared.domain.ids import GroupId, OperationId, SkuId
+from shared.domain.member_counts import ProductCounts
 
 STATUS = "groupstatus"
 
@@ -26,7 +28,7 @@ class TableGroupStatus:
         row = await self._tables.get(STATUS, "group", group_id)
         return _status(row) if row else None
 
-    async def save(self, status: GroupStatus) -> None:
+    async def save(self, status: GroupStatus) -> GroupStatus:
         body = {
             "state": str(status.state),
             "members": status.members,
@@ -34,9 +36,13 @@ class TableGroupStatus:
             "operation": status.operation_id,
             "at": time_text(status.updated_at),
             "dynamic": status.dynamic,
+            "products": {sku: [each.assigned, each.waiting, each.errors] for sku, each in status.products.items()},
+            "recorded": status.recorded,
+            "failed": status.failed,
         }
         row = {"PartitionKey": "group", "RowKey": status.group_id, **split_body(dump(body))}
-        await self._tables.write(STATUS, Op("upsert", row))
+        op = Op("replace" if status.version else "create", row, status.version or None)
+        return replace(status, version=await self._tables.write(STATUS, op))
 
     async def all(self) -> tuple[GroupStatus, ...]:
         return tuple([_status(row) async for row in self._tables.query(STATUS, "group")])
@@ -45,11 +51,15 @@ class TableGroupStatus:
 def _status(row: Row) -> GroupStatus:
     body = json.loads(joined_body(row))
     return GroupStatus(
-        GroupId(row["RowKey"]),
-        GroupState(body["state"]),
-        body["members"],
-        body["counts"],
-        OperationId(body["operation"]) if body["operation"] else None,
-        time_of(body["at"]),
-        body.get("dynamic", False),
+        group_id=GroupId(row["RowKey"]),
+        state=GroupState(body["state"]),
+        members=body["members"],
+        counts=body["counts"],
+        products={SkuId(sku): ProductCounts(*numbers) for sku, numbers in body.get("products", {}).items()},
+        recorded=body.get("recorded", 0),
+        failed=body.get("failed", False),
+        operation_id=OperationId(body["operation"]) if body["operation"] else None,
+        updated_at=time_of(body["at"]),
+        dynamic=body.get("dynamic", False),
+        version=row["etag"],
     )

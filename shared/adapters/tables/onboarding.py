@@ -1,9 +1,11 @@
-"""Tables `onboarding`, `onboardingdue`: events of HR.
+"""Tables `onboarding`, `onboardingdue`, `onboardingended`: events of HR.
 
 `onboarding`: a record: PartitionKey `e{first two hex digits of the key}`, RowKey key; `body` JSON. Its indexes, rows
 without properties, written before it: by person: PartitionKey `p{first hex digit}`, RowKey `{hash of a name of the
 person}-{key}`; all, newest first: PartitionKey `all`, RowKey `{inverted ms}-{key}`; those that need a person:
-PartitionKey `attention`, RowKey key. `onboardingdue`: see `agenda`; the name is the key.
+PartitionKey `attention`, RowKey key. Names of the account that the event does not have: PartitionKey `n{first two hex
+digits of the key}`, RowKey `{key}-{hash of the name}`. `onboardingdue`, `onboardingended`: see `agenda`; the name is
+the key. An entry of the latter has the time at which the event ended.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from shared.adapters.tables.packing import (
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
+from shared.domain.hr_contents import ended_at
 from shared.domain.hr_events import SourceRules, read_event
 from shared.domain.hr_state import Taken
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -44,15 +47,17 @@ from shared.domain.onboarding import (
     GroupOutcome,
     GroupResult,
     HrEvent,
+    HrEventType,
     LicenseOutcome,
     LicenseResult,
     OnboardingRecord,
     OnboardingState,
+    PersonRef,
     Refusal,
     SourceOrder,
 )
 
-TABLE, DUE = "onboarding", "onboardingdue"
+TABLE, DUE, ENDED = "onboarding", "onboardingdue", "onboardingended"
 ALL, ATTENTION = "all", "attention"
 AT_ONCE = 16
 """Rows of different partitions written or read at the same time."""
@@ -72,6 +77,7 @@ class TableOnboarding:
     def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
         self._due = Agenda(tables, DUE)
+        self._ended = Agenda(tables, ENDED)
         self._monotonic = monotonic
 
     async def insert(self, records: Sequence[OnboardingRecord]) -> Sequence[OnboardingRecord]:
@@ -113,6 +119,8 @@ class TableOnboarding:
         if not record.is_over and (due_by is None or at < due_by or alone):
             await self._due.put([(at, record.key)])
             due_by = at if due_by is None else min(due_by, at)
+        if record.is_over:
+            await self._ended.put([(ended_at(record), record.key)])
         if record.state.needs_a_person:
             await self._tables.write(TABLE, Op("upsert", {"PartitionKey": ATTENTION, "RowKey": record.key}))
         etag = await self._tables.write(TABLE, Op("replace", _record_row(record), record.version))
@@ -122,7 +130,9 @@ class TableOnboarding:
         return replace(record, version=etag, due_by=None if record.is_over else due_by, listed=listed)
 
     async def know(self, key: str, identities: Iterable[str]) -> None:
-        await self._tables.upsert_all(TABLE, [_person_row(name, key) for name in identities])
+        names = [_person_row(name, key) for name in identities]
+        known = [{"PartitionKey": f"n{key[:2]}", "RowKey": f"{key}-{row['RowKey'].partition('-')[0]}"} for row in names]
+        await self._tables.upsert_all(TABLE, [*known, *names])
 
     async def of_person(self, identities: Iterable[str]) -> tuple[OnboardingRecord, ...]:
         keys: dict[str, None] = {}
@@ -160,11 +170,41 @@ class TableOnboarding:
     async def _delete(self, key: str, record: OnboardingRecord | None, listed_as: str) -> None:
         """The list of all goes last, so that a process that died in between is made up for."""
         names = (*record.event.person.identities, f"id:{record.user_id}") if record else ()
-        for person in map(partial(_person_row, key=key), names):
-            await self._tables.delete(TABLE, person["PartitionKey"], person["RowKey"])
+        await self._delete_names(key, names)
         await self._tables.delete(TABLE, ATTENTION, key)
         await self._tables.delete(TABLE, f"e{key[:2]}", key)
         await self._tables.delete(TABLE, ALL, listed_as)
+
+    async def _delete_names(self, key: str, names: Iterable[str], keep: str = "") -> None:
+        """Those names, and those that the record came to be known under later, without the one to keep."""
+        persons = [_person_row(name, key) for name in names]
+        known = [row async for row in self._tables.query(TABLE, f"n{key[:2]}", f"{key}-", f"{key}-{LAST}")]
+        digests = [row["RowKey"].partition("-")[2] for row in known]
+        persons += [{"PartitionKey": f"p{digest[0]}", "RowKey": f"{digest}-{key}"} for digest in digests]
+        kept = _person_row(keep, key)["RowKey"]
+        for row in (*persons, *known):
+            if row["RowKey"] != kept:
+                await self._tables.delete(TABLE, row["PartitionKey"], row["RowKey"])
+
+    async def ended(self, before: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
+        return await self._ended.until(before, top)
+
+    async def check_ended_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        await self._ended.put(entries)
+
+    async def ended_checked(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        await self._ended.remove(entries)
+
+    async def forget_content(self, record: OnboardingRecord, kept: OnboardingRecord) -> OnboardingRecord:
+        """Names go first: once the content is gone, nothing says what they were."""
+        names = record.event.person.identities
+        await self._delete_names(record.key, names, keep=f"id:{record.user_id}")
+        try:
+            etag = await self._tables.write(TABLE, Op("replace", _record_row(kept), record.version))
+        except Conflict:
+            await self._tables.upsert_all(TABLE, [_person_row(name, record.key) for name in names])
+            raise
+        return replace(kept, version=etag)
 
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
         return await self._due.until(now, top)
@@ -202,7 +242,7 @@ def _person_row(identity: str, key: str) -> Row:
 def _record_row(record: OnboardingRecord) -> Row:
     refused = record.location_refused
     body = {
-        "event": json.loads(record.body),
+        **({"event": json.loads(record.body)} if record.body else {"kept": _kept_json(record)}),
         "order": str(record.event.order),
         "day": record.event.day.isoformat(),
         "effectiveAt": time_text(record.event.effective_at),
@@ -243,7 +283,8 @@ def _record(row: Row) -> OnboardingRecord:
     received_at = must_be_time(body["receivedAt"])
     record = OnboardingRecord(
         event=_event(body, received_at),
-        body=json.dumps(body["event"], sort_keys=True, separators=(",", ":")),
+        body=json.dumps(body["event"], sort_keys=True, separators=(",", ":")) if "event" in body else "",
+        digest=body["kept"]["digest"] if "kept" in body else "",
         state=OnboardingState(body["state"]),
         received_at=received_at,
         updated_at=must_be_time(body["updatedAt"]),
@@ -282,9 +323,41 @@ def _record(row: Row) -> OnboardingRecord:
 
 def _event(body: dict[str, Any], received_at: datetime) -> HrEvent:
     """The event as it was read when it came, whatever its source's order and time zone are now."""
+    if "event" not in body:
+        return _kept_event(body)
     read = read_event(body["event"], received_at + timedelta(days=1), SourceRules(SourceOrder(body["order"])))
     day, effective_at = date.fromisoformat(body["day"]), must_be_time(body["effectiveAt"])
     return replace(read, day=day, effective_at=effective_at)
+
+
+def _kept_json(record: OnboardingRecord) -> dict[str, Any]:
+    """The rest of an event whose content was deleted."""
+    event = record.event
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": str(event.type),
+        "employmentId": event.employment_id,
+        "sequence": event.sequence,
+        "time": time_text(event.time),
+        "digest": record.digest,
+    }
+
+
+def _kept_event(body: dict[str, Any]) -> HrEvent:
+    kept = body["kept"]
+    return HrEvent(
+        id=kept["id"],
+        source=kept["source"],
+        type=HrEventType(kept["type"]),
+        person=PersonRef(UserId(body["userId"]) if body["userId"] else None),
+        effective_at=must_be_time(body["effectiveAt"]),
+        day=date.fromisoformat(body["day"]),
+        order=SourceOrder(body["order"]),
+        employment_id=kept["employmentId"],
+        sequence=kept["sequence"],
+        time=time_of(kept["time"]),
+    )
 
 
 def _taken_json(taken: Taken | None) -> dict[str, Any] | None:

@@ -1,5 +1,5 @@
 """Rows about one person, in whatever table they stand, for export and erasure. It knows the keys of other tables, and
-nothing else of their rows.
+nothing else of their rows; rows of members are deleted where all of them are written.
 
 Kept by an erasure: `ledger`, `usergrants`, `permits` and `standings`. They have IDs only, and without them the app
 could not tell which licenses are its own.
@@ -16,8 +16,10 @@ from shared.adapters.tables.by_user import rows_of_users
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.dead_letters import DEAD_LETTERS, LETTER
 from shared.adapters.tables.hr_state import STANDINGS
-from shared.adapters.tables.members import ERROR, MEMBER
-from shared.adapters.tables.members import TABLE as MEMBERS
+from shared.adapters.tables.member_row import ERROR, MEMBER
+from shared.adapters.tables.member_row import TABLE as MEMBERS
+from shared.adapters.tables.members import TableMembers
+from shared.adapters.tables.person_names import PersonNames
 from shared.adapters.tables.rows import Row, joined_bytes
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ONBOARDING
@@ -29,8 +31,9 @@ FIRST_CLAIM, LAST_CLAIM = "claim000000", "claim999999"
 class TablePeople:
     """Implements PersonStore."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, members: TableMembers) -> None:
         self._tables = tables
+        self._members = members
 
     async def rows(self, user_id: UserId, groups: Iterable[GroupId]) -> dict[str, list[dict[str, object]]]:
         found = {table: await rows_of_users(self._tables, table, [user_id]) for table in BY_USER}
@@ -42,7 +45,7 @@ class TablePeople:
     async def erase(self, user_id: UserId, groups: Iterable[GroupId], names: Sequence[str]) -> dict[str, int]:
         texts = frozenset(name.casefold() for name in (user_id, *names) if name)
         erased = {
-            MEMBERS: await self._delete(MEMBERS, _member_keys(user_id, groups)),
+            MEMBERS: sum([await self._members.forget(group_id, [user_id]) for group_id in groups]),
             NAMES: await self._delete(NAMES, [(NAME, user_id)])
             + await self._tables.clear(
                 NAMES, FIRST_CLAIM, to_partition=LAST_CLAIM, where=lambda row: str(row["text"]).casefold() in texts
@@ -54,6 +57,8 @@ class TablePeople:
                 where=lambda row: row["queue"] == ONBOARDING and _has(_text(joined_bytes(row, "data")), texts),
             ),
         }
+        for table, count in (await PersonNames(self._tables, user_id, names).replace()).items():
+            erased[table] = erased.get(table, 0) + count
         return {table: count for table, count in erased.items() if count}
 
     async def _some(self, table: str, keys: Iterable[tuple[str, str]]) -> list[Row]:

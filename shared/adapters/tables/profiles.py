@@ -1,7 +1,8 @@
 """Table `profiles`: what each job brings.
 
 PartitionKey `profile` or `proposal`, RowKey name; `body` JSON. PartitionKey `former`, RowKey `use`: what HR used when
-this version first ran, insert-only.
+this version first ran, insert-only. PartitionKey `units`, RowKey `groups`: groups of administrative units, as last
+read.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from shared.adapters.tables.packing import (
     licenses_json,
     licenses_of,
     must_be_time,
+    time_of,
     time_text,
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
-from shared.domain.hr_groups import FormerUse
+from shared.domain.hr_groups import FormerUse, UnitGroups
 from shared.domain.ids import GroupId
 from shared.domain.profile_changes import Proposal
 from shared.domain.profiles import Profile
@@ -64,6 +66,7 @@ class TableProfiles:
             "by": initiator_json(proposal.by),
             "at": time_text(proposal.at),
             "base": proposal.base,
+            "deletes": proposal.deletes,
         }
         row = {"PartitionKey": "proposal", "RowKey": proposal.profile.name, **split_body(dump(body))}
         return replace(proposal, version=await self._tables.write(PROFILES, Op("upsert", row)))
@@ -74,6 +77,30 @@ class TableProfiles:
     async def remove(self, name: str) -> None:
         await self._tables.delete(PROFILES, "profile", name)
         self._known = None
+
+    async def unit_groups(self) -> UnitGroups:
+        row = await self._tables.get(PROFILES, "units", "groups")
+        if row is None:
+            return UnitGroups()
+        body = json.loads(joined_body(row))
+        return UnitGroups(
+            frozenset(body["units"]),
+            frozenset(map(GroupId, body["groups"])),
+            time_of(body["readAt"]),
+            time_of(body["triedAt"]),
+            body["fault"],
+        )
+
+    async def keep_unit_groups(self, found: UnitGroups) -> None:
+        body = {
+            "units": sorted(found.units),
+            "groups": sorted(found.groups),
+            "readAt": time_text(found.read_at),
+            "triedAt": time_text(found.tried_at),
+            "fault": found.fault,
+        }
+        row = {"PartitionKey": "units", "RowKey": "groups", **split_body(dump(body))}
+        await self._tables.write(PROFILES, Op("upsert", row))
 
     async def former_use(self) -> FormerUse | None:
         row = await self._tables.get(PROFILES, "former", "use")
@@ -109,7 +136,8 @@ def _body(profile: Profile) -> dict[str, Any]:
 def _proposal(row: Row) -> Proposal:
     body = json.loads(joined_body(row))
     profile = _read(row["RowKey"], body["profile"], None)
-    return Proposal(profile, initiator_of(body["by"]), must_be_time(body["at"]), body["base"], row["etag"])
+    by, at = initiator_of(body["by"]), must_be_time(body["at"])
+    return Proposal(profile, by, at, body["base"], row["etag"], deletes=body.get("deletes", False))
 
 
 def _profile(row: Row) -> Profile:

@@ -53,13 +53,13 @@ def must_be_keys(table: str, ops: Iterable[Op]) -> None:
                 raise BadRequest("InvalidKey", f"table {table}: the key {key[:80]!r} is not allowed ({rule})", name)
 
 
-def transactions(groups: Iterable[Sequence[Op]]) -> Iterator[list[Op]]:
-    """The operations of one partition cut into transactions, each group whole in one of them."""
+def transactions(groups: Iterable[Sequence[Op]], most: int = MAX_TRANSACTION) -> Iterator[list[Op]]:
+    """The operations of one partition cut into transactions of at most `most`, each group whole in one of them."""
     ops: list[Op] = []
     size = 0
     for group in groups:
         more = sum(_size(op.row) for op in group)
-        if ops and (len(ops) + len(group) > MAX_TRANSACTION or size + more > MAX_BYTES):
+        if ops and (len(ops) + len(group) > most or size + more > MAX_BYTES):
             yield ops
             ops, size = [], 0
         ops = [*ops, *group]

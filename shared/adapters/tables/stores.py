@@ -20,6 +20,7 @@ from shared.adapters.tables.group_status import TableGroupStatus
 from shared.adapters.tables.hr_state import TableStandings
 from shared.adapters.tables.idempotency import TableIdempotency
 from shared.adapters.tables.ledger import TableLedger
+from shared.adapters.tables.member_counts import TableMemberCounts
 from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.nesting import TableNesting
 from shared.adapters.tables.onboarding import TableOnboarding
@@ -45,12 +46,15 @@ def table_stores(
 ) -> Stores:
     """The stores of the app on one set of tables. `monotonic`: seconds, by which what is remembered grows old. `now`:
     the time, by which an audit entry is late."""
+    counts = TableMemberCounts(tables, now)
+    members = TableMembers(tables, counts)
     return Stores(
         assignments=TableAssignments(tables, monotonic=monotonic),
         operations=TableOperations(tables),
         sealed=TableSealed(tables),
         chunks=TableChunks(tables),
-        members=TableMembers(tables),
+        members=members,
+        member_counts=counts,
         ledger=TableLedger(tables),
         grants=TableGrants(tables),
         permits=TablePermits(tables),
@@ -70,6 +74,6 @@ def table_stores(
         protected_people=TableProtectedPeople(tables, monotonic=monotonic),
         onboarding=TableOnboarding(tables),
         standings=TableStandings(tables),
-        people=TablePeople(tables),
+        people=TablePeople(tables, members),
         profiles=TableProfiles(tables, monotonic=monotonic),
     )

@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.ports.clock import Clock
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import NestingStore
-from shared.ports.stores import AssignmentStore, GroupStatusStore, MemberStore
+from shared.ports.stores import AssignmentStore, GroupStatusStore, MemberCountStore
 
 
 class Stores(Protocol):
@@ -20,7 +20,7 @@ class Stores(Protocol):
     def group_status(self) -> GroupStatusStore: ...
 
     @property
-    def members(self) -> MemberStore: ...
+    def member_counts(self) -> MemberCountStore: ...
 
     @property
     def nesting(self) -> NestingStore: ...

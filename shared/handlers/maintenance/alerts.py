@@ -10,9 +10,8 @@ from datetime import timedelta
 from shared.domain.assignment import is_active
 from shared.domain.clock_difference import REMEDY, described, is_wrong
 from shared.domain.errors import PermissionDenied, Unavailable
-from shared.domain.hr_groups import FormerUse, warnings_of
-from shared.domain.hr_senders import sender_warnings
 from shared.domain.operation import waits_for_a_person
+from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.maintenance.needs import Needs
 
 log = logging.getLogger(__name__)
@@ -96,10 +95,7 @@ async def _seats(world: Needs) -> AsyncIterator[str]:
 
 
 async def _hr_limits(world: Needs) -> AsyncIterator[str]:
-    now = world.clock.now()
-    former = await world.stores.profiles.former_use() or FormerUse(now)
-    warnings = warnings_of(await world.stores.profiles.all(), world.policy.onboarding_groups, former, now)
-    for text in (*warnings, *sender_warnings(world.policy.hr_senders, former, now)):
+    for text in await hr_limits(world):
         yield f"HR is limited: {text}"
 
 

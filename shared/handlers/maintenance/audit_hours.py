@@ -7,6 +7,7 @@ end of the log. Entries that are listed twice do no harm.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -48,16 +49,23 @@ async def close_hours(world: Needs) -> int:
     except Conflict as lost:
         log.info("audit hour closed elsewhere reason=%r", str(lost))
     except Unavailable as fault:
-        await _note(world, state, str(fault))
+        await _note(world, state or _before_first(latest), str(fault))
     except BrokenLog as fault:
-        await _note(world, state, f"{fault}. {REMEDY}")
+        await _note(world, state or _before_first(latest), f"{fault}. {REMEDY}")
     return 0
 
 
-async def _note(world: Needs, state: DigestState | None, fault: str) -> None:
+def _before_first(hour: datetime) -> DigestState:
+    """The state before the first record, for the fault that keeps it from being written."""
+    return DigestState(hour, "", False, 0)
+
+
+async def _note(world: Needs, state: DigestState, fault: str) -> None:
     log.error("audit digest failed reason=%r", fault)
-    if state is not None and state.fault != fault:
-        await world.stores.audit_digests.save(replace(state, fault=fault))
+    if state.fault != fault:
+        # Another process that was quicker has noted a fault too, or closed the hour.
+        with suppress(Conflict):
+            await world.stores.audit_digests.save(replace(state, fault=fault))
 
 
 async def _close(world: Needs, state: DigestState | None, latest: datetime, late_before: datetime) -> int:
@@ -96,12 +104,13 @@ async def _append(
 async def _end_of_log(world: Needs, state: DigestState | None, latest: datetime) -> tuple[DigestState | None, int]:
     """The state, moved on to the last record of the log, and the length of the blob with that. A process can have died
     after it appended and before it saved the state; and a restored table can lack the state."""
-    if state is None:
+    if state is None or not state.has_record:
         for hour in (latest, latest.replace(day=1, hour=0) - HOUR):
             data = await world.digest_log.read(blob_of(hour))
             if data:
-                return next_state(None, read_records(data, blob_of(hour)), 0), len(data)
-        return None, 0
+                found = next_state(None, read_records(data, blob_of(hour)), 0)
+                return replace(found, version=state.version if state else None), len(data)
+        return state, 0
     blob = blob_of(state.hour)
     data = await world.digest_log.read(blob, state.offset)
     if data is None:

@@ -35,7 +35,8 @@ class PersonExport:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Rows that were deleted by table, and HR events that are still open: they are needed, and end first."""
+    """Rows by table that were deleted, or lost their names, and HR events that are still open: they are needed to be
+    carried out, and end first."""
 
     erased: Mapping[str, int]
     open_events: tuple[str, ...]
@@ -52,8 +53,9 @@ async def export_person(world: Needs, user_id: UserId) -> PersonExport:
 
 
 async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> Erasure:
-    """Erase names, HR events that have ended, and messages that mention the person; the act is recorded. Done again it
-    erases what has come since. Raises BadRequest for one's own ID: nobody hides what they did."""
+    """Erase names, HR events that have ended, and messages that mention the person; the act is recorded. Open HR events
+    stay, with what they need to be carried out. Done again, it erases what has come since. Raises BadRequest for one's
+    own ID: nobody hides what they did."""
     if initiator.id == user_id:
         raise BadRequest("OwnData", "Nobody can erase their own data: another administrator must do it.", "user_id")
     records = await _events(world, user_id)
@@ -68,7 +70,7 @@ async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> E
     for record in over:
         await world.stores.onboarding.erase(record)
     if over:
-        erased["onboarding"] = len(over)
+        erased["onboarding"] = erased.get("onboarding", 0) + len(over)
     count = sum(erased.values())
     entry = AuditEntry(
         world.token(), world.clock.now(), "Erase personal data", initiator, "success", user_id, detail=f"{count} rows"

@@ -37,19 +37,34 @@ async def _found(world: Needs) -> dict[UserId, tuple[str, ...]]:
     """Everybody who is protected now, by the roles and by the named groups. Raises what an incomplete read raises."""
     reasons: dict[UserId, set[str]] = defaultdict(set)
     if world.policy.protected_roles:
-        holders = await world.roles.holders()
-        kinds = await world.directory.kinds(sorted(holders))
-        for principal, roles in holders.items():
-            if kinds.get(principal) == GROUP:
-                for user_id in await _members(world, GroupId(principal)):
-                    reasons[user_id].update(f"{role}, by group {principal}" for role in roles)
-            elif kinds.get(principal) in (USER, None):
-                # One whose kind the directory does not tell may be a person, who must not lose protection by that.
-                reasons[UserId(principal)].update(roles)
+        await _add_role_holders(world, reasons)
     for group_id in sorted(world.policy.protected_groups):
         for user_id in await _members(world, group_id):
             reasons[user_id].add(f"member of group {group_id}")
     return {user_id: tuple(sorted(each)) for user_id, each in reasons.items()}
+
+
+async def _add_role_holders(world: Needs, reasons: dict[UserId, set[str]]) -> None:
+    """People with a role, and those who are or can become members of a group with one, through further groups too."""
+    holders = {principal: {role: role for role in roles} for principal, roles in (await world.roles.holders()).items()}
+    done: set[tuple[str, str]] = set()
+    while holders:
+        kinds = await world.directory.kinds(sorted(holders))
+        further: dict[str, dict[str, str]] = defaultdict(dict)
+        for principal, why in holders.items():
+            kind = kinds.get(principal)
+            roles = [role for role in sorted(why) if (principal, role) not in done]
+            if kind == GROUP and roles:
+                done.update((principal, role) for role in roles)
+                group_id, by_group = GroupId(principal), {role: f"{role}, by group {principal}" for role in roles}
+                for user_id in await _members(world, group_id):
+                    reasons[user_id].update(by_group.values())
+                for each in await world.roles.eligible_members(group_id):
+                    further[each].update(by_group)
+            elif kind in (USER, None):
+                # One whose kind the directory does not tell may be a person, who must not lose protection by that.
+                reasons[UserId(principal)].update(why.values())
+        holders = further
 
 
 async def _members(world: Needs, group_id: GroupId) -> list[UserId]:

@@ -20,6 +20,7 @@ from shared.domain.ids import OperationId
 from shared.domain.operation import Operation
 from shared.domain.operation_request import claim_key
 from shared.domain.pending_removal import DAY, WAITS_AT_MOST
+from shared.handlers.maintenance.hr_contents import forget_contents
 from shared.handlers.maintenance.needs import Needs
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Forgotten:
     """What one night deleted. `done`: nothing is left for the next night."""
 
     events: int = 0
+    contents: int = 0
     operations: int = 0
     permits: int = 0
     people: int = 0
@@ -55,7 +57,7 @@ class Forgotten:
 async def forget_old(world: Needs) -> Forgotten:
     """Delete records after their retention. These are whole months of the audit log, kept dead letters, completed
     operations and completed HR events. A sixteenth of the permits and ledger rows that prove nothing any more is
-    deleted each night."""
+    deleted each night. The content of an HR event is deleted some time after its end."""
     began = world.clock.now()
     before, deadline = began - timedelta(seconds=world.policy.retention_s), began + LONGEST
     await world.stores.audit.forget(months_before(before))
@@ -68,7 +70,8 @@ async def forget_old(world: Needs) -> Forgotten:
     await world.stores.removals.forget(began - REMOVALS_COUNT_FOR)
     operations = await _forget_operations(world, before, deadline)
     events = await _forget_events(world, before, deadline)
-    found = Forgotten(events, operations, permits, people, letters, done=world.clock.now() < deadline)
+    contents = await forget_contents(world, payloads_before, deadline)
+    found = Forgotten(events, contents, operations, permits, people, letters, done=world.clock.now() < deadline)
     if found != Forgotten():
         log.info("deleted what is from before %s: %s", before.date(), found)
     return found

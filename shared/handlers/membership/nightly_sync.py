@@ -6,6 +6,7 @@ ledger.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -21,6 +22,8 @@ from shared.handlers.membership.needs import Needs
 from shared.handlers.operations.sync import SWEEP, SYNC, start
 from shared.handlers.reconcile.product_facts import note_products
 from shared.ports.messaging import Outgoing
+
+log = logging.getLogger(__name__)
 
 PARTITIONS = "0123456789abcdef"
 MAX_SWEPT = 1000
@@ -46,9 +49,12 @@ async def sync_all(world: Needs) -> int:
 
 
 async def sweep(world: Needs, partition: str, at: datetime) -> int:
-    """Reconcile every user who has a managed license or an unresolved write and is recorded in no synced group:
-    restored users, leavers of ended assignments, failed removals. Returns how many."""
+    """Count the members of each group again. Reconcile users with a managed license or an unresolved write who are
+    recorded in no synced group: restored users, leavers of ended assignments, failed removals. Returns how many."""
     known = {each.group_id: each for each in await world.stores.assignments.all()}
+    for group_id in sorted(known):
+        if await world.stores.member_counts.recount(group_id, partition):
+            log.warning("member counts corrected group=%s partition=%s", group_id, partition)
     synced = [group_id for group_id, assignment in known.items() if is_active(assignment) and wants_sync(assignment)]
     recorded: set[UserId] = set()
     for group_id in synced:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from shared.domain.errors import BadRequest, NotFound, PoisonMessage, Unavailable
 from shared.domain.initiator import Initiator
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, STEPS, load_object
-from shared.domain.read_models import AuditEntry, ReplayedMessage
+from shared.domain.read_models import AuditEntry, DeadLetter, ReplayedMessage
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
 from shared.handlers.messaging.settlement import AWAY, MAX_REASON, bury
@@ -65,37 +65,42 @@ async def _keep(world: Needs, letter: Undelivered, reason: str) -> None:
     await bury(world, letter.queue, letter.body, reason)
 
 
-async def replay(world: Needs, letter_id: str, initiator: Initiator, mended: object = None) -> None:
-    """Send a message back to its queue and take it off the list; sent first, so that nothing is lost in between.
-
-    `mended`: a JSON value to send instead of the message. Raises NotFound; BadRequest for a message of which only the
-    beginning was kept, where nothing stands for it.
-    """
-    letter = await world.stores.dead_letters.get(letter_id)
-    if letter is None:
-        raise NotFound(f"There is no dead letter {letter_id}.")
-    if mended is None and not letter.whole:
+async def replay(world: Needs, letter_id: str, initiator: Initiator) -> None:
+    """Send a message back to its queue as it was, and take it off the list. Raises NotFound; BadRequest if only the
+    beginning of the message was kept."""
+    letter = await letter_of(world, letter_id)
+    if not letter.whole:
         raise BadRequest("LetterTooLong", "Only the beginning of the message was kept; its sender must send it again.")
-    body = as_new(letter.body) if mended is None else json.dumps(mended, separators=(",", ":")).encode()
-    await world.queue.send([Outgoing(letter.queue, body)])
+    await world.queue.send([Outgoing(letter.queue, as_new(letter.body))])
+    await note_replay(world, letter, initiator)
+
+
+async def note_replay(world: Needs, letter: DeadLetter, initiator: Initiator, corrected: bytes | None = None) -> None:
+    """Record a replay with both texts, and take the message off the list; called after it was sent, so that nothing is
+    lost in between."""
     # The reason is left out: it can hold values of an HR event, and readers of the audit log are not shown those.
-    detail = f"queue {letter.queue}{', mended' if mended is not None else ''}: message {letter.id}"
+    detail = f"queue {letter.queue}{', corrected' if corrected is not None else ''}: message {letter.id}"
     entry = AuditEntry(world.token(), world.clock.now(), "Replay message", initiator, "success", detail=detail)
-    message = ReplayedMessage(letter.body, None if mended is None else body)
-    await world.stores.audit.keep_message(entry.id, entry.at, message)
+    await world.stores.audit.keep_message(entry.id, entry.at, ReplayedMessage(letter.body, corrected))
     await world.stores.audit.append([entry])
     await world.stores.dead_letters.remove(letter.id)
 
 
 async def delete(world: Needs, letter_id: str, initiator: Initiator) -> None:
     """Take a message off the list without sending it. Raises NotFound."""
-    letter = await world.stores.dead_letters.get(letter_id)
-    if letter is None:
-        raise NotFound(f"There is no dead letter {letter_id}.")
+    letter = await letter_of(world, letter_id)
     detail = f"queue {letter.queue}: message {letter.id}"
     entry = AuditEntry(world.token(), world.clock.now(), "Delete message", initiator, "success", detail=detail)
     await world.stores.audit.append([entry])
     await world.stores.dead_letters.remove(letter.id)
+
+
+async def letter_of(world: Needs, letter_id: str) -> DeadLetter:
+    """Raises NotFound."""
+    found = await world.stores.dead_letters.get(letter_id)
+    if found is None:
+        raise NotFound(f"There is no dead letter {letter_id}.")
+    return found
 
 
 def as_new(body: bytes) -> bytes:

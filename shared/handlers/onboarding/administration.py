@@ -8,12 +8,13 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.approval_rules import Approver, Given, Request, Ruling, denial, ruling
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
 from shared.domain.initiator import Initiator
-from shared.domain.leaver import held_as_protected
+from shared.domain.leaver import held_as_protected, protected_note
 from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
 from shared.domain.onboarding_ends import ended
@@ -49,6 +50,10 @@ async def record_of(world: Needs, key: str) -> OnboardingRecord:
     if record is None:
         raise NotFound(f"There is no onboarding event {key}.")
     return record
+
+
+def can_be_replayed(record: OnboardingRecord) -> bool:
+    return record.state in REPLAYABLE and bool(record.body)
 
 
 def can_be_cancelled(record: OnboardingRecord) -> bool:
@@ -139,6 +144,9 @@ async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingReco
     record = await record_of(world, key)
     if record.state not in REPLAYABLE:
         raise BadRequest("NotReplayable", f"The event is {record.state}; only {', '.join(REPLAYABLE)} can be replayed.")
+    if not can_be_replayed(record):
+        text = "The content of the event was deleted, because it ended some time ago. HR must send it under a new id."
+        raise BadRequest("ContentDeleted", text)
     now = world.clock.now()
     again = replace(
         record,
@@ -177,26 +185,38 @@ async def approve_held(world: Needs, checksum: str, initiator: Initiator) -> int
     """Approve the held leavers that a person has seen; returns how many go on. A protected person needs a second
     approval, by somebody else. Raises Conflict for others, ApprovalDenied if the person cannot approve any of them."""
     held = await _as_seen(world, checksum)
-    protection = await protection_of(world)
-    rulings = {record.key: _ruling(world, initiator, record, protection) for record in held.records}
-    denied = [each for each in rulings.values() if not each.approver.may_approve]
-    if denied and len(denied) == len(rulings):
-        request = _request(world, held.records[0], protection)
-        raise ApprovalDenied(denial(denied[0].approver, request))
-    await _each(
-        [each for each in held.records if rulings[each.key].approver.may_approve],
-        lambda record: _approved(world, initiator, record, rulings[record.key], protection),
-    )
-    going = [record.key for record in held.records if rulings[record.key].enough]
+    going = await approve_leavers(world, held.records, initiator)
     await records.resume(world, going)
     return len(going)
 
 
+async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], initiator: Initiator) -> list[str]:
+    """Keep the person's approval of each leaver; returns the keys of those that need no other one. Raises
+    ApprovalDenied if the person cannot approve any of them."""
+    protection = await protection_of(world)
+    rulings = {record.key: _ruling(world, initiator, record, protection) for record in leavers}
+    denied = [each for each in rulings.values() if not each.approver.may_approve]
+    if denied and len(denied) == len(rulings):
+        request = _request(world, leavers[0], protection)
+        raise ApprovalDenied(denial(denied[0].approver, request))
+    await _each(
+        [each for each in leavers if rulings[each.key].approver.may_approve],
+        lambda record: _approved(world, initiator, record, rulings[record.key], protection),
+    )
+    return [record.key for record in leavers if rulings[record.key].enough]
+
+
 def _request(world: Needs, record: OnboardingRecord, protection: Protection) -> Request:
     """HR requested it, so no person did. Each leaver is decided alone: a list of many needs no second approver."""
-    protected = record.user_id is not None and protection.protects(record.user_id, world.clock.now())
+    protected = bool(protecting(record, protection, world.clock.now()))
     given = [Given(each.by.id, each.at) for each in record.approvals]
     return Request(None, record.received_at, 1, protected, given)
+
+
+def protecting(record: OnboardingRecord, protection: Protection, now: datetime) -> tuple[str, ...]:
+    """Why the person is protected; empty if not, or while only a name is known. Then the day of the leaver decides."""
+    user_id = record.user_id or record.event.person.id
+    return protection.reasons(user_id, now) if user_id is not None else ()
 
 
 def _ruling(world: Needs, initiator: Initiator, record: OnboardingRecord, protection: Protection) -> Ruling:
@@ -207,22 +227,22 @@ def _ruling(world: Needs, initiator: Initiator, record: OnboardingRecord, protec
 async def _approved(
     world: Needs, initiator: Initiator, record: OnboardingRecord, found: Ruling, protection: Protection
 ) -> None:
-    """Keep the approval; the leaver goes on unless another person has to approve too."""
-    now = world.clock.now()
-    approved = replace(record, approvals=(*record.approvals, Approval(initiator, now)), updated_at=now)
+    """Keep the approval; the leaver goes on, or on its day, unless another person has to approve too. An approval from
+    before the protection is none of the two that are needed after that."""
+    now, is_held = world.clock.now(), record.state is OnboardingState.HELD
+    why = protecting(record, protection, now)
+    approvals = (*record.approvals, Approval(initiator, now)) if why else ()
+    approved = replace(record, approvals=approvals, updated_at=now)
     if found.enough:
-        protected = _request(world, record, protection).protected
-        approved = replace(
-            approved,
-            permitted_by=" and ".join(dict.fromkeys(each.by.display_name for each in approved.approvals)),
-            for_protected=protected,
-            state=OnboardingState.RECEIVED,
-            next_at=now,
-            note=f"Approved by {initiator.display_name}.",
-            remedy="",
-        )
-    elif record.user_id is not None:
-        approved = held_as_protected(approved, protection.reasons(record.user_id, now), now).record
+        names = dict.fromkeys(each.by.display_name for each in approvals) or (initiator.display_name,)
+        text = f"Approved by {initiator.display_name}."
+        approved = replace(approved, permitted_by=" and ".join(names), for_protected=bool(why), note=text, remedy="")
+        if is_held:
+            approved = replace(approved, state=OnboardingState.RECEIVED, next_at=now)
+    elif is_held:
+        approved = held_as_protected(approved, why, now).record
+    else:
+        approved = replace(approved, note=protected_note(approved, why))
     await records.keep(world, approved)
     alone = found.approver is Approver.ALONE
     if alone:

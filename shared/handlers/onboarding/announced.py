@@ -1,20 +1,20 @@
 """Leavers that HR announced at least a day ahead: a person can approve them together, as a dated list, before their
-day. They then need no part of the allowance."""
+day. They then need no part of the allowance. A protected person needs the approval of two people."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.errors import Conflict
 from shared.domain.hr_events import MAX_AHEAD, MAX_REMOVAL
 from shared.domain.initiator import Initiator
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
-from shared.handlers.onboarding import records
-from shared.handlers.onboarding.administration import AT_ONCE, checksum_of, note
+from shared.handlers.onboarding.administration import AT_ONCE, approve_leavers, checksum_of, protecting
 from shared.handlers.onboarding.needs import Needs
+from shared.handlers.reconcile.plan import protection_of
 
 AHEAD = timedelta(hours=24)
 MOST = 5000
@@ -23,10 +23,12 @@ MOST = 5000
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """Scheduled leavers that nobody has approved, by the time at which their licenses are removed."""
+    """Scheduled leavers that still need an approval, by the time at which their licenses are removed. `protected`: why
+    some of them are protected, by key."""
 
     records: tuple[OnboardingRecord, ...]
     checksum: str
+    protected: Mapping[str, tuple[str, ...]]
 
 
 async def announced_leavers(world: Needs) -> Announced:
@@ -36,25 +38,20 @@ async def announced_leavers(world: Needs) -> Announced:
     keys = list(dict.fromkeys(key for _, key in entries))
     found = [record for record in await _read(world, keys) if _is_announced(record)]
     found.sort(key=lambda record: (_removal_at(record), record.key))
-    return Announced(tuple(found), checksum_of(found))
+    protection = await protection_of(world)
+    reasons = {record.key: protecting(record, protection, now) for record in found}
+    return Announced(tuple(found), checksum_of(found), {key: why for key, why in reasons.items() if why})
 
 
 async def approve_announced(world: Needs, checksum: str, initiator: Initiator) -> int:
-    """Permit exactly the leavers that a person has seen; returns their number. Raises Conflict for others, and for one
-    that changed meanwhile: those before it are permitted then."""
+    """Approve exactly the leavers that a person has seen; returns how many need no other approval. Raises Conflict for
+    others, and for one that changed meanwhile: those before it are approved then. Raises ApprovalDenied if the person
+    cannot approve any of them."""
     listed = await announced_leavers(world)
     if listed.checksum != checksum:
         text = f"There are {len(listed.records)} announced leavers now, not those that you have seen; read them again."
         raise Conflict(text)
-    for start in range(0, len(listed.records), AT_ONCE):
-        part = listed.records[start : start + AT_ONCE]
-        await asyncio.gather(*(_permit(world, record, initiator) for record in part))
-    return len(listed.records)
-
-
-async def _permit(world: Needs, record: OnboardingRecord, initiator: Initiator) -> None:
-    await records.keep(world, replace(record, permitted_by=initiator.display_name, updated_at=world.clock.now()))
-    await note(world, "Approve leaver", record, initiator)
+    return len(await approve_leavers(world, listed.records, initiator))
 
 
 async def _read(world: Needs, keys: Sequence[str]) -> list[OnboardingRecord]:

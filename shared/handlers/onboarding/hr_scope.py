@@ -5,10 +5,17 @@ By the settings, or for a while by what was in use before they were known.
 
 from __future__ import annotations
 
-from shared.domain.hr_groups import FormerUse, HrGroups, former_groups, hr_groups
+import logging
+from dataclasses import replace
+
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
+from shared.domain.hr_groups import UNITS_TRIED_EVERY, FormerUse, HrGroups, UnitGroups, former_groups, hr_groups
 from shared.domain.hr_senders import HrSenders, former_senders, hr_senders
+from shared.domain.ids import GroupId
 from shared.domain.initiator import Initiator
 from shared.handlers.onboarding.needs import Needs
+
+log = logging.getLogger(__name__)
 
 LOOKED_AT, PAGE = 5000, 1000
 """Events that are read to find out who sends which source, the newest first."""
@@ -17,7 +24,29 @@ LOOKED_AT, PAGE = 5000, 1000
 async def writable(world: Needs) -> HrGroups:
     """Groups whose members HR may change at this moment. Raises Unavailable."""
     setting, now = world.policy.onboarding_groups, world.clock.now()
-    return hr_groups(setting, FormerUse(now) if setting is not None else await former_use(world), now)
+    if setting is None:
+        return hr_groups(None, await former_use(world), now)
+    return HrGroups(setting | await _groups_of_units(world))
+
+
+async def _groups_of_units(world: Needs) -> frozenset[GroupId]:
+    """Read again if it is time; a failed read keeps the last list. Raises Unavailable if there is none yet."""
+    units, now = world.policy.onboarding_units, world.clock.now()
+    if not units:
+        return frozenset()
+    stored = await world.stores.profiles.unit_groups()
+    listed = stored.of(units)
+    if listed.is_due(now):
+        try:
+            found = [await world.directory.groups_of_unit(each) for each in sorted(units)]
+            listed = UnitGroups(units, frozenset().union(*found), now, now)
+        except (PermissionDenied, NotFound, Unavailable) as fault:
+            listed = replace(listed, tried_at=now, fault=str(fault))
+            log.warning("%s", listed.warning())
+        await world.stores.profiles.keep_unit_groups(listed)
+    if listed.read_at is None:
+        raise Unavailable(UNITS_TRIED_EVERY.total_seconds(), listed.warning())
+    return listed.groups
 
 
 async def senders(world: Needs) -> HrSenders:

@@ -139,7 +139,12 @@ async def _revoke(
         (each, sku_id, each.row.owned[sku_id]) for each, skus in zip(leavers, going, strict=True) for sku_id in skus
     ]
     for each, skus in zip(leavers, going, strict=True):
-        groups, by = each.user.group_ids | set(each.left), each.record.permitted_by
+        # By its key the event can be read, with who approved it; a permit has no name.
+        permitted_by = each.record.permitted_by
+        groups, by = (
+            each.user.group_ids | set(each.left),
+            permitted_by if permitted_by == BY_ALLOWANCE else each.record.key,
+        )
         row = replace(each.row, owned={sku_id: each.row.owned[sku_id] for sku_id in skus})
         permits = leaver_permits(
             row, groups, each.ended_grants, assignments, LEAVERS, now, by, for_protected=each.record.for_protected

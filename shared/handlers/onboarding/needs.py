@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from shared.handlers.groups import needs as groups
-from shared.handlers.messaging import needs as messaging
-from shared.handlers.reconcile import needs as reconcile
+from shared.handlers.operations import needs as operations
 from shared.ports.directory import Accounts
 from shared.ports.graph_writes import Memberships
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
 
 
-class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
+class Stores(operations.Stores, Protocol):
     """The tables, those of the packages below included."""
 
     @property
@@ -25,7 +23,7 @@ class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
     def standings(self) -> StandingStore: ...
 
 
-class Needs(groups.Needs, messaging.Needs, reconcile.Needs, Protocol):
+class Needs(operations.Needs, Protocol):
     """What handlers of HR onboarding are given."""
 
     @property

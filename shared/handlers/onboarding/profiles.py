@@ -70,8 +70,8 @@ async def proposals(world: Needs) -> tuple[Waiting, ...]:
     return tuple(found)
 
 
-async def approve_profile(world: Needs, name: str, version: str, initiator: Initiator) -> Profile:
-    """Put a proposal into force. `version`: of the proposal that the person has seen.
+async def approve_profile(world: Needs, name: str, version: str, initiator: Initiator) -> Profile | None:
+    """Put a proposal into force; None if that deletes the profile. `version`: of the proposal that the person has seen.
 
     Raises NotFound; Conflict for another version, or if the profile changed since the proposal; ApprovalDenied for who
     proposed it; BadRequest if it names a group that HR may not write to by now.
@@ -88,13 +88,18 @@ async def approve_profile(world: Needs, name: str, version: str, initiator: Init
         raise ApprovalDenied(text)
     if proposal.base != (waiting.before.version if waiting.before else None):
         raise Conflict(f"The profile {name} was changed after this version was proposed; propose it again.")
-    await _check(world, proposal.profile, waiting.before)
-    saved = await world.stores.profiles.save(replace(proposal.profile, version=proposal.base))
+    saved = None
+    if proposal.deletes:
+        await world.stores.profiles.remove(name)
+    else:
+        await _check(world, proposal.profile, waiting.before)
+        saved = await world.stores.profiles.save(replace(proposal.profile, version=proposal.base))
     await world.stores.profiles.withdraw(name)
     alone = found is Approver.ALONE
     if alone:
         log.warning("single approver: approved alone key=profile-%s approver=%s", name, initiator.id)
-    activity = "Approve onboarding profile as single approver" if alone else "Approve onboarding profile"
+    activity = "Approve deletion of onboarding profile" if proposal.deletes else "Approve onboarding profile"
+    activity += " as single approver" if alone else ""
     await _note(world, activity, waiting.before, saved, initiator)
     return saved
 
@@ -103,7 +108,7 @@ async def reject_profile(world: Needs, name: str, version: str, initiator: Initi
     """Forget a proposal; the version in force stays. Raises NotFound, and Conflict for another version."""
     waiting = await _seen(world, name, version)
     await world.stores.profiles.withdraw(name)
-    await _note(world, "Reject onboarding profile", waiting.before, waiting.proposal.profile, initiator)
+    await _note(world, "Reject onboarding profile", waiting.before, waiting.proposal.after, initiator)
 
 
 async def _seen(world: Needs, name: str, version: str) -> Waiting:
@@ -115,12 +120,19 @@ async def _seen(world: Needs, name: str, version: str) -> Waiting:
     return found
 
 
-async def remove_profile(world: Needs, name: str, initiator: Initiator) -> None:
-    """People keep what the profile gave them until they move or leave. Raises NotFound."""
+async def remove_profile(world: Needs, name: str, initiator: Initiator) -> Proposal | None:
+    """Delete a profile that gives nothing, or propose that another one is deleted. People keep what it gave them until
+    they move or leave. Raises NotFound."""
     known = await profile_of(world, name)
+    if reasons_to_approve(known, None):
+        proposal = Proposal(known, initiator, world.clock.now(), known.version, deletes=True)
+        proposed = await world.stores.profiles.propose(proposal)
+        await _note(world, "Propose to delete onboarding profile", known, None, initiator)
+        return proposed
     await world.stores.profiles.remove(name)
     await world.stores.profiles.withdraw(name)
     await _note(world, "Delete onboarding profile", known, None, initiator)
+    return None
 
 
 async def _check(world: Needs, profile: Profile, before: Profile | None) -> None:

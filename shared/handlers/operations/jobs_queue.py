@@ -13,7 +13,7 @@ from typing import Any
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, KeyReused, NotFound, PermissionDenied, PoisonMessage
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
-from shared.domain.initiator import queue_sender
+from shared.domain.initiator import Initiator, queue_sender
 from shared.domain.messages import JOBS, load_object
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
@@ -59,6 +59,17 @@ async def process_jobs(world: Needs, body: bytes) -> None:
     except (BadRequest, NotFound, PermissionDenied, KeyReused) as refusal:
         reason = f"job {request.idempotency_key!r} was refused: {refusal}"
         await bury(world, JOBS, body, reason, kind=LetterKind.UNREADABLE)
+
+
+async def accept_corrected(world: Needs, body: bytes, initiator: Initiator) -> None:
+    """Accept the request in a message that a person corrected, as the person's own. Raises BadRequest for what is no
+    request, and what `accept` raises."""
+    try:
+        request = decode_job(body)
+    except PoisonMessage as fault:
+        raise BadRequest("InvalidJob", f"The corrected message is not valid: {fault}", "message") from fault
+    claimed_by = request.initiator.claimed_by
+    await accept(world, replace(request, initiator=replace(initiator, claimed_by=claimed_by)))
 
 
 def decode_job(body: bytes) -> OperationRequest:

@@ -32,7 +32,7 @@ from shared.domain.operation import (
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.snapshot_pages import SealedPage, chunks_of
 from shared.domain.trace_context import followed
-from shared.handlers.groups.status import write_group_status
+from shared.handlers.groups.status import change_group_status, write_group_status
 from shared.handlers.messaging import bulk_letters
 from shared.handlers.operations import approvals, dispatch, permit_writes
 from shared.handlers.operations.accept import send_step
@@ -83,9 +83,6 @@ async def _take(world: Needs, queue: str, message: OperationStep) -> None:
         return
     if message.step != operation.step or operation.state in (OperationState.PAUSED, OperationState.AWAITING_APPROVAL):
         return
-    if not operation.preview and not (await writing(world)).is_on:
-        # Turning it on sends the step again.
-        return
     try:
         await _advance(world, operation)
     except Conflict:
@@ -112,6 +109,11 @@ async def _recount(world: Needs, operation: Operation) -> None:
 
 
 async def _advance(world: Needs, operation: Operation) -> None:
+    if not operation.preview and operation.phase is not Phase.REJECT and not (await writing(world)).is_on:
+        # Turning it on sends the step again, except of an operation that is cancelled.
+        if operation.cancel_requested_by is not None:
+            await _end_unwritten(world, operation)
+        return
     if await _superseded(world, operation):
         return
     match operation.phase:
@@ -275,16 +277,19 @@ async def _note_size(world: Needs, operation: Operation, size: int) -> None:
     group_id = operation.target.group_id
     if group_id is None:
         return
-    before = await world.stores.group_status.get(group_id) or GroupStatus(group_id, GroupState.IN_PROGRESS)
-    status = replace(
-        before,
-        state=GroupState.IN_PROGRESS,
-        members=size or before.members,
-        dynamic=await _has_rule(world, group_id) or (before.dynamic and not _asks_for_removals(operation)),
-        operation_id=operation.id,
-        updated_at=world.clock.now(),
-    )
-    await world.stores.group_status.save(status)
+    has_rule, now = await _has_rule(world, group_id), world.clock.now()
+
+    def in_progress(before: GroupStatus) -> GroupStatus:
+        return replace(
+            before,
+            state=GroupState.IN_PROGRESS,
+            members=size or before.members,
+            dynamic=has_rule or (before.dynamic and not _asks_for_removals(operation)),
+            operation_id=operation.id,
+            updated_at=now,
+        )
+
+    await change_group_status(world, group_id, in_progress)
     initiator = operation.initiator
     activity = "Start applying group based license to users"
     await world.stores.audit.append([group_act(activity, operation, initiator, world.clock.now())])
@@ -306,6 +311,12 @@ async def _release(world: Needs, operation: Operation) -> None:
         await _finish(world, moved)
     else:
         await _save_and_go_on(world, moved, _pause(moved, world.clock.now()))
+
+
+async def _end_unwritten(world: Needs, operation: Operation) -> None:
+    """End a cancelled operation while writing is off: its chunks were dropped, so they never report."""
+    totals = await dispatch.totals_at_the_end(world, operation, operation.released - 1)
+    await _finish(world, replace(operation, counted=totals))
 
 
 def _pause(operation: Operation, now: datetime) -> timedelta:

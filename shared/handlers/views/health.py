@@ -10,8 +10,10 @@ from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
 from shared.domain.errors import Unavailable
 from shared.domain.operation import Operation
+from shared.domain.protected_people import Protection
 from shared.domain.writing import Writing
 from shared.handlers.messaging.dead_letters import QUEUES
+from shared.handlers.reconcile.plan import protection_of
 from shared.handlers.reconcile.write_limiter import limits_of, writing
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
@@ -46,6 +48,9 @@ class Health:
     clock_ahead: timedelta | None
     """Of the process that answers; None: Graph has not answered it yet."""
     digests: DigestState | None
+    protection: Protection
+    protected: int
+    """How many people are protected now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,9 @@ async def health(world: Needs) -> Health:
         world.stores.dead_letters.count(COUNT_MAX_AGE_S),
         world.stores.audit_digests.state(),
     )
-    return Health(feed, switch, writes, tuple(operations), dead_letters, world.clock.ahead(), digests)
+    protection = await protection_of(world)
+    ahead, protected = world.clock.ahead(), protection.count(world.clock.now())
+    return Health(feed, switch, writes, tuple(operations), dead_letters, ahead, digests, protection, protected)
 
 
 async def write_use(world: Needs) -> WriteUse:

@@ -4,6 +4,7 @@ groups, searches, people, the audit log."""
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from shared.domain.directory import DirectoryGroup, DirectoryUser, SubscribedSku
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, SkuId, UserId
-from shared.domain.member_status import MemberState
+from shared.domain.member_counts import ProductCounts
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
@@ -38,10 +39,12 @@ MAX_AUDIT_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class ProductView:
-    """A product with its seats and the managed groups that give it."""
+    """A product with its licenses, the managed groups that assign it, and the members of these groups. A user of two
+    groups counts in both."""
 
     sku: SubscribedSku
     groups: tuple[GroupLicenseAssignment, ...]
+    counts: ProductCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,6 @@ class ManagedGroup:
 
     assignment: GroupLicenseAssignment
     status: GroupStatus
-
-    @property
-    def with_errors(self) -> int:
-        """Members in error or waiting."""
-        return sum(number for state, number in self.status.counts.items() if MemberState(state).needs_a_person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +77,18 @@ class Person:
 async def products(world: Needs) -> tuple[ProductView, ...]:
     """The tenant's products for users, those in use by groups first, then by name."""
     skus = await world.directory.subscribed_skus(SEATS_MAX_AGE_S)
+    statuses = {status.group_id: status for status in await world.stores.group_status.all()}
     active = [each for each in await world.stores.assignments.all() if is_active(each)]
-    by_sku: dict[SkuId, list[GroupLicenseAssignment]] = {}
+    groups: dict[SkuId, list[GroupLicenseAssignment]] = defaultdict(list)
+    counts: dict[SkuId, ProductCounts] = defaultdict(ProductCounts)
     for assignment in active:
         for sku in assignment.skus:
-            by_sku.setdefault(sku.sku_id, []).append(assignment)
-    views = [ProductView(sku, tuple(by_sku.get(sku.sku_id, ()))) for sku in skus if sku.applies_to == "User"]
+            groups[sku.sku_id].append(assignment)
+            if assignment.group_id in statuses:
+                counts[sku.sku_id] += statuses[assignment.group_id].of_product(sku.sku_id)
+    views = [
+        ProductView(sku, tuple(groups[sku.sku_id]), counts[sku.sku_id]) for sku in skus if sku.applies_to == "User"
+    ]
     return tuple(sorted(views, key=lambda view: (-len(view.groups), view.sku.sku_part_number)))
 
 

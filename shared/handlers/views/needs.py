@@ -9,7 +9,7 @@ from shared.handlers.reconcile import needs as reconcile
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
-from shared.ports.stores import SealedStore
+from shared.ports.stores import MemberCountStore, SealedStore
 
 
 class Stores(messaging.Stores, reconcile.Stores, Protocol):
@@ -20,6 +20,9 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
 
     @property
     def deltas(self) -> DeltaStore: ...
+
+    @property
+    def member_counts(self) -> MemberCountStore: ...
 
     @property
     def sealed(self) -> SealedStore: ...

@@ -16,7 +16,7 @@ from shared.domain.delta_slices import DeltaSlice
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState, NotAUser, ReadFailed, SubscribedSku, UserGone
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.group_status import GroupState, GroupStatus
+from shared.domain.group_status import GroupState, GroupStatus, with_counts
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
@@ -167,13 +167,17 @@ async def assignment(world: Needs, group_id: GroupId) -> StoredAssignment:
 
 
 async def group_status(world: Needs, group_id: GroupId) -> GroupView:
-    """The status of a managed group; in progress until its first operation has ended. Raises NotFound."""
+    """The status of a managed group with the counts of now; in progress until its first operation has ended. Raises
+    NotFound."""
     stored_assignment = await assignment(world, group_id)
+    source, now = Source(SourceKind.GROUP, group_id), world.clock.now()
     status = await world.stores.group_status.get(group_id)
     if status is None:
         named = stored_assignment.assignment.operation_id
         status = GroupStatus(group_id, GroupState.IN_PROGRESS, operation_id=named)
-    source, now = Source(SourceKind.GROUP, group_id), world.clock.now()
+    counts = await world.stores.member_counts.counts(group_id)
+    if counts is not None:
+        status = with_counts(status, counts, (sku.sku_id for sku in stored_assignment.assignment.skus), now)
     stored = await world.stores.removals.load(str(source))
     waiting = undecided(stored.rows, now)
     window = timedelta(seconds=world.policy.removal_window_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,19 +14,27 @@ from shared.domain.errors import BadRequest, Conflict
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, new_id
 from shared.domain.initiator import Initiator
+from shared.domain.member_counts import ProductCounts
 from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
 from shared.ports.world import Stores
 from tests.support.builders import audited
-from tests.support.table_rows import NOW, OPERATION, SALES, user
+from tests.support.table_rows import E3, NOW, OPERATION, SALES, user
 
 MIA, ADA = Initiator("mia", "Mia"), Initiator("ada", "Ada")
 
 
 async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stores) -> None:
-    status = GroupStatus(SALES, GroupState.ERRORS, 7, {"Active": 6, "Error": 1}, OPERATION, NOW, dynamic=True)
-    await stores.group_status.save(status)
+    counts, products = {"Active": 6, "Error": 1}, {E3: ProductCounts(6, 0, 1)}
+    status = GroupStatus(SALES, GroupState.ERRORS, 7, counts, products, 7, True, OPERATION, NOW, dynamic=True)
+    saved = await stores.group_status.save(status)
+    assert saved.version
     assert await stores.group_status.get(SALES) == status
     assert await stores.group_status.all() == (status,)
+    again = await stores.group_status.save(replace(saved, members=8))
+    for stale in (status, saved):
+        with pytest.raises(Conflict):
+            await stores.group_status.save(stale)
+    assert await stores.group_status.get(SALES) == again
     entries = [
         AuditEntry(
             f"id{n}", NOW + timedelta(seconds=n), "Change user license", MIA, "success", user(n), SALES, OPERATION

@@ -15,14 +15,13 @@ import pytest
 
 from local.stack import free_port
 from shared.adapters.tables.client import Tables, TablesConfig
-from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.rows import Op, joined_bytes, split_bytes
 from shared.adapters.tables.stores import table_stores
 from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId, UserId
+from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId
 from shared.domain.initiator import Initiator
 from shared.domain.ledger_row import Intent, LedgerRow, OwnedLicense
 from shared.domain.member_status import MemberState
@@ -46,21 +45,6 @@ FORBIDDEN = ["a/b", "a\\b", "a#b", "a?b", "a\tb", "a\x85b", "k" * 1100]
 
 def a_member(number: int, state: MemberState, problems: Iterable[Problem] = ()) -> MemberRow:
     return MemberRow(SALES, user(number), f"u{number}@x", f"U {number}", state, NOW, tuple(problems))
-
-
-class StaleMembers(TableMembers):
-    """Believes that everybody stands in the error list, as one does whose query was a moment too early."""
-
-    async def _listed(self, group_id: GroupId, user_ids: list[UserId]) -> frozenset[UserId]:
-        return frozenset(user_ids)
-
-
-async def test_a_member_is_recorded_even_when_somebody_else_took_its_error_away_meanwhile(tables: Tables) -> None:
-    rows = [a_member(1, MemberState.ACTIVE), a_member(2, MemberState.ERROR)]
-    await StaleMembers(tables).record(rows)
-    members = TableMembers(tables)
-    assert (await members.page(SALES, 5))[0] == tuple(rows)
-    assert (await members.errors(SALES, 5))[0] == (rows[1],)
 
 
 async def test_a_transaction_that_deletes_an_absent_row_does_nothing_and_says_not_found(tables: Tables) -> None:

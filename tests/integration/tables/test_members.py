@@ -48,7 +48,7 @@ async def test_members_in_error_stand_in_the_error_list_until_they_are_well(stor
         user(2): MemberState.ERROR,
         user(3): MemberState.WAITING,
     }
-    assert dict(await stores.members.counts(SALES)) == {"Active": 1, "Error": 1, "Waiting": 1}
+    assert (await stores.member_counts.count(SALES)).states == {"Active": 1, "Error": 1, "Waiting": 1}
     assert await stores.members.of_user(user(1), [SALES, STAFF]) == (well,)
     await stores.members.forget(SALES, [user(2), user(9)])
     assert len((await stores.members.page(SALES, 10))[0]) == 2

@@ -13,8 +13,9 @@ import pytest
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Conflict
 from shared.domain.grant import Grant, Source, SourceKind, do_not_license
+from shared.domain.hr_contents import without_content
 from shared.domain.hr_events import SourceRules, canonical, read_event
-from shared.domain.hr_groups import FormerUse
+from shared.domain.hr_groups import FormerUse, UnitGroups
 from shared.domain.hr_state import Employment, HrState, Stamp, Statement, Taken
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.initiator import Initiator, hr_sender
@@ -216,6 +217,16 @@ async def test_what_hr_used_before_an_upgrade_is_kept_once_and_never_changed(sto
     assert await stores.profiles.keep_former_use(first) == first
     assert await stores.profiles.keep_former_use(FormerUse(NOW + timedelta(days=9), frozenset({OTHER}))) == first
     assert await stores.profiles.former_use() == first
+
+
+async def test_groups_of_administrative_units_are_kept_with_the_units_and_the_fault(stores: Stores) -> None:
+    assert await stores.profiles.unit_groups() == UnitGroups()
+    found = UnitGroups(frozenset({"u1", "u2"}), frozenset({OTHER}), NOW, NOW + timedelta(hours=1), "403")
+    await stores.profiles.keep_unit_groups(found)
+    assert await stores.profiles.unit_groups() == found
+    await stores.profiles.keep_unit_groups(replace(found, read_at=None, groups=frozenset()))
+    assert (await stores.profiles.unit_groups()).read_at is None
+    assert await stores.profiles.all() == ()
     assert await stores.profiles.all() == ()
 
 
@@ -254,3 +265,28 @@ async def test_a_record_leaves_the_list_of_those_that_need_a_person_however_it_g
     await stores.onboarding.save(replace(asked, state=OnboardingState.SCHEDULED))
     page, _ = await stores.onboarding.attention(10)
     assert [each.event.id for each in page] == ["2"]
+
+
+async def test_a_record_without_its_content_comes_back_and_is_found_by_id_alone(stores: Stores) -> None:
+    one, other = await stores.onboarding.insert([record("1"), record("2")])
+    await stores.onboarding.know(one.key, [f"id:{ANN}", "upn:new@contoso.example"])
+    ended = replace(one, state=OnboardingState.DONE, user_id=ANN, announced=True, completed_at=NOW)
+    saved = await stores.onboarding.save(ended)
+    assert await stores.onboarding.ended(NOW, 9) == ((NOW, one.key),)
+    kept = without_content(saved)
+    with pytest.raises(Conflict):
+        await stores.onboarding.forget_content(replace(saved, version=one.version), kept)
+    assert await stores.onboarding.get(one.key) == saved
+    names = sorted(saved.event.person.identities)
+    assert one.key in {each.key for each in await stores.onboarding.of_person(names)}
+    await stores.onboarding.forget_content(saved, kept)
+    read = await stores.onboarding.get(one.key)
+    assert read is not None
+    assert replace(read, version=None) == replace(kept, version=None)
+    assert read.fingerprint == saved.fingerprint
+    found = await stores.onboarding.of_person([*names, "upn:new@contoso.example"])
+    assert one.key not in {each.key for each in found}
+    assert one.key in {each.key for each in await stores.onboarding.of_person([f"id:{ANN}"])}
+    await stores.onboarding.ended_checked([(NOW, one.key)])
+    assert await stores.onboarding.ended(NOW, 9) == ()
+    assert (await stores.onboarding.get(other.key)) == other

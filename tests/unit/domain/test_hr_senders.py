@@ -18,5 +18,5 @@ def test_the_setting_binds_each_source_to_client_ids_or_to_the_queue() -> None:
 
 @pytest.mark.parametrize("text", ["urn:a", "urn:a someone", f"* {APP}", f"urn:a {APP}, urn:b"])
 def test_a_part_without_a_sender_and_a_row_for_every_source_are_rejected(text: str) -> None:
-    with pytest.raises(ValueError, match="client ids of applications or the word queue"):
+    with pytest.raises(ValueError, match="ids of applications or people or the word queue"):
         read_senders(text)

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from shared.domain.ids import GroupId
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import GroupId, ServicePlanId, SkuId
 from shared.domain.profile_changes import changes, reasons_to_approve
 from shared.domain.profiles import Profile
 
 SALES, LABS = GroupId("g-sales"), GroupId("g-labs")
-OLD = Profile("sales", match={"department": ("Sales", "Field"), "country": ("DE",)}, groups=(SALES,))
+E3, E5 = AssignedLicense(SkuId("e3")), AssignedLicense(SkuId("e5"))
+MATCH = {"department": ("Sales", "Field"), "country": ("DE",)}
+OLD = Profile("sales", match=MATCH, groups=(SALES,), licenses=(E5,))
 
 
 @pytest.mark.parametrize(
@@ -22,10 +25,21 @@ OLD = Profile("sales", match={"department": ("Sales", "Field"), "country": ("DE"
         ({"selectable": True}, ["selectable"]),
         ({"match": {"department": ("Sales", "Field", "*"), "country": ("DE",)}}, ["did not match before"]),
         ({"match": {"department": ("Sales",)}}, ["did not match before"]),
-        ({"match": {"jobTitle": ("Clerk",)}, "groups": (LABS,)}, ["adds groups", "did not match before"]),
+        ({"match": {"jobTitle": ("Clerk",)}, "groups": (LABS, SALES)}, ["adds groups", "did not match before"]),
+        ({"groups": ()}, ["removes groups: g-sales"]),
+        ({"groups": (LABS,)}, ["adds groups: g-labs", "removes groups: g-sales"]),
+        ({"match": {}}, ["no longer matches"]),
+        ({"match": {"department": ("Sales",), "country": ("DE",)}}, ["no longer matches"]),
+        ({"match": {**OLD.match, "jobTitle": ("Clerk",)}}, ["no longer matches"]),
+        ({"licenses": (E3,)}, ["changes licenses"]),
+        ({"licenses": (replace(E5, disabled_plans=frozenset({ServicePlanId("plan")})),)}, ["changes licenses"]),
+        ({"priority": 5}, ["priority"]),
+        ({"exclusive": True}, ["exclusive"]),
+        ({"usage_location": "DE"}, ["usage location"]),
+        ({"usage_location": "DE", "priority": 5, "exclusive": True}, ["usage location", "priority", "exclusive"]),
     ],
 )
-def test_what_could_give_more_needs_another_person(changed: dict[str, Any], words: list[str]) -> None:
+def test_whatever_changes_what_people_get_needs_another_person(changed: dict[str, Any], words: list[str]) -> None:
     reasons = reasons_to_approve(OLD, replace(OLD, **changed))
     assert [word in reason for word, reason in zip(words, reasons, strict=True)] == [True] * len(words)
 
@@ -33,20 +47,30 @@ def test_what_could_give_more_needs_another_person(changed: dict[str, Any], word
 @pytest.mark.parametrize(
     "changed",
     [
-        {"groups": ()},
-        {"match": {}},
-        {"match": {"department": ("Sales",), "country": ("DE",)}},
-        {"match": {"department": ("Sales", "Field"), "country": ("DE",), "jobTitle": ("Clerk",)}},
-        {"display_name": "Sales", "priority": 5, "exclusive": True, "usage_location": "DE"},
+        {},
+        {"display_name": "Sales"},
+        {"match": {"country": ("DE",), "department": ("Field", "Sales")}},
+        {"groups": (SALES, SALES), "licenses": (E5, E5)},
     ],
 )
-def test_what_gives_less_or_the_same_does_not(changed: dict[str, Any]) -> None:
+def test_a_change_of_text_or_order_does_not(changed: dict[str, Any]) -> None:
     assert reasons_to_approve(OLD, replace(OLD, **changed)) == ()
-    assert reasons_to_approve(replace(OLD, selectable=True), replace(OLD, **changed)) == ()
+
+
+def test_a_profile_that_can_no_longer_be_named_needs_another_person_too() -> None:
+    (reason,) = reasons_to_approve(replace(OLD, selectable=True), OLD)
+    assert "no longer selectable" in reason
+
+
+def test_a_deletion_needs_another_person_unless_the_profile_gives_nothing() -> None:
+    (reason,) = reasons_to_approve(OLD, None)
+    assert "deleted" in reason
+    assert reasons_to_approve(Profile("empty", display_name="Empty"), None) == ()
+    assert ("groups", '["g-sales"]', "null") in changes(OLD, None)
 
 
 def test_a_new_profile_needs_another_person_unless_it_gives_nothing_to_anyone() -> None:
-    assert len(reasons_to_approve(None, OLD)) == 2
+    assert len(reasons_to_approve(None, OLD)) == 3
     assert reasons_to_approve(None, Profile("empty")) == ()
 
 

@@ -72,3 +72,8 @@ class ReplayedMessage(Answer):
 class AuditPage(Answer):
     value: list[AuditEntry]
     next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/audit?$skiptoken=0"])] = ""
+
+
+class FoundEntries(Answer):
+    value: list[AuditEntry]
+    skip_token: Annotated[str, example("02518391759999-1.0")] | None

@@ -72,12 +72,22 @@ class RemovalAllowance(Answer):
     held_because: Annotated[str, example("The group reads as empty.")] | None
 
 
+class ProductCounts(Answer):
+    """Members of a group by product. A member can count in several numbers."""
+
+    sku_id: SkuIdText
+    assigned: Count
+    waiting: Count
+    errors: Count
+
+
 class GroupStatus(Answer):
     id: GroupIdText
     display_name: Annotated[str, example("Sales")]
     status: GroupState
     members: Count
     counts: Annotated[dict[str, int], Field(examples=[{"Active": 117, "Waiting": 3}])]
+    products: list[ProductCounts]
     operation_id: OperationIdText | None
     removal_allowance: RemovalAllowance
     updated_date_time: Time | None
@@ -114,6 +124,11 @@ class MemberPage(Answer):
     ] = ""
 
 
+class FoundMembers(Answer):
+    value: list[Member]
+    skip_token: Annotated[str, example("0f5c1d7e")] | None
+
+
 class NamedGroup(Answer):
     id: GroupIdText
     display_name: Annotated[str, example("Sales")]
@@ -135,7 +150,12 @@ class ManagedGroup(NamedGroup):
     status: GroupState
     members: Count
     counts: Annotated[dict[str, int], Field(examples=[{"Active": 117, "Waiting": 3}])]
+    products: list[ProductCounts]
 
 
 class Groups(Answer):
-    value: list[ManagedGroup] | list[FoundGroup]
+    value: list[ManagedGroup]
+
+
+class FoundGroups(Answer):
+    value: list[FoundGroup]

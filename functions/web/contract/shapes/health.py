@@ -80,6 +80,16 @@ class AuditDigests(Answer):
     fault: Annotated[str, example("202611.jsonl is missing in the container audit")] | None
 
 
+class ProtectedPeople(Answer):
+    """People whose licenses are removed only with an approval that names them. While a list is required and was never
+    read, all removals wait. `fault`: why the latest read failed; the last list stays in force."""
+
+    required: bool
+    count: Count
+    last_read_date_time: Time | None
+    fault: Annotated[str, example("403 Forbidden")] | None
+
+
 class Health(Answer):
     change_feed: ChangeFeed
     writing: Writing
@@ -92,6 +102,14 @@ class Health(Answer):
         Annotated[int, Field(description="Ahead of Graph's clock; null if not known yet.", examples=[0])] | None
     )
     audit_digests: AuditDigests
+    protected_people: ProtectedPeople
+    hr_limits: Annotated[
+        list[str],
+        Field(
+            description="Profiles and sources that HR cannot use now, or soon cannot use any more.",
+            examples=[["profiles name groups that ONBOARDING_GROUPS does not: sales"]],
+        ),
+    ]
 
 
 class DeadLetter(Answer):

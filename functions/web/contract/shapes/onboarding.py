@@ -10,6 +10,7 @@ from functions.web.contract.shapes.common import (
     HERE,
     OPERATION,
     Answer,
+    ClaimedBy,
     Count,
     Fault,
     GroupIdText,
@@ -84,6 +85,8 @@ class OnboardingRecord(Answer):
     superseded_by: Annotated[str, example(OPERATION)] | None
     candidate_id: UserIdText | None
     decided_by: Person | None
+    initiated_by: Initiator
+    claimed_by: ClaimedBy | None
 
 
 class OnboardingPage(Answer):
@@ -175,6 +178,7 @@ class Proposal(Answer):
     proposed_by: Initiator
     proposed_date_time: Time
     expires_date_time: Time
+    deletes: bool
     reasons: list[Annotated[str, example("it becomes selectable: events can name it for anyone")]]
     changes: list[ProfileChange]
     profile: Profile

@@ -81,7 +81,8 @@ class PersonExport(Answer):
 
 
 class Erasure(Answer):
-    """Deleted rows by table, and keys of HR events that are still open and therefore stay."""
+    """Rows by table that were deleted or lost the name, and keys of HR events that are still open, which stay."""
 
     erased: Annotated[dict[str, int], Field(examples=[{"auditnames": 1, "onboarding": 2}])]
     open_events: list[OperationIdText]
+    open_events_keep: Annotated[str, Field(description="Data that open events keep.", examples=["Names"])] | None

@@ -11,9 +11,10 @@ import pytest
 
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator, InitiatorKind, queue_sender
-from shared.domain.messages import JOBS
+from shared.domain.messages import MEMBERS
 from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
 from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.onboarding.corrections import replay_corrected
 from tests.support.api_calls import READER, client, error_of
 from tests.support.worlds import Fakes, fake_world
 
@@ -93,9 +94,11 @@ async def test_each_entry_is_one_line_of_the_log_without_names(caplog: pytest.Lo
 async def test_a_replay_keeps_the_message_and_its_correction_until_they_are_old() -> None:
     fakes = fake_world()
     for number, body in enumerate((b'{"v": 1}', b"broken")):
-        await fakes.world.stores.dead_letters.keep(DeadLetter(str(number) * 32, JOBS, body, "why", fakes.clock.now()))
+        await fakes.world.stores.dead_letters.keep(
+            DeadLetter(str(number) * 32, MEMBERS, body, "why", fakes.clock.now())
+        )
     await replay(fakes.world, "0" * 32, ADA)
-    await replay(fakes.world, "1" * 32, ADA, {"v": 2})
+    await replay_corrected(fakes.world, "1" * 32, {"v": 2}, ADA)
     ids = [entry.id for entry in sorted((await searched(fakes)).values(), key=lambda entry: entry.detail)]
     async with client(fakes.world) as api:
         shown = [(await api.get(f"/api/audit/{entry_id}/message")).json() for entry_id in ids]

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from typing import Any
+from unittest.mock import ANY
 
 from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.handlers.operations.jobs_queue import process_jobs
@@ -19,6 +20,7 @@ from tests.support.api_calls import (
     claims_of,
     client,
     session,
+    token,
 )
 from tests.support.hires import SOURCE, Hires, event
 from tests.support.hr_calls import call
@@ -44,7 +46,7 @@ async def test_a_job_that_claims_to_be_somebody_is_not_recorded_as_theirs(fakes:
     async with client(fakes.world, headers=READER) as api:
         (operation,) = (await api.get("/api/operations")).json()["value"]
         (entry,) = (await api.get("/api/audit?activity=set+group")).json()["value"]
-        by_claim = (await api.get(f"/api/audit?initiatedBy={CEO}")).json()["value"]
+        by_claim = (await api.post("/api/audit/search", json={"initiatedBy": CEO})).json()["value"]
     sender = {"kind": "app", "id": None, "appId": None, "displayName": "Queue jobs", "channel": "jobs"}
     assert operation["initiatedBy"] == entry["initiatedBy"] == sender
     assert operation["claimedBy"] == entry["claimedBy"] == CEO
@@ -99,3 +101,25 @@ async def test_an_hr_event_is_recorded_by_its_sender_and_its_source_is_a_claim()
         ("hr", "", "onboarding"),
     }
     assert {each.claimed_by for each in told.values()} == {SOURCE}
+
+
+async def test_each_hr_event_is_shown_with_who_sent_it() -> None:
+    run = await Hires.of_two_teams()
+    hr = app_token(roles=["Onboarding.Write"])
+    by_api, by_queue = (
+        event("joiner", name, run.directory.add_user(user(n))) for n, name in ((1, "api"), (2, "queue"))
+    )
+    sent = await call(run, "POST", "/api/onboarding", hr, json=by_api)
+    await run.tell(by_queue)
+    application = {"kind": "hr", "id": PERSON, "appId": CLIENT, "displayName": ANY, "channel": "api"}
+    queue = {"kind": "hr", "id": None, "appId": None, "displayName": "Queue onboarding", "channel": "onboarding"}
+    reader = token(claims_of(roles=["Onboarding.Read"]))
+    listed = (await call(run, "GET", "/api/onboarding", reader)).json()["value"]
+    shown = {each["eventId"]: (each["initiatedBy"], each["claimedBy"]) for each in listed}
+    assert shown == {"api": (application, SOURCE), "queue": (queue, SOURCE)}
+    key = sent.json()["value"][0]["id"]
+    for who in (reader, hr):
+        item = (await call(run, "GET", f"/api/onboarding/{key}", who)).json()
+        assert (item["initiatedBy"], item["claimedBy"]) == (application, SOURCE)
+    page = await call(run, "GET", f"/onboarding/{key}", {**reader, "accept": "text/html"})
+    assert f'title="hr {PERSON}"' in page.text

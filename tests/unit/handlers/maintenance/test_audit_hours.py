@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from functions.web import answers
 from shared.domain.audit_digest import ENTRIES_A_RECORD, HourState, blob_of, read_records
 from shared.domain.errors import BadRequest
 from shared.domain.initiator import Initiator
 from shared.domain.read_models import AuditEntry
 from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.views.audit_proof import AuditProof, verify
+from shared.handlers.views.health import health
 from tests.support.worlds import Fakes, fake_world
 
 ADA = Initiator("a" * 36, "ada@fabrikam.example")
@@ -234,3 +236,33 @@ async def test_a_service_that_is_away_is_tried_again(fakes: Fakes) -> None:
 async def test_more_than_a_month_is_verified_in_parts(fakes: Fakes) -> None:
     with pytest.raises(BadRequest, match="at most 31 days"):
         await verified(fakes, days=40)
+
+
+async def test_a_service_that_is_away_from_the_first_hour_on_is_a_fault_that_health_shows(fakes: Fakes) -> None:
+    fakes.digest_log.away = True
+    await hours(fakes, 2)
+    found = (await health(fakes.world)).digests
+    assert found is not None and found.fault and not found.has_record
+    answer = answers.audit_digests(found)
+    assert (answer["closedHour"], answer["fault"]) == (None, found.fault)
+
+    fakes.digest_log.away = False
+    proof = await verified(fakes)
+    assert (proof.verified, proof.faults) == (True, ())
+    assert {each.state for each in proof.hours} == {HourState.NOT_CLOSED}
+    assert await close_hours(fakes.world) == 2
+    found = (await health(fakes.world)).digests
+    assert found is not None and not found.fault and found.has_record
+    assert records(fakes) == [("30 08", 2), ("30 09", 2)]
+    assert (await verified(fakes)).verified
+
+
+async def test_the_log_of_a_restored_table_is_found_after_a_fault_too(fakes: Fakes) -> None:
+    await hours(fakes, 2)
+    await fakes.tables.delete("auditdigest", "state", "state")
+    fakes.digest_log.away = True
+    await hours(fakes, 1)
+    fakes.digest_log.away = False
+    assert await close_hours(fakes.world) == 1
+    assert records(fakes) == [("30 08", 2), ("30 09", 2), ("30 10", 2)]
+    assert (await verified(fakes)).verified

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import json
+import zlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
+from shared.domain.assignment import OptionsChange
+from shared.domain.dead_letters import BulkKind, LetterFilter
+from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator, InitiatorKind, queue_sender
 from shared.domain.messages import JOBS, ONBOARDING
+from shared.domain.operation import LicenseChange, Target
+from shared.domain.operation_request import OperationRequest
+from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
 from shared.handlers.maintenance.audit_hours import close_hours
+from shared.handlers.messaging import bulk_letters
 from shared.handlers.messaging.dead_letters import replay
+from shared.handlers.onboarding import administration
+from shared.handlers.onboarding.announced import announced_leavers, approve_announced
+from shared.handlers.onboarding.profiles import save_profile
+from shared.handlers.operations import control
+from shared.handlers.operations.accept import accept
+from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.views.audit_proof import verify
 from tests.support.api_calls import PERSON, claims_of, client, error_of, token
 from tests.support.hires import Hires, event
-from tests.support.runs import MIA, TEAM, user
+from tests.support.runs import EXTRA, MIA, TEAM, user
 
 ANN, BEN = user(1), user(2)
 ADMINISTRATOR = token(claims_of(roles=["Licensing.Configure", "Licensing.Approve"]))
@@ -100,9 +115,12 @@ async def test_an_erasure_leaves_the_ledger_and_the_proof_of_the_audit_log_and_o
 
 async def test_an_open_event_stays_until_it_has_ended() -> None:
     run = await known()
-    await run.tell(event("leaver", "l1", ANN, on="2027-01-01"))
+    await run.tell(event("leaver", "l1", {"id": ANN, "userPrincipalName": NAMES[ANN]}, on="2027-01-01"))
     done = await erased(run, ANN)
-    assert done["openEvents"] == [(await run.record("l1")).key]
+    record = await run.record("l1")
+    assert done["openEvents"] == [record.key]
+    assert "cannot be carried out" in str(done["openEventsKeep"])
+    assert json.loads(record.body)["data"]["user"] == {"id": ANN, "userPrincipalName": NAMES[ANN]}
 
 
 async def test_nobody_erases_their_own_name_and_configuring_alone_does_not_suffice() -> None:
@@ -113,3 +131,57 @@ async def test_nobody_erases_their_own_name_and_configuring_alone_does_not_suffi
         refused = await api.post(f"/api/users/{ANN}/erase")
     assert (own.status_code, error_of(own)["code"]) == (400, "OwnData")
     assert (refused.status_code, "Licensing.Approve" in error_of(refused)["message"]) == (403, True)
+
+
+def everything(run: Hires) -> str:
+    """All rows of all tables, as text."""
+    values = [value for _, row in run.fakes.tables.everything() for value in row.values()]
+    return "\n".join(map(unpacked, values)).casefold()
+
+
+def unpacked(value: object) -> str:
+    if not isinstance(value, bytes):
+        return str(value)
+    with suppress(zlib.error):
+        value = zlib.decompress(value)
+    return value.decode("utf-8", "replace")
+
+
+async def acted_by(run: Hires, by: Initiator, person: UserId) -> None:
+    """An administrator requests, cancels, decides and proposes; rows about others name that."""
+    world = run.world
+    request = OperationRequest(Target(TEAM), by, LicenseChange((AssignedLicense(EXTRA.sku_id),)))
+    await control.cancel(world, (await accept(world, request)).id, by)
+    await set_options(world, TEAM, OptionsChange({"priority": 3}), by, None)
+    await accept(world, replace(request, preview=True))
+    await save_profile(world, Profile(f"sales-{by.id[-1]}", groups=(TEAM,)), by, None)
+    await bulk_letters.begin(world, BulkKind.DELETE, LetterFilter(text=by.display_name), by)
+    await run.tell(event("leaver", f"announced-{by.id}", person, on="2027-01-01"))
+    await approve_announced(world, (await announced_leavers(world)).checksum, by)
+    await run.send(event("mover", f"later-{by.id}", person, on="2026-12-01"))
+    await run.work_off()
+    await administration.cancel(world, (await run.record(f"later-{by.id}")).key, by)
+
+
+async def test_an_administrators_name_goes_from_what_others_need_and_the_id_stays() -> None:
+    run = await known()
+    boss, other = (Initiator(user(number), f"boss{number}@contoso.example", channel="api") for number in (8, 9))
+    await acted_by(run, replace(boss, display_name="former-boss8@contoso.example"), ANN)
+    await acted_by(run, other, BEN)
+    await acted_by(run, boss, ANN)
+    before = everything(run)
+    assert "boss8@contoso" in before
+    run.fakes.clock.move(timedelta(hours=2))
+    await close_hours(run.world)
+    done = await erased(run, UserId(boss.id))
+    after = everything(run)
+    assert [line for line in after.split("\n") if "boss8@contoso" in line] == []
+    assert after.count("boss9@contoso") == before.count("boss9@contoso")
+    assert {"operations", "assignments", "onboarding", "profiles", "deadletters"} <= {*done["erased"]}  # type: ignore[misc]
+    operations, _ = await run.world.stores.operations.newest(99)
+    assert {boss.id, other.display_name} <= {each.initiator.display_name for each in operations}
+    record = await run.record(f"announced-{boss.id}")
+    assert (record.permitted_by, record.state.is_ended) == (boss.id, False)
+    assert (await verify(run.world, run.world.clock.now() - timedelta(hours=5), None)).verified
+    assert (await erased(run, UserId(boss.id)))["erased"] == {}
+    await run.work_off()

@@ -15,7 +15,7 @@ from shared.handlers.maintenance.protected_people import read_protected_people
 from tests.support.runs import OTHER_TEAM, TEAM, user
 from tests.support.worlds import Fakes, fake_world
 
-ADA, BEN, CLEO, DAN = (user(n) for n in range(1, 5))
+ADA, BEN, CLEO, DAN, EVE, FAY = (user(n) for n in range(1, 7))
 ADMINISTRATOR = ("Global Administrator",)
 
 
@@ -23,7 +23,7 @@ def tenant() -> Fakes:
     """Ada is an administrator, Ben through a group within a group, Cleo is on the board, Dan is nothing."""
     fakes = fake_world(protected_list_read=False)
     directory = fakes.directory
-    for each in (ADA, BEN, CLEO, DAN):
+    for each in (ADA, BEN, CLEO, DAN, EVE, FAY):
         directory.add_user(each)
     directory.add_group("inner", [BEN])
     directory.add_group(TEAM, ["inner"])
@@ -91,7 +91,7 @@ async def test_a_named_group_that_is_gone_makes_the_read_incomplete() -> None:
 async def test_a_list_that_was_read_today_is_not_read_again() -> None:
     fakes = tenant()
     await read_protected_people(fakes.world)
-    fakes.roles.held = {}
+    fakes.roles.held = {BEN: ADMINISTRATOR}
     assert await read_protected_people(fakes.world) is None
     assert ADA in (await stored(fakes)).people
     fakes.clock.move(timedelta(hours=21))
@@ -100,6 +100,32 @@ async def test_a_list_that_was_read_today_is_not_read_again() -> None:
     fakes.clock.move(timedelta(days=31))
     await read_protected_people(fakes.world)
     assert ADA not in (await stored(fakes)).people
+
+
+async def test_eligible_members_of_a_role_group_are_protected_also_through_a_group_that_is_eligible() -> None:
+    fakes = tenant()
+    fakes.directory.add_group("circle", [FAY])
+    fakes.roles.eligible = {TEAM: {DAN, "circle"}, "circle": {EVE, TEAM}, OTHER_TEAM: {CLEO}}
+    await read_protected_people(fakes.world)
+    people = (await stored(fakes)).people
+    assert people[DAN].reasons == (f"User Administrator, by group {TEAM}",)
+    assert people[EVE].reasons == people[FAY].reasons == ("User Administrator, by group circle",)
+    assert people[CLEO].reasons == (f"member of group {OTHER_TEAM}",)
+
+
+@pytest.mark.parametrize("fault", [PermissionDenied("403"), Unavailable(None, "404", rejected=True)])
+async def test_eligible_members_that_cannot_be_read_keep_the_last_list_and_raise_an_alert(fault: Exception) -> None:
+    fakes = tenant()
+    fakes.roles.eligible = {TEAM: {DAN}}
+    await read_protected_people(fakes.world)
+    fakes.clock.move(timedelta(days=1))
+    fakes.roles.eligible, fakes.roles.eligible_fault = {}, fault
+    await read_protected_people(fakes.world)
+    listed = await stored(fakes)
+    assert listed.people[DAN].until is None
+    assert listed.fault == str(fault)
+    (told,) = await look_out(fakes.world)
+    assert told.endswith(f"stays in force: {fault}")
 
 
 async def test_switched_off_nothing_is_read_and_nobody_is_alarmed() -> None:

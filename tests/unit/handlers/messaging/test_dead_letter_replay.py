@@ -42,12 +42,3 @@ async def test_what_is_not_there_or_not_whole_is_not_sent() -> None:
     with pytest.raises(NotFound):
         await replay(run.world, "b" * 32, MIA)
     assert run.fakes.sent() == []
-
-
-async def test_a_mended_message_goes_to_the_queue_in_place_of_the_broken_one() -> None:
-    run = Run()
-    await bury(run.world, MEMBERS, b"no json", "unreadable")
-    (letter,) = (await run.world.stores.dead_letters.page(10))[0]
-    await replay(run.world, letter.id, MIA, {"mended": True})
-    assert [json.loads(message.body) for message in run.fakes.sent()] == [{"mended": True}]
-    assert (await run.world.stores.dead_letters.page(10))[0] == ()

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.domain.hr_senders import BY_QUEUE
 from shared.handlers.maintenance.alerts import look_out
-from tests.support.api_calls import CLIENT, OTHER_CLIENT, app_token, claims_of, error_of, token
+from tests.support.api_calls import CLIENT, OTHER_CLIENT, PERSON, app_token, claims_of, error_of, token
 from tests.support.hires import SOURCE, Hires, event, team
 from tests.support.hr_calls import call
 from tests.support.runs import LARGE, OTHER_TEAM, TEAM, user
@@ -43,7 +43,7 @@ async def test_an_application_sends_only_under_its_own_source() -> None:
     assert ([each["position"] for each in both.json()["value"]], len(both.json()["faults"])) == ([1], 1)
     person = token(claims_of(roles=["Licensing.ReadWrite", "Onboarding.Write"]))
     refused = await call(run, "POST", "/api/onboarding", person, json=joiner)
-    assert "people do not send HR events" in error_of(refused)["message"]
+    assert f"binds to person {PERSON}" in error_of(refused)["message"]
 
 
 async def test_every_fault_of_a_foreign_event_is_told_at_once() -> None:

@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.approval_rules import Rules
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
 from shared.domain.initiator import Initiator
 from shared.domain.profile_changes import Proposal
 from shared.domain.profiles import Profile
+from shared.domain.read_models import AuditFilter
 from shared.handlers.onboarding.profiles import (
     approve_profile,
     proposals,
@@ -21,7 +23,7 @@ from shared.handlers.onboarding.profiles import (
 )
 from tests.support.hires import Hires, event
 from tests.support.hr_calls import call
-from tests.support.runs import OTHER_TEAM, TEAM, user
+from tests.support.runs import OTHER_TEAM, SMALL, TEAM, user
 
 ANN, BEA = Initiator("ann", "Ann"), Initiator("bea", "Bea")
 DAY = timedelta(days=1)
@@ -68,7 +70,9 @@ async def test_exactly_the_version_that_was_seen_is_approved_and_only_on_the_pro
     run.set_policy(onboarding_groups=frozenset({OTHER_TEAM}))
     with pytest.raises(BadRequest, match="ONBOARDING_GROUPS"):
         await approve_profile(run.world, "labs", other.version or "", BEA)
-    await remove_profile(run.world, "sales", ANN)
+    deletion = await remove_profile(run.world, "sales", ANN)
+    assert deletion is not None
+    await approve_profile(run.world, "sales", deletion.version or "", BEA)
     assert [each.proposal.profile.name for each in await proposals(run.world)] == ["labs"]
 
 
@@ -109,3 +113,45 @@ async def test_the_page_shows_who_proposed_what_and_another_person_decides_there
     form = {"version": waiting.proposal.version or ""}
     assert (await call(run, "POST", "/onboarding/profiles/sales/approve", bea, data=form)).status_code == 303
     assert [each.groups for each in await run.world.stores.profiles.all()] == [(TEAM,)]
+
+
+async def test_licenses_priority_and_exclusive_change_only_with_another_person() -> None:
+    run = Hires()
+    await run.profile("sales", match={"department": ("Sales",)}, groups=(TEAM,))
+    (known,) = await run.world.stores.profiles.all()
+    changes = ({"licenses": (AssignedLicense(SMALL.sku_id),)}, {"priority": 9}, {"exclusive": True})
+    for change in changes:
+        found = await save_profile(run.world, replace(known, **change), ANN, None)
+        assert isinstance(found, Proposal)
+        assert await run.world.stores.profiles.all() == (known,)
+    text = await save_profile(run.world, replace(known, display_name="Sales"), ANN, None)
+    assert isinstance(text, Profile)
+    assert [each.display_name for each in await run.world.stores.profiles.all()] == ["Sales"]
+
+
+async def test_a_profile_is_deleted_only_after_another_person_has_approved_it() -> None:
+    run = Hires()
+    for name in ("sales", "labs"):
+        await run.profile(name, match={"department": (name,)}, groups=(TEAM,))
+    sales, labs = [await remove_profile(run.world, name, ANN) for name in ("sales", "labs")]
+    assert sales is not None and labs is not None
+    assert len(await run.world.stores.profiles.all()) == 2
+    with pytest.raises(ApprovalDenied, match="another person"):
+        await approve_profile(run.world, "sales", sales.version or "", ANN)
+    assert await approve_profile(run.world, "sales", sales.version or "", BEA) is None
+    await reject_profile(run.world, "labs", labs.version or "", BEA)
+    assert [each.name for each in await run.world.stores.profiles.all()] == ["labs"]
+    assert await proposals(run.world) == ()
+    await run.profile("empty")
+    assert await remove_profile(run.world, "empty", ANN) is None
+    assert [each.name for each in await run.world.stores.profiles.all()] == ["labs"]
+    now = run.world.clock.now()
+    found, _ = await run.world.stores.audit.search(AuditFilter(activity="onboarding profile"), now - DAY, now + DAY, 99)
+    noted = {(each.activity, each.detail): (bool(each.before), bool(each.after)) for each in found}
+    assert noted == {
+        ("Propose to delete onboarding profile", "sales"): (True, False),
+        ("Propose to delete onboarding profile", "labs"): (True, False),
+        ("Approve deletion of onboarding profile", "sales"): (True, False),
+        ("Reject onboarding profile", "labs"): (True, False),
+        ("Delete onboarding profile", "empty"): (True, False),
+    }

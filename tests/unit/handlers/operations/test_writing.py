@@ -14,11 +14,13 @@ from shared.domain.messages import MEMBERS, ProcessUsers, decode_process_users
 from shared.domain.operation import OperationState
 from shared.domain.read_models import AuditFilter
 from shared.domain.writing import RETRY_S, WritingSetting
+from shared.handlers.operations.approvals import reject
+from shared.handlers.operations.control import cancel, pause
 from shared.handlers.operations.writing import follow_setting, turn_off, turn_on
 from shared.handlers.reconcile.write_limiter import writing
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
-from tests.support.runs import MIA, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, MIA, NOA, SMALL, TEAM, Run, user
 from tests.support.worlds import Fakes, fake_world
 
 
@@ -114,6 +116,45 @@ async def test_what_was_handed_out_when_it_was_turned_off_is_handed_out_again_wi
     done = await run.finish(operation)
     assert (done.state, done.totals.applied, done.totals.failed) == (OperationState.COMPLETE, 60, 0)
     assert all(run.writes_of(each) == 1 for each in people)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_an_operation_that_is_cancelled_while_writing_is_off_ends_without_writing(paused: bool) -> None:
+    run = Run()
+    people = run.people(60)
+    operation = await run.ask([SMALL])
+    await run.work_off(until=lambda: len(run.writer.log) >= 20)
+    if paused:
+        await pause(run.world, operation.id, MIA)
+    await turn_off(run.world, MIA)
+    await run.work_off()
+    written = len(run.writer.log)
+    await cancel(run.world, operation.id, MIA)
+    await run.work_off()
+    ended = await run.read(operation)
+    assert ended.state is OperationState.CANCELLED
+    assert (ended.totals.applied, ended.totals.skipped) == (written, 60 - written)
+    assert len(run.writer.log) == written < 60
+
+    await turn_on(run.world, MIA)
+    await run.work_off()
+    assert (await run.read(operation)).totals == ended.totals
+    assert len(run.writer.log) == written
+    assert sum(bool(run.licenses(each)) for each in people) == written
+
+
+async def test_a_list_that_is_rejected_while_writing_is_off_ends_too() -> None:
+    run = Run()
+    people = run.people(30)
+    await run.change([SMALL, EXTRA])
+    operation = await run.ask(remove=[SMALL])
+    await run.work_off()
+    assert (await run.read(operation)).state is OperationState.AWAITING_APPROVAL
+    await turn_off(run.world, MIA)
+    await reject(run.world, operation.id, NOA)
+    await run.work_off()
+    assert (await run.read(operation)).state is OperationState.CANCELLED
+    assert [run.licenses(each) for each in people] == [{"SMALL", "EXTRA"}] * 30
 
 
 async def test_a_charge_made_by_a_worker_that_has_not_seen_it_turned_off_is_refused() -> None:

@@ -428,7 +428,7 @@ class TestRetiredPlan:
         await run.look_at(new, *people)
         assert run.writer.calls_made == calls + 1
         assert run.directory.licenses(new) == {SMALL.sku_id: frozenset()}
-        counts = await run.world.stores.members.counts(TEAM)
+        counts = (await run.world.stores.member_counts.count(TEAM)).states
         assert counts == {MemberState.ACTIVE: 3}
 
     async def test_when_it_is_back_it_is_off_again_for_everybody_and_no_person_is_asked(self) -> None:
@@ -470,7 +470,7 @@ class TestRetiredPlan:
         assert run.writer.calls_made == calls
         rows = await run.world.stores.ledger.rows([new, *people])
         assert all(row.owned[SMALL.sku_id].disabled_plans == {self.PLAN} for row in rows.values())
-        assert await run.world.stores.members.counts(TEAM) == {MemberState.ACTIVE: 3}
+        assert (await run.world.stores.member_counts.count(TEAM)).states == {MemberState.ACTIVE: 3}
 
     async def test_a_request_may_repeat_it_and_a_request_for_another_product_does_not_meet_it(self) -> None:
         run = Run()

@@ -130,12 +130,14 @@ async def _of_groups(api: httpx.AsyncClient, fakes: Fakes) -> None:
     assert (await api.patch(f"{group}/licenseAssignment", json={"grace": "P8D"}, headers=etag)).status_code == 412
     for path in ("status", "members", "membersWithLicenseErrors"):
         await _ok(api, "GET", f"{group}/{path}")
+    for path in ("members", "membersWithLicenseErrors"):
+        await _ok(api, "POST", f"{group}/{path}/search", json={"search": "a"})
     for path in ("reprocessLicenseAssignment", "adoptLicenses", "enableServicePlans"):
         body = None if path.startswith("reprocess") else {"skuIds": [E3]}
         ended = await _ok(api, "POST", f"{group}/{path}", json=body)
         await _ok(api, "POST", f"/api/operations/{ended['id']}/cancel")
     assert {each["id"] for each in (await _ok(api, "GET", "/api/groups"))["value"]} == {GROUP}
-    assert (await _ok(api, "GET", "/api/groups?search=g"))["value"]
+    assert (await _ok(api, "POST", "/api/groups/search", json={"search": "g"}))["value"]
 
 
 async def _of_users(api: httpx.AsyncClient, fakes: Fakes) -> None:
@@ -226,6 +228,7 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]
     await _ok(api, "POST", f"/api/deadLetters/{letter['id']}/replay")
     (entry,) = (await _ok(api, "GET", "/api/audit?activity=replay+message"))["value"]
+    assert entry in (await _ok(api, "POST", "/api/audit/search", json={"activity": "replay"}))["value"]
     await _ok(api, "GET", f"/api/audit/{entry['id']}/message")
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
     assert (await _ok(api, "POST", "/api/deadLetters/search", json={"text": "WHY"}))["value"] != []

@@ -15,10 +15,10 @@ from tests.support.runs import user
 async def test_who_is_not_signed_in_is_sent_to_sign_in_and_programs_are_told() -> None:
     run, _ = await licensed()
     async with browser(run, {"accept": "text/html"}) as page:
-        person = await page.get("/groups?search=a")
+        person = await page.get("/groups?sku=a")
         program = await page.get("/groups", headers={"accept": "application/json"})
     assert person.status_code == 302
-    assert person.headers["location"] == "/.auth/login/aad?post_login_redirect_uri=%2Fgroups%3Fsearch%3Da"
+    assert person.headers["location"] == "/.auth/login/aad?post_login_redirect_uri=%2Fgroups%3Fsku%3Da"
     assert (program.status_code, program.json()["error"]["code"]) == (401, "Unauthorized")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+from shared.domain.ids import GroupId
 from shared.domain.messages import ONBOARDING
+from shared.domain.profiles import Profile
 from shared.domain.read_models import DeadLetter
 from tests.support.pages import READER, browser, licensed
+from tests.support.runs import user
 
 
 async def test_the_health_page_shows_the_quota_in_use_and_what_waits() -> None:
@@ -39,3 +43,54 @@ async def test_a_wrong_clock_is_shown_with_what_to_do() -> None:
         shown = (await page.get("/health")).text
         assert "The clock of this machine is 600 s ahead of Microsoft Graph" in shown
         assert (await page.get("/api/overview")).json()["clockAheadSeconds"] == 600
+
+
+async def test_protected_people_are_counted_with_the_time_and_fault_of_the_last_read() -> None:
+    run, _ = await licensed()
+    ada, ben = user(1), user(2)
+    run.protect(ada, ben)
+    async with browser(run) as page:
+        shown, answer = (await page.get("/health")).text, (await page.get("/api/overview")).json()
+        assert "Protected people" in shown
+        assert answer["protectedPeople"] == {
+            "required": True, "count": 2, "lastReadDateTime": "2026-01-05T09:00:00Z", "fault": None
+        }  # fmt: skip
+        listed = await run.world.stores.protected_people.load()
+        await run.world.stores.protected_people.save(replace(listed, fault="403 Forbidden"))
+        shown, answer = (await page.get("/health")).text, (await page.get("/api/overview")).json()
+        assert "The last list stays in force: 403 Forbidden" in shown
+        assert answer["protectedPeople"]["fault"] == "403 Forbidden"
+        assert ada not in shown
+
+
+async def test_removals_wait_until_the_list_of_protected_people_has_been_read_once() -> None:
+    run, _ = await licensed()
+    run.fakes.tables.place("protectedpeople", "list", "read", body='{"readAt": null, "fault": "403 Forbidden"}')
+    run.later(minutes=2)
+    async with browser(run) as page:
+        shown = (await page.get("/health")).text
+        assert "All removals wait until the list has been read once: 403 Forbidden" in shown
+        assert (await page.get("/api/overview")).json()["protectedPeople"]["lastReadDateTime"] is None
+
+
+async def test_without_protected_roles_and_groups_there_is_no_list_to_read() -> None:
+    run, _ = await licensed()
+    policy = replace(run.world.policy, protected_roles=False, protected_accounts=frozenset({user(1)}))
+    run.world = replace(run.world, policy=policy)
+    run.fakes = replace(run.fakes, world=run.world)
+    async with browser(run) as page:
+        assert "1 by PROTECTED_ACCOUNTS" in (await page.get("/health")).text
+        answer = (await page.get("/api/overview")).json()["protectedPeople"]
+        assert (answer["required"], answer["count"]) == (False, 1)
+
+
+async def test_what_limits_hr_is_shown() -> None:
+    run, _ = await licensed()
+    await run.world.stores.profiles.save(Profile("sales", groups=(GroupId("elsewhere"),)))
+    async with browser(run) as page:
+        told = "profiles name groups that ONBOARDING_GROUPS does not: sales"
+        assert f"HR is limited: {told}" in (await page.get("/health")).text
+        assert (await page.get("/api/overview")).json()["hrLimits"] == [told]
+        await run.world.stores.profiles.remove("sales")
+        assert "HR is limited" not in (await page.get("/health")).text
+        assert (await page.get("/api/overview")).json()["hrLimits"] == []

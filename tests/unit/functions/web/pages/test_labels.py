@@ -13,7 +13,7 @@ from shared.domain import audit
 from shared.domain.directory import LicenseError
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import UserId
-from shared.domain.initiator import Initiator
+from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.member_rows import NOT_TO_BE_LICENSED
 from shared.domain.member_status import MemberState
 from shared.domain.onboarding import HrEventType, OnboardingState, PersonRef
@@ -131,3 +131,8 @@ def test_a_person_is_named_by_every_identifier_of_the_event() -> None:
     assert labels.person(PersonRef(UserId("1"), "4711", "ada@contoso.example")) == (
         "object ID 1, employee ID 4711, ada@contoso.example"
     )
+
+
+def test_a_person_without_a_name_is_called_user() -> None:
+    assert labels.who(Initiator(E3, E3)) == "User 05e9a617"
+    assert labels.who(Initiator(E3, E3, InitiatorKind.APP)) == "Service 05e9a617"

@@ -69,6 +69,15 @@ async def saved(run: Hires, name: str, body: dict[str, Any]) -> Any:
     return answer
 
 
+async def deleted(run: Hires, name: str) -> None:
+    """A profile, after one person proposed that and another one approved it."""
+    proposed = await call(run, "DELETE", f"/api/onboarding/profiles/{name}", WRITER)
+    assert (proposed.status_code, proposed.json()["deletes"]) == (202, True), proposed.text
+    version = {"version": proposed.json()["version"]}
+    answer = await call(run, "POST", f"/api/onboarding/proposals/{name}/approve", APPROVER, json=version)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
 async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
     run = await team()
     gone = GroupId(user(77))
@@ -81,10 +90,10 @@ async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
     stale = {**WRITER, "if-match": 'W/"old"'}
     refused = await call(run, "PUT", "/api/onboarding/profiles/sales", stale, json=body)
     assert refused.status_code == 412
-    changed = {**body, "priority": 3}
+    changed = {**body, "displayName": "Sales"}
     assert (
         await call(run, "PUT", "/api/onboarding/profiles/sales", {**WRITER, "if-match": etag}, json=changed)
-    ).json()["priority"] == 3
+    ).json()["displayName"] == "Sales"
     for wrong, code in (
         ({**body, "groups": [gone]}, "GroupNotFound"),
         ({**body, "groups": [OTHER_TEAM]}, "GroupNotAllowed"),
@@ -96,13 +105,13 @@ async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
         assert error_of(answer)["code"] == code
     run.directory.remove_sku(SMALL.sku_id)
     run.directory.remove_group(TEAM)
-    unchanged = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json={**body, "priority": 4})
+    unchanged = await call(run, "PUT", "/api/onboarding/profiles/sales", WRITER, json={**body, "displayName": "Field"})
     assert unchanged.status_code == 200, unchanged.text
     bad_name = await call(run, "PUT", "/api/onboarding/profiles/Sales!", WRITER, json=body)
     assert bad_name.status_code == 400
     listed = (await call(run, "GET", "/api/onboarding/profiles", READER)).json()["value"]
     assert [each["name"] for each in listed] == [f"of-{TEAM}", "sales"]
-    assert (await call(run, "DELETE", "/api/onboarding/profiles/sales", WRITER)).status_code == 204
+    await deleted(run, "sales")
     assert (await call(run, "GET", "/api/onboarding/profiles/sales", READER)).status_code == 404
 
 
@@ -116,20 +125,21 @@ async def test_a_person_changes_profiles_and_the_audit_log_has_both_versions() -
         assert (refused.status_code, error_of(refused)["code"]) == (403, "PersonRequired")
     assert [each.name for each in await run.world.stores.profiles.all()] == [f"of-{TEAM}"]
     await saved(run, "sales", body)
-    assert (await call(run, "PUT", path, WRITER, json={**body, "priority": 7})).status_code == 200
-    assert (await call(run, "DELETE", path, WRITER)).status_code == 204
+    assert (await call(run, "PUT", path, WRITER, json={**body, "displayName": "Sales"})).status_code == 200
+    await deleted(run, "sales")
     found, _ = await run.world.stores.audit.search(
         AuditFilter(activity="onboarding profile"), BEGINNING.replace(year=2000), BEGINNING.replace(year=2100), 100
     )
-    shown = {each.activity.split()[0]: (each.before, each.after, each.detail) for each in found}
-    first, second = shown["Approve"][1], shown["Update"][1]
+    shown = {each.activity: (each.before, each.after, each.detail) for each in found}
+    first, second = shown["Approve onboarding profile"][1], shown["Update onboarding profile"][1]
     assert json.loads(first)["groups"] == [TEAM]
-    assert (json.loads(first)["priority"], json.loads(second)["priority"]) == (0, 7)
+    assert (json.loads(first)["displayName"], json.loads(second)["displayName"]) == ("", "Sales")
     assert shown == {
-        "Propose": ("", first, "sales"),
-        "Approve": ("", first, "sales"),
-        "Update": (first, second, "sales"),
-        "Delete": (second, "", "sales"),
+        "Propose onboarding profile": ("", first, "sales"),
+        "Approve onboarding profile": ("", first, "sales"),
+        "Update onboarding profile": (first, second, "sales"),
+        "Propose to delete onboarding profile": (second, "", "sales"),
+        "Approve deletion of onboarding profile": (second, "", "sales"),
     }
 
 

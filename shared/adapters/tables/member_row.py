@@ -1,0 +1,78 @@
+"""The row format of table `members`.
+
+PartitionKey groupId. RowKey `m-{userId}`: a member; `e-{userId}`: the same row again, only while a person is needed.
+Properties: `state`, `upn`, `name` (texts), `body` (JSON, see `_body`). RowKey `c-{hex digit}`: how many members with an
+id that begins with the digit are in which state, as numbers by key (`body`, JSON, see `domain/member_counts.py`).
+
+PartitionKey `changed`, RowKey groupId: the counts of the group changed at `at` or soon after it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shared.adapters.tables.packing import dump, problems_json, problems_of, time_of, time_text
+from shared.adapters.tables.rows import Row, joined_body, split_body
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.member_status import MemberState
+from shared.domain.read_models import MemberRow
+
+TABLE = "members"
+MEMBER, ERROR, COUNTER = "m-", "e-", "c-"
+CHANGED = "changed"
+DIGITS = "0123456789abcdef"
+"""One counter for each: members of two digits are written side by side."""
+
+
+def row_of(member: MemberRow, prefix: str) -> Row:
+    return {
+        "PartitionKey": member.group_id,
+        "RowKey": f"{prefix}{member.user_id}",
+        "state": str(member.state),
+        "upn": member.user_principal_name,
+        "name": member.display_name,
+        **split_body(dump(_body(member))),
+    }
+
+
+def _body(member: MemberRow) -> dict[str, Any]:
+    body = {
+        "at": time_text(member.updated_at),
+        "problems": problems_json(member.problems),
+        "notes": list(member.notes),
+        "skus": list(member.sku_ids),
+        "attempts": member.attempts,
+        "next": time_text(member.next_look_at),
+        "since": time_text(member.waiting_since),
+        "removal": time_text(member.removal_at),
+        "operation": member.operation_id,
+        "left": member.left,
+        "stateSince": time_text(member.since) if member.since != member.updated_at else None,
+    }
+    return {name: value for name, value in body.items() if value}
+
+
+def member_of(row: Row) -> MemberRow:
+    body = json.loads(joined_body(row))
+    updated_at = time_of(body["at"])
+    if updated_at is None:
+        raise ValueError(f"member row {row['RowKey']} has no time")
+    return MemberRow(
+        group_id=GroupId(row["PartitionKey"]),
+        user_id=UserId(row["RowKey"][len(MEMBER) :]),
+        user_principal_name=row["upn"],
+        display_name=row["name"],
+        state=MemberState(row["state"]),
+        updated_at=updated_at,
+        problems=problems_of(body.get("problems", ())),
+        notes=tuple(body.get("notes", ())),
+        sku_ids=tuple(SkuId(sku_id) for sku_id in body.get("skus", ())),
+        attempts=body.get("attempts", 0),
+        next_look_at=time_of(body.get("next")),
+        waiting_since=time_of(body.get("since")),
+        removal_at=time_of(body.get("removal")),
+        operation_id=OperationId(body["operation"]) if body.get("operation") else None,
+        left=body.get("left", False),
+        since=time_of(body.get("stateSince")) or updated_at,
+    )

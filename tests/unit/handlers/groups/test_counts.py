@@ -1,0 +1,166 @@
+"""What pages and lists count of a group's members, after changes that no operation on the group has made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.errors import Conflict
+from shared.domain.group_status import SETTLED_AFTER, GroupState
+from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator
+from shared.domain.member_status import MemberState
+from shared.handlers.groups.status import publish_counts
+from shared.handlers.maintenance.person import erase_person
+from shared.handlers.membership.nightly_sync import PARTITIONS, sweep
+from shared.handlers.reconcile.seats import assign_freed_licenses
+from shared.handlers.views import license_center, queries
+from tests.support.runs import EXTRA, OTHER_TEAM, SMALL, TEAM, Run, user
+
+
+async def publish(run: Run) -> None:
+    """The timer runs; a minute goes by before it."""
+    run.later(minutes=1)
+    await publish_counts(run.world)
+
+
+async def counts_of_page(run: Run) -> dict[str, int]:
+    return dict((await queries.group_status(run.world, TEAM)).status.counts)
+
+
+async def of_list(run: Run) -> license_center.ManagedGroup:
+    return next(each for each in await license_center.managed_groups(run.world) if each.assignment.group_id == TEAM)
+
+
+async def some_wait(run: Run, members: int, licenses: int) -> list[UserId]:
+    """The team is licensed, and there are fewer licenses than members."""
+    people = run.people(members)
+    run.directory.add_sku(replace(SMALL, enabled=licenses))
+    await run.change([SMALL, EXTRA])
+    return people
+
+
+async def test_counts_follow_when_purchased_licenses_are_assigned() -> None:
+    run = Run()
+    await some_wait(run, 6, 2)
+    assert await counts_of_page(run) == {"Active": 2, "Waiting": 4}
+    run.directory.add_sku(replace(SMALL, enabled=5))
+    await assign_freed_licenses(run.world)
+    await run.work_off()
+    assert await counts_of_page(run) == {"Active": 5, "Waiting": 1}
+    await publish(run)
+    rows, _ = await queries.members(run.world, TEAM, 99, None, MemberState.WAITING)
+    assert len(rows) == (await of_list(run)).status.counts["Waiting"] == 1
+
+
+async def test_a_new_member_who_fails_changes_the_state_of_the_group() -> None:
+    run = Run()
+    run.people(2)
+    await run.change([SMALL])
+    await publish(run)
+    assert (await of_list(run)).status.state is GroupState.ALL_ASSIGNED
+    late = run.directory.add_user(user(7), groups=[TEAM])
+    run.writer.refuse(late, "Another object with the same value for property proxyAddresses already exists.")
+    await run.look_at(late)
+    view = await queries.group_status(run.world, TEAM)
+    assert (view.status.state, view.status.counts) == (GroupState.ERRORS, {"Active": 2, "Error": 1})
+    await publish(run)
+    found = (await of_list(run)).status
+    assert (found.state, found.with_errors, found.shown_members) == (GroupState.ERRORS, 1, 3)
+    # And back, when the cause is gone.
+    await run.change(reprocess=True)
+    await publish(run)
+    assert (await of_list(run)).status.state is GroupState.ALL_ASSIGNED
+
+
+async def test_each_product_is_counted_in_its_groups_and_over_all_groups() -> None:
+    run = Run()
+    await some_wait(run, 5, 3)
+    status = (await queries.group_status(run.world, TEAM)).status
+    assert (status.of_product(SMALL.sku_id).assigned, status.of_product(SMALL.sku_id).waiting) == (3, 2)
+    assert (status.of_product(EXTRA.sku_id).assigned, status.of_product(EXTRA.sku_id).waiting) == (5, 0)
+    late = run.directory.add_user(user(9), groups=[TEAM])
+    await run.look_at(late)
+    await publish(run)
+    products = {view.sku.sku_id: view.counts for view in await license_center.products(run.world)}
+    assert (products[SMALL.sku_id].assigned, products[SMALL.sku_id].waiting) == (3, 3)
+    assert products[EXTRA.sku_id].assigned == 6
+
+
+async def test_a_member_who_left_is_counted_no_longer() -> None:
+    run = Run()
+    people = run.people(3)
+    await run.change([SMALL])
+    run.directory.leave(TEAM, people[0])
+    await run.look_at(people[0])
+    await publish(run)
+    found = (await of_list(run)).status
+    assert (found.shown_members, found.counts) == (2, {"Active": 2, "Removed": 1})
+    assert found.members == 3, "the allowance counts by the size that was read"
+
+
+async def test_a_failed_operation_stays_visible_until_another_one_ends() -> None:
+    run = Run()
+    people = run.people(2)
+    await run.change([SMALL])
+    operation = await run.ask([EXTRA])
+    run.directory.remove_group(TEAM)
+    await run.finish(operation)
+    await run.look_at(*people)
+    await publish(run)
+    assert (await of_list(run)).status.state is GroupState.ERRORS
+
+
+async def test_an_operation_that_is_not_over_stays_in_progress() -> None:
+    run = Run()
+    people = run.people(3)
+    await run.change([SMALL])
+    await run.ask([EXTRA])
+    await run.work_off(lambda: any(run.licenses(each) == {"SMALL", "EXTRA"} for each in people))
+    await publish(run)
+    found = (await of_list(run)).status
+    assert (found.state, sum(found.counts.values())) == (GroupState.IN_PROGRESS, 3)
+
+
+async def test_counts_are_published_until_the_change_is_surely_written() -> None:
+    run = Run()
+    run.people(1)
+    await run.change([SMALL])
+    assert [await publish_counts(run.world) for _ in range(2)] == [1, 1]
+    run.fakes.clock.move(SETTLED_AFTER)
+    run.later(seconds=1)
+    assert [await publish_counts(run.world) for _ in range(2)] == [1, 0]
+    await run.look_at(run.directory.add_user(user(5), groups=[TEAM]))
+    assert await publish_counts(run.world) == 1
+
+
+async def test_an_erased_person_is_counted_no_longer() -> None:
+    run = Run()
+    people = run.people(2)
+    await run.change([SMALL])
+    await erase_person(run.world, people[0], Initiator("mia", "Mia"))
+    assert await counts_of_page(run) == {"Active": 1}
+
+
+async def test_the_nightly_sync_corrects_counts_of_each_group() -> None:
+    run = Run()
+    run.people(2)
+    run.directory.add_user(user(3), groups=[OTHER_TEAM])
+    await run.change([SMALL])
+    for number in (1, 2):
+        await run.fakes.tables.delete("members", TEAM, f"m-{user(number)}")
+    assert await counts_of_page(run) == {"Active": 2}
+    for partition in PARTITIONS:
+        await sweep(run.world, partition, run.world.clock.now())
+    assert await counts_of_page(run) == {}
+
+
+async def test_a_status_that_others_change_all_the_time_ends_in_a_conflict() -> None:
+    run = Run()
+    run.people(1)
+    await run.change([SMALL])
+    await run.look_at(run.directory.add_user(user(5), groups=[TEAM]))
+    run.fakes.tables.contested.add("groupstatus")
+    with pytest.raises(Conflict):
+        await publish(run)
