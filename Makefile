@@ -97,7 +97,7 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m infra.check
 	$(BIN)/shellcheck infra/scripts/*.sh
-	@$(BIN)/python -m tests.prose
+	$(BIN)/python -m tests.prose
 
 # English: long sentences and words to avoid, by tests/prose/words.json.
 prose: setup

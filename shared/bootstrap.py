@@ -140,7 +140,7 @@ class App:
     async def resume_due_events(self) -> None:
         """The timer that resumes HR events that are due."""
         await self._on_time("resume due events", resume_due_events, writes=True)
-        # Twice a minute with that of `reconcile_due_users`: lists are right within 35 seconds, and no timer of its own is paid.
+        # Twice a minute with that of `reconcile_due_users`: lists are right within 35 seconds, without another timer.
         await self._on_time("publish counts", publish_counts)
 
     async def assign_freed_licenses(self) -> None:

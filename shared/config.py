@@ -57,8 +57,8 @@ class Settings:
     """WEBSITE_AUTH_ENABLED: set by App Service where its authentication is on; without it every HTTP request is
     refused, since anybody could send the header that names the caller."""
     api_audiences: frozenset[str]
-    """API_AUDIENCE: audiences of tokens that the HTTP API accepts, comma-separated (a sign-in on the page has the app's
-    client id as its audience); none: the platform's own check suffices."""
+    """API_AUDIENCE: audiences of tokens that the HTTP API accepts, comma-separated; none: the platform's own check
+    suffices. A sign-in on the page has the app's client id as its audience."""
     allowed_clients: frozenset[str]
     """ALLOWED_CLIENTS: client ids of the applications whose access tokens the HTTP API takes, separated by commas.
     None: the API takes no token, and only people on the page are let in."""

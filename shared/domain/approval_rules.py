@@ -62,8 +62,8 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that needs approval. `requester_id`: None if no person requested it. `people`: the number of people who
-    would lose something. `protected`: whether one of them is protected. `given`: approvals so far, oldest first."""
+    """A request that needs approval. `requester_id`: None if no person requested it. `people`: the number of people
+    that lose something. `protected`: whether one of them is protected. `given`: approvals so far, oldest first."""
 
     requester_id: str | None
     requested_at: datetime

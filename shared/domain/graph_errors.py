@@ -113,7 +113,7 @@ REMEDIES: dict[LicenseError, str] = {
         "Another object uses one of the user's proxy addresses: remove the duplicate address, then reprocess the user."
     ),
     LicenseError.OTHER: "Read Graph's message; when its cause is corrected, reprocess the user.",
-    LicenseError.NOT_FOUND: "The user does not exist (any more); do nothing if the account was deleted.",
+    LicenseError.NOT_FOUND: "The user does not exist (any more). If the account was deleted, do nothing.",
     LicenseError.PERMISSION: (
         "Grant the app the permission that the message is about (see the permissions in the operating guide)."
     ),

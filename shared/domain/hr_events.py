@@ -90,7 +90,7 @@ def rules_of(sources: Sources, source: object) -> SourceRules:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with an event: the field, the value that was given, and what is allowed."""
+    """A fault of an event: the field, the given value, and the allowed values."""
 
     field: str
     value: str

@@ -55,7 +55,7 @@ def sender_of(initiator: Initiator) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HrSenders:
-    """Who may send now, by the setting, or for a while by who sent before it was known."""
+    """The permitted senders, by the setting, or for a while by the former senders."""
 
     pairs: frozenset[tuple[str, str]]
 
@@ -85,7 +85,7 @@ def former_senders(initiators: Iterable[Initiator]) -> frozenset[tuple[str, str]
 
 
 def sender_warnings(setting: Senders | None, former: FormerUse, now: datetime) -> list[str]:
-    """What an administrator must know while the setting is absent."""
+    """Warnings for an administrator while the setting is absent."""
     if setting is not None or not former.senders:
         return []
     sources = ", ".join(sorted({source for source, _ in former.senders}))

@@ -37,7 +37,7 @@ class Initiator:
 
     @property
     def is_app_itself(self) -> bool:
-        """Whether nobody requested it: the app's own timers and triggers caused it."""
+        """Whether it has no requester: the app's own timers and triggers caused it."""
         return self.kind is InitiatorKind.TIMER
 
     @property

@@ -99,8 +99,8 @@ def fingerprint(request: OperationRequest) -> str:
 
 
 def former_fingerprint(request: OperationRequest, options: AssignmentOptions) -> str:
-    """The fingerprint that versions before December 2026 stored for a request with these options of the group: it
-    covered the text of the audit log for all options, as it was then.
+    """The fingerprint that versions before December 2026 stored for a request with these options of the group. It
+    covered the text of the audit log for all options at that time.
 
     Can be removed once no stored key is that old. A key is kept as long as its operation. That is one RETENTION (365
     days by default) after the deployment of a newer version.

@@ -51,7 +51,7 @@ class MemberFilter:
         return bool(self.text or self.error or self.sku_id)
 
     def lets_pass(self, row: MemberRow) -> bool:
-        """Whether the row has such a problem; the name is not looked at."""
+        """Whether the row has such a problem; the name is not checked."""
         if not self.error and not self.sku_id:
             return True
         return any(

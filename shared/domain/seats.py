@@ -12,7 +12,7 @@ from shared.domain.ids import SkuId, UserId
 class SeatLine:
     """The queue for one SKU. `head`: waiting users for whom a license is available. `left_over`: more are available.
 
-    A user who has the SKU from any source needs no license and is not checked.
+    A user with the SKU from any source needs no license and is not checked.
     """
 
     head: frozenset[UserId]

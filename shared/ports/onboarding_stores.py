@@ -15,7 +15,7 @@ from shared.domain.profiles import Profile
 
 
 class OnboardingStore(Protocol):
-    """Events of HR and what became of them. Rows are the truth; messages only say which to look at."""
+    """HR events and their results. Rows decide; messages only say which row to read."""
 
     async def insert(self, records: Sequence[OnboardingRecord]) -> Sequence[OnboardingRecord]:
         """Each record as stored: a new one, or the one that was there under its key. `next_at` is when it is looked at
@@ -25,7 +25,7 @@ class OnboardingStore(Protocol):
     async def get(self, key: str) -> OnboardingRecord | None: ...
 
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
-        """Replace if unchanged since read, and have it looked at again at its `next_at`. Raises Conflict."""
+        """Replace if unchanged since read, and have it processed again at its `next_at`. Raises Conflict."""
         ...
 
     async def know(self, key: str, identities: Iterable[str]) -> None:

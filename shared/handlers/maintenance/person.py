@@ -43,7 +43,7 @@ class Erasure:
 
 
 async def export_person(world: Needs, user_id: UserId) -> PersonExport:
-    """Everything about a person, also as somebody who acted."""
+    """Everything about a person, also as an initiator."""
     groups = [each.group_id for each in await world.stores.assignments.all()]
     rows = await world.stores.people.rows(user_id, groups)
     found = {entry.id: entry for entry in await _entries(world, AuditFilter(user_id=user_id))}

@@ -1,5 +1,5 @@
 """The queues' own dead letters: messages that were delivered too often and never done, because their function died or
-raised what nobody expected. Each is tried again a few times, later and later, and then kept where people see it."""
+raised an unexpected error. Each is tried again a few times, later and later, and then kept where people see it."""
 
 from __future__ import annotations
 

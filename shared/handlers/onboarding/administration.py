@@ -93,7 +93,7 @@ async def _cancelled(world: Needs, record: OnboardingRecord, initiator: Initiato
 
 
 async def _ended(world: Needs, record: OnboardingRecord, end: ends.End) -> OnboardingRecord:
-    """The record at its end. What it superseded as a leaver counts again, and what waited for it goes on."""
+    """The record at its end. Events that it superseded as a leaver count again, and events that waited for it go on."""
     now = world.clock.now()
     done = await records.announce(world, await records.keep(world, ended(record, end, now)))
     others = await people.others_of(world, record, None)
@@ -137,7 +137,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
 
 
 async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingRecord:
-    """Begin an event anew that failed or ended with errors, once the cause is repaired.
+    """Start an event again that failed or ended with errors, once the cause is repaired.
 
     Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
     """

@@ -1,7 +1,7 @@
-"""Leavers: out of the groups, no more grants, and a permit to remove every license of ours.
+"""Leavers: remove them from the groups, end their grants, and write a permit to remove every managed license.
 
-Their number in a day is limited by an allowance of HR's own; what is over it is held until a person has seen how many
-there are. Licenses that somebody else gave, or that a group still gives, stay and are shown.
+An allowance of HR limits their number in a day. Leavers above it are held until a person has seen their number.
+Unmanaged licenses, and licenses that a group still gives, stay and are shown.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ async def _claimed(
     people: Sequence[Person],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
 ) -> list[Leaver]:
-    """Those whose event is still as it was read, with the groups to leave. What they had is kept with the claim."""
+    """Leavers whose event is unchanged since it was read, with the groups to leave. Their former state is stored with
+    the claim."""
     if not people:
         return []
     user_ids = [each.user.id for each in people]

@@ -32,7 +32,7 @@ SETTINGS = {
 }
 
 PREVIEW_RETRY_S = 30.0
-"""A preview of a large group takes up to a minute."""
+"""The preview of a large group needs up to a minute."""
 
 
 class CallerLimits:

@@ -60,7 +60,7 @@ class UserLicense:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMember:
-    """What planning found for a sealed user, and the outcome where there is one yet."""
+    """The planned change of a user in the snapshot, and the outcome if there is one yet."""
 
     user_id: UserId
     action: PlannedAction
@@ -159,7 +159,7 @@ async def _outcomes(
 
 
 async def assignment(world: Needs, group_id: GroupId) -> StoredAssignment:
-    """What is assigned to a group. Raises NotFound where nothing ever was."""
+    """The assignment of a group. Raises NotFound if it never had one."""
     stored = await world.stores.assignments.get(group_id)
     if stored is None:
         raise NotFound(f"Group {group_id} has no license assignment here.")

@@ -87,7 +87,7 @@ PERMISSION_REMEDY = (
     "Grant the app the permission that the message is about (see the permissions in the operating guide)."
 )
 PRODUCT_REMEDY = "Renew or buy a subscription of this product, or remove the product from the group; then reprocess."
-NOT_FOUND_REMEDY = "The user does not exist (any more); nothing is to be done if the account was deleted."
+NOT_FOUND_REMEDY = "The user does not exist (any more). If the account was deleted, do nothing."
 LOCATION_REMEDY = "Correct the user's usage location, or disable the service plan that is not offered there."
 
 
