@@ -146,10 +146,10 @@ class Settings:
     onboarding_units: frozenset[str]
     """ONBOARDING_GROUPS: the administrative units among them."""
     onboarding_senders: Senders | None
-    """ONBOARDING_SENDERS: who may send the events of each HR system, comma-separated: its source, then client ids of
-    applications or object ids of people, or `queue` if it comes by the queue:
-    `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`; `none`: nobody. If it is absent, nobody; after an
-    upgrade, who sent before, for 30 days."""
+    """ONBOARDING_SENDERS: the permitted senders of each HR system, comma-separated: its source, then client ids of
+    applications or object ids of people, or `queue` if it comes by the queue. An example is
+    `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`. `none` permits no sender, and so does an absent setting.
+    After an upgrade, an absent setting permits former senders for 30 days."""
     leaver_removal_after: timedelta
     """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
     mailbox can be handed over until then. ISO 8601, 0 to 365 days."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 CONNECT_S, READ_S, WRITE_S, POOL_S = 10.0, 60.0, 30.0, 60.0
-"""HTTP time limits. A $batch of 20 license assignments is reported to take up to 20 s, so an answer has a minute."""
+"""HTTP time limits. A $batch of 20 license assignments reportedly needs up to 20 s, so an answer has a minute."""
 
 
 TRY_AGAIN = frozenset({429, 500, 502, 503, 504})

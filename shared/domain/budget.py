@@ -174,7 +174,7 @@ def drawn(
     """A start for `n` writes now that their number is known, and the rest of the writes that were reserved in advance.
 
     The reservation is released, and `n` writes are reserved again, in these cases: it is too small, too old or for a
-    time before the end of a freeze, or the window has no room when they are sent. Writes are counted when they are
+    time before the end of a freeze, or the window has no room at the time of sending. Writes are counted when they are
     sent, so the window holds for any duration of the reads.
     """
     if not writing_of(state.switch, limits.writing).is_on:

@@ -295,8 +295,8 @@ def denied(row: LedgerRow, now: datetime) -> LedgerRow:
 
 
 def is_spent(row: LedgerRow, before: datetime) -> bool:
-    """Whether a row can be deleted: it has no managed license, open write or waiting user, and its newest time is before
-    a time. A row without any time is kept, since its age is unknown."""
+    """Whether a row can be deleted: it has no managed license, open write or waiting user, and its newest time is
+    before a time. A row without any time is kept, since its age is unknown."""
     if row.owned or row.intent or row.waiting_since or row.unseen:
         return False
     times = [

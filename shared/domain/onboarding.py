@@ -337,10 +337,10 @@ class OnboardingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What a decision makes of an event. `record`: as it becomes; it is resumed at its `next_at`.
+    """The result of a decision about an event. `record`: its new state; it is resumed at its `next_at`.
 
-    `wake`: events to resume now, whenever they are due. `users`: whom to reconcile now, with the groups that each came
-    into (True) or went from (False).
+    `wake`: events to resume now, even if they are not due. `users`: users to reconcile now, with the groups to which
+    each was added (True) or from which it was removed (False).
     """
 
     record: OnboardingRecord

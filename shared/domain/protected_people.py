@@ -16,7 +16,7 @@ LASTS_AFTER = timedelta(days=30)
 """How long a person stays protected after the role ended: who takes a role away must not take the licenses next."""
 
 READ_EVERY = timedelta(hours=20)
-"""A complete list is read anew after this time, so once a day. One that failed is tried again by each timer."""
+"""A complete list is read again after this time, so once a day. Each timer tries a failed read again."""
 
 NAMED = "named in PROTECTED_ACCOUNTS"
 

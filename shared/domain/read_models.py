@@ -14,7 +14,7 @@ from shared.domain.outcomes import Problem
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """The status of one (group, user). `next_look_at` is set while work on the user is to go on by itself."""
+    """The status of one (group, user). `next_look_at` is set while work on the user continues automatically."""
 
     group_id: GroupId
     user_id: UserId

@@ -90,7 +90,7 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
     checksum approves the removals that were shown; else removals beyond the allowance wait for an approver."""
     shown = await queries.operation(world, OperationId(operation_id))
     if not shown.preview or shown.checksum != form.one("checksum"):
-        raise HttpError(409, "ChecksumMismatch", "The preview is a different one; look at it again.")
+        raise HttpError(409, "ChecksumMismatch", "The preview has changed. Read it again.")
     if not shown.target.is_group:
         starter.require(Access.WRITE)
     if starter.can_approve:

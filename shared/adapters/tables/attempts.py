@@ -4,9 +4,9 @@ Each kind of operation is safe to send again, for its own reason:
 
 - A read changes nothing.
 - `upsert` and `delete` without an ETag leave the table as they would have the first time.
-- `create`, and `replace` and `delete` with an ETag, are rejected the second time if the first one was applied. Then the
-  rows are read: if they have the wanted content, this write succeeded. Rows of this app hold times, ids or versions of
-  their writer, so two writers do not write the same; if they do, both wanted exactly the stored content.
+- `create`, and `replace` and `delete` with an ETag, are rejected the second time if the first one was applied.
+  The rows are then read: if they have the wanted content, this write succeeded. Rows of this app hold times, ids or
+  versions of their writer, so two writers do not write the same. If they do, both wanted exactly the stored content.
 - A `create` or `replace` that others must notice (`Op.counts`) is different. Two writers that count from the same state
   write the same row, and only one of them has been counted. A ledger row is rewritten unchanged so that stale reads
   lose their race. There a rejection stays a Conflict, and the caller reads again: at worst it counts something twice,

@@ -1,8 +1,8 @@
 """Tables `auditYYYYMM`: audit entries, newest first. A month after its retention is dropped as a whole.
 
-PartitionKey inverted minutes, RowKey inverted milliseconds, both of the row's first entry, and a hash of all its ids:
-so a table is in order from the newest to the oldest, and writes of a time are few in a partition. `entries0`..:
-zlib-compressed JSON list of entries. `user0`/`user1`, `group0`/`group1`: the least and greatest id in them, by which
+PartitionKey inverted minutes, RowKey inverted milliseconds, both of the row's first entry, and a hash of all its ids.
+So a table is in order from the newest to the oldest, and writes of a time are few in a partition. `entries0`..:
+zlib-compressed JSON list of entries. `user0`/`user1`, `group0`/`group1`: the least and greatest id in them. By these,
 the service leaves out rows that cannot have an entry of a user or group. Chunks are parts of sorted ids, so the spans
 of a large group's rows are narrow. Entries hold opaque ids; erasable data is in `audit_names`.
 """

@@ -77,7 +77,7 @@ async def process_leavers(
 
 
 async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
-    """Leavers who may go, which is kept with the record, so that a retry counts once; and those that are held."""
+    """Permitted leavers, and held ones. The permission is stored with the record, so that a retry counts once."""
     maximum, protection = await leavers_allowed(world), await protection_of(world)
     permitted, steps = [], []
     for person in people:
@@ -133,8 +133,9 @@ async def _revoke(
     going: Sequence[Sequence[SkuId]],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
 ) -> None:
-    """Permits first, then the block on whoever stays in a managed group, then what ends a grace that would begin, then
-    the grants of HR go. What a person decided to keep is kept. `going`: managed licenses of each leaver."""
+    """Write permits first, then the block on users that stay in a managed group. Then end grace periods that would
+    begin, and delete the grants of HR. Licenses that a person decided to keep are kept. `going`: managed licenses of
+    each leaver."""
     now = world.clock.now()
     owned = [
         (each, sku_id, each.row.owned[sku_id]) for each, skus in zip(leavers, going, strict=True) for sku_id in skus

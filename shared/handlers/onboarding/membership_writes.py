@@ -44,7 +44,7 @@ NOTHING_TO_WRITE = HrGroups(frozenset())
 
 
 def hindrance(group: DirectoryGroup) -> tuple[str, str]:
-    """Why nobody but the group's own source may change its members, and what to do; empty where the app may.
+    """Why only the group's own source can change its members, and what to do; empty if the app can.
 
     Which groups Graph writes: learn.microsoft.com/graph/api/group-post-members, .../resources/groups-overview.
     """

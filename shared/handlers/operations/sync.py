@@ -38,7 +38,7 @@ SYNC, DELTA, NESTED, SWEEP = "sync", "delta", "nested", "sweep"
 
 NEEDS_APPROVAL_ANYWAY = (
     "These removals need an approval even within the allowance. The people are protected, the licenses were changed "
-    "outside this app, no group assigned them, their replacement cannot be assigned, or they were held while an "
+    "outside this app, no group assigned them, or their replacement cannot be assigned. Or they were held while an "
     "earlier approval was open."
 )
 """Why removals are held that no allowance held."""

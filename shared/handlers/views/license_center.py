@@ -1,4 +1,4 @@
-"""What the license center shows beyond single operations and groups: products with the groups that use them, managed
+"""Views of the license center beyond single operations and groups: products with the groups that use them, managed
 groups, searches, people, the audit log."""
 
 from __future__ import annotations

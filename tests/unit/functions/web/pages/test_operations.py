@@ -96,7 +96,7 @@ async def test_a_preview_of_what_the_group_gave_before_is_not_confirmed() -> Non
         shown, checksum = await previewed(run, page, chosen(SMALL))
         await run.change([EXTRA])
         refused = await send(page, f"{shown}/confirm", checksum)
-    assert (refused.status_code, "Somebody else has changed" in refused.text) == (409, True)
+    assert (refused.status_code, "The assignment was changed meanwhile" in refused.text) == (409, True)
     assert all(run.licenses(user(n)) == {"EXTRA"} for n in (1, 2, 3))
 
 
