@@ -146,8 +146,8 @@ class Settings:
     onboarding_units: frozenset[str]
     """ONBOARDING_GROUPS: the administrative units among them."""
     onboarding_senders: Senders | None
-    """ONBOARDING_SENDERS: the permitted senders of each HR system, comma-separated: its source, then client ids of
-    applications or object ids of people, or `queue` if it comes by the queue. An example is
+    """ONBOARDING_SENDERS: the permitted senders of each HR system, comma-separated. Each entry has the source, then
+    client ids of applications or object ids of people, or `queue` if it comes by the queue. An example is
     `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`. `none` permits no sender, and so does an absent setting.
     After an upgrade, an absent setting permits former senders for 30 days."""
     leaver_removal_after: timedelta

@@ -173,9 +173,9 @@ def drawn(
 ) -> tuple[Slot, Charged | None, BudgetState]:
     """A start for `n` writes now that their number is known, and the rest of the writes that were reserved in advance.
 
-    The reservation is released, and `n` writes are reserved again, in these cases: it is too small, too old or for a
-    time before the end of a freeze, or the window has no room at the time of sending. Writes are counted when they are
-    sent, so the window holds for any duration of the reads.
+    The reservation is released, and `n` writes are reserved again, if it does not fit. It may be too small, too old or
+    for a time before the end of a freeze, or the window has no room at the time of sending. Writes are counted when
+    they are sent, so the window holds for any duration of the reads.
     """
     if not writing_of(state.switch, limits.writing).is_on:
         return Slot(now + RETRY_S, charged=False, is_off=True), charged, state

@@ -2,8 +2,8 @@
 
 By HTTP, the token of the request names the application, or the person who corrects events by hand. By queue, senders
 cannot be distinguished. Service Bus checks only the right to send on the queue (role Azure Service Bus Data Sender,
-scoped to a queue at least), and a message has no verified sender. So a source comes by queue only if the setting says
-so, and then from every sender with that right.
+scoped to a queue at least). A message has no verified sender. So a source comes by queue only if the setting says so,
+and then from every sender with that right.
 
 Source: "Authenticate a managed identity with Microsoft Entra ID to access Azure Service Bus resources",
 learn.microsoft.com/azure/service-bus-messaging/service-bus-managed-service-identity.

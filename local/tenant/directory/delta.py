@@ -1,7 +1,7 @@
 """The result of one round of /groups/delta, without HTTP: tokens, pieces of groups, and their distribution over pages.
 
-A round leads from one position of the change log to another and is the same however often it is asked for; the token
-of a page holds the round and the place in it. learn.microsoft.com/graph/delta-query-overview
+A round covers the change log from one position to another, and repeated requests return the same. The token of a page
+holds the round and the place in it. Source: learn.microsoft.com/graph/delta-query-overview
 """
 
 from __future__ import annotations

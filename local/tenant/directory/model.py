@@ -1,6 +1,6 @@
 """The objects of the directory, compact enough for 200,000 users in one process.
 
-Everything a write can change about a user's licenses is an immutable value (`rows`), so a version of it can be kept
+Everything that a write can change about a user's licenses is an immutable value (`rows`). A version of it can be kept
 for stale reads and for the write log without copying.
 """
 

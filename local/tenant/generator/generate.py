@@ -78,9 +78,9 @@ def generate(
 ) -> tuple[Directory, dict[str, object]]:
     """A new directory and its summary.
 
-    `outsiders` is the share of users beyond the members; `recycled` users of the main group lie in the recycle bin;
-    `shares` overrides those of Shares (camel case); `scarceSeats` gives SPE_E3 1 % fewer seats than needed; `seats`
-    sets enabled units by skuPartNumber; `otherGroups` adds small groups that overlap the main one. `products` (skuIds
+    `outsiders` is the share of users beyond the members. `recycled` users of the main group are in the recycle bin.
+    `shares` overrides those of Shares (camel case). `scarceSeats` gives SPE_E3 1 % fewer seats than needed. `seats`
+    sets enabled units by skuPartNumber. `otherGroups` adds small groups that overlap the main one. `products` (skuIds
     or part numbers) are owned beside the usual ones. `tables` sets the switch of that name.
     """
     if not MEMBERS_MIN <= members <= MEMBERS_MAX:

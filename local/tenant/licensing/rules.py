@@ -1,7 +1,7 @@
 """The license rules as pure functions on values: may this user's licenses change like this, and to what.
 
-Additions and removals of one call are judged by the state they result in, together, in a fixed order of checks:
-request, SKUs, plans, removals, usage location, seats, exclusions, dependencies, proxy addresses.
+Additions and removals of one call are judged together, by the resulting state, in a fixed order of checks. The order
+is request, SKUs, plans, removals, usage location, seats, exclusions, dependencies, proxy addresses.
 Texts marked "own wording" are used if no text of Microsoft's could be found.
 """
 

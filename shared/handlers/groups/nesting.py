@@ -84,7 +84,7 @@ async def _inside(world: Needs, group_id: GroupId) -> set[GroupId]:
 async def complete_map(world: Needs) -> None:
     """Read every managed or excluded group that has never been read, and forget those that are no longer needed.
 
-    A group that cannot be read, or for which the time is too short, blocks nothing: until it is read, no change is
+    A group that cannot be read, or for which the time is too short, blocks nothing. Until it is read, no change is
     ignored, and the next run tries again.
     """
     began = world.clock.now()

@@ -1,9 +1,9 @@
 """Deletes records after their retention: audit entries, completed HR events, completed operations with their lists,
 permits, ledger rows of people without managed licenses, and dead letters.
 
-Records that are still needed stay: an open operation, the preview that approves it, and the row (not the list of
-people) of an operation that a group's assignment or status names. The ledger proves which licenses are managed without
-any operation.
+Records that are still needed stay: an open operation, and the preview that approves it. The row of an operation that a
+group's assignment or status names stays too, without its list of people. The ledger proves which licenses are managed
+without any operation.
 """
 
 from __future__ import annotations

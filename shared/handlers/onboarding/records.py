@@ -49,9 +49,9 @@ NO_ASSIGNMENTS: Mapping[GroupId, GroupLicenseAssignment] = {}
 
 
 async def accept(world: Needs, values: Sequence[object], sender: Initiator) -> tuple[Receipt, ...]:
-    """Store each event as a row, in the given order. Three kinds of events are not stored but answered with an error:
-    an unreadable event, an event whose source is bound to other senders, and an event whose id already has other
-    content. Raises Unavailable; then the sender can send all of them again."""
+    """Store each event as a row, in the given order. Three kinds of events get an error and are not stored: unreadable
+    events, events of a source that is bound to other senders, and events whose id already has other content. Raises
+    Unavailable; then the sender can send all of them again."""
     allowed = await senders(world)
     receipts = received(values, world.clock.now(), sender, world.policy.hr_sources, allowed)
     first: dict[str, OnboardingRecord] = {}
