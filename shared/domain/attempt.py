@@ -313,7 +313,7 @@ def ended(attempted: Attempted, now: datetime) -> Attempted:
     with the work that is planned for then."""
     planned, user = attempted.planned, attempted.user
     if attempted.is_active:
-        why = "more calls than one look may make"
+        why = "more calls than one message can make"
         attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, refused=True))
     if not attempted.refusals or planned.context is None or user is None:
         return attempted

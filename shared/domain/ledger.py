@@ -132,7 +132,7 @@ def _shows(user: DirectoryUser, intent: Intent) -> bool:
 
 
 def _is_touched(direct: LicenseAssignmentState, intent: Intent, known: OwnedLicense | None) -> bool:
-    """Whether a row that is as intended was written since the intent. Of a license of ours whose plans changed, the
+    """Whether a row that is as intended was written since the intent. Of a managed license whose plans changed, the
     time may be the one that was read before: Graph may not move it."""
     updated = direct.last_updated
     if updated is None:
@@ -157,7 +157,7 @@ def _own(
 ) -> None:
     """The license as an intent that was done leaves it. `row`: shows the write; `written`: no read has shown it yet.
 
-    A write of ours does not make an unclear license clear: it was written over what is not proven to be ours.
+    A write of the app does not make an unclear license clear: the license before it was not proven to be managed.
     """
     if sku_id in intent.foreign:
         return
@@ -184,7 +184,7 @@ def _since(written: tuple[datetime, datetime], *earlier: OwnedLicense | None) ->
 
 
 def accepted(row: LedgerRow, now: datetime, between: tuple[datetime, datetime] | None = None) -> LedgerRow:
-    """The row after Graph accepted its intent: what was assigned is ours, what was removed is not.
+    """The row after Graph accepted its intent: assigned licenses are managed, removed ones are not.
 
     `between`: the earliest and latest time of the write by Graph's clock, if the answer has it.
     """
@@ -242,7 +242,7 @@ def refused(row: LedgerRow, between: tuple[datetime, datetime] | None = None) ->
 
     A call with several parts may have been carried out in part before it was rejected; one program for live tenants
     says so (syn-con/n8n-nodes-microsoft-365-admin, changelog 0.2.0). An addition that shows all the same, with our
-    plans and at the time of the call, is ours. `between`: that time by Graph's clock.
+    plans and at the time of the call, is managed. `between`: that time by Graph's clock.
     """
     intent = row.intent
     if intent is None or between is None or len(intent.after) < 2:
@@ -367,6 +367,6 @@ def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
 
 
 def giving_groups(row: LedgerRow) -> frozenset[GroupId]:
-    """The groups that the licenses of ours came from."""
+    """The groups of the managed licenses."""
     sources = (source for license in row.owned.values() for source in license.sources)
     return frozenset(source.group_id for source in sources if source.group_id)

@@ -104,7 +104,7 @@ class LedgerRow:
     refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
     waiting_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     unseen: Mapping[SkuId, OwnedLicense] = field(default_factory=dict)
-    """Writes whose answer was lost and that no read has shown: they are ours if a late read shows them all the same."""
+    """Writes whose answer was lost and that no read has shown: they are managed if a late read shows them."""
     removed_at: Mapping[SkuId, datetime] = field(default_factory=dict)
     """Licenses that the app removed within the last minutes. A late read may still show them as unmanaged."""
     withheld_since: Mapping[SkuId, datetime] = field(default_factory=dict)

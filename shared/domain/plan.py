@@ -43,8 +43,7 @@ WAITS_FOR_LIST = (
 )
 
 FOREIGN_REMEDY = (
-    "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
-    "license stays with whoever gave it."
+    "Manage the license here: its other plans stay on. Or turn on the missing apps: the license stays unmanaged."
 )
 
 IDLE_REMEDY = "Correct or remove that license (its subscription may have lapsed), then reprocess the user."
@@ -238,7 +237,7 @@ def _inherits(draft: Draft, wanted: DesiredLicense) -> bool:
 
 
 def _plan_service_plans(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> None:
-    """Plans of a license that is ours: missing ones go on at once, superfluous ones off like a removal."""
+    """Plans of a managed license: missing ones are turned on at once, superfluous ones off like a removal."""
     sku_id = wanted.sku_id
     retired = draft.context.catalog.retired(sku_id)
     turn_on = current - wanted.given_disabled - retired

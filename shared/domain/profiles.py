@@ -138,6 +138,6 @@ def grants_of(profile: Profile) -> tuple[Grant, ...]:
 def groups_of_jobs(
     assignments: Mapping[GroupId, GroupLicenseAssignment], profiles: Iterable[Profile]
 ) -> frozenset[GroupId]:
-    """Groups that a leaver leaves, whoever put the person in: managed ones and those of profiles."""
+    """Groups that a leaver leaves, also if another source added the person: managed ones and those of profiles."""
     managed = {g for g, each in assignments.items() if each.state is AssignmentState.ACTIVE and each.skus}
     return frozenset(managed | {group_id for profile in profiles for group_id in profile.groups})

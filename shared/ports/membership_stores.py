@@ -14,7 +14,7 @@ from shared.domain.membership_changes import Nesting
 
 @dataclass(frozen=True, slots=True)
 class StoredSubscription:
-    """A subscription as we made it. `id` is empty while Graph has not answered yet. `key` is ours."""
+    """A subscription as the app created it. `id` is empty until Graph has answered. `key` is chosen by the app."""
 
     key: str
     client_state: str

@@ -115,7 +115,7 @@ def check_state(
 
 
 def check_request(change: Change, seats: Mapping[str, Subscription], rules: Rules) -> Refusal | None:
-    """Is the request sound, whoever the user is."""
+    """Is the request valid for any user."""
     catalog = rules.catalog
     if not change.add and not change.remove:
         # Seen with a retired PowerShell module; whether Graph words it so is uncertain.

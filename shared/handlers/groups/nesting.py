@@ -1,4 +1,4 @@
-"""Which groups concern a managed group: kept by reading what lies inside each, known to whoever hears of changes."""
+"""Which groups concern a managed group: found by reading the groups inside each, and used to filter notifications."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ async def drain(world: Needs) -> int:
 
 
 async def _again(world: Needs, letter: Undelivered) -> None:
-    """Sent or kept first; only then is the letter taken off its queue. Done twice, it is one look too many."""
+    """Sent or kept first; only then is the letter taken off its queue. Done twice, it costs one extra try."""
     if letter.drained >= len(PAUSES):
         reason = f"given up after {letter.drained} tries out of the dead letters: {letter.reason}"
         await _keep(world, letter, reason)

@@ -56,7 +56,7 @@ async def senders(world: Needs) -> HrSenders:
 
 
 async def former_use(world: Needs) -> FormerUse:
-    """Found at the first look, before anything can be added to it."""
+    """Found at the first read, before anything can be added to it."""
     found = await world.stores.profiles.former_use()
     if found is not None:
         return found

@@ -45,7 +45,7 @@ EARLY = timedelta(seconds=10)
 """A message may come so much before its time, by clocks that differ."""
 
 LIKELY = frozenset({OnboardingState.RECEIVED, OnboardingState.SCHEDULED})
-"""States from which the next look mostly writes a membership."""
+"""States whose next step mostly writes a membership."""
 
 
 class Onboarding:
@@ -84,7 +84,7 @@ class Onboarding:
 
     async def resume(self, keys: Sequence[str], *, if_due: bool = False) -> None:
         """Do for each record what its time and its person's state allow now; at most 20. `if_due`: only for those whose
-        next look is not later, so that a message that came twice is not followed by looks twice from then on."""
+        next step is not later, so that a duplicate message does not cause duplicate steps from then on."""
         world, now = self._world, self._world.clock.now()
         read = await asyncio.gather(*map(world.stores.onboarding.get, keys))
         found = [each for each in read if each is not None and not (if_due and _is_put_off(each, now))]

@@ -154,7 +154,7 @@ class Members:
         if held:
             await collect(self._world, held)
         if work.operation is not None:
-            # Before anybody goes back alone: whoever reports first must report the whole chunk, or it counts as done.
+            # Before any user is sent alone: the first report must have the whole chunk, or the chunk counts as done.
             await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(recorded))
         again = going_back(message, recorded, now)
         if again:

@@ -87,7 +87,7 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
 
 
 def _warnings(operation: Operation, assignments: Intents, catalog: Catalog) -> tuple[str, ...]:
-    """Warnings about the products of the request, whoever the members are."""
+    """Warnings about the products of the request, for any members."""
     assignment = assignments.get(operation.target.group_id) if operation.target.group_id else None
     if assignment is not None:
         return warnings(assignment, operation.change, catalog)

@@ -36,7 +36,7 @@ async def keep_licenses(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId],
 
 
 async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator) -> None:
-    """Remove licenses of ours that are in grace, held or kept, without waiting and outside the removal allowance; two
+    """Remove managed licenses that are in grace, held or kept, without waiting and outside the removal allowance; two
     reads must still agree that nothing grants them.
 
     Raises BadRequest for a SKU that is none of these; then nothing is done.
@@ -70,7 +70,7 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     found = {sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.keeps] for sku_id in sku_ids}
     for sku_id, those in found.items():
         if sku_id not in row.owned or not those:
-            text = f"The license {sku_id} of user {user_id} is not one of ours that is in grace, held or kept."
+            text = f"The license {sku_id} of user {user_id} is not a managed license in grace, held or kept."
             raise BadRequest("LicenseNotEnding", text, "skuIds")
     return found
 

@@ -49,7 +49,7 @@ class LicenseOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UserLicense:
-    """One license of a user from one origin. For one that is ours, `through`: what asks for it; `ending`: why it is
+    """One license of a user from one origin. For a managed one, `through`: its grants; `ending`: why it is
     still there although nothing asks for it any more, and until when."""
 
     state: LicenseAssignmentState

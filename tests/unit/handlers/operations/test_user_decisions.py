@@ -104,6 +104,6 @@ async def test_what_is_held_can_be_decided_for_one_user() -> None:
 async def test_only_a_license_that_is_ending_is_decided_about(who: int) -> None:
     run, _ = await in_grace()
     for act in (keep_licenses, remove_licenses_now):
-        with pytest.raises(BadRequest, match="not one of ours that is in grace, held or kept"):
+        with pytest.raises(BadRequest, match="not a managed license in grace, held or kept"):
             await act(run.world, user(who), [SMALL.sku_id], MIA)
     assert run.fakes.sent() == []
