@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from shared.adapters import graph_json
@@ -43,12 +44,18 @@ REJECTED_MAX_AGE_S = 300.0
 PARALLEL_BATCHES = 4
 """Of one reading; the connections are shared with everything else the process does."""
 
+ADDRESSES_AT_ONCE = 7
+"""Addresses of one filter, each in two spellings: Graph takes at most 15 clauses joined by "or"
+(github.com/microsoftgraph/microsoft-graph-docs/issues/21098)."""
+
 DEFINITE = frozenset({400, 401, 403})
 """Refusals of one user's read that waiting does not change, such as `Directory_ResultSizeLimitExceeded`."""
 
 USER = "#microsoft.graph.user"
 GROUP = "#microsoft.graph.group"
 STATES = ",licenseAssignmentStates"
+
+T = TypeVar("T")
 
 
 log = logging.getLogger(__name__)
@@ -123,14 +130,31 @@ class GraphDirectory:
             found.update((user.id, user) for user in rows)
         return tuple(sorted(found.values(), key=lambda user: user.display_name.casefold())[:top])
 
+    async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """The ids of the users and groups that have an e-mail address, for each address that any of them has.
+
+        Addresses are asked for in both spellings of their kind, since how Graph compares them is not documented.
+        """
+        wanted = sorted({address.lower() for address in addresses})
+        items = [
+            Item("GET", f"/{path}?$select=id,proxyAddresses&$top={PAGE_SIZE}&$filter={_any_address(part)}")
+            for part in _parts(wanted, ADDRESSES_AT_ONCE)
+            for path in ("users", "groups")
+        ]
+        holders: dict[str, set[str]] = {}
+        for step in _parts(items, BATCH_LIMIT * PARALLEL_BATCHES):
+            for replies in await asyncio.gather(*map(self._batch, _parts(step, BATCH_LIMIT))):
+                for row in (row for reply in replies for row in _rows_of(reply)):
+                    for address in graph_json.addresses(row):
+                        holders.setdefault(address, set()).add(str(row.get("id")).lower())
+        return {each: frozenset(holders[each.lower()]) for each in addresses if each.lower() in holders}
+
     async def users(self, user_ids: Sequence[UserId], *, with_groups: bool = True) -> Mapping[UserId, UserRead]:
         """One read per id, every id present. Raises Unavailable when Graph cannot be reached at all."""
         wanted = list(dict.fromkeys(user_ids))
         reads: dict[UserId, UserRead] = {}
-        step = BATCH_LIMIT * PARALLEL_BATCHES
-        for start in range(0, len(wanted), step):
-            part = wanted[start : start + step]
-            chunks = [part[at : at + BATCH_LIMIT] for at in range(0, len(part), BATCH_LIMIT)]
+        for part in _parts(wanted, BATCH_LIMIT * PARALLEL_BATCHES):
+            chunks = _parts(part, BATCH_LIMIT)
             for found in await asyncio.gather(*(self._chunk(chunk, with_groups) for chunk in chunks)):
                 reads.update(found)
         unknown = [user_id for user_id, read in reads.items() if isinstance(read, UserGone)]
@@ -306,6 +330,24 @@ class GraphDirectory:
 
 _USER_COLUMNS = f"{graph_json.USER_SELECT},assignedLicenses"
 _NO_GROUPS = ItemReply(200, {}, {"value": []})
+
+
+def _parts(whole: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+def _any_address(addresses: Sequence[str]) -> str:
+    """A filter for objects that have any of the addresses."""
+    kinds = [f"{kind}:{address}" for address in addresses for kind in ("SMTP", "smtp")]
+    return quote(" or ", safe="").join(f"proxyAddresses/any(a:a%20eq%20{literal(each)})" for each in kinds)
+
+
+def _rows_of(reply: ItemReply | None) -> Sequence[Json]:
+    """The rows of a list in a batch. Raises Unavailable without one."""
+    if reply is None or not reply.ok:
+        rejected = reply is not None and reply.status in DEFINITE
+        raise Unavailable(reply.retry_after_s if reply else None, f"a list failed: {reply}", rejected=rejected)
+    return graph_json.values(_body(reply), "addresses")
 
 
 def _type_of(row: object) -> str:

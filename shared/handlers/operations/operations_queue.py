@@ -30,7 +30,7 @@ from shared.domain.operation import (
     is_for_tenant,
 )
 from shared.domain.pending_removal import PendingRemoval
-from shared.domain.snapshot_pages import SealedPage, chunks_of
+from shared.domain.snapshot_pages import SealedPage, chunks_of, errors_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import change_group_status, write_group_status
 from shared.handlers.messaging import bulk_letters
@@ -175,6 +175,7 @@ async def _seal(world: Needs, operation: Operation) -> None:
     sealed = await seal(world, operation, known)
     seal_id = world.token()[:16]
     await world.stores.sealed.write(operation.id, seal_id, sealed.pages)
+    await world.stores.sealed.write(operation.id, errors_of(seal_id), sealed.errors)
     if operation.target.group_id is not None and sealed.gone and not operation.preview:
         await world.stores.members.forget(operation.target.group_id, sealed.gone)
     chunks = _chunk_count(world, operation, sealed.pages)
