@@ -17,6 +17,7 @@ from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
+from shared.adapters.shared_read import SharedRead
 from shared.domain.directory import (
     DirectoryGroup,
     DirectoryUser,
@@ -40,6 +41,9 @@ ORGANIZATION_MAX_AGE_S = 3600.0
 
 REJECTED_MAX_AGE_S = 300.0
 """How long a rejected read of the organization counts: a person may be granting the permission just now."""
+
+UNKNOWN = Organization("", "", None)
+"""The organization where Graph rejects the read."""
 
 PARALLEL_BATCHES = 4
 """Of one reading; the connections are shared with everything else the process does."""
@@ -72,10 +76,8 @@ class GraphDirectory:
 
     def __init__(self, graph: GraphClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._graph = graph
-        self._monotonic = monotonic
-        self._reading_skus = asyncio.Lock()
-        self._skus: tuple[float, tuple[SubscribedSku, ...]] | None = None
-        self._organization: tuple[float, Organization] | None = None
+        self._skus = SharedRead(self._read_skus, monotonic)
+        self._organization = SharedRead(self._read_organization, monotonic)
 
     async def organization(self) -> Organization:
         """The tenant; an answer of the last hour is given again.
@@ -83,31 +85,28 @@ class GraphDirectory:
         Where Graph rejects the read, the country is not known (the page names Organization.Read.All; permission
         metadata also lists User.Read.All). That is logged, and users with a location of their own are licensed.
         """
-        known = self._organization
-        if known is None or self._monotonic() > known[0]:
-            lasts_s = ORGANIZATION_MAX_AGE_S
-            try:
-                body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
-            except (PermissionDenied, NotFound, Refusal) as refusal:
-                log.warning("the organization cannot be read, so its country is not known: %s", refusal)
-                found, lasts_s = Organization("", "", None), REJECTED_MAX_AGE_S
-            else:
-                rows = graph_json.values(body, "organization")
-                if not rows:
-                    raise Unavailable(None, "Graph shows no organization")
-                found = graph_json.organization(rows[0])
-            known = self._organization = (self._monotonic() + lasts_s, found)
-        return known[1]
+        is_unknown = self._organization.last == UNKNOWN
+        return await self._organization.get(REJECTED_MAX_AGE_S if is_unknown else ORGANIZATION_MAX_AGE_S)
+
+    async def _read_organization(self) -> Organization:
+        try:
+            body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
+        except (PermissionDenied, NotFound, Refusal) as refusal:
+            log.warning("the organization cannot be read, so its country is not known: %s", refusal)
+            return UNKNOWN
+        rows = graph_json.values(body, "organization")
+        if not rows:
+            raise Unavailable(None, "Graph shows no organization")
+        return graph_json.organization(rows[0])
 
     async def subscribed_skus(self, max_age_s: float = 30.0) -> tuple[SubscribedSku, ...]:
         """The tenant's products; those who ask at the same time share one request."""
-        async with self._reading_skus:
-            if self._skus is None or self._monotonic() - self._skus[0] > max_age_s:
-                asked = self._monotonic()
-                body = await self._get(f"/subscribedSkus?$select={graph_json.SKU_SELECT}")
-                found = [row async for rows in self._pages("subscribedSkus", body) for row in rows]
-                self._skus = (asked, tuple(map(graph_json.subscribed_sku, found)))
-            return self._skus[1]
+        return await self._skus.get(max_age_s)
+
+    async def _read_skus(self) -> tuple[SubscribedSku, ...]:
+        body = await self._get(f"/subscribedSkus?$select={graph_json.SKU_SELECT}")
+        found = [row async for rows in self._pages("subscribedSkus", body) for row in rows]
+        return tuple(map(graph_json.subscribed_sku, found))
 
     async def group(self, group_id: GroupId) -> DirectoryGroup:
         """Raises NotFound when there is no such group."""
