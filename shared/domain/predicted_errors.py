@@ -60,9 +60,9 @@ def predicted_rejections(
     *,
     is_address_taken: bool = False,
 ) -> tuple[PredictedError, ...]:
-    """What Graph will probably reject of a user's call. The call is cut as after a rejection (see `attempt`), so that
-    one error does not hide what becomes of the other products. `is_address_taken`: another object has an address that
-    the user would get with a mailbox."""
+    """The rejections of a user's call that Graph will probably make. The call is cut as after a rejection (see
+    `attempt`), so that one error does not hide what becomes of the other products. `is_address_taken`: another object
+    has an address that the user would get with a mailbox."""
     found: list[PredictedError] = []
     calls = [call] if call.add or call.remove else []
     while calls:
@@ -84,7 +84,7 @@ def predicted_rejections(
 
 
 def needs_address(user: DirectoryUser, licenses: Iterable[AssignedLicense], catalog: Catalog) -> bool:
-    """Whether licenses turn a mailbox on for a user who has none: Graph then computes the user's addresses."""
+    """Whether licenses turn a mailbox on for a user without one: Graph then computes the user's addresses."""
     on = _on(user, catalog)
     return any(catalog.mailbox_plans(license) - on for license in licenses)
 

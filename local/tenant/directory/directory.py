@@ -94,7 +94,7 @@ class Directory:
         return self._by_employee_id.get(employee_id.lower(), [])
 
     def give_alias(self, user: User, address: str) -> None:
-        """One more e-mail address, whoever has it already."""
+        """One more e-mail address, which others can have too."""
         user.aliases = (*user.aliases, address)
         self._by_alias.setdefault(address.lower(), []).append(user.id)
 

@@ -100,7 +100,7 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
 async def _addresses_taken(
     world: Needs, operation: Operation, assignments: Intents, users: Users, catalog: Catalog
 ) -> frozenset[UserId] | None:
-    """Of a preview, the users who would get a mailbox and whose sign-in name is an address of another object. None if
+    """Of a preview, the users with a new mailbox whose sign-in name is an address of another object. None if
     the directory did not say."""
     group_id = operation.target.group_id
     assigned = assignments.get(group_id) if group_id else None
