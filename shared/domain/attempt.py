@@ -15,7 +15,7 @@ from typing import assert_never
 from shared.domain import ledger
 from shared.domain.audit import license_change
 from shared.domain.catalog import Catalog
-from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.dropped_skus import one_by_one, skus_to_drop, without
 from shared.domain.grant import SourceKind
 from shared.domain.graph_errors import Advice, Refusal, classify, remedy_for
@@ -27,7 +27,16 @@ from shared.domain.product_facts import ObservedConflict, Pair
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.refusals import fingerprint_of
 from shared.domain.retry import MAX_ATTEMPTS
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import (
+    Accepted,
+    LicenseCall,
+    Rejected,
+    Throttled,
+    Unanswered,
+    Unsent,
+    WriteResult,
+    as_left_by,
+)
 
 LOCATION_RETRY = timedelta(seconds=30)
 THROTTLED = "Graph throttles writes"
@@ -113,7 +122,7 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
             audit = (license_change(work.operation, attempted.user_id, intent, "success"),) if intent else ()
             return replace(
                 attempted,
-                user=_as_left_by(_user(attempted), attempted.calls[0], now),
+                user=as_left_by(_user(attempted), attempted.calls[0], now),
                 row=ledger.accepted(row, now, between),
                 wrote=True,
                 calls=attempted.calls[1:],
@@ -292,20 +301,6 @@ def _trimmed(attempted: Attempted, calls: Iterable[LicenseCall], dropped: SkuId)
 
 def _to_send(*calls: LicenseCall) -> tuple[LicenseCall, ...]:
     return tuple(call for call in calls if call.add or call.remove)
-
-
-def _as_left_by(user: DirectoryUser, call: LicenseCall, now: datetime) -> DirectoryUser:
-    """The user as the accepted call left it."""
-    touched = {license.sku_id for license in call.add} | set(call.remove)
-    rows = [
-        row for row in user.license_assignment_states if row.assigned_by_group is not None or row.sku_id not in touched
-    ]
-    rows += [_direct(license, now) for license in call.add]
-    return replace(user, license_assignment_states=tuple(rows))
-
-
-def _direct(license: AssignedLicense, now: datetime) -> LicenseAssignmentState:
-    return LicenseAssignmentState(license.sku_id, license.disabled_plans, last_updated=now)
 
 
 def ended(attempted: Attempted, now: datetime) -> Attempted:

@@ -142,6 +142,9 @@ class PlanSummary:
     """Users for whom a removal is planned; what the allowance is compared with."""
     protected: tuple[UserId, ...] = ()
     """Protected people among them: without an approval that names them their licenses stay."""
+    users_failing: int = 0
+    """Users with an error other than that no license is available."""
+    users_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.ids import OperationId, SkuId, UserId
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.permit import Claim
+from shared.domain.predicted_errors import PredictedError
 
 LEFT = "left"
 """Note of a user in the snapshot who is recorded as a member and is no longer in the group."""
@@ -34,8 +35,7 @@ class PlannedAction:
     """SKUs with the plans that are on now and will be turned off: a removal too."""
     usage_location: str | None = None
     notes: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-    """The expected error of the user: Graph's error, and after a blank the SKU if it concerns one."""
+    errors: tuple[PredictedError, ...] = ()
     claims: tuple[tuple[SkuId, tuple[Claim, ...]], ...] = ()
     """Of the SKUs of `remove` and `plans_off` that need a permit: the claims that ended, which an approval names."""
 
@@ -81,6 +81,11 @@ class Chunk:
     number: int
     user_ids: tuple[UserId, ...]
     writes: int
+
+
+def errors_of(seal_id: str) -> str:
+    """Where the pages of the users with predicted errors are kept, beside those of all users."""
+    return f"{seal_id}-errors"
 
 
 def partition_of(user_id: UserId) -> str:

@@ -30,6 +30,7 @@ EXAMPLES: Mapping[str, Any] = {
     "event_key": OPERATION,
     "profile_name": "sales",
     "skuId": E3,
+    "causedBy": E3,
     "disabledPlans": [TEAMS],
     "removeLicenses": [],
     "skuIds": [E3],

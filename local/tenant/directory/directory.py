@@ -45,6 +45,7 @@ class Directory:
         self.changes = ChangeLog()
         self._by_upn: dict[str, User] = {}
         self._by_employee_id: dict[str, list[str]] = {}
+        self._by_alias: dict[str, list[str]] = {}
         self._closures: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._flat: dict[str, list[str]] = {}
         self._sorted_users: list[str] | None = None
@@ -91,6 +92,20 @@ class Directory:
     def ids_by_employee_id(self, employee_id: str) -> list[str]:
         """Ids of users that may have an employeeId, deleted ones included, in the order of paging."""
         return self._by_employee_id.get(employee_id.lower(), [])
+
+    def give_alias(self, user: User, address: str) -> None:
+        """One more e-mail address, which others can have too."""
+        user.aliases = (*user.aliases, address)
+        self._by_alias.setdefault(address.lower(), []).append(user.id)
+
+    def ids_by_address(self, addresses: Iterable[str]) -> list[str]:
+        """Ids of users who may have one of these e-mail addresses, deleted ones included, in the order of paging."""
+        found: set[str] = set()
+        for address in addresses:
+            found.update(self._by_alias.get(address, ()))
+            if user := self._by_upn.get(address):
+                found.add(user.id)
+        return sorted(found)
 
     def user_state(self, user: User, as_of: float | None) -> UserState:
         """The changeable part of a user now, or at an earlier moment."""

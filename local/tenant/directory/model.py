@@ -48,6 +48,7 @@ class User(DirectoryObject):
 
     __slots__ = (
         "account_enabled",
+        "aliases",
         "created",
         "employee_id",
         "location_changed",
@@ -70,6 +71,8 @@ class User(DirectoryObject):
         self.employee_id: str | None = None
         self.location_changed = 0.0
         self.proxy_clash = False
+        self.aliases: tuple[str, ...] = ()
+        """E-mail addresses beside the userPrincipalName."""
 
     def state(self) -> UserState:
         """The changeable part as a value, for stale reads."""

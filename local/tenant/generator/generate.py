@@ -92,6 +92,7 @@ def generate(
         directory = Directory(str(uuid.uuid5(uuid.NAMESPACE_DNS, "fabrikam.tenant.example")), country)
         people = _population(directory, chance, members, round(members * outsiders), recycled)
         _assign_kinds(people, chance, _shares(shares))
+        _take_addresses(directory, people)
         _subscribe(directory, members, products)
         _license_people(directory, people, chance)
         groups = build_groups(
@@ -153,6 +154,13 @@ def _assign_kinds(people: Population, chance: random.Random, shares: Shares) -> 
         user.account_enabled = False
     for user in people.kinds["proxy_address_clash"]:
         user.proxy_clash = True
+
+
+def _take_addresses(directory: Directory, people: Population) -> None:
+    """Give others the addresses that users of one kind would get with a mailbox."""
+    others = people.outsiders or people.kinds["plain"] or people.members
+    for number, user in enumerate(people.kinds["proxy_address_clash"]):
+        directory.give_alias(others[number % len(others)], user.user_principal_name)
 
 
 def _subscribe(directory: Directory, members: int, products: Iterable[str]) -> None:
