@@ -620,7 +620,7 @@ class TestUsageLocation:
 class TestEnded:
     def test_calls_that_are_left_are_made_by_the_next_message_as_an_attempt(self) -> None:
         found = ended(after(sent(plan((E3, VISIO))), UNNAMED), LATER)
-        assert found.retry == RetryAt(at(10), "more calls than one look may make", refused=True)
+        assert found.retry == RetryAt(at(10), "more calls than one message can make", refused=True)
 
     def test_a_user_who_goes_back_anyway_keeps_time_and_reason(self) -> None:
         before = after(sent(plan((E3,))), Throttled(12.5))
