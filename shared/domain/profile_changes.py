@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.approval_rules import EXPIRES_AFTER
 from shared.domain.initiator import Initiator
 from shared.domain.profiles import Profile
 
@@ -29,10 +28,6 @@ class Proposal:
     def after(self) -> Profile | None:
         """The profile once the proposal is approved; None if that deletes it."""
         return None if self.deletes else self.profile
-
-    @property
-    def expires_at(self) -> datetime:
-        return self.at + EXPIRES_AFTER
 
 
 def reasons_to_approve(before: Profile | None, after: Profile | None) -> tuple[str, ...]:

@@ -164,7 +164,7 @@ def _proposal(waiting: Waiting) -> Json:
         "version": proposal.version,
         "proposedBy": initiator_answer(proposal.by),
         "proposedDateTime": moment_text(proposal.at),
-        "expiresDateTime": moment_text(proposal.expires_at),
+        "expiresDateTime": moment_text(waiting.expires_at),
         "deletes": proposal.deletes,
         "reasons": list(reasons_to_approve(before, proposal.after)),
         "changes": [{"field": name, "before": old, "after": new} for name, old, new in changes(before, proposal.after)],

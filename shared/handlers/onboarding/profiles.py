@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from shared.domain.approval_rules import ALONE_AFTER, Approver, approver
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
@@ -51,22 +52,24 @@ async def save_profile(
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A proposal, and the profile that it would replace."""
+    """A proposal, the profile that it would replace, and when it is dropped without an approval."""
 
     proposal: Proposal
     before: Profile | None
+    expires_at: datetime
 
 
 async def proposals(world: Needs) -> tuple[Waiting, ...]:
     """Those that have not expired, by the name of the profile; expired ones are dropped."""
     known = {each.name: each for each in await world.stores.profiles.all()}
+    lasts = timedelta(seconds=world.policy.approval_expires_s)
     found = []
     for each in sorted(await world.stores.profiles.proposals(), key=lambda each: each.profile.name):
-        if world.clock.now() >= each.expires_at:
+        if world.clock.now() >= each.at + lasts:
             await world.stores.profiles.withdraw(each.profile.name)
             await _note(world, "Drop onboarding profile proposal", None, each.profile, SYSTEM)
         else:
-            found.append(Waiting(each, known.get(each.profile.name)))
+            found.append(Waiting(each, known.get(each.profile.name), each.at + lasts))
     return tuple(found)
 
 
