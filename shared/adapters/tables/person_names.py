@@ -65,11 +65,7 @@ class PersonNames:
 
     def _renamed(self, row: Row, fields: Collection[str]) -> Row | None:
         """The row without the names; None if it has none."""
-        text = joined_body(row)
-        folded = text.casefold()
-        if self._user_id not in folded and not any(name in folded for name in self._names):
-            return None
-        body: dict[str, Any] = json.loads(text)
+        body: dict[str, Any] = json.loads(joined_body(row))
         named = {name: body[name] for name in fields if name in body}
         self._names |= set(_names_beside(self._user_id, named)) - {self._user_id, ""}
         without = {name: self._without(value) for name, value in named.items()}
@@ -86,8 +82,8 @@ class PersonNames:
         if value.casefold() in self._names:
             return self._user_id
         for name in self._names:
-            # In the midst of a text only a sign-in name is sure to be the person's: a number can mean anything.
-            if "@" in name and name in value.casefold():
+            # In the midst of a text, a number or a single word can mean anything.
+            if ("@" in name or " " in name) and name in value.casefold():
                 value = re.sub(rf"(?<![\w.@-]){re.escape(name)}(?![\w@-])", self._user_id, value, flags=re.IGNORECASE)
         return value
 

@@ -63,7 +63,7 @@ async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> E
     names |= {record.event.person.employee_id for record in records}
     groups = [each.group_id for each in await world.stores.assignments.all()]
     rows = await world.stores.people.rows(user_id, groups)
-    names |= {str(row[name]) for row in rows.get("members", ()) for name in ("upn",) if row.get(name)}
+    names |= {str(row["upn"]) for row in rows.get("members", ()) if row.get("upn")}
     names |= {str(row["text"]) for row in rows.get("auditnames", ())}
     erased = dict(await world.stores.people.erase(user_id, groups, sorted(filter(None, names))))
     over = [record for record in records if record.is_over]
