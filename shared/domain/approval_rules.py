@@ -87,10 +87,15 @@ def denial(found: Approver, request: Request) -> str:
         "a protected person would lose licenses" if request.protected else f"{request.people:,} people would lose some"
     )
     text = f"You {whose} this, and {why}: another person with the role Licensing.Approve must approve it."
-    if found is Approver.TOO_EARLY:
-        since = request.requested_at if request.requester_id or not request.given else request.given[-1].at
-        text += f" As the single approver you can approve it from {since + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
-    return text
+    since = request.requested_at if request.requester_id or not request.given else request.given[-1].at
+    return text + alone_from(found, since)
+
+
+def alone_from(found: Approver, since: datetime) -> str:
+    """When a single approver can approve, as the end of a denial; empty if that is not why it was denied."""
+    if found is not Approver.TOO_EARLY:
+        return ""
+    return f" As the single approver you can approve it from {since + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
 
 
 @dataclass(frozen=True, slots=True)

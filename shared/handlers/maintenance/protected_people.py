@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from dataclasses import replace
 
@@ -10,8 +9,6 @@ from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
 from shared.domain.protected_people import ProtectedList
 from shared.handlers.maintenance.needs import Needs
-
-log = logging.getLogger(__name__)
 
 GROUP, USER = "group", "user"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
-from shared.domain.approval_rules import Approver, Given, Request, Ruling, denial, ruling
+from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
 from shared.domain.initiator import Initiator
 from shared.domain.leaver import held_as_protected, protected_note
@@ -25,9 +24,8 @@ from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
 from shared.handlers.onboarding.needs import Needs
+from shared.handlers.operations.state_changes import approved_as
 from shared.handlers.reconcile.plan import protection_of
-
-log = logging.getLogger(__name__)
 
 PAGE = 500
 AT_ONCE = 16
@@ -244,10 +242,7 @@ async def _approved(
     else:
         approved = replace(approved, note=protected_note(approved, why))
     await records.keep(world, approved)
-    alone = found.approver is Approver.ALONE
-    if alone:
-        log.warning("single approver: approved alone key=%s approver=%s", record.key, initiator.id)
-    await note(world, "Approve leaver as single approver" if alone else "Approve leaver", record, initiator)
+    await note(world, approved_as(found.approver, "Approve leaver", f"key={record.key}", initiator), record, initiator)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:

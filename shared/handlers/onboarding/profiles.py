@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.domain.approval_rules import ALONE_AFTER, Approver, approver
+from shared.domain.approval_rules import alone_from, approver
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
 from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
 from shared.domain.profile_changes import Proposal, profile_text, reasons_to_approve
@@ -15,8 +14,7 @@ from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.handlers.onboarding.needs import Needs
-
-log = logging.getLogger(__name__)
+from shared.handlers.operations.state_changes import approved_as
 
 
 async def profile_of(world: Needs, name: str) -> Profile:
@@ -81,14 +79,11 @@ async def approve_profile(world: Needs, name: str, version: str, initiator: Init
     """
     waiting = await _seen(world, name, version)
     proposal, now, rules = waiting.proposal, world.clock.now(), world.policy.approval_rules
-    is_person = proposal.by.kind is InitiatorKind.USER
-    proposed_by = proposal.by.id if is_person else None
+    proposed_by = proposal.by.id if proposal.by.kind is InitiatorKind.USER else None
     found = approver(initiator.id, proposed_by, proposal.at, now, single_approver=rules.single_approver)
     if not found.may_approve:
         text = "You proposed this profile: another person with the role Licensing.Approve must approve it."
-        if found is Approver.TOO_EARLY:
-            text += f" As the single approver you can approve it from {proposal.at + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
-        raise ApprovalDenied(text)
+        raise ApprovalDenied(text + alone_from(found, proposal.at))
     if proposal.base != (waiting.before.version if waiting.before else None):
         raise Conflict(f"The profile {name} was changed after this version was proposed; propose it again.")
     saved = None
@@ -98,12 +93,8 @@ async def approve_profile(world: Needs, name: str, version: str, initiator: Init
         await _check(world, proposal.profile, waiting.before)
         saved = await world.stores.profiles.save(replace(proposal.profile, version=proposal.base))
     await world.stores.profiles.withdraw(name)
-    alone = found is Approver.ALONE
-    if alone:
-        log.warning("single approver: approved alone key=profile-%s approver=%s", name, initiator.id)
     activity = "Approve deletion of onboarding profile" if proposal.deletes else "Approve onboarding profile"
-    activity += " as single approver" if alone else ""
-    await _note(world, activity, waiting.before, saved, initiator)
+    await _note(world, approved_as(found, activity, f"key=profile-{name}", initiator), waiting.before, saved, initiator)
     return saved
 
 

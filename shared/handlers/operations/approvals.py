@@ -26,7 +26,7 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
-from shared.handlers.operations.state_changes import change_operation, record_act, require_state
+from shared.handlers.operations.state_changes import approved_as, change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
 
 log = logging.getLogger(__name__)
@@ -77,10 +77,10 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
     Raises BadRequest if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
     person who approved it before, if another person must approve.
     """
-    alone = False
+    approver = Approver.ANOTHER
 
     def decide(operation: Operation) -> Operation:
-        nonlocal alone
+        nonlocal approver
         _require_sealed(operation, "approve")
         if checksum != operation.checksum:
             raise BadRequest(
@@ -90,7 +90,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
             raise ApprovalDenied(denial(found.approver, request))
-        alone = found.approver is Approver.ALONE
+        approver = found.approver
         operation = replace(operation, approvals=(*operation.approvals, Approval(initiator, now)))
         if not found.enough:
             return operation
@@ -103,9 +103,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         )
 
     operation = await change_operation(world, operation_id, decide)
-    if alone:
-        log.warning("single approver: approved alone operation=%s approver=%s", operation.id, initiator.id)
-    activity = "Approve license removals as single approver" if alone else "Approve license removals"
+    activity = approved_as(approver, "Approve license removals", f"operation={operation.id}", initiator)
     if operation.approved_by is None:
         await record_act(world, operation, initiator, activity)
         return operation
