@@ -75,10 +75,12 @@ def group_act(
     *,
     detail: str = "",
     result: str = "success",
+    turn: str = "",
 ) -> AuditEntry:
-    """An act on a group or list: its id is made of operation and activity."""
+    """An act on a group or list: its id is made of operation and activity, so that recording it again changes nothing.
+    `turn`: a token that sets apart what people can do several times."""
     return AuditEntry(
-        id=f"{operation.id}-{activity.lower().replace(' ', '-')}",
+        id="-".join(filter(None, (operation.id, activity.lower().replace(" ", "-"), turn))),
         at=at,
         activity=activity,
         initiator=initiator,

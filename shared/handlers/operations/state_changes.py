@@ -44,7 +44,9 @@ async def change_operation(
 
 
 async def record_act(world: Needs, operation: Operation, initiator: Initiator, activity: str) -> None:
-    await world.stores.audit.append([group_act(activity, operation, initiator, world.clock.now())])
+    # Two people approve, and one can pause twice: each time is an entry of its own.
+    entry = group_act(activity, operation, initiator, world.clock.now(), turn=world.token()[:12])
+    await world.stores.audit.append([entry])
 
 
 def approved_as(approver: Approver, activity: str, what: str, initiator: Initiator) -> str:

@@ -12,6 +12,7 @@ from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.plan import WAITS_FOR_LIST
+from shared.domain.read_models import AuditFilter
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.user_decisions import remove_licenses_now
@@ -64,6 +65,16 @@ async def test_a_protected_person_who_leaves_the_group_keeps_the_license_until_i
     assert f"protectedPerson {SMALL.sku_id}" in member.notes
     await approve_all(run)
     assert run.licenses(BOSS) == set()
+
+
+async def test_the_audit_log_names_both_people_who_approved() -> None:
+    run = await protected_team(BOSS)
+    await leave(run, BOSS)
+    await approve_all(run)
+    now = run.fakes.clock.now()
+    wanted = AuditFilter(activity="Approve license removals")
+    entries, _ = await run.world.stores.audit.search(wanted, now - timedelta(days=1), now, 9)
+    assert sorted(each.initiator.display_name for each in entries) == ["Mia", "Noa"]
 
 
 async def test_the_allowance_of_a_rejected_list_lets_no_protected_person_go() -> None:
