@@ -1,4 +1,5 @@
-"""General stores, each behind its own port. Stores of membership and of onboarding have modules of their own."""
+"""General stores, each behind its own port. Those of membership, of onboarding and the audit log have
+modules of their own."""
 
 from __future__ import annotations
 
@@ -20,14 +21,7 @@ from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
 from shared.domain.protected_people import ProtectedList
-from shared.domain.read_models import (
-    EVERYBODY,
-    AuditEntry,
-    AuditFilter,
-    MemberFilter,
-    MemberRow,
-    ReplayedMessage,
-)
+from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import SealedPage
 
 
@@ -365,34 +359,6 @@ class ProductFactsStore(Protocol):
 
     async def remove_conflict(self, pair: Pair) -> None:
         """One that is not there is no error."""
-        ...
-
-
-class AuditLog(Protocol):
-    async def append(self, entries: Iterable[AuditEntry]) -> None:
-        """Upsert by id and time: recording an entry again changes nothing."""
-        ...
-
-    async def search(
-        self, wanted: AuditFilter, since: datetime, until: datetime, top: int, after: str | None = None
-    ) -> tuple[tuple[AuditEntry, ...], str | None]:
-        """At most `top` entries from `since` to `until` that pass, newest first, and what to go on `after`, None at the
-        end. Fewer than `top` may come although more follow, where few of very many entries pass. Raises BadRequest for
-        an `after` that is from no earlier answer."""
-        ...
-
-    async def forget(self, months: Iterable[str]) -> None:
-        """Delete all entries of months (YYYYMM), with the identities that their messages claimed."""
-        ...
-
-    async def keep_message(self, entry_id: str, at: datetime, message: ReplayedMessage) -> None:
-        """Keep the message of a replay apart from its entry."""
-        ...
-
-    async def message(self, entry_id: str) -> ReplayedMessage | None: ...
-
-    async def forget_messages(self, before: datetime) -> int:
-        """Delete messages of replays before a time; returns how many."""
         ...
 
 

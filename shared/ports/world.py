@@ -11,6 +11,7 @@ from shared.domain.hr_senders import Senders
 from shared.domain.ids import GroupId, UserId
 from shared.domain.writing import WritingSetting
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
+from shared.ports.audit_log import AuditLog
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.dead_letter_store import DeadLetterStore
@@ -23,7 +24,6 @@ from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
     AssignmentStore,
-    AuditLog,
     BudgetStore,
     ChunkStore,
     GrantStore,
