@@ -11,12 +11,12 @@ learn.microsoft.com/azure/service-bus-messaging/service-bus-managed-service-iden
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.hr_groups import FormerUse
+from shared.domain.ids import is_guid
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.messages import ONBOARDING
 
@@ -27,8 +27,6 @@ NO_SENDERS = "none"
 Senders = Mapping[str, frozenset[str]]
 """Source -> client ids of the applications and object ids of the people that may send its events, and `queue`."""
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def read_senders(text: str) -> Senders | None:
     """From `source sender sender, source sender`; None for an empty text. Raises ValueError that names the part."""
@@ -38,7 +36,7 @@ def read_senders(text: str) -> Senders | None:
     for part in filter(None, map(str.strip, text.split(","))) if text.strip().lower() != NO_SENDERS else ():
         source, *senders = part.split()
         names = frozenset(each.lower() for each in senders)
-        if not names or source == "*" or not all(each == BY_QUEUE or _GUID.fullmatch(each) for each in names):
+        if not names or source == "*" or not all(each == BY_QUEUE or is_guid(each) for each in names):
             rule = f"a source, then ids of applications or people or the word {BY_QUEUE}, in each part"
             raise ValueError(f"must have {rule}, not {part!r}")
         found[source] = found.get(source, frozenset()) | names

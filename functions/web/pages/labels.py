@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
+from shared.domain.ids import is_guid
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.member_status import MemberState
 from shared.domain.onboarding import HrEventType, PersonRef
@@ -174,7 +174,6 @@ _TONES: Mapping[str, str] = {
     **dict.fromkeys(_WARN, "warn"),
     **dict.fromkeys(_INFO, "info"),
 }
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def word(code: object) -> str:
@@ -191,7 +190,7 @@ def who(initiator: Initiator) -> str:
     """The name of who did something. An application has only its client ID, and a person whose name was erased only the
     object ID."""
     name = initiator.display_name
-    if not _GUID.fullmatch(name):
+    if not is_guid(name):
         return name
     return f"{'User' if initiator.kind is InitiatorKind.USER and name == initiator.id else 'Service'} {name[:8]}"
 
@@ -246,7 +245,7 @@ def _object(text: str) -> dict[str, Any]:
 def _change(key: str, old: object, new: object, name: Mapping[str, str]) -> str:
     if old == new:
         return ""
-    if not _GUID.fullmatch(key):
+    if not is_guid(key):
         return f"{key}: {_shown(old)} to {_shown(new)}"
     product = name.get(key, key)
     if new is None:
