@@ -11,7 +11,7 @@ from fastapi import Depends, Header
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.web import answers
+from functions.web import operation_answers
 from functions.web.context import Correlation, Key, TheWorld, requires
 from functions.web.principal import Principal
 from functions.web.requests import ApprovedPreview
@@ -73,7 +73,7 @@ class Starter:
             request = replace(request, preview_id=preview.id)
         operation = await accept(self._world, request)
         location = f"/api/operations/{operation.id}"
-        return JSONResponse(answers.operation(operation), 202, {"Location": location})
+        return JSONResponse(operation_answers.operation(operation), 202, {"Location": location})
 
     def check_options(self, operation: Operation) -> None:
         """To restore what was before an operation that has set options is to set options. Raises Rejection."""

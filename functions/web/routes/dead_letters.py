@@ -10,8 +10,7 @@ from pydantic import AwareDatetime, Field
 from starlette.requests import Request
 
 from functions.web import answers
-from functions.web.answers import Json
-from functions.web.audit_answers import initiated, moment_text
+from functions.web.audit_answers import Json, initiated, moment_text
 from functions.web.context import Paging, TheInitiator, ThePaging, TheWorld, requires
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Corrected, OperationIdText, Shape
 from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS

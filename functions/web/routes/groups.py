@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
-from functions.web.answers import Json
+from functions.web.audit_answers import Json
 from functions.web.context import IfMatch, TheInitiator, ThePaging, TheWorld
 from functions.web.requests import (
     DEFAULT_TOP,

@@ -12,8 +12,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
-from functions.web.answers import Json
-from functions.web.audit_answers import hr_event
+from functions.web.audit_answers import Json, hr_event
 from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.errors import HttpError
 from functions.web.hr_access import must_be_own

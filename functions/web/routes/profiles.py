@@ -8,9 +8,8 @@ from fastapi import APIRouter, Header
 from pydantic import AfterValidator, Field
 from starlette.responses import JSONResponse, Response
 
-from functions.web.answers import Json
+from functions.web.audit_answers import Json, moment_text
 from functions.web.audit_answers import initiator as initiator_answer
-from functions.web.audit_answers import moment_text
 from functions.web.context import TheInitiator, ThePerson, TheWorld
 from functions.web.requests import AssignedLicenseShape, Guid, Shape, country
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web import answers, audit_answers
-from functions.web.answers import Json
+from functions.web import answers, audit_answers, health_answers
+from functions.web.audit_answers import Json
 from functions.web.context import TheInitiator, TheWorld, requires
 from functions.web.requests import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
@@ -123,4 +123,4 @@ async def list_subscribed_skus(world: TheWorld) -> Json:
 @router.get("/changeFeed")
 async def get_change_feed(world: TheWorld) -> Json:
     """How membership changes reach the app: the subscription, its last notification, and the last delta query."""
-    return answers.change_feed(await queries.change_feed(world))
+    return health_answers.change_feed(await queries.change_feed(world))

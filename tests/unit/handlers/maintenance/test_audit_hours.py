@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from functions.web import answers
+from functions.web import health_answers
 from shared.domain.audit_digest import ENTRIES_A_RECORD, HourState, blob_of, read_records
 from shared.domain.errors import BadRequest
 from shared.domain.initiator import Initiator
@@ -243,7 +243,7 @@ async def test_a_service_that_is_away_from_the_first_hour_on_is_a_fault_that_hea
     await hours(fakes, 2)
     found = (await health(fakes.world)).digests
     assert found is not None and found.fault and not found.has_record
-    answer = answers.audit_digests(found)
+    answer = health_answers.audit_digests(found)
     assert (answer["closedHour"], answer["fault"]) == (None, found.fault)
 
     fakes.digest_log.away = False
