@@ -26,6 +26,7 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.requesters import requesters
 from shared.handlers.operations.state_changes import change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
 
@@ -74,10 +75,12 @@ async def _mark(world: Needs, operation: Operation, open_approval: OperationId |
 async def approve(world: Needs, operation_id: OperationId, checksum: str, initiator: Initiator) -> Operation:
     """Approve the sealed removals; they go unless another person has to approve too.
 
-    Raises BadRequest when the checksum is not that of the list waiting, ApprovalDenied for the person who requested it,
-    or who approved it before, where another one must approve.
+    Raises NotFound, BadRequest when the checksum is not that of the list waiting, ApprovalDenied for the person who
+    requested it, or who approved it before, where another one must approve.
     """
     alone = False
+    known = await world.stores.operations.get(operation_id)
+    behind = await requesters(world, known) if known else frozenset()
 
     def decide(operation: Operation) -> Operation:
         nonlocal alone
@@ -86,7 +89,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
             raise BadRequest(
                 "ChecksumMismatch", "The list that waits for approval is a different one; look at it again.", "checksum"
             )
-        request, now = request_of(operation), world.clock.now()
+        request, now = request_of(operation, behind, initiator.id), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
             raise ApprovalDenied(denial(found.approver, request))
