@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from shared.domain.audit import group_act
@@ -40,4 +41,6 @@ async def change_operation(
 
 
 async def record_act(world: Needs, operation: Operation, initiator: Initiator, activity: str) -> None:
-    await world.stores.audit.append([group_act(activity, operation, initiator, world.clock.now())])
+    """Each act has an entry of its own: two people can approve one operation, and a search shows an ID once."""
+    entry = group_act(activity, operation, initiator, world.clock.now())
+    await world.stores.audit.append([replace(entry, id=f"{entry.id}-{world.token()}")])
