@@ -185,3 +185,19 @@ async def test_an_administrators_name_goes_from_what_others_need_and_the_id_stay
     assert (await verify(run.world, run.world.clock.now() - timedelta(hours=5), None)).verified
     assert (await erased(run, UserId(boss.id)))["erased"] == {}
     await run.work_off()
+
+
+async def test_names_that_hr_gave_a_person_change_nothing_of_other_administrators() -> None:
+    """HR can write anything: a word of the app as employee number, and the sign-in name of somebody else."""
+    run = await known()
+    boss = Initiator(user(8), "boss8@contoso.example", channel="api")
+    await acted_by(run, boss, ANN)
+    strange = run.directory.add_user(user(3))
+    for number, (name, text) in enumerate((("employeeId", "user"), ("userPrincipalName", boss.display_name))):
+        await run.tell(event("joiner", f"strange-{number}", {"id": strange, name: text}, groups=[TEAM]))
+    await run.work_off()
+    before, _ = await run.world.stores.operations.newest(99)
+    await erased(run, strange)
+    after, _ = await run.world.stores.operations.newest(99)
+    assert [each.initiator for each in after] == [each.initiator for each in before]
+    assert boss in {each.initiator for each in after}
