@@ -12,6 +12,7 @@ from shared.domain.operation import HELD, LicenseChange, Operation, Target, is_f
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
+from shared.handlers.operations.user_decisions import remove_licenses_now
 from shared.handlers.views import queries
 from shared.handlers.views.approvals import described, why_not
 from tests.support.operations import leave
@@ -90,3 +91,23 @@ async def test_a_requester_can_approve_few_people_alone_as_before() -> None:
     await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
     await run.work_off()
     assert not any("SMALL" in run.licenses(each) for each in people)
+
+
+@pytest.mark.parametrize("reprocessed", [False, True])
+async def test_a_requester_cannot_remove_one_by_one_what_another_person_must_approve(reprocessed: bool) -> None:
+    run = Run()
+    people = run.people(MANY)
+    await run.change([SMALL])
+    await ask(run, LicenseChange(remove=(SMALL.sku_id,)), MIA)
+    if reprocessed:
+        await ask(run, LicenseChange(), MIA, reprocess=True)
+    for number in range(2):
+        await run.look_at(*people[:2], cause=f"event-{number}")
+        run.later(minutes=20)
+    with pytest.raises(ApprovalDenied, match="another person"):
+        await remove_licenses_now(run.world, people[0], [SMALL.sku_id], MIA)
+    await remove_licenses_now(run.world, people[1], [SMALL.sku_id], NOA)
+    for number in range(2):
+        run.later(minutes=20)
+        await run.look_at(*people[:2], cause=f"after-{number}")
+    assert [run.licenses(each) for each in people[:2]] == [{"SMALL"}, set()]
