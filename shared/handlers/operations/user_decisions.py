@@ -44,8 +44,8 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     """Remove licenses of ours that are in grace, held or kept, without waiting and outside the removal allowance; two
     reads must still agree that nothing grants them.
 
-    Raises BadRequest for a SKU that is none of these, ApprovalDenied for one whose removal the person has requested
-    where another person must approve it; then nothing is done.
+    Raises BadRequest for a SKU that is none of these, and ApprovalDenied if another person must approve what this
+    one has requested. Nothing is done then.
     """
     ending = await _ending(world, user_id, sku_ids)
     now = world.clock.now()
