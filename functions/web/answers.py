@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 
+from functions.web import predictions
 from functions.web.audit_answers import initiated, initiator, moment_text
 from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
@@ -131,6 +132,8 @@ def _plan(found: Operation) -> Json:
         "warnings": list(plan.warnings),
         "foreign": plan.foreign,
         "usersLosing": plan.users_losing,
+        "usersFailing": plan.users_failing,
+        "usersWaiting": plan.users_waiting,
     }
 
 
@@ -139,7 +142,7 @@ def license_given(license: AssignedLicense) -> Json:
     return {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)}
 
 
-def planned_member(member: PlannedMember) -> Json:
+def planned_member(member: PlannedMember, names: Names) -> Json:
     """What an operation plans for one user, and how it ended where it has."""
     action, outcome = member.action, member.outcome
     return {
@@ -151,15 +154,10 @@ def planned_member(member: PlannedMember) -> Json:
         "plansOff": [{"skuId": off.sku_id, "servicePlans": sorted(off.disabled_plans)} for off in action.plans_off],
         "usageLocation": action.usage_location,
         "notes": list(action.notes),
-        "expectedErrors": [_expected_error(each) for each in action.errors],
+        "expectedErrors": [predictions.shown(each, names) for each in action.errors],
         "outcome": outcome.outcome if outcome else None,
         "nextLookDateTime": moment_text(outcome.retry_at) if outcome else None,
     }
-
-
-def _expected_error(text: str) -> Json:
-    error, _, sku_id = text.partition(" ")
-    return {"error": error, "skuId": sku_id or None}
 
 
 def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
@@ -249,7 +247,7 @@ def _problem(problem: Problem, names: Names) -> Json:
 
 ORIGIN_WORDS = {
     "groupBasedLicensing": "Groups managed here",
-    "direct": "Direct, by somebody else",
+    "direct": "Direct, outside this app",
     "nativeGroup": "Native group-based licensing",
 }
 """Where a license comes from, in words for people."""

@@ -152,7 +152,7 @@ class OptionsPatch(Shape):
 
 
 class ApprovedPreview(Shape):
-    """The preview the caller has looked at; its checksum approves the removals it showed."""
+    """The preview that the caller has read; its checksum approves the removals that it showed."""
 
     id: OperationIdText
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
@@ -193,19 +193,19 @@ class AssignLicenseToUsers(AssignLicense):
 
 
 class AssignLicenseToGroup(AssignLicense):
-    """The body of assignLicense for a group; `options` are set with the licenses, before anybody is looked at."""
+    """The body of assignLicense for a group; `options` are set with the licenses, before any user is processed."""
 
     options: OptionsPatch | None = None
 
 
 class Approve(Shape):
-    """The body of approve: the checksum of the list of removals that was looked at."""
+    """The body of approve: the checksum of the list of removals that the caller has read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ForeignLicenses(Shape):
-    """The body of adoptLicenses and enableServicePlans: SKUs of licenses that somebody else gave."""
+    """The body of adoptLicenses and enableServicePlans: SKUs of unmanaged licenses."""
 
     sku_ids: Annotated[list[Guid], Field(min_length=1, max_length=MAX_SKUS)]
 

@@ -68,7 +68,7 @@ class Starter:
         if approved is not None:
             preview = await queries.operation(self._world, OperationId(approved.id))
             if not preview.preview or preview.checksum != approved.checksum:
-                raise Outdated(f"The checksum is not that of preview {approved.id}; look at it again.")
+                raise Outdated(f"The checksum is not that of preview {approved.id}; read it again.")
             self.check_removals(preview)
             request = replace(request, preview_id=preview.id)
         operation = await accept(self._world, request)

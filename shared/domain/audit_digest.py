@@ -196,7 +196,7 @@ def verify_hour(
 
 
 def chain_faults(records: Sequence[DigestRecord], state: DigestState | None) -> list[str]:
-    """What is wrong with the log as a whole, of records in order. `state`: where the log should end."""
+    """Faults of the log as a whole, of records in order. `state`: where the log should end."""
     faults = [
         f"the record of hour {later.hour.isoformat()} does not follow the one of hour {earlier.hour.isoformat()}"
         for earlier, later in pairwise(records)

@@ -1,10 +1,12 @@
-"""Who may send HR events of a source.
+"""The permitted senders of HR events of a source.
 
-By HTTP, the token of the request names the application, or the person who corrects events by hand. By queue, nobody
-can be told from another: Service Bus checks the right to send on the queue (role Azure Service Bus Data Sender, scoped
-to a queue at least; "Authenticate a managed identity with Microsoft Entra ID to access Azure Service Bus resources",
-learn.microsoft.com/azure/service-bus-messaging/service-bus-managed-service-identity), and a message carries no verified
-sender. So a source comes by queue only if the setting says so, and then from whoever may send to the queue.
+By HTTP, the token of the request names the application, or the person who corrects events by hand. By queue, senders
+cannot be distinguished. Service Bus checks only the right to send on the queue (role Azure Service Bus Data Sender,
+scoped to a queue at least). A message has no verified sender. So a source comes by queue only if the setting says so,
+and then from every sender with that right.
+
+Source: "Authenticate a managed identity with Microsoft Entra ID to access Azure Service Bus resources",
+learn.microsoft.com/azure/service-bus-messaging/service-bus-managed-service-identity.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def sender_of(initiator: Initiator) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HrSenders:
-    """Who may send now, by the setting, or for a while by who sent before it was known."""
+    """The permitted senders, by the setting, or for a while by the former senders."""
 
     pairs: frozenset[tuple[str, str]]
 
@@ -85,7 +87,7 @@ def former_senders(initiators: Iterable[Initiator]) -> frozenset[tuple[str, str]
 
 
 def sender_warnings(setting: Senders | None, former: FormerUse, now: datetime) -> list[str]:
-    """What an administrator must know while the setting is absent."""
+    """Warnings for an administrator while the setting is absent."""
     if setting is not None or not former.senders:
         return []
     sources = ", ".join(sorted({source for source, _ in former.senders}))

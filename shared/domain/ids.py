@@ -16,7 +16,7 @@ ServicePlanId = NewType("ServicePlanId", str)
 OperationId = NewType("OperationId", str)
 
 What = tuple[UserId, SkuId]
-"""What a removal takes: the unit in which removals are counted, held and dropped."""
+"""The license that a removal removes: the unit in which removals are counted, held and dropped."""
 
 Plans = frozenset[ServicePlanId]
 

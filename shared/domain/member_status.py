@@ -19,7 +19,7 @@ from shared.domain.removals import pending_skus
 
 
 class MemberState(StrEnum):
-    """What is shown for one (group, user): Graph's four words and three of ours."""
+    """The state that is shown for one (group, user): Graph's four words, and three of this app."""
 
     ACTIVE = "Active"
     ACTIVE_WITH_ERROR = "ActiveWithError"
@@ -31,12 +31,12 @@ class MemberState(StrEnum):
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether the member stands in the group's list of errors and waits."""
+        """Whether the member is in the group's list of errors and waiting members."""
         return self in (MemberState.ACTIVE_WITH_ERROR, MemberState.ERROR, MemberState.WAITING)
 
 
 def no_seat_problem(sku_id: SkuId) -> Problem:
-    """What a member who waits for a seat is shown."""
+    """The problem that is shown for a waiting member."""
     error = LicenseError.COUNT_VIOLATION
     return Problem(error, "No seat of this product is free; the user waits for one.", remedy_for(error), sku_id)
 
@@ -58,8 +58,8 @@ def state_of(
     owes: bool,
     blocked: bool = False,
 ) -> MemberState:
-    """The word for a member of a group after a look. `owes`: has a license of ours that came from the group.
-    `blocked`: is not to be licensed."""
+    """The state of a member of a group after a reconciliation. `owes`: has a managed license from the group.
+    `blocked`: must not be licensed."""
     if isinstance(result, RetryAt):
         return MemberState.PENDING
     if problems:
@@ -90,9 +90,9 @@ def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) ->
 def resting_state(
     user: DirectoryUser, assignment: GroupLicenseAssignment, *, owes: bool = False, blocked: bool = False
 ) -> MemberState:
-    """The word for a member with whom nothing is wrong and nothing is to be done.
+    """The state of a member without a problem and without pending work.
 
-    Who has left is `Removed` only when nothing that came from the group is left.
+    A former member is `Removed` only when no license from the group remains.
     """
     if assignment.group_id not in user.group_ids or not assignment.skus:
         return MemberState.PENDING if owes else MemberState.REMOVED

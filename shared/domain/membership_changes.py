@@ -1,6 +1,7 @@
-"""Changes of group membership as Graph tells them: what a notification or a delta page says, and whom it concerns.
+"""Membership changes as Graph reports them in notifications and delta pages, and the users whom they concern.
 
-They say where to look, never what is true. Shapes: learn.microsoft.com/graph/change-notifications-delivery-webhooks,
+They are hints: the directory is always read again. Sources of the shapes:
+learn.microsoft.com/graph/change-notifications-delivery-webhooks,
 learn.microsoft.com/graph/change-notifications-lifecycle-events, learn.microsoft.com/graph/delta-query-groups.
 """
 

@@ -74,7 +74,7 @@ def _narrower(old: Profile, new: Profile, name: str) -> bool:
 
 
 def changes(before: Profile | None, after: Profile | None) -> list[tuple[str, str, str]]:
-    """Field, old value and new value, as compact JSON, of what differs."""
+    """Field, old value and new value of each difference, as compact JSON."""
     old, new = (json.loads(profile_text(each) or "{}") for each in (before, after))
     shown = [(name, json.dumps(old.get(name)), json.dumps(new.get(name))) for name in new or old]
     return [each for each in shown if each[1] != each[2]]

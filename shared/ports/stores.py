@@ -90,7 +90,7 @@ class OperationStore(Protocol):
 
 
 class SealedStore(Protocol):
-    """Sealed pages of an operation; `seal_id` names one complete reading, a crashed one leaves rows nobody reads."""
+    """Snapshot pages of an operation. `seal_id` names one complete read; rows of a crashed read are never used."""
 
     async def write(self, operation_id: OperationId, seal_id: str, pages: Iterable[SealedPage]) -> None: ...
 
@@ -289,7 +289,7 @@ class RemovalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InLine:
-    """A user who waits for a seat of a SKU, and since when."""
+    """A waiting user of a SKU, and since when the user waits."""
 
     sku_id: SkuId
     user_id: UserId
@@ -297,10 +297,10 @@ class InLine:
 
 
 class WaitingStore(Protocol):
-    """Who waits for seats: an index of `waiting_since` in the ledger, which is the truth."""
+    """Waiting users: an index of `waiting_since` in the ledger, which decides."""
 
     async def lines(self, max_age_s: float) -> frozenset[SkuId]:
-        """SKUs that somebody may wait for; an answer read within the last `max_age_s` seconds may be given again."""
+        """SKUs for which users may wait. An answer that was read within the last `max_age_s` seconds can be reused."""
         ...
 
     async def first(self, sku_id: SkuId, top: int) -> tuple[InLine, ...]:
@@ -314,7 +314,7 @@ class WaitingStore(Protocol):
         ...
 
     async def close(self, sku_id: SkuId) -> None:
-        """Nobody waits for the SKU any more; nothing happens where somebody does."""
+        """Close the queue of the SKU. If a user waits for it, nothing happens."""
         ...
 
 
@@ -329,7 +329,7 @@ class GroupStatusStore(Protocol):
 
 
 class ProtectedPeopleStore(Protocol):
-    """Who is protected, as last read from the directory."""
+    """The protected people, as last read from the directory."""
 
     async def load(self, max_age_s: float = 0.0) -> ProtectedList:
         """The list; an answer of the last `max_age_s` seconds can be given again, once it has been read."""
@@ -414,5 +414,5 @@ class IdempotencyStore(Protocol):
         ...
 
     async def release(self, key: str, operation_id: OperationId) -> None:
-        """Forget a key that is recorded for the operation; one that is another's, or nobody's, is left alone."""
+        """Forget a key that is recorded for the operation. Other keys are not changed."""
         ...

@@ -16,6 +16,7 @@ from shared.domain.onboarding import HrEventType, PersonRef
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.plan import WAITS
+from shared.domain.predicted_errors import Certainty, PredictedError
 
 STATE_WORDS: Mapping[str, str] = {
     OperationState.QUEUED: "Waiting to start",
@@ -51,6 +52,12 @@ ERROR_WORDS: Mapping[str, str] = {
     LicenseError.UNAVAILABLE: "Graph was not available",
 }
 """The headings of learn.microsoft.com/entra/identity/users/licensing-groups-resolve-problems, and ours."""
+
+CERTAINTY_WORDS: Mapping[str, str] = {
+    Certainty.EXPECTED: "Expected",
+    Certainty.LIKELY: "Likely",
+}
+"""How sure the prediction of an error is."""
 
 KIND_WORDS: Mapping[str, str] = {
     OperationKind.ASSIGN: "Assign licenses",
@@ -261,8 +268,17 @@ def _shown(value: object) -> str:
     return words[value] if value is None or isinstance(value, bool) else str(value) or "none"
 
 
+def predicted(found: Iterable[PredictedError], name: Mapping[str, str]) -> list[str]:
+    """Predicted errors of a plan, in words."""
+    return [
+        ": ".join(part for part in (name.get(sku_id, sku_id), ERROR_WORDS.get(each.problem.error, "")) if part)
+        for each in found
+        for sku_id in [each.problem.sku_id or ""]
+    ]
+
+
 def notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
-    """Notes and expected errors of a plan, each a code and a product, in words."""
+    """Notes of a plan, each a code and a product, in words."""
     shown = []
     for each in found:
         code, *ids = each.split(" ")

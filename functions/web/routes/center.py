@@ -130,8 +130,8 @@ async def find_users(world: TheWorld, body: FindUsers) -> Json:
 
 @router.get("/users/{user_id}")
 async def get_user(world: TheWorld, user_id: Guid) -> Json:
-    """One user: every license and where it comes from, the state in each group that gives licenses, and the history of
-    the last seven days; the audit log has all of it."""
+    """One user: every license with its source, the state in each group that gives licenses, and the history of the last
+    seven days. The audit log has the complete history."""
     found = await license_center.person(world, UserId(user_id))
     names = await queries.sku_names(world)
     return {

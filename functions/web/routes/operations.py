@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.web import answers
+from functions.web import answers, predictions
 from functions.web.answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld
+from functions.web.predictions import TheErrorFilter
 from functions.web.requests import Approve, Cancel, OperationIdText
 from functions.web.starting import TheStarter
 from shared.domain.access import Access, who_allows
@@ -19,6 +20,7 @@ from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import queries
 from shared.handlers.views.approvals import waiting_approvals
+from shared.handlers.views.predicted_errors import named, predicted_errors
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -47,7 +49,21 @@ async def get_operation(world: TheWorld, operation_id: TheId) -> Json:
 async def list_planned_members(request: Request, world: TheWorld, operation_id: TheId, paging: ThePaging) -> Json:
     """The plan of an operation, member by member."""
     found, token = await queries.planned_members(world, operation_id, paging.top, paging.after)
-    return answers.page(request, map(answers.planned_member, found), paging.top, token)
+    names = await queries.sku_names(world)
+    items = (answers.planned_member(each, names) for each in found)
+    return answers.page(request, items, paging.top, token)
+
+
+@router.get("/operations/{operation_id}/predictedErrors")
+async def list_predicted_errors(
+    request: Request, world: TheWorld, operation_id: TheId, wanted: TheErrorFilter, paging: ThePaging
+) -> Json:
+    """The errors that a preview predicts, user by user."""
+    found = await predicted_errors(world, operation_id, wanted)
+    rows, token = predictions.part(found, paging.top, paging.after)
+    people, names = await named(world, rows), await queries.sku_names(world)
+    items = (predictions.user_error(row, people, names) for row in rows)
+    return answers.page(request, items, paging.top, token, predictions.parameters(wanted))
 
 
 @router.post("/operations/{operation_id}/approve")

@@ -1,8 +1,8 @@
-"""Rows about one person, in whatever table they stand, for export and erasure. It knows the keys of other tables, and
-nothing else of their rows; rows of members are deleted where all of them are written.
+"""Rows about one person in all tables, for export and erasure. It knows the keys of other tables, and nothing else of
+their rows. Rows of members are deleted by the module that writes them.
 
 Kept by an erasure: `ledger`, `usergrants`, `permits` and `standings`. They have IDs only, and without them the app
-could not tell which licenses are its own.
+could not prove which licenses are managed.
 """
 
 from __future__ import annotations

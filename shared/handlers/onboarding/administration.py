@@ -1,5 +1,5 @@
-"""What people decide about events of HR: cancel one, replay one, answer what HR's statements leave open, let held
-leavers go or not."""
+"""People's decisions about HR events: cancel one, replay one, decide an ambiguous one, approve or reject held
+leavers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def _cancelled(world: Needs, record: OnboardingRecord, initiator: Initiato
 
 
 async def _ended(world: Needs, record: OnboardingRecord, end: ends.End) -> OnboardingRecord:
-    """The record at its end. What it superseded as a leaver counts again, and what waited for it goes on."""
+    """The record at its end. Events that it superseded as a leaver count again, and events that waited for it go on."""
     now = world.clock.now()
     done = await records.announce(world, await records.keep(world, ended(record, end, now)))
     others = await people.others_of(world, record, None)
@@ -138,7 +138,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
 
 
 async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingRecord:
-    """Begin an event anew that failed or ended with errors, once the cause is repaired.
+    """Start an event again that failed or ended with errors, once the cause is repaired.
 
     Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
     """
@@ -178,13 +178,13 @@ async def held_leavers(world: Needs) -> HeldLeavers:
 
 
 def checksum_of(records: Iterable[OnboardingRecord]) -> str:
-    """64 hex digits over who is held."""
+    """64 hex digits over the held leavers."""
     return hashlib.sha256(",".join(sorted(record.key for record in records)).encode()).hexdigest()
 
 
 async def approve_held(world: Needs, checksum: str, initiator: Initiator) -> int:
     """Approve the held leavers that a person has seen; returns how many go on. A protected person needs a second
-    approval, by somebody else. Raises Conflict for others, ApprovalDenied if the person cannot approve any of them."""
+    approval by another person. Raises Conflict for other leavers, ApprovalDenied if the person can approve none."""
     held = await _as_seen(world, checksum)
     going = await approve_leavers(world, held.records, initiator)
     await records.resume(world, going)
@@ -271,13 +271,13 @@ async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
 async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     held = await held_leavers(world)
     if held.checksum != checksum:
-        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
+        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen. Read the list again.")
     return held
 
 
 async def note(world: Needs, activity: str, record: OnboardingRecord, initiator: Initiator) -> None:
-    """Write the audit entry of what a person decided about an event. It names the event by its key alone: readers of
-    the audit log need not have a role that shows who is to leave."""
+    """Write the audit entry of a person's decision about an event. It names the event by its key alone, because readers
+    of the audit log may lack the role that shows future leavers."""
     entry = AuditEntry(
         world.token(),
         world.clock.now(),

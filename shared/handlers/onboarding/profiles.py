@@ -73,8 +73,8 @@ async def proposals(world: Needs) -> tuple[Waiting, ...]:
 async def approve_profile(world: Needs, name: str, version: str, initiator: Initiator) -> Profile | None:
     """Put a proposal into force; None if that deletes the profile. `version`: of the proposal that the person has seen.
 
-    Raises NotFound; Conflict for another version, or if the profile changed since the proposal; ApprovalDenied for who
-    proposed it; BadRequest if it names a group that HR may not write to by now.
+    Raises NotFound. Raises Conflict for another version, or if the profile changed since the proposal. Raises
+    ApprovalDenied for the person who proposed it, and BadRequest if it names a group that HR can no longer write to.
     """
     waiting = await _seen(world, name, version)
     proposal, now, rules = waiting.proposal, world.clock.now(), world.policy.approval_rules

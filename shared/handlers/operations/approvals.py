@@ -1,4 +1,4 @@
-"""Approvals: what a person decides about removals that wait, and the mark on the group while nobody has decided."""
+"""Approvals: a person's decisions about waiting removals, and the mark on the group until the decision."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ async def _mark(world: Needs, operation: Operation, open_approval: OperationId |
 
 
 async def approve(world: Needs, operation_id: OperationId, checksum: str, initiator: Initiator) -> Operation:
-    """Approve the sealed removals; they go unless another person has to approve too.
+    """Approve the removals of the snapshot. They are carried out unless another person has to approve too.
 
-    Raises NotFound, BadRequest when the checksum is not that of the list waiting, ApprovalDenied for the person who
-    requested it, or who approved it before, where another one must approve.
+    Raises BadRequest if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
+    person who approved it before, if another person must approve.
     """
     alone = False
     known = await world.stores.operations.get(operation_id)
@@ -87,7 +87,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         _require_sealed(operation, "approve")
         if checksum != operation.checksum:
             raise BadRequest(
-                "ChecksumMismatch", "The list that waits for approval is a different one; look at it again.", "checksum"
+                "ChecksumMismatch", "The list that waits for approval has changed. Read it again.", "checksum"
             )
         request, now = request_of(operation, behind, initiator.id), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
@@ -154,8 +154,8 @@ async def reject(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
 
 async def expire(world: Needs, operation_id: OperationId) -> Operation:
-    """Nobody decided for too long: the same as a rejection, but only for as long again. What is still due then waits
-    for a new approval. A list that was only collected is sealed first."""
+    """The approval expired: the same as a rejection, but only for the same time again. Removals that are still due then
+    wait for a new approval. A list that was only collected gets its snapshot first."""
     kept_until = world.clock.now() + timedelta(seconds=world.policy.approval_expires_s)
 
     def end(operation: Operation) -> Operation:

@@ -47,7 +47,7 @@ _ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-async def run_job(world: Needs, body: bytes) -> None:
+async def process_jobs(world: Needs, body: bytes) -> None:
     """Accept the request in one message; the same id again changes nothing.
 
     A request that is refused ends as a dead letter with its reason. Raises PoisonMessage for what is no request,

@@ -1,5 +1,5 @@
-"""What a person decides about a license that is to end (in grace, or held for want of a permit): keep it, or remove it
-now. Coming back to a group needs no decision: it ends the grace by itself."""
+"""A person's decisions about a license that will end (in grace, or held without a permit): keep it, or remove it now.
+Returning to a group needs no decision: it ends the grace period automatically."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def keep_licenses(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId],
 
 
 async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator) -> None:
-    """Remove licenses of ours that are in grace, held or kept, without waiting and outside the removal allowance; two
+    """Remove managed licenses that are in grace, held or kept, without waiting and outside the removal allowance; two
     reads must still agree that nothing grants them.
 
     Raises BadRequest for a SKU that is none of these, and ApprovalDenied if another person must approve what this
@@ -114,13 +114,13 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     found = {sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.keeps] for sku_id in sku_ids}
     for sku_id, those in found.items():
         if sku_id not in row.owned or not those:
-            text = f"The license {sku_id} of user {user_id} is not one of ours that is in grace, held or kept."
+            text = f"The license {sku_id} of user {user_id} is not a managed license in grace, held or kept."
             raise BadRequest("LicenseNotEnding", text, "skuIds")
     return found
 
 
 async def _done(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator, activity: str) -> None:
-    """The act in the audit log, and the user looked at."""
+    """Write the decision to the audit log, and reconcile the user."""
     token = world.token()
     entry: AuditEntry = user_act(activity, user_id, sku_ids, initiator, world.clock.now(), token)
     await world.stores.audit.append([entry])

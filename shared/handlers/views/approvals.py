@@ -1,4 +1,4 @@
-"""What waits for an approval: who requested it, who is protected, who can approve, and what happens if nobody does."""
+"""Waiting approvals: the requester, the protected people, the possible approvers, and the result without a decision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.handlers.views.needs import Needs
 
 @dataclass(frozen=True, slots=True)
 class WaitingApproval:
-    """An operation that waits for a person. `protected`: protected people who would lose licenses, with the reasons.
+    """An operation that waits for a person. `protected`: protected people that would lose licenses, with the reasons.
     `needed`: approvals in all. `another`: the requester cannot approve it. `expires_at`: then it counts as rejected.
     """
 
@@ -29,7 +29,7 @@ class WaitingApproval:
     another: bool
     expires_at: datetime
     kept_until: datetime
-    """If nobody decides, the licenses are kept so long, and the approval is requested again then."""
+    """Without a decision, the licenses are kept until this time, and the approval is requested again then."""
     behind: frozenset[str] = frozenset()
     """People whose requests have brought about what the app asks an approval for."""
 

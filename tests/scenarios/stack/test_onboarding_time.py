@@ -2,68 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.stack import ROOT
+from tests.support.days import DAY, HOUR, MINUTE, Days, movable
 from tests.support.stack_hires import ENDS, accounts, by_queue, event, hiring, outcomes, record, until
-from tests.support.stack_journeys import PATIENCE_S, Journey, eventually
+from tests.support.stack_journeys import eventually
 
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LEAD = 7
 """Days before the start at which joiners are taken up."""
-
-
-@dataclass
-class Days:
-    """A run, and how many seconds its clock is ahead."""
-
-    run: Journey
-    ahead: Path
-
-    def broker(self, path: str, body: object) -> None:
-        url = f"{self.run.stack.endpoints.broker_control}{path}"
-        request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
-        urllib.request.urlopen(request, timeout=PATIENCE_S).close()
-
-    def pass_by(self, seconds: float) -> None:
-        """Time passes while nothing is being worked on; then the timer of onboarding is started."""
-        self.run.until_quiet()
-        new = self.ahead.with_suffix(".new")
-        new.write_text(str(float(self.ahead.read_text()) + seconds))
-        new.rename(self.ahead)
-        self.broker("/clock", {"passSeconds": seconds})
-        self.run.fire("take_up_due")
-
-    def date(self, ahead: int = 0) -> str:
-        """The date so many days from the test's today."""
-        now = datetime.now(UTC) + timedelta(seconds=float(self.ahead.read_text()))
-        return (now + timedelta(days=ahead)).date().isoformat()
-
-    def skus(self, user: str) -> set[str]:
-        rows = self.run.client.tenant("GET", f"/users/{user}")["licenseAssignmentStates"]
-        return {name for name, sku in self.run.skus.items() if any(row["skuId"] == sku for row in rows)}
 
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
     folder = tmp_path_factory.mktemp("time")
-    app, ahead = folder / "app", folder / "ahead"
-    app.mkdir()
-    shutil.copy(Path(__file__).parent / "moved_app" / "function_app.py", app)
-    shutil.copy(ROOT / "host.json", app)
-    ahead.write_text("0")
-    settings = {"CLOCK_AHEAD": str(ahead), "ONBOARDING_LEAD_TIME": f"P{LEAD}D"}
-    with hiring(folder, app_dir=app, settings=settings) as run:
-        yield Days(run, ahead)
+    options = movable(folder)
+    settings = {**options.pop("settings"), "ONBOARDING_LEAD_TIME": f"P{LEAD}D"}
+    with hiring(folder, settings=settings, **options) as run:
+        yield Days(run)
 
 
 def sales(kind: str, name: str, user: dict[str, str], **data: Any) -> dict[str, Any]:
@@ -101,7 +59,7 @@ def test_a_start_in_four_months_survives_the_loss_of_every_message_and_worker(da
     run.until_quiet()
     assert run.queues()["onboarding"]["scheduled"] <= scheduled, "months ahead is a row, not a message"
     days.broker("/purge", {})
-    for pid in run.stack.workers("take_hr_event"):
+    for pid in run.stack.workers("process_hr_events"):
         run.stack.kill(pid)
     days.pass_by((120 - LEAD - 1.5) * DAY)
     run.until_quiet()

@@ -132,16 +132,16 @@ class Watched(Hires):
         if message.queue in (MEMBERS, MEMBERS_BULK):
             await self.doors.process_members(message.queue, message.body, now)
         elif message.queue in STEPS:
-            await self.doors.take_step(message.queue, message.body, now)
+            await self.doors.process_operations(message.queue, message.body, now)
         elif message.queue == ONBOARDING:
-            await self.doors.take_hr_event(message.body, now)
+            await self.doors.process_hr_events(message.body, now)
 
 
 async def test_a_time_of_the_queue_without_a_zone_is_utc_and_stops_no_message() -> None:
     run, watch = Watched(), Watch()
     run.watch(watch)
     for at in (run.world.clock.now(), run.world.clock.now().replace(tzinfo=None), None):
-        await run.doors.run_job(b"not JSON", at)
+        await run.doors.process_jobs(b"not JSON", at)
     assert len((await run.world.stores.dead_letters.page(10))[0]) == 3
     assert [each["queue"] for each in watch.figures()["licensing.queue.age"]] == ["jobs"]
 
