@@ -269,8 +269,9 @@ def compose(settings: Settings) -> App:
 
 def telemetry_of(settings: Settings) -> Telemetry:
     """Where spans and figures go: to Application Insights, to a collector, or nowhere."""
-    from shared.adapters.telemetry import give_log_its_context, to_azure, to_otlp
+    from shared.adapters.telemetry import give_log_its_context, keep_addresses_out_of_the_log, to_azure, to_otlp
 
+    keep_addresses_out_of_the_log()
     give_log_its_context()
     if settings.application_insights:
         credential = None

@@ -185,6 +185,13 @@ class _Record(logging.LogRecord):
         return one_line(f"{text} [{self.ids}]" if self.ids else text)
 
 
+def keep_addresses_out_of_the_log() -> None:
+    """Libraries log the address of each call at INFO, which the platform's worker hands on. Addresses of Graph have
+    searched names in them, and those of tables have keys."""
+    for library in ("azure", "httpx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
 def give_log_its_context() -> None:
     """Every line of the app gets the trace, operation and correlation id of the task that writes it at its end."""
     make = logging.getLogRecordFactory()

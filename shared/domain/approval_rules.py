@@ -6,7 +6,7 @@ approver, or two different ones for a protected person.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -106,10 +106,13 @@ class Ruling:
     enough: bool
 
 
-def request_of(operation: Operation) -> Request:
-    """The request for approval of an operation whose plan is known."""
+def request_of(operation: Operation, behind: Collection[str] = (), person_id: str = "") -> Request:
+    """The request for approval of an operation whose plan is known. `behind`: people whose requests have brought it
+    about, if the app asks; to one of them, `person_id`, it is the person's own request."""
     initiator = operation.initiator
     requester = initiator.id if initiator.kind is InitiatorKind.USER else None
+    if requester is None and behind:
+        requester = person_id if person_id in behind else min(behind)
     given = [Given(each.by.id, each.at) for each in operation.approvals]
     plan = operation.plan
     return Request(requester, operation.created_at, plan.users_losing, bool(plan.protected), given)

@@ -15,6 +15,7 @@ from shared.adapters.tables.packing import dump
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
 from shared.domain.ids import UserId
+from shared.domain.initiator import InitiatorKind
 
 PLACES: tuple[tuple[str, str, str, Collection[str]], ...] = (
     ("operations", "operation", "operation", ("initiator", "approvals", "approvedBy", "cancelledBy")),
@@ -27,7 +28,9 @@ PLACES: tuple[tuple[str, str, str, Collection[str]], ...] = (
 them: an open event is carried out by it."""
 
 INITIATOR = 6
-"""Texts of a packed initiator: ID, name, and four more."""
+"""Texts of a packed initiator: ID, name, kind, application, channel and claim."""
+
+KINDS = frozenset(map(str, InitiatorKind))
 
 MAX_TRIES = 5
 
@@ -75,6 +78,12 @@ class PersonNames:
         return {**rest, **split_body(dump({**body, **without}))}
 
     def _without(self, value: Any) -> Any:
+        if _is_initiator(value):
+            # HR can give a person any name: that of somebody else, or a word that means something here.
+            *rest, claimed = value
+            if rest[0] == self._user_id and rest[1].casefold() in self._names:
+                rest[1] = self._user_id
+            return [*rest, self._user_id if claimed.casefold() in self._names else claimed]
         if isinstance(value, list):
             return [self._without(each) for each in value]
         if not isinstance(value, str):
@@ -88,12 +97,18 @@ class PersonNames:
         return value
 
 
+def _is_initiator(value: Any) -> bool:
+    """Whether it is a packed initiator, and not another list of so many."""
+    is_texts = isinstance(value, list) and len(value) == INITIATOR and all(isinstance(each, str) for each in value)
+    return is_texts and value[2] in KINDS
+
+
 def _names_beside(user_id: UserId, value: Any) -> list[str]:
     """Names that packed initiators have with the ID: an earlier sign-in name is a name too."""
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, list):
         return []
-    if len(value) == INITIATOR and value[0] == user_id:
+    if _is_initiator(value) and value[0] == user_id:
         return [str(value[1]).casefold()]
     return [name for each in value for name in _names_beside(user_id, each)]

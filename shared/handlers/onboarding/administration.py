@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from datetime import datetime
 from shared.domain import onboarding_ends as ends
 from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
-from shared.domain.initiator import Initiator
+from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.leaver import held_as_protected, protected_note
 from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
@@ -192,11 +193,13 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
     """Keep the person's approval of each leaver; returns the keys of those that need no other one. Raises
     ApprovalDenied if the person cannot approve any of them."""
     protection = await protection_of(world)
-    rulings = {record.key: _ruling(world, initiator, record, protection) for record in leavers}
+    sent = Counter(map(_requester, leavers))
+    requests = {each.key: _request(world, each, protection, sent[_requester(each)]) for each in leavers}
+    now, rules = world.clock.now(), world.policy.approval_rules
+    rulings = {key: ruling(initiator.id, request, now, rules) for key, request in requests.items()}
     denied = [each for each in rulings.values() if not each.approver.may_approve]
     if denied and len(denied) == len(rulings):
-        request = _request(world, leavers[0], protection)
-        raise ApprovalDenied(denial(denied[0].approver, request))
+        raise ApprovalDenied(denial(denied[0].approver, requests[leavers[0].key]))
     await _each(
         [each for each in leavers if rulings[each.key].approver.may_approve],
         lambda record: _approved(world, initiator, record, rulings[record.key], protection),
@@ -204,22 +207,24 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
     return [record.key for record in leavers if rulings[record.key].enough]
 
 
-def _request(world: Needs, record: OnboardingRecord, protection: Protection) -> Request:
-    """HR requested it, so no person did. Each leaver is decided alone: a list of many needs no second approver."""
+def _requester(record: OnboardingRecord) -> str | None:
+    """The person who sent the event; None for an application or the queue."""
+    return record.sender.id if record.sender.kind is InitiatorKind.USER else None
+
+
+def _request(world: Needs, record: OnboardingRecord, protection: Protection, sent: int) -> Request:
+    """Each leaver of HR is decided alone: a list of many needs no second approver. Those that one person sent, `sent`
+    of the list, are one request of that person. A protected leaver needs two people, whoever sent it."""
     protected = bool(protecting(record, protection, world.clock.now()))
     given = [Given(each.by.id, each.at) for each in record.approvals]
-    return Request(None, record.received_at, 1, protected, given)
+    requester = None if protected else _requester(record)
+    return Request(requester, record.received_at, sent if requester else 1, protected, given)
 
 
 def protecting(record: OnboardingRecord, protection: Protection, now: datetime) -> tuple[str, ...]:
     """Why the person is protected; empty if not, or while only a name is known. Then the day of the leaver decides."""
     user_id = record.user_id or record.event.person.id
     return protection.reasons(user_id, now) if user_id is not None else ()
-
-
-def _ruling(world: Needs, initiator: Initiator, record: OnboardingRecord, protection: Protection) -> Ruling:
-    request = _request(world, record, protection)
-    return ruling(initiator.id, request, world.clock.now(), world.policy.approval_rules)
 
 
 async def _approved(

@@ -26,6 +26,7 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.requesters import requesters
 from shared.handlers.operations.state_changes import approved_as, change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
 
@@ -78,6 +79,8 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
     person who approved it before, if another person must approve.
     """
     approver = Approver.ANOTHER
+    known = await world.stores.operations.get(operation_id)
+    behind = await requesters(world, known) if known else frozenset()
 
     def decide(operation: Operation) -> Operation:
         nonlocal approver
@@ -86,7 +89,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
             raise BadRequest(
                 "ChecksumMismatch", "The list that waits for approval has changed. Read it again.", "checksum"
             )
-        request, now = request_of(operation), world.clock.now()
+        request, now = request_of(operation, behind, initiator.id), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
             raise ApprovalDenied(denial(found.approver, request))

@@ -3,17 +3,22 @@ Returning to a group needs no decision: it ends the grace period automatically."
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from shared.domain.approval_rules import denial, request_of, ruling
+from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import user_act
-from shared.domain.errors import BadRequest
+from shared.domain.errors import ApprovalDenied, BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId, UserId
 from shared.domain.initiator import Initiator
+from shared.domain.operation import Operation, PlanSummary, is_collecting, waits_for_a_person
+from shared.domain.pending_removal import TENANT
 from shared.domain.permit import Permit, claims_of
 from shared.domain.read_models import AuditEntry
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.requesters import requesters
 from shared.handlers.reconcile.enqueue import enqueue
 
 
@@ -39,12 +44,17 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     """Remove managed licenses that are in grace, held or kept, without waiting and outside the removal allowance; two
     reads must still agree that nothing grants them.
 
-    Raises BadRequest for a SKU that is none of these; then nothing is done.
+    Raises BadRequest for a SKU that is none of these, and ApprovalDenied if another person must approve what this
+    one has requested. Nothing is done then.
     """
     ending = await _ending(world, user_id, sku_ids)
     now = world.clock.now()
     owned = (await world.stores.ledger.rows([user_id]))[user_id].owned
     assignments = {each.group_id: each for each in await world.stores.assignments.all()}
+    for sku_id in ending:
+        groups = [assignments[each.group_id] for each in owned[sku_id].sources if each.group_id in assignments]
+        for operation in await _open_approvals(world, user_id, groups):
+            await _must_not_be_own(world, operation, sku_id, initiator)
     await world.stores.permits.put(
         Permit(
             user_id,
@@ -61,6 +71,40 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     over = [replace(grants[0], source=Source(SourceKind.GRACE), until=now) for grants in ending.values()]
     await world.stores.grants.put((user_id, grant) for grant in over)
     await _done(world, user_id, sku_ids, initiator, "Remove user license now")
+
+
+async def _open_approvals(world: Needs, user_id: UserId, groups: Iterable[GroupLicenseAssignment]) -> list[Operation]:
+    """Approvals that wait for a person and can concern a license of the user: of its groups, of named users, and of the
+    tenant."""
+    named = {each.open_approval for each in groups if each.open_approval}
+    for scope in (str(Source(SourceKind.LIST)), TENANT):
+        named |= (await world.stores.removals.state(scope)).state.approvals
+    found = [await world.stores.operations.get(each) for each in sorted(named)]
+    return [
+        each
+        for each in found
+        if each is not None
+        and waits_for_a_person(each)
+        and (each.target.is_group or not each.target.user_ids or user_id in each.target.user_ids)
+    ]
+
+
+async def _must_not_be_own(world: Needs, operation: Operation, sku_id: SkuId, initiator: Initiator) -> None:
+    """Who cannot approve a list must not remove its people one by one. A list that is only collected says of nobody yet
+    how many lose something, so what the person has requested waits until it is reviewed. Raises ApprovalDenied."""
+    if is_collecting(operation):
+        asked = replace(operation, plan=PlanSummary(removals={sku_id: 1}, plans_off=1))
+        if initiator.id in await requesters(world, asked):
+            text = "You requested this removal, and it is held with others. Review the list on the page Approvals."
+            raise ApprovalDenied(f"{text} For many people, another person must approve it.")
+        return
+    if sku_id not in operation.plan.removals and not operation.plan.plans_off:
+        return
+    behind = await requesters(world, operation)
+    request = request_of(operation, behind, initiator.id)
+    found = ruling(initiator.id, request, world.clock.now(), world.policy.approval_rules).approver
+    if not found.may_approve:
+        raise ApprovalDenied(denial(found, request))
 
 
 async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> dict[SkuId, list[Grant]]:

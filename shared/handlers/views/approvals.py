@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +11,7 @@ from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, is_collecting, is_for_tenant
 from shared.domain.pending_removal import HELD_BY_TENANT
+from shared.handlers.operations.requesters import requesters
 from shared.handlers.reconcile.plan import protection_of
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
@@ -29,6 +30,8 @@ class WaitingApproval:
     expires_at: datetime
     kept_until: datetime
     """Without a decision, the licenses are kept until this time, and the approval is requested again then."""
+    behind: frozenset[str] = frozenset()
+    """People whose requests have brought about what the app asks an approval for."""
 
     @property
     def collecting(self) -> bool:
@@ -52,7 +55,8 @@ async def described(world: Needs, operation: Operation) -> WaitingApproval:
     if is_collecting(operation) and is_for_tenant(operation):
         rows = (await world.stores.removals.load(HELD_BY_TENANT)).rows
         people = tuple(sorted({row.user_id for row in rows if protection.protects(row.user_id, now)}))
-    asked = _request(operation, protected=bool(people))
+    behind = await requesters(world, operation)
+    asked = _request(operation, behind, protected=bool(people))
     lasts = timedelta(seconds=world.policy.approval_expires_s)
     expires_at = (operation.progress_at or operation.created_at) + lasts
     return WaitingApproval(
@@ -62,17 +66,18 @@ async def described(world: Needs, operation: Operation) -> WaitingApproval:
         needs_another(asked, world.policy.approval_rules),
         expires_at,
         expires_at + lasts,
+        behind,
     )
 
 
-def _request(operation: Operation, *, protected: bool) -> Request:
-    asked = request_of(operation)
+def _request(operation: Operation, behind: Collection[str], person_id: str = "", *, protected: bool) -> Request:
+    asked = request_of(operation, behind, person_id)
     return Request(asked.requester_id, asked.requested_at, asked.people, protected, asked.given)
 
 
 def why_not(world: Needs, waiting: WaitingApproval, person: Initiator) -> str:
     """Why a person cannot approve it now; empty: the rules of two people let this person approve it."""
-    asked = _request(waiting.operation, protected=bool(waiting.protected))
+    asked = _request(waiting.operation, waiting.behind, person.id, protected=bool(waiting.protected))
     if not person.id:
         return ""
     found = ruling(person.id, asked, world.clock.now(), world.policy.approval_rules).approver

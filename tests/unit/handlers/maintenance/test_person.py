@@ -204,3 +204,19 @@ async def test_a_name_that_is_no_sign_in_name_and_has_letters_that_json_escapes_
     left, _ = await run.world.stores.dead_letters.page(9)
     assert letter(ONBOARDING, 10) in {each.id for each in left}
     assert letter(ONBOARDING, 9) not in {each.id for each in left}
+
+
+async def test_names_that_hr_gave_a_person_change_nothing_of_other_administrators() -> None:
+    """HR can write anything: a word of the app as employee number, and the sign-in name of somebody else."""
+    run = await known()
+    boss = Initiator(user(8), "boss8@contoso.example", channel="api")
+    await acted_by(run, boss, ANN)
+    strange = run.directory.add_user(user(3))
+    for number, (name, text) in enumerate((("employeeId", "user"), ("userPrincipalName", boss.display_name))):
+        await run.tell(event("joiner", f"strange-{number}", {"id": strange, name: text}, groups=[TEAM]))
+    await run.work_off()
+    before, _ = await run.world.stores.operations.newest(99)
+    await erased(run, strange)
+    after, _ = await run.world.stores.operations.newest(99)
+    assert [each.initiator for each in after] == [each.initiator for each in before]
+    assert boss in {each.initiator for each in after}
