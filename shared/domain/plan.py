@@ -123,7 +123,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
     )
     for sku_id in sorted(draft.desired):
         _plan_desired(draft, draft.desired[sku_id])
-    unseen = not_visible_yet(ledger, user, context.now)
+    unseen = _unseen(draft)
     for sku_id in sorted(ledger.owned):
         if sku_id not in draft.desired and sku_id in draft.direct:
             plan_removal(draft, sku_id, ledger.owned[sku_id])
@@ -214,13 +214,19 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
     sku_id = wanted.sku_id
     if not wanted.adds:
         return
-    if sku_id in not_visible_yet(draft.ledger, draft.user, draft.context.now):
+    if sku_id in _unseen(draft):
         _look_again(draft, sku_id, draft.ledger.owned[sku_id].at)
         return
     if sku_id in draft.context.count_inherited and _inherits(draft, wanted):
         draft.note(NoteKind.DEPENDS_ON_NATIVE, sku_id)
         return
     draft.add[sku_id] = AssignedLicense(sku_id, wanted.given_disabled)
+
+
+def _unseen(draft: Draft) -> frozenset[SkuId]:
+    """Licenses written so recently that the directory may not show them yet. A product that left the tenant took its
+    licenses with it, so nothing is left to wait for."""
+    return not_visible_yet(draft.ledger, draft.user, draft.context.now) & draft.context.catalog.skus.keys()
 
 
 def _look_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:

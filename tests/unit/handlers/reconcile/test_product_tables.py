@@ -222,6 +222,18 @@ class TestAProductThatCannotBeAssigned:
         await nights(run, 1)
         assert [run.licenses(each) for each in (first, second)] == [{"SMALL", "EXTRA"}] * 2
 
+    async def test_licenses_that_left_with_it_right_after_they_were_assigned_are_not_waited_for(self) -> None:
+        run = Run()
+        people = run.people(2)
+        await run.change([SMALL, EXTRA])
+        run.directory.remove_sku(EXTRA.sku_id, licenses=True)
+        began = run.world.clock.now()
+        await run.look_at(*people)
+        assert run.world.clock.now() - began < timedelta(minutes=1)
+        rows = [row for each in people for row in await run.world.stores.members.of_user(each, [TEAM])]
+        assert [row.state for row in rows] == [MemberState.ACTIVE_WITH_ERROR] * 2
+        assert [problem.sku_id for row in rows for problem in row.problems] == [EXTRA.sku_id] * 2
+
     async def test_what_it_was_to_replace_stays(self) -> None:
         run = Run()
         people = run.people(2)
