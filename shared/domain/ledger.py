@@ -105,7 +105,7 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
         ):
             done = True
             _own(owned, sku_id, intent, direct)
-            if sku_id in owned and _is_later(direct, intent):
+            if sku_id in owned and _is_later(direct, intent.at):
                 owned[sku_id] = replace(owned[sku_id], unclear=True)
         elif current != intent.before[sku_id]:
             owned.pop(sku_id, None)
@@ -142,10 +142,11 @@ def _is_touched(direct: LicenseAssignmentState, intent: Intent, known: OwnedLice
     return updated >= by_our_clock(intent.at)[0] or (changed and is_ours)
 
 
-def _is_later(direct: LicenseAssignmentState | None, intent: Intent) -> bool:
-    """Whether a row was written later than the call of an intent can have arrived."""
+def _is_later(direct: LicenseAssignmentState | None, at: datetime) -> bool:
+    """Whether a row was written later than a call without an answer can have arrived, if both clocks agree. If they do
+    not, the row can still be the call's, so only a person decides."""
     updated = direct.last_updated if direct else None
-    return updated is not None and updated > by_our_clock(intent.at)[1]
+    return updated is not None and updated > at + IN_FLIGHT
 
 
 def _own(
@@ -328,7 +329,8 @@ def _recalled(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
         direct = user.assigned.get(sku_id)
         if direct is not None and was_written(license, direct):
             kept = replace(owned.get(sku_id, license), disabled_plans=license.disabled_plans)
-            owned[sku_id] = replace(kept, written=None, seen=seen(direct))
+            unclear = license.written == by_our_clock(license.at) and _is_later(direct, license.at)
+            owned[sku_id] = replace(kept, written=None, seen=seen(direct), unclear=kept.unclear or unclear)
         elif now < license.at + VISIBLE_WITHIN and (direct is None or sku_id in owned):
             unseen[sku_id] = license
     removed = {sku_id: at for sku_id, at in row.removed_at.items() if now < at + VISIBLE_WITHIN}

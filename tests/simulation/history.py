@@ -97,6 +97,8 @@ class History:
     """Kinds of the tenant's own acts (tenant_acts.KINDS); None: those of the seed."""
     lines: list[str] = field(default_factory=list)
     foreign: dict[UserId, set[SkuId]] = field(default_factory=dict)
+    due: set[tuple[UserId, SkuId]] = field(default_factory=set)
+    """Whom a group assigned what at any time: an assignment of it can have been tried."""
     wanted: dict[GroupId, dict[SkuId, Plans]] = field(default_factory=dict)
     """What each group is to have: SKU to disabled plans."""
     deliveries: int = 0
@@ -143,6 +145,7 @@ class History:
             self.trouble.on = False
             await self._act()
             self.trouble.on = True
+            self.due |= {(person, sku) for person in self.people for sku in self._desired(person)}
             for _ in range(self.chance.randint(0, 12)):
                 await self._deliver()
         await self._come_to_rest()
@@ -431,6 +434,7 @@ class History:
         lacks = {sku for sku in lacking if not tenant.may_lack(sku, desired[sku], [*staying, *waiting])}
         keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(WHOLE[sku], lacking)}
         assigned_here = {sku for entry in self.run.writer.log if entry.user_id == person for sku in entry.after}
+        assigned_here |= {sku for who, sku in self.due if who == person}
         if foreign - has - (decided & assigned_here):
             wrong.append(f"{person[-2:]} lost what somebody else gave")
         if keeps:

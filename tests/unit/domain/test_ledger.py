@@ -121,6 +121,18 @@ class TestResolving:
         resolution = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT)
         assert (dict(resolution.row.owned), resolution.applied) == ({}, None)
 
+    @pytest.mark.parametrize(("later", "unclear"), [(IN_FLIGHT, False), (IN_FLIGHT + SECOND, True)])
+    @pytest.mark.parametrize("is_late", [True, False])
+    def test_a_license_that_is_newer_than_a_lost_write_can_be_is_for_a_person_to_decide(
+        self, later: timedelta, unclear: bool, is_late: bool
+    ) -> None:
+        row, read_at = ADDING, NOW + 2 * IN_FLIGHT
+        if is_late:
+            row = resolve(row, person(), "cause", read_at).row
+        user = person(direct(E3, plans(TEAMS), at=NOW + later))
+        known = refresh(resolve(row, user, "cause", read_at).row, user, read_at)
+        assert known.owned[E3].unclear is unclear
+
     def test_a_license_that_was_to_be_assigned_and_is_missing_may_still_show_late(self) -> None:
         unseen = resolve(ADDING, person(), "cause", NOW + IN_FLIGHT).row.unseen
         assert unseen == {E3: OwnedLicense(plans(TEAMS), NOW, (FROM_A,), written=by_our_clock(NOW))}
