@@ -30,7 +30,7 @@ from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
 from functions.web.routes import center, dead_letters, groups, onboarding, operations, profiles, users
 from shared.bootstrap import App
 from shared.domain import trace_context
-from shared.domain.access import READS, Access
+from shared.domain.access import READS, UNCOUNTED, Access
 from shared.domain.caller_limits import Kind
 from shared.domain.errors import Unavailable
 from shared.domain.initiator import API, PAGE
@@ -112,7 +112,7 @@ async def _permit(request: Request) -> None:
 
 async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None:
     """Count the request for its caller. Events of HR are counted one by one, where they are read."""
-    if needed is not Access.ANY and row != HR_EVENTS:
+    if needed not in UNCOUNTED and row != HR_EVENTS:
         kind = Kind.READS if needed in READS else Kind.CHANGES
         await request.app.state.doors().limits.admit(request.scope["principal"].initiator.id, kind)
 

@@ -86,7 +86,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/api/onboarding/proposals/{profile_name}/approve"): Access.APPROVE,
     ("POST", "/api/onboarding/proposals/{profile_name}/reject"): Access.APPROVE,
     ("GET", "/"): Access.ANY,
-    ("GET", "/static/{name}"): Access.ANY,
+    ("GET", "/static/{name}"): Access.SIGNED_IN,
     ("GET", "/firstDay"): Access.READ,
     ("POST", "/firstDay/turnOn"): Access.CONFIGURE,
     ("POST", "/firstDay/turnOff"): Access.CONFIGURE,

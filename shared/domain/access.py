@@ -18,6 +18,7 @@ from shared.domain.ids import is_guid
 class Access(StrEnum):
     """A right that a route asks of its caller; the value names the least role that allows it."""
 
+    SIGNED_IN = "a sign-in"
     ANY = "any role"
     READ = "Licensing.Read"
     READ_USERS = "Users.Read"
@@ -33,9 +34,20 @@ class Access(StrEnum):
 
 
 READS = frozenset(
-    {Access.ANY, Access.READ, Access.READ_USERS, Access.READ_HR, Access.READ_HR_EVENT, Access.READ_LETTERS}
+    {
+        Access.SIGNED_IN,
+        Access.ANY,
+        Access.READ,
+        Access.READ_USERS,
+        Access.READ_HR,
+        Access.READ_HR_EVENT,
+        Access.READ_LETTERS,
+    }
 )
 """Accesses that change nothing."""
+
+UNCOUNTED = frozenset({Access.SIGNED_IN, Access.ANY})
+"""Accesses to what holds no data, which count towards no limit."""
 
 _READ = frozenset({Access.ANY, Access.READ, Access.READ_USERS})
 _HR = frozenset({Access.READ_HR, Access.READ_HR_EVENT})

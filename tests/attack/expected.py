@@ -56,6 +56,9 @@ PERSONS_ONLY: frozenset[Route] = frozenset(
 ERASE: Route = ("POST", "/api/users/{user_id}/erase")
 """Needs two roles."""
 
+STATIC: Route = ("GET", "/static/{name}")
+"""Needs a sign-in and no role."""
+
 PASS = 0
 
 
@@ -102,7 +105,7 @@ def expected(holder: Holder, route: Route, routes: Mapping[Route, frozenset[str]
     """The status that the caller must be answered, PASS if the caller must be let in."""
     if holder.refused:
         return holder.refused
-    if not holder.roles & routes[route]:
+    if route != STATIC and not holder.roles & routes[route]:
         return 403
     if not writes(route):
         return PASS

@@ -19,6 +19,9 @@ SIGN_OUT = "/.auth/logout?post_logout_redirect_uri="
 """Ends the session at Entra too, so that the next sign-in is a new one (the same page, "Sign out of a session")."""
 
 
+HEADINGS = {401: "Sign in again", 403: "Access denied", 404: "Not found", 409: "Changed in the meantime"}
+
+
 def wants_page(request: Request) -> bool:
     """Whether a person in a browser asked for a page."""
     programs = request.url.path.startswith(("/api/", "/graph/", "/static/"))
@@ -44,6 +47,7 @@ def failed_page(request: Request, refusal: HttpError) -> Response:
     answer = page(
         request,
         "error.html",
+        heading=HEADINGS.get(refusal.status, "Could not be done"),
         status=refusal.status,
         message=refusal.message,
         code=refusal.code,

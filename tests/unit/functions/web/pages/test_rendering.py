@@ -55,7 +55,7 @@ async def test_no_other_site_and_no_reader_can_write() -> None:
         reader = await page.post(path, headers=SAME_SITE)
         shown = await page.get(f"/groups/{TEAM}")
     assert (foreign.status_code, reader.status_code) == (403, 403)
-    assert "This was not done" in foreign.text
+    assert "Access denied" in foreign.text
     assert "Change licenses" not in shown.text
     assert run.fakes.sent() == []
 
