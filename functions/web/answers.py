@@ -11,7 +11,7 @@ from functions.web.audit_answers import Json, moment_text
 from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
-from shared.domain.directory import SubscribedSku
+from shared.domain.directory import FoundUser, SubscribedSku
 from shared.domain.group_status import GroupStatus
 from shared.domain.ids import SkuId
 from shared.domain.outcomes import Problem
@@ -32,6 +32,20 @@ def page(
         parameters = urlencode({**(asked or {}), "$top": top, "$skiptoken": token}, safe="$", quote_via=quote)
         answer["@odata.nextLink"] = f"{base}{request.url.path}?{parameters}"
     return answer
+
+
+def found_user(found: FoundUser) -> Json:
+    """A user that a search has found."""
+    return {
+        "id": found.id,
+        "displayName": found.display_name,
+        "userPrincipalName": found.user_principal_name,
+        "accountEnabled": found.account_enabled,
+        "mail": found.mail or None,
+        "employeeId": found.employee_id or None,
+        "department": found.department or None,
+        "jobTitle": found.job_title or None,
+    }
 
 
 def assignment(found: GroupLicenseAssignment, names: Names) -> Json:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.context import requires
 from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
-from functions.web.pages import audit, first_day, health, licenses, member_export, static_files
+from functions.web.pages import audit, first_day, health, licenses, member_export, search, static_files
 from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import onboarding as onboarding_pages
@@ -69,6 +69,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         dead_letters,
         static_files,
         first_day,
+        search,
         licenses,
         member_export,
         group_pages,

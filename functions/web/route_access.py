@@ -90,6 +90,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/firstDay"): Access.READ,
     ("POST", "/firstDay/turnOn"): Access.CONFIGURE,
     ("POST", "/firstDay/turnOff"): Access.CONFIGURE,
+    ("GET", "/search"): Access.READ_USERS,
+    ("POST", "/search"): Access.READ_USERS,
     ("GET", "/licenses"): Access.READ,
     ("GET", "/licenses/{sku_id}"): Access.READ,
     ("GET", "/groups"): Access.READ,

@@ -111,7 +111,7 @@ class AuditSearch:
             if len(chosen) != 1:
                 return (
                     self,
-                    f"{len(people) or 'No'} users have a name that begins with {user!r}: give the sign-in name.",
+                    f"{len(people) or 'No'} users match {user!r}. Enter the sign-in name.",
                 )
             user = chosen[0].id
         if group and not is_guid(group):

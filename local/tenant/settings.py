@@ -82,6 +82,9 @@ class Settings:
     """Members of a hidden-membership group without Member.Read.Hidden: `refused` (403) or `empty`."""
     license_error_filter: bool = False
     """$filter=hasMembersWithLicenseErrors eq true; reported broken since September 2024, hence off."""
+    directory_search: bool = True
+    """Whether $search on users and groups is offered; "currently not available in Azure AD B2C tenants"
+    (learn.microsoft.com/graph/search-query-parameter)."""
     batch_throttle_status: int = 200
     """Overall status of a $batch with throttled items: 200 or 424, Microsoft's pages contradict each other."""
     native_delay_seconds: float = 0.05

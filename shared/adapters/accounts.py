@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from shared.adapters import graph_json
-from shared.adapters.directory import DEFINITE, literal
+from shared.adapters.directory import DEFINITE
 from shared.adapters.graph import GraphClient, Json
-from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
+from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, literal, segment
 from shared.adapters.graph_write_results import BatchWriter, ItemResult
 from shared.domain.directory import ReadFailed
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable

@@ -15,12 +15,14 @@ from urllib.parse import quote
 
 from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
-from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
+from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, literal, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
+from shared.adapters.graph_search import find_groups, find_users
 from shared.adapters.shared_read import SharedRead
 from shared.domain.directory import (
     DirectoryGroup,
     DirectoryUser,
+    FoundUser,
     NotAUser,
     ReadFailed,
     SubscribedSku,
@@ -29,7 +31,7 @@ from shared.domain.directory import (
 )
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
-from shared.ports.directory import Organization
+from shared.ports.directory import MOST_FOUND, Organization
 
 PAGE_SIZE = 999
 """Largest `$top` for members (learn.microsoft.com/graph/api/group-list-transitivemembers)."""
@@ -63,12 +65,6 @@ T = TypeVar("T")
 
 
 log = logging.getLogger(__name__)
-
-
-def literal(text: str) -> str:
-    """A text as an OData literal in an address: each quote written twice, everything else escaped."""
-    doubled = text.replace("'", "''")
-    return quote(f"'{doubled}'", safe="")
 
 
 class GraphDirectory:
@@ -112,22 +108,13 @@ class GraphDirectory:
         """Raises NotFound when there is no such group."""
         return graph_json.group(await self._get(f"/groups/{segment(group_id)}?$select={graph_json.GROUP_SELECT}"))
 
-    async def find_groups(self, text: str, top: int = 25) -> tuple[DirectoryGroup, ...]:
-        """Groups whose name begins with a text, sorted by name."""
-        wanted = f"startswith(displayName,{literal(text)})"
-        body = await self._get(f"/groups?$select={graph_json.GROUP_SELECT}&$top={top}&$filter={wanted}")
-        found = [graph_json.group(row) for row in graph_json.values(body, "groups")]
-        return tuple(sorted(found, key=lambda group: group.display_name.casefold()))
+    async def find_groups(self, text: str, top: int = MOST_FOUND) -> tuple[DirectoryGroup, ...]:
+        """Groups with this text in their name, word by word, or with this id, sorted by name."""
+        return await find_groups(self._batch, text, top)
 
-    async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
-        """Users whose name or userPrincipalName begins with a text, sorted by name, without `group_ids`."""
-        found: dict[UserId, DirectoryUser] = {}
-        for name in ("displayName", "userPrincipalName"):
-            wanted = f"startswith({name},{literal(text)})"
-            body = await self._get(f"/users?$select={graph_json.USER_SELECT}&$top={top}&$filter={wanted}")
-            rows = (graph_json.user(row) for row in graph_json.values(body, "users"))
-            found.update((user.id, user) for user in rows)
-        return tuple(sorted(found.values(), key=lambda user: user.display_name.casefold())[:top])
+    async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
+        """Users by parts of their name, surname, userPrincipalName, mail, employeeId or id, sorted by name."""
+        return await find_users(self._batch, text, top)
 
     async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """The ids of the users and groups that have an e-mail address, for each address that any of them has.

@@ -60,6 +60,12 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
+def literal(text: str) -> str:
+    """A text as OData writes it in an address: quotes doubled, everything else escaped."""
+    doubled = text.replace("'", "''")
+    return quote(f"'{doubled}'", safe="")
+
+
 def envelope(items: Sequence[Item]) -> Json:
     """The body of a $batch: ids are positions, and all items run in parallel. Raises ValueError above the limit."""
     if len(items) > BATCH_LIMIT:

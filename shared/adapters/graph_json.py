@@ -15,6 +15,7 @@ from shared.domain.directory import (
     AssignedLicense,
     DirectoryGroup,
     DirectoryUser,
+    FoundUser,
     LicenseAssignmentState,
     LicenseState,
     ServicePlan,
@@ -32,6 +33,7 @@ GROUP_SELECT = (
     "id,displayName,securityEnabled,groupTypes,visibility,assignedLicenses,"
     "onPremisesSyncEnabled,isAssignableToRole,mailEnabled"
 )
+FOUND_USER_SELECT = "id,displayName,userPrincipalName,accountEnabled,mail,employeeId,department,jobTitle"
 ORGANIZATION_SELECT = "id,displayName,countryLetterCode"
 SKU_SELECT = "skuId,skuPartNumber,appliesTo,capabilityStatus,consumedUnits,prepaidUnits,servicePlans"
 
@@ -78,6 +80,23 @@ def user(row: Row, *, group_ids: frozenset[GroupId] = frozenset(), shared: Share
 def addresses(row: Row) -> list[str]:
     """The e-mail addresses of a user or group in lower case, without the kind before the colon."""
     return [str(each).lower().partition(":")[2] for each in _list(row, "proxyAddresses", "directoryObject")]
+
+
+def found_user(row: Row) -> FoundUser:
+    """A user as a search shows it, all of `FOUND_USER_SELECT`; only id, sign-in name and `accountEnabled` are never
+    null."""
+    shape = "user"
+    enabled = _require(row, "accountEnabled", shape)
+    return FoundUser(
+        id=UserId(_text(row, "id", shape).lower()),
+        display_name=_nullable(row, "displayName", shape) or "",
+        user_principal_name=_text(row, "userPrincipalName", shape),
+        account_enabled=enabled is True,
+        mail=row.get("mail") or "",
+        employee_id=row.get("employeeId") or "",
+        department=row.get("department") or "",
+        job_title=row.get("jobTitle") or "",
+    )
 
 
 def license_assignment_state(row: Row) -> LicenseAssignmentState:

@@ -153,6 +153,20 @@ class DirectoryUser:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundUser:
+    """A user as a search shows it, with what distinguishes people of the same name."""
+
+    id: UserId
+    display_name: str
+    user_principal_name: str
+    account_enabled: bool
+    mail: str = ""
+    employee_id: str = ""
+    department: str = ""
+    job_title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UserGone:
     """The directory says there is no such user now (404)."""
 

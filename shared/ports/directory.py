@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.domain.directory import DirectoryGroup, DirectoryUser, ReadFailed, SubscribedSku, UserRead
+from shared.domain.directory import DirectoryGroup, DirectoryUser, FoundUser, ReadFailed, SubscribedSku, UserRead
 from shared.domain.ids import GroupId, UserId
 from shared.domain.onboarding import Account, PersonRef
+
+MOST_FOUND = 25
+"""Users or groups that one search shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,13 @@ class Directory(Protocol):
         """Raises NotFound when there is no such group."""
         ...
 
-    async def find_groups(self, text: str, top: int = 25) -> tuple[DirectoryGroup, ...]:
-        """Groups whose name begins with a text, sorted by name."""
+    async def find_groups(self, text: str, top: int = MOST_FOUND) -> tuple[DirectoryGroup, ...]:
+        """Groups with this text in their name, word by word, or with this id, sorted by name."""
         ...
 
-    async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
-        """Users whose name or userPrincipalName begins with a text, sorted by name, without `group_ids`."""
+    async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
+        """Users whose name has words that begin with those of the text, in any order; whose surname,
+        userPrincipalName or mail begins with it; or with this employeeId or id. Sorted by name."""
         ...
 
     async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:

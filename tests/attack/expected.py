@@ -32,6 +32,7 @@ READS_BY_POST: frozenset[Route] = frozenset(
         ("POST", "/audit"),
         ("POST", "/audit.csv"),
         ("POST", "/audit.jsonl"),
+        ("POST", "/search"),
         ("POST", "/deadLetters"),
         ("POST", "/groups/{group_id}/assign/check"),
     }

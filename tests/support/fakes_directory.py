@@ -7,15 +7,18 @@ seats and, where sets are given, plans that exclude each other.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from shared.domain.directory import (
     AssignedLicense,
     DirectoryGroup,
     DirectoryUser,
+    FoundUser,
     LicenseAssignmentState,
     LicenseState,
     NotAUser,
@@ -27,7 +30,7 @@ from shared.domain.directory import (
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
-from shared.ports.directory import Organization
+from shared.ports.directory import MOST_FOUND, Organization
 
 BATCH_LIMIT = 20
 ALWAYS = 1_000_000
@@ -54,6 +57,21 @@ class _Person:
         return frozenset(row.sku_id for row in rows if row.state.counts)
 
 
+def _has_words(text: str, name: str) -> bool:
+    """Whether each word of the text begins one of the name."""
+    if name.lower().startswith(text):
+        return True
+    have = re.split(r"[\s\-_.,]+", name.lower())
+    return all(any(word.startswith(wanted) for word in have) or wanted in have for wanted in text.split())
+
+
+def _fits(text: str, user: FoundUser) -> bool:
+    beginnings = (user.display_name, user.user_principal_name, user.mail)
+    exact = {user.id, user.employee_id.lower()}
+    starts = any(each.lower().startswith(text) for each in beginnings)
+    return starts or text in exact or _has_words(text, user.display_name)
+
+
 class FakeDirectory:
     """Users, groups in groups, products. Ids may be any text. `now` dates what is written."""
 
@@ -78,6 +96,8 @@ class FakeDirectory:
         self.page_size = page_size
         self.reads: list[tuple[UserId, ...]] = []
         """The ids of each call of `users`."""
+        self.described: dict[UserId, dict[str, str]] = {}
+        """What a search shows of a user beside the names: fields of FoundUser."""
         self.groups: dict[GroupId, DirectoryGroup] = {}
         self.units: dict[str, set[GroupId]] = {}
         """Groups of each administrative unit; reading one of `unit_faults` raises that."""
@@ -248,21 +268,24 @@ class FakeDirectory:
         self.reads.append(tuple(user_ids))
         return {user_id: self._read(user_id, with_groups) for user_id in user_ids}
 
-    async def find_groups(self, text: str, top: int = 25) -> tuple[DirectoryGroup, ...]:
+    async def find_groups(self, text: str, top: int = MOST_FOUND) -> tuple[DirectoryGroup, ...]:
         self._check_away()
-        found = [each for each in self.groups.values() if each.display_name.lower().startswith(text.lower())]
+        found = [
+            each for each in self.groups.values() if _has_words(text.lower(), each.display_name) or each.id == text
+        ]
         return tuple(sorted(found, key=lambda each: each.display_name)[:top])
 
-    async def find_users(self, text: str, top: int = 25) -> tuple[DirectoryUser, ...]:
+    async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
         self._check_away()
-        wanted = text.lower()
-        people = map(self.truth, self._people)
-        users = [
-            each
-            for each in people
-            if each.display_name.lower().startswith(wanted) or each.user_principal_name.lower().startswith(wanted)
-        ]
-        return tuple(users[:top])
+        present = (key for key, person in self._people.items() if not person.deleted)
+        found = [each for each in map(self._found_user, present) if _fits(text.lower(), each)]
+        return tuple(sorted(found, key=lambda each: each.display_name)[:top])
+
+    def _found_user(self, user_id: UserId) -> FoundUser:
+        user = self._people[user_id].user
+        plain = FoundUser(user_id, user.display_name, user.user_principal_name, user.account_enabled)
+        more: dict[str, Any] = dict(self.described.get(user_id, {}))
+        return replace(plain, **more)
 
     async def group(self, group_id: GroupId) -> DirectoryGroup:
         self._check_away()

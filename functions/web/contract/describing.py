@@ -201,7 +201,9 @@ def example(schema: Json, schemas: Json, name: str = "", *, sent: bool = False) 
 def _of_type(schema: Json, schemas: Json, name: str, *, sent: bool) -> Any:
     match schema.get("type"):
         case "object":
-            inner = {key: each for key, each in schema.get("properties", {}).items() if key not in NOT_EXAMPLED}
+            inner = {
+                key: each for key, each in schema.get("properties", {}).items() if not sent or key not in NOT_EXAMPLED
+            }
             return {key: example(each, schemas, key, sent=sent) for key, each in inner.items()}
         case "array":
             return [example(schema["items"], schemas, sent=sent)]

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from functions.web.pages import labels
 from shared.domain.access import READS
 from shared.domain.ids import SkuId
+from shared.ports.directory import MOST_FOUND
 
 HERE = Path(__file__).parent.parent
 
@@ -63,6 +64,7 @@ def _environment() -> Environment:
     found.filters.update(person=labels.person, found_by=labels.found_by)
     found.globals.update(
         {name: getattr(labels, name) for name in vars(labels) if name.endswith("_WORDS") and name[0] != "_"},
+        MOST_FOUND=MOST_FOUND,
         changes=labels.changes,
         notes=labels.notes,
         predicted=labels.predicted,

@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/users")
 async def users(request: Request) -> Response:
-    return page(request, "users.html", search="", found=None)
+    return page(request, "users.html", search="", people=None)
 
 
 @router.post("/users")
@@ -35,7 +35,7 @@ async def find_users(request: Request, world: TheWorld, form: TheForm) -> Respon
     """By a form that is sent: an address with a name would be in access logs, in the history, and in referrers."""
     form.one("search")
     search = form.short("search")
-    return page(request, "users.html", search=search, found=await license_center.find_users(world, search))
+    return page(request, "users.html", search=search, people=await license_center.find_users(world, search))
 
 
 @router.get("/users/{user_id}")

@@ -32,13 +32,13 @@ Searched = Annotated[str, Field(min_length=1, max_length=license_center.MAX_SEAR
 
 
 class FindUsers(Shape):
-    """The beginning of a name or userPrincipalName."""
+    """A name or part of it, a userPrincipalName, mail, employee ID or object ID."""
 
     search: Searched
 
 
 class FindGroups(Shape):
-    """The beginning of a name."""
+    """A name or words of it, or an ID."""
 
     search: Searched
 
@@ -83,7 +83,7 @@ def _product(view: license_center.ProductView) -> Json:
 
 @router.post("/groups/search")
 async def find_groups(world: TheWorld, body: FindGroups) -> Json:
-    """Groups of the directory whose name begins with a text, and what they may be used for."""
+    """Groups of the directory by words of their name or by ID, and what they may be used for."""
     return {"value": [_found(each) for each in await license_center.find_groups(world, body.search)]}
 
 
@@ -118,14 +118,9 @@ def _managed(each: license_center.ManagedGroup) -> Json:
 
 @router.post("/users/search")
 async def find_users(world: TheWorld, body: FindUsers) -> Json:
-    """Users whose name or userPrincipalName begins with a text. The text is in the body, since addresses are logged."""
-    found = await license_center.find_users(world, body.search)
-    return {
-        "value": [
-            {"id": each.id, "displayName": each.display_name, "userPrincipalName": each.user_principal_name}
-            for each in found
-        ]
-    }
+    """Users by words of their name, surname, userPrincipalName, mail, employee ID or object ID. The text is in the
+    body, because addresses are logged."""
+    return {"value": [answers.found_user(each) for each in await license_center.find_users(world, body.search)]}
 
 
 @router.get("/users/{user_id}")

@@ -50,7 +50,9 @@ class User(DirectoryObject):
         "account_enabled",
         "aliases",
         "created",
+        "department",
         "employee_id",
+        "job_title",
         "location_changed",
         "proxy_clash",
         "rows",
@@ -69,6 +71,8 @@ class User(DirectoryObject):
         self.rows: tuple[LicenseRow, ...] = ()
         self.created = created
         self.employee_id: str | None = None
+        self.department: str | None = None
+        self.job_title: str | None = None
         self.location_changed = 0.0
         self.proxy_clash = False
         self.aliases: tuple[str, ...] = ()

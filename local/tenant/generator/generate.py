@@ -17,7 +17,7 @@ from typing import Any
 from local.tenant.directory.directory import Directory
 from local.tenant.directory.model import LicenseRow, Subscription, User
 from local.tenant.generator.groups import build_groups
-from local.tenant.generator.names import FIRST_NAMES, LAST_NAMES, new_id
+from local.tenant.generator.names import DEPARTMENTS, FIRST_NAMES, JOB_TITLES, LAST_NAMES, new_id
 
 MEMBERS_MAX = 200_000
 MEMBERS_MIN = 10
@@ -127,6 +127,8 @@ def _population(directory: Directory, chance: random.Random, members: int, outsi
         name = f"{first} {last}"
         user = User(new_id(chance), name, f"{first.lower()}.{last.lower()}.{number}@{directory.domain}", CREATED)
         user.usage_location = chance.choice(places)
+        user.department = DEPARTMENTS[number % len(DEPARTMENTS)]
+        user.job_title = JOB_TITLES[number % len(JOB_TITLES)]
         made.append(user)
     people = Population(made[:members], made[members : members + outsiders], made[members + outsiders :])
     for user in people.recycled:

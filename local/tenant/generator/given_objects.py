@@ -76,6 +76,7 @@ def _place_user(directory: Directory, raw: dict[str, Any], now: float) -> str:
     user.account_enabled = raw.get("accountEnabled", True)
     user.user_type = raw.get("userType", "Member")
     user.employee_id = raw.get("employeeId")
+    user.department, user.job_title = raw.get("department"), raw.get("jobTitle")
     user.created -= float(raw.get("createdSecondsAgo", 0))
     user.proxy_clash = bool(raw.get("proxyAddressClash", False))
     user.rows = tuple(

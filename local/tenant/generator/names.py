@@ -14,6 +14,10 @@ LAST_NAMES = (
     "Novak", "Otto", "Peters", "Quast", "Roth", "Sommer", "Thiel", "Ulrich", "Vogel", "Weiss", "Yilmaz", "Zander",
 )  # fmt: skip
 
+DEPARTMENTS = ("Sales", "Finance", "Production", "Human Resources", "IT", "Legal", "Logistics")
+
+JOB_TITLES = ("Assistant", "Clerk", "Engineer", "Manager", "Specialist")
+
 
 def new_id(chance: random.Random) -> str:
     """A random GUID of version 4 from the seed."""

@@ -14,14 +14,15 @@ from local.tenant.graph.query import (
     filter_test,
     next_link,
     page_size,
-    search_test,
     selected,
     skip_token,
     wants_count,
 )
 from local.tenant.graph.render import GROUP_DEFAULT, GROUP_PROPERTIES, group_json
+from local.tenant.graph.search import search_test
 from local.tenant.tenant import Tenant
 
+GROUP_SEARCHES = ("displayName", "description", "mail", "mailNickname")
 GROUP_FILTERS = ("id", "displayName", "mailNickname", "securityEnabled", "mailEnabled", "visibility")
 _LICENSE_ERRORS = "hasMembersWithLicenseErrors eq true"
 _LICENSED = "assignedLicenses/any()"
@@ -76,7 +77,8 @@ def _matching(tenant: Tenant, call: Call) -> list[Group]:
         return [group for group in groups if group.licenses]
     if addresses_asked(call) is not None:
         return []  # no group here has an e-mail address
-    tests = [test for test in (filter_test(call, GROUP_FILTERS), search_test(call)) if test is not None]
+    searched = search_test(call, GROUP_SEARCHES, tenant.settings.directory_search)
+    tests = [test for test in (filter_test(call, GROUP_FILTERS), searched) if test is not None]
     return [group for group in groups if all(test(_reader(group)) for test in tests)]
 
 

@@ -17,7 +17,6 @@ from local.tenant.graph.query import (
     need_advanced,
     next_link,
     page_size,
-    search_test,
     selected,
     skip_token,
     wants_count,
@@ -32,6 +31,7 @@ from local.tenant.graph.render import (
     other_json,
     user_json,
 )
+from local.tenant.graph.search import search_test
 from local.tenant.identity.permissions import HIDDEN_MEMBERS, READ_GROUPS, ROLE_GROUPS_WRITE, SEE_USERS
 from local.tenant.tenant import Tenant
 
@@ -90,7 +90,11 @@ def _page(
     tenant: Tenant, call: Call, ids: list[str], cast: type[DirectoryObject] | None, transitive: bool
 ) -> dict[str, Any]:
     chosen = selected(call, _known(cast), _type_name(cast))
-    tests = [test for test in (filter_test(call, _FILTERS), search_test(call)) if test is not None]
+    tests = [
+        test
+        for test in (filter_test(call, _FILTERS), search_test(call, _FILTERS, tenant.settings.directory_search))
+        if test is not None
+    ]
     if tests:
         need_advanced(call, "$filter or $search on members")
     size = page_size(call)

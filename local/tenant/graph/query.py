@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
 from local.tenant.call import Call, bad_request, unsupported_query
+from local.tenant.graph.search import Reader, Test
 
 PAGE_DEFAULT = 100  # learn.microsoft.com/graph/api/group-list-members
 PAGE_MAX = 999
@@ -22,11 +23,10 @@ _COMPARISON = re.compile(r"^(\w+)\s+eq\s+(?:'((?:[^']|'')*)'|(true|false))$", re
 _ANY_ADDRESS = re.compile(r"^proxyAddresses/any\((\w+):\1\s+eq\s+'((?:[^']|'')*)'\)$", re.IGNORECASE)
 OR_LIMIT = 15  # clauses, github.com/microsoftgraph/microsoft-graph-docs/issues/21098
 _STARTSWITH = re.compile(r"^startswith\(\s*(\w+)\s*,\s*'((?:[^']|'')*)'\s*\)$", re.IGNORECASE)
-_SEARCH = re.compile(r'^"(\w+):(.*)"$', re.DOTALL)
+_OUTSIDE_QUOTES = r"(?=(?:[^']*'[^']*')*[^']*$)"
+_OR = re.compile(r"\s+or\s+" + _OUTSIDE_QUOTES, re.IGNORECASE)
+_AND = re.compile(r"\s+and\s+" + _OUTSIDE_QUOTES, re.IGNORECASE)
 _OFFERED = frozenset({"$select", "$top", "$filter", "$search", "$count", "$skiptoken", "$format"})
-
-Reader = Callable[[str], object]
-Test = Callable[[Reader], bool]
 
 
 def selected(call: Call, known: Collection[str], type_name: str) -> tuple[str, ...] | None:
@@ -99,12 +99,12 @@ def need_advanced(call: Call, what: str) -> None:
 
 
 def filter_test(call: Call, filterable: Collection[str]) -> Test | None:
-    """The $filter as a test on a property reader; `eq` and `startswith`, joined with `and`."""
+    """The $filter as a test on a property reader; `eq` and `startswith`, joined with `or` and the stronger `and`."""
     raw = call.query.get("$filter")
     if raw is None:
         return None
-    tests = [_clause(part.strip(), filterable) for part in re.split(r"\s+and\s+", raw)]
-    return lambda read: all(test(read) for test in tests)
+    tests = [[_clause(each.strip(), filterable) for each in _AND.split(part)] for part in _OR.split(raw)]
+    return lambda read: any(all(test(read) for test in part) for part in tests)
 
 
 def addresses_asked(call: Call) -> frozenset[str] | None:
@@ -144,25 +144,3 @@ def _clause(raw: str, filterable: Collection[str]) -> Test:
 
 def _folded(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
-
-
-def search_test(call: Call) -> Test | None:
-    """`$search="displayName:text"`: words of the name that begin with the text's words; needs ConsistencyLevel."""
-    raw = call.query.get("$search")
-    if raw is None:
-        return None
-    if not call.eventual:
-        raise unsupported_query(
-            "Request with $search query parameter only works through MSGraph with a special request header: "
-            "'ConsistencyLevel: eventual'"
-        )
-    found = _SEARCH.match(raw)
-    if not found or found[1] not in ("displayName", "description"):
-        raise bad_request('Syntax error in $search; expected "property:text".')  # own wording
-    name, words = found[1], found[2].lower().split()
-
-    def test(read: Reader) -> bool:
-        have = re.split(r"[\s\-_.]+", str(read(name) or "").lower())
-        return all(any(word.startswith(wanted) for word in have) or wanted in have for wanted in words)
-
-    return test

@@ -164,13 +164,15 @@ USER_PROPERTIES: dict[str, UserGetter] = {
     "assignedPlans": _no_value,  # these two depend on the look: user_json puts them in
     "licenseAssignmentStates": _no_value,
     "employeeId": lambda user, _state: user.employee_id,
+    "department": lambda user, _state: user.department,
+    "jobTitle": lambda user, _state: user.job_title,
     "businessPhones": _empty,
     "otherMails": _empty,
     "provisionedPlans": _empty,
     "proxyAddresses": lambda user, _state: _addresses(user),
     **dict.fromkeys(
-        ("city", "companyName", "country", "department", "employeeHireDate", "employeeLeaveDateTime",
-         "employeeType", "externalUserState", "jobTitle", "mobilePhone", "officeLocation", "onPremisesSyncEnabled",
+        ("city", "companyName", "country", "employeeHireDate", "employeeLeaveDateTime",
+         "employeeType", "externalUserState", "mobilePhone", "officeLocation", "onPremisesSyncEnabled",
          "preferredLanguage"),
         _no_value,
     ),

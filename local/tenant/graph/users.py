@@ -21,7 +21,6 @@ from local.tenant.graph.query import (
     has_address,
     next_link,
     page_size,
-    search_test,
     selected,
     skip_token,
     wants_count,
@@ -35,6 +34,7 @@ from local.tenant.graph.render import (
     group_json,
     user_json,
 )
+from local.tenant.graph.search import search_test
 from local.tenant.identity.permissions import SEE_USERS
 from local.tenant.tenant import Tenant
 
@@ -47,6 +47,10 @@ USER_FILTERS = (
     "userType",
     "usageLocation",
     "employeeId",
+    "givenName",
+    "surname",
+    "department",
+    "jobTitle",
 )
 _BY_EMPLOYEE_ID = re.compile(r"^employeeId\s+eq\s+'((?:[^']|'')*)'$")
 NOT_ISO = ("UK", "EL")  # two letters that stand for GB and GR elsewhere
@@ -95,8 +99,9 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     if chosen and not may_see(call, chosen):
         raise denied()
     addresses = addresses_asked(call)
-    tests = (search_test(call),) if addresses is not None else (filter_test(call, USER_FILTERS), search_test(call))
-    matches = [test for test in tests if test is not None]
+    filtered = filter_test(call, USER_FILTERS) if addresses is None else None
+    searched = search_test(call, USER_FILTERS, tenant.settings.directory_search)
+    matches = [test for test in (filtered, searched) if test is not None]
     if addresses is not None:
         matches.append(lambda read: has_address(read, addresses))
     size = page_size(call) if "$top" in call.query else PAGE_DEFAULT

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active
-from shared.domain.directory import DirectoryGroup, DirectoryUser, SubscribedSku
+from shared.domain.directory import DirectoryGroup, DirectoryUser, FoundUser, SubscribedSku
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -104,7 +104,7 @@ async def managed_groups(world: Needs) -> tuple[ManagedGroup, ...]:
 
 
 async def find_groups(world: Needs, text: str) -> tuple[FoundGroup, ...]:
-    """Groups whose name begins with a text, and what they may be used for."""
+    """Groups by words of their name or by their ID, and what they may be used for."""
     managed = {each.group_id for each in await world.stores.assignments.all() if is_active(each)}
     found = await world.directory.find_groups(text.strip()[:MAX_SEARCH])
     return tuple(FoundGroup(group, hindrance(group), group.id in managed) for group in found)
@@ -119,8 +119,8 @@ def hindrance(group: DirectoryGroup) -> str:
     return ""
 
 
-async def find_users(world: Needs, text: str) -> tuple[DirectoryUser, ...]:
-    """Users whose name or userPrincipalName begins with a text."""
+async def find_users(world: Needs, text: str) -> tuple[FoundUser, ...]:
+    """Users by words of their name, surname, sign-in name, mail, employee ID or object ID."""
     return await world.directory.find_users(text.strip()[:MAX_SEARCH])
 
 

@@ -222,8 +222,8 @@ async def members_with_errors(
 
 
 async def members_named(world: Needs, group_id: GroupId, text: str) -> tuple[MemberRow, ...]:
-    """Recorded members whose name or sign-in name begins with a text. The directory finds them by its index of names,
-    so the time does not grow with the group. At most MAX_NAMED people of the tenant are read."""
+    """Recorded members that the directory finds by the text. It has an index of names, so this takes no longer in a
+    large group. At most MAX_NAMED people of the tenant are compared with the group."""
     people = await world.directory.find_users(text, MAX_NAMED)
     rows = await asyncio.gather(*(world.stores.members.of_user(each.id, [group_id]) for each in people))
     return tuple(row for found in rows for row in found)

@@ -53,17 +53,25 @@ class UserLicenses(Answer):
     value: list[UserLicense]
 
 
-class FoundUser(Answer):
+class NamedUser(Answer):
     id: UserIdText
     display_name: Annotated[str, example("Ada Lovelace")]
     user_principal_name: Person
+
+
+class FoundUser(NamedUser):
+    account_enabled: bool
+    mail: Person | None
+    employee_id: Annotated[str, example("4711")] | None
+    department: Annotated[str, example("Sales")] | None
+    job_title: Annotated[str, example("Account Manager")] | None
 
 
 class FoundUsers(Answer):
     value: list[FoundUser]
 
 
-class User(FoundUser):
+class User(NamedUser):
     usage_location: Annotated[str, example("DE")] | None
     account_enabled: bool
     licenses: list[UserLicense]

@@ -89,7 +89,14 @@ class TestTable:
     def test_readers_reach_no_route_that_changes_something_or_shows_hr_events_or_messages(self) -> None:
         for role in ("Licensing.Read", "Users.Read"):
             rows = {row for row, access in ACCESS.items() if access in ROLES[role]}
-            searches = {"/groups/{group_id}/assign/check", "/users", "/groups", "/groups/{group_id}", "/audit"}
+            searches = {
+                "/groups/{group_id}/assign/check",
+                "/search",
+                "/users",
+                "/groups",
+                "/groups/{group_id}",
+                "/audit",
+            }
             searches |= {"/groups/{group_id}/members.csv", "/audit.csv", "/audit.jsonl"}
             searches |= {path for _, path in rows if path.startswith("/api/") and path.endswith("/search")}
             assert {path for method, path in rows if method != "GET"} <= searches

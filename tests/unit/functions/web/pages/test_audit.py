@@ -28,7 +28,7 @@ async def test_the_audit_log_is_searched_by_names_and_told_in_words() -> None:
         assert f'<input type="hidden" name="{name}" value="{value}">' in found
     assert "SMALL added" in found
     assert "Ann" not in found
-    assert "2 users have a name that begins with" in several
+    assert "2 users match" in several
     assert "No groups have the name" in nobody
     assert "grace: P0D to P30D" in options
     assert "usageLocation: none to DE" in options

@@ -1,0 +1,82 @@
+"""Finding users and groups in Graph: which questions are asked, and what is left out if one is rejected."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from shared.adapters.directory import GraphDirectory
+from shared.domain.errors import PermissionDenied, Unavailable
+from tests.unit.adapters.directory_reads import ids
+from tests.unit.adapters.graph_stub import Answer, StubGraph, error, guid, user
+
+FILTER, SEARCH = r"^/users\?.*\$filter=", r"^/users\?.*\$search="
+
+
+def found(*numbers: int, **more: Any) -> Answer:
+    return Answer({"value": [user(number, **more) for number in numbers]})
+
+
+async def test_a_name_is_asked_for_by_its_beginning_and_by_its_words(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    stub.on("GET", FILTER, found(2))
+    stub.on("GET", SEARCH, found(1, 2, department="Sales", jobTitle="Clerk", mail=None))
+    people = await directory.find_users('O\'Neil "Jo" \\ R&D')
+    assert [each.id for each in people] == ids(1, 2)
+    assert (people[0].department, people[0].job_title, people[0].mail) == ("Sales", "Clerk", "")
+    by_filter, by_words = (unquote(each["url"]) for each in stub.items)
+    assert "startswith(surname,'O''Neil \"Jo\" \\ R&D') or startswith(userPrincipalName," in by_filter
+    assert "employeeId eq 'O''Neil" in by_filter
+    assert '$search="displayName:O\'Neil \\"Jo\\" \\\\ R&D"' in by_words
+    assert stub.items[1]["headers"] == {"ConsistencyLevel": "eventual"}
+    assert len(stub.requests) == 1
+
+
+async def test_who_has_exactly_the_identifier_is_first(stub: StubGraph, directory: GraphDirectory) -> None:
+    stub.on("GET", FILTER, Answer({"value": [user(1, employeeId="47110"), user(2, employeeId="4711")]}))
+    stub.on("GET", SEARCH, found())
+    assert [each.id for each in await directory.find_users("4711")] == ids(2, 1)
+
+
+async def test_an_id_is_read_too(stub: StubGraph, directory: GraphDirectory) -> None:
+    stub.on("GET", r"^/(users|groups)\?", Answer({"value": []}))
+    stub.on("GET", rf"^/users/{guid(7)}\?", Answer(user(7)))
+    assert [each.id for each in await directory.find_users(guid(7))] == ids(7)
+    assert await directory.find_users(guid(8)) == ()
+
+
+async def test_a_search_that_graph_rejects_is_left_out(stub: StubGraph, directory: GraphDirectory) -> None:
+    stub.on("GET", FILTER, found(3))
+    for answer in (Answer(error("Request_UnsupportedQuery", "no"), 400), Answer(status=0)):
+        stub.on("GET", SEARCH, answer)
+        assert [each.id for each in await directory.find_users("u")] == ids(3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (Answer(error("Authorization_RequestDenied", "no"), 403), PermissionDenied),
+        (Answer(error("x", "y"), 503), Unavailable),
+        (Answer(status=0), Unavailable),
+    ],
+)
+async def test_a_filter_without_an_answer_is_not_nobody(
+    stub: StubGraph, directory: GraphDirectory, answer: Answer, fault: type[Exception]
+) -> None:
+    stub.on("GET", FILTER, answer)
+    stub.on("GET", SEARCH, found(3))
+    with pytest.raises(fault):
+        await directory.find_users("u")
+
+
+async def test_groups_are_found_by_words_of_their_name(stub: StubGraph, directory: GraphDirectory) -> None:
+    group = {"securityEnabled": True, "groupTypes": [], "visibility": None, "assignedLicenses": []}
+    group |= {"onPremisesSyncEnabled": None, "isAssignableToRole": None, "mailEnabled": False}
+    rows = [{**group, "id": guid(number), "displayName": name} for number, name in ((1, "Sales EMEA"), (2, "EMEA all"))]
+    stub.on("GET", r"^/groups\?.*\$filter=", Answer({"value": rows[1:]}))
+    stub.on("GET", r"^/groups\?.*\$search=", Answer({"value": rows}))
+    assert [each.display_name for each in await directory.find_groups("emea")] == ["EMEA all", "Sales EMEA"]
+    assert await directory.find_groups("  ") == ()
