@@ -133,14 +133,6 @@ def _problem(problem: Problem, names: Names) -> Json:
     }
 
 
-ORIGIN_WORDS = {
-    "groupBasedLicensing": "Groups managed here",
-    "direct": "Direct, outside this app",
-    "nativeGroup": "Native group-based licensing",
-}
-"""Where a license comes from, in words for people."""
-
-
 def user_license(license: UserLicense, names: Names) -> Json:
     """One license of a user from one origin."""
     state = license.state

@@ -30,10 +30,19 @@ HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", 
 
 
 @lru_cache(maxsize=1)
+def _published() -> Mapping[str, Mapping[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads((HERE / "product-names.json").read_text("utf-8"))
+    return found
+
+
 def product_names() -> Mapping[str, str]:
     """Friendly names by SKU id."""
-    found: dict[str, str] = json.loads((HERE / "product-names.json").read_text("utf-8"))["products"]
-    return found
+    return _published()["products"]
+
+
+def app_name(plan_id: str, plan_name: str = "") -> str:
+    """The friendly name of a service plan, else Graph's name, else the id."""
+    return _published()["plans"].get(plan_id, "") or plan_name or plan_id
 
 
 def product_name(sku_id: SkuId | str, part_number: str = "") -> str:
@@ -59,7 +68,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(when=when, count=count, product=product_name)
+    found.filters.update(when=when, count=count, product=product_name, app=app_name)
     found.filters.update(tone=labels.tone, word=labels.word, who=labels.who)
     found.filters.update(person=labels.person, found_by=labels.found_by)
     found.globals.update(

@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web.answers import ORIGIN_WORDS
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.pages.forms import TheForm, guid_of
 from functions.web.pages.names import product_words
+from functions.web.pages.person_words import ENTRA, ENTRA_GROUP, M365, events, source_words
 from functions.web.pages.rendering import page, see
 from functions.web.pages.unmanaged import Takeover, preview_takeover
 from functions.web.requests import Guid
@@ -41,19 +41,21 @@ async def find_users(request: Request, world: TheWorld, form: TheForm) -> Respon
 @router.get("/users/{user_id}")
 async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
     found = await license_center.person(world, UserId(user_id))
+    products = await product_words(world)
+    entries = await license_center.history(world, found.user.id)
+    native = (GroupId(each.state.assigned_by_group) for each in found.licenses if each.state.assigned_by_group)
+    groups = {**await license_center.names_of_groups(world, native), **found.names}
     return page(
         request,
         "user.html",
         person=found,
-        history=await license_center.history(world, found.user.id),
+        history=events(entries, found.rows, groups, products),
         names=await queries.sku_names(world),
-        products=await product_words(world),
-        native=await license_center.names_of_groups(
-            world, (GroupId(each.state.assigned_by_group) for each in found.licenses if each.state.assigned_by_group)
-        ),
-        people={found.user.id: found.user.display_name},
-        groups=found.names,
-        origins=ORIGIN_WORDS,
+        products=products,
+        groups=groups,
+        source_words=source_words,
+        portals=[("Microsoft 365 admin center", M365.format(user_id)), ("Microsoft Entra", ENTRA.format(user_id))],
+        of_native_group=ENTRA_GROUP,
     )
 
 

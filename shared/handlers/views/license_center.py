@@ -7,7 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active
@@ -19,6 +19,7 @@ from shared.domain.member_counts import ProductCounts
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
+from shared.handlers.views.person_apps import App, NamedPlan, apps_of, plans_named
 from shared.handlers.views.queries import UserLicense
 
 SEATS_MAX_AGE_S = 5.0
@@ -66,12 +67,16 @@ class FoundGroup:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user with every license, and the state in each managed group."""
+    """A user with every license and app, and the state in each managed group. `named`: by group and position, the
+    plans that each problem names. `approvals`: open approvals of the groups."""
 
     user: DirectoryUser
     licenses: tuple[UserLicense, ...]
     rows: tuple[MemberRow, ...]
     names: Mapping[GroupId, str]
+    apps: tuple[App, ...] = ()
+    named: Mapping[GroupId, tuple[tuple[NamedPlan, ...], ...]] = field(default_factory=dict)
+    approvals: Mapping[GroupId, str] = field(default_factory=dict)
 
 
 async def products(world: Needs) -> tuple[ProductView, ...]:
@@ -132,7 +137,18 @@ async def person(world: Needs, user_id: UserId) -> Person:
         raise Unavailable(None, f"user {user_id} could not be read")
     known = {each.group_id: each for each in await world.stores.assignments.all()}
     rows = await world.stores.members.of_user(user_id, sorted(known))
-    return Person(read, licenses, rows, {group_id: each.display_name for group_id, each in known.items()})
+    skus = await world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S)
+    refusals = (await world.stores.ledger.rows([user_id]))[user_id].refusals
+    refused = {sku_id: record.plans for sku_id, record in refusals.items()}
+    return Person(
+        read,
+        licenses,
+        rows,
+        {group_id: each.display_name for group_id, each in known.items()},
+        apps_of(licenses, skus),
+        {row.group_id: tuple(plans_named(each, licenses, skus, refused) for each in row.problems) for row in rows},
+        {group_id: each.open_approval for group_id, each in known.items() if each.open_approval},
+    )
 
 
 async def names_of(world: Needs, user_ids: Sequence[UserId]) -> dict[UserId, str]:

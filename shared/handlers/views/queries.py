@@ -56,6 +56,7 @@ class UserLicense:
     origin: LicenseOrigin
     through: tuple[Source, ...] = ()
     ending: Grant | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +251,12 @@ async def user_licenses(world: Needs, user_id: UserId) -> tuple[UserLicense, ...
 
 def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Grant]) -> UserLicense:
     if state.assigned_by_group is not None:
-        return UserLicense(state, LicenseOrigin.NATIVE_GROUP)
+        return UserLicense(state, LicenseOrigin.NATIVE_GROUP, since=state.last_updated)
     owned = row.owned.get(state.sku_id)
     if owned is None:
-        return UserLicense(state, LicenseOrigin.DIRECT)
+        return UserLicense(state, LicenseOrigin.DIRECT, since=state.last_updated)
     ending = [each for each in grants if each.sku_id == state.sku_id and each.source.keeps]
-    return UserLicense(state, LicenseOrigin.OURS, owned.sources, next(iter(ending), None))
+    return UserLicense(state, LicenseOrigin.OURS, owned.sources, next(iter(ending), None), owned.at)
 
 
 async def change_feed(world: Needs) -> ChangeFeedState:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState
+from shared.domain.operation import LicenseChange, Target
+from shared.domain.operation_request import OperationRequest
 from shared.domain.plan import WAITS
+from shared.handlers.operations.accept import accept
 from tests.support.pages import browser, licensed, send
 from tests.support.rows import row_of
-from tests.support.runs import SMALL, TEAM, Run
+from tests.support.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run
 
 
 async def test_a_user_s_history_stands_beside_the_licenses_and_is_of_nobody_else() -> None:
@@ -68,3 +72,58 @@ async def test_a_searched_name_is_in_no_address() -> None:
         assert "enabled" not in (await page.get("/users?search=%3Cs")).text
         assert (await send(page, "/users", urlencode({"search": "x" * 121}))).status_code == 400
         assert (await page.get("/api/users?search=a")).status_code in (404, 405)
+
+
+async def test_every_app_is_on_or_off_by_a_product_and_its_group() -> None:
+    run = Run()
+    first, _ = run.people(2)
+    run.directory.change_user(
+        replace(
+            run.directory.truth(first),
+            license_assignment_states=(
+                LicenseAssignmentState(EXTRA.sku_id, assigned_by_group=OTHER_TEAM, last_updated=run.world.clock.now()),
+            ),
+        )
+    )
+    off = next(iter(SMALL.service_plans)).service_plan_id
+    change = LicenseChange((AssignedLicense(SMALL.sku_id, frozenset({off})),))
+    await run.finish(await accept(run.world, OperationRequest(Target(TEAM), MIA, change)))
+    async with browser(run) as page:
+        shown = " ".join((await page.get(f"/users/{first}")).text.split())
+    apps = shown[shown.index("<h2>Apps") : shown.index("<h2>History")]
+    assert [apps.count(f'<span class="badge {tone}">') for tone in ("good", "plain")] == [3, 1]
+    assert "Off in SMALL: <a" in apps and f"Group {TEAM}" in apps
+    assert f"native group licensing of Group {OTHER_TEAM}" in apps
+    assert f"GroupDetailsMenuBlade/~/Licenses/groupId/{OTHER_TEAM}" in shown
+    assert "SMALL added, 1 plan off" in shown[shown.index("<h2>History") :]
+    assert "since <time" in shown
+
+
+async def test_a_conflict_names_both_plans_both_products_and_who_assigned_each() -> None:
+    run = Run()
+    (first,) = run.people(1)
+    mine, theirs = SMALL.service_plans[0], EXTRA.service_plans[0]
+    run.directory.exclusions = (frozenset({mine.service_plan_id, theirs.service_plan_id}),)
+    run.directory.change_user(
+        replace(run.directory.truth(first), license_assignment_states=(LicenseAssignmentState(EXTRA.sku_id),))
+    )
+    await run.change([SMALL])
+    async with browser(run) as page:
+        shown = " ".join((await page.get(f"/users/{first}")).text.split())
+    assert f"<strong>{mine.service_plan_name}</strong>: wanted in SMALL for Group {TEAM}" in shown
+    assert f"<strong>{theirs.service_plan_name}</strong>: on in EXTRA, assigned directly, outside this app" in shown
+    assert f"admin.microsoft.com/#/users/:/UserDetails/{first}/LicensesAndApps" in shown
+
+
+async def test_the_history_tells_who_left_and_links_to_the_approval_that_waits() -> None:
+    run = Run()
+    people = run.people(30)
+    await run.change([SMALL])
+    for each in people[:25]:
+        run.directory.leave(TEAM, each)
+    await run.look_at(*people[:20], cause="left")
+    async with browser(run) as page:
+        held = (await page.get(f"/users/{people[0]}")).text
+    (approval,) = await run.world.stores.operations.open()
+    assert f'href="/operations/{approval.id}">approval for Group {TEAM}' in held
+    assert f"Left Group {TEAM}: pending" in held
