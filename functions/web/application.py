@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.context import requires
 from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
-from functions.web.pages import audit, first_day, health, licenses, member_export, search, static_files
+from functions.web.pages import audit, first_day, health, license_errors, licenses, member_export, search, static_files
 from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import onboarding as onboarding_pages
@@ -71,6 +71,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         first_day,
         search,
         licenses,
+        license_errors,
         member_export,
         group_pages,
         operation_pages,

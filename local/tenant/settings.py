@@ -82,6 +82,9 @@ class Settings:
     """Members of a hidden-membership group without Member.Read.Hidden: `refused` (403) or `empty`."""
     license_error_filter: bool = False
     """$filter=hasMembersWithLicenseErrors eq true; reported broken since September 2024, hence off."""
+    assigned_license_filter: bool = True
+    """Whether users can be filtered by a product in assignedLicenses, a property that supports $filter
+    (learn.microsoft.com/graph/api/resources/user)."""
     directory_search: bool = True
     """Whether $search on users and groups is offered; "currently not available in Azure AD B2C tenants"
     (learn.microsoft.com/graph/search-query-parameter)."""

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
@@ -30,7 +30,7 @@ from shared.domain.directory import (
     UserRead,
 )
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
-from shared.domain.ids import GroupId, UserId
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.ports.directory import MOST_FOUND, Organization
 
 PAGE_SIZE = 999
@@ -115,6 +115,19 @@ class GraphDirectory:
     async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
         """Users by parts of their name, surname, userPrincipalName, mail, employeeId or id, sorted by name."""
         return await find_users(self._batch, text, top)
+
+    async def holders(
+        self, sku_id: SkuId, top: int, after: str | None = None
+    ) -> tuple[tuple[DirectoryUser, ...], str | None]:
+        """By a filter on `assignedLicenses`, the licenses that a user has from any source
+        (learn.microsoft.com/graph/api/resources/user). `after` is the `$skiptoken` of Graph."""
+        wanted = f"assignedLicenses/any(a:a/skuId%20eq%20{segment(sku_id)})"
+        place = f"&$skiptoken={quote(after, safe='')}" if after else ""
+        body = await self._get(f"/users?$select={graph_json.USER_SELECT}&$top={top}&$filter={wanted}{place}")
+        users = tuple(graph_json.user(row) for row in graph_json.values(body, "users"))
+        link = body.get("@odata.nextLink")
+        tokens = parse_qs(urlsplit(link).query).get("$skiptoken", []) if isinstance(link, str) else []
+        return users, tokens[0] if tokens else None
 
     async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """The ids of the users and groups that have an e-mail address, for each address that any of them has.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.domain.directory import DirectoryGroup, DirectoryUser, FoundUser, ReadFailed, SubscribedSku, UserRead
-from shared.domain.ids import GroupId, UserId
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.onboarding import Account, PersonRef
 
 MOST_FOUND = 25
@@ -54,6 +54,13 @@ class Directory(Protocol):
 
         Contacts and deleted objects are not searched. Raises Unavailable, PermissionDenied.
         """
+        ...
+
+    async def holders(
+        self, sku_id: SkuId, top: int, after: str | None = None
+    ) -> tuple[tuple[DirectoryUser, ...], str | None]:
+        """A page of the users who have a product from any source, without `group_ids`, and a token for the next page.
+        Raises Unavailable, also if Graph does not offer this list."""
         ...
 
     def member_pages(

@@ -287,6 +287,14 @@ class FakeDirectory:
         more: dict[str, Any] = dict(self.described.get(user_id, {}))
         return replace(plain, **more)
 
+    async def holders(
+        self, sku_id: SkuId, top: int, after: str | None = None
+    ) -> tuple[tuple[DirectoryUser, ...], str | None]:
+        self._check_away()
+        found = sorted(key for key, person in self._people.items() if sku_id in person.takes and key > (after or ""))
+        users = tuple(self._people[key].user for key in found[:top])
+        return users, found[top - 1] if len(found) > top else None
+
     async def group(self, group_id: GroupId) -> DirectoryGroup:
         self._check_away()
         if group_id not in self.groups:

@@ -29,6 +29,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/groups/{group_id}/status"): {200: groups.GroupStatus},
     ("GET", "/api/groups/{group_id}/members"): {200: groups.MemberPage},
     ("GET", "/api/groups/{group_id}/membersWithLicenseErrors"): {200: groups.MemberPage},
+    ("GET", "/api/membersWithLicenseErrors"): {200: groups.GroupMemberPage},
     ("POST", "/api/users/assignLicense"): {202: operations.Operation},
     ("POST", "/api/users/{user_id}/reprocessLicenseAssignment"): {202: operations.Operation},
     ("POST", "/api/users/{user_id}/adoptLicenses"): {202: operations.Operation},

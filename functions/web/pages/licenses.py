@@ -8,11 +8,15 @@ from starlette.responses import RedirectResponse, Response
 
 from functions.web.context import TheWorld
 from functions.web.errors import HttpError
+from functions.web.pages.names import group_names
+from functions.web.pages.parameters import ROWS, Token
+from functions.web.pages.person_words import source_words
 from functions.web.pages.rendering import page
 from functions.web.requests import Guid
 from shared.domain.access import Access
-from shared.domain.ids import SkuId
+from shared.domain.ids import GroupId, SkuId
 from shared.handlers.views import license_center
+from shared.handlers.views.product_users import product_users
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,10 +35,28 @@ async def licenses(request: Request, world: TheWorld) -> Response:
 
 
 @router.get("/licenses/{sku_id}")
-async def license(request: Request, world: TheWorld, sku_id: Guid) -> Response:
+async def license(request: Request, world: TheWorld, sku_id: Guid, after: Token = None) -> Response:
     found = next((each for each in await license_center.products(world) if each.sku.sku_id == sku_id), None)
     if found is None:
         raise HttpError(404, "NotFound", "The tenant has no such product.")
     groups = [each for each in await license_center.managed_groups(world) if each.assignment.sku(SkuId(sku_id))]
     groups.sort(key=lambda each: -each.status.with_errors)
-    return page(request, "license.html", product=found, groups=groups)
+    users, token = await product_users(world, SkuId(sku_id), ROWS, after)
+    native = {
+        GroupId(license.state.assigned_by_group)
+        for each in users or ()
+        for license in each.licenses
+        if license.state.assigned_by_group
+    }
+    known = await group_names(world)
+    names = {**await license_center.names_of_groups(world, native - known.keys()), **known}
+    return page(
+        request,
+        "license.html",
+        product=found,
+        groups=groups,
+        users=users,
+        token=token,
+        first=after is None,
+        source_words=lambda license: source_words(license, names),
+    )

@@ -54,12 +54,13 @@ async def _pages(
     token: str | None = None
     while True:
         rows, token = await shown_members(world, group_id, PAGE, token, show, wanted)
-        yield [cells for row in rows for cells in _cells(row, names)]
+        yield [cells for row in rows for cells in cells_of(row, names)]
         if token is None:
             return
 
 
-def _cells(row: MemberRow, names: Names) -> Iterator[Sequence[object]]:
+def cells_of(row: MemberRow, names: Names) -> Iterator[Sequence[object]]:
+    """The lines of one member: one for each problem, or one for a member without a problem."""
     member = (row.user_id, row.display_name, row.user_principal_name, row.state)
     for problem in row.problems:
         product = product_name(problem.sku_id, names.get(problem.sku_id, "")) if problem.sku_id else ""

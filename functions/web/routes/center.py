@@ -15,14 +15,16 @@ from functions.web.context import ThePaging, ThePerson, TheWorld
 from functions.web.pages.rendering import product_name
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, OperationIdText, Shape
 from functions.web.searching import AuditSearch, NoNames, TheAuditSearch, moment
+from shared.domain.directory import LicenseError
 from shared.domain.errors import NotFound
 from shared.domain.ids import UserId
-from shared.domain.read_models import AuditFilter
+from shared.domain.read_models import AuditFilter, MemberFilter
 from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.operations.writing import turn_off, turn_on
 from shared.handlers.reconcile.write_limiter import writing
 from shared.handlers.views import health, license_center, queries
 from shared.handlers.views.audit_proof import verify
+from shared.handlers.views.missing_licenses import members_with_errors
 
 router = APIRouter(prefix="/api", tags=["center"])
 
@@ -79,6 +81,24 @@ def _product(view: license_center.ProductView) -> Json:
         "inGrace": sku.warning,
         "groups": [{"id": each.group_id, "displayName": each.display_name} for each in view.groups],
     }
+
+
+@router.get("/membersWithLicenseErrors")
+async def list_all_members_with_license_errors(
+    request: Request,
+    world: TheWorld,
+    paging: ThePaging,
+    error: LicenseError | None = None,
+    sku_id: Annotated[Guid | None, Query(alias="skuId")] = None,
+) -> Json:
+    """Members of all groups in error or waiting for a license. A user of two groups is listed twice. If few of very
+    many match, a page can be short or empty and still have a next one."""
+    wanted = MemberFilter("", error or "", sku_id or "")
+    rows, token = await members_with_errors(world, paging.top, paging.after, wanted)
+    names = await queries.sku_names(world)
+    asked = {name: value for name, value in (("error", wanted.error), ("skuId", wanted.sku_id)) if value}
+    found = ({"groupId": row.group_id, **answers.member(row, names)} for row in rows)
+    return answers.page(request, found, paging.top, token, asked)
 
 
 @router.post("/groups/search")

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found
+from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found, unsupported_query
 from local.tenant.directory.directory import contains
-from local.tenant.directory.model import Group, User, UserState
+from local.tenant.directory.model import Group, User, UserState, held_skus
 from local.tenant.graph.look import look_of
 from local.tenant.graph.query import (
     PAGE_DEFAULT,
@@ -52,6 +52,7 @@ USER_FILTERS = (
     "department",
     "jobTitle",
 )
+_BY_LICENSE = re.compile(r"^assignedLicenses/any\((\w+):\s*\1/skuId\s+eq\s+([0-9a-fA-F-]{36})\)$")
 _BY_EMPLOYEE_ID = re.compile(r"^employeeId\s+eq\s+'((?:[^']|'')*)'$")
 NOT_ISO = ("UK", "EL")  # two letters that stand for GB and GR elsewhere
 CHECK_LIMIT = 20  # groupIds of one checkMemberGroups
@@ -99,7 +100,10 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     if chosen and not may_see(call, chosen):
         raise denied()
     addresses = addresses_asked(call)
-    filtered = filter_test(call, USER_FILTERS) if addresses is None else None
+    by_license = _BY_LICENSE.match(call.query.get("$filter", "").strip())
+    if by_license and not tenant.settings.assigned_license_filter:
+        raise unsupported_query("Unsupported or invalid query filter clause specified for the request.")
+    filtered = filter_test(call, USER_FILTERS) if addresses is None and by_license is None else None
     searched = search_test(call, USER_FILTERS, tenant.settings.directory_search)
     matches = [test for test in (filtered, searched) if test is not None]
     if addresses is not None:
@@ -122,6 +126,8 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
             continue
         shows = partial(_shown, user, state)
         if not all(match(shows) for match in matches):
+            continue
+        if by_license and by_license[2].lower() not in held_skus(state.rows):
             continue
         if len(shown) == size:
             more = True

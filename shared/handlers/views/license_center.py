@@ -47,6 +47,12 @@ class ProductView:
     groups: tuple[GroupLicenseAssignment, ...]
     counts: ProductCounts
 
+    @property
+    def short_by(self) -> int:
+        """How many licenses must be bought so that nobody waits. A user of two groups counts twice."""
+        total = self.sku.enabled + self.sku.warning
+        return max(0, self.sku.consumed_units + self.counts.waiting - total)
+
 
 @dataclass(frozen=True, slots=True)
 class ManagedGroup:

@@ -240,13 +240,18 @@ async def user_licenses(world: Needs, user_id: UserId) -> tuple[UserLicense, ...
         case DirectoryUser():
             row = (await world.stores.ledger.rows([user_id]))[user_id]
             grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
-            return tuple(_license(state, row, grants) for state in read.license_assignment_states)
+            return licenses_of(read, row, grants)
         case UserGone():
             raise NotFound(f"There is no user {user_id}.")
         case NotAUser(kind=kind):
             raise NotFound(f"{user_id} is no user but a {kind}.")
         case ReadFailed(why=why, retry_after_s=retry_after_s):
             raise Unavailable(retry_after_s=retry_after_s or 5.0, what=f"user {user_id}: {why}")
+
+
+def licenses_of(user: DirectoryUser, row: LedgerRow, grants: Sequence[Grant]) -> tuple[UserLicense, ...]:
+    """A user's licenses, each with its origin."""
+    return tuple(_license(state, row, grants) for state in user.license_assignment_states)
 
 
 def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Grant]) -> UserLicense:

@@ -9,8 +9,9 @@ import pytest
 
 from shared.adapters.directory import GraphDirectory
 from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.ids import SkuId
 from tests.unit.adapters.directory_reads import ids
-from tests.unit.adapters.graph_stub import Answer, StubGraph, error, guid, user
+from tests.unit.adapters.graph_stub import BASE, E3, Answer, StubGraph, error, guid, user
 
 FILTER, SEARCH = r"^/users\?.*\$filter=", r"^/users\?.*\$search="
 
@@ -80,3 +81,14 @@ async def test_groups_are_found_by_words_of_their_name(stub: StubGraph, director
     stub.on("GET", r"^/groups\?.*\$search=", Answer({"value": rows}))
     assert [each.display_name for each in await directory.find_groups("emea")] == ["EMEA all", "Sales EMEA"]
     assert await directory.find_groups("  ") == ()
+
+
+async def test_users_of_a_product_come_page_by_page(stub: StubGraph, directory: GraphDirectory) -> None:
+    link = f"{BASE}/users?$filter=x&$skiptoken=a%2Bb%3D"
+    stub.on("GET", r"^/users\?.*\$filter=assignedLicenses", Answer({"value": [user(1)], "@odata.nextLink": link}))
+    stub.on("GET", r"^/users\?.*\$skiptoken=a%2Bb%3D$", Answer({"value": [user(2)]}))
+    users, token = await directory.holders(SkuId(E3), 1)
+    assert ([each.id for each in users], token) == (ids(1), "a+b=")
+    users, token = await directory.holders(SkuId(E3), 1, token)
+    assert ([each.id for each in users], token) == (ids(2), None)
+    assert f"assignedLicenses/any(a:a/skuId eq {E3})" in unquote(str(stub.requests[0].url))

@@ -124,6 +124,17 @@ class MemberPage(Answer):
     ] = ""
 
 
+class GroupMember(Member):
+    group_id: GroupIdText
+
+
+class GroupMemberPage(Answer):
+    value: list[GroupMember]
+    next_link: Annotated[
+        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/membersWithLicenseErrors?$skiptoken=0"])
+    ] = ""
+
+
 class FoundMembers(Answer):
     value: list[Member]
     skip_token: Annotated[str, example("0f5c1d7e")] | None

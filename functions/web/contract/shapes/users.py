@@ -20,14 +20,10 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
-from functions.web.contract.shapes.groups import Member
+from functions.web.contract.shapes.groups import GroupMember
 from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import SourceKind
 from shared.handlers.views.queries import LicenseOrigin
-
-
-class MemberOfGroup(Member):
-    group_id: GroupIdText
 
 
 class Through(Answer):
@@ -75,7 +71,7 @@ class User(NamedUser):
     usage_location: Annotated[str, example("DE")] | None
     account_enabled: bool
     licenses: list[UserLicense]
-    groups: list[MemberOfGroup]
+    groups: list[GroupMember]
     history: list[AuditEntry]
 
 

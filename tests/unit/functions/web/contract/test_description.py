@@ -138,6 +138,7 @@ async def _of_groups(api: httpx.AsyncClient, fakes: Fakes) -> None:
         await _ok(api, "POST", f"/api/operations/{ended['id']}/cancel")
     assert {each["id"] for each in (await _ok(api, "GET", "/api/groups"))["value"]} == {GROUP}
     assert (await _ok(api, "POST", "/api/groups/search", json={"search": "g"}))["value"]
+    await _ok(api, "GET", "/api/membersWithLicenseErrors")
 
 
 async def _of_users(api: httpx.AsyncClient, fakes: Fakes) -> None:

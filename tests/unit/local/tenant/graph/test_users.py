@@ -62,3 +62,11 @@ async def test_a_deleted_user_is_gone_from_groups_and_comes_back_with_everything
     tenant.directory.restore_user(user, 2.0)
     assert ids((await ask(tenant, "GET", f"/groups/{SALES}/members"))[1]) == {ANN, BOB, CEM}
     assert (len(user.rows), tenant.directory.subscriptions[E3].consumed) == (1, 1)
+
+
+async def test_users_are_filtered_by_a_product_that_they_have_from_any_source() -> None:
+    people = [a_user(ANN, licenses=[E3]), a_user(BOB), a_user(CEM)]
+    groups = [{"id": SALES, "displayName": "Sales", "members": [BOB], "assignedLicenses": [E3]}]
+    url = f"/users?$select=id&$filter=assignedLicenses/any(x:x/skuId eq {E3})"
+    assert ids((await ask(a_tenant(users=people, groups=groups), "GET", url))[1]) == {ANN, BOB}
+    assert (await ask(a_tenant({"assignedLicenseFilter": False}), "GET", url))[0] == 400
