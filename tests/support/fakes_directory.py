@@ -96,6 +96,8 @@ class FakeDirectory:
         self.page_size = page_size
         self.reads: list[tuple[UserId, ...]] = []
         """The ids of each call of `users`."""
+        self.lists_holders = True
+        """Whether the users of a product can be listed."""
         self.described: dict[UserId, dict[str, str]] = {}
         """What a search shows of a user beside the names: fields of FoundUser."""
         self.groups: dict[GroupId, DirectoryGroup] = {}
@@ -291,6 +293,8 @@ class FakeDirectory:
         self, sku_id: SkuId, top: int, after: str | None = None
     ) -> tuple[tuple[DirectoryUser, ...], str | None]:
         self._check_away()
+        if not self.lists_holders:
+            raise Unavailable(None, "unsupported filter", rejected=True)
         found = sorted(key for key, person in self._people.items() if sku_id in person.takes and key > (after or ""))
         users = tuple(self._people[key].user for key in found[:top])
         return users, found[top - 1] if len(found) > top else None

@@ -9,6 +9,7 @@ from itertools import chain
 
 from functions.web.pages.labels import MEMBER_WORDS, changes, found_by, who
 from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import GroupId
 from shared.domain.initiator import InitiatorKind
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import AuditEntry, MemberRow
@@ -19,7 +20,8 @@ ENTRA = "https://entra.microsoft.com/#view/Microsoft_AAD_UsersAndTenants/UserPro
 ENTRA_GROUP = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/GroupDetailsMenuBlade/~/Licenses/groupId/{}"
 """Pages of Microsoft's portals where an unmanaged license is changed. Their addresses are not documented."""
 
-Names = Mapping[str, str]
+Groups = Mapping[GroupId, str]
+Products = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Event:
     link: str = ""
 
 
-def source_words(license: UserLicense, groups: Names) -> str:
+def source_words(license: UserLicense, groups: Groups) -> str:
     """Where a license comes from: the groups, HR, a request, or outside the app."""
     state = license.state
     if license.origin is LicenseOrigin.DIRECT:
@@ -41,10 +43,10 @@ def source_words(license: UserLicense, groups: Names) -> str:
     return ", ".join(_source(each, groups) for each in license.through) or "this app"
 
 
-def _source(source: Source, groups: Names) -> str:
+def _source(source: Source, groups: Groups) -> str:
     match source.claimed.kind:
         case SourceKind.GROUP:
-            return groups.get(source.id) or source.id
+            return groups.get(GroupId(source.id)) or source.id
         case SourceKind.LIST:
             return "a request for named users"
         case SourceKind.HR:
@@ -53,17 +55,17 @@ def _source(source: Source, groups: Names) -> str:
             return f"{kind} {source.id}".strip()
 
 
-def events(entries: Iterable[AuditEntry], rows: Iterable[MemberRow], groups: Names, products: Names) -> list[Event]:
+def events(entries: Iterable[AuditEntry], rows: Iterable[MemberRow], groups: Groups, products: Products) -> list[Event]:
     """The history, newest first: what was done, and since when the person has the present state in each group."""
     done = (_done(entry, groups, products) for entry in entries)
     states = (_state(row, groups) for row in rows)
     return sorted(chain(done, states), key=lambda event: event.at, reverse=True)
 
 
-def _done(entry: AuditEntry, groups: Names, products: Names) -> Event:
+def _done(entry: AuditEntry, groups: Groups, products: Products) -> Event:
     link = f"/operations/{entry.operation_id}" if entry.operation_id else ""
     by = f"{who(entry.initiator)}: " if entry.initiator.kind in (InitiatorKind.USER, InitiatorKind.APP) else ""
-    group = groups.get(entry.group_id or "", entry.group_id or "")
+    group = groups.get(entry.group_id, entry.group_id) if entry.group_id else ""
     named = ", ".join(products.get(each, each) for each in entry.detail.split())
     match entry.activity:
         case "Change user license" | "Adopt user license":
@@ -86,7 +88,7 @@ def _done(entry: AuditEntry, groups: Names, products: Names) -> Event:
     return Event(entry.at, text[:1].upper() + text[1:], link)
 
 
-def _state(row: MemberRow, groups: Names) -> Event:
+def _state(row: MemberRow, groups: Groups) -> Event:
     group = groups.get(row.group_id) or row.group_id
     state = MEMBER_WORDS[row.state]
     if row.left:

@@ -97,7 +97,7 @@ async def test_the_page_the_file_and_the_api_show_the_same() -> None:
         second = (await page.get(first["@odata.nextLink"], headers=api)).json()
         wrong = await page.get("/licenseErrors?after=nonsense")
     assert shown.count("Buy one.") == 5 and of_product.count("Buy one.") == 2
-    assert file.text.splitlines()[1].startswith(f"Other team,{OTHER_TEAM},{user(3)},User 3")
-    assert "License errors" in file.headers["content-disposition"] and len(file.text.splitlines()) == 3
+    assert file.text.splitlines()[1].startswith(f'"Other team","{OTHER_TEAM}","{user(3)}","User 3"')
+    assert "License-errors" in file.headers["content-disposition"] and len(file.text.splitlines()) == 3
     assert [(each["groupId"], each["id"]) for each in first["value"] + second["value"]] == ALL
     assert wrong.status_code == 400

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 
 from functions.web.pages import licenses as license_pages
 from shared.domain.directory import LicenseAssignmentState
-from shared.domain.errors import Unavailable
 from shared.handlers.groups.status import publish_counts
 from tests.support.pages import browser
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, Run, product, user
@@ -65,15 +63,7 @@ async def test_users_of_a_product_are_listed_with_their_source(monkeypatch: pyte
 async def test_a_tenant_that_does_not_list_users_of_a_product_still_shows_the_rest() -> None:
     run = Run()
     await run.change([SMALL])
-
-    class WithoutList:
-        def __getattr__(self, name: str) -> object:
-            return getattr(run.directory, name)
-
-        async def holders(self, *_: object) -> None:
-            raise Unavailable(None, "Unsupported filter", rejected=True)
-
-    run.world = replace(run.world, directory=WithoutList())
+    run.directory.lists_holders = False
     async with browser(run) as page:
         shown = await page.get(f"/licenses/{SMALL.sku_id}")
     assert "does not list the users of a product" in shown.text and "Groups that give it" in shown.text

@@ -14,7 +14,8 @@ from shared.domain.read_models import AuditEntry, MemberRow
 from tests.support.runs import MIA, SMALL, TEAM, user
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
-GROUPS, PRODUCTS = {TEAM: "Sales"}, {SMALL.sku_id: "Small"}
+GROUPS = {TEAM: "Sales"}
+PRODUCTS = {str(SMALL.sku_id): "Small"}
 ROW = MemberRow(TEAM, user(1), "a@x.example", "Ann", MemberState.ACTIVE, NOW)
 
 
