@@ -70,7 +70,7 @@ def slow(run: Journey) -> Iterator[None]:
 
 def test_a_group_is_found_licensed_watched_and_its_errors_reprocessed(run: Journey, page: Page) -> None:
     page.goto("/groups")
-    page.get_by_label("Group whose name begins with").fill("main")
+    page.get_by_label("Group name or ID").fill("main")
     page.get_by_role("button", name="Search").click()
     row = page.locator("tr", has=page.get_by_text(run.main))
     row.get_by_role("link", name="Assign licenses").click()
@@ -86,6 +86,21 @@ def test_a_group_is_found_licensed_watched_and_its_errors_reprocessed(run: Journ
     expect(page.locator("#members .remedy").first).to_be_visible()
     page.locator("#members").get_by_role("button", name="Reprocess").first.click()
     expect(page.locator("#progress .badge")).to_have_text("Completed")
+
+
+def test_a_person_is_found_by_surname_and_told_apart_from_namesakes(run: Journey, page: Page) -> None:
+    people = run.client.tenant("GET", "/directory")["users"]
+    surnames = Counter(each["displayName"].split(" ", 1)[-1] for each in people)
+    surname, _ = next(each for each in surnames.most_common() if 1 < each[1] <= 25)
+    page.goto("/users")
+    page.get_by_label("People, groups and products").fill(surname)
+    page.get_by_label("People, groups and products").press("Enter")
+    expect(page.get_by_role("heading", name="People")).to_be_visible()
+    assert page.locator("table.people tbody tr").count() >= surnames[surname]
+    assert page.locator("td[data-label=Department]").first.inner_text() != ""
+    assert surname not in page.url
+    page.locator("table.people tbody a").first.click()
+    expect(page.get_by_role("heading", name="Apps")).to_be_visible()
 
 
 def test_licenses_are_chosen_and_confirmed_with_the_keyboard_alone(run: Journey, page: Page) -> None:
@@ -145,6 +160,8 @@ def every_view(run: Journey) -> list[str]:
     return [
         "/licenses",
         f"/licenses/{run.skus['SPE_E3']}",
+        "/search",
+        "/licenseErrors",
         "/groups",
         f"/groups/{run.main}",
         f"/groups/{run.main}?show=all",
