@@ -88,7 +88,7 @@ def test_a_group_is_found_licensed_watched_and_its_errors_reprocessed(run: Journ
     expect(page.locator("#progress .badge")).to_have_text("Completed")
 
 
-def test_a_person_is_found_by_surname_and_told_apart_from_namesakes(run: Journey, page: Page) -> None:
+def test_a_person_is_found_by_surname_and_distinguished_from_namesakes(run: Journey, page: Page) -> None:
     people = run.client.tenant("GET", "/directory")["users"]
     surnames = Counter(each["displayName"].split(" ", 1)[-1] for each in people)
     surname, _ = next(each for each in surnames.most_common() if 1 < each[1] <= 25)

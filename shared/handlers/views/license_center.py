@@ -49,7 +49,7 @@ class ProductView:
 
     @property
     def short_by(self) -> int:
-        """How many licenses must be bought so that nobody waits. A user of two groups counts twice."""
+        """How many licenses must be bought so that no user waits. A user of two groups counts twice."""
         total = self.sku.enabled + self.sku.warning
         return max(0, self.sku.consumed_units + self.counts.waiting - total)
 

@@ -1,4 +1,4 @@
-"""One product: what is left of it, and its users with the source of each license."""
+"""One product: its users with the source of each license."""
 
 from __future__ import annotations
 

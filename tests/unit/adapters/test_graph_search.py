@@ -1,4 +1,4 @@
-"""Finding users and groups in Graph: which questions are asked, and what is left out if one is rejected."""
+"""Finding users and groups in Graph: which questions are asked, and which answers can be missing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_a_search_that_graph_rejects_is_left_out(stub: StubGraph, director
         (Answer(status=0), Unavailable),
     ],
 )
-async def test_a_filter_without_an_answer_is_not_nobody(
+async def test_a_filter_without_an_answer_is_an_error(
     stub: StubGraph, directory: GraphDirectory, answer: Answer, fault: type[Exception]
 ) -> None:
     stub.on("GET", FILTER, answer)

@@ -1,4 +1,4 @@
-"""The page of a product: what is left of it, and which users have it from where."""
+"""The page of a product: its figures, and its users with the source of each license."""
 
 from __future__ import annotations
 

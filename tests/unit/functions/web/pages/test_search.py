@@ -1,4 +1,4 @@
-"""The one search box: people of the same name are told apart, and groups and products are found with them."""
+"""The one search box: people of the same name can be distinguished; groups and products are found with them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def namesakes() -> Run:
     return run
 
 
-async def test_people_of_the_same_name_are_told_apart() -> None:
+async def test_people_of_the_same_name_can_be_distinguished() -> None:
     run = await namesakes()
     async with browser(run) as page:
         found = await search(page, "berg")

@@ -115,7 +115,7 @@ async def test_a_conflict_names_both_plans_both_products_and_who_assigned_each()
     assert f"admin.microsoft.com/#/users/:/UserDetails/{first}/LicensesAndApps" in shown
 
 
-async def test_the_history_tells_who_left_and_links_to_the_approval_that_waits() -> None:
+async def test_the_history_says_that_a_person_left_and_links_to_the_approval_that_waits() -> None:
     run = Run()
     people = run.people(30)
     await run.change([SMALL])
