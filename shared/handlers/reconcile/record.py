@@ -18,6 +18,7 @@ from shared.domain.member_rows import member_rows
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.pending_removal import TENANT
 from shared.domain.permit import Permit, claims_of, permits_over
+from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.refusals import kept
 from shared.domain.removals import pending_skus, settled_sources
@@ -45,10 +46,25 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     await _drop_pending(world, work, [each for each in users if each.user_id not in lost], rows)
     # Whoever won the race shows the user, and so does this work's next look. What the loser read is older, and its next
     # look is dropped if the operation has ended meanwhile.
-    shown = [row for each in recorded if not _is_lost(each, lost) for row in member_rows(each, work, now)]
+    before = await _rows_before(world, work, recorded)
+    shown = [
+        row
+        for each in recorded
+        if not _is_lost(each, lost)
+        for row in member_rows(each, work, now, before.get(each.user_id))
+    ]
     if shown:
         await world.stores.members.record(shown)
     return recorded
+
+
+async def _rows_before(world: Needs, work: Work, recorded: Sequence[Recorded]) -> dict[UserId, MemberRow]:
+    """The rows in the operation's group of users who could not be read now: they keep what the last read showed."""
+    if work.group_id is None:
+        return {}
+    unread = [each.user_id for each in recorded if each.attempted.user is None]
+    rows = [await world.stores.members.of_user(user_id, [work.group_id]) for user_id in unread]
+    return {row.user_id: row for found in rows for row in found}
 
 
 def _is_lost(each: Recorded, lost: Collection[UserId]) -> bool:
