@@ -139,9 +139,9 @@ def license_given(license: AssignedLicense) -> Json:
     return {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)}
 
 
-def planned_member(member: PlannedMember) -> Json:
-    """What an operation plans for one user, and how it ended where it has."""
-    action, outcome = member.action, member.outcome
+def planned_member(member: PlannedMember, names: Names) -> Json:
+    """What an operation plans for one user, how it ended where it has, and the errors of a user who needs a person."""
+    action, outcome, row = member.action, member.outcome, member.row
     return {
         "id": member.user_id,
         "due": action.due,
@@ -154,6 +154,8 @@ def planned_member(member: PlannedMember) -> Json:
         "expectedErrors": [_expected_error(each) for each in action.errors],
         "outcome": outcome.outcome if outcome else None,
         "nextLookDateTime": moment_text(outcome.retry_at) if outcome else None,
+        "state": row.state if row else None,
+        "problems": [_problem(problem, names) for problem in row.problems] if row else [],
     }
 
 

@@ -21,6 +21,7 @@ from shared.domain.member_status import (
     relevant,
     state_of,
 )
+from shared.domain.named_users import NAMED, assignment_by_name, source_of_scope
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.plan import UserPlan
 from shared.domain.plan_draft import Note, NoteKind
@@ -56,22 +57,39 @@ def member_rows(recorded: Recorded, work: Work, now: datetime, before: MemberRow
     attempted = recorded.attempted
     user = attempted.user
     if user is None:
-        return [_unread_row(recorded, work, now, before)] if work.group_id else []
+        scope = scope_of(work)
+        return [_unread_row(recorded, work, scope, now, before)] if scope else []
     sources = {s.id for owned in attempted.row.owned.values() for s in owned.sources if s.kind is SourceKind.GROUP}
     concerned = user.group_ids | {GroupId(source) for source in sources} | attempted.planned.read.came_from
     concerned |= {work.group_id} if work.group_id is not None else set()
     concerned |= work.told.get(user.id, {}).keys()
-    return [
-        _row(recorded, user, work, work.assignments[group_id], now)
-        for group_id in sorted(concerned & work.assignments.keys())
-    ]
+    assignments = [work.assignments[group_id] for group_id in sorted(concerned & work.assignments.keys())]
+    if scope_of(work) == NAMED or _is_licensed_by_name(attempted):
+        assignments.append(assignment_by_name(_grants_now(attempted)))
+    return [_row(recorded, user, work, assignment, now) for assignment in assignments]
 
 
-def _unread_row(recorded: Recorded, work: Work, now: datetime, before: MemberRow | None) -> MemberRow:
+def scope_of(work: Work) -> GroupId | None:
+    """Of an operation, the group whose rows it writes, or NAMED if it changes the licenses of named users."""
+    operation = work.operation
+    if operation is None or operation.target.is_group:
+        return work.group_id
+    return NAMED if operation.change.changes_intent else None
+
+
+def _is_licensed_by_name(attempted: Attempted) -> bool:
+    by_name = Source(SourceKind.LIST)
+    owned = attempted.planned.row.owned.values()
+    return any(grant.source == by_name for grant in attempted.planned.grants) or any(
+        by_name in o.sources for o in owned
+    )
+
+
+def _unread_row(recorded: Recorded, work: Work, scope: GroupId, now: datetime, before: MemberRow | None) -> MemberRow:
     """What the last read showed stays until the next one, with the reason for which there is none yet."""
     result = recorded.result
     state = {RetryAt: MemberState.PENDING, Skipped: MemberState.DISABLED}.get(type(result), MemberState.ERROR)
-    known = before or MemberRow(work.group_id or GroupId(""), recorded.user_id, "", "", state, now)
+    known = before or MemberRow(scope, recorded.user_id, "", "", state, now)
     if isinstance(result, RetryAt):
         earlier = known.notes if known.next_look_at is None else known.notes[1:]
         known = replace(known, notes=(result.why, *earlier), next_look_at=result.at)
@@ -98,7 +116,8 @@ def _row(
     if plan is not None:
         row = ledger.retag(row, settled_sources(sources, plan.removal_seen_at, grants))
     notes = [note for note in _notes(attempted, grants) if _concerns(note, attempted, assignment)]
-    inside, blocked = is_inside(user, group_id, grants, now), is_blocked(grants, now)
+    inside = is_inside(user, group_id, grants, now)
+    blocked = group_id != NAMED and is_blocked(grants, now)
     owing = owes(row, group_id, user, sources)
     unsettled = isinstance(result, RetryAt) and _is_unsettled(attempted, work, assignment, notes, inside=inside)
     again = result if isinstance(result, RetryAt) and (unsettled or owing) else None
@@ -156,7 +175,7 @@ def _is_unsettled(
 def _concerns(note: Note, attempted: Attempted, assignment: GroupLicenseAssignment) -> bool:
     """Whether a note is of a license that the group assigns or assigned. The end of a license concerns the groups that
     no longer assign it, or all of its groups if each still does and one of them turns plans off."""
-    source, plan = Source(SourceKind.GROUP, assignment.group_id), attempted.plan
+    source, plan = source_of_scope(assignment.group_id), attempted.plan
     owned = attempted.planned.row.owned.get(note.sku_id)
     if owned is None or note.kind not in _ENDING:
         return assignment.sku(note.sku_id) is not None or (owned is not None and source in owned.sources)

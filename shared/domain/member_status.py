@@ -13,6 +13,7 @@ from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.ledger_row import LedgerRow
+from shared.domain.named_users import NAMED, source_of_scope
 from shared.domain.outcomes import Failed, Problem, Result
 from shared.domain.plan_draft import Note
 
@@ -88,8 +89,9 @@ def _licensed_state(user: DirectoryUser, assignment: GroupLicenseAssignment) -> 
 
 
 def is_inside(user: DirectoryUser, group_id: GroupId, grants: Iterable[Grant], now: datetime) -> bool:
-    """Whether the user is a member of the group, or becomes one that HR has just written and no read shows yet."""
-    joined = Source(SourceKind.JOINED, group_id)
+    """Whether the user is a member of the group, is licensed by name, or becomes a member by a membership that HR has
+    just written and no read shows yet."""
+    joined = Source(SourceKind.LIST) if group_id == NAMED else Source(SourceKind.JOINED, group_id)
     return group_id in user.group_ids or any(grant.source == joined and grant.holds_at(now) for grant in grants)
 
 
@@ -98,7 +100,7 @@ def owes(row: LedgerRow, group_id: GroupId, user: DirectoryUser, sources: Mappin
 
     `sources`: what assigns each license now. The license is held, kept, in grace, or due to go.
     """
-    source = Source(SourceKind.GROUP, group_id)
+    source = source_of_scope(group_id)
     return any(
         source in license.sources and source not in sources.get(sku_id, ()) and sku_id in user.assigned
         for sku_id, license in row.owned.items()
@@ -107,7 +109,7 @@ def owes(row: LedgerRow, group_id: GroupId, user: DirectoryUser, sources: Mappin
 
 def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> datetime | None:
     """When the first license of ours that came from the group and is in grace goes."""
-    source = Source(SourceKind.GROUP, group_id)
+    source = source_of_scope(group_id)
     ours = {sku_id for sku_id, license in row.owned.items() if source in license.sources}
     ends = [grant.until for grant in grants if grant.source.kind is SourceKind.GRACE and grant.sku_id in ours]
     return min((end for end in ends if end is not None), default=None)

@@ -12,7 +12,7 @@ from functions.web.pages.rendering import page
 from functions.web.requests import Guid
 from shared.domain.access import Access
 from shared.domain.ids import SkuId
-from shared.handlers.views import license_center
+from shared.handlers.views import license_center, queries
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,7 +27,13 @@ async def home(request: Request) -> Response:
 
 @router.get("/licenses")
 async def licenses(request: Request, world: TheWorld) -> Response:
-    return page(request, "licenses.html", products=await license_center.products(world))
+    return page(
+        request,
+        "licenses.html",
+        products=await license_center.products(world),
+        named=await license_center.named_with_errors(world),
+        names=await queries.sku_names(world),
+    )
 
 
 @router.get("/licenses/{sku_id}")

@@ -47,7 +47,8 @@ async def get_operation(world: TheWorld, operation_id: TheId) -> Json:
 async def list_planned_members(request: Request, world: TheWorld, operation_id: TheId, paging: ThePaging) -> Json:
     """The plan of an operation, member by member."""
     found, token = await queries.planned_members(world, operation_id, paging.top, paging.after)
-    return answers.page(request, map(answers.planned_member, found), paging.top, token)
+    names = await queries.sku_names(world)
+    return answers.page(request, (answers.planned_member(each, names) for each in found), paging.top, token)
 
 
 @router.post("/operations/{operation_id}/approve")

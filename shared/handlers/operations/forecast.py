@@ -17,6 +17,7 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState, is_inside, no_seat_problem, owes, relevant, state_of
+from shared.domain.named_users import NAMED, assignment_by_name
 from shared.domain.operation import Operation, PlanSummary
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
 from shared.domain.permit import Claim, Permit
@@ -205,10 +206,13 @@ class Planner:
             return True
         if plan.writes or plan.new_grants or plan.ended_grants or self._adopts(plan):
             return True
-        group_id = self.operation.target.group_id
-        if group_id is None or (self.operation.reprocess and (plan.problems or plan.waiting)):
-            return bool(plan.problems or plan.waiting)
+        group_id = self.operation.target.group_id or NAMED
+        if (plan.problems or plan.waiting) and (group_id == NAMED or self.operation.reprocess):
+            return True
+        if group_id == NAMED and not self.operation.change.changes_intent and user.id not in self.recorded:
+            return False
         assignment = self.assignments.get(group_id) or GroupLicenseAssignment(group_id)
+        assignment = assignment_by_name(grants) if group_id == NAMED else assignment
         if self._shows_other_products(user, assignment):
             return True
         skus = frozenset(sku.sku_id for sku in assignment.skus)
@@ -223,7 +227,7 @@ class Planner:
             inside=is_inside(user, group_id, grants, now),
             waiting=bool(no_seat),
             owes=owes(row, group_id, user, plan.sources),
-            blocked=is_blocked(grants, now),
+            blocked=group_id != NAMED and is_blocked(grants, now),
         )
         if self.recorded.get(user.id) is not state:
             return True

@@ -14,7 +14,7 @@ from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
 from shared.domain.ids import UserId, What
 from shared.domain.ledger_row import LedgerRow, sku_of
-from shared.domain.member_rows import member_rows
+from shared.domain.member_rows import member_rows, scope_of
 from shared.domain.outcomes import Failed, RetryAt, Skipped
 from shared.domain.pending_removal import TENANT
 from shared.domain.permit import Permit, claims_of, permits_over
@@ -59,11 +59,12 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
 
 
 async def _rows_before(world: Needs, work: Work, recorded: Sequence[Recorded]) -> dict[UserId, MemberRow]:
-    """The rows in the operation's group of users who could not be read now: they keep what the last read showed."""
-    if work.group_id is None:
+    """The rows that the operation writes of users who could not be read now: they keep what the last read showed."""
+    scope = scope_of(work)
+    if scope is None:
         return {}
     unread = [each.user_id for each in recorded if each.attempted.user is None]
-    rows = [await world.stores.members.of_user(user_id, [work.group_id]) for user_id in unread]
+    rows = [await world.stores.members.of_user(user_id, [scope]) for user_id in unread]
     return {row.user_id: row for found in rows for row in found}
 
 

@@ -24,7 +24,9 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
+from functions.web.contract.shapes.groups import Problem
 from shared.domain.directory import LicenseError
+from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState, Phase
 from shared.domain.outcomes import OutcomeClass
 
@@ -177,6 +179,8 @@ class PlannedMember(Answer):
     expected_errors: list[ExpectedError]
     outcome: OutcomeClass | None
     next_look_date_time: Time | None
+    state: MemberState | None
+    problems: list[Problem]
 
 
 class PlannedMemberPage(Answer):
