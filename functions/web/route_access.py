@@ -107,6 +107,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/groups/{group_id}/enable"): Access.WRITE_GROUPS,
     ("GET", "/operations"): Access.READ,
     ("GET", "/operations/{operation_id}"): Access.READ,
+    ("GET", "/operations/{operation_id}/held.csv"): Access.READ,
     ("GET", "/operations/{operation_id}/progress"): Access.READ,
     ("POST", "/operations/{operation_id}/confirm"): Access.WRITE_GROUPS,
     ("POST", "/operations/{operation_id}/review"): Access.WRITE,

@@ -260,9 +260,11 @@ def _move(case: _Case) -> Judgement:
         return case.to(Turn.ASK, (*done_ends, *revoked)[0], ends.MOVE_AFTER_END)
     # A person who works already moves on the day, also if the next start of the employment is known.
     before = [each for each in starts if each.event.day <= day or not case.employment.in_force]
+    # A person has decided that the move counts instead: what the leaver announced is over at once, not on the day.
+    replaces = (*_kin(case), *(revoked if case.decided else ()))
     if before:
-        return replace(case.to(Turn.AFTER, before[0]), replaces=tuple(_kin(case)))
-    return replace(case.to(Turn.NOW), replaces=tuple(_kin(case)), supersedes=tuple(revoked))
+        return replace(case.to(Turn.AFTER, before[0]), replaces=replaces)
+    return replace(case.to(Turn.NOW), replaces=replaces)
 
 
 def _instead_of_move(

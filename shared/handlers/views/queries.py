@@ -23,7 +23,7 @@ from shared.domain.member_status import MemberState
 from shared.domain.named_users import NAMED
 from shared.domain.operation import Operation, OperationState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
-from shared.domain.pending_removal import undecided, used
+from shared.domain.pending_removal import GROUP_GONE, undecided, used
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
 from shared.handlers.reconcile.permits import allowance_limit
@@ -84,6 +84,11 @@ class GroupView:
     pending_removals: int = 0
     decided_at: datetime | None = None
     held_because: str = ""
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the group was gone when its removals were held."""
+        return self.held_because == GROUP_GONE
 
 
 @dataclass(frozen=True, slots=True)
