@@ -86,7 +86,7 @@ def _is_licensed_by_name(attempted: Attempted) -> bool:
 
 
 def _unread_row(recorded: Recorded, work: Work, scope: GroupId, now: datetime, before: MemberRow | None) -> MemberRow:
-    """What the last read showed stays until the next one, with the reason for which there is none yet."""
+    """The row keeps the result of the last read, and says why this one failed."""
     result = recorded.result
     state = {RetryAt: MemberState.PENDING, Skipped: MemberState.DISABLED}.get(type(result), MemberState.ERROR)
     known = before or MemberRow(scope, recorded.user_id, "", "", state, now)
@@ -174,7 +174,7 @@ def _is_unsettled(
 
 def _concerns(note: Note, attempted: Attempted, assignment: GroupLicenseAssignment) -> bool:
     """Whether a note is of a license that the group assigns or assigned. The end of a license concerns the groups that
-    no longer assign it, or all of its groups if each still does and one of them turns plans off."""
+    no longer assign it. If each still does, one of them turns plans off, and it concerns all of them."""
     source, plan = source_of_scope(assignment.group_id), attempted.plan
     owned = attempted.planned.row.owned.get(note.sku_id)
     if owned is None or note.kind not in _ENDING:

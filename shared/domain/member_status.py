@@ -89,8 +89,8 @@ def _licensed_state(user: DirectoryUser, assignment: GroupLicenseAssignment) -> 
 
 
 def is_inside(user: DirectoryUser, group_id: GroupId, grants: Iterable[Grant], now: datetime) -> bool:
-    """Whether the user is a member of the group, is licensed by name, or becomes a member by a membership that HR has
-    just written and no read shows yet."""
+    """Whether the user is a member of the group, or is licensed by name. A membership that HR has just written counts,
+    although no read shows it yet."""
     joined = Source(SourceKind.LIST) if group_id == NAMED else Source(SourceKind.JOINED, group_id)
     return group_id in user.group_ids or any(grant.source == joined and grant.holds_at(now) for grant in grants)
 
