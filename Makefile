@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -20,7 +20,8 @@ help:
 	@echo "make unit    the unit tests alone"
 	@echo "make page-test  the tests of the page; fails without Chromium, where make test skips them"
 	@echo "make scenarios  the rest: kills, races, faults that last, hostile and made-up input, a short simulation"
-	@echo "make check   formatter, linter, types, import rules, Bicep, shell"
+	@echo "make check   formatter, linter, types, import rules, Bicep, shell, English"
+	@echo "make prose   long sentences and words to avoid (PROSE_OPTIONS=--list shows all)"
 	@echo "make runtime-check  run the app in Azure's own Python runtime; needs Python 3.13"
 	@echo "make audit   known vulnerabilities of what is deployed; needs the internet"
 	@echo "make package build the deployment package (PACKAGE_PYTHON=$(PACKAGE_PYTHON)); make package-check runs it in Azure's runtime"
@@ -96,6 +97,11 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m infra.check
 	$(BIN)/shellcheck infra/scripts/*.sh
+	$(BIN)/python -m tests.prose
+
+# English: long sentences and words to avoid, by tests/prose/words.json.
+prose: setup
+	@$(BIN)/python -m tests.prose $(PROSE_OPTIONS)
 
 # What is deployed, against the vulnerabilities that PyPI knows. Strict: what could not be looked up is no pass.
 audit: .venvaudit/.installed

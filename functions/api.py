@@ -3,20 +3,24 @@
 The web framework is imported on the first request that needs it, so that queue workers never pay for it.
 """
 
+import json
 from functools import lru_cache
 
 import azure.functions as func
 
+from shared.domain.version import VERSION
+
 bp = func.Blueprint()
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+HEALTHY = json.dumps({"status": "ok", "version": VERSION})
 
 
 @bp.function_name("health")
 @bp.route(route="api/health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     headers = {"Strict-Transport-Security": "max-age=31536000"}
-    return func.HttpResponse('{"status": "ok"}', mimetype="application/json", headers=headers)
+    return func.HttpResponse(HEALTHY, mimetype="application/json", headers=headers)
 
 
 @bp.function_name("http")

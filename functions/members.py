@@ -1,4 +1,4 @@
-"""Queue triggers of members: changes somebody waits for, and chunks of big operations, each in a lane of its own."""
+"""Queue triggers of members: changes that a person waits for, and chunks of big operations, each in its own lane."""
 
 import azure.functions as func
 

@@ -32,9 +32,9 @@ async def _answer(req: func.HttpRequest, context: func.Context) -> func.HttpResp
     return func.HttpResponse(reply.body, status_code=reply.status, headers=PLAIN)
 
 
-@bp.function_name("take_change")
+@bp.function_name("process_notifications")
 @bp.service_bus_queue_trigger(
     arg_name="message", queue_name=NOTIFICATIONS, connection="ServiceBusConnection", cardinality=func.Cardinality.ONE
 )
-async def take_change(message: func.ServiceBusMessage) -> None:
-    await bootstrap.app().take_change(message.get_body(), message.enqueued_time_utc)
+async def process_notifications(message: func.ServiceBusMessage) -> None:
+    await bootstrap.app().process_notifications(message.get_body(), message.enqueued_time_utc)

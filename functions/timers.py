@@ -1,4 +1,4 @@
-"""Timers: what has to happen although nobody asks."""
+"""Timers: work without a request."""
 
 import azure.functions as func
 
@@ -7,16 +7,16 @@ from shared import bootstrap
 bp = func.Blueprint()
 
 
-@bp.function_name("keep_subscription")
+@bp.function_name("renew_subscription")
 @bp.timer_trigger(arg_name="timer", schedule="0 */10 * * * *")
-async def keep_subscription(timer: func.TimerRequest) -> None:
-    await bootstrap.app().keep_subscription()
+async def renew_subscription(timer: func.TimerRequest) -> None:
+    await bootstrap.app().renew_subscription()
 
 
-@bp.function_name("ask_for_deltas")
+@bp.function_name("query_deltas")
 @bp.timer_trigger(arg_name="timer", schedule="15 */5 * * * *")
-async def ask_for_deltas(timer: func.TimerRequest) -> None:
-    await bootstrap.app().ask_for_deltas()
+async def query_deltas(timer: func.TimerRequest) -> None:
+    await bootstrap.app().query_deltas()
 
 
 @bp.function_name("sync_all")
@@ -31,22 +31,22 @@ async def read_protected_people(timer: func.TimerRequest) -> None:
     await bootstrap.app().read_protected_people()
 
 
-@bp.function_name("look_at_due")
+@bp.function_name("reconcile_due_users")
 @bp.timer_trigger(arg_name="timer", schedule="45 * * * * *")
-async def look_at_due(timer: func.TimerRequest) -> None:
-    await bootstrap.app().look_at_due()
+async def reconcile_due_users(timer: func.TimerRequest) -> None:
+    await bootstrap.app().reconcile_due_users()
 
 
-@bp.function_name("take_up_due")
+@bp.function_name("resume_due_events")
 @bp.timer_trigger(arg_name="timer", schedule="20 * * * * *")
-async def take_up_due(timer: func.TimerRequest) -> None:
-    await bootstrap.app().take_up_due()
+async def resume_due_events(timer: func.TimerRequest) -> None:
+    await bootstrap.app().resume_due_events()
 
 
-@bp.function_name("give_seats")
+@bp.function_name("assign_freed_licenses")
 @bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
-async def give_seats(timer: func.TimerRequest) -> None:
-    await bootstrap.app().give_seats()
+async def assign_freed_licenses(timer: func.TimerRequest) -> None:
+    await bootstrap.app().assign_freed_licenses()
 
 
 @bp.function_name("close_audit_hours")

@@ -20,17 +20,18 @@ import zipfile
 from pathlib import Path
 
 from infra.sbom import document, license_faults, packages_of
+from shared.domain.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = Path(".python_packages/lib/site-packages")
 WWWROOT = "/home/site/wwwroot"
-"""Where the platform mounts the package; stands in tracebacks."""
+"""Where the platform mounts the package; it appears in tracebacks."""
 
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
 GRAPH_KEPT = ("__init__.py", "base_graph_service_client.py")
-"""Of msgraph/generated, what is imported: the app sends raw JSON through the SDK's client, and 16,000 modules of models
-and request builders are never loaded (tests/runtime sends a request with what is left)."""
+"""The imported files of msgraph/generated. The app sends raw JSON through the SDK's client, and never loads 16,000
+modules of models and request builders. tests/runtime sends a request with the remaining files."""
 
 NOT_RUN = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h")
 """Files of packages that nothing reads when the app runs."""
@@ -81,11 +82,11 @@ def write_bill(packages: Path, target: Path) -> None:
     if faults := license_faults(found):
         raise SystemExit("\n".join(faults))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    target.write_text(json.dumps(document(project["name"], project["version"], found), indent=1) + "\n")
+    target.write_text(json.dumps(document(project["name"], VERSION, found), indent=1) + "\n")
 
 
 def compile_all(app: Path) -> bool:
-    """Byte code that is taken as it is: unpacking changes the times of files, by which it would count as outdated."""
+    """Write byte code that is used unchecked: unpacking changes file times, so checked byte code would look old."""
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compiled = compileall.compile_dir(app, quiet=1, stripdir=app, prependdir=WWWROOT, invalidation_mode=unchecked)
     return bool(compiled)

@@ -1,8 +1,8 @@
-"""`make demo`: start everything, license a group through the app, show who has an error and why, then somebody joins
-and leaves, and everything is stopped.
+"""`make demo`: start everything, license a group through the app, and show members with errors and the causes. Then a
+user joins the group and leaves it, an HR event arrives, and everything is stopped.
 
-Exit codes: 0 all went as it should, 1 the operation did not complete, its counts do not add up or a change did not
-arrive, 2 the stack did not start, 130 interrupted.
+Exit codes: 0 success, 1 the operation did not complete, its counts do not add up or a change did not arrive,
+2 the stack did not start, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import argparse
 import json
 import signal
 import sys
+import textwrap
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from local.client import ENDED, CallError, Client
 from local.live import show_changes, subscribe
@@ -26,11 +26,27 @@ from local.stack import ROOT, Stack, StackOptions
 
 GRAPH_WRITES_PER_S = 20.0
 """Graph's published limit, 3,000 writes in 150 s (learn.microsoft.com/graph/throttling-limits)."""
-SHOWN = 40
-SETTLE = "PT5S"
+WIDTH = 80
+EXAMPLES = 5
+SETTLE_S = 5
 """Between the two reads before a removal; the app's default of five minutes is long for a demonstration."""
 
-CLASSES = ("applied", "unchanged", "waiting", "failed", "skipped")
+CLASSES = {
+    "applied": "members licensed",
+    "unchanged": "members with the license already",
+    "waiting": "members waiting for a license",
+    "failed": "members with an error",
+    "skipped": "members skipped",
+}
+
+
+class Problem(NamedTuple):
+    """One reason for which a member has no license, or an incomplete one."""
+
+    user: str
+    state: str
+    error: str
+    remedy: str
 
 
 def arguments() -> argparse.Namespace:
@@ -47,6 +63,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     console = Console()
+    console.width = min(console.width, WIDTH)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     stack = Stack(
@@ -56,13 +73,14 @@ def main() -> int:
             scale=options.scale,
             processes=options.processes,
             state_dir=options.state_dir,
-            settings={"REMOVAL_WINDOW": SETTLE},
+            settings={"REMOVAL_WINDOW": f"PT{SETTLE_S}S"},
             tenant=("--options", json.dumps({"scarceSeats": True})),
         )
     )
+    console.print(f"[bold]Seatkeeper[/] in a simulated tenant, with a group of {options.members:,} members.")
     console.print(
-        f"Simulated tenant with a group of {options.members:,} members; quota and budget x {options.scale:g} "
-        f"(Graph's limit is {GRAPH_WRITES_PER_S:g} writes/s, here {GRAPH_WRITES_PER_S * options.scale:g})."
+        f"Graph accepts {GRAPH_WRITES_PER_S * options.scale:g} writes a second here; the real limit is "
+        f"{GRAPH_WRITES_PER_S:g}."
     )
     try:
         with console.status("Starting tables, queues, tenant and function host ..."):
@@ -97,29 +115,41 @@ def _demo(console: Console, stack: Stack, options: argparse.Namespace) -> int:
     with console.status("Preview: reading and planning every member, writing nothing ..."):
         preview = client.ended(preview["id"], 300)
     _show_preview(console, preview, options.sku)
+    _heading(console, 2, "Assign the licenses")
     before = client.tenant("POST", "/metrics/reset") and client.tenant("GET", "/metrics")
     began = time.monotonic()
     operation = _follow(console, client, client.api("POST", path, body)["id"])
     seconds = time.monotonic() - began
-    after = client.tenant("GET", "/metrics")
-    _show_errors(console, client, group)
-    line = figures(operation, before, after, seconds, options.scale)
-    console.print(f"{operation['state']}: {line['applied']:,} of {line['members']:,} members licensed.")
+    line = figures(operation, before, client.tenant("GET", "/metrics"), seconds, options.scale)
+    console.print(f"   {operation['state']} after {line['seconds']} s, with {line['write_rate']:g} writes a second:")
+    for each in CLASSES:
+        console.print(f"   {line[each]:>7,} {CLASSES[each]}", highlight=False)
+    _show_errors(console, _problems(client, group))
+    _heading(console, 4, "Changes while the app runs")
     went_well = operation["state"] == "ProcessingComplete" and sum(line[each] for each in CLASSES) == line["members"]
-    went_well = went_well and show_changes(console, client, tenant["groups"], sku_id, SETTLE)
-    print(json.dumps(line), flush=True)
+    went_well = went_well and show_changes(console, client, tenant["groups"], sku_id, SETTLE_S)
+    _show_next(console)
+    if not console.is_terminal:
+        print(json.dumps(line), flush=True)
     return 0 if went_well else 1
+
+
+def _heading(console: Console, number: int, text: str) -> None:
+    console.print(f"\n[bold]{number}. {text}[/]", highlight=False)
 
 
 def _show_preview(console: Console, preview: dict[str, Any], sku: str) -> None:
     totals, plan = preview["totals"], preview["plan"]
-    table = Table(title=f"Preview: {sku} for the group", show_header=False)
-    table.add_row("members", f"{totals['members']:,}")
-    table.add_row("to be licensed", f"{sum(plan['additions'].values()):,}")
-    table.add_row("seats needed", f"{sum(plan['seatsNeeded'].values()):,}")
-    table.add_row("licensed by somebody else already", f"{plan.get('foreign', 0):,}")
-    table.add_row("errors to expect", json.dumps(plan["errors"]) if plan["errors"] else "none known yet")
-    console.print(table)
+    _heading(console, 1, f"Preview: assign {sku} to the group (writes nothing)")
+    rows = {
+        "members": totals["members"],
+        "licenses to assign": sum(plan["additions"].values()),
+        "available licenses needed": sum(plan["seatsNeeded"].values()),
+        "members licensed outside this app": plan.get("foreign", 0),
+        "errors to expect": sum(plan["errors"].values()),
+    }
+    for text, count in rows.items():
+        console.print(f"   {count:>7,} {text}", highlight=False)
 
 
 def _follow(console: Console, client: Client, operation_id: str) -> dict[str, Any]:
@@ -136,7 +166,9 @@ def _follow(console: Console, client: Client, operation_id: str) -> dict[str, An
             done = totals["members"] - totals["remaining"]
             bar.update(task, total=totals["members"] or None, completed=done, description=_phase(operation))
             if not console.is_terminal and time.monotonic() - shown_at > 5:
-                console.print(f"{_phase(operation)}: {done:,} of {totals['members']:,}")
+                console.print(
+                    f"   {_phase(operation)}" + (f": {done:,} of {totals['members']:,}" if totals["members"] else "")
+                )
                 shown_at = time.monotonic()
             if operation["state"] in ENDED:
                 return operation
@@ -147,29 +179,59 @@ def _phase(operation: dict[str, Any]) -> str:
     return "Reading members" if operation["phase"] == "seal" else "Licensing"
 
 
-def _show_errors(console: Console, client: Client, group: str) -> None:
-    """A table of members who have an error or wait, each with the remedy."""
+def _problems(client: Client, group: str) -> list[Problem]:
+    """Each problem of each waiting member and each member with an error."""
     path: str | None = f"/api/groups/{group}/membersWithLicenseErrors?$top=100"
-    rows: list[dict[str, Any]] = []
+    found: list[Problem] = []
     while path:
         page = client.api("GET", path)
-        rows += page["value"]
+        for row in page["value"]:
+            user = row["userPrincipalName"].partition("@")[0]
+            problems = row["problems"] or [{"error": "CountViolation", "remedy": "No license is available."}]
+            found += [Problem(user, row["state"], each["error"], each["remedy"]) for each in problems]
         path = page.get("@odata.nextLink")
-    table = Table(title=f"Members with an error or waiting: {len(rows):,}", show_lines=False)
-    for column in ("user", "state", "error", "remedy"):
-        table.add_column(column, overflow="fold")
-    for row in rows[:SHOWN]:
-        for problem in row["problems"] or [{"error": "CountViolation", "remedy": "Waits for a seat."}]:
-            table.add_row(row["userPrincipalName"], row["state"], problem["error"], problem["remedy"])
-    console.print(table)
-    if len(rows) > SHOWN:
-        console.print(f"... and {len(rows) - SHOWN:,} more.")
+    return found
+
+
+def by_cause(problems: list[Problem]) -> list[tuple[Problem, list[str]]]:
+    """Problems grouped by state, error and remedy, the largest group first: one of each, and its users."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    for each in problems:
+        groups.setdefault((each.state, each.error, each.remedy), []).append(each)
+    ordered = sorted(groups.values(), key=lambda group: -len(group))
+    return [(group[0], [each.user for each in group]) for group in ordered]
+
+
+def _show_errors(console: Console, problems: list[Problem]) -> None:
+    """Problems by cause, each with the remedy and a few users."""
+    _heading(console, 3, f"Members with a problem, by cause: {len({each.user for each in problems}):,}")
+    for cause, users in by_cause(problems):
+        console.print(f"   {len(users):>7,} [bold]{cause.error}[/] ({cause.state})", highlight=False)
+        examples = ", ".join(users[:EXAMPLES])
+        more = f", and {len(users) - EXAMPLES:,} more" if len(users) > EXAMPLES else ""
+        for text in (f"What to do: {cause.remedy}", f"Users: {examples}{more}"):
+            console.print(_indented(text), highlight=False, markup=False)
+
+
+def _indented(text: str) -> str:
+    """A paragraph of at most 80 columns without a broken word."""
+    edge = " " * 11
+    return textwrap.fill(
+        text, WIDTH, initial_indent=edge, subsequent_indent=edge, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _show_next(console: Console) -> None:
+    _heading(console, 5, "See it yourself")
+    console.print("   make run                      start this tenant again, and keep it running")
+    console.print("   open http://127.0.0.1:7071    choose the role Global Administrator", highlight=False)
+    console.print("   Ctrl-C                        stop it")
 
 
 def figures(
     operation: dict[str, Any], before: dict[str, Any], after: dict[str, Any], seconds: float, scale: float
 ) -> dict[str, Any]:
-    """The last line: counts from the operation, requests and writes as the tenant counted them meanwhile."""
+    """Counts from the operation, and requests and writes as the tenant counted them meanwhile."""
     counted = {key: after[key] - before[key] for key in ("requests", "items", "writes", "throttled")}
     span = (after["lastWrite"] or 0) - (after["firstWrite"] or 0)
     rate = counted["writes"] / span if span else 0.0

@@ -1,4 +1,4 @@
-"""The live part of the demo: somebody joins a nested group and leaves it, HR says who starts, and how long it took."""
+"""The live part of the demo: a user joins a nested group and leaves it, and an HR event arrives. Each is timed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SPARE_SEATS = 10
 
 def subscribe(client: Client) -> None:
     """Run the timers that subscribe to changes and begin delta now instead of at their next time."""
-    for timer in ("keep_subscription", "ask_for_deltas"):
+    for timer in ("renew_subscription", "query_deltas"):
         client.fire(timer)
 
 
-def show_changes(console: Console, client: Client, groups: Mapping[str, str], sku_id: str, settle: str) -> bool:
-    """A joiner and a leaver, told by change notifications only. Returns whether both ended as they must."""
+def show_changes(console: Console, client: Client, groups: Mapping[str, str], sku_id: str, settle_s: int) -> bool:
+    """A joiner and a leaver, reported by change notifications only. Returns whether both ended correctly."""
     _buy_seats(console, client, sku_id, groups["main"])
     (user,) = client.tenant("POST", "/objects", {"users": [{"displayName": "Nora Neu", "usageLocation": "DE"}]})[
         "users"
@@ -32,22 +32,22 @@ def show_changes(console: Console, client: Client, groups: Mapping[str, str], sk
         console.print(f"[red]Nora Neu joined a nested group and was not licensed within {LIMIT_S:.0f} s.[/]")
         return False
     console.print(
-        f"Nora Neu joined a group three levels down: licensed after [bold]{joined:.1f} s[/].", highlight=False
+        f"   Nora Neu joins a group three levels down: licensed after [bold]{joined:.1f} s[/].", highlight=False
     )
     left = _timed(client, user, {"remove": [[inner, user]]}, sku_id, licensed=False)
     if left is None:
         console.print(f"[red]Nora Neu left the group and was still licensed after {LIMIT_S:.0f} s.[/]")
         return False
     console.print(
-        f"Nora Neu left it again: unlicensed after [bold]{left:.1f} s[/], by two reads {settle} apart that agree "
-        "(REMOVAL_WINDOW; five minutes unless set).",
+        f"   Nora Neu leaves it: license removed after [bold]{left:.1f} s[/], with two reads\n"
+        f"   {settle_s} seconds apart (setting REMOVAL_WINDOW; the default is five minutes).",
         highlight=False,
     )
     return _show_joiner(console, client, groups["main"], sku_id)
 
 
 def _show_joiner(console: Console, client: Client, group: str, sku_id: str) -> bool:
-    """HR says that somebody starts; a profile says what the job needs. Returns whether the person was licensed."""
+    """An HR event reports a new employee whose profile names a group. Returns whether the user was licensed."""
     profile = {"displayName": "Sales", "match": {"department": ["Sales"]}, "groups": [group]}
     client.save_profile("sales", profile)
     new = {"displayName": "Jo Joiner", "usageLocation": "DE", "employeeId": "100"}
@@ -74,24 +74,26 @@ def _show_joiner(console: Console, client: Client, group: str, sku_id: str) -> b
         time.sleep(0.2)
         record = client.api("GET", taken["location"])
     console.print(
-        f"HR said that Jo Joiner starts in Sales: in the group and licensed after [bold]{took:.1f} s[/], the event is "
-        f"{record['state']}.",
+        f"   HR reports that Jo Joiner starts in Sales: licensed after [bold]{took:.1f} s[/],\n"
+        f"   and the event is {record['state']}.",
         highlight=False,
     )
     return bool(record["state"] == "Done")
 
 
 def _buy_seats(console: Console, client: Client, sku_id: str, group: str) -> None:
-    """More seats than people wait for: those waiting come first."""
+    """More licenses than users wait for: waiting users come first."""
     waiting = client.api("GET", f"/api/groups/{group}/status")["counts"].get("Waiting", 0)
     (sku,) = [each for each in client.api("GET", "/api/subscribedSkus")["value"] if each["skuId"] == sku_id]
     units = {name: sku["prepaidUnits"][name] for name in ("enabled", "warning", "suspended", "lockedOut")}
     units["enabled"] += waiting + SPARE_SEATS
     client.tenant("POST", "/objects", {"skus": [{"skuId": sku_id, **units}]})
     console.print(
-        f"Live: {waiting + SPARE_SEATS} seats of {sku['skuPartNumber']} are bought, {waiting} of them for who waits."
+        f"   {waiting + SPARE_SEATS} licenses of {sku['skuPartNumber']} are bought, "
+        f"{waiting} of them for waiting users.",
+        highlight=False,
     )
-    client.fire("give_seats")
+    client.fire("assign_freed_licenses")
 
 
 def _timed(client: Client, user: str, change: Mapping[str, Any], sku_id: str, *, licensed: bool) -> float | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 START_S = 240.0
-"""How long a part may take until it serves; one that ends meanwhile is told at once. A busy machine is no fault."""
+"""How long a part can take until it serves. A part that ends meanwhile is reported at once."""
 
 STOP_S = 6.0
 RESTART_S = 0.3
@@ -97,7 +97,7 @@ class Process:
 
 
 class Supervisor:
-    """Starts workers again that die, as the platform does, until told to stop."""
+    """Starts workers again that die, as the platform does, until it is stopped."""
 
     def __init__(self) -> None:
         self._workers: list[Process] = []

@@ -1,4 +1,4 @@
-"""`make run`: the stack stays up until Ctrl-C; its endpoints are printed for people and as one line of JSON."""
+"""`make run`: the stack runs until Ctrl-C. Its addresses are printed for people, and as one line of JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def main() -> int:
     try:
         with Stack(StackOptions(**vars(options))) as stack:
             where = stack.endpoints
-            print(f"API          {where.api}/api   (sign in: {where.api}/.auth/login)")
+            print(f"Open         {where.api}   (choose a role, for example Global Administrator)")
+            print(f"API          {where.api}/api")
             print(f"Graph        {where.graph}   (control: {where.control})")
             print(f"Service Bus  {where.service_bus}")
             print(f"Tables       {where.tables}")

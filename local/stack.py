@@ -1,6 +1,6 @@
 """The one-machine stack: tables, broker, tenant, and the app's workers, on loopback, started and stopped as one.
 
-The app under functions/ and shared/ is told nothing but settings, as in Azure.
+The app under functions/ and shared/ gets only settings, as in Azure.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class Endpoints:
 
 
 PORTS = range(20_000, 32_000)
-"""Below those that systems give to outgoing connections (32,768 on Linux): a server that is started again, or a little
-after its port was chosen, finds it free although thousands of connections come and go meanwhile."""
+"""Below the ports of outgoing connections (from 32,768 on Linux). So a port is still free when its server starts, or
+starts again, although thousands of connections begin and end meanwhile."""
 
 
 def free_port() -> int:
@@ -125,6 +125,35 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind((HOST, port))
             return port
+
+
+def require_free_ports(options: StackOptions) -> None:
+    """Raises StartError that names every chosen port in use. Another program there would answer in the app's place."""
+    chosen = {
+        "--http-port": options.http_port,
+        "--tenant-port": options.tenant_port,
+        "--service-bus-port": options.service_bus_port,
+        "--tables-port": options.tables_port,
+    }
+    busy = [f"{port} ({option})" for option, port in chosen.items() if port and not is_free(port)]
+    if busy:
+        ports = "ports are" if len(busy) > 1 else "port is"
+        raise StartError(
+            f"{len(busy)} {ports} in use by another program: {', '.join(busy)}.\n"
+            "Stop that program, perhaps another `make run`, or choose other ports: "
+            'make run RUN_OPTIONS="--http-port 8071"'
+        )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server can listen on the port. Closing connections of an earlier server do not matter."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 class Stack:
@@ -205,6 +234,7 @@ class Stack:
         return process
 
     def _start(self) -> None:
+        require_free_ports(self.options)
         shutil.rmtree(self.logs_dir, ignore_errors=True)
         self.logs_dir.mkdir(parents=True)
         tables_port = self.options.tables_port or free_port()

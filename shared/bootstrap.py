@@ -27,23 +27,23 @@ from shared.handlers.maintenance.alerts import look_out
 from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.maintenance.protected_people import read_protected_people
 from shared.handlers.maintenance.retention import forget_old
-from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.nightly_sync import sync_all
-from shared.handlers.membership.notifications_queue import take_change
-from shared.handlers.membership.subscription import keep_subscription
+from shared.handlers.membership.notifications_queue import process_notifications
+from shared.handlers.membership.subscription import renew_subscription
 from shared.handlers.membership.webhook import Reply, receive
 from shared.handlers.messaging.bulk_letters import continue_stopped
 from shared.handlers.messaging.dead_letters import drain
 from shared.handlers.messaging.settlement import Work, settle
-from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
 from shared.handlers.operations.caller_limits import CallerLimits
-from shared.handlers.operations.jobs_queue import run_job
+from shared.handlers.operations.jobs_queue import process_jobs
 from shared.handlers.operations.members_queue import Members
-from shared.handlers.operations.operations_queue import take_step
+from shared.handlers.operations.operations_queue import process_operations
 from shared.handlers.operations.watchdog import watchdog
 from shared.handlers.operations.writing import follow_setting
-from shared.handlers.reconcile.grant_expiry import look_at_due
-from shared.handlers.reconcile.seats import give_seats
+from shared.handlers.reconcile.grant_expiry import reconcile_due_users
+from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.handlers.reconcile.write_limiter import writing
 from shared.ports.telemetry import SILENT, Telemetry
 from shared.ports.world import Policy, World
@@ -56,9 +56,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What the HTTP door must know to trust a caller. `audiences`: none means that the platform's check suffices.
-    `allowed_clients`: client ids of the applications whose tokens are taken. `directory_roles`: role template id ->
-    the roles that it stands for."""
+    """The settings by which the HTTP door trusts a caller. `audiences`: none means that the platform's check suffices.
+    `allowed_clients`: client ids of the applications whose tokens are accepted. `directory_roles`: role template id ->
+    the app roles that it includes."""
 
     platform_authentication: bool
     tenant_id: str
@@ -80,23 +80,23 @@ class App:
         self._members = Members(world)
         self._onboarding = Onboarding(world)
 
-    async def run_job(self, body: bytes, enqueued_at: datetime | None = None) -> None:
+    async def process_jobs(self, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `jobs`."""
-        await self._take(JOBS, body, enqueued_at, partial(run_job, self.world))
+        await self._take(JOBS, body, enqueued_at, partial(process_jobs, self.world))
 
-    async def take_step(self, queue: str, body: bytes, enqueued_at: datetime | None = None) -> None:
+    async def process_operations(self, queue: str, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `operations` or `operations-bulk`."""
-        await self._take(queue, body, enqueued_at, partial(take_step, self.world, queue))
+        await self._take(queue, body, enqueued_at, partial(process_operations, self.world, queue))
 
     async def process_members(self, queue: str, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `members` or `members-bulk`."""
         await self._take(queue, body, enqueued_at, self._members.process)
 
-    async def take_change(self, body: bytes, enqueued_at: datetime | None = None) -> None:
+    async def process_notifications(self, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `notifications`."""
-        await self._take(NOTIFICATIONS, body, enqueued_at, partial(take_change, self.world))
+        await self._take(NOTIFICATIONS, body, enqueued_at, partial(process_notifications, self.world))
 
-    async def take_hr_event(self, body: bytes, enqueued_at: datetime | None = None) -> None:
+    async def process_hr_events(self, body: bytes, enqueued_at: datetime | None = None) -> None:
         """A message of the queue `onboarding`."""
         await self._take(ONBOARDING, body, enqueued_at, self._onboarding.take)
 
@@ -111,17 +111,17 @@ class App:
             await settle(self.world, queue, body, work)
 
     async def notification(self, body: bytes, validation_token: str | None, platform: object = None) -> Reply:
-        """What Graph posts to the notification or the lifecycle address. `platform`: the trace context it hands in."""
+        """A POST of Graph to the notification or lifecycle address. `platform`: the trace context that it passes on."""
         with self.world.telemetry.work("Graph notification", trace_context.within(platform)):
             return await receive(self.world, body, validation_token)
 
-    async def keep_subscription(self) -> None:
-        """The timer that keeps Graph telling us of changes."""
-        await self._on_time("keep subscription", keep_subscription)
+    async def renew_subscription(self) -> None:
+        """The timer that renews Graph's subscription to changes."""
+        await self._on_time("renew subscription", renew_subscription)
 
-    async def ask_for_deltas(self) -> None:
-        """The timer that asks what changed."""
-        await self._on_time("ask for deltas", ask_for_deltas)
+    async def query_deltas(self) -> None:
+        """The timer that queries changes since the last delta query."""
+        await self._on_time("query deltas", query_deltas)
 
     async def sync_all(self) -> None:
         """The timer of the nightly sync."""
@@ -129,35 +129,35 @@ class App:
         await self._on_time("forget old", forget_old)
 
     async def read_protected_people(self) -> None:
-        """The timer that reads once a day who is protected."""
+        """The timer that reads the protected people once a day."""
         await self._on_time("read protected people", read_protected_people)
 
-    async def look_at_due(self) -> None:
-        """The timer that acts when a grace is over."""
-        await self._on_time("look at due", look_at_due, writes=True)
+    async def reconcile_due_users(self) -> None:
+        """The timer that reconciles users whose grace period has ended."""
+        await self._on_time("reconcile due users", reconcile_due_users, writes=True)
         await self._on_time("publish counts", publish_counts)
 
-    async def take_up_due(self) -> None:
-        """The timer that acts when an event of HR falls due."""
-        await self._on_time("take up due", take_up_due, writes=True)
-        # Twice a minute with that of `look_at_due`: lists are right within 35 seconds, and no timer of its own is paid.
+    async def resume_due_events(self) -> None:
+        """The timer that resumes HR events that are due."""
+        await self._on_time("resume due events", resume_due_events, writes=True)
+        # Twice a minute with that of `reconcile_due_users`: lists are right within 35 seconds, without another timer.
         await self._on_time("publish counts", publish_counts)
 
-    async def give_seats(self) -> None:
-        """The timer that gives free seats to those who wait for them."""
-        await self._on_time("give seats", give_seats, writes=True)
+    async def assign_freed_licenses(self) -> None:
+        """The timer that assigns freed licenses to waiting users."""
+        await self._on_time("assign freed licenses", assign_freed_licenses, writes=True)
 
     async def close_audit_hours(self) -> None:
         """The timer that lists the audit entries of an hour in the log of digests."""
         await self._on_time("close audit hours", close_hours)
 
     async def watchdog(self) -> None:
-        """The timer that sets going again what has stopped."""
+        """The timer that continues stopped work."""
         await self._on_time("follow setting", follow_setting)
         await self._on_time("watchdog", watchdog, writes=True)
         await self._on_time("drain dead letters", drain)
         await self._on_time("continue bulk acts", continue_stopped)
-        await self._on_time("look out", look_out)
+        await self._on_time("check alerts", look_out)
 
     async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]], *, writes: bool = False) -> None:
         """`writes`: the work leads to writes to Graph, so it waits while writing is turned off."""
@@ -269,8 +269,9 @@ def compose(settings: Settings) -> App:
 
 def telemetry_of(settings: Settings) -> Telemetry:
     """Where spans and figures go: to Application Insights, to a collector, or nowhere."""
-    from shared.adapters.telemetry import give_log_its_context, to_azure, to_otlp
+    from shared.adapters.telemetry import give_log_its_context, keep_addresses_out_of_the_log, to_azure, to_otlp
 
+    keep_addresses_out_of_the_log()
     give_log_its_context()
     if settings.application_insights:
         credential = None

@@ -1,6 +1,6 @@
 """Settings: the one place that reads the environment, once, with all faults reported together.
 
-The composition root turns these values into what adapters and handlers are given; nobody else sees them. Names are
+The composition root turns these values into arguments of adapters and handlers; no other module sees them. Names are
 those of the function app's settings; durations are ISO 8601.
 """
 
@@ -30,10 +30,10 @@ _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the function app is told from outside."""
+    """The settings of the function app."""
 
     tenant_id: str
-    """TENANT_ID: the directory whose people are licensed and who may sign in, a GUID, kept in lower case."""
+    """TENANT_ID: the directory whose users are licensed and can sign in, a GUID, kept in lower case."""
     service_bus_connection: str | None
     """ServiceBusConnection: a connection string, for emulators; excludes the namespace."""
     service_bus_namespace: str | None
@@ -57,8 +57,8 @@ class Settings:
     """WEBSITE_AUTH_ENABLED: set by App Service where its authentication is on; without it every HTTP request is
     refused, since anybody could send the header that names the caller."""
     api_audiences: frozenset[str]
-    """API_AUDIENCE: audiences of tokens the HTTP API takes, parted by commas (a sign-in on the page has the app's
-    client id as its audience); none: the platform's own check suffices."""
+    """API_AUDIENCE: audiences of tokens that the HTTP API accepts, comma-separated; none: the platform's own check
+    suffices. A sign-in on the page has the app's client id as its audience."""
     allowed_clients: frozenset[str]
     """ALLOWED_CLIENTS: client ids of the applications whose access tokens the HTTP API takes, separated by commas.
     None: the API takes no token, and only people on the page are let in."""
@@ -87,7 +87,7 @@ class Settings:
     write_window_s: float
     """WRITE_WINDOW_SECONDS: the length of that window, over 0; Graph's is 150 s."""
     interactive_share: float
-    """INTERACTIVE_SHARE: part of the write rate kept for changes somebody waits for, over 0 and below 1."""
+    """INTERACTIVE_SHARE: part of the write rate kept for changes that a person waits for, over 0 and below 1."""
     writing: WritingSetting
     """WRITING: whether the app writes to Graph: `on`, `initially-off` (until an administrator turns it on), or `off`
     (whatever an administrator has set)."""
@@ -131,7 +131,7 @@ class Settings:
     """SINGLE_APPROVER: true where one administrator is alone: the same person can approve after 24 hours, with an
     alert. True or false."""
     onboarding_lead_time: timedelta
-    """ONBOARDING_LEAD_TIME: how long before the effective date a joiner is taken up. ISO 8601, 0 to 60 days."""
+    """ONBOARDING_LEAD_TIME: how long before the effective date a joiner is processed. ISO 8601, 0 to 60 days."""
     onboarding_account_wait: timedelta
     """ONBOARDING_ACCOUNT_WAIT: how long a joiner or mover waits for the account after the effective date. ISO 8601, 0
     to 90 days."""
@@ -146,10 +146,10 @@ class Settings:
     onboarding_units: frozenset[str]
     """ONBOARDING_GROUPS: the administrative units among them."""
     onboarding_senders: Senders | None
-    """ONBOARDING_SENDERS: who may send the events of each HR system, comma-separated: its source, then client ids of
-    applications or object ids of people, or `queue` if it comes by the queue:
-    `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`; `none`: nobody. If it is absent, nobody; after an
-    upgrade, who sent before, for 30 days."""
+    """ONBOARDING_SENDERS: the permitted senders of each HR system, comma-separated. Each entry has the source, then
+    client ids of applications or object ids of people, or `queue` if it comes by the queue. An example is
+    `urn:a 11111111-2222-4333-8444-555555555555, urn:b queue`. `none` permits no sender, and so does an absent setting.
+    After an upgrade, an absent setting permits former senders for 30 days."""
     leaver_removal_after: timedelta
     """LEAVER_REMOVAL_AFTER: how long after the effective date the licenses of a leaver go whose event does not say; the
     mailbox can be handed over until then. ISO 8601, 0 to 365 days."""
@@ -170,8 +170,9 @@ class Settings:
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""
     outstanding_chunks: int
-    """OUTSTANDING_CHUNKS: chunks of one operation under way at a time, 1 or more. Computed where not set: 30 s of work
-    at the write rate, so that pause and cancel take effect soon, and at least 24, so that unchanged users go fast."""
+    """OUTSTANDING_CHUNKS: chunks of one operation under way at a time, 1 or more. If absent, it is computed: 30 s of
+    work at the write rate, so that pause and cancel take effect soon. It is at least 24, so that unchanged users are
+    processed fast."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:

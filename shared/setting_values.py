@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from shared.domain.access import directory_roles
 from shared.domain.hr_events import EVERY_SOURCE, SourceRules, Sources
 from shared.domain.hr_senders import Senders, read_senders
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, is_guid
 from shared.domain.onboarding import SourceOrder
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -26,7 +26,6 @@ UNIT = "administrativeunit:"
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DURATION = re.compile(
     r"P(?:(?P<days>\d+(?:\.\d+)?)D)?"
     r"(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
@@ -87,7 +86,7 @@ class Reader:
         text = self.text(name, "").lower()
         if not text:
             self.faults.append(f"{name} is missing: a GUID")
-        elif not _GUID.fullmatch(text):
+        elif not is_guid(text):
             self.faults.append(f"{name} must be a GUID, not {text!r}")
         return text
 
@@ -98,7 +97,7 @@ class Reader:
 
     def _must_be_guids(self, name: str, words: Mapping[str, str]) -> None:
         """`words`: the GUID in each word of the setting."""
-        wrong = sorted(word for word, guid in words.items() if not _GUID.fullmatch(guid))
+        wrong = sorted(word for word, guid in words.items() if not is_guid(guid))
         self.faults += [f"{name} must list GUIDs, not {each!r}" for each in wrong]
 
     def senders(self, name: str) -> Senders | None:

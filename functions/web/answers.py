@@ -1,31 +1,23 @@
-"""What answers look like: domain values as JSON, in Graph's names where Graph has one."""
+"""What answers look like: pages, groups, members and licenses as JSON, in Graph's names where Graph has one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 
-from functions.web.audit_answers import initiated, initiator, moment_text
+from functions.web.audit_answers import Json, moment_text
 from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
-from shared.domain.audit_digest import DigestState
-from shared.domain.directory import AssignedLicense, SubscribedSku
+from shared.domain.directory import SubscribedSku
 from shared.domain.group_status import GroupStatus
 from shared.domain.ids import SkuId
-from shared.domain.operation import Operation, is_collecting
 from shared.domain.outcomes import Problem
 from shared.domain.read_models import MemberRow
-from shared.domain.writing import Writing
-from shared.handlers.operations.sync import SWEEP, SYNC
-from shared.handlers.views.approvals import WaitingApproval
-from shared.handlers.views.health import Health, QueueLooks
-from shared.handlers.views.queries import ChangeFeedState, GroupView, PlannedMember, UserLicense
+from shared.handlers.views.queries import GroupView, UserLicense
 
-Json = dict[str, Any]
 Names = Mapping[SkuId, str]
 
 
@@ -40,128 +32,6 @@ def page(
         parameters = urlencode({**(asked or {}), "$top": top, "$skiptoken": token}, safe="$", quote_via=quote)
         answer["@odata.nextLink"] = f"{base}{request.url.path}?{parameters}"
     return answer
-
-
-def operation(found: Operation) -> Json:
-    """An operation, as all routes show it."""
-    target = found.target
-    return {
-        "id": found.id,
-        "kind": found.kind,
-        "target": {"groupId": target.group_id} if target.is_group else {"userIds": len(target.user_ids)},
-        "addLicenses": [license_given(each) for each in found.change.add],
-        "removeLicenses": list(found.change.remove),
-        "adoptLicenses": list(found.change.adopt),
-        "enableServicePlans": list(found.change.enable),
-        "preview": found.preview,
-        "state": found.state,
-        "phase": found.phase,
-        "collecting": is_collecting(found),
-        "reason": found.reason or None,
-        "cause": found.cause,
-        "correlationId": found.correlation_id or None,
-        "intentVersion": found.intent_version,
-        "createdDateTime": moment_text(found.created_at),
-        "startedDateTime": moment_text(found.started_at),
-        "completedDateTime": moment_text(found.completed_at),
-        "estimatedCompletionDateTime": moment_text(found.estimated_end),
-        **initiated(found.initiator),
-        "approvedBy": initiator(found.approved_by),
-        "cancelRequestedBy": initiator(found.cancel_requested_by),
-        "supersededBy": found.superseded_by,
-        "totals": _totals(found),
-        "plan": _plan(found),
-        "drift": found.totals.due if found.cause.partition("-")[0] in (SYNC, SWEEP) else None,
-        "checksum": found.checksum or None,
-        "error": (
-            {"code": found.error.code, "message": found.error.message, "remedy": found.error.remedy}
-            if found.error
-            else None
-        ),
-    }
-
-
-def approval(found: WaitingApproval, app_roles: Sequence[str], directory_roles: Sequence[str]) -> Json:
-    """An operation that waits for approval, with who can give it."""
-    return {
-        **operation(found.operation),
-        "approval": {
-            "approvalsNeeded": found.needed,
-            "approvals": [
-                {"approvedBy": initiator(each.by), "approvedDateTime": moment_text(each.at)}
-                for each in found.operation.approvals
-            ],
-            "requesterCanApprove": not found.another,
-            "appRoles": list(app_roles),
-            "directoryRoles": list(directory_roles),
-            "protectedPeople": [
-                {"id": user_id, "reasons": list(reasons)} for user_id, reasons in found.protected.items()
-            ],
-            "expiresDateTime": moment_text(found.expires_at),
-            "keptUntilDateTime": moment_text(found.kept_until),
-        },
-    }
-
-
-def _totals(found: Operation) -> Json:
-    totals = found.totals
-    return {
-        "members": totals.members,
-        "due": totals.due,
-        "applied": totals.applied,
-        "unchanged": totals.unchanged,
-        "waiting": totals.waiting,
-        "failed": totals.failed,
-        "skipped": totals.skipped,
-        "remaining": totals.remaining,
-        "wrote": totals.wrote,
-    }
-
-
-def _plan(found: Operation) -> Json:
-    plan = found.plan
-    return {
-        "additions": dict(plan.additions),
-        "removals": dict(plan.removals),
-        "plansOff": plan.plans_off,
-        "seatsNeeded": dict(plan.seats_needed),
-        "seatsAvailable": dict(plan.seats_available),
-        "usageLocations": plan.usage_locations,
-        "errors": dict(plan.expected_errors),
-        "warnings": list(plan.warnings),
-        "foreign": plan.foreign,
-        "usersLosing": plan.users_losing,
-    }
-
-
-def license_given(license: AssignedLicense) -> Json:
-    """Graph's assignedLicense."""
-    return {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)}
-
-
-def planned_member(member: PlannedMember, names: Names) -> Json:
-    """What an operation plans for one user, how it ended where it has, and the errors of a user who needs a person."""
-    action, outcome, row = member.action, member.outcome, member.row
-    return {
-        "id": member.user_id,
-        "due": action.due,
-        "expected": action.expected,
-        "addLicenses": [license_given(each) for each in action.add],
-        "removeLicenses": list(action.remove),
-        "plansOff": [{"skuId": off.sku_id, "servicePlans": sorted(off.disabled_plans)} for off in action.plans_off],
-        "usageLocation": action.usage_location,
-        "notes": list(action.notes),
-        "expectedErrors": [_expected_error(each) for each in action.errors],
-        "outcome": outcome.outcome if outcome else None,
-        "nextLookDateTime": moment_text(outcome.retry_at) if outcome else None,
-        "state": row.state if row else None,
-        "problems": [_problem(problem, names) for problem in row.problems] if row else [],
-    }
-
-
-def _expected_error(text: str) -> Json:
-    error, _, sku_id = text.partition(" ")
-    return {"error": error, "skuId": sku_id or None}
 
 
 def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
@@ -227,7 +97,7 @@ def member(row: MemberRow, names: Names) -> Json:
         "displayName": row.display_name,
         "userPrincipalName": row.user_principal_name,
         "state": row.state,
-        "problems": [_problem(problem, names) for problem in row.problems],
+        "problems": [problem(each, names) for each in row.problems],
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
         "nextLookDateTime": moment_text(row.next_look_at),
@@ -239,19 +109,20 @@ def member(row: MemberRow, names: Names) -> Json:
     }
 
 
-def _problem(problem: Problem, names: Names) -> Json:
+def problem(found: Problem, names: Names) -> Json:
+    """One thing that is wrong with a license of a user, and its remedy."""
     return {
-        "skuId": problem.sku_id,
-        "skuPartNumber": names.get(problem.sku_id) if problem.sku_id else None,
-        "error": problem.error,
-        "message": problem.text,
-        "remedy": problem.remedy,
+        "skuId": found.sku_id,
+        "skuPartNumber": names.get(found.sku_id) if found.sku_id else None,
+        "error": found.error,
+        "message": found.text,
+        "remedy": found.remedy,
     }
 
 
 ORIGIN_WORDS = {
     "groupBasedLicensing": "Groups managed here",
-    "direct": "Direct, by somebody else",
+    "direct": "Direct, outside this app",
     "nativeGroup": "Native group-based licensing",
 }
 """Where a license comes from, in words for people."""
@@ -272,86 +143,6 @@ def user_license(license: UserLicense, names: Names) -> Json:
         "state": state.state,
         "error": state.error,
         "lastUpdatedDateTime": moment_text(state.last_updated),
-    }
-
-
-def change_feed(found: ChangeFeedState) -> Json:
-    """How changes reach the app; the subscription without its secret, in Graph's names."""
-    made = found.subscription
-    return {
-        "expected": found.expected,
-        "subscription": None
-        if made is None
-        else {
-            "id": made.id,
-            "notificationUrl": made.notification_url,
-            "createdDateTime": moment_text(made.created_at),
-            "expirationDateTime": moment_text(made.expires_at),
-            "lastNotificationDateTime": moment_text(made.last_notification_at),
-        },
-        "refusedToday": found.refused_today,
-        "lastDeltaDateTime": moment_text(found.delta_read_at),
-        "rejectedDeltas": [
-            {
-                "slice": each.number,
-                "groups": len({*each.group_ids, *each.enumerated}),
-                "rejections": each.rejections,
-                "reason": each.rejected_because,
-                "nextAttemptDateTime": moment_text(each.retry_at),
-            }
-            for each in found.rejected
-        ],
-    }
-
-
-def writing(found: Writing) -> Json:
-    """Whether the app writes to Graph."""
-    return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": moment_text(found.since)}
-
-
-def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
-    """How the app is."""
-    writes, listed = found.writes, found.protection.listed
-    return {
-        "changeFeed": change_feed(found.feed),
-        "writing": writing(found.writing),
-        "writes": {
-            "used": writes.used,
-            "limit": writes.limit,
-            "windowSeconds": writes.window_s,
-            "bulkPerSecond": writes.per_second,
-            "throttledUntilDateTime": moment_text(writes.frozen_until),
-        },
-        "queues": [
-            {
-                "queue": each.queue,
-                "waiting": each.waiting,
-                "scheduled": each.scheduled,
-                "more": each.more,
-                "oldestDateTime": moment_text(each.oldest_at),
-            }
-            for each in looks.looks
-        ],
-        "queuesError": looks.error or None,
-        "openOperations": len(found.operations),
-        "deadLetters": found.dead_letters,
-        "clockAheadSeconds": None if found.clock_ahead is None else round(found.clock_ahead.total_seconds()),
-        "auditDigests": audit_digests(found.digests),
-        "protectedPeople": {
-            "required": found.protection.required,
-            "count": found.protected,
-            "lastReadDateTime": moment_text(listed.read_at),
-            "fault": listed.fault or None,
-        },
-        "hrLimits": list(hr_limits),
-    }
-
-
-def audit_digests(state: DigestState | None) -> Json:
-    """How far the hours of the audit log are closed, and why the next one is not."""
-    return {
-        "closedHour": moment_text(state.hour) if state is not None and state.has_record else None,
-        "fault": (state.fault or None) if state is not None else None,
     }
 
 

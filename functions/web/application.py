@@ -34,6 +34,7 @@ from shared.domain.access import READS, Access
 from shared.domain.caller_limits import Kind
 from shared.domain.errors import Unavailable
 from shared.domain.initiator import API, PAGE
+from shared.domain.version import VERSION
 from shared.domain.writing import Writing
 from shared.handlers.reconcile.write_limiter import writing
 
@@ -46,8 +47,8 @@ log = logging.getLogger(__name__)
 def build(doors: Callable[[], App]) -> FastAPI:
     """The application; `doors` gives the composed app when a request needs it."""
     app = FastAPI(
-        title="Group-based licensing",
-        version="1.0",
+        title="Seatkeeper",
+        version=VERSION,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from shared.domain.ids import is_guid
 
 HEADER = "x-ms-client-principal"
 MAX_HEADER = 64 * 1024
@@ -36,8 +37,6 @@ NAMES: Mapping[str, str] = {
     "azp": "appid",
 }
 """Long claim types as the platform may write them, and the short ones that mean the same."""
-
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Claims:
@@ -80,7 +79,7 @@ class Claims:
     def guid(self, name: str) -> str:
         """The one value of a claim that is a GUID, in lower case; else empty."""
         text = self.only(name).lower()
-        return text if _GUID.fullmatch(text) else ""
+        return text if is_guid(text) else ""
 
     def time(self, name: str, now: datetime) -> datetime | None:
         """The time of a claim in seconds since 1970. None if it is missing, given twice, no number, or in the future:

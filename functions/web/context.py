@@ -31,6 +31,7 @@ async def _initiator(request: Request) -> Initiator:
 
 
 async def _person(request: Request) -> Initiator:
+    """Raises Rejection for an application: some acts are a person's, whatever roles an application has."""
     principal = request.scope["principal"]
     if not principal.is_person:
         raise Rejection(
@@ -48,19 +49,6 @@ def requires(request: Request, needed: Access) -> None:
     """Raise Rejection unless the caller has the access. For what a body asks beyond what its route does."""
     sign_in = request.app.state.doors().sign_in
     authorize(request.scope["principal"], needed, request.headers, datetime.now(UTC), sign_in)
-
-
-def must_be_person(request: Request, act: str) -> None:
-    """Raise Rejection for an application: some acts are a person's, whatever roles an application has."""
-    principal = request.scope["principal"]
-    if not principal.is_person:
-        raise Rejection(
-            403,
-            "PersonRequired",
-            f"An application cannot {act}. A person with the role Licensing.Configure must sign in and do it.",
-            principal.initiator.id,
-            "not a person",
-        )
 
 
 @dataclass(frozen=True, slots=True)

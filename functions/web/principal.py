@@ -53,7 +53,7 @@ def authenticate(headers: Mapping[str, str], sign_in: SignIn, now: datetime, cha
     """The caller of a request on the page or the API, by its headers (names in lower case). Raises Rejection (401 or
     403) for anybody else."""
     if not sign_in.platform_authentication:
-        raise _unknown("authentication off", "Sign-in is not switched on for this app, so that nobody is let in.")
+        raise _unknown("authentication off", "Sign-in is not turned on for this app, so it rejects every caller.")
     header = headers.get(HEADER, "")
     if not header:
         raise _unknown("not signed in", "Sign in first, or send a bearer token.")
@@ -185,8 +185,8 @@ def _rejected(claims: Claims, status: int, reason: str, message: str) -> Rejecti
 
 def _by_token(headers: Mapping[str, str], claims: Claims) -> bool:
     """Whether the claims are those of a bearer token. Raises Rejection if that is unclear. The client of a session is
-    not checked, so a caller must not pass a token off as a session: whatever comes without the session's cookie, or
-    with any Authorization header, is a token."""
+    not checked, so a token must not count as a session. A request without the session's cookie, or with any
+    Authorization header, therefore counts as a token."""
     if EXCHANGED in headers:
         raise _rejected(claims, 401, "exchanged session", "Send the access token itself, not X-ZUMO-AUTH.")
     is_session = SESSION_COOKIE in headers.get("cookie", "")

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.domain.assignment import OptionsChange
 from shared.domain.directory import AssignedLicense
-from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId, is_guid
 from shared.domain.operation import LicenseChange
 
 MAX_SKUS = 50
@@ -31,7 +31,6 @@ MAX_REASON = 256
 NULLABLE = frozenset({"usage_location", "removal_allowance"})
 """Options that a request can take away by null."""
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -40,14 +39,9 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 def guid(text: str) -> str:
     """The GUID in lower case. Raises ValueError."""
     lowered = text.strip().lower()
-    if not _GUID.fullmatch(lowered):
+    if not is_guid(lowered):
         raise ValueError(f"must be a GUID, not {text[:64]!r}")
     return lowered
-
-
-def is_guid(text: str) -> bool:
-    """Whether it is a GUID in lower case."""
-    return _GUID.fullmatch(text) is not None
 
 
 def operation_id(text: str) -> str:
@@ -152,7 +146,7 @@ class OptionsPatch(Shape):
 
 
 class ApprovedPreview(Shape):
-    """The preview the caller has looked at; its checksum approves the removals it showed."""
+    """The preview that the caller has read; its checksum approves the removals that it showed."""
 
     id: OperationIdText
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
@@ -193,19 +187,19 @@ class AssignLicenseToUsers(AssignLicense):
 
 
 class AssignLicenseToGroup(AssignLicense):
-    """The body of assignLicense for a group; `options` are set with the licenses, before anybody is looked at."""
+    """The body of assignLicense for a group; `options` are set with the licenses, before any user is processed."""
 
     options: OptionsPatch | None = None
 
 
 class Approve(Shape):
-    """The body of approve: the checksum of the list of removals that was looked at."""
+    """The body of approve: the checksum of the list of removals that the caller has read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ForeignLicenses(Shape):
-    """The body of adoptLicenses and enableServicePlans: SKUs of licenses that somebody else gave."""
+    """The body of adoptLicenses and enableServicePlans: SKUs of unmanaged licenses."""
 
     sku_ids: Annotated[list[Guid], Field(min_length=1, max_length=MAX_SKUS)]
 

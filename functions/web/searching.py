@@ -12,9 +12,8 @@ from pydantic import BeforeValidator
 from starlette.requests import Request
 
 from functions.web.errors import HttpError
-from functions.web.requests import is_guid
 from shared.domain.directory import LicenseError
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, is_guid
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, MemberFilter, MemberRow
 from shared.handlers.views import license_center, queries

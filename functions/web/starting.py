@@ -11,7 +11,7 @@ from fastapi import Depends, Header
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.web import answers
+from functions.web import operation_answers
 from functions.web.context import Correlation, Key, TheWorld, requires
 from functions.web.principal import Principal
 from functions.web.requests import ApprovedPreview
@@ -68,12 +68,12 @@ class Starter:
         if approved is not None:
             preview = await queries.operation(self._world, OperationId(approved.id))
             if not preview.preview or preview.checksum != approved.checksum:
-                raise Outdated(f"The checksum is not that of preview {approved.id}; look at it again.")
+                raise Outdated(f"The checksum is not that of preview {approved.id}; read it again.")
             self.check_removals(preview)
             request = replace(request, preview_id=preview.id)
         operation = await accept(self._world, request)
         location = f"/api/operations/{operation.id}"
-        return JSONResponse(answers.operation(operation), 202, {"Location": location})
+        return JSONResponse(operation_answers.operation(operation), 202, {"Location": location})
 
     def check_options(self, operation: Operation) -> None:
         """To restore what was before an operation that has set options is to set options. Raises Rejection."""

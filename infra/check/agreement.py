@@ -44,7 +44,7 @@ RELIED_ON: Mapping[str, Any] = {
 """Properties of every queue that the code is written for."""
 
 OTHERWISE: Mapping[str, Mapping[str, Any]] = {"results": {"DeadLetteringOnMessageExpiration": False}}
-"""Results that nobody fetches for two weeks go: they are an answer that GET /api/onboarding gives too."""
+"""Results that are not fetched for two weeks are dropped: GET /api/onboarding gives the same answer."""
 
 
 def settings_faults(names: Mapping[str, AbstractSet[str]]) -> list[str]:
@@ -54,7 +54,9 @@ def settings_faults(names: Mapping[str, AbstractSet[str]]) -> list[str]:
     for place in PLACES[1:]:
         expected = code - EXPECTED_ABSENT.get(place, set())
         found += [f"{place} lacks the setting {name}" for name in sorted(expected - names[place])]
-        found += [f"{place} has the setting {name}, which nobody reads" for name in sorted(names[place] - code)]
+        found += [
+            f"{place} has the setting {name}, which the app does not read" for name in sorted(names[place] - code)
+        ]
         found += [
             f"{place} sets {name}, which is not for it"
             for name in sorted(names[place] & EXPECTED_ABSENT.get(place, set()))

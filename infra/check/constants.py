@@ -1,4 +1,4 @@
-"""What is known of a value before deployment: constants, files read by `loadJsonContent`, and what is built of them."""
+"""Values that are known before deployment: constants, files read by `loadJsonContent`, and combinations of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Makes resource-types.json: the published types of the resources used here, without descriptions.
 
-Not part of any build. Three sources: the Bicep types inside the npm package `@azure/mcp` (its command `bicepschema get`
-answers offline); for Azure Monitor's alerts and private DNS zones, which that lacks, the models of PyPI packages; and
-`WRITTEN` for two small types that neither has.
+Not part of any build. It has three sources. The first is the Bicep types inside the npm package `@azure/mcp`, whose
+command `bicepschema get` answers offline. Azure Monitor's alerts and private DNS zones come from the models of PyPI
+packages. `WRITTEN` has two small types that are in neither.
     npm install --ignore-scripts @azure/mcp@2.0.5
     pip install azure-mgmt-monitor==7.0.0 azure-mgmt-privatedns==1.2.0
     python -m infra.check.extract node_modules/@azure/mcp-linux-x64/dist/azmcp

@@ -1,4 +1,4 @@
-"""What a Bicep file is made of, as the parser leaves it. `line` counts from 1."""
+"""The parts of a Bicep file, as the parser returns them. `line` counts from 1."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Tokens to declarations: the statements and expressions of the Bicep files here.
 
-The language: learn.microsoft.com/azure/azure-resource-manager/bicep/file. Known are targetScope, param, var, resource,
-module, output, decorators, loops, conditions and expressions; not known are types of one's own, imports, lambdas,
-spread and nested resources: those raise BicepError, so that nothing goes unchecked in silence.
+The language: learn.microsoft.com/azure/azure-resource-manager/bicep/file. The parser knows targetScope, param, var,
+resource, module, output, decorators, loops, conditions and expressions. User-defined types, imports, lambdas, spread
+and nested resources raise BicepError, so no part of a file stays unchecked.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ class _Parser:
         return Loop(item, source, body, line)
 
     def _separator(self, closing: str) -> None:
-        """Items are parted by a comma or a new line."""
+        """Items are separated by a comma or a new line."""
         if self._takes(",") or self._next.kind == "newline":
             self._lines()
         elif not self._is(closing):

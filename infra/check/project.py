@@ -65,7 +65,7 @@ def _of_file(path: Path, files: dict[Path, File], root: Path) -> Iterator[str]:
 
 
 def _scopes(file: File) -> Iterator[tuple[int, str]]:
-    """A module for a resource group needs to be told which, where the file itself is not in one."""
+    """A module for a resource group must name the group if the file itself is not in one."""
     for each in file.of("module"):
         body = body_of(each)
         if file.scope == "subscription" and body is not None and body.get("scope") is None:

@@ -1,4 +1,4 @@
-"""Role definition ids: each stands in a variable that is named for its role, and is that role's id."""
+"""Role definition ids: each is in a variable that is named after its role, and is that role's id."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def role_faults(file: File) -> Iterator[tuple[int, str]]:
         guids = [found for found in texts if _GUID.fullmatch(found.constant or "")]
         for found in guids:
             if each.kind != "var" or found is not each.value:
-                yield found.line, f"{found.constant} must stand in a variable of its own, named for what it is"
+                yield found.line, f"{found.constant} must be in a variable of its own, named after the role"
             elif each.name not in ROLES:
                 yield found.line, f"{each.name} is no role that is known here: add it to infra/check/roles.py"
             elif ROLES[each.name] != found.constant:

@@ -172,7 +172,7 @@ def body_of(declaration: Declaration) -> Object | None:
 
 
 def children(expression: Expression) -> tuple[Expression, ...]:
-    """What an expression is made of."""
+    """The parts of an expression."""
     match expression:
         case Text(parts=parts):
             return tuple(each for each in parts if not isinstance(each, str))

@@ -254,7 +254,7 @@ var logRules = [
     enabled: receiveNotifications
     frequency: 'PT15M'
     window: 'PT1H'
-    query: 'AppRequests | where Name == "timer keep subscription" and Success == false'
+    query: 'AppRequests | where Name == "timer renew subscription" and Success == false'
     operator: 'GreaterThan'
     threshold: 2
   }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Gives the app's managed identity the Graph application permissions it needs, and tells why each.
+# Grants the app's managed identity the Graph application permissions that it needs, and prints the reason for each.
 #
 # The person who runs it needs Privileged Role Administrator (or Global Administrator), signed in with `az login`.
-# Running it again changes nothing. What is granted that permissions.tsv does not name is told and left alone.
+# Running it again changes nothing. Granted permissions that permissions.tsv does not name are listed and not changed.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -19,8 +19,9 @@ PRINCIPAL_ID      object id of the managed identity: azd env get-value IDENTITY_
                   protected-people, administrative-units, onboarding; may be given
                   several times
 --check           change nothing; exit 1 where a permission is missing, or granted without being needed
---revoke          take away every permission that the table names, for whatever feature
---dry-run         print what would be done
+--revoke          revoke every permission that the table names, for all features
+--dry-run         change nothing and print the permissions that would be granted; without the Azure CLI, print
+                  those that are needed
 TEXT
 }
 
@@ -29,7 +30,7 @@ fail() {
   exit 2
 }
 
-# Every line of the table without comments: feature, permission, reason, parted by tabs.
+# Every line of the table without comments: feature, permission, reason, separated by tabs.
 table() {
   grep -v '^#' "$TABLE"
 }
@@ -80,7 +81,7 @@ read_graph() {
   [[ -n $SERVICE && -n $ROLES ]] || fail "Microsoft Graph's service principal could not be read in this tenant"
 }
 
-# What the identity has of Graph: "permission id<TAB>id of the grant" lines in GRANTED. A partial list is refused.
+# The identity's Graph permissions: "permission id<TAB>id of the grant" lines in GRANTED. A partial list is rejected.
 read_granted() {
   local of="$GRAPH/servicePrincipals/$PRINCIPAL/appRoleAssignments?\$top=999" more
   more=$(az rest --method get --url "$of" --query '"@odata.nextLink"' -o tsv)
@@ -96,7 +97,7 @@ grant_id() {
   awk -F'\t' -v role="$1" '$1 == role { print $2 }' <<<"$GRANTED"
 }
 
-# One permission of the table, in the chosen mode. Sets FAULT where --check finds something.
+# One permission of the table, in the chosen mode. Sets FAULT if --check finds something.
 settle() {
   local feature=$1 permission=$2 reason=$3 role grant state
   role=$(role_id "$permission")
@@ -115,7 +116,7 @@ settle() {
   return 0
 }
 
-# Does what the mode asks for one permission and prints one word for it; prints nothing where it is no concern.
+# Does what the mode requires for one permission and prints one word; prints nothing if the permission does not matter.
 act() {
   local feature=$1 permission=$2 role=$3 grant=$4
   if [[ $MODE == revoke ]]; then
@@ -139,30 +140,44 @@ act() {
   fi
 }
 
-# Permissions of Graph that the identity has and that the table does not know.
-tell_foreign() {
+# Permissions of Graph that the identity has and that the table does not name.
+list_unmanaged() {
   local role name
   while IFS=$'\t' read -r role _; do
     [[ -n $role ]] || continue
     name=$(awk -F'\t' -v id="$role" '$2 == id { print $1 }' <<<"$ROLES")
     if ! table | cut -f2 | grep -xF -- "$name" >/dev/null; then
-      printf '%-12s %-32s %s\n' foreign "${name:-$role}" "granted by somebody else; not needed by the app"
+      printf '%-12s %-32s %s\n' unmanaged "${name:-$role}" "not granted by this script, and not needed by the app"
       [[ $MODE == check ]] && FAULT=1
     fi
   done <<<"$GRANTED"
   return 0
 }
 
+# The permissions that the chosen features need. Prints no state, because it reads nothing from the tenant.
+list_needed() {
+  local feature permission reason
+  echo "The Azure CLI (az) is not installed, so the tenant was not read. The identity needs:"
+  while IFS=$'\t' read -r feature permission reason; do
+    if wanted "$feature"; then printf '%-12s %-32s %s\n' needed "$permission" "$reason"; fi
+  done < <(table)
+}
+
 main() {
   local feature permission reason
   parse "$@"
   FAULT=0
+  if ! command -v az >/dev/null; then
+    [[ $MODE == dry-run ]] || fail "the Azure CLI (az) is not installed: https://learn.microsoft.com/cli/azure/install-azure-cli"
+    list_needed
+    exit 0
+  fi
   read_graph
   read_granted
   while IFS=$'\t' read -r feature permission reason <&3; do
     settle "$feature" "$permission" "$reason"
   done 3< <(table)
-  tell_foreign
+  list_unmanaged
   if [[ $MODE == grant ]]; then
     echo "The identity's tokens are renewed within a day; restart the app to have new permissions at once."
   fi

@@ -25,7 +25,7 @@ ROLES='[
   {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a08", "value": "Onboarding.Read", "displayName": "Read onboarding",
    "description": "Read HR events and what became of them.", "allowedMemberTypes": ["User", "Application"], "isEnabled": true},
   {"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a03", "value": "Onboarding.Write", "displayName": "Send onboarding",
-   "description": "Send joiners, movers and leavers of an HR system.", "allowedMemberTypes": ["Application"], "isEnabled": true}
+   "description": "Send joiners, movers and leavers of an HR system, or correct a message of theirs.", "allowedMemberTypes": ["User", "Application"], "isEnabled": true}
 ]'
 # Only an administrator can consent to the scope, so that a person cannot let any application act with their roles.
 SCOPE='{"id": "0d1d5a3e-6a0f-5b53-9f0a-7b1d0d6f3a04", "value": "user_impersonation", "type": "Admin", "isEnabled": true,

@@ -73,12 +73,13 @@ def serve_http(functions: dict[str, Function], port: int, app_dir: Path) -> None
     settings = uvicorn.Config(
         app, host=HOST, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=3
     )
+    listening = settings.bind_socket()  # before `ready`: a port in use ends the process as a failed start
     ready()
-    uvicorn.Server(settings).run()
+    uvicorn.Server(settings).run(sockets=[listening])
 
 
 def ready() -> None:
-    """Tell the starter that the worker has loaded the app."""
+    """Report to the starter that the worker has loaded the app."""
     print(json.dumps({"ready": True}), flush=True)
 
 

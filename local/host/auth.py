@@ -151,7 +151,7 @@ class SignIn:
 
 
 def _local(target: str) -> str:
-    """A path of this host only, so that the sign-in page sends nobody elsewhere."""
+    """A path of this host only, so that the sign-in page does not redirect to another host."""
     return target if target.startswith("/") and not target.startswith(("//", "/\\")) else "/"
 
 

@@ -57,7 +57,7 @@ class BusTrigger:
         self._stopping = True
 
     async def run(self) -> None:
-        """Receive until stopped, connecting anew when the broker goes away."""
+        """Receive until stopped, and connect again if the broker is lost."""
         while not self._stopping:
             try:
                 await self._serve()

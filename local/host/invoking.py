@@ -36,7 +36,7 @@ class TraceContext:
 
 
 class Context(func.Context):
-    """What a function may ask of its invocation."""
+    """The context of an invocation that a function can read."""
 
     def __init__(self, function: Function, directory: Path, traceparent: str = "") -> None:
         self._trace = TraceContext(traceparent)

@@ -1,7 +1,7 @@
-"""What the app says of itself: functions, triggers, settings in `%NAME%`, host.json.
+"""The app's own metadata: functions, triggers, settings in `%NAME%`, host.json.
 
-The rules of the Python worker and of the host: exactly one function app at module level, and no route of the built-in
-ones (learn.microsoft.com/azure/azure-functions/functions-reference-python, .../functions-host-json).
+The rules of the Python worker and of the host apply: exactly one function app at module level, and no built-in route
+(learn.microsoft.com/azure/azure-functions/functions-reference-python, .../functions-host-json).
 """
 
 from __future__ import annotations

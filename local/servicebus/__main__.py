@@ -1,4 +1,4 @@
-"""`python -m local.servicebus --config FILE`: prints its ports as one JSON line and runs until told to stop."""
+"""`python -m local.servicebus --config FILE`: prints its ports as one JSON line and runs until it is stopped."""
 
 from __future__ import annotations
 

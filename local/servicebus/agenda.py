@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 SLACK = 64
-"""Heap entries of keys that are gone, kept before the heap is built anew (and never more than the live ones)."""
+"""Heap entries of deleted keys that are kept before the heap is built again (and never more than the live ones)."""
 
 
 class Agenda(Generic[K]):

@@ -44,7 +44,7 @@ class Broker:
             self._services[f"{address}{MANAGEMENT}"] = ManagementNode(each)
 
     def pass_by(self, seconds: float) -> None:
-        """Let time pass: what falls due meanwhile is given out, locks run out, messages expire."""
+        """Let time pass: due messages are delivered, locks expire, messages expire."""
         self._ahead_s += seconds
         for node in self._nodes.values():
             node.clock_moved()
@@ -55,7 +55,7 @@ class Broker:
             node.close()
 
     def resolve(self, wanted: Wanted) -> Node:
-        """What a client's link attaches to. Raises AmqpError for an address that is none, or not for this use."""
+        """The node of a client's link. Raises AmqpError for an unknown address, or one not meant for this use."""
         path = _path(wanted.address)
         if path in self._services:
             return self._services[path]

@@ -58,7 +58,7 @@ class Control:
         return web.json_response({"status": "ok"})
 
     def _apply(self, asked: Any) -> None:
-        """What is named is set, what is not stays. Nothing is set when something is wrong."""
+        """Set the named values; others stay. Nothing is set if one value is wrong."""
         if not isinstance(asked, dict) or not asked or not KNOWN_FAULTS.issuperset(asked):
             raise ValueError(f"expected an object with some of {', '.join(sorted(KNOWN_FAULTS))}, not {asked!r}")
         away_s = _within(asked, "awaySeconds", 0, 3600)

@@ -1,4 +1,4 @@
-"""What a queue may do to its consumers within its promises: deliver twice (at least once), and out of order."""
+"""Disturbances that a queue's promises permit: delivery twice (at least once), and out of order."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Disturbance:
     _random: random.Random = field(default_factory=lambda: random.Random(0))
 
     def seed(self, seed: int) -> None:
-        """Begin the random numbers anew."""
+        """Restart the random numbers."""
         self._random.seed(seed)
 
     def clear(self) -> None:
         self.double, self.shuffle = 0.0, False
 
     def doubles(self) -> bool:
-        """Whether the next message is to be delivered twice."""
+        """Whether the next message is delivered twice."""
         return self.double > 0 and self._random.random() < self.double
 
     def place(self, sequence: int) -> float:

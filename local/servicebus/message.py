@@ -177,7 +177,7 @@ def dead(message: Message, reason: str | None, description: str | None) -> Messa
 
 
 def describe(message: Message) -> dict[str, Any]:
-    """What a person wants to see of a message: id, reason, and the body as text up to 4 KiB."""
+    """The parts of a message that people read: id, reason, and the body as text up to 4 KiB."""
     fields: Mapping[Any, Any] = _map(message.application) if message.application else {}
     return {
         "id": None if message.message_id is None else str(message.message_id),

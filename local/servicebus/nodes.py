@@ -79,7 +79,7 @@ class QueueNode:
             self._loop.call_soon(self.pump)
 
     def pump(self) -> None:
-        """Deliver what there is to who waits, and set the timer for what falls due next."""
+        """Deliver available messages to waiting receivers, and set the timer for the next due time."""
         self._pump_planned = False
         for _ in range(PUMP_LIMIT):
             link = self._next_receiver()
@@ -107,7 +107,7 @@ class QueueNode:
         return lock is not None
 
     def _set_timer(self) -> None:
-        """One timer for each queue, for the earliest of its due times; it may ring for one that was put off."""
+        """One timer for each queue, for the earliest of its due times. It can run early if that time was postponed."""
         due = self.queue.next_due()
         if due is None:
             return

@@ -208,7 +208,7 @@ class Queue:
         self.changed()
 
     def release(self, token: UUID) -> None:
-        """Give back a delivery nobody looked at: it does not count. One whose lock is lost is back already."""
+        """Return an unread delivery: it does not count. A delivery whose lock is lost is back already."""
         if token in self._locks:
             self._give_back(self._unlock(token))
             self.changed()

@@ -76,7 +76,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run until told to stop; 0 then."""
+    """Run until stopped, and return 0."""
     asyncio.run(_run(_arguments(sys.argv[1:])))
     return 0
 

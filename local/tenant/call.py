@@ -21,8 +21,8 @@ JSON_TYPE = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE75
 class Call:
     """One operation asked of Graph by an application.
 
-    `path` is without /v1.0; `body` is the parsed JSON (None where there is none); `base` the absolute address in front
-    of the path, for links; `as_of` the moment reads look at (None = now).
+    `path` is without /v1.0. `body` is the parsed JSON, or None. `base` is the absolute address before the path, for
+    links. `as_of` is the moment whose state reads see (None = now).
     """
 
     method: str

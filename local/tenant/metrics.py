@@ -1,4 +1,4 @@
-"""What the tenant was asked, what it refused, and the log of every write it carried out.
+"""Requests, rejections, and the log of every write that the tenant carried out.
 
 Counted here and nowhere else; a report about a run takes its figures from this place.
 """

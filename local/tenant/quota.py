@@ -1,8 +1,9 @@
 """Graph's limits on identity and access: resource units per 10 s, writes per 150 s, writes of the whole tenant.
 
 Figures: learn.microsoft.com/graph/throttling-limits, "Identity and access service limits". Microsoft documents a token
-bucket; a sliding window is offered too, since a client must live with either. Limits of an application over all its
-tenants (150,000 units per 20 s; 35,000 writes per 5 min) cannot be reached before those of one tenant and are left out.
+bucket. A sliding window is offered too, since a client must work with either. Limits of an application over all its
+tenants are left out: 150,000 units per 20 s and 35,000 writes per 5 min. They cannot be reached before those of one
+tenant.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class Quota:
         self._meters.clear()
 
     def _judged(self, accepted: float, total: float, amount: float, priority: str) -> tuple[float, float]:
-        """(level that counts, room) by priority: Low first refused, High last; nobody gets more than the limit."""
+        """(level that counts, room) by priority: Low is rejected first, High last; none gets more than the limit."""
         match priority.lower():
             case "low":
                 return total, amount * self.settings.low_priority_share

@@ -85,7 +85,7 @@ class Settings:
     batch_throttle_status: int = 200
     """Overall status of a $batch with throttled items: 200 or 424, Microsoft's pages contradict each other."""
     native_delay_seconds: float = 0.05
-    """Time before native group-based licensing looks at a change."""
+    """Time before native group-based licensing processes a change."""
     token_lifetime_seconds: float = 86_400.0
     """Lifetime of tokens issued from now on; a managed identity's token lives about a day."""
     permissions_from_token: bool = False
@@ -140,7 +140,7 @@ class Settings:
     """Time an endpoint has for the validation token (graph/change-notifications-delivery-webhooks)."""
 
     notification_delay_seconds: float = 0.2
-    """How long changes are gathered before they are told; Graph promises no latency, this is our own number."""
+    """How long changes are collected before they are sent; Graph promises no latency, this is our own number."""
     notification_members: int = 20
     """Members in one notification of a group; the most is not documented, this is our own number."""
     notification_batch: int = 20
@@ -148,7 +148,7 @@ class Settings:
     notification_timeout_seconds: float = 10.0
     """An answer that takes longer is slow and cut off (graph/change-notifications-delivery-webhooks)."""
     notification_retry_seconds: float = 5.0
-    """First pause before a notification is sent again, doubled each time; our own number, Graph says exponential."""
+    """First pause before a notification is sent again, then twice as long each time. Graph says only "exponential"."""
     notification_time_scale: float = 1.0
     """Factor on every documented time of delivery but the timeout: pauses, 4 hours, 10 minutes, 10 seconds."""
     notification_least_answers: int = 10
@@ -156,7 +156,7 @@ class Settings:
     removed_shape: str = "text"
     """`@removed` in a notification: `text` ("deleted", as captured) or `reason` (an object, as in delta)."""
     notify_user_deletion: bool = False
-    """Whether a deleted or restored user is told as a change of its groups; not documented."""
+    """Whether a deleted or restored user is reported as a change of its groups; not documented."""
 
     def patch(self, changes: dict[str, Any]) -> None:
         """Apply JSON changes; ValueError names an unknown setting or a bad value and leaves all as it was."""

@@ -47,7 +47,7 @@ class Tenant:
         self.directory_changed()
 
     def replace_directory(self, directory: Directory, summary: dict[str, object]) -> None:
-        """Take a freshly generated directory in place of the present one; counters and quotas begin anew."""
+        """Replace the directory by a newly generated one, and reset counters and quotas."""
         if "tables" in summary:
             self.settings.patch({"tables": summary.pop("tables")})
         self.directory = self.native.directory = directory
@@ -92,12 +92,12 @@ class Tenant:
         return int(str(self.summary.get("seed", 0)))
 
     def read_moment(self) -> float | None:
-        """The moment reads look at: None for now."""
+        """The moment whose state reads see: None for now."""
         age = self.settings.stale_seconds
         return time.time() - age if age > 0 else None
 
     def granted(self, identity: Identity) -> frozenset[str]:
-        """What the caller may do."""
+        """The permissions of the caller."""
         client = self.clients_by_id.get(identity.app_id)
         if client is None or self.settings.permissions_from_token:
             return identity.roles

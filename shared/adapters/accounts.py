@@ -22,7 +22,7 @@ AT_MOST = 3
 """Accounts of one employeeId that are read: two are too many already."""
 
 ALREADY_THERE = "already exist"
-"""Of Graph's 400 for adding a member who is one; as commonly reported, no page of Microsoft prints the text."""
+"""Part of Graph's 400 for adding an existing member. The text is commonly reported; no page of Microsoft prints it."""
 
 
 class GraphAccounts:
@@ -126,7 +126,7 @@ class GraphMemberships:
 
 
 def _result(change: MembershipChange, answered: ItemResult) -> WriteResult | AlreadySo:
-    """A second attempt of ours that finds the membership so already is no AlreadySo: the first one may have made it."""
+    """A second attempt that finds the membership written is not AlreadySo: the first one may have written it."""
     match answered:
         case ItemResult(Rejected(status=400, message=message), own=True) if change.add and ALREADY_THERE in message:
             return AlreadySo()

@@ -45,7 +45,7 @@ class GraphChangeFeed:
     async def subscribe(
         self, notification_url: str, lifecycle_url: str, client_state: str, expires_at: datetime
     ) -> GraphSubscription:
-        # Never sent twice: a second subscription would tell of every change once more.
+        # Never sent twice: a second subscription would report every change once more.
         body = {
             "changeType": "updated,deleted",
             "notificationUrl": notification_url,
@@ -82,8 +82,8 @@ class GraphChangeFeed:
         try:
             body = (await self._graph.read(link)).json()
         except (Refusal, NotFound) as refusal:
-            # Documented is 410, seen were 400 with several codes and 404: whatever rejects a link for good, reading
-            # anew is the only way on (learn.microsoft.com/graph/delta-query-overview#synchronization-reset).
+            # 410 is documented; 404 and 400 with several codes have been seen. After any definite rejection of a link,
+            # everything must be read again (learn.microsoft.com/graph/delta-query-overview#synchronization-reset).
             raise TokenExpired(str(refusal)) from refusal
         changes = tuple(_changes(values(body, "groups/delta")))
         following, last = self._link(body, "@odata.nextLink"), self._link(body, "@odata.deltaLink")

@@ -1,7 +1,7 @@
 """Reading the directory from Graph: users with their groups, members of groups, products, the organization.
 
-A read is complete or it fails: a missing item, a null property, a page without `value` or a broken chain of pages never
-looks like "no members" or "no licenses".
+A read is complete or it fails. A missing item, a null property, a page without `value` or a broken chain of pages is
+never taken for "no members" or "no licenses".
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
+from shared.adapters.shared_read import SharedRead
 from shared.domain.directory import (
     DirectoryGroup,
     DirectoryUser,
@@ -40,8 +42,15 @@ ORGANIZATION_MAX_AGE_S = 3600.0
 REJECTED_MAX_AGE_S = 300.0
 """How long a rejected read of the organization counts: a person may be granting the permission just now."""
 
+UNKNOWN = Organization("", "", None)
+"""The organization where Graph rejects the read."""
+
 PARALLEL_BATCHES = 4
 """Of one reading; the connections are shared with everything else the process does."""
+
+ADDRESSES_AT_ONCE = 7
+"""Addresses of one filter, each in two spellings: Graph takes at most 15 clauses joined by "or"
+(github.com/microsoftgraph/microsoft-graph-docs/issues/21098)."""
 
 DEFINITE = frozenset({400, 401, 403})
 """Refusals of one user's read that waiting does not change, such as `Directory_ResultSizeLimitExceeded`."""
@@ -50,12 +59,14 @@ USER = "#microsoft.graph.user"
 GROUP = "#microsoft.graph.group"
 STATES = ",licenseAssignmentStates"
 
+T = TypeVar("T")
+
 
 log = logging.getLogger(__name__)
 
 
 def literal(text: str) -> str:
-    """A text as OData writes it in an address: quotes doubled, everything else escaped."""
+    """A text as an OData literal in an address: each quote written twice, everything else escaped."""
     doubled = text.replace("'", "''")
     return quote(f"'{doubled}'", safe="")
 
@@ -65,10 +76,8 @@ class GraphDirectory:
 
     def __init__(self, graph: GraphClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._graph = graph
-        self._monotonic = monotonic
-        self._reading_skus = asyncio.Lock()
-        self._skus: tuple[float, tuple[SubscribedSku, ...]] | None = None
-        self._organization: tuple[float, Organization] | None = None
+        self._skus = SharedRead(self._read_skus, monotonic)
+        self._organization = SharedRead(self._read_organization, monotonic)
 
     async def organization(self) -> Organization:
         """The tenant; an answer of the last hour is given again.
@@ -76,31 +85,28 @@ class GraphDirectory:
         Where Graph rejects the read, the country is not known (the page names Organization.Read.All; permission
         metadata also lists User.Read.All). That is logged, and users with a location of their own are licensed.
         """
-        known = self._organization
-        if known is None or self._monotonic() > known[0]:
-            lasts_s = ORGANIZATION_MAX_AGE_S
-            try:
-                body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
-            except (PermissionDenied, NotFound, Refusal) as refusal:
-                log.warning("the organization cannot be read, so its country is not known: %s", refusal)
-                found, lasts_s = Organization("", "", None), REJECTED_MAX_AGE_S
-            else:
-                rows = graph_json.values(body, "organization")
-                if not rows:
-                    raise Unavailable(None, "Graph shows no organization")
-                found = graph_json.organization(rows[0])
-            known = self._organization = (self._monotonic() + lasts_s, found)
-        return known[1]
+        is_unknown = self._organization.last == UNKNOWN
+        return await self._organization.get(REJECTED_MAX_AGE_S if is_unknown else ORGANIZATION_MAX_AGE_S)
+
+    async def _read_organization(self) -> Organization:
+        try:
+            body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
+        except (PermissionDenied, NotFound, Refusal) as refusal:
+            log.warning("the organization cannot be read, so its country is not known: %s", refusal)
+            return UNKNOWN
+        rows = graph_json.values(body, "organization")
+        if not rows:
+            raise Unavailable(None, "Graph shows no organization")
+        return graph_json.organization(rows[0])
 
     async def subscribed_skus(self, max_age_s: float = 30.0) -> tuple[SubscribedSku, ...]:
         """The tenant's products; those who ask at the same time share one request."""
-        async with self._reading_skus:
-            if self._skus is None or self._monotonic() - self._skus[0] > max_age_s:
-                asked = self._monotonic()
-                body = await self._get(f"/subscribedSkus?$select={graph_json.SKU_SELECT}")
-                found = [row async for rows in self._pages("subscribedSkus", body) for row in rows]
-                self._skus = (asked, tuple(map(graph_json.subscribed_sku, found)))
-            return self._skus[1]
+        return await self._skus.get(max_age_s)
+
+    async def _read_skus(self) -> tuple[SubscribedSku, ...]:
+        body = await self._get(f"/subscribedSkus?$select={graph_json.SKU_SELECT}")
+        found = [row async for rows in self._pages("subscribedSkus", body) for row in rows]
+        return tuple(map(graph_json.subscribed_sku, found))
 
     async def group(self, group_id: GroupId) -> DirectoryGroup:
         """Raises NotFound when there is no such group."""
@@ -123,14 +129,31 @@ class GraphDirectory:
             found.update((user.id, user) for user in rows)
         return tuple(sorted(found.values(), key=lambda user: user.display_name.casefold())[:top])
 
+    async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """The ids of the users and groups that have an e-mail address, for each address that any of them has.
+
+        Addresses are asked for in both spellings of their kind, since how Graph compares them is not documented.
+        """
+        wanted = sorted({address.lower() for address in addresses})
+        items = [
+            Item("GET", f"/{path}?$select=id,proxyAddresses&$top={PAGE_SIZE}&$filter={_any_address(part)}")
+            for part in _parts(wanted, ADDRESSES_AT_ONCE)
+            for path in ("users", "groups")
+        ]
+        holders: dict[str, set[str]] = {}
+        for step in _parts(items, BATCH_LIMIT * PARALLEL_BATCHES):
+            for replies in await asyncio.gather(*map(self._batch, _parts(step, BATCH_LIMIT))):
+                for row in (row for reply in replies for row in _rows_of(reply)):
+                    for address in graph_json.addresses(row):
+                        holders.setdefault(address, set()).add(str(row.get("id")).lower())
+        return {each: frozenset(holders[each.lower()]) for each in addresses if each.lower() in holders}
+
     async def users(self, user_ids: Sequence[UserId], *, with_groups: bool = True) -> Mapping[UserId, UserRead]:
         """One read per id, every id present. Raises Unavailable when Graph cannot be reached at all."""
         wanted = list(dict.fromkeys(user_ids))
         reads: dict[UserId, UserRead] = {}
-        step = BATCH_LIMIT * PARALLEL_BATCHES
-        for start in range(0, len(wanted), step):
-            part = wanted[start : start + step]
-            chunks = [part[at : at + BATCH_LIMIT] for at in range(0, len(part), BATCH_LIMIT)]
+        for part in _parts(wanted, BATCH_LIMIT * PARALLEL_BATCHES):
+            chunks = _parts(part, BATCH_LIMIT)
             for found in await asyncio.gather(*(self._chunk(chunk, with_groups) for chunk in chunks)):
                 reads.update(found)
         unknown = [user_id for user_id, read in reads.items() if isinstance(read, UserGone)]
@@ -306,6 +329,24 @@ class GraphDirectory:
 
 _USER_COLUMNS = f"{graph_json.USER_SELECT},assignedLicenses"
 _NO_GROUPS = ItemReply(200, {}, {"value": []})
+
+
+def _parts(whole: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+def _any_address(addresses: Sequence[str]) -> str:
+    """A filter for objects that have any of the addresses."""
+    kinds = [f"{kind}:{address}" for address in addresses for kind in ("SMTP", "smtp")]
+    return quote(" or ", safe="").join(f"proxyAddresses/any(a:a%20eq%20{literal(each)})" for each in kinds)
+
+
+def _rows_of(reply: ItemReply | None) -> Sequence[Json]:
+    """The rows of a list in a batch. Raises Unavailable without one."""
+    if reply is None or not reply.ok:
+        rejected = reply is not None and reply.status in DEFINITE
+        raise Unavailable(reply.retry_after_s if reply else None, f"a list failed: {reply}", rejected=rejected)
+    return graph_json.values(_body(reply), "addresses")
 
 
 def _type_of(row: object) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 CONNECT_S, READ_S, WRITE_S, POOL_S = 10.0, 60.0, 30.0, 60.0
-"""HTTP time limits. A $batch of 20 license assignments is said to take up to 20 s, hence the minute for an answer."""
+"""HTTP time limits. A $batch of 20 license assignments reportedly needs up to 20 s, so an answer has a minute."""
 
 
 TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
@@ -91,9 +91,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How reads are tried again: `waits_s` where Graph names no time. A longer `Retry-After` than `longest_s` is not
-    waited for but handed on. Nothing is tried again `total_s` after the first try, so that even with every answer lost
-    after a minute this stays well below the five minutes of a message lock."""
+    """How reads are tried again: after `waits_s` if Graph names no time. A `Retry-After` above `longest_s` is passed on
+    to the caller. Nothing is tried again `total_s` after the first try. So the total stays well below the five minutes
+    of a message lock, even if every answer is lost after a minute."""
 
     waits_s: tuple[float, ...] = (0.5, 1.0, 2.0)
     longest_s: float = 10.0
@@ -291,7 +291,7 @@ def error_of(body: object) -> tuple[str, str]:
 
 
 def describe(reply: Reply, path: str) -> str:
-    """One line for a person: what was asked, what came back, and Graph's id of the request."""
+    """One line for a person: the request, the answer, and Graph's id of the request."""
     try:
         code, message = error_of(reply.json())
     except NoAnswer:
@@ -364,7 +364,7 @@ async def _send(
 
 
 def _import_sdk() -> None:
-    """In a thread, so that the event loop does not stand still for it. By name: checking the types of the SDK's
+    """In a thread, so that the event loop continues meanwhile. By name, because a check of the types of the SDK's
     16,000 modules would take minutes."""
     for name in ("azure.core.exceptions", "kiota_authentication_azure", "msgraph", "shared.adapters.graph_connection"):
         import_module(name)

@@ -1,7 +1,7 @@
 """JSON batching: up to 20 requests in one, each with an answer of its own (learn.microsoft.com/graph/json-batching).
 
-Answers come in any order and are matched by id; one that is missing is told apart from every kind of answer. The
-SDK's own batch classes lose the bodies of the answers, so the envelope is written and read here.
+Answers come in any order and are matched by id. A missing answer is distinguished from every kind of answer. The SDK's
+own batch classes lose the bodies of the answers, so the envelope is written and read here.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from shared.adapters.graph_resets import REPEATED, Repeat
 
 CONNECTIONS = 32
 REPEATED_WITHIN_S = 3.0
-"""A write is repeated only if its connection broke this soon: with the time limits of the second attempt its calls are
-then over within `read_back.IN_FLIGHT`, after which another worker may judge its intent."""
+"""A write is repeated only if its connection broke this early. With the time limits of the second attempt, its calls
+end within `read_back.IN_FLIGHT`, after which another worker can judge its intent."""
 
 KEEP_ALIVE_S = 15.0
 """An idle connection is dropped before the other side is likely to: a write on a dead one has an unknown outcome."""

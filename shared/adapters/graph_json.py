@@ -75,6 +75,11 @@ def user(row: Row, *, group_ids: frozenset[GroupId] = frozenset(), shared: Share
     )
 
 
+def addresses(row: Row) -> list[str]:
+    """The e-mail addresses of a user or group in lower case, without the kind before the colon."""
+    return [str(each).lower().partition(":")[2] for each in _list(row, "proxyAddresses", "directoryObject")]
+
+
 def license_assignment_state(row: Row) -> LicenseAssignmentState:
     """One license and its source (learn.microsoft.com/graph/api/resources/licenseassignmentstate).
 

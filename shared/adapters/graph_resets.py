@@ -9,11 +9,12 @@ REPEATED = "graph_request_repeated"
 
 
 class Repeat(Enum):
-    """When a request is sent once more, at once and on a new connection: if its connection breaks before an answer, and
+    """Whether a request whose connection broke before an answer is sent again, at once and on a new connection.
 
-    NEVER: not even then.
-    IF_KEPT: the connection had been kept from an earlier request. Most likely it was closed while idle and Graph never
-    got the request, but nobody knows. For writes that change nothing the second time.
+    NEVER: it is not sent again.
+    IF_KEPT: it is sent again if the connection had been kept from an earlier request. Most likely the connection was
+    closed while idle and Graph never got the request, but this is not certain. For writes that change nothing the
+    second time.
     ALWAYS: for reads.
     """
 

@@ -1,9 +1,9 @@
-"""What Graph's answer to a $batch of writes says of each write: done, not done, or nobody knows.
+"""The result of each write in Graph's answer to a $batch: done, not done, or unknown.
 
-The last is never guessed into one of the others. Nothing is tried again here, except a batch whose kept connection
-broke before an answer: see `Repeat.IF_KEPT`. Graph may then have carried out the first attempt too, so that a refusal
-of the second one does not say that nothing was written. Only an accepted second attempt is believed: the object is then
-as it was to be, whatever the first attempt did. Everything else is as unknown as an answer that never came.
+An unknown result is never guessed. Nothing is tried again here, except a batch whose kept connection broke before an
+answer: see `Repeat.IF_KEPT`. Graph may then have carried out the first attempt too, so a rejection of the second one
+does not prove that nothing was written. Only an accepted second attempt counts, because the object then has the wanted
+state in any case. Every other answer is as unknown as a missing one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from shared.domain.backoff import Backoff
 from shared.domain.write_results import Accepted, Between, Rejected, Throttled, Unanswered, Unsent, WriteResult
 
 THROTTLED = Backoff(timedelta(seconds=10), timedelta(seconds=160))
-"""The wait after a 429 without `Retry-After`, doubled each time in a row (learn.microsoft.com/graph/throttling asks for
-an exponential back-off then)."""
+"""The wait after a 429 without `Retry-After`. It is multiplied by two each time in a row, because
+learn.microsoft.com/graph/throttling requires an exponential back-off."""
 
 NOT_SENT_S = 5.0
 """When to try again after no connection could be opened; nothing was written."""
@@ -101,7 +101,7 @@ def read_results(reply: Reply, count: int, bare_throttles: int) -> tuple[list[It
 
 
 def _of_batch(reply: Reply, bare_throttles: int) -> WriteResult:
-    """The batch as a whole was not carried out, or nobody knows."""
+    """The batch as a whole was not carried out, or its result is unknown."""
     code, message = _error(reply)
     described = describe(reply, PATH)
     refusal = Rejected(reply.status, code, message or described)

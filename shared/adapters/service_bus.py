@@ -32,8 +32,8 @@ DRAINED = "drained"
 """Application property: how often the message was taken out of the dead letters."""
 
 ENVELOPE = 1024
-"""Bytes kept free in a batch: the SDK counts its messages, but not what it copies of the first one around them (24
-bytes and more, by the length of its id), so that a batch it takes for full is refused as too large."""
+"""Bytes kept free in a batch. The SDK copies properties of the first message around the batch and does not count them
+(24 bytes and more, by the length of its id). Without the spare bytes, a full batch would be rejected as too large."""
 
 RETRY_AFTER_S = 5.0
 
@@ -98,8 +98,8 @@ class ServiceBusQueue:
         return _look(queue, messages[:most], more=len(messages) > most)
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
-        """Send, with one new connection where the old one broke. What may have been accepted twice carries the same id,
-        or is work that a double does not change."""
+        """Send, with one new connection if the old one broke. A message that may have been accepted twice has the same
+        id, or is work that a duplicate does not change."""
         from azure.core.exceptions import AzureError
 
         for last in (False, True):

@@ -1,8 +1,8 @@
-"""Telemetry by OpenTelemetry: to Application Insights where its connection string is set, to an OTLP endpoint where one
-is named. Everything is imported when it is configured, so that nobody else pays for it.
+"""Telemetry by OpenTelemetry: to Application Insights if its connection string is set, to an OTLP endpoint if one is
+named. Everything is imported only if it is configured, so that other processes do not load it.
 
-The app's own spans and figures only: no library is instrumented, so that no address, query or header of a request ends
-up in a span.
+It sends the app's own spans and figures only. No library is instrumented, so no address, query or header of a request
+appears in a span.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def one_line(text: str) -> str:
 
 
 class _Record(logging.LogRecord):
-    """A line of ours, and one line whatever it quotes. Its ids stand in the text: the platform's worker hands on
+    """A log line of the app, always a single line. Its ids are in the text, because the platform's worker passes on
     nothing else of a record."""
 
     ids = ""
@@ -183,6 +183,13 @@ class _Record(logging.LogRecord):
     def getMessage(self) -> str:  # noqa: N802 - the library's name
         text = super().getMessage()
         return one_line(f"{text} [{self.ids}]" if self.ids else text)
+
+
+def keep_addresses_out_of_the_log() -> None:
+    """Libraries log the address of each call at INFO, which the platform's worker hands on. Addresses of Graph have
+    searched names in them, and those of tables have keys."""
+    for library in ("azure", "httpx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def give_log_its_context() -> None:

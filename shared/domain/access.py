@@ -8,10 +8,11 @@ role can stand for. Role template ids are the same in every tenant
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
+
+from shared.domain.ids import is_guid
 
 
 class Access(StrEnum):
@@ -90,8 +91,6 @@ hold them, and what this app knows about leavers is not in the directory."""
 
 NO_DIRECTORY_ROLES = "none"
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def directory_roles(text: str) -> Mapping[str, frozenset[str]]:
     """Role template id -> roles, from `name=role,role;name=role`. Raises ValueError that names the part at fault."""
@@ -104,7 +103,7 @@ def directory_roles(text: str) -> Mapping[str, frozenset[str]]:
         if not equals or not roles:
             raise ValueError(f"{part!r} must be a directory role, =, and roles separated by commas")
         template_id = DIRECTORY_ROLE_IDS.get(name, name.lower())
-        if not _GUID.fullmatch(template_id):
+        if not is_guid(template_id):
             raise ValueError(
                 f"unknown directory role {name!r}{_close(name, DIRECTORY_ROLE_IDS)}; "
                 f"known are {', '.join(DIRECTORY_ROLE_IDS)}; name any other by its template id"

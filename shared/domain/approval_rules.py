@@ -1,12 +1,12 @@
-"""Who may approve what somebody requested: another person, unless the tenant has one administrator only.
+"""Who can approve a request: a person other than the requester, unless the tenant has only one administrator.
 
-The rule counts if many people would lose licenses, or a protected person. What no person requested needs one approver,
-and two different ones for a protected person.
+The rule applies if many people, or a protected person, would lose licenses. A request without a requester needs one
+approver, or two different ones for a protected person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,15 +15,15 @@ from shared.domain.initiator import InitiatorKind
 from shared.domain.operation import Operation
 
 ALONE_AFTER = timedelta(hours=24)
-"""How long a request must be known before the person who made it can approve it, in a tenant with SINGLE_APPROVER: an
-alert about it has time to be read."""
+"""In a tenant with SINGLE_APPROVER, requesters can approve their own requests after this time. It leaves time to read
+the alert about the request."""
 
 EXPIRES_AFTER = timedelta(days=30)
 """How long an approval waits for a person unless the settings say otherwise. After that it counts as rejected."""
 
 
 class Approver(StrEnum):
-    """What a person is to a request. `ALONE` is approved with an alert and a note in the audit entry."""
+    """The role of a person in a request. `ALONE` approves with an alert and a note in the audit entry."""
 
     ANOTHER = "another person"
     ALONE = "single approver"
@@ -38,10 +38,10 @@ class Approver(StrEnum):
 def approver(
     approver_id: str, requester_id: str | None, requested_at: datetime, now: datetime, *, single_approver: bool
 ) -> Approver:
-    """What the person is to the request. Ids are object ids of people, compared without regard to case.
+    """The role of the person in the request. Ids are object ids of people, compared without regard to case.
 
     `requester_id`: None if no person requested it, as for a timer or HR; then anyone with the role is another person.
-    Raises ValueError for an approver without an id, because nobody could say who approved.
+    Raises ValueError for an approver without an id, because the audit log could not name the approver.
     """
     if not approver_id:
         raise ValueError("an approver must have an object id")
@@ -62,8 +62,8 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be approved. `requester_id`: None if no person requested it. `people`: how many would lose something.
-    `protected`: whether one of them is protected. `given`: approvals so far, oldest first."""
+    """A request that needs approval. `requester_id`: None if no person requested it. `people`: the number of people
+    that lose something. `protected`: whether one of them is protected. `given`: approvals so far, oldest first."""
 
     requester_id: str | None
     requested_at: datetime
@@ -87,24 +87,32 @@ def denial(found: Approver, request: Request) -> str:
         "a protected person would lose licenses" if request.protected else f"{request.people:,} people would lose some"
     )
     text = f"You {whose} this, and {why}: another person with the role Licensing.Approve must approve it."
-    if found is Approver.TOO_EARLY:
-        since = request.requested_at if request.requester_id or not request.given else request.given[-1].at
-        text += f" As the single approver you can approve it from {since + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
-    return text
+    since = request.requested_at if request.requester_id or not request.given else request.given[-1].at
+    return text + alone_from(found, since)
+
+
+def alone_from(found: Approver, since: datetime) -> str:
+    """When a single approver can approve, as the end of a denial; empty if that is not why it was denied."""
+    if found is not Approver.TOO_EARLY:
+        return ""
+    return f" As the single approver you can approve it from {since + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What a person is to the request, and whether no further approval is needed after theirs."""
+    """The role of a person in the request, and whether this person's approval is the last one that it needs."""
 
     approver: Approver
     enough: bool
 
 
-def request_of(operation: Operation) -> Request:
-    """What is to be approved of an operation, whose plan is known."""
+def request_of(operation: Operation, behind: Collection[str] = (), person_id: str = "") -> Request:
+    """The request for approval of an operation whose plan is known. `behind`: people whose requests have brought it
+    about, if the app asks; to one of them, `person_id`, it is the person's own request."""
     initiator = operation.initiator
     requester = initiator.id if initiator.kind is InitiatorKind.USER else None
+    if requester is None and behind:
+        requester = person_id if person_id in behind else min(behind)
     given = [Given(each.by.id, each.at) for each in operation.approvals]
     plan = operation.plan
     return Request(requester, operation.created_at, plan.users_losing, bool(plan.protected), given)

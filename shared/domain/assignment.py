@@ -27,7 +27,7 @@ class AssignmentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AssignmentOptions:
-    """What an administrator may set beside the SKUs. Defaults are those of native group-based licensing."""
+    """Options that an administrator can set beside the SKUs. Defaults are those of native group-based licensing."""
 
     usage_location: str | None = None
     require_usage_location: bool = False

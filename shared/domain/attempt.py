@@ -1,8 +1,8 @@
 """The calls of one user and what each answer of Graph makes of them: an answer and a state give the next state.
 
-A rejected SKU does not block the others: the call goes out again without it, and without any removal that it was to
-replace. If it is not clear which SKU was meant, each addition goes alone, once. What is still to be sent, what was
-proven and what went wrong are all in `Attempted`.
+A rejected SKU does not block the others: the call is sent again without it, and without any removal that it would
+have replaced. If it is not clear which SKU was rejected, each addition is sent alone, once. `Attempted` holds the calls
+still to send, the proven results and the errors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import assert_never
 from shared.domain import ledger
 from shared.domain.audit import license_change
 from shared.domain.catalog import Catalog
-from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.dropped_skus import one_by_one, skus_to_drop, without
 from shared.domain.grant import SourceKind
 from shared.domain.graph_errors import Advice, Refusal, classify, remedy_for
@@ -27,7 +27,16 @@ from shared.domain.product_facts import ObservedConflict, Pair
 from shared.domain.reconciliation import Attempted, Planned, Work
 from shared.domain.refusals import fingerprint_of
 from shared.domain.retry import MAX_ATTEMPTS
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import (
+    Accepted,
+    LicenseCall,
+    Rejected,
+    Throttled,
+    Unanswered,
+    Unsent,
+    WriteResult,
+    as_left_by,
+)
 
 LOCATION_RETRY = timedelta(seconds=30)
 THROTTLED = "Graph throttles writes"
@@ -37,7 +46,7 @@ CONFLICT_RETRY = timedelta(seconds=10)
 
 
 def begin(work: Work, planned: Planned) -> Attempted:
-    """A user before the first call; without calls if nothing is to be written, or the operation was cancelled."""
+    """A user before the first call; without calls if there is nothing to write, or the operation was cancelled."""
     plan, read = planned.plan, planned.read
     writes = planned.result is None and plan is not None and plan.writes and not work.is_cancelled
     return Attempted(
@@ -113,7 +122,7 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
             audit = (license_change(work.operation, attempted.user_id, intent, "success"),) if intent else ()
             return replace(
                 attempted,
-                user=_as_left_by(_user(attempted), attempted.calls[0], now),
+                user=as_left_by(_user(attempted), attempted.calls[0], now),
                 row=ledger.accepted(row, now, between),
                 wrote=True,
                 calls=attempted.calls[1:],
@@ -130,7 +139,7 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
         case Throttled() | Unsent():
             return replace(_not_made(attempted, answer, now), row=ledger.refused(row))
         case Unanswered(why=why):
-            # The intent stays: the next read tells whether the write was done.
+            # The intent stays: the next read shows whether the write was done.
             return replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
         case _:
             assert_never(answer)
@@ -180,8 +189,8 @@ def _may_be_lag(work: Work, attempted: Attempted, refusal: Refusal) -> bool:
 
 
 def _without_done_removals(attempted: Attempted) -> Attempted:
-    """What was to be removed is not there any more: it is not managed, and the rest of the call goes on. The text does
-    not say which of several it is, so they go one by one."""
+    """A license to remove no longer exists: it is not managed any more, and the rest of the call is sent. Graph's text
+    does not name it, so several removals are sent one by one."""
     call, *later = attempted.calls
     if len(call.remove) > 1:
         others = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
@@ -193,12 +202,12 @@ def _without_done_removals(attempted: Attempted) -> Attempted:
 
 
 def _without_rejected_plans(attempted: Attempted, refusal: Refusal) -> Attempted | None:
-    """The same call without disabled plans that Graph rejected as not part of their product; None if that is not why.
+    """The same call without disabled plans that Graph rejected as not part of their product; None for other reasons.
 
     The text is not published (MicrosoftDocs/azure-docs 81269 reports "plan does not belong to the subscription").
     It is therefore recognized by the disabled plan that it names. If it names none, disabled plans that the product
-    does not list are left out. None also if several products of the call have such a plan and nothing says which of
-    them is meant: left out of the wrong one, a plan that is to be off would be on.
+    does not list are left out. The result is also None if several products of the call have such a plan and the text
+    names none of them. Leaving the plan out of the wrong product would turn on a plan that must be off.
     """
     if refusal.error is not LicenseError.OTHER or refusal.sku_ids or refusal.plan_ids:
         return None
@@ -294,26 +303,12 @@ def _to_send(*calls: LicenseCall) -> tuple[LicenseCall, ...]:
     return tuple(call for call in calls if call.add or call.remove)
 
 
-def _as_left_by(user: DirectoryUser, call: LicenseCall, now: datetime) -> DirectoryUser:
-    """The user as the accepted call left it."""
-    touched = {license.sku_id for license in call.add} | set(call.remove)
-    rows = [
-        row for row in user.license_assignment_states if row.assigned_by_group is not None or row.sku_id not in touched
-    ]
-    rows += [_direct(license, now) for license in call.add]
-    return replace(user, license_assignment_states=tuple(rows))
-
-
-def _direct(license: AssignedLicense, now: datetime) -> LicenseAssignmentState:
-    return LicenseAssignmentState(license.sku_id, license.disabled_plans, last_updated=now)
-
-
 def ended(attempted: Attempted, now: datetime) -> Attempted:
-    """The user after the last call of this message: calls that are left are made by the next one, and rejections are
-    remembered with the work as it will look next time."""
+    """The user after the last call of this message. The next message makes the remaining calls. Rejections are stored
+    with the work that is planned for then."""
     planned, user = attempted.planned, attempted.user
     if attempted.is_active:
-        why = "more calls than one look may make"
+        why = "more calls than one message can make"
         attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, refused=True))
     if not attempted.refusals or planned.context is None or user is None:
         return attempted
@@ -353,7 +348,7 @@ def probed(attempted: Attempted) -> frozenset[Pair]:
 
 
 def has_shown_facts(attempted: Attempted) -> bool:
-    """Whether the answers to this user tell something of the tenant's products."""
+    """Whether the answers for this user show a fact about the tenant's products."""
     return bool(attempted.conflicts or retired_plans(attempted) or probed(attempted))
 
 

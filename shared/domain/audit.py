@@ -53,7 +53,7 @@ def own_work(cause: str) -> Initiator:
 def adoption(
     operation: Operation | None, cause: str, user_id: UserId, adopted: Mapping[SkuId, Plans], at: datetime
 ) -> AuditEntry:
-    """`Adopt user license`: licenses that somebody else gave are ours from now on; Entra has no such activity."""
+    """`Adopt user license`: unmanaged licenses become managed; Entra has no such activity."""
     return AuditEntry(
         id=f"{cause}-{user_id}-adopt".replace(":", "-"),
         at=operation.created_at if operation else at,
@@ -75,10 +75,12 @@ def group_act(
     *,
     detail: str = "",
     result: str = "success",
+    turn: str = "",
 ) -> AuditEntry:
-    """An act on a group or list: its id is made of operation and activity."""
+    """An act on a group or list: its id is made of operation and activity, so that recording it again changes nothing.
+    `turn`: a token that sets apart what people can do several times."""
     return AuditEntry(
-        id=f"{operation.id}-{activity.lower().replace(' ', '-')}",
+        id="-".join(filter(None, (operation.id, activity.lower().replace(" ", "-"), turn))),
         at=at,
         activity=activity,
         initiator=initiator,
@@ -99,7 +101,7 @@ def assignment_act(
 def intent_entries(
     operation: Operation, before: GroupLicenseAssignment, after: GroupLicenseAssignment
 ) -> list[AuditEntry]:
-    """What is recorded of a new intent: its licenses, and its options where they were given with them."""
+    """The entries of a new intent: its licenses, and its options if the request set them."""
     said = [("Set group license", _skus(before), _skus(after), "set")]
     if before.options != after.options:
         old, new = options_text(before.options), options_text(after.options)

@@ -47,6 +47,11 @@ class DigestRecord:
     size: int = 0
 
     @property
+    def next_hour(self) -> datetime:
+        """The hour of the record after it."""
+        return self.hour + HOUR if self.last else self.hour
+
+    @property
     def digest(self) -> str:
         """64 hex digits over everything the record says."""
         return hashlib.sha256(_text(self._body()).encode()).hexdigest()
@@ -128,10 +133,15 @@ def read_records(data: bytes, name: str) -> list[DigestRecord]:
 
 def next_state(state: DigestState | None, records: Sequence[DigestRecord], offset: int) -> DigestState:
     """The state after records that follow it. `offset`: where the first of them begins. Without a state, there is at
-    least one record. Raises BrokenLog if one does not name the record before it."""
+    least one record. Raises BrokenLog if one does not name the record before it, or is of another hour
+    than the next."""
     for record in records:
         if state is not None and record.previous != state.digest:
             raise BrokenLog(f"the record of hour {record.hour.isoformat()} does not follow the one before it")
+        if state is not None and record.hour != state.next_hour:
+            # Whoever can append could otherwise close years ahead, and no later hour would be closed.
+            text = f"the record of hour {record.hour.isoformat()} is not of the hour that follows"
+            raise BrokenLog(f"{text}, {state.next_hour.isoformat()}")
         version = state.version if state else None
         state = DigestState(record.hour, record.digest, record.last, offset, version=version)
         offset += record.size or len(record.line())
@@ -186,11 +196,11 @@ def verify_hour(
 
 
 def chain_faults(records: Sequence[DigestRecord], state: DigestState | None) -> list[str]:
-    """What is wrong with the log as a whole, of records in order. `state`: where the log should end."""
+    """Faults of the log as a whole, of records in order. `state`: where the log should end."""
     faults = [
         f"the record of hour {later.hour.isoformat()} does not follow the one of hour {earlier.hour.isoformat()}"
         for earlier, later in pairwise(records)
-        if later.previous != earlier.digest
+        if later.previous != earlier.digest or later.hour != earlier.next_hour
     ]
     if state is not None and state.digest not in {record.digest for record in records}:
         faults.append(f"the log lacks its last record, of hour {state.hour.isoformat()}")

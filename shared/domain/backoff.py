@@ -33,6 +33,6 @@ class Backoff:
         return min(max(self.shortest, waited * self.share), self.longest)
 
     def after_tries(self, tries: int) -> timedelta:
-        """The next pause after this many tries that each failed: the shortest one, doubled by each try, up to the
-        longest."""
+        """The next pause after this many failed tries. It starts with the shortest, is multiplied by two with each try,
+        and ends with the longest."""
         return min(self.shortest * 2.0 ** min(max(0, tries), MAX_DOUBLINGS), self.longest)

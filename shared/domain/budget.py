@@ -1,7 +1,7 @@
-"""The write budget: when the next writes may start, so that Graph's published limits are used and not fought.
+"""The write budget: when the next writes can start, so that Graph's published limits are used up and not exceeded.
 
-A pure function of a small state: the generic cell rate algorithm for a rate with a burst, and beside it a count over a
-sliding window, since Microsoft publishes 3,000 writes in 150 s and not how they are counted
+A pure function of a small state: the generic cell rate algorithm for a rate with a burst, and a count over a sliding
+window. Microsoft publishes 3,000 writes in 150 s, but not how they are counted
 (learn.microsoft.com/graph/throttling-limits). Times are seconds since the epoch.
 """
 
@@ -27,7 +27,7 @@ far above the second that reads take, far below the window."""
 
 
 class Lane(StrEnum):
-    """Work somebody waits for, and the rest."""
+    """Work that a person waits for, and the rest."""
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
@@ -56,8 +56,8 @@ class BudgetLimits:
 
     @property
     def pace(self) -> float:
-        """Writes per second that can last. At a rate above what the window allows all lanes would stall on the window,
-        and nobody can go ahead there."""
+        """Writes per second that can continue. At a rate above the window's, all lanes would stall on the window, where
+        no lane has priority."""
         return min(self.rate_per_s, self.window_limit / self.window_s)
 
 
@@ -75,9 +75,9 @@ class Charged:
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """`full_until`: when all that is charged has been used at the rate; `busy_from`: since when without a pause.
-    `tails`: places given for later. `switch`: whether an administrator lets the app write; it is in the same row as the
-    charges, so a charge that is made after it was turned off loses its race."""
+    """`full_until`: when all reserved writes have been used at the rate; `busy_from`: since when without a pause.
+    `tails`: reservations for later. `switch`: whether an administrator lets the app write. It is in the same row as the
+    reservations, so a reservation made after the switch was turned off loses its race."""
 
     full_until: float = 0.0
     busy_from: float = 0.0
@@ -90,7 +90,7 @@ class BudgetState:
         s = self.switch
         return json.dumps(
             {
-                # Up, so that a state that was stored never starts writes earlier: at the edge of a piece of the window
+                # Rounded up, so that a stored state never starts writes earlier. At the edge of a piece of the window,
                 # a millisecond decides whether a start must wait for the next piece.
                 "fullUntil": _up(self.full_until),
                 # Down, so that the start of a charge is never taken for earlier than the pause before it.
@@ -123,7 +123,7 @@ def _up(at: float) -> float:
 
 
 EMPTY = BudgetState()
-"""Nothing charged, nobody waiting."""
+"""No reservation, and no waiting worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +171,11 @@ def given_back(state: BudgetState, limits: BudgetLimits, n: int, slot: Slot) -> 
 def drawn(
     state: BudgetState, limits: BudgetLimits, lane: Lane, charged: Charged, n: int, now: float
 ) -> tuple[Slot, Charged | None, BudgetState]:
-    """A start for `n` writes now that it is known how many there are, and what is left of those charged in advance.
-    Where these do not cover them, are too old or for before the end of a freeze, or the window has no room where they
-    go out, they go back, and what is needed is charged anew.
+    """A start for `n` writes now that their number is known, and the rest of the writes that were reserved in advance.
 
-    Writes are counted where they go out, so that the window holds however long the reads took.
+    The reservation is released, and `n` writes are reserved again, if it does not fit. It may be too small, too old or
+    for a time before the end of a freeze, or the window has no room at the time of sending. Writes are counted when
+    they are sent, so the window holds for any duration of the reads.
     """
     if not writing_of(state.switch, limits.writing).is_on:
         return Slot(now + RETRY_S, charged=False, is_off=True), charged, state

@@ -13,7 +13,7 @@ SPAN_S = 60.0
 
 
 class Kind(StrEnum):
-    """What is counted apart; the value is what an error calls it."""
+    """Kinds of requests that are counted separately; the value is the name in an error."""
 
     READS = "reads"
     CHANGES = "changes"
@@ -21,10 +21,10 @@ class Kind(StrEnum):
 
 
 def admitted(paid_until: float, per_minute: int, n: int, now: float) -> tuple[float, float]:
-    """The time at which all is paid off with `n` more, and the seconds until they can be admitted: 0 for now, and then
-    the first number is to be kept.
+    """The time at which all requests and `n` more are paid off, and the seconds until these can be admitted. For 0
+    seconds they are admitted now, and the caller must store the time.
 
-    More than a minute's worth at once is admitted if nothing is owed.
+    More than one minute's number at once is admitted if nothing is owed.
     """
     before = max(paid_until, now)
     after = before + n * SPAN_S / per_minute

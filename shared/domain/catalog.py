@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.domain.catalog_data import DEPENDENCIES, EXCLUSIONS
+from shared.domain.catalog_data import DEPENDENCIES, EXCLUSIONS, TOGETHER
 from shared.domain.directory import AssignedLicense, SubscribedSku
 from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId
 from shared.domain.product_facts import NOTHING_OBSERVED, ObservedConflict, Pair, ProductFacts
@@ -18,6 +18,10 @@ from shared.domain.product_facts import NOTHING_OBSERVED, ObservedConflict, Pair
 NOT_ASSIGNABLE = frozenset({"suspended", "deleted", "lockedout"})
 """`capabilityStatus` of a product that cannot be assigned
 (learn.microsoft.com/graph/api/resources/subscribedsku)."""
+
+MAILBOXES = ("EXCHANGE_S_", "EXCHANGE_B_")
+"""How the names of service plans with a mailbox begin
+(learn.microsoft.com/entra/identity/users/licensing-service-plan-reference)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +60,11 @@ class Catalog:
     def on(self, license: AssignedLicense) -> Plans:
         """The service plans that a license turns on."""
         return self.plans(license.sku_id) - license.disabled_plans
+
+    def mailbox_plans(self, license: AssignedLicense) -> Plans:
+        """The service plans with a mailbox that a license turns on."""
+        on = self.on(license) & self.user_plans(license.sku_id)
+        return frozenset(plan for plan in on if self.plan_name(plan).startswith(MAILBOXES))
 
     def name(self, sku_id: SkuId) -> str:
         """The SKU's part number, or its id where it is unknown."""
@@ -119,15 +128,19 @@ class Catalog:
         unknown = new not in self.skus and new not in self.facts.products
         return unknown or self.overlaps(new, old) or Pair.of(new, old) in self.facts.conflicts
 
-    def listed_exclusive(self, one: Plans, two: Plans) -> tuple[ServicePlanId, ServicePlanId] | None:
+    def listed_exclusive(
+        self, one: Plans, two: Plans, known: Plans = NO_PLANS
+    ) -> tuple[ServicePlanId, ServicePlanId] | None:
         """The first plan of `one` and plan of `two` that Microsoft lists as exclusive, or None.
 
         A pair that is in one side already is nothing between the two: there are products with such plans in them.
+        Plans of `one` that are `known` are on already, so that they add no pair.
         """
         for group in self.exclusions:
-            for first in sorted(one & group):
+            for first in sorted((one - known) & group):
                 for second in sorted(two & group):
-                    if first != second and second not in one and first not in two:
+                    pair = frozenset((first, second))
+                    if first != second and second not in one and first not in two and pair not in TOGETHER:
                         return first, second
         return None
 

@@ -75,6 +75,20 @@ EXCLUSIONS: tuple[Plans, ...] = (
 )
 """Of each set a user may have one plan on; the same plan from two SKUs is fine."""
 
+TOGETHER: tuple[Plans, ...] = (
+    _set(
+        ("EXCHANGE_S_DESKLESS", "4a82b400-a79f-41a4-b4e2-e94f5787b113"),
+        ("EXCHANGE_S_STANDARD", "9aaf7827-d63c-4b61-89c3-182f06f82e5c"),
+    ),
+    _set(
+        ("MCOIMP", "afc06cb0-b4f4-4473-8286-d644f70d8faf"),
+        ("MCOSTANDARD", "0feaeb32-d00e-4d66-bd5a-43b5b83db82c"),
+    ),
+)
+"""Pairs within these sets of which other pages of Microsoft say that a user can have both: the Exchange team's blog
+"Introducing support for concurrent Exchange Online license assignments" (2023), and
+learn.microsoft.com/microsoftteams/user-access, by which suites without Teams are combined with Teams Enterprise."""
+
 DEPENDENCIES: Mapping[ServicePlanId, tuple[Plans, ...]] = {
     ServicePlanId("fe71d6c3-a2ea-4499-9778-da042bf08063"): (  # SHAREPOINT_PROJECT
         _set(

@@ -42,7 +42,7 @@ class GroupsChanged:
 
 @dataclass(frozen=True, slots=True)
 class LifecycleHappened:
-    """Graph told something about a subscription."""
+    """Graph sent a lifecycle notification about a subscription."""
 
     subscription_id: str
     event: LifecycleEvent

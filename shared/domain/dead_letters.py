@@ -36,7 +36,7 @@ EVERY_LETTER = LetterFilter()
 
 
 class BulkKind(StrEnum):
-    """What is done to all dead letters of a filter."""
+    """The action on all dead letters of a filter."""
 
     REPLAY = "replay"
     DELETE = "delete"
@@ -44,11 +44,11 @@ class BulkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BulkAct:
-    """One act on all dead letters that a filter lets pass, and how far it is.
+    """One action on all dead letters that match a filter, and its progress.
 
-    It goes through them from the newest to the oldest. `doing`: ids of the letters of the present step, stored before
-    anything is done to them; a repeated step does those that are still there, so each is counted once. `after`: the
-    place in the list behind them, None at its end. `left`: letters that cannot be replayed, because only their
+    It processes them from the newest to the oldest. `doing`: ids of the letters of the current step, stored before
+    anything is done to them. A repeated step processes those that still exist, so each is counted once. `after`: the
+    position in the list behind them, None at its end. `left`: letters that cannot be replayed, because only their
     beginning was kept.
     """
 

@@ -13,7 +13,7 @@ from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
 from shared.domain.outcomes import SkipReason
 
 _BLOCKABLE = frozenset({SourceKind.GROUP, SourceKind.HR, SourceKind.JOINED})
-"""What does not count for a person who is not to be licensed. What a person decided for this user still counts."""
+"""Sources that do not count for a user with *Do not license*. A person's decision for this user still counts."""
 
 
 @dataclass(frozen=True, slots=True)

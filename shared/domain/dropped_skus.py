@@ -1,4 +1,4 @@
-"""Which SKU of a rejected call is dropped, and what stays away with it."""
+"""Which SKU of a rejected call is dropped, and which other SKUs are dropped with it."""
 
 from __future__ import annotations
 

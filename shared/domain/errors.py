@@ -1,15 +1,15 @@
 """The project's exceptions. SDK exceptions stop in the adapters and are chained to one of these.
 
 LicensingError
- +- BadRequest(code, message, target)   what was asked cannot be done; `target` names the field
- |   +- AssignmentError(code, message)  what was asked of a group cannot be assigned
- +- NotFound                            there is no such thing
- +- Conflict                            somebody changed it meanwhile
- |   +- Outdated                        what the caller saw of it, such as a version, is old
+ +- BadRequest(code, message, target)   the request cannot be carried out; `target` names the field
+ |   +- AssignmentError(code, message)  the requested licenses cannot be assigned to a group
+ +- NotFound                            it does not exist
+ +- Conflict                            it was changed meanwhile
+ |   +- Outdated                        the caller refers to an old state, such as a version
  +- KeyReused                           an idempotency key belongs to a different request
  +- PermissionDenied                    the app lacks a permission
  +- Unavailable(retry_after_s, what)    a dependency is away; the same work later is right
- +- PoisonMessage                       a message nobody can read
+ +- PoisonMessage                       a message that cannot be read
  +- ConfigError(faults)                 settings are wrong; all faults at once
 """
 
@@ -23,7 +23,7 @@ class LicensingError(Exception):
 
 
 class BadRequest(LicensingError):
-    """What was asked cannot be done, and why, in words for the person who asked."""
+    """The request cannot be carried out. The text gives the requester the reason."""
 
     def __init__(self, code: str, message: str, target: str = "") -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Conflict(LicensingError):
 
 
 class Outdated(Conflict):
-    """The caller refers to a version, or a list, that is not the present one; only the caller can decide anew."""
+    """The caller refers to a version or list that is no longer current. Only the caller can decide again."""
 
 
 class KeyReused(LicensingError):
@@ -64,7 +64,7 @@ class PermissionDenied(LicensingError):
 
 
 class TokenExpired(LicensingError):
-    """The directory does not know any more up to where changes were read; what changed since must be read anew."""
+    """The directory has forgotten up to which point changes were read, so everything must be read again."""
 
 
 class Unavailable(LicensingError):

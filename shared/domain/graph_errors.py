@@ -1,7 +1,7 @@
-"""What a refusal by Graph means: which error it is, whether waiting helps, what a person can do.
+"""The meaning of a rejection by Graph: the error, whether waiting helps, and what a person can do.
 
-Licensing failures nearly all carry the code Request_BadRequest, so the text decides; Microsoft may change texts, so an
-unknown one is kept whole and shown (learn.microsoft.com/graph/errors,
+Nearly all licensing failures have the code Request_BadRequest, so the text decides. Microsoft can change texts, so an
+unknown one is kept complete and shown (learn.microsoft.com/graph/errors,
 learn.microsoft.com/entra/identity/users/licensing-groups-resolve-problems).
 """
 
@@ -113,7 +113,7 @@ REMEDIES: dict[LicenseError, str] = {
         "Another object uses one of the user's proxy addresses: remove the duplicate address, then reprocess the user."
     ),
     LicenseError.OTHER: "Read Graph's message; when its cause is corrected, reprocess the user.",
-    LicenseError.NOT_FOUND: "The user does not exist (any more); nothing is to be done if the account was deleted.",
+    LicenseError.NOT_FOUND: "The user does not exist (any more). If the account was deleted, do nothing.",
     LicenseError.PERMISSION: (
         "Grant the app the permission that the message is about (see the permissions in the operating guide)."
     ),
@@ -134,12 +134,12 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 
 def remedy_for(error: LicenseError) -> str:
-    """What a person can do about an error, in plain words."""
+    """The remedy for an error, in plain words."""
     return REMEDIES[error]
 
 
 def classify(status: int, code: str, message: str) -> Refusal:
-    """What a definite refusal means. Raises ValueError for 429 and 5xx, which are no refusals."""
+    """The meaning of a definite rejection. Raises ValueError for 429 and 5xx, which are not rejections."""
     if status == 429 or status >= 500:
         raise ValueError(f"HTTP {status} is not a refusal")
     if status in (401, 403):

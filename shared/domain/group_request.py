@@ -1,8 +1,8 @@
-"""A change on a group, decided on what was read of the group: what is wrong with it, and what the group's assignment
-says with the change merged in.
+"""A change of a group, checked against the group as it was read: its faults, and the group's assignment with the change
+merged in.
 
-One rule for the API, the page, messages of the `jobs` queue and recovery after a crash. Nothing here reads or writes:
-after a lost race the assignment is read again and the same functions decide anew.
+The API, the page, messages of the `jobs` queue and recovery after a crash share these rules. Nothing here reads or
+writes: after a lost race, the assignment is read again and the same functions decide again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GroupRequest:
         return replace(request.change, options=request.options.applied_to(self.assignment.options))
 
     def check(self, change: LicenseChange) -> None:
-        """What is wrong with a change on the group. Raises BadRequest, AssignmentError."""
+        """Check a change on the group. Raises BadRequest, AssignmentError."""
         check_known((*change.adopt, *change.enable), self.catalog)
         _check_group(self.group, change, (change.options or self.assignment.options).allow_native_overlap)
         changed(self.assignment, change, self.catalog)

@@ -13,9 +13,9 @@ from shared.domain.reconciliation import Attempted
 from shared.domain.removals import lacking_claims
 
 HeldBy = Mapping[GroupId | None, Mapping[UserId, frozenset[SkuId]]]
-"""What waits for an approval, by group and by user. None: the approval of the whole tenant, for what the tenant's
-allowance did not let go, for licenses that no group assigned, and for what only a person decides about, such as
-licenses of protected people."""
+"""Licenses that wait for an approval, by group and by user. The key None is the approval of the whole tenant. It has
+removals above the tenant's allowance, licenses that no group assigned, and licenses about which only a person decides,
+such as those of protected people."""
 
 
 def held_removals(users: Iterable[Attempted]) -> HeldBy:

@@ -9,9 +9,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
+from shared.domain import hr_literals
 from shared.domain.ids import GroupId, UserId
 from shared.domain.membership_changes import guid
 from shared.domain.onboarding import HrEvent, HrEventType, PersonRef, SourceOrder
@@ -48,6 +49,8 @@ MAX_ID, MAX_SOURCE, MAX_TEXT, MAX_UPN = 128, 256, 256, 320
 MAX_EMPLOYEE_ID = 16
 """Characters of `employeeId` (learn.microsoft.com/graph/api/resources/user)."""
 MAX_EMPLOYMENT_ID = 64
+MAX_RAW = 512
+"""Characters of a text before its blanks are folded."""
 MAX_GROUPS, MAX_PROFILES = 50, 20
 MAX_SEQUENCE = 2**53 - 1
 MAX_EVENT, MAX_DEPTH = 32_768, 16
@@ -58,15 +61,15 @@ EARLIEST = date(2000, 1, 1)
 MAX_REMOVAL = timedelta(days=365)
 SHOWN = 64
 
-_ID = re.compile(r"[\x21-\x7e]+")
-_UPN = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
-"""Guests have `#EXT#` in their name (learn.microsoft.com/entra/external-id/user-properties)."""
-_PRINTED = re.compile(r"[^\x00-\x1f\x7f]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PROFILE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_DAYS = re.compile(r"P(\d{1,3})D")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ABSENT = re.compile(hr_literals.ABSENT)
+_MEDIA = re.compile(hr_literals.MEDIA)
+_ID = re.compile(hr_literals.VISIBLE)
+_UPN = re.compile(hr_literals.PRINCIPAL_NAME)
+_PRINTED = re.compile(hr_literals.PRINTED)
+_PROFILE = re.compile(hr_literals.PROFILE)
+_COUNTRY = re.compile(hr_literals.COUNTRY)
+_DAYS = re.compile(hr_literals.DAYS)
+_DATE = re.compile(hr_literals.DATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def rules_of(sources: Sources, source: object) -> SourceRules:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with an event: the field, the value that was given, and what is allowed."""
+    """A fault of an event: the field, the given value, and the allowed values."""
 
     field: str
     value: str
@@ -166,8 +169,9 @@ class _Reader:
         kind = self._type()
         event_id = self._text(self._value, "id", "id", MAX_ID, _ID, "of visible ASCII characters")
         source = self._text(self._value, "source", "source", MAX_SOURCE, _ID, "of visible ASCII characters")
-        media = _given(self._value, "datacontenttype") or "application/json"
-        is_json = isinstance(media, str) and media.partition(";")[0].strip().lower() == "application/json"
+        media = _given(self._value, "datacontenttype")
+        media = "application/json" if media is None else media
+        is_json = isinstance(media, str) and _MEDIA.fullmatch(media) is not None
         self._must(is_json, "datacontenttype", media, "must be application/json")
         data = self._value.get("data")
         if not isinstance(data, dict):
@@ -217,10 +221,10 @@ class _Reader:
         self, fields: Mapping[str, Any], key: str, name: str, most: int, pattern: re.Pattern[str], what: str
     ) -> str:
         value = fields.get(key)
-        text = value if isinstance(value, str) and not _CONTROL.search(value) else ""
-        text = text if pattern is _ID else tidy(text)
-        if 0 < len(text) <= most and pattern.fullmatch(text):
-            return text
+        if isinstance(value, str) and len(value) <= MAX_RAW and pattern.fullmatch(value):
+            text = value if pattern is _ID else tidy(value)
+            if 0 < len(text) <= most and pattern.fullmatch(text):
+                return text
         self.fault(name, value, f"must be a text of 1 to {most} characters {what}".rstrip())
         return ""
 
@@ -272,7 +276,7 @@ class _Reader:
         if value is None and kind.names_a_leaver:
             return now
         rule = "must be a date such as 2026-12-01 or a time with offset such as 2026-12-01T08:00:00+01:00"
-        found = _moment(value, self._rules.zone)
+        found = hr_literals.moment(value, self._rules.zone)
         if found is None:
             self.fault("data.effectiveDate", value, rule)
             return now
@@ -289,7 +293,7 @@ class _Reader:
             if self._rules.order is SourceOrder.TIME:
                 self.fault("time", value, "must be given: this source is ordered by time")
             return None
-        found = _moment(value, self._rules.zone)
+        found = hr_literals.moment(value, self._rules.zone)
         if found is None or not isinstance(value, str) or _DATE.fullmatch(value):
             self.fault("time", value, "must be a time of RFC 3339 with offset")
             return None
@@ -300,6 +304,8 @@ class _Reader:
             if self._rules.order is SourceOrder.SEQUENCE:
                 self.fault("data.sequence", value, "must be given: this source is ordered by sequence")
             return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # 2.0 is 2 in JSON
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQUENCE:
             return value
         self.fault("data.sequence", value, f"must be a whole number of 0 to {MAX_SEQUENCE}")
@@ -363,9 +369,8 @@ class _Reader:
         elif value == "release":
             return None, True
         else:
-            days = _DAYS.fullmatch(value) if isinstance(value, str) else None
-            if days is not None and int(days[1]) <= MAX_REMOVAL.days:
-                return timedelta(days=int(days[1])), False
+            if isinstance(value, str) and _DAYS.fullmatch(value):
+                return timedelta(days=int(value[1:-1])), False
             self.fault("data.removal", value, f'must be "release" or days from P0D to P{MAX_REMOVAL.days}D')
         return None, False
 
@@ -373,21 +378,7 @@ class _Reader:
 def _given(fields: Mapping[str, Any], name: str) -> Any:
     """The value of an optional field; None for one that is absent, null, or a text of blanks."""
     value = fields.get(name)
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-def _moment(value: object, zone: tzinfo) -> datetime | None:
-    """A date (its beginning in the time zone) or a time with offset, in UTC; None for anything else."""
-    if not isinstance(value, str):
-        return None
-    try:
-        text = value.strip()
-        if _DATE.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), time(), zone).astimezone(UTC)
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None
+    return None if isinstance(value, str) and _ABSENT.fullmatch(value) else value
 
 
 def shown(value: object) -> str:

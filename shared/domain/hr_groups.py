@@ -28,8 +28,8 @@ after the second one."""
 
 @dataclass(frozen=True, slots=True)
 class FormerUse:
-    """What HR used when this version first ran; found once and never changed. `groups`: those of the profiles.
-    `senders`: pairs of a source and who sent its events (`hr_senders.sender_of`)."""
+    """Groups and senders that HR used when this version first ran; found once and never changed. `groups`: those of the
+    profiles. `senders`: pairs of a source and the sender of its events (`hr_senders.sender_of`)."""
 
     found_at: datetime
     groups: frozenset[GroupId] = frozenset()
@@ -102,7 +102,7 @@ def former_groups(profiles: Iterable[Profile]) -> frozenset[GroupId]:
 def warnings_of(
     profiles: Iterable[Profile], setting: frozenset[GroupId] | None, former: FormerUse, now: datetime
 ) -> list[str]:
-    """What an administrator must know: profiles that HR cannot carry out, and those that it soon cannot."""
+    """Warnings for an administrator: profiles that HR cannot carry out, and those that it soon cannot."""
     allowed = hr_groups(setting, former, now)
     lacking = sorted(each.name for each in profiles if not allowed.groups.issuperset(each.groups))
     found = []

@@ -39,7 +39,7 @@ def identify(record: OnboardingRecord, accounts: Sequence[Account]) -> Identifie
     if record.user_id is not None and record.user_id != account.id:
         return Identified(end=ends.another_account(record.user_id, account.id))
     if record.user_id is not None and kind is not HrEventType.JOINER:
-        # Known since the event arrived. What the account is called by now says nothing against it.
+        # Known since the event arrived. The account's current names do not matter.
         return Identified(account)
     if _contradicts(person, account):
         return Identified(end=ends.contradiction(person, account))

@@ -1,20 +1,22 @@
-"""Who may send HR events of a source.
+"""The permitted senders of HR events of a source.
 
-By HTTP, the token of the request names the application, or the person who corrects events by hand. By queue, nobody
-can be told from another: Service Bus checks the right to send on the queue (role Azure Service Bus Data Sender, scoped
-to a queue at least; "Authenticate a managed identity with Microsoft Entra ID to access Azure Service Bus resources",
-learn.microsoft.com/azure/service-bus-messaging/service-bus-managed-service-identity), and a message carries no verified
-sender. So a source comes by queue only if the setting says so, and then from whoever may send to the queue.
+By HTTP, the token of the request names the application, or the person who corrects events by hand. By queue, senders
+cannot be distinguished. Service Bus checks only the right to send on the queue (role Azure Service Bus Data Sender,
+scoped to a queue at least). A message has no verified sender. So a source comes by queue only if the setting says so,
+and then from every sender with that right.
+
+Source: "Authenticate a managed identity with Microsoft Entra ID to access Azure Service Bus resources",
+learn.microsoft.com/azure/service-bus-messaging/service-bus-managed-service-identity.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.hr_groups import FormerUse
+from shared.domain.ids import is_guid
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.messages import ONBOARDING
 
@@ -25,8 +27,6 @@ NO_SENDERS = "none"
 Senders = Mapping[str, frozenset[str]]
 """Source -> client ids of the applications and object ids of the people that may send its events, and `queue`."""
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def read_senders(text: str) -> Senders | None:
     """From `source sender sender, source sender`; None for an empty text. Raises ValueError that names the part."""
@@ -36,7 +36,7 @@ def read_senders(text: str) -> Senders | None:
     for part in filter(None, map(str.strip, text.split(","))) if text.strip().lower() != NO_SENDERS else ():
         source, *senders = part.split()
         names = frozenset(each.lower() for each in senders)
-        if not names or source == "*" or not all(each == BY_QUEUE or _GUID.fullmatch(each) for each in names):
+        if not names or source == "*" or not all(each == BY_QUEUE or is_guid(each) for each in names):
             rule = f"a source, then ids of applications or people or the word {BY_QUEUE}, in each part"
             raise ValueError(f"must have {rule}, not {part!r}")
         found[source] = found.get(source, frozenset()) | names
@@ -55,7 +55,7 @@ def sender_of(initiator: Initiator) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HrSenders:
-    """Who may send now, by the setting, or for a while by who sent before it was known."""
+    """The permitted senders, by the setting, or for a while by the former senders."""
 
     pairs: frozenset[tuple[str, str]]
 
@@ -85,7 +85,7 @@ def former_senders(initiators: Iterable[Initiator]) -> frozenset[tuple[str, str]
 
 
 def sender_warnings(setting: Senders | None, former: FormerUse, now: datetime) -> list[str]:
-    """What an administrator must know while the setting is absent."""
+    """Warnings for an administrator while the setting is absent."""
     if setting is not None or not former.senders:
         return []
     sources = ", ".join(sorted({source for source, _ in former.senders}))

@@ -1,4 +1,4 @@
-"""What HR has brought about for a person, employment by employment, and which of two statements is the newer one."""
+"""The HR state of a person, employment by employment, and which of two statements is the newer one."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Employment:
-    """What HR brought about by one employment.
+    """The HR state of one employment.
 
-    `groups`: those that HR put the person in. `was_in`: those of HR's in which the person was before. `profiles`: whose
-    grants the person has. `start`, `job`, `end`: the newest statements that were carried out; `job` is a start or a
-    move. `continued`: a job was in force when `job` was carried out.
+    `groups`: groups to which HR added the person. `was_in`: groups of HR in which the person was before. `profiles`:
+    profiles whose grants the person has. `start`, `job`, `end`: the newest statements that were carried out; `job` is a
+    start or a move. `continued`: a job was in force when `job` was carried out.
     """
 
     groups: frozenset[GroupId] = frozenset()
@@ -72,7 +72,7 @@ NO_EMPLOYMENT = Employment()
 
 @dataclass(frozen=True, slots=True)
 class HrState:
-    """What HR has brought about for a person. `version` is the ETag of the stored row, None if there is none yet."""
+    """The HR state of a person. `version` is the ETag of the stored row, None if there is none yet."""
 
     user_id: UserId
     employments: Mapping[str, Employment] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class HrState:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a leaver had before: the employment and the grants of HR that went with it."""
+    """The former state of a leaver: the employment, and the grants of HR that ended with it."""
 
     employment: Employment
     grants: tuple[Grant, ...] = ()

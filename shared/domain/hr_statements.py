@@ -1,8 +1,8 @@
 """Which of a person's HR statements count.
 
-Events are statements about one employment: it starts, has this job, ends, or does not end. Two orders are kept apart.
-The effective date says when a statement takes effect, its stamp which of two is the newer one. What HR's statements
-leave open is asked of a person; until the answer nothing new is granted and nothing is removed.
+Events are statements about one employment: it starts, has this job, ends, or does not end. There are two orders. The
+effective date says when a statement takes effect. Its stamp says which of two is the newer one. If HR's statements are
+ambiguous, a person decides; until then nothing new is granted and nothing is removed.
 """
 
 from __future__ import annotations
@@ -231,8 +231,8 @@ def _start(case: _Case) -> Judgement:
 
 
 def _prevents_start(case: _Case, leaver: OnboardingRecord, before: bool) -> bool:
-    """A newer leaver who has left by now, or whose employment is called off before it began. On the day of the start,
-    it concerns the job before, if there was one."""
+    """A newer leaver event that is due, or that calls off the employment before it began. On the day of the start, it
+    concerns the job before, if there was one."""
     day = case.record.event.day
     counts = not leaver.state.is_ended or leaver.state.is_carried_out
     if not counts or not case.is_newer(leaver) or case.is_former(leaver):
@@ -260,11 +260,9 @@ def _move(case: _Case) -> Judgement:
         return case.to(Turn.ASK, (*done_ends, *revoked)[0], ends.MOVE_AFTER_END)
     # A person who works already moves on the day, also if the next start of the employment is known.
     before = [each for each in starts if each.event.day <= day or not case.employment.in_force]
-    # A person has decided that the move counts instead: what the leaver announced is over at once, not on the day.
-    replaces = (*_kin(case), *(revoked if case.decided else ()))
-    if before:
-        return replace(case.to(Turn.AFTER, before[0]), replaces=replaces)
-    return replace(case.to(Turn.NOW), replaces=replaces)
+    # If a person has decided that the move counts, an announced leaver is over at once and not on the day of the move.
+    turn = case.to(Turn.AFTER, before[0]) if before else case.to(Turn.NOW)
+    return replace(turn, replaces=(*_kin(case), *(revoked if case.decided else ())))
 
 
 def _instead_of_move(
@@ -321,8 +319,8 @@ def _of_rescissions(case: _Case) -> Judgement | None:
 
 
 def _of_an_end_before(case: _Case) -> Judgement | None:
-    """What an end becomes by the one that was carried out. Before the day of the newer one, the employment is not over:
-    a person is asked, or what was taken is given back."""
+    """The judgement of an end after another end was carried out. Before the day of the newer one, the employment is not
+    over: a person is asked, or the removals are undone."""
     end = case.employment.end
     if end is None or end.key == case.record.key:
         return None
@@ -338,7 +336,7 @@ def _of_an_end_before(case: _Case) -> Judgement | None:
 
 
 def _among_starts(case: _Case) -> Judgement | None:
-    """What an end waits for, or becomes, by starts that are not carried out."""
+    """The judgement of an end if some starts have not been carried out."""
     day = case.record.event.day
     for start in case.of(JOINER):
         failed = start.state is OnboardingState.FAILED
@@ -385,7 +383,7 @@ def _among_moves(case: _Case) -> Judgement:
 
 
 def _waiting_for_writes(found: Judgement) -> Judgement:
-    """What is being written at this moment is not ended under its writer's hands."""
+    """An event that is being written at this moment is not ended before its writer has finished."""
     writing = [each for each in (*found.replaces, *found.supersedes, *found.asks) if each.is_being_written]
     return replace(found, turn=Turn.AFTER, other=writing[0].key) if writing and found.turn is Turn.NOW else found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import NewType
 
@@ -16,11 +17,18 @@ ServicePlanId = NewType("ServicePlanId", str)
 OperationId = NewType("OperationId", str)
 
 What = tuple[UserId, SkuId]
-"""What a removal takes: the unit in which removals are counted, held and dropped."""
+"""The license that a removal removes: the unit in which removals are counted, held and dropped."""
 
 Plans = frozenset[ServicePlanId]
 
 NO_PLANS: Plans = frozenset()
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_guid(text: str) -> bool:
+    """Whether it is a GUID in lower case."""
+    return _GUID.fullmatch(text) is not None
 
 
 def new_id(now: datetime, token: str) -> str:

@@ -37,7 +37,7 @@ class Initiator:
 
     @property
     def is_app_itself(self) -> bool:
-        """Whether nobody requested it: the app's own timers and triggers caused it."""
+        """Whether it has no requester: the app's own timers and triggers caused it."""
         return self.kind is InitiatorKind.TIMER
 
     @property
@@ -51,7 +51,7 @@ class Initiator:
         return (self.id, self.app_id, self.display_name, self.claimed_by)
 
 
-SYSTEM = Initiator("", "Group-based licensing", InitiatorKind.TIMER, channel=TIMER)
+SYSTEM = Initiator("", "Seatkeeper", InitiatorKind.TIMER, channel=TIMER)
 
 
 def queue_sender(queue: str, claimed_by: str) -> Initiator:

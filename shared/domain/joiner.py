@@ -1,7 +1,7 @@
-"""Joiners and movers: what an event gives its person, which memberships that takes, and what follows from writing them.
+"""Joiners and movers: the groups of an event, the memberships to write, and the next steps after writing them.
 
-A membership just written counts as a grant until the directory shows it (`JOINED_COUNTS`), so nobody waits for a
-notification. A mover keeps the groups of the old job if a group of the new one cannot be given.
+A membership just written counts as a grant until the directory shows it (`JOINED_COUNTS`), so no user waits for a
+notification. A mover keeps the groups of the old job if a group of the new one cannot be assigned.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Joiner:
 
     @property
     def before(self) -> Employment:
-        """What HR has brought about by the same employment."""
+        """The HR state of the same employment so far."""
         return self.hr_state.of(self.employment)
 
     @property
@@ -104,7 +104,7 @@ class Joiner:
 
 
 def wanted_for(event: HrEvent, profiles: tuple[Profile, ...]) -> Entitlement:
-    """What the event's person is to have."""
+    """The groups and options that the event's person must have."""
     return entitlement(profiles, event.attributes, event.profiles, event.groups, event.usage_location)
 
 
@@ -123,7 +123,7 @@ def unchecked(wanted: Entitlement, inside: Collection[GroupId]) -> list[GroupId]
 
 
 def memberships(wanted: Entitlement, inside: Collection[GroupId], hindrances: Hindrances) -> list[GroupResult]:
-    """What becomes of the groups that the person is to be in, if every write succeeds."""
+    """The result for each group that the person must be in, if every write succeeds."""
     results = []
     for group_id in wanted.groups:
         text, remedy = hindrances.get(group_id, ("", ""))
@@ -159,9 +159,9 @@ def left_behind(before: Employment, key: str, old: frozenset[GroupId]) -> frozen
 
 
 def state_before(joiner: Joiner) -> HrState:
-    """What HR is about to bring about, kept before it is done, so that a later move or leave takes it back.
+    """The HR state after this event, stored before the writes, so that a later move or leave can undo it.
 
-    A group in which another employment put the person counts for both: each may end first.
+    A group to which another employment added the person counts for both: either can end first.
     """
     before, record = joiner.before, joiner.record
     inside = {each.group_id for each in joiner.results if each.outcome is GroupOutcome.ALREADY_MEMBER}
@@ -198,7 +198,7 @@ def with_removals(joiner: Joiner, written: Mapping[GroupId, GroupResult]) -> Joi
 def grants_after(
     joiner: Joiner, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime
 ) -> tuple[list[Grant], list[Grant]]:
-    """Grants that are new, and old ones that end with a move. With either, the person is to be licensed again."""
+    """New grants, and old grants that end with a move. With either, the user must be reconciled."""
     new = [*joiner.wanted.grants, *joined_grants(joiner.user, joiner.joined, assignments, now)]
     kept = {(grant.source, grant.sku_id) for grant in new}
     old = [g for g in joiner.old_grants if _ends_with_move(g, joiner) and (g.source, g.sku_id) not in kept]
@@ -219,7 +219,7 @@ def joined_grants(
     assignments: Mapping[GroupId, GroupLicenseAssignment],
     now: datetime,
 ) -> list[Grant]:
-    """What the groups give, by the memberships just written."""
+    """The grants of the groups, by the memberships just written."""
     found = []
     for group_id in groups:
         assignment = assignments.get(group_id)
@@ -257,7 +257,7 @@ def location_refusal(place: str, message: str, status: int) -> Refusal:
 
 
 def licensing(joiner: Joiner, now: datetime, at: datetime) -> Next:
-    """The memberships are written: the person is to be licensed by what was just brought about."""
+    """The memberships are written: the next step licenses the person by the new grants."""
     record = replace(
         waiting(joiner.record, OnboardingState.WORKING, now, at, "The licenses are being assigned."),
         working_since=now,

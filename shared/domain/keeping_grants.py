@@ -59,8 +59,8 @@ def held_in_vain(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
 
 
 def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
-    """Held, grace and kept grants that are over: the license goes or is gone, or something else gives it; held ones
-    also when a person has decided to keep the license. And memberships we wrote that are long visible."""
+    """Held, grace and kept grants that have ended: the license is removed, or another grant gives it. Held grants also
+    end if a person decided to keep the license. Also memberships that the app wrote and that have long been visible."""
     settled = tuple(
         grant for grant in grants if grant.source.kind is SourceKind.JOINED and not grant.holds_at(draft.context.now)
     )

@@ -37,7 +37,7 @@ FIRST_LOOK = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Leaver:
-    """One person who leaves. `employment`: the one that ends. `hr_state`: as it was read."""
+    """One leaver. `employment`: the one that ends. `hr_state`: as it was read."""
 
     record: OnboardingRecord
     user: DirectoryUser
@@ -71,7 +71,7 @@ def held(record: OnboardingRecord, maximum: int, now: datetime) -> Next:
 
 
 def held_as_protected(record: OnboardingRecord, reasons: Sequence[str], now: datetime) -> Next:
-    """A leaver who is protected: two people decide. `reasons`: why the person is protected."""
+    """A protected leaver: two people decide. `reasons`: why the person is protected."""
     note = protected_note(record, reasons)
     remedy = "Look at the held leavers, then approve or reject them. The two approvals must be of different people."
     return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
@@ -86,7 +86,7 @@ def protected_note(record: OnboardingRecord, reasons: Sequence[str]) -> str:
 
 
 def waits_for_list(record: OnboardingRecord, now: datetime) -> Next:
-    """A leaver, while nobody knows yet who is protected."""
+    """A leaver, while the protected people have not been read."""
     remedy = (
         "Grant the permission (grant-graph-permissions.sh --with protected-people), or set PROTECTED_PEOPLE to off."
     )

@@ -1,6 +1,7 @@
 """Events about a leaver event: a release lets it go on, a rescission takes it back.
 
-Either may come before its leaver; it is then kept, and waits for it. What a cancelled leaver superseded counts again.
+Either can come before its leaver; it is then stored, and waits for it. Events that a cancelled leaver superseded count
+again.
 """
 
 from __future__ import annotations

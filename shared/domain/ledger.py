@@ -59,7 +59,7 @@ def new_intent(
     foreign: frozenset[SkuId] = frozenset(),
     left_out: Mapping[SkuId, Plans] = NOTHING_LEFT_OUT,
 ) -> Intent:
-    """The intent of one call: each touched SKU as it is and as it shall be. `foreign`: what stays somebody else's.
+    """The intent of one call: each touched SKU before and after it. `foreign`: licenses that stay unmanaged.
     `left_out`: plans that the call does not name."""
     direct = direct_plans(user)
     after: dict[SkuId, Plans | None] = {license.sku_id: license.disabled_plans for license in add}
@@ -80,10 +80,13 @@ def new_intent(
 def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> Resolution:
     """Judge an intent left by a crash or a lost answer, SKU by SKU, from what the directory shows now.
 
-    As before: not done, ownership as it was, though a later read may show the write. As intended, and touched since the
-    intent: done, and ours; if that was later than our call can have arrived, nothing proves whose it is. Anything else:
-    somebody else's. A cause other than the intent's waits for its lock to expire; the same cause, which may be the same
-    message delivered twice, only as long as the other's call may still arrive, and not where the directory shows it.
+    - As before: not done, and ownership is unchanged, though a later read may show the write.
+    - As intended, and changed since the intent: done, and managed. If the change was later than the call can have
+      arrived, nothing proves who made it.
+    - Anything else: unmanaged.
+
+    A cause other than the intent's waits for its lock to expire. The same cause may be the same message delivered
+    twice. It waits only as long as the other's call may still arrive, and not if the directory shows the write.
     """
     intent = row.intent
     if intent is None:
@@ -129,7 +132,7 @@ def _shows(user: DirectoryUser, intent: Intent) -> bool:
 
 
 def _is_touched(direct: LicenseAssignmentState, intent: Intent, known: OwnedLicense | None) -> bool:
-    """Whether a row that is as intended was written since the intent. Of a license of ours whose plans changed, the
+    """Whether a row that is as intended was written since the intent. Of a managed license whose plans changed, the
     time may be the one that was read before: Graph may not move it."""
     updated = direct.last_updated
     if updated is None:
@@ -154,7 +157,7 @@ def _own(
 ) -> None:
     """The license as an intent that was done leaves it. `row`: shows the write; `written`: no read has shown it yet.
 
-    A write of ours does not make an unclear license clear: it was written over what is not proven to be ours.
+    A write of the app does not make an unclear license clear: the license before it was not proven to be managed.
     """
     if sku_id in intent.foreign:
         return
@@ -181,7 +184,7 @@ def _since(written: tuple[datetime, datetime], *earlier: OwnedLicense | None) ->
 
 
 def accepted(row: LedgerRow, now: datetime, between: tuple[datetime, datetime] | None = None) -> LedgerRow:
-    """The row after Graph accepted its intent: what was assigned is ours, what was removed is not.
+    """The row after Graph accepted its intent: assigned licenses are managed, removed ones are not.
 
     `between`: the earliest and latest time of the write by Graph's clock, if the answer has it.
     """
@@ -217,10 +220,10 @@ def adopted(
     desired: Mapping[SkuId, DesiredLicense],
     now: datetime,
 ) -> tuple[LedgerRow, tuple[Grant, ...]]:
-    """The row with licenses that somebody else gave made ours, as a person decided, and what keeps their extra plans.
+    """The row in which unmanaged licenses become managed, as a person decided, and grants that keep their extra plans.
 
-    Only what a grant gives is adopted. Plans that are on beyond the grants stay on until a person decides otherwise, by
-    a `kept` grant without a person's id.
+    Only licenses that a grant gives become managed. Plans that are on beyond the grants stay on until a person decides
+    otherwise, by a `kept` grant without a person's id.
     """
     owned, kept = dict(row.owned), []
     for sku_id in sku_ids:
@@ -239,7 +242,7 @@ def refused(row: LedgerRow, between: tuple[datetime, datetime] | None = None) ->
 
     A call with several parts may have been carried out in part before it was rejected; one program for live tenants
     says so (syn-con/n8n-nodes-microsoft-365-admin, changelog 0.2.0). An addition that shows all the same, with our
-    plans and at the time of the call, is ours. `between`: that time by Graph's clock.
+    plans and at the time of the call, is managed. `between`: that time by Graph's clock.
     """
     intent = row.intent
     if intent is None or between is None or len(intent.after) < 2:
@@ -253,11 +256,11 @@ def refused(row: LedgerRow, between: tuple[datetime, datetime] | None = None) ->
 
 
 def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
-    """Let go of licenses that somebody took away: gone in two reads 15 minutes apart of a user who exists.
+    """Drop licenses that were removed outside this app: missing in two reads 15 minutes apart of an existing user.
 
-    One that is there in a state that does not count, since its subscription has lapsed, is not gone.
-    A write younger than that may not be visible yet: the ledger is believed. A write whose answer was lost, and that a
-    late read shows, is ours. A row that changed after our write is unclear (see `read_back`).
+    A license in a state that does not count, because its subscription has lapsed, is not missing. A more recent write
+    may not be visible yet, so the ledger counts. A write whose answer was lost, and that a late read shows, is managed.
+    A row that changed after the app's write is unclear (see `read_back`).
     """
     row = _recalled(replace(row, denied_since=None) if row.denied_since else row, user, now)
     assigned = user.assigned
@@ -292,8 +295,8 @@ def denied(row: LedgerRow, now: datetime) -> LedgerRow:
 
 
 def is_spent(row: LedgerRow, before: datetime) -> bool:
-    """Whether a row proves nothing any more and nobody needs it: nothing is ours, no write is open, nobody waits, and
-    the newest time in it is before a time. A row without any time is kept, since nobody can say how old it is."""
+    """Whether a row can be deleted: it has no managed license, open write or waiting user, and its newest time is
+    before a time. A row without any time is kept, since its age is unknown."""
     if row.owned or row.intent or row.waiting_since or row.unseen:
         return False
     times = [
@@ -364,6 +367,6 @@ def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
 
 
 def giving_groups(row: LedgerRow) -> frozenset[GroupId]:
-    """The groups that the licenses of ours came from."""
+    """The groups of the managed licenses."""
     sources = (source for license in row.owned.values() for source in license.sources)
     return frozenset(source.group_id for source in sources if source.group_id)

@@ -1,4 +1,4 @@
-"""What the ledger keeps of one user: managed licenses, the last intent, and what later reads are compared with."""
+"""The ledger row of one user: managed licenses, the last intent, and data with which later reads are compared."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OwnedLicense:
 @dataclass(frozen=True, slots=True)
 class Intent:
     """A write about to go out, recorded before it does. `before`/`after` map each touched SKU to its direct
-    `disabledPlans`, or None where the user has (or shall have) no direct license of it."""
+    `disabledPlans`, or None if the user has (or will have) no direct license of it."""
 
     id: str
     cause: str
@@ -79,7 +79,7 @@ class LastResult:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an event said of a user and a group: came into it or went from it; and when it was told."""
+    """An observed event of a user and a group: added or removed, and when it was observed."""
 
     came: bool
     at: datetime
@@ -104,15 +104,15 @@ class LedgerRow:
     refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
     waiting_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     unseen: Mapping[SkuId, OwnedLicense] = field(default_factory=dict)
-    """Writes whose answer was lost and that no read has shown: they are ours if a late read shows them all the same."""
+    """Writes whose answer was lost and that no read has shown: they are managed if a late read shows them."""
     removed_at: Mapping[SkuId, datetime] = field(default_factory=dict)
-    """What we took away within the last minutes: a late read may still show it, and it is nobody else's for that."""
+    """Licenses that the app removed within the last minutes. A late read may still show them as unmanaged."""
     withheld_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     """Since when the removal of a license waits for a desired one that overlaps it."""
     told: Mapping[GroupId, Told] = field(default_factory=dict)
     """The newest events of the last minutes, so that an older one is not waited for."""
     usage_location: str = ""
-    """What HR said; set for a user who has none, before any default."""
+    """The location from HR. It is set for a user without one, before any default."""
     denied_since: datetime | None = None
     """Since when the directory says that there is no such user; a deleted one can be restored for 30 days."""
     version: str | None = None

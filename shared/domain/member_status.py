@@ -19,7 +19,7 @@ from shared.domain.plan_draft import Note
 
 
 class MemberState(StrEnum):
-    """What is shown for one (group, user): Graph's four words and three of ours."""
+    """The state that is shown for one (group, user): Graph's four words, and three of this app."""
 
     ACTIVE = "Active"
     ACTIVE_WITH_ERROR = "ActiveWithError"
@@ -31,12 +31,12 @@ class MemberState(StrEnum):
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether the member stands in the group's list of errors and waits."""
+        """Whether the member is in the group's list of errors and waiting members."""
         return self in (MemberState.ACTIVE_WITH_ERROR, MemberState.ERROR, MemberState.WAITING)
 
 
 def no_seat_problem(sku_id: SkuId) -> Problem:
-    """What a member who waits for a seat is shown."""
+    """The problem that is shown for a waiting member."""
     error = LicenseError.COUNT_VIOLATION
     return Problem(error, "No seat of this product is free; the user waits for one.", remedy_for(error), sku_id)
 

@@ -1,12 +1,12 @@
-"""Changes of group membership as Graph tells them: what a notification or a delta page says, and whom it concerns.
+"""Membership changes as Graph reports them in notifications and delta pages, and the users whom they concern.
 
-They say where to look, never what is true. Shapes: learn.microsoft.com/graph/change-notifications-delivery-webhooks,
+They are hints: the directory is always read again. Sources of the shapes:
+learn.microsoft.com/graph/change-notifications-delivery-webhooks,
 learn.microsoft.com/graph/change-notifications-lifecycle-events, learn.microsoft.com/graph/delta-query-groups.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,15 +14,13 @@ from enum import StrEnum
 from typing import Any
 
 from shared.domain.errors import PoisonMessage
-from shared.domain.ids import GroupId, UserId
+from shared.domain.ids import GroupId, UserId, is_guid
 
 MAX_NOTIFICATIONS = 1000
 """Notifications one POST may hold; Graph states no figure, and a body is limited before."""
 
 MAX_MEMBERS = 5000
 """Member changes one notification may hold, far above what Graph sends in one."""
-
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class LifecycleEvent(StrEnum):
@@ -102,7 +100,7 @@ def members_of(entries: Any) -> dict[UserId, bool | None]:
 def guid(text: Any) -> str:
     """A GUID in lower case. Raises ValueError."""
     lowered = text.lower() if isinstance(text, str) else ""
-    if not _GUID.fullmatch(lowered):
+    if not is_guid(lowered):
         raise ValueError(f"{str(text)[:64]!r} is no GUID")
     return lowered
 

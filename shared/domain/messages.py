@@ -65,12 +65,12 @@ class OperationStep:
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsers:
-    """Look at these users: a chunk of an operation, or what an event named.
+    """Reconcile these users: a chunk of an operation, or users that an event named.
 
     `send` rises with every re-send of any kind and `run` with each resume, replay or watchdog, so that duplicate
-    detection never swallows real work. `attempts`: by user, as `domain.retry` counts them. `expects`: groups that a
-    user came into (True) or went from (False) at `changed_at`, by the event that names the user. `writes`: how many
-    are expected, 0 where nobody knows; those of bulk work are charged before its users are read.
+    detection never drops real work. `attempts`: by user, as `domain.retry` counts them. `expects`: groups to which a
+    user was added (True) or from which the user was removed (False) at `changed_at`, by the event that names the user.
+    `writes`: the expected number of writes, 0 if unknown. For bulk work they are reserved before its users are read.
     """
 
     user_ids: tuple[UserId, ...]
@@ -220,7 +220,7 @@ def _user_ids(values: Any) -> tuple[UserId, ...]:
 
 
 def moment(text: str) -> datetime:
-    """A time in a message. Raises ValueError for one without a zone, and for one so far away that reckoning with it
+    """A time in a message. Raises ValueError for one without a zone, and for one so far away that computing with it
     would leave the calendar."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:

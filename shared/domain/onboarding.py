@@ -254,9 +254,9 @@ class OnboardingRecord:
     """Who sent the event, with the event's own source as a claim."""
     user_id: UserId | None = None
     next_at: datetime | None = None
-    """When it is looked at again by itself."""
+    """When it is processed again automatically."""
     waits_since: datetime | None = None
-    """When the waiting for the account began anew, by a replay."""
+    """When the waiting for the account began again, by a replay."""
     working_since: datetime | None = None
     note: str = ""
     remedy: str = ""
@@ -288,7 +288,7 @@ class OnboardingRecord:
     """Who decided that the statement is carried out."""
     released: bool = False
     announced: bool = False
-    """The end was told on the results queue."""
+    """The result was sent to the results queue."""
     completed_at: datetime | None = None
     digest: str = ""
     version: str | None = None
@@ -326,7 +326,7 @@ class OnboardingRecord:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do: it has ended, and its end was told."""
+        """Whether nothing is left to do: it has ended, and its result was sent."""
         return self.state.is_ended and self.announced
 
     @property
@@ -337,10 +337,10 @@ class OnboardingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What a decision makes of an event. `record`: as it becomes; it is resumed at its `next_at`.
+    """The result of a decision about an event. `record`: its new state; it is resumed at its `next_at`.
 
-    `wake`: events to resume now, whenever they are due. `users`: whom to reconcile now, with the groups that each came
-    into (True) or went from (False).
+    `wake`: events to resume now, even if they are not due. `users`: users to reconcile now, with the groups to which
+    each was added (True) or from which it was removed (False).
     """
 
     record: OnboardingRecord

@@ -28,7 +28,7 @@ class End:
 ACCOUNT_GONE = End(DONE, "The account is gone, and its licenses with it.")
 ACCOUNT_LOST = End(
     DONE_WITH_ERRORS,
-    "The account cannot be read any more, so nobody knows whether its licenses were assigned.",
+    "The account cannot be read any more, so it is unknown whether its licenses were assigned.",
     "If the account is there again, replay the event.",
 )
 NO_SUCH_ACCOUNT = End(
@@ -84,8 +84,8 @@ REVIVED = End(
 
 
 def finished(shortcomings: Iterable[str], remark: str = "", remedy: str = "") -> End:
-    """Of an event whose licenses are settled. `remark`: what is to be known all the same. `remedy`: of one that is not
-    shown with a license or a group."""
+    """The end of an event whose licenses are settled. `remark`: further information. `remedy`: for a shortcoming that
+    is not shown with a license or a group."""
     wrong = " ".join(shortcomings)
     if wrong:
         return End(DONE_WITH_ERRORS, f"{wrong} {remark}".rstrip(), remedy or "See the licenses and groups.")

@@ -29,13 +29,13 @@ from shared.domain.outcomes import Problem
 from shared.domain.plan import UserPlan
 
 LOOK_AGAIN = Backoff(timedelta(seconds=2), timedelta(seconds=60), share=0.5)
-"""The pause before licenses that are being written are looked at again."""
+"""The pause before licenses that are being written are read again."""
 
 GIVEN_UP_AFTER = timedelta(hours=1)
-"""Work on a person that has not come to an end by then is shown as an error; it goes on by itself all the same."""
+"""Work on a person that has not ended by then is shown as an error. It continues automatically all the same."""
 
 LONGEST_BACKLOG = timedelta(minutes=2)
-"""What waits for the write quota is not looked at before its turn may have come, but at least so often."""
+"""Work that waits for the write quota is not read before its turn can have come, but at least this often."""
 
 SHOWN_WITHIN = timedelta(minutes=10)
 """How long a membership that was removed may still show; Graph states no figure."""
@@ -55,8 +55,8 @@ class View:
 
 
 def progress(record: OnboardingRecord, view: View, backlog: timedelta) -> Next:
-    """How far the licenses are, and the end of an event that has nothing more to wait for. `backlog`: of the write
-    quota; nothing is looked at again before it is over."""
+    """The progress of the licenses, and the end of an event that waits for nothing more. `backlog`: of the write quota;
+    nothing is read again before it has ended."""
     leaving, now = record.event.type is HrEventType.LEAVER, view.now
     record = replace(record, licenses=leaver_licenses(record, view) if leaving else joiner_licenses(view))
     if any(each.outcome is LicenseOutcome.PENDING for each in record.licenses):
@@ -140,7 +140,7 @@ def _of_somebody_else(sku_id: SkuId, user: DirectoryUser) -> LicenseResult:
         return LicenseResult(
             sku_id,
             LicenseOutcome.KEPT,
-            "Given by somebody else, not by this system; it is never removed here.",
+            "Assigned outside this app, which never removes it.",
             "Remove it where it was given, or in the Microsoft 365 admin center.",
         )
     return LicenseResult(
@@ -165,7 +165,7 @@ def _overdue(result: LicenseResult) -> LicenseResult:
 
 
 def _shortcomings(record: OnboardingRecord) -> list[str]:
-    """What is not as the event asked, in words."""
+    """Differences from the request of the event, in words."""
     wrong = {
         LicenseOutcome.ERROR: "in error",
         LicenseOutcome.WAITING: "waiting for a seat",

@@ -58,7 +58,7 @@ def removal_due(event: HrEvent, released: bool, default: timedelta) -> datetime 
 
 
 def starts_at(record: OnboardingRecord, waits: Waits, *, on_its_day: bool = False) -> datetime | None:
-    """When the event is worked on; None for a leaver who waits for a release. `on_its_day`: without the lead time."""
+    """When the event is processed; None for a leaver that waits for a release. `on_its_day`: without the lead time."""
     match record.event.type:
         case HrEventType.LEAVER:
             due = removal_due(record.event, record.released, waits.removal)
@@ -88,8 +88,8 @@ def awaiting_release(record: OnboardingRecord, releases: Iterable[str], now: dat
 
 
 def looked_for(record: OnboardingRecord) -> PersonRef:
-    """By what the account is looked for: its id once it is known, whatever its names fit now; but an account that a
-    joiner had may have been made again."""
+    """The reference by which the account is searched: its id once it is known, even if its names have changed. The
+    account of a joiner may have been created again, so a joiner's id is not used."""
     if record.user_id is None or record.event.type is HrEventType.JOINER:
         return record.event.person
     return PersonRef(record.user_id)
@@ -102,7 +102,7 @@ class Resolved:
     steps: tuple[Next, ...] = ()
     account: Account | None = None
     known: Account | None = None
-    """The account under whose names the record is to be found from now on."""
+    """The account under whose names the record is found from now on."""
     record: OnboardingRecord | None = None
     """As it is worked on."""
 
@@ -154,7 +154,7 @@ def resolve(
 def _replaced(
     record: OnboardingRecord, replaces: Iterable[OnboardingRecord], now: datetime, *, is_due: bool
 ) -> tuple[Next, ...]:
-    """Statements that count no more. What a leaver has taken is given back until the day of the newer one."""
+    """Statements that no longer count. The removals of a leaver are undone until the day of the newer statement."""
     by = f"event {record.event.id}"
     return tuple(
         Next(superseded_record(each, record.key, now)) if is_due or each.taken is None else turned_back(each, by, now)
@@ -163,7 +163,7 @@ def _replaced(
 
 
 def turned_back(leaver: OnboardingRecord, by: str, now: datetime) -> Next:
-    """A leaver that has begun, or was carried out: what it took is to be given back."""
+    """A leaver that has begun, or was carried out: its removals must be undone."""
     note = f"Cancelled by {by}; what was taken is being given back."
     back = waiting(leaver, OnboardingState.WORKING, now, now, note)
     back = replace(back, cancelled_by=by, working_since=now, announced=False, completed_at=None)
@@ -215,12 +215,12 @@ def await_account(record: OnboardingRecord, fault: str, waits: Waits, now: datet
 
 
 def pause_since(since: datetime, now: datetime) -> timedelta:
-    """Until the next look at what has lasted since a time: a quarter as long again, within bounds."""
+    """The pause before the next try of work that has waited since a time: a quarter of that time, within bounds."""
     return LOOK_AGAIN.after(now - since)
 
 
 def _begun(record: OnboardingRecord, waits: Waits) -> datetime:
-    """When the event arrived or was replayed, or the day on which its work began, if that was later; with a lead time
-    that is before the effective date."""
+    """When the event arrived or was replayed, or the day on which its work began, if that was later. With a lead time,
+    that day is before the effective date."""
     arrived = record.waits_since or record.received_at
     return max(arrived, starts_at(record, waits) or arrived)

@@ -62,7 +62,7 @@ def describe(record: OnboardingRecord) -> dict[str, Any]:
 
 
 def result_event(record: OnboardingRecord) -> dict[str, Any]:
-    """The CloudEvent that tells how an event ended; a repeat of it has the same id."""
+    """The CloudEvent with the result of an event; a repeat of it has the same id."""
     end = record.completed_at or record.updated_at
     return {
         "specversion": "1.0",

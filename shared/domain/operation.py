@@ -61,7 +61,7 @@ ESTIMATED_FROM = 20
 """Users of an operation that must be done before its end is estimated: a chunk."""
 
 EXPIRED = "ApprovalExpired"
-"""Code of an operation that nobody approved in time."""
+"""Code of an operation whose approval expired."""
 
 HELD = "held"
 """The cause of operations that wait for a person to decide about held removals."""
@@ -81,9 +81,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class LicenseChange:
-    """What was asked: Graph's `addLicenses` and `removeLicenses`; `options` replace those of the group where given.
+    """The requested change: Graph's `addLicenses` and `removeLicenses`; `options` replace those of the group if set.
 
-    Of licenses that somebody else gave: `adopt` makes those of these SKUs ours, `enable` turns on the plans they lack.
+    For unmanaged licenses of these SKUs: `adopt` makes them managed, `enable` turns on the missing apps.
     """
 
     add: tuple[AssignedLicense, ...] = ()
@@ -125,7 +125,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary:
-    """What planning the sealed users found: the preview, and the numbers behind an approval."""
+    """The result of planning the users of the snapshot: the preview, and the numbers behind an approval."""
 
     additions: Mapping[SkuId, int] = field(default_factory=dict)
     removals: Mapping[SkuId, int] = field(default_factory=dict)
@@ -135,13 +135,16 @@ class PlanSummary:
     usage_locations: int = 0
     expected_errors: Mapping[str, int] = field(default_factory=dict)
     foreign: int = 0
-    """Members whose license somebody else gave: left as it is."""
+    """Members with an unmanaged license, which is not changed."""
     warnings: tuple[str, ...] = ()
     """What Microsoft's lists, or the tenant's subscriptions, say against the products; nothing is left out for it."""
     users_losing: int = 0
     """Users for whom a removal is planned; what the allowance is compared with."""
     protected: tuple[UserId, ...] = ()
     """Protected people among them: without an approval that names them their licenses stay."""
+    users_failing: int = 0
+    """Users with an error other than that no license is available."""
+    users_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +184,14 @@ class Operation:
     seal_id: str = ""
     pages: int = 0
     chunk_size: int = 20
-    """Users a chunk at most, as sealed: a changed setting must not cut an open operation anew."""
+    """Users of a chunk at most, as stored with the snapshot: a changed setting must not divide an open operation."""
     chunks: int = 0
     released: int = 0
     """Chunks handed out so far, counted through all pages in order."""
     reported: int = 0
     """Every chunk before this one has an outcome for each of its users."""
     totals: Totals = Totals()
-    """What is shown: exact once the operation has ended."""
+    """The totals that are shown: exact once the operation has ended."""
     counted: Totals = Totals()
     """Users whose outcome can no longer change: not due ones, and those of chunks before `reported`."""
     plan: PlanSummary = field(default_factory=PlanSummary)
@@ -204,7 +207,7 @@ class Operation:
     completed_at: datetime | None = None
     progress_at: datetime | None = None
     reprocess: bool = False
-    """A person asked to look again: remembered refusals do not count."""
+    """A person requested reprocessing: remembered rejections do not count."""
     reason: str = ""
     """Of an approval that the app opened: what happened, so that removals are held."""
     preview_id: OperationId | None = None

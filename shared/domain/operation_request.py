@@ -1,4 +1,4 @@
-"""What somebody asks for, before it becomes an operation: checks that need no group, and the fingerprint of its key."""
+"""A request before it becomes an operation: checks that need no group, and the fingerprint of its key."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from shared.domain.product_checks import check_products
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """What somebody asks for: additions and removals on a group or a list of users, or only to reconcile again.
+    """A request: additions and removals for a group or a list of users, or only a reconciliation.
 
-    `options`: options to set with the change; those of the group that it does not name stay. `if_match`: the intent
-    version the caller saw; None merges. `preview_id`: a preview of the same change that the same person has seen, whose
-    sealed removals this request approves.
+    `options`: options to set with the change; other options of the group stay. `if_match`: the intent version that the
+    caller saw; None merges. `preview_id`: a preview of the same change that the same person has seen. This request
+    approves the removals in its snapshot.
     """
 
     target: Target
@@ -54,7 +54,7 @@ def kind_of(request: OperationRequest) -> OperationKind:
 
 
 def check_form(request: OperationRequest) -> None:
-    """What is wrong with a request whatever the tenant has. Raises BadRequest."""
+    """Check a request without knowledge of the tenant. Raises BadRequest."""
     change, target = request.change, request.target
     if target.is_group == bool(target.user_ids):
         raise BadRequest("InvalidTarget", "Give either a group or a list of users.", "target")
@@ -66,7 +66,7 @@ def check_form(request: OperationRequest) -> None:
 
 
 def check_for_users(change: LicenseChange, catalog: Catalog) -> None:
-    """What is wrong with a change on named users. Raises BadRequest, AssignmentError."""
+    """Check a change on named users. Raises BadRequest, AssignmentError."""
     check_known((*change.adopt, *change.enable), catalog)
     check_products(change.add, catalog, {})
 
@@ -84,10 +84,11 @@ def claim_key(initiator: Initiator, idempotency_key: str) -> str:
 
 
 def fingerprint(request: OperationRequest) -> str:
-    """64 hex digits over what is requested, to distinguish a repeat from a different request under the same key.
+    """64 hex digits over the request, to distinguish a repeat from a different request under the same key.
 
-    Stored keys hold it, so it must stay the same for the same request: an option counts only if the request names it
-    or, in a full set of options, if it differs from its default. A new option therefore changes no fingerprint.
+    Stored keys hold it, so it must stay the same for the same request. An option counts only if the request names it.
+    In a full set of options, it counts only if it differs from its default. A new option therefore changes no
+    fingerprint.
     """
     asked = _asked(request)
     if request.options is not None:
@@ -98,11 +99,11 @@ def fingerprint(request: OperationRequest) -> str:
 
 
 def former_fingerprint(request: OperationRequest, options: AssignmentOptions) -> str:
-    """The fingerprint that versions before December 2026 stored for a request with these options of the group: it
-    covered the text of the audit log for all options, as it was then.
+    """The fingerprint that versions before December 2026 stored for a request with these options of the group. It
+    covered the text of the audit log for all options at that time.
 
-    Can be removed once no stored key is that old. A key is kept as long as its operation, so that is one RETENTION (365
-    days unless set) after the deployment of a newer version.
+    Can be removed once no stored key is that old. A key is kept as long as its operation. That is one RETENTION (365
+    days by default) after the deployment of a newer version.
     """
     grace = options.grace
     shown = {

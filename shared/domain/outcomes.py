@@ -109,7 +109,7 @@ def classify(result: Result) -> OutcomeClass:
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcome:
-    """What a chunk row keeps of one user. `wrote` stays true once a license write of this operation succeeded."""
+    """The part of one user in a chunk row. `wrote` stays true once a license write of this operation succeeded."""
 
     user_id: UserId
     outcome: OutcomeClass
@@ -122,8 +122,8 @@ class ChunkOutcome:
 
 
 def merge(before: ChunkOutcome | None, after: ChunkOutcome) -> ChunkOutcome:
-    """The outcome to keep when a chunk reports a user again: a final outcome is never overwritten, and that a write
-    succeeded is never forgotten (a user whose write succeeded and who needs nothing more is `applied`)."""
+    """The outcome to keep when a chunk reports a user again. A final outcome is never overwritten, and a successful
+    write is never forgotten. A user whose write succeeded and who needs nothing more is `applied`."""
     if before is None:
         return after
     if before.is_final:

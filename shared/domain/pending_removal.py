@@ -21,8 +21,8 @@ DAY = timedelta(hours=24)
 """How long a removal counts against the allowance, and how long its decision holds if the removal did not go out."""
 
 WAITS_AT_MOST = timedelta(days=7)
-"""How long a pending removal counts that nobody has decided. After an outage all of them do, however old; a row that
-is older than any outage was left by a crash."""
+"""How long an undecided pending removal counts. After an outage all of them count, at any age; a row that is older than
+any outage is the remainder of a crash."""
 
 COUNT_MEMBERS_FROM = 3
 """From this many pending removals on, the members of the group are read. Those that are missing count too, although no
@@ -210,8 +210,9 @@ def decide_for_tenant(
 
 
 def _without_repeats(asked: Iterable[PendingRemoval], gone: Iterable[PendingRemoval]) -> list[PendingRemoval]:
-    """Without removals that an earlier decision let go, and whose process died before they went out: of the same claim
-    in the same version, of the same plans, and due since the same time. Who returned and left again is due later."""
+    """Without removals that an earlier decision released, and whose process died before they were sent. These have the
+    same claim in the same version, the same plans, and the same due time. A user who returned and left again has a
+    later due time."""
     known = {replace(row, allowed_at=None) for row in gone}
     return [each for each in asked if each not in known]
 

@@ -62,7 +62,7 @@ class Permit:
     @classmethod
     def void(cls, user_id: UserId, sku_id: SkuId, source: Source, given_by: str) -> Permit:
         """A permit that names no claim, so it permits nothing. Stored in the place of an earlier permit, it ends that
-        one. `given_by`: who or what ended it."""
+        one. `given_by`: the person or component that ended it."""
         return cls(user_id, sku_id, source, BEFORE_ANY_LICENSE, given_by, frozenset())
 
 
@@ -70,7 +70,7 @@ Assignments = Mapping[GroupId, GroupLicenseAssignment]
 
 
 def assignment_of(source: Source, assignments: Assignments) -> GroupLicenseAssignment | None:
-    """What the group behind a source assigns; None for another kind of source, and for a group that is not managed."""
+    """The assignment of the group behind a source; None for another kind of source and for an unmanaged group."""
     return assignments.get(source.group_id) if source.group_id else None
 
 
@@ -88,10 +88,10 @@ def claims_of(sources: Iterable[Source], assignments: Assignments) -> frozenset[
 def permits_over(
     permits: Iterable[Permit], desired: Mapping[SkuId, DesiredLicense], assignments: Assignments
 ) -> tuple[Permit, ...]:
-    """Permits for a removal that is not due any more: what they were to take is given again by a claim that they name.
+    """Permits for a removal that is no longer due: a claim that they name gives the license again.
 
-    If it ends once more, that is another removal, of which nobody has decided yet. A leaver's permit names claims
-    before they end, so that it stays. `desired`: by the grants that give.
+    If the claim ends once more, that is another removal, which needs its own decision. A leaver's permit names claims
+    before they end, so it stays. `desired`: by the grants that give.
     """
 
     def is_over(permit: Permit) -> bool:

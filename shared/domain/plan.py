@@ -43,8 +43,7 @@ WAITS_FOR_LIST = (
 )
 
 FOREIGN_REMEDY = (
-    "Adopt the license: it is managed here from then on, and its other plans stay on. Or enable the missing plans: the "
-    "license stays with whoever gave it."
+    "Manage the license here: its other plans stay on. Or turn on the missing apps: the license stays unmanaged."
 )
 
 IDLE_REMEDY = "Correct or remove that license (its subscription may have lapsed), then reprocess the user."
@@ -59,7 +58,7 @@ class UserPlan:
     remove: tuple[SkuId, ...] = ()
     plans_off: Mapping[SkuId, Plans] = field(default_factory=dict)
     foreign: frozenset[SkuId] = frozenset()
-    """Of `add`: licenses of somebody else in which a person had plans enabled."""
+    """Of `add`: unmanaged licenses in which a person had missing apps turned on."""
     usage_location: str | None = None
     sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
@@ -129,7 +128,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         if sku_id not in draft.desired and sku_id in draft.direct:
             plan_removal(draft, sku_id, ledger.owned[sku_id])
         elif sku_id not in draft.desired and sku_id in unseen:
-            # What is to go may have been given a moment ago, by a look that knew less than this one.
+            # A stale read may have assigned this license a moment ago.
             _look_again(draft, sku_id, ledger.owned[sku_id].at)
     for sku_id in sorted(draft.ledger.owned.keys() & draft.direct.keys()):
         if draft.ledger.owned[sku_id].unclear:
@@ -189,7 +188,7 @@ def _plan_desired(draft: Draft, wanted: DesiredLicense) -> None:
 
 
 def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
-    """A license that somebody else gave is left as it is; plans that it lacks are for a person to decide."""
+    """An unmanaged license is not changed. A person decides about the plans that it lacks."""
     sku_id = wanted.sku_id
     retired = draft.context.catalog.retired(sku_id)
     lacking = current - wanted.given_disabled - retired if wanted.adds else NO_PLANS
@@ -199,15 +198,15 @@ def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
         draft.enabling.add(sku_id)
     elif lacking:
         names = ", ".join(sorted(draft.context.catalog.plan_name(plan) for plan in lacking))
-        text = f"The license was given by somebody else and lacks service plans that the group grants: {names}."
+        text = f"The license was assigned outside this app and lacks service plans that the group grants: {names}."
         draft.problems.append(Problem(LicenseError.OTHER, text, FOREIGN_REMEDY, sku_id))
 
 
 def _plan_foreign_that_does_not_count(draft: Draft, wanted: DesiredLicense, state: LicenseState) -> None:
-    """A license of somebody else that is there and that the user has not got: to assign it would take it over."""
+    """An unmanaged license that exists in a state that does not count. Assigning it would make it managed."""
     if wanted.adds:
         draft.note(NoteKind.FOREIGN, wanted.sku_id)
-        text = f"The license was given by somebody else and is in state {state}."
+        text = f"The license was assigned outside this app and is in state {state}."
         draft.problems.append(Problem(LicenseError.OTHER, text, IDLE_REMEDY, wanted.sku_id))
 
 
@@ -225,7 +224,7 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
 
 
 def _look_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:
-    """What was written at `since` does not show yet."""
+    """The write at `since` is not visible yet."""
     now = draft.context.now
     draft.note(NoteKind.NOT_VISIBLE_YET, sku_id)
     draft.again(now + RECHECK.after(now - since))
@@ -238,7 +237,7 @@ def _inherits(draft: Draft, wanted: DesiredLicense) -> bool:
 
 
 def _plan_service_plans(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> None:
-    """Plans of a license that is ours: missing ones go on at once, superfluous ones off like a removal."""
+    """Plans of a managed license: missing ones are turned on at once, superfluous ones off like a removal."""
     sku_id = wanted.sku_id
     retired = draft.context.catalog.retired(sku_id)
     turn_on = current - wanted.given_disabled - retired

@@ -1,4 +1,4 @@
-"""What planning a user works with: its inputs, what is noted and asked for, and the plan while it is made."""
+"""The data of planning one user: inputs, notes, requested changes, and the unfinished plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.domain.product_facts import Pair
 
 
 class NoteKind(StrEnum):
-    """What is worth showing beside the plan."""
+    """Notes that are shown beside the plan."""
 
     FOREIGN = "givenBySomebodyElse"
     FOREIGN_LACKS_PLANS = "foreignLicenseLacksPlans"
@@ -69,12 +69,13 @@ class PermitRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """What planning a user depends on beside user, grants and ledger.
+    """The inputs of planning a user beside user, grants and ledger.
 
     `denied`: SKUs whose removal is held; `held_by_tenant`: of these, the ones that wait for the approval of the whole
-    tenant. `closed_skus`: no seat is free. `grace`: how long a license stays after a source stopped assigning it.
-    `ignore_refusals`: a person asked to try again. `protected`: the user's licenses go only with an approval that says
-    so. `protection_known`: who is protected has been read once; until then nothing is removed.
+    tenant. `closed_skus`: no license is available. `grace`: how long a license stays after a source stopped assigning
+    it. `ignore_refusals`: a person requested another try. `protected`: the user's licenses are removed only with an
+    approval that names the user. `protection_known`: the protected people have been read once; until then nothing is
+    removed.
     """
 
     catalog: Catalog
@@ -88,11 +89,11 @@ class PlanContext:
     grace: Mapping[Source, timedelta] = field(default_factory=dict)
     count_inherited: frozenset[SkuId] = frozenset()
     usage_location: str | None = None
-    """The location for a user who has none; None: such a user is an error."""
+    """The location for a user without one; None: such a user is an error."""
     taken_probes: frozenset[Pair] = frozenset()
     """Expired conflicts that another person probes now: additions that depend on the result wait for it."""
     enable: frozenset[SkuId] = frozenset()
-    """SKUs in which a person asked to turn on missing plans, also where somebody else gave the license."""
+    """SKUs in which a person requested to turn on missing apps, also in unmanaged licenses."""
     ignore_refusals: bool = False
     protected: bool = False
     protection_known: bool = True

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.approval_rules import EXPIRES_AFTER
 from shared.domain.initiator import Initiator
 from shared.domain.profiles import Profile
 
@@ -29,10 +28,6 @@ class Proposal:
     def after(self) -> Profile | None:
         """The profile once the proposal is approved; None if that deletes it."""
         return None if self.deletes else self.profile
-
-    @property
-    def expires_at(self) -> datetime:
-        return self.at + EXPIRES_AFTER
 
 
 def reasons_to_approve(before: Profile | None, after: Profile | None) -> tuple[str, ...]:
@@ -74,7 +69,7 @@ def _narrower(old: Profile, new: Profile, name: str) -> bool:
 
 
 def changes(before: Profile | None, after: Profile | None) -> list[tuple[str, str, str]]:
-    """Field, old value and new value, as compact JSON, of what differs."""
+    """Field, old value and new value of each difference, as compact JSON."""
     old, new = (json.loads(profile_text(each) or "{}") for each in (before, after))
     shown = [(name, json.dumps(old.get(name)), json.dumps(new.get(name))) for name in new or old]
     return [each for each in shown if each[1] != each[2]]

@@ -46,10 +46,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
-    """What HR wants a person to have.
+    """The groups and options that HR requests for a person.
 
     Of profiles that an event names, `unknown`: those that do not exist; `not_selectable`: those that it must not name,
-    since they do not match. `nameable`: groups that the event may name.
+    since they do not match. `nameable`: groups that the event can name.
     """
 
     matches: tuple[Match, ...] = ()
@@ -72,10 +72,10 @@ def entitlement(
     groups: Iterable[GroupId] = (),
     usage_location: str = "",
 ) -> Entitlement:
-    """What the profiles that match or are named give together, with the groups an event names itself.
+    """The merged result of all profiles that match or are named, with the groups that an event names directly.
 
-    The right to send events is not the right to choose: a profile that is not selectable counts only if it matches, and
-    a group only if a profile that matches or is selectable has it. The location is the event's, else that of the
+    The right to send events is not the right to choose. A profile that is not selectable counts only if it matches. A
+    group counts only if a profile that matches or is selectable has it. The location is the event's, else that of the
     matching profile with the highest priority that has one.
     """
     known = {profile.name: profile for profile in profiles}
@@ -138,6 +138,6 @@ def grants_of(profile: Profile) -> tuple[Grant, ...]:
 def groups_of_jobs(
     assignments: Mapping[GroupId, GroupLicenseAssignment], profiles: Iterable[Profile]
 ) -> frozenset[GroupId]:
-    """Groups that a leaver leaves, whoever put the person in: managed ones and those of profiles."""
+    """Groups that a leaver leaves, also if another source added the person: managed ones and those of profiles."""
     managed = {g for g, each in assignments.items() if each.state is AssignmentState.ACTIVE and each.skus}
     return frozenset(managed | {group_id for profile in profiles for group_id in profile.groups})

@@ -16,7 +16,7 @@ LASTS_AFTER = timedelta(days=30)
 """How long a person stays protected after the role ended: who takes a role away must not take the licenses next."""
 
 READ_EVERY = timedelta(hours=20)
-"""A complete list is read anew after this time, so once a day. One that failed is tried again by each timer."""
+"""A complete list is read again after this time, so once a day. Each timer tries a failed read again."""
 
 NAMED = "named in PROTECTED_ACCOUNTS"
 
@@ -77,7 +77,7 @@ class ProtectedList:
         return self.read_at is None or bool(self.fault) or now - self.read_at >= READ_EVERY
 
     def refreshed(self, found: Mapping[UserId, tuple[str, ...]], now: datetime) -> ProtectedList:
-        """The list after a complete read. `found`: everybody who is protected now, with the reasons."""
+        """The list after a complete read. `found`: all protected people, with the reasons."""
         people = {user_id: Protected(reasons) for user_id, reasons in found.items()}
         for user_id, before in self.people.items():
             until = before.until or now + LASTS_AFTER
@@ -88,7 +88,7 @@ class ProtectedList:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """Who is protected, as far as it is known. `required`: the list must have been read before anything is removed."""
+    """The protected people, as far as known. `required`: the list must have been read before anything is removed."""
 
     listed: ProtectedList = ProtectedList()
     accounts: frozenset[UserId] = frozenset()

@@ -23,7 +23,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 a write, so that the license becomes unmanaged, only if it is that much older by Graph's own clock."""
 
 VISIBLE_WITHIN = timedelta(minutes=15)
-"""Reads of the directory are believed to show a write after this long; Graph states no figure, this is ours."""
+"""Reads of the directory are believed to show a write after this time; Graph states no figure, so it is chosen."""
 
 
 def seen(row: LicenseAssignmentState) -> SeenRow | None:

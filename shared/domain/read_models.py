@@ -1,4 +1,4 @@
-"""What is recorded for people to read: member status, audit entries, dead letters."""
+"""Records for people to read: member status, audit entries, dead letters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.domain.outcomes import Problem
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """The status of one (group, user). `next_look_at` is set while work on the user is to go on by itself."""
+    """The status of one (group, user). `next_look_at` is set while work on the user continues automatically."""
 
     group_id: GroupId
     user_id: UserId
@@ -51,7 +51,7 @@ class MemberFilter:
         return bool(self.text or self.error or self.sku_id)
 
     def lets_pass(self, row: MemberRow) -> bool:
-        """Whether the row has such a problem; the name is not looked at."""
+        """Whether the row has such a problem; the name is not checked."""
         if not self.error and not self.sku_id:
             return True
         return any(

@@ -37,7 +37,7 @@ class Work:
     first_sent_at: datetime | None = None
     told: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
     told_at: datetime | None = None
-    """What the event behind this work said of each user, and when."""
+    """When the event behind this work was observed, by user."""
     writing_since: datetime | None = None
 
     @property
@@ -51,8 +51,8 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read of one user. `row` is `stored` judged against the directory: intents resolved, gone licenses
-    dropped. `locked_until`: another write to this user is not resolved before then."""
+    """One user as read. `row` is `stored` compared with the directory: intents resolved, missing licenses dropped.
+    `locked_until`: another write to this user is not resolved before then."""
 
     user_id: UserId
     answer: UserRead
@@ -90,7 +90,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """What was sent for a user and what Graph answered (see `attempt`). `stored` is the ledger row as last written."""
+    """The calls for a user and Graph's answers (see `attempt`). `stored` is the ledger row as last written."""
 
     planned: Planned
     user: DirectoryUser | None
@@ -132,7 +132,7 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was kept of a user. `retry`: another write to the user came first, so this one proves nothing."""
+    """The stored result of a user. `retry`: another write to the user came first, so this one proves nothing."""
 
     attempted: Attempted
     retry: RetryAt | None = None

@@ -28,7 +28,7 @@ NO_CLAIMS: frozenset[Claim] = frozenset()
 
 
 def plan_removal(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> None:
-    """A license of ours that no grant asks for. Its grace ends early only in the call that adds what it is in the way
+    """A managed license that no grant gives. Its grace ends early only in the call that adds what it is in the way
     of."""
     grace = _grace(draft, sku_id, owned.sources)
     swapped = is_in_the_way(draft.direct[sku_id], draft.add.values(), draft.direct, draft.context.catalog)
@@ -42,7 +42,7 @@ def plan_removal(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> None:
 
 
 def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> Plans:
-    """Superfluous plans of a license of ours that may go off now.
+    """Superfluous plans of a managed license that can be turned off now.
 
     A plan we had written off and that is on now was turned on by a person: off again only by an approval. One that
     Microsoft had taken out of the product, and that is back, is off again at once, because it was never granted.
@@ -134,7 +134,7 @@ def _plans_that_may_go(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense
 
 
 def _waits_for_list(draft: Draft) -> bool:
-    """Whether nothing may be removed yet, because nobody knows who is protected. A preview shows what would go."""
+    """Whether removals must wait, because the protected people have not been read. A preview shows the removals."""
     return not draft.context.protection_known and draft.context.second_read
 
 

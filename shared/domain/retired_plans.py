@@ -32,7 +32,7 @@ def _as_stored(state: LicenseAssignmentState, row: LedgerRow, catalog: Catalog) 
         # The read may show the license as before the open write, or as after it.
         before, after = row.intent.before[sku_id] or NO_PLANS, row.intent.after[sku_id]
     written = before | (after or NO_PLANS)
-    # Of a product that the tenant does not have any more, nobody knows what it lists.
+    # The plans of a product that the tenant no longer has are unknown.
     listed = catalog.plans(sku_id) if sku_id in catalog.skus else written
     gone = catalog.retired(sku_id) | (written - listed)
     if not gone:

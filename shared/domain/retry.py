@@ -16,7 +16,7 @@ A rejection by Graph is an attempt, and so is a write without a usable answer, s
 counts by time only. Throttling, the write quota, a second read and a lost race count as neither.
 """
 
-GIVEN_UP_REMEDY = "The next sync tries again by itself; to try now, reprocess the user."
+GIVEN_UP_REMEDY = "The next sync tries again automatically; to try now, reprocess the user."
 
 
 def bounded(result: Result, attempts: int, first_sent_at: datetime | None, now: datetime) -> Result:

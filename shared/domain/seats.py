@@ -1,4 +1,4 @@
-"""Who may take a free seat: those who wait come first, the longest wait first, and nobody passes them."""
+"""Which user gets an available license: waiting users first, the longest wait first, and no user passes them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from shared.domain.ids import SkuId, UserId
 
 @dataclass(frozen=True, slots=True)
 class SeatLine:
-    """The line for one SKU. `head`: those waiting for whom there is a seat. `left_over`: there are seats beyond theirs.
+    """The queue for one SKU. `head`: waiting users for whom a license is available. `left_over`: more are available.
 
-    Somebody who has the SKU from any source needs no seat and is not asked.
+    A user with the SKU from any source needs no license and is not checked.
     """
 
     head: frozenset[UserId]
@@ -25,7 +25,7 @@ class SeatLine:
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """The seats of a tenant: lines of SKUs that somebody waits for or that are sold out; all others are open."""
+    """The seats of a tenant: queues of SKUs with waiting users or without available licenses; all others are open."""
 
     lines: Mapping[SkuId, SeatLine]
 
@@ -35,8 +35,8 @@ class Seats:
 
 
 def seats_of(available: Mapping[SkuId, int], waiting: Mapping[SkuId, Sequence[UserId]]) -> Seats:
-    """The seats as counted. `waiting`: who waits, longest first, of each line more than seats are free where so many
-    wait."""
+    """The seats as counted. `waiting`: waiting users of each SKU, the longest wait first. If enough users wait, the
+    list has more of them than available licenses."""
     return Seats(
         {
             sku_id: SeatLine(frozenset(line[:count]), len(line) < count)

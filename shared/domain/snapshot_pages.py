@@ -1,7 +1,7 @@
-"""Sealed pages: the users of an operation, read once, sorted by id, each with what planning found for them.
+"""Snapshot pages: the users of an operation, read once, sorted by id, each with the planned change.
 
-A page is a fixed list; a chunk is a fixed piece of the due users of a page. Both are functions of the sealed rows
-alone, so a restart, a double or a late message can only name work that is the same.
+A page is a fixed list; a chunk is a fixed piece of the due users of a page. Both are functions of the stored rows
+alone, so a restart, a duplicate or a late message can only name the same work.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.ids import OperationId, SkuId, UserId
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.permit import Claim
+from shared.domain.predicted_errors import PredictedError
 
 LEFT = "left"
-"""Note of a sealed user who is recorded as a member and is not in the group any more."""
+"""Note of a user in the snapshot who is recorded as a member and is no longer in the group."""
 
 PAGE_SIZE = 1000
 """Users a sealed page holds at most: 16 bytes an id keep a page at 16 KB, far below the 64 KiB of a binary property."""
@@ -24,18 +25,17 @@ PAGE_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class PlannedAction:
-    """What planning expects for a user. `due` users get a chunk; the others are counted as `expected` at once."""
+    """The planned change of a user. `due` users get a chunk; the others are counted as `expected` at once."""
 
     due: bool
     expected: OutcomeClass = OutcomeClass.UNCHANGED
     add: tuple[AssignedLicense, ...] = ()
     remove: tuple[SkuId, ...] = ()
     plans_off: tuple[AssignedLicense, ...] = ()
-    """SKUs with the plans that are on now and are to be turned off: a removal too."""
+    """SKUs with the plans that are on now and will be turned off: a removal too."""
     usage_location: str | None = None
     notes: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-    """What the user is expected to meet: Graph's error, and after a blank the SKU where it is of one."""
+    errors: tuple[PredictedError, ...] = ()
     claims: tuple[tuple[SkuId, tuple[Claim, ...]], ...] = ()
     """Of the SKUs of `remove` and `plans_off` that need a permit: the claims that ended, which an approval names."""
 
@@ -81,6 +81,11 @@ class Chunk:
     number: int
     user_ids: tuple[UserId, ...]
     writes: int
+
+
+def errors_of(seal_id: str) -> str:
+    """Where the pages of the users with predicted errors are kept, beside those of all users."""
+    return f"{seal_id}-errors"
 
 
 def partition_of(user_id: UserId) -> str:

@@ -40,8 +40,8 @@ def within(platform: object, given: str = "") -> str:
 
 
 def ids() -> str:
-    """What the task works for, as it stands at the end of a log line: `trace=... operation=... correlation=...`. A
-    requester's id only where it is a GUID or hex digits: it may be any text, a name too."""
+    """The context of the task at the end of a log line: `trace=... operation=... correlation=...`. A requester's id is
+    included only if it consists of hex digits or is a GUID, because it can be any text, even a name."""
     trace, known = current.get(), correlation.get()
     found = {
         "trace": trace[3:35] if trace else "",

@@ -1,7 +1,7 @@
-"""Every decision between reading a user, writing for the user and recording what came of it.
+"""Every decision between reading a user, writing for the user and recording the result.
 
-`before_apply` says who must not be written, and why; `after_apply` how each user's part ends. Both are functions of
-values alone, so that one place answers why a user was retried, skipped, or shown as an error.
+`before_apply` names users who must not be written, with the reason. `after_apply` decides how each user's part ends.
+Both are functions of values alone, so one place answers why a user was retried, skipped, or shown as an error.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def contradicts_snapshot(work: Work, planned: Planned, window: timedelta, now: d
 
 
 def contradicts_event(work: Work, planned: Planned, now: datetime) -> bool:
-    """Whether the directory does not show yet what the event said of the user; after a while the directory wins, and at
-    once if a newer event said otherwise."""
+    """Whether the directory does not show the event of the user yet. After a while the directory wins. A newer event
+    with another statement ends the wait at once."""
     told_at, user = work.told_at, planned.read.user
     if told_at is None or now > told_at + EVENTS_SETTLE_WITHIN or user is None or planned.plan is None:
         return False
@@ -137,9 +137,9 @@ def _as_settled(work: Work, attempted: Attempted, now: datetime) -> Result:
 
 
 def _as_planned(attempted: Attempted) -> Result:
-    """The result of the plan with what Graph answered: `Applied` also if an earlier attempt of the cause had written.
+    """The result of the plan with Graph's answers: `Applied` also if an earlier attempt of the cause had written.
 
-    What a second read decides comes before errors, which would end the user's part too early.
+    Pending second reads come before errors, which would end the user's part too early.
     """
     if attempted.planned.result is not None:
         return attempted.planned.result

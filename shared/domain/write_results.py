@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.ids import SkuId
 
 
@@ -18,6 +18,17 @@ class LicenseCall:
 
 
 NO_CALL = LicenseCall((), ())
+
+
+def as_left_by(user: DirectoryUser, call: LicenseCall, now: datetime) -> DirectoryUser:
+    """The user as the accepted call leaves it."""
+    touched = {license.sku_id for license in call.add} | set(call.remove)
+    rows = [
+        row for row in user.license_assignment_states if row.assigned_by_group is not None or row.sku_id not in touched
+    ]
+    rows += [LicenseAssignmentState(each.sku_id, each.disabled_plans, last_updated=now) for each in call.add]
+    return replace(user, license_assignment_states=tuple(rows))
+
 
 Between = tuple[datetime, datetime]
 """The earliest and the latest time at which Graph worked on a call, by Graph's own clock."""

@@ -47,5 +47,5 @@ class AuditDigestStore(Protocol):
     async def state(self) -> DigestState | None: ...
 
     async def save(self, state: DigestState) -> DigestState:
-        """Raises Conflict if somebody else was quicker."""
+        """Raises Conflict if another process was quicker."""
         ...

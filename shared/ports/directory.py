@@ -45,6 +45,13 @@ class Directory(Protocol):
         """Users whose name or userPrincipalName begins with a text, sorted by name, without `group_ids`."""
         ...
 
+    async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """The ids of the users and groups that have an e-mail address, for each address that any of them has.
+
+        Contacts and deleted objects are not searched. Raises Unavailable, PermissionDenied.
+        """
+        ...
+
     def member_pages(
         self, group_id: GroupId, nested: set[GroupId] | None = None
     ) -> AsyncIterator[Sequence[DirectoryUser]]:

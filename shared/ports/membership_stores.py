@@ -14,7 +14,7 @@ from shared.domain.membership_changes import Nesting
 
 @dataclass(frozen=True, slots=True)
 class StoredSubscription:
-    """A subscription as we made it. `id` is empty while Graph has not answered yet. `key` is ours."""
+    """A subscription as the app created it. `id` is empty until Graph has answered. `key` is chosen by the app."""
 
     key: str
     client_state: str
@@ -67,7 +67,7 @@ class NestingStore(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Due:
-    """A user to look at again at a time, because a grant of the SKU ends then."""
+    """A user to reconcile at a time, because a grant of the SKU ends then."""
 
     at: datetime
     user_id: UserId
@@ -78,7 +78,7 @@ class DueStore(Protocol):
     async def put(self, entries: Iterable[Due]) -> None: ...
 
     async def until(self, now: datetime, top: int) -> tuple[Due, ...]:
-        """What has fallen due, oldest first, at most `top`."""
+        """Due users, oldest first, at most `top`."""
         ...
 
     async def remove(self, entries: Iterable[Due]) -> None: ...

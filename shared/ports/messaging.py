@@ -1,4 +1,4 @@
-"""The queues: sending, counting what waits, and their own dead letters."""
+"""The queues: sending, counting waiting messages, and their own dead letters."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class DeadLetterQueues(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueueLook:
-    """What waits in a queue: `waiting` can be worked on now, since `oldest_at`; `scheduled` is for later. `more`: there
-    are more than were looked at."""
+    """Messages of a queue: `waiting` can be processed now, since `oldest_at`; `scheduled` is for later. `more`: there
+    are more than were counted."""
 
     queue: str
     waiting: int

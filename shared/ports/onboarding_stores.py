@@ -15,17 +15,17 @@ from shared.domain.profiles import Profile
 
 
 class OnboardingStore(Protocol):
-    """Events of HR and what became of them. Rows are the truth; messages only say which to look at."""
+    """HR events and their results. Rows decide; messages only say which row to read."""
 
     async def insert(self, records: Sequence[OnboardingRecord]) -> Sequence[OnboardingRecord]:
-        """Each record as stored: a new one, or the one that was there under its key. `next_at` is when it is looked at
-        by itself, also when nobody sends a message for it."""
+        """Each record as stored: a new one, or the existing one with its key. `next_at` is when it is processed
+        automatically, also without a message for it."""
         ...
 
     async def get(self, key: str) -> OnboardingRecord | None: ...
 
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
-        """Replace if unchanged since read, and have it looked at again at its `next_at`. Raises Conflict."""
+        """Replace if unchanged since read, and have it processed again at its `next_at`. Raises Conflict."""
         ...
 
     async def know(self, key: str, identities: Iterable[str]) -> None:
@@ -49,8 +49,8 @@ class OnboardingStore(Protocol):
         ...
 
     async def forget(self, received_before: datetime, top: int) -> int:
-        """Delete records of events that came before a time and have ended, oldest first, looking at `top` at most;
-        returns how many. What HR has brought about for people (their standing) stays."""
+        """Delete records of events that came before a time and have ended, oldest first, reading `top` at most. Returns
+        how many. The HR state of people stays."""
         ...
 
     async def ended(self, before: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
@@ -123,7 +123,7 @@ class ProfileStore(Protocol):
     async def keep_unit_groups(self, found: UnitGroups) -> None: ...
 
     async def former_use(self) -> FormerUse | None:
-        """What HR used when this version first ran; None if that was not found out yet."""
+        """Groups and senders of HR when this version first ran; None if they have not been read yet."""
         ...
 
     async def keep_former_use(self, found: FormerUse) -> FormerUse:

@@ -1,4 +1,5 @@
-"""General stores, each behind its own port. Stores of membership and of onboarding have modules of their own."""
+"""General stores, each behind its own port. Those of membership, of onboarding and the audit log have
+modules of their own."""
 
 from __future__ import annotations
 
@@ -20,14 +21,7 @@ from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
 from shared.domain.protected_people import ProtectedList
-from shared.domain.read_models import (
-    EVERYBODY,
-    AuditEntry,
-    AuditFilter,
-    MemberFilter,
-    MemberRow,
-    ReplayedMessage,
-)
+from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import SealedPage
 
 
@@ -90,7 +84,7 @@ class OperationStore(Protocol):
 
 
 class SealedStore(Protocol):
-    """Sealed pages of an operation; `seal_id` names one complete reading, a crashed one leaves rows nobody reads."""
+    """Snapshot pages of an operation. `seal_id` names one complete read; rows of a crashed read are never used."""
 
     async def write(self, operation_id: OperationId, seal_id: str, pages: Iterable[SealedPage]) -> None: ...
 
@@ -289,7 +283,7 @@ class RemovalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InLine:
-    """A user who waits for a seat of a SKU, and since when."""
+    """A waiting user of a SKU, and since when the user waits."""
 
     sku_id: SkuId
     user_id: UserId
@@ -297,10 +291,10 @@ class InLine:
 
 
 class WaitingStore(Protocol):
-    """Who waits for seats: an index of `waiting_since` in the ledger, which is the truth."""
+    """Waiting users: an index of `waiting_since` in the ledger, which decides."""
 
     async def lines(self, max_age_s: float) -> frozenset[SkuId]:
-        """SKUs that somebody may wait for; an answer read within the last `max_age_s` seconds may be given again."""
+        """SKUs for which users may wait. An answer that was read within the last `max_age_s` seconds can be reused."""
         ...
 
     async def first(self, sku_id: SkuId, top: int) -> tuple[InLine, ...]:
@@ -314,7 +308,7 @@ class WaitingStore(Protocol):
         ...
 
     async def close(self, sku_id: SkuId) -> None:
-        """Nobody waits for the SKU any more; nothing happens where somebody does."""
+        """Close the queue of the SKU. If a user waits for it, nothing happens."""
         ...
 
 
@@ -329,7 +323,7 @@ class GroupStatusStore(Protocol):
 
 
 class ProtectedPeopleStore(Protocol):
-    """Who is protected, as last read from the directory."""
+    """The protected people, as last read from the directory."""
 
     async def load(self, max_age_s: float = 0.0) -> ProtectedList:
         """The list; an answer of the last `max_age_s` seconds can be given again, once it has been read."""
@@ -368,34 +362,6 @@ class ProductFactsStore(Protocol):
         ...
 
 
-class AuditLog(Protocol):
-    async def append(self, entries: Iterable[AuditEntry]) -> None:
-        """Upsert by id and time: recording an entry again changes nothing."""
-        ...
-
-    async def search(
-        self, wanted: AuditFilter, since: datetime, until: datetime, top: int, after: str | None = None
-    ) -> tuple[tuple[AuditEntry, ...], str | None]:
-        """At most `top` entries from `since` to `until` that pass, newest first, and what to go on `after`, None at the
-        end. Fewer than `top` may come although more follow, where few of very many entries pass. Raises BadRequest for
-        an `after` that is from no earlier answer."""
-        ...
-
-    async def forget(self, months: Iterable[str]) -> None:
-        """Delete all entries of months (YYYYMM), with the identities that their messages claimed."""
-        ...
-
-    async def keep_message(self, entry_id: str, at: datetime, message: ReplayedMessage) -> None:
-        """Keep the message of a replay apart from its entry."""
-        ...
-
-    async def message(self, entry_id: str) -> ReplayedMessage | None: ...
-
-    async def forget_messages(self, before: datetime) -> int:
-        """Delete messages of replays before a time; returns how many."""
-        ...
-
-
 class BudgetStore(Protocol):
     """The write budget, and what each caller has used: one text for each key."""
 
@@ -414,5 +380,5 @@ class IdempotencyStore(Protocol):
         ...
 
     async def release(self, key: str, operation_id: OperationId) -> None:
-        """Forget a key that is recorded for the operation; one that is another's, or nobody's, is left alone."""
+        """Forget a key that is recorded for the operation. Other keys are not changed."""
         ...

@@ -1,4 +1,4 @@
-"""What is told to whoever watches the app: spans of work, and figures. Never a name, an address, or a token."""
+"""Telemetry for the operators of the app: spans of work, and figures. Never a name, an address, or a token."""
 
 from __future__ import annotations
 

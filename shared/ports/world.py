@@ -11,6 +11,7 @@ from shared.domain.hr_senders import Senders
 from shared.domain.ids import GroupId, UserId
 from shared.domain.writing import WritingSetting
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
+from shared.ports.audit_log import AuditLog
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.dead_letter_store import DeadLetterStore
@@ -23,7 +24,6 @@ from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
     AssignmentStore,
-    AuditLog,
     BudgetStore,
     ChunkStore,
     GrantStore,
@@ -109,7 +109,7 @@ class Policy:
     public_url: str = ""
     """Where Graph reaches the app; empty: no subscription is kept."""
     onboarding_lead_s: float = 0.0
-    """How long before the effective date a joiner is taken up."""
+    """How long before the effective date a joiner is processed."""
     account_wait_s: float = 14 * 86400.0
     """How long a joiner or mover waits for the account after the effective date."""
     hr_sources: Sources = field(default_factory=lambda: EVERY_SOURCE)
@@ -119,7 +119,7 @@ class Policy:
     onboarding_units: frozenset[str] = frozenset()
     """Administrative units whose groups HR may change too."""
     hr_senders: Senders | None = None
-    """Who may send the events of each HR system. None: the setting is absent."""
+    """The permitted senders of each HR system. None: the setting is absent."""
     leaver_removal_after_s: float = 30 * 86400.0
     leaver_minimum_delay_s: float = 86400.0
     """How long a leaver keeps the licenses in any case, from the arrival of the event."""

@@ -175,4 +175,4 @@ def _furnish(arena: Arena) -> None:
     for group, sku in ((ALLOWED, SKU), (PAYROLL, OTHER_SKU)):
         run.finish(run.change(group, {sku: []}, []))
     run.client.save_profile("sales", {"match": {"department": ["Sales"]}, "groups": [ALLOWED]})
-    run.fire("keep_subscription")
+    run.fire("renew_subscription")

@@ -19,9 +19,19 @@ EVERYTHING = "Licensing.ReadWrite"
 READS_BY_POST: frozenset[Route] = frozenset(
     {
         ("POST", "/api/users/search"),
+        ("POST", "/api/groups/search"),
+        ("POST", "/api/groups/{group_id}/members/search"),
+        ("POST", "/api/groups/{group_id}/membersWithLicenseErrors/search"),
+        ("POST", "/api/audit/search"),
         ("POST", "/api/deadLetters/search"),
         ("POST", "/api/onboarding/dryRun"),
         ("POST", "/users"),
+        ("POST", "/groups"),
+        ("POST", "/groups/{group_id}"),
+        ("POST", "/groups/{group_id}/members.csv"),
+        ("POST", "/audit"),
+        ("POST", "/audit.csv"),
+        ("POST", "/audit.jsonl"),
         ("POST", "/deadLetters"),
         ("POST", "/groups/{group_id}/assign/check"),
     }

@@ -145,7 +145,7 @@ def loads(*, runs: int, seconds: float, tell: Tell) -> Load:
     ):
         seats = [{"skuId": run.skus[SKU], "enabled": SEATS}]
         run.client.tenant("POST", "/objects", {"skus": seats})
-        run.fire("keep_subscription")
+        run.fire("renew_subscription")
         world = World(run)
         for number in range(1, runs + 1):
             tell(f"run {number} of {runs}: {CLIENTS} clients, {PEOPLE:,} people are licensed")

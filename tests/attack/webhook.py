@@ -81,7 +81,7 @@ def _send(arena: Arena, path: str, forged: object) -> None:
 @contextmanager
 def _held(arena: Arena) -> Iterator[None]:
     """While the workers of the queue hold still, what is queued can be counted."""
-    pids = arena.run.stack.workers("take_change")
+    pids = arena.run.stack.workers("process_notifications")
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:

@@ -42,7 +42,7 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
     )
     with Stack(stack_options) as stack:
         client = Client(stack.endpoints)
-        client.fire("keep_subscription")
+        client.fire("renew_subscription")
         summary = client.tenant("GET", "/summary")
         sku, groups = summary["skus"]["SPE_E3"], summary["groups"]
         client.tenant("POST", "/objects", {"skus": [{"skuId": sku, "enabled": 10 * options.members}]})

@@ -34,7 +34,7 @@ def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
     )
     with Stack(stack_options) as stack:
         client = Client(stack.endpoints)
-        client.fire("keep_subscription")  # as in use: each membership that HR writes is also told by a notification
+        client.fire("renew_subscription")  # as in use: each membership that HR writes is also told by a notification
         summary = client.tenant("GET", "/summary")
         sku, groups = summary["skus"]["SPE_E3"], summary["groups"]
         seats = 10 * options.members + 2 * options.joiners

@@ -20,7 +20,7 @@ from tests.support.stack_journeys import PATIENCE_S, Journey, eventually, journe
 REMEMBERED_S = 6.0
 """Workers remember assignments for five seconds; a minute lies between the two reads of a removal unless it is set."""
 
-TIMERS = ("keep_subscription", "ask_for_deltas")
+TIMERS = ("renew_subscription", "query_deltas")
 
 
 COLLECTORS: list[Collector] = []
@@ -87,7 +87,7 @@ def deliveries(run: Journey, **faults: Any) -> None:
 
 
 def test_one_subscription_is_kept_however_often_the_timer_runs(run: Journey) -> None:
-    run.fire("keep_subscription")
+    run.fire("renew_subscription")
     assert len(subscriptions(run)) == 1
 
 
@@ -157,13 +157,13 @@ def test_what_no_notification_told_is_found_by_delta(run: Journey) -> None:
     joins, leaves = outsiders(run, 2)
     change(run, add=[(run.main, leaves)])
     until_licensed(run, leaves)
-    run.fire("ask_for_deltas")
+    run.fire("query_deltas")
     run.until_quiet()
     deliveries(run, drop=1)
     change(run, add=[(run.main, joins)], remove=[(run.main, leaves)])
     time.sleep(2)
     assert skus_of(run, joins) == set()
-    run.fire("ask_for_deltas")
+    run.fire("query_deltas")
     until_licensed(run, joins)
     until_licensed(run, leaves, licensed=False)
     run.must_be_right()
@@ -172,7 +172,7 @@ def test_what_no_notification_told_is_found_by_delta(run: Journey) -> None:
 def test_what_neither_told_is_found_at_night(run: Journey) -> None:
     joins, lost = outsiders(run, 2)
     change(run, add=[(run.main, lost)])
-    run.fire("ask_for_deltas")
+    run.fire("query_deltas")
     until_licensed(run, lost)
     run.until_quiet()
     run.client.tenant("POST", "/delta/expire")
@@ -185,7 +185,7 @@ def test_what_neither_told_is_found_at_night(run: Journey) -> None:
 
 def test_a_subscription_that_vanished_is_made_again_and_notifies(run: Journey) -> None:
     run.client.tenant("POST", "/subscriptions/expire", {})
-    run.fire("keep_subscription")
+    run.fire("renew_subscription")
     (user,) = outsiders(run, 1)
     change(run, add=[(run.main, user)])
     until_licensed(run, user)

@@ -18,7 +18,9 @@ ONEDRIVE_BASIC = "da792a53-cbc0-4184-a10d-e544dd34b3c1"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     tenant = ("--options", json.dumps({"scarceSeats": True}))
-    by_hand = {"AzureWebJobs.give_seats.Disabled": "true"}  # who gets which seat must not depend on the second
+    by_hand = {
+        "AzureWebJobs.assign_freed_licenses.Disabled": "true"
+    }  # who gets which seat must not depend on the second
     with journey(tmp_path_factory.mktemp("journey"), tenant=tenant, settings=by_hand) as started:
         yield started
 
@@ -119,7 +121,7 @@ def test_when_a_few_seats_are_bought_the_longest_wait_is_over_first_and_nobody_a
     seats = next(s for s in run.directory()["subscribedSkus"] if s["skuPartNumber"] == "SPE_E5")
     more = {"skus": [{"skuPartNumber": "SPE_E5", "enabled": seats["consumedUnits"] + 30, "warning": 0}]}
     run.client.tenant("POST", "/objects", more)
-    run.fire("give_seats")
+    run.fire("assign_freed_licenses")
     after = eventually(lambda: waiting(run), lambda found: len(found) <= len(before) - 30)
     assert len(after) == len(before) - 30
     assert max(before[user] for user in before.keys() - after.keys()) <= min(after.values())
@@ -127,7 +129,7 @@ def test_when_a_few_seats_are_bought_the_longest_wait_is_over_first_and_nobody_a
     status = run.client.api("GET", f"/api/groups/{run.main}/status")
     (product,) = [each for each in status["products"] if each["skuId"] == run.skus["SPE_E5"]]
     assert status["counts"]["Waiting"] == product["waiting"] == len(after)
-    run.fire("look_at_due")
+    run.fire("reconcile_due_users")
     eventually(lambda: listed_as_waiting(run), lambda found: found == len(after))
 
 

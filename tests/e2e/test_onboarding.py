@@ -215,14 +215,14 @@ def test_a_batch_of_a_thousand_names_each_fault_and_a_killed_worker_loses_nothin
         assert each["field"].startswith(name), each
         assert json.loads(each["value"]) in _parts(value), each
     for _ in range(2):
-        run.stack.kill(run.stack.workers("take_hr_event")[0])
+        run.stack.kill(run.stack.workers("process_hr_events")[0])
         time.sleep(1)
     by_http(run, events)
     SENT.extend(each for position, each in enumerate(events) if position not in faulty)
     good = {f"batch-{number}" for number in range(SOON) if number not in faulty}
 
     def ended() -> dict[str, str]:
-        run.fire("take_up_due")
+        run.fire("resume_due_events")
         return {name: each["state"] for name, each in records(run).items() if name in good and each["state"] in ENDS}
 
     final = eventually(ended, lambda found: len(found) == len(good))

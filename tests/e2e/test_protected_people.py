@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
             ],
         }
         started.client.tenant("POST", "/roles", holders)
-        started.fire("keep_subscription")
+        started.fire("renew_subscription")
         eventually(lambda: started.client.tenant("GET", "/subscriptions"), bool)
         change_members(started, "add", PEOPLE)
         eventually(lambda: licensed(started), lambda found: found == set(PEOPLE))

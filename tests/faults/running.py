@@ -87,7 +87,7 @@ def _prepare(run: Journey) -> list[str]:
     """Seats for all, a subscription, and people who come and go; three of four have something of somebody else's."""
     skus = [{"skuId": run.skus[name], "enabled": NEVER} for name in (SKU, OTHER)]
     run.client.tenant("POST", "/objects", {"skus": skus})
-    run.fire("keep_subscription")
+    run.fire("renew_subscription")
     foreign = [{"usageLocation": "DE", "licenses": [OTHER] if n % 4 else []} for n in range(PEOPLE)]
     people: list[str] = run.client.tenant("POST", "/objects", {"users": foreign})["users"]
     run.oracle.meet(run.directory())
@@ -145,7 +145,7 @@ def _settle(run: Journey, operation_id: str, verdict: Verdict) -> dict[str, Any]
     while time.monotonic() < ending:
         if time.monotonic() >= next_timers:
             with suppress(OSError):  # a killed process of the app starts again within a second
-                for timer in ("watchdog", "ask_for_deltas", "keep_subscription"):
+                for timer in ("watchdog", "query_deltas", "renew_subscription"):
                     run.fire(timer)
             next_timers = time.monotonic() + 45
         try:

@@ -347,6 +347,19 @@ async def test_a_group_over_several_pages_is_complete(on_tenant: TenantStage) ->
     assert (await on_tenant.control("GET", "metrics"))["requests"] == 3
 
 
+async def test_holders_of_addresses_are_found_however_many_are_asked_for(on_tenant: TenantStage) -> None:
+    names = [f"o'user{number}@fabrikam.example" for number in range(300)]
+    holder, other = UserId(guid(0x20001)), UserId(guid(0x20002))
+    users = [
+        {"id": holder, "userPrincipalName": names[0], "aliases": ["O'User299@fabrikam.example"]},
+        {"id": other, "userPrincipalName": names[7]},
+    ]
+    await on_tenant.control("POST", "objects", {"users": users})
+    found = await on_tenant.directory.address_holders(names)
+    assert found == {names[0]: {holder}, names[299]: {holder}, names[7]: {other}}
+    assert await on_tenant.directory.address_holders([]) == {}
+
+
 async def test_a_reset_connection_is_an_unanswered_write_and_a_repeated_read(on_tenant: TenantStage) -> None:
     await on_tenant.fault("POST", r"^/\$batch", {"reset": True})
     results = await on_tenant.writer.assign({ANNA: add(E3), CARA: add(E3)}, urgent=False)

@@ -113,13 +113,13 @@ MESSAGES[MEMBERS_BULK] = MESSAGES[MEMBERS]
 MESSAGES[OPERATIONS_BULK] = MESSAGES[OPERATIONS]
 
 DOORS: dict[str, Door] = {
-    JOBS: lambda app, body: app.run_job(body),
-    OPERATIONS: lambda app, body: app.take_step(OPERATIONS, body),
-    OPERATIONS_BULK: lambda app, body: app.take_step(OPERATIONS_BULK, body),
+    JOBS: lambda app, body: app.process_jobs(body),
+    OPERATIONS: lambda app, body: app.process_operations(OPERATIONS, body),
+    OPERATIONS_BULK: lambda app, body: app.process_operations(OPERATIONS_BULK, body),
     MEMBERS: lambda app, body: app.process_members(MEMBERS, body),
     MEMBERS_BULK: lambda app, body: app.process_members(MEMBERS_BULK, body),
-    NOTIFICATIONS: lambda app, body: app.take_change(body),
-    ONBOARDING: lambda app, body: app.take_hr_event(body),
+    NOTIFICATIONS: lambda app, body: app.process_notifications(body),
+    ONBOARDING: lambda app, body: app.process_hr_events(body),
 }
 
 
@@ -271,7 +271,7 @@ async def test_a_name_that_is_no_text_does_not_take_the_pages_away(name: str) ->
     await target.begin()
     for number, text in enumerate(NASTY):
         job = {**MESSAGES[JOBS][0], "id": f"nasty-{number}", name: text}
-        await target.app.run_job(json.dumps(job).encode())
+        await target.app.process_jobs(json.dumps(job).encode())
     await target.run.work_off()
     await _everything_is_shown(target)
     assert len(await _letters(target)) < len(NASTY) / 2

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from shared.domain.messages import MEMBERS, ProcessUsers
 from shared.domain.onboarding import SourceOrder
-from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.handlers.onboarding.onboarding_queue import resume_due_events
 from shared.ports.messaging import Outgoing
 from tests.support.hires import Hires, event
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, user
@@ -138,7 +138,7 @@ async def _pass(run: Hires, **by: float) -> None:
 
     await run.work_off(nothing_due)
     clock.move(max(timedelta(0), end - clock.now()))
-    await take_up_due(run.world)
+    await resume_due_events(run.world)
     await run.work_off(nothing_due)
 
 

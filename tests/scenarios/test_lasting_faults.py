@@ -15,7 +15,7 @@ from shared.domain.messages import JOBS, MEMBERS, NOTIFICATIONS
 from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.maintenance.retention import forget_old
-from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.messaging.dead_letters import drain
 from shared.handlers.operations.accept import accept
@@ -119,7 +119,7 @@ async def test_an_excluded_group_that_cannot_be_read_holds_up_neither_the_night_
     options = OptionsChange({"excluded_groups": frozenset({EXCLUDED})})
     await set_options(run.world, TEAM, options, MIA, None)
     joiner = run.directory.add_user(user(9), groups=[TEAM])
-    assert await ask_for_deltas(run.world) == 1
+    assert await query_deltas(run.world) == 1
     assert await sync_all(run.world) == 1
     await run.work_off()
     assert all(run.licenses(each) == {"SMALL"} for each in (*people, joiner))
@@ -129,14 +129,14 @@ async def test_a_token_forgotten_while_the_groups_of_a_slice_change_starts_anew_
     run = Run()
     run.people(2)
     await run.change([SMALL])
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     joiner = run.directory.add_user(user(9), groups=[TEAM])
     run.fakes.changes.forget_tokens()
     run.later(minutes=5)
     change = LicenseChange((AssignedLicense(SMALL.sku_id),))
     await run.finish(await accept(run.world, OperationRequest(Target(OTHER_TEAM), MIA, change)))
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     assert run.licenses(joiner) == {"SMALL"}
 
@@ -145,7 +145,7 @@ async def test_groups_to_be_read_whole_are_asked_for_again_when_the_queue_was_aw
     run = Run()
     run.people(2)
     await run.change([SMALL])
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     joiner = run.directory.add_user(user(9), groups=[TEAM])
     run.fakes.queue_away(times=1)
     await run.work_off()
@@ -166,7 +166,7 @@ async def test_deltas_that_cannot_be_read_for_hours_leave_no_pile_of_messages() 
 
     run.world = replace(run.world, changes=Away())  # type: ignore[arg-type]
     for _ in range(12):
-        await ask_for_deltas(run.world)
+        await query_deltas(run.world)
         await work(run, minutes=5)
         run.later(minutes=5)
     waiting = [message for message in run.fakes.queue.messages if message.queue == NOTIFICATIONS]

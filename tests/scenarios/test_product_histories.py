@@ -24,7 +24,7 @@ from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
-from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from tests.support.fakes_directory import CONFLICT_TEXTS
 from tests.support.runs import MIA, NOA, Run, user
 
@@ -186,7 +186,7 @@ class History:
 
     async def night(self) -> None:
         self.run.later(hours=24)
-        await look_at_due(self.run.world)
+        await reconcile_due_users(self.run.world)
         await sync_all(self.run.world)
         await self.rest()
 

@@ -23,7 +23,7 @@ from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.assignment_changes import set_options
-from shared.handlers.operations.jobs_queue import run_job
+from shared.handlers.operations.jobs_queue import process_jobs
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.permit_writes import list_grant
 from shared.handlers.views import queries
@@ -164,7 +164,7 @@ async def test_a_reprocess_of_held_people_removes_nothing(how: str) -> None:
             await run.ask(reprocess=True)
         else:
             job = {"version": "1.0", "id": f"job-{number}", "operation": "reprocess", "userIds": people}
-            await run_job(run.world, json.dumps(job).encode())
+            await process_jobs(run.world, json.dumps(job).encode())
         await run.work_off()
     assert licensed(run, people) == 20
     assert [is_collecting(each) for each in await queries.approvals(run.world)] == [True]

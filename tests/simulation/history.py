@@ -28,19 +28,19 @@ from shared.domain.operation import LicenseChange, OperationState, Target, is_co
 from shared.domain.operation_request import OperationRequest
 from shared.domain.pending_removal import TENANT
 from shared.domain.profiles import Profile
-from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.nightly_sync import PARTITIONS, sync_all
-from shared.handlers.membership.notifications_queue import take_change
+from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.messaging.settlement import settle
 from shared.handlers.onboarding import administration
-from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.members_queue import Members
-from shared.handlers.operations.operations_queue import take_step
+from shared.handlers.operations.operations_queue import process_operations
 from shared.handlers.operations.watchdog import watchdog
-from shared.handlers.reconcile.grant_expiry import look_at_due
-from shared.handlers.reconcile.seats import give_seats
+from shared.handlers.reconcile.grant_expiry import reconcile_due_users
+from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.ports.messaging import Outgoing
 from shared.ports.world import World
 from tests.simulation import member_states
@@ -82,10 +82,10 @@ GROUPS = (TEAM, OTHER_TEAM)
 INNER = GroupId(str(UUID(int=990)))
 TIMERS: tuple[Callable[[World], Awaitable[object]], ...] = (
     watchdog,
-    give_seats,
-    look_at_due,
-    take_up_due,
-    ask_for_deltas,
+    assign_freed_licenses,
+    reconcile_due_users,
+    resume_due_events,
+    query_deltas,
 )
 
 
@@ -311,9 +311,9 @@ class History:
         if message.queue == ONBOARDING:
             work = self.onboarding[place].take
         elif message.queue in STEPS:
-            work = lambda body: take_step(world, message.queue, body)  # noqa: E731
+            work = lambda body: process_operations(world, message.queue, body)  # noqa: E731
         elif message.queue == NOTIFICATIONS:
-            work = lambda body: take_change(world, body)  # noqa: E731
+            work = lambda body: process_notifications(world, body)  # noqa: E731
         try:
             await settle(world, message.queue, message.body, work)
         except Killed as death:

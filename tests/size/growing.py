@@ -22,7 +22,7 @@ SKU = "SPE_E3"
 PROCESSES = 2
 LOOK_EVERY_S = 1.0
 LIMIT_S = 3 * 3600.0
-BY_HAND = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in ("keep_subscription", "ask_for_deltas", "sync_all")}
+BY_HAND = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in ("renew_subscription", "query_deltas", "sync_all")}
 """A first subscription has every managed group read again: work that would be counted with what is measured."""
 
 ROWS_A_PAGE = 1000

@@ -28,8 +28,8 @@ NO_LIMIT = dict.fromkeys(
     ("REMOVAL_ALLOWANCE_MINIMUM", "REMOVAL_ALLOWANCE_MAXIMUM", "TENANT_REMOVAL_ALLOWANCE"), str(NEVER)
 )
 """Settings under which no removal waits for a person."""
-TIMERS = ("keep_subscription", "ask_for_deltas", "sync_all")
-KILLED = ("process_members", "take_change", "take_step", "process_members_bulk")
+TIMERS = ("renew_subscription", "query_deltas", "sync_all")
+KILLED = ("process_members", "process_notifications", "process_operations", "process_members_bulk")
 
 ALL_FAULTS: dict[str, Any] = {"drop": 0.2, "duplicate": 0.2, "reorder": 0.2, "forge": 0.1, "delaySeconds": [0.0, 2.0]}
 STALE = {"staleSeconds": 1.5}
@@ -47,8 +47,8 @@ class Kind:
 
 KINDS = (
     Kind("notifications alone"),
-    Kind("delta alone", {"ask_for_deltas": 20.0}, subscribed=False),
-    Kind("all faults", {"ask_for_deltas": 45.0, "keep_subscription": 60.0}, faults=True),
+    Kind("delta alone", {"query_deltas": 20.0}, subscribed=False),
+    Kind("all faults", {"query_deltas": 45.0, "renew_subscription": 60.0}, faults=True),
 )
 
 
@@ -110,7 +110,7 @@ def _prepared(run: Journey, kind: Kind, seed: int, acts: TenantActs) -> Changes:
     skus = [{"skuId": owned[name], "enabled": NEVER} for name in (SUITE, *OTHERS) if name in owned]
     run.client.tenant("POST", "/objects", {"skus": skus})
     if kind.subscribed:
-        run.fire("keep_subscription")
+        run.fire("renew_subscription")
     placed = run.client.tenant("POST", "/objects", {"users": [{"usageLocation": "DE"}] * 300})
     people = [*placed["users"], *_members(run)]
     run.oracle.meet(run.directory())
@@ -121,7 +121,7 @@ def _prepared(run: Journey, kind: Kind, seed: int, acts: TenantActs) -> Changes:
     run.believe(run.main, licenses, [])
     run.oracle.desired(run.directory())
     if kind.every:
-        run.fire("ask_for_deltas")
+        run.fire("query_deltas")
     run.until_quiet()
     if kind.faults:
         run.client.tenant("PATCH", "/notifications", {**ALL_FAULTS, "seed": seed})
@@ -174,9 +174,9 @@ def _settle(run: Journey, kind: Kind, report: Report) -> float:
     if kind.faults:
         run.client.tenant("PATCH", "/notifications", {**dict.fromkeys(ALL_FAULTS, 0), "delaySeconds": [0, 0]})
         run.client.tenant("PATCH", "/settings", dict.fromkeys(STALE, 0.0))
-        run.fire("keep_subscription")
+        run.fire("renew_subscription")
     if kind.every:
-        run.fire("ask_for_deltas")
+        run.fire("query_deltas")
     if kind.faults:
         run.until_quiet()
         run.fire("sync_all")

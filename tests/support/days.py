@@ -48,7 +48,7 @@ class Days:
         request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
         urllib.request.urlopen(request, timeout=PATIENCE_S).close()
 
-    def pass_by(self, seconds: float, timer: str = "take_up_due") -> None:
+    def pass_by(self, seconds: float, timer: str = "resume_due_events") -> None:
         """Time passes while nothing is being worked on; then a timer is started, by default that of onboarding."""
         self.run.until_quiet()
         ahead = self._ahead

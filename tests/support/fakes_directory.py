@@ -72,6 +72,8 @@ class FakeDirectory:
         """The text for a disabled plan that is not in its product, since Microsoft publishes none; empty: ignored."""
         self.stale_skus: Mapping[SkuId, SubscribedSku] = {}
         """Products as a read from before a change shows them."""
+        self.addresses: dict[str, frozenset[str]] = {}
+        """Ids of the objects that have an e-mail address."""
         self.now = now
         self.page_size = page_size
         self.reads: list[tuple[UserId, ...]] = []
@@ -236,6 +238,10 @@ class FakeDirectory:
         self._check_away()
         shown = {**self._skus, **self.stale_skus}.values()
         return tuple(replace(sku, consumed_units=self.consumed(sku.sku_id)) for sku in shown)
+
+    async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        self._check_away()
+        return {each: self.addresses[each] for each in addresses if each in self.addresses}
 
     async def users(self, user_ids: Sequence[UserId], *, with_groups: bool = True) -> Mapping[UserId, UserRead]:
         self._check_away()

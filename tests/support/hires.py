@@ -13,7 +13,7 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import OnboardingRecord, SourceOrder, event_key
 from shared.domain.profiles import Profile
-from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
 from shared.ports.messaging import Outgoing
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, Run, user
@@ -118,7 +118,7 @@ class Hires(Run):
     async def wait(self, **by: float) -> None:
         """Time passes, and the timer of onboarding is fired and worked off."""
         self.later(**by)
-        await take_up_due(self.fakes.world)
+        await resume_due_events(self.fakes.world)
         await self.work_off()
 
     def member(self, user_id: UserId, group: GroupId = TEAM) -> bool:

@@ -11,7 +11,7 @@ from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
-from shared.handlers.membership.subscription import keep_subscription
+from shared.handlers.membership.subscription import renew_subscription
 from shared.handlers.operations.accept import accept
 from shared.ports.messaging import Outgoing
 from tests.support.runs import MIA, SMALL, TEAM, Run, user
@@ -59,7 +59,7 @@ async def subscribed() -> tuple[Run, dict[str, Any]]:
     run = Run()
     run.people(2)
     await run.change([SMALL])
-    kept = await keep_subscription(run.world)
+    kept = await renew_subscription(run.world)
     assert kept is not None
     return run, {
         "changeType": "updated",

@@ -16,13 +16,13 @@ from shared.domain.initiator import Initiator
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING, RESULTS, STEPS, ProcessUsers
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
-from shared.handlers.membership.notifications_queue import take_change
+from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.messaging.settlement import settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.members_queue import Members
-from shared.handlers.operations.operations_queue import take_step
+from shared.handlers.operations.operations_queue import process_operations
 from shared.ports.messaging import Outgoing
 from tests.support.fakes_directory import FakeLicenseWriter
 from tests.support.worlds import Fakes, fake_world
@@ -136,13 +136,15 @@ class Run:
     async def deliver(self, message: Outgoing) -> None:
         self.done += 1
         if message.queue in STEPS:
-            await settle(self.world, message.queue, message.body, partial(take_step, self.world, message.queue))
+            await settle(
+                self.world, message.queue, message.body, partial(process_operations, self.world, message.queue)
+            )
         elif message.queue == ONBOARDING:
             await settle(self.world, message.queue, message.body, self.onboarders[self.done % 2].take)
         elif message.queue == RESULTS:
             self.results.append(json.loads(message.body))
         elif message.queue == NOTIFICATIONS:
-            await settle(self.world, message.queue, message.body, partial(take_change, self.world))
+            await settle(self.world, message.queue, message.body, partial(process_notifications, self.world))
         else:
             await settle(self.world, message.queue, message.body, self.workers[self.done % 2].process)
 

@@ -40,7 +40,7 @@ async def job_message(tracer: Tracer) -> None:
     """Another system asks for licenses for a group: the request is accepted."""
     run, app = _with_a_few()
     with tracer:
-        await app.run_job(_job())
+        await app.process_jobs(_job())
     assert [message.queue for message in run.fakes.queue.messages] == [OPERATIONS_BULK]
 
 
@@ -48,8 +48,8 @@ async def job_and_first_step(tracer: Tracer) -> None:
     """The same request, and the first step of its operation: every member is read and planned."""
     run, app = _with_a_few()
     with tracer:
-        await app.run_job(_job())
-        await app.take_step(OPERATIONS_BULK, _take(run, OPERATIONS_BULK).body)
+        await app.process_jobs(_job())
+        await app.process_operations(OPERATIONS_BULK, _take(run, OPERATIONS_BULK).body)
     (operation,), _ = await run.world.stores.operations.newest(10)
     assert operation.totals.remaining == FEW, operation
 
@@ -59,7 +59,7 @@ async def joiner_event(tracer: Tracer) -> None:
     run, body = await _with_a_joiner()
     app = _app(run)
     with tracer:
-        await app.take_hr_event(body)
+        await app.process_hr_events(body)
     assert run.member(user(1))
     assert await run.state("1") == "Working"
 
@@ -69,7 +69,7 @@ async def joiner_until_done(tracer: Tracer) -> None:
     run, body = await _with_a_joiner()
     app = _app(run)
     with tracer:
-        await app.take_hr_event(body)
+        await app.process_hr_events(body)
         while not run.results:
             await _deliver_next(run, app)
     assert run.licenses(user(1)) == {"SMALL"}
@@ -119,7 +119,7 @@ async def _deliver_next(run: Hires, app: App) -> None:
     if message.at is not None and message.at > now:
         run.fakes.clock.move(message.at - now)
     if message.queue == ONBOARDING:
-        await app.take_hr_event(message.body)
+        await app.process_hr_events(message.body)
     elif message.queue == RESULTS:
         run.results.append(json.loads(message.body))
     else:

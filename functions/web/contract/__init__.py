@@ -1,1 +1,1 @@
-"""The API's own description: what answers look like, examples, who may call. Read when the description is asked for."""
+"""The API's own description: answers, examples and required roles. Built when the description is requested."""

@@ -30,6 +30,7 @@ EXAMPLES: Mapping[str, Any] = {
     "event_key": OPERATION,
     "profile_name": "sales",
     "skuId": E3,
+    "causedBy": E3,
     "disabledPlans": [TEAMS],
     "removeLicenses": [],
     "skuIds": [E3],
@@ -131,9 +132,9 @@ def describe(app: FastAPI, access: Mapping[tuple[str, str], Access]) -> Json:
 
 
 ABOUT = (
-    "Group-based licensing for Microsoft 365. Callers sign in with Microsoft Entra ID; `x-roles` names the app roles "
-    "of which one is needed. Bodies have at most 1 MiB. What starts an operation takes an Idempotency-Key and answers "
-    "202 with its Location. Collections are paged by `$top` (at most 999) and `@odata.nextLink`."
+    "Seatkeeper licenses the members of Microsoft 365 groups. Callers sign in with Microsoft Entra ID, and need one of "
+    "the app roles in `x-roles`. Bodies have at most 1 MiB. Requests that start an operation need an Idempotency-Key "
+    "and are answered with 202 and a Location. Collections are paged by `$top` (at most 999) and `@odata.nextLink`."
 )
 
 

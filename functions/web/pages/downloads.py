@@ -16,9 +16,9 @@ MAX_ROWS = 10_000
 """Rows of one download; the API pages through more."""
 
 _FORMULA = re.compile(r"""(^|[;,|\t\r\n])(?=["'\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])""")
-"""Where a spreadsheet may find the beginning of a formula (owasp.org/www-community/attacks/CSV_Injection): at the
-beginning of a cell, behind quotes and blanks, and after what it may take for the end of a cell, since programs of other
-languages part cells by semicolons. Full-width signs count too."""
+"""Where a spreadsheet can find the beginning of a formula (owasp.org/www-community/attacks/CSV_Injection). This is the
+beginning of a cell, behind quotes and blanks, and the place after a separator. Programs of other languages separate
+cells by semicolons. Full-width signs count too."""
 
 
 BEGINNING = "\ufeff"
@@ -64,7 +64,7 @@ def file_name(*words: str) -> str:
 
 
 def _saved_as(name: str) -> dict[str, str]:
-    """The headers of a download. A name with other letters than ASCII stands in a second form (RFC 6266)."""
+    """The headers of a download. A name with other letters than ASCII is sent in a second form (RFC 6266)."""
     ascii_only = name.encode("ascii", "ignore").decode()
     disposition = f'attachment; filename="{ascii_only}"'
     return {

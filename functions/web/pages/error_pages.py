@@ -1,4 +1,4 @@
-"""Errors for people: a page that says what was not done, and the way to sign in for who is not."""
+"""Errors for people: a page with the error, and a redirect to the sign-in if it is missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def path_of(address: str) -> str:
 
 
 def failed_page(request: Request, refusal: HttpError) -> Response:
-    """A page with the error; who is not signed in, or too long, is sent to sign in."""
+    """A page with the error. Without a sign-in, or with one that is too old, a redirect to the sign-in."""
     request_id = request.scope["request_id"]
     if refusal.status == 401 and HEADER not in request.headers and request.method == "GET":
         return RedirectResponse(SIGN_IN + quote(path_of(str(request.url)), safe=""), 302)
@@ -56,7 +56,5 @@ def failed_page(request: Request, refusal: HttpError) -> Response:
 
 
 def changed_meanwhile() -> HttpError:
-    """What a form or a preview has shown is not what is assigned now."""
-    return HttpError(
-        409, "Conflict", "Somebody else has changed the assignment meanwhile; look at it and choose again.", "version"
-    )
+    """The assignment has changed since the form or preview was shown."""
+    return HttpError(409, "Conflict", "The assignment was changed meanwhile. Check it and choose again.", "version")

@@ -1,4 +1,4 @@
-"""Pages of groups: find one, look at it, choose and preview what it gives, set options. A POST ends with a redirect."""
+"""Pages of groups: find and show one, choose and preview its licenses, set options. A POST ends with a redirect."""
 
 from __future__ import annotations
 
@@ -192,8 +192,8 @@ async def _shown(world: World, group_id: GroupId) -> tuple[GroupLicenseAssignmen
 def chosen(assignment: GroupLicenseAssignment, catalog: Catalog, form: Form) -> LicenseChange:
     """The change a form asks for: ticked products with the plans that are not ticked off, and those no longer ticked.
 
-    Raises HttpError where nothing would change, or where the assignment is not the one that the form showed: what
-    somebody else has added meanwhile would look as if it had been unticked.
+    Raises HttpError if nothing would change, or if the assignment is not the one that the form showed. Otherwise a
+    product that another person added meanwhile would count as unticked.
     """
     if form.one("version") != str(assignment.version):
         raise changed_meanwhile()
@@ -259,7 +259,7 @@ def _options(form: Form) -> OptionsChange:
 
 @router.post("/groups/{group_id}/{foreign}")
 async def take_over(world: TheWorld, starter: TheStarter, group_id: Guid, foreign: Takeover, form: TheForm) -> Response:
-    """Preview: manage members' licenses that somebody else gave, or turn on plans in them that the group grants."""
+    """Preview: manage members' unmanaged licenses, or turn on missing apps in them."""
     return await preview_takeover(world, starter, Target(group_id=GroupId(group_id)), foreign, form)
 
 

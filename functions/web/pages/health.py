@@ -33,6 +33,6 @@ async def health_page(request: Request, world: TheWorld) -> Response:
 
 @router.get("/health/queues")
 async def queues(world: TheWorld) -> Response:
-    """The live part of the health page: what waits in the queues, and how much of the write quota is used."""
+    """The live part of the health page: waiting messages of the queues, and the used part of the write quota."""
     looks = await health.queue_looks(world)
     return fragment("queues.html", looks=looks, writes=await health.write_use(world), now=world.clock.now())

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
+from shared.domain.ids import is_guid
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.member_status import MemberState
 from shared.domain.onboarding import HrEventType, PersonRef
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.plan import WAITS
+from shared.domain.predicted_errors import Certainty, PredictedError
 
 STATE_WORDS: Mapping[str, str] = {
     OperationState.QUEUED: "Waiting to start",
@@ -51,6 +52,12 @@ ERROR_WORDS: Mapping[str, str] = {
     LicenseError.UNAVAILABLE: "Graph was not available",
 }
 """The headings of learn.microsoft.com/entra/identity/users/licensing-groups-resolve-problems, and ours."""
+
+CERTAINTY_WORDS: Mapping[str, str] = {
+    Certainty.EXPECTED: "Expected",
+    Certainty.LIKELY: "Likely",
+}
+"""How sure the prediction of an error is."""
 
 KIND_WORDS: Mapping[str, str] = {
     OperationKind.ASSIGN: "Assign licenses",
@@ -169,7 +176,6 @@ _TONES: Mapping[str, str] = {
     **dict.fromkeys(_WARN, "warn"),
     **dict.fromkeys(_INFO, "info"),
 }
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def word(code: object) -> str:
@@ -186,7 +192,7 @@ def who(initiator: Initiator) -> str:
     """The name of who did something. An application has only its client ID, and a person whose name was erased only the
     object ID."""
     name = initiator.display_name
-    if not _GUID.fullmatch(name):
+    if not is_guid(name):
         return name
     return f"{'User' if initiator.kind is InitiatorKind.USER and name == initiator.id else 'Service'} {name[:8]}"
 
@@ -241,7 +247,7 @@ def _object(text: str) -> dict[str, Any]:
 def _change(key: str, old: object, new: object, name: Mapping[str, str]) -> str:
     if old == new:
         return ""
-    if not _GUID.fullmatch(key):
+    if not is_guid(key):
         return f"{key}: {_shown(old)} to {_shown(new)}"
     product = name.get(key, key)
     if new is None:
@@ -263,8 +269,17 @@ def _shown(value: object) -> str:
     return words[value] if value is None or isinstance(value, bool) else str(value) or "none"
 
 
+def predicted(found: Iterable[PredictedError], name: Mapping[str, str]) -> list[str]:
+    """Predicted errors of a plan, in words."""
+    return [
+        ": ".join(part for part in (name.get(sku_id, sku_id), ERROR_WORDS.get(each.problem.error, "")) if part)
+        for each in found
+        for sku_id in [each.problem.sku_id or ""]
+    ]
+
+
 def notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
-    """Notes and expected errors of a plan, each a code and a product, in words."""
+    """Notes of a plan, each a code and a product, in words."""
     shown = []
     for each in found:
         code, *ids = each.split(" ")

@@ -117,7 +117,7 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
 async def decide_held(
     world: TheWorld, initiator: TheInitiator, act: Literal["approve", "reject"], form: TheForm
 ) -> Response:
-    """Let the held leavers go that were looked at, or cancel them."""
+    """Approve or cancel the held leavers that the page showed."""
     decide = administration.approve_held if act == "approve" else administration.reject_held
     await decide(world, form.one("checksum"), initiator)
     return see("/onboarding")

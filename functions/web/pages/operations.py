@@ -9,14 +9,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from functions.web import predictions
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
-from functions.web.pages.downloads import streamed_csv
+from functions.web.pages.downloads import csv_text, download, streamed_csv
 from functions.web.pages.error_pages import changed_meanwhile
 from functions.web.pages.forms import TheForm
 from functions.web.pages.names import group_names, product_words
 from functions.web.pages.parameters import ROWS, Token
 from functions.web.pages.rendering import fragment, page, product_name, see
+from functions.web.predictions import TheErrorFilter
 from functions.web.requests import OperationIdText
 from functions.web.starting import TheStarter
 from shared.domain.access import Access, who_allows
@@ -29,6 +31,7 @@ from shared.handlers.operations.accept import accept
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import license_center, queries
 from shared.handlers.views.approvals import WaitingApproval, described, held_so_far, waiting_approvals, why_not
+from shared.handlers.views.predicted_errors import Sort, named, predicted_errors
 from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
@@ -98,6 +101,38 @@ async def _names_of(world: World, users: Sequence[UserId]) -> dict[UserId, str]:
     return names
 
 
+@router.get("/operations/{operation_id}/errors")
+async def errors(
+    request: Request, world: TheWorld, operation_id: OperationIdText, wanted: TheErrorFilter, after: Token = None
+) -> Response:
+    """The errors that a preview predicts."""
+    key = OperationId(operation_id)
+    found = await predicted_errors(world, key, wanted)
+    rows, token = predictions.part(found, ROWS, after)
+    return page(
+        request,
+        "predicted_errors.html",
+        operation=await queries.operation(world, key),
+        rows=rows,
+        total=len(found),
+        token=token,
+        wanted=wanted,
+        query=predictions.query(wanted),
+        people=await named(world, rows),
+        names=await queries.sku_names(world),
+        sorts=Sort,
+    )
+
+
+@router.get("/operations/{operation_id}/errors.csv")
+async def errors_csv(world: TheWorld, operation_id: OperationIdText, wanted: TheErrorFilter) -> Response:
+    """All of them that pass, in a file."""
+    found = await predicted_errors(world, OperationId(operation_id), wanted)
+    people, names = await named(world, found), await queries.sku_names(world)
+    text = csv_text(predictions.COLUMNS, (predictions.cells(row, people, names) for row in found))
+    return download(f"predicted-errors-{operation_id}.csv", text, "text/csv")
+
+
 @router.get("/operations/{operation_id}/progress")
 async def progress(world: TheWorld, operation_id: OperationIdText) -> Response:
     """The live part of an operation's page."""
@@ -126,7 +161,7 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
     checksum approves the removals that were shown; else removals beyond the allowance wait for an approver."""
     shown = await queries.operation(world, OperationId(operation_id))
     if not shown.preview or shown.checksum != form.one("checksum"):
-        raise HttpError(409, "ChecksumMismatch", "The preview is a different one; look at it again.")
+        raise HttpError(409, "ChecksumMismatch", "The preview has changed. Read it again.")
     if not shown.target.is_group:
         starter.require(Access.WRITE)
     if starter.can_approve:

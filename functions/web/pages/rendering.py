@@ -65,6 +65,7 @@ def _environment() -> Environment:
         {name: getattr(labels, name) for name in vars(labels) if name.endswith("_WORDS") and name[0] != "_"},
         changes=labels.changes,
         notes=labels.notes,
+        predicted=labels.predicted,
         member_notes=labels.member_notes,
         left=labels.left,
         span=labels.span,

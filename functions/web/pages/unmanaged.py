@@ -1,4 +1,4 @@
-"""Licenses that somebody else gave, to members of a group or to one user: manage them, or turn on plans in them."""
+"""Unmanaged licenses of a group's members or of one user: manage them, or turn on missing apps in them."""
 
 from __future__ import annotations
 

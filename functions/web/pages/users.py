@@ -1,4 +1,4 @@
-"""Pages of users: find one, look at the licenses and their reasons, and decide about them."""
+"""Pages of users: find one, show the licenses and their reasons, and decide about them."""
 
 from __future__ import annotations
 
@@ -97,5 +97,5 @@ async def remove_now(world: TheWorld, initiator: TheInitiator, user_id: Guid, fo
 async def take_over_of_user(
     world: TheWorld, starter: TheStarter, user_id: Guid, foreign: Takeover, form: TheForm
 ) -> Response:
-    """Preview: manage a user's licenses that somebody else gave, or turn on plans in them that a group grants."""
+    """Preview: manage a user's unmanaged licenses, or turn on missing apps in them."""
     return await preview_takeover(world, starter, Target(user_ids=(UserId(user_id),)), foreign, form)

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from functions.web import answers, audit_answers
-from functions.web.answers import Json
+from functions.web import answers, audit_answers, health_answers
+from functions.web.audit_answers import Json
 from functions.web.context import ThePaging, ThePerson, TheWorld
 from functions.web.pages.rendering import product_name
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, OperationIdText, Shape
@@ -130,8 +130,8 @@ async def find_users(world: TheWorld, body: FindUsers) -> Json:
 
 @router.get("/users/{user_id}")
 async def get_user(world: TheWorld, user_id: Guid) -> Json:
-    """One user: every license and where it comes from, the state in each group that gives licenses, and the history of
-    the last seven days; the audit log has all of it."""
+    """One user: every license with its source, the state in each group that gives licenses, and the history of the last
+    seven days. The audit log has the complete history."""
     found = await license_center.person(world, UserId(user_id))
     names = await queries.sku_names(world)
     return {
@@ -151,25 +151,25 @@ async def get_health(world: TheWorld) -> Json:
     """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters, protected
     people, and what limits HR."""
     found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
-    return answers.health(found, looks, limits)
+    return health_answers.health(found, looks, limits)
 
 
 @router.get("/writing")
 async def get_writing(world: TheWorld) -> Json:
     """Whether the app writes to Graph, and since when it was turned on or off."""
-    return answers.writing(await writing(world))
+    return health_answers.writing(await writing(world))
 
 
 @router.post("/writing/turnOn")
 async def turn_writing_on(world: TheWorld, person: ThePerson) -> Json:
     """Let the app write to Graph. Open work begins with fresh reads. Only a person can do this."""
-    return answers.writing(await turn_on(world, person))
+    return health_answers.writing(await turn_on(world, person))
 
 
 @router.post("/writing/turnOff")
 async def turn_writing_off(world: TheWorld, person: ThePerson) -> Json:
     """Stop all writes to Graph. Previews and reads go on. Only a person can do this."""
-    return answers.writing(await turn_off(world, person))
+    return health_answers.writing(await turn_off(world, person))
 
 
 @router.get("/audit")

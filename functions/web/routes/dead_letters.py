@@ -10,8 +10,7 @@ from pydantic import AwareDatetime, Field
 from starlette.requests import Request
 
 from functions.web import answers
-from functions.web.answers import Json
-from functions.web.audit_answers import initiated, moment_text
+from functions.web.audit_answers import Json, initiated, moment_text
 from functions.web.context import Paging, TheInitiator, ThePaging, TheWorld, requires
 from functions.web.requests import DEFAULT_TOP, MAX_TOP, Corrected, OperationIdText, Shape
 from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
@@ -32,7 +31,7 @@ Moment = Annotated[AwareDatetime, Field(examples=["2026-01-31T08:00:00Z"])]
 
 
 class Wanted(Shape):
-    """Which dead letters. What is not named lets everything pass; `text` is part of the reason or of the message."""
+    """A filter of dead letters. Absent fields match everything; `text` is part of the reason or of the message."""
 
     queue: Queue = ""
     kind: LetterKind | None = None
@@ -53,7 +52,7 @@ class Search(Wanted):
 
 
 class Bulk(Wanted):
-    """What is done to all dead letters that are wanted."""
+    """The action on all dead letters that match."""
 
     act: BulkKind
 
@@ -76,7 +75,7 @@ async def search_dead_letters(world: TheWorld, body: Search) -> Json:
 
 @router.post("/bulk", status_code=202)
 async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: Bulk) -> Json:
-    """Replay or delete all dead letters that match and are there now. It goes on by itself, also after a restart."""
+    """Replay or delete all current dead letters that match. It continues automatically, also after a restart."""
     return _bulk(await bulk_letters.begin(world, body.act, body.value(), initiator))
 
 

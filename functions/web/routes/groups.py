@@ -1,4 +1,4 @@
-"""Routes of groups: license them, read what is assigned, how far it is, and who has a problem."""
+"""Routes of groups: license them, and read the assignment, the progress and members with a problem."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
-from functions.web.answers import Json
+from functions.web.audit_answers import Json
 from functions.web.context import IfMatch, TheInitiator, ThePaging, TheWorld
 from functions.web.requests import (
     DEFAULT_TOP,
@@ -77,7 +77,7 @@ async def reprocess(starter: TheStarter, group_id: TheId) -> Response:
 async def adopt_group_licenses(
     starter: TheStarter, group_id: TheId, body: ForeignLicenses, preview: bool = False
 ) -> Response:
-    """Manage members' licenses here that somebody else gave and the group grants; plans that are on stay on."""
+    """Manage members' unmanaged licenses that the group grants; plans that are on stay on."""
     request = replace(
         starter.request(Target(group_id=group_id)), change=LicenseChange(adopt=body.skus()), preview=preview
     )
@@ -88,7 +88,7 @@ async def adopt_group_licenses(
 async def enable_group_service_plans(
     starter: TheStarter, group_id: TheId, body: ForeignLicenses, preview: bool = False
 ) -> Response:
-    """Turn on plans that the group grants in members' licenses that somebody else gave; they stay the giver's."""
+    """Turn on missing apps that the group grants in members' unmanaged licenses, which stay unmanaged."""
     request = replace(
         starter.request(Target(group_id=group_id)), change=LicenseChange(enable=body.skus()), preview=preview
     )
@@ -97,7 +97,7 @@ async def enable_group_service_plans(
 
 @router.get("/{group_id}/licenseAssignment")
 async def get_assignment(world: TheWorld, group_id: TheId) -> Response:
-    """What is assigned to the group, with its options."""
+    """The assignment of the group, with its options."""
     return await _assignment(world, await queries.assignment(world, group_id))
 
 

@@ -12,8 +12,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
-from functions.web.answers import Json
-from functions.web.audit_answers import hr_event
+from functions.web.audit_answers import Json, hr_event
 from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.errors import HttpError
 from functions.web.hr_access import must_be_own
@@ -133,8 +132,8 @@ async def list_onboarding(
 
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
 async def dry_run(world: TheWorld, body: TheBody) -> Json:
-    """What an event would bring about for its person, and why; nothing is written. `state`: how the event would end
-    without being carried out, or that it would need a decision."""
+    """The result that an event would have for its person, with reasons; nothing is written. `state`: the end of an
+    event that would not be carried out, or that it would need a decision."""
     trial = await try_event(world, body)
     verdict = trial.verdict
     return {
@@ -165,7 +164,7 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
 
 @router.get("/held")
 async def get_held_leavers(world: TheWorld) -> Json:
-    """Leavers over the allowance of a day, who wait for a person."""
+    """Leavers above the allowance of a day. They wait for a person's decision."""
     held = await administration.held_leavers(world)
     return {
         "count": len(held.records),
@@ -177,13 +176,13 @@ async def get_held_leavers(world: TheWorld) -> Json:
 
 @router.post("/held/approve")
 async def approve_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
-    """Let the held leavers go that were looked at."""
+    """Approve the held leavers that the caller has read."""
     return {"count": await administration.approve_held(world, body.checksum, initiator)}
 
 
 @router.post("/held/reject")
 async def reject_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
-    """Cancel the held leavers that were looked at."""
+    """Cancel the held leavers that the caller has read."""
     return {"count": await administration.reject_held(world, body.checksum, initiator)}
 
 
@@ -216,8 +215,8 @@ async def get_onboarding(request: Request, world: TheWorld, event_key: Operation
 async def cancel_onboarding(
     request: Request, world: TheWorld, initiator: TheInitiator, event_key: OperationIdText
 ) -> Json:
-    """End an event before it is worked on, or a leaver before it is done: what that took is given back first, and the
-    event is Working until then."""
+    """Cancel an event before it is processed, or a leaver before it is done. A leaver's removals are undone first, and
+    the event is Working until then."""
     await must_be_own(request, world, event_key, Access.WRITE)
     return hr_event(await administration.cancel(world, event_key, initiator))
 
@@ -235,6 +234,6 @@ async def decide_onboarding(
 async def replay_onboarding(
     request: Request, world: TheWorld, initiator: TheInitiator, event_key: OperationIdText
 ) -> Json:
-    """Begin an event anew that failed or ended with errors, once the cause is repaired."""
+    """Start an event again that failed or ended with errors, once the cause is repaired."""
     await must_be_own(request, world, event_key, Access.WRITE)
     return hr_event(await administration.replay(world, event_key, initiator))

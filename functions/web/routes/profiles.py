@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header
 from pydantic import AfterValidator, Field
 from starlette.responses import JSONResponse, Response
 
-from functions.web.answers import Json
+from functions.web.audit_answers import Json, moment_text
 from functions.web.audit_answers import initiator as initiator_answer
-from functions.web.audit_answers import moment_text
-from functions.web.context import TheInitiator, TheWorld, must_be_person
+from functions.web.context import TheInitiator, ThePerson, TheWorld
 from functions.web.requests import AssignedLicenseShape, Guid, Shape, country
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
 from shared.domain.ids import GroupId
@@ -92,26 +91,23 @@ async def get_profile(world: TheWorld, profile_name: Name) -> Response:
 
 @router.put("/profiles/{profile_name}")
 async def put_profile(
-    request: Request,
     world: TheWorld,
-    initiator: TheInitiator,
+    person: ThePerson,
     profile_name: Name,
     body: ProfileShape,
     if_match: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
     next event on. 202 if another person must approve it, because it changes more than the display name."""
-    must_be_person(request, "change a profile")
-    saved = await profiles.save_profile(world, body.value(profile_name), initiator, if_match)
+    saved = await profiles.save_profile(world, body.value(profile_name), person, if_match)
     return await _proposed(world, saved) if isinstance(saved, Proposal) else _with_etag(saved, 200)
 
 
 @router.delete("/profiles/{profile_name}", status_code=202)
-async def delete_profile(request: Request, world: TheWorld, initiator: TheInitiator, profile_name: Name) -> Response:
+async def delete_profile(world: TheWorld, person: ThePerson, profile_name: Name) -> Response:
     """Propose that a profile is deleted, which another person must approve; 204 if it gives nothing and is deleted at
     once. People keep what it gave them until they move or leave."""
-    must_be_person(request, "delete a profile")
-    proposed = await profiles.remove_profile(world, profile_name, initiator)
+    proposed = await profiles.remove_profile(world, profile_name, person)
     return await _proposed(world, proposed) if proposed is not None else Response(status_code=204)
 
 
@@ -164,7 +160,7 @@ def _proposal(waiting: Waiting) -> Json:
         "version": proposal.version,
         "proposedBy": initiator_answer(proposal.by),
         "proposedDateTime": moment_text(proposal.at),
-        "expiresDateTime": moment_text(proposal.expires_at),
+        "expiresDateTime": moment_text(waiting.expires_at),
         "deletes": proposal.deletes,
         "reasons": list(reasons_to_approve(before, proposal.after)),
         "changes": [{"field": name, "before": old, "after": new} for name, old, new in changes(before, proposal.after)],

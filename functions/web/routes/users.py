@@ -1,4 +1,4 @@
-"""Routes of users and of the tenant: license named users, look at one again, read licenses, seats, change feed."""
+"""Routes of users and of the tenant: license named users, reconcile one, read licenses, seats, change feed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web import answers, audit_answers
-from functions.web.answers import Json
+from functions.web import answers, audit_answers, health_answers
+from functions.web.audit_answers import Json
 from functions.web.context import TheInitiator, TheWorld, requires
 from functions.web.requests import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
 from functions.web.starting import TheStarter
@@ -52,7 +52,7 @@ async def reprocess_user(starter: TheStarter, user_id: TheId) -> Response:
 async def adopt_user_licenses(
     starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
 ) -> Response:
-    """Manage licenses of one user here that somebody else gave and a group grants; plans that are on stay on."""
+    """Manage unmanaged licenses of one user that a group grants; plans that are on stay on."""
     request = replace(
         starter.request(Target(user_ids=(user_id,))), change=LicenseChange(adopt=body.skus()), preview=preview
     )
@@ -63,7 +63,7 @@ async def adopt_user_licenses(
 async def enable_user_service_plans(
     starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
 ) -> Response:
-    """Turn on plans that a group grants in licenses of one user that somebody else gave; they stay the giver's."""
+    """Turn on missing apps that a group grants in unmanaged licenses of one user, which stay unmanaged."""
     request = replace(
         starter.request(Target(user_ids=(user_id,))), change=LicenseChange(enable=body.skus()), preview=preview
     )
@@ -122,5 +122,5 @@ async def list_subscribed_skus(world: TheWorld) -> Json:
 
 @router.get("/changeFeed")
 async def get_change_feed(world: TheWorld) -> Json:
-    """How changes of membership reach the app: the subscription, what came by it last, and when delta was read."""
-    return answers.change_feed(await queries.change_feed(world))
+    """How membership changes reach the app: the subscription, its last notification, and the last delta query."""
+    return health_answers.change_feed(await queries.change_feed(world))

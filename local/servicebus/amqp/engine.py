@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
         if link is None:
             return
         if link.sends:
-            # The client sets its credit anew with each flow, counted from the deliveries it has seen.
+            # The client sets its credit again with each flow, counted from the deliveries it has seen.
             link.credit = max(0, got.number(5, 0) + got.number(6, 0) - link.delivery_count)
             link.send_waiting()
             if link.credit > 0:

@@ -55,7 +55,7 @@ class FrameReader:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[Frame | bytes]:
-        """What is complete with these bytes: a frame, or the 8 bytes of a protocol header. Raises AmqpError."""
+        """The units that these bytes complete: a frame, or the 8 bytes of a protocol header. Raises AmqpError."""
         pending = self._rest + data if self._rest else data
         at = 0
         try:

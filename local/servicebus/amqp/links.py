@@ -37,7 +37,7 @@ class Node(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a client attaches to. `filters`: the names of the filters it asks for on what it receives."""
+    """The node that a client attaches to. `filters`: the names of the filters that it requests."""
 
     address: str
     receives: bool
@@ -139,7 +139,7 @@ class Session:
 
 
 def wanted(source: Any, target: Any, *, receives: bool) -> Wanted:
-    """What an ATTACH names in its source or target; the address is empty where there is none."""
+    """The node that an ATTACH names in its source or target; the address is empty if there is none."""
     match source if receives else target:
         case Described(_, [str(address), *more]):
             filters = more[6] if receives and len(more) > 6 and isinstance(more[6], dict) else {}

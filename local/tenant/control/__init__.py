@@ -1,1 +1,1 @@
-"""The control API under /_tenant/, by which tests build, look at and disturb the tenant."""
+"""The control API under /_tenant/, by which tests build, read and disturb the tenant."""

@@ -1,4 +1,4 @@
-"""The control API under /_tenant/: build, look at and disturb the tenant. Never used by the product.
+"""The control API under /_tenant/: build, read and disturb the tenant. Never used by the product.
 
 Everything here shows the truth, never an earlier state, and is neither charged nor counted.
 """

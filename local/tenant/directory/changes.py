@@ -67,7 +67,7 @@ _BEFORE = {
 
 
 class ChangeLog:
-    """Changes of one directory; `epoch` tells its positions from those of another."""
+    """Changes of one directory; `epoch` distinguishes its positions from those of another."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self.epoch = secrets.token_hex(4)
@@ -84,13 +84,13 @@ class ChangeLog:
 
     @property
     def oldest(self) -> int:
-        """The earliest position that can still be looked at."""
+        """The earliest position that can still be read."""
         return self._log[0].seq - 1 if self._log else self._last
 
     def append(
         self, group_id: str, kind: Kind, now: float, *, member_id: str = "", settled: bool = False, told: bool = True
     ) -> None:
-        """Remember a change and tell the listener."""
+        """Store a change and notify the listener."""
         self._last += 1
         change = Change(self._last, now, settled, group_id, kind, member_id, told)
         self._log.append(change)
@@ -101,7 +101,7 @@ class ChangeLog:
             self.listener(change)
 
     def position(self, as_of: float | None, not_after: float) -> int:
-        """The last position visible to a read that looks at `as_of` and never sees what came after `not_after`."""
+        """The last position visible to a read of the state at `as_of` that never sees changes after `not_after`."""
         for change in reversed(self._log):
             if change.at <= not_after and (as_of is None or change.settled or change.at <= as_of):
                 return change.seq

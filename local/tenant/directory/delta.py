@@ -1,7 +1,7 @@
-"""What one round of /groups/delta gives, without HTTP: tokens, pieces of groups, and their spread over pages.
+"""The result of one round of /groups/delta, without HTTP: tokens, pieces of groups, and their distribution over pages.
 
-A round leads from one position of the change log to another and is the same however often it is asked for; the token
-of a page holds the round and the place in it. learn.microsoft.com/graph/delta-query-overview
+A round covers the change log from one position to another, and repeated requests return the same. The token of a page
+holds the round and the place in it. Source: learn.microsoft.com/graph/delta-query-overview
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RETURNING = (Kind.CREATED, Kind.RESTORED)
 
 @dataclass(frozen=True, slots=True)
 class DeltaRound:
-    """A round in its token. `since` None is the first round; `until` None is a round nobody has begun yet.
+    """A round in its token. `since` None is the first round; `until` None is a round that has not begun.
 
     `place` counts the pieces already given; -1 is the empty page some rounds begin with.
     """
@@ -125,10 +125,11 @@ def _full(directory: Directory, group: Group, until: int, with_members: bool, si
 def _changed(
     directory: Directory, group: Group, changes: list[Change], until: int, with_members: bool, size: int
 ) -> Iterator[Piece]:
-    """One group's changes: who was touched, as they stand at the end of the round, in the order of last changes."""
+    """One group's changes: the changed objects in their state at the end of the round, in the order of last changes."""
     reason = directory.presence(group, until)
     if reason is not Presence.THERE:
-        # A group made and gone within the round was never told of, yet Graph may name it: harmless either way.
+        # A group that was created and deleted within the round was never reported, yet Graph may name it. Both are
+        # harmless.
         return iter([Piece(group, reason, True, [], True)])
     if any(change.kind in _RETURNING for change in changes):
         return _full(directory, group, until, with_members, size)

@@ -45,6 +45,7 @@ class Directory:
         self.changes = ChangeLog()
         self._by_upn: dict[str, User] = {}
         self._by_employee_id: dict[str, list[str]] = {}
+        self._by_alias: dict[str, list[str]] = {}
         self._closures: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._flat: dict[str, list[str]] = {}
         self._sorted_users: list[str] | None = None
@@ -76,7 +77,7 @@ class Directory:
         self._structure_changed()
 
     def load_users(self, users: Iterable[User]) -> None:
-        """Put in many new users in one go (generator); units are to be recounted afterwards."""
+        """Add many new users at once (generator). The caller must recount units afterwards."""
         for user in users:
             self.objects[user.id] = user
             self.users[user.id] = user
@@ -89,8 +90,22 @@ class Directory:
         return self.users.get(lowered) or self._by_upn.get(lowered)
 
     def ids_by_employee_id(self, employee_id: str) -> list[str]:
-        """Ids of users who may have an employeeId, deleted ones included, in the order of paging."""
+        """Ids of users that may have an employeeId, deleted ones included, in the order of paging."""
         return self._by_employee_id.get(employee_id.lower(), [])
+
+    def give_alias(self, user: User, address: str) -> None:
+        """One more e-mail address, which others can have too."""
+        user.aliases = (*user.aliases, address)
+        self._by_alias.setdefault(address.lower(), []).append(user.id)
+
+    def ids_by_address(self, addresses: Iterable[str]) -> list[str]:
+        """Ids of users who may have one of these e-mail addresses, deleted ones included, in the order of paging."""
+        found: set[str] = set()
+        for address in addresses:
+            found.update(self._by_alias.get(address, ()))
+            if user := self._by_upn.get(address):
+                found.add(user.id)
+        return sorted(found)
 
     def user_state(self, user: User, as_of: float | None) -> UserState:
         """The changeable part of a user now, or at an earlier moment."""
@@ -250,7 +265,7 @@ class Directory:
         return self.history.consumed_as_of(subscription.sku_id, subscription.consumed, as_of)
 
     def recount_units(self) -> None:
-        """Count consumed units anew from all users (after the generator wrote rows directly)."""
+        """Count consumed units again from all users (after the generator wrote rows directly)."""
         for subscription in self.subscriptions.values():
             subscription.consumed = 0
         for user in self.users.values():
@@ -282,7 +297,7 @@ class Directory:
     def _appearance_changed(self, member: DirectoryObject, now: float) -> None:
         """A deleted object leaves the members of its groups and comes back restored, its membership being kept.
 
-        Deleting a user is no change of the group: whether Graph notifies of it is not documented, so it is not told.
+        Deleting a user is no change of the group: whether Graph notifies of it is not documented, so nothing is sent.
         """
         kind = Kind.JOINED if member.deleted is None else Kind.LEFT
         for parent in member.parents:

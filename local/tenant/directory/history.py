@@ -1,4 +1,4 @@
-"""What the directory looked like a little while ago, for reads that lag behind writes.
+"""Recent earlier states of the directory, for reads that lag behind writes.
 
 Only changes younger than the horizon are kept, as the value before the change and the time of it; an object without
 a recent change costs nothing.

@@ -1,6 +1,6 @@
 """The objects of the directory, compact enough for 200,000 users in one process.
 
-Everything a write can change about a user's licenses is an immutable value (`rows`), so a version of it can be kept
+Everything that a write can change about a user's licenses is an immutable value (`rows`). A version of it can be kept
 for stale reads and for the write log without copying.
 """
 
@@ -48,6 +48,7 @@ class User(DirectoryObject):
 
     __slots__ = (
         "account_enabled",
+        "aliases",
         "created",
         "employee_id",
         "location_changed",
@@ -70,6 +71,8 @@ class User(DirectoryObject):
         self.employee_id: str | None = None
         self.location_changed = 0.0
         self.proxy_clash = False
+        self.aliases: tuple[str, ...] = ()
+        """E-mail addresses beside the userPrincipalName."""
 
     def state(self) -> UserState:
         """The changeable part as a value, for stale reads."""

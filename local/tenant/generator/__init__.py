@@ -1,1 +1,1 @@
-"""What a tenant holds at first: generated from a seed, or exactly as a test describes it."""
+"""The initial content of a tenant: generated from a seed, or exactly as a test describes it."""

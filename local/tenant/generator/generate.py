@@ -78,9 +78,9 @@ def generate(
 ) -> tuple[Directory, dict[str, object]]:
     """A new directory and its summary.
 
-    `outsiders` is the share of users beyond the members; `recycled` users of the main group lie in the recycle bin;
-    `shares` overrides those of Shares (camel case); `scarceSeats` gives SPE_E3 1 % fewer seats than needed; `seats`
-    sets enabled units by skuPartNumber; `otherGroups` adds small groups that overlap the main one. `products` (skuIds
+    `outsiders` is the share of users beyond the members. `recycled` users of the main group are in the recycle bin.
+    `shares` overrides those of Shares (camel case). `scarceSeats` gives SPE_E3 1 % fewer seats than needed. `seats`
+    sets enabled units by skuPartNumber. `otherGroups` adds small groups that overlap the main one. `products` (skuIds
     or part numbers) are owned beside the usual ones. `tables` sets the switch of that name.
     """
     if not MEMBERS_MIN <= members <= MEMBERS_MAX:
@@ -92,6 +92,7 @@ def generate(
         directory = Directory(str(uuid.uuid5(uuid.NAMESPACE_DNS, "fabrikam.tenant.example")), country)
         people = _population(directory, chance, members, round(members * outsiders), recycled)
         _assign_kinds(people, chance, _shares(shares))
+        _take_addresses(directory, people)
         _subscribe(directory, members, products)
         _license_people(directory, people, chance)
         groups = build_groups(
@@ -153,6 +154,13 @@ def _assign_kinds(people: Population, chance: random.Random, shares: Shares) -> 
         user.account_enabled = False
     for user in people.kinds["proxy_address_clash"]:
         user.proxy_clash = True
+
+
+def _take_addresses(directory: Directory, people: Population) -> None:
+    """Give others the addresses that users of one kind would get with a mailbox."""
+    others = people.outsiders or people.kinds["plain"] or people.members
+    for number, user in enumerate(people.kinds["proxy_address_clash"]):
+        directory.give_alias(others[number % len(others)], user.user_principal_name)
 
 
 def _subscribe(directory: Directory, members: int, products: Iterable[str]) -> None:

@@ -85,6 +85,8 @@ def _place_user(directory: Directory, raw: dict[str, Any], now: float) -> str:
     if raw.get("deleted"):
         user.deleted = now
     directory.add(user)
+    for address in raw.get("aliases", ()):
+        directory.give_alias(user, str(address))
     return user_id
 
 

@@ -9,6 +9,7 @@ from local.tenant.call import GRAPH, Call, Reply, bad_request, unsupported_query
 from local.tenant.directory.model import Group
 from local.tenant.graph.members import present_group
 from local.tenant.graph.query import (
+    addresses_asked,
     check_options,
     filter_test,
     next_link,
@@ -73,6 +74,8 @@ def _matching(tenant: Tenant, call: Call) -> list[Group]:
         return [group for group in groups if _has_errors(tenant, group)]
     if raw == _LICENSED:
         return [group for group in groups if group.licenses]
+    if addresses_asked(call) is not None:
+        return []  # no group here has an e-mail address
     tests = [test for test in (filter_test(call, GROUP_FILTERS), search_test(call)) if test is not None]
     return [group for group in groups if all(test(_reader(group)) for test in tests)]
 

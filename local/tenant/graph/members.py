@@ -220,7 +220,7 @@ def add_member(tenant: Tenant, call: Call) -> Reply:
 
 
 def remove_member(tenant: Tenant, call: Call) -> Reply:
-    """DELETE /groups/{id}/members/{memberId}/$ref; 204, 404 for one who is not a member."""
+    """DELETE /groups/{id}/members/{memberId}/$ref; 204, or 404 for a user or group that is not a member."""
     group = _writable_group(tenant, call)
     thing = tenant.directory.objects.get(call.segments[3].lower())
     now = time.time()

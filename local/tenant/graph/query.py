@@ -1,7 +1,7 @@
 """Query options of OData as far as the directory offers them: $select, $top, $filter, $search, $count, $skiptoken.
 
-What is not offered is refused, never ignored. No page of Microsoft prints the texts of these refusals: they are our
-own wording or as commonly seen.
+Other options are rejected, never ignored. No page of Microsoft prints the texts of these rejections: they are this
+project's own wording, or commonly reported.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ PAGE_DEFAULT = 100  # learn.microsoft.com/graph/api/group-list-members
 PAGE_MAX = 999
 
 _COMPARISON = re.compile(r"^(\w+)\s+eq\s+(?:'((?:[^']|'')*)'|(true|false))$", re.IGNORECASE)
+_ANY_ADDRESS = re.compile(r"^proxyAddresses/any\((\w+):\1\s+eq\s+'((?:[^']|'')*)'\)$", re.IGNORECASE)
+OR_LIMIT = 15  # clauses, github.com/microsoftgraph/microsoft-graph-docs/issues/21098
 _STARTSWITH = re.compile(r"^startswith\(\s*(\w+)\s*,\s*'((?:[^']|'')*)'\s*\)$", re.IGNORECASE)
 _SEARCH = re.compile(r'^"(\w+):(.*)"$', re.DOTALL)
 _OFFERED = frozenset({"$select", "$top", "$filter", "$search", "$count", "$skiptoken", "$format"})
@@ -103,6 +105,27 @@ def filter_test(call: Call, filterable: Collection[str]) -> Test | None:
         return None
     tests = [_clause(part.strip(), filterable) for part in re.split(r"\s+and\s+", raw)]
     return lambda read: all(test(read) for test in tests)
+
+
+def addresses_asked(call: Call) -> frozenset[str] | None:
+    """The addresses of a $filter that asks for nothing but proxyAddresses joined with `or`; None for another one."""
+    clauses = re.split(r"\s+or\s+", call.query.get("$filter", "").strip())
+    found = [_ANY_ADDRESS.match(each) for each in clauses]
+    if not all(found):
+        return None
+    if len(clauses) > OR_LIMIT:
+        raise unsupported_query(
+            "Too many child clauses specified in search filter expression containing 'OR' operators: "
+            f"{len(clauses)}. Max allowed: {OR_LIMIT}."
+        )
+    # Whether the kind of address is compared as written is not documented; here it is not.
+    return frozenset(each[2].replace("''", "'").lower().removeprefix("smtp:") for each in found if each)
+
+
+def has_address(read: Reader, wanted: Collection[str]) -> bool:
+    """Whether an object has one of the addresses."""
+    found = read("proxyAddresses")
+    return isinstance(found, list) and any(str(each).lower().removeprefix("smtp:") in wanted for each in found)
 
 
 def _clause(raw: str, filterable: Collection[str]) -> Test:

@@ -136,6 +136,11 @@ def _surname(user: User, _state: UserState) -> str | None:
     return parts[1] if len(parts) > 1 else None
 
 
+def _addresses(user: User) -> list[str]:
+    primary = [f"SMTP:{user.user_principal_name}"] if user.user_type == "Member" and not user.proxy_clash else []
+    return [*primary, *(f"smtp:{alias}" for alias in user.aliases)]
+
+
 def _deleted(_user: User, state: UserState) -> str | None:
     return None if state.deleted is None else timestamp(state.deleted)
 
@@ -162,7 +167,7 @@ USER_PROPERTIES: dict[str, UserGetter] = {
     "businessPhones": _empty,
     "otherMails": _empty,
     "provisionedPlans": _empty,
-    "proxyAddresses": lambda user, _state: [f"SMTP:{user.user_principal_name}"] if user.user_type == "Member" else [],
+    "proxyAddresses": lambda user, _state: _addresses(user),
     **dict.fromkeys(
         ("city", "companyName", "country", "department", "employeeHireDate", "employeeLeaveDateTime",
          "employeeType", "externalUserState", "jobTitle", "mobilePhone", "officeLocation", "onPremisesSyncEnabled",

@@ -48,7 +48,7 @@ def get_subscription(tenant: Tenant, call: Call) -> Reply:
 
 
 async def patch_subscription(tenant: Tenant, call: Call) -> Reply:
-    """PATCH /subscriptions/{id}: a new expirationDateTime, a new notificationUrl, or both; authorizes anew."""
+    """PATCH /subscriptions/{id}: a new expirationDateTime, a new notificationUrl, or both; authorizes again."""
     found = _own(tenant, call)
     body = call.body if isinstance(call.body, dict) else {}
     unknown = [one for one in body if one not in ("expirationDateTime", "notificationUrl")]

@@ -15,8 +15,10 @@ from local.tenant.directory.model import Group, User, UserState
 from local.tenant.graph.look import look_of
 from local.tenant.graph.query import (
     PAGE_DEFAULT,
+    addresses_asked,
     check_options,
     filter_test,
+    has_address,
     next_link,
     page_size,
     search_test,
@@ -92,15 +94,20 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     names = chosen or USER_DEFAULT
     if chosen and not may_see(call, chosen):
         raise denied()
-    matches = [test for test in (filter_test(call, USER_FILTERS), search_test(call)) if test is not None]
+    addresses = addresses_asked(call)
+    tests = (search_test(call),) if addresses is not None else (filter_test(call, USER_FILTERS), search_test(call))
+    matches = [test for test in tests if test is not None]
+    if addresses is not None:
+        matches.append(lambda read: has_address(read, addresses))
     size = page_size(call) if "$top" in call.query else PAGE_DEFAULT
     directory = tenant.directory
     by_employee_id = _BY_EMPLOYEE_ID.match(call.query.get("$filter", "").strip())
-    ids = (
-        directory.ids_by_employee_id(by_employee_id[1].replace("''", "'"))
-        if by_employee_id
-        else directory.sorted_user_ids()
-    )
+    if addresses is not None:
+        ids = directory.ids_by_address(addresses)
+    elif by_employee_id:
+        ids = directory.ids_by_employee_id(by_employee_id[1].replace("''", "'"))
+    else:
+        ids = directory.sorted_user_ids()
     shown: list[dict[str, Any]] = []
     last, more, look = "", False, look_of(tenant)
     for user_id in ids[bisect_right(ids, skip_token(call)) :]:

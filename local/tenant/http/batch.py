@@ -1,8 +1,8 @@
 """POST /$batch: up to 20 operations in one request, each with a result of its own.
 
-learn.microsoft.com/graph/json-batching: 200 whenever the envelope can be read; ids unique without regard to case;
-results in any order; an operation whose predecessor failed gets 424; each is charged for itself.
-Texts about malformed envelopes are our own wording.
+learn.microsoft.com/graph/json-batching: the answer is 200 whenever the envelope can be read. Ids are unique without
+regard to case, and results come in any order. An operation whose predecessor failed gets 424. Each operation uses quota
+of its own. Texts about malformed envelopes are this project's own wording.
 """
 
 from __future__ import annotations

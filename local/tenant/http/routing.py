@@ -1,4 +1,4 @@
-"""Which operation a method and path mean, what it costs, and who may ask for it.
+"""The operation of a method and path, its cost, and the permissions that it needs.
 
 Costs: learn.microsoft.com/graph/throttling-limits, table of the identity and access service. Any GET that is not in
 the table costs 1 resource unit, any other write 1 unit and 1 write.
@@ -142,7 +142,7 @@ def find_route(call: Call) -> Route:
 
 
 def _canonical(segment: str) -> str:
-    """A segment as the routes have it: msgraph-sdk sends `delta()`, and `graph.` where the pages have its full name
+    """A segment as the routes have it. msgraph-sdk sends `delta()`, and `graph.` instead of the full name on the pages
     (`graph` is the alias of that namespace in Graph's metadata)."""
     return f"microsoft.{segment}" if segment.startswith("graph.") else segment.removesuffix("()")
 

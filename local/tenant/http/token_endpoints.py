@@ -29,7 +29,9 @@ def managed_identity(tenant: Tenant, request: web.BaseRequest, secret: str) -> w
     client = tenant.clients["product"]
     fault = tenant.faults.strike("GET", "/msi/token", (client.app_id, client.name), naming="/msi/token")
     if fault is not None:
-        return _answer(int(fault.get("status", 503)), {"statusCode": 503, "message": "told to be away"})
+        return _answer(
+            int(fault.get("status", 503)), {"statusCode": 503, "message": "unavailable, as a test requested"}
+        )
     asked = request.query.get("client_id")
     if asked not in (None, client.app_id, client.name):
         return _answer(400, {"statusCode": 400, "message": f"No managed identity has the client id {asked}."})

@@ -30,7 +30,7 @@ USERS_READ = any_of("User.ReadBasic.All", *sorted(SEE_USERS))
 GROUPS_READ = any_of("Group.ReadBasic.All", *sorted(READ_GROUPS))
 MEMBERS_READ = any_of("GroupMember.ReadBasic.All", *sorted(READ_GROUPS))
 SUBSCRIBE = any_of("Group.Read.All")
-"""Subscriptions on groups; a permission to write does not stand in (graph/api/subscription-post-subscriptions)."""
+"""Subscriptions on groups; a permission to write does not include it (graph/api/subscription-post-subscriptions)."""
 HIDDEN_MEMBERS = "Member.Read.Hidden"
 SKUS_READ = any_of(
     "LicenseAssignment.Read.All", "Organization.Read.All",

@@ -36,7 +36,7 @@ class Identity:
 
 
 class InvalidTokenError(Exception):
-    """The token is missing, malformed, expired, or for somebody else."""
+    """The token is missing, malformed, expired, or for another audience."""
 
 
 class TokenIssuer:

@@ -1,6 +1,6 @@
 """Microsoft's own group-based licensing, as far as it meets the product's users.
 
-A licensed group is looked at a moment after a change: first-level user members only, all of the group's products or
+A licensed group is processed a moment after a change: first-level user members only, all of the group's products or
 none, inherited rows with `assignedByGroup`. Rules: learn.microsoft.com/entra/fundamentals/concept-group-based-licensing
 and .../licensing-groups-resolve-problems.
 """
@@ -104,7 +104,7 @@ def keep_times(old: tuple[LicenseRow, ...], new: tuple[LicenseRow, ...]) -> tupl
 
 
 class NativeLicensing:
-    """Works through groups and members that need a look; one task per tenant."""
+    """Processes changed groups and members; one task per tenant."""
 
     def __init__(self, directory: Directory, rules: Callable[[], Rules], delay: Callable[[], float]) -> None:
         self.directory = directory
@@ -157,7 +157,7 @@ def settle_user(directory: Directory, user: User, group: Group, rules: Rules, no
         rows = inherited_rows(
             licensee, group.id, group.licenses, directory.country, directory.subscriptions, rules, now
         )
-        # A product the group no longer has leaves through the same call: rows of the group are written anew.
+        # The same call removes a product that the group no longer has: rows of the group are written again.
     else:
         rows = rows_after_leaving(licensee, group.id, rules, now)
     if rows != user.rows:

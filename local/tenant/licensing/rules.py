@@ -1,8 +1,8 @@
 """The license rules as pure functions on values: may this user's licenses change like this, and to what.
 
-Additions and removals of one call are judged by the state they result in, together, in a fixed order of checks:
-request, SKUs, plans, removals, usage location, seats, exclusions, dependencies, proxy addresses.
-Texts marked "own wording" stand where no text of Microsoft's could be found.
+Additions and removals of one call are judged together, by the resulting state, in a fixed order of checks. The order
+is request, SKUs, plans, removals, usage location, seats, exclusions, dependencies, proxy addresses.
+Texts marked "own wording" are used if no text of Microsoft's could be found.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the tenant's switches make of the catalog's rules; settings.py explains each."""
+    """The catalog's rules with the tenant's switches applied; settings.py explains each."""
 
     catalog: Catalog
     prohibited: Mapping[str, tuple[str, ...]]
@@ -115,7 +115,7 @@ def check_state(
 
 
 def check_request(change: Change, seats: Mapping[str, Subscription], rules: Rules) -> Refusal | None:
-    """Is the request sound, whoever the user is."""
+    """Is the request valid for any user."""
     catalog = rules.catalog
     if not change.add and not change.remove:
         # Seen with a retired PowerShell module; whether Graph words it so is uncertain.

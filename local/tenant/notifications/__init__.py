@@ -1,1 +1,1 @@
-"""Subscriptions to changes, and the delivery of what they tell."""
+"""Subscriptions to changes, and the delivery of notifications."""

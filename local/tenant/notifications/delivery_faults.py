@@ -1,4 +1,4 @@
-"""What may go wrong on the way of a notification, on demand: lost, doubled, late, out of order, forged.
+"""Faults of notifications on demand: lost, duplicate, late, out of order, forged.
 
 The same seed gives the same faults for the same notifications.
 """
@@ -26,7 +26,7 @@ class Copy(NamedTuple):
 
 @dataclass(slots=True)
 class DeliveryFaults:
-    """Shares from 0 to 1 of notifications that are dropped, doubled, overtaken, accompanied by a forged one."""
+    """Shares from 0 to 1 of notifications that are dropped, sent twice, overtaken, or accompanied by a forged one."""
 
     drop: float = 0.0
     duplicate: float = 0.0
@@ -35,12 +35,12 @@ class DeliveryFaults:
     delay_seconds: tuple[float, float] = (0.0, 0.0)
     """Least and longest wait of each notification before it is sent."""
     reorder_seconds: float = 1.0
-    """Further wait of one that is to be overtaken."""
+    """The extra wait of a notification that will be overtaken."""
     seed: int = 0
     _chance: random.Random = field(default_factory=lambda: random.Random(0), repr=False)
 
     def patch(self, changes: dict[str, Any]) -> None:
-        """Apply JSON changes and begin the seed anew; ValueError names what is wrong and leaves all as it was."""
+        """Apply JSON changes and restart the seed. ValueError names the fault, and nothing is changed."""
         taken: dict[str, Any] = {}
         for key, value in changes.items():
             match key:
@@ -67,7 +67,7 @@ class DeliveryFaults:
         return {**shown, "delaySeconds": self.delay_seconds, "reorderSeconds": self.reorder_seconds}
 
     def copies(self, body: dict[str, Any]) -> list[Copy]:
-        """What is sent in place of a notification; nothing where it is lost."""
+        """The copies that are sent instead of a notification; none if it is lost."""
         chance = self._chance
         lost, doubled, forgery = (chance.random() < share for share in (self.drop, self.duplicate, self.forge))
         found = [] if lost else [self._copy(body, is_double=number > 0) for number in range(2 if doubled else 1)]

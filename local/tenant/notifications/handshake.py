@@ -27,7 +27,7 @@ async def validate_endpoints(urls: list[str], seconds: float) -> None:
 
 
 async def _fault(http: aiohttp.ClientSession, url: str) -> str:
-    """What was wrong with an endpoint's answer; empty for nothing."""
+    """The fault of an endpoint's answer; empty for none."""
     # Spaces and a colon are in Graph's own tokens; the rest shows whether the endpoint really decodes.
     token = f"Validation: Testing client application reachability for subscription Request-Id: {uuid.uuid4()} +%&=ü"
     address = f"{url}{'&' if '?' in url else '?'}validationToken={quote(token, safe='')}"

@@ -24,8 +24,8 @@ def change_notifications(
 ) -> list[dict[str, Any]]:
     """Notifications of these changes for one subscription, groups in the order of their first change.
 
-    Members who joined or left stand in the order it happened, so one may stand there twice. Creation and soft deletion
-    are told as `updated`, only the end for good as `deleted` (resources/subscription, changeType).
+    Added and removed members are in the order of the changes, so a member can appear twice. Creation and soft deletion
+    are sent as `updated`, only permanent deletion as `deleted` (resources/subscription, changeType).
     """
     by_group: dict[str, list[Change]] = {}
     for change in changes:
@@ -49,7 +49,7 @@ def lifecycle_notification(subscription: GraphSubscription, event: str, tenant_i
 
 
 def forged(notification: dict[str, Any], chance: random.Random) -> dict[str, Any]:
-    """What somebody might send who knows all but the clientState: everyone named has left, and so has a stranger."""
+    """A forgery by a sender who lacks only the clientState: all named members are removed, and an unknown one."""
     data = notification["resourceData"]
     named = [one["id"] for one in data.get("members@delta", ())] + [str(uuid.UUID(int=chance.getrandbits(128)))]
     leaving = [{"id": one, "@removed": "deleted"} for one in named]

@@ -1,7 +1,7 @@
-"""Sends notifications: gathers changes for a moment, tells each subscription, tries again, gives up.
+"""Sends notifications: collects changes for a moment, notifies each subscription, tries again, gives up.
 
-Rules of delivery: learn.microsoft.com/graph/change-notifications-delivery-webhooks. Any 2xx is delivered; anything else
-is tried again, ever later, for 4 hours; what a slow or dropping endpoint misses is lost without a word.
+Rules of delivery: learn.microsoft.com/graph/change-notifications-delivery-webhooks. Any 2xx is a delivery. After other
+answers, it tries again for 4 hours with growing pauses. Notifications for a slow or dropping endpoint are lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GIVE_UP_SECONDS = 4 * 3_600.0
 SLOW_DELAY_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 900.0  # between two tries; our own number
 _AT_ONCE = 16  # POSTs under way; our own number
-_PENDING_LIMIT = 500_000  # changes not yet told
+_PENDING_LIMIT = 500_000  # changes not yet sent
 _QUEUE_LIMIT = 50_000  # POSTs waiting; notifications beyond are lost and counted as overflow
 
 
@@ -90,7 +90,7 @@ class Sender:
         self._wake = asyncio.Event()
 
     def offer(self, change: Change) -> None:
-        """A group changed; it is told a moment later to whoever has subscribed by now."""
+        """A group changed; current subscriptions are notified a moment later."""
         if not (change.told or self._settings.notify_user_deletion) or not self._subscriptions.alive(time.time()):
             return
         self.counters.changes += 1
@@ -130,7 +130,7 @@ class Sender:
         return not (self._pending or self._queue or self._under_way)
 
     def as_json(self) -> dict[str, Any]:
-        """Counters, what waits, and the state of each endpoint."""
+        """Counters, waiting notifications, and the state of each endpoint."""
         now = time.monotonic()
         return {
             **asdict(self.counters),
@@ -141,7 +141,7 @@ class Sender:
         }
 
     def reset(self) -> None:
-        """Counters to nought and endpoints in good state; what waits is still sent."""
+        """Set counters to zero and endpoints to a good state; waiting notifications are still sent."""
         self.counters = Counters()
         self._health.clear()
 

@@ -29,7 +29,7 @@ _OPTIONAL = ("clientState", "lifecycleNotificationUrl", "latestSupportedTlsVersi
 
 @dataclass(slots=True)
 class GraphSubscription:
-    """One subscription; `group_id` None is all groups. Not `authorized` ones are told nothing until they are again."""
+    """One subscription; `group_id` None is all groups. Subscriptions that are not `authorized` get no notifications."""
 
     app_id: str
     change_type: str
@@ -44,7 +44,7 @@ class GraphSubscription:
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def wants(self, group_id: str, change_type: str) -> bool:
-        """Whether a change of this group is told to it."""
+        """Whether it is notified of a change of this group."""
         return self.group_id in (None, group_id) and change_type in self.change_type.split(",")
 
     def as_json(self, *, with_state: bool) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class GraphSubscriptions:
         return found if found is not None and found.expires > now else None
 
     def add(self, new: GraphSubscription, now: float, *, duplicates: bool) -> None:
-        """Take a new one in. Raises GraphError 403 over a quota, 409 for the double of another."""
+        """Add a subscription. Raises GraphError 403 over a quota, 409 for a duplicate."""
         alive = self.alive(now)
         own = [one for one in alive if one.app_id == new.app_id]
         for have, limit, whose in ((len(own), PER_APPLICATION, "application"), (len(alive), PER_TENANT, "tenant")):

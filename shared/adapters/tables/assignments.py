@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from shared.adapters.shared_read import SharedRead
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, options_json, options_of, plans_of, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
@@ -36,20 +37,17 @@ class TableAssignments:
 
     def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
-        self._monotonic = monotonic
-        self._known: tuple[float, tuple[GroupLicenseAssignment, ...]] | None = None
+        self._assignments = SharedRead(self._read, monotonic)
 
     async def get(self, group_id: GroupId) -> StoredAssignment | None:
         row = await self._tables.get(TABLE, PARTITION, group_id)
         return StoredAssignment(_assignment(row), row["etag"]) if row else None
 
     async def all(self, max_age_s: float = 0.0) -> tuple[GroupLicenseAssignment, ...]:
-        known = self._known
-        if known is None or self._monotonic() - known[0] >= max_age_s:
-            asked = self._monotonic()
-            found = tuple([_assignment(row) async for row in self._tables.query(TABLE, PARTITION)])
-            known = self._known = (asked, found)
-        return known[1]
+        return await self._assignments.get(max_age_s)
+
+    async def _read(self) -> tuple[GroupLicenseAssignment, ...]:
+        return tuple([_assignment(row) async for row in self._tables.query(TABLE, PARTITION)])
 
     async def save(self, assignment: GroupLicenseAssignment, etag: str | None) -> str:
         kind = "create" if etag is None else "replace"

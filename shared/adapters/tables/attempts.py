@@ -1,16 +1,16 @@
-"""What a write that was sent more than once has done: a first attempt without an answer may have been applied.
+"""The result of a write that was sent more than once: a first attempt without an answer may have been applied.
 
 Each kind of operation is safe to send again, for its own reason:
 
 - A read changes nothing.
 - `upsert` and `delete` without an ETag leave the table as they would have the first time.
-- `create`, and `replace` and `delete` with an ETag, are refused the second time if the first one was applied. Then the
-  rows are read: if they are what was to be written, the write was ours. Rows of this app hold times, ids or versions of
-  their writer, so that two writers do not write the same; if they do, both wanted exactly what is stored.
-- A `create` or `replace` that must be seen by others (`Op.counts`) is different: two writers that count from the same
-  state write the same row, and only one of them has been counted; a ledger row is rewritten unchanged so that stale
-  reads lose their race. There a refusal stays a Conflict, and the caller reads again: at worst it counts twice what was
-  meant to be counted once, or reads a user once more.
+- `create`, and `replace` and `delete` with an ETag, are rejected the second time if the first one was applied.
+  The rows are then read: if they have the wanted content, this write succeeded. Rows of this app hold times, ids or
+  versions of their writer, so two writers do not write the same. If they do, both wanted exactly the stored content.
+- A `create` or `replace` that others must notice (`Op.counts`) is different. Two writers that count from the same state
+  write the same row, and only one of them has been counted. A ledger row is rewritten unchanged so that stale reads
+  lose their race. There a rejection stays a Conflict, and the caller reads again: at worst it counts something twice,
+  or reads a user once more.
 - A transaction is applied whole or not at all, so the same holds for all of its operations together.
 """
 

@@ -1,10 +1,10 @@
-"""Tables `auditYYYYMM`: who did what to whom, newest first; a month that is over its retention is dropped whole.
+"""Tables `auditYYYYMM`: audit entries, newest first. A month after its retention is dropped as a whole.
 
-PartitionKey inverted minutes, RowKey inverted milliseconds, both of the row's first entry, and a hash of all its ids:
-so a table is in order from the newest to the oldest, and writes of a time are few in a partition. `entries0`..:
-zlib-compressed JSON list of entries; `user0`/`user1`, `group0`/`group1`: the least and greatest id in them, by which
-the service leaves out rows that cannot have an entry of a user or group. Chunks are cut from sorted ids, so the spans
-of a large group's rows are narrow. Entries hold opaque ids; what must be erasable is in `audit_names`.
+PartitionKey inverted minutes, RowKey inverted milliseconds, both of the row's first entry, and a hash of all its ids.
+So a table is in order from the newest to the oldest, and writes of a time are few in a partition. `entries0`..:
+zlib-compressed JSON list of entries. `user0`/`user1`, `group0`/`group1`: the least and greatest id in them. By these,
+the service leaves out rows that cannot have an entry of a user or group. Chunks are parts of sorted ids, so the spans
+of a large group's rows are narrow. Entries hold opaque ids; erasable data is in `audit_names`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from shared.domain.read_models import AuditEntry, AuditFilter, ReplayedMessage
 log = logging.getLogger(__name__)
 
 CLAIMED = "?"
-"""In an entry: its message claimed an identity, which stands in `audit_names`."""
+"""In an entry: its message claimed an identity, which is stored in `audit_names`."""
 
 PACKED = 20
 """Entries a row holds at most: those of a chunk are one row, since each row costs the client much CPU. A row is named

@@ -1,4 +1,4 @@
-"""What the audit log must be able to forget, apart from its entries: names, claimed identities, messages of replays.
+"""Erasable data of the audit log, stored apart from its entries: names, claimed identities, messages of replays.
 
 Table `auditnames`: PartitionKey `name`, RowKey an object ID; or PartitionKey `claimYYYYMM`, RowKey the id of an
 operation or entry. `text`: the name, or the identity that a message claimed.

@@ -1,8 +1,8 @@
-"""What falls due when: rows by day, so that the timer reads only what is due.
+"""Due times: rows by day, so that the timer reads only due rows.
 
 PartitionKey day (YYYYMMDD), RowKey `{ms since the epoch, 13 digits}-{name}`; which days have rows: PartitionKey `day`,
-RowKey day. A day's row is written before the rows of the day and goes only after the next one, so that what is put by a
-writer who remembers it is found.
+RowKey day. A day's row is written before the rows of the day and deleted only after the next one. So rows are found
+even if their writer remembers an older state.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Agenda:
         await self._tables.upsert_all(self._table, rows)
 
     async def until(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
-        """What has fallen due, oldest first, at most `top`."""
+        """Due names with their times, oldest first, at most `top`."""
         days = [row["RowKey"] async for row in self._tables.query(self._table, DAYS, "", _day(now))]
         found: list[tuple[datetime, str]] = []
         last = f"{_ms(now):0{TIME_DIGITS}d}{LAST}"

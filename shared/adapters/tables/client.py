@@ -316,7 +316,7 @@ async def translated(call: Awaitable[T], what: str) -> T:
     try:
         return await call
     except (ResourceExistsError, ResourceModifiedError) as fault:
-        raise Conflict(f"table {what}: the row was changed by somebody else") from fault
+        raise Conflict(f"table {what}: the row was changed meanwhile") from fault
     except ResourceNotFoundError as fault:
         raise NotFound(f"table {what}: there is no such row") from fault
     except ClientAuthenticationError as fault:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from shared.adapters.shared_read import SharedRead
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import must_be_time, pack_ids, time_text, unpack_ids
 from shared.adapters.tables.rows import Op, Row, joined_bytes, split_bytes
@@ -22,15 +23,13 @@ class TableNesting:
 
     def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
-        self._monotonic = monotonic
-        self._known: tuple[float, tuple[Nesting, ...]] | None = None
+        self._nesting = SharedRead(self._read, monotonic)
 
     async def all(self, max_age_s: float = 0.0) -> tuple[Nesting, ...]:
-        known = self._known
-        if known is None or self._monotonic() - known[0] >= max_age_s:
-            found = tuple([_nesting(row) async for row in self._tables.query(NESTING, "nesting")])
-            known = self._known = (self._monotonic(), found)
-        return known[1]
+        return await self._nesting.get(max_age_s)
+
+    async def _read(self) -> tuple[Nesting, ...]:
+        return tuple([_nesting(row) async for row in self._tables.query(NESTING, "nesting")])
 
     async def save(self, nesting: Nesting) -> None:
         row = {
@@ -40,11 +39,11 @@ class TableNesting:
             **split_bytes("ids", pack_ids(sorted(map(UserId, nesting.nested)))),
         }
         await self._tables.write(NESTING, Op("upsert", row))
-        self._known = None
+        self._nesting.forget()
 
     async def remove(self, group_id: GroupId) -> None:
         await self._tables.delete(NESTING, "nesting", group_id)
-        self._known = None
+        self._nesting.forget()
 
 
 def _nesting(row: Row) -> Nesting:

@@ -2,8 +2,8 @@
 
 Row: PartitionKey `operation`, RowKey the id with its 12 leading digits of time inverted, so that the newest come first.
 Properties: `body` (JSON of everything but the users), `users0`.. (a list target's ids, 16 bytes each). Index of open
-operations: PartitionKey `open`, RowKey as above, `previewOf` (the id of whoever asked for a preview); written before an
-operation is stored open, deleted after it ended.
+operations: PartitionKey `open`, RowKey as above, `previewOf` (the id of the requester of a preview). It is written
+before an operation is stored open, and deleted after the operation ended.
 """
 
 from __future__ import annotations
@@ -158,6 +158,7 @@ def _body(operation: Operation) -> dict[str, Any]:
             "seatsAvailable": dict(plan.seats_available),
             "usageLocations": plan.usage_locations,
             "errors": dict(plan.expected_errors),
+            "failing": [plan.users_failing, plan.users_waiting],
             **({"warnings": list(plan.warnings)} if plan.warnings else {}),
             "foreign": plan.foreign,
             "usersLosing": plan.users_losing,
@@ -231,6 +232,8 @@ def _operation(row: Row) -> Operation:
 
 
 def _plan(value: dict[str, Any]) -> PlanSummary:
+    # Rows of former versions do not count the users with errors.
+    failing, waiting = value.get("failing", (0, 0))
     return PlanSummary(
         additions=value["additions"],
         removals=value["removals"],
@@ -239,6 +242,8 @@ def _plan(value: dict[str, Any]) -> PlanSummary:
         seats_available=value["seatsAvailable"],
         usage_locations=value["usageLocations"],
         expected_errors=value["errors"],
+        users_failing=failing,
+        users_waiting=waiting,
         warnings=tuple(value.get("warnings", ())),
         foreign=value["foreign"],
         users_losing=value["usersLosing"],

@@ -1,13 +1,14 @@
-"""Rows about one person, in whatever table they stand, for export and erasure. It knows the keys of other tables, and
-nothing else of their rows; rows of members are deleted where all of them are written.
+"""Rows about one person in all tables, for export and erasure. It knows the keys of other tables, and nothing else of
+their rows. Rows of members are deleted by the module that writes them.
 
 Kept by an erasure: `ledger`, `usergrants`, `permits` and `standings`. They have IDs only, and without them the app
-could not tell which licenses are its own.
+could not prove which licenses are managed.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import zlib
 from collections.abc import Iterable, Sequence, Set
 
@@ -25,6 +26,7 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import ONBOARDING
 
 BY_USER = ("ledger", "usergrants", "permits")
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 FIRST_CLAIM, LAST_CLAIM = "claim000000", "claim999999"
 
 
@@ -78,7 +80,8 @@ def _member_keys(user_id: UserId, groups: Iterable[GroupId]) -> list[tuple[str, 
 
 def _has(text: str, wanted: Set[str]) -> bool:
     """Whether a JSON text has one of the names as a whole value: an employee number can be part of any other number."""
-    folded = text.casefold()
+    # JSON can escape a letter, and a message of which only the beginning was kept is no JSON.
+    folded = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text).casefold()
     return any(f'"{each}"' in folded for each in wanted)
 
 

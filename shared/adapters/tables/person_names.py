@@ -15,6 +15,7 @@ from shared.adapters.tables.packing import dump
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import Conflict
 from shared.domain.ids import UserId
+from shared.domain.initiator import InitiatorKind
 
 PLACES: tuple[tuple[str, str, str, Collection[str]], ...] = (
     ("operations", "operation", "operation", ("initiator", "approvals", "approvedBy", "cancelledBy")),
@@ -27,7 +28,9 @@ PLACES: tuple[tuple[str, str, str, Collection[str]], ...] = (
 them: an open event is carried out by it."""
 
 INITIATOR = 6
-"""Texts of a packed initiator: ID, name, and four more."""
+"""Texts of a packed initiator: ID, name, kind, application, channel and claim."""
+
+KINDS = frozenset(map(str, InitiatorKind))
 
 MAX_TRIES = 5
 
@@ -65,11 +68,7 @@ class PersonNames:
 
     def _renamed(self, row: Row, fields: Collection[str]) -> Row | None:
         """The row without the names; None if it has none."""
-        text = joined_body(row)
-        folded = text.casefold()
-        if self._user_id not in folded and not any(name in folded for name in self._names):
-            return None
-        body: dict[str, Any] = json.loads(text)
+        body: dict[str, Any] = json.loads(joined_body(row))
         named = {name: body[name] for name in fields if name in body}
         self._names |= set(_names_beside(self._user_id, named)) - {self._user_id, ""}
         without = {name: self._without(value) for name, value in named.items()}
@@ -79,6 +78,12 @@ class PersonNames:
         return {**rest, **split_body(dump({**body, **without}))}
 
     def _without(self, value: Any) -> Any:
+        if _is_initiator(value):
+            # HR can give a person any name: that of somebody else, or a word that means something here.
+            *rest, claimed = value
+            if rest[0] == self._user_id and rest[1].casefold() in self._names:
+                rest[1] = self._user_id
+            return [*rest, self._user_id if claimed.casefold() in self._names else claimed]
         if isinstance(value, list):
             return [self._without(each) for each in value]
         if not isinstance(value, str):
@@ -86,10 +91,16 @@ class PersonNames:
         if value.casefold() in self._names:
             return self._user_id
         for name in self._names:
-            # In the midst of a text only a sign-in name is sure to be the person's: a number can mean anything.
-            if "@" in name and name in value.casefold():
+            # In the midst of a text, a number or a single word can mean anything.
+            if ("@" in name or " " in name) and name in value.casefold():
                 value = re.sub(rf"(?<![\w.@-]){re.escape(name)}(?![\w@-])", self._user_id, value, flags=re.IGNORECASE)
         return value
+
+
+def _is_initiator(value: Any) -> bool:
+    """Whether it is a packed initiator, and not another list of so many."""
+    is_texts = isinstance(value, list) and len(value) == INITIATOR and all(isinstance(each, str) for each in value)
+    return is_texts and value[2] in KINDS
 
 
 def _names_beside(user_id: UserId, value: Any) -> list[str]:
@@ -98,6 +109,6 @@ def _names_beside(user_id: UserId, value: Any) -> list[str]:
         value = list(value.values())
     if not isinstance(value, list):
         return []
-    if len(value) == INITIATOR and value[0] == user_id:
+    if _is_initiator(value) and value[0] == user_id:
         return [str(value[1]).casefold()]
     return [name for each in value for name in _names_beside(user_id, each)]

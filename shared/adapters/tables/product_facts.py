@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from shared.adapters.shared_read import SharedRead
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, must_be_time, plans_of, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
@@ -29,17 +30,16 @@ class TableProductFacts:
 
     def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
-        self._monotonic = monotonic
-        self._known: tuple[float, dict[SkuId, SeenProduct], dict[Pair, ObservedConflict]] | None = None
+        self._facts = SharedRead(self._read, monotonic)
 
     async def all(self, now: datetime, max_age_s: float) -> ProductFacts:
-        if self._known is None or self._monotonic() - self._known[0] >= max_age_s:
-            read_at = self._monotonic()
-            products = [_product(row) async for row in self._tables.query(TABLE, PRODUCTS)]
-            conflicts = [_conflict(row) async for row in self._tables.query(TABLE, CONFLICTS)]
-            self._known = (read_at, {one.sku_id: one for one in products}, {one.pair: one for one in conflicts})
-        _, found, pairs = self._known
-        return ProductFacts.at(found, pairs, now)
+        products, conflicts = await self._facts.get(max_age_s)
+        return ProductFacts.at(products, conflicts, now)
+
+    async def _read(self) -> tuple[dict[SkuId, SeenProduct], dict[Pair, ObservedConflict]]:
+        products = [_product(row) async for row in self._tables.query(TABLE, PRODUCTS)]
+        conflicts = [_conflict(row) async for row in self._tables.query(TABLE, CONFLICTS)]
+        return {one.sku_id: one for one in products}, {one.pair: one for one in conflicts}
 
     async def product(self, sku_id: SkuId) -> tuple[SeenProduct | None, str | None]:
         row = await self._tables.get(TABLE, PRODUCTS, sku_id)
@@ -64,12 +64,12 @@ class TableProductFacts:
 
     async def remove_conflict(self, pair: Pair) -> None:
         await self._tables.delete(TABLE, CONFLICTS, _key(pair))
-        self._known = None
+        self._facts.forget()
 
     async def _save(self, partition: str, key: str, body: dict[str, Any], etag: str | None) -> None:
         row = {"PartitionKey": partition, "RowKey": key, **split_body(dump(body))}
         await self._tables.write(TABLE, Op("create" if etag is None else "replace", row, etag))
-        self._known = None
+        self._facts.forget()
 
 
 def _key(pair: Pair) -> str:

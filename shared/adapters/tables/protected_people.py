@@ -1,4 +1,4 @@
-"""Table `protectedpeople`: who is protected, as last read from the directory.
+"""Table `protectedpeople`: protected people, as last read from the directory.
 
 PartitionKey `person`, RowKey user id; `body` JSON: `reasons`, `until`. PartitionKey `list`, RowKey `read`; `body` JSON:
 `readAt` of the last complete read, `fault` of the latest one.

@@ -1,7 +1,8 @@
 """Table `sealed`: the users of an operation, one row per page.
 
 PartitionKey `{operationId}-{sealId}`, RowKey page as 6 digits; `ids0`.. (16 bytes a user, sorted), `which` (2 bytes a
-user: index of its action), `actions0`.. (zlib-compressed JSON, see `_action_json`), `firstChunk` (int).
+user: index of its action), `actions0`.. (zlib-compressed JSON, see `_action_json`), `firstChunk` (int). Of a preview
+also `{operationId}-{sealId}-errors`, with the users who have predicted errors alone.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from shared.adapters.tables.packing import (
     unpack_ids,
 )
 from shared.adapters.tables.rows import Row, joined_bytes, split_bytes
+from shared.domain.directory import LicenseError
 from shared.domain.errors import NotFound
+from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import OperationId, SkuId
-from shared.domain.outcomes import OutcomeClass
+from shared.domain.outcomes import OutcomeClass, Problem
+from shared.domain.predicted_errors import Certainty, PredictedError
 from shared.domain.snapshot_pages import PlannedAction, SealedPage
 
 SEALED = "sealed"
@@ -85,7 +89,7 @@ def _action_json(action: PlannedAction) -> list[Any]:
         licenses_json(action.plans_off),
         action.usage_location,
         list(action.notes),
-        list(action.errors),
+        [_error_json(each) for each in action.errors],
         [[sku_id, claims_json(claims)] for sku_id, claims in action.claims],
     ]
 
@@ -101,6 +105,27 @@ def _action(value: list[Any]) -> PlannedAction:
         licenses_of(plans_off),
         location,
         tuple(notes),
-        tuple(errors),
+        tuple(_error(each) for each in errors),
         tuple((SkuId(sku_id), tuple(sorted(claims_of(each)))) for sku_id, each in claims),
     )
+
+
+def _error_json(error: PredictedError) -> list[Any]:
+    problem = error.problem
+    return [
+        str(problem.error),
+        problem.sku_id,
+        problem.text,
+        problem.remedy,
+        list(error.because),
+        str(error.certainty),
+    ]
+
+
+def _error(value: list[Any] | str) -> PredictedError:
+    if isinstance(value, str):  # rows of former versions have the error, and after a blank the SKU
+        name, _, sku = value.partition(" ")
+        return PredictedError(Problem(LicenseError(name), "", remedy_for(LicenseError(name)), SkuId(sku) or None))
+    name, sku_id, text, remedy, because, certainty = value
+    problem = Problem(LicenseError(name), text, remedy, SkuId(sku_id) if sku_id else None)
+    return PredictedError(problem, tuple(map(SkuId, because)), Certainty(certainty))

@@ -1,8 +1,8 @@
-"""Table `waiting`: who waits for a seat of which product, in the order in which the seats will be given.
+"""Table `waiting`: waiting users of each product, in the order in which available licenses are assigned.
 
-PartitionKey skuId, RowKey `{microseconds since the epoch, 16 digits}-{userId}`, as exact as the ledger's times. Which
-products have a line at all: PartitionKey `sku`, RowKey skuId. The ledger row of a user says since when the user waits;
-this is its index.
+PartitionKey skuId, RowKey `{microseconds since the epoch, 16 digits}-{userId}`, as exact as the ledger's times. The
+products that have a queue: PartitionKey `sku`, RowKey skuId. The ledger row of a user has the time since which the user
+waits; this is its index.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from shared.adapters.shared_read import SharedRead
 from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.rows import Row
 from shared.domain.ids import SkuId, UserId
@@ -28,15 +29,13 @@ class TableWaiting:
 
     def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
-        self._monotonic = monotonic
-        self._lines: tuple[float, frozenset[SkuId]] | None = None
+        self._lines = SharedRead(self._read_lines, monotonic)
 
     async def lines(self, max_age_s: float) -> frozenset[SkuId]:
-        known = self._lines
-        if known is None or self._monotonic() - known[0] >= max_age_s:
-            read = frozenset([SkuId(row["RowKey"]) async for row in self._tables.query(WAITING, LINES)])
-            known = self._lines = (self._monotonic(), read)
-        return known[1]
+        return await self._lines.get(max_age_s)
+
+    async def _read_lines(self) -> frozenset[SkuId]:
+        return frozenset([SkuId(row["RowKey"]) async for row in self._tables.query(WAITING, LINES)])
 
     async def first(self, sku_id: SkuId, top: int) -> tuple[InLine, ...]:
         rows, _ = await self._tables.page(WAITING, sku_id, "", LAST, top, None)
@@ -49,7 +48,7 @@ class TableWaiting:
         await self._tables.upsert_all(WAITING, [_row(entry) for entry in joining])
         lines = {entry.sku_id for entry in joining}
         await self._tables.upsert_all(WAITING, [{"PartitionKey": LINES, "RowKey": sku_id} for sku_id in sorted(lines)])
-        self._lines = None
+        self._lines.forget()
 
     async def leave(self, entries: Iterable[InLine]) -> None:
         for entry in entries:
@@ -57,7 +56,7 @@ class TableWaiting:
 
     async def close(self, sku_id: SkuId) -> None:
         await self._tables.delete(WAITING, LINES, sku_id)
-        self._lines = None
+        self._lines.forget()
         if await self.first(sku_id, 1):
             await self._tables.upsert_all(WAITING, [{"PartitionKey": LINES, "RowKey": sku_id}])
 

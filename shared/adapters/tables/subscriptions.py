@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from shared.adapters.shared_read import SharedRead
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump, must_be_time, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
@@ -38,29 +39,28 @@ class TableSubscriptions:
     def __init__(self, tables: Tables, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
         self._monotonic = monotonic
-        self._known: tuple[float, tuple[StoredSubscription, ...]] | None = None
+        self._subscriptions = SharedRead(self._read, monotonic)
         self._uncounted: Counter[str] = Counter()
         """Rejected notifications by day that are not in the table yet."""
         self._counted_at = -COUNT_EVERY_S
         self._later: asyncio.Task[None] | None = None
 
     async def all(self, max_age_s: float = 0.0) -> tuple[StoredSubscription, ...]:
-        known = self._known
-        if known is None or self._monotonic() - known[0] >= max_age_s:
-            found = tuple([_subscription(row) async for row in self._tables.query(SUBSCRIPTIONS, "subscription")])
-            known = self._known = (self._monotonic(), found)
-        return known[1]
+        return await self._subscriptions.get(max_age_s)
+
+    async def _read(self) -> tuple[StoredSubscription, ...]:
+        return tuple([_subscription(row) async for row in self._tables.query(SUBSCRIPTIONS, "subscription")])
 
     async def save(self, subscription: StoredSubscription) -> StoredSubscription:
         kind = "replace" if subscription.etag else "create"
         op = Op(kind, _subscription_row(subscription), subscription.etag or None)
         saved = replace(subscription, etag=await self._tables.write(SUBSCRIPTIONS, op))
-        self._known = None
+        self._subscriptions.forget()
         return saved
 
     async def remove(self, key: str) -> None:
         await self._tables.delete(SUBSCRIPTIONS, "subscription", key)
-        self._known = None
+        self._subscriptions.forget()
 
     async def count_refused(self, day: str, refused: int) -> None:
         self._uncounted[day] += refused

@@ -129,9 +129,9 @@ def _error(body: bytes) -> tuple[str, str]:
 
 
 def refused(status: int | None, code: str, text: str, table: str) -> LicensingError:
-    """What a refusal by the service means, by its status."""
+    """The meaning of a rejection by the service, by its status."""
     if status in (409, 412):
-        return Conflict(f"table {table}: the row was changed by somebody else")
+        return Conflict(f"table {table}: the row was changed meanwhile")
     if status == 404:
         return NotFound(f"table {table}: there is no such row")
     if status in (400, 413):

@@ -1,1 +1,1 @@
-"""What is known about a managed group: its assignment, the groups in it, its status."""
+"""Data of a managed group: its assignment, the groups in it, its status."""

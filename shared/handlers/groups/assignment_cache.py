@@ -24,8 +24,8 @@ class Intents:
     async def at_least(
         self, versions: Mapping[GroupId, int], since: datetime | None = None
     ) -> Mapping[GroupId, GroupLicenseAssignment]:
-        """The assignments, read again when older than a few seconds, than any of the versions named, or than an event:
-        whoever joins while a group is being read must be seen by that reading or with what it was read for."""
+        """The assignments. They are read again if they are older than a few seconds, than a named version, or than an
+        event. A user who joins while a group is being read must be found by that read or by the read for the event."""
         now = self._world.clock.now()
         fresh = self._read_at is not None and now - self._read_at < MAX_AGE
         fresh = fresh and (since is None or (self._read_at is not None and self._read_at > since))

@@ -13,7 +13,7 @@ from shared.handlers.groups.needs import Needs
 from shared.ports.stores import StoredAssignment
 
 MAX_TRIES = 10
-"""Lost races of one change before the caller is told to try again."""
+"""Lost races of one change before the caller must try again."""
 
 
 async def update_assignment(

@@ -1,4 +1,4 @@
-"""Which groups concern a managed group: kept by reading what lies inside each, known to whoever hears of changes."""
+"""Which groups concern a managed group: found by reading the groups inside each, and used to filter notifications."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def watched_groups(world: Needs, max_age_s: float = MAP_MAX_AGE_S) -> Watc
 
 
 async def watched_with(world: Needs, group_ids: Iterable[GroupId]) -> Watched:
-    """The map, read anew where it does not know one of the groups: a change is left out only by a map that was read
-    after the change was told, because the group may have been nested a moment before."""
+    """The map, which is read again if it does not know one of the groups. A change is ignored only by a map that was
+    read after the notification, because the group may have been nested a moment before."""
     found = await watched_groups(world)
     if found.complete and found.managed.keys() >= set(group_ids):
         return found
@@ -54,8 +54,8 @@ async def keep_nesting(world: Needs, group_id: GroupId, nested: Iterable[GroupId
 
 
 async def add_nested(world: Needs, into: GroupId, came: Iterable[GroupId]) -> None:
-    """Put groups that came into a group, and what lies inside them, into the map before the managed groups around it
-    are read: of whoever joins after that reading we are told, and by then the map knows the group."""
+    """Add groups that were nested in a group, with the groups inside them, to the map before the managed groups above
+    it are read. Users who join after that read cause notifications, and by then the map knows the group."""
     found = set(came)
     for group_id in sorted(found):
         found |= await _inside(world, group_id)
@@ -82,10 +82,10 @@ async def _inside(world: Needs, group_id: GroupId) -> set[GroupId]:
 
 
 async def complete_map(world: Needs) -> None:
-    """Read every managed or excluded group that has never been read, and forget those that concern nobody now.
+    """Read every managed or excluded group that has never been read, and forget those that are no longer needed.
 
-    One that cannot be read, or for which the time is too short, holds up nothing: until it is read no change is left
-    out, and the next run tries again.
+    A group that cannot be read, or for which the time is too short, blocks nothing. Until it is read, no change is
+    ignored, and the next run tries again.
     """
     began = world.clock.now()
     managed = _managed(await world.stores.assignments.all())

@@ -20,7 +20,7 @@ async def change_group_status(world: Needs, group_id: GroupId, change: Callable[
 
     async def read() -> tuple[GroupStatus, GroupStatus]:
         before = await world.stores.group_status.get(group_id) or GroupStatus(group_id, GroupState.IN_PROGRESS)
-        # Counted after the status was read: whoever saves a status in between has no newer counts.
+        # Counted after the status was read: a process that saves a status in between has no newer counts.
         counts = await world.stores.member_counts.count(group_id)
         return before, with_counts(change(before), counts, await _skus(world, group_id), world.clock.now())
 

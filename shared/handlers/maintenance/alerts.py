@@ -1,5 +1,4 @@
-"""What nobody reports and a person should know: each is a warning in the log, on which an alert rests
-(infra/modules/alerts.bicep)."""
+"""Conditions that a person should know. Each is a warning in the log, with an alert (infra/modules/alerts.bicep)."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ DELTA_WITHIN = timedelta(hours=1)
 """Asked for every five minutes; a delta of many groups takes minutes."""
 
 DECIDED_WITHIN = timedelta(days=3)
-"""An approval that waits longer was overlooked, or nobody feels in charge."""
+"""An approval that waits longer was overlooked, or no person feels responsible."""
 
 LIST_WITHIN = timedelta(hours=36)
 """The list of protected people is read every 20 hours, and a failed read is tried again every ten minutes."""
@@ -38,13 +37,13 @@ SEATS_LOW = 5
 
 
 async def look_out(world: Needs) -> tuple[str, ...]:
-    """The watchdog's look around. Returns the warnings it wrote; what cannot be read now is looked at next time."""
+    """Check all conditions. Returns the written warnings. Conditions that cannot be read are checked next time."""
     warnings: list[str] = []
     for look in LOOKS:
         try:
             warnings += [text async for text in look(world)]
         except (Unavailable, PermissionDenied) as fault:
-            log.info("not looked at: %s", fault)
+            log.info("condition not checked reason=%s", fault)
     for text in warnings:
         log.warning("%s", text)
     return tuple(warnings)

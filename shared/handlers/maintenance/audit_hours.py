@@ -37,8 +37,8 @@ HOURS_AT_ONCE = 48
 
 
 async def close_hours(world: Needs) -> int:
-    """Close every hour that is over; returns how many. What is wrong with the log is logged and kept for the health
-    page: no hour is closed before a person has repaired it."""
+    """Close every hour that has ended; returns how many. Faults of the log are logged and stored for the health page.
+    No hour is closed before a person has repaired them."""
     now = world.clock.now()
     latest = hour_of(now - MARGIN) - HOUR
     state = await world.stores.audit_digests.state()

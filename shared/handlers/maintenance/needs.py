@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
+from shared.ports.audit_log import AuditLog
 from shared.ports.clock import Clock
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
@@ -14,7 +15,6 @@ from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
     AssignmentStore,
-    AuditLog,
     ChunkStore,
     GroupStatusStore,
     IdempotencyStore,

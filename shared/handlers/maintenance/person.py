@@ -1,7 +1,7 @@
-"""What is stored about one person: export it, or erase it.
+"""All stored data about one person: export it, or erase it.
 
-An erasure keeps the rows that have IDs only and say which licenses are the app's: without them, licenses would stay for
-ever or go by mistake. Audit entries have IDs only too, so their verification still passes.
+An erasure keeps the rows that have IDs only and prove which licenses are managed. Without them, licenses would stay for
+ever or be removed by mistake. Audit entries have IDs only too, so their verification still passes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Erasure:
 
 
 async def export_person(world: Needs, user_id: UserId) -> PersonExport:
-    """Everything about a person, also as somebody who acted."""
+    """Everything about a person, also as an initiator."""
     groups = [*(each.group_id for each in await world.stores.assignments.all()), NAMED]
     rows = await world.stores.people.rows(user_id, groups)
     found = {entry.id: entry for entry in await _entries(world, AuditFilter(user_id=user_id))}
@@ -55,8 +55,8 @@ async def export_person(world: Needs, user_id: UserId) -> PersonExport:
 
 async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> Erasure:
     """Erase names, HR events that have ended, and messages that mention the person; the act is recorded. Open HR events
-    stay, with what they need to be carried out. Done again, it erases what has come since. Raises BadRequest for one's
-    own ID: nobody hides what they did."""
+    stay, with the data that they need. A repeat erases data that has come since. Raises BadRequest for the initiator's
+    own ID, so that no person can hide their own acts."""
     if initiator.id == user_id:
         raise BadRequest("OwnData", "Nobody can erase their own data: another administrator must do it.", "user_id")
     records = await _events(world, user_id)
@@ -64,7 +64,7 @@ async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> E
     names |= {record.event.person.employee_id for record in records}
     groups = [*(each.group_id for each in await world.stores.assignments.all()), NAMED]
     rows = await world.stores.people.rows(user_id, groups)
-    names |= {str(row[name]) for row in rows.get("members", ()) for name in ("upn",) if row.get(name)}
+    names |= {str(row["upn"]) for row in rows.get("members", ()) if row.get("upn")}
     names |= {str(row["text"]) for row in rows.get("auditnames", ())}
     erased = dict(await world.stores.people.erase(user_id, groups, sorted(filter(None, names))))
     over = [record for record in records if record.is_over]

@@ -1,8 +1,7 @@
-"""Reads once a day who is protected. A failed or incomplete read keeps the last list and says why."""
+"""Reads the protected people once a day. A failed or incomplete read keeps the last list and stores the reason."""
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from dataclasses import replace
 
@@ -10,8 +9,6 @@ from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
 from shared.domain.protected_people import ProtectedList
 from shared.handlers.maintenance.needs import Needs
-
-log = logging.getLogger(__name__)
 
 GROUP, USER = "group", "user"
 
@@ -34,7 +31,7 @@ async def read_protected_people(world: Needs) -> ProtectedList | None:
 
 
 async def _found(world: Needs) -> dict[UserId, tuple[str, ...]]:
-    """Everybody who is protected now, by the roles and by the named groups. Raises what an incomplete read raises."""
+    """All protected people, by the roles and by the named groups. Raises the error of an incomplete read."""
     reasons: dict[UserId, set[str]] = defaultdict(set)
     if world.policy.protected_roles:
         await _add_role_holders(world, reasons)
@@ -62,7 +59,7 @@ async def _add_role_holders(world: Needs, reasons: dict[UserId, set[str]]) -> No
                 for each in await world.roles.eligible_members(group_id):
                     further[each].update(by_group)
             elif kind in (USER, None):
-                # One whose kind the directory does not tell may be a person, who must not lose protection by that.
+                # A principal of unknown kind may be a person, who must stay protected.
                 reasons[UserId(principal)].update(why.values())
         holders = further
 

@@ -1,8 +1,9 @@
-"""What is kept for people to read, and no longer than they want it kept: audit entries, events of HR that ended, ended
-operations with their lists, permits, ledger rows of people who have nothing of ours, and dead letters.
+"""Deletes records after their retention: audit entries, completed HR events, completed operations with their lists,
+permits, ledger rows of people without managed licenses, and dead letters.
 
-What is still needed stays: an operation that has not ended, the preview that approves it, and the row (not the list of
-people) of one that a group's assignment or status names. The ledger proves what is ours without any operation.
+Records that are still needed stay: an open operation, and the preview that approves it. The row of an operation that a
+group's assignment or status names stays too, without its list of people. The ledger proves which licenses are managed
+without any operation.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class Forgotten:
 
 
 async def forget_old(world: Needs) -> Forgotten:
-    """Delete what is over the retention: months of the audit log that are over as a whole, kept dead letters, permits
-    and ledger rows that prove nothing any more (a sixteenth of them a night), operations that ended before it and
-    events of HR that ended and came before it. The content of an HR event goes some time after its end."""
+    """Delete records after their retention. These are whole months of the audit log, kept dead letters, completed
+    operations and completed HR events. A sixteenth of the permits and ledger rows that prove nothing any more is
+    deleted each night. The content of an HR event is deleted some time after its end."""
     began = world.clock.now()
     before, deadline = began - timedelta(seconds=world.policy.retention_s), began + LONGEST
     await world.stores.audit.forget(months_before(before))
@@ -139,7 +140,7 @@ async def _forget_lists(world: Needs, operation: Operation) -> None:
 
 
 async def _without_lists(world: Needs, operation: Operation) -> None:
-    """An ended operation is written by nobody else; lost to a second timer, it is as well."""
+    """No other writer changes a completed operation. If a second timer was quicker, the result is the same."""
     await _forget_lists(world, operation)
     try:
         await world.stores.operations.save(replace(operation, pages=0))

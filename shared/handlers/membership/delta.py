@@ -47,7 +47,7 @@ async def slices_of(world: Needs) -> dict[int, tuple[GroupId, ...]]:
     return {number: tuple(sorted(groups)) for number, groups in sorted(found.items())}
 
 
-async def ask_for_deltas(world: Needs) -> int:
+async def query_deltas(world: Needs) -> int:
     """The timer: one message per slice. Returns how many."""
     await complete_map(world)
     slices, now = await slices_of(world), world.clock.now()

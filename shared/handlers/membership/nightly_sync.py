@@ -31,8 +31,8 @@ MAX_SWEPT = 1000
 
 
 async def sync_all(world: Needs) -> int:
-    """The timer: ask for a sync of every managed group and for the sweep. Run twice in an hour it does so once. Returns
-    how many groups are to be synced; one on which an operation is open follows after it."""
+    """The timer: request a sync of every managed group, and the sweep. Two runs in an hour request them once. Returns
+    the number of groups to sync. A group with an open operation is synced after it."""
     at = world.clock.now().replace(minute=0, second=0, microsecond=0)
     await complete_map(world)
     assignments = await world.stores.assignments.all()

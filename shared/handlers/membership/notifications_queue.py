@@ -1,4 +1,4 @@
-"""The queue `notifications`: from "something has changed" to users who are looked at and groups that are synced."""
+"""The queue `notifications`: from "something has changed" to reconciled users and synced groups."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ TRY_SYNC_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=1))
 """A group on which an operation is open is synced after it: that operation may have read it before the change."""
 
 ROUND = timedelta(minutes=5)
-"""The timer asks for deltas so often."""
+"""The interval of the timer's delta queries."""
 
 log = logging.getLogger(__name__)
 
 Expected = dict[UserId, dict[GroupId, bool]]
 
 
-async def take_change(world: Needs, body: bytes) -> None:
+async def process_notifications(world: Needs, body: bytes) -> None:
     """Do what one message asks. Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away."""
     message = decode_change(body)
     match message:
@@ -54,7 +54,7 @@ async def take_change(world: Needs, body: bytes) -> None:
 
 
 async def _read_delta(world: Needs, message: ReadDelta) -> None:
-    """What fails longer than until the timer asks again is left to that: messages would pile up while it lasts."""
+    """Work that fails until the timer's next query is left to that query. Otherwise messages would pile up."""
     try:
         await read_delta(world, message.number)
     except (Unavailable, PermissionDenied) as fault:
@@ -64,7 +64,7 @@ async def _read_delta(world: Needs, message: ReadDelta) -> None:
 
 
 async def _take_groups(world: Needs, message: GroupsChanged) -> None:
-    """Users who came or went are looked at; a group that came or went has the managed groups around it synced."""
+    """Reconcile users who were added or removed. If a group was added or removed, sync the managed groups above it."""
     watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
@@ -80,7 +80,8 @@ async def _take_groups(world: Needs, message: GroupsChanged) -> None:
 
 
 def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -> Expected:
-    """The users to look at (an id that the directory does not have was most likely a user) and what is said of them."""
+    """The users to reconcile, with their expected memberships. An id that the directory does not have was most likely a
+    user."""
     users: Expected = {}
     for change in changes:
         for member, came in change.members.items():
@@ -92,9 +93,9 @@ def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -
 
 
 async def _without_those_hr_looks_at(world: Needs, users: Expected) -> Expected:
-    """Those whom HR has just put into the groups are left to HR's own look, which is on its way, and to the one at the
-    end of that grant: of two looks at once both get a place in the write quota, and one leaves it empty. Who was told
-    to have left within the last ten minutes, which the ledger keeps, is looked at."""
+    """Skip members whom an HR event has just added. That event licenses them, and they are reconciled when its grant
+    ends. Two reconciliations at once would both reserve writes, and one would not use them. Users with an observed
+    removal within the last ten minutes, which the ledger stores, are not skipped."""
     came = [user_id for user_id, said in users.items() if said and all(said.values())]
     if not came:
         return users

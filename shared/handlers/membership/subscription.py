@@ -21,7 +21,7 @@ LIFE = timedelta(minutes=41_700)
 """An hour less than the longest that Graph allows, since its clock may differ."""
 
 RENEW_BEFORE = timedelta(days=14)
-"""Renewed when half of its life is over: two weeks for somebody to notice that it fails."""
+"""Renewed when half of its lifetime is over, which leaves two weeks to notice that the renewal fails."""
 
 IN_MAKING = timedelta(minutes=10)
 """A row without id is older than this only after a crash."""
@@ -34,7 +34,7 @@ LIFECYCLE_PATH = "/graph/lifecycle"
 log = logging.getLogger(__name__)
 
 
-async def keep_subscription(world: Needs) -> StoredSubscription | None:
+async def renew_subscription(world: Needs) -> StoredSubscription | None:
     """The timer: leave exactly one living subscription, ours and known. None where notifications are not wanted."""
     if not world.policy.public_url:
         return None
@@ -50,7 +50,7 @@ async def keep_subscription(world: Needs) -> StoredSubscription | None:
     if kept is None:
         kept = await _make(world, url)
     for subscription_id in sorted(at_graph.keys() - {kept.id}):
-        log.warning("removing subscription %s, which is double or whose secret is not known", subscription_id)
+        log.warning("removing subscription %s, which is a duplicate or whose secret is unknown", subscription_id)
         await world.changes.unsubscribe(subscription_id)
     return kept
 
@@ -128,7 +128,7 @@ async def heard(world: Needs, at: datetime) -> None:
 
 
 async def take_lifecycle(world: Needs, subscription_id: str, event: LifecycleEvent) -> bool:
-    """Do what a lifecycle event asks. Returns whether changes may have been lost, so that they must be read anew
+    """Process a lifecycle event. Returns whether changes may have been lost, so that everything must be read again
     (learn.microsoft.com/graph/change-notifications-lifecycle-events)."""
     known = {each.id: each for each in await world.stores.subscriptions.all()}
     if subscription_id not in known:
@@ -138,12 +138,12 @@ async def take_lifecycle(world: Needs, subscription_id: str, event: LifecycleEve
             try:
                 await world.changes.reauthorize(subscription_id)
             except NotFound:
-                await keep_subscription(world)
+                await renew_subscription(world)
                 return True
             return False
         case LifecycleEvent.SUBSCRIPTION_REMOVED:
             await world.stores.subscriptions.remove(known[subscription_id].key)
-            await keep_subscription(world)
+            await renew_subscription(world)
             return True
         case LifecycleEvent.MISSED:
             return True

@@ -1,4 +1,4 @@
-"""The webhook: take what Graph tells, check where it comes from, and queue it. No call of Graph, nothing decided.
+"""The webhook: accept Graph's notifications, check their origin, and queue them. It calls nothing and decides nothing.
 
 Rules of the answers: learn.microsoft.com/graph/change-notifications-delivery-webhooks.
 """
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What Graph is answered."""
+    """The answer to Graph."""
 
     status: int
     body: str = ""
@@ -58,8 +58,8 @@ class Reply:
 async def receive(world: Needs, body: bytes, validation_token: str | None) -> Reply:
     """Answer one POST of Graph to the notification or the lifecycle address.
 
-    200 with the token for a handshake; 202 once everything is queued, also when part of it was forged; 400 for a body
-    that is none of Graph's; 503 when it could not be queued, so that Graph sends it again.
+    200 with the token for a handshake. 202 once everything is queued, also if part of it was forged. 400 for a body
+    that does not come from Graph. 503 if it could not be queued, so that Graph sends it again.
     """
     if validation_token is not None:
         return Reply(200, validation_token) if 0 < len(validation_token) <= MAX_TOKEN else Reply(400)

@@ -60,9 +60,9 @@ def is_step(body: bytes) -> bool:
     return TYPE.encode() in body and load_object(body, "operations message").get("type") == TYPE
 
 
-async def take_step(world: Needs, body: bytes) -> None:
-    """Do the letters of one step. A doubled or late message finds another step and returns. Raises PoisonMessage,
-    Unavailable, and Conflict if another worker does the same step."""
+async def process_step(world: Needs, body: bytes) -> None:
+    """Process the letters of one step. A duplicate or late message finds another step and returns. Raises
+    PoisonMessage, Unavailable, and Conflict if another worker does the same step."""
     fields = load_object(body, "operations message")
     try:
         act_id, step = str(fields["actId"]), int(fields["step"])

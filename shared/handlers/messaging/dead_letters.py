@@ -1,5 +1,5 @@
 """The queues' own dead letters: messages that were delivered too often and never done, because their function died or
-raised what nobody expected. Each is tried again a few times, later and later, and then kept where people see it."""
+raised an unexpected error. Each is tried again a few times, later and later, and then kept where people see it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def drain(world: Needs) -> int:
 
 
 async def _again(world: Needs, letter: Undelivered) -> None:
-    """Sent or kept first; only then is the letter taken off its queue. Done twice, it is one look too many."""
+    """Sent or kept first; only then is the letter taken off its queue. Done twice, it costs one extra try."""
     if letter.drained >= len(PAUSES):
         reason = f"given up after {letter.drained} tries out of the dead letters: {letter.reason}"
         await _keep(world, letter, reason)

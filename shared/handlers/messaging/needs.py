@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from shared.ports.audit_log import AuditLog
 from shared.ports.clock import Clock
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.messaging import DeadLetterQueues, Queue
-from shared.ports.stores import AuditLog, ChunkStore, MemberStore, OperationStore
+from shared.ports.stores import ChunkStore, MemberStore, OperationStore
 
 
 class Stores(Protocol):

@@ -1,8 +1,8 @@
-"""How a queue message ends: done, kept as a dead letter, sent again for later, or given back to the queue.
+"""How a queue message ends: completed, kept as a dead letter, sent again for later, or returned to the queue.
 
-A message whose function raises is redelivered at once, and ten of those take less than a second
-(learn.microsoft.com/azure/service-bus-messaging/service-bus-dead-letter-queues). So a dependency that is away is waited
-for with a new message for later; raising is left to what nobody expected and to when that message cannot be sent.
+A message whose function raises is redelivered at once, and ten redeliveries take less than a second
+(learn.microsoft.com/azure/service-bus-messaging/service-bus-dead-letter-queues). If a dependency is unavailable, a new
+message for later is therefore sent. The function raises only for unexpected faults, and if that message cannot be sent.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ async def bury(
     *,
     kind: LetterKind = LetterKind.GIVEN_UP,
 ) -> None:
-    """Keep a message that nobody can do anything with, and why, where people see it. `shown`: the reason as it may
-    stand in a log, where the reason itself quotes what may be a person's name."""
+    """Keep a message that cannot be processed, with the reason, where people see it. `shown`: the reason for the log,
+    if the reason itself may quote a person's name."""
     log.error("message from %s kept as a dead letter: %s", queue, (shown or reason)[:MAX_REASON])
     now = world.clock.now()
     letter = DeadLetter(new_id(now, world.token()), queue, body, reason[:MAX_REASON], now, kind=kind)

@@ -1,1 +1,1 @@
-"""HR onboarding: events accepted, taken up when they are due, worked on, assessed, and their ends told."""
+"""HR onboarding: events are accepted, started when due, processed, assessed, and their results are sent."""

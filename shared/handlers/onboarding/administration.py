@@ -1,19 +1,19 @@
-"""What people decide about events of HR: cancel one, replay one, answer what HR's statements leave open, let held
-leavers go or not."""
+"""People's decisions about HR events: cancel one, replay one, decide an ambiguous one, approve or reject held
+leavers."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
-from shared.domain.approval_rules import Approver, Given, Request, Ruling, denial, ruling
+from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
-from shared.domain.initiator import Initiator
+from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.leaver import held_as_protected, protected_note
 from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
@@ -25,9 +25,8 @@ from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
 from shared.handlers.onboarding.needs import Needs
+from shared.handlers.operations.state_changes import approved_as
 from shared.handlers.reconcile.plan import protection_of
-
-log = logging.getLogger(__name__)
 
 PAGE = 500
 AT_ONCE = 16
@@ -93,7 +92,7 @@ async def _cancelled(world: Needs, record: OnboardingRecord, initiator: Initiato
 
 
 async def _ended(world: Needs, record: OnboardingRecord, end: ends.End) -> OnboardingRecord:
-    """The record at its end. What it superseded as a leaver counts again, and what waited for it goes on."""
+    """The record at its end. Events that it superseded as a leaver count again, and events that waited for it go on."""
     now = world.clock.now()
     done = await records.announce(world, await records.keep(world, ended(record, end, now)))
     others = await people.others_of(world, record, None)
@@ -137,7 +136,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
 
 
 async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingRecord:
-    """Begin an event anew that failed or ended with errors, once the cause is repaired.
+    """Start an event again that failed or ended with errors, once the cause is repaired.
 
     Raises NotFound, BadRequest for one in another state, Conflict when it changed meanwhile.
     """
@@ -177,13 +176,13 @@ async def held_leavers(world: Needs) -> HeldLeavers:
 
 
 def checksum_of(records: Iterable[OnboardingRecord]) -> str:
-    """64 hex digits over who is held."""
+    """64 hex digits over the held leavers."""
     return hashlib.sha256(",".join(sorted(record.key for record in records)).encode()).hexdigest()
 
 
 async def approve_held(world: Needs, checksum: str, initiator: Initiator) -> int:
     """Approve the held leavers that a person has seen; returns how many go on. A protected person needs a second
-    approval, by somebody else. Raises Conflict for others, ApprovalDenied if the person cannot approve any of them."""
+    approval by another person. Raises Conflict for other leavers, ApprovalDenied if the person can approve none."""
     held = await _as_seen(world, checksum)
     going = await approve_leavers(world, held.records, initiator)
     await records.resume(world, going)
@@ -194,11 +193,13 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
     """Keep the person's approval of each leaver; returns the keys of those that need no other one. Raises
     ApprovalDenied if the person cannot approve any of them."""
     protection = await protection_of(world)
-    rulings = {record.key: _ruling(world, initiator, record, protection) for record in leavers}
+    sent = Counter(map(_requester, leavers))
+    requests = {each.key: _request(world, each, protection, sent[_requester(each)]) for each in leavers}
+    now, rules = world.clock.now(), world.policy.approval_rules
+    rulings = {key: ruling(initiator.id, request, now, rules) for key, request in requests.items()}
     denied = [each for each in rulings.values() if not each.approver.may_approve]
     if denied and len(denied) == len(rulings):
-        request = _request(world, leavers[0], protection)
-        raise ApprovalDenied(denial(denied[0].approver, request))
+        raise ApprovalDenied(denial(denied[0].approver, requests[leavers[0].key]))
     await _each(
         [each for each in leavers if rulings[each.key].approver.may_approve],
         lambda record: _approved(world, initiator, record, rulings[record.key], protection),
@@ -206,22 +207,24 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
     return [record.key for record in leavers if rulings[record.key].enough]
 
 
-def _request(world: Needs, record: OnboardingRecord, protection: Protection) -> Request:
-    """HR requested it, so no person did. Each leaver is decided alone: a list of many needs no second approver."""
+def _requester(record: OnboardingRecord) -> str | None:
+    """The person who sent the event; None for an application or the queue."""
+    return record.sender.id if record.sender.kind is InitiatorKind.USER else None
+
+
+def _request(world: Needs, record: OnboardingRecord, protection: Protection, sent: int) -> Request:
+    """Each leaver of HR is decided alone: a list of many needs no second approver. Those that one person sent, `sent`
+    of the list, are one request of that person. A protected leaver needs two people, whoever sent it."""
     protected = bool(protecting(record, protection, world.clock.now()))
     given = [Given(each.by.id, each.at) for each in record.approvals]
-    return Request(None, record.received_at, 1, protected, given)
+    requester = None if protected else _requester(record)
+    return Request(requester, record.received_at, sent if requester else 1, protected, given)
 
 
 def protecting(record: OnboardingRecord, protection: Protection, now: datetime) -> tuple[str, ...]:
     """Why the person is protected; empty if not, or while only a name is known. Then the day of the leaver decides."""
     user_id = record.user_id or record.event.person.id
     return protection.reasons(user_id, now) if user_id is not None else ()
-
-
-def _ruling(world: Needs, initiator: Initiator, record: OnboardingRecord, protection: Protection) -> Ruling:
-    request = _request(world, record, protection)
-    return ruling(initiator.id, request, world.clock.now(), world.policy.approval_rules)
 
 
 async def _approved(
@@ -244,10 +247,7 @@ async def _approved(
     else:
         approved = replace(approved, note=protected_note(approved, why))
     await records.keep(world, approved)
-    alone = found.approver is Approver.ALONE
-    if alone:
-        log.warning("single approver: approved alone key=%s approver=%s", record.key, initiator.id)
-    await note(world, "Approve leaver as single approver" if alone else "Approve leaver", record, initiator)
+    await note(world, approved_as(found.approver, "Approve leaver", f"key={record.key}", initiator), record, initiator)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
@@ -266,13 +266,13 @@ async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
 async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     held = await held_leavers(world)
     if held.checksum != checksum:
-        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen; look at them again.")
+        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen. Read the list again.")
     return held
 
 
 async def note(world: Needs, activity: str, record: OnboardingRecord, initiator: Initiator) -> None:
-    """Write the audit entry of what a person decided about an event. It names the event by its key alone: readers of
-    the audit log need not have a role that shows who is to leave."""
+    """Write the audit entry of a person's decision about an event. It names the event by its key alone, because readers
+    of the audit log may lack the role that shows future leavers."""
     entry = AuditEntry(
         world.token(),
         world.clock.now(),

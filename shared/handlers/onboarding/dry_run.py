@@ -38,8 +38,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What an event would bring about. `licenses`: SKU -> what of the event gives it. `lost`: licenses of ours that
-    nothing gives any more; of a leaver when its delay is over."""
+    """The result that an event would have. `licenses`: SKU -> the part of the event that gives it. `lost`: managed
+    licenses that nothing gives any more; for a leaver when its delay is over."""
 
     wanted: Entitlement
     groups: tuple[GroupResult, ...]
@@ -121,7 +121,7 @@ def _verdict(judgement: Judgement) -> End | None:
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """What an event changes. `blocked`: groups and HR give the person nothing any more. `profiles`: those of other
+    """The changes of an event. `blocked`: groups and HR give the person nothing any more. `profiles`: those of other
     employments, whose grants stay."""
 
     wanted: Entitlement

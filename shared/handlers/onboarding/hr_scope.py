@@ -1,6 +1,6 @@
-"""What HR may do now: which groups it writes to, and who sends which source.
+"""The current scope of HR: the groups that it can change, and the senders of each source.
 
-By the settings, or for a while by what was in use before they were known.
+It comes from the settings, or for a while from the groups and senders in use before the settings existed.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ async def _groups_of_units(world: Needs) -> frozenset[GroupId]:
 
 
 async def senders(world: Needs) -> HrSenders:
-    """Who may send HR events at this moment. Raises Unavailable."""
+    """The permitted senders of HR events now. Raises Unavailable."""
     setting, now = world.policy.hr_senders, world.clock.now()
     return hr_senders(setting, FormerUse(now) if setting is not None else await former_use(world), now)
 
 
 async def former_use(world: Needs) -> FormerUse:
-    """Found at the first look, before anything can be added to it."""
+    """Found at the first read, before anything can be added to it."""
     found = await world.stores.profiles.former_use()
     if found is not None:
         return found

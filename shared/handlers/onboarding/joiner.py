@@ -1,7 +1,7 @@
 """Joiners and movers: usage location, memberships, direct grants, and licenses at once.
 
-Of a mover, additions go out before removals, and no removal goes out where an addition could not be made. What the
-memberships and grants are, `domain/joiner` decides.
+For a mover, additions are sent before removals, and no removal is sent if an addition failed. `domain/joiner` decides
+about memberships and grants.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ async def _planned(world: Needs, groups: GroupsKnown, people: Sequence[Person]) 
 
 
 async def _claimed(world: Needs, joiners: Sequence[Joiner]) -> list[Joiner]:
-    """Those whose event is still as it was read; from now on it cannot be cancelled. What HR brings about is known
-    before it is done."""
+    """Joiners whose event is unchanged since it was read; from now on it cannot be cancelled. The new HR state is
+    stored before the writes."""
     claims = await asyncio.gather(*(records.claim(world, each.record) for each in joiners))
     claimed = [replace(each, record=mine) for each, mine in zip(joiners, claims, strict=True) if mine is not None]
     return [
@@ -123,7 +123,7 @@ async def _note_locations(world: Needs, places: Mapping[UserId, str]) -> None:
     ]
     written = await world.stores.ledger.write(changed) if changed else {}
     if any(each.lost for each in written.values()):
-        raise Conflict("ledger: the row was changed by somebody else")
+        raise Conflict("ledger: the row was changed meanwhile")
 
 
 async def _grant(
@@ -145,7 +145,7 @@ async def _grant(
 
 
 def _put_off(world: Needs, joiners: Sequence[Joiner], written: Written) -> list[Next]:
-    """Events of whom a write was not answered begin anew."""
+    """Events with an unanswered write start again."""
     return written.postponed([each.record for each in joiners], OnboardingState.RECEIVED, world.clock.now())
 
 

@@ -1,7 +1,7 @@
-"""Leavers: out of the groups, no more grants, and a permit to remove every license of ours.
+"""Leavers: remove them from the groups, end their grants, and write a permit to remove every managed license.
 
-Their number in a day is limited by an allowance of HR's own; what is over it is held until a person has seen how many
-there are. Licenses that somebody else gave, or that a group still gives, stay and are shown.
+An allowance of HR limits their number in a day. Leavers above it are held until a person has seen their number.
+Unmanaged licenses, and licenses that a group still gives, stay and are shown.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def process_leavers(
 
 
 async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Person], list[Next]]:
-    """Leavers who may go, which is kept with the record, so that a retry counts once; and those that are held."""
+    """Permitted leavers, and held ones. The permission is stored with the record, so that a retry counts once."""
     maximum, protection = await leavers_allowed(world), await protection_of(world)
     permitted, steps = [], []
     for person in people:
@@ -103,7 +103,8 @@ async def _claimed(
     people: Sequence[Person],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
 ) -> list[Leaver]:
-    """Those whose event is still as it was read, with the groups to leave. What they had is kept with the claim."""
+    """Leavers whose event is unchanged since it was read, with the groups to leave. Their former state is stored with
+    the claim."""
     if not people:
         return []
     user_ids = [each.user.id for each in people]
@@ -132,8 +133,9 @@ async def _revoke(
     going: Sequence[Sequence[SkuId]],
     assignments: Mapping[GroupId, GroupLicenseAssignment],
 ) -> None:
-    """Permits first, then the block on whoever stays in a managed group, then what ends a grace that would begin, then
-    the grants of HR go. What a person decided to keep is kept. `going`: managed licenses of each leaver."""
+    """Write permits first, then the block on users that stay in a managed group. Then end grace periods that would
+    begin, and delete the grants of HR. Licenses that a person decided to keep are kept. `going`: managed licenses of
+    each leaver."""
     now = world.clock.now()
     owned = [
         (each, sku_id, each.row.owned[sku_id]) for each, skus in zip(leavers, going, strict=True) for sku_id in skus

@@ -44,7 +44,7 @@ NOTHING_TO_WRITE = HrGroups(frozenset())
 
 
 def hindrance(group: DirectoryGroup) -> tuple[str, str]:
-    """Why nobody but the group's own source may change its members, and what to do; empty where the app may.
+    """Why only the group's own source can change its members, and what to do; empty if the app can.
 
     Which groups Graph writes: learn.microsoft.com/graph/api/group-post-members, .../resources/groups-overview.
     """
@@ -107,7 +107,7 @@ class GroupsKnown:
 
 @dataclass(slots=True)
 class Written:
-    """What became of the writes. `put_off`: users of whom some write is to be made again, when and why."""
+    """The results of the writes. `put_off`: users with a write that must be repeated, with time and reason."""
 
     results: dict[UserId, dict[GroupId, GroupResult]] = field(default_factory=lambda: defaultdict(dict))
     accepted_locations: dict[UserId, str] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class Writer:
         self._prepaid = Prepaid(pacer, charged)
 
     async def give_back(self) -> None:
-        """What was charged and not needed is for others."""
+        """Release the unused reservation for other work."""
         await self._prepaid.give_back()
 
     async def backlog(self) -> timedelta:
@@ -266,7 +266,7 @@ class Writer:
 
 
 def _refused(group_id: GroupId, answer: Rejected) -> GroupResult:
-    """What Graph's refusal of a membership means."""
+    """The meaning of Graph's rejection of a membership."""
     if answer.status == 403:
         remedy = "Grant the app GroupMember.ReadWrite.All (see the permissions in the README), then replay the event."
     elif answer.status == 404:

@@ -35,17 +35,17 @@ from shared.handlers.onboarding.undo import restore_leavers
 from shared.handlers.reconcile.write_limiter import Pacer
 
 DUE_AT_ONCE, MOST_ROUNDS = 1000, 5
-"""Entries of one round of the timer, and rounds of one run. More rounds are for entries that need nothing any more:
-what is sent goes behind a queue that may be late already, and the next run takes the rest."""
+"""Entries of one round of the timer, and rounds of one run. More than one round is for entries that need nothing any
+more. Messages are added to a queue that may be late already, so the next run sends the rest."""
 
 SENT_AGAIN = Backoff(timedelta(minutes=5), timedelta(hours=1))
-"""When the timer looks again at what it had taken up: later the longer nothing came of it."""
+"""When the timer sends a record again that it has sent before: the pause grows as long as nothing happens."""
 
 EARLY = timedelta(seconds=10)
 """A message may come so much before its time, by clocks that differ."""
 
 LIKELY = frozenset({OnboardingState.RECEIVED, OnboardingState.SCHEDULED})
-"""States from which the next look mostly writes a membership."""
+"""States whose next step mostly writes a membership."""
 
 
 class Onboarding:
@@ -84,7 +84,7 @@ class Onboarding:
 
     async def resume(self, keys: Sequence[str], *, if_due: bool = False) -> None:
         """Do for each record what its time and its person's state allow now; at most 20. `if_due`: only for those whose
-        next look is not later, so that a message that came twice is not followed by looks twice from then on."""
+        next step is not later, so that a duplicate message does not cause duplicate steps from then on."""
         world, now = self._world, self._world.clock.now()
         read = await asyncio.gather(*map(world.stores.onboarding.get, keys))
         found = [each for each in read if each is not None and not (if_due and _is_put_off(each, now))]
@@ -135,10 +135,10 @@ class Onboarding:
         return [record for record, is_due in pairs if not is_due], [record for record, is_due in pairs if is_due]
 
     async def _paid(self, saver: Saver, ready: Sequence[OnboardingRecord]) -> Writer | None:
-        """Charge a write for each event that will most likely need one, before anything is read for it; in a burst,
-        events come back at their place. Returns what writes with them, None where all come back. Those that wait for an
-        account or for another event are not charged for looking, nor are leavers not permitted yet, most of whom are
-        held when there are many."""
+        """Reserve a write for each event that will most likely need one, before anything is read for it. In a burst,
+        events return at the time of their reservation. Returns the writer for the reservations, None if all return.
+        Events that wait for an account or another event reserve nothing. Leavers without a permit reserve nothing
+        either, because most of them are held when there are many."""
         likely = sum(
             record.state in LIKELY
             and not record.event.type.names_a_leaver
@@ -175,13 +175,13 @@ def _is_put_off(record: OnboardingRecord, now: datetime) -> bool:
     return record.next_at is not None and record.next_at > now + EARLY and not record.is_being_written
 
 
-async def take_up_due(world: Needs) -> int:
-    """The timer: have records taken up whose time has come and which no message took up; sent first, taken off second.
+async def resume_due_events(world: Needs) -> int:
+    """The timer: send due records that no message has started. They are sent first and rescheduled second.
 
     Each stays on the list until it is over. Returns how many were sent.
     """
     if None in (world.policy.onboarding_groups, world.policy.hr_senders):
-        await former_use(world)  # What HR used before an upgrade is found within a minute of it, not at the next event.
+        await former_use(world)  # Groups and senders from before an upgrade are found within a minute of it.
     sent = 0
     for _ in range(MOST_ROUNDS):
         now = world.clock.now()
@@ -199,7 +199,7 @@ async def take_up_due(world: Needs) -> int:
 
 
 async def _not_over(world: Needs, keys: Sequence[str]) -> list[OnboardingRecord]:
-    """Those that have not ended, or whose end was not told; of most that fall due neither is so any more."""
+    """Records that have not ended, or whose result was not sent. Most due records are neither."""
     found = []
     for start in range(0, len(keys), MAX_USERS):
         for record in await asyncio.gather(*map(world.stores.onboarding.get, keys[start : start + MAX_USERS])):

@@ -76,8 +76,8 @@ def unread(world: Needs, record: OnboardingRecord, failed: ReadFailed) -> Next:
 
 
 async def others_of(world: Needs, record: OnboardingRecord, account: Account | None) -> tuple[OnboardingRecord, ...]:
-    """Other events of the person, by the names of the event and those of the account; those of somebody else who has,
-    or had, one of the names are left out."""
+    """Other events of the person, by the names of the event and those of the account. Events of another person with the
+    same name, now or earlier, are left out."""
     refs = (record.event.person, *((account.ref,) if account else ()))
     names = {name for ref in refs for name in ref.identities}
     found = await world.stores.onboarding.of_person(sorted(names))

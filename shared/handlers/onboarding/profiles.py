@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from shared.domain.approval_rules import ALONE_AFTER, Approver, approver
+from shared.domain.approval_rules import alone_from, approver
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
 from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
 from shared.domain.profile_changes import Proposal, profile_text, reasons_to_approve
@@ -14,8 +14,7 @@ from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.membership_writes import GroupsKnown
 from shared.handlers.onboarding.needs import Needs
-
-log = logging.getLogger(__name__)
+from shared.handlers.operations.state_changes import approved_as
 
 
 async def profile_of(world: Needs, name: str) -> Profile:
@@ -51,41 +50,40 @@ async def save_profile(
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A proposal, and the profile that it would replace."""
+    """A proposal, the profile that it would replace, and when it is dropped without an approval."""
 
     proposal: Proposal
     before: Profile | None
+    expires_at: datetime
 
 
 async def proposals(world: Needs) -> tuple[Waiting, ...]:
     """Those that have not expired, by the name of the profile; expired ones are dropped."""
     known = {each.name: each for each in await world.stores.profiles.all()}
+    lasts = timedelta(seconds=world.policy.approval_expires_s)
     found = []
     for each in sorted(await world.stores.profiles.proposals(), key=lambda each: each.profile.name):
-        if world.clock.now() >= each.expires_at:
+        if world.clock.now() >= each.at + lasts:
             await world.stores.profiles.withdraw(each.profile.name)
             await _note(world, "Drop onboarding profile proposal", None, each.profile, SYSTEM)
         else:
-            found.append(Waiting(each, known.get(each.profile.name)))
+            found.append(Waiting(each, known.get(each.profile.name), each.at + lasts))
     return tuple(found)
 
 
 async def approve_profile(world: Needs, name: str, version: str, initiator: Initiator) -> Profile | None:
     """Put a proposal into force; None if that deletes the profile. `version`: of the proposal that the person has seen.
 
-    Raises NotFound; Conflict for another version, or if the profile changed since the proposal; ApprovalDenied for who
-    proposed it; BadRequest if it names a group that HR may not write to by now.
+    Raises NotFound. Raises Conflict for another version, or if the profile changed since the proposal. Raises
+    ApprovalDenied for the person who proposed it, and BadRequest if it names a group that HR can no longer write to.
     """
     waiting = await _seen(world, name, version)
     proposal, now, rules = waiting.proposal, world.clock.now(), world.policy.approval_rules
-    is_person = proposal.by.kind is InitiatorKind.USER
-    proposed_by = proposal.by.id if is_person else None
+    proposed_by = proposal.by.id if proposal.by.kind is InitiatorKind.USER else None
     found = approver(initiator.id, proposed_by, proposal.at, now, single_approver=rules.single_approver)
     if not found.may_approve:
         text = "You proposed this profile: another person with the role Licensing.Approve must approve it."
-        if found is Approver.TOO_EARLY:
-            text += f" As the single approver you can approve it from {proposal.at + ALONE_AFTER:%Y-%m-%d %H:%M} UTC."
-        raise ApprovalDenied(text)
+        raise ApprovalDenied(text + alone_from(found, proposal.at))
     if proposal.base != (waiting.before.version if waiting.before else None):
         raise Conflict(f"The profile {name} was changed after this version was proposed; propose it again.")
     saved = None
@@ -95,12 +93,8 @@ async def approve_profile(world: Needs, name: str, version: str, initiator: Init
         await _check(world, proposal.profile, waiting.before)
         saved = await world.stores.profiles.save(replace(proposal.profile, version=proposal.base))
     await world.stores.profiles.withdraw(name)
-    alone = found is Approver.ALONE
-    if alone:
-        log.warning("single approver: approved alone key=profile-%s approver=%s", name, initiator.id)
     activity = "Approve deletion of onboarding profile" if proposal.deletes else "Approve onboarding profile"
-    activity += " as single approver" if alone else ""
-    await _note(world, activity, waiting.before, saved, initiator)
+    await _note(world, approved_as(found, activity, f"key=profile-{name}", initiator), waiting.before, saved, initiator)
     return saved
 
 

@@ -49,9 +49,9 @@ NO_ASSIGNMENTS: Mapping[GroupId, GroupLicenseAssignment] = {}
 
 
 async def accept(world: Needs, values: Sequence[object], sender: Initiator) -> tuple[Receipt, ...]:
-    """Keep each event as a row, in the order given. An event that cannot be read, one whose source is bound to other
-    senders, and one under an id that has another content already are not kept: their sender is told. Raises
-    Unavailable; then sending all of them again is right."""
+    """Store each event as a row, in the given order. Three kinds of events get an error and are not stored: unreadable
+    events, events of a source that is bound to other senders, and events whose id already has other content. Raises
+    Unavailable; then the sender can send all of them again."""
     allowed = await senders(world)
     receipts = received(values, world.clock.now(), sender, world.policy.hr_sources, allowed)
     first: dict[str, OnboardingRecord] = {}
@@ -68,8 +68,8 @@ async def accept(world: Needs, values: Sequence[object], sender: Initiator) -> t
 
 
 async def claim(world: Needs, record: OnboardingRecord) -> OnboardingRecord | None:
-    """Say that memberships are being written, before the first is: nobody cancels or ends the event meanwhile.
-    None if somebody else was quicker; what they made of the record says when it is resumed."""
+    """Record that memberships are being written, before the first write. Meanwhile the event cannot be cancelled or
+    ended. None if another process was quicker; its version of the record says when the event is resumed."""
     now = world.clock.now()
     note = "Memberships are being written."
     mine = waiting(record, OnboardingState.WORKING, now, now + WRITER_DIED_RETRY, note)
@@ -80,14 +80,14 @@ async def claim(world: Needs, record: OnboardingRecord) -> OnboardingRecord | No
 
 
 async def keep(world: Needs, record: OnboardingRecord) -> OnboardingRecord:
-    """Store the record as it is. Raises Conflict if somebody else was quicker."""
+    """Store the record as it is. Raises Conflict if another process was quicker."""
     return await world.stores.onboarding.save(record)
 
 
 async def _reconcile(
     world: Needs, steps: Sequence[Next], assignments: Mapping[GroupId, GroupLicenseAssignment]
 ) -> None:
-    """Have the users of all steps looked at now, with what was just brought about."""
+    """Reconcile the users of all steps now, with the new grants."""
     if not steps:
         return
     first, now = steps[0].record, world.clock.now()
@@ -100,7 +100,7 @@ async def _reconcile(
 
 
 async def announce(world: Needs, record: OnboardingRecord) -> OnboardingRecord:
-    """Tell the end on the results queue, then keep that it was told: at least once, under the same id."""
+    """Send the result to the results queue, then store that it was sent: at least once, under the same id."""
     result = result_event(record)
     body = json.dumps(result, separators=(",", ":")).encode()
     await world.queue.send([Outgoing(RESULTS, body, str(result["id"]))])
@@ -125,8 +125,8 @@ async def know(world: Needs, record: OnboardingRecord, account: Account) -> None
 
 
 async def note_state(world: Needs, state: HrState, before: HrState | None = None) -> HrState:
-    """What HR has brought about for a person. `before`: as it was read; the same is not stored again. Raises Conflict
-    if somebody else was quicker."""
+    """Store the HR state of a person. `before`: as it was read; an equal state is not stored again. Raises Conflict if
+    another process was quicker."""
     return state if state == before else await world.stores.standings.save(state)
 
 
@@ -142,7 +142,7 @@ class Saver:
         self, steps: Iterable[Next], assignments: Mapping[GroupId, GroupLicenseAssignment] = NO_ASSIGNMENTS
     ) -> None:
         """Have the users reconciled, by assignments not older than these; then save the records in the order given, and
-        announce those that ended. Raises Conflict if somebody else was quicker."""
+        announce those that ended. Raises Conflict if another process was quicker."""
         steps = list(steps)
         await _reconcile(self._world, [step for step in steps if step.users], assignments)
         for step in steps:

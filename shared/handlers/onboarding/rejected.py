@@ -1,5 +1,5 @@
-"""Events of the queue that were not taken. Nobody answers their sender, so they are kept as dead letters, within a
-limit: a mistake of one HR system must neither fill the table nor hide what others sent."""
+"""Rejected events of the queue. Their sender gets no answer, so they are kept as dead letters, within a limit. The
+mistake of one HR system must neither fill the table nor hide the messages of others."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LETTERS_A_DAY = 100
 """Dead letters of one source in 24 hours: more than a person repairs by hand, and the log has the reason of each."""
 
 UNBOUND = "others"
-"""What is counted together: sources that do not come by the queue, and messages without a readable source. Otherwise a
-sender could evade the limit with ever new names."""
+"""Counted together: sources that do not come by the queue, and messages without a readable source. Otherwise a sender
+could evade the limit with ever new names."""
 
 log = logging.getLogger(__name__)
 

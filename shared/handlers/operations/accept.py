@@ -33,16 +33,16 @@ from shared.handlers.reconcile.read import read_catalog
 from shared.ports.messaging import Outgoing
 
 AFTER_SUPERSEDED = timedelta(seconds=15)
-"""Sealing waits this long behind an operation it supersedes: work that was handed out and planned by the older intent
-(cached for seconds, then waiting for its slot) has recorded what it is about to write by then."""
+"""The snapshot waits this long after an operation that it supersedes. Distributed work that was planned by the older
+intent (cached for seconds, then waiting for its reservation) has recorded its writes by then."""
 
 
 async def accept(world: Needs, request: OperationRequest) -> Operation:
     """The operation for a request; the same idempotency key gives the same operation.
 
-    Raises BadRequest and AssignmentError for what cannot be done, NotFound for a group that is not there, Outdated for
-    an old `if_match`, KeyReused for a key of a different request, Conflict when others change the assignment all the
-    time, LimitReached for one preview too many, Unavailable when a dependency is away.
+    Raises BadRequest and AssignmentError for an impossible request, NotFound for a missing group, Outdated for an old
+    `if_match`, and KeyReused for the key of a different request. Raises Conflict if others change the assignment all
+    the time, LimitReached for one preview too many, and Unavailable if a dependency is unavailable.
     """
     now = world.clock.now()
     operation_id = new_operation_id(world, now)
@@ -139,7 +139,7 @@ def _operation(
 
 
 async def _checked_group(world: Needs, request: OperationRequest, group_id: GroupId) -> GroupRequest:
-    """What the group has, with the request found to be right on it: before anything is written.
+    """The group as read, after a successful check of the request on it and before anything is written.
 
     Raises BadRequest, AssignmentError, NotFound, Outdated.
     """
@@ -162,7 +162,7 @@ async def _check_visible(world: Needs, group: DirectoryGroup) -> None:
         raise BadRequest(
             "HiddenMembership",
             f"Group {group.display_name} hides its membership, and no member can be seen. Grant the app the permission "
-            "Member.Read.Hidden (an empty group cannot be told from one that cannot be seen), then try again.",
+            "Member.Read.Hidden (without it, a hidden group looks like an empty one), then try again.",
             "group",
         )
 

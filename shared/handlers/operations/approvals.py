@@ -1,4 +1,4 @@
-"""Approvals: what a person decides about removals that wait, and the mark on the group while nobody has decided."""
+"""Approvals: a person's decisions about waiting removals, and the mark on the group until the decision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
-from shared.handlers.operations.state_changes import change_operation, record_act, require_state
+from shared.handlers.operations.requesters import requesters
+from shared.handlers.operations.state_changes import approved_as, change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
 
 log = logging.getLogger(__name__)
@@ -72,25 +73,27 @@ async def _mark(world: Needs, operation: Operation, open_approval: OperationId |
 
 
 async def approve(world: Needs, operation_id: OperationId, checksum: str, initiator: Initiator) -> Operation:
-    """Approve the sealed removals; they go unless another person has to approve too.
+    """Approve the removals of the snapshot. They are carried out unless another person has to approve too.
 
-    Raises BadRequest when the checksum is not that of the list waiting, ApprovalDenied for the person who requested it,
-    or who approved it before, where another one must approve.
+    Raises BadRequest if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
+    person who approved it before, if another person must approve.
     """
-    alone = False
+    approver = Approver.ANOTHER
+    known = await world.stores.operations.get(operation_id)
+    behind = await requesters(world, known) if known else frozenset()
 
     def decide(operation: Operation) -> Operation:
-        nonlocal alone
+        nonlocal approver
         _require_sealed(operation, "approve")
         if checksum != operation.checksum:
             raise BadRequest(
-                "ChecksumMismatch", "The list that waits for approval is a different one; look at it again.", "checksum"
+                "ChecksumMismatch", "The list that waits for approval has changed. Read it again.", "checksum"
             )
-        request, now = request_of(operation), world.clock.now()
+        request, now = request_of(operation, behind, initiator.id), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
             raise ApprovalDenied(denial(found.approver, request))
-        alone = found.approver is Approver.ALONE
+        approver = found.approver
         operation = replace(operation, approvals=(*operation.approvals, Approval(initiator, now)))
         if not found.enough:
             return operation
@@ -103,9 +106,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         )
 
     operation = await change_operation(world, operation_id, decide)
-    if alone:
-        log.warning("single approver: approved alone operation=%s approver=%s", operation.id, initiator.id)
-    activity = "Approve license removals as single approver" if alone else "Approve license removals"
+    activity = approved_as(approver, "Approve license removals", f"operation={operation.id}", initiator)
     if operation.approved_by is None:
         await record_act(world, operation, initiator, activity)
         return operation
@@ -151,8 +152,8 @@ async def reject(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
 
 async def expire(world: Needs, operation_id: OperationId) -> Operation:
-    """Nobody decided for too long: the same as a rejection, but only for as long again. What is still due then waits
-    for a new approval. A list that was only collected is sealed first."""
+    """The approval expired: the same as a rejection, but only for the same time again. Removals that are still due then
+    wait for a new approval. A list that was only collected gets its snapshot first."""
     kept_until = world.clock.now() + timedelta(seconds=world.policy.approval_expires_s)
 
     def end(operation: Operation) -> Operation:

@@ -1,7 +1,7 @@
-"""How a change gets into a group's assignment: read, merged, kept as a version, audited.
+"""How a change gets into a group's assignment: read, merged, stored as a version, audited.
 
-What the merged assignment says is decided in `shared/domain/group_request.py`; a lost race reads it again and merges
-anew.
+`shared/domain/group_request.py` decides the content of the merged assignment. After a lost race, the assignment is read
+and merged again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shared.handlers.reconcile.read import read_catalog
 from shared.ports.stores import StoredAssignment
 
 MAX_TRIES = 10
-"""Lost ETag races of one merge before the caller is told to try again."""
+"""Lost ETag races of one merge before the caller must try again."""
 
 
 async def load(world: Needs, group_id: GroupId, change: LicenseChange) -> GroupRequest:
@@ -53,10 +53,10 @@ async def _stored(world: Needs, group_id: GroupId) -> tuple[GroupLicenseAssignme
 async def write_intent(
     world: Needs, operation: Operation, found: GroupRequest | None = None, request: OperationRequest | None = None
 ) -> Operation:
-    """Make the group's assignment say what the operation asks, once; done again it changes nothing.
+    """Write the change of the operation into the group's assignment, once. A repeat changes nothing.
 
-    `found`: what was read of the group, if it was read already. `request`: what the operation was made from, as long as
-    its caller waits; after a lost race its options are merged anew and its `if_match` counts again.
+    `found`: the group, if it was read already. `request`: the request of the operation, as long as its caller waits.
+    After a lost race, its options are merged again and its `if_match` is checked again.
     """
     group_id = operation.target.group_id
     if group_id is None or operation.preview or operation.intent_written or operation.initiator.is_app_itself:

@@ -32,7 +32,7 @@ SETTINGS = {
 }
 
 PREVIEW_RETRY_S = 30.0
-"""A preview of a large group takes up to a minute."""
+"""The preview of a large group needs up to a minute."""
 
 
 class CallerLimits:
@@ -97,8 +97,8 @@ class CallerLimits:
         limit = self._per_minute[kind]
         return LimitReached(
             wait_s,
-            f"A caller can send {limit:,} {kind} a minute. Send this again after the time in Retry-After. Whoever runs "
-            f"the app can change the setting {SETTINGS[kind]}.",
+            f"A caller can send {limit:,} {kind} a minute. Send this again after the time in Retry-After. An "
+            f"administrator of the app can change the setting {SETTINGS[kind]}.",
             caller,
             f"limit of {kind}",
         )
@@ -112,7 +112,7 @@ async def check_open_previews(world: Needs, initiator: Initiator) -> None:
         raise LimitReached(
             PREVIEW_RETRY_S,
             f"{limit} of your previews are not complete yet, and a caller can have no more. Wait for them, or cancel "
-            "some. Whoever runs the app can change the setting CALLER_OPEN_PREVIEWS.",
+            "some. An administrator of the app can change the setting CALLER_OPEN_PREVIEWS.",
             initiator.id,
             "limit of open previews",
         )

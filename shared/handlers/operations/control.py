@@ -92,9 +92,10 @@ def _was_cancelled(operation: Operation) -> bool:
 
 
 async def _enforce(world: Needs, operation: Operation, enforcement: Enforcement) -> None:
-    """Mark the SKUs of the operation, so that nothing completes what was stopped.
+    """Mark the SKUs of the operation, so that nothing completes the stopped operation.
 
-    A SKU that was being removed comes back marked: who still has it keeps it, and nobody is given it.
+    A SKU that was being removed is stored again with a mark. Users who still have it keep it, and no other user gets
+    it.
     """
     group_id = operation.target.group_id
     if group_id is None or operation.preview:

@@ -33,7 +33,7 @@ async def hand_out(world: Needs, operation: Operation) -> Operation:
     moved = _fold(operation, rows, now)
     if all_reported(moved):
         return moved
-    # What is outstanding was handed out before the last progress that a step saw; what this step sees came since.
+    # Outstanding chunks were distributed before the last observed progress. New outcomes have come since then.
     if operation.progress_at is not None and now - operation.progress_at > STUCK_AFTER:
         silent = [n for n in range(moved.reported, moved.released) if is_overdue(rows.get(n, ()), now)]
         if silent:
@@ -48,7 +48,7 @@ async def hand_out(world: Needs, operation: Operation) -> Operation:
 
 
 def all_reported(operation: Operation) -> bool:
-    """Whether every chunk that was or is to be handed out has an outcome for each of its users."""
+    """Whether every chunk has an outcome for each of its users, distributed or not."""
     all_out = operation.released == operation.chunks or operation.cancel_requested_by is not None
     return all_out and operation.reported == operation.released
 
@@ -74,7 +74,7 @@ def _fold(operation: Operation, rows: Rows, now: datetime) -> Operation:
 
 
 def all_final(outcomes: Sequence[ChunkOutcome]) -> bool:
-    """Whether a chunk has reported and none of its users is to be looked at again."""
+    """Whether a chunk has reported and none of its users must be reconciled again."""
     return bool(outcomes) and all(outcome.is_final for outcome in outcomes)
 
 
@@ -93,8 +93,8 @@ def add_outcomes(totals: Totals, outcomes: Sequence[ChunkOutcome]) -> Totals:
 
 
 async def totals_at_the_end(world: Needs, operation: Operation, last: int) -> Totals:
-    """Totals of an operation that stops now: every outcome up to chunk `last` or the last one released is counted, and
-    who has none is `skipped`."""
+    """Totals of an operation that stops now. Every outcome up to chunk `last` or the last released chunk is counted,
+    and users without an outcome are `skipped`."""
     last = max(last, operation.released - 1)
     rows = await world.stores.chunks.rows(operation.id, operation.reported, last)
     totals = operation.counted
@@ -140,7 +140,7 @@ async def _open_rows(world: Needs, operation: Operation) -> Rows:
 
 
 def is_overdue(outcomes: Sequence[ChunkOutcome], now: datetime) -> bool:
-    """Whether a chunk's message seems lost: nothing reported, or a look that was due minutes ago."""
+    """Whether a chunk's message seems lost: nothing was reported, or a reconciliation was due minutes ago."""
     waiting = [outcome.retry_at for outcome in outcomes if not outcome.is_final]
     return not outcomes or any(at is not None and at + STUCK_AFTER < now for at in waiting)
 

@@ -11,7 +11,7 @@ from shared.domain import ledger
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import exclusion_of, group_grants
-from shared.domain.directory import AssignedLicense, DirectoryUser
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
@@ -23,9 +23,11 @@ from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, cl
 from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PermitRequest, PlanContext
+from shared.domain.predicted_errors import SHORT_TEXT, PredictedError, likely, predicted_rejections
 from shared.domain.removals import settled_sources
 from shared.domain.retired_plans import as_stored
 from shared.domain.snapshot_pages import PlannedAction
+from shared.domain.write_results import LicenseCall
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.permit_writes import decided_claims
 from shared.handlers.reconcile.plan import TenantFacts, context_for
@@ -45,6 +47,8 @@ class Tally:
     removals: Counter[SkuId] = field(default_factory=Counter)
     seats: Counter[SkuId] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    failing: int = 0
+    waiting: int = 0
     plans_off: int = 0
     locations: int = 0
     foreign: int = 0
@@ -52,16 +56,12 @@ class Tally:
     protected: list[UserId] = field(default_factory=list)
     """Protected people among those who lose something."""
     exclusive: Counter[tuple[SkuId, SkuId]] = field(default_factory=Counter)
-    """Users by pairs of products that Microsoft lists as exclusive: the added product, and the present one."""
-    _listed: dict[tuple[AssignedLicense, AssignedLicense], bool] = field(default_factory=dict)
+    """Users by pairs of exclusive products: the added product, and the present one."""
 
-    def count(self, user: DirectoryUser, plan: UserPlan, catalog: Catalog, *, loses: bool, protected: bool) -> None:
-        held = user.held_skus
+    def count(self, user: DirectoryUser, plan: UserPlan, *, loses: bool, protected: bool) -> None:
         self.additions.update(license.sku_id for license in plan.add)
         self.removals.update(plan.remove)
-        self.seats.update(license.sku_id for license in plan.add if license.sku_id not in held)
-        self.seats.update(sku_id for sku_id in plan.waiting if sku_id not in held)
-        self.errors.update(str(problem.error) for problem in plan.problems)
+        self.seats.update(seats_for(user, plan))
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
         self.foreign += any(note.kind in FOREIGN for note in plan.notes)
@@ -69,21 +69,20 @@ class Tally:
             self.losing += 1
             if protected:
                 self.protected.append(user.id)
-        present = [
-            AssignedLicense(row.sku_id, row.disabled_plans)
-            for row in user.license_assignment_states
-            if row.state.counts and row.sku_id not in plan.remove
-        ]
-        for new in plan.add:
-            if new.sku_id not in held:
-                pairs = {(new.sku_id, old.sku_id) for old in present if self._is_listed(new, old, catalog)}
-                self.exclusive.update(pairs)
 
-    def _is_listed(self, new: AssignedLicense, old: AssignedLicense, catalog: Catalog) -> bool:
-        if (new, old) not in self._listed:
-            listed = catalog.listed_exclusive(catalog.on(new), catalog.on(old)) is not None
-            self._listed[new, old] = listed or catalog.conflict(new, old) is not None
-        return self._listed[new, old]
+    def count_errors(self, action: PlannedAction) -> None:
+        failing = [each for each in action.errors if not each.waits]
+        self.errors.update(str(each.problem.error) for each in failing)
+        self.failing += bool(failing)
+        self.waiting += not failing and bool(action.errors)
+        added = {license.sku_id for license in action.add}
+        self.exclusive.update(
+            (each.problem.sku_id, sku_id)
+            for each in failing
+            if each.problem.error is LicenseError.MUTUALLY_EXCLUSIVE and each.problem.sku_id is not None
+            for sku_id in each.because
+            if sku_id not in added
+        )
 
     def summary(self, catalog: Catalog, warnings: Sequence[str] = ()) -> PlanSummary:
         available = {sku_id: catalog.skus[sku_id].available for sku_id in self.seats if sku_id in catalog.skus}
@@ -95,6 +94,8 @@ class Tally:
             seats_available=available,
             usage_locations=self.locations,
             expected_errors=dict(self.errors),
+            users_failing=self.failing,
+            users_waiting=self.waiting,
             foreign=self.foreign,
             users_losing=self.losing,
             protected=tuple(sorted(self.protected)),
@@ -110,6 +111,12 @@ class Tally:
             )
 
 
+def seats_for(user: DirectoryUser, plan: UserPlan) -> tuple[SkuId, ...]:
+    """The products of which the user needs another license."""
+    wanted = (*(license.sku_id for license in plan.add), *plan.waiting)
+    return tuple(sku_id for sku_id in wanted if sku_id not in user.held_skus)
+
+
 @dataclass(slots=True)
 class Planner:
     """Plans users from the read of the seal: groups are the sealed one and those a license of ours came from."""
@@ -121,9 +128,13 @@ class Planner:
     recorded: Mapping[UserId, MemberState]
     shown_before: Mapping[UserId, int]
     """Of members recorded in error or waiting: what they are shown, as `shown_as_number` puts it."""
+    taken: frozenset[UserId] = frozenset()
+    """Users whose sign-in name is an address of another object."""
     tally: Tally = field(default_factory=Tally)
     _contexts: dict[tuple[frozenset[GroupId], str, frozenset[SkuId], bool], PlanContext] = field(default_factory=dict)
     _shared: dict[PlannedAction, PlannedAction] = field(default_factory=dict)
+    _rejections: dict[tuple[object, ...], tuple[PredictedError, ...]] = field(default_factory=dict)
+    _seats: dict[UserId, tuple[SkuId, ...]] = field(default_factory=dict)
 
     def action(
         self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...], *, knows_groups: bool
@@ -144,21 +155,63 @@ class Planner:
         if plan.wants_permit:
             plan = plan_user(user, grants, refreshed, replace(context, permits=_supposed(plan, context)))
         remove, plans_off = _decided_removals(plan, decided)
-        self.tally.count(user, plan, self.facts.catalog, loses=bool(claims), protected=context.protected)
+        self.tally.count(user, plan, loses=bool(claims), protected=context.protected)
+        errors = self._errors(user, plan)
+        if seats := seats_for(user, plan):
+            self._seats[user.id] = seats
         held = any(grant.source.kind in (SourceKind.HELD, SourceKind.KEPT) for grant in user_grants)
         notes = {f"{note.kind} {note.sku_id}" for note in plan.notes} | _still_held(plan, user_grants, claims)
         action = PlannedAction(
             due=self._is_due(user, row, refreshed, plan, user_grants) or (held and bool(remove)),
-            expected=self._expected(user, plan, blocked=is_blocked(user_grants, context.now)),
+            expected=_with_errors(self._expected(user, plan, blocked=is_blocked(user_grants, context.now)), errors),
             add=plan.add,
             remove=remove,
             plans_off=plans_off,
             usage_location=plan.usage_location,
             notes=tuple(sorted(notes)),
-            errors=tuple(sorted({f"{each.error} {each.sku_id or ''}".strip() for each in plan.problems})),
+            errors=errors,
             claims=claims,
         )
         return self._shared.setdefault(action, action)
+
+    def _errors(self, user: DirectoryUser, plan: UserPlan) -> tuple[PredictedError, ...]:
+        """What the plan found, and what Graph will probably reject of it. Equal users are judged once."""
+        call = LicenseCall(plan.add, plan.remove)
+        is_taken = user.id in self.taken
+        key = (user.license_assignment_states, call, frozenset(plan.plans_off.items()), is_taken)
+        if key not in self._rejections:
+            now, catalog = self.world.clock.now(), self.facts.catalog
+            self._rejections[key] = predicted_rejections(
+                user, call, plan.plans_off, catalog, now, is_address_taken=is_taken
+            )
+        known = (*plan.problems, *map(no_seat_problem, plan.waiting))
+        return (*(PredictedError(problem) for problem in dict.fromkeys(known)), *self._rejections[key])
+
+    def predicted(self, actions: Mapping[UserId, PlannedAction]) -> dict[UserId, PlannedAction]:
+        """The actions with errors of users for whom no license is left, all errors counted.
+
+        Users are processed in the order of their ids, so the first ones get the licenses. A product that is probably
+        rejected takes none. As soon as none is left, Graph says only that, whatever it would reject otherwise.
+        """
+        left = {sku_id: sku.available for sku_id, sku in self.facts.catalog.skus.items()}
+        found: dict[UserId, PlannedAction] = {}
+        for user_id in sorted(actions):
+            action = actions[user_id]
+            errors = action.errors
+            for sku_id in self._seats.get(user_id, ()):
+                mine = [each for each in errors if each.problem.sku_id == sku_id]
+                if any(each.waits for each in mine):
+                    continue
+                if left.get(sku_id, 0) > 0:
+                    left[sku_id] -= not mine
+                else:
+                    others = tuple(each for each in errors if each not in mine)
+                    errors = (*others, likely(LicenseError.COUNT_VIOLATION, SHORT_TEXT, sku_id))
+            if errors != action.errors:
+                action = replace(action, errors=errors, expected=_with_errors(action.expected, errors))
+            self.tally.count_errors(action)
+            found[user_id] = self._shared.setdefault(action, action)
+        return found
 
     def _context(self, user: DirectoryUser, location: str) -> PlanContext:
         place = "known" if user.usage_location else location
@@ -255,6 +308,14 @@ class Planner:
             reason = exclusion_of(user, assignment, blocked=blocked)
             return classify(Skipped(reason)) if reason else OutcomeClass.UNCHANGED
         return classify(result)
+
+
+def _with_errors(expected: OutcomeClass, errors: Iterable[PredictedError]) -> OutcomeClass:
+    """The outcome of a user with these errors; what is expected without them counts if there are none."""
+    waits = [each.waits for each in errors]
+    if not waits:
+        return expected
+    return OutcomeClass.WAITING if all(waits) else OutcomeClass.FAILED
 
 
 def shown_as_number(problems: Iterable[Problem]) -> int:

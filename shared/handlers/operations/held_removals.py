@@ -32,11 +32,12 @@ MOST_PEOPLE = 5000
 
 
 async def collect(world: Needs, held: HeldBy) -> None:
-    """Open an approval for each group that has none, to collect what is held; it is sealed when a person opens it. What
-    is held after that is for the next one, which opens as this one closes. The whole tenant has one in the same way.
+    """Open an approval for each group that has none, to collect held removals. When a person opens it, its list becomes
+    a snapshot. Removals held after that belong to the next approval, which opens when this one closes. The whole tenant
+    has one in the same way.
 
-    The group names it first, and the operation is inserted under that id: of two processes at once one wins, and what a
-    crash left between the two is made good by the next look.
+    The group names the approval first, and the operation is inserted under that id. Of two processes at once, one wins.
+    After a crash between the two writes, the next reconciliation inserts it.
     """
     for group_id, users in held.items():
         await _list(world, held_scope(group_id), users)

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest, KeyReused, NotFound, PermissionDenied, PoisonMessage
-from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
+from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId, is_guid
 from shared.domain.initiator import Initiator, queue_sender
 from shared.domain.messages import JOBS, load_object
 from shared.domain.operation import LicenseChange, Target
@@ -44,10 +44,9 @@ MAX_USERS = 5000
 (learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas)."""
 
 _ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-async def run_job(world: Needs, body: bytes) -> None:
+async def process_jobs(world: Needs, body: bytes) -> None:
     """Accept the request in one message; the same id again changes nothing.
 
     A request that is refused ends as a dead letter with its reason. Raises PoisonMessage for what is no request,
@@ -156,7 +155,7 @@ def _items(fields: Mapping[str, Any], name: str, at_most: int) -> list[object]:
 
 def _guid(value: object, name: str) -> str:
     text = value.lower() if isinstance(value, str) else ""
-    if not _GUID.fullmatch(text):
+    if not is_guid(text):
         raise ValueError(f"{name} must be a GUID, not {str(value)[:64]!r}")
     return text
 

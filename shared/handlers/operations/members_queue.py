@@ -1,5 +1,5 @@
-"""Reconcile a chunk of users: read, plan, apply, record. The same whatever caused it: a chunk of an operation, an
-event, or a retry; so a doubled, late or reordered message changes nothing."""
+"""Reconcile a chunk of users: read, plan, apply, record. The steps are the same for a chunk of an operation, an event
+and a retry, so a duplicate, late or reordered message changes nothing."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class Members:
             await self._world.queue.send([Outgoing(fresh.queue, fresh.encode(), fresh.message_id, at)])
 
     async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
-        """Bulk work that is known to write is charged before its users are read; where the write quota has no room soon
-        it goes back, and None is returned."""
+        """For bulk work that is known to write, reserve writes before its users are read. If the write quota has no
+        room soon, the message is sent again for later, and None is returned."""
         if work.urgent or not message.writes:
             return Prepaid(self._pacer)
         slot = await self._pacer.charge(urgent=False, writes=message.writes)
@@ -147,14 +147,14 @@ class Members:
             raise PoisonMessage(f"members message: {fault}") from fault
 
     async def _report(self, message: ProcessUsers, work: Work, recorded: Sequence[Recorded]) -> None:
-        """Open approvals for what is held, tell the operation what became of its users, and send the retries."""
+        """Open approvals for held removals, report the results of the users to the operation, and send the retries."""
         now = self._world.clock.now()
         self._measure(message, recorded, now)
         held = held_removals(each.attempted for each in recorded)
         if held:
             await collect(self._world, held)
         if work.operation is not None:
-            # Before anybody goes back alone: whoever reports first must report the whole chunk, or it counts as done.
+            # Before any user is sent alone: the first report must have the whole chunk, or the chunk counts as done.
             await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(work, recorded, now))
         again = going_back(message, work, recorded, now)
         if again:
@@ -249,7 +249,7 @@ def going_back(message: ProcessUsers, work: Work, recorded: Sequence[Recorded], 
 
 
 def _writes_expected(attempted: Attempted) -> int:
-    """Writes of the next message: a user who was written is mostly only read again."""
+    """Expected writes of the next message: most written users are only read again."""
     return 0 if attempted.wrote or attempted.plan is None else attempted.plan.write_count
 
 

@@ -1,7 +1,7 @@
 """The steps of an operation: seal and plan, then permit or reject what a person decided, release chunks, finish.
 
-Each step does its work, advances the row under its ETag, and sends the next message; a doubled or late message finds an
-older step and returns.
+Each step does its work, advances the row under its ETag, and sends the next message. A duplicate or late message finds
+an older step and returns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from shared.domain.operation import (
     is_for_tenant,
 )
 from shared.domain.pending_removal import PendingRemoval
-from shared.domain.snapshot_pages import SealedPage, chunks_of
+from shared.domain.snapshot_pages import SealedPage, chunks_of, errors_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import change_group_status, write_group_status
 from shared.handlers.messaging import bulk_letters
@@ -50,7 +50,7 @@ from shared.ports.messaging import Outgoing
 SHORT_STEP = timedelta(seconds=1)
 STEP = timedelta(seconds=3)
 LONG_STEP = timedelta(seconds=15)
-"""Time to the next step: short while an operation is young, long while it only waits for users looked at later."""
+"""Time to the next step: short while an operation is young, long while it only waits for users reconciled later."""
 
 SEAL_FOR = timedelta(hours=24)
 """How long reading the users is tried; what has failed for a day is for a person to see."""
@@ -58,13 +58,13 @@ SEAL_FOR = timedelta(hours=24)
 FINISH = "Finish applying group based license to users"
 
 
-async def take_step(world: Needs, queue: str, body: bytes) -> None:
+async def process_operations(world: Needs, queue: str, body: bytes) -> None:
     """Take the step that a message of this queue names, of an operation or of an act on dead letters.
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
     if bulk_letters.is_step(body):
-        await bulk_letters.take_step(world, body)
+        await bulk_letters.process_step(world, body)
     else:
         await _take(world, queue, decode_operation_step(body))
 
@@ -104,7 +104,7 @@ async def _recount(world: Needs, operation: Operation) -> None:
     last = operation.released + world.policy.outstanding_chunks
     totals = await dispatch.totals_at_the_end(world, operation, min(last, operation.chunks - 1))
     if totals != operation.totals:
-        # Whoever came first has counted the same rows.
+        # The first worker has counted the same rows.
         with suppress(Conflict):
             await world.stores.operations.save(replace(operation, totals=totals))
 
@@ -176,6 +176,7 @@ async def _seal(world: Needs, operation: Operation) -> None:
     sealed = await seal(world, operation, known)
     seal_id = world.token()[:16]
     await world.stores.sealed.write(operation.id, seal_id, sealed.pages)
+    await world.stores.sealed.write(operation.id, errors_of(seal_id), sealed.errors)
     if operation.target.group_id is not None and sealed.gone and not operation.preview:
         await world.stores.members.forget(operation.target.group_id, sealed.gone)
     chunks = _chunk_count(world, operation, sealed.pages)
@@ -247,7 +248,7 @@ async def _write_list_grants(world: Needs, operation: Operation) -> None:
 async def _is_permitted(
     world: Needs, operation: Operation, sealed: Sealed, known: dict[GroupId, GroupLicenseAssignment]
 ) -> bool:
-    """Whether the removals need no decision of a person: they fit the allowances, and nobody protected loses one."""
+    """Whether the removals need no decision: they fit the allowances, and no protected person loses a license."""
     if operation.cause == HELD or operation.plan.protected:
         return False
     source = permit_writes.source_of(operation)
@@ -336,7 +337,7 @@ async def _finish(world: Needs, operation: Operation) -> None:
     await world.stores.audit.append([group_act(FINISH, ended, SYSTEM, now, detail=detail)])
     await world.stores.operations.save(ended)
     if operation.cause == HELD and operation.target.group_id is not None:
-        # What was held while a person decided is collected anew.
+        # Removals held while a person decided are collected again.
         await sync_soon(world, operation.target.group_id, SYNC)
 
 

@@ -124,10 +124,10 @@ def source_of(operation: Operation) -> Source:
 
 
 async def write_kept(world: Needs, operation: Operation) -> None:
-    """Rejected: every license that was to go is kept for its user, until a person asks for its removal again. If nobody
-    decided in time, it is kept for as long again.
+    """Rejected: every license in the list is kept for its user, until a person requests its removal again. After an
+    expired approval, it is kept for the same time again.
 
-    Permits of an earlier decision are overwritten: they must not outlive this one.
+    Permits of an earlier decision are overwritten, because they must not outlive this one.
     """
     expired = operation.error is not None and operation.error.code == EXPIRED
     by = operation.cancel_requested_by

@@ -18,11 +18,11 @@ RESTORE = "restore"
 
 
 async def cancel_and_restore(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
-    """Cancel an operation, and start one that makes the intent of its group what it was before. Returns the new one.
+    """Cancel an operation, and start one that restores the former intent of its group. Returns the new one.
 
-    What it removes again needs a permit like any removal. Done again it returns the same operation. Raises BadRequest
-    for an operation on named users or a preview, which changed no intent of a group, and when the operation has ended
-    or a newer one has changed the intent since.
+    Its removals need a permit like any removal. A repeat returns the same operation. Raises BadRequest for an operation
+    on named users or a preview, which changed no intent of a group. Raises it also if the operation has ended, or a
+    newer one has changed the intent since.
     """
     operation = await world.stores.operations.get(operation_id)
     if operation is None:
@@ -83,5 +83,5 @@ async def _request_for(
 
 
 def _has_set_options(operation: Operation, former: GroupLicenseAssignment, current: GroupLicenseAssignment) -> bool:
-    """Whether the options are still those that the operation set: what somebody set beside it stays."""
+    """Whether the options are still those that the operation set: options that were set beside it stay."""
     return operation.change.options == current.options != former.options

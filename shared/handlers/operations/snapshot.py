@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
-from shared.domain.directory import DirectoryUser, UserGone
-from shared.domain.errors import NotFound
+from shared.domain.directory import AssignedLicense, DirectoryUser, UserGone
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.grant import Grant
 from shared.domain.group_request import changed, warnings
 from shared.domain.ids import GroupId, UserId
@@ -22,8 +22,9 @@ from shared.domain.member_status import MemberState
 from shared.domain.named_users import NAMED
 from shared.domain.operation import Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
+from shared.domain.predicted_errors import needs_address
 from shared.domain.product_checks import warnings_of
-from shared.domain.snapshot_pages import LEFT, PlannedAction, SealedPage, pages_of, partition_of
+from shared.domain.snapshot_pages import LEFT, PAGE_SIZE, PlannedAction, SealedPage, pages_of, partition_of
 from shared.handlers.groups.nesting import keep_nesting
 from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
 from shared.handlers.operations.needs import Needs
@@ -38,12 +39,17 @@ FEW = 40
 ERRORS_AT_ONCE = 1000
 """Rows of one page: the most that Table Storage sends."""
 
+ADDRESSES_UNCHECKED = (
+    "The directory did not say which addresses other objects have. Errors because of duplicate addresses are missing."
+)
+
 Users = dict[UserId, DirectoryUser | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What sealing found. `size`: users the directory showed; `gone`: recorded members who are no users any more."""
+    """What sealing found. `errors`: of a preview, pages of the users with predicted errors alone. `size`: users the
+    directory showed; `gone`: recorded members who are no users any more."""
 
     pages: tuple[SealedPage, ...]
     totals: Totals
@@ -51,6 +57,7 @@ class Sealed:
     checksum: str
     size: int
     gone: tuple[UserId, ...] = ()
+    errors: tuple[SealedPage, ...] = ()
 
 
 async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
@@ -69,26 +76,58 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
     shown_before = await _shown_before(world, group_id or NAMED)
-    planner = Planner(world, operation, assignments, facts, recorded, shown_before)
+    taken = await _addresses_taken(world, operation, assignments, users, facts.catalog)
+    planner = Planner(world, operation, assignments, facts, recorded, shown_before, taken or frozenset())
     actions: dict[UserId, PlannedAction] = {}
     async for user_id, row, grants in _with_records(world, [*users, *leavers]):
         read = users[user_id] if user_id in users else leavers[user_id]
         knows_groups = group_id is None or user_id in leavers
         action = planner.action(read, row, grants, knows_groups=knows_groups)
         actions[user_id] = replace(action, due=True, notes=(*action.notes, LEFT)) if user_id in leavers else action
+    actions = planner.predicted(actions)
     pages = tuple(pages_of(actions.items(), world.policy.chunk_size))
+    warnings = (*_warnings(operation, assignments, facts.catalog), *([ADDRESSES_UNCHECKED] if taken is None else []))
     return Sealed(
         pages=pages,
+        errors=_error_pages(operation, actions),
         totals=_totals(actions.values()),
-        summary=planner.tally.summary(facts.catalog, _warnings(operation, assignments, facts.catalog)),
+        summary=planner.tally.summary(facts.catalog, warnings),
         checksum=checksum_of(operation, pages),
         size=len(users),
         gone=tuple(gone),
     )
 
 
+async def _addresses_taken(
+    world: Needs, operation: Operation, assignments: Intents, users: Users, catalog: Catalog
+) -> frozenset[UserId] | None:
+    """Of a preview, the users with a new mailbox whose sign-in name is an address of another object. None if
+    the directory did not say."""
+    group_id = operation.target.group_id
+    assigned = assignments.get(group_id) if group_id else None
+    given = [
+        *operation.change.add,
+        *(AssignedLicense(sku.sku_id, sku.disabled_plans) for sku in (assigned.skus if assigned else ())),
+    ]
+    names = {
+        user.id: user.user_principal_name
+        for user in users.values()
+        if operation.preview and user is not None and needs_address(user, given, catalog)
+    }
+    try:
+        holders = await world.directory.address_holders(sorted(set(names.values()))) if names else {}
+    except (Unavailable, PermissionDenied):
+        return None
+    return frozenset(user_id for user_id, name in names.items() if holders.get(name, frozenset()) - {user_id})
+
+
+def _error_pages(operation: Operation, actions: Mapping[UserId, PlannedAction]) -> tuple[SealedPage, ...]:
+    failing = ((user_id, action) for user_id, action in actions.items() if action.errors)
+    return tuple(pages_of(failing, PAGE_SIZE)) if operation.preview else ()
+
+
 def _warnings(operation: Operation, assignments: Intents, catalog: Catalog) -> tuple[str, ...]:
-    """Warnings about the products of the request, whoever the members are."""
+    """Warnings about the products of the request, for any members."""
     assignment = assignments.get(operation.target.group_id) if operation.target.group_id else None
     if assignment is not None:
         return warnings(assignment, operation.change, catalog)
@@ -116,7 +155,8 @@ def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Inte
 
 
 async def _group_users(world: Needs, operation: Operation, group_id: GroupId) -> Users:
-    """All users in the group. Names are left out: they are not needed, and there may be hundreds of thousands.
+    """All users in the group. Names are left out: they are not needed, and there may be hundreds of thousands. A
+    preview needs sign-in names, which become addresses.
 
     A group that is gone has none where a person takes its licenses away; otherwise it is an error, and all is held.
     """
@@ -127,7 +167,8 @@ async def _group_users(world: Needs, operation: Operation, group_id: GroupId) ->
     try:
         async for page in world.directory.member_pages(group_id, nested):
             for user in page:
-                users[user.id] = replace(user, group_ids=groups, display_name="", user_principal_name="")
+                name = user.user_principal_name if operation.preview else ""
+                users[user.id] = replace(user, group_ids=groups, display_name="", user_principal_name=name)
     except NotFound:
         if not operation.change.remove or operation.change.add:
             raise

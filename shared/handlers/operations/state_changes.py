@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
+from shared.domain.approval_rules import Approver
 from shared.domain.audit import group_act
 from shared.domain.concurrency import update
 from shared.domain.errors import BadRequest, Conflict, NotFound
@@ -14,6 +16,8 @@ from shared.domain.operation import Operation, OperationState
 from shared.handlers.operations.needs import Needs
 
 MAX_TRIES = 10
+
+log = logging.getLogger(__name__)
 
 
 def require_state(operation: Operation, act: str, *states: OperationState) -> None:
@@ -40,4 +44,14 @@ async def change_operation(
 
 
 async def record_act(world: Needs, operation: Operation, initiator: Initiator, activity: str) -> None:
-    await world.stores.audit.append([group_act(activity, operation, initiator, world.clock.now())])
+    # Two people approve, and one can pause twice: each time is an entry of its own.
+    entry = group_act(activity, operation, initiator, world.clock.now(), turn=world.token()[:12])
+    await world.stores.audit.append([entry])
+
+
+def approved_as(approver: Approver, activity: str, what: str, initiator: Initiator) -> str:
+    """The activity of an approval for the audit log. That of a single approver is logged, which raises an alert."""
+    if approver is not Approver.ALONE:
+        return activity
+    log.warning("single approver: approved alone %s approver=%s", what, initiator.id)
+    return f"{activity} as single approver"

@@ -1,7 +1,7 @@
-"""Operations that nobody asked for: a group (or some users) looked at again because something may have changed.
+"""Operations without a requester: a group (or some users) is reconciled because something may have changed.
 
-They change no intent and take no place of a person's operation: a group on which one is open is left alone. Additions
-go out; removals draw on the group's allowance user by user, and what that does not permit is held for a person.
+They change no intent and do not replace a person's operation: a group with an open operation is skipped. Additions are
+carried out. Removals use the group's allowance user by user, and removals above it are held for a person.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ SYNC, DELTA, NESTED, SWEEP = "sync", "delta", "nested", "sweep"
 """Causes: the nightly sync, a change found by delta, a changed nesting, and users whom no group accounts for."""
 
 NEEDS_APPROVAL_ANYWAY = (
-    "These removals need an approval whatever the allowance: the people are protected, the licenses were changed "
-    "outside this app, no group assigned them, their replacement cannot be assigned, or they were held while an "
+    "These removals need an approval even within the allowance. The people are protected, the licenses were changed "
+    "outside this app, no group assigned them, or their replacement cannot be assigned. Or they were held while an "
     "earlier approval was open."
 )
 """Why removals are held that no allowance held."""
@@ -48,16 +48,16 @@ TRY_SYNC_FOR = timedelta(hours=24)
 
 
 def system_operation_id(cause: str, target: Target, at: datetime) -> OperationId:
-    """The same cause gives the same target at the same time the same id: a doubled timer starts one operation."""
+    """The id is the same for the same cause, target and time, so a duplicate timer starts one operation."""
     named = f"{cause}|{target.group_id}|{','.join(target.user_ids)}|{at.isoformat()}"
     return OperationId(f"{int(at.timestamp() * 1000):012x}{hashlib.sha256(named.encode()).hexdigest()[:20]}")
 
 
 async def sync_group(world: Needs, group_id: GroupId, cause: str, *, at: datetime | None = None) -> Operation | None:
-    """Start a sync of a managed group; None where it must be left alone. `at`: makes a repeat the same operation.
+    """Start a sync of a managed group; None if it must be skipped. `at`: makes a repeat the same operation.
 
-    Raises Conflict while another operation works on the group: it may have read the members before the change. One that
-    waits for approval does not: what it would remove is held, whoever looks at it.
+    Raises Conflict while another operation works on the group, because it may have read the members before the change.
+    An operation that waits for approval raises nothing, because all its removals are held.
     """
     stored = await world.stores.assignments.get(group_id)
     if stored is None or not wants_sync(stored.assignment):

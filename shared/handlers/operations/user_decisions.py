@@ -1,19 +1,24 @@
-"""What a person decides about a license that is to end (in grace, or held for want of a permit): keep it, or remove it
-now. Coming back to a group needs no decision: it ends the grace by itself."""
+"""A person's decisions about a license that will end (in grace, or held without a permit): keep it, or remove it now.
+Returning to a group needs no decision: it ends the grace period automatically."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from shared.domain.approval_rules import denial, request_of, ruling
+from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import user_act
-from shared.domain.errors import BadRequest
+from shared.domain.errors import ApprovalDenied, BadRequest
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId, UserId
 from shared.domain.initiator import Initiator
+from shared.domain.operation import Operation, PlanSummary, is_collecting, waits_for_a_person
+from shared.domain.pending_removal import TENANT
 from shared.domain.permit import Permit, claims_of
 from shared.domain.read_models import AuditEntry
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.requesters import requesters
 from shared.handlers.reconcile.enqueue import enqueue
 
 
@@ -36,15 +41,20 @@ async def keep_licenses(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId],
 
 
 async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator) -> None:
-    """Remove licenses of ours that are in grace, held or kept, without waiting and outside the removal allowance; two
+    """Remove managed licenses that are in grace, held or kept, without waiting and outside the removal allowance; two
     reads must still agree that nothing grants them.
 
-    Raises BadRequest for a SKU that is none of these; then nothing is done.
+    Raises BadRequest for a SKU that is none of these, and ApprovalDenied if another person must approve what this
+    one has requested. Nothing is done then.
     """
     ending = await _ending(world, user_id, sku_ids)
     now = world.clock.now()
     owned = (await world.stores.ledger.rows([user_id]))[user_id].owned
     assignments = {each.group_id: each for each in await world.stores.assignments.all()}
+    for sku_id in ending:
+        groups = [assignments[each.group_id] for each in owned[sku_id].sources if each.group_id in assignments]
+        for operation in await _open_approvals(world, user_id, groups):
+            await _must_not_be_own(world, operation, sku_id, initiator)
     await world.stores.permits.put(
         Permit(
             user_id,
@@ -63,6 +73,40 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     await _done(world, user_id, sku_ids, initiator, "Remove user license now")
 
 
+async def _open_approvals(world: Needs, user_id: UserId, groups: Iterable[GroupLicenseAssignment]) -> list[Operation]:
+    """Approvals that wait for a person and can concern a license of the user: of its groups, of named users, and of the
+    tenant."""
+    named = {each.open_approval for each in groups if each.open_approval}
+    for scope in (str(Source(SourceKind.LIST)), TENANT):
+        named |= (await world.stores.removals.state(scope)).state.approvals
+    found = [await world.stores.operations.get(each) for each in sorted(named)]
+    return [
+        each
+        for each in found
+        if each is not None
+        and waits_for_a_person(each)
+        and (each.target.is_group or not each.target.user_ids or user_id in each.target.user_ids)
+    ]
+
+
+async def _must_not_be_own(world: Needs, operation: Operation, sku_id: SkuId, initiator: Initiator) -> None:
+    """Who cannot approve a list must not remove its people one by one. A list that is only collected says of nobody yet
+    how many lose something, so what the person has requested waits until it is reviewed. Raises ApprovalDenied."""
+    if is_collecting(operation):
+        asked = replace(operation, plan=PlanSummary(removals={sku_id: 1}, plans_off=1))
+        if initiator.id in await requesters(world, asked):
+            text = "You requested this removal, and it is held with others. Review the list on the page Approvals."
+            raise ApprovalDenied(f"{text} For many people, another person must approve it.")
+        return
+    if sku_id not in operation.plan.removals and not operation.plan.plans_off:
+        return
+    behind = await requesters(world, operation)
+    request = request_of(operation, behind, initiator.id)
+    found = ruling(initiator.id, request, world.clock.now(), world.policy.approval_rules).approver
+    if not found.may_approve:
+        raise ApprovalDenied(denial(found, request))
+
+
 async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> dict[SkuId, list[Grant]]:
     """The grants by which the user still has each license."""
     row = (await world.stores.ledger.rows([user_id]))[user_id]
@@ -70,13 +114,13 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     found = {sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.keeps] for sku_id in sku_ids}
     for sku_id, those in found.items():
         if sku_id not in row.owned or not those:
-            text = f"The license {sku_id} of user {user_id} is not one of ours that is in grace, held or kept."
+            text = f"The license {sku_id} of user {user_id} is not a managed license in grace, held or kept."
             raise BadRequest("LicenseNotEnding", text, "skuIds")
     return found
 
 
 async def _done(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId], initiator: Initiator, activity: str) -> None:
-    """The act in the audit log, and the user looked at."""
+    """Write the decision to the audit log, and reconcile the user."""
     token = world.token()
     entry: AuditEntry = user_act(activity, user_id, sku_ids, initiator, world.clock.now(), token)
     await world.stores.audit.append([entry])

@@ -29,8 +29,8 @@ async def turn_on(world: Needs, initiator: Initiator) -> Writing:
     if before.is_forced_off:
         raise BadRequest(
             "WritingForcedOff",
-            "The setting WRITING is off, so writing cannot be turned on here. Whoever runs the app removes the setting "
-            "or sets it to on.",
+            "The setting WRITING is off, so writing cannot be turned on here. An administrator of the app can remove "
+            "the setting, or set it to on.",
             "WRITING",
         )
     await _record(world, initiator, "Turn on writing")

@@ -1,4 +1,4 @@
-"""What falls due: users whose grace (or another grant with an end) is over are looked at when it is."""
+"""Due users: a user is reconciled when the grace period, or another grant with an end, is over."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ AT_ONCE = 1000
 
 
 async def note_ends(world: Needs, grants: Iterable[tuple[UserId, Grant]]) -> None:
-    """Have users looked at when these grants end. Kept before the grants are: one too many is only a look."""
+    """Have users reconciled when these grants end. Stored before the grants: an extra entry costs only a read."""
     await world.stores.due.put(
         Due(grant.until, user_id, grant.sku_id) for user_id, grant in grants if grant.until is not None
     )
 
 
-async def look_at_due(world: Needs) -> int:
-    """The timer: send those whose time has come to be looked at; sent first, taken off the list second."""
+async def reconcile_due_users(world: Needs) -> int:
+    """The timer: queue due users for reconciliation. They are sent first and deleted from the list second."""
     entries = await world.stores.due.until(world.clock.now(), AT_ONCE)
     users = {entry.user_id for entry in entries}
     if entries:

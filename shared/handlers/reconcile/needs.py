@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from shared.ports.audit_log import AuditLog
 from shared.ports.clock import Clock
 from shared.ports.directory import Directory
 from shared.ports.graph_writes import LicenseWriter
@@ -11,7 +12,6 @@ from shared.ports.membership_stores import DueStore
 from shared.ports.messaging import Queue
 from shared.ports.stores import (
     AssignmentStore,
-    AuditLog,
     BudgetStore,
     GrantStore,
     GroupStatusStore,

@@ -282,7 +282,7 @@ async def allow_operation(
         state = replace(stored.state, approvals=frozenset())
         return decide(state, stored.rows, rows, maximum, group, world.clock.now())
 
-    # The tenant counts only what the source lets go too: what goes by an approval uses no allowance.
+    # The tenant counts only removals that the source's allowance permits too: an approved removal uses no allowance.
     load, load_tenant = partial(world.stores.removals.load, scope), partial(_load_tenant, world, rows, assignments)
     if by_source(await load()).reason:
         return False

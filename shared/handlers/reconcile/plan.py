@@ -44,8 +44,8 @@ SEATS_MAX_AGE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TenantFacts:
-    """What planning needs beside the user: the products, their seats, the country for users without a location, and who
-    is protected."""
+    """The inputs of planning beside the user: products, their seats, the country for users without a location, and the
+    protected people."""
 
     catalog: Catalog
     seats: Seats
@@ -64,7 +64,7 @@ async def tenant_facts(world: Needs, since: datetime | None = None) -> TenantFac
 
 
 async def protection_of(world: Needs) -> Protection:
-    """Who is protected: by the list, and by the settings."""
+    """The protected people, by the list and by the settings."""
     policy = world.policy
     required = policy.protected_list_required
     listed = await world.stores.protected_people.load(PROTECTED_MAX_AGE_S) if required else ProtectedList()
@@ -72,10 +72,10 @@ async def protection_of(world: Needs) -> Protection:
 
 
 async def _seats(world: Needs, skus: Sequence[SubscribedSku]) -> Seats:
-    """The tenant's seats, with the users who wait for them.
+    """The tenant's seats, with the waiting users.
 
-    The queue is read before the seats are counted. By a count from before, seats that the first in line have taken
-    meanwhile would count for those behind them too. A queue from before only makes a user wait a minute longer.
+    The queue is read before the seats are counted. With an older count, licenses that the first users got meanwhile
+    would count for later users too. An older queue only makes a user wait a minute longer.
     """
     lines = await world.stores.waiting.lines(LINES_MAX_AGE_S)
     free = {sku.sku_id: sku.available for sku in skus if sku.sku_id in lines and sku.available > 0}
@@ -123,8 +123,8 @@ def context_for(
 
 
 def default_location(active: Iterable[GroupLicenseAssignment], country: str | None) -> str | None:
-    """The location for a user without one: of the assignment with the highest priority that sets one, else the
-    organization's country; None where every assignment requires the user to have one."""
+    """The location for a user without one: that of the assignment with the highest priority that sets one, else the
+    organization's country. None if every assignment requires the user to have one."""
     options = [a.options for a in sorted(active, key=lambda a: (-a.options.priority, a.group_id))]
     if options and all(option.require_usage_location for option in options):
         return None
@@ -245,8 +245,8 @@ async def _with_probes(world: Needs, planned: Sequence[Planned]) -> list[Planned
 
 
 def _may_need_permits(work: Work, planned: Planned) -> bool:
-    """Whether a removal is due, or was held or refused before, so that a permit given since may let it go; or was due
-    or approved before, so that a permit may have to end."""
+    """Whether permits must be read: a removal is due, or was held or rejected before, and a newer permit may allow it.
+    Also if a removal was due or approved before, since its permit may have to end."""
     if planned.plan is not None and planned.plan.wants_permit:
         return True
     approved = work.operation is not None and work.operation.approved_by is not None

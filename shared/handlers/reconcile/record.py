@@ -44,8 +44,8 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
     await _record_grants(world, recorded)
     await _drop_pending(world, work, [each for each in users if each.user_id not in lost], rows)
-    # Whoever won the race shows the user, and so does this work's next look. What the loser read is older, and its next
-    # look is dropped if the operation has ended meanwhile.
+    # The winner of the race shows the user, and so does this work's next read. The loser's data is older, and its next
+    # read is dropped if the operation has ended meanwhile.
     before = await _rows_before(world, work, recorded)
     shown = [
         row
@@ -76,8 +76,8 @@ def _is_lost(each: Recorded, lost: Collection[UserId]) -> bool:
 async def _record_ledger(
     world: Needs, work: Work, users: Sequence[Attempted], rows: Mapping[UserId, LedgerRow]
 ) -> frozenset[UserId]:
-    """Write the rows that changed, and after an event each row: a worker that read the user before this one, and has
-    not written yet, must lose its race and read again. Returns whose race this worker lost."""
+    """Write the changed rows, and after an event each row. A worker that read the user before this one and has not
+    written yet must lose its race and read again. Returns the users whose race this worker lost."""
     read = {each.user_id: each.planned.read.stored for each in users}
     # A place in the queue before the row that it is the index of: after a crash in between no user waits unseen. The
     # seats timer leaves a new place without a row alone.
@@ -113,7 +113,7 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
         return replace(row, waiting_since={}) if gone and row.waiting_since else row
     waiting = {sku: row.waiting_since.get(sku, now) for sku in (*plan.waiting, *attempted.waiting)}
     if isinstance(result, RetryAt):
-        # Decided by the next read: until then nobody loses a place in the queue.
+        # The next read decides: until then no user loses a place in the queue.
         waiting = {**row.waiting_since, **waiting}
     grants = (*attempted.planned.grants, *plan.new_grants)
     sources = settled_sources(plan.sources, plan.removal_seen_at, (g for g in grants if g not in plan.ended_grants))
@@ -155,7 +155,7 @@ async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], ro
         # What this work removed counts where an allowance let it go, and never waited if an approval did.
         removed = frozenset(each.plan.remove) if each.plan and each.wrote else frozenset()
         seen = pending_skus((*before.removal_seen_at, *(each.plan.removal_seen_at if each.plan else ())))
-        # Who was deleted loses everything anyway, and comes back with the removals that the ledger row remembers.
+        # A deleted user loses everything anyway, and is restored with the removals that the ledger row remembers.
         due = () if _is_unknown(each) else rows[each.user_id].removal_seen_at
         ended = seen - pending_skus(due) - removed
         for sku_id in ended & before.owned.keys():

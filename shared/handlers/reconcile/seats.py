@@ -1,4 +1,4 @@
-"""Seats: who is in line for which product, and the timer that has those at the head looked at when seats are free."""
+"""Seats: the waiting users of each product, and the timer that assigns freed licenses to the first of them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ STRAY_AFTER = timedelta(minutes=15)
 its worker may be about to write the row. A function can take ten minutes."""
 
 
-async def give_seats(world: Needs) -> int:
-    """The timer: have those at the head of each line looked at while seats are free. Returns how many.
+async def assign_freed_licenses(world: Needs) -> int:
+    """The timer: reconcile the first users of each queue while licenses are available. Returns how many.
 
-    A line that only paused assignments ask for is left alone.
+    A queue that only paused assignments need is skipped.
     """
     lines = await world.stores.waiting.lines(0.0)
     if not lines:
@@ -39,7 +39,7 @@ async def give_seats(world: Needs) -> int:
         if sku.sku_id in lines and sku.available > 0 and not _is_paused(sku.sku_id, known):
             called += await _call(world, sku.sku_id, min(LINE_LENGTH, sku.available))
         elif sku.sku_id in lines and sku.available <= 0:
-            log.warning("seats are short: somebody waits for %s, none is free", sku.sku_part_number)
+            log.warning("seats are short: users wait and no license is available sku=%s", sku.sku_part_number)
     return called
 
 

@@ -1,5 +1,5 @@
-"""The write budget as the workers share it: one stored state, charged before a write, of bulk work before the reads for
-it, in one update for all chunks of a process that ask at the same time."""
+"""The write budget that all workers share: one stored state, in which writes are reserved before they are sent. Bulk
+work reserves them before its reads. Chunks of a process that reserve at the same time share one update."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Pacer:
         return await request.answer
 
     async def draw(self, charged: Charged, *, urgent: bool, writes: int) -> tuple[Slot, Charged | None]:
-        """A start for `writes` writes out of what was charged in advance, or anew; and what is left of that. The state
-        is read again: another process may have met a 429 meanwhile."""
+        """A start for `writes` writes out of an earlier reservation, or a new one, and the rest of that reservation.
+        The state is read again, because another process may have received a 429 meanwhile."""
         lane = Lane.INTERACTIVE if urgent else Lane.BULK
         found: list[tuple[Slot, Charged | None]] = []
 
@@ -131,8 +131,8 @@ class Pacer:
                     await self._update(lambda state, now: given_back(state, self._limits, writes, slot))
 
     async def backlog(self) -> timedelta:
-        """How far off the last place is that was given for later to what somebody waits for, as it was seconds ago;
-        none where nothing waits."""
+        """The time until the last reservation of work that a person waits for, as it was seconds ago; zero if nothing
+        waits."""
         now = self._world.clock.now().timestamp()
         if now - self._seen_at > SEEN_S:
             await self._look(now)
@@ -187,7 +187,7 @@ class Pacer:
         def changed(state: BudgetState) -> BudgetState | None:
             after = change(state, self._world.clock.now().timestamp())
             if after is state:
-                # Nothing is stored, so nothing tells whether the state is still so: the next charge reads it again.
+                # Nothing is stored, so the state may have changed: the next reservation reads it again.
                 self._state = None
                 return None
             return after
@@ -213,8 +213,8 @@ class Pacer:
 
 
 class Prepaid:
-    """Writes charged before the reads that tell how many are needed, so that nothing is read for which the quota has no
-    room. What is not used of it goes back."""
+    """Writes reserved before the reads that show how many are needed, so that nothing is read if the quota has no room.
+    The unused rest is released."""
 
     def __init__(self, pacer: Pacer, charged: Charged | None = None) -> None:
         self._pacer = pacer
@@ -228,7 +228,7 @@ class Prepaid:
         return slot
 
     async def give_back(self) -> None:
-        """What was charged and not needed is for others."""
+        """Release the unused reservation for other work."""
         left, self._left = self._left, None
         if left is not None:
             await self._pacer.give_back(left.slot, left.writes)

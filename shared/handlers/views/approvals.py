@@ -1,9 +1,9 @@
-"""What waits for an approval: who requested it, who is protected, who can approve, and what happens if nobody does."""
+"""Waiting approvals: the requester, the protected people, the possible approvers, and the result without a decision."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.pending_removal import GROUP_GONE, TENANT, held_scope
+from shared.handlers.operations.requesters import requesters
 from shared.handlers.reconcile.plan import protection_of
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
@@ -19,7 +20,7 @@ from shared.handlers.views.needs import Needs
 
 @dataclass(frozen=True, slots=True)
 class WaitingApproval:
-    """An operation that waits for a person. `protected`: protected people who would lose licenses, with the reasons.
+    """An operation that waits for a person. `protected`: protected people that would lose licenses, with the reasons.
     `needed`: approvals in all. `another`: the requester cannot approve it. `expires_at`: then it counts as rejected.
     """
 
@@ -29,9 +30,11 @@ class WaitingApproval:
     another: bool
     expires_at: datetime
     kept_until: datetime
-    """If nobody decides, the licenses are kept so long, and the approval is requested again then."""
+    """Without a decision, the licenses are kept until this time, and the approval is requested again then."""
     held: Mapping[UserId, tuple[SkuId, ...]]
     """Before the review: the licenses that are held so far, by user."""
+    behind: frozenset[str] = frozenset()
+    """People whose requests have brought about what the app asks an approval for."""
 
     @property
     def collecting(self) -> bool:
@@ -70,7 +73,8 @@ async def described(world: Needs, operation: Operation) -> WaitingApproval:
     if is_collecting(operation):
         held = await held_so_far(world, operation)
         people = tuple(user_id for user_id in held if protection.protects(user_id, now))
-    asked = _request(operation, protected=bool(people))
+    behind = await requesters(world, operation)
+    asked = _request(operation, behind, protected=bool(people))
     lasts = timedelta(seconds=world.policy.approval_expires_s)
     expires_at = (operation.progress_at or operation.created_at) + lasts
     return WaitingApproval(
@@ -81,6 +85,7 @@ async def described(world: Needs, operation: Operation) -> WaitingApproval:
         expires_at,
         expires_at + lasts,
         held,
+        behind,
     )
 
 
@@ -101,14 +106,14 @@ async def approval_of(world: Needs, group_ids: Iterable[GroupId], *, by_tenant: 
     return min((await world.stores.removals.state(TENANT)).state.approvals, default=None)
 
 
-def _request(operation: Operation, *, protected: bool) -> Request:
-    asked = request_of(operation)
+def _request(operation: Operation, behind: Collection[str], person_id: str = "", *, protected: bool) -> Request:
+    asked = request_of(operation, behind, person_id)
     return Request(asked.requester_id, asked.requested_at, asked.people, protected, asked.given)
 
 
 def why_not(world: Needs, waiting: WaitingApproval, person: Initiator) -> str:
     """Why a person cannot approve it now; empty: the rules of two people let this person approve it."""
-    asked = _request(waiting.operation, protected=bool(waiting.protected))
+    asked = _request(waiting.operation, waiting.behind, person.id, protected=bool(waiting.protected))
     if not person.id:
         return ""
     found = ruling(person.id, asked, world.clock.now(), world.policy.approval_rules).approver

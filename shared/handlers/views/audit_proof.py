@@ -30,7 +30,7 @@ DEFAULT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class AuditProof:
-    """What was found. `faults`: what is wrong with the log of digests itself."""
+    """The result of the verification. `faults`: faults of the log of digests."""
 
     since: datetime
     until: datetime

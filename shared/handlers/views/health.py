@@ -24,12 +24,12 @@ COUNT_MAX_AGE_S = 60.0
 """How old the number of dead letters can be: counting 20,000 is 20 answers of the service."""
 
 LOOKED_AT = 100
-"""Messages of a queue that are looked at: more take longer than a person waits, and say no more."""
+"""Messages of a queue that are read: reading more would be slow, and would show nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteUse:
-    """Writes in the window that ends now, what may be in any, and until when Graph has told the app to wait."""
+    """Writes in the window that ends now, the limit of a window, and the end of a pause that Graph required."""
 
     used: int
     limit: int
@@ -55,7 +55,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class QueueLooks:
-    """What waits in each queue; `error`: why the queues cannot be looked at, empty where they can."""
+    """Waiting messages of each queue; `error`: why the queues cannot be read, empty if they can."""
 
     looks: tuple[QueueLook, ...]
     error: str = ""

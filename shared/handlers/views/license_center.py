@@ -1,4 +1,4 @@
-"""What the license center shows beyond single operations and groups: products with the groups that use them, managed
+"""Views of the license center beyond single operations and groups: products with the groups that use them, managed
 groups, searches, people, the audit log."""
 
 from __future__ import annotations
@@ -164,14 +164,14 @@ async def named(world: Needs, names: dict[GroupId, str], group_id: GroupId | Non
 
 
 async def names_of_groups(world: Needs, group_ids: Iterable[GroupId]) -> dict[GroupId, str]:
-    """Names of groups, without those that the directory does not have or cannot tell now."""
+    """Names of groups, without those that the directory does not have or cannot return now."""
     wanted = sorted(set(group_ids))
     found = await asyncio.gather(*(named(world, {}, each) for each in wanted))
     return {group_id: name for names in found for group_id, name in names.items()}
 
 
 async def history(world: Needs, user_id: UserId) -> tuple[AuditEntry, ...]:
-    """What was done to a user in the last week, newest first, at most HISTORY entries."""
+    """Audit entries of a user in the last week, newest first, at most HISTORY entries."""
     since = world.clock.now() - timedelta(days=HISTORY_DAYS)
     entries, _ = await audit(world, AuditFilter(user_id=user_id), HISTORY, since=since)
     return entries

@@ -1,6 +1,6 @@
-"""What people and programs read: operations, the plan member by member, groups, members, users, products.
+"""Views for people and programs: operations, the plan member by member, groups, members, users, products.
 
-Reads of what is recorded go to the tables only; a user's licenses and the products are read from the directory.
+Recorded data is read from the tables only; a user's licenses and the products are read from the directory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NAMES_MAX_AGE_S = 600.0
 """How old the products' names may be: they hardly ever change, and an old name is better than none."""
 
 MAX_NAMED = 100
-"""People with a name that a search among the members of a group looks at; a longer name finds the others."""
+"""The most people with a name that a search among the members of a group reads; a longer name finds the others."""
 
 _PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
 
@@ -50,7 +50,7 @@ class LicenseOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UserLicense:
-    """One license of a user from one origin. For one that is ours, `through`: what asks for it; `ending`: why it is
+    """One license of a user from one origin. For a managed one, `through`: its grants; `ending`: why it is
     still there although nothing asks for it any more, and until when."""
 
     state: LicenseAssignmentState
@@ -176,7 +176,7 @@ async def _outcomes(
 
 
 async def assignment(world: Needs, group_id: GroupId) -> StoredAssignment:
-    """What is assigned to a group. Raises NotFound where nothing ever was."""
+    """The assignment of a group. Raises NotFound if it never had one."""
     stored = await world.stores.assignments.get(group_id)
     if stored is None:
         raise NotFound(f"Group {group_id} has no license assignment here.")
@@ -218,7 +218,7 @@ async def members(
     state: MemberState | None = None,
     wanted: MemberFilter = EVERYBODY,
 ) -> tuple[tuple[MemberRow, ...], str | None]:
-    """Recorded members of a managed group, or those in one state. Raises NotFound for a group nobody manages."""
+    """Recorded members of a managed group, or those in one state. Raises NotFound for an unmanaged group."""
     await assignment(world, group_id)
     if wanted.text:
         found = await members_named(world, group_id, wanted.text)
@@ -230,7 +230,7 @@ async def members(
 async def members_with_errors(
     world: Needs, group_id: GroupId, top: int, after: str | None, wanted: MemberFilter = EVERYBODY
 ) -> tuple[tuple[MemberRow, ...], str | None]:
-    """Members of a managed group in error or waiting. Raises NotFound for a group nobody manages."""
+    """Members of a managed group in error or waiting. Raises NotFound for an unmanaged group."""
     await assignment(world, group_id)
     if wanted.text:
         found = await members_named(world, group_id, wanted.text)
@@ -239,8 +239,8 @@ async def members_with_errors(
 
 
 async def members_named(world: Needs, group_id: GroupId, text: str) -> tuple[MemberRow, ...]:
-    """Recorded members whose name or sign-in name begins with a text: found by the directory, which has an index of
-    names, so that it takes no longer in a large group. At most MAX_NAMED people of the tenant are looked at."""
+    """Recorded members whose name or sign-in name begins with a text. The directory finds them by its index of names,
+    so the time does not grow with the group. At most MAX_NAMED people of the tenant are read."""
     people = await world.directory.find_users(text, MAX_NAMED)
     rows = await asyncio.gather(*(world.stores.members.of_user(each.id, [group_id]) for each in people))
     return tuple(row for found in rows for row in found)

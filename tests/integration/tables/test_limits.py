@@ -21,6 +21,7 @@ from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId
 from shared.domain.initiator import Initiator
 from shared.domain.ledger_row import Intent, LedgerRow, OwnedLicense
@@ -28,6 +29,7 @@ from shared.domain.member_status import MemberState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.pending_removal import ScopeState
 from shared.domain.permit import Claim, Permit
+from shared.domain.predicted_errors import PredictedError
 from shared.domain.read_models import AuditEntry, DeadLetter, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, pages_of
 from shared.ports.stores import StoredRemovals
@@ -37,6 +39,7 @@ from tests.integration.azurite import connection_string
 from tests.support.builders import audited
 from tests.support.table_rows import E3, NOW, OPERATION, SALES, user
 
+DENIED = PredictedError(Problem(LicenseError.PERMISSION, "no", "grant it"))
 MANY_PLANS = frozenset(ServicePlanId(str(UUID(int=n))) for n in range(100, 180))
 MANY_SKUS = [SkuId(str(UUID(int=n))) for n in range(1, 41)]
 FORBIDDEN = ["a/b", "a\\b", "a#b", "a?b", "a\tb", "a\x85b", "k" * 1100]
@@ -193,12 +196,12 @@ async def test_few_with_one_problem_are_found_among_very_many_page_by_page(store
     assert pages <= 2 + len(rare) // 40
 
 
-@pytest.mark.parametrize(("lacks", "errors"), [(1, ("Permission",)), (2, ())])
+@pytest.mark.parametrize(("lacks", "errors"), [(1, (DENIED,)), (2, ())])
 async def test_a_page_sealed_by_a_version_before_is_read_without_what_it_did_not_store(
-    stores: Stores, tables: Tables, lacks: int, errors: tuple[str, ...]
+    stores: Stores, tables: Tables, lacks: int, errors: tuple[PredictedError, ...]
 ) -> None:
     claims = ((E3, (Claim(Source(SourceKind.LIST)),)),)
-    action = PlannedAction(True, OutcomeClass.FAILED, notes=("note",), errors=("Permission",), claims=claims)
+    action = PlannedAction(True, OutcomeClass.FAILED, notes=("note",), errors=(DENIED,), claims=claims)
     (page,) = pages_of([(user(1), action)], 20)
     await stores.sealed.write(OPERATION, "old", [page])
     row = await tables.get("sealed", f"{OPERATION}-old", "000000")
@@ -208,6 +211,23 @@ async def test_a_page_sealed_by_a_version_before_is_read_without_what_it_did_not
     await tables.write("sealed", Op("upsert", {**row, **split_bytes("actions", before)}))
     read = await stores.sealed.page(OPERATION, "old", 0)
     assert read.action(0) == replace(action, errors=errors, claims=())
+
+
+async def test_errors_of_a_page_sealed_by_a_version_before_are_read_with_their_remedies(
+    stores: Stores, tables: Tables
+) -> None:
+    (page,) = pages_of([(user(1), PlannedAction(True, OutcomeClass.FAILED))], 20)
+    await stores.sealed.write(OPERATION, "old", [page])
+    row = await tables.get("sealed", f"{OPERATION}-old", "000000")
+    assert row is not None
+    (written,) = json.loads(zlib.decompress(joined_bytes(row, "actions")))
+    written[7] = ["Permission", f"CountViolation {E3}"]
+    before = zlib.compress(json.dumps([written]).encode())
+    await tables.write("sealed", Op("upsert", {**row, **split_bytes("actions", before)}))
+    denied, short = (await stores.sealed.page(OPERATION, "old", 0)).action(0).errors
+    assert (denied.problem.error, denied.problem.sku_id) == (LicenseError.PERMISSION, None)
+    assert (short.problem.error, short.problem.sku_id, short.waits) == (LicenseError.COUNT_VIOLATION, E3, True)
+    assert short.problem.remedy == remedy_for(LicenseError.COUNT_VIOLATION)
 
 
 async def test_of_many_who_report_on_one_chunk_none_is_forgotten(stores: Stores) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import NotFound
 from shared.domain.grant import Source, SourceKind
-from shared.domain.outcomes import OutcomeClass
+from shared.domain.outcomes import OutcomeClass, Problem
 from shared.domain.permit import Claim
+from shared.domain.predicted_errors import PredictedError, likely
 from shared.domain.snapshot_pages import PlannedAction, pages_of
 from shared.ports.world import Stores
 from tests.support.table_rows import BY_SALES, E3, E5, OPERATION, TEAMS, YAMMER, user
+
+SHORT = likely(LicenseError.COUNT_VIOLATION, "none is left", E5, E3)
+DENIED = PredictedError(Problem(LicenseError.PERMISSION, "no", "grant it"))
 
 
 async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Stores) -> None:
@@ -24,7 +28,7 @@ async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Store
             plans_off=(AssignedLicense(E5, frozenset({YAMMER})),),
             usage_location="CH",
             notes=(f"note {n % 7}",),
-            errors=(f"CountViolation {E5}", "Permission") if n % 5 else (),
+            errors=(SHORT, DENIED) if n % 5 else (),
             claims=((E3, (Claim(BY_SALES, n % 3), Claim(Source(SourceKind.LIST)))),) if n % 2 else (),
         )
         for n in range(1001)

@@ -25,7 +25,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_the_counts_are_the_tenant
     run.believe(run.main, {"SPE_E3": []}, [])
     for killed in range(KILLS):
         _until_written(run, operation["id"], 1 + killed * 80)
-        function = ("process_members_bulk", "take_step")[killed % 2]
+        function = ("process_members_bulk", "process_operations")[killed % 2]
         run.stack.kill(run.stack.workers(function)[0])
         eventually(lambda: run.stack.restarts, lambda restarts: restarts > killed)  # noqa: B023 - called at once
     assert run.client.operation(operation["id"])["state"] == "ProcessingInProgress"

@@ -59,7 +59,7 @@ def test_a_start_in_four_months_survives_the_loss_of_every_message_and_worker(da
     run.until_quiet()
     assert run.queues()["onboarding"]["scheduled"] <= scheduled, "months ahead is a row, not a message"
     days.broker("/purge", {})
-    for pid in run.stack.workers("take_hr_event"):
+    for pid in run.stack.workers("process_hr_events"):
         run.stack.kill(pid)
     days.pass_by((120 - LEAD - 1.5) * DAY)
     run.until_quiet()

@@ -221,3 +221,13 @@ async def test_ids_of_members_of_a_missing_group_or_a_page_that_is_gone_are_no_e
     stub.route("GET", MEMBERS, lambda path, _: gone if "skiptoken" in path else first)
     with pytest.raises(Unavailable):
         _ = [page async for page in directory.member_ids(GROUP)]
+
+
+async def test_addresses_whose_read_fails_for_users_or_for_groups_are_not_taken_for_free(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    none = Answer({"value": []})
+    stub.on("GET", "/users", none, none)
+    stub.on("GET", "/groups", Answer(error("Authorization_RequestDenied", "no"), 403), none)
+    with pytest.raises(Unavailable):
+        await directory.address_holders(["a@x", "b@x"])

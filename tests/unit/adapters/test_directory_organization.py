@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -120,3 +121,25 @@ async def test_units_that_are_left_out_are_none(stub: StubGraph, directory: Grap
     names = {"lockedOut": "locked_out"}
     assert getattr(first, names.get(left_out, left_out)) == 0
     assert (second.available, second.locked_out) == (63, 1)
+
+
+async def test_eight_views_at_a_slow_graph_share_one_read_of_the_products(stub: StubGraph, graph: GraphClient) -> None:
+    """Each read takes six seconds, and its answer is older than five when it comes."""
+    ticks = Ticks()
+
+    def slow(_: str, __: Any) -> Answer:
+        ticks.now += 6.0
+        return Answer({"value": [SKU_ROW]})
+
+    stub.route("GET", "/subscribedSkus", slow)
+    directory = GraphDirectory(graph, monotonic=ticks)
+    await asyncio.gather(*(directory.subscribed_skus(5.0) for _ in range(8)))
+    assert len(stub.requests) == 1
+
+
+async def test_callers_at_the_same_time_share_one_read_of_the_organization(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    stub.on("GET", "/organization", Answer({"value": [{"id": "t", "displayName": "F", "countryLetterCode": "DE"}]}))
+    await asyncio.gather(*(directory.organization() for _ in range(8)))
+    assert len(stub.requests) == 1

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -19,7 +20,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from shared.adapters.graph import template_of
 from shared.adapters.telemetry import OpenTelemetry, count_answers, give_log_its_context
-from shared.bootstrap import App, SignIn
+from shared.bootstrap import App, SignIn, telemetry_of
+from shared.config import Settings
 from shared.domain import trace_context
 from shared.domain.messages import MEMBERS, MEMBERS_BULK, ONBOARDING, STEPS
 from shared.domain.write_results import Accepted, Throttled
@@ -32,6 +34,11 @@ from tests.support.runs import SMALL, TEAM, user
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 SECRET = "Zaphod-Beeblebrox"
+ENVIRONMENT = {
+    "TENANT_ID": "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+    "ServiceBusConnection": "Endpoint=sb://x/",
+    "TablesConnection": "UseDevelopmentStorage",
+}
 
 
 class Watch:
@@ -125,16 +132,16 @@ class Watched(Hires):
         if message.queue in (MEMBERS, MEMBERS_BULK):
             await self.doors.process_members(message.queue, message.body, now)
         elif message.queue in STEPS:
-            await self.doors.take_step(message.queue, message.body, now)
+            await self.doors.process_operations(message.queue, message.body, now)
         elif message.queue == ONBOARDING:
-            await self.doors.take_hr_event(message.body, now)
+            await self.doors.process_hr_events(message.body, now)
 
 
 async def test_a_time_of_the_queue_without_a_zone_is_utc_and_stops_no_message() -> None:
     run, watch = Watched(), Watch()
     run.watch(watch)
     for at in (run.world.clock.now(), run.world.clock.now().replace(tzinfo=None), None):
-        await run.doors.run_job(b"not JSON", at)
+        await run.doors.process_jobs(b"not JSON", at)
     assert len((await run.world.stores.dead_letters.page(10))[0]) == 3
     assert [each["queue"] for each in watch.figures()["licensing.queue.age"]] == ["jobs"]
 
@@ -259,3 +266,23 @@ def test_spans_and_figures_reach_application_insights() -> None:
     told = json.loads(run.stdout)
     assert told["named"] == ["Graph POST /$batch", "licensing.members", "queue members"]
     assert told["roles"] == ["group-based-licensing"]
+
+
+@pytest.mark.parametrize("library", ["httpx", "azure.core.pipeline.policies.http_logging_policy"])
+def test_libraries_do_not_log_the_addresses_of_calls(library: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The platform's worker logs from INFO on. Addresses of Graph have searched names, those of tables have keys."""
+    names = ("azure", "httpx")
+    before = {name: logging.getLogger(name).level for name in names}
+    try:
+        with caplog.at_level(logging.INFO):
+            telemetry_of(Settings.from_env(ENVIRONMENT))
+            logging.getLogger(library).info("Request: GET /users?$search=%s", SECRET)
+            logging.getLogger(library).warning("lost")
+            if library == "httpx":
+                answer = httpx.MockTransport(lambda _: httpx.Response(200))
+                with httpx.Client(transport=answer, base_url="https://graph.example") as client:
+                    client.get("/users", params={"$search": SECRET})
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+    assert (SECRET in caplog.text, "lost" in caplog.text) == (False, True)

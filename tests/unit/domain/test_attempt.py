@@ -87,7 +87,7 @@ PERMISSION_REMEDY = (
     "Grant the app the permission that the message is about (see the permissions in the operating guide)."
 )
 PRODUCT_REMEDY = "Renew or buy a subscription of this product, or remove the product from the group; then reprocess."
-NOT_FOUND_REMEDY = "The user does not exist (any more); nothing is to be done if the account was deleted."
+NOT_FOUND_REMEDY = "The user does not exist (any more). If the account was deleted, do nothing."
 LOCATION_REMEDY = "Correct the user's usage location, or disable the service plan that is not offered there."
 
 
@@ -620,7 +620,7 @@ class TestUsageLocation:
 class TestEnded:
     def test_calls_that_are_left_are_made_by_the_next_message_as_an_attempt(self) -> None:
         found = ended(after(sent(plan((E3, VISIO))), UNNAMED), LATER)
-        assert found.retry == RetryAt(at(10), "more calls than one look may make", refused=True)
+        assert found.retry == RetryAt(at(10), "more calls than one message can make", refused=True)
 
     def test_a_user_who_goes_back_anyway_keeps_time_and_reason(self) -> None:
         before = after(sent(plan((E3,))), Throttled(12.5))

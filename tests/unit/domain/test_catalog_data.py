@@ -12,6 +12,7 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EXCHANGE_P1 = ServicePlanId("9aaf7827-d63c-4b61-89c3-182f06f82e5c")
 EXCHANGE_P2 = ServicePlanId("efb87545-963c-4e0d-99df-69c6916d9eb0")
 EXCHANGE_KIOSK = ServicePlanId("4a82b400-a79f-41a4-b4e2-e94f5787b113")
+EXCHANGE_ESSENTIALS = ServicePlanId("1126bef5-da20-4f07-b45e-ad25d2581aa8")
 SHAREPOINT_P1 = ServicePlanId("c7699d2e-19aa-44de-8edf-1736da088ca1")
 SHAREPOINT_P2 = ServicePlanId("5dbe027f-2339-4123-9542-606e4d348a72")
 
@@ -28,9 +29,9 @@ class TestTheData:
     def test_the_sets_are_those_published(self) -> None:
         assert sorted(map(len, EXCLUSIONS)) == [2, 3, 3, 3, 4, 6, 7, 10]
 
-    def test_kiosk_and_standard_mailboxes_exclude_each_other_and_plan_two_excludes_neither(self) -> None:
+    def test_essential_and_standard_mailboxes_exclude_each_other_and_plan_two_excludes_neither(self) -> None:
         catalog = Catalog({})
-        assert catalog.listed_exclusive(frozenset({EXCHANGE_P1}), frozenset({EXCHANGE_KIOSK}))
+        assert catalog.listed_exclusive(frozenset({EXCHANGE_P1}), frozenset({EXCHANGE_ESSENTIALS}))
         assert catalog.listed_exclusive(frozenset({EXCHANGE_P1}), frozenset({EXCHANGE_P2})) is None
 
     def test_the_sharepoint_plans_of_e1_and_e3_exclude_each_other(self) -> None:

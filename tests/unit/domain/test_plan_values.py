@@ -126,7 +126,9 @@ class TestUnmanagedLicenses:
     def test_one_that_lacks_plans_is_an_error_that_names_them_by_name(self) -> None:
         user = person(direct(E5, plans(TEAMS, CALLING, EXCHANGE_2)))
         plan = plan_user(user, (grant(E5, plans(EXCHANGE_2, SHAREPOINT_2)),), ledger(), context())
-        text = "The license was given by somebody else and lacks service plans that the group grants: CALLING, TEAMS."
+        text = (
+            "The license was assigned outside this app and lacks service plans that the group grants: CALLING, TEAMS."
+        )
         assert plan.problems == (Problem(LicenseError.OTHER, text, FOREIGN_REMEDY, E5),)
         assert plan.notes == (Note(NoteKind.FOREIGN_LACKS_PLANS, E5, plans(TEAMS, CALLING)),)
         assert (plan.add, plan.foreign) == ((), frozenset())
@@ -157,7 +159,7 @@ class TestUnmanagedLicenses:
     def test_one_that_the_user_cannot_use_is_an_error_that_names_its_state(self) -> None:
         user = person(direct(E3, state=LicenseState.DISABLED))
         plan = plan_user(user, (grant(E3),), ledger(), context())
-        text = "The license was given by somebody else and is in state Disabled."
+        text = "The license was assigned outside this app and is in state Disabled."
         assert plan.problems == (Problem(LicenseError.OTHER, text, IDLE_REMEDY, E3),)
         assert (plan.notes, plan.add) == ((Note(NoteKind.FOREIGN, E3),), ())
 

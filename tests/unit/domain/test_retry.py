@@ -72,7 +72,7 @@ def test_the_error_that_the_retry_names_is_shown_with_its_own_remedy() -> None:
             Problem(
                 LicenseError.NOT_FOUND,
                 "Given up after 8 attempts: the directory does not know the user",
-                "The user does not exist (any more); nothing is to be done if the account was deleted.",
+                "The user does not exist (any more). If the account was deleted, do nothing.",
             ),
         )
     )

@@ -17,18 +17,19 @@ import function_app
 from functions import api, members, notifications, onboarding, operations, timers
 from shared import bootstrap
 from shared.domain import messages
+from shared.domain.version import VERSION
 from tests.support.triggers import FUNCTIONS, trigger
 
 ROOT = Path(function_app.__file__).parent
 
 QUEUES = {
-    "run_job": messages.JOBS,
-    "take_step": messages.OPERATIONS,
-    "take_step_bulk": messages.OPERATIONS_BULK,
+    "process_jobs": messages.JOBS,
+    "process_operations": messages.OPERATIONS,
+    "process_operations_bulk": messages.OPERATIONS_BULK,
     "process_members": messages.MEMBERS,
     "process_members_bulk": messages.MEMBERS_BULK,
-    "take_change": messages.NOTIFICATIONS,
-    "take_hr_event": messages.ONBOARDING,
+    "process_notifications": messages.NOTIFICATIONS,
+    "process_hr_events": messages.ONBOARDING,
 }
 
 SETTINGS = {
@@ -37,7 +38,15 @@ SETTINGS = {
     "TablesConnection": "UseDevelopmentStorage=true",
 }
 
-TIMERS = {"watchdog", "give_seats", "keep_subscription", "ask_for_deltas", "sync_all", "look_at_due", "take_up_due"}
+TIMERS = {
+    "watchdog",
+    "assign_freed_licenses",
+    "renew_subscription",
+    "query_deltas",
+    "sync_all",
+    "reconcile_due_users",
+    "resume_due_events",
+}
 TIMERS |= {"read_protected_people", "close_audit_hours"}
 WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
 
@@ -92,10 +101,10 @@ def test_trigger_modules_hide_no_type_from_the_worker() -> None:
         assert "from __future__ import annotations" not in source
 
 
-async def test_health_says_only_that_it_is_there() -> None:
+async def test_health_shows_only_a_status_and_the_version() -> None:
     function = FUNCTIONS["health"].get_user_function()
     answer = await function(func.HttpRequest(method="GET", url="/api/health", body=b""))
-    assert (answer.status_code, json.loads(answer.get_body())) == (200, {"status": "ok"})
+    assert (answer.status_code, json.loads(answer.get_body())) == (200, {"status": "ok", "version": VERSION})
 
 
 @pytest.mark.parametrize("name", sorted(WEBHOOKS))

@@ -68,7 +68,7 @@ def test_work_that_alerts_watch_is_work_that_the_app_tells_of_as_a_request() -> 
         re.findall(r'\.work\("([^"]+)"', root)
     )
     watched = {name for rule in log_rules() for name in re.findall(r'Name == "([^"]+)" and', rule["query"])}
-    assert watched == {"timer watchdog", "timer keep subscription", "timer forget old", "Graph notification"}
+    assert watched == {"timer watchdog", "timer renew subscription", "timer forget old", "Graph notification"}
     assert watched <= told
     spans = InMemorySpanExporter()
     provider = TracerProvider()

@@ -80,7 +80,7 @@ class Initiator(Answer):
 
 
 ClaimedBy = Annotated[
-    str, Field(description="The identity that the message claims; nobody checked it.", examples=["hr-import"])
+    str, Field(description="The identity that the message claims, without a check.", examples=["hr-import"])
 ]
 
 

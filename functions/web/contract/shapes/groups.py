@@ -98,7 +98,7 @@ class Problem(Answer):
     sku_part_number: PartNumber | None
     error: LicenseError
     message: Annotated[str, example("No license is left.")]
-    remedy: Annotated[str, example("Buy more, or remove some; the user is licensed by itself then.")]
+    remedy: Annotated[str, example("Buy more, or remove some; then the user is licensed automatically.")]
 
 
 class Member(Answer):

@@ -29,6 +29,7 @@ from shared.domain.directory import LicenseError
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState, Phase
 from shared.domain.outcomes import OutcomeClass
+from shared.domain.predicted_errors import Certainty
 
 SeatsBySku = Annotated[dict[str, int], Field(examples=[{E3: 120}])]
 
@@ -78,6 +79,8 @@ class Plan(Answer):
     warnings: list[Annotated[str, example("Microsoft lists SPE_E3 and SPE_F1 as exclusive.")]]
     foreign: Count
     users_losing: Count
+    users_failing: Count
+    users_waiting: Count
 
 
 class OperationFault(Answer):
@@ -162,9 +165,36 @@ class PlansOff(Answer):
     service_plans: list[PlanIdText]
 
 
+class CausingSku(Answer):
+    sku_id: SkuIdText
+    sku_part_number: Annotated[str, example("SPE_F1")] | None
+
+
 class ExpectedError(Answer):
+    """`certainty` is `expected` if this app found the error, or if Graph has rejected the same in this tenant. It is
+    `likely` if it follows from a list of Microsoft, an address of another object, or the number of licenses."""
+
     error: LicenseError
     sku_id: SkuIdText | None
+    sku_part_number: Annotated[str, example("SPE_E3")] | None
+    certainty: Certainty
+    message: Annotated[str, example("Microsoft lists SPE_E3 and SPE_F1 as exclusive.")]
+    remedy: Annotated[str, example("Remove the other license.")]
+    caused_by_skus: list[CausingSku]
+
+
+class PredictedError(ExpectedError):
+    id: UserIdText
+    display_name: Annotated[str, example("Ada Lovelace")] | None
+    user_principal_name: Annotated[str, example("ada@contoso.com")] | None
+
+
+class PredictedErrorPage(Answer):
+    value: list[PredictedError]
+    next_link: Annotated[
+        str,
+        Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations/{OPERATION}/predictedErrors?$skiptoken=100"]),
+    ] = ""
 
 
 class PlannedMember(Answer):

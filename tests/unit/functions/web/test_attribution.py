@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import ANY
 
 from shared.domain.read_models import AuditEntry, AuditFilter
-from shared.handlers.operations.jobs_queue import run_job
+from shared.handlers.operations.jobs_queue import process_jobs
 from tests.support.api_calls import (
     CLIENT,
     GROUP,
@@ -42,7 +42,7 @@ async def entries(fakes: Fakes, activity: str) -> list[AuditEntry]:
 
 
 async def test_a_job_that_claims_to_be_somebody_is_not_recorded_as_theirs(fakes: Fakes) -> None:
-    await run_job(fakes.world, job(id="1", requestedBy=CEO))
+    await process_jobs(fakes.world, job(id="1", requestedBy=CEO))
     async with client(fakes.world, headers=READER) as api:
         (operation,) = (await api.get("/api/operations")).json()["value"]
         (entry,) = (await api.get("/api/audit?activity=set+group")).json()["value"]
@@ -67,7 +67,7 @@ async def test_a_caller_is_recorded_by_the_ids_of_the_token_and_the_channel(fake
 
 
 async def test_downloads_name_the_ids_and_the_claim(fakes: Fakes) -> None:
-    await run_job(fakes.world, job(id="1", requestedBy=CEO))
+    await process_jobs(fakes.world, job(id="1", requestedBy=CEO))
     await assigned(fakes.world)
     async with client(fakes.world, headers=READER) as api:
         rows = list(csv.DictReader(io.StringIO((await api.get("/audit.csv?activity=set+group")).text.lstrip("\ufeff"))))

@@ -14,7 +14,7 @@ from shared.domain.member_status import MemberState
 from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.person import erase_person
 from shared.handlers.membership.nightly_sync import PARTITIONS, sweep
-from shared.handlers.reconcile.seats import give_seats
+from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.handlers.views import license_center, queries
 from tests.support.runs import EXTRA, OTHER_TEAM, SMALL, TEAM, Run, user
 
@@ -46,7 +46,7 @@ async def test_counts_follow_when_purchased_licenses_are_assigned() -> None:
     await some_wait(run, 6, 2)
     assert await counts_of_page(run) == {"Active": 2, "Waiting": 4}
     run.directory.add_sku(replace(SMALL, enabled=5))
-    await give_seats(run.world)
+    await assign_freed_licenses(run.world)
     await run.work_off()
     assert await counts_of_page(run) == {"Active": 5, "Waiting": 1}
     await publish(run)

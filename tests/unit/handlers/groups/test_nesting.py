@@ -9,7 +9,7 @@ from shared.domain.ids import GroupId
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import OperationState
 from shared.handlers.groups.nesting import add_nested, keep_nesting, watched_groups
-from shared.handlers.membership.notifications_queue import take_change
+from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.sync import NESTED
 from shared.handlers.views import queries
@@ -47,7 +47,7 @@ async def test_the_map_knows_a_group_that_came_and_what_lies_in_it_before_its_pe
     run.directory.join(INNER, DEEP)
     run.directory.join(TEAM, INNER)
     message = GroupsChanged((came(TEAM, INNER),), run.world.clock.now())
-    await take_change(run.world, message.encode())
+    await process_notifications(run.world, message.encode())
     assert not await operations(run, NESTED)
     assert {INNER, DEEP} <= (await watched_groups(run.world, 0)).managed.keys()
 
@@ -84,7 +84,7 @@ async def test_a_change_that_comes_while_a_persons_operation_works_is_done_after
     run.later(seconds=1)
     run.directory.join(TEAM, INNER)
     message = SyncGroup(TEAM, NESTED, run.world.clock.now())
-    await take_change(run.world, message.encode())
+    await process_notifications(run.world, message.encode())
     assert await operations(run, NESTED) == []
     await run.work_off()
     (synced,) = await operations(run, NESTED)

@@ -10,8 +10,8 @@ import pytest
 
 from shared.domain.operation import OperationState
 from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT, look_out
-from shared.handlers.membership.delta import ask_for_deltas
-from shared.handlers.membership.subscription import LIFE, keep_subscription
+from shared.handlers.membership.delta import query_deltas
+from shared.handlers.membership.subscription import LIFE, renew_subscription
 from shared.handlers.operations import approvals
 from tests.support.runs import EXTRA, NOA, SMALL, Run
 
@@ -23,8 +23,8 @@ async def watched() -> Run:
     run = Run()
     run.people(40)
     await run.change([SMALL])
-    await keep_subscription(run.world)
-    await ask_for_deltas(run.world)
+    await renew_subscription(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     return run
 
@@ -43,7 +43,7 @@ async def test_a_subscription_that_nobody_renews_is_told_of_ten_days_before_it_e
     run.fakes.clock.move(2 * MINUTE)
     (told, *_) = await look_out(run.world)
     assert told.startswith("the subscription to changes is about to expire: it ends on ")
-    await keep_subscription(run.world)
+    await renew_subscription(run.world)
     assert not [text for text in await look_out(run.world) if "subscription" in text]
 
 
@@ -62,7 +62,7 @@ async def test_deltas_that_stopped_are_told_of() -> None:
     run = await watched()
     run.later(minutes=61)
     assert [text[:39] for text in await look_out(run.world)] == ["changes of groups have not been read si"]
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     assert await look_out(run.world) == ()
 
@@ -72,7 +72,7 @@ async def test_delta_links_that_graph_always_rejects_are_reported_with_its_answe
     run.fakes.changes.rejects = lambda link: ":all:" not in link
     for _ in range(12):
         run.later(minutes=5)
-        await ask_for_deltas(run.world)
+        await query_deltas(run.world)
         await run.work_off()
     (told,) = [text for text in await look_out(run.world) if "changes of groups have not been read since" in text]
     assert "Graph rejected 4 delta links in a row: 404 UnknownError" in told

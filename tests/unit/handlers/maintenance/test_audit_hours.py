@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from functions.web import answers
-from shared.domain.audit_digest import ENTRIES_A_RECORD, HourState, blob_of, read_records
+from functions.web import health_answers
+from shared.domain.audit_digest import ENTRIES_A_RECORD, DigestRecord, HourState, blob_of, read_records
 from shared.domain.errors import BadRequest
 from shared.domain.initiator import Initiator
 from shared.domain.read_models import AuditEntry
@@ -243,7 +243,7 @@ async def test_a_service_that_is_away_from_the_first_hour_on_is_a_fault_that_hea
     await hours(fakes, 2)
     found = (await health(fakes.world)).digests
     assert found is not None and found.fault and not found.has_record
-    answer = answers.audit_digests(found)
+    answer = health_answers.audit_digests(found)
     assert (answer["closedHour"], answer["fault"]) == (None, found.fault)
 
     fakes.digest_log.away = False
@@ -266,3 +266,20 @@ async def test_the_log_of_a_restored_table_is_found_after_a_fault_too(fakes: Fak
     assert await close_hours(fakes.world) == 1
     assert records(fakes) == [("30 08", 2), ("30 09", 2), ("30 10", 2)]
     assert (await verified(fakes)).verified
+
+
+@pytest.mark.parametrize("hours_on", [-1, 0, 2, 24 * 3650])
+async def test_a_forged_record_of_another_hour_does_not_keep_later_hours_from_being_closed(
+    fakes: Fakes, hours_on: int
+) -> None:
+    await hours(fakes, 3)
+    name = blob_of(fakes.clock.now())
+    data = fakes.digest_log.blobs[name]
+    last = read_records(data, name)[-1]
+    forged = DigestRecord(last.hour + timedelta(hours=hours_on), last.digest, last=True, entries=())
+    fakes.digest_log.blobs[name] = data + forged.line()
+    await hours(fakes, 1)
+    state = await fakes.world.stores.audit_digests.state()
+    assert state is not None
+    assert "is not of the hour that follows" in state.fault
+    assert not (await verified(fakes)).verified

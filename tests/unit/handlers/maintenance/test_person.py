@@ -185,3 +185,38 @@ async def test_an_administrators_name_goes_from_what_others_need_and_the_id_stay
     assert (await verify(run.world, run.world.clock.now() - timedelta(hours=5), None)).verified
     assert (await erased(run, UserId(boss.id)))["erased"] == {}
     await run.work_off()
+
+
+async def test_a_name_that_is_no_sign_in_name_and_has_letters_that_json_escapes_is_erased() -> None:
+    run = await known()
+    boss, other = Initiator(user(8), "Zoë Åberg", channel="api"), Initiator(user(9), "Zoë Øberg", channel="api")
+    now = run.world.clock.now()
+    for number, by in enumerate((boss, other), 1):
+        await run.world.stores.audit.append([AuditEntry(f"by-{number}", now, "Act", by, "success")])
+        await run.tell(event("mover", f"later-{number}", BEN, on="2026-12-01"))
+        await administration.cancel(run.world, (await run.record(f"later-{number}")).key, by)
+        body = json.dumps({"data": {"manager": by.display_name.upper()}}).encode()
+        await run.world.stores.dead_letters.keep(DeadLetter(letter(ONBOARDING, 8 + number), ONBOARDING, body, "", now))
+    done = await erased(run, UserId(boss.id))
+    assert done["erased"] == {"auditnames": 1, "deadletters": 1, "onboarding": 1}
+    notes = [(await run.record(f"later-{number}")).note for number in (1, 2)]
+    assert notes == [f"Cancelled by {boss.id}.", f"Cancelled by {other.display_name}."]
+    left, _ = await run.world.stores.dead_letters.page(9)
+    assert letter(ONBOARDING, 10) in {each.id for each in left}
+    assert letter(ONBOARDING, 9) not in {each.id for each in left}
+
+
+async def test_names_that_hr_gave_a_person_change_nothing_of_other_administrators() -> None:
+    """HR can write anything: a word of the app as employee number, and the sign-in name of somebody else."""
+    run = await known()
+    boss = Initiator(user(8), "boss8@contoso.example", channel="api")
+    await acted_by(run, boss, ANN)
+    strange = run.directory.add_user(user(3))
+    for number, (name, text) in enumerate((("employeeId", "user"), ("userPrincipalName", boss.display_name))):
+        await run.tell(event("joiner", f"strange-{number}", {"id": strange, name: text}, groups=[TEAM]))
+    await run.work_off()
+    before, _ = await run.world.stores.operations.newest(99)
+    await erased(run, strange)
+    after, _ = await run.world.stores.operations.newest(99)
+    assert [each.initiator for each in after] == [each.initiator for each in before]
+    assert boss in {each.initiator for each in after}

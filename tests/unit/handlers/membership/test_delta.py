@@ -13,7 +13,7 @@ from shared.domain.delta_slices import SHOWN_AFTER
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import Operation
-from shared.handlers.membership.delta import MAX_PAGES, ask_for_deltas
+from shared.handlers.membership.delta import MAX_PAGES, query_deltas
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.notifications import accept_on, managed
@@ -22,7 +22,7 @@ from tests.support.runs import EXTRA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 async def test_delta_finds_what_no_notification_told_once() -> None:
     run, (leaves, *_) = await managed()
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     joins = run.directory.add_user(user(50), groups=[TEAM])
     run.directory.leave(TEAM, leaves)
@@ -31,7 +31,7 @@ async def test_delta_finds_what_no_notification_told_once() -> None:
     for number in range(8):
         run.fakes.changes.happened(OTHER_TEAM, user(200 + number), came=True)
     for _ in range(2):
-        await ask_for_deltas(run.world)
+        await query_deltas(run.world)
         await run.work_off()
     assert (run.licenses(joins), run.licenses(leaves)) == ({"SMALL"}, set())
     assert run.writes_of(joins) == 1
@@ -39,20 +39,20 @@ async def test_delta_finds_what_no_notification_told_once() -> None:
 
 async def test_when_the_token_is_forgotten_the_groups_are_read_whole() -> None:
     run, _ = await managed()
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     joins = run.directory.add_user(user(50), groups=[TEAM])
     run.fakes.changes.happened(TEAM, joins, came=True)
     run.fakes.changes.forget_tokens()
     run.later(minutes=5)
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     assert run.licenses(joins) == {"SMALL"}
 
 
 async def test_a_round_of_delta_that_dies_before_it_is_kept_is_read_again() -> None:
     run, _ = await managed()
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     joins = run.directory.add_user(user(50), groups=[TEAM])
     run.fakes.changes.happened(TEAM, joins, came=True)
@@ -66,7 +66,7 @@ async def rounds(run: Run, minutes: int) -> None:
     """The timer, every five minutes for so long, its messages worked off."""
     for _ in range(0, minutes, 5):
         run.later(minutes=5)
-        await ask_for_deltas(run.world)
+        await query_deltas(run.world)
         await run.work_off()
 
 

@@ -9,7 +9,7 @@ from shared.domain.assignment import OptionsChange
 from shared.domain.change_messages import GroupsChanged
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS
-from shared.handlers.membership.delta import ask_for_deltas
+from shared.handlers.membership.delta import query_deltas
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.messaging import Outgoing
 from tests.support.notifications import accept_on, came, managed, tell, went
@@ -96,7 +96,7 @@ async def test_an_excluded_group_takes_effect_when_somebody_comes_into_it() -> N
     run, (member, other, _) = await managed()
     options = OptionsChange({"excluded_groups": frozenset({OTHER_TEAM})})
     await set_options(run.world, TEAM, options, MIA, None)
-    await ask_for_deltas(run.world)
+    await query_deltas(run.world)
     await run.work_off()
     run.directory.join(OTHER_TEAM, member)
     await tell(run, came(OTHER_TEAM, member))

@@ -9,7 +9,7 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.joiner import JOINED_COUNTS
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import MEMBERS, NOTIFICATIONS, ONBOARDING
-from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from shared.ports.messaging import Outgoing
 from tests.support.hires import Hires, event
 from tests.support.runs import OTHER_TEAM, TEAM, user
@@ -65,7 +65,7 @@ async def test_who_left_and_came_back_while_the_membership_that_hr_wrote_still_c
     assert await tell(run, ann, came=True) == 1
     await run.work_off()
     run.later(seconds=JOINED_COUNTS.total_seconds())
-    await look_at_due(run.world)
+    await reconcile_due_users(run.world)
     await run.work_off()
     assert run.licenses(ann) == {"SMALL"}
 
@@ -79,7 +79,7 @@ async def test_who_was_left_out_is_looked_at_when_the_membership_has_long_been_s
         for message in [m for m in run.fakes.queue.messages if m.queue in (MEMBERS, ONBOARDING)]:
             run.fakes.queue.messages.remove(message)
     run.later(seconds=JOINED_COUNTS.total_seconds() + 1)
-    assert await look_at_due(run.world) == 1
+    assert await reconcile_due_users(run.world) == 1
     await run.work_off()
     assert run.licenses(ann) == {"SMALL"}
     assert run.writes_of(ann) == 1

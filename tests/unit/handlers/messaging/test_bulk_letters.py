@@ -14,9 +14,16 @@ from shared.domain.ids import new_id
 from shared.domain.initiator import Initiator
 from shared.domain.messages import JOBS, MEMBERS, OPERATIONS
 from shared.domain.read_models import AuditFilter, DeadLetter, LetterKind
-from shared.handlers.messaging.bulk_letters import NO_PROGRESS, STEP_LETTERS, begin, continue_stopped, find, take_step
+from shared.handlers.messaging.bulk_letters import (
+    NO_PROGRESS,
+    STEP_LETTERS,
+    begin,
+    continue_stopped,
+    find,
+    process_step,
+)
 from shared.handlers.messaging.settlement import settle
-from shared.handlers.operations.operations_queue import take_step as take_operation_step
+from shared.handlers.operations.operations_queue import process_operations
 from shared.handlers.views.health import health
 from shared.ports.messaging import Outgoing
 from tests.support.worlds import Fakes, fake_world
@@ -45,7 +52,7 @@ async def work_off(fakes: Fakes) -> None:
         fakes.queue.messages.remove(waiting[0])
         if waiting[0].at:
             fakes.clock.move(max(timedelta(0), waiting[0].at - fakes.clock.now()))
-        await settle(fakes.world, OPERATIONS, waiting[0].body, partial(take_operation_step, fakes.world, OPERATIONS))
+        await settle(fakes.world, OPERATIONS, waiting[0].body, partial(process_operations, fakes.world, OPERATIONS))
 
 
 async def run(fakes: Fakes, kind: BulkKind, wanted: LetterFilter = EVERY) -> BulkAct:
@@ -99,10 +106,10 @@ async def test_a_kill_at_any_write_of_a_step_counts_each_letter_once(dies_after:
     fakes.queue.messages.clear()
     fakes.tables.dies_after = dies_after
     try:
-        await take_step(fakes.world, message.body)
+        await process_step(fakes.world, message.body)
     except Unavailable:
         fakes.tables.dies_after = None
-        await take_step(fakes.world, message.body)
+        await process_step(fakes.world, message.body)
     fakes.tables.dies_after = None
     await work_off(fakes)
     ended = await find(fakes.world, act.id)
@@ -129,8 +136,8 @@ async def test_a_doubled_step_does_nothing_twice() -> None:
     await kept(fakes, STEP_LETTERS + 1)
     act = await begin(fakes.world, BulkKind.DELETE, EVERY, MIA)
     (message,) = steps(fakes)
-    await take_step(fakes.world, message.body)
-    await take_step(fakes.world, message.body)
+    await process_step(fakes.world, message.body)
+    await process_step(fakes.world, message.body)
     await work_off(fakes)
     assert (await find(fakes.world, act.id)).done == STEP_LETTERS + 1
 

@@ -10,7 +10,7 @@ import pytest
 from shared.domain.errors import ApprovalDenied, Conflict
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
-from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
 from tests.support.api_calls import HR_READER, WRITER
 from tests.support.hires import Hires, event, team
 from tests.support.hr_calls import call
@@ -90,7 +90,7 @@ async def test_an_approval_from_before_the_protection_is_none_of_the_two() -> No
 async def day(run: Hires) -> None:
     """The day of the leavers comes; a held one comes back for ever, so only some hours are worked off."""
     run.later(days=40)
-    await take_up_due(run.world)
+    await resume_due_events(run.world)
     start = run.fakes.clock.now()
     await run.work_off(lambda: run.fakes.clock.now() - start > timedelta(hours=2))
 

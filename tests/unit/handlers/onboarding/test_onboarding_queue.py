@@ -13,7 +13,7 @@ from shared.domain.hr_intake import open_keys
 from shared.domain.initiator import queue_sender
 from shared.domain.messages import ONBOARDING
 from shared.domain.onboarding import OnboardingRecord
-from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.handlers.onboarding.onboarding_queue import resume_due_events
 from shared.handlers.onboarding.records import accept, resume
 from shared.handlers.reconcile.write_limiter import Pacer
 from tests.support.fakes_onboarding import FakeAccounts
@@ -50,7 +50,7 @@ async def minute(run: Hires) -> None:
     end = run.fakes.clock.now() + timedelta(minutes=1)
     await run.work_off(lambda: all(each.at and each.at > end for each in run.fakes.queue.messages))
     run.fakes.clock.move(max(timedelta(0), end - run.fakes.clock.now()))
-    await take_up_due(run.world)
+    await resume_due_events(run.world)
 
 
 @pytest.mark.parametrize("fault", [Unavailable(5.0, "Graph"), PermissionDenied("no")])
@@ -95,7 +95,7 @@ async def test_the_timer_may_run_while_events_are_slowly_written(monkeypatch: py
 
     async def slowly(record: OnboardingRecord) -> OnboardingRecord:
         run.later(seconds=61)
-        await take_up_due(run.world)
+        await resume_due_events(run.world)
         return await insert(record)
 
     monkeypatch.setattr(store, "_insert", slowly)

@@ -86,6 +86,19 @@ async def test_a_proposal_that_nobody_approves_is_dropped_after_30_days() -> Non
     assert await run.world.stores.profiles.all() == ()
 
 
+async def test_proposals_expire_after_the_time_that_the_settings_name_for_approvals() -> None:
+    run = Hires()
+    run.set_policy(approval_expires_s=2 * DAY.total_seconds())
+    now = run.world.clock.now()
+    await proposed(run, TEAM)
+    run.fakes.clock.move(DAY)
+    await proposed(run, TEAM, name="labs")
+    shown = {each.proposal.profile.name: each.expires_at for each in await proposals(run.world)}
+    assert shown == {"sales": now + 2 * DAY, "labs": now + 3 * DAY}
+    run.fakes.clock.move(DAY)
+    assert [each.proposal.profile.name for each in await proposals(run.world)] == ["labs"]
+
+
 async def test_a_single_approver_approves_after_a_day_with_an_alert(caplog: pytest.LogCaptureFixture) -> None:
     run = Hires()
     run.set_policy(approval_rules=Rules(single_approver=True))

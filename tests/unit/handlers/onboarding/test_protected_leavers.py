@@ -13,7 +13,7 @@ from shared.domain.errors import ApprovalDenied
 from shared.domain.initiator import Initiator
 from shared.domain.read_models import AuditFilter
 from shared.handlers.onboarding import administration
-from shared.handlers.onboarding.onboarding_queue import Onboarding, take_up_due
+from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
 from tests.support.hires import Hires, event, team
 from tests.support.runs import MIA, NOA, user
 
@@ -68,7 +68,7 @@ async def test_a_leaver_who_becomes_protected_before_the_day_of_removal_is_held_
     assert await run.state("l1") == "Scheduled"
     run.protect(BOSS)
     run.later(days=40)
-    await take_up_due(run.world)
+    await resume_due_events(run.world)
     await hour(run)
     assert await run.state("l1") == "Held"
     assert run.licenses(BOSS) == {"SMALL"}

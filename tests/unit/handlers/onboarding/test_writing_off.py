@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.handlers.onboarding.onboarding_queue import take_up_due
+from shared.handlers.onboarding.onboarding_queue import resume_due_events
 from shared.handlers.operations.writing import turn_off, turn_on
 from tests.support.hires import Hires, event
 from tests.support.runs import MIA, SMALL, TEAM, user
@@ -20,7 +20,7 @@ async def test_an_event_is_kept_and_carried_out_after_writing_is_turned_on() -> 
     assert not run.member(ann)
     run.later(days=2)
     await turn_on(run.world, MIA)
-    await take_up_due(run.world)
+    await resume_due_events(run.world)
     await run.work_off()
     assert [run.member(each) for each in (ann, bob)] == [True, True]
     assert [run.licenses(each) for each in (ann, bob)] == [{"SMALL"}, {"SMALL"}]

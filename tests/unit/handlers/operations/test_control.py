@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
 from shared.domain.errors import BadRequest
 from shared.domain.group_status import GroupState
 from shared.domain.operation import Operation, OperationState
+from shared.domain.read_models import AuditFilter
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.watchdog import watchdog
 from shared.ports.world import World
@@ -38,6 +40,20 @@ async def test_a_paused_operation_does_nothing_until_resumed_and_then_finishes_w
     ended = await run.finish(operation)
     assert (ended.state, ended.totals.applied, ended.totals.wrote) == (OperationState.COMPLETE, 60, 60)
     assert all(run.writes_of(each) == 1 for each in people)
+
+
+async def test_each_pause_is_an_entry_of_the_audit_log() -> None:
+    run = Run()
+    run.people(3)
+    operation = await run.ask([SMALL])
+    for number, person in enumerate((MIA, NOA)):
+        run.later(minutes=number)
+        await control.pause(run.world, operation.id, person)
+        await control.resume(run.world, operation.id, person)
+    await run.finish(operation)
+    now = run.fakes.clock.now()
+    entries, _ = await run.world.stores.audit.search(AuditFilter(activity="Pause"), now - timedelta(days=1), now, 9)
+    assert [each.initiator.display_name for each in entries] == ["Noa", "Mia"]
 
 
 async def test_a_removal_cancelled_half_way_leaves_the_others_theirs_whatever_comes_later() -> None:

@@ -8,7 +8,7 @@ from shared.domain.ids import UserId
 from shared.domain.operation import EXPIRED, Operation, OperationState
 from shared.handlers.operations import approvals
 from shared.handlers.operations.watchdog import watchdog
-from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from shared.handlers.views import queries
 from tests.support.operations import held_run, waiting_removal
 from tests.support.runs import NOA, TEAM, Run
@@ -25,9 +25,9 @@ async def after_a_month(run: Run) -> None:
 async def requested_again(run: Run) -> Operation:
     """What waits after the licenses were kept for a month."""
     run.fakes.clock.move(MONTH - timedelta(days=1))
-    assert await look_at_due(run.world) == 0
+    assert await reconcile_due_users(run.world) == 0
     run.fakes.clock.move(timedelta(days=2))
-    assert await look_at_due(run.world) > 0
+    assert await reconcile_due_users(run.world) > 0
     await run.work_off()
     (waiting,) = await queries.approvals(run.world)
     return waiting
@@ -86,7 +86,7 @@ async def test_who_comes_back_to_the_group_while_the_license_is_kept_is_not_aske
         run.directory.join(TEAM, each)
     await run.look_at(*held, cause="back")
     run.fakes.clock.move(MONTH + timedelta(days=1))
-    await look_at_due(run.world)
+    await reconcile_due_users(run.world)
     await run.work_off()
     assert await queries.approvals(run.world) == ()
     assert licensed(run, held) == len(held)

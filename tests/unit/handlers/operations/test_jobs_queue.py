@@ -16,7 +16,7 @@ from shared.domain.operation import OperationKind
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.messaging.settlement import away_count
 from shared.handlers.operations.accept import accept
-from shared.handlers.operations.jobs_queue import run_job
+from shared.handlers.operations.jobs_queue import process_jobs
 from tests.support.api_calls import ON
 from tests.support.job_messages import E3, E5, GROUP, PLAN, USERS, Job, assign, without
 from tests.support.worlds import Fakes, fake_world
@@ -48,7 +48,7 @@ async def reasons(fakes: Fakes) -> list[str]:
 
 
 async def test_a_job_becomes_an_operation_with_what_its_sender_claims(fakes: Fakes) -> None:
-    await run_job(fakes.world, message(assign(requestedBy="hr", correlationId="c-1")))
+    await process_jobs(fakes.world, message(assign(requestedBy="hr", correlationId="c-1")))
     (operation,), _ = await fakes.world.stores.operations.newest(10)
     assert operation.kind is OperationKind.ASSIGN
     assert (operation.target.group_id, operation.initiator.claimed_by) == (GROUP, "hr")
@@ -57,18 +57,20 @@ async def test_a_job_becomes_an_operation_with_what_its_sender_claims(fakes: Fak
 
 
 async def test_the_same_message_twice_is_one_operation(fakes: Fakes) -> None:
-    await run_job(fakes.world, message(assign()))
-    await run_job(fakes.world, message(assign()))
-    await run_job(fakes.world, message(assign(id="j-2")))
+    await process_jobs(fakes.world, message(assign()))
+    await process_jobs(fakes.world, message(assign()))
+    await process_jobs(fakes.world, message(assign(id="j-2")))
     assert len(await operations(fakes)) == 2
     assert await reasons(fakes) == []
 
 
 async def test_a_list_a_preview_and_a_reprocess_are_accepted(fakes: Fakes) -> None:
-    await run_job(fakes.world, message({**without(assign(), "groupId"), "userIds": USERS}))
-    await run_job(fakes.world, message(assign(id="j-2", operation="preview")))
-    await run_job(fakes.world, message(assign(id="j-3")))
-    await run_job(fakes.world, message({"version": "1.0", "id": "j-4", "operation": "reprocess", "groupId": GROUP}))
+    await process_jobs(fakes.world, message({**without(assign(), "groupId"), "userIds": USERS}))
+    await process_jobs(fakes.world, message(assign(id="j-2", operation="preview")))
+    await process_jobs(fakes.world, message(assign(id="j-3")))
+    await process_jobs(
+        fakes.world, message({"version": "1.0", "id": "j-4", "operation": "reprocess", "groupId": GROUP})
+    )
     found, _ = await fakes.world.stores.operations.newest(10)
     assert sorted((operation.preview, operation.reprocess, operation.target.is_group) for operation in found) == [
         (False, False, False),
@@ -90,7 +92,7 @@ async def test_a_list_a_preview_and_a_reprocess_are_accepted(fakes: Fakes) -> No
     ],
 )
 async def test_a_job_that_is_refused_is_kept_with_its_reason(fakes: Fakes, job: Job, reason: str) -> None:
-    await run_job(fakes.world, message(job))
+    await process_jobs(fakes.world, message(job))
     (kept,) = await reasons(fakes)
     assert "job 'j-1' was refused" in kept
     assert reason in kept
@@ -98,8 +100,8 @@ async def test_a_job_that_is_refused_is_kept_with_its_reason(fakes: Fakes, job: 
 
 
 async def test_an_id_used_for_a_different_request_is_refused_and_not_tried_again(fakes: Fakes) -> None:
-    await run_job(fakes.world, message(assign()))
-    await run_job(fakes.world, message(assign(addLicenses=[{"skuId": E5}])))
+    await process_jobs(fakes.world, message(assign()))
+    await process_jobs(fakes.world, message(assign(addLicenses=[{"skuId": E5}])))
     (kept,) = await reasons(fakes)
     assert "different request" in kept
     assert len(await operations(fakes)) == 1
@@ -108,12 +110,12 @@ async def test_an_id_used_for_a_different_request_is_refused_and_not_tried_again
 async def test_a_lost_race_is_no_refusal(fakes: Fakes) -> None:
     fakes.assignments_always_change()
     with pytest.raises(Conflict):
-        await run_job(fakes.world, message(assign()))
+        await process_jobs(fakes.world, message(assign()))
     assert await reasons(fakes) == []
 
 
 async def test_the_ids_of_messages_and_of_people_do_not_meet(fakes: Fakes) -> None:
-    await run_job(fakes.world, message(assign()))
+    await process_jobs(fakes.world, message(assign()))
     person = Initiator("ada", "Ada")
     request = OperationRequest(
         target=(await fakes.world.stores.operations.newest(1))[0][0].target,
@@ -127,19 +129,19 @@ async def test_the_ids_of_messages_and_of_people_do_not_meet(fakes: Fakes) -> No
 
 async def test_the_door_keeps_an_unreadable_job_and_sends_one_again_when_the_directory_is_away(fakes: Fakes) -> None:
     app = App(fakes.world, ON)
-    await app.run_job(b"{}")
+    await app.process_jobs(b"{}")
     assert ["version must be '1.0'" in reason for reason in await reasons(fakes)] == [True]
     fakes.directory.go_away(30.0, times=1)
-    await app.run_job(message(assign()))
+    await app.process_jobs(message(assign()))
     (again,) = fakes.sent()
     assert (again.queue, away_count(again.body)) == (JOBS, 1)
     assert await operations(fakes) == []
-    await app.run_job(again.body)
+    await app.process_jobs(again.body)
     assert len(await operations(fakes)) == 1
 
 
 async def test_a_directory_that_is_away_is_no_refusal(fakes: Fakes) -> None:
     fakes.directory.go_away()
     with pytest.raises(Unavailable):
-        await run_job(fakes.world, message(assign()))
+        await process_jobs(fakes.world, message(assign()))
     assert await reasons(fakes) == []

@@ -8,10 +8,13 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.directory import AssignedLicense
+from shared.domain.errors import ApprovalDenied
 from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.plan import WAITS_FOR_LIST
+from shared.domain.read_models import AuditFilter
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.user_decisions import remove_licenses_now
@@ -42,12 +45,12 @@ async def waiting(run: Run) -> Operation:
     return found
 
 
-async def approve_all(run: Run) -> None:
-    """Review, then approve by two people."""
+async def approve_all(run: Run, *people: Initiator) -> None:
+    """Review, then approve, by two people unless others are named."""
     await approvals.review(run.world, (await waiting(run)).id, MIA)
     await run.work_off()
     sealed = await waiting(run)
-    for actor in (MIA, NOA):
+    for actor in people or (MIA, NOA):
         await approvals.approve(run.world, sealed.id, sealed.checksum, actor)
     await run.work_off()
 
@@ -64,6 +67,16 @@ async def test_a_protected_person_who_leaves_the_group_keeps_the_license_until_i
     assert f"protectedPerson {SMALL.sku_id}" in member.notes
     await approve_all(run)
     assert run.licenses(BOSS) == set()
+
+
+async def test_the_audit_log_names_both_people_who_approved() -> None:
+    run = await protected_team(BOSS)
+    await leave(run, BOSS)
+    await approve_all(run)
+    now = run.fakes.clock.now()
+    wanted = AuditFilter(activity="Approve license removals")
+    entries, _ = await run.world.stores.audit.search(wanted, now - timedelta(days=1), now, 9)
+    assert sorted(each.initiator.display_name for each in entries) == ["Mia", "Noa"]
 
 
 async def test_the_allowance_of_a_rejected_list_lets_no_protected_person_go() -> None:
@@ -137,7 +150,11 @@ async def test_who_becomes_protected_after_the_approval_needs_a_new_one() -> Non
     run.protect(BOSS)
     await run.finish(operation)
     assert [each for each in map(user, range(1, 31)) if run.licenses(each)] == [BOSS]
-    await approve_all(run)
+    with pytest.raises(ApprovalDenied, match="You requested this"):
+        await approve_all(run, MIA)
+    sealed = await waiting(run)
+    await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
+    await run.work_off()
     assert run.licenses(BOSS) == set()
 
 
@@ -184,3 +201,13 @@ def message_of(user_id: UserId):  # type: ignore[no-untyped-def]
     from shared.ports.messaging import Outgoing
 
     return Outgoing(MEMBERS, ProcessUsers((user_id,), "left", bulk=False).encode())
+
+
+async def test_the_audit_log_names_each_of_two_approvers() -> None:
+    run = await protected_team(BOSS)
+    await leave(run, BOSS)
+    await approve_all(run)
+    now = run.fakes.clock.now()
+    entries, _ = await run.world.stores.audit.search(AuditFilter(), now - timedelta(days=1), now, 100)
+    by = [each.initiator for each in entries if each.activity == "Approve license removals"]
+    assert sorted(each.id for each in by) == [MIA.id, NOA.id]

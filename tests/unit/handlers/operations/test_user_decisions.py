@@ -12,7 +12,7 @@ from shared.domain.grant import SourceKind
 from shared.domain.ids import UserId
 from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.operations.user_decisions import keep_licenses, remove_licenses_now
-from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from shared.handlers.views import queries
 from tests.support.builders import audited
 from tests.support.operations import held_run
@@ -48,7 +48,7 @@ async def test_a_license_that_is_kept_stays_when_the_grace_is_over() -> None:
     await keep_licenses(run.world, leaves, [SMALL.sku_id], MIA)
     await run.work_off()
     run.later(days=31)
-    await look_at_due(run.world)
+    await reconcile_due_users(run.world)
     await run.work_off()
     assert run.licenses(leaves) == {"SMALL"}
     (row,) = await run.world.stores.members.of_user(leaves, [TEAM])
@@ -104,6 +104,6 @@ async def test_what_is_held_can_be_decided_for_one_user() -> None:
 async def test_only_a_license_that_is_ending_is_decided_about(who: int) -> None:
     run, _ = await in_grace()
     for act in (keep_licenses, remove_licenses_now):
-        with pytest.raises(BadRequest, match="not one of ours that is in grace, held or kept"):
+        with pytest.raises(BadRequest, match="not a managed license in grace, held or kept"):
             await act(run.world, user(who), [SMALL.sku_id], MIA)
     assert run.fakes.sent() == []

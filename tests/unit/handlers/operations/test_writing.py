@@ -201,7 +201,13 @@ async def test_timers_that_lead_to_writes_wait() -> None:
     operation = await run.ask([SMALL])
     run.fakes.queue.messages.clear()
     run.later(hours=3)
-    for timer in (app.sync_all, app.give_seats, app.look_at_due, app.take_up_due, app.watchdog):
+    for timer in (
+        app.sync_all,
+        app.assign_freed_licenses,
+        app.reconcile_due_users,
+        app.resume_due_events,
+        app.watchdog,
+    ):
         await timer()
     assert run.fakes.queue.messages == []
     await turn_on(run.world, MIA)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from shared.domain.assignment import OptionsChange
 from shared.domain.member_status import MemberState
 from shared.handlers.operations.assignment_changes import set_options
-from shared.handlers.reconcile.grant_expiry import look_at_due
+from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from tests.support.notifications import came, managed, tell, went
 from tests.support.runs import MIA, TEAM
 
@@ -24,10 +24,10 @@ async def test_a_leaver_in_grace_keeps_the_license_until_it_ends_and_coming_back
     run.later(days=10)
     run.directory.join(TEAM, returns)
     await tell(run, came(TEAM, returns))
-    await look_at_due(run.world)
+    await reconcile_due_users(run.world)
     await run.work_off()
     run.later(days=21)
-    assert await look_at_due(run.world) >= 1
+    assert await reconcile_due_users(run.world) >= 1
     await run.work_off()
     assert [run.licenses(each) for each in (leaves, returns)] == [set(), {"SMALL"}]
-    assert await look_at_due(run.world) == 0
+    assert await reconcile_due_users(run.world) == 0

@@ -13,7 +13,7 @@ from shared.adapters.tables.stores import table_stores
 from shared.domain.directory import LicenseAssignmentState, SubscribedSku
 from shared.domain.ids import SkuId, UserId
 from shared.handlers.operations import control
-from shared.handlers.reconcile.seats import STRAY_AFTER, give_seats
+from shared.handlers.reconcile.seats import STRAY_AFTER, assign_freed_licenses
 from shared.ports.stores import InLine
 from tests.support.fakes_directory import FakeDirectory
 from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
@@ -44,7 +44,7 @@ async def waiting_run() -> tuple[Run, list[UserId]]:
 
 
 async def give(run: Run) -> int:
-    called = await give_seats(run.world)
+    called = await assign_freed_licenses(run.world)
     await run.work_off()
     return called
 
@@ -222,7 +222,7 @@ async def test_seats_given_while_a_user_is_just_joining_the_line_do_not_take_the
 
     async def bought_and_given() -> None:
         seats(run, 5)
-        await give_seats(run.world)
+        await assign_freed_licenses(run.world)
 
     tables.before_ledger = bought_and_given
     await run.look_at(joins, cause="joins")

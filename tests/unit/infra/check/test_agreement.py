@@ -64,7 +64,7 @@ def test_a_setting_missing_in_one_place_is_found(place: str) -> None:
 def test_a_setting_that_nobody_reads_is_found(place: str) -> None:
     found = names()
     found[place] = found[place] | {"WRITE_BRUST"}
-    assert settings_faults(found) == [f"{place} has the setting WRITE_BRUST, which nobody reads"]
+    assert settings_faults(found) == [f"{place} has the setting WRITE_BRUST, which the app does not read"]
 
 
 def test_a_connection_string_in_bicep_is_found() -> None:

@@ -170,7 +170,7 @@ SEEDED = {
         "modules/servicebus.bicep",
         "roleDefinitions', serviceBusDataOwner)",
         "roleDefinitions', '090c5cfd-751d-490a-894a-3ce6f1109419')",
-        "must stand in a variable of its own",
+        "must be in a variable of its own",
     ),
     "a key that the declaration of the queues lacks": (
         "modules/servicebus.bicep",

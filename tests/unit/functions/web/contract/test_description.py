@@ -166,6 +166,8 @@ async def _of_users(api: httpx.AsyncClient, fakes: Fakes) -> None:
 async def _of_operations(api: httpx.AsyncClient, fakes: Fakes) -> None:
     found = (await _ok(api, "GET", "/api/operations?$top=1"))["value"][0]
     await _ok(api, "GET", f"/api/operations/{found['id']}/members")
+    preview = await insert(fakes.world, preview=True, state=OperationState.COMPLETE)
+    await _ok(api, "GET", f"/api/operations/{preview.id}/predictedErrors")
     waiting: dict[str, Any] = {
         "state": OperationState.AWAITING_APPROVAL,
         "checksum": "abc",

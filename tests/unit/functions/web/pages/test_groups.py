@@ -109,7 +109,7 @@ async def test_what_somebody_else_assigned_meanwhile_is_not_taken_for_unticked()
         await run.change([EXTRA])
         late = await send(page, f"/groups/{TEAM}/assign", chosen(SMALL, LARGE, version=1))
         fresh = await send(page, f"/groups/{TEAM}/assign", chosen(SMALL, EXTRA, LARGE, version=2))
-    assert (late.status_code, "Somebody else has changed" in late.text) == (409, True)
+    assert (late.status_code, "The assignment was changed meanwhile" in late.text) == (409, True)
     assert fresh.status_code == 303
     (newest, *_), _ = await run.world.stores.operations.newest(5)
     assert (newest.preview, newest.change.remove) == (True, ())
@@ -147,7 +147,7 @@ async def test_options_are_set_and_faults_named() -> None:
     stored = await run.world.stores.assignments.get(TEAM)
     assert stored is not None
     assert (done.status_code, bad.status_code, late.status_code, typed.status_code) == (303, 400, 409, 415)
-    assert "Somebody else has changed" in late.text
+    assert "The assignment was changed meanwhile" in late.text
     assert "usageLocation: must be a country code of two letters" in bad.text
     assert "priority: " in bad.text
     options = stored.assignment.options

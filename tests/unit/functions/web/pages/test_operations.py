@@ -96,7 +96,7 @@ async def test_a_preview_of_what_the_group_gave_before_is_not_confirmed() -> Non
         shown, checksum = await previewed(run, page, chosen(SMALL))
         await run.change([EXTRA])
         refused = await send(page, f"{shown}/confirm", checksum)
-    assert (refused.status_code, "Somebody else has changed" in refused.text) == (409, True)
+    assert (refused.status_code, "The assignment was changed meanwhile" in refused.text) == (409, True)
     assert all(run.licenses(user(n)) == {"EXTRA"} for n in (1, 2, 3))
 
 
@@ -137,24 +137,24 @@ async def test_a_preview_tells_each_member_s_error_and_product() -> None:
 async def test_a_preview_warns_of_listed_pairs_in_the_request_and_at_members_and_can_be_confirmed() -> None:
     run = Run()
     first, second = run.people(2)
-    deskless, standard = "4a82b400-a79f-41a4-b4e2-e94f5787b113", "9aaf7827-d63c-4b61-89c3-182f06f82e5c"
-    kiosk, plan_1, mail = (
+    essentials, standard = "1126bef5-da20-4f07-b45e-ad25d2581aa8", "9aaf7827-d63c-4b61-89c3-182f06f82e5c"
+    small, plan_1, mail = (
         replace(product(number, name, ()), service_plans=(ServicePlan(ServicePlanId(plan), name),))
-        for number, name, plan in ((31, "KIOSK", deskless), (32, "PLAN_1", standard), (33, "MAIL", standard))
+        for number, name, plan in ((31, "SMALL_MAIL", essentials), (32, "PLAN_1", standard), (33, "MAIL", standard))
     )
-    for sku in (kiosk, plan_1, mail):
+    for sku in (small, plan_1, mail):
         run.directory.add_sku(sku)
     truth = run.directory.truth(first)
     run.directory.change_user(replace(truth, license_assignment_states=(LicenseAssignmentState(mail.sku_id),)))
     async with browser(run) as page:
-        shown, checksum = await previewed(run, page, chosen(kiosk, plan_1))
+        shown, checksum = await previewed(run, page, chosen(small, plan_1))
         text = (await page.get(shown)).text
         answer = (await page.get(f"/api{shown}", headers={"accept": "application/json"})).json()
         await send(page, f"{shown}/confirm", checksum)
     await run.work_off()
     listed, at_members = answer["plan"]["warnings"]
-    assert listed.startswith("Microsoft lists KIOSK and PLAN_1 as exclusive (KIOSK and ")
-    assert at_members.startswith("1 member has MAIL, which is listed as exclusive with KIOSK")
+    assert listed.startswith("Microsoft lists SMALL_MAIL and PLAN_1 as exclusive (SMALL_MAIL and ")
+    assert at_members.startswith("1 member has MAIL, which is listed as exclusive with SMALL_MAIL")
     for warning in (listed, at_members):
         assert warning in text
-    assert run.licenses(second) == {"KIOSK", "PLAN_1"}
+    assert run.licenses(second) == {"SMALL_MAIL", "PLAN_1"}

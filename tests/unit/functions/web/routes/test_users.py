@@ -8,7 +8,7 @@ from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import UserId
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
-from shared.handlers.membership.subscription import keep_subscription
+from shared.handlers.membership.subscription import renew_subscription
 from tests.support.api_calls import E3, E5, GROUP, OTHER_GROUP, READER, USERS, client, error_of
 from tests.support.worlds import Fakes
 
@@ -70,7 +70,7 @@ class TestUsersAndProducts:
     async def test_readers_see_the_subscription_without_its_secret(self, fakes: Fakes) -> None:
         async with client(fakes.world, headers=READER) as api:
             before = (await api.get("/api/changeFeed")).json()
-            made = await keep_subscription(fakes.world)
+            made = await renew_subscription(fakes.world)
             answer = await api.get("/api/changeFeed")
         assert made is not None
         assert (before["expected"], before["subscription"], before["lastDeltaDateTime"]) == (True, None, None)

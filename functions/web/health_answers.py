@@ -1,0 +1,91 @@
+"""Answers about the state of the app: changes, writes, queues, the audit log, protected people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from functions.web.audit_answers import Json, moment_text
+from shared.domain.audit_digest import DigestState
+from shared.domain.writing import Writing
+from shared.handlers.views.health import Health, QueueLooks
+from shared.handlers.views.queries import ChangeFeedState
+
+
+def change_feed(found: ChangeFeedState) -> Json:
+    """How changes reach the app; the subscription without its secret, in Graph's names."""
+    made = found.subscription
+    return {
+        "expected": found.expected,
+        "subscription": None
+        if made is None
+        else {
+            "id": made.id,
+            "notificationUrl": made.notification_url,
+            "createdDateTime": moment_text(made.created_at),
+            "expirationDateTime": moment_text(made.expires_at),
+            "lastNotificationDateTime": moment_text(made.last_notification_at),
+        },
+        "refusedToday": found.refused_today,
+        "lastDeltaDateTime": moment_text(found.delta_read_at),
+        "rejectedDeltas": [
+            {
+                "slice": each.number,
+                "groups": len({*each.group_ids, *each.enumerated}),
+                "rejections": each.rejections,
+                "reason": each.rejected_because,
+                "nextAttemptDateTime": moment_text(each.retry_at),
+            }
+            for each in found.rejected
+        ],
+    }
+
+
+def writing(found: Writing) -> Json:
+    """Whether the app writes to Graph."""
+    return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": moment_text(found.since)}
+
+
+def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
+    """How the app is."""
+    writes, listed = found.writes, found.protection.listed
+    return {
+        "changeFeed": change_feed(found.feed),
+        "writing": writing(found.writing),
+        "writes": {
+            "used": writes.used,
+            "limit": writes.limit,
+            "windowSeconds": writes.window_s,
+            "bulkPerSecond": writes.per_second,
+            "throttledUntilDateTime": moment_text(writes.frozen_until),
+        },
+        "queues": [
+            {
+                "queue": each.queue,
+                "waiting": each.waiting,
+                "scheduled": each.scheduled,
+                "more": each.more,
+                "oldestDateTime": moment_text(each.oldest_at),
+            }
+            for each in looks.looks
+        ],
+        "queuesError": looks.error or None,
+        "openOperations": len(found.operations),
+        "deadLetters": found.dead_letters,
+        "clockAheadSeconds": None if found.clock_ahead is None else round(found.clock_ahead.total_seconds()),
+        "auditDigests": audit_digests(found.digests),
+        "protectedPeople": {
+            "required": found.protection.required,
+            "count": found.protected,
+            "lastReadDateTime": moment_text(listed.read_at),
+            "fault": listed.fault or None,
+        },
+        "hrLimits": list(hr_limits),
+    }
+
+
+def audit_digests(state: DigestState | None) -> Json:
+    """How far the hours of the audit log are closed, and why the next one is not."""
+    return {
+        "closedHour": moment_text(state.hour) if state is not None and state.has_record else None,
+        "fault": (state.fault or None) if state is not None else None,
+    }

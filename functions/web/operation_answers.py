@@ -1,0 +1,133 @@
+"""Answers about operations: their state, plan and approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from functions.web import answers, predictions
+from functions.web.audit_answers import Json, initiated, initiator, moment_text
+from shared.domain.directory import AssignedLicense
+from shared.domain.ids import SkuId
+from shared.domain.operation import Operation, is_collecting
+from shared.handlers.operations.sync import SWEEP, SYNC
+from shared.handlers.views.approvals import WaitingApproval
+from shared.handlers.views.queries import PlannedMember
+
+
+def operation(found: Operation) -> Json:
+    """An operation, as all routes show it."""
+    target = found.target
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "target": {"groupId": target.group_id} if target.is_group else {"userIds": len(target.user_ids)},
+        "addLicenses": [license_given(each) for each in found.change.add],
+        "removeLicenses": list(found.change.remove),
+        "adoptLicenses": list(found.change.adopt),
+        "enableServicePlans": list(found.change.enable),
+        "preview": found.preview,
+        "state": found.state,
+        "phase": found.phase,
+        "collecting": is_collecting(found),
+        "reason": found.reason or None,
+        "cause": found.cause,
+        "correlationId": found.correlation_id or None,
+        "intentVersion": found.intent_version,
+        "createdDateTime": moment_text(found.created_at),
+        "startedDateTime": moment_text(found.started_at),
+        "completedDateTime": moment_text(found.completed_at),
+        "estimatedCompletionDateTime": moment_text(found.estimated_end),
+        **initiated(found.initiator),
+        "approvedBy": initiator(found.approved_by),
+        "cancelRequestedBy": initiator(found.cancel_requested_by),
+        "supersededBy": found.superseded_by,
+        "totals": _totals(found),
+        "plan": _plan(found),
+        "drift": found.totals.due if found.cause.partition("-")[0] in (SYNC, SWEEP) else None,
+        "checksum": found.checksum or None,
+        "error": (
+            {"code": found.error.code, "message": found.error.message, "remedy": found.error.remedy}
+            if found.error
+            else None
+        ),
+    }
+
+
+def approval(found: WaitingApproval, app_roles: Sequence[str], directory_roles: Sequence[str]) -> Json:
+    """An operation that waits for approval, with who can give it."""
+    return {
+        **operation(found.operation),
+        "approval": {
+            "approvalsNeeded": found.needed,
+            "approvals": [
+                {"approvedBy": initiator(each.by), "approvedDateTime": moment_text(each.at)}
+                for each in found.operation.approvals
+            ],
+            "requesterCanApprove": not found.another,
+            "appRoles": list(app_roles),
+            "directoryRoles": list(directory_roles),
+            "protectedPeople": [
+                {"id": user_id, "reasons": list(reasons)} for user_id, reasons in found.protected.items()
+            ],
+            "expiresDateTime": moment_text(found.expires_at),
+            "keptUntilDateTime": moment_text(found.kept_until),
+        },
+    }
+
+
+def _totals(found: Operation) -> Json:
+    totals = found.totals
+    return {
+        "members": totals.members,
+        "due": totals.due,
+        "applied": totals.applied,
+        "unchanged": totals.unchanged,
+        "waiting": totals.waiting,
+        "failed": totals.failed,
+        "skipped": totals.skipped,
+        "remaining": totals.remaining,
+        "wrote": totals.wrote,
+    }
+
+
+def _plan(found: Operation) -> Json:
+    plan = found.plan
+    return {
+        "additions": dict(plan.additions),
+        "removals": dict(plan.removals),
+        "plansOff": plan.plans_off,
+        "seatsNeeded": dict(plan.seats_needed),
+        "seatsAvailable": dict(plan.seats_available),
+        "usageLocations": plan.usage_locations,
+        "errors": dict(plan.expected_errors),
+        "warnings": list(plan.warnings),
+        "foreign": plan.foreign,
+        "usersLosing": plan.users_losing,
+        "usersFailing": plan.users_failing,
+        "usersWaiting": plan.users_waiting,
+    }
+
+
+def license_given(license: AssignedLicense) -> Json:
+    """Graph's assignedLicense."""
+    return {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)}
+
+
+def planned_member(member: PlannedMember, names: Mapping[SkuId, str]) -> Json:
+    """What an operation plans for one user, how it ended where it has, and the errors of a user who needs a person."""
+    action, outcome, row = member.action, member.outcome, member.row
+    return {
+        "id": member.user_id,
+        "due": action.due,
+        "expected": action.expected,
+        "addLicenses": [license_given(each) for each in action.add],
+        "removeLicenses": list(action.remove),
+        "plansOff": [{"skuId": off.sku_id, "servicePlans": sorted(off.disabled_plans)} for off in action.plans_off],
+        "usageLocation": action.usage_location,
+        "notes": list(action.notes),
+        "expectedErrors": [predictions.shown(each, names) for each in action.errors],
+        "outcome": outcome.outcome if outcome else None,
+        "nextLookDateTime": moment_text(outcome.retry_at) if outcome else None,
+        "state": row.state if row else None,
+        "problems": [answers.problem(each, names) for each in row.problems] if row else [],
+    }
