@@ -125,8 +125,8 @@ class Settings:
     """TWO_PERSON_ABOVE: people up to which a person can approve the removals of their own request; above it, and for
     protected people, another person must. 0 or more."""
     approval_expires: timedelta
-    """APPROVAL_EXPIRES: how long an approval waits for a person. Then it counts as rejected, and what is still due is
-    requested again after the same time. ISO 8601, 1 to 365 days."""
+    """APPROVAL_EXPIRES: how long an approval waits for a person. Then it counts as rejected, and removals that are
+    still due are requested again after the same time. ISO 8601, 1 to 365 days."""
     single_approver: bool
     """SINGLE_APPROVER: true where one administrator is alone: the same person can approve after 24 hours, with an
     alert. True or false."""

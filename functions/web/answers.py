@@ -111,7 +111,7 @@ def member(row: MemberRow, names: Names) -> Json:
         "displayName": row.display_name,
         "userPrincipalName": row.user_principal_name,
         "state": row.state,
-        "problems": [_problem(problem, names) for problem in row.problems],
+        "problems": [problem(each, names) for each in row.problems],
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
         "nextLookDateTime": moment_text(row.next_look_at),
@@ -123,13 +123,14 @@ def member(row: MemberRow, names: Names) -> Json:
     }
 
 
-def _problem(problem: Problem, names: Names) -> Json:
+def problem(found: Problem, names: Names) -> Json:
+    """One thing that is wrong with a license of a user, and its remedy."""
     return {
-        "skuId": problem.sku_id,
-        "skuPartNumber": names.get(problem.sku_id) if problem.sku_id else None,
-        "error": problem.error,
-        "message": problem.text,
-        "remedy": problem.remedy,
+        "skuId": found.sku_id,
+        "skuPartNumber": names.get(found.sku_id) if found.sku_id else None,
+        "error": found.error,
+        "message": found.text,
+        "remedy": found.remedy,
     }
 
 

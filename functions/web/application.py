@@ -120,7 +120,7 @@ async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None
 
 
 async def _writing(request: Request) -> Writing | None:
-    """For the banner of a page; None if the table is away, of which the page itself tells."""
+    """For the banner of a page; None if the table is away, which the page itself reports."""
     try:
         return await writing(request.app.state.doors().world)
     except Unavailable:
@@ -141,7 +141,7 @@ async def _refuse(request: Request, fault: Exception) -> Response:
 
 
 def _answer(request: Request, refusal: HttpError) -> Response:
-    """The error as a page for who looks at pages, as JSON for everybody else."""
+    """The error as a page for people in a browser, and as JSON for other callers."""
     if wants_page(request):
         return failed_page(request, refusal)
     body = body_of(refusal, request.scope["request_id"])

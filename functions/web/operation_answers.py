@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from functions.web import predictions
+from functions.web import answers, predictions
 from functions.web.audit_answers import Json, initiated, initiator, moment_text
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import SkuId
@@ -114,8 +114,8 @@ def license_given(license: AssignedLicense) -> Json:
 
 
 def planned_member(member: PlannedMember, names: Mapping[SkuId, str]) -> Json:
-    """What an operation plans for one user, and how it ended where it has."""
-    action, outcome = member.action, member.outcome
+    """What an operation plans for one user, how it ended where it has, and the errors of a user who needs a person."""
+    action, outcome, row = member.action, member.outcome, member.row
     return {
         "id": member.user_id,
         "due": action.due,
@@ -128,4 +128,6 @@ def planned_member(member: PlannedMember, names: Mapping[SkuId, str]) -> Json:
         "expectedErrors": [predictions.shown(each, names) for each in action.errors],
         "outcome": outcome.outcome if outcome else None,
         "nextLookDateTime": moment_text(outcome.retry_at) if outcome else None,
+        "state": row.state if row else None,
+        "problems": [answers.problem(each, names) for each in row.problems] if row else [],
     }

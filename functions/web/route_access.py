@@ -113,6 +113,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/groups/{group_id}/enable"): Access.WRITE_GROUPS,
     ("GET", "/operations"): Access.READ,
     ("GET", "/operations/{operation_id}"): Access.READ,
+    ("GET", "/operations/{operation_id}/held.csv"): Access.READ,
     ("GET", "/operations/{operation_id}/progress"): Access.READ,
     ("GET", "/operations/{operation_id}/errors"): Access.READ,
     ("GET", "/operations/{operation_id}/errors.csv"): Access.READ,
@@ -159,8 +160,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/deadLetters/{letter_id}/replay"): Access.WRITE,
     ("POST", "/deadLetters/{letter_id}/delete"): Access.WRITE,
 }
-"""What each route asks of its caller; a last part that names an act is written out. A route that is not in here answers
-nobody. docs/roles.md shows which roles suffice."""
+"""What each route asks of its caller; a last part that names an act is written out. A route that is missing here
+rejects every caller. docs/roles.md shows which roles suffice."""
 
 HR_EVENTS = ("POST", "/api/onboarding")
 

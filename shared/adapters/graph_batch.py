@@ -61,7 +61,7 @@ def segment(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text as OData writes it in an address: quotes doubled, everything else escaped."""
+    """A text as OData writes it in an address: quotes repeated, everything else escaped."""
     doubled = text.replace("'", "''")
     return quote(f"'{doubled}'", safe="")
 

@@ -42,7 +42,7 @@ async def find_users(batch: Batch, text: str, top: int) -> tuple[FoundUser, ...]
 
 
 def _place(text: str, user: FoundUser) -> tuple[bool, str, str]:
-    """Whoever has exactly this identifier first, then by name."""
+    """Users with exactly this identifier first, then by name."""
     identifiers = {each.casefold() for each in (user.id, user.user_principal_name, user.mail, user.employee_id)}
     return text.casefold() not in identifiers, user.display_name.casefold(), user.user_principal_name.casefold()
 

@@ -30,8 +30,8 @@ NOT_SENT_S = 5.0
 SCOPE = "x-ms-throttle-scope"
 
 CLOCKS_OF_GRAPH = timedelta(seconds=10)
-"""How far the clocks of Graph's servers may differ, and a `Date` has whole seconds; Graph states no figure, this is
-ours."""
+"""How far the clocks of Graph's servers may differ, and a `Date` has whole seconds; Graph states no figure, this one
+is chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def next_state(state: DigestState | None, records: Sequence[DigestRecord], offse
         if state is not None and record.previous != state.digest:
             raise BrokenLog(f"the record of hour {record.hour.isoformat()} does not follow the one before it")
         if state is not None and record.hour != state.next_hour:
-            # Whoever can append could otherwise close years ahead, and no later hour would be closed.
+            # A person who can append could otherwise close years ahead, and no later hour would be closed.
             text = f"the record of hour {record.hour.isoformat()} is not of the hour that follows"
             raise BrokenLog(f"{text}, {state.next_hour.isoformat()}")
         version = state.version if state else None

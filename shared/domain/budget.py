@@ -140,8 +140,8 @@ class Slot:
 def charge(state: BudgetState, limits: BudgetLimits, lane: Lane, n: int, now: float) -> tuple[Slot, BudgetState]:
     """A start for `n` writes. A near one is charged; a far one reserves the next place of the lane's tail.
 
-    Reserving charges nothing, so a place that is not claimed is not lost; nor is it held: whoever asks first when there
-    is room is charged. Raises ValueError for more writes than a window holds.
+    Reserving charges nothing, so a place that is not claimed is not lost; nor is it held: the first caller that asks
+    when there is room is charged. Raises ValueError for more writes than a window holds.
     """
     if not 0 < n <= limits.window_limit:
         raise ValueError(f"{n} writes at once: must be 1 to {limits.window_limit}")

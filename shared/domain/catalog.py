@@ -90,7 +90,7 @@ class Catalog:
         return ""
 
     def retired(self, sku_id: SkuId) -> Plans:
-        """Plans that Microsoft took out of a SKU: never in a call or a comparison, and kept in what is stored."""
+        """Plans that Microsoft took out of a SKU: never in a call or a comparison, and kept in stored values."""
         sku = self.skus.get(sku_id)
         return self.facts.retired(sku_id, sku.plan_ids if sku else NO_PLANS)
 

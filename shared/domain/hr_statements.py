@@ -260,9 +260,9 @@ def _move(case: _Case) -> Judgement:
         return case.to(Turn.ASK, (*done_ends, *revoked)[0], ends.MOVE_AFTER_END)
     # A person who works already moves on the day, also if the next start of the employment is known.
     before = [each for each in starts if each.event.day <= day or not case.employment.in_force]
-    if before:
-        return replace(case.to(Turn.AFTER, before[0]), replaces=tuple(_kin(case)))
-    return replace(case.to(Turn.NOW), replaces=tuple(_kin(case)), supersedes=tuple(revoked))
+    # If a person has decided that the move counts, an announced leaver is over at once and not on the day of the move.
+    turn = case.to(Turn.AFTER, before[0]) if before else case.to(Turn.NOW)
+    return replace(turn, replaces=(*_kin(case), *(revoked if case.decided else ())))
 
 
 def _instead_of_move(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.assignment import Enforcement, GroupLicenseAssignment, is_active
 from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import DirectoryUser, LicenseError
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId, SkuId
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.outcomes import Failed, Problem, Result, RetryAt
+from shared.domain.named_users import NAMED, source_of_scope
+from shared.domain.outcomes import Failed, Problem, Result
 from shared.domain.plan_draft import Note
-from shared.domain.removals import pending_skus
 
 
 class MemberState(StrEnum):
@@ -49,55 +49,70 @@ def relevant(result: Result, skus: frozenset[SkuId]) -> tuple[Problem, ...]:
 
 
 def state_of(
-    result: Result,
     user: DirectoryUser,
     assignment: GroupLicenseAssignment,
     problems: tuple[Problem, ...],
     *,
+    inside: bool,
     waiting: bool,
     owes: bool,
     blocked: bool = False,
+    unsettled: bool = False,
 ) -> MemberState:
-    """The state of a member of a group after a reconciliation. `owes`: has a managed license from the group.
-    `blocked`: must not be licensed."""
-    if isinstance(result, RetryAt):
+    """The word for a member of a group, by what the directory shows of the user.
+
+    `inside`: a member, see `is_inside`. `owes`: see `owes`. `blocked`: is not to be licensed. `unsettled`: the
+    next read can change what the user has from the group.
+    """
+    if unsettled:
         return MemberState.PENDING
     if problems:
         has_some = any(sku.sku_id in user.direct for sku in assignment.skus)
         return MemberState.ACTIVE_WITH_ERROR if has_some else MemberState.ERROR
     if waiting:
         return MemberState.WAITING
-    return resting_state(user, assignment, owes=owes, blocked=blocked)
+    excluded = exclusion_of(user, assignment, blocked=blocked)
+    if inside and excluded is None and is_active(assignment):
+        return _licensed_state(user, assignment)
+    if owes:
+        return MemberState.PENDING
+    return MemberState.DISABLED if inside and is_active(assignment) else MemberState.REMOVED
 
 
-def owes(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant], due: Iterable[str]) -> bool:
-    """Whether the user has a license of ours that came from the group and only waits for its end: it is held, in grace,
-    or due to go. `due`: keys of removals that a read found due, of whole SKUs or of single service plans."""
-    source = Source(SourceKind.GROUP, group_id)
-    ending = {grant.sku_id for grant in grants if grant.source.kind in (SourceKind.HELD, SourceKind.GRACE)}
-    ending |= pending_skus(due)
-    return any(source in license.sources for sku_id, license in row.owned.items() if sku_id in ending)
+def _licensed_state(user: DirectoryUser, assignment: GroupLicenseAssignment) -> MemberState:
+    """Whether a member has every license that the group assigns. One whose operation was cancelled is not assigned."""
+    has = {*user.direct, *(user.inherited if assignment.options.count_inherited else ())}
+    asked = {sku.sku_id for sku in assignment.skus if sku.enforcement is not Enforcement.CANCELLED}
+    if not asked <= has:
+        return MemberState.PENDING
+    return MemberState.ACTIVE if any(sku.sku_id in has for sku in assignment.skus) else MemberState.DISABLED
+
+
+def is_inside(user: DirectoryUser, group_id: GroupId, grants: Iterable[Grant], now: datetime) -> bool:
+    """Whether the user is a member of the group, or is licensed by name. A membership that HR has just written counts,
+    although no read shows it yet."""
+    joined = Source(SourceKind.LIST) if group_id == NAMED else Source(SourceKind.JOINED, group_id)
+    return group_id in user.group_ids or any(grant.source == joined and grant.holds_at(now) for grant in grants)
+
+
+def owes(row: LedgerRow, group_id: GroupId, user: DirectoryUser, sources: Mapping[SkuId, Sequence[Source]]) -> bool:
+    """Whether the directory still shows a managed license that came from the group and that it no longer assigns.
+
+    `sources`: what assigns each license now. The license is held, kept, in grace, or due to go.
+    """
+    source = source_of_scope(group_id)
+    return any(
+        source in license.sources and source not in sources.get(sku_id, ()) and sku_id in user.assigned
+        for sku_id, license in row.owned.items()
+    )
 
 
 def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> datetime | None:
     """When the first license of ours that came from the group and is in grace goes."""
-    source = Source(SourceKind.GROUP, group_id)
+    source = source_of_scope(group_id)
     ours = {sku_id for sku_id, license in row.owned.items() if source in license.sources}
     ends = [grant.until for grant in grants if grant.source.kind is SourceKind.GRACE and grant.sku_id in ours]
     return min((end for end in ends if end is not None), default=None)
-
-
-def resting_state(
-    user: DirectoryUser, assignment: GroupLicenseAssignment, *, owes: bool = False, blocked: bool = False
-) -> MemberState:
-    """The state of a member without a problem and without pending work.
-
-    A former member is `Removed` only when no license from the group remains.
-    """
-    if assignment.group_id not in user.group_ids or not assignment.skus:
-        return MemberState.PENDING if owes else MemberState.REMOVED
-    excluded = exclusion_of(user, assignment, blocked=blocked)
-    return MemberState.ACTIVE if excluded is None else MemberState.DISABLED
 
 
 def note_text(note: Note) -> str:

@@ -236,6 +236,17 @@ def waits_for_a_person(operation: Operation) -> bool:
     return operation.state is OperationState.AWAITING_APPROVAL
 
 
+def decides_removals(operation: Operation) -> bool:
+    """Whether the operation decides about its removals as a whole: a requested change, and an approval.
+
+    A sync or a reprocess asks for nothing. Its additions go out, and its removals wait with those of their groups like
+    any other change that was found.
+    """
+    if operation.initiator.is_app_itself:
+        return operation.cause == HELD
+    return operation.change.changes_intent or operation.change.options is not None
+
+
 def is_for_tenant(operation: Operation) -> bool:
     """Whether the operation is the approval of the whole tenant; its users are named when a person opens it."""
     return operation.cause == HELD and not operation.target.is_group

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.allowance import limit
-from shared.domain.grant import SourceKind
-from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId, UserId, What
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import NO_PLANS, GroupId, OperationId, Plans, SkuId, UserId, What
 from shared.domain.permit import Claim
 
 DAY = timedelta(hours=24)
@@ -32,11 +32,19 @@ HELD_WITHOUT_APPROVAL = timedelta(minutes=15)
 """How long a hold counts before its approval is open. The approval opens at the end of the same message. A hold that
 has none after this long was left by a crash, and the group is decided again."""
 
+GROUP_GONE = "The group was deleted."
+
 TENANT = "tenant"
 """The scope of the allowance of the whole tenant; a group's scope is its source as text."""
 
-HELD_BY_TENANT = "tenant-held"
+HELD = "-held"
+HELD_BY_TENANT = f"{TENANT}{HELD}"
 """The scope that lists whose removals wait for the approval of the tenant; it decides nothing."""
+
+
+def held_scope(group_id: GroupId | None) -> str:
+    """The scope that lists whose removals wait for the approval of a group; None: of the tenant."""
+    return f"{Source(SourceKind.GROUP, group_id)}{HELD}" if group_id else HELD_BY_TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +120,10 @@ class GroupNow:
     def alarm(self) -> str:
         """Why everything is held at once; empty: nothing is wrong with the group itself."""
         if not self.exists:
-            return "The group does not exist any more."
+            return GROUP_GONE
         if self.is_empty:
-            return "The group reads as empty."
+            left = f"{self.members:,} of {self.members:,} members left: the group reads as empty."
+            return left if self.members else "The group reads as empty."
         return "The group lost its membership rule." if self.lost_its_rule else ""
 
 

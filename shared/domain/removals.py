@@ -271,7 +271,7 @@ def wait_for_removals(draft: Draft) -> None:
             continue
         draft.drop(sku_id)
         waits_for_permit = any(other in draft.awaiting_permit for other in held_by)
-        draft.note(NoteKind.PENDING_APPROVAL if waits_for_permit else NoteKind.SECOND_READ, sku_id)
+        draft.note(NoteKind.PENDING_APPROVAL if waits_for_permit else NoteKind.AFTER_REMOVAL, sku_id)
 
 
 def _meets(draft: Draft, new: SkuId, old: SkuId, going: Plans) -> bool:

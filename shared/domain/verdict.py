@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 
 from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import LicenseError, NotAUser, ReadFailed, UserGone
-from shared.domain.grant import is_blocked
+from shared.domain.grant import Source, SourceKind, is_blocked
 from shared.domain.graph_errors import remedy_for
-from shared.domain.ids import GroupId
+from shared.domain.ids import GroupId, SkuId
+from shared.domain.operation import Operation, decides_removals, is_for_tenant
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged
 from shared.domain.plan import RECHECK
+from shared.domain.plan_draft import NoteKind
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
 from shared.domain.retry import bounded
 
@@ -152,6 +154,33 @@ def _as_planned(attempted: Attempted) -> Result:
         return replace(plan, problems=(), waiting=()).result(written)
     waiting = tuple(dict.fromkeys((*plan.waiting, *attempted.waiting)))
     return replace(plan, problems=(*plan.problems, *attempted.problems), waiting=waiting).result(written)
+
+
+def is_left_by_its_operation(work: Work, attempted: Attempted, now: datetime) -> bool:
+    """Whether an operation ends without a user who must be read again, because nothing that it asked for depends on it.
+
+    Removals about which the operation does not decide wait for their window without it. A license that the directory
+    does not show yet is waited for as long as any read that contradicts a plan snapshot.
+    """
+    operation, plan, planned = work.operation, attempted.plan, attempted.planned
+    if operation is None or plan is None or plan.look_again is None:
+        return False
+    if planned.result is not None or attempted.retry is not None or plan.probes:
+        return False
+    notes = {(note.kind, note.sku_id) for note in plan.notes}
+    if any(kind is NoteKind.NOT_VISIBLE_YET for kind, _ in notes):
+        return now > (operation.started_at or now) + SNAPSHOT_DOUBTED_FOR
+    settling = {sku_id for kind, sku_id in notes if kind in (NoteKind.SECOND_READ, NoteKind.PROTECTION_UNKNOWN)}
+    if not settling or any(kind is NoteKind.AFTER_REMOVAL for kind, _ in notes):
+        return False
+    return not any(_decides(operation, planned, sku_id) for sku_id in settling)
+
+
+def _decides(operation: Operation, planned: Planned, sku_id: SkuId) -> bool:
+    group_id, owned = operation.target.group_id, planned.row.owned.get(sku_id)
+    source = Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
+    concerns = is_for_tenant(operation) or owned is None or source in owned.sources
+    return decides_removals(operation) and (concerns or sku_id in operation.change.remove)
 
 
 def after_record(attempted: Attempted, now: datetime, *, lost: bool) -> RetryAt | None:

@@ -79,7 +79,7 @@ class OnboardingStore(Protocol):
         ...
 
     async def looked_at(self, entries: Iterable[tuple[datetime, str]]) -> None:
-        """Take entries off the list of what is due."""
+        """Take entries off the list of due events."""
         ...
 
 

@@ -118,12 +118,14 @@ HR_EVENT_WORDS: Mapping[str, str] = {
 }
 
 NOTE_WORDS: Mapping[str, str] = {
-    "givenBySomebodyElse": "has it from somebody else",
-    "foreignLicenseLacksPlans": "has it from somebody else, without some plans",
+    "givenBySomebodyElse": "assigned outside this app",
+    "foreignLicenseLacksPlans": "assigned outside this app, without some plans",
     "plansTurnedOnByHand": "plans were turned on by hand",
     "plansTurnedOffByHand": "plans were turned off by hand",
     "secondRead": "the removal waits and is decided with the other removals of the group",
-    "pendingApproval": "the removal waits for an approval",
+    "pendingApproval": "assigned when the removal that it replaces is approved",
+    "assignedAfterRemoval": "assigned together with the removal that it replaces, which still waits",
+    "keptByDecision": "an administrator decided to keep it",
     "held": "the removal waits for an approval",
     "protectedPerson": "protected person: the license is removed only after an approval",
     "protectedPeopleNotRead": "the removal waits until the list of protected people has been read",
@@ -208,7 +210,7 @@ def span(length: timedelta) -> str:
 
 
 def left(end: datetime | None, now: datetime) -> str:
-    """How long an operation will still take; empty where nobody knows."""
+    """How long an operation will still take; empty if unknown."""
     return f"{span(end - now)} left" if end is not None else ""
 
 

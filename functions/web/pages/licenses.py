@@ -15,7 +15,7 @@ from functions.web.pages.rendering import page
 from functions.web.requests import Guid
 from shared.domain.access import Access
 from shared.domain.ids import GroupId, SkuId
-from shared.handlers.views import license_center
+from shared.handlers.views import license_center, queries
 from shared.handlers.views.product_users import product_users
 
 router = APIRouter(include_in_schema=False)
@@ -31,7 +31,13 @@ async def home(request: Request) -> Response:
 
 @router.get("/licenses")
 async def licenses(request: Request, world: TheWorld) -> Response:
-    return page(request, "licenses.html", products=await license_center.products(world))
+    return page(
+        request,
+        "licenses.html",
+        products=await license_center.products(world),
+        named=await license_center.named_with_errors(world),
+        names=await queries.sku_names(world),
+    )
 
 
 @router.get("/licenses/{sku_id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from fastapi import APIRouter
@@ -11,30 +12,34 @@ from starlette.responses import Response
 from functions.web import predictions
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
-from functions.web.pages.downloads import csv_text, download
+from functions.web.pages.downloads import csv_text, download, streamed_csv
 from functions.web.pages.error_pages import changed_meanwhile
 from functions.web.pages.forms import TheForm
 from functions.web.pages.names import group_names, product_words
 from functions.web.pages.parameters import ROWS, Token
-from functions.web.pages.rendering import fragment, page, see
+from functions.web.pages.rendering import fragment, page, product_name, see
 from functions.web.predictions import TheErrorFilter
 from functions.web.requests import OperationIdText
 from functions.web.starting import TheStarter
 from shared.domain.access import Access, who_allows
 from shared.domain.errors import Conflict
-from shared.domain.ids import OperationId
+from shared.domain.ids import OperationId, UserId
 from shared.domain.initiator import Initiator
-from shared.domain.operation import OperationState, is_collecting
+from shared.domain.operation import Operation, OperationState, is_collecting
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import license_center, queries
-from shared.handlers.views.approvals import described, waiting_approvals, why_not
+from shared.handlers.views.approvals import WaitingApproval, described, held_so_far, waiting_approvals, why_not
 from shared.handlers.views.predicted_errors import Sort, named, predicted_errors
+from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
 SHOWN_OPERATIONS = 30
+MOST_HELD = 100
+"""Users of an approval that is not reviewed yet, on its page; the download has all."""
+NAMES_AT_ONCE = 100
 
 
 @router.get("/operations")
@@ -59,12 +64,41 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
         waiting=waiting,
         why_not=why_not(world, waiting, initiator) if waiting else "",
         members=shown,
-        people=await license_center.names_of(world, [*(each.user_id for each in shown), *found.plan.protected]),
+        people=await license_center.names_of(world, _named(shown, found, waiting)),
         token=token,
         names=await queries.sku_names(world),
         products=await product_words(world),
         groups=await license_center.named(world, await group_names(world), found.target.group_id),
     )
+
+
+def _named(shown: Sequence[queries.PlannedMember], found: Operation, waiting: WaitingApproval | None) -> list[UserId]:
+    held = list(waiting.held)[:MOST_HELD] if waiting else []
+    return [*(each.user_id for each in shown), *found.plan.protected, *held]
+
+
+@router.get("/operations/{operation_id}/held.csv")
+async def held_csv(world: TheWorld, operation_id: OperationIdText) -> Response:
+    """The users whose removals an approval holds before its review."""
+    found = await queries.operation(world, OperationId(operation_id))
+    held = await held_so_far(world, found) if is_collecting(found) else {}
+    names, products = await _names_of(world, list(held)), await queries.sku_names(world)
+
+    async def rows() -> AsyncIterator[list[tuple[object, ...]]]:
+        yield [
+            (user, names.get(user, ""), sku, product_name(sku, products.get(sku, "")), found.reason)
+            for user, skus in held.items()
+            for sku in skus
+        ]
+
+    return streamed_csv(f"held-{found.id}.csv", ("userId", "name", "skuId", "product", "reason"), rows())
+
+
+async def _names_of(world: World, users: Sequence[UserId]) -> dict[UserId, str]:
+    names: dict[UserId, str] = {}
+    for start in range(0, len(users), NAMES_AT_ONCE):
+        names |= await license_center.names_of(world, users[start : start + NAMES_AT_ONCE])
+    return names
 
 
 @router.get("/operations/{operation_id}/errors")
@@ -115,6 +149,7 @@ async def approvals_page(request: Request, world: TheWorld) -> Response:
         "approvals.html",
         approvals=[(each, why_not(world, each, initiator)) for each in waiting],
         groups=await group_names(world),
+        names=await queries.sku_names(world),
         people=await license_center.names_of(world, sorted({user for each in waiting for user in each.protected})),
         roles=who_allows(Access.APPROVE, request.app.state.doors().sign_in.directory_roles),
     )

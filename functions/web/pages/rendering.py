@@ -51,7 +51,7 @@ def product_name(sku_id: SkuId | str, part_number: str = "") -> str:
 
 
 def when(at: datetime | None) -> str:
-    """A time in UTC, for downloads and for who has no script; the page's script shows it as local time."""
+    """A time in UTC, for downloads and for browsers without scripts; the page's script shows it as local time."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if at else ""
 
 

@@ -16,11 +16,14 @@ from functions.web.pages.rendering import page, see
 from functions.web.pages.unmanaged import Takeover, preview_takeover
 from functions.web.requests import Guid
 from functions.web.starting import TheStarter
+from shared.domain.grant import SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.operation import Target
+from shared.domain.pending_removal import TENANT
 from shared.handlers.operations import user_decisions
 from shared.handlers.operations.accept import accept
 from shared.handlers.views import license_center, queries
+from shared.handlers.views.approvals import approval_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -56,6 +59,15 @@ async def user(request: Request, world: TheWorld, user_id: Guid) -> Response:
         source_words=source_words,
         portals=[("Microsoft 365 admin center", M365.format(user_id)), ("Microsoft Entra", ENTRA.format(user_id))],
         of_native_group=ENTRA_GROUP,
+        approvals={
+            each.state.sku_id: await approval_of(
+                world,
+                (source.group_id for source in each.through if source.group_id),
+                by_tenant=each.ending.source.id == TENANT,
+            )
+            for each in found.licenses
+            if each.ending is not None and each.ending.source.kind is SourceKind.HELD
+        },
     )
 
 

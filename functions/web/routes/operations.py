@@ -1,4 +1,4 @@
-"""Routes of operations: read them, look at their plan, decide about them."""
+"""Routes of operations: read them, read their plan, decide about them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def list_predicted_errors(
 
 @router.post("/operations/{operation_id}/approve")
 async def approve(world: TheWorld, initiator: TheInitiator, operation_id: TheId, body: Approve) -> Json:
-    """Let the removals go that wait for approval; the checksum says which list was looked at."""
+    """Let the removals go that wait for approval; the checksum says which list was reviewed."""
     return operation_answers.operation(await approvals.approve(world, operation_id, body.checksum, initiator))
 
 
@@ -112,6 +112,6 @@ async def cancel(
 @router.get("/approvals")
 async def list_approvals(request: Request, world: TheWorld) -> Json:
     """Operations that wait for a person to approve or reject their removals: who requested each, which protected people
-    would lose licenses, who can approve, and what happens if nobody does."""
+    would lose licenses, who can approve, and what happens without a decision."""
     roles = who_allows(Access.APPROVE, request.app.state.doors().sign_in.directory_roles)
     return {"value": [operation_answers.approval(found, *roles) for found in await waiting_approvals(world)]}

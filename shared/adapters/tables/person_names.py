@@ -79,7 +79,7 @@ class PersonNames:
 
     def _without(self, value: Any) -> Any:
         if _is_initiator(value):
-            # HR can give a person any name: that of somebody else, or a word that means something here.
+            # HR can give a person any name: that of another person, or a word that means something here.
             *rest, claimed = value
             if rest[0] == self._user_id and rest[1].casefold() in self._names:
                 rest[1] = self._user_id

@@ -28,7 +28,7 @@ from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, j
 from shared.domain.errors import Conflict
 from shared.domain.grant import Source
 from shared.domain.ids import OperationId, SkuId, UserId, What
-from shared.domain.pending_removal import HELD_BY_TENANT, Hold, PendingRemoval, ScopeState
+from shared.domain.pending_removal import HELD, Hold, PendingRemoval, ScopeState
 from shared.domain.permit import Claim
 from shared.ports.stores import StoredRemovals
 
@@ -100,7 +100,7 @@ class TableRemovals:
 
     async def forget(self, seen_before: datetime) -> int:
         def is_old(row: Row) -> bool:
-            return row["PartitionKey"] != HELD_BY_TENANT and must_be_time(row["since"]) < seen_before
+            return not row["PartitionKey"].endswith(HELD) and must_be_time(row["since"]) < seen_before
 
         return await self._tables.clear(REMOVALS, "", "", LAST_USER, to_partition=LAST, where=is_old)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from shared.domain.concurrency import update
 from shared.domain.group_status import SETTLED_AFTER, GroupState, GroupStatus, with_counts
 from shared.domain.ids import GroupId, SkuId
+from shared.domain.named_users import NAMED
 from shared.domain.operation import Operation, OperationState
 from shared.handlers.groups.needs import Needs
 
@@ -51,7 +52,9 @@ async def publish_counts(world: Needs) -> int:
     changed = await world.stores.member_counts.changed()
     for each in changed:
         now = world.clock.now()
-        if await world.stores.group_status.get(each.group_id) is not None:
+        if each.group_id == NAMED:
+            await world.stores.member_counts.count(NAMED)
+        elif await world.stores.group_status.get(each.group_id) is not None:
             await change_group_status(world, each.group_id, lambda status: status)
         if now - each.at > SETTLED_AFTER:
             await world.stores.member_counts.settled(each)

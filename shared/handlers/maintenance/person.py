@@ -13,6 +13,7 @@ from datetime import timedelta
 from shared.domain.errors import BadRequest
 from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator
+from shared.domain.named_users import NAMED
 from shared.domain.onboarding import OnboardingRecord
 from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.handlers.maintenance.needs import Needs
@@ -44,7 +45,7 @@ class Erasure:
 
 async def export_person(world: Needs, user_id: UserId) -> PersonExport:
     """Everything about a person, also as an initiator."""
-    groups = [each.group_id for each in await world.stores.assignments.all()]
+    groups = [*(each.group_id for each in await world.stores.assignments.all()), NAMED]
     rows = await world.stores.people.rows(user_id, groups)
     found = {entry.id: entry for entry in await _entries(world, AuditFilter(user_id=user_id))}
     found |= {entry.id: entry for entry in await _entries(world, AuditFilter(initiator=user_id))}
@@ -61,7 +62,7 @@ async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> E
     records = await _events(world, user_id)
     names = {record.event.person.user_principal_name for record in records}
     names |= {record.event.person.employee_id for record in records}
-    groups = [each.group_id for each in await world.stores.assignments.all()]
+    groups = [*(each.group_id for each in await world.stores.assignments.all()), NAMED]
     rows = await world.stores.people.rows(user_id, groups)
     names |= {str(row["upn"]) for row in rows.get("members", ()) if row.get("upn")}
     names |= {str(row["text"]) for row in rows.get("auditnames", ())}

@@ -214,7 +214,7 @@ def _requester(record: OnboardingRecord) -> str | None:
 
 def _request(world: Needs, record: OnboardingRecord, protection: Protection, sent: int) -> Request:
     """Each leaver of HR is decided alone: a list of many needs no second approver. Those that one person sent, `sent`
-    of the list, are one request of that person. A protected leaver needs two people, whoever sent it."""
+    of the list, are one request of that person. A protected leaver needs two people, independent of the sender."""
     protected = bool(protecting(record, protection, world.clock.now()))
     given = [Given(each.by.id, each.at) for each in record.approvals]
     requester = None if protected else _requester(record)

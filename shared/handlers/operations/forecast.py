@@ -16,13 +16,15 @@ from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.member_status import MemberState, no_seat_problem, owes, relevant, state_of
+from shared.domain.member_status import MemberState, is_inside, no_seat_problem, owes, relevant, state_of
+from shared.domain.named_users import NAMED, assignment_by_name
 from shared.domain.operation import Operation, PlanSummary
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
 from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PermitRequest, PlanContext
 from shared.domain.predicted_errors import SHORT_TEXT, PredictedError, likely, predicted_rejections
+from shared.domain.removals import settled_sources
 from shared.domain.retired_plans import as_stored
 from shared.domain.snapshot_pages import PlannedAction
 from shared.domain.write_results import LicenseCall
@@ -137,8 +139,8 @@ class Planner:
     def action(
         self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...], *, knows_groups: bool
     ) -> PlannedAction:
-        """What is expected for a user; `None` could not be read and is looked at by its chunk. `knows_groups`: read
-        with all groups; who was read as a member of the sealed one is supposed to be still in those that gave."""
+        """What is expected for a user; `None` could not be read and is reconciled by its chunk. `knows_groups`: read
+        with all groups; a user read as a member of the sealed one is assumed to be still in those that gave."""
         if user is None:
             return PlannedAction(due=True)
         if not knows_groups:
@@ -232,7 +234,7 @@ class Planner:
 
     def _user_grants(self, stored: tuple[Grant, ...]) -> tuple[Grant, ...]:
         """Without what is held, which this operation may come to permit, and without what was kept of a SKU that a
-        person now asks to remove or to assign anew; of a preview on a list, with its change."""
+        person now asks to remove or to assign again; of a preview on a list, with its change."""
         change = self.operation.change
         asked = frozenset((*change.remove, *(license.sku_id for license in change.add)))
         grants = tuple(
@@ -257,20 +259,40 @@ class Planner:
             return True
         if plan.writes or plan.new_grants or plan.ended_grants or self._adopts(plan):
             return True
-        group_id = self.operation.target.group_id
-        if group_id is None or (self.operation.reprocess and (plan.problems or plan.waiting)):
-            return bool(plan.problems or plan.waiting)
+        group_id = self.operation.target.group_id or NAMED
+        if (plan.problems or plan.waiting) and (group_id == NAMED or self.operation.reprocess):
+            return True
+        if group_id == NAMED and not self.operation.change.changes_intent and user.id not in self.recorded:
+            return False
         assignment = self.assignments.get(group_id) or GroupLicenseAssignment(group_id)
+        assignment = assignment_by_name(grants) if group_id == NAMED else assignment
+        if self._shows_other_products(user, assignment):
+            return True
         skus = frozenset(sku.sku_id for sku in assignment.skus)
-        result = plan.result()
         no_seat = sorted(skus.intersection(plan.waiting))
-        owing = owes(refreshed, assignment.group_id, (*grants, *plan.new_grants), plan.removal_seen_at)
-        problems = relevant(result, skus)
-        state = state_of(result, user, assignment, problems, waiting=bool(no_seat), owes=owing)
+        row = ledger.retag(refreshed, settled_sources(plan.sources, plan.removal_seen_at, grants))
+        problems = relevant(plan.result(), skus)
+        now = self.world.clock.now()
+        state = state_of(
+            user,
+            assignment,
+            problems,
+            inside=is_inside(user, group_id, grants, now),
+            waiting=bool(no_seat),
+            owes=owes(row, group_id, user, plan.sources),
+            blocked=group_id != NAMED and is_blocked(grants, now),
+        )
         if self.recorded.get(user.id) is not state:
             return True
         shown = (*problems, *map(no_seat_problem, no_seat))
         return state.needs_a_person and self.shown_before.get(user.id) != shown_as_number(shown)
+
+    def _shows_other_products(self, user: DirectoryUser, assignment: GroupLicenseAssignment) -> bool:
+        """Whether the operation changes which of a user's licenses the member's row lists. No write does it if the user
+        has such a license from another source."""
+        asked = self.operation.change
+        new = {sku.sku_id for sku in assignment.skus if sku.changed_at and sku.changed_at >= self.operation.created_at}
+        return not user.direct.keys().isdisjoint((*new, *asked.remove))
 
     def _adopts(self, plan: UserPlan) -> bool:
         adopt = self.operation.change.adopt

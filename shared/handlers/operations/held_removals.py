@@ -16,7 +16,7 @@ from shared.domain.grant import Source, SourceKind
 from shared.domain.held_removals import HeldBy
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
-from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, PendingRemoval
+from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, PendingRemoval, held_scope
 from shared.domain.permit import BEFORE_ANY_LICENSE, Claim
 from shared.domain.snapshot_pages import SealedPage
 from shared.handlers.operations.accept import new_operation_id
@@ -39,21 +39,22 @@ async def collect(world: Needs, held: HeldBy) -> None:
     The group names the approval first, and the operation is inserted under that id. Of two processes at once, one wins.
     After a crash between the two writes, the next reconciliation inserts it.
     """
+    for group_id, users in held.items():
+        await _list(world, held_scope(group_id), users)
     for group_id in sorted(each for each in held if each is not None):
         # The update after the one that names an approval finds it missing and inserts it.
         while await _named(world, group_id, held[group_id]):
             continue
     if None in held:
-        await _collect_for_tenant(world, held[None])
+        await name_tenant_approval(world)
 
 
-async def _collect_for_tenant(world: Needs, held: Mapping[UserId, frozenset[SkuId]]) -> None:
-    """Note these users as held, and open the approval of the tenant if none is open. A review names its users."""
+async def _list(world: Needs, scope: str, held: Mapping[UserId, frozenset[SkuId]]) -> None:
+    """List these users as held, so that people see how many there are before a review. The tenant's names them."""
     claim = Claim(Source(SourceKind.HELD, TENANT))
     # Without a time of their own, so that a removal that is listed already is not listed twice.
     rows = [PendingRemoval(claim, user, sku_id, BEFORE_ANY_LICENSE) for user, skus in held.items() for sku_id in skus]
-    await world.stores.removals.note(HELD_BY_TENANT, rows)
-    await name_tenant_approval(world)
+    await world.stores.removals.note(scope, rows)
 
 
 async def name_tenant_approval(world: Needs) -> None:
@@ -135,7 +136,7 @@ async def _change_state(world: Needs, scope: str, change: Callable[[StoredRemova
 
 
 async def _named(world: Needs, group_id: GroupId, held: Mapping[UserId, frozenset[SkuId]]) -> bool:
-    """Name an approval for what is held. Returns False if there was nothing to name."""
+    """Name an approval for held removals. Returns False if there was nothing to name."""
 
     async def read() -> tuple[StoredAssignment, Operation | None] | None:
         """The assignment and its open approval; None if no other approval is needed."""

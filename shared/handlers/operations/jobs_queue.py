@@ -49,8 +49,8 @@ _ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 async def process_jobs(world: Needs, body: bytes) -> None:
     """Accept the request in one message; the same id again changes nothing.
 
-    A request that is refused ends as a dead letter with its reason. Raises PoisonMessage for what is no request,
-    Unavailable when a dependency is away, Conflict when others change the same assignment all the time.
+    A request that is refused ends as a dead letter with its reason. Raises PoisonMessage for a message that is no
+    request, Unavailable when a dependency is away, Conflict when others change the same assignment all the time.
     """
     request = decode_job(body)
     try:
@@ -61,8 +61,8 @@ async def process_jobs(world: Needs, body: bytes) -> None:
 
 
 async def accept_corrected(world: Needs, body: bytes, initiator: Initiator) -> None:
-    """Accept the request in a message that a person corrected, as the person's own. Raises BadRequest for what is no
-    request, and what `accept` raises."""
+    """Accept the request in a message that a person corrected, as the person's own. Raises BadRequest for a message
+    that is no request, and what `accept` raises."""
     try:
         request = decode_job(body)
     except PoisonMessage as fault:

@@ -19,11 +19,11 @@ from shared.domain.held_removals import held_removals
 from shared.domain.ids import UserId
 from shared.domain.messages import ProcessUsers, decode_process_users
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
-from shared.domain.outcomes import ChunkOutcome, RetryAt, classify
+from shared.domain.outcomes import ChunkOutcome, OutcomeClass, RetryAt, classify
 from shared.domain.reconciliation import Attempted, Planned, Recorded, Work
 from shared.domain.retry import attempts_after
 from shared.domain.snapshot_pages import LEFT, SealedPage
-from shared.domain.verdict import before_apply, contradicts_snapshot
+from shared.domain.verdict import before_apply, contradicts_snapshot, is_left_by_its_operation
 from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.groups.status import write_group_status
@@ -155,8 +155,8 @@ class Members:
             await collect(self._world, held)
         if work.operation is not None:
             # Before any user is sent alone: the first report must have the whole chunk, or the chunk counts as done.
-            await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(recorded))
-        again = going_back(message, recorded, now)
+            await self._world.stores.chunks.report(work.operation.id, message.chunk, outcomes_of(work, recorded, now))
+        again = going_back(message, work, recorded, now)
         if again:
             await self._world.queue.send(again)
 
@@ -195,38 +195,55 @@ class Members:
                 await write_group_status(self._world, ended)
 
 
-def outcomes_of(recorded: Sequence[Recorded]) -> list[ChunkOutcome]:
-    """The part of each user in the chunk row."""
+def outcomes_of(work: Work, recorded: Sequence[Recorded], now: datetime) -> list[ChunkOutcome]:
+    """What the chunk row keeps of each user. One that the operation does not wait for needed nothing more of it."""
     return [
         ChunkOutcome(
             each.user_id,
-            classify(each.result),
+            OutcomeClass.UNCHANGED if _is_left(work, each, now) else classify(each.result),
             each.attempted.wrote,
-            each.result.at if isinstance(each.result, RetryAt) else None,
+            each.result.at if isinstance(each.result, RetryAt) and not _is_left(work, each, now) else None,
         )
         for each in recorded
     ]
 
 
-def going_back(message: ProcessUsers, recorded: Sequence[Recorded], now: datetime) -> list[Outgoing]:
+def _is_left(work: Work, recorded: Recorded, now: datetime) -> bool:
+    """Whether the user is read again without the operation."""
+    again = isinstance(recorded.result, RetryAt) and recorded.retry is None
+    return again and is_left_by_its_operation(work, recorded.attempted, now)
+
+
+def going_back(message: ProcessUsers, work: Work, recorded: Sequence[Recorded], now: datetime) -> list[Outgoing]:
     """Messages for users that must be reconciled again, those with about the same time together."""
-    groups: dict[int, list[tuple[Recorded, datetime]]] = defaultdict(list)
+    groups: dict[tuple[int, bool], list[tuple[Recorded, datetime]]] = defaultdict(list)
     for each in recorded:
         if isinstance(each.result, RetryAt):
-            groups[int(each.result.at.timestamp() // ROUNDING.total_seconds())].append((each, each.result.at))
+            bucket = int(each.result.at.timestamp() // ROUNDING.total_seconds())
+            groups[bucket, _is_left(work, each, now)].append((each, each.result.at))
     messages = []
-    for users in groups.values():
-        attempts = {
-            each.user_id: attempts_after(each.result, message.attempts.get(each.user_id, 0)) for each, _ in users
-        }
-        again = replace(
-            message,
-            user_ids=tuple(each.user_id for each, _ in users),
-            attempts={user_id: count for user_id, count in attempts.items() if count},
-            send=message.send + 1,
-            first_sent_at=message.first_sent_at or now,
-            writes=sum(_writes_expected(each.attempted) for each, _ in users),
-        )
+    for (_, is_left), users in groups.items():
+        user_ids = tuple(each.user_id for each, _ in users)
+        if is_left:
+            again = ProcessUsers(
+                user_ids,
+                message.cause,
+                message.bulk,
+                intent_versions=message.intent_versions,
+                traceparent=message.traceparent,
+            )
+        else:
+            attempts = {
+                each.user_id: attempts_after(each.result, message.attempts.get(each.user_id, 0)) for each, _ in users
+            }
+            again = replace(
+                message,
+                user_ids=user_ids,
+                attempts={user_id: count for user_id, count in attempts.items() if count},
+                send=message.send + 1,
+                first_sent_at=message.first_sent_at or now,
+                writes=sum(_writes_expected(each.attempted) for each, _ in users),
+            )
         messages.append(Outgoing(again.queue, again.encode(), again.message_id, max(at for _, at in users)))
     return messages
 

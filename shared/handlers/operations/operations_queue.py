@@ -27,6 +27,7 @@ from shared.domain.operation import (
     OperationState,
     Phase,
     Target,
+    decides_removals,
     is_for_tenant,
 )
 from shared.domain.pending_removal import PendingRemoval
@@ -149,7 +150,7 @@ async def _superseded(world: Needs, operation: Operation) -> bool:
     ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
     ended = replace(ended, superseded_by=newest, totals=ended.totals.with_rest_skipped())
     if operation.phase is Phase.PERMIT:
-        # Written a moment after the newer intent they would outlive it; first, since nobody comes back once it ended.
+        # Written a moment after the newer intent they would outlive it; first, since no step follows once it ended.
         await permit_writes.void_permits(world, operation)
     await world.stores.operations.save(ended)
     return True
@@ -185,7 +186,7 @@ async def _seal(world: Needs, operation: Operation) -> None:
         await world.stores.operations.save(replace(ended, phase=Phase.FINISH))
         return
     await _note_size(world, operation, sealed.size)
-    if sealed.summary.users_losing == 0 or not _asks_for_removals(operation):
+    if sealed.summary.users_losing == 0 or not decides_removals(operation):
         await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE, error=None), timedelta(0))
     elif operation.error is not None and operation.error.code == EXPIRED:
         rejected = replace(operation, phase=Phase.REJECT, cancel_requested_by=SYSTEM)
@@ -202,17 +203,6 @@ async def _seal(world: Needs, operation: Operation) -> None:
         await approvals.open_approval(world, operation)
         waiting = replace(operation, state=OperationState.AWAITING_APPROVAL, phase=Phase.APPROVE)
         await world.stores.operations.save(replace(waiting, step=operation.step + 1))
-
-
-def _asks_for_removals(operation: Operation) -> bool:
-    """Whether the operation decides about its removals as a whole: a requested change, and an approval.
-
-    A sync or a reprocess asks for nothing. Its additions go out, and its removals wait with those of their groups like
-    any other change that was found.
-    """
-    if operation.initiator.is_app_itself:
-        return operation.cause == HELD
-    return operation.change.changes_intent or operation.change.options is not None
 
 
 def _described(
@@ -285,7 +275,7 @@ async def _note_size(world: Needs, operation: Operation, size: int) -> None:
             before,
             state=GroupState.IN_PROGRESS,
             members=size or before.members,
-            dynamic=has_rule or (before.dynamic and not _asks_for_removals(operation)),
+            dynamic=has_rule or (before.dynamic and not decides_removals(operation)),
             operation_id=operation.id,
             updated_at=now,
         )

@@ -31,7 +31,7 @@ class Stores(Protocol):
 
 
 class Needs(Protocol):
-    """What is needed of the world."""
+    """The stores that this module needs."""
 
     @property
     def stores(self) -> Stores: ...

@@ -19,6 +19,7 @@ from shared.domain.group_request import changed, warnings
 from shared.domain.ids import GroupId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
+from shared.domain.named_users import NAMED
 from shared.domain.operation import Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.predicted_errors import needs_address
@@ -67,14 +68,14 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     facts = await tenant_facts(world, operation.created_at)
     assignments = intents_with(operation, known, facts.catalog)
     group_id = operation.target.group_id
-    recorded = await world.stores.members.states(group_id) if group_id else {}
+    recorded = await world.stores.members.states(group_id or NAMED)
     users = await (
         _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
     )
-    left = {u for u, state in recorded.items() if u not in users and state is not MemberState.REMOVED}
+    left = {u for u, state in recorded.items() if group_id and u not in users and state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
-    shown_before = await _shown_before(world, group_id) if group_id else {}
+    shown_before = await _shown_before(world, group_id or NAMED)
     taken = await _addresses_taken(world, operation, assignments, users, facts.catalog)
     planner = Planner(world, operation, assignments, facts, recorded, shown_before, taken or frozenset())
     actions: dict[UserId, PlannedAction] = {}

@@ -90,8 +90,9 @@ async def _open_approvals(world: Needs, user_id: UserId, groups: Iterable[GroupL
 
 
 async def _must_not_be_own(world: Needs, operation: Operation, sku_id: SkuId, initiator: Initiator) -> None:
-    """Who cannot approve a list must not remove its people one by one. A list that is only collected says of nobody yet
-    how many lose something, so what the person has requested waits until it is reviewed. Raises ApprovalDenied."""
+    """Who cannot approve a list must not remove its people one by one. A list that is only collected does not say yet
+    how many users lose something, so what the person has requested waits until it is reviewed. Raises
+    ApprovalDenied."""
     if is_collecting(operation):
         asked = replace(operation, plan=PlanSummary(removals={sku_id: 1}, plans_off=1))
         if initiator.id in await requesters(world, asked):

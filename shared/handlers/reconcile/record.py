@@ -12,12 +12,13 @@ from shared.domain.attempt import has_shown_facts
 from shared.domain.desired_licenses import desired_licenses
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
-from shared.domain.ids import UserId, What
+from shared.domain.ids import SkuId, UserId, What
 from shared.domain.ledger_row import LedgerRow, sku_of
-from shared.domain.member_rows import member_rows
+from shared.domain.member_rows import member_rows, scope_of
 from shared.domain.outcomes import Failed, RetryAt, Skipped
-from shared.domain.pending_removal import TENANT
+from shared.domain.pending_removal import TENANT, held_scope
 from shared.domain.permit import Permit, claims_of, permits_over
+from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.refusals import kept
 from shared.domain.removals import pending_skus, settled_sources
@@ -45,10 +46,26 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     await _drop_pending(world, work, [each for each in users if each.user_id not in lost], rows)
     # The winner of the race shows the user, and so does this work's next read. The loser's data is older, and its next
     # read is dropped if the operation has ended meanwhile.
-    shown = [row for each in recorded if not _is_lost(each, lost) for row in member_rows(each, work, now)]
+    before = await _rows_before(world, work, recorded)
+    shown = [
+        row
+        for each in recorded
+        if not _is_lost(each, lost)
+        for row in member_rows(each, work, now, before.get(each.user_id))
+    ]
     if shown:
         await world.stores.members.record(shown)
     return recorded
+
+
+async def _rows_before(world: Needs, work: Work, recorded: Sequence[Recorded]) -> dict[UserId, MemberRow]:
+    """The rows that the operation writes of users who could not be read now: they keep what the last read showed."""
+    scope = scope_of(work)
+    if scope is None:
+        return {}
+    unread = [each.user_id for each in recorded if each.attempted.user is None]
+    rows = [await world.stores.members.of_user(user_id, [scope]) for user_id in unread]
+    return {row.user_id: row for found in rows for row in found}
 
 
 def _is_lost(each: Recorded, lost: Collection[UserId]) -> bool:
@@ -145,8 +162,20 @@ async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], ro
             for claim in claims_of(before.owned[sku_id].sources, work.assignments):
                 over[str(claim.source)].add((each.user_id, sku_id))
             over[TENANT].add((each.user_id, sku_id))
+        for sku_id in _no_longer_held(each):
+            owned = before.owned.get(sku_id)
+            groups = {source.group_id for source in owned.sources} if owned else set()
+            for group_id in groups | {None}:
+                over[held_scope(group_id)].add((each.user_id, sku_id))
     for scope, removals in sorted(over.items()):
         await world.stores.removals.drop(scope, removals)
+
+
+def _no_longer_held(attempted: Attempted) -> set[SkuId]:
+    """Licenses that a read found held and that are not held any more: removed, kept, or claimed again."""
+    if attempted.plan is None or isinstance(attempted.result, RetryAt | Failed):
+        return set()
+    return {grant.sku_id for grant in attempted.plan.ended_grants if grant.source.kind is SourceKind.HELD}
 
 
 def _is_unknown(attempted: Attempted) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.approval_rules import Request, approvals_needed, denial, needs_another, request_of, ruling
-from shared.domain.ids import UserId
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
-from shared.domain.operation import Operation, is_collecting, is_for_tenant
-from shared.domain.pending_removal import HELD_BY_TENANT
+from shared.domain.operation import Operation, is_collecting
+from shared.domain.pending_removal import GROUP_GONE, TENANT, held_scope
 from shared.handlers.operations.requesters import requesters
 from shared.handlers.reconcile.plan import protection_of
 from shared.handlers.views import queries
@@ -30,6 +31,8 @@ class WaitingApproval:
     expires_at: datetime
     kept_until: datetime
     """Without a decision, the licenses are kept until this time, and the approval is requested again then."""
+    held: Mapping[UserId, tuple[SkuId, ...]]
+    """Before the review: the licenses that are held so far, by user."""
     behind: frozenset[str] = frozenset()
     """People whose requests have brought about what the app asks an approval for."""
 
@@ -37,6 +40,21 @@ class WaitingApproval:
     def collecting(self) -> bool:
         """Whether the list is not sealed yet: a person opens it first."""
         return is_collecting(self.operation)
+
+    @property
+    def people(self) -> int:
+        """How many people would lose a license; before the review, those so far."""
+        return len(self.held) if self.collecting else self.operation.plan.users_losing
+
+    @property
+    def skus(self) -> tuple[SkuId, ...]:
+        """The products that would be removed; before the review, those so far."""
+        found = {sku_id for skus in self.held.values() for sku_id in skus}
+        return tuple(sorted(found if self.collecting else self.operation.plan.removals))
+
+    @property
+    def group_is_deleted(self) -> bool:
+        return self.operation.reason == GROUP_GONE
 
     @property
     def left(self) -> int:
@@ -51,10 +69,10 @@ async def waiting_approvals(world: Needs) -> tuple[WaitingApproval, ...]:
 async def described(world: Needs, operation: Operation) -> WaitingApproval:
     """One operation that waits for approval."""
     now, protection = world.clock.now(), await protection_of(world)
-    people = operation.plan.protected
-    if is_collecting(operation) and is_for_tenant(operation):
-        rows = (await world.stores.removals.load(HELD_BY_TENANT)).rows
-        people = tuple(sorted({row.user_id for row in rows if protection.protects(row.user_id, now)}))
+    people, held = operation.plan.protected, dict[UserId, tuple[SkuId, ...]]()
+    if is_collecting(operation):
+        held = await held_so_far(world, operation)
+        people = tuple(user_id for user_id in held if protection.protects(user_id, now))
     behind = await requesters(world, operation)
     asked = _request(operation, behind, protected=bool(people))
     lasts = timedelta(seconds=world.policy.approval_expires_s)
@@ -66,8 +84,26 @@ async def described(world: Needs, operation: Operation) -> WaitingApproval:
         needs_another(asked, world.policy.approval_rules),
         expires_at,
         expires_at + lasts,
+        held,
         behind,
     )
+
+
+async def held_so_far(world: Needs, operation: Operation) -> dict[UserId, tuple[SkuId, ...]]:
+    """The licenses that wait for an approval which no person has reviewed yet, by user."""
+    found: dict[UserId, set[SkuId]] = defaultdict(set)
+    for row in (await world.stores.removals.load(held_scope(operation.target.group_id))).rows:
+        found[row.user_id].add(row.sku_id)
+    return {user_id: tuple(sorted(found[user_id])) for user_id in sorted(found)}
+
+
+async def approval_of(world: Needs, group_ids: Iterable[GroupId], *, by_tenant: bool) -> OperationId | None:
+    """The open approval that decides about a held license which these groups assigned."""
+    for group_id in () if by_tenant else sorted(group_ids):
+        stored = await world.stores.assignments.get(group_id)
+        if stored is not None and stored.assignment.open_approval is not None:
+            return stored.assignment.open_approval
+    return min((await world.stores.removals.state(TENANT)).state.approvals, default=None)
 
 
 def _request(operation: Operation, behind: Collection[str], person_id: str = "", *, protected: bool) -> Request:

@@ -16,6 +16,7 @@ from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.member_counts import ProductCounts
+from shared.domain.named_users import NAMED
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
@@ -40,8 +41,8 @@ MAX_AUDIT_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class ProductView:
-    """A product with its licenses, the managed groups that assign it, and the members of these groups. A user of two
-    groups counts in both."""
+    """A product with its licenses, the managed groups that assign it, and their members together with users who are
+    licensed by name. A user of two groups counts in both."""
 
     sku: SubscribedSku
     groups: tuple[GroupLicenseAssignment, ...]
@@ -97,6 +98,9 @@ async def products(world: Needs) -> tuple[ProductView, ...]:
             groups[sku.sku_id].append(assignment)
             if assignment.group_id in statuses:
                 counts[sku.sku_id] += statuses[assignment.group_id].of_product(sku.sku_id)
+    named = await world.stores.member_counts.counts(NAMED)
+    for sku_id in named.products if named else ():
+        counts[sku_id] += named.products[sku_id] if named else ProductCounts()
     views = [
         ProductView(sku, tuple(groups[sku.sku_id]), counts[sku.sku_id]) for sku in skus if sku.applies_to == "User"
     ]
@@ -142,7 +146,7 @@ async def person(world: Needs, user_id: UserId) -> Person:
     if not isinstance(read, DirectoryUser):
         raise Unavailable(None, f"user {user_id} could not be read")
     known = {each.group_id: each for each in await world.stores.assignments.all()}
-    rows = await world.stores.members.of_user(user_id, sorted(known))
+    rows = await world.stores.members.of_user(user_id, [*sorted(known), NAMED])
     skus = await world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S)
     refusals = (await world.stores.ledger.rows([user_id]))[user_id].refusals
     refused = {sku_id: record.plans for sku_id, record in refusals.items()}
@@ -155,6 +159,11 @@ async def person(world: Needs, user_id: UserId) -> Person:
         {row.group_id: tuple(plans_named(each, licenses, skus, refused) for each in row.problems) for row in rows},
         {group_id: each.open_approval for group_id, each in known.items() if each.open_approval},
     )
+
+
+async def named_with_errors(world: Needs, top: int = 50) -> tuple[MemberRow, ...]:
+    """Users who are licensed by name and in error or waiting; the first ones if they are very many."""
+    return (await world.stores.members.errors(NAMED, top))[0]
 
 
 async def names_of(world: Needs, user_ids: Sequence[UserId]) -> dict[UserId, str]:

@@ -24,7 +24,7 @@ MAX_NAMED = 1000
 
 
 class Sort(StrEnum):
-    """What the list is sorted by."""
+    """The order of the list."""
 
     ERROR = "error"
     PRODUCT = "product"

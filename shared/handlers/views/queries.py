@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -20,9 +20,10 @@ from shared.domain.group_status import GroupState, GroupStatus, with_counts
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
+from shared.domain.named_users import NAMED
 from shared.domain.operation import Operation, OperationState
-from shared.domain.outcomes import ChunkOutcome
-from shared.domain.pending_removal import undecided, used
+from shared.domain.outcomes import ChunkOutcome, OutcomeClass
+from shared.domain.pending_removal import GROUP_GONE, undecided, used
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
 from shared.handlers.reconcile.permits import allowance_limit
@@ -61,11 +62,13 @@ class UserLicense:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMember:
-    """The planned change of a user in the snapshot, and the outcome if there is one yet."""
+    """What planning found for a sealed user, and the outcome where there is one yet. `row`: the status of a user who
+    needs a person."""
 
     user_id: UserId
     action: PlannedAction
     outcome: ChunkOutcome | None
+    row: MemberRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,11 @@ class GroupView:
     pending_removals: int = 0
     decided_at: datetime | None = None
     held_because: str = ""
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the group was gone when its removals were held."""
+        return self.held_because == GROUP_GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,16 @@ async def planned_members(
             PlannedMember(page.user_ids[each], page.action(each), outcomes.get(page.user_ids[each])) for each in part
         ]
         number, position = (number, part.stop) if part.stop < len(page.user_ids) else (number + 1, 0)
+    members = await asyncio.gather(*(_with_row(world, found, each) for each in members))
     return tuple(members), f"{number}-{position}" if number < found.pages else None
+
+
+async def _with_row(world: Needs, found: Operation, member: PlannedMember) -> PlannedMember:
+    """With the errors of now for a user who ended as failed or waits."""
+    if member.outcome is None or member.outcome.outcome not in (OutcomeClass.FAILED, OutcomeClass.WAITING):
+        return member
+    rows = await world.stores.members.of_user(member.user_id, [found.target.group_id or NAMED])
+    return replace(member, row=rows[0] if rows else None)
 
 
 def _place(after: str | None) -> tuple[int, int]:

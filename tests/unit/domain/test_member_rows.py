@@ -245,7 +245,7 @@ class TestStates:
         left = person(direct(E3))
         begun = recorded(left, Unchanged(), row=ledger({E3: owned()}), plan=UserPlan(USER, new_grants=(grace,)))
         over = recorded(
-            left,
+            person(),
             Unchanged(),
             row=ledger({E3: owned()}),
             grants=(grace,),
@@ -262,7 +262,7 @@ class TestNotes:
         plan = UserPlan(
             USER, notes=(Note(NoteKind.TURNED_OFF_BY_HAND, E3, plans(TEAMS)), Note(NoteKind.FOREIGN, VISIO))
         )
-        row = row_of_a(recorded(in_a(E3), Unchanged(), plan=plan), work(gives(E3)))
+        row = row_of_a(recorded(in_a(E3), Unchanged(), plan=plan), work(gives(E3, VISIO)))
         assert row.notes == (
             "plansTurnedOffByHand 50000000-0000-0000-0000-000000000002 00000000-0000-0000-0000-000000000006",
             "givenBySomebodyElse 50000000-0000-0000-0000-000000000005",

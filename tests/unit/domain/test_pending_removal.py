@@ -130,8 +130,9 @@ class TestTheGroup:
     @pytest.mark.parametrize(
         ("group", "reason"),
         [
-            (GroupNow(exists=False), "The group does not exist any more."),
+            (GroupNow(exists=False), "The group was deleted."),
             (GroupNow(is_empty=True), "The group reads as empty."),
+            (GroupNow(is_empty=True, members=60), "60 of 60 members left: the group reads as empty."),
             (GroupNow(lost_its_rule=True), "The group lost its membership rule."),
         ],
     )

@@ -326,7 +326,7 @@ class TestWaitingForRemovals:
 
     def test_for_the_second_read_and_says_so(self) -> None:
         plan = plan_user(person(direct(E3)), (grant(E5),), ledger({E3: owned()}), context())
-        assert (plan.add, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3), Note(NoteKind.SECOND_READ, E5)))
+        assert (plan.add, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3), Note(NoteKind.AFTER_REMOVAL, E5)))
 
     def test_for_a_permit_and_says_so(self) -> None:
         row = ledger({E5: owned()}, seen={str(E5): EARLIER})
@@ -344,9 +344,9 @@ class TestWaitingForRemovals:
         assert plan.add == (AssignedLicense(VISIO),)
         assert plan.notes == (
             Note(NoteKind.SECOND_READ, E5),
-            Note(NoteKind.SECOND_READ, E3),
-            Note(NoteKind.SECOND_READ, F3),
-            Note(NoteKind.SECOND_READ, PHONE),
+            Note(NoteKind.AFTER_REMOVAL, E3),
+            Note(NoteKind.AFTER_REMOVAL, F3),
+            Note(NoteKind.AFTER_REMOVAL, PHONE),
         )
 
     def test_and_with_it_another_removal_that_it_replaces_stays(self) -> None:
@@ -357,13 +357,13 @@ class TestWaitingForRemovals:
         assert plan.notes == (
             Note(NoteKind.SECOND_READ, E3),
             Note(NoteKind.KEPT_UNTIL_REPLACED, PHONE),
-            Note(NoteKind.SECOND_READ, E5),
+            Note(NoteKind.AFTER_REMOVAL, E5),
         )
 
     def test_only_for_the_plans_that_are_to_go_off_where_the_product_stays(self) -> None:
         user, row = person(direct(E5)), ledger({E5: owned()})
         waits = plan_user(user, (grant(E5, plans(CALLING)), grant(PHONE)), row, context())
-        assert (waits.add, waits.notes[1:]) == ((), (Note(NoteKind.SECOND_READ, PHONE),))
+        assert (waits.add, waits.notes[1:]) == ((), (Note(NoteKind.AFTER_REMOVAL, PHONE),))
         goes = plan_user(user, (grant(E5, plans(TEAMS)), grant(PHONE)), row, context())
         assert goes.add == (AssignedLicense(PHONE),)
         off = plan_user(user, (grant(E5, plans(SHAREPOINT_2)), grant(E3, plans(SHAREPOINT_2))), row, context())

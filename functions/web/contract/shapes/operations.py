@@ -24,7 +24,9 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
+from functions.web.contract.shapes.groups import Problem
 from shared.domain.directory import LicenseError
+from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState, Phase
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.predicted_errors import Certainty
@@ -137,7 +139,7 @@ class ProtectedPerson(Answer):
 
 
 class Approval(Answer):
-    """Who can approve, and what happens if nobody does: at `expiresDateTime` it counts as rejected, and at
+    """Who can approve, and what happens without a decision: at `expiresDateTime` it counts as rejected, and at
     `keptUntilDateTime` what is still due is requested again."""
 
     approvals_needed: Annotated[int, Field(ge=1, le=2, examples=[2])]
@@ -207,6 +209,8 @@ class PlannedMember(Answer):
     expected_errors: list[ExpectedError]
     outcome: OutcomeClass | None
     next_look_date_time: Time | None
+    state: MemberState | None
+    problems: list[Problem]
 
 
 class PlannedMemberPage(Answer):

@@ -1,4 +1,4 @@
-"""Answers about what the tenant has bought and what is left of it."""
+"""Answers about the purchased and available licenses of the tenant."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ async def test_a_group_that_reads_empty_takes_nothing_away_without_a_person() ->
     assert (ended.state, ended.totals.skipped) == (OperationState.COMPLETE, 5)
     assert all(run.licenses(each) == {"SMALL"} for each in people)
     (waiting,) = await queries.approvals(run.world)
-    assert waiting.reason == "The group reads as empty."
+    assert waiting.reason == "5 of 5 members left: the group reads as empty."
 
 
 async def test_a_group_that_vanished_holds_what_it_gave() -> None:

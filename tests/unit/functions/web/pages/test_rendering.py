@@ -32,7 +32,7 @@ async def test_every_view_is_shown_with_a_strict_policy_and_names_escaped() -> N
         f"/operations/{operation.id}": "Licenses to give",
         "/approvals": "Nothing waits for a person",
         "/users": "Search",
-        f"/users/{user(1)}": "In groups that give licenses",
+        f"/users/{user(1)}": "Status by group",
         "/audit": "Audit log",
         "/health": "Open operations",
     }

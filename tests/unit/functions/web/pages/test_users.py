@@ -50,7 +50,7 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
         await run.world.stores.members.record([row])
         shown = [(await page.get(path)).text for path in (f"/users/{people[0]}", f"/groups/{TEAM}?show=all")]
     assert "The removal waits for an approval" in held
-    assert 'href="/approvals">approvals' in held
+    assert f'href="/operations/{approval.id}">approval' in held
     assert "Held removals" in listed
     assert "The list of users is made when somebody reviews the removals." in opened
     assert "0</strong> of 0 members" not in opened
