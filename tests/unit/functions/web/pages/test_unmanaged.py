@@ -11,7 +11,7 @@ from tests.support.runs import SMALL, TEAM
 from tests.support.unmanaged import given_group
 
 
-@pytest.mark.parametrize(("act", "said"), [("adopt", "plans that are on stay on"), ("enable", "they stay theirs")])
+@pytest.mark.parametrize(("act", "said"), [("adopt", "plans that are on stay on"), ("enable", "they stay unmanaged")])
 async def test_licenses_of_somebody_else_are_taken_over_or_completed_after_a_preview(act: str, said: str) -> None:
     run, _, same, lacking = await given_group()
     sku = urlencode({"sku": SMALL.sku_id})

@@ -52,7 +52,7 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
     assert "The removal waits for an approval" in held
     assert f'href="/operations/{approval.id}">approval' in held
     assert "Held removals" in listed
-    assert "The list of users is made when somebody reviews the removals." in opened
+    assert "The list of users is made when a person reviews the removals." in opened
     assert "0</strong> of 0 members" not in opened
     assert ("Reject, keep the licenses" in sealed, "/cancel" in sealed) == (True, False)
     assert ("Rejected" in rejected, "Cancelled" in rejected) == (True, False)
