@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import os
@@ -301,16 +302,28 @@ async def test_a_file_that_is_not_whole_and_a_table_that_must_not_be_restored_ar
     assert list(stage.service.get_table_client(f"{stage.prefix}ledger").list_entities()) == []
 
 
+def constants_of(path: Path) -> dict[str, str]:
+    """The texts that a module names, also those that it imports from another module of the folder."""
+    found: dict[str, str] = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shared.adapters.tables."):
+            other = constants_of(path.with_name(f"{(node.module or '').rpartition('.')[2]}.py"))
+            found |= {each.asname or each.name: other[each.name] for each in node.names if each.name in other}
+        if isinstance(node, ast.Assign):
+            (target,) = node.targets
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            for name, value in zip(names, values, strict=False):
+                if isinstance(name, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    found[name.id] = value.value
+    return found
+
+
 def test_a_restore_says_what_becomes_of_every_table_of_the_app() -> None:
     found = set()
     for path in (ROOT / "shared" / "adapters" / "tables").glob("*.py"):
-        text = path.read_text()
-        constants = dict(re.findall(r'^([A-Z_]+) = "([a-z]+)"$', text, re.MULTILINE))
-        pairs = re.findall(r'^([A-Z_]+), ([A-Z_]+) = "([a-z]+)", "([a-z]+)"$', text, re.MULTILINE)
-        constants |= {
-            name: value for first, second, *values in pairs for name, value in zip((first, second), values, strict=True)
-        }
-        used = re.findall(r"(?:tables\.\w+|Agenda|rows_of_users|cached)\((?:\w*tables, )?([A-Z_]+)\b", text)
+        constants = constants_of(path)
+        used = re.findall(r"(?:tables\.\w+|Agenda|rows_of_users|cached)\((?:\w*tables, )?([A-Z_]+)\b", path.read_text())
         found |= {constants[name] for name in used if name in constants}
     assert len(found) > 20
     assert found == {*backup.SAVED, *backup.NOT_SAVED}
