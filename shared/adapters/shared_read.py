@@ -58,7 +58,7 @@ class SharedRead(Generic[T]):
             flight = self._flight or self._start()
             try:
                 value = await self._wait(flight)
-            except Exception:
+            except Exception:  # a read that began too early for this caller failed: the loop reads again for it
                 if fits(flight.number, flight.at):
                     raise
             else:
