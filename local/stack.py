@@ -10,24 +10,22 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from local.host.auth import AUDIENCE, SESSION_AUDIENCE
+from local.ports import HOST, free_port, require_free_ports
 from local.processes import START_S, Process, StartError, Supervisor, stop_all
 from local.tenant.identity.permissions import declared_clients
 
 ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's published development key (learn.microsoft.com/azure/storage/common/storage-use-azurite)."""
@@ -113,49 +111,6 @@ class Endpoints:
         )
 
 
-PORTS = range(20_000, 32_000)
-"""Below the ports of outgoing connections (from 32,768 on Linux). So a port is still free when its server starts, or
-starts again, although thousands of connections begin and end meanwhile."""
-
-
-def free_port() -> int:
-    """A port that is free now, one of many: stacks may be started at the same time."""
-    while True:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((HOST, port))
-            return port
-
-
-def require_free_ports(options: StackOptions) -> None:
-    """Raises StartError that names every chosen port in use. Another program there would answer in the app's place."""
-    chosen = {
-        "--http-port": options.http_port,
-        "--tenant-port": options.tenant_port,
-        "--service-bus-port": options.service_bus_port,
-        "--tables-port": options.tables_port,
-    }
-    busy = [f"{port} ({option})" for option, port in chosen.items() if port and not is_free(port)]
-    if busy:
-        ports = "ports are" if len(busy) > 1 else "port is"
-        raise StartError(
-            f"{len(busy)} {ports} in use by another program: {', '.join(busy)}.\n"
-            "Stop that program, perhaps another `make run`, or choose other ports: "
-            'make run RUN_OPTIONS="--http-port 8071"'
-        )
-
-
-def is_free(port: int) -> bool:
-    """Whether a server can listen on the port. Closing connections of an earlier server do not matter."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
 class Stack:
     """`with Stack(StackOptions()) as stack: stack.endpoints`; also stopped when starting fails half-way."""
 
@@ -234,7 +189,15 @@ class Stack:
         return process
 
     def _start(self) -> None:
-        require_free_ports(self.options)
+        options = self.options
+        require_free_ports(
+            {
+                "--http-port": options.http_port,
+                "--tenant-port": options.tenant_port,
+                "--service-bus-port": options.service_bus_port,
+                "--tables-port": options.tables_port,
+            }
+        )
         shutil.rmtree(self.logs_dir, ignore_errors=True)
         self.logs_dir.mkdir(parents=True)
         tables_port = self.options.tables_port or free_port()

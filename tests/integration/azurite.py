@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from local.ports import free_port
 from local.processes import Process, stop_all
-from local.stack import ACCOUNT, ACCOUNT_KEY, ROOT, free_port, wait_for_http
+from local.stack import ACCOUNT, ACCOUNT_KEY, ROOT, wait_for_http
 
 
 def connection_string(port: int) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import HOST, ROOT
+from local.ports import HOST
+from local.stack import ROOT
 from tests.support.stack_journeys import PATIENCE_S
 
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 
+from local.ports import free_port
 from local.servicebus.config import QueueSettings
 from local.servicebus.emulator import ServiceBusEmulator
-from local.stack import free_port
 from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
 from shared.domain.errors import BadRequest, Unavailable
 from shared.ports.messaging import Outgoing, Undelivered

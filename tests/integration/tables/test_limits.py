@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from local.stack import free_port
+from local.ports import free_port
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.rows import Op, joined_bytes, split_bytes
 from shared.adapters.tables.stores import table_stores
