@@ -31,7 +31,7 @@ class Stores(Protocol):
 
 
 class Needs(Protocol):
-    """The stores that this module needs."""
+    """Less than `needs.Needs`: the pages of approvals call this module too, and they cannot write."""
 
     @property
     def stores(self) -> Stores: ...
