@@ -65,11 +65,12 @@ async def _rows(batch: Batch, kind: str, select: str, clause: str, text: str, to
     by_id = [Item("GET", f"/{kind}/{segment(text)}?$select={select}")] if _is_id(text) else []
     filtered, searched, *read = await batch([by_filter, by_words, *by_id])
     rows = _values(filtered, kind)
-    if searched is not None and searched.ok:
-        rows += _values(searched, kind)
+    if searched is not None and searched.status == 400:
+        log.warning("the search for words was left out: %s", searched)
     else:
-        log.warning("the search for words was left out: %s", searched or "the answer is missing from the batch")
-    return rows + [reply.body for reply in read if reply is not None and reply.ok]
+        rows += _values(searched, kind)
+    # 404: no object has this id. Any other failure must not look like that.
+    return rows + [_body(reply, kind) for reply in read if reply is None or reply.status != 404]
 
 
 def _by_name(text: str) -> str:
@@ -79,13 +80,17 @@ def _by_name(text: str) -> str:
 
 
 def _values(reply: ItemReply | None, kind: str) -> list[graph_json.Row]:
+    return graph_json.values(_body(reply, kind), kind)
+
+
+def _body(reply: ItemReply | None, kind: str) -> graph_json.Row:
     if reply is None:
         raise Unavailable(None, f"{kind}: the answer is missing from the batch")
     if reply.status in (401, 403):
         raise PermissionDenied(str(reply))
     if not reply.ok or not isinstance(reply.body, dict):
         raise Unavailable(reply.retry_after_s, str(reply))
-    return graph_json.values(reply.body, kind)
+    return reply.body
 
 
 def _is_id(text: str) -> bool:

@@ -51,9 +51,22 @@ async def test_an_id_is_read_too(stub: StubGraph, directory: GraphDirectory) -> 
 
 async def test_a_search_that_graph_rejects_is_left_out(stub: StubGraph, directory: GraphDirectory) -> None:
     stub.on("GET", FILTER, found(3))
-    for answer in (Answer(error("Request_UnsupportedQuery", "no"), 400), Answer(status=0)):
-        stub.on("GET", SEARCH, answer)
-        assert [each.id for each in await directory.find_users("u")] == ids(3)
+    stub.on("GET", SEARCH, Answer(error("Request_UnsupportedQuery", "no"), 400))
+    assert [each.id for each in await directory.find_users("u")] == ids(3)
+
+
+@pytest.mark.parametrize("answer", [Answer(error("x", "y"), 503), Answer(status=0)])
+async def test_a_failed_search_or_read_by_id_is_an_error_and_not_an_empty_answer(
+    stub: StubGraph, directory: GraphDirectory, answer: Answer
+) -> None:
+    stub.on("GET", FILTER, found(3))
+    stub.on("GET", SEARCH, answer)
+    with pytest.raises(Unavailable):
+        await directory.find_users("u")
+    stub.on("GET", SEARCH, found(3))
+    stub.on("GET", rf"^/users/{guid(7)}\?", answer)
+    with pytest.raises(Unavailable):
+        await directory.find_users(guid(7))
 
 
 @pytest.mark.parametrize(
