@@ -47,6 +47,8 @@ class ResettingProxy:
         self.answers = 0
         self.open = 0
         """Connections of clients that are open now."""
+        self.hold_until_open = 0
+        """No answer is forwarded before this many connections are open."""
         self.resets = 0
         self.connections = 0
         self.requests = 0
@@ -86,6 +88,8 @@ class ResettingProxy:
 
     async def _to_client(self, link: _Link, server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await server.read(1 << 16):
+            while self.open < self.hold_until_open:
+                await asyncio.sleep(0.005)
             if self.answers > 0 and (link.used or not self.kept_only):
                 self.answers -= 1
                 self.resets += 1
