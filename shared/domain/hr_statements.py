@@ -7,106 +7,18 @@ ambiguous, a person decides; until then nothing new is granted and nothing is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 
 from shared.domain import onboarding_ends as ends
-from shared.domain.hr_state import NO_EMPLOYMENT, Employment, HrState, Statement
+from shared.domain.hr_case import Case, Judgement, Turn
+from shared.domain.hr_state import NO_EMPLOYMENT, HrState, Statement
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, SourceOrder
-from shared.domain.onboarding_ends import End
 
 JOINER, MOVER, LEAVER = HrEventType.JOINER, HrEventType.MOVER, HrEventType.LEAVER
 RESCISSION = HrEventType.RESCISSION
 _VOID = (OnboardingState.SUPERSEDED, OnboardingState.CANCELLED)
-
-
-class Turn(StrEnum):
-    """What becomes of a statement among the others. `FORMER`: it ends an employment before the one in force."""
-
-    NOW = "now"
-    AFTER = "after"
-    SUPERSEDED = "superseded"
-    ASK = "ask"
-    FORMER = "former"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """`employment`: which one the statement is about. `other`: the statement that decides, which waits for a person if
-    `needs_answer`. `question`: for a person.
-
-    `replaces`: statements that this one ends whatever its date. `supersedes`: those that it ends when it is carried
-    out. `asks`: those about which a person is asked too. `alone`: no other employment keeps licenses of the person.
-    `on_its_day`: a job is in force until then, so no lead time. `is_unknown`: of an end, nothing is known of its
-    employment, and the person has another one.
-    """
-
-    turn: Turn
-    employment: str = ""
-    other: str = ""
-    question: End | None = None
-    replaces: tuple[OnboardingRecord, ...] = ()
-    supersedes: tuple[OnboardingRecord, ...] = ()
-    asks: tuple[OnboardingRecord, ...] = ()
-    needs_answer: bool = False
-    alone: bool = True
-    on_its_day: bool = False
-    is_unknown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One statement with everything that is known of its employment."""
-
-    record: OnboardingRecord
-    same: Sequence[OnboardingRecord]
-    """Statements about the same employment."""
-    elsewhere: Sequence[OnboardingRecord]
-    """Statements about other employments of the person."""
-    name: str
-    employment: Employment
-    now: datetime
-    returning: frozenset[str] = frozenset()
-    """Leavers that are cancelled, and give back what they took."""
-
-    @property
-    def decided(self) -> bool:
-        return bool(self.record.decided_by)
-
-    def is_newer(self, other: OnboardingRecord | Statement) -> bool:
-        """Whether the other one is the newer one."""
-        return other.stamp.is_newer_than(self.record.stamp)
-
-    def of(self, kind: HrEventType) -> list[OnboardingRecord]:
-        return [each for each in self.same if each.event.type is kind]
-
-    def open(self, kind: HrEventType) -> list[OnboardingRecord]:
-        return [each for each in self.of(kind) if not each.state.is_ended]
-
-    def has_come(self, other: OnboardingRecord) -> bool:
-        return other.event.effective_at <= self.now
-
-    def is_former(self, leaver: OnboardingRecord) -> bool:
-        """Whether a leaver ended an employment before the one in force."""
-        start = self.employment.start
-        return self.employment.in_force and start is not None and leaver.event.day < start.day
-
-    def has_begun(self, other: OnboardingRecord) -> bool:
-        """Whether memberships of a start or a move were written: it is brought to its end."""
-        job = self.employment.job
-        return job is not None and job.key == other.key
-
-    def newer_ones(self, *done: Statement | None) -> list[Statement]:
-        """Of statements that were carried out, the newer ones."""
-        return [each for each in done if each is not None and each.key != self.record.key and self.is_newer(each)]
-
-    def to(
-        self, turn: Turn, other: OnboardingRecord | Statement | None = None, question: End | None = None
-    ) -> Judgement:
-        waits = isinstance(other, OnboardingRecord) and other.state is OnboardingState.NEEDS_DECISION
-        return Judgement(turn, self.name, other.key if other else "", question, needs_answer=waits)
 
 
 def judge(
@@ -125,8 +37,11 @@ def judge(
     same = [each for each, employment in named if employment == name]
     elsewhere = [each for each, employment in named if employment != name]
     returning = frozenset(each.key for each in others if each.cancelled_by and not each.state.is_ended)
-    case = _Case(record, same, elsewhere, name, state.of(name) if state else NO_EMPLOYMENT, now, returning)
-    decide: dict[HrEventType, Callable[[_Case], Judgement]] = {JOINER: _start, MOVER: _move, LEAVER: _end}
+    void = [each for each in others if each.state is OnboardingState.SUPERSEDED and each.event.type is MOVER]
+    superseded = [each for each in void if employment_of(each, [record, *known], state) == name]
+    employment = state.of(name) if state else NO_EMPLOYMENT
+    case = Case(record, same, elsewhere, name, employment, now, returning, superseded)
+    decide: dict[HrEventType, Callable[[Case], Judgement]] = {JOINER: _start, MOVER: _move, LEAVER: _end}
     found = _of_its_kind(case) or decide[record.event.type](case)
     if found.turn in (Turn.SUPERSEDED, Turn.FORMER):
         return found
@@ -163,7 +78,7 @@ def _counts(record: OnboardingRecord) -> bool:
     return record.state not in _VOID and not record.cancelled_by and record.event.type is not HrEventType.RELEASE
 
 
-def _of_its_kind(case: _Case) -> Judgement | None:
+def _of_its_kind(case: Case) -> Judgement | None:
     """A newer statement of the same kind counts instead. Two with the same place and different content are asked
     about."""
     record = case.record
@@ -197,13 +112,13 @@ def _content(record: OnboardingRecord) -> object:
     return replace(record.event, id="", correlation_id="", time=None)
 
 
-def _kin(case: _Case) -> list[OnboardingRecord]:
+def _kin(case: Case) -> list[OnboardingRecord]:
     """Open statements of the same kind, which this one replaces."""
     older = [each for each in case.open(case.record.event.type) if not (case.is_former(each) or case.is_newer(each))]
     return [each for each in older if case.has_come(case.record) or not case.has_begun(each)]
 
 
-def _start(case: _Case) -> Judgement:
+def _start(case: Case) -> Judgement:
     record, employment, day = case.record, case.employment, case.record.event.day
     before = employment.had_a_job_before(record.key)
     for done in case.newer_ones(employment.start, employment.job, employment.end):
@@ -226,11 +141,25 @@ def _start(case: _Case) -> Judgement:
         replaces=(*_kin(case), *moves),
         supersedes=tuple(over),
         asks=tuple(doubtful),
+        revives=tuple(_revived(case)),
         on_its_day=before or bool(over),
     )
 
 
-def _prevents_start(case: _Case, leaver: OnboardingRecord, before: bool) -> bool:
+def _revived(case: Case) -> list[OnboardingRecord]:
+    """Moves that a leaver superseded before this start was known, which lies between the two."""
+    before = {each.key: each.statement for each in case.of(LEAVER)}
+    return [
+        move
+        for move in case.superseded
+        if move.body
+        and move.superseded_by in before
+        and (case.is_newer(move) or move.event.day > case.record.event.day)
+        and case.separates(case.record, before[move.superseded_by], move)
+    ]
+
+
+def _prevents_start(case: Case, leaver: OnboardingRecord, before: bool) -> bool:
     """A newer leaver event that is due, or that calls off the employment before it began. On the day of the start, it
     concerns the job before, if there was one."""
     day = case.record.event.day
@@ -238,11 +167,11 @@ def _prevents_start(case: _Case, leaver: OnboardingRecord, before: bool) -> bool
     if not counts or not case.is_newer(leaver) or case.is_former(leaver):
         return False
     if leaver.event.day < day:
-        return bool(case.record.event.employment_id) and not case.employment.in_force
+        return case.calls_off(leaver.statement, case.record)
     return case.has_come(leaver) and not (leaver.event.day == day and before)
 
 
-def _is_revoked(case: _Case, leaver: OnboardingRecord, before: bool) -> bool:
+def _is_revoked(case: Case, leaver: OnboardingRecord, before: bool) -> bool:
     """Whether the start, once it is carried out, leaves nothing of an open leaver."""
     day = case.record.event.day
     if case.is_newer(leaver):
@@ -250,14 +179,19 @@ def _is_revoked(case: _Case, leaver: OnboardingRecord, before: bool) -> bool:
     return leaver.event.day <= day or before
 
 
-def _move(case: _Case) -> Judgement:
+def _move(case: Case) -> Judgement:
     day, starts, done_ends = case.record.event.day, case.open(JOINER), _ends_before_move(case)
-    leavers = [each for each in case.open(LEAVER) if not case.is_former(each)]
+    leavers = [
+        each
+        for each in case.open(LEAVER)
+        if not (case.is_former(each) or case.starts_between(each.statement, case.record))
+    ]
     if instead := _instead_of_move(case, [*starts, *leavers], done_ends):
         return case.to(Turn.SUPERSEDED, instead[0])
     revoked = [each for each in leavers if not case.is_newer(each) and each.event.day <= day]
-    if (done_ends or revoked) and not case.decided:
-        return case.to(Turn.ASK, (*done_ends, *revoked)[0], ends.MOVE_AFTER_END)
+    over = [*done_ends, *(each.statement for each in revoked)]
+    if over and not case.decided:
+        return case.to(Turn.ASK, over[0], ends.MOVE_AFTER_END)
     # A person who works already moves on the day, also if the next start of the employment is known.
     before = [each for each in starts if each.event.day <= day or not case.employment.in_force]
     # If a person has decided that the move counts, an announced leaver is over at once and not on the day of the move.
@@ -266,7 +200,7 @@ def _move(case: _Case) -> Judgement:
 
 
 def _instead_of_move(
-    case: _Case, others: Iterable[OnboardingRecord], done_ends: Iterable[OnboardingRecord | Statement]
+    case: Case, others: Iterable[OnboardingRecord], done_ends: Iterable[Statement]
 ) -> list[OnboardingRecord | Statement]:
     """Newer statements that leave nothing of a move: a start or an end from the same day on, a later job."""
     day, start = case.record.event.day, case.employment.start
@@ -280,16 +214,16 @@ def _instead_of_move(
     ]
 
 
-def _ends_before_move(case: _Case) -> list[OnboardingRecord | Statement]:
+def _ends_before_move(case: Case) -> list[Statement]:
     """The leaver that was carried out, also if there was no account to do it with."""
-    if case.employment.end is not None:
-        return [case.employment.end]
-    if case.employment.job is not None:
-        return []
-    return [each for each in case.of(LEAVER) if each.state.is_carried_out]
+    end, job = case.employment.end, case.employment.job
+    done = [end] if end is not None else []
+    if end is None and job is None:
+        done = [each.statement for each in case.of(LEAVER) if each.state.is_carried_out]
+    return [each for each in done if not case.starts_between(each, case.record)]
 
 
-def _end(case: _Case) -> Judgement:
+def _end(case: Case) -> Judgement:
     record, employment, day = case.record, case.employment, case.record.event.day
     if before := _of_rescissions(case) or _of_an_end_before(case):
         return before
@@ -308,7 +242,7 @@ def _end(case: _Case) -> Judgement:
     return _among_starts(case) or _among_moves(case)
 
 
-def _of_rescissions(case: _Case) -> Judgement | None:
+def _of_rescissions(case: Case) -> Judgement | None:
     """A newer rescission leaves nothing of an end. One that is not done yet gives back what the end has taken."""
     for rescission in case.of(RESCISSION):
         waits = rescission.event.order is SourceOrder.ARRIVAL and not rescission.state.is_ended
@@ -318,7 +252,7 @@ def _of_rescissions(case: _Case) -> Judgement | None:
     return None
 
 
-def _of_an_end_before(case: _Case) -> Judgement | None:
+def _of_an_end_before(case: Case) -> Judgement | None:
     """The judgement of an end after another end was carried out. Before the day of the newer one, the employment is not
     over: a person is asked, or the removals are undone."""
     end = case.employment.end
@@ -335,7 +269,7 @@ def _of_an_end_before(case: _Case) -> Judgement | None:
     return replace(case.to(Turn.NOW), replaces=(*_kin(case), *mine))
 
 
-def _among_starts(case: _Case) -> Judgement | None:
+def _among_starts(case: Case) -> Judgement | None:
     """The judgement of an end if some starts have not been carried out."""
     day = case.record.event.day
     for start in case.of(JOINER):
@@ -355,19 +289,21 @@ def _among_starts(case: _Case) -> Judgement | None:
     return case.to(Turn.AFTER, waits_for[0]) if waits_for else None
 
 
-def _after_failed_start(case: _Case, start: OnboardingRecord) -> Judgement | None:
+def _after_failed_start(case: Case, start: OnboardingRecord) -> Judgement | None:
     """HR says that the person works, although nothing could be given."""
     if case.record.event.day <= start.event.day:
         return case.to(Turn.SUPERSEDED, start)
     return None if case.decided else case.to(Turn.ASK, start, ends.STARTED_AGAIN)
 
 
-def _among_moves(case: _Case) -> Judgement:
+def _among_moves(case: Case) -> Judgement:
     """A newer move on or after the day of the end is asked about, and the end waits for the answer."""
     record, day = case.record, case.record.event.day
     over: list[OnboardingRecord] = []
     obsolete: list[OnboardingRecord] = []
     for move in case.open(MOVER):
+        if case.starts_between(record.statement, move):
+            continue
         older = record.stamp.is_newer_than(move.stamp)
         if not older and (move.state is OnboardingState.NEEDS_DECISION or move.event.day >= day):
             return case.to(Turn.AFTER, move)
@@ -388,7 +324,7 @@ def _waiting_for_writes(found: Judgement) -> Judgement:
     return replace(found, turn=Turn.AFTER, other=writing[0].key) if writing and found.turn is Turn.NOW else found
 
 
-def _is_alone(case: _Case, state: HrState | None) -> bool:
+def _is_alone(case: Case, state: HrState | None) -> bool:
     if state is not None and state.others(case.name):
         return False
     return not any(

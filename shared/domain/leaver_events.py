@@ -23,7 +23,7 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.onboarding_ends import asked, ended, superseded_record
-from shared.domain.onboarding_order import Waits, pause_since, stopped, turned_back
+from shared.domain.onboarding_order import Waits, counts_again, pause_since, stopped, turned_back
 
 
 def answer(
@@ -122,17 +122,4 @@ def revived(leaver: OnboardingRecord, others: Iterable[OnboardingRecord], now: d
     superseded = [each for each in others if each.superseded_by == leaver.key and each.body]
     mine = [each for each in superseded if each.state is OnboardingState.SUPERSEDED]
     note = f"Counts again: leaver {leaver.event.id} was cancelled."
-    return [
-        Next(
-            replace(
-                waiting(each, OnboardingState.RECEIVED, now, now, note),
-                superseded_by="",
-                revived=True,
-                announced=False,
-                completed_at=None,
-                working_since=None,
-            ),
-            wake=(each.key,),
-        )
-        for each in mine
-    ]
+    return [counts_again(each, note, now) for each in mine]

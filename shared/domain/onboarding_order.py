@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.backoff import Backoff
+from shared.domain.hr_case import Judgement, Turn
 from shared.domain.hr_identity import Identified
-from shared.domain.hr_statements import Judgement, Turn
 from shared.domain.onboarding import (
     Account,
     HrEvent,
@@ -135,7 +135,11 @@ def resolve(
     if any(each.is_being_written for each in judgement.replaces):
         at = now + pause_since(record.received_at, now)
         return Resolved((after_earlier(record, judgement.other, now, at),), known=found.account)
-    replaced = _replaced(record, judgement.replaces, now, is_due=is_due)
+    again = f"Counts again: it concerns the employment that event {record.event.id} starts."
+    replaced = (
+        *_replaced(record, judgement.replaces, now, is_due=is_due),
+        *(counts_again(each, again, now) for each in judgement.revives),
+    )
     if judgement.turn is Turn.ASK and judgement.question is not None:
         tied = [Next(asked(each, ends.same_order(record.event.id), now)) for each in judgement.asks]
         steps = [*tied, Next(asked(record, judgement.question, now))]
@@ -160,6 +164,19 @@ def _replaced(
         Next(superseded_record(each, record.key, now)) if is_due or each.taken is None else turned_back(each, by, now)
         for each in replaces
     )
+
+
+def counts_again(record: OnboardingRecord, note: str, now: datetime) -> Next:
+    """A superseded statement, which is judged again."""
+    again = replace(
+        waiting(record, OnboardingState.RECEIVED, now, now, note),
+        superseded_by="",
+        revived=True,
+        announced=False,
+        completed_at=None,
+        working_since=None,
+    )
+    return Next(again, wake=(record.key,))
 
 
 def turned_back(leaver: OnboardingRecord, by: str, now: datetime) -> Next:

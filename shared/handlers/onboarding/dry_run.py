@@ -13,10 +13,11 @@ from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, ReadFailed
 from shared.domain.errors import BadRequest, Unavailable
 from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.hr_case import Judgement, Turn
 from shared.domain.hr_events import BrokenEvent, accepted
 from shared.domain.hr_identity import identify
 from shared.domain.hr_state import HrState
-from shared.domain.hr_statements import Judgement, Turn, judge
+from shared.domain.hr_statements import judge
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.joiner import left_behind, memberships, unchecked, wanted_for
 from shared.domain.onboarding import (

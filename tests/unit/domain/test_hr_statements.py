@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from shared.domain import onboarding_ends as ends
+from shared.domain.hr_case import Turn
 from shared.domain.hr_state import Employment, HrState, Stamp, Statement
-from shared.domain.hr_statements import Turn, employment_of, judge
+from shared.domain.hr_statements import employment_of, judge
 from shared.domain.ids import UserId
 from shared.domain.onboarding import (
     HrEvent,
@@ -25,7 +26,7 @@ ANN = UserId("1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
 J, M, L = HrEventType.JOINER, HrEventType.MOVER, HrEventType.LEAVER
 NO = HrEventType.RESCISSION
 OPEN, DONE, FAILED = OnboardingState.RECEIVED, OnboardingState.DONE, OnboardingState.FAILED
-ASKED = OnboardingState.NEEDS_DECISION
+SUPERSEDED, ASKED = OnboardingState.SUPERSEDED, OnboardingState.NEEDS_DECISION
 LATER = 25
 """A day that has not come."""
 
@@ -172,8 +173,33 @@ def test_one_statement_of_a_circle_supersedes_an_older_one() -> None:
     assert (found.turn, found.other in {each.key for each in circle}) == (Turn.SUPERSEDED, True)
 
 
+def test_a_start_between_a_leaver_and_a_move_keeps_the_move() -> None:
+    for leaver in (said(L, 10, 5), said(L, 10, 1), said(L, 10, 5, DONE), said(L, 10, 1, DONE)):
+        found = judge(said(M, LATER, 4), [said(J, LATER, 2), leaver], None, NOW)
+        assert (found.turn, found.replaces) == (Turn.AFTER, ()), leaver
+    end = judge(said(L, 10, 5), [said(J, LATER, 2), said(M, LATER, 4)], None, NOW)
+    assert (end.turn, end.replaces) == (Turn.NOW, ()), "the end of the employment before does not wait for the move"
+
+
+def test_a_leaver_that_calls_the_start_off_takes_the_move_with_it() -> None:
+    start, leaver = said(J, LATER, 2, employment="1"), said(L, 10, 5, employment="1")
+    found = judge(said(M, LATER, 4, employment="1"), [start, leaver], None, NOW)
+    assert (found.turn, found.other) == (Turn.SUPERSEDED, leaver.key)
+
+
+def test_a_start_revives_the_moves_that_an_earlier_leaver_superseded() -> None:
+    leaver = said(L, 10, 5)
+    moves = [said(M, LATER, number, SUPERSEDED, superseded_by=leaver.key) for number in (1, 4)]
+    start = said(J, LATER, 2)
+    assert judge(start, [leaver, *moves], None, NOW).revives == (moves[1],), "the older one is superseded by the start"
+    assert judge(said(J, 9, 2), [leaver, *moves], None, NOW).revives == ()
+    other = replace(moves[1], superseded_by="another statement")
+    assert judge(start, [leaver, other], None, NOW).revives == ()
+    assert judge(start, [leaver, replace(moves[1], body="")], None, NOW).revives == (), "its content was deleted"
+
+
 def test_a_cancelled_or_superseded_statement_counts_no_more() -> None:
-    for state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED):
+    for state in (OnboardingState.CANCELLED, SUPERSEDED):
         assert judge(said(L, 11, 2), [said(L, 12, 3, state)], in_force(HIRED), NOW).turn is Turn.NOW
     being_undone = said(L, 11, 3, OnboardingState.WORKING, cancelled_by="Mia")
     assert judge(said(M, 12, 4), [being_undone], in_force(HIRED), NOW).turn is Turn.NOW

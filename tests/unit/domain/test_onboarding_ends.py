@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared.domain import onboarding_ends as ends
+from shared.domain.hr_case import Judgement, Turn
 from shared.domain.hr_identity import identify
-from shared.domain.hr_statements import Judgement, Turn
 from shared.domain.ids import UserId
 from shared.domain.leaver_events import answer
 from shared.domain.onboarding import (
