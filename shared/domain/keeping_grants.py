@@ -1,7 +1,7 @@
 """Grants that only keep a license (`Source.keeps`): which of them count, and which are over.
 
 In grace, a license stays until a time, or until another one takes its place. Held, it stays until a permit comes. Kept,
-it stays as a person decided, until a person decides otherwise.
+it stays as a person decided. That ends when a person decides otherwise, or when a group or HR assigns all of it again.
 """
 
 from __future__ import annotations
@@ -86,10 +86,19 @@ def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bo
     if sku_id in draft.remove or (sku_id not in draft.direct and sku_id not in draft.ledger.owned):
         return True
     if grant.source.kind is SourceKind.KEPT:
-        return not grant.holds_at(draft.context.now)
+        return not grant.holds_at(draft.context.now) or _is_given_again(draft, grant, otherwise)
     if otherwise is None or not otherwise.adds:
         return False
     if grant.source.kind is SourceKind.HELD or otherwise.given_disabled <= grant.disabled_plans:
         return True
     pending = sku_id in draft.settling or sku_id in draft.awaiting_permit
     return not grant.holds_at(draft.context.now) and not pending
+
+
+def _is_given_again(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bool:
+    """Whether every plan that is on of a kept license is assigned without the decision, so that it decides nothing."""
+    if otherwise is None or not otherwise.adds:
+        return False
+    row = draft.direct.get(grant.sku_id)
+    off = grant.disabled_plans | (row.disabled_plans if row is not None else frozenset())
+    return otherwise.given_disabled <= off

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from shared.domain.directory import AssignedLicense
 from shared.domain.group_status import GroupState
-from shared.domain.ids import UserId
-from shared.domain.operation import Operation, OperationState
+from shared.domain.ids import ServicePlanId, UserId
+from shared.domain.operation import LicenseChange, Operation, OperationState, Target
+from shared.domain.operation_request import OperationRequest
+from shared.handlers.operations.accept import accept
 from shared.handlers.views import queries
-from tests.support.runs import SMALL, TEAM, Run
+from tests.support.runs import MIA, SMALL, TEAM, Run
 
 ALLOWED = 20
 
@@ -36,11 +39,13 @@ async def leave(run: Run, people: list[UserId]) -> None:
         await run.look_at(each, cause=f"left-{each}")
 
 
-async def held_run(count: int = 5) -> tuple[Run, list[UserId], Operation]:
-    """A group whose removal allowance is used up, with `count` more removals held for an approval."""
+async def held_run(count: int = 5, off: frozenset[ServicePlanId] = frozenset()) -> tuple[Run, list[UserId], Operation]:
+    """A group whose removal allowance is used up, with `count` more removals held for an approval. `off`: plans that
+    the group does not assign."""
     run = Run()
     people = run.people(60)
-    await run.change([SMALL])
+    change = LicenseChange((AssignedLicense(SMALL.sku_id, off),))
+    await run.finish(await accept(run.world, OperationRequest(Target(TEAM), MIA, change)))
     await leave(run, people[: ALLOWED + count])
     (waiting,) = await queries.approvals(run.world)
     return run, people[ALLOWED : ALLOWED + count], waiting

@@ -8,6 +8,8 @@ import pytest
 
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.errors import BadRequest, Conflict
+from shared.domain.grant import SourceKind
+from shared.domain.ids import ServicePlanId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Operation, OperationState, Phase, Target, is_collecting
 from shared.domain.operation_request import OperationRequest
@@ -17,7 +19,7 @@ from shared.handlers.operations.sync import SYNC, sync_group
 from shared.handlers.views import queries
 from tests.support.changes_by_hand import give_by_hand
 from tests.support.operations import ALLOWED, held_run, leave, open_approval
-from tests.support.runs import EXTRA, LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def open_and_wait(run: Run, waiting: Operation) -> Operation:
@@ -52,6 +54,29 @@ async def test_what_is_held_and_rejected_is_kept_and_not_asked_again() -> None:
     await run.work_off()
     assert all(run.licenses(each) == {"SMALL"} for each in held)
     assert await queries.approvals(run.world) == ()
+
+
+@pytest.mark.parametrize("off", [frozenset(), frozenset({MAIL})])
+async def test_a_rejected_removal_says_nothing_about_a_user_who_returns_and_leaves_again(
+    off: frozenset[ServicePlanId],
+) -> None:
+    run, held, waiting = await held_run(off=off)
+    opened = await open_and_wait(run, waiting)
+    await approvals.reject(run.world, opened.id, MIA)
+    await run.work_off()
+    back, away = held[:2]
+    run.directory.join(TEAM, back)
+    run.later(days=2)
+    await run.look_at(back, away, cause="back")
+    assert await kinds_kept(run, back, away) == [False, True]
+    await leave(run, [back])
+    assert [run.licenses(each) for each in (back, away)] == [set(), {"SMALL"}]
+
+
+async def kinds_kept(run: Run, *user_ids: UserId) -> list[bool]:
+    """Whether each user has a license that a person decided to keep."""
+    grants = await run.world.stores.grants.of_users(user_ids)
+    return [any(each.source.kind is SourceKind.KEPT for each in grants[user_id]) for user_id in user_ids]
 
 
 @pytest.mark.parametrize("is_approved", [True, False])
