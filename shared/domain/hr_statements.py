@@ -47,6 +47,8 @@ def judge(
         return found
     if record.revived and record.event.type is LEAVER and not case.decided:
         found = case.to(Turn.ASK, question=ends.REVIVED)
+    if found.turn in (Turn.NOW, Turn.AFTER) and _never_started(case, state):
+        found = case.to(Turn.ASK, question=ends.NEVER_STARTED)
     found = _waiting_for_writes(found)
     alone = _is_alone(case, state)
     is_unknown = not alone and case.employment == NO_EMPLOYMENT and not case.of(JOINER) and not case.of(MOVER)
@@ -322,6 +324,18 @@ def _waiting_for_writes(found: Judgement) -> Judgement:
     """An event that is being written at this moment is not ended before its writer has finished."""
     writing = [each for each in (*found.replaces, *found.supersedes, *found.asks) if each.is_being_written]
     return replace(found, turn=Turn.AFTER, other=writing[0].key) if writing and found.turn is Turn.NOW else found
+
+
+def _never_started(case: Case, state: HrState | None) -> bool:
+    """Whether it is a move in an employment without a start, although its source reports starts of the person: then
+    the start is still to come, or the employment is a wrong one."""
+    record = case.record
+    if record.event.type is not MOVER or case.decided or case.employment != NO_EMPLOYMENT or case.of(JOINER):
+        return False
+    known = state.employments if state is not None else {}
+    return any(each.event.source == record.event.source for each in case.elsewhere if each.event.type is JOINER) or any(
+        name != case.name and each.start is not None and record.event.can_be_about(name) for name, each in known.items()
+    )
 
 
 def _is_alone(case: Case, state: HrState | None) -> bool:

@@ -61,6 +61,11 @@ MOVE_AFTER_END = End(
     "The person has a new job on or after the day on which the employment ends.",
     "Carry the event out if the person stays. Dismiss it if the person leaves.",
 )
+NEVER_STARTED = End(
+    NEEDS_DECISION,
+    "The event names an employment that has not started, and the person has another one.",
+    "Send the start if it is missing. Carry the event out if the person has both jobs. Otherwise dismiss it.",
+)
 POSTPONED = End(
     NEEDS_DECISION,
     "The start moves into the future after it was carried out. Nothing was removed.",

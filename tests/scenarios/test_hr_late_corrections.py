@@ -226,3 +226,26 @@ async def test_the_end_of_an_employment_of_which_nothing_is_known_is_not_done_si
 
 def body(value: dict[str, object]) -> bytes:
     return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize("carry_out", [True, False])
+async def test_a_move_in_an_employment_that_never_started_asks_and_adds_no_second_job(carry_out: bool) -> None:
+    run, ann, bob = await two_hired(employmentId="one")
+    moves = ((ann, "ann", "two"), (bob, "bob", "one"))
+    await run.tell(
+        *(event("mover", name, person, groups=[OTHER_TEAM], employmentId=which) for person, name, which in moves)
+    )
+    assert (await run.state("ann"), run.licenses(ann)) == ("NeedsDecision", {"SMALL"})
+    assert (await run.state("bob"), run.licenses(bob)) == ("Done", {"LARGE"})
+    await administration.decide(run.world, (await run.record("ann")).key, MIA, carry_out=carry_out)
+    await run.work_off()
+    assert run.licenses(ann) == ({"SMALL", "LARGE"} if carry_out else {"SMALL"})
+
+
+async def test_a_move_in_an_employment_that_never_started_goes_on_when_its_start_comes() -> None:
+    run, ann, _ = await two_hired(employmentId="one")
+    await run.tell(event("mover", "moved", ann, groups=[OTHER_TEAM], employmentId="two"))
+    assert await run.state("moved") == "NeedsDecision"
+    await run.tell(event("joiner", "second", ann, on="2025-12-01", groups=[TEAM], employmentId="two"))
+    await run.wait(hours=26)
+    assert (await run.state("moved"), run.licenses(ann)) == ("Done", {"SMALL", "LARGE"})
