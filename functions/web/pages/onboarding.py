@@ -109,6 +109,7 @@ async def event(request: Request, world: TheWorld, event_key: OperationIdText) -
         replayable=administration.can_be_replayed(record),
         cancellable=administration.can_be_cancelled(record),
         undecided=record.state is OnboardingState.NEEDS_DECISION,
+        executable=administration.can_be_carried_out(record),
         **await _named(world, [record]),
     )
 

@@ -55,6 +55,12 @@ def can_be_replayed(record: OnboardingRecord) -> bool:
     return record.state in REPLAYABLE and bool(record.body)
 
 
+def can_be_carried_out(record: OnboardingRecord) -> bool:
+    """Whether a person's decision is all that is missing; an event that names none of several employments would only
+    ask again."""
+    return record.state is OnboardingState.NEEDS_DECISION and record.note != ends.WHICH_EMPLOYMENT.note
+
+
 def can_be_cancelled(record: OnboardingRecord) -> bool:
     """A leaver until it is done, any other event until it is worked on."""
     if record.state is not OnboardingState.WORKING:
@@ -117,6 +123,8 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
     if record.state is not OnboardingState.NEEDS_DECISION:
         text = f"The event is {record.state}; only one that is {OnboardingState.NEEDS_DECISION} can be decided."
         raise BadRequest("NothingToDecide", text)
+    if carry_out and not can_be_carried_out(record):
+        raise BadRequest("EmploymentUnknown", f"{record.note} {record.remedy}")
     activity = "Carry out onboarding event" if carry_out else "Dismiss onboarding event"
     if not carry_out:
         saved = await _ended(world, record, ends.dismissed(initiator.display_name))

@@ -9,7 +9,7 @@ from shared.domain.onboarding import SourceOrder
 from tests.support.api_calls import HR_READER, claims_of, session
 from tests.support.hires import Hires, event, held_leavers
 from tests.support.hr_calls import call
-from tests.support.runs import TEAM
+from tests.support.runs import OTHER_TEAM, TEAM, user
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 FORM = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
@@ -67,3 +67,26 @@ async def test_events_show_the_account_s_name_what_hr_said_and_a_date_as_a_date(
     assert '<time datetime="2026-01-01T07:00:00+00:00">' in listed
     assert "<dt>department</dt>" in one
     assert "hr.joiner" not in one
+
+
+async def test_an_event_that_names_none_of_several_employments_can_only_be_dismissed() -> None:
+    run = await Hires.of_two_teams()
+    ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
+    for name, person, group in (("1", ann, TEAM), ("2", ann, OTHER_TEAM), ("3", bob, TEAM)):
+        await run.tell(event("joiner", f"start-{name}", person, groups=[group], employmentId=name))
+    await run.tell(event("leaver", "which", ann, on="2026-01-02"))
+    await run.tell(event("mover", "unknown", bob, employmentId="4", groups=[OTHER_TEAM]))
+    admin = {**session(claims_of(roles=["Licensing.ReadWrite"])), "accept": "text/html"}
+    own = {**admin, "sec-fetch-site": "same-origin"}
+    which, unknown = (await run.record("which")).key, (await run.record("unknown")).key
+    pages = [(await call(run, "GET", f"/onboarding/{key}", admin)).text for key in (which, unknown)]
+    assert ["Carry out</button>" in page for page in pages] == [False, True]
+    assert ["Dismiss</button>" in page for page in pages] == [True, True]
+    answers = [
+        await call(run, "POST", f"/api/onboarding/{key}/decide", own, json={"decision": "carryOut"})
+        for key in (which, unknown)
+    ]
+    assert [each.status_code for each in answers] == [400, 202]
+    assert "employmentId" in answers[0].text
+    await run.work_off()
+    assert (await run.state("which"), await run.state("unknown")) == ("NeedsDecision", "Done")
