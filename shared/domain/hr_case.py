@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from shared.domain.hr_state import Employment, Statement
-from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, SourceOrder
 from shared.domain.onboarding_ends import End
 
 
@@ -47,6 +47,15 @@ class Judgement:
     is_unknown: bool = False
 
 
+def waits_for(rescission: OnboardingRecord, leaver: OnboardingRecord, leavers: Iterable[OnboardingRecord]) -> bool:
+    """Whether a rescission that came before its leaver waits for this one. In the order of arrival, that is the first
+    one that came after it, also if that one counts no more."""
+    if rescission.event.order is not SourceOrder.ARRIVAL or rescission.state.is_ended:
+        return False
+    after = [each for each in leavers if rescission.received_at < each.received_at < leaver.received_at]
+    return not after and rescission.received_at < leaver.received_at
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One statement with everything that is known of its employment."""
@@ -62,7 +71,7 @@ class Case:
     returning: frozenset[str] = frozenset()
     """Leavers that are cancelled, and give back what they took."""
     superseded: Sequence[OnboardingRecord] = ()
-    """Moves about the same employment that count no more."""
+    """Statements about the same employment that count no more."""
 
     @property
     def decided(self) -> bool:

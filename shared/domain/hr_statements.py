@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
-from shared.domain.hr_case import Case, Judgement, Turn
+from shared.domain.hr_case import Case, Judgement, Turn, waits_for
 from shared.domain.hr_state import NO_EMPLOYMENT, HrState, Statement
-from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, SourceOrder
+from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
 
 JOINER, MOVER, LEAVER = HrEventType.JOINER, HrEventType.MOVER, HrEventType.LEAVER
 RESCISSION = HrEventType.RESCISSION
@@ -37,7 +37,7 @@ def judge(
     same = [each for each, employment in named if employment == name]
     elsewhere = [each for each, employment in named if employment != name]
     returning = frozenset(each.key for each in others if each.cancelled_by and not each.state.is_ended)
-    void = [each for each in others if each.state is OnboardingState.SUPERSEDED and each.event.type is MOVER]
+    void = [each for each in others if each.state is OnboardingState.SUPERSEDED]
     superseded = [each for each in void if employment_of(each, [record, *known], state) == name]
     employment = state.of(name) if state else NO_EMPLOYMENT
     case = Case(record, same, elsewhere, name, employment, now, returning, superseded)
@@ -154,7 +154,8 @@ def _revived(case: Case) -> list[OnboardingRecord]:
     return [
         move
         for move in case.superseded
-        if move.body
+        if move.event.type is MOVER
+        and move.body
         and move.superseded_by in before
         and (case.is_newer(move) or move.event.day > case.record.event.day)
         and case.separates(case.record, before[move.superseded_by], move)
@@ -246,12 +247,16 @@ def _end(case: Case) -> Judgement:
 
 def _of_rescissions(case: Case) -> Judgement | None:
     """A newer rescission leaves nothing of an end. One that is not done yet gives back what the end has taken."""
-    for rescission in case.of(RESCISSION):
-        waits = rescission.event.order is SourceOrder.ARRIVAL and not rescission.state.is_ended
-        if waits or case.is_newer(rescission):
-            gives_back = case.record.taken is not None and not rescission.state.is_ended
-            return case.to(Turn.AFTER if gives_back else Turn.SUPERSEDED, rescission)
-    return None
+    found: OnboardingRecord | None = None
+    leavers = [*case.of(LEAVER), *(each for each in case.superseded if each.event.type is LEAVER)]
+    for each in case.of(RESCISSION):
+        counts = case.is_newer(each) or waits_for(each, case.record, leavers)
+        if counts and (found is None or each.stamp.is_newer_than(found.stamp)):
+            found = each
+    if found is None:
+        return None
+    gives_back = case.record.taken is not None and not found.state.is_ended
+    return case.to(Turn.AFTER if gives_back else Turn.SUPERSEDED, found)
 
 
 def _of_an_end_before(case: Case) -> Judgement | None:

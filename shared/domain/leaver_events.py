@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
+from shared.domain.hr_case import waits_for
 from shared.domain.hr_identity import Identified
 from shared.domain.hr_state import HrState
 from shared.domain.hr_statements import employment_of
@@ -19,7 +20,6 @@ from shared.domain.onboarding import (
     Next,
     OnboardingRecord,
     OnboardingState,
-    SourceOrder,
     waiting,
 )
 from shared.domain.onboarding_ends import asked, ended, superseded_record
@@ -47,9 +47,24 @@ def answer(
     ]
     if record.event.type is HrEventType.RELEASE:
         return _release(record, leavers, waits, now)
+    if newer := _replacing(record, name, others, state):
+        return [Next(superseded_record(record, newer.key, now), wake=(newer.key,))]
     end = state.of(name).end if state is not None else None
     ended_by = end.key if end is not None else ""
     return _rescind(record, leavers, others, ended_by, waits, now)
+
+
+def _replacing(
+    record: OnboardingRecord, employment: str, others: Sequence[OnboardingRecord], state: HrState | None
+) -> OnboardingRecord | None:
+    """A newer rescission of the same employment: two that wait would take back two leavers."""
+    void = (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED)
+    for each in others:
+        if each.event.type is HrEventType.RESCISSION and each.state not in void:
+            is_same = employment_of(each, [record, *others], state) == employment
+            if is_same and each.stamp.is_newer_than(record.stamp):
+                return each
+    return None
 
 
 def _release(record: OnboardingRecord, leavers: Iterable[OnboardingRecord], waits: Waits, now: datetime) -> list[Next]:
@@ -70,11 +85,11 @@ def _rescind(
 ) -> list[Next]:
     """`ended_by`: the leaver by which the employment is over. Of those before it, nothing can be given back."""
     by = f"rescission {record.event.id}"
-    mine = [each for each in leavers if _is_rescinded(record, each, ended_by)]
+    mine = [each for each in leavers if _is_rescinded(record, each, leavers, ended_by)]
     taken_back = [
         each
         for each in leavers
-        if each.superseded_by == record.key or each.cancelled_by == by or _is_void_already(record, each, waits)
+        if each.superseded_by == record.key or each.cancelled_by == by or _is_void_already(record, each, leavers, waits)
     ]
     if any(each.is_being_written for each in mine):
         at = now + pause_since(record.received_at, now)
@@ -92,20 +107,25 @@ def _rescind(
     return [*steps, Next(ended(record, ends.rescinded(keys), now))]
 
 
-def _is_rescinded(record: OnboardingRecord, leaver: OnboardingRecord, ended_by: str) -> bool:
+def _is_rescinded(
+    record: OnboardingRecord, leaver: OnboardingRecord, leavers: Iterable[OnboardingRecord], ended_by: str
+) -> bool:
     if leaver.cancelled_by or (leaver.state.is_ended and not leaver.state.is_carried_out):
         return False
     if leaver.state.is_ended and leaver.taken is not None and leaver.key != ended_by:
         return False
-    waits_for_any = record.event.order is SourceOrder.ARRIVAL and not leaver.state.is_ended
-    return waits_for_any or record.stamp.is_newer_than(leaver.stamp)
+    waits = not leaver.state.is_ended and waits_for(record, leaver, leavers)
+    return waits or record.stamp.is_newer_than(leaver.stamp)
 
 
-def _is_void_already(record: OnboardingRecord, leaver: OnboardingRecord, waits: Waits) -> bool:
+def _is_void_already(
+    record: OnboardingRecord, leaver: OnboardingRecord, leavers: Iterable[OnboardingRecord], waits: Waits
+) -> bool:
     """Whether the rescission comes after its leaver was cancelled or superseded: it must not wait for the next one."""
     is_void = leaver.state in (OnboardingState.CANCELLED, OnboardingState.SUPERSEDED)
     is_recent = record.received_at - leaver.updated_at <= waits.account
-    return is_void and is_recent and record.stamp.is_newer_than(leaver.stamp)
+    is_meant = record.stamp.is_newer_than(leaver.stamp) or waits_for(record, leaver, leavers)
+    return is_void and is_recent and is_meant
 
 
 def _without_leaver(record: OnboardingRecord, waits: Waits, now: datetime) -> Next:

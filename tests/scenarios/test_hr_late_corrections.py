@@ -249,3 +249,34 @@ async def test_a_move_in_an_employment_that_never_started_goes_on_when_its_start
     await run.tell(event("joiner", "second", ann, on="2025-12-01", groups=[TEAM], employmentId="two"))
     await run.wait(hours=26)
     assert (await run.state("moved"), run.licenses(ann)) == ("Done", {"SMALL", "LARGE"})
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_rescission_that_is_repeated_before_its_leaver_takes_back_one_leaver(at_once: bool) -> None:
+    run, ann, bob = await two_hired()
+    run.order_by(SourceOrder.ARRIVAL)
+    events = [
+        event("leaver.rescission", "r1", ann),
+        event("leaver.rescission", "r2", ann),
+        event("leaver.rescission", "r3", bob),
+        leaver("a1", ann, "2026-01-10"),
+        leaver("b1", bob, "2026-01-10"),
+    ]
+    await run.send(*events)
+    if not at_once:
+        await worked(run, seconds=60)
+    await run.send(leaver("a2", ann, "2026-01-12"))
+    await worked(run, seconds=60)
+    states = {name: await run.state(name) for name in ("r1", "r2", "r3", "a1", "b1", "a2")}
+    assert states == {
+        "r1": "Superseded",
+        "r2": "Done",
+        "r3": "Done",
+        "a1": "Superseded",
+        "b1": "Superseded",
+        "a2": "Scheduled",
+    }
+    await run.work_off()
+    await run.wait(days=12)
+    await settled(run, ann, bob)
+    assert (run.licenses(ann), run.licenses(bob)) == (set(), {"SMALL"})
