@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -34,6 +34,7 @@ help:
 	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make fuzz    thousands of requests made from the API's description"
+	@echo "make histories  thousands of random histories of HR's statements (HISTORIES_OPTIONS=--hypothesis-seed=1)"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
 	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make restore-check  lose the tables, restore them from an old file, and see that no license changes"
@@ -128,6 +129,10 @@ simulation: setup
 # Thousands of requests made from the API's description; make scenarios makes some hundreds.
 fuzz: setup
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),150) $(BIN)/python -m pytest -n 2 tests/scenarios/test_api_fuzz.py
+
+# Random histories of HR's statements; make scenarios runs some that are the same each time. They have no time limit.
+histories: setup
+	HR_EXAMPLES=$(or $(HR_EXAMPLES),2000) $(BIN)/python -m pytest -n 0 --timeout=0 tests/scenarios/test_hr_oracle.py $(HISTORIES_OPTIONS)
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)

@@ -65,6 +65,8 @@ def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
                 "scheduled": each.scheduled,
                 "more": each.more,
                 "oldestDateTime": moment_text(each.oldest_at),
+                "denied": each.denied,
+                "denial": each.denial or None,
             }
             for each in looks.looks
         ],

@@ -28,7 +28,7 @@ DRAIN_WAIT_S = 2.0
 LOOK_TIMEOUT_S = 5.0
 """A person waits for the look."""
 
-DRAINED = "drained"
+DRAINED, DENIED = "drained", "denied"
 """Application property: how often the message was taken out of the dead letters."""
 
 ENVELOPE = 1024
@@ -195,7 +195,9 @@ def _look(queue: str, messages: Sequence[ServiceBusReceivedMessage], *, more: bo
     waiting = [each for each in messages if each.state == ServiceBusMessageState.ACTIVE]
     scheduled = sum(each.state == ServiceBusMessageState.SCHEDULED for each in messages)
     times = [each.enqueued_time_utc for each in waiting if each.enqueued_time_utc]
-    return QueueLook(queue, len(waiting), scheduled, min(times, default=None), more)
+    denials = [why for each in messages if isinstance(why := _properties_of(each).get(DENIED), str)]
+    denial = denials[0] if denials else ""
+    return QueueLook(queue, len(waiting), scheduled, min(times, default=None), more, len(denials), denial)
 
 
 def _added(batch: ServiceBusMessageBatch, message: ServiceBusMessage) -> bool:
@@ -222,8 +224,10 @@ def _message(message: Outgoing) -> ServiceBusMessage:
 
 
 def _properties(message: Outgoing) -> dict[str | bytes, Any]:
-    """The count of tries, and the trace under the names by which the Functions host and the Azure SDK go on with it."""
+    """The count of tries, the permission that is missing, and the trace under the names by which the Functions host and
+    the Azure SDK go on with it."""
     found: dict[str | bytes, Any] = {DRAINED: message.drained} if message.drained else {}
+    found |= {DENIED: message.denied} if message.denied else {}
     trace = trace_context.current.get()
     return {**found, "traceparent": trace, "Diagnostic-Id": trace} if trace else found
 
@@ -231,10 +235,16 @@ def _properties(message: Outgoing) -> dict[str | bytes, Any]:
 def _undelivered(queue: str, message: ServiceBusReceivedMessage) -> Undelivered:
     body = message.body
     data = body if isinstance(body, bytes) else b"".join(body)
-    properties = {
-        key.decode() if isinstance(key, bytes) else str(key): value
-        for key, value in (message.application_properties or {}).items()
-    }
-    count = properties.get(DRAINED, 0)
+    count = _properties_of(message).get(DRAINED, 0)
     reason = ": ".join(part for part in (message.dead_letter_reason, message.dead_letter_error_description) if part)
     return Undelivered(queue, data, reason or "no reason is given", count if isinstance(count, int) else 0)
+
+
+def _properties_of(message: ServiceBusReceivedMessage) -> dict[str, Any]:
+    """Texts come as bytes or as text."""
+    read = {_text(key): value for key, value in (message.application_properties or {}).items()}
+    return {key: _text(value) if isinstance(value, bytes) else value for key, value in read.items()}
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

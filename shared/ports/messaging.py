@@ -10,13 +10,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send. `at`: not before then. `drained`: how often it was taken out of the dead letters."""
+    """A message to send. `at`: not before then. `drained`: how often it was taken out of the dead letters. `denied`:
+    the permission that its work waits for, in words."""
 
     queue: str
     body: bytes
     message_id: str | None = None
     at: datetime | None = None
     drained: int = 0
+    denied: str = ""
 
 
 class Queue(Protocol):
@@ -47,13 +49,15 @@ class DeadLetterQueues(Protocol):
 @dataclass(frozen=True, slots=True)
 class QueueLook:
     """Messages of a queue: `waiting` can be processed now, since `oldest_at`; `scheduled` is for later. `more`: there
-    are more than were counted."""
+    are more than were counted. `denied`: how many wait for a permission, and `denial` which one, in words."""
 
     queue: str
     waiting: int
     scheduled: int
     oldest_at: datetime | None
     more: bool = False
+    denied: int = 0
+    denial: str = ""
 
 
 class QueueWatch(Protocol):

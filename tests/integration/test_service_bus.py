@@ -198,10 +198,13 @@ async def test_dead_letters_of_a_broker_that_is_away_are_told_to_be_so() -> None
 
 async def test_a_queue_is_looked_at_without_taking_anything(broker: ServiceBusEmulator, queue: ServiceBusQueue) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
-    before = datetime.now(UTC) - timedelta(seconds=1)
-    await queue.send([Outgoing("work", b"now"), Outgoing("work", b"now too"), Outgoing("work", b"later", at=later)])
+    before, why = datetime.now(UTC) - timedelta(seconds=1), "403 to GET /organization"
+    await queue.send(
+        [Outgoing("work", b"now"), Outgoing("work", b"now too"), Outgoing("work", b"later", at=later, denied=why)]
+    )
     seen = await queue.look("work", 10)
     assert (seen.queue, seen.waiting, seen.scheduled, seen.more) == ("work", 2, 1, False)
+    assert (seen.denied, seen.denial) == (1, "403 to GET /organization")
     assert seen.oldest_at is not None
     assert before <= seen.oldest_at <= datetime.now(UTC)
     assert (await queue.look("work", 2)).more

@@ -251,7 +251,9 @@ class FakeQueueWatch:
         mine = [message for message in self.queue.messages if message.queue == queue]
         later = [message for message in mine[:most] if message.at and message.at > self.clock.now()]
         waiting = len(mine[:most]) - len(later)
-        return QueueLook(queue, waiting, len(later), self.clock.now() if waiting else None, len(mine) > most)
+        oldest = self.clock.now() if waiting else None
+        why = [message.denied for message in mine[:most] if message.denied]
+        return QueueLook(queue, waiting, len(later), oldest, len(mine) > most, len(why), why[0] if why else "")
 
 
 @dataclass(slots=True)

@@ -25,8 +25,12 @@ AWAY = "away"
 """Field of the body that counts the sends since the work last got somewhere; what decodes the message ignores it."""
 
 SEND_AGAIN = Backoff(timedelta(seconds=1), timedelta(minutes=5))
-PERMISSION_BACK_OFF_S = 60.0
-"""A permission the app lacks is given by a person; the work waits for that instead of being lost."""
+FOR_PERMISSION = Backoff(timedelta(minutes=1), timedelta(minutes=15))
+"""A permission that the app lacks is granted by a person, and a token from before can be in use for a day. The work
+waits for that instead of being lost, and *Health* shows it."""
+
+MAX_DENIAL = 300
+"""Characters of a denial that go with the message."""
 
 JITTER = 0.25
 """Share of the back-off by which messages that failed together are spread."""
@@ -65,7 +69,8 @@ async def settle(world: Needs, queue: str, body: bytes, work: Work) -> None:
         else:
             await _send_again(world, queue, body, fault.retry_after_s or 0.0, str(fault))
     except PermissionDenied as fault:
-        await _send_again(world, queue, body, PERMISSION_BACK_OFF_S, str(fault))
+        pause = FOR_PERMISSION.after_tries(away_count(body))
+        await _send_again(world, queue, body, pause.total_seconds(), str(fault), denied=str(fault)[:MAX_DENIAL])
     except Conflict as fault:
         if away_count(body) >= MAX_CONFLICTS:
             await _given_up(world, queue, body, MAX_CONFLICTS, fault)
@@ -114,7 +119,7 @@ def back_off_s(tries: int, at_least_s: float, token: str) -> float:
     return max(doubled, at_least_s) * (1.0 + JITTER * int(token[:8], 16) / 0xFFFFFFFF)
 
 
-async def _send_again(world: Needs, queue: str, body: bytes, at_least_s: float, why: str) -> None:
+async def _send_again(world: Needs, queue: str, body: bytes, at_least_s: float, why: str, *, denied: str = "") -> None:
     """The same message for later, with an id of its own, which duplicate detection has not seen."""
     tries = away_count(body)
     fields = {**load_object(body, queue), AWAY: tries + 1}
@@ -125,6 +130,7 @@ async def _send_again(world: Needs, queue: str, body: bytes, at_least_s: float, 
         json.dumps(fields, separators=(",", ":")).encode(),
         world.token(),
         world.clock.now() + timedelta(seconds=delay_s),
+        denied=denied,
     )
     try:
         await _sent(world, message)

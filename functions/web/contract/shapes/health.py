@@ -71,6 +71,10 @@ class QueueLook(Answer):
     scheduled: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[3])]
     more: bool
     oldest_date_time: Time | None
+    denied: Annotated[
+        int, Field(description="Messages that wait for a permission, counted up to 100.", ge=0, le=100, examples=[3])
+    ]
+    denial: Annotated[str, example("403 to GET /organization")] | None
 
 
 class AuditDigests(Answer):

@@ -92,8 +92,19 @@ async def test_a_dependency_that_says_when_to_come_back_is_believed(fakes: Fakes
 
 
 async def test_work_without_permission_waits_for_a_person_to_grant_it(fakes: Fakes) -> None:
-    await settle(fakes.world, OPERATIONS, BODY, fails_with(PermissionDenied("Organization.Read.All is missing")))
-    assert 60 <= seconds_until(fakes, fakes.sent()[0].at) <= 75
+    body, waits = BODY, []
+    for _ in range(30):
+        await settle(fakes.world, OPERATIONS, body, fails_with(PermissionDenied("Organization.Read.All is missing")))
+        message = fakes.sent()[-1]
+        waits.append(seconds_until(fakes, message.at))
+        body = message.body
+    for wait, expected in zip(waits, [60, 120, 240, 480, *[900] * 26], strict=True):
+        assert expected <= wait <= expected * 1.25
+    assert (await fakes.world.stores.dead_letters.page(10))[0] == (), "a day with an old token uses up no message"
+    await settle(fakes.world, OPERATIONS, BODY, fails_with(Unavailable(None, "tables are away")))
+    assert [each.denied for each in fakes.sent()[-2:]] == ["Organization.Read.All is missing", ""]
+    seen = await fakes.watch.look(OPERATIONS, 100)
+    assert (seen.scheduled, seen.denied, seen.denial) == (31, 30, "Organization.Read.All is missing")
 
 
 async def test_a_lost_race_comes_back_and_is_given_up_after_a_while(fakes: Fakes) -> None:

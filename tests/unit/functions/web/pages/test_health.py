@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.domain.ids import GroupId
-from shared.domain.messages import ONBOARDING
+from shared.domain.messages import MEMBERS, ONBOARDING
 from shared.domain.profiles import Profile
 from shared.domain.read_models import DeadLetter
+from shared.ports.messaging import Outgoing
 from tests.support.pages import READER, browser, licensed
 from tests.support.runs import user
 
@@ -23,6 +24,22 @@ async def test_the_health_page_shows_the_quota_in_use_and_what_waits() -> None:
     assert "of 3,000" in whole.text
     assert "members-bulk" in live.text
     assert "was told to be away" in away.text
+
+
+async def test_work_that_waits_for_a_permission_is_shown_with_the_reason() -> None:
+    run, _ = await licensed()
+    later = run.fakes.clock.now() + timedelta(minutes=15)
+    denied = Outgoing(ONBOARDING, b"{}", at=later, denied="403 to GET /organization")
+    await run.world.queue.send([denied, denied, Outgoing(MEMBERS, b"{}", at=later)])
+    async with browser(run) as page:
+        shown = (await page.get("/health/queues")).text
+        queues = {each["queue"]: each for each in (await page.get("/api/overview")).json()["queues"]}
+    assert "2 messages of onboarding wait for a permission: 403 to GET /organization" in shown
+    assert "of members wait" not in shown
+    assert {name: (queues[name]["denied"], queues[name]["denial"]) for name in (ONBOARDING, MEMBERS)} == {
+        ONBOARDING: (2, "403 to GET /organization"),
+        MEMBERS: (0, None),
+    }
 
 
 async def test_readers_see_no_dead_letter() -> None:
