@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.initiator import InitiatorKind
 from shared.domain.operation import Operation
 
 ALONE_AFTER = timedelta(hours=24)
@@ -110,7 +109,7 @@ def request_of(operation: Operation, behind: Collection[str] = (), person_id: st
     """The request for approval of an operation whose plan is known. `behind`: people whose requests have brought it
     about, if the app asks; to one of them, `person_id`, it is the person's own request."""
     initiator = operation.initiator
-    requester = initiator.id if initiator.kind is InitiatorKind.USER else None
+    requester = initiator.person_id
     if requester is None and behind:
         requester = person_id if person_id in behind else min(behind)
     given = [Given(each.by.id, each.at) for each in operation.approvals]

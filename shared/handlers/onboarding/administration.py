@@ -13,7 +13,7 @@ from datetime import datetime
 from shared.domain import onboarding_ends as ends
 from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
-from shared.domain.initiator import Initiator, InitiatorKind
+from shared.domain.initiator import Initiator
 from shared.domain.leaver import held_as_protected, protected_note
 from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
@@ -209,7 +209,7 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
 
 def _requester(record: OnboardingRecord) -> str | None:
     """The person who sent the event; None for an application or the queue."""
-    return record.sender.id if record.sender.kind is InitiatorKind.USER else None
+    return record.sender.person_id
 
 
 def _request(world: Needs, record: OnboardingRecord, protection: Protection, sent: int) -> Request:

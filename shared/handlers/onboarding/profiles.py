@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.approval_rules import alone_from, approver
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
-from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
+from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.profile_changes import Proposal, profile_text, reasons_to_approve
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry
@@ -79,7 +79,7 @@ async def approve_profile(world: Needs, name: str, version: str, initiator: Init
     """
     waiting = await _seen(world, name, version)
     proposal, now, rules = waiting.proposal, world.clock.now(), world.policy.approval_rules
-    proposed_by = proposal.by.id if proposal.by.kind is InitiatorKind.USER else None
+    proposed_by = proposal.by.person_id
     found = approver(initiator.id, proposed_by, proposal.at, now, single_approver=rules.single_approver)
     if not found.may_approve:
         text = "You proposed this profile: another person with the role Licensing.Approve must approve it."
