@@ -62,7 +62,7 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
         now=world.clock.now(),
         collecting=is_collecting(found),
         waiting=waiting,
-        why_not=why_not(world, waiting, initiator) if waiting else "",
+        why_not=await why_not(world, waiting, initiator) if waiting else "",
         members=shown,
         people=await license_center.names_of(world, _named(shown, found, waiting)),
         token=token,
@@ -147,7 +147,7 @@ async def approvals_page(request: Request, world: TheWorld) -> Response:
     return page(
         request,
         "approvals.html",
-        approvals=[(each, why_not(world, each, initiator)) for each in waiting],
+        approvals=[(each, await why_not(world, each, initiator)) for each in waiting],
         groups=await group_names(world),
         names=await queries.sku_names(world),
         people=await license_center.names_of(world, sorted({user for each in waiting for user in each.protected})),

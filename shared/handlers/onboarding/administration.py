@@ -25,6 +25,7 @@ from shared.domain.read_models import AuditEntry
 from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
 from shared.handlers.onboarding.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.state_changes import approved_as
 from shared.handlers.reconcile.plan import protection_of
 
@@ -195,6 +196,10 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
     protection = await protection_of(world)
     sent = Counter(map(_requester, leavers))
     requests = {each.key: _request(world, each, protection, sent[_requester(each)]) for each in leavers}
+    own = [each for each in requests.values() if each.requester_id == initiator.id]
+    if own:
+        before = await count_own(world, own[0], initiator.id)
+        requests |= {key: replace(each, before=before) for key, each in requests.items() if each in own}
     now, rules = world.clock.now(), world.policy.approval_rules
     rulings = {key: ruling(initiator.id, request, now, rules) for key, request in requests.items()}
     denied = [each for each in rulings.values() if not each.approver.may_approve]

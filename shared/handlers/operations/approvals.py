@@ -26,6 +26,7 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.requesters import requesters
 from shared.handlers.operations.state_changes import approved_as, change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
@@ -78,7 +79,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
     Raises BadRequest if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
     person who approved it before, if another person must approve.
     """
-    approver = Approver.ANOTHER
+    approver, before = Approver.ANOTHER, 0
     known = await world.stores.operations.get(operation_id)
     behind = await requesters(world, known) if known else frozenset()
 
@@ -89,7 +90,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
             raise BadRequest(
                 "ChecksumMismatch", "The list that waits for approval has changed. Read it again.", "checksum"
             )
-        request, now = request_of(operation, behind, initiator.id), world.clock.now()
+        request, now = replace(request_of(operation, behind, initiator.id), before=before), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
             raise ApprovalDenied(denial(found.approver, request))
@@ -105,6 +106,9 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
             step=operation.step + 1,
         )
 
+    if known:
+        decide(known)  # what cannot be approved is not counted
+        before = await count_own(world, request_of(known, behind, initiator.id), initiator.id)
     operation = await change_operation(world, operation_id, decide)
     activity = approved_as(approver, "Approve license removals", f"operation={operation.id}", initiator)
     if operation.approved_by is None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain import trace_context
+from shared.domain.approval_rules import request_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import group_act
 from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
@@ -41,6 +42,7 @@ from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
 from shared.handlers.operations.held_removals import held_users
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.snapshot import Sealed, seal
 from shared.handlers.operations.sync import SYNC, sync_soon
 from shared.handlers.reconcile.permits import allow_operation
@@ -191,7 +193,7 @@ async def _seal(world: Needs, operation: Operation) -> None:
     elif operation.error is not None and operation.error.code == EXPIRED:
         rejected = replace(operation, phase=Phase.REJECT, cancel_requested_by=SYSTEM)
         await _save_and_go_on(world, rejected, timedelta(0))
-    elif operation.cause != HELD and await permit_writes.approved_by_preview(world, operation):
+    elif await _approved_by_preview(world, operation):
         approver, now = operation.initiator, world.clock.now()
         activity = "Approve license removals by preview"
         await world.stores.audit.append([group_act(activity, operation, approver, now)])
@@ -243,6 +245,12 @@ async def _write_list_grants(world: Needs, operation: Operation) -> None:
     await world.stores.grants.remove(
         (user_id, permit_writes.list_grant(sku_id)) for user_id in users for sku_id in operation.change.remove
     )
+
+
+async def _approved_by_preview(world: Needs, operation: Operation) -> bool:
+    if operation.cause == HELD or not await permit_writes.approved_by_preview(world, operation):
+        return False
+    return not await count_own(world, request_of(operation), operation.initiator.id)
 
 
 async def _is_permitted(

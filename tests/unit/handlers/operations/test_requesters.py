@@ -68,8 +68,8 @@ async def test_a_reprocess_does_not_let_the_requester_approve_alone(what: str) -
     run, people, sealed = await held(what)
     before = [run.directory.licenses(each) for each in people]
     waiting = await described(run.world, sealed)
-    assert (waiting.another, "You requested this" in why_not(run.world, waiting, MIA)) == (True, True)
-    assert why_not(run.world, waiting, NOA) == ""
+    assert (waiting.another, "You requested this" in await why_not(run.world, waiting, MIA)) == (True, True)
+    assert await why_not(run.world, waiting, NOA) == ""
     with pytest.raises(ApprovalDenied, match="You requested this"):
         await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
     await run.work_off()
@@ -101,7 +101,7 @@ async def test_a_person_who_changed_options_does_not_approve_alone_what_follows(
         await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
     noa_cut = "excluded_groups" in later
     waiting = await described(run.world, sealed)
-    assert bool(why_not(run.world, waiting, NOA)) is noa_cut
+    assert bool(await why_not(run.world, waiting, NOA)) is noa_cut
     await approvals.approve(run.world, sealed.id, sealed.checksum, Initiator("zoe", "Zoe") if noa_cut else NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in people)
@@ -111,7 +111,7 @@ async def test_an_option_that_another_person_has_set_again_is_the_request_of_tha
     """Mia's change was taken back, and Noa has made it again."""
     changes = [(MIA, {"include_guests": False}), (NOA, {"include_guests": True}), (NOA, {"include_guests": False})]
     run, _, sealed = await guests_left_out(*changes)
-    assert why_not(run.world, await described(run.world, sealed), MIA) == ""
+    assert await why_not(run.world, await described(run.world, sealed), MIA) == ""
     with pytest.raises(ApprovalDenied, match="You requested this"):
         await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
 
@@ -119,7 +119,7 @@ async def test_an_option_that_another_person_has_set_again_is_the_request_of_tha
 async def test_what_no_request_has_brought_about_any_person_can_approve() -> None:
     run, people, sealed = await held(PEOPLE_LEAVE)
     waiting = await described(run.world, sealed)
-    assert (waiting.another, why_not(run.world, waiting, MIA)) == (False, "")
+    assert (waiting.another, await why_not(run.world, waiting, MIA)) == (False, "")
     await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in people)
