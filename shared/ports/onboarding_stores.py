@@ -102,7 +102,9 @@ class ProfileStore(Protocol):
         """Insert (version None) or replace if unchanged. Raises Conflict."""
         ...
 
-    async def remove(self, name: str) -> None: ...
+    async def remove(self, profile: Profile) -> None:
+        """Delete it if unchanged. Raises Conflict, NotFound."""
+        ...
 
     async def proposals(self) -> tuple[Proposal, ...]:
         """Versions that wait for an approval, those that have expired included."""
@@ -112,8 +114,8 @@ class ProfileStore(Protocol):
         """Keep it in the place of an earlier one of the same profile."""
         ...
 
-    async def withdraw(self, name: str) -> None:
-        """Forget the proposal of a profile, if there is one."""
+    async def withdraw(self, proposal: Proposal) -> None:
+        """Forget a proposal if it was not replaced. Raises Conflict, NotFound."""
         ...
 
     async def unit_groups(self) -> UnitGroups:

@@ -17,6 +17,7 @@ from shared.domain.named_users import NAMED
 from shared.domain.onboarding import OnboardingRecord
 from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.handlers.maintenance.needs import Needs
+from shared.handlers.notes import note
 
 ENTRIES = 10_000
 """Audit entries of an export at most, the newest."""
@@ -73,10 +74,7 @@ async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> E
     if over:
         erased["onboarding"] = erased.get("onboarding", 0) + len(over)
     count = sum(erased.values())
-    entry = AuditEntry(
-        world.token(), world.clock.now(), "Erase personal data", initiator, "success", user_id, detail=f"{count} rows"
-    )
-    await world.stores.audit.append([entry])
+    await note(world, "Erase personal data", initiator, user_id=user_id, detail=f"{count} rows")
     return Erasure(erased, tuple(record.key for record in records if not record.is_over))
 
 

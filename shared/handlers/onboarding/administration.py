@@ -21,7 +21,7 @@ from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_order import turned_back
 from shared.domain.operation import Approval
 from shared.domain.protected_people import Protection
-from shared.domain.read_models import AuditEntry
+from shared.handlers.notes import note
 from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
 from shared.handlers.onboarding.needs import Needs
@@ -81,14 +81,14 @@ async def cancel(world: Needs, key: str, initiator: Initiator) -> OnboardingReco
 
 async def _turned_back(world: Needs, record: OnboardingRecord, initiator: Initiator) -> OnboardingRecord:
     saved = await records.keep(world, turned_back(record, initiator.display_name, world.clock.now()).record)
-    await note(world, "Cancel onboarding event", record, initiator)
+    await _note(world, "Cancel onboarding event", record, initiator)
     await records.resume(world, [record.key])
     return saved
 
 
 async def _cancelled(world: Needs, record: OnboardingRecord, initiator: Initiator) -> OnboardingRecord:
     done = await _ended(world, record, ends.cancelled(initiator.display_name))
-    await note(world, "Cancel onboarding event", record, initiator)
+    await _note(world, "Cancel onboarding event", record, initiator)
     return done
 
 
@@ -121,7 +121,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
     activity = "Carry out onboarding event" if carry_out else "Dismiss onboarding event"
     if not carry_out:
         saved = await _ended(world, record, ends.dismissed(initiator.display_name))
-        await note(world, activity, record, initiator)
+        await _note(world, activity, record, initiator)
         return saved
     now = world.clock.now()
     going_on = waiting(
@@ -130,7 +130,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
     user_id = record.candidate or record.user_id
     decided = replace(going_on, decided_by=initiator.display_name, user_id=user_id, candidate=None)
     saved = await records.keep(world, decided)
-    await note(world, activity, record, initiator)
+    await _note(world, activity, record, initiator)
     others = await people.others_of(world, record, None)
     await records.resume(world, [key, *_waiting(others)])
     return saved
@@ -159,7 +159,7 @@ async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingReco
         remedy="",
     )
     saved = await records.keep(world, again)
-    await note(world, "Replay onboarding event", record, initiator)
+    await _note(world, "Replay onboarding event", record, initiator)
     await records.resume(world, [key])
     return saved
 
@@ -252,7 +252,7 @@ async def _approved(
     else:
         approved = replace(approved, note=protected_note(approved, why))
     await records.keep(world, approved)
-    await note(world, approved_as(found.approver, "Approve leaver", f"key={record.key}", initiator), record, initiator)
+    await _note(world, approved_as(found.approver, "Approve leaver", f"key={record.key}", initiator), record, initiator)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
@@ -275,16 +275,7 @@ async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     return held
 
 
-async def note(world: Needs, activity: str, record: OnboardingRecord, initiator: Initiator) -> None:
-    """Write the audit entry of a person's decision about an event. It names the event by its key alone, because readers
-    of the audit log may lack the role that shows future leavers."""
-    entry = AuditEntry(
-        world.token(),
-        world.clock.now(),
-        activity,
-        initiator,
-        "success",
-        before=str(record.state),
-        detail=f"event {record.key}",
-    )
-    await world.stores.audit.append([entry])
+async def _note(world: Needs, activity: str, record: OnboardingRecord, initiator: Initiator) -> None:
+    """Record a person's decision about an event. It names the event by its key alone, because readers of the audit log
+    may lack the role that shows future leavers."""
+    await note(world, activity, initiator, before=str(record.state), detail=f"event {record.key}")
