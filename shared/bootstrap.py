@@ -156,8 +156,8 @@ class App:
         """The timer that continues stopped work."""
         await self._on_time("follow setting", follow_setting)
         await self._on_time("watchdog", watchdog, writes=True)
-        await self._on_time("drop expired proposals", drop_expired)
         await self._on_time("drain dead letters", drain)
+        await self._on_time("drop expired proposals", drop_expired)
         await self._on_time("continue bulk acts", continue_stopped)
         await self._on_time("check alerts", look_out)
 
