@@ -12,7 +12,7 @@ from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
-from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
+from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
 from shared.domain.initiator import Initiator
 from shared.domain.leaver import held_as_protected, protected_note
 from shared.domain.leaver_events import revived
@@ -183,7 +183,7 @@ def checksum_of(records: Iterable[OnboardingRecord]) -> str:
 
 async def approve_held(world: Needs, checksum: str, initiator: Initiator) -> int:
     """Approve the held leavers that a person has seen; returns how many go on. A protected person needs a second
-    approval by another person. Raises Conflict for other leavers, ApprovalDenied if the person can approve none."""
+    approval by another person. Raises Outdated for other leavers, ApprovalDenied if the person can approve none."""
     held = await _as_seen(world, checksum)
     going = await approve_leavers(world, held.records, initiator)
     await records.resume(world, going)
@@ -262,7 +262,7 @@ async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRe
 
 
 async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
-    """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
+    """Cancel the held leavers that a person has seen; returns their number. Raises Outdated when they are others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, lambda record: _cancelled(world, record, initiator))
     return len(held.records)
@@ -271,7 +271,7 @@ async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
 async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     held = await held_leavers(world)
     if held.checksum != checksum:
-        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen. Read the list again.")
+        raise Outdated(f"There are {len(held.records)} held leavers now, not those you have seen. Read the list again.")
     return held
 
 

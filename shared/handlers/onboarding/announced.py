@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domain.errors import Conflict
+from shared.domain.errors import Outdated
 from shared.domain.hr_events import MAX_AHEAD, MAX_REMOVAL
 from shared.domain.initiator import Initiator
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
@@ -44,13 +44,13 @@ async def announced_leavers(world: Needs) -> Announced:
 
 
 async def approve_announced(world: Needs, checksum: str, initiator: Initiator) -> int:
-    """Approve exactly the leavers that a person has seen; returns how many need no other approval. Raises Conflict for
-    others, and for one that changed meanwhile: those before it are approved then. Raises ApprovalDenied if the person
-    cannot approve any of them."""
+    """Approve exactly the leavers that a person has seen; returns how many need no other approval. Raises Outdated for
+    others, and Conflict for one that changed meanwhile: those before it are approved then. Raises ApprovalDenied if the
+    person cannot approve any of them."""
     listed = await announced_leavers(world)
     if listed.checksum != checksum:
         text = f"There are {len(listed.records)} announced leavers now, not those that you have seen; read them again."
-        raise Conflict(text)
+        raise Outdated(text)
     return len(await approve_leavers(world, listed.records, initiator))
 
 

@@ -88,7 +88,7 @@ def _expires_at(world: Needs, proposal: Proposal) -> datetime:
 async def approve_profile(world: Needs, name: str, version: str, initiator: Initiator) -> Profile | None:
     """Put a proposal into force; None if that deletes the profile. `version`: of the proposal that the person has seen.
 
-    Raises NotFound. Raises Conflict for another version, or if the profile changed since the proposal. Raises
+    Raises NotFound. Raises Outdated for another version, or if the profile changed since the proposal. Raises
     ApprovalDenied for the person who proposed it, and BadRequest if it names a group that HR can no longer write to.
     """
     waiting = await _seen(world, name, version)
@@ -99,7 +99,7 @@ async def approve_profile(world: Needs, name: str, version: str, initiator: Init
         text = "You proposed this profile: another person with the role Licensing.Approve must approve it."
         raise ApprovalDenied(text + alone_from(found, proposal.at))
     if proposal.base != (waiting.before.version if waiting.before else None):
-        raise Conflict(f"The profile {name} was changed after this version was proposed; propose it again.")
+        raise Outdated(f"The profile {name} was changed after this version was proposed; propose it again.")
     saved = None
     if proposal.deletes:
         await world.stores.profiles.remove(waiting.before or proposal.profile)
@@ -114,7 +114,7 @@ async def approve_profile(world: Needs, name: str, version: str, initiator: Init
 
 
 async def reject_profile(world: Needs, name: str, version: str, initiator: Initiator) -> None:
-    """Forget a proposal; the version in force stays. Raises NotFound, and Conflict for another version."""
+    """Forget a proposal; the version in force stays. Raises NotFound, and Outdated for another version."""
     waiting = await _seen(world, name, version)
     await world.stores.profiles.withdraw(waiting.proposal)
     await _note(world, "Reject onboarding profile", waiting.before, waiting.proposal.after, initiator)
@@ -125,7 +125,7 @@ async def _seen(world: Needs, name: str, version: str) -> Waiting:
     if found is None:
         raise NotFound(f"No version of the profile {name} waits for approval.")
     if found.proposal.version != version:
-        raise Conflict(f"Another version of the profile {name} was proposed meanwhile; read it again.")
+        raise Outdated(f"Another version of the profile {name} was proposed meanwhile; read it again.")
     return found
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from shared.domain.approval_rules import Approver, denial, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.errors import ApprovalDenied, BadRequest
+from shared.domain.errors import ApprovalDenied, BadRequest, Outdated
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
 from shared.domain.initiator import SYSTEM, Initiator
@@ -76,7 +76,7 @@ async def _mark(world: Needs, operation: Operation, open_approval: OperationId |
 async def approve(world: Needs, operation_id: OperationId, checksum: str, initiator: Initiator) -> Operation:
     """Approve the removals of the snapshot. They are carried out unless another person has to approve too.
 
-    Raises BadRequest if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
+    Raises Outdated if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
     person who approved it before, if another person must approve.
     """
     approver, before = Approver.ANOTHER, 0
@@ -87,9 +87,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         nonlocal approver
         _require_sealed(operation, "approve")
         if checksum != operation.checksum:
-            raise BadRequest(
-                "ChecksumMismatch", "The list that waits for approval has changed. Read it again.", "checksum"
-            )
+            raise Outdated("The list that waits for approval has changed. Read it again.")
         request, now = replace(request_of(operation, behind, initiator.id), before=before), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
