@@ -74,6 +74,10 @@ class OnboardingStore(Protocol):
         """When and which records have fallen due, oldest first, at most `top`."""
         ...
 
+    async def scheduled(self, until: datetime) -> tuple[str, ...]:
+        """Keys of all records that fall due up to a time, the next ones first."""
+        ...
+
     async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
         """Have records fall due again, a little after these times; to be called before `looked_at`."""
         ...

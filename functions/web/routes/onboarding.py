@@ -183,7 +183,7 @@ async def get_held_leavers(world: TheWorld) -> Json:
         "count": len(held.records),
         "allowedWithin24Hours": held.allowed,
         "checksum": held.checksum,
-        "value": [hr_event(record) for record in held.records[:MAX_BATCH]],
+        "value": [hr_event(record) for record in held.records],
     }
 
 
@@ -206,7 +206,7 @@ async def get_announced_leavers(world: TheWorld) -> Json:
     return {
         "count": len(listed.records),
         "checksum": listed.checksum,
-        "value": [hr_event(record) for record in listed.records[:MAX_BATCH]],
+        "value": [hr_event(record) for record in listed.records],
     }
 
 

@@ -17,8 +17,6 @@ from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.plan import protection_of
 
 AHEAD = timedelta(hours=24)
-MOST = 5000
-"""Events that are read for the list, the next ones first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,7 @@ class Announced:
 async def announced_leavers(world: Needs) -> Announced:
     """The list as it is now."""
     now = world.clock.now()
-    entries = await world.stores.onboarding.due(now + MAX_AHEAD + MAX_REMOVAL, MOST)
-    keys = list(dict.fromkeys(key for _, key in entries))
+    keys = await world.stores.onboarding.scheduled(now + MAX_AHEAD + MAX_REMOVAL)
     found = [record for record in await _read(world, keys) if _is_announced(record)]
     found.sort(key=lambda record: (_removal_at(record), record.key))
     protection = await protection_of(world)
