@@ -3,7 +3,6 @@ leavers."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -12,6 +11,7 @@ from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
+from shared.domain.concurrency import together
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
 from shared.domain.initiator import Initiator
 from shared.domain.leaver import held_as_protected, protected_note
@@ -258,7 +258,7 @@ async def _approved(
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
     """Some at the same time, so that thousands are done within the time of a request."""
     for start in range(0, len(records), AT_ONCE):
-        await asyncio.gather(*map(act, records[start : start + AT_ONCE]))
+        await together(map(act, records[start : start + AT_ONCE]))
 
 
 async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
