@@ -88,6 +88,9 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         _require_sealed(operation, "approve")
         if checksum != operation.checksum:
             raise Outdated("The list that waits for approval has changed. Read it again.")
+        lasts = timedelta(seconds=world.policy.approval_expires_s)
+        if world.clock.now() - (operation.progress_at or operation.created_at) >= lasts:
+            raise Outdated("The request for approval has expired. What is still due is requested again later.")
         request, now = replace(request_of(operation, behind, initiator.id), before=before), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
@@ -116,6 +119,13 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
     await record_act(world, operation, initiator, activity)
     await send_step(world, operation)
     return operation
+
+
+def is_old(world: Needs, operation: Operation) -> bool:
+    """Whether the approval of an operation, given or by its preview, expired before its removals were carried out, as
+    while writing was off. It is requested again."""
+    approved_at = operation.approvals[-1].at if operation.approvals else operation.created_at
+    return world.clock.now() - approved_at >= timedelta(seconds=world.policy.approval_expires_s)
 
 
 async def review(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:

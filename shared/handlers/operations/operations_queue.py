@@ -123,12 +123,7 @@ async def _advance(world: Needs, operation: Operation) -> None:
         case Phase.SEAL:
             await _seal(world, operation)
         case Phase.PERMIT:
-            await approvals.close_approval(world, operation)
-            await permit_writes.write_permits(world, operation)
-            if await _superseded(world, operation):
-                return
-            await permit_writes.ask_again(world, operation)
-            await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
+            await _permit(world, operation)
         case Phase.REJECT:
             await permit_writes.write_kept(world, operation)
             await _finish(world, operation)
@@ -136,6 +131,19 @@ async def _advance(world: Needs, operation: Operation) -> None:
             await _release(world, operation)
         case Phase.APPROVE:
             return
+
+
+async def _permit(world: Needs, operation: Operation) -> None:
+    if operation.approved_by is not None and approvals.is_old(world, operation):
+        again = replace(operation, state=OperationState.QUEUED, phase=Phase.SEAL, approvals=(), approved_by=None)
+        await _save_and_go_on(world, replace(again, progress_at=world.clock.now()), timedelta(0))
+        return
+    await approvals.close_approval(world, operation)
+    await permit_writes.write_permits(world, operation)
+    if await _superseded(world, operation):
+        return
+    await permit_writes.ask_again(world, operation)
+    await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
 
 
 async def _superseded(world: Needs, operation: Operation) -> bool:
@@ -248,7 +256,9 @@ async def _write_list_grants(world: Needs, operation: Operation) -> None:
 
 
 async def _approved_by_preview(world: Needs, operation: Operation) -> bool:
-    if operation.cause == HELD or not await permit_writes.approved_by_preview(world, operation):
+    if operation.cause == HELD or approvals.is_old(world, operation):
+        return False
+    if not await permit_writes.approved_by_preview(world, operation):
         return False
     return not await count_own(world, request_of(operation), operation.initiator.id)
 
