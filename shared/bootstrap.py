@@ -36,6 +36,7 @@ from shared.handlers.messaging.bulk_letters import continue_stopped
 from shared.handlers.messaging.dead_letters import drain
 from shared.handlers.messaging.settlement import Work, settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
+from shared.handlers.onboarding.profiles import drop_expired
 from shared.handlers.operations.caller_limits import CallerLimits
 from shared.handlers.operations.jobs_queue import process_jobs
 from shared.handlers.operations.members_queue import Members
@@ -156,6 +157,7 @@ class App:
         await self._on_time("follow setting", follow_setting)
         await self._on_time("watchdog", watchdog, writes=True)
         await self._on_time("drain dead letters", drain)
+        await self._on_time("drop expired proposals", drop_expired)
         await self._on_time("continue bulk acts", continue_stopped)
         await self._on_time("check alerts", look_out)
 

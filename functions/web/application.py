@@ -32,7 +32,7 @@ from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, UNCOUNTED, Access
 from shared.domain.caller_limits import Kind
-from shared.domain.errors import Unavailable
+from shared.domain.errors import LicensingError, Unavailable
 from shared.domain.initiator import API, PAGE
 from shared.domain.version import VERSION
 from shared.domain.writing import Writing
@@ -100,6 +100,10 @@ def description(app: FastAPI) -> dict[str, Any]:
 
 
 async def _permit(request: Request) -> None:
+    """Check the caller's role and limit for the route, once. The framework reads a body before any dependency, so the
+    body asks for this check too."""
+    if "permitted" in request.scope:
+        return
     row, has_act = _row_of(request)
     needed = ACCESS.get(row)
     if needed is None and has_act:
@@ -108,15 +112,20 @@ async def _permit(request: Request) -> None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")
     requires(request, needed)
     await _limit(request, row, needed)
+    request.scope["permitted"] = True
     if wants_page(request):
         request.scope["writing"] = await _writing(request)
 
 
 async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None:
-    """Count the request for its caller. Events of HR are counted one by one, where they are read."""
-    if needed not in UNCOUNTED and row != HR_EVENTS:
-        kind = Kind.READS if needed in READS else Kind.CHANGES
-        await request.app.state.doors().limits.admit(request.scope["principal"].initiator.id, kind)
+    """Count the request for its caller. Events of HR are counted one by one, once they are read."""
+    if needed in UNCOUNTED:
+        return
+    limits, caller = request.app.state.doors().limits, request.scope["principal"].initiator.id
+    if row == HR_EVENTS:
+        await limits.admit(caller, Kind.HR_EVENTS, 0)
+    else:
+        await limits.admit(caller, Kind.READS if needed in READS else Kind.CHANGES)
 
 
 async def _writing(request: Request) -> Writing | None:
@@ -137,6 +146,10 @@ def _row_of(request: Request) -> tuple[tuple[str, str], bool]:
 
 
 async def _refuse(request: Request, fault: Exception) -> Response:
+    cause = fault.__cause__
+    if isinstance(cause, HttpError | LicensingError):
+        # The framework calls every fault of a body an error in it.
+        raise cause
     return _answer(request, answer_to(fault))
 
 
@@ -171,8 +184,7 @@ class Gate:
                 self._rejections.write_due()
                 channel = _channel(request.url.path)
                 scope["principal"] = authenticate(request.headers, doors.sign_in, datetime.now(UTC), channel)
-                body = await _body(request, receive)
-                await self._app(scope, _replay(body, receive), sending)
+                await self._app(scope, _Body(scope, receive), sending)
             except Exception as fault:  # one request: its caller gets an error body, and others go on
                 if sending.started:
                     raise
@@ -214,39 +226,28 @@ class _Sending:
         await self._send(message)
 
 
-async def _body(request: Request, receive: Receive) -> bytes:
-    """The whole body. Raises HttpError (413) for one over the limit, without reading on."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > MAX_BODY:
-        raise _too_large()
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY:
+class _Body:
+    """Receives the body of a request that its route lets in, up to the limit."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._size = 0
+
+    async def __call__(self) -> Message:
+        """Raises HttpError (413) for a body over the limit, without reading on, and what the check of the route
+        raises."""
+        request = Request(self._scope)
+        await _permit(request)
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > MAX_BODY:
             raise _too_large()
-        if not message.get("more_body", False):
-            break
-    return b"".join(parts)
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_BODY:
+            raise _too_large()
+        return message
 
 
 def _too_large() -> HttpError:
     return HttpError(413, "RequestTooLarge", f"The body is larger than {MAX_BODY} bytes.")
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A receive that gives the body once, then what the server says."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again

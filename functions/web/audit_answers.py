@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -88,11 +89,15 @@ def _audit_hour(found: VerifiedHour) -> Json:
     }
 
 
-def person(found: PersonExport) -> Json:
-    """Everything that is stored about a person."""
-    return {
-        "userId": found.user_id,
-        "rows": dict(found.rows),
-        "onboardingEvents": [{**hr_event(each), "event": json.loads(each.body or "null")} for each in found.events],
-        "auditEntries": [audit_entry(entry) for entry in found.entries],
-    }
+async def person(found: PersonExport) -> AsyncIterator[str]:
+    """Everything that is stored about a person, as parts of a JSON text: an administrator can have many audit
+    entries."""
+    events = [{**hr_event(each), "event": json.loads(each.body or "null")} for each in found.events]
+    head = {"userId": found.user_id, "rows": dict(found.rows), "onboardingEvents": events}
+    yield json.dumps(head)[:-1] + ', "auditEntries": ['
+    comma = ""
+    async for entries in found.entries:
+        for entry in entries:
+            yield comma + json.dumps(audit_entry(entry))
+            comma = ", "
+    yield "]}"

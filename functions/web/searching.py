@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -22,6 +22,9 @@ from shared.ports.world import World
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 MAX_LETTER_TEXT = 120
+DOWNLOADED = 500
+"""Entries of the audit log that a download reads at once."""
+
 SHOWN_ACTS = 20
 """Acts on many dead letters that are listed."""
 
@@ -123,15 +126,18 @@ class AuditSearch:
             group = ids[0]
         return replace(self, wanted=replace(self.wanted, user_id=user, group_id=group)), ""
 
-    async def all(self, world: World, most: int) -> list[AuditEntry]:
-        """At most so many entries, of as many pages as it takes."""
-        found: list[AuditEntry] = []
-        after: str | None = None
-        while True:
-            entries, after = await self.page(world, most - len(found), after)
-            found += entries
-            if after is None or len(found) >= most:
-                return found
+    async def pages(self, world: World) -> AsyncIterator[Sequence[AuditEntry]]:
+        """All entries, page by page. The first page is read at once, so that a fault of the search is raised here."""
+        first, after = await self.page(world, DOWNLOADED)
+
+        async def following() -> AsyncIterator[Sequence[AuditEntry]]:
+            entries, token = first, after
+            yield entries
+            while token is not None:
+                entries, token = await self.page(world, DOWNLOADED, token)
+                yield entries
+
+        return following()
 
     def parameters(self) -> dict[str, str]:
         """The search as fields of a form, or of an address if it has only IDs."""

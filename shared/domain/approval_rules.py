@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.initiator import InitiatorKind
 from shared.domain.operation import Operation
 
 ALONE_AFTER = timedelta(hours=24)
@@ -63,18 +62,21 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request that needs approval. `requester_id`: None if no person requested it. `people`: the number of people
-    that lose something. `protected`: whether one of them is protected. `given`: approvals so far, oldest first."""
+    that lose something. `protected`: whether one of them is protected. `given`: approvals so far, oldest first.
+    `before`: people of the requester's other requests that the requester approved in the last 24 hours."""
 
     requester_id: str | None
     requested_at: datetime
     people: int
     protected: bool
     given: Sequence[Given] = ()
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`threshold`: people up to which a person can approve their own request. `single_approver`: see `approver`."""
+    """`threshold`: people in 24 hours up to which a person can approve their own requests. `single_approver`: see
+    `approver`."""
 
     threshold: int = 50
     single_approver: bool = False
@@ -83,9 +85,11 @@ class Rules:
 def denial(found: Approver, request: Request) -> str:
     """Why a person cannot approve the request, and who can."""
     whose = "requested" if request.requester_id else "already approved"
-    why = (
-        "a protected person would lose licenses" if request.protected else f"{request.people:,} people would lose some"
-    )
+    why = f"{request.people:,} people would lose some"
+    if request.protected:
+        why = "a protected person would lose licenses"
+    elif request.before:
+        why = f"{why}, after {request.before:,} whose removals you approved yourself in the last 24 hours"
     text = f"You {whose} this, and {why}: another person with the role Licensing.Approve must approve it."
     since = request.requested_at if request.requester_id or not request.given else request.given[-1].at
     return text + alone_from(found, since)
@@ -110,7 +114,7 @@ def request_of(operation: Operation, behind: Collection[str] = (), person_id: st
     """The request for approval of an operation whose plan is known. `behind`: people whose requests have brought it
     about, if the app asks; to one of them, `person_id`, it is the person's own request."""
     initiator = operation.initiator
-    requester = initiator.id if initiator.kind is InitiatorKind.USER else None
+    requester = initiator.person_id
     if requester is None and behind:
         requester = person_id if person_id in behind else min(behind)
     given = [Given(each.by.id, each.at) for each in operation.approvals]
@@ -120,7 +124,8 @@ def request_of(operation: Operation, behind: Collection[str] = (), person_id: st
 
 def needs_another(request: Request, rules: Rules) -> bool:
     """Whether the person who made the request cannot approve it alone."""
-    return request.requester_id is not None and (request.protected or request.people > rules.threshold)
+    too_many = request.people + request.before > rules.threshold
+    return request.requester_id is not None and (request.protected or too_many)
 
 
 def approvals_needed(request: Request) -> int:

@@ -42,6 +42,12 @@ class AssignmentOptions:
     """Removals in 24 hours that need no approval, in the place of the settings; a person says why."""
     removal_allowance_reason: str = ""
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Names of the members that the options leave without licenses, and IDs of the excluded groups."""
+        kinds = (("guests", self.include_guests), ("disabled accounts", self.include_disabled_accounts))
+        return self.excluded_groups | {name for name, is_included in kinds if not is_included}
+
 
 @dataclass(frozen=True, slots=True)
 class OptionsChange:
@@ -98,6 +104,8 @@ class GroupLicenseAssignment:
     """Removals were held after the list of the open approval was sealed: the next one opens as this one closes."""
     display_name: str = ""
     changed_by: str = ""
+    changed_by_id: str = ""
+    """Object ID of the person who made this version; empty if no person did."""
     changed_at: datetime | None = None
 
     @property
@@ -114,7 +122,13 @@ def with_claims_kept(before: GroupLicenseAssignment, after: GroupLicenseAssignme
     them what a person has approved."""
     if (after.skus, after.options, after.state) != (before.skus, before.options, before.state):
         return after
-    return replace(after, pauses=after.pauses + 1, changed_by=before.changed_by, changed_at=before.changed_at)
+    return replace(
+        after,
+        pauses=after.pauses + 1,
+        changed_by=before.changed_by,
+        changed_by_id=before.changed_by_id,
+        changed_at=before.changed_at,
+    )
 
 
 def wants_sync(assignment: GroupLicenseAssignment) -> bool:

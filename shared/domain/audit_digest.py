@@ -10,12 +10,15 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
 HOUR = timedelta(hours=1)
+
+MAX_FAULT = 200
+"""Characters of a reason: a line can be anything."""
 
 ENTRIES_A_RECORD = 10_000
 """About 2.5 MB: a block of an append blob has at most 4 MiB in versions of the service before 2022
@@ -38,13 +41,13 @@ class Fingerprint:
 @dataclass(frozen=True, slots=True)
 class DigestRecord:
     """One line of the log. `last`: the hour is closed with it. `previous`: digest of the record before, empty for the
-    first one. `size`: bytes of the line where it was read."""
+    first one. `begins`: where its line begins in what was read."""
 
     hour: datetime
     previous: str
     last: bool
     entries: tuple[Fingerprint, ...]
-    size: int = 0
+    begins: int = 0
 
     @property
     def next_hour(self) -> datetime:
@@ -77,6 +80,8 @@ class DigestState:
     offset: int
     fault: str = ""
     version: str | None = None
+    seen: int = 0
+    """Bytes of the blob that were read: records before are not accepted later, when their hour is over."""
 
     @property
     def has_record(self) -> bool:
@@ -113,41 +118,68 @@ def records_of(hour: datetime, entries: Iterable[Fingerprint], previous: str) ->
     return found
 
 
-def read_records(data: bytes, name: str) -> list[DigestRecord]:
-    """The records of a blob, or of its end. Raises BrokenLog for a line that is not a record with its own digest."""
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A blob of the log, or its end, as it was read. `faults`: one for each line that is not a record with its own
+    digest. Such a line proves nothing, and it cannot be taken away from a blob that can only be appended to. So it is
+    reported, and the log goes on behind it. `is_open`: the last line has no end."""
+
+    records: tuple[DigestRecord, ...]
+    faults: tuple[str, ...]
+    is_open: bool
+
+
+def read_log(data: bytes, name: str) -> LogPart:
+    """The records in a blob, or in its end."""
     found: list[DigestRecord] = []
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
+    faults: list[str] = []
+    begins = 0
+    lines = data.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
         try:
-            body = json.loads(line)
-            entries = tuple(Fingerprint(at, entry_id, sha) for at, entry_id, sha in body["entries"])
-            hour = datetime.fromisoformat(body["hour"])
-            record = DigestRecord(hour, body["previous"], body["last"], entries, len(line))
-            right = record.digest == body["digest"]
-        except (ValueError, KeyError, TypeError) as fault:
-            raise BrokenLog(f"{name}: line {number} is not a record: {fault}") from fault
-        if not right:
-            raise BrokenLog(f"{name}: line {number} (hour {body['hour']}) was changed: its digest does not fit")
-        found.append(record)
-    return found
+            found.append(_record(line, begins))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+            faults.append(f"{name}: line {number} is not a record: {str(fault)[:MAX_FAULT]}")
+        begins += len(line)
+    return LogPart(tuple(found), tuple(faults), bool(lines) and not lines[-1].endswith(b"\n"))
 
 
-def next_state(state: DigestState | None, records: Sequence[DigestRecord], offset: int) -> DigestState:
-    """The state after records that follow it. `offset`: where the first of them begins. Without a state, there is at
-    least one record. Raises BrokenLog if one does not name the record before it, or is of another hour
-    than the next."""
+def _record(line: bytes, begins: int) -> DigestRecord:
+    body = json.loads(line)
+    entries = tuple(Fingerprint(at, entry_id, sha) for at, entry_id, sha in body["entries"])
+    hour = datetime.fromisoformat(body["hour"])
+    if not all(isinstance(text, str) for each in entries for text in (each.at, each.id, each.sha)):
+        raise ValueError("an entry is not three texts")
+    for each in entries:
+        datetime.fromisoformat(each.at)
+    record = DigestRecord(hour, body["previous"], body["last"], entries, begins)
+    if record.digest != body["digest"] or hour != hour_of(hour):
+        raise ValueError(f"of hour {body['hour']}, it was changed: its digest does not fit")
+    return record
+
+
+def followed(
+    state: DigestState | None, records: Iterable[DigestRecord], offset: int, latest: datetime
+) -> tuple[DigestState | None, list[str]]:
+    """The state after the records that follow it, and what is wrong with the others. `offset`: where what was read
+    begins in its blob; `latest`: the newest hour that can be closed.
+
+    A record follows if it names the record before it, and is of the next hour. A person who can append could otherwise
+    close years ahead, and no later hour would be closed.
+    """
+    faults: list[str] = []
     for record in records:
+        what = f"the record of hour {record.hour.isoformat()}"
         if state is not None and record.previous != state.digest:
-            raise BrokenLog(f"the record of hour {record.hour.isoformat()} does not follow the one before it")
-        if state is not None and record.hour != state.next_hour:
-            # A person who can append could otherwise close years ahead, and no later hour would be closed.
-            text = f"the record of hour {record.hour.isoformat()} is not of the hour that follows"
-            raise BrokenLog(f"{text}, {state.next_hour.isoformat()}")
-        version = state.version if state else None
-        state = DigestState(record.hour, record.digest, record.last, offset, version=version)
-        offset += record.size or len(record.line())
-    if state is None:
-        raise BrokenLog("the log has no record")
-    return replace(state, fault="")
+            faults.append(f"{what} does not follow the one before it")
+        elif state is not None and record.hour != state.next_hour:
+            faults.append(f"{what} is not of the hour that follows, {state.next_hour.isoformat()}")
+        elif record.hour > latest:
+            faults.append(f"{what} is of an hour that is not over")
+        else:
+            version = state.version if state else None
+            state = DigestState(record.hour, record.digest, record.last, offset + record.begins, version=version)
+    return state, faults
 
 
 class HourState(StrEnum):

@@ -1,4 +1,5 @@
-"""Optimistic concurrency: change something that others change too, by trying again after a lost race.
+"""Optimistic concurrency: change something that others change too, by trying again after a lost race. And writes side
+by side, of which one can fail.
 
 The functions passed in do the I/O. This module only says in which order they run, so adapters, handlers and routes can
 all use it.
@@ -6,11 +7,13 @@ all use it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar, overload
 
 from shared.domain.errors import Conflict, LicensingError
 
+Result = TypeVar("Result")
 Read = TypeVar("Read")
 Changed = TypeVar("Changed")
 Saved = TypeVar("Saved")
@@ -64,3 +67,14 @@ async def update(
             if lost is None:
                 raise
             raise lost from conflict
+
+
+async def together(calls: Iterable[Awaitable[Result]]) -> list[Result]:
+    """The results of calls side by side, in order. If one fails, the others are awaited before its exception is raised:
+    no write is still under way then."""
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    done = [each for each in found if not isinstance(each, BaseException)]
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+    return done

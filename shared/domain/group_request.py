@@ -63,6 +63,7 @@ class GroupRequest:
             more_held=False,
             display_name=self.group.display_name,
             changed_by=operation.initiator.display_name,
+            changed_by_id=operation.initiator.person_id or "",
             changed_at=operation.created_at,
         )
 
@@ -125,5 +126,6 @@ def with_options(
         options=options.applied_to(assignment.options),
         version=assignment.version + 1,
         changed_by=initiator.display_name,
+        changed_by_id=initiator.person_id or "",
         changed_at=now,
     )

@@ -71,10 +71,9 @@ class UnitGroups:
 
 @dataclass(frozen=True, slots=True)
 class HrGroups:
-    """Groups that HR may write to now. `until`: when that ends, if the setting is absent."""
+    """Groups that HR may write to now."""
 
     groups: frozenset[GroupId]
-    until: datetime | None = None
 
     def why_not(self, group_id: GroupId) -> tuple[str, str]:
         """Why HR may not change the group's members, and what to do; empty texts if it may."""
@@ -91,7 +90,7 @@ def hr_groups(setting: frozenset[GroupId] | None, former: FormerUse, now: dateti
     if setting is not None:
         return HrGroups(setting)
     in_time = now < former.accepted_until
-    return HrGroups(former.groups if in_time else frozenset(), former.accepted_until)
+    return HrGroups(former.groups if in_time else frozenset())
 
 
 def former_groups(profiles: Iterable[Profile]) -> frozenset[GroupId]:

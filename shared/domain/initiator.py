@@ -41,6 +41,11 @@ class Initiator:
         return self.kind is InitiatorKind.TIMER
 
     @property
+    def person_id(self) -> str | None:
+        """The object ID of the person; None for an application, HR and the app itself."""
+        return self.id if self.kind is InitiatorKind.USER else None
+
+    @property
     def key(self) -> str:
         """What rows name it by: its ID, or the queue of a sender that is not known."""
         return self.id or self.channel

@@ -25,10 +25,12 @@ class DigestLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LateEntries:
-    """Entries of one row that was written after the hour of their time. `key`: of the mark, for `forget_late`."""
+    """Entries of one row that was written after the hour of their time. `key`: of the mark, for `forget_late`.
+    `entries`: None while the row is not there, because the mark is written first."""
 
     key: str
-    entries: tuple[Fingerprint, ...]
+    marked_at: datetime
+    entries: tuple[Fingerprint, ...] | None
 
 
 class AuditDigestStore(Protocol):

@@ -74,6 +74,10 @@ class OnboardingStore(Protocol):
         """When and which records have fallen due, oldest first, at most `top`."""
         ...
 
+    async def scheduled(self, until: datetime) -> tuple[str, ...]:
+        """Keys of all records that fall due up to a time, the next ones first."""
+        ...
+
     async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
         """Have records fall due again, a little after these times; to be called before `looked_at`."""
         ...
@@ -102,7 +106,9 @@ class ProfileStore(Protocol):
         """Insert (version None) or replace if unchanged. Raises Conflict."""
         ...
 
-    async def remove(self, name: str) -> None: ...
+    async def remove(self, profile: Profile) -> None:
+        """Delete it if unchanged. Raises Conflict, NotFound."""
+        ...
 
     async def proposals(self) -> tuple[Proposal, ...]:
         """Versions that wait for an approval, those that have expired included."""
@@ -112,8 +118,8 @@ class ProfileStore(Protocol):
         """Keep it in the place of an earlier one of the same profile."""
         ...
 
-    async def withdraw(self, name: str) -> None:
-        """Forget the proposal of a profile, if there is one."""
+    async def withdraw(self, proposal: Proposal) -> None:
+        """Forget a proposal if it was not replaced. Raises Conflict, NotFound."""
         ...
 
     async def unit_groups(self) -> UnitGroups:

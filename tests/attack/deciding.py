@@ -89,7 +89,7 @@ def _deny_all(arena: Arena, waiting: dict[str, Any], requester: str) -> None:
         results.must_deny(APPROVALS, f"sign-in at {at}", _approve(arena, waiting, headers), 401, "SignInTooOld")
     other = arena.person(ADMINISTRATOR)
     wrong = _approve(arena, waiting, other, checksum="0" * 64)
-    results.must_deny(APPROVALS, "the checksum of another list", wrong, 400, "ChecksumMismatch")
+    results.must_deny(APPROVALS, "the checksum of another list", wrong, 409, "Conflict")
     form = f"checksum={waiting['checksum']}".encode()
     kind = {"content-type": "application/x-www-form-urlencoded"}
     page = {**arena.mint.session(requester, ADMINISTRATOR), **kind}

@@ -72,7 +72,7 @@ def test_approving_another_list_than_the_one_shown_is_refused(run: Journey) -> N
     assert waiting["state"] == "AwaitingApproval"
     with pytest.raises(CallError, match="PersonRequired"):
         run.start(f"/api/operations/{waiting['id']}/approve", {"checksum": waiting["checksum"]})
-    with pytest.raises(CallError, match="ChecksumMismatch"):
+    with pytest.raises(CallError, match="Conflict"):
         run.decide(f"/api/operations/{waiting['id']}/approve", {"checksum": "0" * 64})
     run.decide(f"/api/operations/{waiting['id']}/reject")
     rejected = run.until_ended(waiting["id"])

@@ -90,7 +90,7 @@ REFUSALS: Mapping[int, str] = {
     401: "The platform has not signed the caller in.",
     403: "The caller lacks the role, or the app a permission.",
     404: "There is no such thing.",
-    409: "The state does not allow it, or another caller was quicker.",
+    409: "A checksum or version in the body is old, the state does not allow it, or another caller was quicker.",
     412: "If-Match names another version.",
     413: "The body is too large.",
     429: "The caller has reached a limit; Retry-After says when to try again.",

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from functions.web import audit_answers
 from functions.web.context import TheWorld
-from functions.web.pages.downloads import MAX_ROWS, csv_text, download
+from functions.web.pages.downloads import streamed, streamed_csv
 from functions.web.pages.forms import Form, TheForm
 from functions.web.pages.names import group_names, product_words
 from functions.web.pages.parameters import ROWS, Token
@@ -105,8 +105,8 @@ async def found_csv(world: TheWorld, form: TheForm) -> Response:
 
 
 async def _csv(world: World, search: AuditSearch) -> Response:
-    rows = map(_audit_cells, await search.all(world, MAX_ROWS))
-    return download("audit.csv", csv_text(AUDIT_COLUMNS, rows), "text/csv")
+    pages = await search.pages(world)
+    return streamed_csv("audit.csv", AUDIT_COLUMNS, (map(_audit_cells, entries) async for entries in pages))
 
 
 @router.get("/audit.jsonl")
@@ -120,9 +120,13 @@ async def found_jsonl(world: TheWorld, form: TheForm) -> Response:
 
 
 async def _jsonl(world: World, search: AuditSearch) -> Response:
-    entries = await search.all(world, MAX_ROWS)
-    lines = "".join(json.dumps(audit_answers.audit_entry(entry)) + "\n" for entry in entries)
-    return download("audit.jsonl", lines, "application/jsonl")
+    pages = await search.pages(world)
+    lines = ("".join(map(_line, entries)) async for entries in pages)
+    return streamed("audit.jsonl", lines, "application/jsonl")
+
+
+def _line(entry: AuditEntry) -> str:
+    return json.dumps(audit_answers.audit_entry(entry)) + "\n"
 
 
 def _audit_cells(entry: AuditEntry) -> Sequence[str]:

@@ -12,9 +12,6 @@ from starlette.responses import Response, StreamingResponse
 
 from functions.web.pages.rendering import HEADERS
 
-MAX_ROWS = 10_000
-"""Rows of one download; the API pages through more."""
-
 _FORMULA = re.compile(r"""(^|[;,|\t\r\n])(?=["'\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])""")
 """Where a spreadsheet can find the beginning of a formula (owasp.org/www-community/attacks/CSV_Injection). This is the
 beginning of a cell, behind quotes and blanks, and the place after a separator. Programs of other languages separate
@@ -47,14 +44,20 @@ def download(name: str, text: str, kind: str) -> Response:
 
 
 def streamed_csv(name: str, columns: Sequence[str], pages: AsyncIterator[Iterable[Sequence[object]]]) -> Response:
-    """A CSV file of any length, sent page by page. If a page cannot be read, the answer breaks off as an error."""
+    """A CSV file of any length, sent page by page."""
 
-    async def parts() -> AsyncIterator[bytes]:
-        yield f"{BEGINNING}{csv_lines([columns])}".encode()
+    async def parts() -> AsyncIterator[str]:
+        yield f"{BEGINNING}{csv_lines([columns])}"
         async for rows in pages:
-            yield csv_lines(rows).encode()
+            yield csv_lines(rows)
 
-    return StreamingResponse(parts(), 200, _saved_as(name), "text/csv; charset=utf-8")
+    return streamed(name, parts(), "text/csv")
+
+
+def streamed(name: str, parts: AsyncIterator[str], kind: str) -> Response:
+    """A file of any length, sent part by part. If a part cannot be read, the answer breaks off as an error."""
+    encoded = (part.encode() async for part in parts)
+    return StreamingResponse(encoded, 200, _saved_as(name), f"{kind}; charset=utf-8")
 
 
 def file_name(*words: str) -> str:

@@ -22,7 +22,7 @@ from functions.web.predictions import TheErrorFilter
 from functions.web.requests import OperationIdText
 from functions.web.starting import TheStarter
 from shared.domain.access import Access, who_allows
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, Outdated
 from shared.domain.ids import OperationId, UserId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, OperationState, is_collecting
@@ -62,7 +62,7 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
         now=world.clock.now(),
         collecting=is_collecting(found),
         waiting=waiting,
-        why_not=why_not(world, waiting, initiator) if waiting else "",
+        why_not=await why_not(world, waiting, initiator) if waiting else "",
         members=shown,
         people=await license_center.names_of(world, _named(shown, found, waiting)),
         token=token,
@@ -147,7 +147,7 @@ async def approvals_page(request: Request, world: TheWorld) -> Response:
     return page(
         request,
         "approvals.html",
-        approvals=[(each, why_not(world, each, initiator)) for each in waiting],
+        approvals=[(each, await why_not(world, each, initiator)) for each in waiting],
         groups=await group_names(world),
         names=await queries.sku_names(world),
         people=await license_center.names_of(world, sorted({user for each in waiting for user in each.protected})),
@@ -161,7 +161,7 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
     checksum approves the removals that were shown; else removals beyond the allowance wait for an approver."""
     shown = await queries.operation(world, OperationId(operation_id))
     if not shown.preview or shown.checksum != form.one("checksum"):
-        raise HttpError(409, "ChecksumMismatch", "The preview has changed. Read it again.")
+        raise Outdated("The preview has changed. Read it again.")
     if not shown.target.is_group:
         starter.require(Access.WRITE)
     if starter.can_approve:

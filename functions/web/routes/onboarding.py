@@ -58,7 +58,24 @@ async def _body(request: Request) -> object:
         raise HttpError(400, "InvalidJson", f"The body is not JSON: {fault}.") from fault
 
 
+async def _events(request: Request) -> list[object]:
+    """The events of the body, each counted for the caller. A body without readable events counts as one. Raises
+    HttpError, LimitReached."""
+    limits, caller = request.app.state.doors().limits, request.scope["principal"].initiator.id
+    try:
+        body = await _body(request)
+        values = body if isinstance(body, list) else [body]
+        if not 0 < len(values) <= MAX_BATCH:
+            raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
+    except HttpError:
+        await limits.admit(caller, Kind.HR_EVENTS)
+        raise
+    await limits.admit(caller, Kind.HR_EVENTS, len(values))
+    return values
+
+
 TheBody = Annotated[Any, Depends(_body)]
+TheEvents = Annotated[list[Any], Depends(_events)]
 
 _ONE = {"application/cloudevents+json": {"schema": {"type": "object"}}}
 _MANY = {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_BATCH}
@@ -69,13 +86,9 @@ _TAKES = {
 
 
 @router.post("", status_code=202, openapi_extra=_TAKES)
-async def receive_events(request: Request, world: TheWorld, initiator: TheInitiator, body: TheBody) -> Response:
+async def receive_events(world: TheWorld, initiator: TheInitiator, values: TheEvents) -> Response:
     """Take one HR event, or an array of up to 1,000. Each is kept at once; what cannot be read is named by position,
     field and value, and kept too. 400 when none could be taken."""
-    values = body if isinstance(body, list) else [body]
-    if not 0 < len(values) <= MAX_BATCH:
-        raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
-    await request.app.state.doors().limits.admit(initiator.id, Kind.HR_EVENTS, len(values))
     receipts = await records.accept(world, values, initiator)
     await records.resume(world, open_keys(receipts))
     taken = [_taken(each.position, each.record) for each in receipts if each.record and not each.taken]
@@ -170,7 +183,7 @@ async def get_held_leavers(world: TheWorld) -> Json:
         "count": len(held.records),
         "allowedWithin24Hours": held.allowed,
         "checksum": held.checksum,
-        "value": [hr_event(record) for record in held.records[:MAX_BATCH]],
+        "value": [hr_event(record) for record in held.records],
     }
 
 
@@ -193,7 +206,7 @@ async def get_announced_leavers(world: TheWorld) -> Json:
     return {
         "count": len(listed.records),
         "checksum": listed.checksum,
-        "value": [hr_event(record) for record in listed.records[:MAX_BATCH]],
+        "value": [hr_event(record) for record in listed.records],
     }
 
 

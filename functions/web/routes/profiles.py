@@ -25,6 +25,7 @@ router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
 MAX_VALUES = 50
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+ProfileVersion = Annotated[str | None, Header(max_length=128)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
 
@@ -95,7 +96,7 @@ async def put_profile(
     person: ThePerson,
     profile_name: Name,
     body: ProfileShape,
-    if_match: Annotated[str | None, Header(max_length=128)] = None,
+    if_match: ProfileVersion = None,
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
     next event on. 202 if another person must approve it, because it changes more than the display name."""
@@ -104,10 +105,12 @@ async def put_profile(
 
 
 @router.delete("/profiles/{profile_name}", status_code=202)
-async def delete_profile(world: TheWorld, person: ThePerson, profile_name: Name) -> Response:
+async def delete_profile(
+    world: TheWorld, person: ThePerson, profile_name: Name, if_match: ProfileVersion = None
+) -> Response:
     """Propose that a profile is deleted, which another person must approve; 204 if it gives nothing and is deleted at
-    once. People keep what it gave them until they move or leave."""
-    proposed = await profiles.remove_profile(world, profile_name, person)
+    once. With If-Match only the version that was read. People keep what it gave them until they move or leave."""
+    proposed = await profiles.remove_profile(world, profile_name, person, if_match)
     return await _proposed(world, proposed) if proposed is not None else Response(status_code=204)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from functions.web import answers, audit_answers, health_answers
 from functions.web.audit_answers import Json
@@ -85,10 +85,11 @@ async def remove_user_licenses_now(
 
 
 @router.get("/users/{user_id}/export")
-async def export_user(world: TheWorld, user_id: TheId) -> Json:
+async def export_user(world: TheWorld, user_id: TheId) -> Response:
     """Everything that is stored about a user: rows by table, HR events with their raw content, and audit entries about
     the user or of what the user did."""
-    return audit_answers.person(await export_person(world, user_id))
+    parts = audit_answers.person(await export_person(world, user_id))
+    return StreamingResponse(parts, 200, media_type="application/json")
 
 
 @router.post("/users/{user_id}/erase")

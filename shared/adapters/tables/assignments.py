@@ -85,6 +85,7 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
         **({"moreHeld": True} if assignment.more_held else {}),
         **({"pauses": assignment.pauses} if assignment.pauses else {}),
         "changedBy": assignment.changed_by,
+        **({"changedById": assignment.changed_by_id} if assignment.changed_by_id else {}),
         "changedAt": time_text(assignment.changed_at),
     }
 
@@ -108,6 +109,7 @@ def _decoded(text: str, version: int) -> GroupLicenseAssignment:
         more_held=bool(body.get("moreHeld")),
         display_name=body["displayName"],
         changed_by=body["changedBy"],
+        changed_by_id=body.get("changedById", ""),
         changed_at=time_of(body["changedAt"]),
     )
 

@@ -84,12 +84,16 @@ class TableAudit:
         entries = list(entries)
         await self._names.keep(entries)
         rows = [(packed[0].at, _month(packed[0].at), _row(packed)) for packed in _packed(sorted(entries, key=_time))]
-        await self._late.mark(rows, self._now())
+        began = self._now()
+        await self._late.mark(rows, began)
         by_month: dict[str, list[Row]] = defaultdict(list)
         for _, month, row in rows:
             by_month[month].append(row)
         for month, of_month in by_month.items():
             await self._tables.upsert_all(f"audit{month}", of_month)
+        if hour_of(began) != hour_of(ended := self._now()):
+            # Their hour can have been closed while they were written.
+            await self._late.mark([row for row in rows if hour_of(row[0]) == hour_of(began)], ended)
         for entry in entries:
             log.info("audit %s", log_line(entry))
 

@@ -37,8 +37,8 @@ class TableAuditDigests:
     async def late(self, before: datetime) -> tuple[LateEntries, ...]:
         return tuple(
             [
-                LateEntries(key, tuple(fingerprints(row)) if row is not None else ())
-                async for key, row in self._late.rows(before)
+                LateEntries(key, marked_at, tuple(fingerprints(row)) if row is not None else None)
+                async for key, marked_at, row in self._late.rows(before)
             ]
         )
 
@@ -49,11 +49,11 @@ class TableAuditDigests:
         row = await self._tables.get(TABLE, STATE, STATE)
         if row is None:
             return None
-        hour, digest, closed, offset, fault = json.loads(row["body"])
-        return DigestState(datetime.fromisoformat(hour), digest, closed, offset, fault, row["etag"])
+        hour, digest, closed, offset, fault, *seen = json.loads(row["body"])
+        return DigestState(datetime.fromisoformat(hour), digest, closed, offset, fault, row["etag"], *seen)
 
     async def save(self, state: DigestState) -> DigestState:
-        body = dump([state.hour.isoformat(), state.digest, state.closed, state.offset, state.fault])
+        body = dump([state.hour.isoformat(), state.digest, state.closed, state.offset, state.fault, state.seen])
         row = {"PartitionKey": STATE, "RowKey": STATE, "body": body}
         kind = "replace" if state.version else "create"
         return replace(state, version=await self._tables.write(TABLE, Op(kind, row, state.version)))

@@ -1,13 +1,14 @@
 """Table `auditlate`: rows of the audit log that were written after the hour of their time.
 
 PartitionKey `late`, RowKey the milliseconds of writing and the row's key; `partition`, `month`: where the row is. The
-mark is written before the row, so that no late row is without one.
+mark is written before the row, so that no late row is without one. It stays until a record lists the row, or for a day
+if no row follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.rows import Row
@@ -43,12 +44,16 @@ class AuditLate:
             ],
         )
 
-    async def rows(self, before: datetime) -> AsyncIterator[tuple[str, Row | None]]:
-        """Keys of marks made before a time, each with its row if that was written."""
+    async def rows(self, before: datetime) -> AsyncIterator[tuple[str, datetime, Row | None]]:
+        """Keys of marks made before a time, each with the time when it was made, and its row if that was written."""
         async for mark in self._tables.query(LATE, MARK, "", _key(before)):
             key = str(mark["RowKey"])
-            row_key = key.partition("-")[2]
-            yield key, await self._tables.get(f"audit{mark['month']}", mark["partition"], row_key)
+            marked, _, row_key = key.partition("-")
+            yield (
+                key,
+                datetime.fromtimestamp(int(marked) / 1000, UTC),
+                await self._tables.get(f"audit{mark['month']}", mark["partition"], row_key),
+            )
 
     async def forget(self, keys: Iterable[str]) -> None:
         for key in keys:

@@ -56,6 +56,13 @@ class Agenda:
                 await self._tables.delete(self._table, DAYS, day)
         return tuple(found)
 
+    async def ahead(self, until: datetime) -> tuple[tuple[datetime, str], ...]:
+        """All names up to a time with their times, oldest first. Days without rows stay listed: of a day that is still
+        to come, a writer may have remembered the row."""
+        days = [row["RowKey"] async for row in self._tables.query(self._table, DAYS, "", _day(until))]
+        last = f"{_ms(until):0{TIME_DIGITS}d}{LAST}"
+        return tuple([_entry(row) for day in days async for row in self._tables.query(self._table, day, "", last)])
+
     async def remove(self, entries: Iterable[tuple[datetime, str]]) -> None:
         """An entry that is not there is no error."""
         by_day: dict[str, dict[str, Row]] = defaultdict(dict)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shared.adapters.tables.attempts import Attempts, etags_if_applied
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys, transactions
 from shared.adapters.tables.transaction import RETRY_AFTER_S, refused, submit
+from shared.domain.concurrency import together
 from shared.domain.errors import BadRequest, Conflict, LicensingError, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -188,6 +189,9 @@ class Tables:
 
     async def write(self, name: str, op: Op) -> str:
         """One operation; returns the row's new ETag. Raises BadRequest, Conflict, NotFound, Unavailable."""
+        if op.kind == "delete":
+            # The SDK takes a row that is not there for deleted.
+            return (await self.transact(name, [op]))[0]
         must_be_keys(name, [op])
         client = await self.table(name)
         attempts = Attempts()
@@ -332,11 +336,18 @@ def _short(fault: BaseException) -> str:
 
 
 async def gather_limited(calls: Iterable[Callable[[], Awaitable[T]]], limit: int) -> list[T]:
-    """The results of calls made at most `limit` at a time, in order."""
-    semaphore = asyncio.Semaphore(limit)
+    """The results of calls made at most `limit` at a time, in order. After a failure no further call begins."""
+    waiting = iter(enumerate(calls))
+    found: dict[int, T] = {}
 
-    async def one(call: Callable[[], Awaitable[T]]) -> T:
-        async with semaphore:
-            return await call()
+    async def worker() -> None:
+        for number, call in waiting:
+            try:
+                found[number] = await call()
+            except BaseException:
+                for _ in waiting:
+                    pass
+                raise
 
-    return list(await asyncio.gather(*(one(call) for call in calls)))
+    await together(worker() for _ in range(limit))
+    return [found[number] for number in sorted(found)]

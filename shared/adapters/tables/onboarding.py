@@ -209,6 +209,9 @@ class TableOnboarding:
     async def due(self, now: datetime, top: int) -> tuple[tuple[datetime, str], ...]:
         return await self._due.until(now, top)
 
+    async def scheduled(self, until: datetime) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([key for _, key in await self._due.ahead(until)]))
+
     async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
         await self._due.put((at + SLACK, key) for at, key in entries)
 

@@ -1,4 +1,4 @@
-"""Rows about one person in all tables, for export and erasure. It knows the keys of other tables, and nothing else of
+"""Rows about one person in all tables, for export and erasure. It knows the keys of other tables, and little else of
 their rows. Rows of members are deleted by the module that writes them.
 
 Kept by an erasure: `ledger`, `usergrants`, `permits` and `standings`. They have IDs only, and without them the app
@@ -8,9 +8,11 @@ could not prove which licenses are managed.
 from __future__ import annotations
 
 import base64
+import json
 import re
 import zlib
 from collections.abc import Iterable, Sequence, Set
+from contextlib import suppress
 
 from shared.adapters.tables.audit_names import NAME, NAMES, PAYLOAD, PAYLOADS
 from shared.adapters.tables.by_user import rows_of_users
@@ -21,9 +23,10 @@ from shared.adapters.tables.member_row import ERROR, MEMBER
 from shared.adapters.tables.member_row import TABLE as MEMBERS
 from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.person_names import PersonNames
-from shared.adapters.tables.rows import Row, joined_bytes
+from shared.adapters.tables.rows import Op, Row, joined_bytes, split_bytes
+from shared.domain.errors import Conflict, NotFound
 from shared.domain.ids import GroupId, UserId
-from shared.domain.messages import ONBOARDING
+from shared.domain.messages import JOBS, ONBOARDING
 
 BY_USER = ("ledger", "usergrants", "permits")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -59,9 +62,27 @@ class TablePeople:
                 where=lambda row: row["queue"] == ONBOARDING and _has(_text(joined_bytes(row, "data")), texts),
             ),
         }
+        erased[DEAD_LETTERS] += await self._rename_in_jobs(user_id, texts - {user_id})
         for table, count in (await PersonNames(self._tables, user_id, names).replace()).items():
             erased[table] = erased.get(table, 0) + count
         return {table: count for table, count in erased.items() if count}
+
+    async def _rename_in_jobs(self, user_id: UserId, names: Set[str]) -> int:
+        """Put the ID in the place of the name in jobs that others may still need. A message that is no JSON object, or
+        that has the name in another place, is deleted. Returns how many were changed or deleted."""
+        changed = 0
+        async for row in self._tables.query(DEAD_LETTERS, LETTER, equal={"queue": JOBS}):
+            body = joined_bytes(row, "data")
+            if not _has(_text(body), names):
+                continue
+            renamed = _renamed(body, user_id, names)
+            rest = {name: value for name, value in row.items() if name != "etag" and not re.fullmatch(r"data\d*", name)}
+            op = Op("replace", {**rest, "size": len(renamed), **split_bytes("data", renamed)}, row["etag"])
+            # A letter that was replayed or deleted meanwhile is gone.
+            with suppress(Conflict, NotFound):
+                await self._tables.write(DEAD_LETTERS, op if renamed else Op("delete", _keys(row), row["etag"]))
+                changed += 1
+        return changed
 
     async def _some(self, table: str, keys: Iterable[tuple[str, str]]) -> list[Row]:
         rows = [await self._tables.get(table, *key) for key in keys]
@@ -83,6 +104,23 @@ def _has(text: str, wanted: Set[str]) -> bool:
     # JSON can escape a letter, and a message of which only the beginning was kept is no JSON.
     folded = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text).casefold()
     return any(f'"{each}"' in folded for each in wanted)
+
+
+def _renamed(body: bytes, user_id: UserId, names: Set[str]) -> bytes:
+    """A job with the ID in the place of the name; empty if the name is still in it."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return b""
+    if not isinstance(fields, dict):
+        return b""
+    texts = {name: user_id for name, value in fields.items() if isinstance(value, str) and value.casefold() in names}
+    renamed = json.dumps({**fields, **texts}, separators=(",", ":"))
+    return b"" if _has(renamed, names) else renamed.encode()
+
+
+def _keys(row: Row) -> Row:
+    return {name: row[name] for name in ("PartitionKey", "RowKey")}
 
 
 def _text(data: bytes) -> str:

@@ -71,11 +71,13 @@ class TableProfiles:
         row = {"PartitionKey": "proposal", "RowKey": proposal.profile.name, **split_body(dump(body))}
         return replace(proposal, version=await self._tables.write(PROFILES, Op("upsert", row)))
 
-    async def withdraw(self, name: str) -> None:
-        await self._tables.delete(PROFILES, "proposal", name)
+    async def withdraw(self, proposal: Proposal) -> None:
+        row = {"PartitionKey": "proposal", "RowKey": proposal.profile.name}
+        await self._tables.write(PROFILES, Op("delete", row, proposal.version))
 
-    async def remove(self, name: str) -> None:
-        await self._tables.delete(PROFILES, "profile", name)
+    async def remove(self, profile: Profile) -> None:
+        row = {"PartitionKey": "profile", "RowKey": profile.name}
+        await self._tables.write(PROFILES, Op("delete", row, profile.version))
         self._known = None
 
     async def unit_groups(self) -> UnitGroups:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.audit_digest import (
@@ -17,9 +17,9 @@ from shared.domain.audit_digest import (
     DigestState,
     Fingerprint,
     blob_of,
+    followed,
     hour_of,
-    next_state,
-    read_records,
+    read_log,
     records_of,
 )
 from shared.domain.errors import Conflict, Unavailable
@@ -32,13 +32,16 @@ MARGIN = timedelta(minutes=5)
 
 REMEDY = "Restore the blob as it was: soft delete keeps it for 30 days."
 
+ROW_FOLLOWS = timedelta(days=1)
+"""A row can follow its mark long after it: its writer can be slow, or be started again after a failure."""
+
 HOURS_AT_ONCE = 48
 """Hours of one run at most, so that it ends within the ten minutes of a function; the next run continues."""
 
 
 async def close_hours(world: Needs) -> int:
     """Close every hour that has ended; returns how many. Faults of the log are logged and stored for the health page.
-    No hour is closed before a person has repaired them."""
+    While the log lacks its last record, no hour is closed."""
     now = world.clock.now()
     latest = hour_of(now - MARGIN) - HOUR
     state = await world.stores.audit_digests.state()
@@ -79,48 +82,79 @@ async def _close(world: Needs, state: DigestState | None, latest: datetime, late
     while hour <= latest and closed < HOURS_AT_ONCE:
         marks = await world.stores.audit_digests.late(late_before) if hour == latest else ()
         entries = [each async for each in world.stores.audit_digests.fingerprints(hour)]
-        entries += [each for mark in marks for each in mark.entries]
-        is_new = state is None or blob_of(state.hour) != blob_of(hour)
-        state, end = await _append(world, state, hour, entries, 0 if is_new else end)
-        await world.stores.audit_digests.forget_late(mark.key for mark in marks)
+        entries += [each for mark in marks for each in mark.entries or ()]
+        if end is None or end.blob != blob_of(hour):
+            _, end = await _moved(world, None, blob_of(hour), 0, latest)
+        state, end = await _append(world, state, hour, entries, end)
+        over = [mark for mark in marks if mark.entries is not None or mark.marked_at < late_before - ROW_FOLLOWS]
+        await world.stores.audit_digests.forget_late(mark.key for mark in over)
         hour += HOUR
         closed += 1
     return closed
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a blob ends. `is_open`: its last line has no end, so the next record begins a line of its own."""
+
+    blob: str
+    length: int
+    is_open: bool
+
+
 async def _append(
-    world: Needs, state: DigestState | None, hour: datetime, entries: list[Fingerprint], end: int
-) -> tuple[DigestState, int]:
-    """Append the records of an hour. Returns the state after them, and the length of the blob."""
-    records = records_of(hour, entries, state.digest if state else "")
-    after = next_state(state, records, end)
+    world: Needs, state: DigestState | None, hour: datetime, entries: list[Fingerprint], end: _End
+) -> tuple[DigestState, _End]:
+    """Append the records of an hour. Returns the state after them, and the end of the blob."""
+    records, begins = records_of(hour, entries, state.digest if state else ""), end.length
     for record in records:
-        line = record.line()
-        await world.digest_log.append(blob_of(hour), line, end)
-        end += len(line)
+        line = (b"\n" if end.is_open else b"") + record.line()
+        await world.digest_log.append(end.blob, line, end.length)
+        begins = end.length + end.is_open
+        end = _End(end.blob, end.length + len(line), is_open=False)
+    version = state.version if state else None
+    after = DigestState(hour, records[-1].digest, records[-1].last, begins, version=version, seen=end.length)
     return await world.stores.audit_digests.save(after), end
 
 
-async def _end_of_log(world: Needs, state: DigestState | None, latest: datetime) -> tuple[DigestState | None, int]:
-    """The state, moved on to the last record of the log, and the length of the blob with that. A process can have died
+async def _end_of_log(
+    world: Needs, state: DigestState | None, latest: datetime
+) -> tuple[DigestState | None, _End | None]:
+    """The state, moved on to the last record of the log, and the end of the blob with that. A process can have died
     after it appended and before it saved the state; and a restored table can lack the state."""
     if state is None or not state.has_record:
         for hour in (latest, latest.replace(day=1, hour=0) - HOUR):
-            data = await world.digest_log.read(blob_of(hour))
-            if data:
-                found = next_state(None, read_records(data, blob_of(hour)), 0)
-                return replace(found, version=state.version if state else None), len(data)
-        return state, 0
+            found, end = await _moved(world, None, blob_of(hour), 0, latest)
+            if found is not None:
+                return replace(found, version=state.version if state else None), end
+        return state, None
     blob = blob_of(state.hour)
-    data = await world.digest_log.read(blob, state.offset)
-    if data is None:
-        raise BrokenLog(f"{blob} is missing in the container audit")
-    records = read_records(data, blob)
-    if not records or records[0].digest != state.digest:
-        raise BrokenLog(f"{blob} does not have the record of hour {state.hour.isoformat()} where it was written")
-    moved, end = next_state(state, records[1:], state.offset + records[0].size), state.offset + len(data)
-    following = blob_of(moved.next_hour)
-    more = await world.digest_log.read(following) if following != blob else None
-    if more:
-        return next_state(moved, read_records(more, following), 0), len(more)
+    moved, end = await _moved(world, state, blob, state.offset, latest)
+    following = blob_of(moved.next_hour) if moved is not None else blob
+    if following != blob:
+        moved, end = await _moved(world, moved, following, 0, latest)
     return moved, end
+
+
+async def _moved(
+    world: Needs, state: DigestState | None, blob: str, offset: int, latest: datetime
+) -> tuple[DigestState | None, _End]:
+    """The state after the records of a blob from a byte on, and the end of the blob. What is no record of the log is
+    reported, and the log goes on behind it. Raises BrokenLog if the blob lacks the record that the state is of."""
+    data = await world.digest_log.read(blob, offset)
+    part, end = read_log(data or b"", blob), offset + len(data or b"")
+    records = part.records
+    if state is not None and blob == blob_of(state.hour):
+        if data is None:
+            raise BrokenLog(f"{blob} is missing in the container audit")
+        if not records or records[0].begins or records[0].digest != state.digest:
+            raise BrokenLog(f"{blob} does not have the record of hour {state.hour.isoformat()} where it was written")
+        records = tuple(each for each in records[1:] if offset + each.begins >= state.seen)
+    moved, faults = followed(state, records, offset, latest)
+    faults = [*part.faults, *faults]
+    if faults:
+        more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+        log.error("audit digest failed reason=%r", f"{faults[0]}{more}. It is left out, and later hours follow it")
+    if moved is not None and blob == blob_of(moved.hour):
+        moved = replace(moved, seen=end, fault="")
+    return moved, _End(blob, end, part.is_open)

@@ -6,7 +6,7 @@ ever or be removed by mistake. Audit entries have IDs only too, so their verific
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,21 +17,20 @@ from shared.domain.named_users import NAMED
 from shared.domain.onboarding import OnboardingRecord
 from shared.domain.read_models import AuditEntry, AuditFilter
 from shared.handlers.maintenance.needs import Needs
-
-ENTRIES = 10_000
-"""Audit entries of an export at most, the newest."""
+from shared.handlers.notes import note
 
 PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class PersonExport:
-    """`rows`: by table, as they are stored. `events`: HR events that were matched to the person."""
+    """`rows`: by table, as they are stored. `events`: HR events that were matched to the person. `entries`: all audit
+    entries about the person, then those of the person's acts on others, page by page."""
 
     user_id: UserId
     rows: Mapping[str, list[dict[str, object]]]
     events: tuple[OnboardingRecord, ...]
-    entries: tuple[AuditEntry, ...]
+    entries: AsyncIterator[Sequence[AuditEntry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +46,7 @@ async def export_person(world: Needs, user_id: UserId) -> PersonExport:
     """Everything about a person, also as an initiator."""
     groups = [*(each.group_id for each in await world.stores.assignments.all()), NAMED]
     rows = await world.stores.people.rows(user_id, groups)
-    found = {entry.id: entry for entry in await _entries(world, AuditFilter(user_id=user_id))}
-    found |= {entry.id: entry for entry in await _entries(world, AuditFilter(initiator=user_id))}
-    entries = sorted(found.values(), key=lambda entry: entry.at, reverse=True)[:ENTRIES]
-    return PersonExport(user_id, rows, await _events(world, user_id), tuple(entries))
+    return PersonExport(user_id, rows, await _events(world, user_id), _entries(world, user_id))
 
 
 async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> Erasure:
@@ -73,10 +69,7 @@ async def erase_person(world: Needs, user_id: UserId, initiator: Initiator) -> E
     if over:
         erased["onboarding"] = erased.get("onboarding", 0) + len(over)
     count = sum(erased.values())
-    entry = AuditEntry(
-        world.token(), world.clock.now(), "Erase personal data", initiator, "success", user_id, detail=f"{count} rows"
-    )
-    await world.stores.audit.append([entry])
+    await note(world, "Erase personal data", initiator, user_id=user_id, detail=f"{count} rows")
     return Erasure(erased, tuple(record.key for record in records if not record.is_over))
 
 
@@ -90,14 +83,19 @@ async def _events(world: Needs, user_id: UserId) -> tuple[OnboardingRecord, ...]
     return tuple(found.values())
 
 
-async def _entries(world: Needs, wanted: AuditFilter) -> list[AuditEntry]:
+async def _entries(world: Needs, user_id: UserId) -> AsyncIterator[Sequence[AuditEntry]]:
+    async for entries in _pages(world, AuditFilter(user_id=user_id)):
+        yield entries
+    async for entries in _pages(world, AuditFilter(initiator=user_id)):
+        yield [entry for entry in entries if entry.user_id != user_id]
+
+
+async def _pages(world: Needs, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditEntry]]:
     now = world.clock.now()
     since = now - timedelta(seconds=world.policy.retention_s)
-    found: list[AuditEntry] = []
     after: str | None = None
-    while len(found) < ENTRIES:
+    while True:
         page, after = await world.stores.audit.search(wanted, since, now, PAGE, after)
-        found += page
+        yield page
         if after is None:
-            break
-    return found
+            return

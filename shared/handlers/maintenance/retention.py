@@ -8,13 +8,13 @@ without any operation.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.concurrency import together
 from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId
 from shared.domain.operation import Operation
@@ -105,9 +105,9 @@ async def _forget_operations(world: Needs, before: datetime, deadline: datetime)
 
 async def _forget_some(world: Needs, old: Sequence[Operation], named: AbstractSet[OperationId | None]) -> int:
     """Returns how many rows went; of an operation that is named the row stays."""
-    await asyncio.gather(*(_without_lists(world, each) for each in old if each.id in named and each.pages))
+    await together(_without_lists(world, each) for each in old if each.id in named and each.pages)
     unnamed = [each for each in old if each.id not in named]
-    await asyncio.gather(*(_forget(world, each) for each in unnamed))
+    await together(_forget(world, each) for each in unnamed)
     return len(unnamed)
 
 

@@ -14,6 +14,7 @@ from shared.domain.read_models import AuditEntry, DeadLetter, ReplayedMessage
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
 from shared.handlers.messaging.settlement import AWAY, MAX_REASON, bury
+from shared.handlers.notes import note
 from shared.ports.messaging import Outgoing, Undelivered
 
 log = logging.getLogger(__name__)
@@ -89,9 +90,7 @@ async def note_replay(world: Needs, letter: DeadLetter, initiator: Initiator, co
 async def delete(world: Needs, letter_id: str, initiator: Initiator) -> None:
     """Take a message off the list without sending it. Raises NotFound."""
     letter = await letter_of(world, letter_id)
-    detail = f"queue {letter.queue}: message {letter.id}"
-    entry = AuditEntry(world.token(), world.clock.now(), "Delete message", initiator, "success", detail=detail)
-    await world.stores.audit.append([entry])
+    await note(world, "Delete message", initiator, detail=f"queue {letter.queue}: message {letter.id}")
     await world.stores.dead_letters.remove(letter.id)
 
 

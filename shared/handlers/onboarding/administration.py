@@ -3,7 +3,6 @@ leavers."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -12,8 +11,9 @@ from datetime import datetime
 
 from shared.domain import onboarding_ends as ends
 from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
-from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound
-from shared.domain.initiator import Initiator, InitiatorKind
+from shared.domain.concurrency import together
+from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
+from shared.domain.initiator import Initiator
 from shared.domain.leaver import held_as_protected, protected_note
 from shared.domain.leaver_events import revived
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState, waiting
@@ -21,10 +21,11 @@ from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_order import turned_back
 from shared.domain.operation import Approval
 from shared.domain.protected_people import Protection
-from shared.domain.read_models import AuditEntry
+from shared.handlers.notes import note
 from shared.handlers.onboarding import people, records
 from shared.handlers.onboarding.leaver import leavers_allowed
 from shared.handlers.onboarding.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.state_changes import approved_as
 from shared.handlers.reconcile.plan import protection_of
 
@@ -86,14 +87,14 @@ async def cancel(world: Needs, key: str, initiator: Initiator) -> OnboardingReco
 
 async def _turned_back(world: Needs, record: OnboardingRecord, initiator: Initiator) -> OnboardingRecord:
     saved = await records.keep(world, turned_back(record, initiator.display_name, world.clock.now()).record)
-    await note(world, "Cancel onboarding event", record, initiator)
+    await _note(world, "Cancel onboarding event", record, initiator)
     await records.resume(world, [record.key])
     return saved
 
 
 async def _cancelled(world: Needs, record: OnboardingRecord, initiator: Initiator) -> OnboardingRecord:
     done = await _ended(world, record, ends.cancelled(initiator.display_name))
-    await note(world, "Cancel onboarding event", record, initiator)
+    await _note(world, "Cancel onboarding event", record, initiator)
     return done
 
 
@@ -128,7 +129,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
     activity = "Carry out onboarding event" if carry_out else "Dismiss onboarding event"
     if not carry_out:
         saved = await _ended(world, record, ends.dismissed(initiator.display_name))
-        await note(world, activity, record, initiator)
+        await _note(world, activity, record, initiator)
         return saved
     now = world.clock.now()
     going_on = waiting(
@@ -137,7 +138,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
     user_id = record.candidate or record.user_id
     decided = replace(going_on, decided_by=initiator.display_name, user_id=user_id, candidate=None)
     saved = await records.keep(world, decided)
-    await note(world, activity, record, initiator)
+    await _note(world, activity, record, initiator)
     others = await people.others_of(world, record, None)
     await records.resume(world, [key, *_waiting(others)])
     return saved
@@ -166,7 +167,7 @@ async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingReco
         remedy="",
     )
     saved = await records.keep(world, again)
-    await note(world, "Replay onboarding event", record, initiator)
+    await _note(world, "Replay onboarding event", record, initiator)
     await records.resume(world, [key])
     return saved
 
@@ -190,7 +191,7 @@ def checksum_of(records: Iterable[OnboardingRecord]) -> str:
 
 async def approve_held(world: Needs, checksum: str, initiator: Initiator) -> int:
     """Approve the held leavers that a person has seen; returns how many go on. A protected person needs a second
-    approval by another person. Raises Conflict for other leavers, ApprovalDenied if the person can approve none."""
+    approval by another person. Raises Outdated for other leavers, ApprovalDenied if the person can approve none."""
     held = await _as_seen(world, checksum)
     going = await approve_leavers(world, held.records, initiator)
     await records.resume(world, going)
@@ -203,6 +204,10 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
     protection = await protection_of(world)
     sent = Counter(map(_requester, leavers))
     requests = {each.key: _request(world, each, protection, sent[_requester(each)]) for each in leavers}
+    own = [each for each in requests.values() if each.requester_id == initiator.id]
+    if own:
+        before = await count_own(world, own[0], initiator.id)
+        requests |= {key: replace(each, before=before) for key, each in requests.items() if each in own}
     now, rules = world.clock.now(), world.policy.approval_rules
     rulings = {key: ruling(initiator.id, request, now, rules) for key, request in requests.items()}
     denied = [each for each in rulings.values() if not each.approver.may_approve]
@@ -217,7 +222,7 @@ async def approve_leavers(world: Needs, leavers: Sequence[OnboardingRecord], ini
 
 def _requester(record: OnboardingRecord) -> str | None:
     """The person who sent the event; None for an application or the queue."""
-    return record.sender.id if record.sender.kind is InitiatorKind.USER else None
+    return record.sender.person_id
 
 
 def _request(world: Needs, record: OnboardingRecord, protection: Protection, sent: int) -> Request:
@@ -255,17 +260,17 @@ async def _approved(
     else:
         approved = replace(approved, note=protected_note(approved, why))
     await records.keep(world, approved)
-    await note(world, approved_as(found.approver, "Approve leaver", f"key={record.key}", initiator), record, initiator)
+    await _note(world, approved_as(found.approver, "Approve leaver", f"key={record.key}", initiator), record, initiator)
 
 
 async def _each(records: Sequence[OnboardingRecord], act: Callable[[OnboardingRecord], Awaitable[object]]) -> None:
     """Some at the same time, so that thousands are done within the time of a request."""
     for start in range(0, len(records), AT_ONCE):
-        await asyncio.gather(*map(act, records[start : start + AT_ONCE]))
+        await together(map(act, records[start : start + AT_ONCE]))
 
 
 async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
-    """Cancel the held leavers that a person has seen; returns their number. Raises Conflict when they are others."""
+    """Cancel the held leavers that a person has seen; returns their number. Raises Outdated when they are others."""
     held = await _as_seen(world, checksum)
     await _each(held.records, lambda record: _cancelled(world, record, initiator))
     return len(held.records)
@@ -274,20 +279,11 @@ async def reject_held(world: Needs, checksum: str, initiator: Initiator) -> int:
 async def _as_seen(world: Needs, checksum: str) -> HeldLeavers:
     held = await held_leavers(world)
     if held.checksum != checksum:
-        raise Conflict(f"There are {len(held.records)} held leavers now, not those you have seen. Read the list again.")
+        raise Outdated(f"There are {len(held.records)} held leavers now, not those you have seen. Read the list again.")
     return held
 
 
-async def note(world: Needs, activity: str, record: OnboardingRecord, initiator: Initiator) -> None:
-    """Write the audit entry of a person's decision about an event. It names the event by its key alone, because readers
-    of the audit log may lack the role that shows future leavers."""
-    entry = AuditEntry(
-        world.token(),
-        world.clock.now(),
-        activity,
-        initiator,
-        "success",
-        before=str(record.state),
-        detail=f"event {record.key}",
-    )
-    await world.stores.audit.append([entry])
+async def _note(world: Needs, activity: str, record: OnboardingRecord, initiator: Initiator) -> None:
+    """Record a person's decision about an event. It names the event by its key alone, because readers of the audit log
+    may lack the role that shows future leavers."""
+    await note(world, activity, initiator, before=str(record.state), detail=f"event {record.key}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domain.errors import Conflict
+from shared.domain.errors import Outdated
 from shared.domain.hr_events import MAX_AHEAD, MAX_REMOVAL
 from shared.domain.initiator import Initiator
 from shared.domain.onboarding import HrEventType, OnboardingRecord, OnboardingState
@@ -17,8 +17,6 @@ from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.plan import protection_of
 
 AHEAD = timedelta(hours=24)
-MOST = 5000
-"""Events that are read for the list, the next ones first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,7 @@ class Announced:
 async def announced_leavers(world: Needs) -> Announced:
     """The list as it is now."""
     now = world.clock.now()
-    entries = await world.stores.onboarding.due(now + MAX_AHEAD + MAX_REMOVAL, MOST)
-    keys = list(dict.fromkeys(key for _, key in entries))
+    keys = await world.stores.onboarding.scheduled(now + MAX_AHEAD + MAX_REMOVAL)
     found = [record for record in await _read(world, keys) if _is_announced(record)]
     found.sort(key=lambda record: (_removal_at(record), record.key))
     protection = await protection_of(world)
@@ -44,13 +41,13 @@ async def announced_leavers(world: Needs) -> Announced:
 
 
 async def approve_announced(world: Needs, checksum: str, initiator: Initiator) -> int:
-    """Approve exactly the leavers that a person has seen; returns how many need no other approval. Raises Conflict for
-    others, and for one that changed meanwhile: those before it are approved then. Raises ApprovalDenied if the person
-    cannot approve any of them."""
+    """Approve exactly the leavers that a person has seen; returns how many need no other approval. Raises Outdated for
+    others, and Conflict for one that changed meanwhile: those before it are approved then. Raises ApprovalDenied if the
+    person cannot approve any of them."""
     listed = await announced_leavers(world)
     if listed.checksum != checksum:
         text = f"There are {len(listed.records)} announced leavers now, not those that you have seen; read them again."
-        raise Conflict(text)
+        raise Outdated(text)
     return len(await approve_leavers(world, listed.records, initiator))
 
 

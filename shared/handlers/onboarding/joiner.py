@@ -6,12 +6,12 @@ about memberships and grants.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.concurrency import together
 from shared.domain.errors import Conflict
 from shared.domain.grant import Grant
 from shared.domain.ids import GroupId, UserId
@@ -105,7 +105,7 @@ async def _planned(world: Needs, groups: GroupsKnown, people: Sequence[Person]) 
 async def _claimed(world: Needs, joiners: Sequence[Joiner]) -> list[Joiner]:
     """Joiners whose event is unchanged since it was read; from now on it cannot be cancelled. The new HR state is
     stored before the writes."""
-    claims = await asyncio.gather(*(records.claim(world, each.record) for each in joiners))
+    claims = await together(records.claim(world, each.record) for each in joiners)
     claimed = [replace(each, record=mine) for each, mine in zip(joiners, claims, strict=True) if mine is not None]
     return [
         replace(each, hr_state=await records.note_state(world, state_before(each), each.hr_state)) for each in claimed

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from shared.domain.approval_rules import Approver, denial, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.errors import ApprovalDenied, BadRequest
+from shared.domain.errors import ApprovalDenied, BadRequest, Outdated
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
 from shared.domain.initiator import SYSTEM, Initiator
@@ -26,6 +26,7 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.accept import new_operation_id, send_step
 from shared.handlers.operations.held_removals import close_tenant_approval, hold_for, release_hold
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.requesters import requesters
 from shared.handlers.operations.state_changes import approved_as, change_operation, record_act, require_state
 from shared.handlers.operations.sync import collecting
@@ -75,10 +76,10 @@ async def _mark(world: Needs, operation: Operation, open_approval: OperationId |
 async def approve(world: Needs, operation_id: OperationId, checksum: str, initiator: Initiator) -> Operation:
     """Approve the removals of the snapshot. They are carried out unless another person has to approve too.
 
-    Raises BadRequest if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
+    Raises Outdated if the checksum is not that of the waiting list. Raises ApprovalDenied for the requester, or for a
     person who approved it before, if another person must approve.
     """
-    approver = Approver.ANOTHER
+    approver, before = Approver.ANOTHER, 0
     known = await world.stores.operations.get(operation_id)
     behind = await requesters(world, known) if known else frozenset()
 
@@ -86,10 +87,11 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
         nonlocal approver
         _require_sealed(operation, "approve")
         if checksum != operation.checksum:
-            raise BadRequest(
-                "ChecksumMismatch", "The list that waits for approval has changed. Read it again.", "checksum"
-            )
-        request, now = request_of(operation, behind, initiator.id), world.clock.now()
+            raise Outdated("The list that waits for approval has changed. Read it again.")
+        lasts = timedelta(seconds=world.policy.approval_expires_s)
+        if world.clock.now() - (operation.progress_at or operation.created_at) >= lasts:
+            raise Outdated("The request for approval has expired. What is still due is requested again later.")
+        request, now = replace(request_of(operation, behind, initiator.id), before=before), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:
             raise ApprovalDenied(denial(found.approver, request))
@@ -105,6 +107,9 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
             step=operation.step + 1,
         )
 
+    if known:
+        decide(known)  # what cannot be approved is not counted
+        before = await count_own(world, request_of(known, behind, initiator.id), initiator.id)
     operation = await change_operation(world, operation_id, decide)
     activity = approved_as(approver, "Approve license removals", f"operation={operation.id}", initiator)
     if operation.approved_by is None:
@@ -114,6 +119,13 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
     await record_act(world, operation, initiator, activity)
     await send_step(world, operation)
     return operation
+
+
+def is_old(world: Needs, operation: Operation) -> bool:
+    """Whether the approval of an operation, given or by its preview, expired before its removals were carried out, as
+    while writing was off. It is requested again."""
+    approved_at = operation.approvals[-1].at if operation.approvals else operation.created_at
+    return world.clock.now() - approved_at >= timedelta(seconds=world.policy.approval_expires_s)
 
 
 async def review(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:

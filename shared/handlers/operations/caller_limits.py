@@ -50,11 +50,14 @@ class CallerLimits:
         self._rejected_until: dict[tuple[str, Kind], float] = {}
 
     async def admit(self, caller: str, kind: Kind, n: int = 1) -> None:
-        """Count `n` for the caller. Raises LimitReached; then none of them is counted."""
+        """Count `n` for the caller. Raises LimitReached; then none of them is counted. For 0, it raises only for a
+        caller whose rejection is not over yet."""
         now = self._world.clock.now().timestamp()
         until = self._rejected_until.get((caller, kind), 0.0)
         if until > now:
             raise self._reached(caller, kind, until - now)
+        if not n:
+            return
         if kind is Kind.READS:
             paid, wait_s = admitted(self._reads.get(caller, 0.0), self._per_minute[kind], n, now)
             if not wait_s:

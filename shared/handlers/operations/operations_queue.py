@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain import trace_context
+from shared.domain.approval_rules import request_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import group_act
 from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
@@ -41,6 +42,7 @@ from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
 from shared.handlers.operations.held_removals import held_users
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.snapshot import Sealed, seal
 from shared.handlers.operations.sync import SYNC, sync_soon
 from shared.handlers.reconcile.permits import allow_operation
@@ -121,12 +123,7 @@ async def _advance(world: Needs, operation: Operation) -> None:
         case Phase.SEAL:
             await _seal(world, operation)
         case Phase.PERMIT:
-            await approvals.close_approval(world, operation)
-            await permit_writes.write_permits(world, operation)
-            if await _superseded(world, operation):
-                return
-            await permit_writes.ask_again(world, operation)
-            await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
+            await _permit(world, operation)
         case Phase.REJECT:
             await permit_writes.write_kept(world, operation)
             await _finish(world, operation)
@@ -134,6 +131,19 @@ async def _advance(world: Needs, operation: Operation) -> None:
             await _release(world, operation)
         case Phase.APPROVE:
             return
+
+
+async def _permit(world: Needs, operation: Operation) -> None:
+    if operation.approved_by is not None and approvals.is_old(world, operation):
+        again = replace(operation, state=OperationState.QUEUED, phase=Phase.SEAL, approvals=(), approved_by=None)
+        await _save_and_go_on(world, replace(again, progress_at=world.clock.now()), timedelta(0))
+        return
+    await approvals.close_approval(world, operation)
+    await permit_writes.write_permits(world, operation)
+    if await _superseded(world, operation):
+        return
+    await permit_writes.ask_again(world, operation)
+    await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
 
 
 async def _superseded(world: Needs, operation: Operation) -> bool:
@@ -191,7 +201,7 @@ async def _seal(world: Needs, operation: Operation) -> None:
     elif operation.error is not None and operation.error.code == EXPIRED:
         rejected = replace(operation, phase=Phase.REJECT, cancel_requested_by=SYSTEM)
         await _save_and_go_on(world, rejected, timedelta(0))
-    elif operation.cause != HELD and await permit_writes.approved_by_preview(world, operation):
+    elif await _approved_by_preview(world, operation):
         approver, now = operation.initiator, world.clock.now()
         activity = "Approve license removals by preview"
         await world.stores.audit.append([group_act(activity, operation, approver, now)])
@@ -243,6 +253,14 @@ async def _write_list_grants(world: Needs, operation: Operation) -> None:
     await world.stores.grants.remove(
         (user_id, permit_writes.list_grant(sku_id)) for user_id in users for sku_id in operation.change.remove
     )
+
+
+async def _approved_by_preview(world: Needs, operation: Operation) -> bool:
+    if operation.cause == HELD or approvals.is_old(world, operation):
+        return False
+    if not await permit_writes.approved_by_preview(world, operation):
+        return False
+    return not await count_own(world, request_of(operation), operation.initiator.id)
 
 
 async def _is_permitted(

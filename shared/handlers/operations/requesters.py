@@ -1,7 +1,8 @@
 """Whose request has brought about the removals that the app asks an approval for.
 
 A person's request ends when a newer one takes its place. What it would have removed is then held, and the app asks an
-approval for it. It is still the person's own request, so the rules of two people count.
+approval for it. It is still the person's own request, so the rules of two people count. The same is true of an option
+that leaves members without licenses.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ async def requesters(world: Needs, operation: Operation) -> frozenset[str]:
         return frozenset()
     people = set[str]()
     for group_id in await _groups(world, operation):
-        for cause in _causes(await world.stores.assignments.history(group_id), operation.plan):
+        versions = await world.stores.assignments.history(group_id)
+        people |= _who_left_out(versions)
+        for cause in _causes(versions, operation.plan):
             found = await world.stores.operations.get(cause)
             if found is not None and found.initiator.kind is InitiatorKind.USER:
                 people.add(found.initiator.id)
@@ -62,6 +65,18 @@ async def _groups(world: Needs, operation: Operation) -> list[GroupId]:
         )
         found |= {claim.source.group_id for claim in ended if claim.source.group_id}
     return sorted(found)
+
+
+def _who_left_out(versions: Sequence[GroupLicenseAssignment]) -> set[str]:
+    """The people whose options leave members of the group without licenses now. `versions`: newest first."""
+    found = set[str]()
+    open_cuts = versions[0].options.left_out if versions else frozenset()
+    for newer, older in pairwise(versions):
+        made = open_cuts - older.options.left_out
+        open_cuts -= made
+        if made and newer.changed_by_id:
+            found.add(newer.changed_by_id)
+    return found
 
 
 def _causes(versions: Sequence[GroupLicenseAssignment], plan: PlanSummary) -> list[OperationId]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from shared.domain.approval_rules import denial, request_of, ruling
+from shared.domain.approval_rules import Approver, Request, denial, needs_another, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import user_act
 from shared.domain.errors import ApprovalDenied, BadRequest
@@ -18,6 +18,7 @@ from shared.domain.pending_removal import TENANT
 from shared.domain.permit import Permit, claims_of
 from shared.domain.read_models import AuditEntry
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.requesters import requesters
 from shared.handlers.reconcile.enqueue import enqueue
 
@@ -55,6 +56,7 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
         groups = [assignments[each.group_id] for each in owned[sku_id].sources if each.group_id in assignments]
         for operation in await _open_approvals(world, user_id, groups):
             await _must_not_be_own(world, operation, sku_id, initiator)
+    await _must_not_be_too_many(world, initiator)
     await world.stores.permits.put(
         Permit(
             user_id,
@@ -71,6 +73,17 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     over = [replace(grants[0], source=Source(SourceKind.GRACE), until=now) for grants in ending.values()]
     await world.stores.grants.put((user_id, grant) for grant in over)
     await _done(world, user_id, sku_ids, initiator, "Remove user license now")
+
+
+async def _must_not_be_too_many(world: Needs, initiator: Initiator) -> None:
+    """A removal of one user is a request that the person approves alone, so it counts like one. Raises
+    ApprovalDenied."""
+    request = Request(initiator.id, world.clock.now(), 1, protected=False)
+    before = await count_own(world, request, initiator.id)
+    request = replace(request, before=before)
+    if needs_another(request, world.policy.approval_rules):
+        remedy = "Request the removal for the users together."
+        raise ApprovalDenied(f"{denial(Approver.REQUESTER, request)} {remedy}")
 
 
 async def _open_approvals(world: Needs, user_id: UserId, groups: Iterable[GroupLicenseAssignment]) -> list[Operation]:

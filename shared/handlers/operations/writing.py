@@ -8,8 +8,8 @@ from dataclasses import replace
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, OperationState, Phase
-from shared.domain.read_models import AuditEntry
 from shared.domain.writing import Switch, Writing, followed
+from shared.handlers.notes import note
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, writing
@@ -64,8 +64,7 @@ async def _resume_all(world: Needs) -> None:
 
 async def _record(world: Needs, initiator: Initiator, activity: str) -> None:
     log.warning("%s initiator=%s", activity.lower(), initiator.id)
-    entry = AuditEntry(world.token(), world.clock.now(), activity, initiator, "success")
-    await world.stores.audit.append([entry])
+    await note(world, activity, initiator)
 
 
 async def _resume(world: Needs, operation: Operation) -> None:

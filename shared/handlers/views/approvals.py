@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.approval_rules import Request, approvals_needed, denial, needs_another, request_of, ruling
@@ -12,6 +12,7 @@ from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.pending_removal import GROUP_GONE, TENANT, held_scope
+from shared.handlers.operations.own_requests import decided_alone
 from shared.handlers.operations.requesters import requesters
 from shared.handlers.reconcile.plan import protection_of
 from shared.handlers.views import queries
@@ -74,7 +75,7 @@ async def described(world: Needs, operation: Operation) -> WaitingApproval:
         held = await held_so_far(world, operation)
         people = tuple(user_id for user_id in held if protection.protects(user_id, now))
     behind = await requesters(world, operation)
-    asked = _request(operation, behind, protected=bool(people))
+    asked = await _request(world, operation, behind, protected=bool(people))
     lasts = timedelta(seconds=world.policy.approval_expires_s)
     expires_at = (operation.progress_at or operation.created_at) + lasts
     return WaitingApproval(
@@ -106,15 +107,17 @@ async def approval_of(world: Needs, group_ids: Iterable[GroupId], *, by_tenant: 
     return min((await world.stores.removals.state(TENANT)).state.approvals, default=None)
 
 
-def _request(operation: Operation, behind: Collection[str], person_id: str = "", *, protected: bool) -> Request:
+async def _request(
+    world: Needs, operation: Operation, behind: Collection[str], person_id: str = "", *, protected: bool
+) -> Request:
     asked = request_of(operation, behind, person_id)
-    return Request(asked.requester_id, asked.requested_at, asked.people, protected, asked.given)
+    return replace(asked, protected=protected, before=await decided_alone(world, asked.requester_id))
 
 
-def why_not(world: Needs, waiting: WaitingApproval, person: Initiator) -> str:
+async def why_not(world: Needs, waiting: WaitingApproval, person: Initiator) -> str:
     """Why a person cannot approve it now; empty: the rules of two people let this person approve it."""
-    asked = _request(waiting.operation, waiting.behind, person.id, protected=bool(waiting.protected))
     if not person.id:
         return ""
+    asked = await _request(world, waiting.operation, waiting.behind, person.id, protected=bool(waiting.protected))
     found = ruling(person.id, asked, world.clock.now(), world.policy.approval_rules).approver
     return "" if found.may_approve else denial(found, asked)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from shared.domain.audit_digest import (
     HOUR,
-    BrokenLog,
     DigestRecord,
     DigestState,
     HourState,
@@ -16,7 +15,7 @@ from shared.domain.audit_digest import (
     by_hour,
     chain_faults,
     hour_of,
-    read_records,
+    read_log,
     verify_hour,
 )
 from shared.domain.errors import BadRequest
@@ -61,7 +60,7 @@ async def verify(world: Needs, since: datetime | None, until: datetime | None) -
     listed = by_hour(each for record in records for each in record.entries)
     closed = {record.hour for record in records if record.last}
     began = records[0].hour if records and not records[0].previous else None
-    pending = by_hour(each for late in await world.stores.audit_digests.late(now + HOUR) for each in late.entries)
+    pending = by_hour(each for late in await world.stores.audit_digests.late(now + HOUR) for each in late.entries or ())
     hours: list[VerifiedHour] = []
     hour = first
     while hour <= last:
@@ -85,10 +84,9 @@ async def _records(world: Needs, first: datetime, state: DigestState | None) -> 
     while month <= world.clock.now():
         name = blob_of(month)
         data = await world.digest_log.read(name)
-        try:
-            found += read_records(data or b"", name)
-        except BrokenLog as fault:
-            faults.append(str(fault))
+        part = read_log(data or b"", name)
+        found += part.records
+        faults += part.faults
         if data is None and state is not None and name == blob_of(state.hour):
             faults.append(f"{name} is missing in the container audit")
         month = (month + timedelta(days=32)).replace(day=1)

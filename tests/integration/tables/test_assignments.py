@@ -42,6 +42,7 @@ def an_assignment() -> GroupLicenseAssignment:
         open_approval=OPERATION,
         display_name="Sales",
         changed_by="Mia",
+        changed_by_id="mia",
         changed_at=NOW,
     )
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared.domain.directory import AssignedLicense
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, NotFound
 from shared.domain.grant import Grant, Source, SourceKind, do_not_license
 from shared.domain.hr_contents import without_content
 from shared.domain.hr_events import SourceRules, canonical, read_event
@@ -194,7 +194,10 @@ async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(st
     assert replace(stored, version=None) == profile
     with pytest.raises(Conflict):
         await stores.profiles.save(profile)
-    await stores.profiles.remove("sales")
+    changed = await stores.profiles.save(replace(stored, display_name="Sales, changed"))
+    with pytest.raises(Conflict):
+        await stores.profiles.remove(stored)
+    await stores.profiles.remove(changed)
     assert await stores.profiles.all() == ()
 
 
@@ -206,8 +209,11 @@ async def test_a_proposed_version_comes_back_whole_and_is_no_profile(stores: Sto
     assert await stores.profiles.proposals() == (newer,)
     assert newer.version != kept.version
     assert await stores.profiles.all() == ()
-    await stores.profiles.withdraw("sales")
-    await stores.profiles.withdraw("sales")
+    with pytest.raises(Conflict):
+        await stores.profiles.withdraw(kept)
+    await stores.profiles.withdraw(newer)
+    with pytest.raises(NotFound):
+        await stores.profiles.withdraw(newer)
     assert await stores.profiles.proposals() == ()
 
 

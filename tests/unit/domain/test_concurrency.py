@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from shared.domain.concurrency import update
+from shared.domain.concurrency import together, update
 from shared.domain.errors import Conflict, NotFound, Unavailable
 
 
@@ -79,3 +81,23 @@ async def test_what_the_change_refuses_is_not_tried_again(refused: Exception) ->
     with pytest.raises(type(refused), match=str(refused)):
         await update(counter.read, refuse, counter.save, tries=3, lost=Unavailable(None, "lost"))
     assert (counter.reads, counter.saves) == (1, 0)
+
+
+async def test_calls_side_by_side_have_all_ended_when_one_has_failed() -> None:
+    """A caller that goes on after a failure meets no write that is still under way."""
+    ended: list[str] = []
+    release = asyncio.Event()
+
+    async def write(name: str) -> str:
+        if name == "broken":
+            release.set()
+            raise Conflict(name)
+        await release.wait()
+        await asyncio.sleep(0)
+        ended.append(name)
+        return name
+
+    with pytest.raises(Conflict, match="broken"):
+        await together(write(name) for name in ("one", "broken", "two"))
+    assert sorted(ended) == ["one", "two"]
+    assert await together(write(name) for name in ("one", "two")) == ["one", "two"]

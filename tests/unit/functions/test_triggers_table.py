@@ -66,6 +66,7 @@ TRIGGERS = (
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "writing.follow_setting"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "watchdog.watchdog"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "dead_letters.drain"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.onboarding", "profiles.drop_expired"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "bulk_letters.continue_stopped"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.maintenance", "alerts.look_out"),
     ("health", "GET api/health", "", ""),

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from functions.web import health_answers
-from shared.domain.audit_digest import ENTRIES_A_RECORD, DigestRecord, HourState, blob_of, read_records
+from shared.adapters.tables.audit_late import AuditLate
+from shared.domain.audit_digest import ENTRIES_A_RECORD, DigestRecord, Fingerprint, HourState, blob_of, read_log
 from shared.domain.errors import BadRequest
 from shared.domain.initiator import Initiator
 from shared.domain.read_models import AuditEntry
@@ -56,7 +57,7 @@ def records(fakes: Fakes) -> list[tuple[str, int]]:
     return [
         (f"{record.hour:%d %H}", len(record.entries))
         for name, data in sorted(fakes.digest_log.blobs.items())
-        for record in read_records(data, name)
+        for record in read_log(data, name).records
     ]
 
 
@@ -94,6 +95,55 @@ async def test_a_late_entry_goes_into_the_next_hour_and_is_no_fault_before(fakes
     await close_hours(fakes.world)
     assert (await verified(fakes)).verified
     assert [row async for row in fakes.tables.query("auditlate", "late")] == []
+
+
+async def test_a_row_that_is_written_long_after_its_mark_is_no_fault(fakes: Fakes) -> None:
+    """The mark of a late row is there, and its writer is slow, or has died and tries again."""
+    await hours(fakes, 2)
+    late, tables = fakes.clock.now() - timedelta(hours=2), fakes.tables
+    write = tables.upsert_all
+
+    async def slowly(table: str, rows: object) -> None:
+        if table.startswith("audit2"):
+            tables.upsert_all = write  # type: ignore[method-assign]
+            await hours(fakes, 2)
+        await write(table, rows)  # type: ignore[arg-type]
+
+    tables.upsert_all = slowly  # type: ignore[method-assign, assignment]
+    await act(fakes, "late", late)
+    assert (await verified(fakes)).verified
+    await hours(fakes, 1)
+    assert (await verified(fakes)).verified
+
+
+async def test_a_mark_whose_row_never_follows_is_deleted_after_a_day(fakes: Fakes) -> None:
+    await hours(fakes, 2)
+    now = fakes.clock.now()
+    row = {"PartitionKey": "nowhere", "RowKey": "no-row"}
+    await AuditLate(fakes.tables).mark([(now - timedelta(hours=2), "202603", row)], now)  # type: ignore[arg-type]
+    await hours(fakes, 23)
+    assert len([each async for each in fakes.tables.query("auditlate", "late")]) == 1
+    await hours(fakes, 3)
+    assert [each async for each in fakes.tables.query("auditlate", "late")] == []
+    assert (await verified(fakes)).verified
+
+
+async def test_a_row_whose_hour_is_closed_while_it_is_written_is_no_fault(fakes: Fakes) -> None:
+    await hours(fakes, 2)
+    begin(fakes, "2026-03-30T10:59")
+    tables, write = fakes.tables, fakes.tables.upsert_all
+
+    async def slowly(table: str, rows: object) -> None:
+        if table.startswith("audit2"):
+            tables.upsert_all = write  # type: ignore[method-assign]
+            await hours(fakes, 1)
+        await write(table, rows)  # type: ignore[arg-type]
+
+    tables.upsert_all = slowly  # type: ignore[method-assign, assignment]
+    await act(fakes, "slow")
+    assert (await verified(fakes)).verified
+    await hours(fakes, 2)
+    assert (await verified(fakes)).verified
 
 
 @pytest.mark.parametrize("what", ["deleted", "changed", "added"])
@@ -268,18 +318,66 @@ async def test_the_log_of_a_restored_table_is_found_after_a_fault_too(fakes: Fak
     assert (await verified(fakes)).verified
 
 
-@pytest.mark.parametrize("hours_on", [-1, 0, 2, 24 * 3650])
-async def test_a_forged_record_of_another_hour_does_not_keep_later_hours_from_being_closed(
-    fakes: Fakes, hours_on: int
+def forged(fakes: Fakes, hours_on: int, entries: object = ()) -> bytes:
+    """Lines of a person who can append: a record in the place of the next one, so many hours after the last one."""
+    name = blob_of(fakes.clock.now())
+    last = read_log(fakes.digest_log.blobs[name], name).records[-1]
+    return DigestRecord(last.hour + timedelta(hours=hours_on), last.digest, last=True, entries=entries).line()  # type: ignore[arg-type]
+
+
+async def ahead(fakes: Fakes) -> bytes:
+    """Records that close the next three days in advance, each following the one before it."""
+    name, lines = blob_of(fakes.clock.now()), b""
+    last = read_log(fakes.digest_log.blobs[name], name).records[-1]
+    for _ in range(72):
+        last = DigestRecord(last.next_hour, last.digest, last=True, entries=())
+        lines += last.line()
+    return lines
+
+
+@pytest.mark.parametrize(
+    "what", ["no JSON", "no end of line", "-1", "0", "2", "87600", "strange entries", "lone brackets", "a copy"]
+)
+async def test_lines_that_are_no_records_are_reported_and_later_hours_are_closed(
+    fakes: Fakes, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await hours(fakes, 3)
-    name = blob_of(fakes.clock.now())
-    data = fakes.digest_log.blobs[name]
-    last = read_records(data, name)[-1]
-    forged = DigestRecord(last.hour + timedelta(hours=hours_on), last.digest, last=True, entries=())
-    fakes.digest_log.blobs[name] = data + forged.line()
-    await hours(fakes, 1)
+    blobs, name = fakes.digest_log.blobs, blob_of(fakes.clock.now())
+    lines = {
+        "no JSON": b"\xff\x00 anything\r\n\n",
+        "no end of line": b"{",
+        "strange entries": forged(fakes, 1, [Fingerprint(1, "", None)]),  # type: ignore[arg-type]
+        "lone brackets": b"[" * 100_000 + b"\n",
+        "a copy": blobs[name].splitlines(keepends=True)[0],
+    }
+    blobs[name] += lines.get(what) or forged(fakes, int(what))
+    with caplog.at_level(logging.ERROR):
+        await hours(fakes, 3)
+    assert "audit digest failed" in caplog.text
+    assert {(hour, count) for hour, count in records(fakes) if count} == {(f"30 {hour:02}", 2) for hour in range(8, 14)}
+    proof = await verified(fakes)
+    assert (proof.verified, bool(proof.faults)) == (False, True)
+    assert all(name in fault or "the record of hour" in fault for fault in proof.faults)
+    assert [each.state for each in proof.hours if each.entries] == [HourState.VERIFIED] * 6
     state = await fakes.world.stores.audit_digests.state()
-    assert state is not None
-    assert "is not of the hour that follows" in state.fault
-    assert not (await verified(fakes)).verified
+    assert state is not None and state.fault == ""
+
+
+async def test_records_of_hours_that_are_not_over_do_not_keep_these_from_being_closed(fakes: Fakes) -> None:
+    await hours(fakes, 3)
+    fakes.digest_log.blobs[blob_of(fakes.clock.now())] += await ahead(fakes)
+    await hours(fakes, 3)
+    proof = await verified(fakes)
+    assert not proof.verified
+    assert [f"{each.hour:%H}" for each in proof.hours if each.added] == ["11"]
+    assert (await fakes.world.stores.audit_digests.state()).next_hour == fakes.clock.now().replace(minute=0)  # type: ignore[union-attr]
+
+
+async def test_lines_in_a_blob_of_a_later_month_do_not_keep_it_from_being_used(fakes: Fakes) -> None:
+    fakes.digest_log.blobs["202603.jsonl"] = b"before the first hour"
+    await hours(fakes, 2)
+    fakes.digest_log.blobs["202604.jsonl"] = b"anything"
+    await hours(fakes, 48)
+    assert len(records(fakes)) == 50
+    proof = await verified(fakes, days=3)
+    assert [fault.partition(":")[0] for fault in proof.faults] == ["202603.jsonl", "202604.jsonl"]

@@ -220,3 +220,25 @@ async def test_names_that_hr_gave_a_person_change_nothing_of_other_administrator
     after, _ = await run.world.stores.operations.newest(99)
     assert [each.initiator for each in after] == [each.initiator for each in before]
     assert boss in {each.initiator for each in after}
+
+
+async def test_a_dead_job_keeps_its_work_and_loses_the_name_of_its_requester() -> None:
+    run = await known()
+    letters = run.world.stores.dead_letters
+    bodies = {
+        "a": {"requestedBy": NAMES[ANN].upper(), "userIds": [BEN], "correlationId": NAMES[ANN]},
+        "b": {"requestedBy": NAMES[BEN], "userIds": [ANN]},
+        "c": {"deep": {"note": NAMES[ANN]}},
+    }
+    for name, body in bodies.items():
+        await letters.keep(DeadLetter(name * 32, JOBS, json.dumps(body).encode(), "", run.world.clock.now()))
+    cut = f'{{"requestedBy": "{NAMES[ANN]}", "userIds": ["{BEN}'.encode()
+    await letters.keep(DeadLetter("d" * 32, JOBS, cut, "", run.world.clock.now()))
+    done = await erased(run, ANN)
+    assert done["erased"]["deadletters"] == 4  # type: ignore[index]
+    left = {each.id[0]: each for each in (await letters.page(9))[0] if each.queue == JOBS}
+    assert json.loads(left["a"].body) == {"requestedBy": ANN, "userIds": [BEN], "correlationId": ANN}
+    assert left["a"].whole
+    assert json.loads(left["b"].body) == bodies["b"]
+    assert left.keys() == {"a", "b"}, "a text in which the name cannot be replaced is deleted"
+    assert (await erased(run, ANN))["erased"] == {}

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.adapters.tables.onboarding import SLACK
 from shared.domain.errors import ApprovalDenied, Conflict
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
@@ -133,3 +134,24 @@ async def test_the_list_is_read_and_approved_by_http_and_on_its_page() -> None:
     assert (await call(run, "POST", "/api/onboarding/announced/approve", HR_READER, json=body)).status_code == 403
     approved = await call(run, "POST", "/api/onboarding/announced/approve", WRITER, json=body)
     assert approved.json() == {"count": 1}
+
+
+async def test_leavers_behind_thousands_of_other_events_are_listed_too() -> None:
+    run = await announced(("2026-03-02", "2026-03-02"))
+    store = run.world.stores.onboarding
+    ((at, _), *_) = await store.due(run.world.clock.now() + timedelta(days=90), 1)
+    for days in range(6):
+        day = at - SLACK - timedelta(days=days)
+        await store.look_again((day, f"{number:032x}") for number in range(1_001))
+    assert len((await announced_leavers(run.world)).records) == 2
+    shown = (await call(run, "GET", "/api/onboarding/announced", HR_READER)).json()
+    assert (shown["count"], len(shown["value"])) == (2, 2)
+
+
+async def test_reading_the_list_leaves_a_day_that_is_to_come_as_it_is() -> None:
+    """A writer has noted the day, and its rows follow in a moment."""
+    run = await announced(("2026-03-02",))
+    tables = run.fakes.tables
+    await tables.upsert_all("onboardingdue", [{"PartitionKey": "day", "RowKey": "20260401"}])
+    await announced_leavers(run.world)
+    assert await tables.get("onboardingdue", "day", "20260401") is not None

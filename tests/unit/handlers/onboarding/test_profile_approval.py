@@ -16,11 +16,13 @@ from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditFilter
 from shared.handlers.onboarding.profiles import (
     approve_profile,
+    drop_expired,
     proposals,
     reject_profile,
     remove_profile,
     save_profile,
 )
+from tests.support.api_calls import another, claims_of, session
 from tests.support.hires import Hires, event
 from tests.support.hr_calls import call
 from tests.support.runs import OTHER_TEAM, SMALL, TEAM, user
@@ -82,7 +84,55 @@ async def test_a_proposal_that_nobody_approves_is_dropped_after_30_days() -> Non
     run.fakes.clock.move(30 * DAY)
     with pytest.raises(NotFound):
         await approve_profile(run.world, "sales", found.version or "", BEA)
-    assert await run.world.stores.profiles.proposals() == ()
+    assert await proposals(run.world) == ()
+    reader = session(claims_of(roles=["Licensing.Read"]))
+    for path in ("/onboarding/profiles", "/api/onboarding/proposals"):
+        assert "sales" not in (await call(run, "GET", path, reader)).text
+    assert len(await run.world.stores.profiles.proposals()) == 1, "a read writes nothing"
+    newer = await proposed(run, TEAM, name="labs")
+    assert await drop_expired(run.world) == 1
+    assert await run.world.stores.profiles.proposals() == (newer,)
+    assert await run.world.stores.profiles.all() == ()
+    assert await drop_expired(run.world) == 0
+
+
+async def test_a_proposal_that_comes_while_an_older_one_is_decided_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ann proposes again between the read and the write of Bea's decision."""
+    run = Hires()
+    profiles = run.world.stores.profiles
+    withdraw = profiles.withdraw
+    newer: list[Proposal] = []
+    groups = [[TEAM, OTHER_TEAM], [OTHER_TEAM]]
+
+    async def late(proposal: Proposal) -> None:
+        if not newer:
+            newer.append(await proposed(run, *groups.pop(0)))
+        await withdraw(proposal)
+
+    first = await proposed(run, TEAM)
+    monkeypatch.setattr(type(profiles), "withdraw", lambda _, proposal: late(proposal))
+    with pytest.raises(Conflict):
+        await reject_profile(run.world, "sales", first.version or "", BEA)
+    assert await profiles.proposals() == tuple(newer)
+    second, *_ = newer
+    newer.clear()
+    await approve_profile(run.world, "sales", second.version or "", BEA)
+    assert [each.groups for each in await profiles.all()] == [(TEAM, OTHER_TEAM)]
+    assert await profiles.proposals() == tuple(newer)
+
+
+async def test_a_profile_that_was_changed_after_the_read_is_not_deleted() -> None:
+    run = Hires()
+    writer = {**session(claims_of(roles=["Licensing.Configure"])), "sec-fetch-site": "same-origin"}
+    await run.profile("empty")
+    (seen,) = await run.world.stores.profiles.all()
+    await save_profile(run.world, replace(seen, display_name="Changed"), ANN, None)
+    (now,) = await run.world.stores.profiles.all()
+    path = "/api/onboarding/profiles/empty"
+    stale = await call(run, "DELETE", path, {**writer, "if-match": seen.version or ""})
+    assert stale.status_code == 412
+    assert await run.world.stores.profiles.all() == (now,)
+    assert (await call(run, "DELETE", path, {**writer, "if-match": now.version or ""})).status_code == 204
     assert await run.world.stores.profiles.all() == ()
 
 
@@ -111,8 +161,6 @@ async def test_a_single_approver_approves_after_a_day_with_an_alert(caplog: pyte
 
 
 async def test_the_page_shows_who_proposed_what_and_another_person_decides_there() -> None:
-    from tests.support.api_calls import another, claims_of, session
-
     run = Hires()
     await proposed(run, TEAM)
     reader = session(claims_of(roles=["Licensing.Read"]))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
+from shared.domain.errors import Outdated
 from shared.domain.ids import UserId
-from shared.domain.operation import EXPIRED, Operation, OperationState
+from shared.domain.operation import EXPIRED, LicenseChange, Operation, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import approvals
+from shared.handlers.operations.accept import accept
 from shared.handlers.operations.watchdog import watchdog
+from shared.handlers.operations.writing import turn_off, turn_on
 from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from shared.handlers.views import queries
 from tests.support.operations import held_run, waiting_removal
-from tests.support.runs import NOA, TEAM, Run
+from tests.support.runs import MIA, NOA, SMALL, TEAM, Run
 
 MONTH = timedelta(days=30)
 
@@ -90,3 +97,54 @@ async def test_who_comes_back_to_the_group_while_the_license_is_kept_is_not_aske
     await run.work_off()
     assert await queries.approvals(run.world) == ()
     assert licensed(run, held) == len(held)
+
+
+@pytest.mark.parametrize(("days", "asked_again"), [(29, False), (31, True)])
+async def test_an_approval_that_waited_too_long_for_writing_is_requested_again(days: int, asked_again: bool) -> None:
+    run, people, operation = await waiting_removal(30)
+    await turn_off(run.world, MIA)
+    await approvals.approve(run.world, operation.id, operation.checksum, NOA)
+    await run.work_off()
+    run.later(days=days)
+    await turn_on(run.world, MIA)
+    await run.work_off()
+    found = await run.read(operation)
+    assert (found.state is OperationState.AWAITING_APPROVAL) is asked_again
+    assert licensed(run, people) == (30 if asked_again else 0)
+    if asked_again:
+        assert (found.approvals, found.approved_by) == ((), None)
+        await approvals.approve(run.world, found.id, found.checksum, NOA)
+        await run.work_off()
+        assert licensed(run, people) == 0
+
+
+@pytest.mark.parametrize(("days", "asked_again"), [(29, False), (31, True)])
+async def test_an_approval_by_preview_that_waited_too_long_for_writing_is_requested_again(
+    days: int, asked_again: bool
+) -> None:
+    run = Run()
+    people = run.people(30)
+    await run.change([SMALL])
+    request = OperationRequest(Target(TEAM), MIA, LicenseChange(remove=(SMALL.sku_id,)))
+    preview = await run.finish(await accept(run.world, replace(request, preview=True)))
+    await turn_off(run.world, NOA)
+    operation = await run.finish(await accept(run.world, replace(request, preview_id=preview.id)), approve=False)
+    run.later(days=days)
+    await turn_on(run.world, NOA)
+    await run.work_off()
+    found = await run.read(operation)
+    assert (found.state is OperationState.AWAITING_APPROVAL) is asked_again
+    assert licensed(run, people) == (30 if asked_again else 0)
+
+
+async def test_an_expired_list_is_not_approved_while_writing_is_off() -> None:
+    run, people, operation = await waiting_removal(30)
+    await turn_off(run.world, MIA)
+    run.later(days=31)
+    with pytest.raises(Outdated, match="expired"):
+        await approvals.approve(run.world, operation.id, operation.checksum, NOA)
+    await turn_on(run.world, MIA)
+    await watchdog(run.world)
+    await run.work_off()
+    assert (await run.read(operation)).error is not None
+    assert licensed(run, people) == 30

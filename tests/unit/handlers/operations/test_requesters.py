@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shared.domain.assignment import OptionsChange
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import ApprovalDenied
 from shared.domain.ids import UserId
@@ -12,11 +13,12 @@ from shared.domain.operation import HELD, LicenseChange, Operation, Target, is_f
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations import approvals
 from shared.handlers.operations.accept import accept
+from shared.handlers.operations.assignment_changes import set_options
 from shared.handlers.operations.user_decisions import remove_licenses_now
 from shared.handlers.views import queries
 from shared.handlers.views.approvals import described, why_not
 from tests.support.operations import leave
-from tests.support.runs import EXTRA, MIA, NOA, SMALL, TEAM, Run
+from tests.support.runs import EXTRA, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run
 
 MANY = 60
 """People, more than one person can approve for."""
@@ -66,8 +68,8 @@ async def test_a_reprocess_does_not_let_the_requester_approve_alone(what: str) -
     run, people, sealed = await held(what)
     before = [run.directory.licenses(each) for each in people]
     waiting = await described(run.world, sealed)
-    assert (waiting.another, "You requested this" in why_not(run.world, waiting, MIA)) == (True, True)
-    assert why_not(run.world, waiting, NOA) == ""
+    assert (waiting.another, "You requested this" in await why_not(run.world, waiting, MIA)) == (True, True)
+    assert await why_not(run.world, waiting, NOA) == ""
     with pytest.raises(ApprovalDenied, match="You requested this"):
         await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
     await run.work_off()
@@ -77,10 +79,47 @@ async def test_a_reprocess_does_not_let_the_requester_approve_alone(what: str) -
     assert all(run.directory.licenses(each) != was for each, was in zip(people, before, strict=True))
 
 
+async def guests_left_out(*changes: tuple[Initiator, dict[str, object]]) -> tuple[Run, list[UserId], Operation]:
+    """Many guests who lose their licenses because of options that people changed one after another."""
+    run = Run()
+    people = run.people(MANY, guest=True)
+    await run.change([SMALL])
+    for by, options in changes:
+        await set_options(run.world, TEAM, OptionsChange(options), by, None)
+    await ask(run, LicenseChange(), NOA, reprocess=True)
+    run.later(minutes=20)
+    await run.work_off()
+    return run, people, await requested_by_the_app(run)
+
+
+@pytest.mark.parametrize(
+    "later", [{"priority": 3}, {"excluded_groups": frozenset({OTHER_TEAM})}], ids=["another option", "another cut"]
+)
+async def test_a_person_who_changed_options_does_not_approve_alone_what_follows(later: dict[str, object]) -> None:
+    run, people, sealed = await guests_left_out((MIA, {"include_guests": False}), (NOA, later))
+    with pytest.raises(ApprovalDenied, match="You requested this"):
+        await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
+    noa_cut = "excluded_groups" in later
+    waiting = await described(run.world, sealed)
+    assert bool(await why_not(run.world, waiting, NOA)) is noa_cut
+    await approvals.approve(run.world, sealed.id, sealed.checksum, Initiator("zoe", "Zoe") if noa_cut else NOA)
+    await run.work_off()
+    assert not any(run.licenses(each) for each in people)
+
+
+async def test_an_option_that_another_person_has_set_again_is_the_request_of_that_person() -> None:
+    """Mia's change was taken back, and Noa has made it again."""
+    changes = [(MIA, {"include_guests": False}), (NOA, {"include_guests": True}), (NOA, {"include_guests": False})]
+    run, _, sealed = await guests_left_out(*changes)
+    assert await why_not(run.world, await described(run.world, sealed), MIA) == ""
+    with pytest.raises(ApprovalDenied, match="You requested this"):
+        await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
+
+
 async def test_what_no_request_has_brought_about_any_person_can_approve() -> None:
     run, people, sealed = await held(PEOPLE_LEAVE)
     waiting = await described(run.world, sealed)
-    assert (waiting.another, why_not(run.world, waiting, MIA)) == (False, "")
+    assert (waiting.another, await why_not(run.world, waiting, MIA)) == (False, "")
     await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in people)

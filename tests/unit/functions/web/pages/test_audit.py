@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import urlencode
 
+import pytest
+
+from shared.domain.initiator import Initiator
+from shared.domain.read_models import AuditEntry
+from tests.support.api_calls import claims_of, token
+from tests.support.hires import Hires
+from tests.support.hr_calls import call
 from tests.support.pages import browser, send
-from tests.support.runs import SMALL, TEAM, Run
+from tests.support.runs import SMALL, TEAM, Run, user
 
 
 async def test_the_audit_log_is_searched_by_names_and_told_in_words() -> None:
@@ -33,3 +42,36 @@ async def test_the_audit_log_is_searched_by_names_and_told_in_words() -> None:
     assert "grace: P0D to P30D" in options
     assert "usageLocation: none to DE" in options
     assert "data-poll" not in shown
+
+
+MANY = 10_050
+"""Entries, more than a download once had."""
+
+
+async def acted_often() -> Hires:
+    run, boss = Hires(), Initiator(user(7), "Boss")
+    now = run.world.clock.now()
+    entries = [
+        AuditEntry(f"{number:06}", now - timedelta(seconds=number), "Act", boss, "success", user(number % 9))
+        for number in range(MANY)
+    ]
+    await run.world.stores.audit.append(entries)
+    return run
+
+
+@pytest.mark.parametrize(("path", "heading"), [("/audit.csv", 1), ("/audit.jsonl", 0)])
+async def test_a_download_has_every_entry(path: str, heading: int) -> None:
+    run = await acted_often()
+    reader = token(claims_of(roles=["Licensing.Read"]))
+    lines = (await call(run, "GET", path, reader)).text.splitlines()
+    assert len(lines) == MANY + heading
+    assert len(set(lines)) == MANY + heading
+    refused = await call(run, "GET", f"{path}?since=yesterday", reader)
+    assert refused.status_code == 400
+
+
+async def test_an_export_of_a_person_has_every_entry_once() -> None:
+    run = await acted_often()
+    answer = await call(run, "GET", f"/api/users/{user(7)}/export", token(claims_of(roles=["Licensing.Configure"])))
+    ids = [each["id"] for each in json.loads(answer.text)["auditEntries"]]
+    assert (len(ids), len(set(ids))) == (MANY, MANY)

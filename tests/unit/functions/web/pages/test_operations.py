@@ -39,7 +39,7 @@ async def test_a_person_decides_about_removals_on_the_page() -> None:
     async with browser(run) as page:
         assert str(TEAM) in (await page.get("/approvals")).text or "team" in (await page.get("/approvals")).text.lower()
         wrong = await page.post(f"/operations/{waiting.id}/approve", content="checksum=other", headers=SAME_SITE)
-        assert wrong.status_code == 400
+        assert wrong.status_code == 409
         checksum = urlencode({"checksum": waiting.checksum})
         approved = await page.post(f"/operations/{waiting.id}/approve", content=checksum, headers=SAME_SITE)
         unknown = await page.post(f"/operations/{waiting.id}/explode", headers=SAME_SITE)

@@ -55,7 +55,7 @@ class TestOperations:
             right = await api.post(f"/api/operations/{waiting.id}/approve", json={"checksum": "abc"})
             left = (await api.get("/api/approvals")).json()["value"]
         assert [(each["id"], each["plan"]["removals"]) for each in approvals] == [(waiting.id, {E3: 25})]
-        assert [answer.status_code for answer in (wrong, missing, right)] == [400, 400, 200]
+        assert [answer.status_code for answer in (wrong, missing, right)] == [409, 400, 200]
         approved = right.json()
         assert approved["approvedBy"]["displayName"] == "ada@fabrikam.example"
         assert approved["state"] == "ProcessingInProgress"
