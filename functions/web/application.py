@@ -24,6 +24,7 @@ from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
 from functions.web.pages import users as user_pages
 from functions.web.pages.error_pages import failed_page, wants_page
+from functions.web.parameters import check_parameters
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
@@ -107,6 +108,7 @@ async def _permit(request: Request) -> None:
     if needed is None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")
     requires(request, needed)
+    await check_parameters(request)
     await _limit(request, row, needed)
     if wants_page(request):
         request.scope["writing"] = await _writing(request)

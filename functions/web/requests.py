@@ -70,6 +70,12 @@ def version_of(etag: str) -> int | None:
     return int(match[1])
 
 
+def etag(text: str) -> str:
+    """The value of an If-Match header. Raises ValueError."""
+    version_of(text)
+    return text
+
+
 def etag_of(version: int) -> str:
     """The ETag of a license assignment."""
     return f'W/"{version}"'
@@ -80,6 +86,7 @@ OperationIdText = Annotated[
     str, AfterValidator(operation_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{32}$"})
 ]
 IdempotencyKey = Annotated[str, AfterValidator(idempotency_key)]
+IfMatchText = Annotated[str, AfterValidator(etag)]
 
 
 class Shape(BaseModel):

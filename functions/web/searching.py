@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 from pydantic import BeforeValidator
-from starlette.requests import Request
 
-from functions.web.errors import HttpError
+from functions.web.errors import HttpError, fault_at, invalid
+from functions.web.parameters import NO_NAME
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId, is_guid
 from shared.domain.member_status import MemberState
@@ -64,19 +64,8 @@ def member_fields(show: Shown, wanted: MemberFilter) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-async def _no_names(request: Request) -> None:
-    for name in ("search", "name"):
-        if request.query_params.get(name, "").strip():
-            raise _in_address(name)
-
-
-NoNames = Depends(_no_names)
-"""Rejects addresses with a searched name: proxies, histories and access logs keep them."""
-
-
 def _in_address(name: str) -> HttpError:
-    text = f"{name} takes no name in an address, because addresses are logged. Send names in the body of a POST."
-    return HttpError(400, "NameInAddress", text, name)
+    return invalid([fault_at(name, NO_NAME, "NameInAddress")])
 
 
 def _id_of(text: str, name: str) -> str:

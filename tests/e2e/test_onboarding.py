@@ -215,7 +215,7 @@ def test_a_batch_of_a_thousand_names_each_fault_and_a_killed_worker_loses_nothin
     assert {each["position"] for each in answer["faults"]} == faulty.keys()
     for each in answer["faults"]:
         name, value = faulty[each["position"]]
-        assert each["field"].startswith(name), each
+        assert each["target"].startswith(name), each
         assert json.loads(each["value"]) in _parts(value), each
     for _ in range(2):
         run.stack.kill(run.stack.workers("process_hr_events")[0])

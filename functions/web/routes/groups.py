@@ -24,7 +24,6 @@ from functions.web.requests import (
     Shape,
     etag_of,
 )
-from functions.web.searching import NoNames
 from functions.web.starting import TheStarter
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId, SkuId
@@ -142,7 +141,7 @@ class FindMembersWithErrors(FindMembers):
     sku_id: Guid | None = None
 
 
-@router.get("/{group_id}/members", dependencies=[NoNames])
+@router.get("/{group_id}/members")
 async def list_members(
     request: Request,
     world: TheWorld,
@@ -176,7 +175,7 @@ async def _found(world: World, rows: Sequence[MemberRow], token: str | None) -> 
     return {"value": [answers.member(row, names) for row in rows], "skipToken": token}
 
 
-@router.get("/{group_id}/membersWithLicenseErrors", dependencies=[NoNames])
+@router.get("/{group_id}/membersWithLicenseErrors")
 async def list_members_with_license_errors(
     request: Request,
     world: TheWorld,

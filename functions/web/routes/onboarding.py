@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from functions.web import answers
 from functions.web.audit_answers import Json, hr_event
 from functions.web.context import TheInitiator, ThePaging, TheWorld
-from functions.web.errors import HttpError
+from functions.web.errors import HttpError, fault_at
 from functions.web.hr_access import must_be_own
 from functions.web.requests import OperationIdText, Shape
 from shared.domain.access import Access
@@ -84,7 +84,7 @@ async def receive_events(request: Request, world: TheWorld, initiator: TheInitia
         first = faults[0]
         only_conflicts = all(each.taken for each in receipts)
         status, code = (409, "Conflict") if only_conflicts else (400, "InvalidEvent")
-        raise HttpError(status, code, str(first["message"]), str(first["field"]), details=faults)
+        raise HttpError(status, code, str(first["message"]), str(first["target"]), details=faults)
     headers = {"Location": taken[0]["location"]} if len(values) == 1 else {}
     return JSONResponse({"value": taken, "faults": faults}, 202, headers)
 
@@ -104,9 +104,9 @@ def _faults(receipt: Receipt) -> list[Json]:
     if receipt.taken:
         reason = receipt.reason
         event_id = receipt.record.event.id if receipt.record else ""
-        return [{"position": receipt.position, "field": "id", "value": json.dumps(event_id), "message": reason}]
+        return [{**fault_at("id", reason, "Conflict"), "position": receipt.position, "value": json.dumps(event_id)}]
     return [
-        {"position": receipt.position, "field": each.field, "value": each.value, "message": str(each)}
+        {**fault_at(each.field, str(each), "InvalidEvent"), "position": receipt.position, "value": each.value}
         for each in receipt.faults
     ]
 

@@ -47,12 +47,13 @@ class InnerError(Answer):
 
 
 class Fault(Answer):
-    """One fault of a batch: which event, which field, what it was."""
+    """One fault of a request. Faults of HR events have the position of the event in the batch and the wrong value."""
 
-    position: Count
-    field: Annotated[str, example("data.effectiveDate")]
-    value: Annotated[str, example('"tomorrow"')]
+    code: Annotated[str, example("InvalidEvent")]
+    target: Annotated[str, Field(description="The field or parameter that is wrong.", examples=["data.effectiveDate"])]
     message: Annotated[str, example("data.effectiveDate must be a date or a time as in ISO 8601.")]
+    position: Annotated[int, Field(ge=0, examples=[0])] | None = None
+    value: Annotated[str, Field(description="JSON of the wrong value.", examples=['"tomorrow"'])] | None = None
 
 
 class ErrorDetail(Answer):

@@ -45,7 +45,7 @@ async def test_a_broken_event_is_answered_with_field_value_and_rule_and_a_batch_
     answer = await call(run, "POST", "/api/onboarding", HR, json=bad)
     error = error_of(answer)
     assert (answer.status_code, error["code"], error["target"]) == (400, "InvalidEvent", "data.sequence")
-    assert [each["field"] for each in error["details"]] == ["data.sequence", "data.usageLocation"]
+    assert [each["target"] for each in error["details"]] == ["data.sequence", "data.usageLocation"]
     mixed = [event("joiner", "2", ann, groups=[TEAM]), bad, 7]
     answer = await call(run, "POST", "/api/onboarding", HR, json=mixed)
     assert answer.status_code == 202
