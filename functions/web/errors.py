@@ -23,6 +23,9 @@ from shared.domain.errors import (
     Unavailable,
 )
 
+NAME_FAULTS = frozenset({"UnknownName", "AmbiguousName"})
+"""Codes of faults that only a look into the directory shows."""
+
 Detail = dict[str, Any]
 """One entry of `details`: a fault with its code, target and text."""
 
@@ -117,7 +120,8 @@ def detail_of(error: Mapping[str, Any]) -> Detail:
     """A fault that pydantic found."""
     place, *path = [str(part) for part in error["loc"]]
     target = ".".join(path) if place in ("body", "query", "header", "path") else ".".join([place, *path])
-    return fault_at(target, str(error["msg"]).removeprefix("Value error, "))
+    code = str(error["type"]) if error["type"] in NAME_FAULTS else "InvalidRequest"
+    return fault_at(target, str(error["msg"]).removeprefix("Value error, "), code)
 
 
 def invalid(faults: Iterable[Detail]) -> HttpError:

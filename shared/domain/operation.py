@@ -148,6 +148,23 @@ class PlanSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationFilter:
+    """Which operations are shown; empty fields let all pass. `since` and `until`: when they were created."""
+
+    state: OperationState | None = None
+    group_id: GroupId | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def lets_pass(self, operation: Operation) -> bool:
+        """Whether the state and the group are those; the time is not checked."""
+        return self.state in (None, operation.state) and self.group_id in (None, operation.target.group_id)
+
+
+EVERY_OPERATION = OperationFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class OperationError:
     """Why an operation ended without doing its work."""
 

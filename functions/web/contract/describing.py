@@ -24,6 +24,7 @@ EXAMPLES: Mapping[str, Any] = {
     "operation_id": OPERATION,
     "group_id": GROUP,
     "user_id": USER,
+    "sku_id": E3,
     "letter_id": OPERATION,
     "entry_id": OPERATION,
     "bulk_id": OPERATION,
@@ -56,8 +57,7 @@ EXAMPLES: Mapping[str, Any] = {
     "group": GROUP,
     "initiatedBy": "ada",
     "activity": "license",
-    "from": "2026-11-29",
-    "to": "2026-11-30",
+    "groupId": GROUP,
     "since": "2026-11-01T00:00:00Z",
     "until": "2026-11-30T00:00:00Z",
 }
@@ -149,6 +149,8 @@ def _responses(answers: Mapping[int, type[BaseModel] | None], schemas: Json) -> 
     found: Json = {}
     for status, model in answers.items():
         found[str(status)] = {"description": _said(model, status)}
+        if status == 202:
+            found[str(status)]["headers"] = ACCEPTED
         if model is not None:
             found[str(status)] |= {"content": _content(model, schemas)}
             leads = LINKS.get(model, {})
@@ -158,6 +160,21 @@ def _responses(answers: Mapping[int, type[BaseModel] | None], schemas: Json) -> 
                     for name, (operation, parameter) in leads.items()
                 }
     return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in REFUSALS}
+
+
+ACCEPTED: Json = {
+    "Location": {
+        "description": "Where to read how far the work is.",
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": f"/api/operations/{OPERATION}",
+    },
+    "Retry-After": {
+        "description": "Seconds after which to read it.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 5,
+    },
+}
+"""Headers of every 202."""
 
 
 def _said(model: type[BaseModel] | None, status: int) -> str:

@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 from starlette.requests import Request
+from starlette.responses import Response
 
 from functions.web import answers
 from functions.web.audit_answers import Json, initiated, moment_text
-from functions.web.context import Paging, TheInitiator, ThePaging, TheWorld, requires
-from functions.web.requests import DEFAULT_TOP, MAX_TOP, Corrected, OperationIdText, Shape
-from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
+from functions.web.context import TheInitiator, ThePaging, TheWorld, requires
+from functions.web.requests import Corrected, OperationIdText, Shape
+from functions.web.searching import MAX_LETTER_TEXT
+from functions.web.starting import accepted
 from shared.domain.access import Access
 from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
 from shared.domain.messages import ONBOARDING
@@ -44,13 +46,6 @@ class Wanted(Shape):
         return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.kept_until)
 
 
-class Search(Wanted):
-    """A page of the dead letters that are wanted."""
-
-    top: Annotated[int, Field(ge=1, le=MAX_TOP, examples=[100])] = DEFAULT_TOP
-    skip_token: Annotated[str, Field(min_length=1, max_length=2048, examples=["fe6d1f2a3b4c0123"])] | None = None
-
-
 class Bulk(Wanted):
     """The action on all dead letters that match."""
 
@@ -61,28 +56,29 @@ class Bulk(Wanted):
 async def list_dead_letters(request: Request, world: TheWorld, paging: ThePaging) -> Json:
     """Messages that could not be read or done, with the reason, newest first."""
     letters, token = await world.stores.dead_letters.page(paging.top, paging.after)
-    return answers.page(request, map(_letter, letters), paging.top, token)
+    return answers.page(request, map(_letter, letters), token)
 
 
 @router.post("/search")
-async def search_dead_letters(world: TheWorld, body: Search) -> Json:
+async def search_dead_letters(request: Request, world: TheWorld, body: Wanted, paging: ThePaging) -> Json:
     """Those of a queue, kind or time, or with a text, which can be a name and so is not part of the address. If few of
-    very many match, a page can be short and still have a `skipToken` for the next one."""
-    paging = Paging(body.top, body.skip_token)
+    very many match, a page can be short and still have a next one."""
     letters, token = await world.stores.dead_letters.page(paging.top, paging.after, body.value())
-    return {"value": list(map(_letter, letters)), "skipToken": token}
+    return answers.page(request, map(_letter, letters), token)
 
 
 @router.post("/bulk", status_code=202)
-async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: Bulk) -> Json:
+async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: Bulk) -> Response:
     """Replay or delete all current dead letters that match. It continues automatically, also after a restart."""
-    return _bulk(await bulk_letters.begin(world, body.act, body.value(), initiator))
+    begun = await bulk_letters.begin(world, body.act, body.value(), initiator)
+    return accepted(f"/api/deadLetters/bulk/{begun.id}", _bulk(begun))
 
 
 @router.get("/bulk")
-async def list_bulk(world: TheWorld) -> Json:
-    """The newest acts on many dead letters."""
-    return {"value": [_bulk(each) for each in await world.stores.dead_letters.acts(SHOWN_ACTS)]}
+async def list_bulk(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Bulk actions on dead letters, newest first."""
+    found, token = await world.stores.dead_letters.acts(paging.top, paging.after)
+    return answers.page(request, map(_bulk, found), token)
 
 
 @router.get("/bulk/{bulk_id}")
@@ -91,7 +87,7 @@ async def get_bulk(world: TheWorld, bulk_id: OperationIdText) -> Json:
     return _bulk(await bulk_letters.find(world, bulk_id))
 
 
-@router.post("/{letter_id}/replay", status_code=202)
+@router.post("/{letter_id}/replay", status_code=204)
 async def replay_dead_letter(
     request: Request,
     world: TheWorld,

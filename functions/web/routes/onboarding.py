@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from functions.web import answers
 from functions.web.audit_answers import Json, hr_event
@@ -17,6 +17,7 @@ from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.errors import HttpError, fault_at
 from functions.web.hr_access import must_be_own
 from functions.web.requests import OperationIdText, Shape
+from functions.web.starting import accepted
 from shared.domain.access import Access
 from shared.domain.caller_limits import Kind
 from shared.domain.hr_intake import Receipt, open_keys
@@ -85,8 +86,8 @@ async def receive_events(request: Request, world: TheWorld, initiator: TheInitia
         only_conflicts = all(each.taken for each in receipts)
         status, code = (409, "Conflict") if only_conflicts else (400, "InvalidEvent")
         raise HttpError(status, code, str(first["message"]), str(first["target"]), details=faults)
-    headers = {"Location": taken[0]["location"]} if len(values) == 1 else {}
-    return JSONResponse({"value": taken, "faults": faults}, 202, headers)
+    location = str(taken[0]["location"]) if len(values) == 1 else "/api/onboarding"
+    return accepted(location, {"value": taken, "faults": faults})
 
 
 def _taken(position: int, record: OnboardingRecord) -> Json:
@@ -127,7 +128,7 @@ async def list_onboarding(
     """Events and what became of them, newest first."""
     read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
     records, token = await read(paging.top, paging.after)
-    return answers.page(request, map(hr_event, records), paging.top, token)
+    return answers.page(request, map(hr_event, records), token)
 
 
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
@@ -163,14 +164,16 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
 
 
 @router.get("/held")
-async def get_held_leavers(world: TheWorld) -> Json:
-    """Leavers above the allowance of a day. They wait for a person's decision."""
+async def get_held_leavers(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Leavers above the allowance of a day. They wait for a person's decision. `count` and `checksum` are of all pages;
+    another checksum on a later page means that the list changed."""
     held = await administration.held_leavers(world)
+    found, token = answers.part(held.records, paging.top, paging.after)
     return {
         "count": len(held.records),
         "allowedWithin24Hours": held.allowed,
         "checksum": held.checksum,
-        "value": [hr_event(record) for record in held.records[:MAX_BATCH]],
+        **answers.page(request, map(hr_event, found), token),
     }
 
 
@@ -187,13 +190,15 @@ async def reject_held_leavers(world: TheWorld, initiator: TheInitiator, body: Se
 
 
 @router.get("/announced")
-async def get_announced_leavers(world: TheWorld) -> Json:
-    """Leavers that HR announced at least 24 hours ahead, by the day on which their licenses are removed."""
+async def get_announced_leavers(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Leavers that HR announced at least 24 hours ahead, by the day on which their licenses are removed. `count` and
+    `checksum` are of all pages."""
     listed = await announced_leavers(world)
+    found, token = answers.part(listed.records, paging.top, paging.after)
     return {
         "count": len(listed.records),
         "checksum": listed.checksum,
-        "value": [hr_event(record) for record in listed.records[:MAX_BATCH]],
+        **answers.page(request, map(hr_event, found), token),
     }
 
 
@@ -224,16 +229,17 @@ async def cancel_onboarding(
 @router.post("/{event_key}/decide", status_code=202)
 async def decide_onboarding(
     world: TheWorld, initiator: TheInitiator, event_key: OperationIdText, body: Decided
-) -> Json:
+) -> Response:
     """Answer an event in state NeedsDecision: carry it out, for the account in `candidateId` if any, or dismiss it."""
     carry_out = body.decision == "carryOut"
-    return hr_event(await administration.decide(world, event_key, initiator, carry_out=carry_out))
+    decided = await administration.decide(world, event_key, initiator, carry_out=carry_out)
+    return accepted(f"/api/onboarding/{event_key}", hr_event(decided))
 
 
 @router.post("/{event_key}/replay", status_code=202)
 async def replay_onboarding(
     request: Request, world: TheWorld, initiator: TheInitiator, event_key: OperationIdText
-) -> Json:
+) -> Response:
     """Start an event again that failed or ended with errors, once the cause is repaired."""
     await must_be_own(request, world, event_key, Access.WRITE)
-    return hr_event(await administration.replay(world, event_key, initiator))
+    return accepted(f"/api/onboarding/{event_key}", hr_event(await administration.replay(world, event_key, initiator)))

@@ -6,12 +6,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header
 from pydantic import AfterValidator, Field
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from functions.web import answers
 from functions.web.audit_answers import Json, moment_text
 from functions.web.audit_answers import initiator as initiator_answer
-from functions.web.context import TheInitiator, ThePerson, TheWorld
-from functions.web.requests import AssignedLicenseShape, Guid, Shape, country
+from functions.web.context import TheInitiator, ThePaging, ThePerson, TheWorld
+from functions.web.names import GroupName
+from functions.web.naming import with_ids
+from functions.web.requests import AssignedLicenseShape, Shape, country
+from functions.web.starting import accepted
+from shared.domain.errors import NotFound
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
 from shared.domain.ids import GroupId
 from shared.domain.profile_changes import Proposal, changes, reasons_to_approve
@@ -50,7 +56,7 @@ class ProfileShape(Shape):
 
     display_name: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     match: Condition = Condition()
-    groups: Annotated[tuple[Guid, ...], Field(max_length=MAX_GROUPS)] = ()
+    groups: Annotated[tuple[GroupName, ...], Field(max_length=MAX_GROUPS)] = ()
     licenses: Annotated[tuple[AssignedLicenseShape, ...], Field(max_length=MAX_PROFILES)] = ()
     usage_location: Annotated[str, AfterValidator(country)] | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
@@ -78,9 +84,10 @@ class SeenVersion(Shape):
 
 
 @router.get("/profiles")
-async def list_profiles(world: TheWorld) -> Json:
-    """What jobs need."""
-    return {"value": [_profile(each) for each in await world.stores.profiles.all()]}
+async def list_profiles(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """The groups and licenses that jobs need."""
+    found, token = answers.part(tuple(await world.stores.profiles.all()), paging.top, paging.after)
+    return answers.page(request, map(_profile, found), token)
 
 
 @router.get("/profiles/{profile_name}")
@@ -99,7 +106,8 @@ async def put_profile(
 ) -> Response:
     """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
     next event on. 202 if another person must approve it, because it changes more than the display name."""
-    saved = await profiles.save_profile(world, body.value(profile_name), person, if_match)
+    profile = (await with_ids(world, body)).value(profile_name)
+    saved = await profiles.save_profile(world, profile, person, if_match)
     return await _proposed(world, saved) if isinstance(saved, Proposal) else _with_etag(saved, 200)
 
 
@@ -113,14 +121,29 @@ async def delete_profile(world: TheWorld, person: ThePerson, profile_name: Name)
 
 async def _proposed(world: World, proposed: Proposal) -> Response:
     name = proposed.profile.name
-    (waiting,) = [each for each in await profiles.proposals(world) if each.proposal.profile.name == name]
-    return JSONResponse(_proposal(waiting), 202)
+    waiting = await _waiting(world, name)
+    return accepted(f"/api/onboarding/proposals/{name}", _proposal(waiting))
+
+
+async def _waiting(world: World, name: str) -> Waiting:
+    """The version of a profile that waits. Raises NotFound."""
+    for each in await profiles.proposals(world):
+        if each.proposal.profile.name == name:
+            return each
+    raise NotFound(f"No version of profile {name} waits for an approval.")
 
 
 @router.get("/proposals")
-async def list_proposals(world: TheWorld) -> Json:
+async def list_proposals(request: Request, world: TheWorld, paging: ThePaging) -> Json:
     """Versions of profiles that wait for the approval of another person."""
-    return {"value": [_proposal(each) for each in await profiles.proposals(world)]}
+    found, token = answers.part(tuple(await profiles.proposals(world)), paging.top, paging.after)
+    return answers.page(request, map(_proposal, found), token)
+
+
+@router.get("/proposals/{profile_name}")
+async def get_proposal(world: TheWorld, profile_name: Name) -> Json:
+    """The version of a profile that waits for the approval of another person; 404 once it is decided."""
+    return _proposal(await _waiting(world, profile_name))
 
 
 @router.post("/proposals/{profile_name}/approve")

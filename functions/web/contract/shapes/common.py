@@ -41,6 +41,14 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
+class Page(Answer):
+    """A page of a collection. The link leads to the next one; the last page has none."""
+
+    next_link: Annotated[
+        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations?$top=100&$skiptoken=100"])
+    ] = ""
+
+
 class InnerError(Answer):
     request_id: Annotated[str, Field(alias="request-id", examples=["6f0e2a51-7a54-4b43-9a9f-0b7a2f6f3c11"])]
     date: Time

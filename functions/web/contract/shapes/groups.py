@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from functions.web.contract.shapes.common import (
-    GROUP,
-    HERE,
     Answer,
     Count,
     Duration,
     GroupIdText,
     OperationIdText,
+    Page,
     PartNumber,
     Person,
     PlanIdText,
@@ -110,6 +109,7 @@ class Member(Answer):
     assigned_sku_ids: list[SkuIdText]
     attempts: Count
     next_look_date_time: Time | None
+    state_since_date_time: Time | None
     waiting_since_date_time: Time | None
     removal_date_time: Time | None
     last_updated_date_time: Time
@@ -117,27 +117,16 @@ class Member(Answer):
     notes: list[Annotated[str, example("a guest: not licensed")]]
 
 
-class MemberPage(Answer):
+class MemberPage(Page):
     value: list[Member]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/groups/{GROUP}/members?$skiptoken=0"])
-    ] = ""
 
 
 class GroupMember(Member):
     group_id: GroupIdText
 
 
-class GroupMemberPage(Answer):
+class GroupMemberPage(Page):
     value: list[GroupMember]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/membersWithLicenseErrors?$skiptoken=0"])
-    ] = ""
-
-
-class FoundMembers(Answer):
-    value: list[Member]
-    skip_token: Annotated[str, example("0f5c1d7e")] | None
 
 
 class NamedGroup(Answer):
@@ -164,7 +153,7 @@ class ManagedGroup(NamedGroup):
     products: list[ProductCounts]
 
 
-class Groups(Answer):
+class Groups(Page):
     value: list[ManagedGroup]
 
 

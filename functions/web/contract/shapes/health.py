@@ -13,6 +13,7 @@ from functions.web.contract.shapes.common import (
     Count,
     Initiator,
     OperationIdText,
+    Page,
     Time,
     example,
 )
@@ -122,14 +123,8 @@ class DeadLetter(Answer):
     whole: bool
 
 
-class DeadLetterPage(Answer):
+class DeadLetterPage(Page):
     value: list[DeadLetter]
-    next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/deadLetters?$skiptoken=0"])] = ""
-
-
-class FoundDeadLetters(Answer):
-    value: list[DeadLetter]
-    skip_token: Annotated[str, example("fe6d1f2a3b4c0123456789abcdef0123")] | None
 
 
 class BulkAct(Answer):
@@ -152,5 +147,5 @@ class BulkAct(Answer):
     completed_date_time: Time | None
 
 
-class BulkActs(Answer):
+class BulkActs(Page):
     value: list[BulkAct]

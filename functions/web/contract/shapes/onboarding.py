@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.web.contract.shapes.common import (
-    HERE,
     OPERATION,
     Answer,
     ClaimedBy,
@@ -17,6 +16,7 @@ from functions.web.contract.shapes.common import (
     Initiator,
     License,
     OperationIdText,
+    Page,
     Person,
     SkuIdText,
     Time,
@@ -89,9 +89,8 @@ class OnboardingRecord(Answer):
     claimed_by: ClaimedBy | None
 
 
-class OnboardingPage(Answer):
+class OnboardingPage(Page):
     value: list[OnboardingRecord]
-    next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/onboarding?$skiptoken=0"])] = ""
 
 
 class FoundAccount(Answer):
@@ -132,14 +131,14 @@ class Trial(Answer):
     lost_licenses: list[SkuIdText]
 
 
-class HeldLeavers(Answer):
+class HeldLeavers(Page):
     count: Count
     allowed_within_24_hours: Annotated[int, Field(alias="allowedWithin24Hours", ge=0, examples=[20])]
     checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
     value: list[OnboardingRecord]
 
 
-class AnnouncedLeavers(Answer):
+class AnnouncedLeavers(Page):
     count: Count
     checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
     value: list[OnboardingRecord]
@@ -162,7 +161,7 @@ class Profile(Answer):
     etag: Annotated[str | None, Field(alias="@odata.etag", examples=['W/"3"'])]
 
 
-class Profiles(Answer):
+class Profiles(Page):
     value: list[Profile]
 
 
@@ -185,7 +184,7 @@ class Proposal(Answer):
     in_force: Profile | None
 
 
-class Proposals(Answer):
+class Proposals(Page):
     value: list[Proposal]
 
 

@@ -9,8 +9,6 @@ from pydantic.alias_generators import to_camel
 
 from functions.web.contract.shapes.common import (
     E3,
-    HERE,
-    OPERATION,
     Answer,
     ClaimedBy,
     Count,
@@ -18,6 +16,7 @@ from functions.web.contract.shapes.common import (
     Initiator,
     License,
     OperationIdText,
+    Page,
     PlanIdText,
     SkuIdText,
     Time,
@@ -121,11 +120,8 @@ class Operation(Answer):
     error: OperationFault | None
 
 
-class OperationPage(Answer):
+class OperationPage(Page):
     value: list[Operation]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations?$top=100&$skiptoken=0"])
-    ] = ""
 
 
 class GivenApproval(Answer):
@@ -156,7 +152,7 @@ class WaitingOperation(Operation):
     approval: Approval
 
 
-class Approvals(Answer):
+class Approvals(Page):
     value: list[WaitingOperation]
 
 
@@ -189,12 +185,8 @@ class PredictedError(ExpectedError):
     user_principal_name: Annotated[str, example("ada@contoso.com")] | None
 
 
-class PredictedErrorPage(Answer):
+class PredictedErrorPage(Page):
     value: list[PredictedError]
-    next_link: Annotated[
-        str,
-        Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations/{OPERATION}/predictedErrors?$skiptoken=100"]),
-    ] = ""
 
 
 class PlannedMember(Answer):
@@ -213,8 +205,5 @@ class PlannedMember(Answer):
     problems: list[Problem]
 
 
-class PlannedMemberPage(Answer):
+class PlannedMemberPage(Page):
     value: list[PlannedMember]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations/{OPERATION}/members?$skiptoken=0"])
-    ] = ""

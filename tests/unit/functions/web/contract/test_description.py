@@ -192,6 +192,7 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
     for name, act in (("sales", "approve"), ("gone", "reject")):
         proposed = await _ok(api, "PUT", f"{here}/profiles/{name}", json=profile)
         assert len((await _ok(api, "GET", f"{here}/proposals"))["value"]) == 1
+        assert (await _ok(api, "GET", f"{here}/proposals/{name}"))["version"] == proposed["version"]
         version = {"version": proposed["version"]}
         await _ok(api, "POST", f"{here}/proposals/{name}/{act}", json=version, headers=approver)
     await _ok(api, "PUT", f"{here}/profiles/gone", json={})
@@ -222,8 +223,18 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
 
 
 async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
-    for path in ("licenses", "subscribedSkus", "changeFeed", "overview", "audit", "audit/verify"):
+    for path in (
+        "licenses",
+        "licenses/SPE_E3",
+        "licenses/SPE_E3/users",
+        "subscribedSkus",
+        "changeFeed",
+        "overview",
+        "audit",
+        "audit/verify",
+    ):
         await _ok(api, "GET", f"/api/{path}")
+    await _ok(api, "POST", "/api/search", json={"search": "a"})
     for path in ("turnOff", "turnOn"):
         assert (await _ok(api, "POST", f"/api/writing/{path}"))["on"] is (path == "turnOn")
     assert (await _ok(api, "GET", "/api/writing"))["forcedOff"] is False
