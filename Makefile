@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi openapi-check clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -35,6 +35,7 @@ help:
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
+	@echo "make openapi-check  the API's description by the recommended rules of Redocly CLI and Spectral"
 	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make restore-check  lose the tables, restore them from an old file, and see that no license changes"
 	@echo "make clean   remove what was installed and written"
@@ -115,6 +116,17 @@ audit: .venvaudit/.installed
 # After a change of the API; a test holds the file to what the app serves.
 openapi: setup
 	$(BIN)/python -m functions.web.contract > docs/openapi.json
+
+# The description of the API, by the recommended rules of two checkers. Their packages are apart from those of the stack,
+# so that make setup stays short.
+openapi-check: tests/openapi/node_modules/.installed
+	@cd tests/openapi && npx --no-install redocly lint --config redocly.yaml ../../docs/openapi.json
+	@cd tests/openapi && npx --no-install spectral lint --fail-severity=warn --ruleset spectral.yaml ../../docs/openapi.json
+
+tests/openapi/node_modules/.installed: tests/openapi/package.json tests/openapi/package-lock.json
+	@echo "Installing Redocly CLI and Spectral ..."
+	@cd tests/openapi && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)

@@ -17,6 +17,7 @@ from shared.domain.errors import BadRequest
 from shared.domain.group_status import GroupStatus
 from shared.domain.ids import SkuId
 from shared.domain.outcomes import Problem
+from shared.domain.plan_draft import current_code
 from shared.domain.read_models import MemberRow
 from shared.handlers.views.license_center import FoundGroup
 from shared.handlers.views.person_apps import App
@@ -69,7 +70,7 @@ def found_group(found: FoundGroup) -> Json:
         "displayName": found.group.display_name,
         "managed": found.managed,
         "usable": not found.hindrance,
-        "hindrance": found.hindrance or None,
+        "unusableReason": found.hindrance or None,
         "nativeLicenses": [license.sku_id for license in found.group.native_skus],
     }
 
@@ -106,6 +107,7 @@ def group_status(view: GroupView) -> Json:
         "id": status.group_id,
         "displayName": view.display_name,
         "status": status.state,
+        "state": status.state.code,
         "members": status.shown_members,
         "counts": dict(status.counts),
         "products": product_counts(status),
@@ -140,14 +142,20 @@ def member(row: MemberRow, names: Names) -> Json:
         "problems": [problem(each, names) for each in row.problems],
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
-        "nextLookDateTime": moment_text(row.next_look_at),
+        "nextAttemptDateTime": moment_text(row.next_look_at),
         "stateSinceDateTime": moment_text(row.since),
         "waitingSinceDateTime": moment_text(row.waiting_since),
         "removalDateTime": moment_text(row.removal_at),
         "lastUpdatedDateTime": moment_text(row.updated_at),
         "operationId": row.operation_id,
-        "notes": list(row.notes),
+        "notes": list(map(note, row.notes)),
     }
+
+
+def note(text: str) -> Json:
+    """A note of a member or a plan, from its stored form: a code, a product, and service plans."""
+    code, *ids = text.split(" ")
+    return {"kind": current_code(code), "skuId": ids[0] if ids else None, "servicePlanIds": ids[1:]}
 
 
 def problem(found: Problem, names: Names) -> Json:

@@ -130,7 +130,7 @@ class Shape(BaseModel):
         return {name: each for name, each in value.items() if not str(name).startswith("@odata.")}
 
 
-class AssignedLicenseShape(Shape):
+class LicenseRequest(Shape):
     """Graph's assignedLicense."""
 
     sku_id: SkuName
@@ -190,7 +190,7 @@ class ApprovedPreview(Shape):
 class AssignLicense(Shape):
     """The body of assignLicense."""
 
-    add_licenses: Annotated[list[AssignedLicenseShape], Field(max_length=MAX_SKUS)]
+    add_licenses: Annotated[list[LicenseRequest], Field(max_length=MAX_SKUS)]
     remove_licenses: Annotated[list[SkuName], Field(max_length=MAX_SKUS)]
     approved_preview: ApprovedPreview | None = None
 
@@ -233,7 +233,7 @@ class Approve(Shape):
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class ForeignLicenses(Shape):
+class UnmanagedLicenses(Shape):
     """The body of adoptLicenses and enableServicePlans: SKUs of unmanaged licenses."""
 
     sku_ids: Annotated[list[SkuName], Field(min_length=1, max_length=MAX_SKUS)]
@@ -242,7 +242,7 @@ class ForeignLicenses(Shape):
         return tuple(dict.fromkeys(SkuId(sku_id) for sku_id in self.sku_ids))
 
 
-class EndingLicenses(ForeignLicenses):
+class EndingLicenses(UnmanagedLicenses):
     """The body of keepLicenses and removeLicensesNow: SKUs of licenses that are in grace, held or kept."""
 
 
@@ -253,6 +253,6 @@ class Corrected(Shape):
 
 
 class Cancel(Shape):
-    """The body of cancel: keep the intent as it is, not enforced, or go back to the one before the operation."""
+    """The body of cancel: keep the assignment as it is, not enforced, or restore the one before the operation."""
 
-    intent: Literal["keep", "former"] = "keep"
+    assignment: Literal["keep", "restore"] = "keep"

@@ -22,8 +22,13 @@ class OperationKind(StrEnum):
     REMOVE = "remove"
     CHANGE = "change"
     REPROCESS = "reprocess"
-    ADOPT = "adopt"
-    ENABLE = "enable"
+    ADOPT = "manage"
+    ENABLE = "turnOnApps"
+
+    @classmethod
+    def _missing_(cls, value: object) -> OperationKind | None:
+        """Rows of version 0.1 have the former words."""
+        return {"adopt": cls.ADOPT, "enable": cls.ENABLE}.get(str(value))
 
 
 class OperationState(StrEnum):
@@ -41,12 +46,17 @@ class OperationState(StrEnum):
 
 
 class Phase(StrEnum):
-    SEAL = "seal"
+    SEAL = "snapshot"
     APPROVE = "approve"
     PERMIT = "permit"
     REJECT = "reject"
-    RELEASE = "release"
+    RELEASE = "dispatch"
     FINISH = "finish"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Phase | None:
+        """Rows of version 0.1 have the former words."""
+        return {"seal": cls.SEAL, "release": cls.RELEASE}.get(str(value))
 
 
 @dataclass(frozen=True, slots=True)

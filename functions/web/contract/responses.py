@@ -66,10 +66,10 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/deadLetters/bulk/{bulk_id}"): {200: health.BulkAct},
     ("DELETE", "/api/deadLetters/{letter_id}"): {204: None},
     ("POST", "/api/deadLetters/{letter_id}/replay"): {204: None},
-    ("POST", "/api/onboarding"): {202: onboarding.Taken},
+    ("POST", "/api/onboarding"): {202: onboarding.AcceptedEvents},
     ("GET", "/api/onboarding"): {200: onboarding.OnboardingPage},
     ("GET", "/api/onboarding/schema"): {200: onboarding.Schema},
-    ("POST", "/api/onboarding/dryRun"): {200: onboarding.Trial},
+    ("POST", "/api/onboarding/dryRun"): {200: onboarding.DryRun},
     ("GET", "/api/onboarding/held"): {200: onboarding.HeldLeavers},
     ("POST", "/api/onboarding/held/approve"): {200: onboarding.Counted},
     ("POST", "/api/onboarding/held/reject"): {200: onboarding.Counted},
@@ -90,18 +90,18 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
 }
 
 REFUSALS: Mapping[int, str] = {
-    400: "A field or parameter is wrong; `target` names it, the message says the limit.",
-    401: "The platform has not signed the caller in.",
+    400: "A field or parameter is wrong. `details` lists every fault; `target` names the first one.",
+    401: "The caller is not signed in, or the sign-in is too old.",
     403: "The caller lacks the role, or the app a permission.",
     404: "There is no such thing.",
-    409: "The state does not allow it, or another caller was quicker.",
+    409: "The state does not allow it, or another caller changed it first.",
     412: "If-Match names another version.",
     413: "The body is too large.",
     429: "The caller has reached a limit; Retry-After says when to try again.",
-    500: "A fault of our own; it was recorded under the request-id.",
-    503: "Graph, the tables or the queue are away; Retry-After says when to try again.",
+    500: "A fault of the app; it was recorded under the request-id.",
+    503: "Graph, the tables or the queue cannot be reached; Retry-After says when to try again.",
 }
-"""What every route may answer instead, in the one shape of an error."""
+"""Errors that every route can answer, in one shape."""
 
 LINKS: Mapping[type[BaseModel], Mapping[str, tuple[str, str]]] = {
     operations.Operation: {

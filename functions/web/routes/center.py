@@ -80,7 +80,7 @@ async def list_all_members_with_license_errors(
 
 @router.post("/groups/search")
 async def find_groups(world: TheWorld, body: FindGroups) -> Json:
-    """Groups of the directory by words of their name or by ID, and what they may be used for."""
+    """Groups of the directory by words of their name or by ID, and whether they can be managed."""
     return {"value": [answers.found_group(each) for each in await license_center.find_groups(world, body.search)]}
 
 
@@ -97,6 +97,7 @@ def _managed(each: license_center.ManagedGroup) -> Json:
         "displayName": each.assignment.display_name,
         "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
         "status": each.status.state,
+        "state": each.status.state.code,
         "members": each.status.shown_members,
         "counts": dict(each.status.counts),
         "products": answers.product_counts(each.status),
@@ -131,8 +132,8 @@ async def get_user(world: TheWorld, user_id: TheUserId) -> Json:
 
 @router.get("/overview")
 async def get_health(world: TheWorld) -> Json:
-    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters, protected
-    people, and what limits HR."""
+    """The state of the app: membership changes, the write quota in use, queues, open work, dead letters, protected
+    people, and the limits of HR."""
     found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
     return health_answers.health(found, looks, limits)
 

@@ -32,35 +32,35 @@ Queue = Literal["members", "members-bulk", "operations", "operations-bulk", "not
 Moment = Annotated[AwareDatetime, Field(examples=["2026-01-31T08:00:00Z"])]
 
 
-class Wanted(Shape):
+class DeadLetterFilter(Shape):
     """A filter of dead letters. Absent fields match everything; `text` is part of the reason or of the message."""
 
     queue: Queue = ""
     kind: LetterKind | None = None
     text: Annotated[str, Field(max_length=MAX_LETTER_TEXT, examples=["HiddenMembership"])] = ""
-    kept_since: Moment | None = None
-    kept_until: Moment | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
     def value(self) -> LetterFilter:
-        since: datetime | None = self.kept_since
-        return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.kept_until)
+        since: datetime | None = self.since
+        return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.until)
 
 
-class Bulk(Wanted):
+class BulkRequest(DeadLetterFilter):
     """The action on all dead letters that match."""
 
-    act: BulkKind
+    action: BulkKind
 
 
 @router.get("")
 async def list_dead_letters(request: Request, world: TheWorld, paging: ThePaging) -> Json:
-    """Messages that could not be read or done, with the reason, newest first."""
+    """Failed messages with the reason, newest first."""
     letters, token = await world.stores.dead_letters.page(paging.top, paging.after)
     return answers.page(request, map(_letter, letters), token)
 
 
 @router.post("/search")
-async def search_dead_letters(request: Request, world: TheWorld, body: Wanted, paging: ThePaging) -> Json:
+async def search_dead_letters(request: Request, world: TheWorld, body: DeadLetterFilter, paging: ThePaging) -> Json:
     """Those of a queue, kind or time, or with a text, which can be a name and so is not part of the address. If few of
     very many match, a page can be short and still have a next one."""
     letters, token = await world.stores.dead_letters.page(paging.top, paging.after, body.value())
@@ -68,9 +68,9 @@ async def search_dead_letters(request: Request, world: TheWorld, body: Wanted, p
 
 
 @router.post("/bulk", status_code=202)
-async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: Bulk) -> Response:
+async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: BulkRequest) -> Response:
     """Replay or delete all current dead letters that match. It continues automatically, also after a restart."""
-    begun = await bulk_letters.begin(world, body.act, body.value(), initiator)
+    begun = await bulk_letters.begin(world, body.action, body.value(), initiator)
     return accepted(f"/api/deadLetters/bulk/{begun.id}", _bulk(begun))
 
 
@@ -83,7 +83,7 @@ async def list_bulk(request: Request, world: TheWorld, paging: ThePaging) -> Jso
 
 @router.get("/bulk/{bulk_id}")
 async def get_bulk(world: TheWorld, bulk_id: OperationIdText) -> Json:
-    """How far an act on many dead letters is."""
+    """The progress of one bulk action."""
     return _bulk(await bulk_letters.find(world, bulk_id))
 
 
@@ -107,12 +107,12 @@ async def replay_dead_letter(
 
 @router.delete("/{letter_id}", status_code=204)
 async def delete_dead_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> None:
-    """Take a message off the list without sending it."""
+    """Delete a message without sending it."""
     await delete(world, letter_id, initiator)
 
 
 def _letter(letter: DeadLetter) -> Json:
-    """A message that could not be read or done; its body as text where it is one."""
+    """A failed message, with its body as text."""
     return {
         "id": letter.id,
         "queue": letter.queue,
@@ -120,16 +120,16 @@ def _letter(letter: DeadLetter) -> Json:
         "reason": letter.reason,
         "createdDateTime": moment_text(letter.at),
         "body": letter.body.decode("utf-8", "replace"),
-        "whole": letter.whole,
+        "complete": letter.whole,
     }
 
 
 def _bulk(act: BulkAct) -> Json:
-    """An act on many dead letters, and how far it is."""
+    """A bulk action and its progress."""
     wanted = act.wanted
     return {
         "id": act.id,
-        "act": act.kind,
+        "action": act.kind,
         "queue": wanted.queue,
         "kind": wanted.kind,
         "text": wanted.text,
@@ -138,7 +138,7 @@ def _bulk(act: BulkAct) -> Json:
         **initiated(act.initiator),
         "state": "running" if act.is_open else "complete",
         "done": act.done,
-        "left": act.left,
+        "notReplayable": act.left,
         "createdDateTime": moment_text(act.created_at),
         "completedDateTime": moment_text(act.completed_at),
     }

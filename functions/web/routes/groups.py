@@ -18,9 +18,9 @@ from functions.web.names import SkuName
 from functions.web.naming import TheGroupId, optional_sku, with_ids
 from functions.web.requests import (
     AssignLicenseToGroup,
-    ForeignLicenses,
     OptionsPatch,
     Shape,
+    UnmanagedLicenses,
     etag_of,
 )
 from functions.web.starting import TheStarter
@@ -47,8 +47,8 @@ async def assign_license(
     if_match: IfMatch,
     preview: bool = False,
 ) -> Response:
-    """Change what the group's members are licensed with; `preview=true` only says what would happen. Options that are
-    given are set with it, the others stay."""
+    """Change the licenses of the group's members; `preview=true` only plans. Options in the body are set with it, the
+    others stay."""
     body = await with_ids(world, body)
     request = replace(
         starter.request(Target(group_id=group_id)),
@@ -62,15 +62,15 @@ async def assign_license(
 
 @router.post("/{group_id}/reprocessLicenseAssignment", status_code=202)
 async def reprocess(starter: TheStarter, group_id: TheGroupId) -> Response:
-    """Look at every member again; refusals of earlier attempts do not count."""
+    """Reconcile every member; earlier rejections do not count."""
     return await starter.start(replace(starter.request(Target(group_id=group_id)), reprocess=True))
 
 
 @router.post("/{group_id}/adoptLicenses", status_code=202)
 async def adopt_group_licenses(
-    world: TheWorld, starter: TheStarter, group_id: TheGroupId, body: ForeignLicenses, preview: bool = False
+    world: TheWorld, starter: TheStarter, group_id: TheGroupId, body: UnmanagedLicenses, preview: bool = False
 ) -> Response:
-    """Manage members' unmanaged licenses that the group grants; plans that are on stay on."""
+    """Manage members' unmanaged licenses that the group also assigns; apps that are on stay on."""
     request = replace(
         starter.request(Target(group_id=group_id)),
         change=LicenseChange(adopt=(await with_ids(world, body)).skus()),
@@ -81,9 +81,9 @@ async def adopt_group_licenses(
 
 @router.post("/{group_id}/enableServicePlans", status_code=202)
 async def enable_group_service_plans(
-    world: TheWorld, starter: TheStarter, group_id: TheGroupId, body: ForeignLicenses, preview: bool = False
+    world: TheWorld, starter: TheStarter, group_id: TheGroupId, body: UnmanagedLicenses, preview: bool = False
 ) -> Response:
-    """Turn on missing apps that the group grants in members' unmanaged licenses, which stay unmanaged."""
+    """Turn on missing apps of the group in members' unmanaged licenses, which stay unmanaged."""
     request = replace(
         starter.request(Target(group_id=group_id)),
         change=LicenseChange(enable=(await with_ids(world, body)).skus()),
@@ -115,7 +115,7 @@ async def _assignment(world: World, stored: StoredAssignment) -> Response:
 
 @router.get("/{group_id}/status")
 async def get_status(world: TheWorld, group_id: TheGroupId) -> Json:
-    """How far the group is, in the words of the admin center, with counts of members by state."""
+    """The status of a group, with counts of members by state and by product."""
     return answers.group_status(await queries.group_status(world, group_id))
 
 
@@ -165,7 +165,7 @@ async def find_members(
 async def find_members_with_errors(
     request: Request, world: TheWorld, group_id: TheGroupId, body: FindMembersWithErrors, paging: ThePaging
 ) -> Json:
-    """Members in error or waiting for a seat by name. The name is in the body, since addresses are logged."""
+    """Members in error or waiting for a license by name. The name is in the body, since addresses are logged."""
     body = await with_ids(world, body)
     wanted = MemberFilter(body.search.strip(), body.error or "", body.sku_id or "")
     rows, token = await queries.members_with_errors(world, group_id, paging.top, paging.after, wanted)
@@ -181,8 +181,8 @@ async def list_members_with_license_errors(
     error: LicenseError | None = None,
     sku_id: Annotated[SkuName | None, Query(alias="skuId")] = None,
 ) -> Json:
-    """Members in error or waiting for a seat, each problem with its remedy. Where few of very many have the problem
-    that is asked for, a page may be short or empty and still have a next one."""
+    """Members in error or waiting for a license, each problem with its remedy. If few of very many have the problem,
+    a page can be short or empty and still have a next one."""
     wanted = MemberFilter("", error or "", await optional_sku(world, sku_id) or "")
     rows, token = await queries.members_with_errors(world, group_id, paging.top, paging.after, wanted)
     return await _members(request, world, rows, token)

@@ -33,13 +33,13 @@ router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
 SCHEMA = Path(onboarding.__file__).parents[2] / "schemas" / "onboarding.v1.json"
 
 
-class Seen(Shape):
+class ReadList(Shape):
     """The checksum of the leavers that were read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class Decided(Shape):
+class Decision(Shape):
     """The answer to a statement that needs a decision."""
 
     decision: Literal["carryOut", "dismiss"]
@@ -71,8 +71,8 @@ _TAKES = {
 
 @router.post("", status_code=202, openapi_extra=_TAKES)
 async def receive_events(request: Request, world: TheWorld, initiator: TheInitiator, body: TheBody) -> Response:
-    """Take one HR event, or an array of up to 1,000. Each is kept at once; what cannot be read is named by position,
-    field and value, and kept too. 400 when none could be taken."""
+    """Accept one HR event, or an array of up to 1,000. Each valid event is stored at once. `faults` names each wrong
+    field by position and value. 400 if no event was accepted."""
     values = body if isinstance(body, list) else [body]
     if not 0 < len(values) <= MAX_BATCH:
         raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
@@ -125,7 +125,7 @@ async def list_onboarding(
     paging: ThePaging,
     attention: Annotated[bool, Query(description="Only what needs a person.")] = False,
 ) -> Json:
-    """Events and what became of them, newest first."""
+    """Events with their results, newest first."""
     read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
     records, token = await read(paging.top, paging.after)
     return answers.page(request, map(hr_event, records), token)
@@ -146,7 +146,7 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
             for each in trial.accounts
         ],
         "profiles": [
-            {"name": match.profile.name, "displayName": match.profile.display_name, "because": match.because}
+            {"name": match.profile.name, "displayName": match.profile.display_name, "reason": match.because}
             for match in trial.wanted.matches
         ],
         "unknownProfiles": list(trial.wanted.unknown),
@@ -156,10 +156,10 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
             for each in trial.groups
         ],
         "licenses": [
-            {"skuId": sku_id, "from": [str(source) for source in sources], "hasAlready": sku_id in trial.has}
+            {"skuId": sku_id, "sources": [str(source) for source in sources], "alreadyAssigned": sku_id in trial.has}
             for sku_id, sources in trial.licenses.items()
         ],
-        "lostLicenses": list(trial.lost),
+        "removedLicenses": list(trial.lost),
     }
 
 
@@ -178,13 +178,13 @@ async def get_held_leavers(request: Request, world: TheWorld, paging: ThePaging)
 
 
 @router.post("/held/approve")
-async def approve_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
+async def approve_held_leavers(world: TheWorld, initiator: TheInitiator, body: ReadList) -> Json:
     """Approve the held leavers that the caller has read."""
     return {"count": await administration.approve_held(world, body.checksum, initiator)}
 
 
 @router.post("/held/reject")
-async def reject_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
+async def reject_held_leavers(world: TheWorld, initiator: TheInitiator, body: ReadList) -> Json:
     """Cancel the held leavers that the caller has read."""
     return {"count": await administration.reject_held(world, body.checksum, initiator)}
 
@@ -203,7 +203,7 @@ async def get_announced_leavers(request: Request, world: TheWorld, paging: ThePa
 
 
 @router.post("/announced/approve")
-async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
+async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, body: ReadList) -> Json:
     """Approve the announced leavers that were read: on their days they are not counted against the allowance. `count`:
     those that need no other approval. A protected person needs the approval of two people."""
     return {"count": await approve_announced(world, body.checksum, initiator)}
@@ -211,7 +211,7 @@ async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, bo
 
 @router.get("/{event_key}")
 async def get_onboarding(request: Request, world: TheWorld, event_key: OperationIdText) -> Json:
-    """One event and what became of it: every membership and license, and what to do where something is not right."""
+    """One event with its result: every membership and license, and the remedy for each fault."""
     await must_be_own(request, world, event_key, Access.READ_HR)
     return hr_event(await administration.record_of(world, event_key))
 
@@ -228,7 +228,7 @@ async def cancel_onboarding(
 
 @router.post("/{event_key}/decide", status_code=202)
 async def decide_onboarding(
-    world: TheWorld, initiator: TheInitiator, event_key: OperationIdText, body: Decided
+    world: TheWorld, initiator: TheInitiator, event_key: OperationIdText, body: Decision
 ) -> Response:
     """Answer an event in state NeedsDecision: carry it out, for the account in `candidateId` if any, or dismiss it."""
     carry_out = body.decision == "carryOut"
@@ -240,6 +240,6 @@ async def decide_onboarding(
 async def replay_onboarding(
     request: Request, world: TheWorld, initiator: TheInitiator, event_key: OperationIdText
 ) -> Response:
-    """Start an event again that failed or ended with errors, once the cause is repaired."""
+    """Process an event again that failed or ended with errors."""
     await must_be_own(request, world, event_key, Access.WRITE)
     return accepted(f"/api/onboarding/{event_key}", hr_event(await administration.replay(world, event_key, initiator)))

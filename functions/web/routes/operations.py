@@ -81,31 +81,31 @@ async def list_predicted_errors(
 
 @router.post("/operations/{operation_id}/approve")
 async def approve(world: TheWorld, initiator: TheInitiator, operation_id: TheId, body: Approve) -> Json:
-    """Let the removals go that wait for approval; the checksum says which list was reviewed."""
+    """Approve the removals that wait; the checksum says which list was reviewed."""
     return operation_answers.operation(await approvals.approve(world, operation_id, body.checksum, initiator))
 
 
 @router.post("/operations/{operation_id}/review")
 async def review(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Seal the list of held removals that an operation has collected, so that it can be approved or rejected."""
+    """Turn the removals that are held so far into a list that can be approved or rejected."""
     return operation_answers.operation(await approvals.review(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/reject")
 async def reject(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Keep what was to be removed."""
+    """Keep the licenses that would be removed."""
     return operation_answers.operation(await approvals.reject(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/pause")
 async def pause(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Stop handing out work."""
+    """Hand out no more work."""
     return operation_answers.operation(await control.pause(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/resume")
 async def resume(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Go on with a paused operation."""
+    """Continue a paused operation."""
     return operation_answers.operation(await control.resume(world, operation_id, initiator))
 
 
@@ -113,9 +113,9 @@ async def resume(world: TheWorld, initiator: TheInitiator, operation_id: TheId) 
 async def cancel(
     world: TheWorld, starter: TheStarter, initiator: TheInitiator, operation_id: TheId, body: Cancel | None = None
 ) -> Response:
-    """End an operation; what was done stays done. With the intent `former` a new operation (202, Location) makes the
-    group's intent what it was before, also the options that the operation has set."""
-    if body is None or body.intent == "keep":
+    """End an operation; completed work stays. With `restore`, a new operation (202, Location) restores the former
+    assignment of the group, also the options that the operation has set."""
+    if body is None or body.assignment == "keep":
         return JSONResponse(operation_answers.operation(await control.cancel(world, operation_id, initiator)))
     starter.check_options(await queries.operation(world, operation_id))
     restoring = await cancel_and_restore(world, operation_id, initiator)

@@ -15,7 +15,7 @@ from functions.web.audit_answers import initiator as initiator_answer
 from functions.web.context import TheInitiator, ThePaging, ThePerson, TheWorld
 from functions.web.names import GroupName
 from functions.web.naming import with_ids
-from functions.web.requests import AssignedLicenseShape, Shape, country
+from functions.web.requests import LicenseRequest, Shape, country
 from functions.web.starting import accepted
 from shared.domain.errors import NotFound
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
@@ -51,13 +51,13 @@ class Condition(Shape):
         return {name: tuple(values) for name, values in given.items() if name in ATTRIBUTES}
 
 
-class ProfileShape(Shape):
+class ProfileRequest(Shape):
     """Groups and licenses that a job brings."""
 
     display_name: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     match: Condition = Condition()
     groups: Annotated[tuple[GroupName, ...], Field(max_length=MAX_GROUPS)] = ()
-    licenses: Annotated[tuple[AssignedLicenseShape, ...], Field(max_length=MAX_PROFILES)] = ()
+    licenses: Annotated[tuple[LicenseRequest, ...], Field(max_length=MAX_PROFILES)] = ()
     usage_location: Annotated[str, AfterValidator(country)] | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     exclusive: bool = False
@@ -77,7 +77,7 @@ class ProfileShape(Shape):
         )
 
 
-class SeenVersion(Shape):
+class ReadVersion(Shape):
     """The version of the proposal that was read."""
 
     version: Annotated[str, Field(min_length=1, max_length=128, examples=['W/"4"'])]
@@ -101,11 +101,11 @@ async def put_profile(
     world: TheWorld,
     person: ThePerson,
     profile_name: Name,
-    body: ProfileShape,
+    body: ProfileRequest,
     if_match: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:
-    """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
-    next event on. 202 if another person must approve it, because it changes more than the display name."""
+    """Create or replace a profile; with If-Match only the version that was read. It counts for people from their next
+    event on. 202 if another person must approve it, because it changes more than the display name."""
     profile = (await with_ids(world, body)).value(profile_name)
     saved = await profiles.save_profile(world, profile, person, if_match)
     return await _proposed(world, saved) if isinstance(saved, Proposal) else _with_etag(saved, 200)
@@ -113,8 +113,8 @@ async def put_profile(
 
 @router.delete("/profiles/{profile_name}", status_code=202)
 async def delete_profile(world: TheWorld, person: ThePerson, profile_name: Name) -> Response:
-    """Propose that a profile is deleted, which another person must approve; 204 if it gives nothing and is deleted at
-    once. People keep what it gave them until they move or leave."""
+    """Propose that a profile is deleted, which another person must approve; 204 if it assigns nothing and is deleted at
+    once. People keep its groups and licenses until they move or leave."""
     proposed = await profiles.remove_profile(world, profile_name, person)
     return await _proposed(world, proposed) if proposed is not None else Response(status_code=204)
 
@@ -147,14 +147,14 @@ async def get_proposal(world: TheWorld, profile_name: Name) -> Json:
 
 
 @router.post("/proposals/{profile_name}/approve")
-async def approve_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> Response:
+async def approve_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: ReadVersion) -> Response:
     """Put the proposed version into force that was read; 204 if it deletes the profile."""
     saved = await profiles.approve_profile(world, profile_name, body.version, initiator)
     return _with_etag(saved, 200) if saved is not None else Response(status_code=204)
 
 
 @router.post("/proposals/{profile_name}/reject", status_code=204)
-async def reject_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> None:
+async def reject_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: ReadVersion) -> None:
     """Drop the proposed version that was read."""
     await profiles.reject_profile(world, profile_name, body.version, initiator)
 

@@ -12,7 +12,7 @@ from functions.web import answers, audit_answers, health_answers
 from functions.web.audit_answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld, requires
 from functions.web.naming import TheUserId, with_ids
-from functions.web.requests import AssignLicenseToUsers, EndingLicenses, ForeignLicenses
+from functions.web.requests import AssignLicenseToUsers, EndingLicenses, UnmanagedLicenses
 from functions.web.starting import TheStarter, accepted
 from shared.domain.access import Access
 from shared.domain.operation import LicenseChange, Target
@@ -31,7 +31,7 @@ OPEN_KEEP = (
 async def assign_license_to_users(
     world: TheWorld, starter: TheStarter, body: AssignLicenseToUsers, preview: bool = False
 ) -> Response:
-    """Change the licenses of named users; `preview=true` only says what would happen."""
+    """Change the licenses of named users; `preview=true` only plans."""
     body = await with_ids(world, body)
     request = replace(starter.request(Target(user_ids=body.users())), change=body.change(), preview=preview)
     return await starter.start(request, body.approved_preview)
@@ -39,15 +39,15 @@ async def assign_license_to_users(
 
 @router.post("/users/{user_id}/reprocessLicenseAssignment", status_code=202)
 async def reprocess_user(starter: TheStarter, user_id: TheUserId) -> Response:
-    """Look at one user again; refusals of earlier attempts do not count."""
+    """Reconcile one user; earlier rejections do not count."""
     return await starter.start(replace(starter.request(Target(user_ids=(user_id,))), reprocess=True))
 
 
 @router.post("/users/{user_id}/adoptLicenses", status_code=202)
 async def adopt_user_licenses(
-    world: TheWorld, starter: TheStarter, user_id: TheUserId, body: ForeignLicenses, preview: bool = False
+    world: TheWorld, starter: TheStarter, user_id: TheUserId, body: UnmanagedLicenses, preview: bool = False
 ) -> Response:
-    """Manage unmanaged licenses of one user that a group grants; plans that are on stay on."""
+    """Manage unmanaged licenses of one user that a group assigns; apps that are on stay on."""
     request = replace(
         starter.request(Target(user_ids=(user_id,))),
         change=LicenseChange(adopt=(await with_ids(world, body)).skus()),
@@ -58,9 +58,9 @@ async def adopt_user_licenses(
 
 @router.post("/users/{user_id}/enableServicePlans", status_code=202)
 async def enable_user_service_plans(
-    world: TheWorld, starter: TheStarter, user_id: TheUserId, body: ForeignLicenses, preview: bool = False
+    world: TheWorld, starter: TheStarter, user_id: TheUserId, body: UnmanagedLicenses, preview: bool = False
 ) -> Response:
-    """Turn on missing apps that a group grants in unmanaged licenses of one user, which stay unmanaged."""
+    """Turn on missing apps of a group in unmanaged licenses of one user, which stay unmanaged."""
     request = replace(
         starter.request(Target(user_ids=(user_id,))),
         change=LicenseChange(enable=(await with_ids(world, body)).skus()),
@@ -81,7 +81,7 @@ async def keep_user_licenses(
 async def remove_user_licenses_now(
     world: TheWorld, initiator: TheInitiator, user_id: TheUserId, body: EndingLicenses
 ) -> Response:
-    """Remove licenses that are in grace, held or kept; they go after the removal window and a second read."""
+    """Remove licenses that are in grace, held or kept; they are removed after the removal window and a second read."""
     await user_decisions.remove_licenses_now(world, user_id, (await with_ids(world, body)).skus(), initiator)
     return accepted(f"/api/users/{user_id}")
 
