@@ -20,7 +20,7 @@ help:
 	@echo "make unit    the unit tests alone"
 	@echo "make page-test  the tests of the page; fails without Chromium, where make test skips them"
 	@echo "make scenarios  the rest: kills, races, faults that last, hostile and made-up input, a short simulation"
-	@echo "make check   formatter, linter, types, import rules, Bicep, shell, English"
+	@echo "make check   formatter, linter, types, import rules, Bicep, shell, English, API description"
 	@echo "make prose   long sentences and words to avoid (PROSE_OPTIONS=--list shows all)"
 	@echo "make runtime-check  run the app in Azure's own Python runtime; needs Python 3.13"
 	@echo "make audit   known vulnerabilities of what is deployed; needs the internet"
@@ -99,6 +99,7 @@ check: setup
 	$(BIN)/python -m infra.check
 	$(BIN)/shellcheck infra/scripts/*.sh
 	$(BIN)/python -m tests.prose
+	@$(MAKE) --no-print-directory openapi-check
 
 # English: long sentences and words to avoid, by tests/prose/words.json.
 prose: setup
@@ -120,7 +121,7 @@ openapi: setup
 # The description of the API, by the recommended rules of two checkers. Their packages are apart from those of the stack,
 # so that make setup stays short.
 openapi-check: tests/openapi/node_modules/.installed
-	@cd tests/openapi && npx --no-install redocly lint --config redocly.yaml ../../docs/openapi.json
+	@cd tests/openapi && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint --config redocly.yaml ../../docs/openapi.json
 	@cd tests/openapi && npx --no-install spectral lint --fail-severity=warn --ruleset spectral.yaml ../../docs/openapi.json
 
 tests/openapi/node_modules/.installed: tests/openapi/package.json tests/openapi/package-lock.json

@@ -23,7 +23,7 @@ class LicensingError(Exception):
 
 
 class BadRequest(LicensingError):
-    """The request cannot be carried out. The text gives the requester the reason. `faults`: each fault by itself, if
+    """The request cannot be carried out. The text gives the requester the reason. `faults`: each single fault, if
     there are several."""
 
     def __init__(self, code: str, message: str, target: str = "", faults: Sequence[BadRequest] = ()) -> None:

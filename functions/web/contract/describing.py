@@ -157,9 +157,9 @@ ABOUT = (
     "Seatkeeper licenses the members of Microsoft 365 groups. Callers sign in with Microsoft Entra ID, and need one of "
     "the app roles in `x-roles`. Bodies have at most 1 MiB. Requests that start an operation take an Idempotency-Key "
     "and are answered with 202, a Location and Retry-After. Collections are paged by `$top` (at most 999) and "
-    "`@odata.nextLink`; a search by POST repeats its body at the link. Users can be named by userPrincipalName, products "
-    "by skuPartNumber, and groups by their name if only one group has it. Unknown query parameters are an error. `details` "
-    "lists every fault of a request."
+    "`@odata.nextLink`; a search by POST repeats its body at the link. Users can be named by userPrincipalName, "
+    "products by skuPartNumber, and groups by their name if only one group has it. Unknown query parameters are an "
+    "error. `details` lists every fault of a request."
 )
 
 

@@ -1,4 +1,4 @@
-"""An example of every error that the API answers with, by status and code. A test compares the codes with the source."""
+"""An example of every error of the API, by status and code. A test compares the codes with the source."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
         "NoLicenseChanges": ("addLicenses and removeLicenses are both empty.", "addLicenses"),
         "InvalidTarget": ("Give either a group or a list of users.", "target"),
         "NativeOverlap": (
-            f"Group Sales is also licensed by native group-based licensing with {E3}. Remove it there first, or set the "
-            "option allowNativeOverlap.",
+            f"Group Sales is also licensed by native group-based licensing with {E3}. Remove it there first, or "
+            "set the option allowNativeOverlap.",
             "addLicenses",
         ),
         "GroupNotSecurityEnabled": (
@@ -85,7 +85,7 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
     401: {
         "Unauthorized": ("The request has no token that the platform accepts.", ""),
         "SignInTooOld": (
-            "Approving needs a sign-in of the last 60 minutes. Sign out, sign in again, and then approve.",
+            "Approving needs a sign-in of the last 60 minutes. Sign out, sign in, and then approve.",
             "",
         ),
     },
