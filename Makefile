@@ -91,7 +91,7 @@ restore-check: setup
 scenarios: setup
 	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/scenarios/stack tests/scenarios
 
-check: setup
+check: setup openapi-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -99,7 +99,6 @@ check: setup
 	$(BIN)/python -m infra.check
 	$(BIN)/shellcheck infra/scripts/*.sh
 	$(BIN)/python -m tests.prose
-	@$(MAKE) --no-print-directory openapi-check
 
 # English: long sentences and words to avoid, by tests/prose/words.json.
 prose: setup

@@ -24,7 +24,7 @@ from shared.domain.errors import (
 )
 
 NAME_FAULTS = frozenset({"UnknownName", "AmbiguousName"})
-"""Codes of faults that only a look into the directory shows."""
+"""Codes of faults that only a read of the directory shows."""
 
 Detail = dict[str, Any]
 """One entry of `details`: a fault with its code, target and text."""

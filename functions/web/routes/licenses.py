@@ -1,4 +1,4 @@
-"""Routes of products and of what is found by one search: people, groups and products."""
+"""Routes of products, and the one search for people, groups and products."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Search(Shape):
 
 @router.post("/search")
 async def search_everything(request: Request, world: TheWorld, body: Search) -> Json:
-    """Users, groups and products by what is known of them, at most 25 of each. The text is in the body, because
-    addresses are logged. A caller who can read only people finds only people."""
+    """Users, groups and products by name, ID or another identifier, at most 25 of each. The text is in the body,
+    because addresses are logged. A caller who can read only people finds only people."""
     text = body.search.strip()
     if Access.READ not in request.scope["principal"].access:
         users = await license_center.find_users(world, text)

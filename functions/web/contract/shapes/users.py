@@ -115,7 +115,7 @@ class FoundLicense(Answer):
 
 
 class Found(Answer):
-    """What a search has found, at most 25 of each kind."""
+    """The results of a search, at most 25 of each kind."""
 
     users: list[FoundUser]
     groups: list[FoundGroup]
