@@ -30,6 +30,7 @@ class GroupStatus:
 
     `members`: as many as the last operation on the group read in the directory. The allowances count by it.
     `recorded`: members with a row who have not left. `failed`: the last operation on the group did.
+    `causes`: members in error by LicenseError.
     """
 
     group_id: GroupId
@@ -37,6 +38,7 @@ class GroupStatus:
     members: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     products: Mapping[SkuId, ProductCounts] = field(default_factory=dict)
+    causes: Mapping[str, int] = field(default_factory=dict)
     recorded: int = 0
     failed: bool = False
     operation_id: OperationId | None = None
@@ -71,6 +73,7 @@ def with_counts(status: GroupStatus, counts: MemberCounts, skus: Iterable[SkuId]
         state=status.state if in_progress else state_of_group(counts.states, failed=status.failed),
         counts=dict(counts.states),
         products={sku_id: counts.of(sku_id) for sku_id in sorted({*skus, *counts.products})},
+        causes=dict(counts.causes),
         recorded=counts.members,
     )
     return status if found == status else replace(found, updated_at=now)

@@ -9,6 +9,7 @@ import pytest
 from functions.web.pages import licenses as license_pages
 from shared.domain.directory import LicenseAssignmentState
 from shared.handlers.groups.status import publish_counts
+from shared.handlers.maintenance.open_items import count_open_items
 from tests.support.pages import browser
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, Run, product, user
 
@@ -26,6 +27,7 @@ async def test_a_product_says_how_many_licenses_are_missing() -> None:
     await run.change([SMALL])
     run.later(minutes=3)
     await publish_counts(run.world)
+    await count_open_items(run.world)
     async with browser(run) as page:
         shown = (await page.get(f"/licenses/{SMALL.sku_id}")).text
         other = (await page.get(f"/licenses/{LARGE.sku_id}")).text
