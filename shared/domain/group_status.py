@@ -38,13 +38,13 @@ class GroupStatus:
     members: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     products: Mapping[SkuId, ProductCounts] = field(default_factory=dict)
-    causes: Mapping[str, int] = field(default_factory=dict)
     recorded: int = 0
     failed: bool = False
     operation_id: OperationId | None = None
     updated_at: datetime | None = None
     dynamic: bool = False
     """A rule decides the members, or did when the group was read last."""
+    causes: Mapping[str, int] = field(default_factory=dict)
     version: str = field(default="", compare=False)
     """Of the stored row; empty while there is none."""
 

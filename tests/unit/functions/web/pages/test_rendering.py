@@ -29,7 +29,7 @@ async def test_every_view_is_shown_with_a_strict_policy_and_names_escaped() -> N
         f"/groups/{TEAM}/assign": "Preview",
         f"/groups/{OTHER_TEAM}/assign": "Default usage location",
         "/operations": "Completed",
-        f"/operations/{operation.id}": "Licenses to give",
+        f"/operations/{operation.id}": "Licenses to assign",
         "/approvals": "Nothing waits for a person",
         "/users": "Search",
         f"/users/{user(1)}": "Status by group",
