@@ -136,7 +136,7 @@ async def test_a_table_pages_forth_and_back(monkeypatch: pytest.MonkeyPatch) -> 
 
     def turn(text: str, label: str) -> str:
         (found,) = re.findall(rf'<a class="button" href="([^"]*)#users">{label}</a>', text)
-        return found.replace("&amp;", "&")
+        return str(found).replace("&amp;", "&")
 
     base = f"/licenses/{SMALL.sku_id}"
 
