@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from tests.support.stack_hires import accounts, by_queue, event, hiring, until
 from tests.support.stack_journeys import PATIENCE_S, Journey, eventually
 
-LEAVERS = 7
+LEAVERS = 12
 """More than go without a person."""
 
 
@@ -44,6 +44,8 @@ def busy_tenant(folder: Path, members: int = 120) -> Iterator[tuple[Journey, lis
 
 
 def _prepared(run: Journey) -> list[View]:
+    scarce = [{"skuId": run.skus["VISIOCLIENT"], "enabled": 40}]
+    run.client.tenant("POST", "/objects", {"skus": scarce})
     licensed = run.finish(run.change(run.main, {"SPE_E3": [], "VISIOCLIENT": []}, []))
     run.believe(run.main, {"SPE_E3": [], "VISIOCLIENT": []}, [])
     preview = run.client.ended(run.change(run.main, {"SPE_E5": []}, ["SPE_E3"], "?preview=true")["id"], PATIENCE_S)
@@ -52,8 +54,6 @@ def _prepared(run: Journey) -> list[View]:
     assert waiting["state"] == "AwaitingApproval"
     joiner = _hr(run)
     _message_that_fails(run)
-    for timer in ("reconcile_due_users", "reconcile_due_users"):
-        run.fire(timer)
     (member, *_) = run.errors(run.main)
     proposal: dict[str, Any] = {"match": {"department": ["labs"]}, "groups": [run.groups["sales"]]}
     run.client.decide("/api/onboarding/profiles/interns", proposal, "PUT")
@@ -68,8 +68,9 @@ def _hr(run: Journey) -> str:
     by_queue(run, *(event("joiner", f"in-{n}", {"id": each}, attributes=sales) for n, each in enumerate(people)))
     for number in range(LEAVERS):
         until(run, f"in-{number}", "Done", timeout_s=60)
-    leaving = [event("leaver", f"out-{n}", {"id": each}, removal="P1D") for n, each in enumerate(people)]
+    leaving = [event("leaver", f"out-{n}", {"id": each}, removal="P0D") for n, each in enumerate(people)]
     by_queue(run, *leaving, event("joiner", "early", {"employeeId": "<i>77"}, attributes=sales))
+    eventually(lambda: run.client.api("GET", "/api/onboarding/held"), lambda found: found["count"] > 0, 60)
     return str(until(run, "early", "WaitingForAccount", timeout_s=60)["id"])
 
 

@@ -39,7 +39,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/groups", dependencies=[NoNames])
 async def groups(request: Request, world: TheWorld, sku: Text = "") -> Response:
-    """Groups that give licenses; `sku`: the product to assign to one."""
+    """Groups that assign licenses; `sku`: the product to assign to one."""
     return await _groups_page(request, world, "", sku)
 
 

@@ -49,6 +49,11 @@ def app_name(plan_id: str, plan_name: str = "") -> str:
     return _published()["plans"].get(plan_id, "") or plan_name or plan_id
 
 
+def code(name: str) -> Markup:
+    """A name such as TEAMS_EXPLORATORY, which a narrow column breaks after an underscore."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
+
+
 def app_names(plan_ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
     """The friendly names of service plans, sorted; `known`: Graph's names."""
     return sorted(app_name(plan_id, known.get(plan_id, "")) for plan_id in plan_ids)
@@ -87,7 +92,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(when=when, count=count, bdi=bdi, query=urlencode)
+    found.filters.update(when=when, count=count, bdi=bdi, code=code, query=urlencode)
     found.filters.update(product=product_name, app=app_name, apps=app_names, by_app=by_app)
     found.filters.update(tone=labels.tone, word=labels.word, who=labels.who)
     found.filters.update(person=labels.person, found_by=labels.found_by)

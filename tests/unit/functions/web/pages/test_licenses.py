@@ -72,7 +72,7 @@ async def test_a_tenant_that_does_not_list_users_of_a_product_still_shows_the_re
     run.directory.lists_holders = False
     async with browser(run) as page:
         shown = await page.get(f"/licenses/{SMALL.sku_id}")
-    assert "does not list the users of a product" in shown.text and "Groups that give it" in shown.text
+    assert "does not list the users of a product" in shown.text and "Groups that assign it" in shown.text
 
 
 async def holders_of_three_sources() -> Run:

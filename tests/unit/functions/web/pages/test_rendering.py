@@ -20,11 +20,11 @@ async def test_every_view_is_shown_with_a_strict_policy_and_names_escaped() -> N
     views = {
         "/licenses": SMALL.sku_part_number,
         f"/licenses/{SMALL.sku_id}": "members",
-        "/groups": "Groups that give licenses",
+        "/groups": "Groups that assign licenses",
         f"/groups?sku={SMALL.sku_id}": f'name="sku" value="{SMALL.sku_id}"',
         f"/groups/{TEAM}": "Buy one.",
         f"/groups/{TEAM}?show=all": "All",
-        f"/groups/{TEAM}?show=Removed": "Nobody is Removed",
+        f"/groups/{TEAM}?show=Removed": "No member is in the state Removed",
         f"/groups/{TEAM}/live": "members",
         f"/groups/{TEAM}/assign": "Preview",
         f"/groups/{OTHER_TEAM}/assign": "Default usage location",
