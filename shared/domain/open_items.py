@@ -31,7 +31,7 @@ class OpenItems:
 
     @property
     def hr(self) -> int:
-        """What HR's pages wait for."""
+        """HR events and versions of profiles that wait for a person."""
         return self.hr_events + self.profiles
 
 

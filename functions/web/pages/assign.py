@@ -39,7 +39,7 @@ Ticked = Mapping[SkuId, frozenset[ServicePlanId]]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the dialog shows as chosen. `fault`: why the form that was sent cannot be previewed, empty if it can be."""
+    """The choice that the dialog shows. `fault`: why the form that was sent cannot be previewed, empty if it can be."""
 
     ticked: Ticked
     options: ShownOptions
@@ -144,7 +144,7 @@ def _assigned(assignment: GroupLicenseAssignment) -> Ticked:
 
 
 def _ticked(form: Form, catalog: Catalog) -> Ticked:
-    """What a form has ticked, without what the tenant does not have."""
+    """The products that a form has ticked, without those that the tenant does not have."""
     wanted = {SkuId(text.lower()) for text in form.all("sku")}
     return {
         sku_id: frozenset(plan for plan in _plans(catalog.skus[sku_id]) if plan not in form.all(f"plan-{sku_id}"))

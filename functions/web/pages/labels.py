@@ -327,7 +327,7 @@ DONE_WORDS: Mapping[str, str] = {
     "operationResumed": "The operation goes on.",
     "operationCancelled": "The operation is cancelled. Completed changes stay.",
 }
-"""What a page confirms after a form was sent, by the code in its address."""
+"""Confirmations after a form was sent, by the code in the address of the page."""
 
 LETTER_WORDS: Mapping[str, str] = {
     "unreadable": "Unreadable or wrong",
