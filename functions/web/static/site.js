@@ -127,5 +127,8 @@ for (const bar of document.querySelectorAll("[data-several]")) {
     });
   }
 }
-// On a narrow screen the sections scroll; the current one is brought into view.
-document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+// On a narrow screen the sections scroll; the current one is brought into view. scrollIntoView would make the first Tab
+// begin there.
+const sections = document.querySelector("nav");
+const current = sections?.querySelector("[aria-current]");
+if (current) sections.scrollLeft = current.offsetLeft - (sections.clientWidth - current.offsetWidth) / 2;

@@ -38,7 +38,7 @@ async def test_apps_have_friendly_names_and_the_summary_names_those_that_are_off
         checked = (await page.post(f"/groups/{TEAM}/assign/check", content=form, headers=SAME_SITE)).text
         shown, _ = await previewed(run, page, form)
         preview = (await page.get(shown)).text
-    assert "Exchange Online (Plan 2)" in dialog and "Turn off all apps of SUITE" in dialog
+    assert "Exchange Online (Plan 2)" in dialog and "None of the apps of SUITE" in dialog
     assert "<li>Assign SUITE without Microsoft Teams.</li>" in checked
     assert "<strong>SUITE</strong> without Microsoft Teams" in preview
 
