@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance mutants trace openapi openapi-check clean runtime-check
+.PHONY: help setup demo run prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance mutants trace openapi openapi-check clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -19,6 +19,7 @@ help:
 	@echo "make test    install what is needed; unit tests, each adapter against its emulator, a journey of each kind"
 	@echo "make unit    the unit tests alone"
 	@echo "make page-test  the tests of the page; fails without Chromium, where make test skips them"
+	@echo "make screenshots  a picture of every view, light, dark and on a phone (SCREENSHOTS_OPTIONS=--docs renews those of the documents)"
 	@echo "make scenarios  the rest: kills, races, faults that last, hostile and made-up input, a short simulation"
 	@echo "make check   formatter, linter, types, import rules, Bicep, shell, English, API description"
 	@echo "make prose   long sentences and words to avoid (PROSE_OPTIONS=--list shows all)"
@@ -82,7 +83,11 @@ e2e: setup
 	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/e2e
 
 page-test: setup
-	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/e2e/test_page.py
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/test_page*.py
+
+# Pictures of every view in .local/screenshots; needs Chromium.
+screenshots: setup
+	$(BIN)/python -m tests.screenshots $(SCREENSHOTS_OPTIONS)
 
 # A restore is rehearsed against Azurite. Part of make integration too.
 restore-check: setup

@@ -25,6 +25,7 @@ from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
 from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.alerts import look_out
 from shared.handlers.maintenance.audit_hours import close_hours
+from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.maintenance.protected_people import read_protected_people
 from shared.handlers.maintenance.retention import forget_old
 from shared.handlers.membership.delta import query_deltas
@@ -137,12 +138,14 @@ class App:
         """The timer that reconciles users whose grace period has ended."""
         await self._on_time("reconcile due users", reconcile_due_users, writes=True)
         await self._on_time("publish counts", publish_counts)
+        await self._on_time("count open items", count_open_items)
 
     async def resume_due_events(self) -> None:
         """The timer that resumes HR events that are due."""
         await self._on_time("resume due events", resume_due_events, writes=True)
         # Twice a minute with that of `reconcile_due_users`: lists are right within 35 seconds, without another timer.
         await self._on_time("publish counts", publish_counts)
+        await self._on_time("count open items", count_open_items)
 
     async def assign_freed_licenses(self) -> None:
         """The timer that assigns freed licenses to waiting users."""

@@ -11,7 +11,7 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-PAGE_TESTS = "tests/e2e/test_page.py"
+PAGE_TESTS = "tests/e2e/test_page"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -22,7 +22,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     left_out = [each for each in reporter.stats.get("skipped", ()) if each.nodeid.startswith(PAGE_TESTS)]
     if left_out:
         sys.stdout.write(
-            f"\nThe page was NOT tested: {len(left_out)} tests in {PAGE_TESTS} need Chromium, which was not found.\n"
+            f"\nThe page was NOT tested: {len(left_out)} tests of {PAGE_TESTS}*.py need Chromium, which is missing.\n"
             "To run them: install Chromium (Debian and Ubuntu: apt-get install chromium), then make page-test\n"
         )
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Callable
@@ -17,7 +18,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.context import requires
 from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
-from functions.web.pages import audit, first_day, health, license_errors, member_export, search, static_files
+from functions.web.pages import (
+    assign,
+    audit,
+    first_day,
+    health,
+    license_errors,
+    member_export,
+    search,
+    start,
+    static_files,
+)
 from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import licenses as license_pages
@@ -36,6 +47,7 @@ from shared.domain.access import READS, UNCOUNTED, Access
 from shared.domain.caller_limits import Kind
 from shared.domain.errors import LicensingError, Unavailable
 from shared.domain.initiator import API, PAGE
+from shared.domain.open_items import OpenItems
 from shared.domain.version import VERSION
 from shared.domain.writing import Writing
 from shared.handlers.reconcile.write_limiter import writing
@@ -72,10 +84,12 @@ def build(doors: Callable[[], App]) -> FastAPI:
         dead_letters,
         static_files,
         first_day,
+        start,
         search,
         license_pages,
         license_errors,
         member_export,
+        assign,
         group_pages,
         operation_pages,
         user_pages,
@@ -118,7 +132,7 @@ async def _permit(request: Request) -> None:
     await _limit(request, row, needed)
     request.scope["permitted"] = True
     if wants_page(request):
-        request.scope["writing"] = await _writing(request)
+        request.scope["writing"], request.scope["items"] = await asyncio.gather(_writing(request), _items(request))
 
 
 async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None:
@@ -140,6 +154,15 @@ async def _writing(request: Request) -> Writing | None:
         return None
 
 
+async def _items(request: Request) -> OpenItems | None:
+    """For the badges of a page; None if the table is away, or nothing was counted yet."""
+    try:
+        found: OpenItems | None = await request.app.state.doors().world.stores.open_items.get()
+    except Unavailable:
+        return None
+    return found
+
+
 def _row_of(request: Request) -> tuple[tuple[str, str], bool]:
     """The row of ACCESS for a request that has found its route, and whether the path names an act."""
     path: str = request.scope["route"].path
@@ -154,7 +177,14 @@ async def _refuse(request: Request, fault: Exception) -> Response:
     if isinstance(cause, HttpError | LicensingError):
         # The framework calls every fault of a body an error in it.
         raise cause
+    if isinstance(fault, RequestValidationError) and wants_page(request) and _is_in_path(fault):
+        return _answer(request, HttpError(404, "NotFound", f"There is no page {request.url.path}."))
     return _answer(request, answer_to(fault))
+
+
+def _is_in_path(fault: RequestValidationError) -> bool:
+    """Whether the address itself names nothing that exists."""
+    return any(each["loc"][0] == "path" for each in fault.errors())
 
 
 def _answer(request: Request, refusal: HttpError) -> Response:

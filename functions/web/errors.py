@@ -100,6 +100,7 @@ def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
         case RequestValidationError():
             return _validation_failed(fault)
         case HTTPException(status_code=status, detail=detail):
+            detail = "There is nothing at this address." if status == 404 else detail
             return HttpError(status, CODES.get(status, "BadRequest"), str(detail), headers=dict(fault.headers or {}))
     return SERVER_ERROR
 

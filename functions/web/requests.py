@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from functions.web.names import GroupName, PlanName, SkuName, UserName
 from shared.domain.assignment import OptionsChange
+from shared.domain.countries import is_country
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId, is_guid
 from shared.domain.operation import LicenseChange
@@ -34,7 +35,6 @@ NULLABLE = frozenset({"usage_location", "removal_allowance"})
 
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 def guid(text: str) -> str:
@@ -142,8 +142,8 @@ class LicenseRequest(Shape):
 
 def country(text: str) -> str:
     """A two-letter country code in capitals. Raises ValueError."""
-    if not _COUNTRY.fullmatch(text.upper()):
-        raise ValueError("must be a country code of two letters, as in ISO 3166-1")
+    if not is_country(text.upper()):
+        raise ValueError(f"must be a country code of two letters, as in ISO 3166-1, such as DE; {text[:20]!r} is none")
     return text.upper()
 
 

@@ -99,6 +99,8 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/search"): Access.READ_USERS,
     ("GET", "/licenses"): Access.READ,
     ("GET", "/licenses/{sku_id}"): Access.READ,
+    ("POST", "/licenses/{sku_id}"): Access.READ,
+    ("POST", "/licenses/{sku_id}/users.csv"): Access.READ,
     ("GET", "/licenseErrors"): Access.READ,
     ("GET", "/licenseErrors.csv"): Access.READ,
     ("GET", "/groups"): Access.READ,

@@ -42,6 +42,7 @@ class GroupStatus:
 
     `members`: as many as the last operation on the group read in the directory. The allowances count by it.
     `recorded`: members with a row who have not left. `failed`: the last operation on the group did.
+    `causes`: members in error by LicenseError.
     """
 
     group_id: GroupId
@@ -55,6 +56,7 @@ class GroupStatus:
     updated_at: datetime | None = None
     dynamic: bool = False
     """A rule decides the members, or did when the group was read last."""
+    causes: Mapping[str, int] = field(default_factory=dict)
     version: str = field(default="", compare=False)
     """Of the stored row; empty while there is none."""
 
@@ -83,6 +85,7 @@ def with_counts(status: GroupStatus, counts: MemberCounts, skus: Iterable[SkuId]
         state=status.state if in_progress else state_of_group(counts.states, failed=status.failed),
         counts=dict(counts.states),
         products={sku_id: counts.of(sku_id) for sku_id in sorted({*skus, *counts.products})},
+        causes=dict(counts.causes),
         recorded=counts.members,
     )
     return status if found == status else replace(found, updated_at=now)

@@ -17,7 +17,7 @@ from shared.domain.outcomes import Problem
 from shared.domain.read_models import MemberRow
 
 MEMBER = "member"
-STATE, ASSIGNED, WAITING, ERROR = "state", "assigned", "waiting", "error"
+STATE, ASSIGNED, WAITING, ERROR, CAUSE = "state", "assigned", "waiting", "error", "cause"
 WHOLE_USER = ""
 """In place of a product, for an error that concerns all of a user's products."""
 
@@ -39,12 +39,14 @@ class ProductCounts:
 @dataclass(frozen=True, slots=True)
 class MemberCounts:
     """The recorded members of a group. `members`: those who have not left it. `errors`: members with an error that
-    concerns all of their products; such a member is not counted again for a product."""
+    concerns all of their products; such a member is not counted again for a product. `causes`: members in error by
+    LicenseError, without those who only wait."""
 
     members: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
     products: Mapping[SkuId, ProductCounts] = field(default_factory=dict)
     errors: int = 0
+    causes: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, sku_id: SkuId) -> ProductCounts:
         """The counts of a product, with the errors that concern all products."""
@@ -63,6 +65,8 @@ def keys_of(row: MemberRow | None) -> frozenset[str]:
     keys |= {f"{WAITING}:{problem.sku_id}" for problem in row.problems if _is_wait(problem)}
     wrong = {problem.sku_id or WHOLE_USER for problem in row.problems if not _is_wait(problem)}
     keys |= {f"{ERROR}:{of}" for of in ([WHOLE_USER] if WHOLE_USER in wrong else wrong)}
+    if row.state.needs_a_person:
+        keys |= {f"{CAUSE}:{problem.error}" for problem in row.problems if not _is_wait(problem)}
     return frozenset(keys)
 
 
@@ -86,18 +90,21 @@ def changed(numbers: Mapping[str, int], before: MemberRow | None, after: MemberR
 def counts_of(numbers: Mapping[str, int]) -> MemberCounts:
     """The counts that people read, from the numbers by key."""
     states: dict[str, int] = {}
+    causes: dict[str, int] = {}
     products: dict[SkuId, ProductCounts] = {}
     errors = 0
     for key, number in numbers.items():
         kind, _, of = key.partition(":")
         if kind == STATE:
             states[of] = number
+        elif kind == CAUSE:
+            causes[of] = number
         elif kind == ERROR and of == WHOLE_USER:
             errors = number
         elif kind != MEMBER:
             sku_id = SkuId(of)
             products[sku_id] = products.get(sku_id, ProductCounts()) + _one(kind, number)
-    return MemberCounts(numbers.get(MEMBER, 0), states, products, errors)
+    return MemberCounts(numbers.get(MEMBER, 0), states, products, errors, causes)
 
 
 def _one(kind: str, number: int) -> ProductCounts:

@@ -44,6 +44,10 @@ class OnboardingStore(Protocol):
         """Those that need a person, in the order of their keys."""
         ...
 
+    async def count_attention(self, most: int) -> int:
+        """How many need a person, at most `most`. One that has just been decided can still count."""
+        ...
+
     async def erase(self, record: OnboardingRecord) -> None:
         """Delete a record that has ended, and every name by which it is found."""
         ...

@@ -15,6 +15,7 @@ from shared.domain.ids import GroupId, OperationId, SkuId, UserId, What
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_counts import MemberCounts
 from shared.domain.member_status import MemberState
+from shared.domain.open_items import OpenItems
 from shared.domain.operation import EVERY_OPERATION, Operation, OperationFilter
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.pending_removal import PendingRemoval, ScopeState
@@ -304,6 +305,10 @@ class WaitingStore(Protocol):
         """The longest wait first, at most `top`."""
         ...
 
+    async def count(self, sku_id: SkuId, most: int) -> int:
+        """How many users wait for the SKU, each once; at most `most`."""
+        ...
+
     async def join(self, entries: Iterable[InLine]) -> None: ...
 
     async def leave(self, entries: Iterable[InLine]) -> None:
@@ -323,6 +328,16 @@ class GroupStatusStore(Protocol):
         ...
 
     async def all(self) -> tuple[GroupStatus, ...]: ...
+
+
+class OpenItemStore(Protocol):
+    """What needs a person now, as it was counted last."""
+
+    async def get(self) -> OpenItems | None:
+        """None before the first count."""
+        ...
+
+    async def save(self, items: OpenItems) -> None: ...
 
 
 class ProtectedPeopleStore(Protocol):

@@ -32,6 +32,7 @@ from shared.ports.stores import (
     LedgerStore,
     MemberCountStore,
     MemberStore,
+    OpenItemStore,
     OperationStore,
     PermitStore,
     ProductFactsStore,
@@ -59,6 +60,7 @@ class Stores:
     removals: RemovalStore
     waiting: WaitingStore
     group_status: GroupStatusStore
+    open_items: OpenItemStore
     audit: AuditLog
     audit_digests: AuditDigestStore
     budget: BudgetStore

@@ -90,7 +90,7 @@ def _deny_all(arena: Arena, waiting: dict[str, Any], requester: str) -> None:
     other = arena.person(ADMINISTRATOR)
     wrong = _approve(arena, waiting, other, checksum="0" * 64)
     results.must_deny(APPROVALS, "the checksum of another list", wrong, 409, "Conflict")
-    form = f"checksum={waiting['checksum']}".encode()
+    form = f"checksum={waiting['checksum']}&people={waiting['plan']['usersLosing']}".encode()
     kind = {"content-type": "application/x-www-form-urlencoded"}
     page = {**arena.mint.session(requester, ADMINISTRATOR), **kind}
     answer = arena.ask("POST", f"/operations/{waiting['id']}/approve", page, form)

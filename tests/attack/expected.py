@@ -26,6 +26,8 @@ READS_BY_POST: frozenset[Route] = frozenset(
         ("POST", "/api/audit/search"),
         ("POST", "/api/deadLetters/search"),
         ("POST", "/api/onboarding/dryRun"),
+        ("POST", "/licenses/{sku_id}"),
+        ("POST", "/licenses/{sku_id}/users.csv"),
         ("POST", "/users"),
         ("POST", "/groups"),
         ("POST", "/groups/{group_id}"),

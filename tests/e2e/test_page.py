@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from local.stack import ROOT
+from tests.support.browsing import CHROMIUM, NO_CHROMIUM, chromium, signed_in
 from tests.support.stack_journeys import PATIENCE_S, Journey, journey
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 HOSTILE = '<img src=x onerror="document.title=1">'
-WAIT_MS = 1000 * PATIENCE_S
 
-if not CHROMIUM and os.environ.get("REQUIRE_BROWSER"):
-    raise RuntimeError("REQUIRE_BROWSER is set and no chromium was found")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium was found; install Debian's package of that name")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason=NO_CHROMIUM)
 
 
 @pytest.fixture(scope="module")
@@ -35,28 +29,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=WAIT_MS)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
 def page(run: Journey, browser: Browser) -> Iterator[Page]:
     """A License Administrator who has signed in."""
-    yield from signed_in(run, browser, "License Administrator")
-
-
-def signed_in(run: Journey, browser: Browser, role: str) -> Iterator[Page]:
-    context = browser.new_context(base_url=run.stack.endpoints.api)
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    page.goto("/licenses")
-    page.get_by_role("button", name=role, exact=True).click()
-    page.wait_for_url("**/licenses")
-    yield page
-    context.close()
+    with signed_in(run, browser) as found:
+        yield found
 
 
 @contextmanager
@@ -145,65 +126,8 @@ def test_nothing_scrolls_sideways_on_a_phone_and_no_name_is_run(run: Journey, pa
     assert refused == []
 
 
-def every_view(run: Journey) -> list[str]:
-    """The address of each kind of page, with something on it."""
-    operation = run.rows("/api/operations")[0]["id"]
-    member = run.rows(f"/api/groups/{run.main}/members?$top=1")[0]["id"]
-    event = {
-        "specversion": "1.0",
-        "type": "hr.joiner.v1",
-        "source": "urn:hr:example",
-        "id": "1",
-        "data": {"user": {"employeeId": "<i>"}, "effectiveDate": "2026-01-01", "groups": [run.main]},
-    }
-    known = run.rows("/api/onboarding")
-    key = known[0]["id"] if known else run.client.api("POST", "/api/onboarding", event)["value"][0]["id"]
-    return [
-        "/licenses",
-        f"/licenses/{run.skus['SPE_E3']}",
-        "/search",
-        "/licenseErrors",
-        "/groups",
-        f"/groups/{run.main}",
-        f"/groups/{run.main}?show=all",
-        f"/groups/{run.main}/assign",
-        "/operations",
-        f"/operations/{operation}",
-        "/approvals",
-        "/users",
-        f"/users/{member}",
-        "/onboarding",
-        f"/onboarding/{key}",
-        "/audit",
-        "/health",
-    ]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_any_page(run: Journey, page: Page, scheme: str) -> None:
-    axe = (ROOT / "local" / "node_modules" / "axe-core" / "axe.min.js").read_text()
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    found: list[str] = []
-    for view in every_view(run):
-        page.goto(view)
-        page.evaluate(axe)
-        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        for violation in result["violations"]:
-            if violation["impact"] in ("serious", "critical"):
-                where = violation["nodes"][0]["html"][:160]
-                found.append(f"{view}: {violation['id']}: {violation['help']}: {where}")
-    assert found == []
-
-
-def test_every_view_fits_a_phone(run: Journey, page: Page) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
-    for view in every_view(run):
-        page.goto(view)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
-
-
 def test_a_reader_sees_no_way_to_write_and_is_refused(run: Journey, browser: Browser) -> None:
-    for page in signed_in(run, browser, "Global Reader"):
+    with signed_in(run, browser, "Global Reader") as page:
         page.goto(f"/groups/{run.main}")
         assert page.get_by_role("button", name="Reprocess").count() == 0
         status = page.evaluate(
@@ -264,6 +188,10 @@ def test_many_removals_are_seen_and_approved_by_a_person(run: Journey, page: Pag
     page.locator("tr", has_text="users").get_by_role("link", name=re.compile("^Remove ")).click()
     expect(page.get_by_text(f"{waiting['plan']['usersLosing']} users would lose something")).to_be_visible()
     page.get_by_role("button", name="Approve the removals").click()
+    assert page.url.endswith(waiting["id"]), "the number of people is missing"
+    page.get_by_label("enter the number of people").fill(str(waiting["plan"]["usersLosing"]))
+    page.get_by_role("button", name="Approve the removals").click()
+    expect(page.get_by_role("status")).to_have_text("The removals are approved.")
     expect(page.locator("#progress .badge")).to_have_text("Completed")
     run.believe(run.main, {}, given)
     run.must_be_right()

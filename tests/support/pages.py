@@ -37,7 +37,7 @@ async def previewed(run: Run, page: httpx.AsyncClient, form: str) -> tuple[str, 
     shown = (await send(page, f"/groups/{TEAM}/assign", form)).headers["location"]
     await run.work_off()
     (preview,), _ = await run.world.stores.operations.newest(1)
-    return shown, urlencode({"checksum": preview.checksum})
+    return shown, urlencode({"checksum": preview.checksum, "people": preview.plan.users_losing})
 
 
 def browser(run: Run, headers: dict[str, str] | None = None) -> httpx.AsyncClient:

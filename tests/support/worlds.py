@@ -75,7 +75,7 @@ class MemoryTables(Tables):
         self.hangs = False
         self.dies_after: int | None = None
         """The process dies at the write after so many more."""
-        self.writes = 0
+        self.writes = self.requests = 0
         """Transactions that were tried."""
         self.contested: set[str] = set()
         """Tables whose rows somebody else always changes first."""
@@ -168,6 +168,7 @@ class MemoryTables(Tables):
             self.dies_after -= 1
 
     async def _answering(self) -> None:
+        self.requests += 1
         if self.hangs:
             await asyncio.Event().wait()
         if self.away:

@@ -14,7 +14,7 @@ from functions.web.context import TheWorld
 from functions.web.pages.downloads import streamed, streamed_csv
 from functions.web.pages.forms import Form, TheForm
 from functions.web.pages.names import group_names, product_words
-from functions.web.pages.parameters import ROWS, Token
+from functions.web.pages.parameters import ROWS, Place, ThePlace, place_of
 from functions.web.pages.rendering import page, when
 from functions.web.searching import AuditSearch, TheAuditSearch
 from shared.domain.read_models import AuditEntry, AuditFilter
@@ -55,14 +55,14 @@ AUDIT_COLUMNS = (
 
 
 @router.get("/audit")
-async def audit(request: Request, world: TheWorld, search: TheAuditSearch, after: Token = None) -> Response:
-    return await _page(request, world, search, after)
+async def audit(request: Request, world: TheWorld, search: TheAuditSearch, place: ThePlace) -> Response:
+    return await _page(request, world, search, place)
 
 
 @router.post("/audit")
 async def find_entries(request: Request, world: TheWorld, form: TheForm) -> Response:
     """By names, which a form sends: addresses are logged. Users and groups can be named as people name them."""
-    return await _page(request, world, _search_of(form), form.get("after") or None)
+    return await _page(request, world, _search_of(form), place_of(form))
 
 
 def _search_of(form: Form) -> AuditSearch:
@@ -72,12 +72,12 @@ def _search_of(form: Form) -> AuditSearch:
     )
 
 
-async def _page(request: Request, world: World, search: AuditSearch, after: str | None) -> Response:
+async def _page(request: Request, world: World, search: AuditSearch, place: Place) -> Response:
     """Downloads and further pages have the ids that were found."""
     asked = {"user": search.wanted.user_id, "group": search.wanted.group_id}
     groups = await group_names(world)
     search, unknown = await search.resolved(world, groups)
-    entries, token = ((), None) if unknown else await search.page(world, ROWS, after)
+    entries, token = ((), None) if unknown else await search.page(world, ROWS, place.after)
     return page(
         request,
         "audit.html",
@@ -87,6 +87,7 @@ async def _page(request: Request, world: World, search: AuditSearch, after: str 
         unknown=unknown,
         fields=search.parameters(),
         token=token,
+        place=place,
         people=await license_center.names_of(world, sorted({each.user_id for each in entries if each.user_id})),
         groups=groups,
         products=await product_words(world),

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.forms import Form, TheForm
-from functions.web.pages.parameters import ROWS
+from functions.web.pages.parameters import ROWS, Place, place_of
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
 from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
@@ -26,24 +26,23 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/deadLetters")
 async def dead_letters(request: Request, world: TheWorld) -> Response:
-    return await _page(request, world, EVERY_LETTER, {}, None)
+    return await _page(request, world, EVERY_LETTER, {}, Place())
 
 
 @router.post("/deadLetters")
 async def search_dead_letters(request: Request, world: TheWorld, form: TheForm) -> Response:
     """By a form that is sent, because its text can be a name, which an address would write into logs."""
-    return await _page(request, world, _wanted(form), _fields(form), form.get("after") or None)
+    return await _page(request, world, _wanted(form), _fields(form), place_of(form))
 
 
-async def _page(
-    request: Request, world: World, wanted: LetterFilter, fields: dict[str, str], after: str | None
-) -> Response:
-    letters, token = await world.stores.dead_letters.page(ROWS, after, wanted)
+async def _page(request: Request, world: World, wanted: LetterFilter, fields: dict[str, str], place: Place) -> Response:
+    letters, token = await world.stores.dead_letters.page(ROWS, place.after, wanted)
     return page(
         request,
         "dead_letters.html",
         letters=letters,
         token=token,
+        place=place,
         fields=fields,
         queues=sorted(QUEUES),
         kinds=list(LetterKind),
@@ -60,21 +59,21 @@ async def begin_bulk(world: TheWorld, initiator: TheInitiator, form: TheForm) ->
     except ValueError as fault:
         raise HttpError(400, "InvalidRequest", "act must be replay or delete.", "act") from fault
     await bulk_letters.begin(world, kind, _wanted(form), initiator)
-    return see("/deadLetters")
+    return see("/deadLetters", "bulkStarted")
 
 
 @router.post("/deadLetters/{letter_id}/replay")
 async def replay_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> Response:
     """Send a message back to its queue."""
     await replay(world, letter_id, initiator)
-    return see("/deadLetters")
+    return see("/deadLetters", "messageReplayed")
 
 
 @router.post("/deadLetters/{letter_id}/delete")
 async def delete_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> Response:
     """Take a message off the list without sending it."""
     await delete(world, letter_id, initiator)
-    return see("/deadLetters")
+    return see("/deadLetters", "messageDeleted")
 
 
 def _fields(form: Form) -> dict[str, str]:

@@ -19,7 +19,33 @@ SIGN_OUT = "/.auth/logout?post_logout_redirect_uri="
 """Ends the session at Entra too, so that the next sign-in is a new one (the same page, "Sign out of a session")."""
 
 
-HEADINGS = {401: "Sign in again", 403: "Access denied", 404: "Not found", 409: "Changed in the meantime"}
+HEADINGS = {
+    400: "Check what you entered",
+    401: "Sign in again",
+    403: "Access denied",
+    404: "Not found",
+    405: "Not found",
+    409: "Not possible now",
+    413: "Too large",
+    415: "Check what you entered",
+    429: "Too many requests",
+    500: "Something went wrong",
+    503: "Not available now",
+}
+HEADINGS_OF_CODES = {
+    "AnotherApproverRequired": "Another person must approve",
+    "AppPermissionMissing": "The app lacks a permission",
+    "ChangedMeanwhile": "Changed in the meantime",
+    "ChecksumMismatch": "Changed in the meantime",
+    "NothingToChange": "Nothing was changed",
+    "PersonRequired": "A person must do this",
+}
+"""Headings of errors that their status does not say."""
+
+
+def heading_of(refusal: HttpError) -> str:
+    """The heading of the page of an error."""
+    return HEADINGS_OF_CODES.get(refusal.code) or HEADINGS.get(refusal.status, "Could not be done")
 
 
 def wants_page(request: Request) -> bool:
@@ -36,18 +62,19 @@ def path_of(address: str) -> str:
 
 
 def failed_page(request: Request, refusal: HttpError) -> Response:
-    """A page with the error. Without a sign-in, or with one that is too old, a redirect to the sign-in."""
+    """A page with the error. Without a sign-in, a redirect to the sign-in, and from there to the page with the form."""
     request_id = request.scope["request_id"]
-    if refusal.status == 401 and HEADER not in request.headers and request.method == "GET":
-        return RedirectResponse(SIGN_IN + quote(path_of(str(request.url)), safe=""), 302)
-    if "principal" not in request.scope:
-        return Response(body_of(refusal, request_id), refusal.status, dict(refusal.headers), "application/json")
     back = request.headers.get("referer", "")
     same = back.startswith(str(request.base_url))
+    if refusal.status == 401 and HEADER not in request.headers:
+        target = str(request.url) if request.method == "GET" else back if same else "/"
+        return RedirectResponse(SIGN_IN + quote(path_of(target), safe=""), 303 if request.method == "POST" else 302)
+    if "principal" not in request.scope:
+        return Response(body_of(refusal, request_id), refusal.status, dict(refusal.headers), "application/json")
     answer = page(
         request,
         "error.html",
-        heading=HEADINGS.get(refusal.status, "Could not be done"),
+        heading=heading_of(refusal),
         status=refusal.status,
         message=refusal.message,
         code=refusal.code,
@@ -61,4 +88,5 @@ def failed_page(request: Request, refusal: HttpError) -> Response:
 
 def changed_meanwhile() -> HttpError:
     """The assignment has changed since the form or preview was shown."""
-    return HttpError(409, "Conflict", "The assignment was changed meanwhile. Check it and choose again.", "version")
+    text = "The assignment was changed meanwhile. Check it and choose again."
+    return HttpError(409, "ChangedMeanwhile", text, "version")

@@ -24,11 +24,11 @@ async def first_day(request: Request, world: TheWorld) -> Response:
 async def turn_writing_on(world: TheWorld, person: ThePerson) -> Response:
     """Let the app write to Graph."""
     await turn_on(world, person)
-    return see("/firstDay")
+    return see("/firstDay", "writingOn")
 
 
 @router.post("/firstDay/turnOff")
 async def turn_writing_off(world: TheWorld, person: ThePerson) -> Response:
     """Stop all writes to Graph."""
     await turn_off(world, person)
-    return see("/firstDay")
+    return see("/firstDay", "writingOff")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from urllib.parse import parse_qs
 
@@ -57,6 +58,14 @@ async def _form(request: Request) -> Form:
 
 
 TheForm = Annotated[Form, Depends(_form)]
+
+
+def must_name_people(form: Form, people: int) -> None:
+    """Raises HttpError unless the form names how many people lose something; if none does, it names nothing."""
+    entered = re.sub(r"[\s.,]", "", form.get("people"))
+    if people and entered != str(people):
+        text = f"Enter the number of people who lose something, which is {people}, to confirm the removal."
+        raise HttpError(400, "NumberOfPeople", text, "people")
 
 
 def guid_of(text: str, name: str) -> str:

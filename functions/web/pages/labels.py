@@ -18,6 +18,7 @@ from shared.domain.outcomes import OutcomeClass
 from shared.domain.plan import WAITS
 from shared.domain.plan_draft import current_code
 from shared.domain.predicted_errors import Certainty, PredictedError
+from shared.handlers.views.queries import LicenseOrigin
 
 STATE_WORDS: Mapping[str, str] = {
     OperationState.QUEUED: "Waiting to start",
@@ -65,8 +66,8 @@ KIND_WORDS: Mapping[str, str] = {
     OperationKind.REMOVE: "Remove licenses",
     OperationKind.CHANGE: "Change licenses",
     OperationKind.REPROCESS: "Reprocess",
-    OperationKind.ADOPT: "Take over licenses",
-    OperationKind.ENABLE: "Turn on service plans",
+    OperationKind.ADOPT: "Manage licenses here",
+    OperationKind.ENABLE: "Turn on missing apps",
 }
 
 EXPECTED_WORDS: Mapping[str, str] = {
@@ -296,6 +297,39 @@ def member_notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
     shown = notes(found, name)
     return [each for each in shown if each != WAITS] or shown
 
+
+ORIGIN_WORDS: Mapping[str, str] = {
+    LicenseOrigin.OURS: "Assigned by this app",
+    LicenseOrigin.DIRECT: "Assigned directly, outside this app",
+    LicenseOrigin.NATIVE_GROUP: "Native group-based licensing",
+}
+
+DONE_WORDS: Mapping[str, str] = {
+    "optionsSaved": "The options are saved.",
+    "licenseKept": "The license stays.",
+    "licenseRemoved": "The license is being removed. The state of the user shows the result within a minute.",
+    "messageReplayed": "The message is back in its queue.",
+    "messageDeleted": "The message is deleted.",
+    "bulkStarted": "The act on all matching messages has started. The list below shows how far it is.",
+    "writingOn": "Writing to Microsoft Graph is turned on.",
+    "writingOff": "Writing to Microsoft Graph is turned off.",
+    "announcedApproved": "The announced leavers are approved.",
+    "heldApproved": "The held leavers are approved. Their licenses are being removed.",
+    "heldRejected": "The events of the held leavers are cancelled. The users keep their licenses.",
+    "profileApproved": "The version of the profile is approved.",
+    "profileRejected": "The version of the profile is rejected.",
+    "eventCancelled": "The HR event is cancelled.",
+    "eventReplayed": "The HR event begins again.",
+    "eventCarriedOut": "The HR event is carried out.",
+    "eventDismissed": "The HR event is dismissed.",
+    "removalsApproved": "The removals are approved.",
+    "removalsRejected": "The removals are rejected. The users keep their licenses.",
+    "reviewStarted": "The list of users is being made.",
+    "operationPaused": "The operation pauses.",
+    "operationResumed": "The operation goes on.",
+    "operationCancelled": "The operation is cancelled. Completed changes stay.",
+}
+"""Confirmations after a form was sent, by the code in the address of the page."""
 
 LETTER_WORDS: Mapping[str, str] = {
     "unreadable": "Unreadable or wrong",

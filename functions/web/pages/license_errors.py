@@ -14,7 +14,7 @@ from functions.web.context import TheWorld
 from functions.web.pages.downloads import file_name, streamed_csv
 from functions.web.pages.member_export import COLUMNS, PAGE, cells_of
 from functions.web.pages.names import group_names, product_words
-from functions.web.pages.parameters import ROWS, Token
+from functions.web.pages.parameters import ROWS, ThePlace
 from functions.web.pages.rendering import page
 from functions.web.searching import TheMemberFilter
 from shared.domain.read_models import MemberFilter
@@ -29,10 +29,11 @@ OfGroup = Annotated[str, Query(max_length=36, pattern="^[0-9a-fA-F-]*$")]
 
 @router.get("/licenseErrors")
 async def license_errors(
-    request: Request, world: TheWorld, wanted: TheMemberFilter, group: OfGroup = "", after: Token = None
+    request: Request, world: TheWorld, wanted: TheMemberFilter, place: ThePlace, group: OfGroup = ""
 ) -> Response:
-    rows, token = await members_with_errors(world, ROWS, after, wanted, group.lower())
-    fields = {"error": wanted.error, "product": wanted.sku_id, "group": group.lower()}
+    rows, token = await members_with_errors(world, ROWS, place.after, wanted, group.lower())
+    named = {"error": wanted.error, "product": wanted.sku_id, "group": group.lower()}
+    fields = {name: value for name, value in named.items() if value}
     return page(
         request,
         "license_errors.html",
@@ -40,7 +41,9 @@ async def license_errors(
         token=token,
         wanted=wanted,
         group=group.lower(),
-        query=urlencode({name: value for name, value in fields.items() if value}),
+        query=urlencode(fields),
+        fields=fields,
+        place=place,
         groups=await group_names(world),
         names=await queries.sku_names(world),
         products=await product_words(world),

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.hr_access import must_be_own
-from functions.web.pages.forms import TheForm
-from functions.web.pages.parameters import ROWS, Token
+from functions.web.pages.forms import TheForm, must_name_people
+from functions.web.pages.parameters import ROWS, ThePlace
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
 from shared.domain.access import Access
@@ -33,16 +33,17 @@ SHOWN_HELD, SHOWN_ANNOUNCED = 200, 1000
 
 
 @router.get("/onboarding")
-async def events(request: Request, world: TheWorld, attention: bool = False, after: Token = None) -> Response:
+async def events(request: Request, world: TheWorld, place: ThePlace, attention: bool = False) -> Response:
     """Events, newest first; or only those that need a person."""
     read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
-    records, token = await read(ROWS, after)
+    records, token = await read(ROWS, place.after)
     held = await administration.held_leavers(world)
     return page(
         request,
         "onboarding.html",
         records=records,
         token=token,
+        place=place,
         attention=attention,
         held=held,
         shown=SHOWN_HELD,
@@ -66,8 +67,9 @@ async def announced(request: Request, world: TheWorld) -> Response:
 @router.post("/onboarding/announced/approve")
 async def decide_announced(world: TheWorld, initiator: TheInitiator, form: TheForm) -> Response:
     """Permit the announced leavers that were shown."""
+    must_name_people(form, len((await announced_leavers(world)).records))
     await approve_announced(world, form.one("checksum"), initiator)
-    return see("/onboarding/announced")
+    return see("/onboarding/announced", "announcedApproved")
 
 
 @router.get("/onboarding/profiles")
@@ -85,14 +87,14 @@ async def profile_list(request: Request, world: TheWorld) -> Response:
 async def approve_profile(world: TheWorld, initiator: TheInitiator, profile_name: str, form: TheForm) -> Response:
     """Put the proposed version into force that was shown."""
     await profiles.approve_profile(world, profile_name, form.one("version"), initiator)
-    return see("/onboarding/profiles")
+    return see("/onboarding/profiles", "profileApproved")
 
 
 @router.post("/onboarding/profiles/{profile_name}/reject")
 async def reject_profile(world: TheWorld, initiator: TheInitiator, profile_name: str, form: TheForm) -> Response:
     """Drop the proposed version that was shown."""
     await profiles.reject_profile(world, profile_name, form.one("version"), initiator)
-    return see("/onboarding/profiles")
+    return see("/onboarding/profiles", "profileRejected")
 
 
 @router.get("/onboarding/{event_key}")
@@ -119,9 +121,11 @@ async def decide_held(
     world: TheWorld, initiator: TheInitiator, act: Literal["approve", "reject"], form: TheForm
 ) -> Response:
     """Approve or cancel the held leavers that the page showed."""
+    if act == "approve":
+        must_name_people(form, len((await administration.held_leavers(world)).records))
     decide = administration.approve_held if act == "approve" else administration.reject_held
     await decide(world, form.one("checksum"), initiator)
-    return see("/onboarding")
+    return see("/onboarding", "heldApproved" if act == "approve" else "heldRejected")
 
 
 @router.post("/onboarding/{event_key}/{act}")
@@ -138,7 +142,8 @@ async def decide(
         await (administration.cancel if act == "cancel" else administration.replay)(world, event_key, initiator)
     else:
         await administration.decide(world, event_key, initiator, carry_out=act == "carryOut")
-    return see(f"/onboarding/{event_key}")
+    done = {"cancel": "eventCancelled", "replay": "eventReplayed", "carryOut": "eventCarriedOut"}
+    return see(f"/onboarding/{event_key}", done.get(act, "eventDismissed"))
 
 
 async def _named(world: World, records: Iterable[OnboardingRecord]) -> dict[str, Any]:

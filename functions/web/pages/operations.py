@@ -14,9 +14,9 @@ from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.downloads import csv_text, download, streamed_csv
 from functions.web.pages.error_pages import changed_meanwhile
-from functions.web.pages.forms import TheForm
-from functions.web.pages.names import group_names, product_words
-from functions.web.pages.parameters import ROWS, Token
+from functions.web.pages.forms import TheForm, must_name_people
+from functions.web.pages.names import group_names, plan_names, product_words
+from functions.web.pages.parameters import ROWS, ThePlace
 from functions.web.pages.rendering import fragment, page, product_name, see
 from functions.web.predictions import TheErrorFilter
 from functions.web.requests import OperationIdText
@@ -42,16 +42,26 @@ MOST_HELD = 100
 NAMES_AT_ONCE = 100
 
 
+DONE = {
+    "approve": "removalsApproved",
+    "reject": "removalsRejected",
+    "review": "reviewStarted",
+    "pause": "operationPaused",
+    "resume": "operationResumed",
+    "cancel": "operationCancelled",
+}
+
+
 @router.get("/operations")
-async def operations(request: Request, world: TheWorld, after: Token = None) -> Response:
-    found, token = await queries.operations(world, SHOWN_OPERATIONS, after)
-    return page(request, "operations.html", operations=found, token=token, groups=await group_names(world))
+async def operations(request: Request, world: TheWorld, place: ThePlace) -> Response:
+    found, token = await queries.operations(world, SHOWN_OPERATIONS, place.after)
+    return page(request, "operations.html", operations=found, token=token, place=place, groups=await group_names(world))
 
 
 @router.get("/operations/{operation_id}")
-async def operation(request: Request, world: TheWorld, operation_id: OperationIdText, after: Token = None) -> Response:
+async def operation(request: Request, world: TheWorld, operation_id: OperationIdText, place: ThePlace) -> Response:
     found = await queries.operation(world, OperationId(operation_id))
-    members, token = await queries.planned_members(world, found.id, ROWS, after)
+    members, token = await queries.planned_members(world, found.id, ROWS, place.after)
     shown = [each for each in members if each.action.due or found.preview]
     waiting = await described(world, found) if found.state is OperationState.AWAITING_APPROVAL else None
     initiator: Initiator = request.scope["principal"].initiator
@@ -66,8 +76,10 @@ async def operation(request: Request, world: TheWorld, operation_id: OperationId
         members=shown,
         people=await license_center.names_of(world, _named(shown, found, waiting)),
         token=token,
+        place=place,
         names=await queries.sku_names(world),
         products=await product_words(world),
+        plans=await plan_names(world),
         groups=await license_center.named(world, await group_names(world), found.target.group_id),
     )
 
@@ -103,12 +115,12 @@ async def _names_of(world: World, users: Sequence[UserId]) -> dict[UserId, str]:
 
 @router.get("/operations/{operation_id}/errors")
 async def errors(
-    request: Request, world: TheWorld, operation_id: OperationIdText, wanted: TheErrorFilter, after: Token = None
+    request: Request, world: TheWorld, operation_id: OperationIdText, wanted: TheErrorFilter, place: ThePlace
 ) -> Response:
     """The errors that a preview predicts."""
     key = OperationId(operation_id)
     found = await predicted_errors(world, key, wanted)
-    rows, token = answers.part(found, ROWS, after)
+    rows, token = answers.part(found, ROWS, place.after)
     return page(
         request,
         "predicted_errors.html",
@@ -116,8 +128,10 @@ async def errors(
         rows=rows,
         total=len(found),
         token=token,
+        place=place,
         wanted=wanted,
         query=predictions.query(wanted),
+        fields=predictions.parameters(wanted),
         people=await named(world, rows),
         names=await queries.sku_names(world),
         sorts=Sort,
@@ -166,6 +180,7 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
         starter.require(Access.WRITE)
     if starter.can_approve:
         starter.check_removals(shown)
+    must_name_people(form, shown.plan.users_losing)
     request = replace(
         starter.request(shown.target),
         change=shown.change,
@@ -193,6 +208,7 @@ async def decide(
     key = OperationId(operation_id)
     match act:
         case "approve":
+            must_name_people(form, (await queries.operation(world, key)).plan.users_losing)
             await approvals.approve(world, key, form.one("checksum"), initiator)
         case "reject":
             await approvals.reject(world, key, initiator)
@@ -209,4 +225,4 @@ async def decide(
             await control.cancel(world, key, initiator)
         case _:
             raise HttpError(404, "NotFound", "There is no such act.")
-    return see(f"/operations/{key}")
+    return see(f"/operations/{key}", DONE[act])

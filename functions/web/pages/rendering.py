@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from functions.web.pages import labels
 from shared.domain.access import READS
+from shared.domain.directory import ServicePlan
 from shared.domain.ids import SkuId
+from shared.domain.open_items import OpenItems
 from shared.ports.directory import MOST_FOUND
 
 HERE = Path(__file__).parent.parent
@@ -45,6 +49,21 @@ def app_name(plan_id: str, plan_name: str = "") -> str:
     return _published()["plans"].get(plan_id, "") or plan_name or plan_id
 
 
+def code(name: str) -> Markup:
+    """A name such as TEAMS_EXPLORATORY, which a narrow column breaks after an underscore."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
+
+
+def app_names(plan_ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
+    """The friendly names of service plans, sorted; `known`: Graph's names."""
+    return sorted(app_name(plan_id, known.get(plan_id, "")) for plan_id in plan_ids)
+
+
+def by_app(plans: Iterable[ServicePlan]) -> list[ServicePlan]:
+    """Service plans in the order of their friendly names."""
+    return sorted(plans, key=lambda plan: app_name(plan.service_plan_id, plan.service_plan_name).casefold())
+
+
 def product_name(sku_id: SkuId | str, part_number: str = "") -> str:
     """The friendly name, else Graph's part number, else the id."""
     return product_names().get(sku_id, "") or part_number or sku_id
@@ -59,6 +78,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def bdi(name: object) -> Markup:
+    """A name, kept apart from the text around it: its letters can run from right to left."""
+    return Markup("<bdi>{}</bdi>").format(escape(str(name)))
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     found = Environment(
@@ -68,7 +92,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(when=when, count=count, product=product_name, app=app_name)
+    found.filters.update(when=when, count=count, bdi=bdi, code=code, query=urlencode)
+    found.filters.update(product=product_name, app=app_name, apps=app_names, by_app=by_app)
     found.filters.update(tone=labels.tone, word=labels.word, who=labels.who)
     found.filters.update(person=labels.person, found_by=labels.found_by)
     found.globals.update(
@@ -96,6 +121,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             may={access.name.lower() for access in principal.access},
             read_only=principal.access <= READS,
             writing=request.scope.get("writing"),
+            items=request.scope.get("items") or OpenItems(),
+            done=labels.DONE_WORDS.get(request.query_params.get("done", ""), ""),
             **values,
         )
     )
@@ -107,6 +134,7 @@ def fragment(template: str, **values: Any) -> Response:
     return Response(_environment().get_template(template).render(**values), 200, HEADERS, "text/html; charset=utf-8")
 
 
-def see(path: str) -> RedirectResponse:
-    """After a POST: look there (303), so that a reload does not send it again."""
-    return RedirectResponse(path, 303)
+def see(path: str, done: str = "") -> RedirectResponse:
+    """After a POST: the browser loads that page (303), so that a reload does not send the form again. `done`: what the
+    page confirms, a key of DONE_WORDS."""
+    return RedirectResponse(f"{path}?done={done}" if done else path, 303)

@@ -26,7 +26,8 @@ async def search(request: Request) -> Response:
 
 @router.post("/search")
 async def find(request: Request, world: TheWorld, form: TheForm) -> Response:
-    """By a form, because addresses are logged. A single result is opened."""
+    """By a form, because addresses are logged. A single result is opened: of a group without licenses, the dialog that
+    assigns some."""
     form.one("search")
     text = form.short("search")
     people = await license_center.find_users(world, text)
@@ -34,15 +35,22 @@ async def find(request: Request, world: TheWorld, form: TheForm) -> Response:
     products: tuple[SubscribedSku, ...] = ()
     if Access.READ in request.scope["principal"].access:
         groups, products = await asyncio.gather(license_center.find_groups(world, text), find_products(world, text))
-    managed = [each for each in groups if each.managed]
-    if len(people) + len(groups) + len(products) == 1 and (people or managed or products):
-        (only,) = [
-            *(f"/users/{each.id}" for each in people),
-            *(f"/groups/{each.group.id}" for each in managed),
-            *(f"/licenses/{each.sku_id}" for each in products),
-        ]
-        return see(only)
+    can_assign = Access.WRITE_GROUPS in request.scope["principal"].access
+    found = [
+        *(f"/users/{each.id}" for each in people),
+        *(_address(each, can_assign=can_assign) for each in groups),
+        *(f"/licenses/{each.sku_id}" for each in products),
+    ]
+    if len(found) == 1 and found[0]:
+        return see(found[0])
     return page(request, "search.html", search=text, people=people, groups=groups, products=products)
+
+
+def _address(found: license_center.FoundGroup, *, can_assign: bool) -> str:
+    """The page of a group; empty if it has none that the caller can use."""
+    if found.managed:
+        return f"/groups/{found.group.id}"
+    return f"/groups/{found.group.id}/assign" if can_assign and not found.hindrance else ""
 
 
 async def find_products(world: World, text: str) -> tuple[SubscribedSku, ...]:

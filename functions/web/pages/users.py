@@ -83,7 +83,7 @@ async def reprocess_user(world: TheWorld, starter: TheStarter, user_id: Guid) ->
 async def keep(world: TheWorld, initiator: TheInitiator, user_id: Guid, form: TheForm) -> Response:
     """Let a user keep a license that is in grace or held."""
     await user_decisions.keep_licenses(world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], initiator)
-    return see(f"/users/{user_id}")
+    return see(f"/users/{user_id}", "licenseKept")
 
 
 @router.post("/users/{user_id}/remove")
@@ -92,7 +92,7 @@ async def remove_now(world: TheWorld, initiator: TheInitiator, user_id: Guid, fo
     await user_decisions.remove_licenses_now(
         world, UserId(user_id), [SkuId(guid_of(form.one("sku"), "sku"))], initiator
     )
-    return see(f"/users/{user_id}")
+    return see(f"/users/{user_id}", "licenseRemoved")
 
 
 @router.post("/users/{user_id}/{foreign}")

@@ -1,6 +1,6 @@
 """Table `groupstatus`: the status of each managed group that pages read.
 
-PartitionKey `group`, RowKey groupId.
+PartitionKey `group`, RowKey groupId. See `open_items.py` for the other partition.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class TableGroupStatus:
             "at": time_text(status.updated_at),
             "dynamic": status.dynamic,
             "products": {sku: [each.assigned, each.waiting, each.errors] for sku, each in status.products.items()},
+            "causes": dict(status.causes),
             "recorded": status.recorded,
             "failed": status.failed,
         }
@@ -56,6 +57,7 @@ def _status(row: Row) -> GroupStatus:
         members=body["members"],
         counts=body["counts"],
         products={SkuId(sku): ProductCounts(*numbers) for sku, numbers in body.get("products", {}).items()},
+        causes=body.get("causes", {}),
         recorded=body.get("recorded", 0),
         failed=body.get("failed", False),
         operation_id=OperationId(body["operation"]) if body["operation"] else None,

@@ -152,6 +152,14 @@ class TableOnboarding:
         found = await self._of_keys(row["RowKey"] for row in rows)
         return tuple(record for record in found if record.state.needs_a_person), token
 
+    async def count_attention(self, most: int) -> int:
+        number = 0
+        async for _ in self._tables.query(TABLE, ATTENTION, select=("RowKey",)):
+            number += 1
+            if number == most:
+                break
+        return number
+
     async def forget(self, received_before: datetime, top: int) -> int:
         oldest, _ = await self._tables.page(TABLE, ALL, newest_first(received_before, ""), LAST, top, None)
         forgotten = 0

@@ -41,6 +41,14 @@ class TableWaiting:
         rows, _ = await self._tables.page(WAITING, sku_id, "", LAST, top, None)
         return tuple(_in_line(row) for row in rows)
 
+    async def count(self, sku_id: SkuId, most: int) -> int:
+        users = set[str]()
+        async for row in self._tables.query(WAITING, sku_id, select=("RowKey",)):
+            users.add(row["RowKey"][TIME_DIGITS + 1 :])
+            if len(users) == most:
+                break
+        return len(users)
+
     async def join(self, entries: Iterable[InLine]) -> None:
         joining = list(entries)
         if not joining:

@@ -24,6 +24,7 @@ from shared.adapters.tables.member_counts import TableMemberCounts
 from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.nesting import TableNesting
 from shared.adapters.tables.onboarding import TableOnboarding
+from shared.adapters.tables.open_items import TableOpenItems
 from shared.adapters.tables.operations import TableOperations
 from shared.adapters.tables.people import TablePeople
 from shared.adapters.tables.permits import TablePermits
@@ -61,6 +62,7 @@ def table_stores(
         removals=TableRemovals(tables),
         waiting=TableWaiting(tables, monotonic=monotonic),
         group_status=TableGroupStatus(tables),
+        open_items=TableOpenItems(tables),
         audit=TableAudit(tables, now),
         audit_digests=TableAuditDigests(tables),
         budget=TableBudget(tables),

@@ -19,11 +19,14 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
+    MemberCountStore,
+    OpenItemStore,
     OperationStore,
     PermitStore,
     ProtectedPeopleStore,
     RemovalStore,
     SealedStore,
+    WaitingStore,
 )
 from shared.ports.world import Policy
 
@@ -59,7 +62,13 @@ class Stores(Protocol):
     def ledger(self) -> LedgerStore: ...
 
     @property
+    def member_counts(self) -> MemberCountStore: ...
+
+    @property
     def onboarding(self) -> OnboardingStore: ...
+
+    @property
+    def open_items(self) -> OpenItemStore: ...
 
     @property
     def operations(self) -> OperationStore: ...
@@ -84,6 +93,9 @@ class Stores(Protocol):
 
     @property
     def subscriptions(self) -> SubscriptionStore: ...
+
+    @property
+    def waiting(self) -> WaitingStore: ...
 
 
 class Needs(Protocol):

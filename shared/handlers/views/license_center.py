@@ -7,7 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active
@@ -17,6 +17,7 @@ from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.member_counts import ProductCounts
 from shared.domain.named_users import NAMED
+from shared.domain.open_items import OpenItems
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
@@ -42,7 +43,7 @@ MAX_AUDIT_DAYS = 400
 @dataclass(frozen=True, slots=True)
 class ProductView:
     """A product with its licenses, the managed groups that assign it, and their members together with users who are
-    licensed by name. A user of two groups counts in both."""
+    licensed by name. A waiting user counts once, and a user with an error in each group."""
 
     sku: SubscribedSku
     groups: tuple[GroupLicenseAssignment, ...]
@@ -50,7 +51,7 @@ class ProductView:
 
     @property
     def short_by(self) -> int:
-        """How many licenses must be bought so that no user waits. A user of two groups counts twice."""
+        """How many licenses must be bought so that no user waits."""
         total = self.sku.enabled + self.sku.warning
         return max(0, self.sku.consumed_units + self.counts.waiting - total)
 
@@ -101,10 +102,22 @@ async def products(world: Needs) -> tuple[ProductView, ...]:
     named = await world.stores.member_counts.counts(NAMED)
     for sku_id in named.products if named else ():
         counts[sku_id] += named.products[sku_id] if named else ProductCounts()
+    waiting = (await open_items(world)).waiting
     views = [
-        ProductView(sku, tuple(groups[sku.sku_id]), counts[sku.sku_id]) for sku in skus if sku.applies_to == "User"
+        ProductView(
+            sku,
+            tuple(groups[sku.sku_id]),
+            replace(counts[sku.sku_id], waiting=waiting.get(sku.sku_id, 0)),
+        )
+        for sku in skus
+        if sku.applies_to == "User"
     ]
     return tuple(sorted(views, key=lambda view: (-len(view.groups), view.sku.sku_part_number)))
+
+
+async def open_items(world: Needs) -> OpenItems:
+    """What needs a person, as it was counted last."""
+    return await world.stores.open_items.get() or OpenItems()
 
 
 async def managed_groups(world: Needs) -> tuple[ManagedGroup, ...]:

@@ -10,7 +10,7 @@ from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.directory import Accounts
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
-from shared.ports.stores import MemberCountStore, SealedStore
+from shared.ports.stores import MemberCountStore, OpenItemStore, SealedStore
 
 
 class Stores(messaging.Stores, reconcile.Stores, Protocol):
@@ -24,6 +24,9 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
 
     @property
     def member_counts(self) -> MemberCountStore: ...
+
+    @property
+    def open_items(self) -> OpenItemStore: ...
 
     @property
     def sealed(self) -> SealedStore: ...

@@ -95,6 +95,8 @@ class TestTable:
                 "/users",
                 "/groups",
                 "/groups/{group_id}",
+                "/licenses/{sku_id}",
+                "/licenses/{sku_id}/users.csv",
                 "/audit",
             }
             searches |= {"/groups/{group_id}/members.csv", "/audit.csv", "/audit.jsonl"}

@@ -12,6 +12,7 @@ from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
 from shared.handlers.groups.status import publish_counts
+from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.maintenance.person import erase_person
 from shared.handlers.membership.nightly_sync import PARTITIONS, sweep
 from shared.handlers.reconcile.seats import assign_freed_licenses
@@ -23,6 +24,7 @@ async def publish(run: Run) -> None:
     """The timer runs; a minute goes by before it."""
     run.later(minutes=1)
     await publish_counts(run.world)
+    await count_open_items(run.world)
 
 
 async def counts_of_page(run: Run) -> dict[str, int]:

@@ -9,8 +9,8 @@ import pytest
 from functions.web.pages.error_pages import path_of
 from shared.domain.ids import GroupId, UserId
 from tests.support.api_calls import claims_of, session
-from tests.support.pages import browser, licensed
-from tests.support.runs import user
+from tests.support.pages import SAME_SITE, browser, licensed, send
+from tests.support.runs import TEAM, user
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -71,3 +71,46 @@ async def test_the_help_desk_reads_people_and_is_shown_who_can_read_the_rest() -
     assert "Global Reader" in denied.text and "Helpdesk Administrator" not in denied.text
     for address in ("/licenses/", "/groups/", "/approvals", "/audit", "/operations/"):
         assert f'href="{address}' not in person.text, address
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/nothing", "GET"),
+        ("/groups/no-guid", "GET"),
+        ("/operations/1", "GET"),
+        ("/licenses/x/y", "GET"),
+        ("/nothing", "POST"),
+        ("/licenses", "POST"),
+    ],
+)
+async def test_an_unknown_page_is_not_found(path: str, method: str) -> None:
+    run, _ = await licensed()
+    async with browser(run) as page:
+        answer = await page.request(method, path, headers=SAME_SITE)
+    assert answer.status_code in (404, 405) and "<h1>Not found</h1>" in answer.text
+    assert (answer.status_code == 405) == (path == "/licenses")
+
+
+async def test_the_heading_says_what_is_wrong() -> None:
+    run, _ = await licensed()
+    async with browser(run) as page:
+        entered = await send(page, f"/groups/{TEAM}/options", "version=1&usage_location=ZZ")
+        changed = await send(page, f"/groups/{TEAM}/options", "version=0&usage_location=DE")
+        run.fakes.tables.away = True
+        away = await page.get("/operations")
+    assert "<h1>Check what you entered</h1>" in entered.text and "such as DE" in entered.text
+    assert "<h1>Changed in the meantime</h1>" in changed.text
+    assert "<h1>Not available now</h1>" in away.text
+
+
+async def test_a_form_of_an_expired_session_leads_to_the_sign_in_and_back_to_its_page() -> None:
+    run, _ = await licensed()
+    async with browser(run, {"accept": "text/html"}) as page:
+        own = {**SAME_SITE, "referer": str(page.base_url.join(f"/groups/{TEAM}/assign"))}
+        sent = await page.post(f"/groups/{TEAM}/assign", content="version=1", headers=own)
+        foreign = {**SAME_SITE, "referer": "https://evil.example/groups"}
+        other = await page.post(f"/groups/{TEAM}/assign", content="version=1", headers=foreign)
+    assert (sent.status_code, other.status_code) == (303, 303)
+    assert sent.headers["location"].endswith(f"%2Fgroups%2F{TEAM}%2Fassign")
+    assert other.headers["location"].endswith("uri=%2F")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from dataclasses import replace
+from urllib.parse import urlencode
 
 import pytest
 
 from functions.web.pages import licenses as license_pages
 from shared.domain.directory import LicenseAssignmentState
 from shared.handlers.groups.status import publish_counts
-from tests.support.pages import browser
+from shared.handlers.maintenance.open_items import count_open_items
+from tests.support.pages import browser, send
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, Run, product, user
 
 
@@ -26,6 +31,7 @@ async def test_a_product_says_how_many_licenses_are_missing() -> None:
     await run.change([SMALL])
     run.later(minutes=3)
     await publish_counts(run.world)
+    await count_open_items(run.world)
     async with browser(run) as page:
         shown = (await page.get(f"/licenses/{SMALL.sku_id}")).text
         other = (await page.get(f"/licenses/{LARGE.sku_id}")).text
@@ -66,4 +72,82 @@ async def test_a_tenant_that_does_not_list_users_of_a_product_still_shows_the_re
     run.directory.lists_holders = False
     async with browser(run) as page:
         shown = await page.get(f"/licenses/{SMALL.sku_id}")
-    assert "does not list the users of a product" in shown.text and "Groups that give it" in shown.text
+    assert "does not list the users of a product" in shown.text and "Groups that assign it" in shown.text
+
+
+async def holders_of_three_sources() -> Run:
+    """Two users by the team, one directly, one by native group-based licensing."""
+    run = Run()
+    run.people(2)
+    await run.change([SMALL])
+    for number, group in ((3, None), (4, OTHER_TEAM)):
+        rows = [LicenseAssignmentState(SMALL.sku_id, assigned_by_group=group)]
+        run.directory.add_user(user(number), rows=rows)
+    for number, name in ((1, "Ann Lee"), (2, "Bo Berg"), (3, "Cy Lee"), (4, "=Di Lee")):
+        run.directory.change_user(replace(run.directory.truth(user(number)), display_name=name))
+    run.directory.add_user(user(5), groups=())
+    run.directory.change_user(replace(run.directory.truth(user(5)), display_name="Ed Lee"))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("form", "numbers"),
+    [
+        ({}, {1, 2, 3, 4}),
+        ({"name": "lee"}, {1, 3, 4}),
+        ({"origin": "groupBasedLicensing"}, {1, 2}),
+        ({"origin": "direct"}, {3}),
+        ({"origin": "nativeGroup", "name": "lee"}, {4}),
+        ({"name": "nobody"}, set()),
+    ],
+)
+async def test_users_of_a_product_are_filtered_on_the_page_and_in_the_download(
+    form: dict[str, str], numbers: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await holders_of_three_sources()
+    monkeypatch.setattr(license_pages, "PAGE", 2)
+    async with browser(run) as page:
+        shown = await send(page, f"/licenses/{SMALL.sku_id}", urlencode(form))
+        file = await send(page, f"/licenses/{SMALL.sku_id}/users.csv", urlencode(form))
+    rows = list(csv.DictReader(io.StringIO(file.text.removeprefix("\ufeff"))))
+    assert {each["id"] for each in rows} == {user(number) for number in numbers}
+    assert {number for number in range(1, 6) if f'href="/users/{user(number)}"' in shown.text} == numbers
+    assert 'filename="SMALL-users-' in file.headers["content-disposition"]
+    assert {each["product"] for each in rows} <= {"SMALL"}
+
+
+async def test_a_name_is_not_taken_from_an_address_and_an_unknown_source_is_rejected() -> None:
+    run = await holders_of_three_sources()
+    async with browser(run) as page:
+        named = await page.get(f"/licenses/{SMALL.sku_id}?name=lee")
+        odd = await send(page, f"/licenses/{SMALL.sku_id}", "origin=moon")
+        file = (await send(page, f"/licenses/{SMALL.sku_id}/users.csv", "")).text
+        run.directory.lists_holders = False
+        none = await send(page, f"/licenses/{SMALL.sku_id}/users.csv", "")
+    assert [named.status_code, odd.status_code, none.status_code] == [400, 400, 503]
+    assert '"\'=Di Lee"' in file
+
+
+async def test_a_table_pages_forth_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run()
+    run.people(5)
+    await run.change([SMALL])
+    monkeypatch.setattr(license_pages, "ROWS", 2)
+
+    def turn(text: str, label: str) -> str:
+        (found,) = re.findall(rf'<a class="button" href="([^"]*)#users">{label}</a>', text)
+        return str(found).replace("&amp;", "&")
+
+    base = f"/licenses/{SMALL.sku_id}"
+
+    def numbers(text: str) -> list[int]:
+        return [number for number in range(1, 6) if f'href="/users/{user(number)}"' in text]
+
+    async with browser(run) as page:
+        first = (await page.get(base)).text
+        second = (await page.get(base + turn(first, "Next page"))).text
+        third = (await page.get(base + turn(second, "Next page"))).text
+        back = (await page.get(base + turn(third, "Previous page"))).text
+        start = (await page.get(base + turn(back, "First page"))).text
+    assert [numbers(each) for each in (first, second, third, back, start)] == [[1, 2], [3, 4], [5], [3, 4], [1, 2]]
+    assert "Previous page" not in first + second and "Next page" not in third

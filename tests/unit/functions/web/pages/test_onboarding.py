@@ -43,6 +43,11 @@ async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
     assert foreign.status_code == 403
     held = (await call(run, "GET", "/api/onboarding/held", HR_READER)).json()
     body = urlencode({"checksum": held["checksum"]})
+    for people in ("", "4"):
+        hasty = await call(
+            run, "POST", "/onboarding/held/approve", {**admin, **FORM}, content=f"{body}&people={people}"
+        )
+        assert (hasty.status_code, "which is 5" in hasty.text) == (400, True)
     rejected = await call(run, "POST", "/onboarding/held/reject", {**admin, **FORM}, content=body)
     assert rejected.status_code == 303
     assert "leavers are held" not in (await call(run, "GET", "/onboarding", admin)).text

@@ -11,12 +11,12 @@ from tests.support.runs import SMALL, TEAM
 from tests.support.unmanaged import given_group
 
 
-@pytest.mark.parametrize(("act", "said"), [("adopt", "plans that are on stay on"), ("enable", "they stay unmanaged")])
+@pytest.mark.parametrize(("act", "said"), [("adopt", "apps that are on stay on"), ("enable", "they stay unmanaged")])
 async def test_licenses_of_somebody_else_are_taken_over_or_completed_after_a_preview(act: str, said: str) -> None:
     run, _, same, lacking = await given_group()
     sku = urlencode({"sku": SMALL.sku_id})
     async with browser(run) as page:
-        assert "Take over" in (await page.get(f"/users/{same}")).text
+        assert "Manage here" in (await page.get(f"/users/{same}")).text
         for path in (f"/groups/{TEAM}/{act}", f"/users/{lacking}/{act}"):
             sent = await page.post(path, content=sku, headers=SAME_SITE)
             assert sent.status_code == 303

@@ -1,0 +1,87 @@
+"""`make screenshots`: a picture of every view of the page: light, dark, and on a phone, light.
+
+`--docs` renews the pictures of the documents instead. Needs Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser
+
+from local.stack import ROOT
+from tests.support.browsing import CHROMIUM, NO_CHROMIUM, chromium, signed_in
+from tests.support.stack_journeys import Journey
+from tests.support.views import View, busy_tenant
+
+TARGET = ROOT / ".local" / "screenshots"
+IMAGES = ROOT / "docs" / "images"
+ROLE = "Global Administrator"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the browser shows the page. `context`: options of its context."""
+
+    name: str
+    context: dict[str, Any]
+
+
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+LOOKS = (
+    Look("light", {"viewport": WIDE, "color_scheme": "light"}),
+    Look("dark", {"viewport": WIDE, "color_scheme": "dark"}),
+    Look("phone", {"viewport": PHONE, "color_scheme": "light", "device_scale_factor": 2}),
+)
+DOCS = {"start": "start.png", "group": "group.png", "licenses": "licenses.png"}
+"""Views that the documents show, and their files."""
+
+DARK_DOCS = ("licenses",)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make screenshots", description=__doc__)
+    parser.add_argument("--docs", action="store_true", help="write docs/images instead")
+    parser.add_argument("--members", type=int, default=400)
+    options = parser.parse_args()
+    if not CHROMIUM:
+        print(NO_CHROMIUM)
+        return 1
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        busy_tenant(Path(folder), options.members) as (run, views),
+        chromium() as browser,
+    ):
+        if options.docs:
+            _for_documents(run, browser, views)
+        else:
+            shutil.rmtree(TARGET, ignore_errors=True)
+            TARGET.mkdir(parents=True)
+            for look in LOOKS:
+                _take(run, browser, look, views)
+            print(f"{len(views)} views, {len(LOOKS)} pictures each, in {TARGET}")
+    return 0
+
+
+def _take(run: Journey, browser: Browser, look: Look, views: list[View]) -> None:
+    with signed_in(run, browser, ROLE, **look.context) as page:
+        for view in views:
+            view.show(page)
+            page.screenshot(path=TARGET / f"{view.name}-{look.name}.png", full_page=True)
+
+
+def _for_documents(run: Journey, browser: Browser, views: list[View]) -> None:
+    for view in (each for each in views if each.name in DOCS):
+        scheme = "dark" if view.name in DARK_DOCS else "light"
+        with signed_in(run, browser, ROLE, viewport=WIDE, color_scheme=scheme) as page:
+            view.show(page)
+            page.screenshot(path=IMAGES / DOCS[view.name])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
