@@ -299,7 +299,7 @@ def member_notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
 
 
 ORIGIN_WORDS: Mapping[str, str] = {
-    LicenseOrigin.OURS: "Assigned by this app",
+    LicenseOrigin.MANAGED: "Assigned by this app",
     LicenseOrigin.DIRECT: "Assigned directly, outside this app",
     LicenseOrigin.NATIVE_GROUP: "Native group-based licensing",
 }

@@ -17,7 +17,6 @@ from functions.web.pages.parameters import ROWS, Place, ThePlace, place_of
 from functions.web.pages.person_words import source_words
 from functions.web.pages.rendering import page, product_name, when
 from functions.web.requests import Guid
-from functions.web.searching import NoNames
 from shared.domain.ids import GroupId, SkuId
 from shared.handlers.views import license_center, queries
 from shared.handlers.views.product_users import EVERY_USER, ProductUser, ProductUserFilter, product_users
@@ -41,7 +40,7 @@ async def licenses(request: Request, world: TheWorld) -> Response:
     )
 
 
-@router.get("/licenses/{sku_id}", dependencies=[NoNames])
+@router.get("/licenses/{sku_id}")
 async def license(request: Request, world: TheWorld, sku_id: Guid, place: ThePlace) -> Response:
     return await _license_page(request, world, SkuId(sku_id), EVERY_USER, place)
 
