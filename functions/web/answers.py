@@ -54,8 +54,17 @@ def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
         "@odata.etag": etag_of(found.version),
         "groupId": found.group_id,
         "displayName": found.display_name,
+        "engine": found.engine,
         "state": found.state,
         "version": found.version,
+        "nativeLicenses": [
+            {
+                "skuId": each.sku_id,
+                "skuPartNumber": names.get(each.sku_id),
+                "disabledPlans": sorted(each.disabled_plans),
+            }
+            for each in found.native
+        ],
         "assignedLicenses": [
             {
                 "skuId": sku.sku_id,
@@ -79,7 +88,10 @@ def group_status(view: GroupView) -> Json:
     return {
         "id": status.group_id,
         "displayName": view.display_name,
+        "engine": view.engine,
         "status": status.state,
+        "licenseProcessingState": status.processing or None,
+        "membersRead": "errors" if status.errors_only else "all",
         "members": status.shown_members,
         "counts": dict(status.counts),
         "products": product_counts(status),
@@ -112,6 +124,11 @@ def member(row: MemberRow, names: Names) -> Json:
         "userPrincipalName": row.user_principal_name,
         "state": row.state,
         "problems": [problem(each, names) for each in row.problems],
+        "engine": row.engine,
+        "diagnosis": {"message": row.diagnosis.text or None, "diagnosedDateTime": moment_text(row.diagnosis.at)}
+        if row.diagnosis
+        else None,
+        "stateSinceDateTime": moment_text(row.since),
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
         "nextLookDateTime": moment_text(row.next_look_at),
@@ -131,6 +148,7 @@ def problem(found: Problem, names: Names) -> Json:
         "error": found.error,
         "message": found.text,
         "remedy": found.remedy,
+        "heldBackBy": list(found.held_by),
     }
 
 

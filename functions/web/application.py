@@ -27,7 +27,7 @@ from functions.web.pages.error_pages import failed_page, wants_page
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
-from functions.web.routes import center, dead_letters, groups, onboarding, operations, profiles, users
+from functions.web.routes import center, dead_letters, groups, native, onboarding, operations, profiles, users
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, UNCOUNTED, Access
@@ -62,6 +62,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
     for routes in (
         operations,
         groups,
+        native,
         users,
         profiles,  # before the routes that take any name in their place
         onboarding,

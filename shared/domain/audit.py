@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment
+from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
 from shared.domain.ledger_row import Intent
@@ -116,8 +117,12 @@ def intent_entries(
 
 def _skus(assignment: GroupLicenseAssignment) -> str:
     """Compact JSON of the SKUs with their disabled plans."""
-    shown: Mapping[str, list[str]] = {str(sku.sku_id): sorted(sku.disabled_plans) for sku in assignment.skus}
-    return json.dumps(shown, separators=(",", ":"))
+    return skus_text(AssignedLicense(sku.sku_id, sku.disabled_plans) for sku in assignment.skus)
+
+
+def skus_text(licenses: Iterable[AssignedLicense]) -> str:
+    """Compact JSON: SKU -> sorted disabled plans."""
+    return json.dumps({str(each.sku_id): sorted(each.disabled_plans) for each in licenses}, separators=(",", ":"))
 
 
 def options_shown(options: AssignmentOptions) -> dict[str, Any]:

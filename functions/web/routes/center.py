@@ -128,7 +128,8 @@ def _managed(each: license_center.ManagedGroup) -> Json:
     return {
         "id": each.assignment.group_id,
         "displayName": each.assignment.display_name,
-        "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
+        "engine": each.assignment.engine,
+        "assignedSkuIds": list(each.assignment.sku_ids),
         "status": each.status.state,
         "members": each.status.shown_members,
         "counts": dict(each.status.counts),

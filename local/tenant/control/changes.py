@@ -62,7 +62,7 @@ def _replace_members(tenant: Tenant, group: Group, body: Any) -> dict[str, int]:
 
 
 async def _native(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    """Open work of native licensing; with {"advance": seconds} time passes for it alone, and what is due is done."""
+    """Open work of native licensing. With {"advance": seconds}, time passes for it alone, and due steps are taken."""
     if isinstance(body, dict):
         await tenant.native.advance(float(body["advance"]))
     return tenant.native.as_json()
