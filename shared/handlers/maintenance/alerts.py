@@ -103,7 +103,7 @@ async def _watched_groups(world: Needs) -> AsyncIterator[str]:
     wrong = [status for status in found if status.with_errors]
     if wrong:
         members = sum(status.with_errors for status in wrong)
-        yield f"watched groups have errors: {members} members of {len(wrong)} groups"
+        yield f"watched groups have errors: members={members} groups={len(wrong)}"
     oldest = min((status.updated_at for status in found if status.updated_at), default=None)
     if oldest is not None and world.clock.now() - oldest > WATCHED_WITHIN:
         yield f"watched groups are not read: the oldest reading is of {oldest:%Y-%m-%d %H:%M}"

@@ -17,7 +17,7 @@ from shared.domain.audit import assignment_act, skus_text
 from shared.domain.change_messages import WatchGroup
 from shared.domain.concurrency import update
 from shared.domain.directory import DirectoryUser, UserGone
-from shared.domain.errors import BadRequest, NotFound, NotOffered
+from shared.domain.errors import BadRequest, NotFound, NotOffered, PermissionDenied
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, UserId
 from shared.domain.initiator import SYSTEM
@@ -113,6 +113,9 @@ async def watch_group(world: Needs, message: WatchGroup) -> None:
             await _read_all(world, assignment)
     except NotFound:
         await _end_if_unlicensed(world, assignment)
+    except PermissionDenied as fault:
+        # Trying again helps only after a person has granted the permission: the next hour does. An alert names the time.
+        log.warning("watched group cannot be read group=%s reason=%s", message.group_id, fault)
 
 
 async def _take(world: Needs, found: LicensedGroup) -> bool | None:
