@@ -114,7 +114,7 @@ async def watch_group(world: Needs, message: WatchGroup) -> None:
     except NotFound:
         await _end_if_unlicensed(world, assignment)
     except PermissionDenied as fault:
-        # Trying again helps only after a person has granted the permission: the next hour does. An alert names the time.
+        # The next hour tries again, when a person may have granted the permission. An alert says that it is not read.
         log.warning("watched group cannot be read group=%s reason=%s", message.group_id, fault)
 
 
@@ -132,9 +132,9 @@ async def _take(world: Needs, found: LicensedGroup) -> bool | None:
 
     async def save(change: tuple[StoredAssignment | None, GroupLicenseAssignment]) -> bool:
         stored, after = change
-        await world.stores.assignments.save(after, stored.etag if stored else None)
         before = stored.assignment if stored else GroupLicenseAssignment(group.id)
         await _audit(world, "Watch group licensing", before, after)
+        await world.stores.assignments.save(after, stored.etag if stored else None)
         return before.native != native or before.engine is not after.engine
 
     stored = await world.stores.assignments.get(group.id)
@@ -178,11 +178,12 @@ async def _end_if_unlicensed(world: Needs, assignment: GroupLicenseAssignment) -
 
     async def save(change: tuple[StoredAssignment, GroupLicenseAssignment]) -> None:
         stored, after = change
-        await world.stores.assignments.save(after, stored.etag)
         await _audit(world, "Stop watching group licensing", stored.assignment, after)
+        await world.stores.assignments.save(after, stored.etag)
 
-    await update(partial(world.stores.assignments.get, group_id), ended, save, tries=MAX_TRIES)
+    # The assignment last: until it has ended, the next run does all of this again.
     await world.stores.members.forget(group_id, list(await world.stores.members.states(group_id)))
+    await update(partial(world.stores.assignments.get, group_id), ended, save, tries=MAX_TRIES)
 
 
 async def _audit(world: Needs, activity: str, before: GroupLicenseAssignment, after: GroupLicenseAssignment) -> None:

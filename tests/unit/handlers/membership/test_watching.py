@@ -370,6 +370,57 @@ async def test_a_watched_group_inside_a_managed_one_still_leads_to_the_managed_o
     assert NOTIFICATIONS in queues
 
 
+async def test_a_death_at_any_write_is_made_up_for_by_the_next_run() -> None:
+    whole = a_world()
+    await watched(whole)
+    expected = {group: await rows(whole, group) for group in (TEAM, OTHER)}
+    for writes in range(100):
+        fakes = a_world()
+        fakes.tables.dies_after = writes
+        try:
+            await watched(fakes)
+        except Unavailable:
+            fakes.tables.dies_after = None
+            await watched(fakes)
+        else:
+            break
+        assert {group: await rows(fakes, group) for group in (TEAM, OTHER)} == expected
+        assert (await status(fakes, TEAM)).counts == {"Active": 2}
+        entries, _ = await fakes.world.stores.audit.search(
+            AuditFilter(group_id=TEAM), fakes.clock.now() - timedelta(days=1), fakes.clock.now() + timedelta(days=1), 9
+        )
+        assert {each.activity for each in entries} == {"Watch group licensing"}
+    assert 5 < writes < 99
+
+
+async def test_a_death_at_any_write_while_a_watched_group_ends_leaves_nothing_of_it() -> None:
+    for writes in range(100):
+        fakes = a_world()
+        await watched(fakes)
+        fakes.native.license(TEAM)
+        fakes.tables.dies_after = writes
+        try:
+            await watch_all(fakes.world)
+        except Unavailable:
+            fakes.tables.dies_after = None
+            await watch_all(fakes.world)
+        else:
+            break
+        assert (await intent(fakes, TEAM)).state is AssignmentState.ENDED
+        assert await rows(fakes, TEAM) == {}
+    assert 2 < writes < 99
+
+
+async def test_a_group_whose_members_are_hidden_is_left_as_it_was_and_the_others_are_read() -> None:
+    fakes = a_world()
+    await watched(fakes)
+    before = await rows(fakes, OTHER)
+    fakes.directory.thin_members(INNER)
+    await watched(fakes)
+    assert await rows(fakes, OTHER) == before
+    assert len(await rows(fakes, TEAM)) == 2
+
+
 def test_messages_come_back_as_they_were_sent() -> None:
     at = fake_world().clock.now()
     for message in (WatchGroup(TEAM, at), WatchGroup(TEAM, at, errors_only=True), WatchGroup(TEAM, at, members=(ANN,))):

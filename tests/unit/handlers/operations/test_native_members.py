@@ -160,6 +160,26 @@ async def test_no_member_is_processed_twice_in_a_run_and_the_log_names_the_resul
     assert "assignment failed: 2." in finish.detail
 
 
+async def test_a_death_at_any_write_of_a_run_leaves_no_member_out() -> None:
+    for writes in range(100):
+        fakes = await a_world(4, seats=2)
+        run = await reprocess_errors(fakes.world, TEAM, None, None, MIA)
+        fakes.queue.messages.clear()
+        fakes.tables.dies_after = writes
+        try:
+            await process_notifications(fakes.world, run.encode())
+        except Unavailable:
+            fakes.tables.dies_after = None
+            await process_notifications(fakes.world, run.encode())
+        else:
+            break
+        await work(fakes)
+        states = [(await row(fakes, user(number))).state for number in range(4)]
+        assert states == [MemberState.ACTIVE] * 2 + [MemberState.ERROR] * 2
+        assert set(fakes.native.reprocessed) == {user(0), user(1)}
+    assert 1 < writes < 99
+
+
 async def test_only_members_with_the_named_error_are_processed() -> None:
     fakes = await a_world(3, seats=5)
     fakes.native.give(user(1), TEAM, "UniquenessViolation", LARGE.sku_id)
