@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment, is_watched
-from shared.domain.change_messages import ReprocessErrors
+from shared.domain.change_messages import ReprocessErrors, WatchGroup
 from shared.domain.directory import DirectoryUser, LicenseError
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -190,7 +190,8 @@ async def _must_write(world: Needs) -> None:
 
 
 async def _finish(world: Needs, run: ReprocessErrors, fault: str = "") -> None:
-    """The result in the words of Entra's own log."""
+    """The result in the words of Entra's own log. Members in error are read again: a step that died after its call has
+    not recorded what became of them."""
     done = run.done - run.failed
     detail = (
         f"[Users successfully assigned licenses: {done}, Users for whom license assignment failed: {run.failed}.]"
@@ -199,6 +200,7 @@ async def _finish(world: Needs, run: ReprocessErrors, fault: str = "") -> None:
     result, now = "failure" if fault else "success", world.clock.now()
     entry = AuditEntry(f"{run.run}-finish", now, FINISH, SYSTEM, result, group_id=run.group_id, detail=detail)
     await world.stores.audit.append([entry])
+    await world.queue.send([Outgoing(NOTIFICATIONS, WatchGroup(run.group_id, now, errors_only=True).encode())])
 
 
 async def _send(world: Needs, run: ReprocessErrors, at: datetime | None = None) -> None:
