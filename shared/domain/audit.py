@@ -102,11 +102,13 @@ def assignment_act(
 def intent_entries(
     operation: Operation, before: GroupLicenseAssignment, after: GroupLicenseAssignment
 ) -> list[AuditEntry]:
-    """The entries of a new intent: its licenses, and its options if the request set them."""
+    """The entries of a new intent: its licenses, its options if the request set them, and its engine if it is new."""
     said = [("Set group license", _skus(before), _skus(after), "set")]
     if before.options != after.options:
         old, new = options_text(before.options), options_text(after.options)
         said.append(("Set license properties", old, new, "options"))
+    if before.engine is not after.engine:
+        said.append(("Change licensing engine of group", str(before.engine), str(after.engine), "engine"))
     return [
         assignment_act(
             activity, before.group_id, operation.initiator, operation.created_at, old, new, f"{operation.id}-{end}"

@@ -291,6 +291,11 @@ async def test_a_person_who_assigns_directly_to_a_watched_group_makes_it_direct(
     await _assign(fakes, TEAM, overlap=True)
     after = await intent(fakes, TEAM)
     assert (after.engine, after.native, [each.sku_id for each in after.skus]) == (Engine.DIRECT, (), [SMALL.sku_id])
+    now = fakes.clock.now()
+    (entry,), _ = await fakes.world.stores.audit.search(
+        AuditFilter(activity="licensing engine"), now - timedelta(days=1), now + timedelta(days=1), 9
+    )
+    assert (entry.before, entry.after, entry.initiator) == ("watched", "direct", MIA)
 
 
 @pytest.mark.parametrize("change", [LicenseChange(), LicenseChange(remove=(SUITE.sku_id,))])
