@@ -25,6 +25,12 @@ async def sync_all(timer: func.TimerRequest) -> None:
     await bootstrap.app().sync_all()
 
 
+@bp.function_name("watch_errors")
+@bp.timer_trigger(arg_name="timer", schedule="50 25 * * * *")
+async def watch_errors(timer: func.TimerRequest) -> None:
+    await bootstrap.app().watch_errors()
+
+
 @bp.function_name("read_protected_people")
 @bp.timer_trigger(arg_name="timer", schedule="10 */10 * * * *")
 async def read_protected_people(timer: func.TimerRequest) -> None:

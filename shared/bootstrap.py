@@ -32,6 +32,7 @@ from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.membership.subscription import renew_subscription
+from shared.handlers.membership.watching import watch_all, watch_errors
 from shared.handlers.membership.webhook import Reply, receive
 from shared.handlers.messaging.bulk_letters import continue_stopped
 from shared.handlers.messaging.dead_letters import drain
@@ -129,6 +130,11 @@ class App:
         """The timer of the nightly sync."""
         await self._on_time("sync all", sync_all, writes=True)
         await self._on_time("forget old", forget_old)
+        await self._on_time("watch all", watch_all)
+
+    async def watch_errors(self) -> None:
+        """The timer that reads members with an error of groups that Microsoft's licensing licenses."""
+        await self._on_time("watch errors", watch_errors)
 
     async def read_protected_people(self) -> None:
         """The timer that reads the protected people once a day."""
@@ -214,18 +220,26 @@ def compose(settings: Settings) -> App:
     from shared.adapters.directory import GraphDirectory
     from shared.adapters.graph import GraphClient
     from shared.adapters.licenses import GraphLicenseWriter
+    from shared.adapters.native_licensing import GraphNativeLicensing
     from shared.adapters.privileged_roles import GraphPrivilegedRoles
     from shared.adapters.service_bus import ServiceBusConfig, ServiceBusQueue
     from shared.adapters.tables.client import Tables, TablesConfig
     from shared.adapters.tables.stores import table_stores
     from shared.adapters.telemetry import MeteredMemberships, MeteredWriter
+    from shared.adapters.token_roles import TokenRoles
 
     credential = partial(credential_of, settings)
+    roles = TokenRoles()
     telemetry = telemetry_of(settings)
     clock = SystemClock()
     graph = GraphClient(
-        settings.graph_base_url, settings.graph_scope, credential, telemetry=telemetry, on_date=clock.compare
+        settings.graph_base_url,
+        settings.graph_scope,
+        lambda: roles.of(credential()),
+        telemetry=telemetry,
+        on_date=clock.compare,
     )
+    directory = GraphDirectory(graph)
     tables = TablesConfig(
         settings.table_prefix,
         settings.tables_connection,
@@ -247,9 +261,10 @@ def compose(settings: Settings) -> App:
     world = World(
         clock=clock,
         queue=queue,
-        directory=GraphDirectory(graph),
+        directory=directory,
         roles=GraphPrivilegedRoles(graph),
         licenses=MeteredWriter(GraphLicenseWriter(graph), telemetry),
+        native=GraphNativeLicensing(graph, directory),
         changes=GraphChangeFeed(graph),
         accounts=GraphAccounts(graph),
         memberships=MeteredMemberships(GraphMemberships(graph, settings.graph_base_url), telemetry),
@@ -260,6 +275,7 @@ def compose(settings: Settings) -> App:
         policy=policy_of(settings),
         token=partial(secrets.token_hex, 16),
         telemetry=telemetry,
+        graph_roles=roles.known,
     )
     sign_in = SignIn(
         settings.platform_authentication,

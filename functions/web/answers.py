@@ -81,8 +81,17 @@ def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
         "@odata.etag": etag_of(found.version),
         "groupId": found.group_id,
         "displayName": found.display_name,
+        "engine": found.engine,
         "state": found.state,
         "version": found.version,
+        "nativeLicenses": [
+            {
+                "skuId": each.sku_id,
+                "skuPartNumber": names.get(each.sku_id),
+                "disabledPlans": sorted(each.disabled_plans),
+            }
+            for each in found.native
+        ],
         "assignedLicenses": [
             {
                 "skuId": sku.sku_id,
@@ -106,8 +115,11 @@ def group_status(view: GroupView) -> Json:
     return {
         "id": status.group_id,
         "displayName": view.display_name,
+        "engine": view.engine,
         "status": status.state,
         "state": status.state.code,
+        "licenseProcessingState": status.processing or None,
+        "membersRead": "errors" if status.errors_only else "all",
         "members": status.shown_members,
         "counts": dict(status.counts),
         "products": product_counts(status),
@@ -140,6 +152,10 @@ def member(row: MemberRow, names: Names) -> Json:
         "userPrincipalName": row.user_principal_name,
         "state": row.state,
         "problems": [problem(each, names) for each in row.problems],
+        "engine": row.engine,
+        "diagnosis": {"message": row.diagnosis.text or None, "diagnosedDateTime": moment_text(row.diagnosis.at)}
+        if row.diagnosis
+        else None,
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
         "nextAttemptDateTime": moment_text(row.next_look_at),
@@ -166,6 +182,7 @@ def problem(found: Problem, names: Names) -> Json:
         "error": found.error,
         "message": found.text,
         "remedy": found.remedy,
+        "heldBackBy": list(found.held_by),
     }
 
 

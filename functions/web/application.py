@@ -40,7 +40,7 @@ from functions.web.parameters import check_parameters
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
-from functions.web.routes import center, dead_letters, groups, licenses, onboarding, operations, profiles, users
+from functions.web.routes import center, dead_letters, groups, licenses, native, onboarding, operations, profiles, users
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, UNCOUNTED, Access
@@ -76,6 +76,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
     for routes in (
         operations,
         groups,
+        native,
         users,
         profiles,  # before the routes that take any name in their place
         onboarding,

@@ -42,7 +42,12 @@ def change_feed(found: ChangeFeedState) -> Json:
 
 def writing(found: Writing) -> Json:
     """Whether the app writes to Graph."""
-    return {"on": found.is_on, "forcedOff": found.is_forced_off, "changedDateTime": moment_text(found.since)}
+    return {
+        "on": found.is_on,
+        "forcedOff": found.is_forced_off,
+        "readOnly": found.is_read_only,
+        "changedDateTime": moment_text(found.since),
+    }
 
 
 def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:

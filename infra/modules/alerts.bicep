@@ -83,6 +83,28 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'watched-groups-errors'
+    description: 'Members of natively licensed groups have license errors. Microsoft sends no alert for them.'
+    severity: 3
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "watched groups have errors"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'watched-groups-not-read'
+    description: 'Natively licensed groups have not been read for three hours.'
+    severity: 2
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "watched groups are not read"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'clock-wrong'
     description: 'The clock of a machine differs from Microsoft Graph by more than 30 s: pending removals can wait longer.'
     severity: 2

@@ -12,12 +12,14 @@ TABLE="$(dirname "${BASH_SOURCE[0]}")/permissions.tsv"
 
 usage() {
   cat <<TEXT
-usage: grant-graph-permissions.sh [--with FEATURE]... [--check | --revoke | --dry-run] PRINCIPAL_ID
+usage: grant-graph-permissions.sh [--read-only] [--with FEATURE]... [--check | --revoke | --dry-run] PRINCIPAL_ID
 
 PRINCIPAL_ID      object id of the managed identity: azd env get-value IDENTITY_PRINCIPAL_ID
 --with FEATURE    a feature that is used: usage-location, hidden-groups,
                   protected-people, administrative-units, onboarding; may be given
                   several times
+--read-only       only permissions to read: the app watches groups and shows previews, and
+                  says that it cannot write
 --check           change nothing; exit 1 where a permission is missing, or granted without being needed
 --revoke          revoke every permission that the table names, for all features
 --dry-run         change nothing and print the permissions that would be granted; without the Azure CLI, print
@@ -38,10 +40,12 @@ table() {
 parse() {
   MODE=grant
   FEATURES=(always)
+  READ_ONLY=''
   PRINCIPAL=''
   while (($#)); do
     case $1 in
       --check) MODE=check ;;
+      --read-only) READ_ONLY=1 ;;
       --revoke) MODE=revoke ;;
       --dry-run) MODE=dry-run ;;
       --with)
@@ -61,14 +65,23 @@ parse() {
     esac
     shift
   done
+  if [[ -n $READ_ONLY ]]; then
+    local feature permission
+    while IFS=$'\t' read -r feature permission _; do
+      if [[ $feature != always && $permission == *ReadWrite* && " ${FEATURES[*]} " == *" $feature "* ]]; then
+        fail "--with $feature needs $permission, which is no permission to read"
+      fi
+    done < <(table)
+  fi
   [[ $PRINCIPAL =~ ^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$ ]] || {
     usage >&2
     fail "PRINCIPAL_ID must be a GUID, not '${PRINCIPAL}'"
   }
 }
 
-# Whether a feature of the table is wanted in this run.
+# Whether a permission of the table is wanted in this run, by its feature.
 wanted() {
+  [[ -z $READ_ONLY || $2 != *ReadWrite* ]] || return 1
   printf '%s\n' "${FEATURES[@]}" | grep -xF -- "$1" >/dev/null
 }
 
@@ -102,7 +115,7 @@ settle() {
   local feature=$1 permission=$2 reason=$3 role grant state
   role=$(role_id "$permission")
   if [[ -z $role ]]; then
-    if wanted "$feature" && [[ $MODE != revoke ]]; then
+    if wanted "$feature" "$permission" && [[ $MODE != revoke ]]; then
       fail "this tenant's Graph knows no application permission $permission"
     fi
     return
@@ -124,7 +137,7 @@ act() {
       az rest --method delete --url "$GRAPH/servicePrincipals/$PRINCIPAL/appRoleAssignments/$grant" >/dev/null
       echo revoked
     fi
-  elif ! wanted "$feature"; then
+  elif ! wanted "$feature" "$permission"; then
     if [[ -n $grant ]]; then echo unneeded; fi
   elif [[ -n $grant ]]; then
     echo granted
@@ -159,7 +172,7 @@ list_needed() {
   local feature permission reason
   echo "The Azure CLI (az) is not installed, so the tenant was not read. The identity needs:"
   while IFS=$'\t' read -r feature permission reason; do
-    if wanted "$feature"; then printf '%-12s %-32s %s\n' needed "$permission" "$reason"; fi
+    if wanted "$feature" "$permission"; then printf '%-12s %-32s %s\n' needed "$permission" "$reason"; fi
   done < <(table)
 }
 

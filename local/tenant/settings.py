@@ -76,12 +76,18 @@ class Settings:
     """`error` of a good licenseAssignmentStates row: null as documented, instead of "None" as seen in practice."""
     prohibited_plans: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """usageLocation -> servicePlanIds that are not sold there; "*" may stand for every plan."""
-    member_states: bool = True
-    """Whether licenseAssignmentStates can be selected on members; if not, the property is absent."""
+    member_states: str = "there"
+    """licenseAssignmentStates selected on members of a group: `there`, `null`, `absent`, or `refused` with 400. No page
+    says which."""
     hidden_membership: str = "refused"
     """Members of a hidden-membership group without Member.Read.Hidden: `refused` (403) or `empty`."""
     license_error_filter: bool = False
     """$filter=hasMembersWithLicenseErrors eq true; reported broken since September 2024, hence off."""
+    license_count_filter: bool = True
+    """Whether groups can be filtered by `assignedLicenses/$count ne 0`, an advanced query
+    (learn.microsoft.com/graph/aad-advanced-queries)."""
+    licensed_filter: bool = True
+    """Whether groups can be filtered by `assignedLicenses/any()` (learn.microsoft.com/graph/api/resources/group)."""
     assigned_license_filter: bool = True
     """Whether users can be filtered by a product in assignedLicenses, a property that supports $filter
     (learn.microsoft.com/graph/api/resources/user)."""
@@ -90,8 +96,27 @@ class Settings:
     (learn.microsoft.com/graph/search-query-parameter)."""
     batch_throttle_status: int = 200
     """Overall status of a $batch with throttled items: 200 or 424, Microsoft's pages contradict each other."""
-    native_delay_seconds: float = 0.05
-    """Time before native group-based licensing processes a change."""
+    native_delay_seconds: tuple[float, float] = (0.05, 0.05)
+    """Least and longest time before native group-based licensing begins to process a change; one number for both. Up
+    to 24 hours for 60,000 users before support wants to hear of it (licensing-group-advanced)."""
+    native_span_seconds: float = 0.0
+    """Time from the first to the last member of a changed group; meanwhile some are done. Our own number."""
+    native_failure_share: float = 0.0
+    """Share of members whose processing fails with `Other` although nothing is wrong with them; a reprocess helps."""
+    processing_state: str = "object"
+    """licenseProcessingState of a licensed group: an `object` with `state` (KelvinTegelaar/CIPP,
+    Tests/Shapes/ListGroups.json), a `text` as documented, or `failed`: the object, with ProcessingFailed if a member
+    has an error (Microsoft's PowerShell sample tests for it). Null on a group without licenses."""
+    parallel_group_calls: str = "lost"
+    """Calls of assignLicense for one group that overlap: `lost`, the later one replaces what the other changed
+    (deploymenttheory/terraform-provider-microsoft365, license_assignment/crud.go), or `serial`."""
+    group_call_seconds: float = 0.0
+    """How long assignLicense of a group takes between reading the group's licenses and writing them; our own number."""
+    group_license_lag_seconds: float = 0.0
+    """For so long after a change, reads of a group show its licenses as before (same source)."""
+    reprocess_answer: str = "reason"
+    """reprocessLicenseAssignment of a user whose inherited license fails: 400 with the whole `reason` (as one write-up
+    reports), or `accepted` with 200 and the error in licenseAssignmentStates alone."""
     token_lifetime_seconds: float = 86_400.0
     """Lifetime of tokens issued from now on; a managed identity's token lives about a day."""
     permissions_from_token: bool = False
@@ -186,6 +211,10 @@ CHOICES = {
     "hiddenMembership": ("refused", "empty"),
     "batchThrottleStatus": (200, 424),
     "removedShape": ("text", "reason"),
+    "memberStates": ("there", "null", "absent", "refused"),
+    "processingState": ("object", "text", "failed"),
+    "parallelGroupCalls": ("lost", "serial"),
+    "reprocessAnswer": ("reason", "accepted"),
     "tables": ("asPublished", "bySeed"),
     "exclusions": ("since2023", "page2022"),
     "exclusionText": ("mutuallyExclusive", "withoutBlank", "conflictsWith", "conflictingPairs"),
@@ -217,9 +246,12 @@ def _parse(key: str, current: object, value: Any) -> object:
         if value not in CHOICES[key]:
             raise ValueError(f"setting {key} must be one of {CHOICES[key]}, not {value!r}")
         return value
-    if key == "latencyMs":
+    if isinstance(current, tuple):
+        if key == "nativeDelaySeconds" and isinstance(value, int | float) and value >= 0:
+            value = (value, value)
         if not (isinstance(value, list | tuple) and len(value) == 2 and 0 <= value[0] <= value[1]):
-            raise ValueError(f"setting latencyMs must be [least, largest] in milliseconds, not {value!r}")
+            unit = "milliseconds" if key == "latencyMs" else "seconds"
+            raise ValueError(f"setting {key} must be [least, largest] in {unit}, not {value!r}")
         return (float(value[0]), float(value[1]))
     if key == "prohibitedPlans":
         if not isinstance(value, dict):

@@ -12,7 +12,7 @@ from local.tenant.directory.variation import vary
 from local.tenant.faults import Faults
 from local.tenant.identity.permissions import Client, declared_clients
 from local.tenant.identity.tokens import Identity, TokenIssuer
-from local.tenant.licensing.native import NativeLicensing
+from local.tenant.licensing.native_engine import NativeLicensing, Pace
 from local.tenant.licensing.rules import Rules
 from local.tenant.metrics import Metrics
 from local.tenant.notifications.sender import Sender
@@ -43,7 +43,7 @@ class Tenant:
         self.recording: deque[bytes] = deque(maxlen=50_000)
         self.directory = Directory(TENANT_ID)
         self.directory.changes.listener = self.sender.offer
-        self.native = NativeLicensing(self.directory, self.rules, lambda: self.settings.native_delay_seconds)
+        self.native = NativeLicensing(self.directory, self.rules, self.pace)
         self.directory_changed()
 
     def replace_directory(self, directory: Directory, summary: dict[str, object]) -> None:
@@ -76,6 +76,16 @@ class Tenant:
             removal_of_inherited=settings.removal_of_inherited,
             removal_of_unknown_sku=settings.removal_of_unknown_sku,
             unknown_disabled_plan=settings.unknown_disabled_plan,
+        )
+
+    def pace(self) -> Pace:
+        """How native licensing works under the switches of this moment."""
+        settings = self.settings
+        return Pace(
+            settings.native_delay_seconds,
+            settings.native_span_seconds,
+            settings.native_failure_share,
+            settings.processing_state == "failed",
         )
 
     def lay_tables(self) -> None:

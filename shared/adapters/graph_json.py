@@ -170,6 +170,14 @@ def group(row: Row) -> DirectoryGroup:
     )
 
 
+def processing_state(row: Row) -> str:
+    """`licenseProcessingState` of a group: an object with `state`, a text as documented, or null without licenses
+    (KelvinTegelaar/CIPP, Tests/Shapes/ListGroups.json)."""
+    value = row.get("licenseProcessingState")
+    state = value.get("state") if isinstance(value, dict) else value
+    return state if isinstance(state, str) else ""
+
+
 def subscribed_sku(row: Row) -> SubscribedSku:
     """learn.microsoft.com/graph/api/resources/subscribedsku, all of `SKU_SELECT`."""
     shape = "subscribedSku"

@@ -1,4 +1,4 @@
-"""The license assignment of a group: its SKUs, options, enforcement and version."""
+"""The license assignment of a group: its engine, SKUs, options, enforcement and version."""
 
 from __future__ import annotations
 
@@ -8,8 +8,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId, OperationId, Plans, SkuId
+
+
+class Engine(StrEnum):
+    """What assigns the licenses of a group's members."""
+
+    WATCHED = "watched"
+    """Microsoft's own group-based licensing; this app reads and reports."""
+    NATIVE = "native"
+    """Microsoft's own group-based licensing, as this app decides."""
+    DIRECT = "direct"
+    """This app, with direct licenses."""
 
 
 class Enforcement(StrEnum):
@@ -87,7 +99,10 @@ class SkuAssignment:
 
 @dataclass(frozen=True, slots=True)
 class GroupLicenseAssignment:
-    """The intent for a group. `version` rises with every change a person makes; 0 means none was ever accepted."""
+    """The intent for a group. `version` rises with every change a person makes; 0 means none was ever accepted.
+
+    Only a group of the engine `direct` has `skus`, so no rule about direct licenses finds anything in another one.
+    """
 
     group_id: GroupId
     skus: tuple[SkuAssignment, ...] = ()
@@ -107,6 +122,18 @@ class GroupLicenseAssignment:
     changed_by_id: str = ""
     """Object ID of the person who made this version; empty if no person did."""
     changed_at: datetime | None = None
+    engine: Engine = Engine.DIRECT
+    native: tuple[AssignedLicense, ...] = ()
+    """What Microsoft's licensing assigns to the members, as it was read; of a group that is not `direct`."""
+
+    def __post_init__(self) -> None:
+        if self.skus and self.engine is not Engine.DIRECT:
+            raise ValueError(f"group {self.group_id}: a group of the engine {self.engine} has no direct licenses")
+
+    @property
+    def sku_ids(self) -> tuple[SkuId, ...]:
+        """The products of the group, whichever engine assigns them."""
+        return (*(each.sku_id for each in self.skus), *(each.sku_id for each in self.native))
 
     @property
     def claim_version(self) -> int:
@@ -133,7 +160,13 @@ def with_claims_kept(before: GroupLicenseAssignment, after: GroupLicenseAssignme
 
 def wants_sync(assignment: GroupLicenseAssignment) -> bool:
     """Whether a sync may complete what the assignment says; a paused one is left alone until a person goes on."""
-    return assignment.version > 0 and all(sku.enforcement is not Enforcement.PAUSED for sku in assignment.skus)
+    is_ours = assignment.engine is Engine.DIRECT and assignment.version > 0
+    return is_ours and all(sku.enforcement is not Enforcement.PAUSED for sku in assignment.skus)
+
+
+def is_watched(assignment: GroupLicenseAssignment) -> bool:
+    """Whether the members' rows come from reading what Microsoft's licensing did."""
+    return assignment.engine is not Engine.DIRECT and assignment.state is AssignmentState.ACTIVE
 
 
 def is_active(assignment: GroupLicenseAssignment) -> bool:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment
+from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
 from shared.domain.ledger_row import Intent
@@ -101,11 +102,13 @@ def assignment_act(
 def intent_entries(
     operation: Operation, before: GroupLicenseAssignment, after: GroupLicenseAssignment
 ) -> list[AuditEntry]:
-    """The entries of a new intent: its licenses, and its options if the request set them."""
+    """The entries of a new intent: its licenses, its options if the request set them, and its engine if it is new."""
     said = [("Set group license", _skus(before), _skus(after), "set")]
     if before.options != after.options:
         old, new = options_text(before.options), options_text(after.options)
         said.append(("Set license properties", old, new, "options"))
+    if before.engine is not after.engine:
+        said.append(("Change licensing engine of group", str(before.engine), str(after.engine), "engine"))
     return [
         assignment_act(
             activity, before.group_id, operation.initiator, operation.created_at, old, new, f"{operation.id}-{end}"
@@ -116,8 +119,12 @@ def intent_entries(
 
 def _skus(assignment: GroupLicenseAssignment) -> str:
     """Compact JSON of the SKUs with their disabled plans."""
-    shown: Mapping[str, list[str]] = {str(sku.sku_id): sorted(sku.disabled_plans) for sku in assignment.skus}
-    return json.dumps(shown, separators=(",", ":"))
+    return skus_text(AssignedLicense(sku.sku_id, sku.disabled_plans) for sku in assignment.skus)
+
+
+def skus_text(licenses: Iterable[AssignedLicense]) -> str:
+    """Compact JSON: SKU -> sorted disabled plans."""
+    return json.dumps({str(each.sku_id): sorted(each.disabled_plans) for each in licenses}, separators=(",", ":"))
 
 
 def options_shown(options: AssignmentOptions) -> dict[str, Any]:

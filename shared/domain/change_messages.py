@@ -88,7 +88,48 @@ class Sweep:
         return _dump("sweep", partition=self.partition, at=self.at.isoformat())
 
 
-ChangeMessage = GroupsChanged | LifecycleHappened | ReadDelta | SyncGroup | Sweep
+@dataclass(frozen=True, slots=True)
+class WatchGroup:
+    """Read members of a group that Microsoft's licensing licenses: all, those with an error, or the named ones."""
+
+    group_id: GroupId
+    asked_at: datetime
+    errors_only: bool = False
+    members: tuple[UserId, ...] = ()
+
+    def encode(self) -> bytes:
+        more = {"errorsOnly": True} if self.errors_only else {}
+        named = {"members": list(self.members)} if self.members else {}
+        return _dump("watchGroup", groupId=self.group_id, askedAt=self.asked_at.isoformat(), **more, **named)
+
+
+@dataclass(frozen=True, slots=True)
+class ReprocessErrors:
+    """Have Microsoft's licensing process members of a group again who have an error. `began`: of the run; who was
+    processed since is done. `done`, `failed`: how many of them were, and still have an error."""
+
+    group_id: GroupId
+    run: str
+    began: datetime
+    error: str = ""
+    sku_id: str = ""
+    done: int = 0
+    failed: int = 0
+
+    def encode(self) -> bytes:
+        return _dump(
+            "reprocessErrors",
+            groupId=self.group_id,
+            run=self.run,
+            began=self.began.isoformat(),
+            error=self.error,
+            skuId=self.sku_id,
+            done=self.done,
+            failed=self.failed,
+        )
+
+
+ChangeMessage = GroupsChanged | LifecycleHappened | ReadDelta | SyncGroup | Sweep | WatchGroup | ReprocessErrors
 
 
 def split(changes: Sequence[GroupChange], at: datetime, cause: str, traceparent: str = "") -> Iterator[GroupsChanged]:
@@ -139,6 +180,15 @@ def _decoded(fields: dict[str, Any]) -> ChangeMessage:
             if partition not in tuple("0123456789abcdef"):
                 raise ValueError(f"partition {partition!r} is no hex digit")
             return Sweep(partition, moment(fields["at"]))
+        case "watchGroup":
+            named = tuple(UserId(guid(each)) for each in fields.get("members", ()))
+            whole = not fields.get("errorsOnly", False)
+            return WatchGroup(GroupId(guid(fields["groupId"])), moment(fields["askedAt"]), not whole, named)
+        case "reprocessErrors":
+            done, failed = int(fields["done"]), int(fields["failed"])
+            group_id, began = GroupId(guid(fields["groupId"])), moment(fields["began"])
+            error, sku_id = str(fields["error"]), str(fields["skuId"])
+            return ReprocessErrors(group_id, str(fields["run"]), began, error, sku_id, done, failed)
         case other:
             raise ValueError(f"type {str(other)[:64]!r} is unknown")
 

@@ -9,6 +9,7 @@ LicensingError
  +- KeyReused                           an idempotency key belongs to a different request
  +- PermissionDenied                    the app lacks a permission
  +- Unavailable(retry_after_s, what)    a dependency is away; the same work later is right
+ +- NotOffered                          the directory does not offer this read in this tenant
  +- PoisonMessage                       a message that cannot be read
  +- ConfigError(faults)                 settings are wrong; all faults at once
 """
@@ -94,6 +95,10 @@ class LimitReached(Unavailable):
         super().__init__(retry_after_s, what)
         self.caller = caller
         self.reason = reason
+
+
+class NotOffered(LicensingError):
+    """The directory does not offer this read in this tenant; there is another way to what it would show."""
 
 
 class PoisonMessage(LicensingError):

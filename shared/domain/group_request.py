@@ -10,7 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, OptionsChange, SkuAssignment
+from shared.domain.assignment import (
+    AssignmentState,
+    Enforcement,
+    Engine,
+    GroupLicenseAssignment,
+    OptionsChange,
+    SkuAssignment,
+)
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import BadRequest, Outdated, raise_all
@@ -37,6 +44,13 @@ class GroupRequest:
 
     def check(self, change: LicenseChange) -> None:
         """Check a change on the group. Raises BadRequest, AssignmentError."""
+        if not change.add and self.assignment.engine is not Engine.DIRECT:
+            raise BadRequest(
+                "NativeGroup",
+                f"Microsoft's own group-based licensing assigns the licenses of group {self.group.display_name}; this "
+                "app only watches it. Use diagnose and reprocessLicenseErrors for its members.",
+                "group",
+            )
         check_known((*change.adopt, *change.enable), self.catalog)
         _check_group(self.group, change, (change.options or self.assignment.options).allow_native_overlap)
         changed(self.assignment, change, self.catalog)
@@ -108,7 +122,7 @@ def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: 
     options = change.options or assignment.options
     skus = tuple(merged[sku_id] for sku_id in sorted(merged))
     state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
-    return replace(assignment, skus=skus, options=options, state=state)
+    return replace(assignment, engine=Engine.DIRECT, native=(), skus=skus, options=options, state=state)
 
 
 def warnings(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> tuple[str, ...]:

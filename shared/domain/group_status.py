@@ -57,6 +57,10 @@ class GroupStatus:
     dynamic: bool = False
     """A rule decides the members, or did when the group was read last."""
     causes: Mapping[str, int] = field(default_factory=dict)
+    processing: str = ""
+    """Of a watched group, Graph's `licenseProcessingState`."""
+    errors_only: bool = False
+    """Of a watched group: only members with an error could be read, so other members are not recorded."""
     version: str = field(default="", compare=False)
     """Of the stored row; empty while there is none."""
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from shared.domain.assignment import Engine
 from shared.domain.directory import LicenseError
 from shared.domain.ids import SkuId
 from shared.domain.member_status import MemberState
@@ -21,7 +22,7 @@ STATE, ASSIGNED, WAITING, ERROR, CAUSE = "state", "assigned", "waiting", "error"
 WHOLE_USER = ""
 """In place of a product, for an error that concerns all of a user's products."""
 
-_WITHOUT_PRODUCTS = (MemberState.REMOVED, MemberState.DISABLED)
+_WITHOUT_PRODUCTS = (MemberState.REMOVED, MemberState.DISABLED, MemberState.UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,17 @@ def keys_of(row: MemberRow | None) -> frozenset[str]:
         keys.add(MEMBER)
     if row.state not in _WITHOUT_PRODUCTS:
         keys |= {f"{ASSIGNED}:{sku_id}" for sku_id in row.sku_ids}
-    keys |= {f"{WAITING}:{problem.sku_id}" for problem in row.problems if _is_wait(problem)}
-    wrong = {problem.sku_id or WHOLE_USER for problem in row.problems if not _is_wait(problem)}
+    keys |= {f"{WAITING}:{problem.sku_id}" for problem in row.problems if _is_wait(row, problem)}
+    wrong = {problem.sku_id or WHOLE_USER for problem in row.problems if not _is_wait(row, problem)}
     keys |= {f"{ERROR}:{of}" for of in ([WHOLE_USER] if WHOLE_USER in wrong else wrong)}
     if row.state.needs_a_person:
         keys |= {f"{CAUSE}:{problem.error}" for problem in row.problems if not _is_wait(problem)}
     return frozenset(keys)
 
 
-def _is_wait(problem: Problem) -> bool:
-    return problem.error is LicenseError.COUNT_VIOLATION and problem.sku_id is not None
+def _is_wait(row: MemberRow, problem: Problem) -> bool:
+    """Microsoft's licensing has no queue, so its members without a license have an error."""
+    return row.engine is Engine.DIRECT and problem.error is LicenseError.COUNT_VIOLATION and problem.sku_id is not None
 
 
 def counted(rows: Iterable[MemberRow]) -> Counter[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain import ledger
-from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.assignment import Engine, GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser
 from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId
@@ -63,7 +63,8 @@ def member_rows(recorded: Recorded, work: Work, now: datetime, before: MemberRow
     concerned = user.group_ids | {GroupId(source) for source in sources} | attempted.planned.read.came_from
     concerned |= {work.group_id} if work.group_id is not None else set()
     concerned |= work.told.get(user.id, {}).keys()
-    assignments = [work.assignments[group_id] for group_id in sorted(concerned & work.assignments.keys())]
+    known = [work.assignments[group_id] for group_id in sorted(concerned & work.assignments.keys())]
+    assignments = [assignment for assignment in known if assignment.engine is Engine.DIRECT]
     if scope_of(work) == NAMED or _is_licensed_by_name(attempted):
         assignments.append(assignment_by_name(_grants_now(attempted)))
     return [_row(recorded, user, work, assignment, now) for assignment in assignments]

@@ -19,7 +19,7 @@ from shared.domain.plan_draft import Note
 
 
 class MemberState(StrEnum):
-    """The state that is shown for one (group, user): Graph's four words, and three of this app."""
+    """The state that is shown for one (group, user): Graph's four words, and four of this app."""
 
     ACTIVE = "Active"
     ACTIVE_WITH_ERROR = "ActiveWithError"
@@ -28,6 +28,8 @@ class MemberState(StrEnum):
     PENDING = "Pending"
     WAITING = "Waiting"
     REMOVED = "Removed"
+    UNREACHABLE = "Unreachable"
+    """Only in a group inside this one: Microsoft's licensing does not license such members."""
 
     @property
     def needs_a_person(self) -> bool:

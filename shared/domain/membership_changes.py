@@ -134,16 +134,30 @@ class Watched:
     managed: Mapping[GroupId, frozenset[GroupId]]
     complete: bool
     """False while a managed or excluded group has not been read yet: then nothing may be left out."""
+    native: frozenset[GroupId] = frozenset()
+    """Groups that Microsoft's licensing licenses."""
 
     def concerns(self, group_id: GroupId) -> bool:
+        return self.concerns_managed(group_id) or group_id in self.native
+
+    def concerns_managed(self, group_id: GroupId) -> bool:
         return not self.complete or group_id in self.managed
+
+    def knows(self, group_ids: Iterable[GroupId]) -> bool:
+        """Whether no group is new to the map."""
+        return self.complete and set(group_ids) <= self.managed.keys() | self.native
 
     def roots(self, group_id: GroupId) -> frozenset[GroupId]:
         return self.managed.get(group_id, frozenset())
 
 
-def watched(managed: Mapping[GroupId, frozenset[GroupId]], nestings: Sequence[Nesting]) -> Watched:
-    """`managed`: each managed group with the groups it excludes. What lies in either concerns it."""
+def watched(
+    managed: Mapping[GroupId, frozenset[GroupId]],
+    nestings: Sequence[Nesting],
+    native: frozenset[GroupId] = frozenset(),
+) -> Watched:
+    """`managed`: each managed group with the groups it excludes. What lies in either concerns it. `native`: groups that
+    Microsoft's licensing licenses; what lies in them does not concern it."""
     inside = {nesting.group_id: nesting.nested for nesting in nestings}
     found: dict[GroupId, frozenset[GroupId]] = {}
     for root, excluded in managed.items():
@@ -151,4 +165,4 @@ def watched(managed: Mapping[GroupId, frozenset[GroupId]], nestings: Sequence[Ne
             for group_id in (outer, *sorted(inside.get(outer, frozenset()))):
                 found[group_id] = found.get(group_id, frozenset()) | {root}
     known = all(outer in inside for root, excluded in managed.items() for outer in (root, *excluded))
-    return Watched(found, known)
+    return Watched(found, known, native)

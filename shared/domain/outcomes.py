@@ -30,6 +30,8 @@ class Problem:
     text: str
     remedy: str
     sku_id: SkuId | None = None
+    held_by: tuple[SkuId, ...] = ()
+    """Products of the same group whose errors kept this one from being assigned too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from shared.domain.assignment import Engine
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Graph's answer when Microsoft's licensing was asked to process one member again. `text`: the reason that blocks
+    it, whole; empty if Graph gave none."""
+
+    text: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +44,20 @@ class MemberRow:
     operation_id: OperationId | None = None
     left: bool = False
     """The user is no longer in the group."""
+    engine: Engine = Engine.DIRECT
+    diagnosis: Diagnosis | None = None
+    """Of a member of a watched group, as long as the member has an error."""
     since: datetime | None = field(default=None, compare=False)
-    """Since when the member has the state; set when the row is written."""
+    """Since when the member has the state; set when the row is written, unless Graph says it."""
+
+
+def following(before: MemberRow | None, row: MemberRow) -> MemberRow:
+    """The row with what it keeps of the one before: since when the state lasts, and the diagnosis of an error."""
+    if before is None or before.state is not row.state:
+        return row
+    since = before.since if row.since is None else row.since
+    keeps = row.diagnosis is None and row.state.needs_a_person and before.problems == row.problems
+    return replace(row, since=since, diagnosis=before.diagnosis if keeps else row.diagnosis)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,14 @@ that waits, and delays it little after writing is turned on."""
 
 WHY = "Writing to Microsoft Graph is turned off."
 
+READ_ONLY = (
+    "The app has read permissions only: it watches groups and shows previews, and it writes nothing to Graph. "
+    "To let it write, run infra/scripts/grant-graph-permissions.sh without --read-only."
+)
+
+WRITE_ROLES = frozenset({"LicenseAssignment.ReadWrite.All", "User.ReadWrite.All", "Directory.ReadWrite.All"})
+"""Permissions of which one lets the app assign licenses (learn.microsoft.com/graph/api/user-assignlicense)."""
+
 
 class WritingSetting(StrEnum):
     """The setting WRITING. A deployment without it writes, as before there was one."""
@@ -48,6 +56,15 @@ class Writing:
     is_on: bool = True
     since: datetime | None = None
     is_forced_off: bool = False
+    is_read_only: bool = False
+    """The app's token has no permission to write."""
+
+
+def permitted(writing: Writing, roles: frozenset[str] | None) -> Writing:
+    """Without a permission to write the app does not. `roles`: of its token; None while no token is known."""
+    if roles is None or roles & WRITE_ROLES:
+        return writing
+    return replace(writing, is_on=False, is_read_only=True)
 
 
 def writing_of(switch: Switch, setting: WritingSetting) -> Writing:

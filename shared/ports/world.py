@@ -19,6 +19,7 @@ from shared.ports.directory import Accounts, Directory
 from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
+from shared.ports.native_licensing import NativeLicensing
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
 from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
@@ -140,13 +141,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything a handler is given. `token` makes 32 random hex digits."""
+    """Everything a handler is given. `token` makes 32 random hex digits. `graph_roles`: the permissions in the token
+    that Graph is called with; None before the first call."""
 
     clock: Clock
     queue: Queue
     directory: Directory
     roles: PrivilegedRoles
     licenses: LicenseWriter
+    native: NativeLicensing
     changes: ChangeFeed
     accounts: Accounts
     memberships: Memberships
@@ -157,3 +160,4 @@ class World:
     policy: Policy
     token: Callable[[], str]
     telemetry: Telemetry = SILENT
+    graph_roles: Callable[[], frozenset[str] | None] = lambda: None

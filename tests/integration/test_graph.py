@@ -323,7 +323,7 @@ async def test_members_without_user_permission_raise_and_name_it(on_tenant: Tena
 
 async def test_members_come_through_single_reads_where_their_states_are_not_shown(on_tenant: TenantStage) -> None:
     whole = await members(on_tenant, ALL)
-    await on_tenant.control("PATCH", "settings", {"memberStates": False})
+    await on_tenant.control("PATCH", "settings", {"memberStates": "absent"})
     alone = await members(on_tenant, ALL)
     assert alone.keys() == whole.keys()
     assert alone[BEN].direct.keys() == whole[BEN].direct.keys() == {E3}

@@ -311,6 +311,12 @@ def _eventual(parameters: Any = None) -> Any:
     return RequestConfiguration(headers=headers, query_parameters=parameters)
 
 
+async def _delete_group(typed: Typed) -> object:
+    await typed.stage.control("POST", "objects", {"groups": [{"id": UNIT, "displayName": "Gone"}]})
+    await typed.client.groups.by_group_id(UNIT).delete()
+    return typed.stage.tenant.state.directory.groups[UNIT].deleted is not None
+
+
 CALLS: dict[str, Called] = {
     "GET organization": _organization,
     "GET subscribedSkus": _skus,
@@ -327,6 +333,7 @@ CALLS: dict[str, Called] = {
     "GET groups": _groups,
     "GET groups/delta": _delta,
     "GET groups/{}": _group,
+    "DELETE groups/{}": _delete_group,
     "GET groups/{}/members": _members,
     "GET groups/{}/members/{}": _members_of_a_kind,
     "GET groups/{}/members/{}/$count": _count,

@@ -109,6 +109,22 @@ def test_a_feature_adds_its_permission_and_only_that(az: Az) -> None:
     assert az.granted() == ALWAYS | {"GroupMember.ReadWrite.All", "Member.Read.Hidden"}
 
 
+def test_read_only_grants_only_permissions_to_read_and_reports_one_to_write(az: Az) -> None:
+    done = az.grant("--read-only", "--with", "protected-people")
+    assert done.returncode == 0, done.stderr
+    assert {name for name in az.granted() if "ReadWrite" in name} == set()
+    assert {"LicenseAssignment.Read.All", "User.Read.All", "Group.Read.All"} <= az.granted()
+    assert az.grant("--read-only", "--check", "--with", "protected-people").returncode == 0
+    az.have("LicenseAssignment.ReadWrite.All", *az.granted())
+    assert az.grant("--read-only", "--check", "--with", "protected-people").returncode == 1
+
+
+def test_read_only_with_a_feature_that_writes_is_rejected(az: Az) -> None:
+    done = az.grant("--read-only", "--with", "onboarding")
+    assert (done.returncode, "GroupMember.ReadWrite.All" in done.stderr) == (2, True)
+    assert az.granted() == set()
+
+
 def test_a_dry_run_says_what_is_missing_and_writes_nothing(az: Az) -> None:
     az.have("User.Read.All")
     done = az.grant("--dry-run")

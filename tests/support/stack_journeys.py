@@ -26,7 +26,7 @@ SETTLE = "PT2S"
 PATIENCE_S = 240.0
 """How long anything is waited for: far above what is measured, since a busy machine is no fault."""
 
-FIRED_BY_HAND = ("renew_subscription", "query_deltas", "sync_all")
+FIRED_BY_HAND = ("renew_subscription", "query_deltas", "sync_all", "watch_errors")
 """Timers that start work of their own: a journey must not depend on the minute of the hour it runs in."""
 
 T = TypeVar("T")
@@ -201,8 +201,13 @@ def journey(state_dir: Path, *, validated: bool = True, **options: Any) -> Itera
 
 
 TYPES = (
-    (re.compile(r"GET /users(/[^/]+)?$|POST /users/[^/]+/assignLicense$"), "user"),
-    (re.compile(r"GET /groups/[^/]+/(transitiveM|m)embers$|POST /directoryObjects/getByIds$"), "directoryObject"),
+    (re.compile(r"GET /users(/[^/]+)?$|POST /users/[^/]+/(assignLicense|reprocessLicenseAssignment)$"), "user"),
+    (
+        re.compile(
+            r"GET /groups/[^/]+/((transitiveM|m)embers|membersWithLicenseErrors)$|POST /directoryObjects/getByIds$"
+        ),
+        "directoryObject",
+    ),
     (re.compile(r"GET /groups(/[^/]+)?$"), "group"),
     (re.compile(r"(GET|POST) /subscriptions$|PATCH /subscriptions/[^/]+$"), "subscription"),
     (re.compile(r"GET /subscribedSkus$"), "subscribedSku"),

@@ -11,9 +11,11 @@ from local.tenant.http.server import SimulatedTenant
 from shared.adapters.directory import GraphDirectory
 from shared.adapters.graph import GraphClient
 from shared.adapters.licenses import GraphLicenseWriter
+from shared.adapters.native_licensing import GraphNativeLicensing
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.ports.directory import Directory
 from shared.ports.graph_writes import LicenseWriter
+from shared.ports.native_licensing import NativeLicensing
 
 E3, E5, F3, UNKNOWN = (
     SkuId(each)
@@ -59,7 +61,10 @@ class TenantStage:
 
     def __init__(self, tenant: SimulatedTenant, graph: GraphClient) -> None:
         self.tenant = tenant
-        self.directory: Directory = GraphDirectory(graph)
+        self.graph = graph
+        read = GraphDirectory(graph)
+        self.directory: Directory = read
+        self.native: NativeLicensing = GraphNativeLicensing(graph, read)
         self.writer: LicenseWriter = GraphLicenseWriter(graph)
 
     async def control(self, method: str, path: str, body: Any = None) -> Any:

@@ -22,6 +22,7 @@ from shared.ports.messaging import Outgoing, QueueLook, Undelivered
 from shared.ports.world import Policy, World
 from tests.support.fakes_changes import FakeChangeFeed
 from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
+from tests.support.fakes_native import FakeNativeLicensing
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 
 HR_GROUPS = frozenset(
@@ -316,6 +317,9 @@ class Fakes:
     watch: FakeQueueWatch
     roles: FakeRoles
     digest_log: MemoryLog
+    native: FakeNativeLicensing
+    permissions: list[frozenset[str] | None]
+    """The last one is that of the app's token."""
 
     def sent(self) -> list[Outgoing]:
         """The messages sent so far, oldest first."""
@@ -345,7 +349,8 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
     roles = FakeRoles()
     if protected_list_read:
         read_protected_list(tables)
-    digest_log = MemoryLog()
+    digest_log, native = MemoryLog(), FakeNativeLicensing(directory)
+    permissions: list[frozenset[str] | None] = [None]
     numbers = itertools.count(1)
 
     def token() -> str:
@@ -358,6 +363,7 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         directory=directory,
         roles=roles,
         licenses=FakeLicenseWriter(directory),
+        native=native,
         changes=changes,
         accounts=FakeAccounts(directory),
         memberships=FakeMemberships(directory),
@@ -373,5 +379,8 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
             leaver_minimum_delay_s=0.0,
         ),
         token=token,
+        graph_roles=lambda: permissions[-1],
     )
-    return Fakes(world, clock, queue, directory, tables, changes, dead_letters, watch, roles, digest_log)
+    return Fakes(
+        world, clock, queue, directory, tables, changes, dead_letters, watch, roles, digest_log, native, permissions
+    )

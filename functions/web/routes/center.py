@@ -22,7 +22,6 @@ from shared.domain.errors import NotFound
 from shared.domain.read_models import AuditFilter, MemberFilter
 from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.operations.writing import turn_off, turn_on
-from shared.handlers.reconcile.write_limiter import writing
 from shared.handlers.views import health, license_center, queries
 from shared.handlers.views.audit_proof import verify
 from shared.handlers.views.missing_licenses import members_with_errors
@@ -95,7 +94,8 @@ def _managed(each: license_center.ManagedGroup) -> Json:
     return {
         "id": each.assignment.group_id,
         "displayName": each.assignment.display_name,
-        "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
+        "engine": each.assignment.engine,
+        "assignedSkuIds": list(each.assignment.sku_ids),
         "status": each.status.state,
         "state": each.status.state.code,
         "members": each.status.shown_members,
@@ -141,7 +141,7 @@ async def get_health(world: TheWorld) -> Json:
 @router.get("/writing")
 async def get_writing(world: TheWorld) -> Json:
     """Whether the app writes to Graph, and since when it was turned on or off."""
-    return health_answers.writing(await writing(world))
+    return health_answers.writing(await health.writing_now(world))
 
 
 @router.post("/writing/turnOn")

@@ -27,6 +27,8 @@ async def _group(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     match request.method, verb:
         case "DELETE", "":
             for_good = request.query.get("forGood") == "true"
+            if group.licenses and group.deleted is None:
+                raise ValueError(f"group {key} has licenses assigned to it and cannot be deleted")
             done = tenant.directory.delete_group(group, time.time(), for_good=for_good)
         case "POST", "restore":
             done = tenant.directory.restore_group(group, time.time())
@@ -57,6 +59,13 @@ def _replace_members(tenant: Tenant, group: Group, body: Any) -> dict[str, int]:
     for member_id in (*leaving, *(one.id for one in joining)):
         tenant.native.member_changed(group, member_id)
     return {"added": len(joining), "removed": len(leaving)}
+
+
+async def _native(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """Open work of native licensing. With {"advance": seconds}, time passes for it alone, and due steps are taken."""
+    if isinstance(body, dict):
+        await tenant.native.advance(float(body["advance"]))
+    return tenant.native.as_json()
 
 
 async def _notifications(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
@@ -118,6 +127,8 @@ CHANGE_ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], A
     ("GET", "notifications"): _notifications,
     ("PATCH", "notifications"): _delivery_faults,
     ("POST", "notifications/reset"): _reset_notifications,
+    ("GET", "native"): _native,
+    ("POST", "native"): _native,
     ("GET", "subscriptions"): _subscriptions,
     ("POST", "subscriptions/expire"): _expire_subscriptions,
     ("POST", "lifecycle"): _lifecycle,

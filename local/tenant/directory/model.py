@@ -96,6 +96,7 @@ class Group(DirectoryObject):
     """A group; `member_ids` is kept sorted, which is also the order of paging."""
 
     __slots__ = (
+        "changed_licenses",
         "created",
         "group_types",
         "licenses",
@@ -116,6 +117,8 @@ class Group(DirectoryObject):
         self.security_enabled = True
         self.group_types: tuple[str, ...] = ()
         self.licenses: tuple[AssignedLicense, ...] = ()
+        self.changed_licenses: tuple[tuple[AssignedLicense, ...], float] = ((), 0.0)
+        """The licenses before the last change, and until when reads show them."""
         self.processing_state: str | None = None
         self.visibility: str | None = None
         self.role_assignable = False
@@ -123,6 +126,11 @@ class Group(DirectoryObject):
         self.rule: str | None = None
         self.created = created
         self.purged = False
+
+    def licenses_seen(self, now: float) -> tuple[AssignedLicense, ...]:
+        """The licenses as reads show them."""
+        before, until = self.changed_licenses
+        return before if now < until else self.licenses
 
 
 class Device(DirectoryObject):

@@ -1,7 +1,8 @@
-"""Groups: read and list. Members have a module of their own."""
+"""Groups: read, list and delete. Members have a module of their own."""
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from typing import Any
 
@@ -12,6 +13,7 @@ from local.tenant.graph.query import (
     addresses_asked,
     check_options,
     filter_test,
+    need_advanced,
     next_link,
     page_size,
     selected,
@@ -26,6 +28,7 @@ GROUP_SEARCHES = ("displayName", "description", "mail", "mailNickname")
 GROUP_FILTERS = ("id", "displayName", "mailNickname", "securityEnabled", "mailEnabled", "visibility")
 _LICENSE_ERRORS = "hasMembersWithLicenseErrors eq true"
 _LICENSED = "assignedLicenses/any()"
+_LICENSE_COUNT = "assignedLicenses/$count ne 0"
 
 
 def get_group(tenant: Tenant, call: Call) -> Reply:
@@ -35,7 +38,7 @@ def get_group(tenant: Tenant, call: Call) -> Reply:
     chosen = _selected(call)
     columns = f"({','.join(chosen)})" if chosen else ""
     body = {"@odata.context": f"{GRAPH}/$metadata#groups{columns}/$entity"}
-    body.update(group_json(group, chosen or GROUP_DEFAULT))
+    body.update(group_json(group, chosen or GROUP_DEFAULT, tenant.settings.processing_state))
     return Reply(200, body)
 
 
@@ -54,7 +57,8 @@ def list_groups(tenant: Tenant, call: Call) -> Reply:
         body["@odata.count"] = len(groups)
     if start + size < len(groups):
         body["@odata.nextLink"] = next_link(call, page[-1].id)
-    body["value"] = [group_json(group, chosen or GROUP_DEFAULT) for group in page]
+    shape = tenant.settings.processing_state
+    body["value"] = [group_json(group, chosen or GROUP_DEFAULT, shape) for group in page]
     return Reply(200, body)
 
 
@@ -73,13 +77,35 @@ def _matching(tenant: Tenant, call: Call) -> list[Group]:
         if not tenant.settings.license_error_filter:
             raise unsupported_query("Unsupported or invalid query filter clause specified for the request.")
         return [group for group in groups if _has_errors(tenant, group)]
-    if raw == _LICENSED:
-        return [group for group in groups if group.licenses]
+    if raw in (_LICENSED, _LICENSE_COUNT):
+        return _licensed(tenant, call, raw, groups)
     if addresses_asked(call) is not None:
         return []  # no group here has an e-mail address
     searched = search_test(call, GROUP_SEARCHES, tenant.settings.directory_search)
     tests = [test for test in (filter_test(call, GROUP_FILTERS), searched) if test is not None]
     return [group for group in groups if all(test(_reader(group)) for test in tests)]
+
+
+def _licensed(tenant: Tenant, call: Call, raw: str, groups: list[Group]) -> list[Group]:
+    """Groups with licenses. Counting a collection is an advanced query."""
+    switch = tenant.settings.licensed_filter if raw == _LICENSED else tenant.settings.license_count_filter
+    if not switch:
+        raise unsupported_query("Unsupported or invalid query filter clause specified for the request.")
+    if raw == _LICENSE_COUNT:
+        need_advanced(call, "A filter by $count")
+    now = time.time()
+    return [group for group in groups if group.licenses_seen(now)]
+
+
+def delete_group(tenant: Tenant, call: Call) -> Reply:
+    """DELETE /groups/{id}: 204, or 400 while the group has licenses (licensing-group-advanced)."""
+    group = present_group(tenant, call.segments[1])
+    now = time.time()
+    if group.licenses:
+        raise bad_request("The group cannot be deleted because it has licenses assigned to it.")  # own wording
+    tenant.directory.delete_group(group, now)
+    tenant.metrics.write(call.app_id, group.id, "deleteGroup", {}, {}, changed=True, now=now)
+    return Reply(204)
 
 
 def _reader(group: Group) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import Any
 
 from local.tenant.call import GRAPH, Call, Reply, bad_request
-from local.tenant.directory.model import ACTIVE, AssignedLicense, LicenseRow, User, net_licenses
+from local.tenant.directory.model import ACTIVE, AssignedLicense, Group, LicenseRow, User, net_licenses
 from local.tenant.graph.look import look_of
 from local.tenant.graph.members import present_group
 from local.tenant.graph.render import ASSIGN_RESULT, GROUP_DEFAULT, group_json, user_json
@@ -58,29 +59,41 @@ def reprocess_user(tenant: Tenant, call: Call) -> Reply:
     directory = tenant.directory
     before, now = user.rows, time.time()
     sources = {row.group for row in before if row.group is not None}
+    refusals: list[Refusal] = []
     for group_id in sorted(sources.union(user.parents)):
         group = directory.groups[group_id]
         if group.licenses or group_id in sources:
-            settle_user(directory, user, group, tenant.rules(), now)
+            refusals += settle_user(directory, user, group, tenant.rules(), now)
     changed = {row._replace(updated=0.0) for row in before} != {row._replace(updated=0.0) for row in user.rows}
-    wrong = [row.error for row in user.rows if row.group is not None and row.error not in ("None", "Other")]
-    if changed or not wrong:
+    if changed or not refusals:
         tenant.metrics.write(
             call.app_id, user.id, "reprocessLicenseAssignment", before, user.rows, changed=changed, now=now
         )
-    if wrong:
-        # Own wording around the documented enum value.
-        raise bad_request(f"License assignment failed: {wrong[0]}.")
+    if refusals and tenant.settings.reprocess_answer == "reason":
+        raise bad_request(refusals[0].message)
     return _updated_user(tenant, user)
 
 
-def assign_group_license(tenant: Tenant, call: Call) -> Reply:
-    """POST /groups/{id}/assignLicense: 202 with the group; members follow in the background."""
+async def assign_group_license(tenant: Tenant, call: Call) -> Reply:
+    """POST /groups/{id}/assignLicense: 202 with the group; members follow in the background.
+
+    The group's licenses are read, and written a moment later: a change in between is lost, unless calls are serial.
+    """
     group = present_group(tenant, call.segments[1])
     change = parse_change(call)
-    directory = tenant.directory
-    refusal = check_request(change, directory.subscriptions, tenant.rules())
-    held = {license_.sku_id: license_ for license_ in group.licenses}
+    if tenant.settings.parallel_group_calls == "serial":
+        return _group_changed(tenant, call, group, change, group.licenses)
+    seen = group.licenses
+    await asyncio.sleep(tenant.settings.group_call_seconds)
+    return _group_changed(tenant, call, group, change, seen)
+
+
+def _group_changed(
+    tenant: Tenant, call: Call, group: Group, change: Change, seen: tuple[AssignedLicense, ...]
+) -> Reply:
+    now = time.time()
+    refusal = check_request(change, tenant.directory.subscriptions, tenant.rules())
+    held = {license_.sku_id: license_ for license_ in seen}
     missing = [sku_id for sku_id in change.remove if sku_id not in held]
     if refusal is None and missing:
         refusal = Refusal("Group does not have a corresponding license.")  # own wording
@@ -92,6 +105,7 @@ def assign_group_license(tenant: Tenant, call: Call) -> Reply:
         del held[sku_id]
     held.update({license_.sku_id: license_ for license_ in change.add})
     before, group.licenses = group.licenses, tuple(held.values())
+    group.changed_licenses = (before, now + tenant.settings.group_license_lag_seconds)
     tenant.native.group_changed(group)
     tenant.metrics.write(
         call.app_id,
@@ -100,7 +114,7 @@ def assign_group_license(tenant: Tenant, call: Call) -> Reply:
         dict(before),
         dict(group.licenses),
         changed=before != group.licenses,
-        now=time.time(),
+        now=now,
     )
     body = {"@odata.context": f"{GRAPH}/$metadata#groups/$entity"}
     body.update(group_json(group, (*GROUP_DEFAULT, "assignedLicenses")))

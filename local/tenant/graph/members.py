@@ -137,7 +137,12 @@ class _RowWriter:
         self._sees_users = bool(call.permissions & SEE_USERS)
         self._sees_groups = bool(call.permissions & READ_GROUPS)
         self._look = look_of(tenant)
-        hidden = set() if tenant.settings.member_states else {"licenseAssignmentStates"}
+        states = tenant.settings.member_states
+        if states == "refused" and "licenseAssignmentStates" in (chosen or ()):
+            # Own wording.
+            raise bad_request("The property 'licenseAssignmentStates' cannot be selected on members of a group.")
+        hidden = {"licenseAssignmentStates"} if states == "absent" else set()
+        self._null = states == "null"
         self._user_names = tuple(
             name for name in (chosen or USER_DEFAULT) if name in USER_PROPERTIES and name not in hidden
         )
@@ -150,6 +155,8 @@ class _RowWriter:
                 return {"@odata.type": thing.odata_type, **dict.fromkeys(self._user_names), "id": thing.id}
             state = self._tenant.directory.user_state(thing, self._as_of)
             row.update(user_json(thing, state, self._user_names, self._look))
+            if self._null and "licenseAssignmentStates" in row:
+                row["licenseAssignmentStates"] = None
         elif isinstance(thing, Group):
             if not self._sees_groups:
                 return {"@odata.type": thing.odata_type, **dict.fromkeys(self._group_names), "id": thing.id}

@@ -5,6 +5,7 @@ License parts are written straight into JSON and cached by value, since a page h
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -216,7 +217,7 @@ GROUP_PROPERTIES: dict[str, Callable[[Group], Any]] = {
     "membershipRuleProcessingState": lambda group: "On" if group.rule else None,
     "securityEnabled": lambda group: group.security_enabled,
     "visibility": lambda group: group.visibility,
-    "assignedLicenses": lambda group: licenses_fragment(list(group.licenses)),
+    "assignedLicenses": lambda group: licenses_fragment(list(group.licenses_seen(time.time()))),
     "licenseProcessingState": lambda group: {"state": group.processing_state} if group.processing_state else None,
     **dict.fromkeys(_GROUP_NULLS, lambda _group: None),
     **dict.fromkeys(_GROUP_EMPTY, lambda _group: []),
@@ -228,9 +229,12 @@ def _nickname(group: Group) -> str:
     return "".join(letter for letter in group.display_name.lower() if letter.isalnum()) or group.id
 
 
-def group_json(group: Group, selected: tuple[str, ...]) -> dict[str, Any]:
-    """The selected properties of a group."""
-    return {name: GROUP_PROPERTIES[name](group) for name in selected}
+def group_json(group: Group, selected: tuple[str, ...], processing_state: str = "object") -> dict[str, Any]:
+    """The selected properties of a group; `processing_state`: a position of that switch."""
+    shown = {name: GROUP_PROPERTIES[name](group) for name in selected}
+    if processing_state == "text" and "licenseProcessingState" in shown:
+        shown["licenseProcessingState"] = group.processing_state
+    return shown
 
 
 def other_json(thing: DirectoryObject, selected: tuple[str, ...] | None) -> dict[str, Any]:

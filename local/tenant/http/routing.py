@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from local.tenant.call import Call, GraphError, Reply, bad_request
 from local.tenant.graph.delta import groups_delta
-from local.tenant.graph.groups import get_group, list_groups
+from local.tenant.graph.groups import delete_group, get_group, list_groups
 from local.tenant.graph.licenses import assign_group_license, assign_license, license_details, reprocess_user
 from local.tenant.graph.members import (
     add_member,
@@ -81,6 +81,7 @@ ROUTES = (
     Route("GET", "groups", list_groups, p.GROUPS_READ),
     Route("GET", "groups/delta", groups_delta, p.GROUPS_READ),
     Route("GET", "groups/{}", get_group, p.GROUPS_READ),
+    Route("DELETE", "groups/{}", delete_group, p.GROUPS_DELETE, writes=1),
     Route("GET", "groups/{}/members", list_members, p.MEMBERS_READ, units=3),
     Route("GET", "groups/{}/members/{}", list_members, p.MEMBERS_READ, units=3),
     Route("GET", "groups/{}/members/{}/$count", list_members, p.MEMBERS_READ, units=3),

@@ -40,6 +40,7 @@ LICENSE_DETAILS = (*SKUS_READ, *any_of("User.Read.All", "User.ReadWrite.All"))
 ASSIGN_USER = any_of("LicenseAssignment.ReadWrite.All", "User.ReadWrite.All", "Directory.ReadWrite.All")
 ASSIGN_GROUP = any_of("LicenseAssignment.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All")
 REPROCESS = any_of("User.ReadWrite.All", "Directory.ReadWrite.All")
+GROUPS_DELETE = any_of("Group.ReadWrite.All", "Directory.ReadWrite.All")
 MEMBERS_WRITE = any_of("GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All")
 ROLE_GROUPS_WRITE = "RoleManagement.ReadWrite.Directory"
 ROLES_READ = any_of("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory")

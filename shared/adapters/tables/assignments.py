@@ -19,9 +19,11 @@ from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.assignment import (
     AssignmentState,
     Enforcement,
+    Engine,
     GroupLicenseAssignment,
     SkuAssignment,
 )
+from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, OperationId, SkuId
 from shared.ports.stores import StoredAssignment
 
@@ -66,6 +68,7 @@ def _row(assignment: GroupLicenseAssignment, partition: str, key: str) -> Row:
 
 
 def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
+    native = assignment.native
     return {
         "groupId": assignment.group_id,
         "displayName": assignment.display_name,
@@ -80,6 +83,8 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
             for sku in assignment.skus
         ],
         "options": options_json(assignment.options),
+        **({"engine": str(assignment.engine)} if assignment.engine is not Engine.DIRECT else {}),
+        **({"native": [[each.sku_id, sorted(each.disabled_plans)] for each in native]} if native else {}),
         "operationId": assignment.operation_id,
         "openApproval": assignment.open_approval,
         **({"moreHeld": True} if assignment.more_held else {}),
@@ -100,6 +105,8 @@ def _decoded(text: str, version: int) -> GroupLicenseAssignment:
     return GroupLicenseAssignment(
         group_id=GroupId(body["groupId"]),
         skus=tuple(_sku(each) for each in body["skus"]),
+        engine=Engine(body.get("engine", Engine.DIRECT)),
+        native=tuple(AssignedLicense(SkuId(sku_id), plans_of(off)) for sku_id, off in body.get("native", ())),
         options=options_of(body["options"]),
         state=AssignmentState(body["state"]),
         version=version,

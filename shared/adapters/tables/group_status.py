@@ -40,6 +40,8 @@ class TableGroupStatus:
             "causes": dict(status.causes),
             "recorded": status.recorded,
             "failed": status.failed,
+            **({"processing": status.processing} if status.processing else {}),
+            **({"errorsOnly": True} if status.errors_only else {}),
         }
         row = {"PartitionKey": "group", "RowKey": status.group_id, **split_body(dump(body))}
         op = Op("replace" if status.version else "create", row, status.version or None)
@@ -63,5 +65,7 @@ def _status(row: Row) -> GroupStatus:
         operation_id=OperationId(body["operation"]) if body["operation"] else None,
         updated_at=time_of(body["at"]),
         dynamic=body.get("dynamic", False),
+        processing=body.get("processing", ""),
+        errors_only=body.get("errorsOnly", False),
         version=row["etag"],
     )

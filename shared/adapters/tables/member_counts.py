@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -25,7 +25,7 @@ from shared.domain.concurrency import update
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.ids import GroupId, UserId
 from shared.domain.member_counts import MemberCounts, counts_of
-from shared.domain.read_models import MemberRow
+from shared.domain.read_models import MemberRow, following
 from shared.domain.snapshot_pages import partition_of
 from shared.ports.stores import ChangedGroup
 
@@ -220,8 +220,7 @@ def _ops(group_id: GroupId, stored: _Stored, members: Mapping[UserId, MemberRow 
     ops: list[Op] = []
     for user_id, member in members.items():
         before, digit = stored.rows.get(user_id), partition_of(user_id)
-        if member is not None and before is not None and before.state is member.state:
-            member = replace(member, since=before.since)
+        member = following(before, member) if member is not None else None
         numbers[digit] = member_counts.changed(numbers[digit], before, member)
         there = (before is not None, user_id in stored.listed)
         ops += [

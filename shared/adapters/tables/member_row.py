@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared.adapters.tables.packing import dump, problems_json, problems_of, time_of, time_text
+from shared.adapters.tables.packing import dump, must_be_time, problems_json, problems_of, time_of, time_text
 from shared.adapters.tables.rows import Row, joined_body, split_body
+from shared.domain.assignment import Engine
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.member_status import MemberState
-from shared.domain.read_models import MemberRow
+from shared.domain.read_models import Diagnosis, MemberRow
 
 TABLE = "members"
 MEMBER, ERROR, COUNTER = "m-", "e-", "c-"
@@ -49,6 +50,8 @@ def _body(member: MemberRow) -> dict[str, Any]:
         "operation": member.operation_id,
         "left": member.left,
         "stateSince": time_text(member.since) if member.since != member.updated_at else None,
+        "engine": str(member.engine) if member.engine is not Engine.DIRECT else None,
+        "diagnosis": [member.diagnosis.text, time_text(member.diagnosis.at)] if member.diagnosis else None,
     }
     return {name: value for name, value in body.items() if value}
 
@@ -74,5 +77,11 @@ def member_of(row: Row) -> MemberRow:
         removal_at=time_of(body.get("removal")),
         operation_id=OperationId(body["operation"]) if body.get("operation") else None,
         left=body.get("left", False),
+        engine=Engine(body.get("engine", Engine.DIRECT)),
+        diagnosis=_diagnosis(body.get("diagnosis")),
         since=time_of(body.get("stateSince")) or updated_at,
     )
+
+
+def _diagnosis(value: list[str] | None) -> Diagnosis | None:
+    return Diagnosis(value[0], must_be_time(value[1])) if value else None

@@ -219,13 +219,19 @@ def approvals_of(value: Iterable[list[Any]]) -> tuple[Approval, ...]:
 
 
 def problems_json(problems: Iterable[Problem]) -> list[list[Any]]:
-    return [[str(p.error), p.text, p.remedy, p.sku_id] for p in problems]
+    return [[str(p.error), p.text, p.remedy, p.sku_id, *([list(p.held_by)] if p.held_by else [])] for p in problems]
 
 
 def problems_of(value: Iterable[list[Any]]) -> tuple[Problem, ...]:
     return tuple(
-        Problem(LicenseError(error), text, remedy, SkuId(sku_id) if sku_id else None)
-        for error, text, remedy, sku_id in value
+        Problem(
+            LicenseError(error),
+            text,
+            remedy,
+            SkuId(sku_id) if sku_id else None,
+            tuple(SkuId(each) for each in held_by[0]) if held_by else (),
+        )
+        for error, text, remedy, sku_id, *held_by in value
     )
 
 

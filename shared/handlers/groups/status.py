@@ -63,4 +63,4 @@ async def publish_counts(world: Needs) -> int:
 
 async def _skus(world: Needs, group_id: GroupId) -> list[SkuId]:
     stored = await world.stores.assignments.get(group_id)
-    return [sku.sku_id for sku in stored.assignment.skus] if stored else []
+    return list(stored.assignment.sku_ids) if stored else []

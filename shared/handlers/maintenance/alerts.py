@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
-from shared.domain.assignment import is_active
+from shared.domain.assignment import is_active, is_watched
 from shared.domain.clock_difference import REMEDY, described, is_wrong
 from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.operation import waits_for_a_person
@@ -29,6 +29,9 @@ DECIDED_WITHIN = timedelta(days=3)
 
 LIST_WITHIN = timedelta(hours=36)
 """The list of protected people is read every 20 hours, and a failed read is tried again every ten minutes."""
+
+WATCHED_WITHIN = timedelta(hours=3)
+"""Members in error of natively licensed groups are read every hour."""
 
 SEATS_MAX_AGE_S = 3600.0
 SEATS_LOW_PERCENT = 2
@@ -93,6 +96,19 @@ async def _seats(world: Needs) -> AsyncIterator[str]:
             yield f"seats are low: {sku.sku_part_number} has {sku.available} of {seats} left"
 
 
+async def _watched_groups(world: Needs) -> AsyncIterator[str]:
+    groups = [each.group_id for each in await world.stores.assignments.all() if is_watched(each)]
+    known = {status.group_id: status for status in await world.stores.group_status.all()}
+    found = [known[group_id] for group_id in groups if group_id in known]
+    wrong = [status for status in found if status.with_errors]
+    if wrong:
+        members = sum(status.with_errors for status in wrong)
+        yield f"watched groups have errors: members={members} groups={len(wrong)}"
+    oldest = min((status.updated_at for status in found if status.updated_at), default=None)
+    if oldest is not None and world.clock.now() - oldest > WATCHED_WITHIN:
+        yield f"watched groups are not read: the oldest reading is of {oldest:%Y-%m-%d %H:%M}"
+
+
 async def _hr_limits(world: Needs) -> AsyncIterator[str]:
     for text in await hr_limits(world):
         yield f"HR is limited: {text}"
@@ -121,6 +137,7 @@ LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _deltas,
     _approvals,
     _seats,
+    _watched_groups,
     _hr_limits,
     _protected_people,
     _clock,

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from shared.domain.backoff import Backoff
-from shared.domain.change_messages import GroupsChanged, LifecycleHappened, ReadDelta, Sweep, SyncGroup, decode_change
+from shared.domain.change_messages import (
+    GroupsChanged,
+    LifecycleHappened,
+    ReadDelta,
+    ReprocessErrors,
+    Sweep,
+    SyncGroup,
+    WatchGroup,
+    decode_change,
+)
 from shared.domain.errors import Conflict, PermissionDenied, Unavailable
 from shared.domain.grant import Grant, SourceKind
 from shared.domain.ids import GroupId, UserId
@@ -20,6 +29,8 @@ from shared.handlers.membership.delta import read_delta
 from shared.handlers.membership.needs import Needs
 from shared.handlers.membership.nightly_sync import sweep
 from shared.handlers.membership.subscription import take_lifecycle
+from shared.handlers.membership.watching import watch_group
+from shared.handlers.operations.native_members import reprocess_step
 from shared.handlers.operations.sync import DELTA, NESTED, TRY_SYNC_FOR, is_read_since, sync_group, sync_soon
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.ports.messaging import Outgoing
@@ -51,6 +62,10 @@ async def process_notifications(world: Needs, body: bytes) -> None:
             await _sync(world, message)
         case Sweep():
             await sweep(world, message.partition, message.at)
+        case WatchGroup():
+            await watch_group(world, message)
+        case ReprocessErrors():
+            await reprocess_step(world, message)
 
 
 async def _read_delta(world: Needs, message: ReadDelta) -> None:
@@ -68,6 +83,8 @@ async def _take_groups(world: Needs, message: GroupsChanged) -> None:
     watched = await watched_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
+    await _watch_changed(world, [change for change in changes if change.group_id in watched.native], kinds)
+    changes = [change for change in changes if watched.concerns_managed(change.group_id)]
     users = await _without_those_hr_looks_at(world, _expected(changes, kinds))
     cause = f"{message.cause}:{message.at.isoformat()}"
     await enqueue(world, users, cause, expects=users, changed_at=message.at, traceparent=message.traceparent)
@@ -77,6 +94,17 @@ async def _take_groups(world: Needs, message: GroupsChanged) -> None:
             await add_nested(world, change.group_id, map(GroupId, came))
     for group_id in sorted(_to_sync(changes, kinds, watched)):
         await sync_soon(world, group_id, NESTED)
+
+
+async def _watch_changed(world: Needs, changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -> None:
+    """Read the changed members of watched groups; the whole group if groups came or went, or the group itself."""
+    now = world.clock.now()
+    for change in changes:
+        whole = change.deleted or not change.members or any(kinds.get(each) == "group" for each in change.members)
+        named = () if whole else tuple(each for each in sorted(change.members) if kinds.get(each) in ("user", None))
+        if whole or named:
+            message = WatchGroup(change.group_id, now, members=named)
+            await world.queue.send([Outgoing(NOTIFICATIONS, message.encode())])
 
 
 def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -> Expected:

@@ -7,6 +7,7 @@ from typing import Protocol
 from shared.handlers.groups import needs as groups
 from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
+from shared.ports.native_licensing import NativeLicensing
 from shared.ports.stores import IdempotencyStore, SealedStore
 
 
@@ -22,6 +23,9 @@ class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
 
 class Needs(groups.Needs, messaging.Needs, reconcile.Needs, Protocol):
     """What handlers of operations are given."""
+
+    @property
+    def native(self) -> NativeLicensing: ...
 
     @property
     def stores(self) -> Stores: ...

@@ -8,7 +8,7 @@ from dataclasses import replace
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, OperationState, Phase
-from shared.domain.writing import Switch, Writing, followed
+from shared.domain.writing import READ_ONLY, Switch, Writing, followed
 from shared.handlers.notes import note
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.needs import Needs
@@ -23,9 +23,11 @@ async def turn_on(world: Needs, initiator: Initiator) -> Writing:
     """Let the app write. Open operations go on with fresh reads; other work that waits comes back within ten minutes.
 
     Turning it on again resumes what a process that died in between had left. Raises BadRequest while the setting
-    WRITING forbids it.
+    WRITING forbids it, and without a permission to write.
     """
     before = await writing(world)
+    if before.is_read_only:
+        raise BadRequest("ReadOnly", READ_ONLY)
     if before.is_forced_off:
         raise BadRequest(
             "WritingForcedOff",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from shared.ports.audit_log import AuditLog
@@ -81,6 +82,9 @@ class Needs(Protocol):
 
     @property
     def licenses(self) -> LicenseWriter: ...
+
+    @property
+    def graph_roles(self) -> Callable[[], frozenset[str] | None]: ...
 
     @property
     def policy(self) -> Policy: ...

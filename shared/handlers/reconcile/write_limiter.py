@@ -25,7 +25,7 @@ from shared.domain.budget import (
 from shared.domain.concurrency import update
 from shared.domain.errors import Unavailable
 from shared.domain.write_results import Throttled, Unanswered
-from shared.domain.writing import NO_SWITCH, Switch, Writing, writing_of
+from shared.domain.writing import NO_SWITCH, Switch, Writing, WritingSetting, permitted, writing_of
 from shared.handlers.reconcile.needs import Needs
 from shared.ports.world import Policy
 
@@ -60,7 +60,8 @@ def limits_of(policy: Policy) -> BudgetLimits:
 async def writing(world: Needs) -> Writing:
     """Whether the app writes to Graph, as it is stored now."""
     text, _ = await world.stores.budget.load()
-    return writing_of(BudgetState.from_json(text).switch if text else NO_SWITCH, world.policy.writing)
+    found = writing_of(BudgetState.from_json(text).switch if text else NO_SWITCH, world.policy.writing)
+    return permitted(found, world.graph_roles())
 
 
 class Pacer:
@@ -68,13 +69,19 @@ class Pacer:
 
     def __init__(self, world: Needs) -> None:
         self._world = world
-        self._limits = limits_of(world.policy)
         self._lock = asyncio.Lock()
         self._waiting: list[_Request] = []
         self._state: BudgetState | None = None
         self._etag: str | None = None
         self._tail = self._seen_at = 0.0
         self._writing = Writing()
+
+    @property
+    def _limits(self) -> BudgetLimits:
+        """As the settings say; without a permission to write, nothing is charged."""
+        limits = limits_of(self._world.policy)
+        may_write = permitted(Writing(), self._world.graph_roles()).is_on
+        return limits if may_write else replace(limits, writing=WritingSetting.OFF)
 
     async def writing(self) -> Writing:
         """Whether the app writes to Graph. A yes is believed for seconds, because each charge checks it again."""
@@ -144,7 +151,8 @@ class Pacer:
 
     def _see(self, state: BudgetState, now: float) -> None:
         self._tail, self._seen_at = state.tails.get(Lane.INTERACTIVE, 0.0), now
-        self._writing = writing_of(state.switch, self._limits.writing)
+        found = writing_of(state.switch, self._world.policy.writing)
+        self._writing = permitted(found, self._world.graph_roles())
 
     async def heed_throttling(self, answers: Iterable[object]) -> None:
         """If Graph answered a write with 429, no worker starts a write before the longest Retry-After of the answers.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
-from shared.domain.errors import Unavailable
+from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.operation import Operation
 from shared.domain.protected_people import Protection
 from shared.domain.writing import Writing
@@ -65,7 +66,7 @@ async def health(world: Needs) -> Health:
     """Everything but the queues, which take longer. Raises Unavailable."""
     feed, switch, writes, operations, dead_letters, digests = await asyncio.gather(
         queries.change_feed(world),
-        writing(world),
+        writing_now(world),
         write_use(world),
         world.stores.operations.open(),
         world.stores.dead_letters.count(COUNT_MAX_AGE_S),
@@ -74,6 +75,15 @@ async def health(world: Needs) -> Health:
     protection = await protection_of(world)
     ahead, protected = world.clock.ahead(), protection.count(world.clock.now())
     return Health(feed, switch, writes, tuple(operations), dead_letters, ahead, digests, protection, protected)
+
+
+async def writing_now(world: Needs) -> Writing:
+    """Whether the app writes. A process that has not called Graph yet does so first, because its token shows the
+    permissions."""
+    if world.graph_roles() is None:
+        with suppress(Unavailable, PermissionDenied):
+            await world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S)
+    return await writing(world)
 
 
 async def write_use(world: Needs) -> WriteUse:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.domain.assignment import GroupLicenseAssignment, is_active
+from shared.domain.assignment import GroupLicenseAssignment, is_active, is_watched
 from shared.domain.directory import DirectoryGroup, DirectoryUser, FoundUser, SubscribedSku
 from shared.domain.errors import BadRequest, NotFound, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
@@ -126,7 +126,7 @@ async def managed_groups(world: Needs) -> tuple[ManagedGroup, ...]:
     found = [
         ManagedGroup(each, statuses.get(each.group_id) or GroupStatus(each.group_id, GroupState.IN_PROGRESS))
         for each in await world.stores.assignments.all()
-        if each.version > 0
+        if each.version > 0 or is_watched(each)
     ]
     return tuple(sorted(found, key=lambda each: (each.assignment.display_name.casefold(), each.assignment.group_id)))
 

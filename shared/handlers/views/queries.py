@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.domain.assignment import Engine
 from shared.domain.delta_slices import DeltaSlice
 from shared.domain.directory import DirectoryUser, LicenseAssignmentState, NotAUser, ReadFailed, SubscribedSku, UserGone
 from shared.domain.errors import BadRequest, NotFound, Unavailable
@@ -85,6 +86,7 @@ class GroupView:
     pending_removals: int = 0
     decided_at: datetime | None = None
     held_because: str = ""
+    engine: Engine = Engine.DIRECT
 
     @property
     def is_deleted(self) -> bool:
@@ -197,7 +199,7 @@ async def group_status(world: Needs, group_id: GroupId) -> GroupView:
         status = GroupStatus(group_id, GroupState.IN_PROGRESS, operation_id=named)
     counts = await world.stores.member_counts.counts(group_id)
     if counts is not None:
-        status = with_counts(status, counts, (sku.sku_id for sku in stored_assignment.assignment.skus), now)
+        status = with_counts(status, counts, stored_assignment.assignment.sku_ids, now)
     stored = await world.stores.removals.load(str(source))
     waiting = undecided(stored.rows, now)
     window = timedelta(seconds=world.policy.removal_window_s)
@@ -210,6 +212,7 @@ async def group_status(world: Needs, group_id: GroupId) -> GroupView:
         len({row.what for row in waiting}),
         min((row.since for row in waiting), default=now) + window if waiting else None,
         stored.state.held_because(now) or (hold.reason if hold else ""),
+        stored_assignment.assignment.engine,
     )
 
 

@@ -47,7 +47,7 @@ TIMERS = {
     "reconcile_due_users",
     "resume_due_events",
 }
-TIMERS |= {"read_protected_people", "close_audit_hours"}
+TIMERS |= {"read_protected_people", "close_audit_hours", "watch_errors"}
 WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
 
 

@@ -51,6 +51,8 @@ TRIGGERS = (
     ("query_deltas", "timer 15 */5 * * * *", "shared.handlers.membership", "delta.query_deltas"),
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "nightly_sync.sync_all"),
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.maintenance", "retention.forget_old"),
+    ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "watching.watch_all"),
+    ("watch_errors", "timer 50 25 * * * *", "shared.handlers.membership", "watching.watch_errors"),
     (
         "read_protected_people",
         "timer 10 */10 * * * *",

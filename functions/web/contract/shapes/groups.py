@@ -21,7 +21,7 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
-from shared.domain.assignment import AssignmentState, Enforcement
+from shared.domain.assignment import AssignmentState, Enforcement, Engine
 from shared.domain.directory import LicenseError
 from shared.domain.group_status import GroupState, GroupStateCode
 from shared.domain.member_status import MemberState
@@ -33,6 +33,14 @@ class AssignedSku(Answer):
     sku_part_number: PartNumber | None
     disabled_plans: list[PlanIdText]
     enforcement: Enforcement
+
+
+class NativeLicense(Answer):
+    """A license that Microsoft's own group-based licensing assigns through the group."""
+
+    sku_id: SkuIdText
+    sku_part_number: PartNumber | None
+    disabled_plans: list[PlanIdText]
 
 
 class Options(Answer):
@@ -53,8 +61,10 @@ class Assignment(Answer):
     etag: Annotated[str, Field(alias="@odata.etag", examples=['W/"3"'])]
     group_id: GroupIdText
     display_name: Annotated[str, example("Sales")]
+    engine: Engine
     state: AssignmentState
     version: Count
+    native_licenses: list[NativeLicense]
     assigned_licenses: list[AssignedSku]
     options: Options
     operation_id: OperationIdText | None
@@ -84,8 +94,13 @@ class ProductCounts(Answer):
 class GroupStatus(Answer):
     id: GroupIdText
     display_name: Annotated[str, example("Sales")]
+    engine: Engine
     status: GroupState
     state: GroupStateCode
+    license_processing_state: Annotated[str, example("ProcessingComplete")] | None
+    """Of a watched group, Graph's word."""
+    members_read: Literal["all", "errors"]
+    """Of a watched group, `errors` if Graph does not show the licenses of other members."""
     members: Count
     counts: Annotated[dict[str, int], Field(examples=[{"Active": 117, "Waiting": 3}])]
     products: list[ProductCounts]
@@ -100,6 +115,15 @@ class Problem(Answer):
     error: LicenseError
     message: Annotated[str, example("No license is left.")]
     remedy: Annotated[str, example("Buy more, or remove some; then the user is licensed automatically.")]
+    held_back_by: list[SkuIdText]
+    """Products of the same group whose errors keep this one from being assigned."""
+
+
+class Diagnosis(Answer):
+    """Graph's answer when a member of a watched group was processed again."""
+
+    message: Annotated[str, example("Subscription with SKU 05e9a617 does not have any available licenses.")] | None
+    diagnosed_date_time: Time
 
 
 class Note(Answer):
@@ -116,6 +140,8 @@ class Member(Answer):
     user_principal_name: Person
     state: MemberState
     problems: list[Problem]
+    engine: Engine
+    diagnosis: Diagnosis | None
     assigned_sku_ids: list[SkuIdText]
     attempts: Count
     next_attempt_date_time: Time | None
@@ -139,6 +165,22 @@ class GroupMemberPage(Page):
     value: list[GroupMember]
 
 
+class WatchedGroup(Answer):
+    """A group whose members are read soon."""
+
+    group_id: GroupIdText
+
+
+class Reprocessing(Answer):
+    """Members in error that Microsoft's licensing processes again."""
+
+    run_id: Annotated[str, example("0f5c1d7e6c0a4a529b0f3a4b9c1d2e3f")]
+    group_id: GroupIdText
+    error: LicenseError | None
+    sku_id: SkuIdText | None
+    started_date_time: Time
+
+
 class NamedGroup(Answer):
     id: GroupIdText
     display_name: Annotated[str, example("Sales")]
@@ -156,6 +198,7 @@ class FoundGroup(NamedGroup):
 class ManagedGroup(NamedGroup):
     """A group that assigns licenses, and its status."""
 
+    engine: Engine
     assigned_sku_ids: list[SkuIdText]
     status: GroupState
     state: GroupStateCode

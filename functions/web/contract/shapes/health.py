@@ -49,10 +49,11 @@ class ChangeFeed(Answer):
 
 
 class Writing(Answer):
-    """Whether the app writes to Graph; `forcedOff` by the setting WRITING."""
+    """Whether the app writes to Graph; `forcedOff` by the setting WRITING; `readOnly`: it has no permission to."""
 
     on: bool
     forced_off: bool
+    read_only: bool
     changed_date_time: Time | None
 
 

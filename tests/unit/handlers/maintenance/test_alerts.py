@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from shared.domain.operation import OperationState
-from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT, look_out
+from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT, WATCHED_WITHIN, look_out
 from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.subscription import LIFE, renew_subscription
+from shared.handlers.membership.watching import watch_all, watch_errors
 from shared.handlers.operations import approvals
-from tests.support.runs import EXTRA, NOA, SMALL, Run
+from tests.support.runs import EXTRA, NOA, SMALL, Run, user
 
 MINUTE = timedelta(minutes=1)
 
@@ -95,6 +97,24 @@ async def test_few_seats_of_a_product_that_a_group_gives_are_told_of(seats: int,
     run.directory.add_sku(replace(SMALL, enabled=seats))
     run.directory.add_sku(replace(EXTRA, enabled=1))
     assert await look_out(run.world) == ((f"seats are low: SMALL has {told} left",) if told else ())
+
+
+async def test_members_in_error_of_natively_licensed_groups_and_groups_that_are_not_read_are_reported() -> None:
+    run = await watched()
+    run.directory.add_user(user(80))
+    run.directory.add_user(user(81))
+    group = run.fakes.native.license(str(UUID(int=77)), SMALL.sku_id, members=[user(80), user(81)])
+    await watch_all(run.world)
+    await run.work_off()
+    assert await look_out(run.world) == ()
+    run.fakes.native.give(user(80), group, "CountViolation")
+    await watch_errors(run.world)
+    await run.work_off()
+    assert await look_out(run.world) == ("watched groups have errors: members=1 groups=1",)
+    began = run.world.clock.now()
+    run.fakes.clock.move(WATCHED_WITHIN + MINUTE)
+    said = f"watched groups are not read: the oldest reading is of {began:%Y-%m-%d %H:%M}"
+    assert said in await look_out(run.world)
 
 
 async def test_what_cannot_be_read_now_keeps_nothing_else_from_being_told() -> None:

@@ -22,6 +22,7 @@ from functions.web.contract.responses import ANSWERS, REFUSALS
 from functions.web.route_access import ACCESS
 from shared.bootstrap import App
 from shared.domain.access import ROLES
+from shared.domain.change_messages import WatchGroup
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import UserId
@@ -29,6 +30,7 @@ from shared.domain.ledger_row import LedgerRow, OwnedLicense
 from shared.domain.onboarding import OnboardingState
 from shared.domain.operation import OperationState, Phase
 from shared.domain.read_models import DeadLetter
+from shared.handlers.membership.watching import watch_group
 from tests.support.api_calls import (
     ANSWERED,
     ASSIGN_E3,
@@ -37,6 +39,7 @@ from tests.support.api_calls import (
     GROUP,
     LOST,
     ON,
+    OTHER_GROUP,
     PATH_VALUES,
     USERS,
     another,
@@ -166,6 +169,11 @@ async def _of_groups(api: httpx.AsyncClient, fakes: Fakes) -> None:
         ended = await _ok(api, "POST", f"{group}/{path}", json=body)
         await _ok(api, "POST", f"/api/operations/{ended['id']}/cancel")
     assert {each["id"] for each in (await _ok(api, "GET", "/api/groups"))["value"]} == {GROUP}
+    native, member = fakes.native.license(OTHER_GROUP, E3, members=[USERS[0]]), USERS[0]
+    await _ok(api, "POST", f"/api/groups/{native}/watch")
+    await watch_group(fakes.world, WatchGroup(native, fakes.clock.now()))
+    await _ok(api, "POST", f"/api/groups/{native}/members/{member}/diagnose")
+    await _ok(api, "POST", f"/api/groups/{native}/reprocessLicenseErrors", json={"error": "CountViolation"})
     assert (await _ok(api, "POST", "/api/groups/search", json={"search": "g"}))["value"]
     await _ok(api, "GET", "/api/membersWithLicenseErrors")
 

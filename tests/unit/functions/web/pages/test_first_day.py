@@ -41,7 +41,12 @@ async def test_an_application_cannot_turn_writing_on() -> None:
     async with client(world, headers=app_token(roles=["Licensing.Configure", "Licensing.Read"])) as api:
         answer = await api.post("/api/writing/turnOn")
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "PersonRequired")
-        assert (await api.get("/api/writing")).json() == {"on": False, "forcedOff": False, "changedDateTime": None}
+        assert (await api.get("/api/writing")).json() == {
+            "on": False,
+            "forcedOff": False,
+            "readOnly": False,
+            "changedDateTime": None,
+        }
 
 
 async def test_what_the_setting_forces_off_is_said_with_who_can_change_it() -> None:

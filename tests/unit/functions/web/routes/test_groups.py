@@ -50,6 +50,7 @@ class TestGroups:
                 "error": "CountViolation",
                 "message": "No seat is free.",
                 "remedy": "Buy seats.",
+                "heldBackBy": [],
             }
         ]
 

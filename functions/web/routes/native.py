@@ -1,0 +1,64 @@
+"""Routes of groups that Microsoft's own licensing licenses: read them now, diagnose and reprocess members."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+
+from functions.web import answers
+from functions.web.audit_answers import Json, moment_text
+from functions.web.context import TheInitiator, TheWorld
+from functions.web.requests import Guid, Shape
+from shared.domain.directory import LicenseError
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.handlers.membership.watching import watch_now
+from shared.handlers.operations.native_members import diagnose, reprocess_errors
+from shared.handlers.views import queries
+
+router = APIRouter(prefix="/api/groups/{group_id}", tags=["groups"])
+
+
+async def _id(group_id: Guid) -> GroupId:
+    return GroupId(group_id)
+
+
+TheId = Annotated[GroupId, Depends(_id)]
+
+
+class ErrorsToReprocess(Shape):
+    """One cause, one product, or both; without them, all members in error."""
+
+    error: Annotated[LicenseError, Field(examples=["CountViolation"])] | None = None
+    sku_id: Guid | None = None
+
+
+@router.post("/watch", status_code=202)
+async def watch(world: TheWorld, group_id: TheId) -> Json:
+    """Read all members of a natively licensed group now. They are also read every night, and those in error every
+    hour."""
+    await watch_now(world, group_id)
+    return {"groupId": group_id}
+
+
+@router.post("/members/{user_id}/diagnose")
+async def diagnose_member(world: TheWorld, initiator: TheInitiator, group_id: TheId, user_id: Guid) -> Json:
+    """Have Microsoft's licensing process one member again, and keep the reason that Graph gives for an error."""
+    row = await diagnose(world, group_id, UserId(user_id), initiator)
+    return answers.member(row, await queries.sku_names(world))
+
+
+@router.post("/reprocessLicenseErrors", status_code=202)
+async def reprocess(world: TheWorld, initiator: TheInitiator, group_id: TheId, body: ErrorsToReprocess) -> Json:
+    """Have Microsoft's licensing process all members in error again. Of those who lack a license, as many as there are
+    licenses, the longest in error first. The audit log has the start and the result."""
+    sku_id = SkuId(body.sku_id) if body.sku_id else None
+    run = await reprocess_errors(world, group_id, body.error, sku_id, initiator)
+    return {
+        "runId": run.run,
+        "groupId": run.group_id,
+        "error": run.error or None,
+        "skuId": run.sku_id or None,
+        "startedDateTime": moment_text(run.began),
+    }

@@ -1,0 +1,154 @@
+"""Reading Microsoft's own group-based licensing from Graph, and `reprocessLicenseAssignment`.
+
+Pages: learn.microsoft.com/graph/api/resources/group, .../group-list-members, .../user-reprocesslicenseassignment.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from shared.adapters import graph_json
+from shared.adapters.directory import GROUP, PAGE_SIZE, STATES, USER, GraphDirectory
+from shared.adapters.graph import GraphClient, Json, Refusal
+from shared.adapters.graph_batch import PATH, Item, answers, envelope, segment
+from shared.adapters.graph_search import EVENTUAL
+from shared.adapters.graph_write_results import BatchWriter
+from shared.domain.directory import DirectoryUser, NotAUser, ReadFailed, UserGone
+from shared.domain.errors import NotFound, NotOffered, PermissionDenied, Unavailable
+from shared.domain.ids import GroupId, UserId
+from shared.domain.write_results import WriteResult
+from shared.ports.native_licensing import DirectMembers, LicensedGroup
+
+GROUPS = f"/groups?$select={graph_json.GROUP_SELECT},licenseProcessingState&$top={PAGE_SIZE}"
+
+FILTERS = ("&$count=true&$filter=assignedLicenses/$count%20ne%200", "&$filter=assignedLicenses/any()", "")
+"""How licensed groups are found: an advanced query (learn.microsoft.com/graph/aad-advanced-queries), else a plain
+filter. If Graph offers neither, all groups are read."""
+
+log = logging.getLogger(__name__)
+
+
+class GraphNativeLicensing:
+    """Implements NativeLicensing."""
+
+    def __init__(self, graph: GraphClient, directory: GraphDirectory) -> None:
+        self._graph = graph
+        self._directory = directory
+        self._writer = BatchWriter(graph)
+
+    async def licensed_groups(self) -> tuple[LicensedGroup, ...]:
+        for query in FILTERS:
+            try:
+                rows = await self._rows("licensed groups", await self._first(GROUPS + query))
+                return tuple(each for each in map(_licensed, rows) if each.group.native_skus)
+            except Refusal as refusal:
+                if refusal.status != 400 or not query:
+                    raise
+                log.info("Graph does not offer this list of licensed groups: %s", refusal)
+        raise Unavailable(None, "licensed groups cannot be read")
+
+    async def _first(self, address: str) -> Json:
+        """The first page, in a batch: only its items have the header of advanced queries. Raises Refusal."""
+        if "count=true" not in address:
+            return (await self._graph.read(address)).json()
+        (reply,) = answers(await self._graph.read(PATH, envelope([Item("GET", address, headers=EVENTUAL)])), 1)
+        if reply is None or not isinstance(reply.body, dict):
+            raise Unavailable(None, "licensed groups: the answer is missing")
+        if reply.status in (401, 403):
+            raise PermissionDenied(str(reply))
+        if reply.status == 400:
+            raise Refusal(400, reply.error[0], str(reply))
+        if not reply.ok:
+            raise Unavailable(reply.retry_after_s, str(reply))
+        return reply.body
+
+    async def members(self, group_id: GroupId) -> AsyncIterator[DirectMembers]:
+        address = f"/groups/{segment(group_id)}/members?$select={graph_json.USER_SELECT}&$top={PAGE_SIZE}"
+        try:
+            body = await self._get(address)
+        except Refusal as refusal:
+            if refusal.status != 400:
+                raise
+            raise NotOffered(f"licenses of members of group {group_id}: {refusal}") from refusal
+        async for rows in self._pages(f"members of group {group_id}", body):
+            yield DirectMembers(
+                [_member(row) for row in rows if row.get("@odata.type") == USER],
+                [GroupId(str(row["id"]).lower()) for row in rows if row.get("@odata.type") == GROUP],
+            )
+
+    async def in_error(self, group_id: GroupId) -> tuple[DirectoryUser, ...]:
+        """If the list does not show licenses, each user of it is read."""
+        address = f"/groups/{segment(group_id)}/membersWithLicenseErrors?$select={{}}&$top={PAGE_SIZE}"
+        what = f"members of group {group_id} with license errors"
+        try:
+            rows = await self._rows(what, await self._get(address.format(graph_json.USER_SELECT)))
+            return tuple(map(_member, rows))
+        except Refusal as refusal:
+            if refusal.status != 400:
+                raise
+        except NotOffered:
+            pass
+        rows = await self._rows(what, await self._get(address.format(graph_json.USER_SELECT.removesuffix(STATES))))
+        return await self._users([UserId(str(row.get("id")).lower()) for row in rows])
+
+    async def reprocess(self, user_ids: Sequence[UserId], *, urgent: bool) -> Mapping[UserId, WriteResult]:
+        priority = "High" if urgent else "Low"
+        headers = {"x-ms-throttle-priority": priority}
+        items = [
+            Item("POST", f"/users/{segment(user_id)}/reprocessLicenseAssignment", {}, headers) for user_id in user_ids
+        ]
+        results = await self._writer.write(items, priority=priority)
+        return {user_id: each.result for user_id, each in zip(user_ids, results, strict=True)}
+
+    async def _users(self, user_ids: Sequence[UserId]) -> tuple[DirectoryUser, ...]:
+        found: list[DirectoryUser] = []
+        for user_id, read in (await self._directory.users(user_ids, with_groups=False)).items():
+            match read:
+                case DirectoryUser():
+                    found.append(read)
+                case ReadFailed(refused=True, why=why):
+                    raise PermissionDenied(f"user {user_id} cannot be read; is User.Read.All granted? {why}")
+                case ReadFailed(why=why, retry_after_s=retry_after_s):
+                    raise Unavailable(retry_after_s, f"user {user_id} could not be read: {why}")
+                case UserGone() | NotAUser():
+                    continue
+        return tuple(found)
+
+    async def _get(self, path: str) -> Json:
+        return (await self._graph.read(path)).json()
+
+    async def _rows(self, what: str, body: Json) -> list[Json]:
+        return [row async for rows in self._pages(what, body) for row in rows]
+
+    async def _pages(self, what: str, body: Json) -> AsyncIterator[Sequence[Json]]:
+        """The rows of a first page and of those that follow. Raises Unavailable if one is lost."""
+        followed: set[str] = set()
+        while True:
+            yield graph_json.values(body, what)
+            link = body.get("@odata.nextLink")
+            if link is None:
+                return
+            if not isinstance(link, str) or link in followed:
+                raise Unavailable(None, f"{what}: the pages do not come to an end")
+            followed.add(link)
+            try:
+                body = await self._first(self._graph.path_of(link))
+            except NotFound as fault:
+                raise Unavailable(None, f"{what}: a page is gone, read again ({fault})") from fault
+
+
+def _licensed(row: Json) -> LicensedGroup:
+    return LicensedGroup(graph_json.group(row), graph_json.processing_state(row))
+
+
+def _member(row: Json) -> DirectoryUser:
+    """Raises NotOffered without the licenses, PermissionDenied without other properties."""
+    try:
+        return graph_json.user(row)
+    except graph_json.Incomplete as fault:
+        if fault.name == "licenseAssignmentStates":
+            raise NotOffered(str(fault)) from fault
+        if fault.shape != "user":
+            raise
+        raise PermissionDenied(f"members come without {fault.name}; is User.Read.All granted?") from fault

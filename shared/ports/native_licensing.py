@@ -1,0 +1,51 @@
+"""Microsoft's own group-based licensing: which groups it licenses, what it did for their members, and processing a
+member again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.domain.directory import DirectoryGroup, DirectoryUser
+from shared.domain.ids import GroupId, UserId
+from shared.domain.write_results import WriteResult
+
+
+@dataclass(frozen=True, slots=True)
+class LicensedGroup:
+    """A group with licenses of its own. `processing`: Graph's `licenseProcessingState`, empty where there is none."""
+
+    group: DirectoryGroup
+    processing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectMembers:
+    """A page of direct members, whose licenses show when each row changed. `nested`: groups among them."""
+
+    users: Sequence[DirectoryUser]
+    nested: Sequence[GroupId] = ()
+
+
+class NativeLicensing(Protocol):
+    async def licensed_groups(self) -> tuple[LicensedGroup, ...]:
+        """Every licensed group of the tenant. Complete, or it fails: raises PermissionDenied, Unavailable."""
+        ...
+
+    def members(self, group_id: GroupId) -> AsyncIterator[DirectMembers]:
+        """The direct members, page by page. Ends normally only after the last page.
+
+        Raises NotOffered if the licenses of members cannot be read this way; NotFound, PermissionDenied, Unavailable.
+        """
+        ...
+
+    async def in_error(self, group_id: GroupId) -> tuple[DirectoryUser, ...]:
+        """All direct members with a license error, with their licenses. Raises NotFound, PermissionDenied,
+        Unavailable."""
+        ...
+
+    async def reprocess(self, user_ids: Sequence[UserId], *, urgent: bool) -> Mapping[UserId, WriteResult]:
+        """Process all licenses again that each user has through groups; at most 20 users. A rejection says what blocks
+        them."""
+        ...

@@ -1,0 +1,116 @@
+"""Microsoft's own group-based licensing over a FakeDirectory: what groups have is what tests wrote there.
+
+`reprocess` answers as the test says; by default it makes every product of the user's licensed groups active.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from shared.domain.directory import AssignedLicense, DirectoryGroup, DirectoryUser, LicenseAssignmentState, LicenseState
+from shared.domain.errors import NotFound, NotOffered, Unavailable
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.write_results import Accepted, Rejected, WriteResult
+from shared.ports.native_licensing import DirectMembers, LicensedGroup
+from tests.support.fakes_directory import FakeDirectory
+
+Answer = Callable[[UserId], WriteResult]
+
+
+@dataclass(slots=True)
+class FakeNativeLicensing:
+    """`calls`: what was asked of Graph, in order."""
+
+    directory: FakeDirectory
+    processing: dict[GroupId, str] = field(default_factory=dict)
+    shows_licenses: bool = True
+    away: bool = False
+    unlisted: set[GroupId] = field(default_factory=set)
+    """Licensed groups that a list leaves out, as a lagging one does."""
+    answer: Answer | None = None
+    page_size: int = 999
+    calls: list[str] = field(default_factory=list)
+    reprocessed: list[UserId] = field(default_factory=list)
+
+    def license(self, group_id: str, *sku_ids: SkuId, members: Sequence[str] = ()) -> GroupId:
+        """A licensed group, its members with every product."""
+        licenses = tuple(AssignedLicense(each) for each in sku_ids)
+        group = DirectoryGroup(GroupId(group_id), f"Group {group_id}", security_enabled=True, native_skus=licenses)
+        key = self.directory.add_group(group_id, members, group=group)
+        self.processing.setdefault(key, "ProcessingComplete")
+        for each in members:
+            if self.directory.person(UserId(each)) is not None:
+                self.give(each, key)
+        return key
+
+    def give(self, user_id: str, group_id: GroupId, error: str | None = None, culprit: SkuId | None = None) -> None:
+        """The rows of a group for a user: active, or all in error, `Other` for all but the culprit."""
+        user = self.directory.person(UserId(user_id))
+        assert user is not None
+        rows = [row for row in user.license_assignment_states if row.assigned_by_group != group_id]
+        for each in self.directory.groups[group_id].native_skus:
+            own = error if error is None or culprit in (None, each.sku_id) else "Other"
+            state = LicenseState.ACTIVE if error is None else LicenseState.ERROR
+            now = self.directory.now()
+            rows.append(LicenseAssignmentState(each.sku_id, each.disabled_plans, group_id, state, own, now))
+        self.directory.change_user(replace(user, license_assignment_states=tuple(rows)))
+
+    def take(self, user_id: str, group_id: GroupId) -> None:
+        """No rows of a group, as before it was processed."""
+        user = self.directory.person(UserId(user_id))
+        assert user is not None
+        rows = tuple(row for row in user.license_assignment_states if row.assigned_by_group != group_id)
+        self.directory.change_user(replace(user, license_assignment_states=rows))
+
+    async def licensed_groups(self) -> tuple[LicensedGroup, ...]:
+        self._count("groups")
+        groups = [each for each in self.directory.groups.values() if each.native_skus and each.id not in self.unlisted]
+        return tuple(LicensedGroup(each, self.processing.get(each.id, "")) for each in groups)
+
+    async def members(self, group_id: GroupId) -> AsyncIterator[DirectMembers]:
+        self._count("members")
+        if group_id not in self.directory.groups:
+            raise NotFound(f"group {group_id}")
+        if not self.shows_licenses:
+            raise NotOffered("licenseAssignmentStates is absent")
+        ids = self.directory.direct_members(group_id)
+        users = [user for each in ids if (user := self.directory.person(UserId(each))) is not None]
+        nested = [GroupId(each) for each in ids if GroupId(each) in self.directory.groups]
+        for start in range(0, max(1, len(users)), self.page_size):
+            yield DirectMembers(users[start : start + self.page_size], nested if start == 0 else ())
+
+    async def in_error(self, group_id: GroupId) -> tuple[DirectoryUser, ...]:
+        self._count("errors")
+        ids = self.directory.direct_members(group_id)
+        users = [user for each in ids if (user := self.directory.person(UserId(each))) is not None]
+        return tuple(
+            user
+            for user in users
+            if any(row.assigned_by_group == group_id and row.error for row in user.license_assignment_states)
+        )
+
+    async def reprocess(self, user_ids: Sequence[UserId], *, urgent: bool) -> Mapping[UserId, WriteResult]:
+        self._count("reprocess")
+        self.reprocessed += user_ids
+        return {user_id: self._reprocess(user_id) for user_id in user_ids}
+
+    def _reprocess(self, user_id: UserId) -> WriteResult:
+        answer = self.answer(user_id) if self.answer is not None else Accepted()
+        if isinstance(answer, Accepted):
+            user = self.directory.truth(user_id)
+            for row in user.license_assignment_states:
+                sku = self.directory.sku(row.sku_id)
+                short = row.error == "CountViolation" and (sku is None or sku.available < 1)
+                if short:
+                    text = f"Subscription with SKU {row.sku_id} does not have any available licenses."
+                    return Rejected(400, "Request_BadRequest", text)
+            for group_id in user.group_ids:
+                if self.directory.groups[group_id].native_skus:
+                    self.give(user_id, group_id)
+        return answer
+
+    def _count(self, call: str) -> None:
+        if self.away:
+            raise Unavailable(5.0, "told to be away")
+        self.calls.append(call)
