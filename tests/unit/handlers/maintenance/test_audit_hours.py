@@ -120,7 +120,7 @@ async def test_a_mark_whose_row_never_follows_is_deleted_after_a_day(fakes: Fake
     await hours(fakes, 2)
     now = fakes.clock.now()
     row = {"PartitionKey": "nowhere", "RowKey": "no-row"}
-    await AuditLate(fakes.tables).mark([(now - timedelta(hours=2), "202603", row)], now)  # type: ignore[arg-type]
+    await AuditLate(fakes.tables).mark([(now - timedelta(hours=2), "202603", row)], now)
     await hours(fakes, 23)
     assert len([each async for each in fakes.tables.query("auditlate", "late")]) == 1
     await hours(fakes, 3)
