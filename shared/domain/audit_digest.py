@@ -41,7 +41,7 @@ class Fingerprint:
 @dataclass(frozen=True, slots=True)
 class DigestRecord:
     """One line of the log. `last`: the hour is closed with it. `previous`: digest of the record before, empty for the
-    first one. `begins`: where its line begins in what was read."""
+    first one. `begins`: the position of its line in the data."""
 
     hour: datetime
     previous: str
@@ -161,8 +161,8 @@ def _record(line: bytes, begins: int) -> DigestRecord:
 def followed(
     state: DigestState | None, records: Iterable[DigestRecord], offset: int, latest: datetime
 ) -> tuple[DigestState | None, list[str]]:
-    """The state after the records that follow it, and what is wrong with the others. `offset`: where what was read
-    begins in its blob; `latest`: the newest hour that can be closed.
+    """The state after the records that follow it, and the faults of the others. `offset`: where the data begins in
+    its blob; `latest`: the newest hour that can be closed.
 
     A record follows if it names the record before it, and is of the next hour. A person who can append could otherwise
     close years ahead, and no later hour would be closed.

@@ -139,8 +139,8 @@ async def _end_of_log(
 async def _moved(
     world: Needs, state: DigestState | None, blob: str, offset: int, latest: datetime
 ) -> tuple[DigestState | None, _End]:
-    """The state after the records of a blob from a byte on, and the end of the blob. What is no record of the log is
-    reported, and the log goes on behind it. Raises BrokenLog if the blob lacks the record that the state is of."""
+    """The state after the records of a blob from a byte on, and the end of the blob. Other lines are reported, and the
+    log goes on behind them. Raises BrokenLog if the blob lacks the record that the state is of."""
     data = await world.digest_log.read(blob, offset)
     part, end = read_log(data or b"", blob), offset + len(data or b"")
     records = part.records

@@ -90,7 +90,9 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
             raise Outdated("The list that waits for approval has changed. Read it again.")
         lasts = timedelta(seconds=world.policy.approval_expires_s)
         if world.clock.now() - (operation.progress_at or operation.created_at) >= lasts:
-            raise Outdated("The request for approval has expired. What is still due is requested again later.")
+            raise Outdated(
+                "The request for approval has expired. A removal that is still due is requested again later."
+            )
         request, now = replace(request_of(operation, behind, initiator.id), before=before), world.clock.now()
         found = ruling(initiator.id, request, now, world.policy.approval_rules)
         if not found.approver.may_approve:

@@ -83,8 +83,15 @@ async def test_the_operation_that_a_group_s_intent_names_stays_without_its_list_
     assert await queries.planned_members(run.world, intent.id, 10, None) == ((), None)
 
 
-async def test_what_is_approved_after_its_retention_is_done_all_the_same() -> None:
+def long_approvals() -> Run:
+    """Approvals that wait longer than records are kept."""
     run = Run()
+    run.world = replace(run.world, policy=replace(run.world.policy, approval_expires_s=800 * 86400.0))
+    return run
+
+
+async def test_what_is_approved_after_its_retention_is_done_all_the_same() -> None:
+    run = long_approvals()
     waiting = (await a_year_ago(run))["waiting"]
     await forget_old(run.world)
     ended = await run.finish(waiting)
@@ -94,7 +101,7 @@ async def test_what_is_approved_after_its_retention_is_done_all_the_same() -> No
 
 
 async def test_a_preview_stays_as_long_as_an_open_operation_may_remove_what_it_showed() -> None:
-    run = Run()
+    run = long_approvals()
     run.people(50)
     await run.change([SMALL])
     preview = await run.change(remove=[SMALL], preview=True)

@@ -109,12 +109,9 @@ async def test_a_person_who_changed_options_does_not_approve_alone_what_follows(
 
 async def test_an_option_that_another_person_has_set_again_is_the_request_of_that_person() -> None:
     """Mia's change was taken back, and Noa has made it again."""
-    changes: list[tuple[Initiator, dict[str, object]]] = [
-        (MIA, {"include_guests": False}),
-        (NOA, {"include_guests": True}),
-        (NOA, {"include_guests": False}),
-    ]
-    run, _, sealed = await guests_left_out(*changes)
+    run, _, sealed = await guests_left_out(
+        (MIA, {"include_guests": False}), (NOA, {"include_guests": True}), (NOA, {"include_guests": False})
+    )
     assert await why_not(run.world, await described(run.world, sealed), MIA) == ""
     with pytest.raises(ApprovalDenied, match="You requested this"):
         await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
