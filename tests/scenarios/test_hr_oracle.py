@@ -163,7 +163,7 @@ S, J, E, R = "start", "job", "end", "stays"
 
 
 @settings(
-    max_examples=int(EXAMPLES or 100),
+    max_examples=int(EXAMPLES or 50),
     derandomize=not EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
