@@ -51,7 +51,7 @@ def answer(
         return [Next(superseded_record(record, newer.key, now), wake=(newer.key,))]
     end = state.of(name).end if state is not None else None
     ended_by = end.key if end is not None else ""
-    return _rescind(record, leavers, others, ended_by, waits, now)
+    return _rescind(record, leavers, ended_by, waits, now)
 
 
 def _replacing(
@@ -78,7 +78,6 @@ def _release(record: OnboardingRecord, leavers: Iterable[OnboardingRecord], wait
 def _rescind(
     record: OnboardingRecord,
     leavers: Sequence[OnboardingRecord],
-    others: Sequence[OnboardingRecord],
     ended_by: str,
     waits: Waits,
     now: datetime,
@@ -102,7 +101,7 @@ def _rescind(
         if leaver.taken is not None:
             steps.append(turned_back(leaver, by, now))
         else:
-            steps += [Next(superseded_record(leaver, record.key, now)), *revived(leaver, others, now)]
+            steps.append(Next(superseded_record(leaver, record.key, now)))
     keys = [each.key for each in (*mine, *taken_back)]
     return [*steps, Next(ended(record, ends.rescinded(keys), now))]
 
@@ -136,10 +135,25 @@ def _without_leaver(record: OnboardingRecord, waits: Waits, now: datetime) -> Ne
     return Next(waiting(record, OnboardingState.WAITING_FOR_EARLIER, now, at, "Waits for the leaver event."))
 
 
-def revived(leaver: OnboardingRecord, others: Iterable[OnboardingRecord], now: datetime) -> list[Next]:
-    """The statements that a cancelled leaver superseded count again. Those whose content was deleted do not: what they
-    asked is not known any more."""
-    superseded = [each for each in others if each.superseded_by == leaver.key and each.body]
+def revived(void: OnboardingRecord, others: Iterable[OnboardingRecord], now: datetime) -> list[Next]:
+    """The statements that one superseded which counts no more count again. Those whose content was deleted do not: what
+    they asked is not known any more."""
+    superseded = [each for each in others if each.superseded_by == void.key and each.body]
     mine = [each for each in superseded if each.state is OnboardingState.SUPERSEDED]
-    note = f"Counts again: leaver {leaver.event.id} was cancelled."
+    note = f"Counts again: event {void.event.id} counts no more."
     return [counts_again(each, note, now) for each in mine]
+
+
+def with_revived(steps: Iterable[Next], known: Iterable[OnboardingRecord], now: datetime) -> list[Next]:
+    """The steps, and the statements that count again because what superseded them is superseded itself. A statement of
+    the same kind as the newest one would only be superseded again. `known`: all statements of the person."""
+    steps, by_key = list(steps), {each.key: each for each in known}
+    changed = {step.record.key for step in steps}
+    found = list(steps)
+    for void in (step.record for step in steps if step.record.state is OnboardingState.SUPERSEDED):
+        newest = by_key.get(void.superseded_by)
+        for again in revived(void, by_key.values(), now):
+            is_older = newest is not None and newest.event.type is again.record.event.type
+            if again.record.key not in changed and not is_older:
+                found.append(again)
+    return found

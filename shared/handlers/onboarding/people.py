@@ -15,7 +15,7 @@ from shared.domain.directory import DirectoryUser, NotAUser, ReadFailed, UserGon
 from shared.domain.hr_identity import identify, is_about, may_be_same
 from shared.domain.hr_statements import judge
 from shared.domain.ids import GroupId, UserId
-from shared.domain.leaver_events import answer
+from shared.domain.leaver_events import answer, with_revived
 from shared.domain.onboarding import Account, HrEventType, Next, OnboardingRecord, waiting
 from shared.domain.onboarding_ends import ended
 from shared.domain.onboarding_licenses import GIVEN_UP_AFTER, View, later, progress
@@ -98,15 +98,16 @@ async def match(
     others = await others_of(world, record, found.account)
     state = (await world.stores.standings.of_users([found.account.id]))[found.account.id] if found.account else None
     if record.event.type.names_a_leaver:
-        return answer(record, found, others, state, waits, now), None
+        return with_revived(answer(record, found, others, state, waits, now), (record, *others), now), None
     judgement = judge(record, others, state, now)
     releases = [each for each in others if each.event.type is HrEventType.RELEASE and not each.state.is_ended]
     resolved = resolve(record, found, judgement, waits, now, tuple(each.key for each in releases))
     if resolved.known is not None and record.user_id is None:
         await records.know(world, record, resolved.known)
+    steps = with_revived(resolved.steps, (record, *others), now)
     if resolved.account is None or resolved.record is None:
-        return list(resolved.steps), None
-    return list(resolved.steps), Match(resolved.record, resolved.account, judgement.employment)
+        return steps, None
+    return steps, Match(resolved.record, resolved.account, judgement.employment)
 
 
 async def read(world: Needs, matched: Sequence[Match]) -> tuple[list[Person], list[Next]]:
