@@ -118,6 +118,14 @@ def description(app: FastAPI) -> dict[str, Any]:
 
 
 async def _permit(request: Request) -> None:
+    """Check the request before its route: role, limit, then parameters. A page also gets its banner and badges."""
+    await _admit(request)
+    await check_parameters(request)
+    if wants_page(request):
+        request.scope["writing"], request.scope["items"] = await asyncio.gather(_writing(request), _items(request))
+
+
+async def _admit(request: Request) -> None:
     """Check the caller's role and limit for the route, once. The framework reads a body before any dependency, so the
     body asks for this check too."""
     if "permitted" in request.scope:
@@ -129,11 +137,8 @@ async def _permit(request: Request) -> None:
     if needed is None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")
     requires(request, needed)
-    await check_parameters(request)
     await _limit(request, row, needed)
     request.scope["permitted"] = True
-    if wants_page(request):
-        request.scope["writing"], request.scope["items"] = await asyncio.gather(_writing(request), _items(request))
 
 
 async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None:
@@ -273,7 +278,7 @@ class _Body:
         """Raises HttpError (413) for a body over the limit, without reading on, and what the check of the route
         raises."""
         request = Request(self._scope)
-        await _permit(request)
+        await _admit(request)
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY:
             raise _too_large()

@@ -67,7 +67,7 @@ def keys_of(row: MemberRow | None) -> frozenset[str]:
     wrong = {problem.sku_id or WHOLE_USER for problem in row.problems if not _is_wait(row, problem)}
     keys |= {f"{ERROR}:{of}" for of in ([WHOLE_USER] if WHOLE_USER in wrong else wrong)}
     if row.state.needs_a_person:
-        keys |= {f"{CAUSE}:{problem.error}" for problem in row.problems if not _is_wait(problem)}
+        keys |= {f"{CAUSE}:{problem.error}" for problem in row.problems if not _is_wait(row, problem)}
     return frozenset(keys)
 
 

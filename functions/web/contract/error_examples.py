@@ -63,6 +63,21 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "Operation 0199d0f31c2a4b6d8e0f123456789abd has changed the assignment of the group since.",
             "assignment",
         ),
+        "NativeGroup": (
+            "Microsoft's own group-based licensing assigns the licenses of group Sales; this app only watches it. Use "
+            "diagnose and reprocessLicenseErrors for its members.",
+            "group",
+        ),
+        "ReadOnly": (
+            "The app has read permissions only: it watches groups and shows previews, and it writes nothing to Graph. "
+            "To let it write, run infra/scripts/grant-graph-permissions.sh without --read-only.",
+            "",
+        ),
+        "WritingOff": ("Writing to Microsoft Graph is turned off.", ""),
+        "EmploymentUnknown": (
+            "The event names none of the person's employments. Send it again with data.employment, or dismiss it.",
+            "",
+        ),
         "NotReviewed": ("Review the removals first: there is no list to approve yet.", "operation"),
         "ChecksumMismatch": ("The list that waits for approval has changed. Read it again.", "checksum"),
         "NotAPreview": ("Only a preview predicts errors. See membersWithLicenseErrors of the group.", ""),

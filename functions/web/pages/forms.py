@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from functions.web.errors import HttpError
 from functions.web.requests import guid
+from shared.domain.errors import Outdated
 from shared.handlers.views.license_center import MAX_SEARCH
 
 MAX_FIELDS = 2000
@@ -60,8 +61,11 @@ async def _form(request: Request) -> Form:
 TheForm = Annotated[Form, Depends(_form)]
 
 
-def must_name_people(form: Form, people: int) -> None:
-    """Raises HttpError unless the form names how many people lose something; if none does, it names nothing."""
+def must_name_people(form: Form, checksum: str, people: int) -> None:
+    """Check the confirmation of a list: its checksum, and how many people lose something; if none does, it names
+    nothing. Raises Outdated for another list, whose number is another too, and HttpError for a wrong number."""
+    if checksum and form.one("checksum") != checksum:
+        raise Outdated("The list has changed. Read it again.")
     entered = re.sub(r"[\s.,]", "", form.get("people"))
     if people and entered != str(people):
         text = f"Enter the number of people who lose something, which is {people}, to confirm the removal."

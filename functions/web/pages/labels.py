@@ -38,6 +38,7 @@ MEMBER_WORDS: Mapping[str, str] = {
     MemberState.PENDING: "Pending",
     MemberState.DISABLED: "Disabled",
     MemberState.REMOVED: "Removed",
+    MemberState.UNREACHABLE: "Only in a nested group",
 }
 
 ERROR_WORDS: Mapping[str, str] = {

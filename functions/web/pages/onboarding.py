@@ -67,7 +67,8 @@ async def announced(request: Request, world: TheWorld) -> Response:
 @router.post("/onboarding/announced/approve")
 async def decide_announced(world: TheWorld, initiator: TheInitiator, form: TheForm) -> Response:
     """Permit the announced leavers that were shown."""
-    must_name_people(form, len((await announced_leavers(world)).records))
+    listed = await announced_leavers(world)
+    must_name_people(form, listed.checksum, len(listed.records))
     await approve_announced(world, form.one("checksum"), initiator)
     return see("/onboarding/announced", "announcedApproved")
 
@@ -122,7 +123,8 @@ async def decide_held(
 ) -> Response:
     """Approve or cancel the held leavers that the page showed."""
     if act == "approve":
-        must_name_people(form, len((await administration.held_leavers(world)).records))
+        held = await administration.held_leavers(world)
+        must_name_people(form, held.checksum, len(held.records))
     decide = administration.approve_held if act == "approve" else administration.reject_held
     await decide(world, form.one("checksum"), initiator)
     return see("/onboarding", "heldApproved" if act == "approve" else "heldRejected")

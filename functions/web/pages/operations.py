@@ -180,7 +180,7 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
         starter.require(Access.WRITE)
     if starter.can_approve:
         starter.check_removals(shown)
-    must_name_people(form, shown.plan.users_losing)
+    must_name_people(form, shown.checksum, shown.plan.users_losing)
     request = replace(
         starter.request(shown.target),
         change=shown.change,
@@ -208,7 +208,8 @@ async def decide(
     key = OperationId(operation_id)
     match act:
         case "approve":
-            must_name_people(form, (await queries.operation(world, key)).plan.users_losing)
+            waiting = await queries.operation(world, key)
+            must_name_people(form, waiting.checksum, waiting.plan.users_losing)
             await approvals.approve(world, key, form.one("checksum"), initiator)
         case "reject":
             await approvals.reject(world, key, initiator)

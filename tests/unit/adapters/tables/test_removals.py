@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
-
 import pytest
 
 from shared.adapters.tables.removals import TableRemovals
-from shared.adapters.tables.rows import Op, Row
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.permit import Claim
 from tests.support.table_rows import BY_SALES, E3, E5, NOW, user
@@ -17,24 +13,9 @@ from tests.support.worlds import MemoryTables
 SCOPE = str(BY_SALES)
 
 
-class CountingTables(MemoryTables):
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests = 0
-
-    async def query(self, name: str, partition: str, *keys: str, **options: Any) -> AsyncIterator[Row]:
-        self.requests += 1
-        async for row in super().query(name, partition, *keys, **options):
-            yield row
-
-    async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
-        self.requests += 1
-        return await super().transact(name, ops)
-
-
 @pytest.mark.parametrize(("users", "requests"), [(20, 21), (1000, 21)])
 async def test_removals_are_dropped_in_transactions(users: int, requests: int) -> None:
-    tables = CountingTables()
+    tables = MemoryTables()
     removals = TableRemovals(tables)
     due = [PendingRemoval(Claim(BY_SALES), user(n), sku, NOW) for n in range(users) for sku in (E3, E5)]
     await removals.note(SCOPE, [*due, PendingRemoval(Claim(BY_SALES), user(users), E3, NOW)])
