@@ -20,6 +20,7 @@ from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, 
 from functions.web.pages import audit, first_day, health, license_errors, licenses, member_export, search, static_files
 from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
+from functions.web.pages import native as native_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
 from functions.web.pages import users as user_pages
@@ -74,6 +75,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         licenses,
         license_errors,
         member_export,
+        native_pages,  # before the routes that take any act in their place
         group_pages,
         operation_pages,
         user_pages,

@@ -23,7 +23,7 @@ from functions.web.requests import Guid, OptionsPatch
 from functions.web.searching import NoNames, Shown, TheMemberFilter, member_fields, shown_members
 from functions.web.starting import Starter, TheStarter
 from shared.domain.access import Access
-from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange
+from shared.domain.assignment import AssignmentOptions, Engine, GroupLicenseAssignment, OptionsChange
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.errors import AssignmentError, BadRequest, Conflict
@@ -70,6 +70,9 @@ async def group(
     show: Shown = "errors",
     after: Token = None,
 ) -> Response:
+    stored = await world.stores.assignments.get(GroupId(group_id))
+    if stored is not None and stored.assignment.engine is not Engine.DIRECT:
+        return see(f"/nativeGroups/{group_id}")
     return await _group_page(request, world, GroupId(group_id), show, wanted, after)
 
 

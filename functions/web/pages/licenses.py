@@ -22,9 +22,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def home(request: Request) -> Response:
-    """The first page that the caller can see."""
+async def home(request: Request, world: TheWorld) -> Response:
+    """The first page that the caller can see. While only Microsoft licenses groups, it shows them with their errors."""
     access = request.scope["principal"].access
+    if Access.READ in access and await license_center.has_only_watched_groups(world):
+        return RedirectResponse("/nativeGroups", 302)
     first = "/licenses" if Access.READ in access else "/users" if Access.READ_USERS in access else "/onboarding"
     return RedirectResponse(first, 302)
 
