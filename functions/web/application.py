@@ -32,6 +32,7 @@ from functions.web.pages import (
 from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import licenses as license_pages
+from functions.web.pages import native as native_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
 from functions.web.pages import users as user_pages
@@ -91,6 +92,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         license_errors,
         member_export,
         assign,
+        native_pages,  # before the routes that take any act in their place
         group_pages,
         operation_pages,
         user_pages,

@@ -105,8 +105,8 @@ class WatchGroup:
 
 @dataclass(frozen=True, slots=True)
 class ReprocessErrors:
-    """Have Microsoft's licensing process members of a group again who have an error. `began`: of the run; who was
-    processed since is done. `done`, `failed`: how many of them were, and still have an error."""
+    """Have Microsoft's licensing process members of a group again who have an error. `began`: of the run; members that
+    were processed since are left out. `done`, `failed`: how many were processed, and how many still have an error."""
 
     group_id: GroupId
     run: str

@@ -23,6 +23,7 @@ from functions.web.pages.unmanaged import Takeover, preview_takeover
 from functions.web.requests import Guid
 from functions.web.searching import Shown, TheMemberFilter, member_fields, shown_members
 from functions.web.starting import Starter, TheStarter
+from shared.domain.assignment import Engine
 from shared.domain.directory import LicenseError
 from shared.domain.errors import Conflict
 from shared.domain.ids import GroupId
@@ -64,6 +65,9 @@ async def group(
     place: ThePlace,
     show: Shown = "errors",
 ) -> Response:
+    stored = await world.stores.assignments.get(GroupId(group_id))
+    if stored is not None and stored.assignment.engine is not Engine.DIRECT:
+        return see(f"/nativeGroups/{group_id}")
     return await _group_page(request, world, GroupId(group_id), show, wanted, place)
 
 

@@ -138,6 +138,8 @@ NOTE_WORDS: Mapping[str, str] = {
     "notVisibleYet": "the last write does not show yet",
     "changedByOthers": "changed outside this app: removed only after an approval",
     "left": "left the group",
+    "nestedOnly": "only in a group inside this one, which Microsoft's licensing does not reach",
+    "notProcessedYet": "Microsoft's licensing has not processed this member yet, which can take a day",
     "doNotLicense": "not to be licensed: HR says that the employment has ended",
 }
 

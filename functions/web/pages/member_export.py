@@ -22,7 +22,10 @@ from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
-COLUMNS = ("id", "displayName", "userPrincipalName", "state", "since", "product", "error", "message", "remedy")
+COLUMNS = (
+    *("id", "displayName", "userPrincipalName", "state", "since", "product", "error", "message", "remedy"),
+    *("engine", "heldBackBy", "graphReason"),
+)
 PAGE = 999
 
 Names = Mapping[SkuId, str]
@@ -62,9 +65,12 @@ async def _pages(
 def cells_of(row: MemberRow, names: Names) -> Iterator[Sequence[object]]:
     """The lines of one member: one for each problem, or one for a member without a problem."""
     member = (row.user_id, row.display_name, row.user_principal_name, row.state)
+    reason = row.diagnosis.text if row.diagnosis else ""
     for problem in row.problems:
         product = product_name(problem.sku_id, names.get(problem.sku_id, "")) if problem.sku_id else ""
-        yield (*member, when(row.waiting_since or row.since), product, problem.error, problem.text, problem.remedy)
+        since = when(row.waiting_since or row.since)
+        held = "; ".join(product_name(sku_id, names.get(sku_id, "")) for sku_id in problem.held_by)
+        yield (*member, since, product, problem.error, problem.text, problem.remedy, row.engine, held, reason)
     if not row.problems:
         products = "; ".join(product_name(sku_id, names.get(sku_id, "")) for sku_id in row.sku_ids)
-        yield (*member, when(row.since), products, "", "", "")
+        yield (*member, when(row.since), products, "", "", "", row.engine, "", reason)

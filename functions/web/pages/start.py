@@ -18,7 +18,7 @@ from shared.domain.directory import LicenseError
 from shared.domain.ids import SkuId
 from shared.domain.open_items import OpenItems
 from shared.handlers.maintenance.open_items import MOST_HR_EVENTS
-from shared.handlers.views import queries
+from shared.handlers.views import license_center, queries
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,10 +38,12 @@ class Task:
 
 @router.get("/")
 async def start(request: Request, world: TheWorld) -> Response:
-    """The first page that the caller can see."""
+    """The first page that the caller can see. While only Microsoft licenses groups, it shows them with their errors."""
     access = request.scope["principal"].access
     if Access.READ not in access:
         return RedirectResponse("/users" if Access.READ_USERS in access else "/onboarding", 302)
+    if await license_center.has_only_watched_groups(world):
+        return RedirectResponse("/nativeGroups", 302)
     counted = await world.stores.open_items.get()
     items = counted or OpenItems()
     names = await queries.sku_names(world) if items.waiting else {}

@@ -131,6 +131,12 @@ async def managed_groups(world: Needs) -> tuple[ManagedGroup, ...]:
     return tuple(sorted(found, key=lambda each: (each.assignment.display_name.casefold(), each.assignment.group_id)))
 
 
+async def has_only_watched_groups(world: Needs) -> bool:
+    """Whether Microsoft's licensing licenses groups, and this app none."""
+    known = await world.stores.assignments.all()
+    return any(is_watched(each) for each in known) and not any(is_active(each) for each in known)
+
+
 async def find_groups(world: Needs, text: str) -> tuple[FoundGroup, ...]:
     """Groups by words of their name or by their ID, and what they may be used for."""
     managed = {each.group_id for each in await world.stores.assignments.all() if is_active(each)}

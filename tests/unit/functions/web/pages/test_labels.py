@@ -16,6 +16,7 @@ from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.member_rows import NOT_TO_BE_LICENSED
 from shared.domain.member_status import MemberState
+from shared.domain.native_members import NESTED_ONLY, NOT_PROCESSED
 from shared.domain.onboarding import HrEventType, OnboardingState, PersonRef
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
@@ -34,7 +35,7 @@ def test_every_code_that_people_may_see_has_a_word() -> None:
     assert labels.KIND_WORDS.keys() == set(OperationKind)
     assert labels.OUTCOME_WORDS.keys() == set(OutcomeClass)
     assert labels.EXPECTED_WORDS.keys() == set(OutcomeClass)
-    assert labels.NOTE_WORDS.keys() == {*NoteKind, LEFT, NOT_TO_BE_LICENSED}
+    assert labels.NOTE_WORDS.keys() == {*NoteKind, LEFT, NOT_TO_BE_LICENSED, NESTED_ONLY, NOT_PROCESSED}
     assert labels.ENDING_WORDS.keys() == {kind for kind in SourceKind if Source(kind).keeps}
     assert labels.HR_EVENT_WORDS.keys() == set(HrEventType)
     assert labels.word(OnboardingState.NEEDS_DECISION) == "Needs a decision"
