@@ -6,9 +6,9 @@ A route declares its parameters; no route reads others. FastAPI ignores unknown 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
@@ -31,19 +31,20 @@ NO_NAME = "takes no name in an address, because addresses are logged. Send names
 async def check_parameters(request: Request) -> None:
     """Raise HttpError with every fault of the request if a query parameter is unknown or repeated."""
     route: APIRoute = request.scope["route"]
-    known = [field.alias for each in _flat(route.dependant) for field in each.query_params]
-    found = list(_wrong_names(request, known))
+    fields = [field for each in _flat(route.dependant) for field in each.query_params]
+    lists = {field.alias for field in fields if get_origin(field.field_info.annotation) is list}
+    found = list(_wrong_names(request, [field.alias for field in fields], lists))
     if found:
         raise invalid([*found, *map(detail_of, await _other_faults(request, route))])
 
 
-def _wrong_names(request: Request, known: Sequence[str]) -> Iterator[Json]:
+def _wrong_names(request: Request, known: Sequence[str], lists: Collection[str]) -> Iterator[Json]:
     for name in dict.fromkeys(request.query_params.keys()):
         if name in NAMES and name not in known:
             yield fault_at(name, NO_NAME, "NameInAddress")
         elif name not in known:
             yield fault_at(name[:MAX_SHOWN], _unknown(name[:MAX_SHOWN], known))
-        elif len(request.query_params.getlist(name)) > 1:
+        elif name not in lists and len(request.query_params.getlist(name)) > 1:
             yield fault_at(name, "is given more than once")
 
 

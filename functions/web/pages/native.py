@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,10 +13,10 @@ from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.forms import TheForm
 from functions.web.pages.names import product_words
-from functions.web.pages.parameters import ROWS
+from functions.web.pages.parameters import ROWS, ThePlace
 from functions.web.pages.rendering import page, see
 from functions.web.requests import Guid
-from functions.web.searching import NoNames, Shown, TheMemberFilter, member_fields, shown_members
+from functions.web.searching import Shown, TheMemberFilter, member_fields, shown_members
 from shared.domain.assignment import Engine
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -29,7 +28,6 @@ from shared.handlers.views.license_center import ManagedGroup
 router = APIRouter(include_in_schema=False)
 
 PATH = "/nativeGroups"
-After = Annotated[str | None, Query(max_length=2048)]
 _ERROR: TypeAdapter[LicenseError | None] = TypeAdapter(LicenseError | None)
 
 
@@ -45,21 +43,21 @@ async def native_groups(request: Request, world: TheWorld) -> Response:
     return page(request, "native_groups.html", groups=watched_first(await license_center.managed_groups(world)))
 
 
-@router.get("/nativeGroups/{group_id}", dependencies=[NoNames])
+@router.get("/nativeGroups/{group_id}")
 async def native_group(
     request: Request,
     world: TheWorld,
     group_id: Guid,
     wanted: TheMemberFilter,
+    place: ThePlace,
     show: Shown = "errors",
-    after: After = None,
 ) -> Response:
     """One group with its members, at first those in error."""
     key = GroupId(group_id)
     stored = await queries.assignment(world, key)
     if stored.assignment.engine is Engine.DIRECT:
         return see(f"/groups/{key}")
-    rows, token = await shown_members(world, key, ROWS, after, show, wanted)
+    rows, token = await shown_members(world, key, ROWS, place.after, show, wanted)
     return page(
         request,
         "native_group.html",
@@ -67,6 +65,7 @@ async def native_group(
         view=await queries.group_status(world, key),
         rows=rows,
         token=token,
+        place=place,
         show=show,
         wanted=wanted,
         fields=member_fields(show, wanted),

@@ -80,3 +80,10 @@ async def test_a_page_names_the_parameter(world: World) -> None:
         answer = await api.get(f"/users/{USERS[0]}?tab=apps")
     assert answer.status_code == 400
     assert "tab" in answer.text
+
+
+async def test_a_parameter_that_is_a_list_can_be_repeated_and_others_cannot(world: World) -> None:
+    async with client(world) as api:
+        back = await api.get("/audit?before=a&before=b", headers={"accept": "text/html"})
+        twice = await api.get("/audit?after=a&after=b", headers={"accept": "text/html"})
+    assert (back.status_code, twice.status_code) == (200, 400)
