@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run cli prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -16,6 +16,7 @@ PACKAGE_PYTHON ?= $(shell local/find-python.sh $(PACKAGE_VERSION))
 help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
+	@echo "make cli     build the wheel of the command line into .local/cli; make setup installs it into $(VENV)"
 	@echo "make test    install what is needed; unit tests, each adapter against its emulator, a journey of each kind"
 	@echo "make unit    the unit tests alone"
 	@echo "make page-test  the tests of the page; fails without Chromium, where make test skips them"
@@ -41,11 +42,12 @@ help:
 
 setup: $(VENV)/.installed local/node_modules/.installed
 
-$(VENV)/.installed: requirements.in requirements-dev.txt
+$(VENV)/.installed: requirements.in requirements-dev.txt cli/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (looked for python3, python3.11 to python3.13)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Python packages, which takes a few minutes ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ./cli
 	@touch $@
 
 local/node_modules/.installed: local/package.json local/package-lock.json
@@ -60,6 +62,11 @@ demo: setup
 
 run: setup
 	@$(BIN)/python -m local.run $(RUN_OPTIONS)
+
+# The command line is a package of its own: uv tool install ./cli, or pipx install ./cli.
+cli: setup
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .local/cli ./cli
+	@ls .local/cli/*.whl
 
 # Files are shared out among processes, since most of their time is waiting: for stacks to start, locks, pauses. Those
 # that take longest come first. COVERAGE=1 measures lines of shared/ and functions/, by the unit tests only: in stacks,
