@@ -166,7 +166,7 @@ async def get_health(world: TheWorld) -> Json:
     """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters, protected
     people, and what limits HR."""
     found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
-    return health_answers.health(found, looks, limits)
+    return health_answers.health(found, looks, limits, world.policy.tenant_id)
 
 
 @router.get("/writing")

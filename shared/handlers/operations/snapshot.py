@@ -72,6 +72,9 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     users = await (
         _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
     )
+    reads_groups = group_id is None or _takes_beside_others(operation, known)
+    if group_id and reads_groups:
+        users = {**users, **await _read_users(world, list(users))}
     left = {u for u, state in recorded.items() if group_id and u not in users and state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
@@ -81,7 +84,7 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     actions: dict[UserId, PlannedAction] = {}
     async for user_id, row, grants in _with_records(world, [*users, *leavers]):
         read = users[user_id] if user_id in users else leavers[user_id]
-        knows_groups = group_id is None or user_id in leavers
+        knows_groups = reads_groups or user_id in leavers
         action = planner.action(read, row, grants, knows_groups=knows_groups)
         actions[user_id] = replace(action, due=True, notes=(*action.notes, LEFT)) if user_id in leavers else action
     actions = planner.predicted(actions)
@@ -146,12 +149,28 @@ async def _shown_before(world: Needs, group_id: GroupId) -> dict[UserId, int]:
 
 
 def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Intents:
-    """The assignments to plan by: of a preview, with its change merged in."""
+    """The assignments to plan by: of a preview, with its change and those that it assumes merged in."""
     group_id = operation.target.group_id
-    if group_id is None or not operation.preview or not (operation.change.add or operation.change.remove):
+    if group_id is None or not operation.preview:
         return known
-    assignment = known.get(group_id) or GroupLicenseAssignment(group_id)
-    return {**known, group_id: changed(assignment, operation.change, catalog)}
+    asked = dict(operation.other_changes)
+    if operation.change.changes_intent:
+        asked[group_id] = operation.change
+    return {**known, **{each: changed(_known(known, each), change, catalog) for each, change in asked.items()}}
+
+
+def _known(known: Intents, group_id: GroupId) -> GroupLicenseAssignment:
+    return known.get(group_id) or GroupLicenseAssignment(group_id)
+
+
+def _takes_beside_others(operation: Operation, known: Intents) -> bool:
+    """Whether a preview can take something from members while other groups change too. Then it must know all groups of
+    each: another one can begin to assign what this one no longer does."""
+    group_id, change = operation.target.group_id, operation.change
+    if group_id is None or not operation.other_changes:
+        return False
+    before = _known(known, group_id)
+    return bool(change.remove or change.options or any(before.sku(license.sku_id) for license in change.add))
 
 
 async def _group_users(world: Needs, operation: Operation, group_id: GroupId) -> Users:
