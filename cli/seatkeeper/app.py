@@ -14,6 +14,9 @@ from seatkeeper.output import Format
 from seatkeeper.session import Session
 from seatkeeper.surroundings import Surroundings
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as of other programs."""
+
 ABOUT = """License groups, users and joiners of Microsoft 365 from a terminal or a pipeline.
 
 Names or IDs can be used everywhere. Reads never write. Writes show a plan and ask; without a terminal they need --yes.
@@ -75,6 +78,8 @@ def run(arguments: list[str], surroundings: Surroundings) -> int:
     tree: Any = typer.main.get_command(build())
     try:
         code = tree.main(arguments, prog_name="seatkeeper", standalone_mode=False, obj=session)
+        if code == INTERRUPTED:
+            session.output.note("Stopped. An operation that was started continues.")
         return int(code or OK)
     except UsageError as fault:
         _usage(session, fault)
@@ -82,8 +87,6 @@ def run(arguments: list[str], surroundings: Surroundings) -> int:
         session.output.note(f"Error: {fault.format_message()}")
     except typer.Exit as ended:
         return int(ended.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        session.output.note("Stopped. An operation that was started continues.")
     except ApiError as fault:
         _api_error(session, fault)
     except CliError as fault:

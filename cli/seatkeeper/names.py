@@ -55,6 +55,12 @@ class UnknownName(CliError):
         super().__init__(f"Unknown {kind} {text!r}.{more}", "", "UnknownName")
 
 
+def _matching(rows: Sequence[Row], name: str, text: str) -> list[Row]:
+    """Rows of this name; those with the same case and punctuation come first."""
+    same = [each for each in rows if str(each[name]).casefold() == text.casefold()]
+    return same or [each for each in rows if folded(str(each[name])) == folded(text)]
+
+
 class Names:
     """What the names of one call of the program mean; lists are read once."""
 
@@ -141,13 +147,20 @@ class Names:
             raise Ambiguous("user", text, [f"{each[f.ID]}  {each[f.UPN]}  {each[f.DISPLAY_NAME]}" for each in exact])
         return str(exact[0][f.ID])
 
+    def sign_in_name(self, row: Row) -> str:
+        """The sign-in name of a user in an answer that can lack it; the ID if the directory does not know it."""
+        user_id = str(row[f.ID])
+        if f.UPN in row:
+            return str(row[f.UPN] or user_id)
+        found = self._client.ask(routes.FIND_USERS, body={f.SEARCH: user_id})[f.VALUE]
+        return next((str(each[f.UPN]) for each in found if each[f.ID] == user_id), user_id)
+
     def product(self, text: str) -> str:
         """The SKU ID of a product by ID, part number or friendly name. Raises Ambiguous, UnknownName."""
         text = text.strip()
         if is_guid(text):
             return text.lower()
-        for name in (f.PART_NUMBER, f.DISPLAY_NAME):
-            exact = [each for each in self.products if folded(str(each[name])) == folded(text)]
+        for exact in (_matching(self.products, name, text) for name in (f.PART_NUMBER, f.DISPLAY_NAME)):
             if len(exact) > 1:
                 lines = [f"{each[f.SKU_ID]}  {each[f.PART_NUMBER]}  {each[f.DISPLAY_NAME]}" for each in exact]
                 raise Ambiguous("product", text, lines)
@@ -160,9 +173,12 @@ class Names:
         """The service plan ID of an app of a product, by ID or name. Raises UnknownName."""
         text = text.strip()
         plans = self.skus.get(sku_id, {}).get(f.SERVICE_PLANS, ())
-        for each in plans:
-            if text.lower() == each[f.PLAN_ID] or folded(text) == folded(each[f.PLAN_NAME]):
-                return str(each[f.PLAN_ID])
+        exact = [each for each in plans if each[f.PLAN_ID] == text.lower()] or _matching(plans, f.PLAN_NAME, text)
+        if len(exact) > 1:
+            lines = [f"{each[f.PLAN_ID]}  {each[f.PLAN_NAME]}" for each in exact]
+            raise Ambiguous("app", text, lines)
+        if exact:
+            return str(exact[0][f.PLAN_ID])
         if is_guid(text):
             return text.lower()
         near = suggestion(text, [each[f.PLAN_NAME] for each in plans])

@@ -31,11 +31,15 @@ class Here(httpx.BaseTransport):
         self._loop = asyncio.new_event_loop()
         self.seen: list[tuple[str, str]] = []
         """Method and path of each request."""
+        self.asked: list[tuple[str, str]] = []
+        """The same without previews."""
         self.before: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
         """Can answer in place of the app."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.seen.append((request.method, request.url.path))
+        if request.url.params.get("preview") != "true":
+            self.asked.append((request.method, request.url.path))
         other = self.before(request)
         return other or self.wait(self._answer(request))
 
@@ -60,9 +64,9 @@ class Here(httpx.BaseTransport):
 
     @property
     def writes(self) -> list[tuple[str, str]]:
-        """Requests that can change something."""
+        """Requests that can change something; a preview cannot."""
         reading = ("/search", "/dryRun")
-        return [each for each in self.seen if each[0] != "GET" and not each[1].endswith(reading)]
+        return [each for each in self.asked if each[0] != "GET" and not each[1].endswith(reading)]
 
 
 @dataclass

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.cli import ADMINISTRATOR, Cli
 from tests.support.runs import Run
+from tests.unit.cli.ascode import AsCode
 
 
 @pytest.fixture
@@ -20,3 +21,8 @@ def run() -> Run:
 def cli(run: Run, tmp_path: Path) -> Iterator[Cli]:
     with Cli(lambda: run.world, run.work_off, ADMINISTRATOR, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def code(cli: Cli, tmp_path: Path) -> AsCode:
+    return AsCode(cli, tmp_path)
