@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run cli prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run cli cli-tenants prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -34,6 +34,7 @@ help:
 	@echo "make attack  everything that an attacker can try, with or without a role (ATTACK_OPTIONS='--load --runs 3' measures under load)"
 	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
+	@echo "make cli-tenants  a thousand random tenants: a plan of the command line is what happens (CLI_TENANTS, CLI_SEED)"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
 	@echo "make openapi  write the API's description to docs/openapi.json"
@@ -135,6 +136,10 @@ simulation: setup
 # Thousands of requests made from the API's description; make scenarios makes some hundreds.
 fuzz: setup
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),150) $(BIN)/python -m pytest -n 2 tests/scenarios/test_api_fuzz.py
+
+# Random tenants against the command line: a plan is what happens, or it is rejected. make scenarios plays 50.
+cli-tenants: setup
+	CLI_TENANTS=$(or $(CLI_TENANTS),1000) CLI_SEED=$(or $(CLI_SEED),1000) $(BIN)/python -m pytest -n 2 tests/scenarios/test_cli_tenants.py
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import typer
@@ -68,6 +69,12 @@ def build() -> typer.Typer:
     return app
 
 
+@cache
+def tree() -> Any:
+    """The commands as they are parsed."""
+    return typer.main.get_command(build())
+
+
 def run(arguments: list[str], surroundings: Surroundings) -> int:
     """Carry out a command line. Returns the exit code."""
     from typer._completion_classes import completion_init
@@ -75,9 +82,8 @@ def run(arguments: list[str], surroundings: Surroundings) -> int:
     completion_init()
     session = Session(surroundings)
     arguments = ["--out" + each[4:] if each == "-out" or each.startswith("-out=") else each for each in arguments]
-    tree: Any = typer.main.get_command(build())
     try:
-        code = tree.main(arguments, prog_name="seatkeeper", standalone_mode=False, obj=session)
+        code = tree().main(arguments, prog_name="seatkeeper", standalone_mode=False, obj=session)
         if code == INTERRUPTED:
             session.output.note("Stopped. An operation that was started continues.")
         return int(code or OK)

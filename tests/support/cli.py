@@ -26,6 +26,8 @@ class Here(httpx.BaseTransport):
 
     def __init__(self, world: Callable[[], World], headers: Mapping[str, str], after: Callable[[], Any]) -> None:
         self._world = world
+        self.holds_to_description = True
+        """Whether each answer is compared with the API's description, which takes longer than most answers."""
         self.headers = dict(headers)
         self._after = after
         self._loop = asyncio.new_event_loop()
@@ -46,6 +48,8 @@ class Here(httpx.BaseTransport):
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         given = {name: value for name, value in request.headers.items() if name not in ("host", "authorization")}
         async with client(self._world(), headers=self.headers) as api:
+            if not self.holds_to_description:
+                api.event_hooks = {}
             url = request.url.copy_with(scheme="https", host="licensing.example", port=None)
             answer = await api.request(request.method, url, content=request.read(), headers=given)
             content = await answer.aread()

@@ -16,11 +16,11 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, UserGone
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.grant import Grant
 from shared.domain.group_request import changed, warnings
-from shared.domain.ids import GroupId, UserId
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.named_users import NAMED
-from shared.domain.operation import Operation, PlanSummary, Totals
+from shared.domain.operation import LicenseChange, Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.predicted_errors import needs_address
 from shared.domain.product_checks import warnings_of
@@ -72,7 +72,7 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     users = await (
         _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
     )
-    reads_groups = group_id is None or _takes_beside_others(operation, known)
+    reads_groups = group_id is None or _needs_groups(operation, known, assignments)
     if group_id and reads_groups:
         users = {**users, **await _read_users(world, list(users))}
     left = {u for u, state in recorded.items() if group_id and u not in users and state is not MemberState.REMOVED}
@@ -163,14 +163,33 @@ def _known(known: Intents, group_id: GroupId) -> GroupLicenseAssignment:
     return known.get(group_id) or GroupLicenseAssignment(group_id)
 
 
-def _takes_beside_others(operation: Operation, known: Intents) -> bool:
-    """Whether a preview can take something from members while other groups change too. Then it must know all groups of
-    each: another one can begin to assign what this one no longer does."""
-    group_id, change = operation.target.group_id, operation.change
-    if group_id is None or not operation.other_changes:
+def _needs_groups(operation: Operation, known: Intents, assignments: Intents) -> bool:
+    """Whether a preview must know all groups of each member: because groups are excluded from what is assigned, or
+    because it assumes changes of the same products."""
+    if not operation.preview:
         return False
-    before = _known(known, group_id)
-    return bool(change.remove or change.options or any(before.sku(license.sku_id) for license in change.add))
+    asked = [group_id for group_id in (operation.target.group_id, *operation.other_changes) if group_id]
+    excludes = any(_known(assignments, group_id).options.excluded_groups for group_id in asked)
+    return excludes or _shares_products(operation, known)
+
+
+def _shares_products(operation: Operation, known: Intents) -> bool:
+    """Whether a preview and the changes of other groups that it assumes concern the same products.
+
+    Another group can begin to assign a product that this one ends.
+    """
+    group_id, others = operation.target.group_id, operation.other_changes
+    if group_id is None or not others:
+        return False
+    mine = _products(_known(known, group_id), operation.change, of_all=True)
+    theirs = (_products(_known(known, each), change, of_all=bool(change.options)) for each, change in others.items())
+    return not mine.isdisjoint(frozenset().union(*theirs))
+
+
+def _products(assignment: GroupLicenseAssignment, change: LicenseChange, *, of_all: bool) -> frozenset[SkuId]:
+    """The products that a change concerns; `of_all`: those that it leaves as they are too."""
+    changed_ones = (*(license.sku_id for license in change.add), *change.remove)
+    return frozenset((*changed_ones, *(sku.sku_id for sku in assignment.skus if of_all)))
 
 
 async def _group_users(world: Needs, operation: Operation, group_id: GroupId) -> Users:

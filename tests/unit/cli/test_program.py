@@ -12,10 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-import typer
 
 from seatkeeper import routes
-from seatkeeper.app import build, run
+from seatkeeper.app import run, tree
 from seatkeeper.output import Column
 from seatkeeper.surroundings import Surroundings
 from seatkeeper.tables import fitted
@@ -34,8 +33,7 @@ def _commands(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield from _commands(child, (*path, name))
 
 
-TREE: Any = typer.main.get_command(build())
-COMMANDS = dict(_commands(TREE))
+COMMANDS = dict(_commands(tree()))
 
 
 def test_every_command_explains_itself_with_an_example_that_names_it() -> None:
@@ -70,7 +68,7 @@ def test_every_route_of_the_api_has_a_command() -> None:
 
 
 def test_help_loads_nothing_that_takes_long() -> None:
-    code = "import sys, typer; from seatkeeper.app import build; typer.main.get_command(build()); print(*sys.modules)"
+    code = "import sys; from seatkeeper.app import tree; tree(); print(*sys.modules)"
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT / "cli").stdout.split()
     assert not set(IMPORTED_LATE) & set(shown)

@@ -11,8 +11,9 @@ from shared.domain.ids import GroupId
 from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import GroupChange, OperationRequest
 from shared.handlers.operations.accept import accept
-from tests.support.runs import LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
+THIRD = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e51")
 ADD_SMALL = LicenseChange((AssignedLicense(SMALL.sku_id),))
 DROP_SMALL = LicenseChange(remove=(SMALL.sku_id,))
 
@@ -48,6 +49,19 @@ async def test_a_product_that_another_group_begins_to_assign_is_not_lost() -> No
     alone = await preview(run, TEAM, DROP_SMALL)
     together = await preview(run, TEAM, DROP_SMALL, GroupChange(OTHER_TEAM, ADD_SMALL))
     assert (alone.plan.users_losing, together.plan.users_losing) == (3, 2)
+
+
+async def test_an_app_that_another_group_begins_to_turn_on_stays_on() -> None:
+    """Of a product that a third group ends: only the reading of all groups shows who else assigns it from now on."""
+    run = Run()
+    run.people(2)
+    third = run.directory.add_group(THIRD, [user(1), user(2)])
+    run.directory.join(OTHER_TEAM, user(1))
+    await run.finish(await accept(run.world, OperationRequest(Target(third), MIA, ADD_SMALL)))
+    without_mail = LicenseChange((AssignedLicense(SMALL.sku_id, frozenset({MAIL})),))
+    others = (GroupChange(third, DROP_SMALL), GroupChange(OTHER_TEAM, ADD_SMALL))
+    together = await preview(run, TEAM, without_mail, *others)
+    assert together.plan.plans_off == 1
 
 
 async def test_options_of_the_other_group_count_too() -> None:
@@ -88,3 +102,13 @@ async def test_assumptions_that_cannot_be_are_rejected(other: GroupChange, code:
     with pytest.raises(BadRequest) as caught:
         await accept(run.world, request)
     assert caught.value.code == code
+
+
+async def test_a_preview_knows_who_is_excluded() -> None:
+    run = Run()
+    run.people(3)
+    run.directory.join(OTHER_TEAM, user(2))
+    options = OptionsChange({"excluded_groups": frozenset({OTHER_TEAM})})
+    request = OperationRequest(Target(TEAM), MIA, ADD_SMALL, preview=True, options=options)
+    shown = await run.finish(await accept(run.world, request))
+    assert shown.plan.additions == {SMALL.sku_id: 2}
