@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run cli cli-tenants prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -123,6 +123,10 @@ audit: .venvaudit/.installed
 # After a change of the API; a test holds the file to what the app serves.
 openapi: setup
 	$(BIN)/python -m functions.web.contract > docs/openapi.json
+
+# After a change of the commands; a test compares the file.
+cli-reference: setup
+	@$(BIN)/python -m seatkeeper.reference > docs/reference/cli.md
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)

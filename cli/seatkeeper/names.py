@@ -62,7 +62,7 @@ def _matching(rows: Sequence[Row], name: str, text: str) -> list[Row]:
 
 
 class Names:
-    """What the names of one call of the program mean; lists are read once."""
+    """Resolves names for one call of the program. Lists are read once."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

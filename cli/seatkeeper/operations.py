@@ -116,7 +116,7 @@ def _results(totals: Mapping[str, int]) -> str:
 
 
 def plan_lines(session: Session, operation: Operation) -> None:
-    """What an operation plans, in numbers."""
+    """The plan of an operation, in numbers."""
     names, plan, output = session.names, operation[f.PLAN], session.output
     lines = [f"+{count:,} {names.product_label(sku)}" for sku, count in plan[f.ADDITIONS].items()]
     lines += [f"-{count:,} {names.product_label(sku)}" for sku, count in plan[f.REMOVALS].items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seatkeeper.app import tree
@@ -11,31 +11,31 @@ from seatkeeper.framework import COMMON, WRITING
 
 HEAD = """# Command line
 
-This page is generated from the commands: `make cli-reference`. A test compares them. [Licenses as code](../tutorials/as-code.md)
-shows the commands that work with files, and [Get a token](../tokens.md) the sign-in.
+This page is generated from the commands: `make cli-reference`. A test compares them.
+[Licenses as code](../tutorials/as-code.md) shows the commands that work with files, and [Get a token](../tokens.md) the
+sign-in.
 
 Install it with `uv tool install ./cli` or `pipx install ./cli`. Linux and macOS are supported; Windows is NOT RUN.
-
-| variable | meaning |
-| --- | --- |
-| `SEATKEEPER_URL` | the address of the app |
-| `SEATKEEPER_SCOPE` | the scope of its tokens: `api://CLIENT_ID/.default`; `seatkeeper auth login` stores both |
-| `SEATKEEPER_TOKEN` | an access token; without it, azure-identity asks the environment, a managed identity, `az` and `azd` |
-| `SEATKEEPER_EVENT_SOURCE` | the HR system of events that name none |
-| `NO_COLOR` | no color; a pipe never has any |
-
-| exit code | meaning |
-| --- | --- |
-| 0 | as wanted |
-| 1 | an error |
-| 2 | changes are pending, or drift |
-| 3 | an operation waits for an approval |
-
-## Options of all commands
-
-| option | meaning |
-| --- | --- |
 """
+
+VARIABLES = {
+    "SEATKEEPER_URL": "the address of the app",
+    "SEATKEEPER_SCOPE": "the scope of its tokens: `api://CLIENT_ID/.default`; `seatkeeper auth login` stores both",
+    "SEATKEEPER_TOKEN": "an access token; without it, azure-identity asks a managed identity, `az`, `azd` and others",
+    "SEATKEEPER_EVENT_SOURCE": "the HR system of events that name none",
+    "NO_COLOR": "no color; a pipe never has any",
+}
+CODES = {
+    "0": "as wanted",
+    "1": "an error",
+    "2": "changes are pending, or drift",
+    "3": "an operation waits for an approval",
+}
+
+
+def _table(title: str, rows: Mapping[str, str]) -> Iterator[str]:
+    yield f"\n| {title} | meaning |\n| --- | --- |"
+    yield from (f"| `{name}` | {meaning} |" for name, meaning in rows.items())
 
 
 def pages() -> str:
@@ -44,6 +44,10 @@ def pages() -> str:
 
 
 def _lines() -> Iterator[str]:
+    yield from _table("variable", VARIABLES)
+    yield from _table("exit code", CODES)
+    yield "\n## Options of all commands"
+    yield "\n| option | meaning |\n| --- | --- |"
     first = next(_commands(tree()))[1]
     writing = next(each for _, each in _commands(tree()) if any(param.name == "common_yes" for param in each.params))
     for name in (*COMMON, *WRITING):

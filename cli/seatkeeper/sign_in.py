@@ -1,7 +1,7 @@
 """The address of the app, and the sign-in of each request.
 
-In this order: `--local` finds a running `make run`; `SEATKEEPER_TOKEN` is used as it is; otherwise azure-identity asks
-the environment, a federated credential, a managed identity, az or azd for a token of the app's scope.
+`--local` finds a running `make run`. Otherwise `SEATKEEPER_TOKEN` is used as it is. Without it, azure-identity asks the
+environment, a federated credential, a managed identity, az or azd for a token of the app's scope.
 """
 
 from __future__ import annotations

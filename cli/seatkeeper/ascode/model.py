@@ -1,4 +1,4 @@
-"""What the files say, before any name is resolved."""
+"""The statement of the files, before any name is resolved."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class Planner:
         return found
 
     def _test(self, test: PolicyTest, previews: Iterable[Mapping[str, Any]]) -> list[str]:
-        """What a policy test has against the plan: products that the person would have or lack."""
+        """The reasons of a policy test against the plan: products that the person would have or lack."""
         try:
             user_id = self._names.user(test.user)
             wanted = {name: self._names.product(name) for name in (*test.has, *test.has_not)}

@@ -18,7 +18,7 @@ Licenses = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Current:
-    """What the app has for a group. `version`: 0 if it has nothing."""
+    """The state of a group in the app. `version`: 0 if it has nothing."""
 
     licenses: Licenses = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
@@ -159,7 +159,7 @@ class Resolver:
                 faults.append(f"{entry.place}: exclude: {fault.message}")
 
     def current(self, group_id: str) -> Current:
-        """What the app has for a group."""
+        """The state of a group in the app."""
         if group_id not in self._managed:
             return Current()
         try:

@@ -49,7 +49,7 @@ def search_groups(session: Session, words: Annotated[str, typer.Argument(help="W
 
 @command(app, "show", "group show SG-LIC-E3")
 def show_group(session: Session, group: Group) -> None:
-    """What a group assigns, its options, and the number of members in each state."""
+    """The products and options of a group, and the number of members in each state."""
     names = session.names
     group_id = names.group(group)
     assignment = session.client.ask(routes.ASSIGNMENT, group_id)

@@ -16,7 +16,7 @@ from seatkeeper.routes import Route
 from seatkeeper.session import Session
 from seatkeeper.times import since_text
 
-app = group("user", "People: their licenses, apps, history, and what is stored about them.")
+app = group("user", "People: their licenses, apps and history; export and erase.")
 
 User = Annotated[str, typer.Argument(help="Sign-in name, mail, employee ID, full name or ID of a user.")]
 Users = Annotated[list[str], typer.Option("--user", help="A user; repeat it for more.")]

@@ -164,7 +164,7 @@ def _known(known: Intents, group_id: GroupId) -> GroupLicenseAssignment:
 
 
 def _needs_groups(operation: Operation, known: Intents, assignments: Intents) -> bool:
-    """Whether a preview must know all groups of each member: because groups are excluded from what is assigned, or
+    """Whether a preview must know all groups of each member: because groups are excluded from an assignment, or
     because it assumes changes of the same products."""
     if not operation.preview:
         return False

@@ -240,3 +240,9 @@ def test_login_stores_no_secret(run: Run, cli: Cli, tmp_path: Path) -> None:
     assert cli("auth", "status", "-o", "json").json["accepted"] is True
     cli("auth", "logout")
     assert not (tmp_path / ".config" / "seatkeeper" / "config.json").exists()
+
+
+def test_the_reference_is_that_of_the_commands() -> None:
+    from seatkeeper.reference import pages
+
+    assert (ROOT / "docs" / "reference" / "cli.md").read_text() == pages()
