@@ -6,6 +6,9 @@ from seatkeeper import fields as f
 from seatkeeper.names import Names, Row
 from seatkeeper.output import Column
 
+IN_FILES = 1000
+"""Columns that only CSV and TSV have."""
+
 WIDE = 110
 """Columns of a terminal from which on more is shown."""
 
@@ -144,11 +147,11 @@ ENTRIES = [
     Column("By", lambda row: row[f.INITIATED_BY][f.DISPLAY_NAME]),
     Column("Result", "result"),
     Column("Detail", "detail", wide=WIDE),
-    Column("User", "userId", wide=160, keep=True),
-    Column("Group", f.GROUP_ID, wide=160, keep=True),
-    Column("Before", "before", wide=200),
-    Column("After", "after", wide=200),
-    Column("ID", f.ID, wide=200, keep=True),
+    Column("User", "userId", wide=200, keep=True),
+    Column("Group", f.GROUP_ID, wide=200, keep=True),
+    Column("Before", "before", wide=IN_FILES),
+    Column("After", "after", wide=IN_FILES),
+    Column("ID", f.ID, wide=IN_FILES, keep=True),
 ]
 
 LETTERS = [

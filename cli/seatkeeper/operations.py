@@ -8,7 +8,7 @@ from typing import Any
 from seatkeeper import fields as f
 from seatkeeper import routes
 from seatkeeper.errors import CHANGES, ERROR, OK, WAITS, ApiError
-from seatkeeper.output import text
+from seatkeeper.output import counted
 from seatkeeper.routes import Route
 from seatkeeper.session import Session
 
@@ -79,7 +79,7 @@ def target_of(session: Session, operation: Operation) -> str:
     if f.GROUP_ID in target:
         return session.names.group_label(target[f.GROUP_ID])
     count = int(target["userIds"])
-    return f"{count:,} user{'s' if count != 1 else ''}"
+    return counted(count, "user")
 
 
 def _lines(session: Session, operation: Operation) -> None:
@@ -204,7 +204,3 @@ def etag(version: int) -> str:
 def summary(operation: Operation) -> str:
     """The end of an operation in a line."""
     return f"{operation[f.STATE]}: {_results(operation[f.TOTALS]) or 'no users'}"
-
-
-def number(value: int) -> str:
-    return text(value)

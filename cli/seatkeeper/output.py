@@ -62,6 +62,12 @@ def text(value: Any) -> str:
             return printable(moment(str(value)))
 
 
+def counted(count: int, noun: str, verb: str = "", verbs: str = "") -> str:
+    """A number with its noun, and a verb that agrees with it: `1 group needs`, `2 groups need`."""
+    words = f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{words} {verb if count == 1 else verbs}" if verb else words
+
+
 def moment(value: str) -> str:
     """A time of the API as people read it; any other text as it is."""
     if len(value) < len("2026-01-31T08:00") or value[4:5] != "-" or value[10:11] != "T":

@@ -7,7 +7,7 @@ from typing import Any
 
 from seatkeeper.ascode.applying import Applied
 from seatkeeper.operations import summary
-from seatkeeper.output import Output
+from seatkeeper.output import Output, counted
 
 SHOWN = 10
 """People of a group that are named in the terminal. The plan file names all of them."""
@@ -54,21 +54,21 @@ def _numbers(row: Json) -> str:
     parts += [f"~{row['appsOff']:,} with apps turned off"] if row["appsOff"] else []
     parts += [f"{row['failing']:,} would fail"] if row["failing"] else []
     parts += [f"{row['waiting']:,} would wait for a license"] if row["waiting"] else []
-    members = f"{row['members']:,} member{'s' if row['members'] != 1 else ''}"
-    return f"{members}: {', '.join(parts) or 'nothing to assign or remove'}"
+    return f"{counted(row['members'], 'member')}: {', '.join(parts) or 'nothing to assign or remove'}"
 
 
 def total_line(document: Json) -> str:
     """The plan in one line."""
     totals = document["totals"]
     if not totals["groups"]:
-        return f"Plan: no changes. {document['unchanged']:,} groups are as the files say."
+        return f"Plan: no changes. {counted(document['unchanged'], 'group', 'is', 'are')} as the files say."
     errors = ", ".join(f"{count:,} {_error(name, count)}" for name, count in totals["errors"].items())
     waiting = f", {totals['waiting']:,} would wait" if totals["waiting"] else ""
     return (
         f"Plan: {totals['assign']:,} to assign, {totals['remove']:,} to remove, {totals['failing']:,} would fail"
-        f"{f' ({errors})' if errors else ''}{waiting}. {totals['losing']:,} people would lose something. "
-        f"{totals['needApproval']:,} of {totals['groups']:,} groups need an approval."
+        f"{f' ({errors})' if errors else ''}{waiting}. "
+        f"{totals['losing']:,} {'person' if totals['losing'] == 1 else 'people'} would lose something. "
+        f"{counted(totals['needApproval'], 'group', 'needs', 'need')} an approval."
     )
 
 
@@ -93,4 +93,4 @@ def drift(output: Output, rows: Sequence[Json]) -> None:
         for line in row["differences"]:
             output.say(f"  {line}")
     output.say()
-    output.say(f"Drift: {len(rows):,} group{'s' if len(rows) != 1 else ''} differ." if rows else "No drift.")
+    output.say(f"Drift: {counted(len(rows), 'group', 'differs', 'differ')}." if rows else "No drift.")

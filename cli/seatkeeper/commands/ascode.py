@@ -37,10 +37,12 @@ def add_to(app: typer.Typer) -> None:
 def validate(session: Session, folder: Folder) -> None:
     """Check files without the app: form, names that appear twice, limits. Nothing is sent."""
     from seatkeeper.ascode.reading import read
+    from seatkeeper.output import counted
 
     found = read(folder)
     value = {"groups": len(found.groups), "tests": len(found.tests), "files": sorted(found.digests)}
-    text = f"{len(found.groups):,} groups and {len(found.tests):,} tests in {len(found.digests):,} files are valid."
+    numbers = (counted(len(found.groups), "group"), counted(len(found.tests), "test"))
+    text = f"Valid: {' and '.join(numbers)} in {counted(len(found.digests), 'file')}."
     session.output.one(value, lambda: session.output.say(text))
 
 
