@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi clean runtime-check
+.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test scenarios restore-check check audit bench size simulation soak faults attack fuzz conformance mutants trace openapi openapi-check clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -21,7 +21,7 @@ help:
 	@echo "make unit    the unit tests alone"
 	@echo "make page-test  the tests of the page; fails without Chromium, where make test skips them"
 	@echo "make scenarios  the rest: kills, races, faults that last, hostile and made-up input, a short simulation"
-	@echo "make check   formatter, linter, types, import rules, Bicep, shell, English"
+	@echo "make check   formatter, linter, types, import rules, Bicep, shell, English, API description"
 	@echo "make prose   long sentences and words to avoid (PROSE_OPTIONS=--list shows all)"
 	@echo "make runtime-check  run the app in Azure's own Python runtime; needs Python 3.13"
 	@echo "make audit   known vulnerabilities of what is deployed; needs the internet"
@@ -37,6 +37,7 @@ help:
 	@echo "make cli-tenants  a thousand random tenants: a plan of the command line is what happens (CLI_TENANTS, CLI_SEED)"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
+	@echo "make openapi-check  the API's description by the recommended rules of Redocly CLI and Spectral"
 	@echo "make openapi  write the API's description to docs/openapi.json"
 	@echo "make restore-check  lose the tables, restore them from an old file, and see that no license changes"
 	@echo "make clean   remove what was installed and written"
@@ -98,7 +99,7 @@ restore-check: setup
 scenarios: setup
 	$(BIN)/python -m pytest -n 4 $(SPREAD) tests/scenarios/stack tests/scenarios
 
-check: setup
+check: setup openapi-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -127,6 +128,17 @@ openapi: setup
 # After a change of the commands; a test compares the file.
 cli-reference: setup
 	@$(BIN)/python -m seatkeeper.reference > docs/reference/cli.md
+
+# The description of the API, by the recommended rules of two checkers. Their packages are apart from those of the stack,
+# so that make setup stays short.
+openapi-check: tests/openapi/node_modules/.installed
+	@cd tests/openapi && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint --config redocly.yaml ../../docs/openapi.json
+	@cd tests/openapi && npx --no-install spectral lint --fail-severity=warn --ruleset spectral.yaml ../../docs/openapi.json
+
+tests/openapi/node_modules/.installed: tests/openapi/package.json tests/openapi/package-lock.json
+	@echo "Installing Redocly CLI and Spectral ..."
+	@cd tests/openapi && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH_OPTIONS)

@@ -144,8 +144,8 @@ def _show_preview(console: Console, preview: dict[str, Any], sku: str) -> None:
     rows = {
         "members": totals["members"],
         "licenses to assign": sum(plan["additions"].values()),
-        "available licenses needed": sum(plan["seatsNeeded"].values()),
-        "members licensed outside this app": plan.get("foreign", 0),
+        "available licenses needed": sum(plan["licensesNeeded"].values()),
+        "members licensed outside this app": plan.get("unmanaged", 0),
         "errors to expect": sum(plan["errors"].values()),
     }
     for text, count in rows.items():
@@ -176,7 +176,7 @@ def _follow(console: Console, client: Client, operation_id: str) -> dict[str, An
 
 
 def _phase(operation: dict[str, Any]) -> str:
-    return "Reading members" if operation["phase"] == "seal" else "Licensing"
+    return "Reading members" if operation["phase"] == "snapshot" else "Licensing"
 
 
 def _problems(client: Client, group: str) -> list[Problem]:

@@ -116,13 +116,13 @@ class Client:
 
     def search(self, route: Route, *ids: str, body: Mapping[str, Any]) -> Iterator[Json]:
         """Every item that a search finds; the search is in the body."""
-        token: str | None = None
+        answer = self.ask(route, *ids, body=body, query={"$top": PAGE})
         while True:
-            answer = self.ask(route, *ids, body={**body, "top": PAGE, **({"skipToken": token} if token else {})})
             yield from answer["value"]
-            token = answer.get("skipToken")
-            if not token:
+            following = answer.get("@odata.nextLink")
+            if not following:
                 return
+            answer = self.call("POST", following, body)
 
     def _url(self, path: str) -> str:
         """The address of a path. A link to another host gets no token. Raises CliError."""

@@ -116,12 +116,17 @@ USERS = [
 ]
 
 
+PRODUCT_USERS = USERS[:3] + USERS[-1:]
+
+
 def user_licenses(names: Names) -> list[Column]:
     return [
         Column("Product", lambda row: row[f.PART_NUMBER] or row[f.SKU_ID]),
         Column("State", f.STATE),
         Column("Source", lambda row: SOURCES.get(row[f.SOURCE], row[f.SOURCE])),
-        Column("Through", lambda row: [names.group_label(each["id"] or "") or each["kind"] for each in row["through"]]),
+        Column(
+            "Through", lambda row: [names.group_label(each["id"] or "") or each["kind"] for each in row["grantedBy"]]
+        ),
         Column("Apps off", lambda row: [names.app_label(row[f.SKU_ID], each) for each in row[f.DISABLED_PLANS]]),
         Column("Error", f.ERROR),
         Column("Removal", f.REMOVAL_AT),
@@ -165,10 +170,10 @@ LETTERS = [
 
 BULK_ACTS = [
     Column("ID", f.ID, keep=True),
-    Column("Act", "act"),
+    Column("Act", "action"),
     Column("State", f.STATE),
     Column("Done", "done", right=True),
-    Column("Left", "left", right=True),
+    Column("Left", "notReplayable", right=True),
     Column("Created", f.CREATED, wide=WIDE),
 ]
 
@@ -242,7 +247,7 @@ def planned(names: Names) -> list[Column]:
         Column("Add", lambda row: [names.product_label(each[f.SKU_ID]) for each in row[f.ADD]]),
         Column("Remove", lambda row: [names.product_label(each) for each in row[f.REMOVE]]),
         Column("Apps off", lambda row: [names.product_label(each[f.SKU_ID]) for each in row[f.PLANS_OFF]]),
-        Column("Expected", "expected"),
+        Column("Expected", "expectedOutcome"),
         Column("Outcome", "outcome"),
         Column("Errors", lambda row: [each[f.ERROR] for each in row["expectedErrors"]]),
     ]

@@ -42,7 +42,11 @@ REMOVE_NOW = Route("POST", "/api/users/{}/removeLicensesNow")
 EXPORT_USER = Route("GET", "/api/users/{}/export")
 ERASE_USER = Route("POST", "/api/users/{}/erase")
 
+SEARCH = Route("POST", "/api/search")
+
 PRODUCTS = Route("GET", "/api/licenses")
+PRODUCT = Route("GET", "/api/licenses/{}")
+PRODUCT_USERS = Route("GET", "/api/licenses/{}/users")
 SKUS = Route("GET", "/api/subscribedSkus")
 
 OPERATIONS = Route("GET", "/api/operations")
@@ -94,5 +98,6 @@ PROFILE = Route("GET", "/api/onboarding/profiles/{}")
 SAVE_PROFILE = Route("PUT", "/api/onboarding/profiles/{}")
 DELETE_PROFILE = Route("DELETE", "/api/onboarding/profiles/{}")
 PROPOSALS = Route("GET", "/api/onboarding/proposals")
+PROPOSAL = Route("GET", "/api/onboarding/proposals/{}")
 APPROVE_PROPOSAL = Route("POST", "/api/onboarding/proposals/{}/approve")
 REJECT_PROPOSAL = Route("POST", "/api/onboarding/proposals/{}/reject")

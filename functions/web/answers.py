@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
@@ -12,26 +13,40 @@ from functions.web.requests import etag_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import options_shown
 from shared.domain.directory import FoundUser, SubscribedSku
+from shared.domain.errors import BadRequest
 from shared.domain.group_status import GroupStatus
 from shared.domain.ids import SkuId
 from shared.domain.outcomes import Problem
+from shared.domain.plan_draft import current_code
 from shared.domain.read_models import MemberRow
+from shared.handlers.views.license_center import FoundGroup
+from shared.handlers.views.person_apps import App
 from shared.handlers.views.queries import GroupView, UserLicense
 
 Names = Mapping[SkuId, str]
+Item = TypeVar("Item")
+
+MAX_PLACE = 7
+"""Digits of a place in a list."""
 
 
-def page(
-    request: Request, items: Iterable[Json], top: int, token: str | None, asked: Mapping[str, str] | None = None
-) -> Json:
-    """A page of a collection; `@odata.nextLink` leads to the next one, on the host the caller used, with what was
-    `asked`."""
+def page(request: Request, items: Iterable[Json], token: str | None) -> Json:
+    """A page of a collection; `@odata.nextLink` leads to the next one, on the host the caller used, with the same
+    parameters. A search by POST continues with the same body."""
     answer: Json = {"value": list(items)}
     if token is not None:
         base = str(request.base_url).rstrip("/")
-        parameters = urlencode({**(asked or {}), "$top": top, "$skiptoken": token}, safe="$", quote_via=quote)
+        parameters = urlencode({**request.query_params, "$skiptoken": token}, safe="$", quote_via=quote)
         answer["@odata.nextLink"] = f"{base}{request.url.path}?{parameters}"
     return answer
+
+
+def part(items: Sequence[Item], top: int, after: str | None) -> tuple[Sequence[Item], str | None]:
+    """A page of a list that is read as a whole, and the token of the next one. Raises BadRequest for a wrong token."""
+    if after is not None and not (after.isascii() and after.isdigit() and len(after) <= MAX_PLACE):
+        raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
+    start = int(after or 0)
+    return items[start : start + top], str(start + top) if start + top < len(items) else None
 
 
 def found_user(found: FoundUser) -> Json:
@@ -45,6 +60,18 @@ def found_user(found: FoundUser) -> Json:
         "employeeId": found.employee_id or None,
         "department": found.department or None,
         "jobTitle": found.job_title or None,
+    }
+
+
+def found_group(found: FoundGroup) -> Json:
+    """A group of the directory, and whether it can be managed."""
+    return {
+        "id": found.group.id,
+        "displayName": found.group.display_name,
+        "managed": found.managed,
+        "usable": not found.hindrance,
+        "unusableReason": found.hindrance or None,
+        "nativeLicenses": [license.sku_id for license in found.group.native_skus],
     }
 
 
@@ -80,6 +107,7 @@ def group_status(view: GroupView) -> Json:
         "id": status.group_id,
         "displayName": view.display_name,
         "status": status.state,
+        "state": status.state.code,
         "members": status.shown_members,
         "counts": dict(status.counts),
         "products": product_counts(status),
@@ -114,13 +142,20 @@ def member(row: MemberRow, names: Names) -> Json:
         "problems": [problem(each, names) for each in row.problems],
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
-        "nextLookDateTime": moment_text(row.next_look_at),
+        "nextAttemptDateTime": moment_text(row.next_look_at),
+        "stateSinceDateTime": moment_text(row.since),
         "waitingSinceDateTime": moment_text(row.waiting_since),
         "removalDateTime": moment_text(row.removal_at),
         "lastUpdatedDateTime": moment_text(row.updated_at),
         "operationId": row.operation_id,
-        "notes": list(row.notes),
+        "notes": list(map(note, row.notes)),
     }
+
+
+def note(text: str) -> Json:
+    """A note of a member or a plan, from its stored form: a code, a product, and service plans."""
+    code, *ids = text.split(" ")
+    return {"kind": current_code(code), "skuId": ids[0] if ids else None, "servicePlanIds": ids[1:]}
 
 
 def problem(found: Problem, names: Names) -> Json:
@@ -138,17 +173,40 @@ def user_license(license: UserLicense, names: Names) -> Json:
     """One license of a user from one origin."""
     state = license.state
     return {
-        "skuId": state.sku_id,
-        "skuPartNumber": names.get(state.sku_id),
+        **_source(license, names),
         "disabledPlans": sorted(state.disabled_plans),
-        "source": license.origin,
-        "assignedByGroup": state.assigned_by_group,
-        "through": [{"kind": source.kind, "id": source.id or None} for source in license.through],
-        "ending": license.ending.source.kind if license.ending else None,
+        "sinceDateTime": moment_text(license.since),
+        "keptReason": license.ending.source.kind if license.ending else None,
         "removalDateTime": moment_text(license.ending.until) if license.ending else None,
         "state": state.state,
         "error": state.error,
         "lastUpdatedDateTime": moment_text(state.last_updated),
+    }
+
+
+def user_app(app: App, names: Names, name_of: Callable[[str, str], str]) -> Json:
+    """A service plan of a user: on if any license has it on. `sources`: each license that includes it."""
+    plan = app.plan
+    return {
+        "servicePlanId": plan.service_plan_id,
+        "servicePlanName": plan.service_plan_name,
+        "displayName": name_of(plan.service_plan_id, plan.service_plan_name),
+        "on": bool(app.on),
+        "sources": [
+            {"on": on, **_source(license, names)} for on, part in ((True, app.on), (False, app.off)) for license in part
+        ],
+    }
+
+
+def _source(license: UserLicense, names: Names) -> Json:
+    """Which license, and where it comes from."""
+    state = license.state
+    return {
+        "skuId": state.sku_id,
+        "skuPartNumber": names.get(state.sku_id),
+        "source": license.origin,
+        "assignedByGroup": state.assigned_by_group,
+        "grantedBy": [{"kind": source.kind, "id": source.id or None} for source in license.through],
     }
 
 

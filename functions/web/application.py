@@ -17,17 +17,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.web.context import requires
 from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, body_of
-from functions.web.pages import audit, first_day, health, license_errors, licenses, member_export, search, static_files
+from functions.web.pages import audit, first_day, health, license_errors, member_export, search, static_files
 from functions.web.pages import dead_letters as letter_pages
 from functions.web.pages import groups as group_pages
+from functions.web.pages import licenses as license_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
 from functions.web.pages import users as user_pages
 from functions.web.pages.error_pages import failed_page, wants_page
+from functions.web.parameters import check_parameters
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
-from functions.web.routes import center, dead_letters, groups, onboarding, operations, profiles, users
+from functions.web.routes import center, dead_letters, groups, licenses, onboarding, operations, profiles, users
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, UNCOUNTED, Access
@@ -65,12 +67,13 @@ def build(doors: Callable[[], App]) -> FastAPI:
         users,
         profiles,  # before the routes that take any name in their place
         onboarding,
+        licenses,
         center,
         dead_letters,
         static_files,
         first_day,
         search,
-        licenses,
+        license_pages,
         license_errors,
         member_export,
         group_pages,
@@ -107,6 +110,7 @@ async def _permit(request: Request) -> None:
     if needed is None:
         raise HttpError(403, "Forbidden", "No caller may use this route.")
     requires(request, needed)
+    await check_parameters(request)
     await _limit(request, row, needed)
     if wants_page(request):
         request.scope["writing"] = await _writing(request)

@@ -12,9 +12,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Query
 from starlette.requests import Request
 
-from functions.web.errors import HttpError, Rejection
+from functions.web.errors import Rejection
 from functions.web.principal import authorize
-from functions.web.requests import DEFAULT_TOP, MAX_TOP, IdempotencyKey, version_of
+from functions.web.requests import DEFAULT_TOP, MAX_TOP, IdempotencyKey, IfMatchText, version_of
 from shared.domain.access import Access
 from shared.domain.initiator import Initiator
 from shared.ports.world import World
@@ -66,13 +66,8 @@ async def _paging(
     return Paging(top, after)
 
 
-async def _if_match(if_match: Annotated[str | None, Header(max_length=64)] = None) -> int | None:
-    if if_match is None:
-        return None
-    try:
-        return version_of(if_match)
-    except ValueError as fault:
-        raise HttpError(400, "InvalidRequest", f"If-Match {fault}", "If-Match") from fault
+async def _if_match(if_match: Annotated[IfMatchText | None, Header(max_length=64)] = None) -> int | None:
+    return version_of(if_match) if if_match is not None else None
 
 
 async def _key(idempotency_key: Annotated[IdempotencyKey | None, Header()] = None) -> str:

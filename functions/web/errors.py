@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -21,6 +22,12 @@ from shared.domain.errors import (
     PermissionDenied,
     Unavailable,
 )
+
+NAME_FAULTS = frozenset({"UnknownName", "AmbiguousName"})
+"""Codes of faults that only a read of the directory shows."""
+
+Detail = dict[str, Any]
+"""One entry of `details`: a fault with its code, target and text."""
 
 
 class HttpError(Exception):
@@ -76,8 +83,9 @@ def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
     match fault:
         case HttpError():
             return fault
-        case BadRequest(code=code, target=target):
-            return HttpError(400, code, str(fault), target)
+        case BadRequest(code=code, target=target, faults=faults):
+            details = [fault_at(each.target, str(each), each.code) for each in faults or (fault,)]
+            return HttpError(400, code, str(fault), target, details=details)
         case NotFound():
             return HttpError(404, "NotFound", str(fault))
         case Conflict() if conditional:
@@ -90,7 +98,7 @@ def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
         case Unavailable():
             return _later(fault)
         case RequestValidationError():
-            return _invalid(fault)
+            return _validation_failed(fault)
         case HTTPException(status_code=status, detail=detail):
             return HttpError(status, CODES.get(status, "BadRequest"), str(detail), headers=dict(fault.headers or {}))
     return SERVER_ERROR
@@ -103,17 +111,35 @@ def _later(fault: Unavailable) -> HttpError:
     return HttpError(503, "ServiceUnavailable", str(fault), headers=headers)
 
 
-def _invalid(fault: RequestValidationError) -> HttpError:
-    """The first fault pydantic found, naming field and limit, and how many more there are."""
-    faults = fault.errors()
-    first = faults[0]
-    place, *path = [str(part) for part in first["loc"]]
+def fault_at(target: str, message: str, code: str = "InvalidRequest") -> Detail:
+    """One fault of a request."""
+    return {"code": code, "target": target, "message": message}
+
+
+def detail_of(error: Mapping[str, Any]) -> Detail:
+    """A fault that pydantic found."""
+    place, *path = [str(part) for part in error["loc"]]
     target = ".".join(path) if place in ("body", "query", "header", "path") else ".".join([place, *path])
+    code = str(error["type"]) if error["type"] in NAME_FAULTS else "InvalidRequest"
+    return fault_at(target, str(error["msg"]).removeprefix("Value error, "), code)
+
+
+def invalid(faults: Iterable[Detail]) -> HttpError:
+    """The answer to a request with these faults: the first one as text, all of them in `details`."""
+    details = list({(each["target"], each["message"]): each for each in faults}.values())
+    first, *others = details
+    more = f" ({len(others)} more fault{'s' if len(others) > 1 else ''} in details)" if others else ""
+    message = f"{first['target'] or 'The body'}: {first['message']}{more}"
+    return HttpError(400, str(first["code"]), message, str(first["target"]), details=details)
+
+
+def _validation_failed(failed: RequestValidationError) -> HttpError:
+    """The answer to a request in which FastAPI found faults."""
+    errors = failed.errors()
+    first = errors[0]
     if first["type"] == "json_invalid":
         reason = first.get("ctx", {}).get("error", first["msg"])
         return HttpError(400, "InvalidJson", f"The body is not JSON: {reason}.")
-    if first["type"] == "model_attributes_type" and not target:
+    if first["type"] == "model_attributes_type" and len(first["loc"]) == 1:
         return HttpError(400, "InvalidRequest", "The body must be a JSON object, sent as application/json.")
-    message = str(first["msg"]).removeprefix("Value error, ")
-    more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
-    return HttpError(400, "InvalidRequest", f"{target or 'The body'}: {message}{more}", target)
+    return invalid(map(detail_of, errors))

@@ -25,7 +25,7 @@ def change_feed(found: ChangeFeedState) -> Json:
             "expirationDateTime": moment_text(made.expires_at),
             "lastNotificationDateTime": moment_text(made.last_notification_at),
         },
-        "refusedToday": found.refused_today,
+        "rejectedToday": found.refused_today,
         "lastDeltaDateTime": moment_text(found.delta_read_at),
         "rejectedDeltas": [
             {

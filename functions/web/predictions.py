@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 from pydantic import BeforeValidator
 
-from functions.web.requests import Guid
+from functions.web.context import TheWorld
+from functions.web.names import SkuName
+from functions.web.naming import optional_sku
 from functions.web.searching import OfError
 from shared.domain.directory import DirectoryUser
-from shared.domain.errors import BadRequest
 from shared.domain.ids import SkuId, UserId
 from shared.domain.predicted_errors import Certainty, PredictedError
 from shared.handlers.views.predicted_errors import ErrorFilter, Sort, UserError
@@ -33,26 +34,25 @@ COLUMNS = (
     "remedy",
 )
 
-MAX_PLACE = 7
-"""Digits of a place in the list."""
-
 _or_none = BeforeValidator(lambda text: text or None)
-OfSku = Annotated[Guid | None, _or_none, Query(alias="skuId", description="Errors of this product only.")]
+OfSku = Annotated[SkuName | None, _or_none, Query(alias="skuId", description="Errors of this product only.")]
 OfCause = Annotated[
-    Guid | None, _or_none, Query(alias="causedBy", description="Errors because of a license of this product only.")
+    SkuName | None, _or_none, Query(alias="causedBy", description="Errors because of a license of this product only.")
 ]
 OfCertainty = Annotated[Certainty | None, _or_none, Query()]
 SortedBy = Annotated[Sort, Query(description="With `user`, by name up to 1,000 users, and by ID above that.")]
 
 
 async def _filter(
+    world: TheWorld,
     error: OfError = None,
     sku: OfSku = None,
     cause: OfCause = None,
     certainty: OfCertainty = None,
     sort: SortedBy = Sort.ERROR,
 ) -> ErrorFilter:
-    return ErrorFilter(error, SkuId(sku) if sku else None, SkuId(cause) if cause else None, certainty, sort)
+    of, because = await optional_sku(world, sku), await optional_sku(world, cause, "causedBy")
+    return ErrorFilter(error, of, because, certainty, sort)
 
 
 TheErrorFilter = Annotated[ErrorFilter, Depends(_filter)]
@@ -72,14 +72,6 @@ def parameters(wanted: ErrorFilter) -> dict[str, str]:
 
 def query(wanted: ErrorFilter) -> str:
     return urlencode(parameters(wanted))
-
-
-def part(rows: Sequence[UserError], top: int, after: str | None) -> tuple[Sequence[UserError], str | None]:
-    """A page of the list, and the token of the next one. Raises BadRequest for a token that is none."""
-    if after is not None and not (after.isascii() and after.isdigit() and len(after) <= MAX_PLACE):
-        raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
-    start = int(after or 0)
-    return rows[start : start + top], str(start + top) if start + top < len(rows) else None
 
 
 def shown(error: PredictedError, names: Names) -> Json:

@@ -7,12 +7,13 @@ required, either may be empty, a product given again replaces its `disabledPlans
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
+from functions.web.names import GroupName, PlanName, SkuName, UserName
 from shared.domain.assignment import OptionsChange
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId, is_guid
@@ -72,6 +73,12 @@ def version_of(etag: str) -> int | None:
     return int(match[1])
 
 
+def etag(text: str) -> str:
+    """The value of an If-Match header. Raises ValueError."""
+    version_of(text)
+    return text
+
+
 def etag_of(version: int) -> str:
     """The ETag of a license assignment."""
     return f'W/"{version}"'
@@ -82,6 +89,34 @@ OperationIdText = Annotated[
     str, AfterValidator(operation_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{32}$"})
 ]
 IdempotencyKey = Annotated[str, AfterValidator(idempotency_key)]
+IfMatchText = Annotated[str, AfterValidator(etag)]
+
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
+
+
+def moment(text: str) -> datetime:
+    """A date or a time as in ISO 8601; UTC if there is no zone. Raises ValueError."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        if EARLIEST <= found <= LATEST:
+            return found
+    except (ValueError, OverflowError):
+        pass
+    years = f"{EARLIEST.year} to {LATEST.year}"
+    raise ValueError(f"must be a date or a time as in ISO 8601, of the years {years}")
+
+
+def end_of(text: str) -> datetime:
+    """The same; a date means its end. Raises ValueError."""
+    found = moment(text)
+    return found + timedelta(days=1) if len(text.strip()) <= len("2026-01-31") else found
+
+
+TimeText = WithJsonSchema({"type": "string", "description": "A date or a time, as in ISO 8601."})
+Since = Annotated[datetime, BeforeValidator(moment), TimeText]
+Until = Annotated[datetime, BeforeValidator(end_of), TimeText]
 
 
 class Shape(BaseModel):
@@ -97,11 +132,11 @@ class Shape(BaseModel):
         return {name: each for name, each in value.items() if not str(name).startswith("@odata.")}
 
 
-class AssignedLicenseShape(Shape):
+class LicenseRequest(Shape):
     """Graph's assignedLicense."""
 
-    sku_id: Guid
-    disabled_plans: Annotated[list[Guid], Field(max_length=MAX_PLANS)] = []
+    sku_id: SkuName
+    disabled_plans: Annotated[list[PlanName], Field(max_length=MAX_PLANS)] = []
 
     def value(self) -> AssignedLicense:
         return AssignedLicense(SkuId(self.sku_id), frozenset(ServicePlanId(plan) for plan in self.disabled_plans))
@@ -122,7 +157,7 @@ class OptionsPatch(Shape):
     count_inherited: bool | None = None
     include_guests: bool | None = None
     include_disabled_accounts: bool | None = None
-    excluded_groups: Annotated[list[Guid], Field(max_length=50)] | None = None
+    excluded_groups: Annotated[list[GroupName], Field(max_length=50)] | None = None
     grace: Annotated[timedelta, Field(ge=timedelta(0), le=MAX_GRACE)] | None = None
     allow_native_overlap: bool | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
@@ -157,8 +192,8 @@ class ApprovedPreview(Shape):
 class Licenses(Shape):
     """Licenses to add and to remove."""
 
-    add_licenses: Annotated[list[AssignedLicenseShape], Field(max_length=MAX_SKUS)]
-    remove_licenses: Annotated[list[Guid], Field(max_length=MAX_SKUS)]
+    add_licenses: Annotated[list[LicenseRequest], Field(max_length=MAX_SKUS)]
+    remove_licenses: Annotated[list[SkuName], Field(max_length=MAX_SKUS)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -187,7 +222,7 @@ class AssignLicense(Licenses):
 class AssignLicenseToUsers(AssignLicense):
     """The body of assignLicense for a list of users."""
 
-    user_ids: Annotated[list[Guid], Field(min_length=1, max_length=MAX_USERS)]
+    user_ids: Annotated[list[UserName], Field(min_length=1, max_length=MAX_USERS)]
 
     def users(self) -> tuple[UserId, ...]:
         return tuple(dict.fromkeys(UserId(user_id) for user_id in self.user_ids))
@@ -221,16 +256,16 @@ class Approve(Shape):
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class ForeignLicenses(Shape):
+class UnmanagedLicenses(Shape):
     """The body of adoptLicenses and enableServicePlans: SKUs of unmanaged licenses."""
 
-    sku_ids: Annotated[list[Guid], Field(min_length=1, max_length=MAX_SKUS)]
+    sku_ids: Annotated[list[SkuName], Field(min_length=1, max_length=MAX_SKUS)]
 
     def skus(self) -> tuple[SkuId, ...]:
         return tuple(dict.fromkeys(SkuId(sku_id) for sku_id in self.sku_ids))
 
 
-class EndingLicenses(ForeignLicenses):
+class EndingLicenses(UnmanagedLicenses):
     """The body of keepLicenses and removeLicensesNow: SKUs of licenses that are in grace, held or kept."""
 
 
@@ -241,6 +276,6 @@ class Corrected(Shape):
 
 
 class Cancel(Shape):
-    """The body of cancel: keep the intent as it is, not enforced, or go back to the one before the operation."""
+    """The body of cancel: keep the assignment as it is, not enforced, or restore the one before the operation."""
 
-    intent: Literal["keep", "former"] = "keep"
+    assignment: Literal["keep", "restore"] = "keep"

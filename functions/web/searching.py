@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 from pydantic import BeforeValidator
-from starlette.requests import Request
 
-from functions.web.errors import HttpError
+from functions.web import requests
+from functions.web.errors import HttpError, fault_at, invalid
+from functions.web.parameters import NO_NAME
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId, is_guid
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, MemberFilter, MemberRow
 from shared.handlers.views import license_center, queries
 from shared.ports.world import World
-
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 MAX_LETTER_TEXT = 120
 SHOWN_ACTS = 20
@@ -64,19 +63,8 @@ def member_fields(show: Shown, wanted: MemberFilter) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-async def _no_names(request: Request) -> None:
-    for name in ("search", "name"):
-        if request.query_params.get(name, "").strip():
-            raise _in_address(name)
-
-
-NoNames = Depends(_no_names)
-"""Rejects addresses with a searched name: proxies, histories and access logs keep them."""
-
-
 def _in_address(name: str) -> HttpError:
-    text = f"{name} takes no name in an address, because addresses are logged. Send names in the body of a POST."
-    return HttpError(400, "NameInAddress", text, name)
+    return invalid([fault_at(name, NO_NAME, "NameInAddress")])
 
 
 def _id_of(text: str, name: str) -> str:
@@ -151,14 +139,9 @@ def moment(text: str, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        found = datetime.fromisoformat(text)
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        if not EARLIEST <= found <= LATEST:
-            raise ValueError(text)
-    except (ValueError, OverflowError) as fault:
-        must = f"{name} must be a date or a time as in ISO 8601, of the years {EARLIEST.year} to {LATEST.year}."
-        raise HttpError(400, "InvalidRequest", must, name) from fault
-    return found + timedelta(days=1) if name == "until" and len(text) <= len("2026-01-31") else found
+        return requests.end_of(text) if name == "until" else requests.moment(text)
+    except ValueError as fault:
+        raise invalid([fault_at(name, str(fault))]) from fault
 
 
 async def _search(

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.web import operation_answers
+from functions.web.audit_answers import Json
 from functions.web.context import Correlation, Key, TheWorld, requires
 from functions.web.principal import Principal
 from functions.web.requests import ApprovedPreview
@@ -23,6 +24,14 @@ from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations.accept import accept
 from shared.handlers.views import queries
 from shared.ports.world import World
+
+RETRY_AFTER_S = 5
+"""Seconds after which a caller asks again how far accepted work is."""
+
+
+def accepted(location: str, body: Json | None = None) -> Response:
+    """202: where to read how far the work is, and when to ask."""
+    return JSONResponse(body, 202, {"Location": location, "Retry-After": str(RETRY_AFTER_S)})
 
 
 class Starter:
@@ -72,8 +81,7 @@ class Starter:
             self.check_removals(preview)
             request = replace(request, preview_id=preview.id)
         operation = await accept(self._world, request)
-        location = f"/api/operations/{operation.id}"
-        return JSONResponse(operation_answers.operation(operation), 202, {"Location": location})
+        return accepted(f"/api/operations/{operation.id}", operation_answers.operation(operation))
 
     def check_options(self, operation: Operation) -> None:
         """To restore what was before an operation that has set options is to set options. Raises Rejection."""

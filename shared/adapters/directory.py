@@ -112,6 +112,12 @@ class GraphDirectory:
         """Groups with this text in their name, word by word, or with this id, sorted by name."""
         return await find_groups(self._batch, text, top)
 
+    async def groups_named(self, name: str) -> tuple[DirectoryGroup, ...]:
+        """Names of groups are not unique; Graph compares them without case. Raises Unavailable, PermissionDenied."""
+        wanted = f"displayName%20eq%20{literal(name)}"
+        body = await self._get(f"/groups?$select={graph_json.GROUP_SELECT}&$top={MOST_FOUND}&$filter={wanted}")
+        return tuple(graph_json.group(row) for row in graph_json.values(body, "groups"))
+
     async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
         """Users by parts of their name, surname, userPrincipalName, mail, employeeId or id, sorted by name."""
         return await find_users(self._batch, text, top)

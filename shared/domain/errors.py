@@ -2,7 +2,7 @@
 
 LicensingError
  +- BadRequest(code, message, target)   the request cannot be carried out; `target` names the field
- |   +- AssignmentError(code, message)  the requested licenses cannot be assigned to a group
+ |   +- AssignmentError(code, texts)    the requested licenses cannot be assigned to a group
  +- NotFound                            it does not exist
  +- Conflict                            it was changed meanwhile
  |   +- Outdated                        the caller refers to an old state, such as a version
@@ -23,19 +23,29 @@ class LicensingError(Exception):
 
 
 class BadRequest(LicensingError):
-    """The request cannot be carried out. The text gives the requester the reason."""
+    """The request cannot be carried out. The text gives the requester the reason. `faults`: each single fault, if
+    there are several."""
 
-    def __init__(self, code: str, message: str, target: str = "") -> None:
+    def __init__(self, code: str, message: str, target: str = "", faults: Sequence[BadRequest] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.target = target
+        self.faults = tuple(faults)
 
 
 class AssignmentError(BadRequest):
     """Licenses that cannot be assigned to a group as asked; every fault of the request is in the message."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message, "addLicenses")
+    def __init__(self, code: str, texts: Sequence[str]) -> None:
+        target = "addLicenses"
+        super().__init__(code, " ".join(texts), target, [BadRequest(code, text, target) for text in texts])
+
+
+def raise_all(faults: Sequence[BadRequest]) -> None:
+    """Raise BadRequest with every fault, if there are any. It has the code and the target of the first one."""
+    if faults:
+        first = faults[0]
+        raise BadRequest(first.code, " ".join(map(str, faults)), first.target, faults)
 
 
 class NotFound(LicensingError):

@@ -13,7 +13,7 @@ from datetime import datetime
 from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, OptionsChange, SkuAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryGroup
-from shared.domain.errors import BadRequest, Outdated
+from shared.domain.errors import BadRequest, Outdated, raise_all
 from shared.domain.initiator import Initiator
 from shared.domain.operation import LicenseChange, Operation
 from shared.domain.operation_request import OperationRequest, check_known
@@ -99,8 +99,8 @@ def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: 
     """
     known = {sku.sku_id: sku for sku in assignment.skus}
     missing = sorted(set(change.remove) - known.keys())
-    if missing:
-        raise BadRequest("SkuNotAssigned", f"SKU {missing[0]} is not assigned to the group.", "removeLicenses")
+    text = "SKU {} is not assigned to the group."
+    raise_all([BadRequest("SkuNotAssigned", text.format(sku_id), "removeLicenses") for sku_id in missing])
     check_products(change.add, catalog, {sku_id: sku.disabled_plans for sku_id, sku in known.items()})
     merged = {sku_id: sku for sku_id, sku in known.items() if sku_id not in change.remove}
     merged.update({license.sku_id: SkuAssignment(license.sku_id, license.disabled_plans) for license in change.add})

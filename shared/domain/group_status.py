@@ -16,12 +16,24 @@ SETTLED_AFTER = timedelta(minutes=2)
 written."""
 
 
+class GroupStateCode(StrEnum):
+    """The state of a group for programs; the text beside it can change."""
+
+    ALL_ASSIGNED = "allLicensesAssigned"
+    IN_PROGRESS = "inProgress"
+    ERRORS = "errorsAndIssues"
+
+
 class GroupState(StrEnum):
     """The admin center's words for a group."""
 
     ALL_ASSIGNED = "All licenses assigned"
     IN_PROGRESS = "In progress"
     ERRORS = "Errors and issues"
+
+    @property
+    def code(self) -> GroupStateCode:
+        return GroupStateCode[self.name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,12 @@ class GroupOutcome(StrEnum):
     REMOVED = "Removed"
     NOT_A_MEMBER = "NotAMember"
     KEPT = "Kept"
-    REFUSED = "Refused"
+    REFUSED = "Rejected"
+
+    @classmethod
+    def _missing_(cls, value: object) -> GroupOutcome | None:
+        """Rows of version 0.1 have the former word."""
+        return cls.REFUSED if value == "Refused" else None
 
     @property
     def is_in(self) -> bool:
@@ -222,10 +227,15 @@ class LicenseOutcome(StrEnum):
 
     PENDING = "Pending"
     ASSIGNED = "Assigned"
-    WAITING = "WaitingForSeat"
+    WAITING = "WaitingForLicense"
     REMOVED = "Removed"
     KEPT = "Kept"
     ERROR = "Error"
+
+    @classmethod
+    def _missing_(cls, value: object) -> LicenseOutcome | None:
+        """Rows of version 0.1 have the former word."""
+        return cls.WAITING if value == "WaitingForSeat" else None
 
 
 @dataclass(frozen=True, slots=True)

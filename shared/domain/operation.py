@@ -22,8 +22,13 @@ class OperationKind(StrEnum):
     REMOVE = "remove"
     CHANGE = "change"
     REPROCESS = "reprocess"
-    ADOPT = "adopt"
-    ENABLE = "enable"
+    ADOPT = "manage"
+    ENABLE = "turnOnApps"
+
+    @classmethod
+    def _missing_(cls, value: object) -> OperationKind | None:
+        """Rows of version 0.1 have the former words."""
+        return {"adopt": cls.ADOPT, "enable": cls.ENABLE}.get(str(value))
 
 
 class OperationState(StrEnum):
@@ -41,12 +46,17 @@ class OperationState(StrEnum):
 
 
 class Phase(StrEnum):
-    SEAL = "seal"
+    SEAL = "snapshot"
     APPROVE = "approve"
     PERMIT = "permit"
     REJECT = "reject"
-    RELEASE = "release"
+    RELEASE = "dispatch"
     FINISH = "finish"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Phase | None:
+        """Rows of version 0.1 have the former words."""
+        return {"seal": cls.SEAL, "release": cls.RELEASE}.get(str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,23 @@ class PlanSummary:
     users_failing: int = 0
     """Users with an error other than that no license is available."""
     users_waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFilter:
+    """Which operations are shown; empty fields let all pass. `since` and `until`: when they were created."""
+
+    state: OperationState | None = None
+    group_id: GroupId | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def lets_pass(self, operation: Operation) -> bool:
+        """Whether the state and the group are those; the time is not checked."""
+        return self.state in (None, operation.state) and self.group_id in (None, operation.target.group_id)
+
+
+EVERY_OPERATION = OperationFilter()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.catalog import Catalog
-from shared.domain.errors import BadRequest
+from shared.domain.errors import BadRequest, raise_all
 from shared.domain.ids import GroupId, OperationId, SkuId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import LicenseChange, OperationKind, Target
@@ -73,8 +73,8 @@ def check_form(request: OperationRequest) -> None:
         raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
     _check_others(request)
     both = {license.sku_id for license in change.add} & set(change.remove)
-    if both:
-        raise BadRequest("SkuInBoth", f"SKU {min(both)} is in addLicenses and in removeLicenses.", "removeLicenses")
+    text = "SKU {} is in addLicenses and in removeLicenses."
+    raise_all([BadRequest("SkuInBoth", text.format(sku_id), "removeLicenses") for sku_id in sorted(both)])
 
 
 def _check_others(request: OperationRequest) -> None:
@@ -95,8 +95,7 @@ def check_for_users(change: LicenseChange, catalog: Catalog) -> None:
 def check_known(sku_ids: Collection[SkuId], catalog: Catalog) -> None:
     """Raises BadRequest for a SKU that the tenant does not have."""
     unknown = sorted(set(sku_ids) - catalog.skus.keys())
-    if unknown:
-        raise BadRequest("UnknownSku", f"The tenant has no SKU {unknown[0]}.", "skuIds")
+    raise_all([BadRequest("UnknownSku", f"The tenant has no SKU {sku_id}.", "skuIds") for sku_id in unknown])
 
 
 def claim_key(initiator: Initiator, idempotency_key: str) -> str:

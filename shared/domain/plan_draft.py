@@ -23,10 +23,10 @@ from shared.domain.product_facts import Pair
 class NoteKind(StrEnum):
     """Notes that are shown beside the plan."""
 
-    FOREIGN = "givenBySomebodyElse"
-    FOREIGN_LACKS_PLANS = "foreignLicenseLacksPlans"
-    TURNED_ON_BY_HAND = "plansTurnedOnByHand"
-    TURNED_OFF_BY_HAND = "plansTurnedOffByHand"
+    FOREIGN = "unmanaged"
+    FOREIGN_LACKS_PLANS = "unmanagedLacksApps"
+    TURNED_ON_BY_HAND = "appsTurnedOnManually"
+    TURNED_OFF_BY_HAND = "appsTurnedOffManually"
     SECOND_READ = "secondRead"
     PENDING_APPROVAL = "pendingApproval"
     AFTER_REMOVAL = "assignedAfterRemoval"
@@ -39,6 +39,20 @@ class NoteKind(StrEnum):
     DEPENDS_ON_NATIVE = "dependsOnNativeLicensing"
     NOT_VISIBLE_YET = "notVisibleYet"
     UNCLEAR = "changedByOthers"
+
+
+_FORMER: Mapping[str, str] = {
+    "givenBySomebodyElse": NoteKind.FOREIGN,
+    "foreignLicenseLacksPlans": NoteKind.FOREIGN_LACKS_PLANS,
+    "plansTurnedOnByHand": NoteKind.TURNED_ON_BY_HAND,
+    "plansTurnedOffByHand": NoteKind.TURNED_OFF_BY_HAND,
+}
+"""Codes in rows of version 0.1."""
+
+
+def current_code(stored: str) -> str:
+    """The code of a stored note in the words of this version."""
+    return str(_FORMER.get(stored, stored))
 
 
 @dataclass(frozen=True, slots=True)

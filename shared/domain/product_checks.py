@@ -29,7 +29,7 @@ def check_products(requested: Sequence[AssignedLicense], catalog: Catalog, befor
     for license in requested:
         faults += _faults(license, catalog, before.get(license.sku_id, NO_PLANS))
     if faults:
-        raise AssignmentError("InvalidLicenses", " ".join(faults))
+        raise AssignmentError("InvalidLicenses", faults)
 
 
 def _faults(license: AssignedLicense, catalog: Catalog, before: Plans) -> list[str]:

@@ -43,7 +43,7 @@ class DeadLetterStore(Protocol):
 
     async def act(self, act_id: str) -> BulkAct | None: ...
 
-    async def acts(self, top: int) -> tuple[BulkAct, ...]:
+    async def acts(self, top: int, after: str | None = None) -> tuple[tuple[BulkAct, ...], str | None]:
         """Newest first."""
         ...
 

@@ -44,6 +44,10 @@ class Directory(Protocol):
         """Groups with this text in their name, word by word, or with this id, sorted by name."""
         ...
 
+    async def groups_named(self, name: str) -> tuple[DirectoryGroup, ...]:
+        """Every group with exactly this name, whatever its case. Raises Unavailable, PermissionDenied."""
+        ...
+
     async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
         """Users whose name has words that begin with those of the text, in any order; whose surname,
         userPrincipalName or mail begins with it; or with this employeeId or id. Sorted by name."""

@@ -15,7 +15,7 @@ from shared.domain.ids import GroupId, OperationId, SkuId, UserId, What
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_counts import MemberCounts
 from shared.domain.member_status import MemberState
-from shared.domain.operation import Operation
+from shared.domain.operation import EVERY_OPERATION, Operation, OperationFilter
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
@@ -61,8 +61,11 @@ class OperationStore(Protocol):
         """Replace if unchanged since read (`operation.version`). Raises Conflict."""
         ...
 
-    async def newest(self, top: int, after: str | None = None) -> tuple[tuple[Operation, ...], str | None]:
-        """Newest first, at most `top`, and a token for the next page."""
+    async def newest(
+        self, top: int, after: str | None = None, wanted: OperationFilter = EVERY_OPERATION
+    ) -> tuple[tuple[Operation, ...], str | None]:
+        """At most `top` that the filter lets pass, newest first, and a token for the next page. If few of very many
+        pass, the page can be short or empty and still have a next one."""
         ...
 
     async def open(self) -> tuple[Operation, ...]:

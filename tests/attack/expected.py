@@ -20,6 +20,7 @@ READS_BY_POST: frozenset[Route] = frozenset(
     {
         ("POST", "/api/users/search"),
         ("POST", "/api/groups/search"),
+        ("POST", "/api/search"),
         ("POST", "/api/groups/{group_id}/members/search"),
         ("POST", "/api/groups/{group_id}/membersWithLicenseErrors/search"),
         ("POST", "/api/audit/search"),

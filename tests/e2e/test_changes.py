@@ -233,14 +233,14 @@ def test_a_leaver_in_grace_is_shown_with_the_time_and_goes_now_when_a_person_say
     for user in (leaves, stays):
         (shown,) = eventually(
             lambda user=user: run.client.api("GET", licenses.format(user))["value"],  # type: ignore[misc]
-            lambda found: bool(found) and found[0]["ending"] == "grace",
+            lambda found: bool(found) and found[0]["keptReason"] == "grace",
         )
         assert shown["removalDateTime"] is not None
     run.start(f"/api/users/{stays}/keepLicenses", {"skuIds": [run.skus["SPE_E3"]]})
     run.decide(f"/api/users/{leaves}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
     until_licensed(run, leaves, licensed=False)
     (kept,) = run.client.api("GET", licenses.format(stays))["value"]
-    assert (kept["ending"], kept["removalDateTime"]) == ("kept", None)
+    assert (kept["keptReason"], kept["removalDateTime"]) == ("kept", None)
     run.decide(f"/api/users/{stays}/removeLicensesNow", {"skuIds": [run.skus["SPE_E3"]]})
     until_licensed(run, stays, licensed=False)
     run.client.api("PATCH", path, {"grace": "PT0S"})
@@ -250,7 +250,8 @@ def test_a_leaver_in_grace_is_shown_with_the_time_and_goes_now_when_a_person_say
 def until_in_grace(run: Journey, user: str) -> None:
     licenses = f"/api/users/{user}/licenses"
     eventually(
-        lambda: run.client.api("GET", licenses)["value"], lambda found: bool(found) and found[0]["ending"] == "grace"
+        lambda: run.client.api("GET", licenses)["value"],
+        lambda found: bool(found) and found[0]["keptReason"] == "grace",
     )
 
 

@@ -166,8 +166,8 @@ def test_what_cannot_be_right_is_refused_with_a_remedy_and_the_rest_is_done(run:
         assert (ended["state"], words in ended["note"], bool(ended["remedy"])) == ("Failed", True, True), ended
     mixed = record(run, "mixed")
     assert mixed["state"] == "DoneWithErrors", mixed
-    assert sorted(outcomes(mixed)[0]) == ["Added", "Refused", "Refused", "Refused", "Refused"]
-    assert all(each["remedy"] for each in mixed["groups"] if each["outcome"] == "Refused")
+    assert sorted(outcomes(mixed)[0]) == ["Added", "Rejected", "Rejected", "Rejected", "Rejected"]
+    assert all(each["remedy"] for each in mixed["groups"] if each["outcome"] == "Rejected")
     assert outcomes(mixed)[1] == ["Assigned"]
     run.until_quiet()
     run.must_be_right()
@@ -180,7 +180,7 @@ def test_a_profile_gives_a_license_of_its_own_as_the_dry_run_said(run: Journey) 
     run.client.save_profile("drawing", profile)
     (joiner,) = told(event("joiner", "draw", {"id": ann}, attributes={"jobTitle": "architect II"}))
     trial = run.client.api("POST", "/api/onboarding/dryRun", joiner)
-    assert [each["because"] for each in trial["profiles"]] == ["jobTitle 'architect II' fits 'Architect*'"]
+    assert [each["reason"] for each in trial["profiles"]] == ["jobTitle 'architect II' fits 'Architect*'"]
     assert [(each["skuId"], each["from"]) for each in trial["licenses"]] == [(visio, ["hr:drawing"])]
     assert record(run, "draw")["state"] == "not there"
     by_queue(run, joiner)
@@ -215,7 +215,7 @@ def test_a_batch_of_a_thousand_names_each_fault_and_a_killed_worker_loses_nothin
     assert {each["position"] for each in answer["faults"]} == faulty.keys()
     for each in answer["faults"]:
         name, value = faulty[each["position"]]
-        assert each["field"].startswith(name), each
+        assert each["target"].startswith(name), each
         assert json.loads(each["value"]) in _parts(value), each
     for _ in range(2):
         run.stack.kill(run.stack.workers("process_hr_events")[0])

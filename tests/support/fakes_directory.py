@@ -277,6 +277,10 @@ class FakeDirectory:
         ]
         return tuple(sorted(found, key=lambda each: each.display_name)[:top])
 
+    async def groups_named(self, name: str) -> tuple[DirectoryGroup, ...]:
+        self._check_away()
+        return tuple(each for each in self.groups.values() if each.display_name.casefold() == name.casefold())
+
     async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
         self._check_away()
         present = (key for key, person in self._people.items() if not person.deleted)

@@ -85,7 +85,7 @@ def _try(session: Session, event: Mapping[str, Any]) -> int:
                 ("Note", found["note"]),
                 ("Remedy", found[f.REMEDY]),
                 ("Accounts", [each[f.UPN] for each in found["accounts"]]),
-                ("Profiles", [f"{each['name']} ({each['because']})" for each in found["profiles"]]),
+                ("Profiles", [f"{each['name']} ({each['reason']})" for each in found["profiles"]]),
                 ("Unknown profiles", found["unknownProfiles"]),
                 ("Usage location", found[f.USAGE_LOCATION]),
                 *(("Group", f"{names.group_label(each[f.GROUP_ID])}: {each['outcome']}") for each in found[f.GROUPS]),
@@ -93,7 +93,7 @@ def _try(session: Session, event: Mapping[str, Any]) -> int:
                     ("Product", names.product_label(each[f.SKU_ID]) + (" (has it)" if each["hasAlready"] else ""))
                     for each in found["licenses"]
                 ),
-                ("Would lose", [names.product_label(each) for each in found["lostLicenses"]]),
+                ("Would lose", [names.product_label(each) for each in found["removedLicenses"]]),
             ]
         )
 

@@ -12,7 +12,6 @@ from seatkeeper import fields as f
 from seatkeeper import routes
 from seatkeeper.errors import CliError, UsageFault
 from seatkeeper.framework import command
-from seatkeeper.names import folded
 from seatkeeper.output import Column, Format
 from seatkeeper.session import Session
 
@@ -34,14 +33,8 @@ def add_to(app: typer.Typer) -> None:
 
 def search(session: Session, words: Annotated[str, typer.Argument(help="Words of a name, or an ID.")]) -> None:
     """Find people, groups and products by one text."""
-    client = session.client
-    people = client.ask(routes.FIND_USERS, body={f.SEARCH: words})[f.VALUE]
-    groups = client.ask(routes.FIND_GROUPS, body={f.SEARCH: words})[f.VALUE]
-    products = [
-        each
-        for each in session.names.products
-        if any(folded(words) in folded(str(each[name])) for name in (f.DISPLAY_NAME, f.PART_NUMBER, f.SKU_ID))
-    ]
+    found = session.client.ask(routes.SEARCH, body={f.SEARCH: words})
+    people, groups, products = found["users"], found[f.GROUPS], found["licenses"]
     rows = [
         *({"kind": "user", "name": each[f.DISPLAY_NAME], "detail": each[f.UPN], "id": each[f.ID]} for each in people),
         *(

@@ -77,7 +77,7 @@ def changes(session: Session) -> None:
                 ("Ends", made.get("expirationDateTime")),
                 ("Last notification", made.get("lastNotificationDateTime")),
                 ("Last delta query", found["lastDeltaDateTime"]),
-                ("Rejected today", found["refusedToday"]),
+                ("Rejected today", found["rejectedToday"]),
                 ("Rejected delta links", len(found["rejectedDeltas"])),
             ]
         )

@@ -25,7 +25,7 @@ Since = Annotated[str, typer.Option("--since", help="Only those kept since a tim
 
 
 def _wanted(queue: str, kind: str, text: str, since: str) -> dict[str, Any]:
-    named = {"queue": queue, "kind": kind, "text": text, "keptSince": since_text(since)}
+    named = {"queue": queue, "kind": kind, "text": text, "since": since_text(since)}
     return {name: value for name, value in named.items() if value}
 
 
@@ -78,7 +78,7 @@ def delete_all(session: Session, queue: Queue = "", kind: Kind = "", text: Text 
 def _bulk(session: Session, act: str, wanted: dict[str, Any]) -> None:
     shown = ", ".join(f"{name} {value}" for name, value in wanted.items()) or "no filter"
     session.confirm(f"{act.capitalize()} all dead letters with {shown}?")
-    found = session.client.ask(routes.BULK, body={**wanted, "act": act})
+    found = session.client.ask(routes.BULK, body={**wanted, "action": act})
     while session.options.wait and found[f.STATE] == "running":
         session.surroundings.sleep(1.0)
         found = session.client.ask(routes.BULK_ACT, found[f.ID])

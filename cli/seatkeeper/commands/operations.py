@@ -122,7 +122,7 @@ def cancel(
 ) -> int:
     """End an operation. Completed work stays, unless the former assignment is restored."""
     session.confirm(f"Cancel {operation}{' and restore the former assignment' if restore else ''}?")
-    found = session.client.ask(routes.CANCEL, operation, body={"intent": "former" if restore else "keep"})
+    found = session.client.ask(routes.CANCEL, operation, body={"assignment": "restore" if restore else "keep"})
     if restore:
         return operations.show(session, operations.follow(session, found))
     operations.show(session, found)

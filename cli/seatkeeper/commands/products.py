@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seatkeeper import columns
+from seatkeeper import columns, routes
 from seatkeeper import fields as f
 from seatkeeper.framework import command, group
 from seatkeeper.session import Session
@@ -29,7 +29,7 @@ def show_product(session: Session, product: Annotated[str, typer.Argument(help="
     """One product with its groups and apps."""
     names, output = session.names, session.output
     sku_id = names.product(product)
-    found = next((each for each in names.products if each[f.SKU_ID] == sku_id), {})
+    found = session.client.ask(routes.PRODUCT, sku_id)
     sku = names.skus.get(sku_id, {})
     value = {**found, f.SERVICE_PLANS: sku.get(f.SERVICE_PLANS, [])}
 
@@ -44,6 +44,9 @@ def show_product(session: Session, product: Annotated[str, typer.Argument(help="
                 ("Assigned", found.get(f.ASSIGNED)),
                 ("Available", found.get(f.AVAILABLE)),
                 ("Expired", found.get(f.EXPIRED)),
+                ("Waiting", found.get("waiting")),
+                ("Errors", found.get("errors")),
+                ("Short by", found.get("shortBy")),
                 ("Groups", [each[f.DISPLAY_NAME] for each in found.get(f.GROUPS, ())]),
             ]
         )
@@ -51,3 +54,10 @@ def show_product(session: Session, product: Annotated[str, typer.Argument(help="
         output.rows(value[f.SERVICE_PLANS], columns.APPS, "No apps.")
 
     output.one(value, lines)
+
+
+@command(app, "users", "product users SPE_E3 -o csv")
+def product_users(session: Session, product: Annotated[str, typer.Argument(help="A product.")]) -> None:
+    """The users who have a product from any source."""
+    sku_id = session.names.product(product)
+    session.output.rows(session.client.all(routes.PRODUCT_USERS, sku_id), columns.PRODUCT_USERS, "No user has it.")

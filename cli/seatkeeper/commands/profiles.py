@@ -73,6 +73,12 @@ def proposals(session: Session) -> None:
     session.output.rows(found, columns.PROPOSALS, "No version waits for an approval.")
 
 
+@command(app, "proposal", "profile proposal sales")
+def proposal(session: Session, name: Name) -> None:
+    """One proposed version: each field before and after, as JSON."""
+    session.output.raw(session.client.ask(routes.PROPOSAL, name))
+
+
 Version = Annotated[str, typer.Option("--version", help="The version that you read, as profile proposals shows it.")]
 
 

@@ -14,8 +14,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from functions.web.contract.error_examples import examples
 from functions.web.contract.responses import ANSWERS, LINKS, REFUSALS
-from functions.web.contract.shapes.common import E3, GROUP, OPERATION, TEAMS, USER, Error
+from functions.web.contract.shapes.common import E3, GROUP, HERE, OPERATION, TEAMS, USER, Error
 from shared.domain.access import APP_ROLES, ROLES, Access
 
 Json = dict[str, Any]
@@ -24,6 +25,7 @@ EXAMPLES: Mapping[str, Any] = {
     "operation_id": OPERATION,
     "group_id": GROUP,
     "user_id": USER,
+    "sku_id": E3,
     "letter_id": OPERATION,
     "entry_id": OPERATION,
     "bulk_id": OPERATION,
@@ -42,7 +44,7 @@ EXAMPLES: Mapping[str, Any] = {
     "usageLocation": "DE",
     "grace": "P30D",
     "priority": 0,
-    "intent": "keep",
+    "assignment": "keep",
     "displayName": "Sales",
     "message": {"version": 1},
     "department": ["Sales"],
@@ -56,8 +58,7 @@ EXAMPLES: Mapping[str, Any] = {
     "group": GROUP,
     "initiatedBy": "ada",
     "activity": "license",
-    "from": "2026-11-29",
-    "to": "2026-11-30",
+    "groupId": GROUP,
     "since": "2026-11-01T00:00:00Z",
     "until": "2026-11-30T00:00:00Z",
 }
@@ -87,12 +88,11 @@ MOSTLY_NULL = (
     "completedDateTime",
     "corrected",
     "drift",
-    "ending",
+    "keptReason",
     "error",
     "fault",
-    "hindrance",
+    "unusableReason",
     "openApproval",
-    "permittedBy",
     "queuesError",
     "remedy",
     "removalDateTime",
@@ -122,19 +122,44 @@ def describe(app: FastAPI, access: Mapping[tuple[str, str], Access]) -> Json:
                 _exemplify(parameter, parameter["name"], schemas)
             for media in operation.get("requestBody", {}).get("content", {}).values():
                 media["example"] = _body(media["schema"], schemas)
-    refused = {
-        str(status): {"description": why, "content": _content(Error, schemas)} for status, why in REFUSALS.items()
-    }
-    found["components"]["responses"] = refused
+    found["components"]["responses"] = {str(status): _refusal(status, why) for status, why in REFUSALS.items()}
     found["components"]["securitySchemes"] = {"entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     found["security"] = [{"entra": []}]
+    found["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
+    found["info"]["contact"] = {"name": "The administrators of this deployment"}
+    found["servers"] = [SERVER]
+    found["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     return found
+
+
+SERVER: Json = {
+    "url": "https://{host}",
+    "variables": {"host": {"default": HERE.removeprefix("https://"), "description": "The host of the function app."}},
+}
+TAGS: Mapping[str, str] = {
+    "center": "Groups found by name, people, the state of the app, and the audit log.",
+    "dead letters": "Failed messages: list, replay and delete them.",
+    "groups": "Licenses of groups: assignment, options, status and members.",
+    "licenses": "Products of the tenant with their users, and one search for everything.",
+    "onboarding": "HR events, their results, and the profiles of jobs.",
+    "operations": "Long work: state, plan, approval, pause and cancel.",
+    "users": "Licenses of named users, and the data that is stored about a user.",
+}
+
+
+def _refusal(status: int, why: str) -> Json:
+    media = {"schema": {"$ref": f"{REF}AnswerError"}, "examples": examples(status)}
+    headers = {"headers": RETRY_AFTER} if status in (429, 503) else {}
+    return {"description": why, **headers, "content": {"application/json": media}}
 
 
 ABOUT = (
     "Seatkeeper licenses the members of Microsoft 365 groups. Callers sign in with Microsoft Entra ID, and need one of "
-    "the app roles in `x-roles`. Bodies have at most 1 MiB. Requests that start an operation need an Idempotency-Key "
-    "and are answered with 202 and a Location. Collections are paged by `$top` (at most 999) and `@odata.nextLink`."
+    "the app roles in `x-roles`. Bodies have at most 1 MiB. Requests that start an operation take an Idempotency-Key "
+    "and are answered with 202, a Location and Retry-After. Collections are paged by `$top` (at most 999) and "
+    "`@odata.nextLink`; a search by POST repeats its body at the link. Users can be named by userPrincipalName, "
+    "products by skuPartNumber, and groups by their name if only one group has it. Unknown query parameters are an "
+    "error. `details` lists every fault of a request."
 )
 
 
@@ -149,6 +174,8 @@ def _responses(answers: Mapping[int, type[BaseModel] | None], schemas: Json) -> 
     found: Json = {}
     for status, model in answers.items():
         found[str(status)] = {"description": _said(model, status)}
+        if status == 202:
+            found[str(status)]["headers"] = ACCEPTED
         if model is not None:
             found[str(status)] |= {"content": _content(model, schemas)}
             leads = LINKS.get(model, {})
@@ -158,6 +185,24 @@ def _responses(answers: Mapping[int, type[BaseModel] | None], schemas: Json) -> 
                     for name, (operation, parameter) in leads.items()
                 }
     return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in REFUSALS}
+
+
+RETRY_AFTER: Json = {
+    "Retry-After": {
+        "description": "Seconds after which to ask again.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 5,
+    },
+}
+ACCEPTED: Json = {
+    "Location": {
+        "description": "Where to read the progress of the work.",
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": f"/api/operations/{OPERATION}",
+    },
+    **RETRY_AFTER,
+}
+"""Headers of every 202."""
 
 
 def _said(model: type[BaseModel] | None, status: int) -> str:

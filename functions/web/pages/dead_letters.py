@@ -48,7 +48,7 @@ async def _page(
         queues=sorted(QUEUES),
         kinds=list(LetterKind),
         number=await world.stores.dead_letters.count(),
-        acts=await world.stores.dead_letters.acts(SHOWN_ACTS),
+        acts=(await world.stores.dead_letters.acts(SHOWN_ACTS))[0],
     )
 
 

@@ -20,7 +20,7 @@ from functions.web.pages.parameters import ROWS, Text, Token
 from functions.web.pages.rendering import fragment, page, see
 from functions.web.pages.unmanaged import Takeover, preview_takeover
 from functions.web.requests import Guid, OptionsPatch
-from functions.web.searching import NoNames, Shown, TheMemberFilter, member_fields, shown_members
+from functions.web.searching import Shown, TheMemberFilter, member_fields, shown_members
 from functions.web.starting import Starter, TheStarter
 from shared.domain.access import Access
 from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, OptionsChange
@@ -43,7 +43,7 @@ router = APIRouter(include_in_schema=False)
 Wanted = Annotated[str, Query(max_length=36)]
 
 
-@router.get("/groups", dependencies=[NoNames])
+@router.get("/groups")
 async def groups(request: Request, world: TheWorld, sku: Text = "") -> Response:
     """Groups that give licenses; `sku`: the product to assign to one."""
     return await _groups_page(request, world, "", sku)
@@ -61,7 +61,7 @@ async def _groups_page(request: Request, world: World, search: str, sku: str) ->
     return page(request, "groups.html", groups=managed, search=search, found=found, sku=sku)
 
 
-@router.get("/groups/{group_id}", dependencies=[NoNames])
+@router.get("/groups/{group_id}")
 async def group(
     request: Request,
     world: TheWorld,

@@ -16,6 +16,7 @@ from shared.domain.onboarding import HrEventType, PersonRef
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.plan import WAITS
+from shared.domain.plan_draft import current_code
 from shared.domain.predicted_errors import Certainty, PredictedError
 
 STATE_WORDS: Mapping[str, str] = {
@@ -118,10 +119,10 @@ HR_EVENT_WORDS: Mapping[str, str] = {
 }
 
 NOTE_WORDS: Mapping[str, str] = {
-    "givenBySomebodyElse": "assigned outside this app",
-    "foreignLicenseLacksPlans": "assigned outside this app, without some plans",
-    "plansTurnedOnByHand": "plans were turned on by hand",
-    "plansTurnedOffByHand": "plans were turned off by hand",
+    "unmanaged": "assigned outside this app",
+    "unmanagedLacksApps": "assigned outside this app, without some plans",
+    "appsTurnedOnManually": "plans were turned on by hand",
+    "appsTurnedOffManually": "plans were turned off by hand",
     "secondRead": "the removal waits and is decided with the other removals of the group",
     "pendingApproval": "assigned when the removal that it replaces is approved",
     "assignedAfterRemoval": "assigned together with the removal that it replaces, which still waits",
@@ -146,7 +147,7 @@ _WORDS: Mapping[str, str] = {
     "WaitingForEarlierEvent": "Waits for an earlier event",
     "WaitingForRelease": "Waits for release",
     "DoneWithErrors": "Done with errors",
-    "WaitingForSeat": "Waits for a seat",
+    "WaitingForLicense": "Waits for a license",
     "AlreadyMember": "Already a member",
     "NotAMember": "Not a member",
     "success": "Success",
@@ -156,7 +157,7 @@ _WORDS: Mapping[str, str] = {
 }
 
 _GOOD = ("All licenses assigned", "Active", "ProcessingComplete", "success", "Done", "Assigned", "Added", "applied")
-_BAD = ("Errors and issues", "Error", "ActiveWithError", "Failed", "failure", "DoneWithErrors", "Refused", "failed")
+_BAD = ("Errors and issues", "Error", "ActiveWithError", "Failed", "failure", "DoneWithErrors", "Rejected", "failed")
 _WARN = (
     "AwaitingApproval",
     "NeedsDecision",
@@ -164,7 +165,7 @@ _WARN = (
     "Waiting",
     "Held",
     "Kept",
-    "WaitingForSeat",
+    "WaitingForLicense",
     "waiting",
     "paused",
     "Suspended",
@@ -282,7 +283,8 @@ def notes(found: Iterable[str], name: Mapping[str, str]) -> list[str]:
     """Notes of a plan, each a code and a product, in words."""
     shown = []
     for each in found:
-        code, *ids = each.split(" ")
+        stored, *ids = each.split(" ")
+        code = current_code(stored)
         text = ERROR_WORDS.get(code) or NOTE_WORDS.get(code)
         sku_id = ids[0] if text and ids else ""
         shown.append(f"{name.get(sku_id, sku_id)}: {text}" if sku_id else text or each)

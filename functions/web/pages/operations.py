@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web import predictions
+from functions.web import answers, predictions
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.errors import HttpError
 from functions.web.pages.downloads import csv_text, download, streamed_csv
@@ -108,7 +108,7 @@ async def errors(
     """The errors that a preview predicts."""
     key = OperationId(operation_id)
     found = await predicted_errors(world, key, wanted)
-    rows, token = predictions.part(found, ROWS, after)
+    rows, token = answers.part(found, ROWS, after)
     return page(
         request,
         "predicted_errors.html",

@@ -12,12 +12,13 @@ from starlette.requests import Request
 from functions.web import answers, audit_answers, health_answers
 from functions.web.audit_answers import Json
 from functions.web.context import ThePaging, ThePerson, TheWorld
-from functions.web.pages.rendering import product_name
-from functions.web.requests import DEFAULT_TOP, MAX_TOP, Guid, OperationIdText, Shape
-from functions.web.searching import AuditSearch, NoNames, TheAuditSearch, moment
+from functions.web.names import GroupName, SkuName, UserName
+from functions.web.naming import TheUserId, optional_group, optional_sku, with_ids
+from functions.web.pages.rendering import app_name
+from functions.web.requests import OperationIdText, Shape, Since, Until
+from functions.web.searching import AuditSearch, TheAuditSearch
 from shared.domain.directory import LicenseError
 from shared.domain.errors import NotFound
-from shared.domain.ids import UserId
 from shared.domain.read_models import AuditFilter, MemberFilter
 from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.operations.writing import turn_off, turn_on
@@ -28,8 +29,6 @@ from shared.handlers.views.missing_licenses import members_with_errors
 
 router = APIRouter(prefix="/api", tags=["center"])
 
-From = Annotated[str, Query(alias="from", max_length=40, description="A date or a time, as in ISO 8601.")]
-To = Annotated[str, Query(alias="to", max_length=40, description="A date or a time, as in ISO 8601.")]
 Searched = Annotated[str, Field(min_length=1, max_length=license_center.MAX_SEARCH, examples=["Ada"])]
 
 
@@ -48,39 +47,16 @@ class FindGroups(Shape):
 class FindEntries(Shape):
     """Entries of the audit log. `initiatedBy`: part of a name or ID."""
 
-    user: Guid | None = None
-    group: Guid | None = None
+    user: UserName | None = None
+    group: GroupName | None = None
     initiated_by: Annotated[str, Field(max_length=license_center.MAX_SEARCH, examples=["ada"])] = ""
     activity: Annotated[str, Field(max_length=license_center.MAX_SEARCH, examples=["Set group license"])] = ""
     since: Annotated[str, Field(max_length=40, examples=["2026-01-31"])] = ""
     until: Annotated[str, Field(max_length=40, examples=["2026-01-31"])] = ""
-    top: Annotated[int, Field(ge=1, le=MAX_TOP, examples=[100])] = DEFAULT_TOP
-    skip_token: Annotated[str, Field(min_length=1, max_length=2048, examples=["02518391759999-1.0"])] | None = None
 
     def value(self) -> AuditSearch:
         wanted = AuditFilter(self.user or "", self.group or "", self.initiated_by.strip(), self.activity.strip())
         return AuditSearch(wanted, self.since.strip(), self.until.strip())
-
-
-@router.get("/licenses")
-async def list_licenses(world: TheWorld) -> Json:
-    """The tenant's products by friendly name: seats bought, used, free, in grace, and the groups that give each."""
-    return {"value": [_product(view) for view in await license_center.products(world)]}
-
-
-def _product(view: license_center.ProductView) -> Json:
-    sku = view.sku
-    return {
-        "skuId": sku.sku_id,
-        "skuPartNumber": sku.sku_part_number,
-        "displayName": product_name(sku.sku_id, sku.sku_part_number),
-        "capabilityStatus": sku.capability_status,
-        "bought": sku.enabled,
-        "used": sku.consumed_units,
-        "free": sku.available,
-        "inGrace": sku.warning,
-        "groups": [{"id": each.group_id, "displayName": each.display_name} for each in view.groups],
-    }
 
 
 @router.get("/membersWithLicenseErrors")
@@ -89,39 +65,30 @@ async def list_all_members_with_license_errors(
     world: TheWorld,
     paging: ThePaging,
     error: LicenseError | None = None,
-    sku_id: Annotated[Guid | None, Query(alias="skuId")] = None,
+    sku_id: Annotated[SkuName | None, Query(alias="skuId")] = None,
+    group_id: Annotated[GroupName | None, Query(alias="groupId", description="Members of this group only.")] = None,
 ) -> Json:
     """Members of all groups in error or waiting for a license. A user of two groups is listed twice. If few of very
     many match, a page can be short or empty and still have a next one."""
-    wanted = MemberFilter("", error or "", sku_id or "")
-    rows, token = await members_with_errors(world, paging.top, paging.after, wanted)
+    wanted = MemberFilter("", error or "", await optional_sku(world, sku_id) or "")
+    group = await optional_group(world, group_id) or ""
+    rows, token = await members_with_errors(world, paging.top, paging.after, wanted, group)
     names = await queries.sku_names(world)
-    asked = {name: value for name, value in (("error", wanted.error), ("skuId", wanted.sku_id)) if value}
     found = ({"groupId": row.group_id, **answers.member(row, names)} for row in rows)
-    return answers.page(request, found, paging.top, token, asked)
+    return answers.page(request, found, token)
 
 
 @router.post("/groups/search")
 async def find_groups(world: TheWorld, body: FindGroups) -> Json:
-    """Groups of the directory by words of their name or by ID, and what they may be used for."""
-    return {"value": [_found(each) for each in await license_center.find_groups(world, body.search)]}
+    """Groups of the directory by words of their name or by ID, and whether they can be managed."""
+    return {"value": [answers.found_group(each) for each in await license_center.find_groups(world, body.search)]}
 
 
-@router.get("/groups", dependencies=[NoNames])
-async def list_groups(world: TheWorld) -> Json:
-    """Groups that give licenses with their status."""
-    return {"value": [_managed(each) for each in await license_center.managed_groups(world)]}
-
-
-def _found(each: license_center.FoundGroup) -> Json:
-    return {
-        "id": each.group.id,
-        "displayName": each.group.display_name,
-        "managed": each.managed,
-        "usable": not each.hindrance,
-        "hindrance": each.hindrance or None,
-        "nativeLicenses": [license.sku_id for license in each.group.native_skus],
-    }
+@router.get("/groups")
+async def list_groups(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Groups that assign licenses with their status, by name."""
+    found, token = answers.part(await license_center.managed_groups(world), paging.top, paging.after)
+    return answers.page(request, map(_managed, found), token)
 
 
 def _managed(each: license_center.ManagedGroup) -> Json:
@@ -130,6 +97,7 @@ def _managed(each: license_center.ManagedGroup) -> Json:
         "displayName": each.assignment.display_name,
         "assignedSkuIds": [sku.sku_id for sku in each.assignment.skus],
         "status": each.status.state,
+        "state": each.status.state.code,
         "members": each.status.shown_members,
         "counts": dict(each.status.counts),
         "products": answers.product_counts(each.status),
@@ -144,10 +112,10 @@ async def find_users(world: TheWorld, body: FindUsers) -> Json:
 
 
 @router.get("/users/{user_id}")
-async def get_user(world: TheWorld, user_id: Guid) -> Json:
-    """One user: every license with its source, the state in each group that gives licenses, and the history of the last
-    seven days. The audit log has the complete history."""
-    found = await license_center.person(world, UserId(user_id))
+async def get_user(world: TheWorld, user_id: TheUserId) -> Json:
+    """One user: every license and app with its source, the state in each group that assigns licenses, and the history
+    of the last seven days. The audit log has the complete history."""
+    found = await license_center.person(world, user_id)
     names = await queries.sku_names(world)
     return {
         "id": found.user.id,
@@ -156,6 +124,7 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
         "usageLocation": found.user.usage_location,
         "accountEnabled": found.user.account_enabled,
         "licenses": [answers.user_license(each, names) for each in found.licenses],
+        "apps": [answers.user_app(each, names, app_name) for each in found.apps],
         "groups": [{"groupId": row.group_id, **answers.member(row, names)} for row in found.rows],
         "history": [audit_answers.audit_entry(entry) for entry in await license_center.history(world, found.user.id)],
     }
@@ -163,8 +132,8 @@ async def get_user(world: TheWorld, user_id: Guid) -> Json:
 
 @router.get("/overview")
 async def get_health(world: TheWorld) -> Json:
-    """How the app is: changes of membership, the write quota in use, the queues, what is open, dead letters, protected
-    people, and what limits HR."""
+    """The state of the app: membership changes, the write quota in use, queues, open work, dead letters, protected
+    people, and the limits of HR."""
     found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
     return health_answers.health(found, looks, limits, world.policy.tenant_id)
 
@@ -192,23 +161,23 @@ async def search_audit(request: Request, world: TheWorld, search: TheAuditSearch
     """Entries that match, newest first: who, when, what, before, after, result. Without `since`, of the last 31 days.
     If few of very many entries match, a page can be short or empty and still have a next one."""
     entries, token = await search.page(world, paging.top, paging.after)
-    return answers.page(request, map(audit_answers.audit_entry, entries), paging.top, token, search.parameters())
+    return answers.page(request, map(audit_answers.audit_entry, entries), token)
 
 
 @router.post("/audit/search")
-async def find_entries(world: TheWorld, body: FindEntries) -> Json:
+async def find_entries(request: Request, world: TheWorld, body: FindEntries, paging: ThePaging) -> Json:
     """The same, also by a part of the name of who acted, which is not part of the address."""
-    entries, token = await body.value().page(world, body.top, body.skip_token)
-    return {"value": list(map(audit_answers.audit_entry, entries)), "skipToken": token}
+    body = await with_ids(world, body)
+    entries, token = await body.value().page(world, paging.top, paging.after)
+    return answers.page(request, map(audit_answers.audit_entry, entries), token)
 
 
 @router.get("/audit/verify")
-async def verify_audit(world: TheWorld, since: From = "", until: To = "") -> Json:
+async def verify_audit(world: TheWorld, since: Since | None = None, until: Until | None = None) -> Json:
     """Compare the entries of each hour with the log of digests: which hours verify, which entries are missing, changed
     or added. By default the last 24 hours, at most 31 days. `verified` is false if any closed hour differs, or if the
     log itself is not as it was written."""
-    times = moment(since, "from"), moment(until, "to")
-    return audit_answers.audit_proof(await verify(world, *times))
+    return audit_answers.audit_proof(await verify(world, since, until))
 
 
 @router.get("/audit/{entry_id}/message")

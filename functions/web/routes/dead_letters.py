@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 from starlette.requests import Request
+from starlette.responses import Response
 
 from functions.web import answers
 from functions.web.audit_answers import Json, initiated, moment_text
-from functions.web.context import Paging, TheInitiator, ThePaging, TheWorld, requires
-from functions.web.requests import DEFAULT_TOP, MAX_TOP, Corrected, OperationIdText, Shape
-from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
+from functions.web.context import TheInitiator, ThePaging, TheWorld, requires
+from functions.web.requests import Corrected, OperationIdText, Shape
+from functions.web.searching import MAX_LETTER_TEXT
+from functions.web.starting import accepted
 from shared.domain.access import Access
 from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
 from shared.domain.messages import ONBOARDING
@@ -30,68 +32,62 @@ Queue = Literal["members", "members-bulk", "operations", "operations-bulk", "not
 Moment = Annotated[AwareDatetime, Field(examples=["2026-01-31T08:00:00Z"])]
 
 
-class Wanted(Shape):
+class DeadLetterFilter(Shape):
     """A filter of dead letters. Absent fields match everything; `text` is part of the reason or of the message."""
 
     queue: Queue = ""
     kind: LetterKind | None = None
     text: Annotated[str, Field(max_length=MAX_LETTER_TEXT, examples=["HiddenMembership"])] = ""
-    kept_since: Moment | None = None
-    kept_until: Moment | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
     def value(self) -> LetterFilter:
-        since: datetime | None = self.kept_since
-        return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.kept_until)
+        since: datetime | None = self.since
+        return LetterFilter(self.queue, str(self.kind or ""), self.text.strip(), since, self.until)
 
 
-class Search(Wanted):
-    """A page of the dead letters that are wanted."""
-
-    top: Annotated[int, Field(ge=1, le=MAX_TOP, examples=[100])] = DEFAULT_TOP
-    skip_token: Annotated[str, Field(min_length=1, max_length=2048, examples=["fe6d1f2a3b4c0123"])] | None = None
-
-
-class Bulk(Wanted):
+class BulkRequest(DeadLetterFilter):
     """The action on all dead letters that match."""
 
-    act: BulkKind
+    action: BulkKind
 
 
 @router.get("")
 async def list_dead_letters(request: Request, world: TheWorld, paging: ThePaging) -> Json:
-    """Messages that could not be read or done, with the reason, newest first."""
+    """Failed messages with the reason, newest first."""
     letters, token = await world.stores.dead_letters.page(paging.top, paging.after)
-    return answers.page(request, map(_letter, letters), paging.top, token)
+    return answers.page(request, map(_letter, letters), token)
 
 
 @router.post("/search")
-async def search_dead_letters(world: TheWorld, body: Search) -> Json:
+async def search_dead_letters(request: Request, world: TheWorld, body: DeadLetterFilter, paging: ThePaging) -> Json:
     """Those of a queue, kind or time, or with a text, which can be a name and so is not part of the address. If few of
-    very many match, a page can be short and still have a `skipToken` for the next one."""
-    paging = Paging(body.top, body.skip_token)
+    very many match, a page can be short and still have a next one."""
     letters, token = await world.stores.dead_letters.page(paging.top, paging.after, body.value())
-    return {"value": list(map(_letter, letters)), "skipToken": token}
+    return answers.page(request, map(_letter, letters), token)
 
 
 @router.post("/bulk", status_code=202)
-async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: Bulk) -> Json:
+async def begin_bulk(world: TheWorld, initiator: TheInitiator, body: BulkRequest) -> Response:
     """Replay or delete all current dead letters that match. It continues automatically, also after a restart."""
-    return _bulk(await bulk_letters.begin(world, body.act, body.value(), initiator))
+    begun = await bulk_letters.begin(world, body.action, body.value(), initiator)
+    return accepted(f"/api/deadLetters/bulk/{begun.id}", _bulk(begun))
 
 
 @router.get("/bulk")
-async def list_bulk(world: TheWorld) -> Json:
-    """The newest acts on many dead letters."""
-    return {"value": [_bulk(each) for each in await world.stores.dead_letters.acts(SHOWN_ACTS)]}
+async def list_bulk(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Bulk actions on dead letters, newest first."""
+    found, token = await world.stores.dead_letters.acts(paging.top, paging.after)
+    return answers.page(request, map(_bulk, found), token)
 
 
 @router.get("/bulk/{bulk_id}")
 async def get_bulk(world: TheWorld, bulk_id: OperationIdText) -> Json:
-    """How far an act on many dead letters is."""
+    """The progress of one bulk action."""
     return _bulk(await bulk_letters.find(world, bulk_id))
 
 
-@router.post("/{letter_id}/replay", status_code=202)
+@router.post("/{letter_id}/replay", status_code=204)
 async def replay_dead_letter(
     request: Request,
     world: TheWorld,
@@ -111,12 +107,12 @@ async def replay_dead_letter(
 
 @router.delete("/{letter_id}", status_code=204)
 async def delete_dead_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> None:
-    """Take a message off the list without sending it."""
+    """Delete a message without sending it."""
     await delete(world, letter_id, initiator)
 
 
 def _letter(letter: DeadLetter) -> Json:
-    """A message that could not be read or done; its body as text where it is one."""
+    """A failed message, with its body as text."""
     return {
         "id": letter.id,
         "queue": letter.queue,
@@ -124,16 +120,16 @@ def _letter(letter: DeadLetter) -> Json:
         "reason": letter.reason,
         "createdDateTime": moment_text(letter.at),
         "body": letter.body.decode("utf-8", "replace"),
-        "whole": letter.whole,
+        "complete": letter.whole,
     }
 
 
 def _bulk(act: BulkAct) -> Json:
-    """An act on many dead letters, and how far it is."""
+    """A bulk action and its progress."""
     wanted = act.wanted
     return {
         "id": act.id,
-        "act": act.kind,
+        "action": act.kind,
         "queue": wanted.queue,
         "kind": wanted.kind,
         "text": wanted.text,
@@ -142,7 +138,7 @@ def _bulk(act: BulkAct) -> Json:
         **initiated(act.initiator),
         "state": "running" if act.is_open else "complete",
         "done": act.done,
-        "left": act.left,
+        "notReplayable": act.left,
         "createdDateTime": moment_text(act.created_at),
         "completedDateTime": moment_text(act.completed_at),
     }

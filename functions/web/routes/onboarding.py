@@ -9,14 +9,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from functions.web import answers
 from functions.web.audit_answers import Json, hr_event
 from functions.web.context import TheInitiator, ThePaging, TheWorld
-from functions.web.errors import HttpError
+from functions.web.errors import HttpError, fault_at
 from functions.web.hr_access import must_be_own
 from functions.web.requests import OperationIdText, Shape
+from functions.web.starting import accepted
 from shared.domain.access import Access
 from shared.domain.caller_limits import Kind
 from shared.domain.hr_intake import Receipt, open_keys
@@ -32,13 +33,13 @@ router = APIRouter(prefix="/api/onboarding", tags=["onboarding"])
 SCHEMA = Path(onboarding.__file__).parents[2] / "schemas" / "onboarding.v1.json"
 
 
-class Seen(Shape):
+class ReadList(Shape):
     """The checksum of the leavers that were read."""
 
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class Decided(Shape):
+class Decision(Shape):
     """The answer to a statement that needs a decision."""
 
     decision: Literal["carryOut", "dismiss"]
@@ -70,8 +71,8 @@ _TAKES = {
 
 @router.post("", status_code=202, openapi_extra=_TAKES)
 async def receive_events(request: Request, world: TheWorld, initiator: TheInitiator, body: TheBody) -> Response:
-    """Take one HR event, or an array of up to 1,000. Each is kept at once; what cannot be read is named by position,
-    field and value, and kept too. 400 when none could be taken."""
+    """Accept one HR event, or an array of up to 1,000. Each valid event is stored at once. `faults` names each wrong
+    field by position and value. 400 if no event was accepted."""
     values = body if isinstance(body, list) else [body]
     if not 0 < len(values) <= MAX_BATCH:
         raise HttpError(400, "InvalidRequest", f"The batch holds {len(values)} events, must hold 1 to {MAX_BATCH}.")
@@ -84,9 +85,9 @@ async def receive_events(request: Request, world: TheWorld, initiator: TheInitia
         first = faults[0]
         only_conflicts = all(each.taken for each in receipts)
         status, code = (409, "Conflict") if only_conflicts else (400, "InvalidEvent")
-        raise HttpError(status, code, str(first["message"]), str(first["field"]), details=faults)
-    headers = {"Location": taken[0]["location"]} if len(values) == 1 else {}
-    return JSONResponse({"value": taken, "faults": faults}, 202, headers)
+        raise HttpError(status, code, str(first["message"]), str(first["target"]), details=faults)
+    location = str(taken[0]["location"]) if len(values) == 1 else "/api/onboarding"
+    return accepted(location, {"value": taken, "faults": faults})
 
 
 def _taken(position: int, record: OnboardingRecord) -> Json:
@@ -104,9 +105,9 @@ def _faults(receipt: Receipt) -> list[Json]:
     if receipt.taken:
         reason = receipt.reason
         event_id = receipt.record.event.id if receipt.record else ""
-        return [{"position": receipt.position, "field": "id", "value": json.dumps(event_id), "message": reason}]
+        return [{**fault_at("id", reason, "Conflict"), "position": receipt.position, "value": json.dumps(event_id)}]
     return [
-        {"position": receipt.position, "field": each.field, "value": each.value, "message": str(each)}
+        {**fault_at(each.field, str(each), "InvalidEvent"), "position": receipt.position, "value": each.value}
         for each in receipt.faults
     ]
 
@@ -124,10 +125,10 @@ async def list_onboarding(
     paging: ThePaging,
     attention: Annotated[bool, Query(description="Only what needs a person.")] = False,
 ) -> Json:
-    """Events and what became of them, newest first."""
+    """Events with their results, newest first."""
     read = world.stores.onboarding.attention if attention else world.stores.onboarding.newest
     records, token = await read(paging.top, paging.after)
-    return answers.page(request, map(hr_event, records), paging.top, token)
+    return answers.page(request, map(hr_event, records), token)
 
 
 @router.post("/dryRun", openapi_extra=_TAKES_ONE)
@@ -145,7 +146,7 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
             for each in trial.accounts
         ],
         "profiles": [
-            {"name": match.profile.name, "displayName": match.profile.display_name, "because": match.because}
+            {"name": match.profile.name, "displayName": match.profile.display_name, "reason": match.because}
             for match in trial.wanted.matches
         ],
         "unknownProfiles": list(trial.wanted.unknown),
@@ -155,50 +156,54 @@ async def dry_run(world: TheWorld, body: TheBody) -> Json:
             for each in trial.groups
         ],
         "licenses": [
-            {"skuId": sku_id, "from": [str(source) for source in sources], "hasAlready": sku_id in trial.has}
+            {"skuId": sku_id, "sources": [str(source) for source in sources], "alreadyAssigned": sku_id in trial.has}
             for sku_id, sources in trial.licenses.items()
         ],
-        "lostLicenses": list(trial.lost),
+        "removedLicenses": list(trial.lost),
     }
 
 
 @router.get("/held")
-async def get_held_leavers(world: TheWorld) -> Json:
-    """Leavers above the allowance of a day. They wait for a person's decision."""
+async def get_held_leavers(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Leavers above the allowance of a day. They wait for a person's decision. `count` and `checksum` are of all pages;
+    another checksum on a later page means that the list changed."""
     held = await administration.held_leavers(world)
+    found, token = answers.part(held.records, paging.top, paging.after)
     return {
         "count": len(held.records),
         "allowedWithin24Hours": held.allowed,
         "checksum": held.checksum,
-        "value": [hr_event(record) for record in held.records[:MAX_BATCH]],
+        **answers.page(request, map(hr_event, found), token),
     }
 
 
 @router.post("/held/approve")
-async def approve_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
+async def approve_held_leavers(world: TheWorld, initiator: TheInitiator, body: ReadList) -> Json:
     """Approve the held leavers that the caller has read."""
     return {"count": await administration.approve_held(world, body.checksum, initiator)}
 
 
 @router.post("/held/reject")
-async def reject_held_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
+async def reject_held_leavers(world: TheWorld, initiator: TheInitiator, body: ReadList) -> Json:
     """Cancel the held leavers that the caller has read."""
     return {"count": await administration.reject_held(world, body.checksum, initiator)}
 
 
 @router.get("/announced")
-async def get_announced_leavers(world: TheWorld) -> Json:
-    """Leavers that HR announced at least 24 hours ahead, by the day on which their licenses are removed."""
+async def get_announced_leavers(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Leavers that HR announced at least 24 hours ahead, by the day on which their licenses are removed. `count` and
+    `checksum` are of all pages."""
     listed = await announced_leavers(world)
+    found, token = answers.part(listed.records, paging.top, paging.after)
     return {
         "count": len(listed.records),
         "checksum": listed.checksum,
-        "value": [hr_event(record) for record in listed.records[:MAX_BATCH]],
+        **answers.page(request, map(hr_event, found), token),
     }
 
 
 @router.post("/announced/approve")
-async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, body: Seen) -> Json:
+async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, body: ReadList) -> Json:
     """Approve the announced leavers that were read: on their days they are not counted against the allowance. `count`:
     those that need no other approval. A protected person needs the approval of two people."""
     return {"count": await approve_announced(world, body.checksum, initiator)}
@@ -206,7 +211,7 @@ async def approve_announced_leavers(world: TheWorld, initiator: TheInitiator, bo
 
 @router.get("/{event_key}")
 async def get_onboarding(request: Request, world: TheWorld, event_key: OperationIdText) -> Json:
-    """One event and what became of it: every membership and license, and what to do where something is not right."""
+    """One event with its result: every membership and license, and the remedy for each fault."""
     await must_be_own(request, world, event_key, Access.READ_HR)
     return hr_event(await administration.record_of(world, event_key))
 
@@ -223,17 +228,18 @@ async def cancel_onboarding(
 
 @router.post("/{event_key}/decide", status_code=202)
 async def decide_onboarding(
-    world: TheWorld, initiator: TheInitiator, event_key: OperationIdText, body: Decided
-) -> Json:
+    world: TheWorld, initiator: TheInitiator, event_key: OperationIdText, body: Decision
+) -> Response:
     """Answer an event in state NeedsDecision: carry it out, for the account in `candidateId` if any, or dismiss it."""
     carry_out = body.decision == "carryOut"
-    return hr_event(await administration.decide(world, event_key, initiator, carry_out=carry_out))
+    decided = await administration.decide(world, event_key, initiator, carry_out=carry_out)
+    return accepted(f"/api/onboarding/{event_key}", hr_event(decided))
 
 
 @router.post("/{event_key}/replay", status_code=202)
 async def replay_onboarding(
     request: Request, world: TheWorld, initiator: TheInitiator, event_key: OperationIdText
-) -> Json:
-    """Start an event again that failed or ended with errors, once the cause is repaired."""
+) -> Response:
+    """Process an event again that failed or ended with errors."""
     await must_be_own(request, world, event_key, Access.WRITE)
-    return hr_event(await administration.replay(world, event_key, initiator))
+    return accepted(f"/api/onboarding/{event_key}", hr_event(await administration.replay(world, event_key, initiator)))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.web import answers, operation_answers, predictions
 from functions.web.audit_answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld
+from functions.web.names import GroupName
+from functions.web.naming import optional_group
 from functions.web.predictions import TheErrorFilter
-from functions.web.requests import Approve, Cancel, OperationIdText
-from functions.web.starting import TheStarter
+from functions.web.requests import Approve, Cancel, OperationIdText, Since, Until
+from functions.web.starting import TheStarter, accepted
 from shared.domain.access import Access, who_allows
 from shared.domain.ids import OperationId
+from shared.domain.operation import OperationFilter, OperationState
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import queries
@@ -33,10 +36,20 @@ TheId = Annotated[OperationId, Depends(_id)]
 
 
 @router.get("/operations")
-async def list_operations(request: Request, world: TheWorld, paging: ThePaging) -> Json:
-    """Operations, newest first."""
-    found, token = await queries.operations(world, paging.top, paging.after)
-    return answers.page(request, map(operation_answers.operation, found), paging.top, token)
+async def list_operations(
+    request: Request,
+    world: TheWorld,
+    paging: ThePaging,
+    state: OperationState | None = None,
+    group_id: Annotated[GroupName | None, Query(alias="groupId", description="Operations on this group.")] = None,
+    since: Annotated[Since | None, Query(description="Created then or later.")] = None,
+    until: Annotated[Until | None, Query(description="Created before. A date means its end.")] = None,
+) -> Json:
+    """Operations, newest first: all, or those of a state, a group or a time. If few of very many match, a page can be
+    short or empty and still have a next one."""
+    wanted = OperationFilter(state, await optional_group(world, group_id), since, until)
+    found, token = await queries.operations(world, paging.top, paging.after, wanted)
+    return answers.page(request, map(operation_answers.operation, found), token)
 
 
 @router.get("/operations/{operation_id}")
@@ -52,7 +65,7 @@ async def list_planned_members(request: Request, world: TheWorld, operation_id: 
     losing = [each.user_id for each in found if each.action.removes]
     people, names = await people_named(world, losing), await queries.sku_names(world)
     items = (operation_answers.planned_member(each, names, people.get(each.user_id)) for each in found)
-    return answers.page(request, items, paging.top, token)
+    return answers.page(request, items, token)
 
 
 @router.get("/operations/{operation_id}/predictedErrors")
@@ -61,39 +74,39 @@ async def list_predicted_errors(
 ) -> Json:
     """The errors that a preview predicts, user by user."""
     found = await predicted_errors(world, operation_id, wanted)
-    rows, token = predictions.part(found, paging.top, paging.after)
+    rows, token = answers.part(found, paging.top, paging.after)
     people, names = await named(world, rows), await queries.sku_names(world)
     items = (predictions.user_error(row, people, names) for row in rows)
-    return answers.page(request, items, paging.top, token, predictions.parameters(wanted))
+    return answers.page(request, items, token)
 
 
 @router.post("/operations/{operation_id}/approve")
 async def approve(world: TheWorld, initiator: TheInitiator, operation_id: TheId, body: Approve) -> Json:
-    """Let the removals go that wait for approval; the checksum says which list was reviewed."""
+    """Approve the removals that wait; the checksum says which list was reviewed."""
     return operation_answers.operation(await approvals.approve(world, operation_id, body.checksum, initiator))
 
 
 @router.post("/operations/{operation_id}/review")
 async def review(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Seal the list of held removals that an operation has collected, so that it can be approved or rejected."""
+    """Turn the removals that are held so far into a list that can be approved or rejected."""
     return operation_answers.operation(await approvals.review(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/reject")
 async def reject(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Keep what was to be removed."""
+    """Keep the licenses that would be removed."""
     return operation_answers.operation(await approvals.reject(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/pause")
 async def pause(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Stop handing out work."""
+    """Hand out no more work."""
     return operation_answers.operation(await control.pause(world, operation_id, initiator))
 
 
 @router.post("/operations/{operation_id}/resume")
 async def resume(world: TheWorld, initiator: TheInitiator, operation_id: TheId) -> Json:
-    """Go on with a paused operation."""
+    """Continue a paused operation."""
     return operation_answers.operation(await control.resume(world, operation_id, initiator))
 
 
@@ -101,18 +114,19 @@ async def resume(world: TheWorld, initiator: TheInitiator, operation_id: TheId) 
 async def cancel(
     world: TheWorld, starter: TheStarter, initiator: TheInitiator, operation_id: TheId, body: Cancel | None = None
 ) -> Response:
-    """End an operation; what was done stays done. With the intent `former` a new operation (202, Location) makes the
-    group's intent what it was before, also the options that the operation has set."""
-    if body is None or body.intent == "keep":
+    """End an operation; completed work stays. With `restore`, a new operation (202, Location) restores the former
+    assignment of the group, also the options that the operation has set."""
+    if body is None or body.assignment == "keep":
         return JSONResponse(operation_answers.operation(await control.cancel(world, operation_id, initiator)))
     starter.check_options(await queries.operation(world, operation_id))
     restoring = await cancel_and_restore(world, operation_id, initiator)
-    return JSONResponse(operation_answers.operation(restoring), 202, {"Location": f"/api/operations/{restoring.id}"})
+    return accepted(f"/api/operations/{restoring.id}", operation_answers.operation(restoring))
 
 
 @router.get("/approvals")
-async def list_approvals(request: Request, world: TheWorld) -> Json:
+async def list_approvals(request: Request, world: TheWorld, paging: ThePaging) -> Json:
     """Operations that wait for a person to approve or reject their removals: who requested each, which protected people
     would lose licenses, who can approve, and what happens without a decision."""
     roles = who_allows(Access.APPROVE, request.app.state.doors().sign_in.directory_roles)
-    return {"value": [operation_answers.approval(found, *roles) for found in await waiting_approvals(world)]}
+    found, token = answers.part(await waiting_approvals(world), paging.top, paging.after)
+    return answers.page(request, (operation_answers.approval(each, *roles) for each in found), token)

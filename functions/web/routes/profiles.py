@@ -6,12 +6,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header
 from pydantic import AfterValidator, Field
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from functions.web import answers
 from functions.web.audit_answers import Json, moment_text
 from functions.web.audit_answers import initiator as initiator_answer
-from functions.web.context import TheInitiator, ThePerson, TheWorld
-from functions.web.requests import AssignedLicenseShape, Guid, Shape, country
+from functions.web.context import TheInitiator, ThePaging, ThePerson, TheWorld
+from functions.web.names import GroupName
+from functions.web.naming import with_ids
+from functions.web.requests import LicenseRequest, Shape, country
+from functions.web.starting import accepted
+from shared.domain.errors import NotFound
 from shared.domain.hr_events import ATTRIBUTES, MAX_GROUPS, MAX_PROFILES, MAX_TEXT
 from shared.domain.ids import GroupId
 from shared.domain.profile_changes import Proposal, changes, reasons_to_approve
@@ -45,13 +51,13 @@ class Condition(Shape):
         return {name: tuple(values) for name, values in given.items() if name in ATTRIBUTES}
 
 
-class ProfileShape(Shape):
+class ProfileRequest(Shape):
     """Groups and licenses that a job brings."""
 
     display_name: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     match: Condition = Condition()
-    groups: Annotated[tuple[Guid, ...], Field(max_length=MAX_GROUPS)] = ()
-    licenses: Annotated[tuple[AssignedLicenseShape, ...], Field(max_length=MAX_PROFILES)] = ()
+    groups: Annotated[tuple[GroupName, ...], Field(max_length=MAX_GROUPS)] = ()
+    licenses: Annotated[tuple[LicenseRequest, ...], Field(max_length=MAX_PROFILES)] = ()
     usage_location: Annotated[str, AfterValidator(country)] | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     exclusive: bool = False
@@ -71,16 +77,17 @@ class ProfileShape(Shape):
         )
 
 
-class SeenVersion(Shape):
+class ReadVersion(Shape):
     """The version of the proposal that was read."""
 
     version: Annotated[str, Field(min_length=1, max_length=128, examples=['W/"4"'])]
 
 
 @router.get("/profiles")
-async def list_profiles(world: TheWorld) -> Json:
-    """What jobs need."""
-    return {"value": [_profile(each) for each in await world.stores.profiles.all()]}
+async def list_profiles(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """The groups and licenses that jobs need."""
+    found, token = answers.part(tuple(await world.stores.profiles.all()), paging.top, paging.after)
+    return answers.page(request, map(_profile, found), token)
 
 
 @router.get("/profiles/{profile_name}")
@@ -94,44 +101,60 @@ async def put_profile(
     world: TheWorld,
     person: ThePerson,
     profile_name: Name,
-    body: ProfileShape,
+    body: ProfileRequest,
     if_match: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:
-    """Create or replace a profile; with If-Match only the version that was read. People have what it gives from their
-    next event on. 202 if another person must approve it, because it changes more than the display name."""
-    saved = await profiles.save_profile(world, body.value(profile_name), person, if_match)
+    """Create or replace a profile; with If-Match only the version that was read. It counts for people from their next
+    event on. 202 if another person must approve it, because it changes more than the display name."""
+    profile = (await with_ids(world, body)).value(profile_name)
+    saved = await profiles.save_profile(world, profile, person, if_match)
     return await _proposed(world, saved) if isinstance(saved, Proposal) else _with_etag(saved, 200)
 
 
 @router.delete("/profiles/{profile_name}", status_code=202)
 async def delete_profile(world: TheWorld, person: ThePerson, profile_name: Name) -> Response:
-    """Propose that a profile is deleted, which another person must approve; 204 if it gives nothing and is deleted at
-    once. People keep what it gave them until they move or leave."""
+    """Propose that a profile is deleted, which another person must approve; 204 if it assigns nothing and is deleted at
+    once. People keep its groups and licenses until they move or leave."""
     proposed = await profiles.remove_profile(world, profile_name, person)
     return await _proposed(world, proposed) if proposed is not None else Response(status_code=204)
 
 
 async def _proposed(world: World, proposed: Proposal) -> Response:
     name = proposed.profile.name
-    (waiting,) = [each for each in await profiles.proposals(world) if each.proposal.profile.name == name]
-    return JSONResponse(_proposal(waiting), 202)
+    waiting = await _waiting(world, name)
+    return accepted(f"/api/onboarding/proposals/{name}", _proposal(waiting))
+
+
+async def _waiting(world: World, name: str) -> Waiting:
+    """The version of a profile that waits. Raises NotFound."""
+    for each in await profiles.proposals(world):
+        if each.proposal.profile.name == name:
+            return each
+    raise NotFound(f"No version of profile {name} waits for an approval.")
 
 
 @router.get("/proposals")
-async def list_proposals(world: TheWorld) -> Json:
+async def list_proposals(request: Request, world: TheWorld, paging: ThePaging) -> Json:
     """Versions of profiles that wait for the approval of another person."""
-    return {"value": [_proposal(each) for each in await profiles.proposals(world)]}
+    found, token = answers.part(tuple(await profiles.proposals(world)), paging.top, paging.after)
+    return answers.page(request, map(_proposal, found), token)
+
+
+@router.get("/proposals/{profile_name}")
+async def get_proposal(world: TheWorld, profile_name: Name) -> Json:
+    """The version of a profile that waits for the approval of another person; 404 once it is decided."""
+    return _proposal(await _waiting(world, profile_name))
 
 
 @router.post("/proposals/{profile_name}/approve")
-async def approve_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> Response:
+async def approve_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: ReadVersion) -> Response:
     """Put the proposed version into force that was read; 204 if it deletes the profile."""
     saved = await profiles.approve_profile(world, profile_name, body.version, initiator)
     return _with_etag(saved, 200) if saved is not None else Response(status_code=204)
 
 
 @router.post("/proposals/{profile_name}/reject", status_code=204)
-async def reject_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: SeenVersion) -> None:
+async def reject_proposal(world: TheWorld, initiator: TheInitiator, profile_name: Name, body: ReadVersion) -> None:
     """Drop the proposed version that was read."""
     await profiles.reject_profile(world, profile_name, body.version, initiator)
 

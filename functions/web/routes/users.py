@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.web import answers, audit_answers, health_answers
 from functions.web.audit_answers import Json
-from functions.web.context import TheInitiator, TheWorld, requires
-from functions.web.requests import AssignLicenseToUsers, EndingLicenses, ForeignLicenses, Guid
-from functions.web.starting import TheStarter
+from functions.web.context import TheInitiator, ThePaging, TheWorld, requires
+from functions.web.naming import TheUserId, with_ids
+from functions.web.requests import AssignLicenseToUsers, EndingLicenses, UnmanagedLicenses
+from functions.web.starting import TheStarter, accepted
 from shared.domain.access import Access
-from shared.domain.ids import UserId
 from shared.domain.operation import LicenseChange, Target
 from shared.handlers.maintenance.person import erase_person, export_person
 from shared.handlers.operations import user_decisions
@@ -28,71 +27,74 @@ OPEN_KEEP = (
 )
 
 
-async def _id(user_id: Guid) -> UserId:
-    return UserId(user_id)
-
-
-TheId = Annotated[UserId, Depends(_id)]
-
-
 @router.post("/users/assignLicense", status_code=202)
-async def assign_license_to_users(starter: TheStarter, body: AssignLicenseToUsers, preview: bool = False) -> Response:
-    """Change the licenses of named users; `preview=true` only says what would happen."""
+async def assign_license_to_users(
+    world: TheWorld, starter: TheStarter, body: AssignLicenseToUsers, preview: bool = False
+) -> Response:
+    """Change the licenses of named users; `preview=true` only plans."""
+    body = await with_ids(world, body)
     request = replace(starter.request(Target(user_ids=body.users())), change=body.change(), preview=preview)
     return await starter.start(request, body.approved_preview)
 
 
 @router.post("/users/{user_id}/reprocessLicenseAssignment", status_code=202)
-async def reprocess_user(starter: TheStarter, user_id: TheId) -> Response:
-    """Look at one user again; refusals of earlier attempts do not count."""
+async def reprocess_user(starter: TheStarter, user_id: TheUserId) -> Response:
+    """Reconcile one user; earlier rejections do not count."""
     return await starter.start(replace(starter.request(Target(user_ids=(user_id,))), reprocess=True))
 
 
 @router.post("/users/{user_id}/adoptLicenses", status_code=202)
 async def adopt_user_licenses(
-    starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
+    world: TheWorld, starter: TheStarter, user_id: TheUserId, body: UnmanagedLicenses, preview: bool = False
 ) -> Response:
-    """Manage unmanaged licenses of one user that a group grants; plans that are on stay on."""
+    """Manage unmanaged licenses of one user that a group assigns; apps that are on stay on."""
     request = replace(
-        starter.request(Target(user_ids=(user_id,))), change=LicenseChange(adopt=body.skus()), preview=preview
+        starter.request(Target(user_ids=(user_id,))),
+        change=LicenseChange(adopt=(await with_ids(world, body)).skus()),
+        preview=preview,
     )
     return await starter.start(request)
 
 
 @router.post("/users/{user_id}/enableServicePlans", status_code=202)
 async def enable_user_service_plans(
-    starter: TheStarter, user_id: TheId, body: ForeignLicenses, preview: bool = False
+    world: TheWorld, starter: TheStarter, user_id: TheUserId, body: UnmanagedLicenses, preview: bool = False
 ) -> Response:
-    """Turn on missing apps that a group grants in unmanaged licenses of one user, which stay unmanaged."""
+    """Turn on missing apps of a group in unmanaged licenses of one user, which stay unmanaged."""
     request = replace(
-        starter.request(Target(user_ids=(user_id,))), change=LicenseChange(enable=body.skus()), preview=preview
+        starter.request(Target(user_ids=(user_id,))),
+        change=LicenseChange(enable=(await with_ids(world, body)).skus()),
+        preview=preview,
     )
     return await starter.start(request)
 
 
 @router.post("/users/{user_id}/keepLicenses", status_code=204)
-async def keep_user_licenses(world: TheWorld, initiator: TheInitiator, user_id: TheId, body: EndingLicenses) -> None:
+async def keep_user_licenses(
+    world: TheWorld, initiator: TheInitiator, user_id: TheUserId, body: EndingLicenses
+) -> None:
     """Let a user keep licenses that are in grace or held, until a person asks for their removal."""
-    await user_decisions.keep_licenses(world, user_id, body.skus(), initiator)
+    await user_decisions.keep_licenses(world, user_id, (await with_ids(world, body)).skus(), initiator)
 
 
 @router.post("/users/{user_id}/removeLicensesNow", status_code=202)
 async def remove_user_licenses_now(
-    world: TheWorld, initiator: TheInitiator, user_id: TheId, body: EndingLicenses
-) -> None:
-    """Remove licenses that are in grace, held or kept; they go after the removal window and a second read."""
-    await user_decisions.remove_licenses_now(world, user_id, body.skus(), initiator)
+    world: TheWorld, initiator: TheInitiator, user_id: TheUserId, body: EndingLicenses
+) -> Response:
+    """Remove licenses that are in grace, held or kept; they are removed after the removal window and a second read."""
+    await user_decisions.remove_licenses_now(world, user_id, (await with_ids(world, body)).skus(), initiator)
+    return accepted(f"/api/users/{user_id}")
 
 
 @router.get("/users/{user_id}/export")
-async def export_user(world: TheWorld, user_id: TheId) -> Json:
+async def export_user(world: TheWorld, user_id: TheUserId) -> Json:
     """Everything that is stored about a user: rows by table, HR events with their raw content, and audit entries about
     the user or of what the user did."""
     return audit_answers.person(await export_person(world, user_id))
 
 
 @router.post("/users/{user_id}/erase")
-async def erase_user(request: Request, world: TheWorld, initiator: TheInitiator, user_id: TheId) -> Json:
+async def erase_user(request: Request, world: TheWorld, initiator: TheInitiator, user_id: TheUserId) -> Json:
     """Erase a user's names, member status, HR events that have ended, and kept messages that mention the user. In what
     others need, such as an operation that the user requested, the ID takes the place of the name. It needs
     Licensing.Approve too. What proves which licenses are the app's stays, and so do audit entries, which have IDs only.
@@ -107,17 +109,18 @@ async def erase_user(request: Request, world: TheWorld, initiator: TheInitiator,
 
 
 @router.get("/users/{user_id}/licenses")
-async def list_user_licenses(world: TheWorld, user_id: TheId) -> Json:
+async def list_user_licenses(request: Request, world: TheWorld, user_id: TheUserId, paging: ThePaging) -> Json:
     """The user's licenses as the directory has them, each with where it comes from."""
-    found = await queries.user_licenses(world, user_id)
+    found, token = answers.part(await queries.user_licenses(world, user_id), paging.top, paging.after)
     names = await queries.sku_names(world)
-    return {"value": [answers.user_license(license, names) for license in found]}
+    return answers.page(request, (answers.user_license(license, names) for license in found), token)
 
 
 @router.get("/subscribedSkus")
-async def list_subscribed_skus(world: TheWorld) -> Json:
-    """The tenant's products with their seats."""
-    return {"value": [answers.subscribed_sku(sku) for sku in await queries.subscribed_skus(world)]}
+async def list_subscribed_skus(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """The tenant's products with their licenses, as Graph has them."""
+    found, token = answers.part(await queries.subscribed_skus(world), paging.top, paging.after)
+    return answers.page(request, map(answers.subscribed_sku, found), token)
 
 
 @router.get("/changeFeed")

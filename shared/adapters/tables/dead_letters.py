@@ -119,9 +119,9 @@ class TableDeadLetters:
         row = await self._tables.get(DEAD_LETTERS, BULK, inverted(act_id))
         return _act(row) if row else None
 
-    async def acts(self, top: int) -> tuple[BulkAct, ...]:
-        rows, _ = await self._tables.page(DEAD_LETTERS, BULK, "", LAST, top, None)
-        return tuple(map(_act, rows))
+    async def acts(self, top: int, after: str | None = None) -> tuple[tuple[BulkAct, ...], str | None]:
+        rows, token = await self._tables.page(DEAD_LETTERS, BULK, "", LAST, top, after)
+        return tuple(map(_act, rows)), token
 
     async def open_acts(self) -> tuple[BulkAct, ...]:
         keys = [row["RowKey"] async for row in self._tables.query(DEAD_LETTERS, OPEN)]

@@ -34,11 +34,13 @@ from shared.adapters.tables.packing import (
     unpack_ids,
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
-from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId, new_id
 from shared.domain.operation import (
+    EVERY_OPERATION,
     LicenseChange,
     Operation,
     OperationError,
+    OperationFilter,
     OperationKind,
     OperationState,
     Phase,
@@ -46,6 +48,9 @@ from shared.domain.operation import (
     Target,
     Totals,
 )
+
+MOST_READ = 1000
+"""Operations that one page reads for a filter."""
 
 TABLE = "operations"
 PARTITION = "operation"
@@ -81,9 +86,23 @@ class TableOperations:
             await self._tables.delete(TABLE, OPEN, inverted(operation.id))
         return replace(operation, version=etag)
 
-    async def newest(self, top: int, after: str | None = None) -> tuple[tuple[Operation, ...], str | None]:
-        rows, token = await self._tables.page(TABLE, PARTITION, "", "~", top, after)
-        return tuple(_operation(row) for row in rows), token
+    async def newest(
+        self, top: int, after: str | None = None, wanted: OperationFilter = EVERY_OPERATION
+    ) -> tuple[tuple[Operation, ...], str | None]:
+        first = _place(wanted.until) if wanted.until else ""
+        last = f"{_place(wanted.since)}~" if wanted.since else "~"
+        if wanted.state is None and wanted.group_id is None:
+            rows, token = await self._tables.page(TABLE, PARTITION, first, last, top, after)
+            return tuple(_operation(row) for row in rows), token
+        rows, token = await self._tables.page(TABLE, PARTITION, first, last, MOST_READ, after)
+        found: list[Operation] = []
+        place = ""
+        for row in rows:
+            if len(found) == top:
+                return tuple(found), place
+            place = row["RowKey"]
+            found += filter(wanted.lets_pass, [_operation(row)])
+        return tuple(found), token
 
     async def open(self) -> tuple[Operation, ...]:
         found: list[Operation] = []
@@ -108,6 +127,11 @@ class TableOperations:
     async def remove(self, operation: Operation) -> None:
         for partition in (OPEN, PARTITION):
             await self._tables.delete(TABLE, partition, inverted(operation.id))
+
+
+def _place(at: datetime) -> str:
+    """Where in the list a time is: operations that were accepted then or before begin there."""
+    return inverted(new_id(at, ""))
 
 
 def _row(operation: Operation) -> Row:

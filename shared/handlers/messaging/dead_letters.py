@@ -70,7 +70,9 @@ async def replay(world: Needs, letter_id: str, initiator: Initiator) -> None:
     beginning of the message was kept."""
     letter = await letter_of(world, letter_id)
     if not letter.whole:
-        raise BadRequest("LetterTooLong", "Only the beginning of the message was kept; its sender must send it again.")
+        raise BadRequest(
+            "MessageIncomplete", "Only the beginning of the message was kept; its sender must send it again."
+        )
     await world.queue.send([Outgoing(letter.queue, as_new(letter.body))])
     await note_replay(world, letter, initiator)
 

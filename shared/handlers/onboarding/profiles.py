@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.approval_rules import alone_from, approver
-from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
+from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated, raise_all
 from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
 from shared.domain.profile_changes import Proposal, profile_text, reasons_to_approve
 from shared.domain.profiles import Profile
@@ -132,24 +132,27 @@ async def remove_profile(world: Needs, name: str, initiator: Initiator) -> Propo
 async def _check(world: Needs, profile: Profile, before: Profile | None) -> None:
     """Only what the request changes is checked: a product or plan that was lost since is no fault of it."""
     allowed = await writable(world)
+    faults: list[BadRequest] = []
     for group_id in profile.groups:
         text, _ = allowed.why_not(group_id)
         if text:
             remedy = "Name another group, or have an administrator of this app add it to the setting."
-            raise BadRequest("GroupNotAllowed", f"Profile {profile.name}: {text} {remedy}", "groups")
+            faults.append(BadRequest("GroupNotAllowed", f"Profile {profile.name}: {text} {remedy}", "groups"))
     groups = GroupsKnown(world)
     for group_id in set(profile.groups).difference(before.groups if before else ()):
         if await groups.get(group_id) is None:
-            raise BadRequest("GroupNotFound", f"There is no group {group_id}.", "groups")
+            faults.append(BadRequest("GroupNotFound", f"There is no group {group_id}.", "groups"))
     skus = {sku.sku_id: sku for sku in await world.directory.subscribed_skus()}
     for license in set(profile.licenses).difference(before.licenses if before else ()):
         sku = skus.get(license.sku_id)
         if sku is None:
-            raise BadRequest("SkuNotFound", f"The tenant has no product {license.sku_id}.", "licenses.skuId")
-        unknown = sorted(license.disabled_plans - sku.plan_ids)
-        if unknown:
-            text = f"Product {sku.sku_part_number} has no service plan {unknown[0]}."
-            raise BadRequest("ServicePlanNotFound", text, "licenses.disabledPlans")
+            text = f"The tenant has no product {license.sku_id}."
+            faults.append(BadRequest("SkuNotFound", text, "licenses.skuId"))
+            continue
+        for plan_id in sorted(license.disabled_plans - sku.plan_ids):
+            text = f"Product {sku.sku_part_number} has no service plan {plan_id}."
+            faults.append(BadRequest("ServicePlanNotFound", text, "licenses.disabledPlans"))
+    raise_all(faults)
 
 
 async def _note(

@@ -30,9 +30,10 @@ async def cancel_and_restore(world: Needs, operation_id: OperationId, initiator:
     group_id = operation.target.group_id
     if group_id is None or operation.preview:
         raise BadRequest(
-            "NoFormerIntent",
-            "Only an operation on a group has a former intent; cancel it with intent 'keep' and ask for what is right.",
-            "intent",
+            "NoFormerAssignment",
+            "Only an operation on a group has a former assignment. Cancel it with assignment 'keep', and request the "
+            "right change.",
+            "assignment",
         )
     former = await _former(world, group_id, operation)
     await control.cancel(world, operation_id, initiator)
@@ -41,7 +42,9 @@ async def cancel_and_restore(world: Needs, operation_id: OperationId, initiator:
         return await accept(world, request)
     except BadRequest as fault:
         raise BadRequest(
-            fault.code, f"The operation is cancelled, but its former intent cannot be restored: {fault}", "intent"
+            fault.code,
+            f"The operation is cancelled, but its former assignment cannot be restored: {fault}",
+            "assignment",
         ) from fault
 
 
@@ -62,7 +65,9 @@ async def _request_for(
     restored = await world.stores.operations.get(current.operation_id) if current.operation_id else None
     newest = restored.id if restored is not None else operation.id
     if newest != operation.id and (restored is None or restored.idempotency_key != key):
-        raise BadRequest("NewerIntent", f"Operation {newest} has changed the intent of the group since.", "intent")
+        raise BadRequest(
+            "NewerAssignment", f"Operation {newest} has changed the assignment of the group since.", "assignment"
+        )
     if restored is not None and restored.idempotency_key == key:
         return OperationRequest(
             Target(group_id), initiator, restored.change, reprocess=restored.reprocess, idempotency_key=key

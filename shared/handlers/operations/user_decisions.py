@@ -9,7 +9,7 @@ from dataclasses import replace
 from shared.domain.approval_rules import denial, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import user_act
-from shared.domain.errors import ApprovalDenied, BadRequest
+from shared.domain.errors import ApprovalDenied, BadRequest, raise_all
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import SkuId, UserId
 from shared.domain.initiator import Initiator
@@ -113,10 +113,9 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     row = (await world.stores.ledger.rows([user_id]))[user_id]
     grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
     found = {sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.keeps] for sku_id in sku_ids}
-    for sku_id, those in found.items():
-        if sku_id not in row.owned or not those:
-            text = f"The license {sku_id} of user {user_id} is not a managed license in grace, held or kept."
-            raise BadRequest("LicenseNotEnding", text, "skuIds")
+    text = f"The license {{}} of user {user_id} is not a managed license in grace, held or kept."
+    wrong = [sku_id for sku_id, those in found.items() if sku_id not in row.owned or not those]
+    raise_all([BadRequest("LicenseNotEnding", text.format(sku_id), "skuIds") for sku_id in wrong])
     return found
 
 

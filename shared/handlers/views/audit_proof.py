@@ -53,8 +53,8 @@ async def verify(world: Needs, since: datetime | None, until: datetime | None) -
     last = hour_of(until or now)
     first = hour_of(since or last - DEFAULT)
     if first > last or last - first > LONGEST:
-        text = f"from must be before to, and at most {LONGEST.days} days before it. Verify a longer time in parts."
-        raise BadRequest("InvalidRange", text, "from")
+        text = f"since must be before until, and at most {LONGEST.days} days before it. Verify a longer time in parts."
+        raise BadRequest("InvalidRange", text, "since")
     state = await world.stores.audit_digests.state()
     state = state if state is not None and state.has_record else None
     records, faults = await _records(world, first, state)

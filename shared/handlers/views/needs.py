@@ -7,6 +7,7 @@ from typing import Protocol
 from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
+from shared.ports.directory import Accounts
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
 from shared.ports.stores import MemberCountStore, SealedStore
@@ -33,6 +34,9 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
 
 class Needs(messaging.Needs, reconcile.Needs, Protocol):
     """What handlers of views are given."""
+
+    @property
+    def accounts(self) -> Accounts: ...
 
     @property
     def digest_log(self) -> DigestLog: ...

@@ -21,7 +21,7 @@ from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.named_users import NAMED
-from shared.domain.operation import Operation, OperationState
+from shared.domain.operation import EVERY_OPERATION, Operation, OperationFilter, OperationState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.pending_removal import GROUP_GONE, undecided, used
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
@@ -43,7 +43,7 @@ _PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
 class LicenseOrigin(StrEnum):
     """Where a license of a user comes from."""
 
-    OURS = "groupBasedLicensing"
+    MANAGED = "managed"
     DIRECT = "direct"
     NATIVE_GROUP = "nativeGroup"
 
@@ -113,9 +113,11 @@ async def operation(world: Needs, operation_id: OperationId) -> Operation:
     return found
 
 
-async def operations(world: Needs, top: int, after: str | None) -> tuple[tuple[Operation, ...], str | None]:
+async def operations(
+    world: Needs, top: int, after: str | None, wanted: OperationFilter = EVERY_OPERATION
+) -> tuple[tuple[Operation, ...], str | None]:
     """Operations, newest first, and a token for the next page."""
-    return await world.stores.operations.newest(top, after)
+    return await world.stores.operations.newest(top, after, wanted)
 
 
 async def approvals(world: Needs) -> tuple[Operation, ...]:
@@ -278,7 +280,7 @@ def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Gra
     if owned is None:
         return UserLicense(state, LicenseOrigin.DIRECT, since=state.last_updated)
     ending = [each for each in grants if each.sku_id == state.sku_id and each.source.keeps]
-    return UserLicense(state, LicenseOrigin.OURS, owned.sources, next(iter(ending), None), owned.at)
+    return UserLicense(state, LicenseOrigin.MANAGED, owned.sources, next(iter(ending), None), owned.at)
 
 
 async def change_feed(world: Needs) -> ChangeFeedState:

@@ -60,7 +60,7 @@ async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stor
     assert await stores.dead_letters.open_acts() == (begun,)
     doing = await stores.dead_letters.save_act(begun.began_step((letters[0].id,), None))
     ended = await stores.dead_letters.save_act(doing.ended_step(0, NOW))
-    assert (await stores.dead_letters.open_acts(), await stores.dead_letters.acts(5)) == ((), (ended,))
+    assert (await stores.dead_letters.open_acts(), await stores.dead_letters.acts(5)) == ((), ((ended,), None))
     with pytest.raises(Conflict):
         await stores.dead_letters.save_act(begun)
 

@@ -32,11 +32,11 @@ def test_a_joiner_whose_account_appears_hours_later_waits_for_it_visibly_and_is_
     run = days.run
     by_queue(run, sales("joiner", "late", {"employeeId": "late-1"}), sales("joiner", "never", {"employeeId": "no-1"}))
     waiting = until(run, "late", "WaitingForAccount")
-    assert waiting["nextLookDateTime"]
+    assert waiting["nextAttemptDateTime"]
     assert "Waits for the account" in waiting["note"]
     for _ in range(3):
         days.pass_by(2 * HOUR)
-        assert until(run, "late", "WaitingForAccount")["nextLookDateTime"]
+        assert until(run, "late", "WaitingForAccount")["nextAttemptDateTime"]
     (ann,) = accounts(run, 1, employeeId="late-1")
     days.pass_by(16 * MINUTE)
     ended = until(run, "late", *ENDS)
@@ -55,7 +55,7 @@ def test_a_start_in_four_months_survives_the_loss_of_every_message_and_worker(da
     by_queue(run, sales("joiner", "spring", {"id": ann}, effectiveDate=start))
     by_queue(run, sales("mover", "summer", {"id": bob}, effectiveDate=start))
     for name in ("spring", "summer"):
-        assert until(run, name, "Scheduled")["nextLookDateTime"]
+        assert until(run, name, "Scheduled")["nextAttemptDateTime"]
     run.until_quiet()
     assert run.queues()["onboarding"]["scheduled"] <= scheduled, "months ahead is a row, not a message"
     days.broker("/purge", {})

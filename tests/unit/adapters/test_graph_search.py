@@ -86,14 +86,33 @@ async def test_a_filter_without_an_answer_is_an_error(
         await directory.find_users("u")
 
 
+NAMELESS = {
+    "securityEnabled": True,
+    "groupTypes": [],
+    "visibility": None,
+    "assignedLicenses": [],
+    "onPremisesSyncEnabled": None,
+    "isAssignableToRole": None,
+    "mailEnabled": False,
+}
+"""A group without ID and name."""
+
+
 async def test_groups_are_found_by_words_of_their_name(stub: StubGraph, directory: GraphDirectory) -> None:
-    group = {"securityEnabled": True, "groupTypes": [], "visibility": None, "assignedLicenses": []}
-    group |= {"onPremisesSyncEnabled": None, "isAssignableToRole": None, "mailEnabled": False}
-    rows = [{**group, "id": guid(number), "displayName": name} for number, name in ((1, "Sales EMEA"), (2, "EMEA all"))]
+    rows = [
+        {**NAMELESS, "id": guid(number), "displayName": name} for number, name in ((1, "Sales EMEA"), (2, "EMEA all"))
+    ]
     stub.on("GET", r"^/groups\?.*\$filter=", Answer({"value": rows[1:]}))
     stub.on("GET", r"^/groups\?.*\$search=", Answer({"value": rows}))
     assert [each.display_name for each in await directory.find_groups("emea")] == ["EMEA all", "Sales EMEA"]
     assert await directory.find_groups("  ") == ()
+
+
+async def test_groups_are_found_by_their_whole_name(stub: StubGraph, directory: GraphDirectory) -> None:
+    rows = [{**NAMELESS, "id": guid(number), "displayName": "O'Brien"} for number in (1, 2)]
+    stub.on("GET", r"^/groups\?.*\$filter=displayName", Answer({"value": rows}))
+    assert [each.id for each in await directory.groups_named("O'Brien")] == [guid(1), guid(2)]
+    assert "displayName eq 'O''Brien'" in unquote(str(stub.requests[0].url))
 
 
 async def test_users_of_a_product_come_page_by_page(stub: StubGraph, directory: GraphDirectory) -> None:

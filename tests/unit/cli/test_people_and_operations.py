@@ -121,7 +121,7 @@ def test_dead_letters_are_replayed_and_deleted(run: Run, cli: Cli, tmp_path: Pat
     assert cli("dead-letter", "list", "--queue", "members", "--since", "1d").code == 0
     assert cli("dead-letter", "replay", "0" * 32, "--yes").code == 1
     done = cli("dead-letter", "delete-all", "--queue", "members", "--yes", "--no-wait", "-o", "json")
-    assert (done.code, done.json[0]["act"]) == (0, "delete")
+    assert (done.code, done.json[0]["action"]) == (0, "delete")
     assert cli("dead-letter", "acts", "-o", "json").json
     bad = tmp_path / "bad.json"
     bad.write_text("{")

@@ -160,7 +160,7 @@ def test_formats_and_queries(run: Run, cli: Cli) -> None:
     cli("group", "assign", TEAM, "SMALL", "--yes")
     assert cli("product", "list", "--query", "[?skuPartNumber=='SMALL'].skuPartNumber").out == "SMALL\n"
     assert (
-        cli("product", "list", "--query", "[0].{Name: skuPartNumber, Free: free}", "-o", "csv").out
+        cli("product", "list", "--query", "[0].{Name: skuPartNumber, Free: available}", "-o", "csv").out
         == "Name,Free\nSMALL,1000\n"
     )
     assert cli("product", "list", "-o", "tsv").out.splitlines()[0].split("\t")[1] == "SMALL"

@@ -264,8 +264,8 @@ class TestNotes:
         )
         row = row_of_a(recorded(in_a(E3), Unchanged(), plan=plan), work(gives(E3, VISIO)))
         assert row.notes == (
-            "plansTurnedOffByHand 50000000-0000-0000-0000-000000000002 00000000-0000-0000-0000-000000000006",
-            "givenBySomebodyElse 50000000-0000-0000-0000-000000000005",
+            "appsTurnedOffManually 50000000-0000-0000-0000-000000000002 00000000-0000-0000-0000-000000000006",
+            "unmanaged 50000000-0000-0000-0000-000000000005",
         )
 
     def test_why_the_work_goes_on_comes_before_the_notes_of_the_plan(self) -> None:

@@ -55,7 +55,7 @@ def test_one_version_of_an_action_is_used_everywhere() -> None:
 def test_updates_are_proposed_of_everything_that_is_pinned_and_not_on_the_day_of_their_release() -> None:
     text = (ROOT / ".github" / "dependabot.yml").read_text()
     entries = text.split("package-ecosystem: ")[1:]
-    places = {each.split("\n")[0]: re.findall(r"directory: (\S+)", each)[0] for each in entries}
-    assert places == {"pip": "/", "npm": "/local", "github-actions": "/"}
-    assert (ROOT / "local" / "package-lock.json").exists()
+    places = {(each.split("\n")[0], re.findall(r"directory: (\S+)", each)[0]) for each in entries}
+    assert places == {("pip", "/"), ("npm", "/local"), ("npm", "/tests/openapi"), ("github-actions", "/")}
+    assert all((ROOT / place[1:] / "package-lock.json").exists() for kind, place in places if kind == "npm")
     assert all("default-days: 7" in each for each in entries)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from functions.web.contract.shapes.common import (
     E3,
-    HERE,
     Answer,
     ClaimedBy,
     Count,
     GroupIdText,
     Initiator,
     OperationIdText,
+    Page,
     Time,
     UserIdText,
     example,
@@ -69,11 +67,5 @@ class ReplayedMessage(Answer):
     corrected: Annotated[str, example('{"version": "1.0", "id": "j-2"}')] | None
 
 
-class AuditPage(Answer):
+class AuditPage(Page):
     value: list[AuditEntry]
-    next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/audit?$skiptoken=0"])] = ""
-
-
-class FoundEntries(Answer):
-    value: list[AuditEntry]
-    skip_token: Annotated[str, example("02518391759999-1.0")] | None

@@ -41,18 +41,27 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
+class Page(Answer):
+    """A page of a collection. The link leads to the next one; the last page has none."""
+
+    next_link: Annotated[
+        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations?$top=100&$skiptoken=100"])
+    ] = ""
+
+
 class InnerError(Answer):
     request_id: Annotated[str, Field(alias="request-id", examples=["6f0e2a51-7a54-4b43-9a9f-0b7a2f6f3c11"])]
     date: Time
 
 
 class Fault(Answer):
-    """One fault of a batch: which event, which field, what it was."""
+    """One fault of a request. Faults of HR events have the position of the event in the batch and the wrong value."""
 
-    position: Count
-    field: Annotated[str, example("data.effectiveDate")]
-    value: Annotated[str, example('"tomorrow"')]
+    code: Annotated[str, example("InvalidEvent")]
+    target: Annotated[str, Field(description="The field or parameter that is wrong.", examples=["data.effectiveDate"])]
     message: Annotated[str, example("data.effectiveDate must be a date or a time as in ISO 8601.")]
+    position: Annotated[int, Field(ge=0, examples=[0])] | None = None
+    value: Annotated[str, Field(description="JSON of the wrong value.", examples=['"tomorrow"'])] | None = None
 
 
 class ErrorDetail(Answer):

@@ -1,4 +1,4 @@
-"""Answers about groups: what they give, how far it is, and their members."""
+"""Answers about groups: their assignments, their progress and their members."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from functions.web.contract.shapes.common import (
-    GROUP,
-    HERE,
     Answer,
     Count,
     Duration,
     GroupIdText,
     OperationIdText,
+    Page,
     PartNumber,
     Person,
     PlanIdText,
@@ -24,8 +23,9 @@ from functions.web.contract.shapes.common import (
 )
 from shared.domain.assignment import AssignmentState, Enforcement
 from shared.domain.directory import LicenseError
-from shared.domain.group_status import GroupState
+from shared.domain.group_status import GroupState, GroupStateCode
 from shared.domain.member_status import MemberState
+from shared.domain.plan_draft import NoteKind
 
 
 class AssignedSku(Answer):
@@ -85,6 +85,7 @@ class GroupStatus(Answer):
     id: GroupIdText
     display_name: Annotated[str, example("Sales")]
     status: GroupState
+    state: GroupStateCode
     members: Count
     counts: Annotated[dict[str, int], Field(examples=[{"Active": 117, "Waiting": 3}])]
     products: list[ProductCounts]
@@ -101,6 +102,14 @@ class Problem(Answer):
     remedy: Annotated[str, example("Buy more, or remove some; then the user is licensed automatically.")]
 
 
+class Note(Answer):
+    """Why a license is, or is not, as the group asks. Notes without a product are about the user."""
+
+    kind: NoteKind | Literal["left", "doNotLicense"]
+    sku_id: SkuIdText | None
+    service_plan_ids: list[PlanIdText]
+
+
 class Member(Answer):
     id: UserIdText
     display_name: Annotated[str, example("Ada Lovelace")]
@@ -109,35 +118,25 @@ class Member(Answer):
     problems: list[Problem]
     assigned_sku_ids: list[SkuIdText]
     attempts: Count
-    next_look_date_time: Time | None
+    next_attempt_date_time: Time | None
+    state_since_date_time: Time | None
     waiting_since_date_time: Time | None
     removal_date_time: Time | None
     last_updated_date_time: Time
     operation_id: OperationIdText | None
-    notes: list[Annotated[str, example("a guest: not licensed")]]
+    notes: list[Note]
 
 
-class MemberPage(Answer):
+class MemberPage(Page):
     value: list[Member]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/groups/{GROUP}/members?$skiptoken=0"])
-    ] = ""
 
 
 class GroupMember(Member):
     group_id: GroupIdText
 
 
-class GroupMemberPage(Answer):
+class GroupMemberPage(Page):
     value: list[GroupMember]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/membersWithLicenseErrors?$skiptoken=0"])
-    ] = ""
-
-
-class FoundMembers(Answer):
-    value: list[Member]
-    skip_token: Annotated[str, example("0f5c1d7e")] | None
 
 
 class NamedGroup(Answer):
@@ -146,25 +145,26 @@ class NamedGroup(Answer):
 
 
 class FoundGroup(NamedGroup):
-    """A group of the directory, and what it may be used for."""
+    """A group of the directory, and whether it can be managed."""
 
     managed: bool
     usable: bool
-    hindrance: Annotated[str, example("It is not a security group.")] | None
+    unusable_reason: Annotated[str, example("It is not a security group.")] | None
     native_licenses: list[SkuIdText]
 
 
 class ManagedGroup(NamedGroup):
-    """A group that gives licenses, and how far it is."""
+    """A group that assigns licenses, and its status."""
 
     assigned_sku_ids: list[SkuIdText]
     status: GroupState
+    state: GroupStateCode
     members: Count
     counts: Annotated[dict[str, int], Field(examples=[{"Active": 117, "Waiting": 3}])]
     products: list[ProductCounts]
 
 
-class Groups(Answer):
+class Groups(Page):
     value: list[ManagedGroup]
 
 

@@ -13,6 +13,7 @@ from functions.web.contract.shapes.common import (
     Count,
     Initiator,
     OperationIdText,
+    Page,
     Time,
     example,
 )
@@ -42,7 +43,7 @@ class RejectedDelta(Answer):
 class ChangeFeed(Answer):
     expected: bool
     subscription: Subscription | None
-    refused_today: Count
+    rejected_today: Count
     last_delta_date_time: Time | None
     rejected_deltas: list[RejectedDelta]
 
@@ -56,7 +57,7 @@ class Writing(Answer):
 
 
 class Writes(Answer):
-    """Writes to Graph of the last `windowSeconds`, and what they are held to."""
+    """Writes to Graph of the last `windowSeconds`, and their limits."""
 
     used: Annotated[int, Field(ge=0, examples=[2400])]
     limit: Annotated[int, Field(ge=0, examples=[3000])]
@@ -65,7 +66,7 @@ class Writes(Answer):
     throttled_until_date_time: Time | None
 
 
-class QueueLook(Answer):
+class QueueState(Answer):
     queue: Annotated[str, example("members-bulk")]
     waiting: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[12])]
     scheduled: Annotated[int, Field(description="Counted up to 100.", ge=0, le=100, examples=[3])]
@@ -95,7 +96,7 @@ class Health(Answer):
     change_feed: ChangeFeed
     writing: Writing
     writes: Writes
-    queues: list[QueueLook]
+    queues: list[QueueState]
     queues_error: Annotated[str, example("queue members: ServiceBusConnectionError")] | None
     open_operations: Count
     dead_letters: Annotated[int, Field(description="Counted up to 100,000.", ge=0, le=100_000, examples=[0])]
@@ -120,25 +121,18 @@ class DeadLetter(Answer):
     reason: Annotated[str, example("the message is not JSON")]
     created_date_time: Time
     body: Annotated[str, example('{"version": 1}')]
-    whole: bool
+    complete: bool
 
 
-class DeadLetterPage(Answer):
+class DeadLetterPage(Page):
     value: list[DeadLetter]
-    next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/deadLetters?$skiptoken=0"])] = ""
-
-
-class FoundDeadLetters(Answer):
-    value: list[DeadLetter]
-    skip_token: Annotated[str, example("fe6d1f2a3b4c0123456789abcdef0123")] | None
 
 
 class BulkAct(Answer):
-    """An act on all dead letters that match; `left`: those that cannot be replayed, because only their beginning was
-    kept."""
+    """A bulk action on all dead letters that match. `notReplayable`: only the beginning of these messages was kept."""
 
     id: OperationIdText
-    act: BulkKind
+    action: BulkKind
     queue: Annotated[str, example("members")]
     kind: Annotated[str, example("givenUp")]
     text: Annotated[str, example("HiddenMembership")]
@@ -148,10 +142,10 @@ class BulkAct(Answer):
     claimed_by: ClaimedBy | None
     state: Literal["running", "complete"]
     done: Count
-    left: Count
+    not_replayable: Count
     created_date_time: Time
     completed_date_time: Time | None
 
 
-class BulkActs(Answer):
+class BulkActs(Page):
     value: list[BulkAct]

@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.web.contract.shapes.common import (
-    HERE,
     OPERATION,
     Answer,
     ClaimedBy,
@@ -17,6 +16,7 @@ from functions.web.contract.shapes.common import (
     Initiator,
     License,
     OperationIdText,
+    Page,
     Person,
     SkuIdText,
     Time,
@@ -26,7 +26,7 @@ from functions.web.contract.shapes.common import (
 from shared.domain.onboarding import GroupOutcome, HrEventType, LicenseOutcome, OnboardingState
 
 
-class TakenEvent(Answer):
+class AcceptedEvent(Answer):
     position: Count
     id: OperationIdText
     event_id: Annotated[str, example("hr-2026-000123")]
@@ -34,10 +34,10 @@ class TakenEvent(Answer):
     location: Annotated[str, example(f"/api/onboarding/{OPERATION}")]
 
 
-class Taken(Answer):
-    """Events that were taken, and what is wrong with those that were not."""
+class AcceptedEvents(Answer):
+    """The accepted events, and the faults of the others."""
 
-    value: list[TakenEvent]
+    value: list[AcceptedEvent]
     faults: list[Fault]
 
 
@@ -72,16 +72,16 @@ class OnboardingRecord(Answer):
     effective_date_time: Time
     sequence: Annotated[int, Field(examples=[0])] | None
     state: OnboardingState
-    note: Annotated[str, example("the account is looked for again")] | None
+    note: Annotated[str, example("The account is searched for again.")] | None
     remedy: Annotated[str, example("Create the account, or correct the userPrincipalName.")] | None
     profiles: list[Annotated[str, example("sales")]]
     groups: list[GroupResult]
     licenses: list[LicenseResult]
     received_date_time: Time
     updated_date_time: Time
-    next_look_date_time: Time | None
+    next_attempt_date_time: Time | None
     completed_date_time: Time | None
-    permitted_by: Person | None
+    approved_by: Person | None
     superseded_by: Annotated[str, example(OPERATION)] | None
     candidate_id: UserIdText | None
     decided_by: Person | None
@@ -89,9 +89,8 @@ class OnboardingRecord(Answer):
     claimed_by: ClaimedBy | None
 
 
-class OnboardingPage(Answer):
+class OnboardingPage(Page):
     value: list[OnboardingRecord]
-    next_link: Annotated[str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/onboarding?$skiptoken=0"])] = ""
 
 
 class FoundAccount(Answer):
@@ -103,23 +102,23 @@ class FoundAccount(Answer):
 class Match(Answer):
     name: Annotated[str, example("sales")]
     display_name: Annotated[str, example("Sales")]
-    because: Annotated[str, example("department is Sales")]
+    reason: Annotated[str, example("department is Sales")]
 
 
-class TrialGroup(Answer):
+class DryRunGroup(Answer):
     group_id: GroupIdText
     outcome: GroupOutcome
     text: Annotated[str, example("The group is dynamic.")]
     remedy: Annotated[str, example("Change its membership rule.")]
 
 
-class TrialLicense(Answer):
+class DryRunLicense(Answer):
     sku_id: SkuIdText
-    sources: Annotated[list[str], Field(alias="from", examples=[["hr:sales"]])]
-    has_already: bool
+    sources: list[Annotated[str, example("hr:sales")]]
+    already_assigned: bool
 
 
-class Trial(Answer):
+class DryRun(Answer):
     state: OnboardingState | None
     note: Annotated[str, example("A newer event of the same employment counts instead.")] | None
     remedy: Annotated[str, example("Correct the identifiers of the person.")] | None
@@ -127,19 +126,19 @@ class Trial(Answer):
     profiles: list[Match]
     unknown_profiles: list[Annotated[str, example("old-sales")]]
     usage_location: Annotated[str, example("DE")] | None
-    groups: list[TrialGroup]
-    licenses: list[TrialLicense]
-    lost_licenses: list[SkuIdText]
+    groups: list[DryRunGroup]
+    licenses: list[DryRunLicense]
+    removed_licenses: list[SkuIdText]
 
 
-class HeldLeavers(Answer):
+class HeldLeavers(Page):
     count: Count
     allowed_within_24_hours: Annotated[int, Field(alias="allowedWithin24Hours", ge=0, examples=[20])]
     checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
     value: list[OnboardingRecord]
 
 
-class AnnouncedLeavers(Answer):
+class AnnouncedLeavers(Page):
     count: Count
     checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
     value: list[OnboardingRecord]
@@ -162,7 +161,7 @@ class Profile(Answer):
     etag: Annotated[str | None, Field(alias="@odata.etag", examples=['W/"3"'])]
 
 
-class Profiles(Answer):
+class Profiles(Page):
     value: list[Profile]
 
 
@@ -185,7 +184,7 @@ class Proposal(Answer):
     in_force: Profile | None
 
 
-class Proposals(Answer):
+class Proposals(Page):
     value: list[Proposal]
 
 

@@ -9,8 +9,6 @@ from pydantic.alias_generators import to_camel
 
 from functions.web.contract.shapes.common import (
     E3,
-    HERE,
-    OPERATION,
     Answer,
     ClaimedBy,
     Count,
@@ -18,20 +16,21 @@ from functions.web.contract.shapes.common import (
     Initiator,
     License,
     OperationIdText,
+    Page,
     PlanIdText,
     SkuIdText,
     Time,
     UserIdText,
     example,
 )
-from functions.web.contract.shapes.groups import Problem
+from functions.web.contract.shapes.groups import Note, Problem
 from shared.domain.directory import LicenseError
 from shared.domain.member_status import MemberState
 from shared.domain.operation import OperationKind, OperationState, Phase
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.predicted_errors import Certainty
 
-SeatsBySku = Annotated[dict[str, int], Field(examples=[{E3: 120}])]
+CountBySku = Annotated[dict[str, int], Field(examples=[{E3: 120}])]
 
 
 def _with_example(**values: Any) -> ConfigDict:
@@ -67,17 +66,17 @@ class Totals(Answer):
 
 
 class Plan(Answer):
-    """What planning found: the preview, and the numbers behind an approval."""
+    """The result of planning: the preview, and the numbers behind an approval."""
 
-    additions: SeatsBySku
-    removals: SeatsBySku
+    additions: CountBySku
+    removals: CountBySku
     plans_off: Count
-    seats_needed: SeatsBySku
-    seats_available: Annotated[dict[str, int], Field(examples=[{E3: 37}])]
+    licenses_needed: CountBySku
+    licenses_available: Annotated[dict[str, int], Field(examples=[{E3: 37}])]
     usage_locations: Count
     errors: Annotated[dict[str, int], Field(examples=[{"CountViolation": 4}])]
     warnings: list[Annotated[str, example("Microsoft lists SPE_E3 and SPE_F1 as exclusive.")]]
-    foreign: Count
+    unmanaged: Count
     users_losing: Count
     users_failing: Count
     users_waiting: Count
@@ -86,7 +85,7 @@ class Plan(Answer):
 
 class OperationFault(Answer):
     code: Annotated[str, example("Permission")]
-    message: Annotated[str, example("Graph refused: the app may not write licenses.")]
+    message: Annotated[str, example("Graph rejected the write: the app lacks the permission.")]
     remedy: Annotated[str, example("Grant LicenseAssignment.ReadWrite.All to the app's identity.")]
 
 
@@ -96,8 +95,8 @@ class Operation(Answer):
     target: Target
     add_licenses: list[License]
     remove_licenses: list[SkuIdText]
-    adopt_licenses: list[SkuIdText]
-    enable_service_plans: list[SkuIdText]
+    manage_licenses: list[SkuIdText]
+    turn_on_apps: list[SkuIdText]
     preview: bool
     state: OperationState
     phase: Phase
@@ -105,7 +104,7 @@ class Operation(Answer):
     reason: Annotated[str, example("1,180 of 2,000 members left within 40 s.")] | None
     cause: Annotated[str, example("request")]
     correlation_id: Annotated[str, example("onboarding-2026-11")] | None
-    intent_version: Count
+    assignment_version: Count
     created_date_time: Time
     started_date_time: Time | None
     completed_date_time: Time | None
@@ -122,11 +121,8 @@ class Operation(Answer):
     error: OperationFault | None
 
 
-class OperationPage(Answer):
+class OperationPage(Page):
     value: list[Operation]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations?$top=100&$skiptoken=0"])
-    ] = ""
 
 
 class GivenApproval(Answer):
@@ -157,7 +153,7 @@ class WaitingOperation(Operation):
     approval: Approval
 
 
-class Approvals(Answer):
+class Approvals(Page):
     value: list[WaitingOperation]
 
 
@@ -190,12 +186,8 @@ class PredictedError(ExpectedError):
     user_principal_name: Annotated[str, example("ada@contoso.com")] | None
 
 
-class PredictedErrorPage(Answer):
+class PredictedErrorPage(Page):
     value: list[PredictedError]
-    next_link: Annotated[
-        str,
-        Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations/{OPERATION}/predictedErrors?$skiptoken=100"]),
-    ] = ""
 
 
 class PlannedMember(Answer):
@@ -205,21 +197,18 @@ class PlannedMember(Answer):
     display_name: Annotated[str, example("Ada Lovelace")] | None
     user_principal_name: Annotated[str, example("ada@contoso.com")] | None
     due: bool
-    expected: OutcomeClass
+    expected_outcome: OutcomeClass
     add_licenses: list[License]
     remove_licenses: list[SkuIdText]
     plans_off: list[PlansOff]
     usage_location: Annotated[str, example("DE")] | None
-    notes: list[Annotated[str, example(f"secondRead {E3}")]]
+    notes: list[Note]
     expected_errors: list[ExpectedError]
     outcome: OutcomeClass | None
-    next_look_date_time: Time | None
+    next_attempt_date_time: Time | None
     state: MemberState | None
     problems: list[Problem]
 
 
-class PlannedMemberPage(Answer):
+class PlannedMemberPage(Page):
     value: list[PlannedMember]
-    next_link: Annotated[
-        str, Field(alias="@odata.nextLink", examples=[f"{HERE}/api/operations/{OPERATION}/members?$skiptoken=0"])
-    ] = ""

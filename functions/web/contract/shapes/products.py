@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from functions.web.contract.shapes.common import Answer, Count, PartNumber, PlanIdText, SkuIdText, example
+from functions.web.contract.shapes.common import Answer, Count, Page, PartNumber, PlanIdText, SkuIdText, example
 from functions.web.contract.shapes.groups import NamedGroup
 
 
@@ -35,7 +35,7 @@ class SubscribedSku(Answer):
     service_plans: list[ServicePlan]
 
 
-class SubscribedSkus(Answer):
+class SubscribedSkus(Page):
     value: list[SubscribedSku]
 
 
@@ -44,12 +44,15 @@ class Product(Answer):
     sku_part_number: PartNumber
     display_name: Annotated[str, example("Microsoft 365 E3")]
     capability_status: Annotated[str, example("Enabled")]
-    bought: Count
-    used: Count
-    free: Annotated[int, Field(examples=[37])]
-    in_grace: Count
+    total: Annotated[int, Field(ge=0, description="Purchased licenses, expired ones included.", examples=[157])]
+    assigned: Count
+    available: Annotated[int, Field(examples=[37])]
+    expired: Annotated[int, Field(ge=0, description="Expired licenses that can still be used.", examples=[0])]
+    waiting: Annotated[int, Field(ge=0, description="Users of managed groups who wait for a license.", examples=[3])]
+    errors: Annotated[int, Field(ge=0, description="Users of managed groups with another error.", examples=[1])]
+    short_by: Annotated[int, Field(ge=0, description="Licenses to buy so that no user waits.", examples=[3])]
     groups: list[NamedGroup]
 
 
-class Products(Answer):
+class Products(Page):
     value: list[Product]

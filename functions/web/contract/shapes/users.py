@@ -12,6 +12,7 @@ from functions.web.contract.shapes.common import (
     Answer,
     GroupIdText,
     OperationIdText,
+    Page,
     PartNumber,
     Person,
     PlanIdText,
@@ -20,32 +21,40 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
-from functions.web.contract.shapes.groups import GroupMember
+from functions.web.contract.shapes.groups import FoundGroup, GroupMember
 from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import SourceKind
 from shared.handlers.views.queries import LicenseOrigin
 
 
-class Through(Answer):
+class GrantedBy(Answer):
     kind: SourceKind
     id: GroupIdText | None
 
 
-class UserLicense(Answer):
+class LicenseSource(Answer):
+    """Where a license comes from. `grantedBy`: the groups, requests and HR events behind a managed license."""
+
     sku_id: SkuIdText
     sku_part_number: PartNumber | None
-    disabled_plans: list[PlanIdText]
     source: LicenseOrigin
     assigned_by_group: GroupIdText | None
-    through: list[Through]
-    ending: SourceKind | None
+    granted_by: list[GrantedBy]
+
+
+class UserLicense(LicenseSource):
+    """`keptReason`: why a license is still there although nothing assigns it any more."""
+
+    disabled_plans: list[PlanIdText]
+    since_date_time: Time | None
+    kept_reason: SourceKind | None
     removal_date_time: Time | None
     state: LicenseState
     error: LicenseError | None
     last_updated_date_time: Time | None
 
 
-class UserLicenses(Answer):
+class UserLicenses(Page):
     value: list[UserLicense]
 
 
@@ -67,12 +76,50 @@ class FoundUsers(Answer):
     value: list[FoundUser]
 
 
+class AppSource(LicenseSource):
+    on: bool
+
+
+class UserApp(Answer):
+    """A service plan of a user's products. It is on if any license has it on."""
+
+    service_plan_id: PlanIdText
+    service_plan_name: Annotated[str, example("TEAMS1")]
+    display_name: Annotated[str, example("Microsoft Teams")]
+    on: bool
+    sources: list[AppSource]
+
+
 class User(NamedUser):
     usage_location: Annotated[str, example("DE")] | None
     account_enabled: bool
     licenses: list[UserLicense]
+    apps: list[UserApp]
     groups: list[GroupMember]
     history: list[AuditEntry]
+
+
+class LicenseUser(NamedUser):
+    account_enabled: bool
+    licenses: list[UserLicense]
+
+
+class LicenseUserPage(Page):
+    value: list[LicenseUser]
+
+
+class FoundLicense(Answer):
+    sku_id: SkuIdText
+    sku_part_number: PartNumber
+    display_name: Annotated[str, example("Microsoft 365 E3")]
+
+
+class Found(Answer):
+    """The results of a search, at most 25 of each kind."""
+
+    users: list[FoundUser]
+    groups: list[FoundGroup]
+    licenses: list[FoundLicense]
 
 
 class PersonExport(Answer):

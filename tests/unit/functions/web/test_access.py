@@ -102,7 +102,11 @@ class TestTable:
             assert {path for method, path in rows if method != "GET"} <= searches
             hidden = [path for _, path in rows if "onboarding" in path or "deadLetters" in path]
             of_profiles = {"/api/onboarding/profiles", "/api/onboarding/profiles/{profile_name}"}
-            of_profiles |= {"/api/onboarding/proposals", "/onboarding/profiles"}
+            of_profiles |= {
+                "/api/onboarding/proposals",
+                "/api/onboarding/proposals/{profile_name}",
+                "/onboarding/profiles",
+            }
             allowed = {"/api/onboarding/schema", *of_profiles}
             assert set(hidden) <= allowed
 

@@ -1,4 +1,4 @@
-"""Going back to a group's former intent: options stay what those who configure have set."""
+"""Restoring the former assignment of a group: options stay as those who configure have set them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def options(run: Hires) -> AssignmentOptions:
 async def go_back(run: Hires, operation: str, roles: list[str], *, page: bool) -> int:
     if not page:
         path, who = f"/api/operations/{operation}/cancel", token(claims_of(roles=roles))
-        return int((await call(run, "POST", path, who, json={"intent": "former"})).status_code)
+        return int((await call(run, "POST", path, who, json={"assignment": "restore"})).status_code)
     who = {**session(claims_of(roles=roles)), "sec-fetch-site": "same-origin"}
     path = f"/operations/{operation}/cancel"
     return int((await call(run, "POST", path, who, data={"intent": "former"})).status_code)

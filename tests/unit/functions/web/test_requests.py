@@ -31,7 +31,9 @@ class TestRequests:
     async def test_a_fault_names_the_field_and_what_stood_there(self, world: World) -> None:
         error = await self.bad(world, {"addLicenses": [{"skuId": E3}, {"skuId": "E3"}], "removeLicenses": []})
         assert error["target"] == "addLicenses.1.skuId"
-        assert "must be a GUID, not 'E3'" in error["message"]
+        assert "There is no product 'E3'" in error["message"]
+        error = await self.bad(world, {"addLicenses": [{"skuId": "E3\n"}, {"skuId": "?"}], "removeLicenses": []})
+        assert "must be a skuId or a skuPartNumber, not '?'" in error["message"]
         plans = {"addLicenses": [{"skuId": E3, "disabledPlans": ["x"]}], "removeLicenses": []}
         assert (await self.bad(world, plans))["target"] == "addLicenses.0.disabledPlans.0"
 
@@ -76,7 +78,7 @@ class TestRequests:
     async def test_ids_in_the_path_and_paging_are_checked(self, world: World) -> None:
         async with client(world) as api:
             answers = [
-                await api.get("/api/groups/sales/status"),
+                await api.get("/api/users/ada/licenses"),
                 await api.get("/api/operations/42"),
                 await api.get("/api/operations?$top=0"),
                 await api.get("/api/operations?$top=1000"),

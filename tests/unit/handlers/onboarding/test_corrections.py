@@ -52,7 +52,7 @@ async def test_a_person_sends_a_corrected_event_only_of_a_source_that_is_bound_t
     for word in ("ONBOARDING_SENDERS", PERSON):
         assert word in error_of(refused)["message"]
     taken = await corrected(run, second, {**good[1], "source": OTHER})
-    assert taken.status_code == 202, taken.text
+    assert taken.status_code == 204, taken.text
     await run.work_off()
     assert (run.member(ann), run.member(bob)) == (False, True)
     assert [each.id for each in (await run.world.stores.dead_letters.page(9))[0]] == [first.id]

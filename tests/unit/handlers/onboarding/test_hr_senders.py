@@ -36,7 +36,7 @@ async def test_an_application_sends_only_under_its_own_source() -> None:
     foreign = await call(run, "POST", "/api/onboarding", FIRST, json=[of_second(joiner), {**joiner, "source": "x"}])
     assert foreign.status_code == 400
     details = error_of(foreign)["details"]
-    assert [(each["position"], each["field"]) for each in details] == [(0, "source"), (1, "source")]
+    assert [(each["position"], each["target"]) for each in details] == [(0, "source"), (1, "source")]
     for word in (CLIENT, "ONBOARDING_SENDERS", OTHER, "adds it"):
         assert word in details[0]["message"]
     both = await call(run, "POST", "/api/onboarding", FIRST, json=[of_second(joiner), joiner])
@@ -50,7 +50,7 @@ async def test_every_fault_of_a_foreign_event_is_told_at_once() -> None:
     run = await two_senders()
     broken = of_second(event("joiner", "1", user(1), usageLocation="Germany"))
     answer = await call(run, "POST", "/api/onboarding", FIRST, json=broken)
-    assert [each["field"] for each in error_of(answer)["details"]] == ["source", "data.usageLocation"]
+    assert [each["target"] for each in error_of(answer)["details"]] == ["source", "data.usageLocation"]
 
 
 async def test_a_source_comes_by_queue_only_if_the_setting_says_so() -> None:

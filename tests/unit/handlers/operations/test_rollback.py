@@ -52,11 +52,11 @@ async def test_there_is_no_former_intent_of_a_list_a_preview_or_of_what_a_newer_
     )
     preview = await run.ask([SMALL], preview=True)
     for each in (on_list, preview):
-        with pytest.raises(BadRequest, match="former intent"):
+        with pytest.raises(BadRequest, match="former assignment"):
             await cancel_and_restore(run.world, each.id, MIA)
     older = await run.ask([SMALL])
     await control.cancel(run.world, older.id, MIA)
     await run.work_off()
     await run.change([EXTRA])
-    with pytest.raises(BadRequest, match="changed the intent"):
+    with pytest.raises(BadRequest, match="changed the assignment"):
         await cancel_and_restore(run.world, older.id, MIA)

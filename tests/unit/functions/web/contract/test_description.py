@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
+import functions
 from functions.web.application import build, description
 from functions.web.contract.describing import EVENT
-from functions.web.contract.responses import ANSWERS
+from functions.web.contract.error_examples import ERRORS
+from functions.web.contract.responses import ANSWERS, REFUSALS
 from functions.web.route_access import ACCESS
 from shared.bootstrap import App
 from shared.domain.access import ROLES
@@ -67,6 +71,31 @@ def media_of(route: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_the_committed_description_is_what_the_app_serves() -> None:
     served = description(build(lambda: App(small_tenant().world, ON)))
     assert json.loads(json.dumps(served)) == DESCRIPTION, "run make openapi"
+
+
+INTERNAL = {"InvalidKey", "NotStorable", "Refused"}
+"""Codes of adapters, which handlers turn into others."""
+
+OF_PAGES = {"NothingToChange", "UnsupportedMediaType"}
+"""Codes that only forms are answered with."""
+
+
+def test_every_error_code_of_the_source_has_an_example() -> None:
+    root = Path(functions.__file__).parents[1]
+    texts = [path.read_text() for part in ("functions/web", "shared") for path in (root / part).rglob("*.py")]
+    calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection)\(\s*(?:\d{3},\s*)?"(\w+)"')
+    found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES
+    assert found <= {code for codes in ERRORS.values() for code in codes}
+    assert {status for status in ERRORS} == set(REFUSALS)
+
+
+def test_every_error_has_an_example_that_fits() -> None:
+    for status, response in DESCRIPTION["components"]["responses"].items():
+        media = response["content"]["application/json"]
+        schema = {**media["schema"], "components": DESCRIPTION["components"]}
+        assert media["examples"].keys() == ERRORS[int(status)].keys()
+        for example in media["examples"].values():
+            Draft202012Validator(schema).validate(example["value"])
 
 
 def test_every_route_of_the_api_says_what_it_answers_and_who_may_call() -> None:
@@ -192,6 +221,7 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
     for name, act in (("sales", "approve"), ("gone", "reject")):
         proposed = await _ok(api, "PUT", f"{here}/profiles/{name}", json=profile)
         assert len((await _ok(api, "GET", f"{here}/proposals"))["value"]) == 1
+        assert (await _ok(api, "GET", f"{here}/proposals/{name}"))["version"] == proposed["version"]
         version = {"version": proposed["version"]}
         await _ok(api, "POST", f"{here}/proposals/{name}/{act}", json=version, headers=approver)
     await _ok(api, "PUT", f"{here}/profiles/gone", json={})
@@ -222,8 +252,18 @@ async def _of_onboarding(api: httpx.AsyncClient, fakes: Fakes) -> None:
 
 
 async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
-    for path in ("licenses", "subscribedSkus", "changeFeed", "overview", "audit", "audit/verify"):
+    for path in (
+        "licenses",
+        "licenses/SPE_E3",
+        "licenses/SPE_E3/users",
+        "subscribedSkus",
+        "changeFeed",
+        "overview",
+        "audit",
+        "audit/verify",
+    ):
         await _ok(api, "GET", f"/api/{path}")
+    await _ok(api, "POST", "/api/search", json={"search": "a"})
     for path in ("turnOff", "turnOn"):
         assert (await _ok(api, "POST", f"/api/writing/{path}"))["on"] is (path == "turnOn")
     assert (await _ok(api, "GET", "/api/writing"))["forcedOff"] is False
@@ -235,7 +275,7 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await _ok(api, "GET", f"/api/audit/{entry['id']}/message")
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
     assert (await _ok(api, "POST", "/api/deadLetters/search", json={"text": "WHY"}))["value"] != []
-    act = await _ok(api, "POST", "/api/deadLetters/bulk", json={"act": "delete", "queue": "jobs"})
+    act = await _ok(api, "POST", "/api/deadLetters/bulk", json={"action": "delete", "queue": "jobs"})
     assert (await _ok(api, "GET", f"/api/deadLetters/bulk/{act['id']}"))["state"] == "running"
     assert len((await _ok(api, "GET", "/api/deadLetters/bulk"))["value"]) == 1
     await _ok(api, "DELETE", f"/api/deadLetters/{LOST}")

@@ -115,7 +115,7 @@ def test_notes_of_a_member_name_one_product_and_say_once_why_a_removal_waits() -
     assert labels.notes(("the directory does not show yet what was written",), NAMES) == [
         "the directory does not show yet what was written"
     ]
-    assert labels.member_notes((WAITS, f"plansTurnedOffByHand {E3} {E5}"), NAMES) == [
+    assert labels.member_notes((WAITS, f"appsTurnedOffManually {E3} {E5}"), NAMES) == [
         "Microsoft 365 E3: plans were turned off by hand"
     ]
     assert labels.member_notes((WAITS,), NAMES) == [WAITS]

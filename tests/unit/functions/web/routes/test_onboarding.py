@@ -45,7 +45,7 @@ async def test_a_broken_event_is_answered_with_field_value_and_rule_and_a_batch_
     answer = await call(run, "POST", "/api/onboarding", HR, json=bad)
     error = error_of(answer)
     assert (answer.status_code, error["code"], error["target"]) == (400, "InvalidEvent", "data.sequence")
-    assert [each["field"] for each in error["details"]] == ["data.sequence", "data.usageLocation"]
+    assert [each["target"] for each in error["details"]] == ["data.sequence", "data.usageLocation"]
     mixed = [event("joiner", "2", ann, groups=[TEAM]), bad, 7]
     answer = await call(run, "POST", "/api/onboarding", HR, json=mixed)
     assert answer.status_code == 202
@@ -150,14 +150,14 @@ async def test_a_dry_run_says_what_a_person_would_get_and_why_and_writes_nothing
     joiner = event("joiner", "1", ann, attributes={"department": "Sales"}, groups=[user(99)])
     answer = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=joiner)
     found = answer.json()
-    assert found["profiles"] == [{"name": "sales", "displayName": "", "because": "department 'Sales' fits 'Sales'"}]
-    assert [(each["groupId"], each["outcome"]) for each in found["groups"]] == [(TEAM, "Added"), (user(99), "Refused")]
-    assert found["licenses"] == [{"skuId": SMALL.sku_id, "from": [f"group:{TEAM}"], "hasAlready": False}]
+    assert found["profiles"] == [{"name": "sales", "displayName": "", "reason": "department 'Sales' fits 'Sales'"}]
+    assert [(each["groupId"], each["outcome"]) for each in found["groups"]] == [(TEAM, "Added"), (user(99), "Rejected")]
+    assert found["licenses"] == [{"skuId": SMALL.sku_id, "sources": [f"group:{TEAM}"], "alreadyAssigned": False}]
     assert found["usageLocation"] == "FR"
     assert not run.memberships.log
     assert not run.fakes.sent()
     assert (await call(run, "GET", "/api/onboarding", HR_READER)).json()["value"] == []
-    assert found["lostLicenses"] == []
+    assert found["removedLicenses"] == []
     broken = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json={})
     assert error_of(broken)["code"] == "InvalidEvent"
 
@@ -180,12 +180,12 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
     move = await trial("mover", groups=[OTHER_TEAM])
     assert move["groups"] == [(OTHER_TEAM, "Added"), (TEAM, "Removed")]
     assert [each["skuId"] for each in move["licenses"]] == [LARGE.sku_id]
-    assert move["lostLicenses"] == [SMALL.sku_id]
+    assert move["removedLicenses"] == [SMALL.sku_id]
     stuck = await trial("mover", groups=[secret, user(99)])
-    assert (stuck["groups"][-1], stuck["lostLicenses"]) == ((TEAM, "Kept"), [])
+    assert (stuck["groups"][-1], stuck["removedLicenses"]) == ((TEAM, "Kept"), [])
     leave = await trial("leaver", removal="P30D")
     assert (leave["groups"], leave["licenses"]) == ([(TEAM, "Removed")], [])
-    assert leave["lostLicenses"] == [SMALL.sku_id]
+    assert leave["removedLicenses"] == [SMALL.sku_id]
     release = event("leaver.release", "x", ann)
     large = {**event("joiner", "x", ann, groups=[TEAM]), "extension": "x" * 32_768}
     for refusable, word in ((release, "try the leaver event"), (large, "at most 32768 characters")):

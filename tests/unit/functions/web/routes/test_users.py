@@ -24,11 +24,11 @@ class TestUsersAndProducts:
         async with client(fakes.world, headers=READER) as api:
             found = (await api.get(f"/api/users/{user}/licenses")).json()["value"]
         assert [(each["skuPartNumber"], each["source"], each["assignedByGroup"]) for each in found] == [
-            ("SPE_E3", "groupBasedLicensing", None),
+            ("SPE_E3", "managed", None),
             ("SPE_E5", "direct", None),
             ("SPE_E5", "nativeGroup", OTHER_GROUP),
         ]
-        assert found[0]["through"] == [{"kind": "group", "id": GROUP}]
+        assert found[0]["grantedBy"] == [{"kind": "group", "id": GROUP}]
 
     async def test_a_user_who_cannot_be_read_is_no_user_without_licenses(self, fakes: Fakes) -> None:
         fakes.directory.fail_read(USERS[0])
@@ -61,9 +61,9 @@ class TestUsersAndProducts:
             kept = await api.post(f"/api/users/{user}/keepLicenses", json={"skuIds": [E3]})
             (after,) = (await api.get(f"/api/users/{user}/licenses")).json()["value"]
             going = await api.post(f"/api/users/{user}/removeLicensesNow", json={"skuIds": [E3]})
-        assert (shown["ending"], shown["removalDateTime"]) == ("grace", ends.isoformat().replace("+00:00", "Z"))
+        assert (shown["keptReason"], shown["removalDateTime"]) == ("grace", ends.isoformat().replace("+00:00", "Z"))
         assert (refused.status_code, error_of(refused)["code"]) == (400, "LicenseNotEnding")
-        assert (kept.status_code, after["ending"], after["removalDateTime"]) == (204, "kept", None)
+        assert (kept.status_code, after["keptReason"], after["removalDateTime"]) == (204, "kept", None)
         assert going.status_code == 202
         assert len(fakes.sent()) == 2
 
