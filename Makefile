@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance mutants trace openapi openapi-check clean runtime-check
+.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance mutants trace openapi openapi-check clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -16,6 +16,7 @@ PACKAGE_PYTHON ?= $(shell local/find-python.sh $(PACKAGE_VERSION))
 help:
 	@echo "make demo    start everything on this machine, license a group (MEMBERS=$(MEMBERS) SCALE=$(SCALE) SEED=$(SEED))"
 	@echo "make run     keep the stack up; prints endpoints and one JSON line"
+	@echo "make cli     build the wheel of the command line into .local/cli; make setup installs it into $(VENV)"
 	@echo "make test    install what is needed; unit tests, each adapter against its emulator, a journey of each kind"
 	@echo "make unit    the unit tests alone"
 	@echo "make page-test  the tests of the page; fails without Chromium, where make test skips them"
@@ -34,6 +35,7 @@ help:
 	@echo "make attack  everything that an attacker can try, with or without a role (ATTACK_OPTIONS='--load --runs 3' measures under load)"
 	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
+	@echo "make cli-tenants  a thousand random tenants: a plan of the command line is what happens (CLI_TENANTS, CLI_SEED)"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make histories  thousands of random histories of HR's statements (HISTORIES_OPTIONS=--hypothesis-seed=1)"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
@@ -44,11 +46,12 @@ help:
 
 setup: $(VENV)/.installed local/node_modules/.installed
 
-$(VENV)/.installed: requirements.in requirements-dev.txt
+$(VENV)/.installed: requirements.in requirements-dev.txt cli/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (looked for python3, python3.11 to python3.13)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Python packages, which takes a few minutes ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ./cli
 	@touch $@
 
 local/node_modules/.installed: local/package.json local/package-lock.json
@@ -63,6 +66,11 @@ demo: setup
 
 run: setup
 	@$(BIN)/python -m local.run $(RUN_OPTIONS)
+
+# The command line is a package of its own: uv tool install ./cli, or pipx install ./cli.
+cli: setup
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .local/cli ./cli
+	@ls .local/cli/*.whl
 
 # Files are shared out among processes, since most of their time is waiting: for stacks to start, locks, pauses. Those
 # that take longest come first. COVERAGE=1 measures lines of shared/ and functions/, by the unit tests only: in stacks,
@@ -123,6 +131,10 @@ audit: .venvaudit/.installed
 openapi: setup
 	$(BIN)/python -m functions.web.contract > docs/openapi.json
 
+# After a change of the commands; a test compares the file.
+cli-reference: setup
+	@$(BIN)/python -m seatkeeper.reference > docs/reference/cli.md
+
 # The description of the API, by the recommended rules of two checkers. Their packages are apart from those of the stack,
 # so that make setup stays short.
 openapi-check: tests/openapi/node_modules/.installed
@@ -150,6 +162,10 @@ fuzz: setup
 # Random histories of HR's statements; make scenarios runs some that are the same each time. They have no time limit.
 histories: setup
 	HR_EXAMPLES=$(or $(HR_EXAMPLES),2000) $(BIN)/python -m pytest -n 0 --timeout=0 tests/scenarios/test_hr_oracle.py $(HISTORIES_OPTIONS)
+
+# Random tenants against the command line: a plan is what happens, or it is rejected. make scenarios plays 50.
+cli-tenants: setup
+	CLI_TENANTS=$(or $(CLI_TENANTS),1000) CLI_SEED=$(or $(CLI_SEED),1000) $(BIN)/python -m pytest -n 2 tests/scenarios/test_cli_tenants.py
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)

@@ -1,11 +1,17 @@
-"""`make run`: the stack runs until Ctrl-C. Its addresses are printed for people, and as one line of JSON."""
+"""`make run`: the stack runs until Ctrl-C. Its addresses are printed for people, and as one line of JSON.
+
+While it runs, the same JSON is in `.local/run/endpoints.json`, where `seatkeeper --local` finds it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from local.processes import StartError
@@ -26,6 +32,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@contextmanager
+def announced(path: Path, line: str) -> Iterator[None]:
+    """A file with the addresses and the secret of the simulated client, for the caller's eyes only, as long as they
+    are valid."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(line + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def main() -> int:
     options = arguments()
     stop = threading.Event()
@@ -40,9 +59,11 @@ def main() -> int:
             print(f"Service Bus  {where.service_bus}")
             print(f"Tables       {where.tables}")
             print(f"Logs         {stack.logs_dir}")
+            print("Command line seatkeeper --local, in a folder of this clone")
             print("Ctrl-C stops everything.")
             print(where.json_line(), flush=True)
-            stop.wait()
+            with announced(options.state_dir / "endpoints.json", where.json_line()):
+                stop.wait()
     except StartError as fault:
         print(f"The stack did not start: {fault}", file=sys.stderr)
         return 2

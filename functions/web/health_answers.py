@@ -50,10 +50,11 @@ def writing(found: Writing) -> Json:
     }
 
 
-def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str]) -> Json:
+def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str], tenant_id: str) -> Json:
     """How the app is."""
     writes, listed = found.writes, found.protection.listed
     return {
+        "tenantId": tenant_id,
         "changeFeed": change_feed(found.feed),
         "writing": writing(found.writing),
         "writes": {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from functions.web import answers, predictions
 from functions.web.audit_answers import Json, initiated, initiator, moment_text
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.ids import SkuId
 from shared.domain.operation import Operation, is_collecting
 from shared.handlers.operations.sync import SWEEP, SYNC
@@ -105,6 +105,7 @@ def _plan(found: Operation) -> Json:
         "usersLosing": plan.users_losing,
         "usersFailing": plan.users_failing,
         "usersWaiting": plan.users_waiting,
+        "protectedPeople": list(plan.protected),
     }
 
 
@@ -113,11 +114,13 @@ def license_given(license: AssignedLicense) -> Json:
     return {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)}
 
 
-def planned_member(member: PlannedMember, names: Mapping[SkuId, str]) -> Json:
+def planned_member(member: PlannedMember, names: Mapping[SkuId, str], person: DirectoryUser | None) -> Json:
     """What an operation plans for one user, how it ended where it has, and the errors of a user who needs a person."""
     action, outcome, row = member.action, member.outcome, member.row
     return {
         "id": member.user_id,
+        "displayName": person.display_name if person else None,
+        "userPrincipalName": person.user_principal_name if person else None,
         "due": action.due,
         "expectedOutcome": action.expected,
         "addLicenses": [license_given(each) for each in action.add],

@@ -19,10 +19,12 @@ from shared.domain.countries import is_country
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId, is_guid
 from shared.domain.operation import LicenseChange
+from shared.domain.operation_request import GroupChange
 
 MAX_SKUS = 50
 MAX_PLANS = 200
 MAX_USERS = 5000
+MAX_OTHER_CHANGES = 500
 MAX_TOP = 999
 """Rows of one page at most, as in Graph."""
 
@@ -187,12 +189,11 @@ class ApprovedPreview(Shape):
     checksum: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class AssignLicense(Shape):
-    """The body of assignLicense."""
+class Licenses(Shape):
+    """Licenses to add and to remove."""
 
     add_licenses: Annotated[list[LicenseRequest], Field(max_length=MAX_SKUS)]
     remove_licenses: Annotated[list[SkuName], Field(max_length=MAX_SKUS)]
-    approved_preview: ApprovedPreview | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -212,6 +213,12 @@ class AssignLicense(Shape):
         return LicenseChange(tuple(license.value() for license in self.add_licenses), tuple(removed))
 
 
+class AssignLicense(Licenses):
+    """The body of assignLicense."""
+
+    approved_preview: ApprovedPreview | None = None
+
+
 class AssignLicenseToUsers(AssignLicense):
     """The body of assignLicense for a list of users."""
 
@@ -221,10 +228,26 @@ class AssignLicenseToUsers(AssignLicense):
         return tuple(dict.fromkeys(UserId(user_id) for user_id in self.user_ids))
 
 
+class OtherChange(Licenses):
+    """A change of another group that a preview assumes."""
+
+    group_id: Annotated[Guid, Field(examples=["0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"])]
+    options: OptionsPatch | None = None
+
+    def value(self) -> GroupChange:
+        options = self.options.value() if self.options else None
+        return GroupChange(GroupId(self.group_id), self.change(), options)
+
+
 class AssignLicenseToGroup(AssignLicense):
-    """The body of assignLicense for a group; `options` are set with the licenses, before any user is processed."""
+    """The body of assignLicense for a group; `options` are set with the licenses, before any user is processed. With
+    `otherChanges`, a preview assumes these changes of other groups too: it shows the result of all of them together."""
 
     options: OptionsPatch | None = None
+    other_changes: Annotated[list[OtherChange], Field(max_length=MAX_OTHER_CHANGES)] = []
+
+    def others(self) -> tuple[GroupChange, ...]:
+        return tuple(each.value() for each in self.other_changes)
 
 
 class Approve(Shape):

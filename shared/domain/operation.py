@@ -237,6 +237,8 @@ class Operation:
     """A person requested reprocessing: remembered rejections do not count."""
     reason: str = ""
     """Of an approval that the app opened: what happened, so that removals are held."""
+    other_changes: Mapping[GroupId, LicenseChange] = field(default_factory=dict)
+    """Of a preview on a group: changes of other groups that it assumes."""
     preview_id: OperationId | None = None
     """The preview whose sealed removals the same person has already seen and approved with this request."""
     version: str | None = None

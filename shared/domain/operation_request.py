@@ -11,10 +11,19 @@ from datetime import timedelta
 from shared.domain.assignment import AssignmentOptions, OptionsChange
 from shared.domain.catalog import Catalog
 from shared.domain.errors import BadRequest, raise_all
-from shared.domain.ids import OperationId, SkuId
+from shared.domain.ids import GroupId, OperationId, SkuId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import LicenseChange, OperationKind, Target
 from shared.domain.product_checks import check_products
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """A change of another group that a preview assumes. `options`: to set with it; other options stay."""
+
+    group_id: GroupId
+    change: LicenseChange
+    options: OptionsChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,8 @@ class OperationRequest:
     correlation_id: str = ""
     traceparent: str = ""
     options: OptionsChange | None = None
+    other_changes: tuple[GroupChange, ...] = ()
+    """Of a preview on a group: changes of other groups that it assumes."""
 
 
 def kind_of(request: OperationRequest) -> OperationKind:
@@ -60,9 +71,19 @@ def check_form(request: OperationRequest) -> None:
         raise BadRequest("InvalidTarget", "Give either a group or a list of users.", "target")
     if not change.changes_intent and not change.adopt and not change.enable and not request.reprocess:
         raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
+    _check_others(request)
     both = {license.sku_id for license in change.add} & set(change.remove)
     text = "SKU {} is in addLicenses and in removeLicenses."
     raise_all([BadRequest("SkuInBoth", text.format(sku_id), "removeLicenses") for sku_id in sorted(both)])
+
+
+def _check_others(request: OperationRequest) -> None:
+    ids = [each.group_id for each in request.other_changes]
+    if ids and not request.preview:
+        text = "Only a preview assumes changes of other groups. Send each group's change with its own request."
+        raise BadRequest("PreviewOnly", text, "otherChanges")
+    if len(set(ids)) < len(ids) or request.target.group_id in ids:
+        raise BadRequest("GroupTwice", "otherChanges must name each other group once.", "otherChanges")
 
 
 def check_for_users(change: LicenseChange, catalog: Catalog) -> None:
@@ -133,7 +154,14 @@ def _asked(request: OperationRequest) -> list[object]:
     ]
     if change.adopt or change.enable:
         asked.append([sorted(change.adopt), sorted(change.enable)])
+    if request.other_changes:
+        asked.append({each.group_id: _other(each) for each in request.other_changes})
     return asked
+
+
+def _other(each: GroupChange) -> list[object]:
+    add = sorted((license.sku_id, sorted(license.disabled_plans)) for license in each.change.add)
+    return [add, sorted(each.change.remove), _plain(each.options.named) if each.options else None]
 
 
 def _not_default(options: AssignmentOptions) -> dict[str, object]:

@@ -135,7 +135,7 @@ async def get_health(world: TheWorld) -> Json:
     """The state of the app: membership changes, the write quota in use, queues, open work, dead letters, protected
     people, and the limits of HR."""
     found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
-    return health_answers.health(found, looks, limits)
+    return health_answers.health(found, looks, limits, world.policy.tenant_id)
 
 
 @router.get("/writing")

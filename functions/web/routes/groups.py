@@ -56,6 +56,7 @@ async def assign_license(
         options=body.options.value() if body.options else None,
         preview=preview,
         if_match=if_match,
+        other_changes=body.others(),
     )
     return await starter.start(request, body.approved_preview)
 

@@ -23,7 +23,7 @@ from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import queries
 from shared.handlers.views.approvals import waiting_approvals
-from shared.handlers.views.predicted_errors import named, predicted_errors
+from shared.handlers.views.predicted_errors import named, people_named, predicted_errors
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -60,10 +60,11 @@ async def get_operation(world: TheWorld, operation_id: TheId) -> Json:
 
 @router.get("/operations/{operation_id}/members")
 async def list_planned_members(request: Request, world: TheWorld, operation_id: TheId, paging: ThePaging) -> Json:
-    """The plan of an operation, member by member."""
+    """The plan of an operation, member by member. Those who would lose something have their names."""
     found, token = await queries.planned_members(world, operation_id, paging.top, paging.after)
-    names = await queries.sku_names(world)
-    items = (operation_answers.planned_member(each, names) for each in found)
+    losing = [each.user_id for each in found if each.action.removes]
+    people, names = await people_named(world, losing), await queries.sku_names(world)
+    items = (operation_answers.planned_member(each, names, people.get(each.user_id)) for each in found)
     return answers.page(request, items, token)
 
 

@@ -9,7 +9,7 @@ before an operation is stored open, and deleted after the operation ended.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -200,6 +200,7 @@ def _body(operation: Operation) -> dict[str, Any]:
         "reprocess": operation.reprocess,
         "intentWritten": operation.intent_written,
         "previewId": operation.preview_id,
+        **({"others": _others_json(operation.other_changes)} if operation.other_changes else {}),
     }
 
 
@@ -251,8 +252,29 @@ def _operation(row: Row) -> Operation:
         intent_written=body["intentWritten"],
         reason=body.get("reason", ""),
         preview_id=OperationId(body["previewId"]) if body["previewId"] else None,
+        other_changes=_others(body.get("others", {})),
         version=row["etag"],
     )
+
+
+def _others_json(changes: Mapping[GroupId, LicenseChange]) -> dict[str, Any]:
+    return {
+        group_id: [
+            licenses_json(each.add),
+            list(each.remove),
+            options_json(each.options) if each.options else None,
+        ]
+        for group_id, each in changes.items()
+    }
+
+
+def _others(value: Mapping[str, Any]) -> dict[GroupId, LicenseChange]:
+    return {
+        GroupId(group_id): LicenseChange(
+            licenses_of(add), tuple(map(SkuId, remove)), options_of(options) if options else None
+        )
+        for group_id, (add, remove, options) in value.items()
+    }
 
 
 def _plan(value: dict[str, Any]) -> PlanSummary:

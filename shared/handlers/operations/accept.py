@@ -6,6 +6,7 @@ Row first, message second: a crash in between leaves a row whose step the watchd
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.assignment import AssignmentOptions
@@ -25,7 +26,7 @@ from shared.domain.operation_request import (
     kind_of,
 )
 from shared.domain.trace_context import begun
-from shared.handlers.operations.assignment_changes import load, write_intent
+from shared.handlers.operations.assignment_changes import load, other_changes, write_intent
 from shared.handlers.operations.caller_limits import check_open_previews
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.product_facts import note_new_products
@@ -57,9 +58,12 @@ async def accept(world: Needs, request: OperationRequest) -> Operation:
     catalog = found.catalog if found else await read_catalog(world)
     if found is None:
         check_for_users(request.change, catalog)
+    others = await other_changes(world, request, catalog)
     if not request.preview:
         await note_new_products(world, catalog, [license.sku_id for license in request.change.add])
-    operation = await world.stores.operations.insert(_operation(world, request, operation_id, found, now))
+    operation = await world.stores.operations.insert(
+        replace(_operation(world, request, operation_id, found, now), other_changes=others)
+    )
     operation = await write_intent(world, operation, found, request)
     hurries = request.preview or found is None or not await _is_running(world, found.assignment.operation_id)
     await send_step(world, operation, at=None if hurries else world.clock.now() + AFTER_SUPERSEDED)

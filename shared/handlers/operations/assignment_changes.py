@@ -6,16 +6,18 @@ and merged again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from shared.domain.assignment import GroupLicenseAssignment, OptionsChange, with_claims_kept
 from shared.domain.audit import assignment_act, intent_entries, options_text
+from shared.domain.catalog import Catalog
 from shared.domain.concurrency import update
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import BadRequest, Conflict, NotFound
-from shared.domain.group_request import GroupRequest, check_version, with_options
+from shared.domain.group_request import GroupRequest, changed, check_version, with_options
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import LicenseChange, Operation, OperationError, OperationState
@@ -43,6 +45,20 @@ async def load(world: Needs, group_id: GroupId, change: LicenseChange) -> GroupR
             raise
         group = DirectoryGroup(group_id, assignment.display_name, security_enabled=True)
     return GroupRequest(assignment, etag, group, catalog)
+
+
+async def other_changes(world: Needs, request: OperationRequest, catalog: Catalog) -> Mapping[GroupId, LicenseChange]:
+    """The changes of other groups that a preview assumes, each with all options of its group.
+
+    Raises BadRequest, AssignmentError for one that could not be made.
+    """
+    found = {}
+    for each in request.other_changes:
+        assignment, _ = await _stored(world, each.group_id)
+        options = each.options.applied_to(assignment.options) if each.options else None
+        found[each.group_id] = replace(each.change, options=options)
+        changed(assignment, found[each.group_id], catalog)
+    return found
 
 
 async def _stored(world: Needs, group_id: GroupId) -> tuple[GroupLicenseAssignment, str | None]:

@@ -16,11 +16,11 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, UserGone
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.grant import Grant
 from shared.domain.group_request import changed, warnings
-from shared.domain.ids import GroupId, UserId
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.member_status import MemberState
 from shared.domain.named_users import NAMED
-from shared.domain.operation import Operation, PlanSummary, Totals
+from shared.domain.operation import LicenseChange, Operation, PlanSummary, Totals
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.predicted_errors import needs_address
 from shared.domain.product_checks import warnings_of
@@ -72,6 +72,9 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     users = await (
         _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
     )
+    reads_groups = group_id is None or _needs_groups(operation, known, assignments)
+    if group_id and reads_groups:
+        users = {**users, **await _read_users(world, list(users))}
     left = {u for u, state in recorded.items() if group_id and u not in users and state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
@@ -81,7 +84,7 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     actions: dict[UserId, PlannedAction] = {}
     async for user_id, row, grants in _with_records(world, [*users, *leavers]):
         read = users[user_id] if user_id in users else leavers[user_id]
-        knows_groups = group_id is None or user_id in leavers
+        knows_groups = reads_groups or user_id in leavers
         action = planner.action(read, row, grants, knows_groups=knows_groups)
         actions[user_id] = replace(action, due=True, notes=(*action.notes, LEFT)) if user_id in leavers else action
     actions = planner.predicted(actions)
@@ -146,12 +149,47 @@ async def _shown_before(world: Needs, group_id: GroupId) -> dict[UserId, int]:
 
 
 def intents_with(operation: Operation, known: Intents, catalog: Catalog) -> Intents:
-    """The assignments to plan by: of a preview, with its change merged in."""
+    """The assignments to plan by: of a preview, with its change and those that it assumes merged in."""
     group_id = operation.target.group_id
-    if group_id is None or not operation.preview or not (operation.change.add or operation.change.remove):
+    if group_id is None or not operation.preview:
         return known
-    assignment = known.get(group_id) or GroupLicenseAssignment(group_id)
-    return {**known, group_id: changed(assignment, operation.change, catalog)}
+    asked = dict(operation.other_changes)
+    if operation.change.changes_intent:
+        asked[group_id] = operation.change
+    return {**known, **{each: changed(_known(known, each), change, catalog) for each, change in asked.items()}}
+
+
+def _known(known: Intents, group_id: GroupId) -> GroupLicenseAssignment:
+    return known.get(group_id) or GroupLicenseAssignment(group_id)
+
+
+def _needs_groups(operation: Operation, known: Intents, assignments: Intents) -> bool:
+    """Whether a preview must know all groups of each member: because groups are excluded from an assignment, or
+    because it assumes changes of the same products."""
+    if not operation.preview:
+        return False
+    asked = [group_id for group_id in (operation.target.group_id, *operation.other_changes) if group_id]
+    excludes = any(_known(assignments, group_id).options.excluded_groups for group_id in asked)
+    return excludes or _shares_products(operation, known)
+
+
+def _shares_products(operation: Operation, known: Intents) -> bool:
+    """Whether a preview and the changes of other groups that it assumes concern the same products.
+
+    Another group can begin to assign a product that this one ends.
+    """
+    group_id, others = operation.target.group_id, operation.other_changes
+    if group_id is None or not others:
+        return False
+    mine = _products(_known(known, group_id), operation.change, of_all=True)
+    theirs = (_products(_known(known, each), change, of_all=bool(change.options)) for each, change in others.items())
+    return not mine.isdisjoint(frozenset().union(*theirs))
+
+
+def _products(assignment: GroupLicenseAssignment, change: LicenseChange, *, of_all: bool) -> frozenset[SkuId]:
+    """The products that a change concerns; `of_all`: those that it leaves as they are too."""
+    changed_ones = (*(license.sku_id for license in change.add), *change.remove)
+    return frozenset((*changed_ones, *(sku.sku_id for sku in assignment.skus if of_all)))
 
 
 async def _group_users(world: Needs, operation: Operation, group_id: GroupId) -> Users:

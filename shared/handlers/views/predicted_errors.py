@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -102,9 +102,15 @@ async def _rows(world: Needs, found: Operation) -> list[UserError]:
 
 
 async def named(world: Needs, rows: Sequence[UserError]) -> Mapping[UserId, DirectoryUser]:
-    """The users of these rows as the directory shows them; none while it is away, since the IDs are still right."""
+    """The users of these rows."""
+    return await people_named(world, [row.user_id for row in rows])
+
+
+async def people_named(world: Needs, user_ids: Iterable[UserId]) -> Mapping[UserId, DirectoryUser]:
+    """The users as the directory shows them; none while it is away, since the IDs are still right."""
+    wanted = sorted(set(user_ids))
     try:
-        reads = await world.directory.users(sorted({row.user_id for row in rows}), with_groups=False)
+        reads = await world.directory.users(wanted, with_groups=False) if wanted else {}
     except Unavailable:
         return {}
     return {user_id: read for user_id, read in reads.items() if isinstance(read, DirectoryUser)}

@@ -97,6 +97,7 @@ class ProtectedPeople(Answer):
 
 
 class Health(Answer):
+    tenant_id: Annotated[str, example("3f2504e0-4f89-41d3-9a0c-0305e82c3301")]
     change_feed: ChangeFeed
     writing: Writing
     writes: Writes

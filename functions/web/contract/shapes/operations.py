@@ -80,6 +80,7 @@ class Plan(Answer):
     users_losing: Count
     users_failing: Count
     users_waiting: Count
+    protected_people: list[UserIdText]
 
 
 class OperationFault(Answer):
@@ -190,7 +191,11 @@ class PredictedErrorPage(Page):
 
 
 class PlannedMember(Answer):
+    """The names are those of a user who would lose something; null for any other."""
+
     id: UserIdText
+    display_name: Annotated[str, example("Ada Lovelace")] | None
+    user_principal_name: Annotated[str, example("ada@contoso.com")] | None
     due: bool
     expected_outcome: OutcomeClass
     add_licenses: list[License]

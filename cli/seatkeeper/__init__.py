@@ -1,0 +1,3 @@
+"""The command line of Seatkeeper, a client of its public HTTP API."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Licenses as code: files say what each group assigns; a plan names everyone who would lose something."""

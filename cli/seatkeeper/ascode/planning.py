@@ -1,0 +1,277 @@
+"""Plans: a preview of each changed group, the people who would lose something, and every reason against it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seatkeeper import fields as f
+from seatkeeper import operations, routes
+from seatkeeper.ascode.changes import Change, changes_of, differences
+from seatkeeper.ascode.model import PolicyTest, Statement
+from seatkeeper.ascode.resolving import Resolution, Resolver
+from seatkeeper.errors import ApiError, CliError
+from seatkeeper.session import Session
+
+AT_ONCE = 20
+"""Previews that are open at the same time; the API allows a caller 50."""
+
+DEPENDENCY = "DependencyViolation"
+ALLOWABLE = ("removals", "additions", "protected", "dependencies")
+"""Reasons against a plan that a person can overrule with --allow."""
+
+OTHER_CHANGES = "otherChanges"
+Json = dict[str, Any]
+
+
+@dataclass
+class Planned:
+    """A plan with its previews. `document`: the plan file. `faults`: every reason against it."""
+
+    document: Json
+    changes: list[Change]
+    previews: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By group."""
+    resolution: Resolution = field(default_factory=Resolution)
+    faults: list[str] = field(default_factory=list)
+
+
+class Planner:
+    def __init__(self, session: Session, allowed: Iterable[str] = ()) -> None:
+        self._session = session
+        self._client = session.client
+        self._names = session.names
+        self._allowed = sorted(set(allowed))
+        self._rows: dict[str, list[Json]] = {}
+        unknown = [each for each in self._allowed if each not in ALLOWABLE]
+        if unknown:
+            raise CliError(f"--allow {unknown[0]!r} must be one of {', '.join(ALLOWABLE)}.")
+
+    def plan(self, statement: Statement) -> Planned:
+        """The plan of the files. Nothing is written; faults are collected, not raised."""
+        resolution = Resolver(self._client, self._names).resolve(statement)
+        changes = changes_of(resolution.groups)
+        faults = [*resolution.faults, *self._prune(statement, resolution)]
+        if resolution.faults:
+            return Planned({}, changes, {}, resolution, faults)
+        previews = self.previews(changes)
+        by_id = {each.id: each for each in resolution.groups}
+        rows: list[Json] = []
+        for change in changes:
+            preview = previews[change.group_id]
+            entry = by_id[change.group_id]
+            if preview[f.STATE] != f.COMPLETE:
+                error = (preview.get(f.ERROR) or {}).get(f.MESSAGE) or preview[f.STATE]
+                faults.append(f"{entry.entry.place}: {change.name} could not be planned: {error}")
+                continue
+            row = self._group(change, preview, differences(change, entry, self._names))
+            faults += [f"{entry.entry.place}: {text}" for text in self._against(statement, row)]
+            rows.append(row)
+        faults += [f"{test.place}: {text}" for test in statement.tests for text in self._test(test, previews.values())]
+        document = {
+            "formatVersion": 1,
+            "tenantId": self.tenant(),
+            "files": dict(sorted(statement.digests.items())),
+            "allowed": self._allowed,
+            "groups": rows,
+            "totals": self._totals(rows, previews),
+            "unchanged": len(resolution.groups) - len(changes),
+            "notChanged": sorted(resolution.not_changed),
+            "noLongerNamed": sorted(str(each[f.DISPLAY_NAME]) for each in resolution.unnamed)
+            if statement.prune
+            else [],
+        }
+        return Planned(document, changes, previews, resolution, faults)
+
+    def tenant(self) -> str:
+        """The tenant of the app."""
+        return str(self._client.ask(routes.HEALTH).get(f.TENANT) or self._client.base)
+
+    def previews(self, changes: Sequence[Change]) -> dict[str, Mapping[str, Any]]:
+        """The preview of each change by group, as if all of them were made together."""
+        waiting = list(changes)
+        open_: dict[str, Mapping[str, Any]] = {}
+        found: dict[str, Mapping[str, Any]] = {}
+        pause = operations.FIRST_PAUSE_S
+        while waiting or open_:
+            while waiting and len(open_) < AT_ONCE:
+                change = waiting.pop(0)
+                open_[change.group_id] = self._started(change, changes)
+            for group_id, preview in list(open_.items()):
+                if preview[f.STATE] not in f.ENDED:
+                    preview = self._client.ask(routes.OPERATION, preview[f.ID])
+                    open_[group_id] = preview
+                if preview[f.STATE] in f.ENDED:
+                    found[group_id] = open_.pop(group_id)
+            if len(open_) == AT_ONCE or (open_ and not waiting):
+                self._session.surroundings.sleep(pause)
+                pause = min(operations.MOST_PAUSE_S, pause * 1.4)
+        return found
+
+    def _started(self, change: Change, all_changes: Sequence[Change]) -> Mapping[str, Any]:
+        others = [{f.GROUP_ID: each.group_id, **each.body} for each in all_changes if each.group_id != change.group_id]
+        body = {**change.body, **({OTHER_CHANGES: others} if others else {})}
+        try:
+            found: Mapping[str, Any] = self._client.ask(
+                routes.ASSIGN_GROUP,
+                change.group_id,
+                body=body,
+                query={f.PREVIEW: True},
+                headers={"if-match": operations.etag(change.version)},
+            )
+            return found
+        except ApiError as fault:
+            if fault.status not in (400, 409, 412):
+                raise
+            return {f.STATE: f.FAILED, f.ERROR: {f.MESSAGE: fault.message}, f.ID: ""}
+
+    def rows(self, preview: Mapping[str, Any]) -> list[Json]:
+        """The plan of a preview, user by user."""
+        key = str(preview[f.ID])
+        if key not in self._rows:
+            self._rows[key] = list(self._client.all(routes.PLANNED_MEMBERS, key)) if key else []
+        return self._rows[key]
+
+    def _group(self, change: Change, preview: Mapping[str, Any], lines: list[str]) -> Json:
+        plan = preview[f.PLAN]
+        return {
+            "groupId": change.group_id,
+            "displayName": change.name,
+            "version": change.version,
+            "change": change.body,
+            "lines": lines,
+            "checksum": preview[f.CHECKSUM],
+            "members": preview[f.TOTALS][f.MEMBERS],
+            "assign": self.gained(preview),
+            "remove": _labeled(self._names.product_label, plan[f.REMOVALS]),
+            "appsOff": plan[f.PLANS_OFF],
+            "short": self._short(plan),
+            "expectedErrors": dict(sorted(plan[f.EXPECTED_ERRORS].items())),
+            "failing": plan[f.FAILING],
+            "waiting": plan[f.WAITING],
+            "warnings": sorted(plan[f.WARNINGS]),
+            "losing": self.losing(preview) if plan[f.LOSING] else [],
+            "protectedPeople": sorted(plan.get(f.PROTECTED, ())),
+        }
+
+    def gained(self, preview: Mapping[str, Any]) -> dict[str, int]:
+        """Licenses to assign by product."""
+        return _labeled(self._names.product_label, preview[f.PLAN][f.ADDITIONS])
+
+    def _short(self, plan: Mapping[str, Any]) -> dict[str, int]:
+        short = {sku: needed - plan[f.SEATS_AVAILABLE].get(sku, 0) for sku, needed in plan[f.SEATS_NEEDED].items()}
+        return _labeled(self._names.product_label, {sku: by for sku, by in short.items() if by > 0})
+
+    def losing(self, preview: Mapping[str, Any]) -> list[Json]:
+        """Everyone who would lose a product or an app, by name."""
+        people = []
+        for row in self.rows(preview):
+            if not (row[f.REMOVE] or row[f.PLANS_OFF]):
+                continue
+            off = [
+                f"{self._names.product_label(each[f.SKU_ID])}: {self._names.app_label(each[f.SKU_ID], plan)}"
+                for each in row[f.PLANS_OFF]
+                for plan in each[f.SERVICE_PLANS]
+            ]
+            loses = sorted(self._names.product_label(each) for each in row[f.REMOVE]) + sorted(off)
+            people.append({f.ID: row[f.ID], f.UPN: self._names.sign_in_name(row), "loses": loses})
+        return sorted(people, key=lambda each: (str(each[f.UPN]).casefold(), each[f.ID]))
+
+    def _against(self, statement: Statement, row: Json) -> list[str]:
+        """The reasons against the plan of a group that were not allowed."""
+        losing, name = len(row["losing"]), row["displayName"]
+        gained = sum(row["assign"].values())
+        removals, additions = statement.removals.most(row["members"]), statement.additions.most(row["members"])
+        found = []
+        if removals is not None and losing > removals and "removals" not in self._allowed:
+            found.append(
+                f"{losing:,} of {row['members']:,} people in {name} would lose something, and safety.removals holds "
+                f"above {removals:,}. If they should, add --allow removals."
+            )
+        if additions is not None and gained > additions and "additions" not in self._allowed:
+            found.append(
+                f"{name} would gain {gained:,} licenses, and safety.additions holds above {additions:,}. "
+                "If it should, add --allow additions."
+            )
+        if row["protectedPeople"] and "protected" not in self._allowed:
+            people = {each[f.ID]: each[f.UPN] for each in row["losing"]}
+            shown = ", ".join(str(people.get(each, each)) for each in row["protectedPeople"][:10])
+            found.append(
+                f"Protected people in {name} would lose something: {shown}. If they should, add --allow protected."
+            )
+        if row["expectedErrors"].get(DEPENDENCY) and "dependencies" not in self._allowed:
+            found.append(
+                f"{row['expectedErrors'][DEPENDENCY]:,} people in {name} would fail because an app needs another one "
+                f"that is off. {' '.join(row['warnings'])} Turn the app on, or add --allow dependencies."
+            )
+        return found
+
+    def _totals(self, rows: Sequence[Json], previews: Mapping[str, Mapping[str, Any]]) -> Json:
+        errors: Counter[str] = Counter()
+        for row in rows:
+            errors.update(row["expectedErrors"])
+        return {
+            "groups": len(rows),
+            "assign": self._distinct(rows, previews, "assign", f.ADD),
+            "remove": self._distinct(rows, previews, "remove", f.REMOVE),
+            "losing": len({each[f.ID] for row in rows for each in row["losing"]}),
+            "failing": sum(row["failing"] for row in rows),
+            "waiting": sum(row["waiting"] for row in rows),
+            "errors": dict(sorted(errors.items())),
+            "needApproval": sum(bool(row["losing"]) for row in rows),
+        }
+
+    def _distinct(self, rows: Sequence[Json], previews: Mapping[str, Mapping[str, Any]], counts: str, name: str) -> int:
+        """Licenses to assign or remove. A person of two groups counts once for a product that both change; only such
+        products need the plan of each person."""
+        groups = Counter(product for row in rows for product in row[counts])
+        shared = {product for product, number in groups.items() if number > 1}
+        alone: int = sum(count for row in rows for product, count in row[counts].items() if product not in shared)
+        if not shared:
+            return alone
+        found = set()
+        for row in rows:
+            for person in self.rows(previews[row["groupId"]]) if shared & row[counts].keys() else ():
+                skus = (each[f.SKU_ID] if isinstance(each, Mapping) else each for each in person[name])
+                found |= {(person[f.ID], sku) for sku in skus if self._names.product_label(sku) in shared}
+        return alone + len(found)
+
+    def _prune(self, statement: Statement, resolution: Resolution) -> list[str]:
+        if not statement.prune:
+            return []
+        if not statement.groups:
+            return ["prune is true and no group is named. That would let go of every group."]
+        found = []
+        for row in resolution.unnamed:
+            operation_id = Resolver(self._client, self._names).current(str(row[f.ID])).operation_id
+            state = self._client.ask(routes.OPERATION, operation_id)[f.STATE] if operation_id else f.COMPLETE
+            if state not in f.ENDED:
+                name = row[f.DISPLAY_NAME]
+                found.append(f"{name} is no longer named, and its operation {operation_id} is {state}. Wait for it.")
+        return found
+
+    def _test(self, test: PolicyTest, previews: Iterable[Mapping[str, Any]]) -> list[str]:
+        """The reasons of a policy test against the plan: products that the person would have or lack."""
+        try:
+            user_id = self._names.user(test.user)
+            wanted = {name: self._names.product(name) for name in (*test.has, *test.has_not)}
+        except CliError as fault:
+            return [fault.message]
+        licenses = self._client.ask(routes.USER_LICENSES, user_id)[f.VALUE]
+        has = {each[f.SKU_ID] for each in licenses if not each[f.ERROR]}
+        for preview in previews:
+            for row in self.rows(preview):
+                if row[f.ID] == user_id:
+                    failing = {each[f.SKU_ID] for each in row["expectedErrors"]}
+                    has |= {each[f.SKU_ID] for each in row[f.ADD]} - failing
+                    has -= set(row[f.REMOVE])
+        lacking = [name for name in test.has if wanted[name] not in has]
+        having = [name for name in test.has_not if wanted[name] in has]
+        found = [f"The test fails: {test.user} would not have {', '.join(lacking)}."] if lacking else []
+        return found + ([f"The test fails: {test.user} would have {', '.join(having)}."] if having else [])
+
+
+def _labeled(label: Callable[[str], str], counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted((label(sku), count) for sku, count in counts.items()))

@@ -1,0 +1,96 @@
+"""Plans, ends and differences as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seatkeeper.ascode.applying import Applied
+from seatkeeper.operations import summary
+from seatkeeper.output import Output, counted
+
+SHOWN = 10
+"""People of a group that are named in the terminal. The plan file names all of them."""
+
+ERRORS = {
+    "MutuallyExclusiveViolation": ("conflict", "conflicts"),
+    "UniquenessViolation": ("duplicate address", "duplicate addresses"),
+    "ProhibitedInUsageLocationViolation": ("usage location", "usage locations"),
+    "DependencyViolation": ("missing dependency", "missing dependencies"),
+    "CountViolation": ("missing license", "missing licenses"),
+    "Other": ("outside this app", "outside this app"),
+}
+
+Json = Mapping[str, Any]
+
+
+def plan(output: Output, document: Json) -> None:
+    """A plan: products of each group, then the people who would lose something, then one line of totals."""
+    for row in document["groups"]:
+        output.heading(row["displayName"])
+        for line in row["lines"]:
+            output.say(f"  {line}")
+        output.say(f"  {_numbers(row)}")
+        for product, by in row["short"].items():
+            output.say(f"  {product} is short by {by:,} licenses.")
+        for warning in row["warnings"]:
+            output.say(f"  Warning: {warning}")
+        losing = row["losing"]
+        for each in losing[:SHOWN]:
+            output.say(f"  {each['userPrincipalName']} loses {', '.join(each['loses'])}")
+        if len(losing) > SHOWN:
+            output.say(f"  and {len(losing) - SHOWN:,} more, all named in the plan file")
+    for line in document["notChanged"]:
+        output.note(f"Not changed: {line}")
+    for name in document["noLongerNamed"]:
+        output.note(f"No longer named, and still managed: {name}. Its licenses stay.")
+    output.say()
+    output.say(total_line(document))
+
+
+def _numbers(row: Json) -> str:
+    parts = [f"+{count:,} {name}" for name, count in row["assign"].items()]
+    parts += [f"-{count:,} {name}" for name, count in row["remove"].items()]
+    parts += [f"~{row['appsOff']:,} with apps turned off"] if row["appsOff"] else []
+    parts += [f"{row['failing']:,} would fail"] if row["failing"] else []
+    parts += [f"{row['waiting']:,} would wait for a license"] if row["waiting"] else []
+    return f"{counted(row['members'], 'member')}: {', '.join(parts) or 'nothing to assign or remove'}"
+
+
+def total_line(document: Json) -> str:
+    """The plan in one line."""
+    totals = document["totals"]
+    if not totals["groups"]:
+        return f"Plan: no changes. {counted(document['unchanged'], 'group', 'is', 'are')} as the files say."
+    errors = ", ".join(f"{count:,} {_error(name, count)}" for name, count in totals["errors"].items())
+    waiting = f", {totals['waiting']:,} would wait" if totals["waiting"] else ""
+    return (
+        f"Plan: {totals['assign']:,} to assign, {totals['remove']:,} to remove, {totals['failing']:,} would fail"
+        f"{f' ({errors})' if errors else ''}{waiting}. "
+        f"{totals['losing']:,} {'person' if totals['losing'] == 1 else 'people'} would lose something. "
+        f"{counted(totals['needApproval'], 'group', 'needs', 'need')} an approval."
+    )
+
+
+def _error(name: str, count: int) -> str:
+    one, many = ERRORS.get(name, (name, name))
+    return one if count == 1 else many
+
+
+def applied(output: Output, results: Sequence[Applied]) -> None:
+    """The end of each group."""
+    for each in results:
+        end = summary(each.operation) if each.operation is not None else f"not carried out. {each.note}"
+        output.say(f"{each.name}: {end}")
+        if each.operation is not None and each.operation["state"] == "AwaitingApproval":
+            output.say(f"  Next: seatkeeper approval show {each.operation['id']}")
+
+
+def drift(output: Output, rows: Sequence[Json]) -> None:
+    """What differs between the files and the app."""
+    for row in rows:
+        output.heading(row["group"])
+        for line in row["differences"]:
+            output.say(f"  {line}")
+    output.say()
+    output.say(f"Drift: {counted(len(rows), 'group', 'differs', 'differ')}." if rows else "No drift.")
