@@ -133,7 +133,7 @@ def user_licenses(names: Names) -> list[Column]:
     ]
 
 
-SOURCES = {"groupBasedLicensing": "managed", "direct": "unmanaged", "nativeGroup": "native group"}
+SOURCES = {"managed": "managed", "direct": "unmanaged", "nativeGroup": "native group"}
 
 
 def user_groups(names: Names) -> list[Column]:

@@ -65,6 +65,8 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "Operation 0199d0f31c2a4b6d8e0f123456789abd has changed the assignment of the group since.",
             "assignment",
         ),
+        "GroupNotLicensed": ("Group Sales has no licenses in Microsoft's own group-based licensing.", "group"),
+        "GroupManagedDirectly": ("This app licenses group Sales directly, so its members are shown as they are.", "group"),
         "NativeGroup": (
             "Microsoft's own group-based licensing assigns the licenses of group Sales; this app only watches it. Use "
             "diagnose and reprocessLicenseErrors for its members.",

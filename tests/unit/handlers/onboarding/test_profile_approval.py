@@ -165,7 +165,7 @@ async def test_the_page_shows_who_proposed_what_and_another_person_decides_there
     await proposed(run, TEAM)
     reader = session(claims_of(roles=["Licensing.Read"]))
     shown = (await call(run, "GET", "/onboarding/profiles", reader)).text
-    for text in ("Proposed by Ann", TEAM, "it adds groups", "dropped on"):
+    for text in ("Proposed by <bdi>Ann", TEAM, "it adds groups", "dropped on"):
         assert text in shown
     assert "/approve" not in shown
     bea = {**session(another(claims_of(roles=["Licensing.Approve"]))), "sec-fetch-site": "same-origin"}

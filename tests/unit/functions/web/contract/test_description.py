@@ -79,7 +79,7 @@ def test_the_committed_description_is_what_the_app_serves() -> None:
 INTERNAL = {"InvalidKey", "NotStorable", "Refused"}
 """Codes of adapters, which handlers turn into others."""
 
-OF_PAGES = {"NothingToChange", "NumberOfPeople", "UnsupportedMediaType"}
+OF_PAGES = {"ChangedMeanwhile", "NothingToChange", "NumberOfPeople", "UnsupportedMediaType"}
 """Codes that only forms are answered with."""
 
 

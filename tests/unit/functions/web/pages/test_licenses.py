@@ -95,7 +95,7 @@ async def holders_of_three_sources() -> Run:
     [
         ({}, {1, 2, 3, 4}),
         ({"name": "lee"}, {1, 3, 4}),
-        ({"origin": "groupBasedLicensing"}, {1, 2}),
+        ({"origin": "managed"}, {1, 2}),
         ({"origin": "direct"}, {3}),
         ({"origin": "nativeGroup", "name": "lee"}, {4}),
         ({"name": "nobody"}, set()),

@@ -41,7 +41,7 @@ async def test_the_first_visit_to_a_tenant_with_native_groups_opens_on_them_with
     run.people(2)
     await run.change([SMALL])
     async with browser(run) as page:
-        assert (await page.get("/")).headers["location"] != "/nativeGroups"
+        assert (await page.get("/")).status_code == 200
 
 
 async def test_a_member_in_error_is_shown_with_cause_remedy_and_what_is_held_back() -> None:
