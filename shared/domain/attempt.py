@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from shared.domain import ledger
+from shared.domain import denials, ledger
 from shared.domain.audit import license_change
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
@@ -94,12 +94,17 @@ def with_stored(attempted: Attempted, row: LedgerRow) -> Attempted:
     return replace(attempted, row=row, stored=row)
 
 
-def location_answered(attempted: Attempted, answer: WriteResult, now: datetime) -> Attempted:
-    """After the usage location was sent: a user whose location could not be set gets no license call."""
+def location_answered(
+    work: Work, attempted: Attempted, answer: WriteResult, now: datetime, grant_until: datetime | None = None
+) -> Attempted:
+    """After the usage location was sent: a user whose location could not be set gets no license call. `grant_until`:
+    until then a missing permission is waited for."""
     match answer:
         case Accepted():
             user = replace(_user(attempted), usage_location=attempted.location)
             return replace(attempted, user=user, location=None)
+        case Rejected(status=status, message=message) if denials.is_denial(status) and _is_before(now, grant_until):
+            attempted = _waiting_for_grant(work, attempted, f"The usage location could not be set: {message}", now)
         case Rejected(status=status, code=code, message=message):
             # 403 here is the app's permission to write users, whatever the text says.
             error = LicenseError.PERMISSION if status == 403 else classify(status, code, message).error
@@ -114,8 +119,10 @@ def location_answered(attempted: Attempted, answer: WriteResult, now: datetime) 
     return replace(attempted, row=ledger.refused(attempted.row))
 
 
-def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetime) -> Attempted:
-    """After the next license call was sent."""
+def answered(
+    work: Work, attempted: Attempted, answer: WriteResult, now: datetime, grant_until: datetime | None = None
+) -> Attempted:
+    """After the next license call was sent. `grant_until`: until then a missing permission is waited for."""
     row, intent = attempted.row, attempted.row.intent
     match answer:
         case Accepted(between=between):
@@ -134,8 +141,10 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
             is_done_already = refusal.advice is Advice.TREAT_AS_DONE and bool(attempted.calls[0].remove)
             if intent is not None and not is_done_already:
                 audit = (license_change(work.operation, attempted.user_id, intent, "failure", refusal.text),)
-            rejected = replace(attempted, row=ledger.refused(row, between), audit=(*attempted.audit, *audit))
-            return _rejected(work, rejected, refusal, now)
+            rejected = replace(attempted, row=ledger.refused(row, between))
+            if refusal.advice is Advice.WAIT_FOR_GRANT and _is_before(now, grant_until):
+                return _waiting_for_grant(work, rejected, refusal.text, now)
+            return _rejected(work, replace(rejected, audit=(*attempted.audit, *audit)), refusal, now)
         case Throttled() | Unsent():
             return replace(_not_made(attempted, answer, now), row=ledger.refused(row))
         case Unanswered(why=why):
@@ -151,6 +160,16 @@ def _not_made(attempted: Attempted, answer: Throttled | Unsent, now: datetime) -
     return postponed(attempted, now + timedelta(seconds=answer.retry_after_s), why)
 
 
+def _is_before(now: datetime, end: datetime | None) -> bool:
+    return end is not None and now < end
+
+
+def _waiting_for_grant(work: Work, attempted: Attempted, text: str, now: datetime) -> Attempted:
+    at = denials.retry_at(work.first_sent_at, now)
+    why = f"{denials.WAITS_FOR_GRANT}: {text}"
+    return replace(attempted, retry=RetryAt(at, why, unread=True, error=LicenseError.PERMISSION))
+
+
 def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
     match refusal.advice:
         case Advice.RETRY:
@@ -159,9 +178,8 @@ def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime)
             if _may_be_lag(work, attempted, refusal):
                 return replace(attempted, retry=RetryAt(now + LOCATION_RETRY, refusal.text, refused=True))
             return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
-        case Advice.STOP_OPERATION:
-            failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy)
-            return replace(failed, calls=(), is_denied=True)
+        case Advice.WAIT_FOR_GRANT:
+            return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
         case Advice.TREAT_AS_DONE if attempted.calls[0].remove:
             return _without_done_removals(attempted)
         case Advice.TREAT_AS_DONE | Advice.DROP_SKU | Advice.WAIT_FOR_SEAT:

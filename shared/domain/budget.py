@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from shared.domain.denials import Right
 from shared.domain.writing import NO_SWITCH, RETRY_S, Switch, WritingSetting, writing_of
 
 BUCKETS = 75
@@ -76,14 +77,18 @@ class Charged:
 @dataclass(frozen=True, slots=True)
 class BudgetState:
     """`full_until`: when all reserved writes have been used at the rate; `busy_from`: since when without a pause.
-    `tails`: reservations for later. `switch`: whether an administrator lets the app write. It is in the same row as the
-    reservations, so a reservation made after the switch was turned off loses its race."""
+    `tails`: reservations for later. `denied`: since when each permission is missing.
+
+    `switch`: whether an administrator lets the app write. It is in the same row as the reservations, so a reservation
+    made after the switch was turned off loses its race.
+    """
 
     full_until: float = 0.0
     busy_from: float = 0.0
     not_before: float = 0.0
     tails: Mapping[Lane, float] = field(default_factory=dict)
     counts: Mapping[int, int] = field(default_factory=dict)
+    denied: Mapping[Right, float] = field(default_factory=dict)
     switch: Switch = NO_SWITCH
 
     def to_json(self) -> str:
@@ -98,6 +103,7 @@ class BudgetState:
                 "notBefore": _up(self.not_before),
                 "tails": {str(lane): _up(at) for lane, at in self.tails.items()},
                 "counts": {str(bucket): count for bucket, count in sorted(self.counts.items())},
+                **({"denied": {str(right): at for right, at in self.denied.items()}} if self.denied else {}),
                 **({} if s == NO_SWITCH else {"writing": [s.is_on, s.at, s.was_forced]}),
             },
             separators=(",", ":"),
@@ -112,6 +118,7 @@ class BudgetState:
             not_before=float(fields["notBefore"]),
             tails={Lane(lane): float(at) for lane, at in fields["tails"].items()},
             counts={int(bucket): int(count) for bucket, count in fields["counts"].items()},
+            denied={Right(right): float(at) for right, at in fields.get("denied", {}).items()},
             switch=Switch(*fields.get("writing", ())),
         )
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from shared.domain import trace_context
 from shared.domain.budget import Charged
-from shared.domain.concurrency import update
-from shared.domain.directory import LicenseError
-from shared.domain.errors import Conflict, NotFound, PoisonMessage
+from shared.domain.errors import NotFound, PoisonMessage
 from shared.domain.held_removals import held_removals
 from shared.domain.ids import UserId
 from shared.domain.messages import ProcessUsers, decode_process_users
-from shared.domain.operation import Operation, OperationError, OperationState, Phase
+from shared.domain.operation import Operation, OperationState, Phase
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, RetryAt, classify
 from shared.domain.reconciliation import Attempted, Planned, Recorded, Work
 from shared.domain.retry import attempts_after
@@ -26,8 +22,6 @@ from shared.domain.snapshot_pages import LEFT, SealedPage
 from shared.domain.verdict import before_apply, contradicts_snapshot, is_left_by_its_operation
 from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
-from shared.handlers.groups.status import write_group_status
-from shared.handlers.operations.dispatch import totals_at_the_end
 from shared.handlers.operations.held_removals import collect
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.apply import apply
@@ -36,9 +30,6 @@ from shared.handlers.reconcile.read import read
 from shared.handlers.reconcile.record import record
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.messaging import Outgoing
-
-MAX_TRIES = 5
-"""Lost races for the row of an operation that must stop."""
 
 ROUNDING = timedelta(seconds=2)
 """Users who go back within this time of each other share a message."""
@@ -87,13 +78,11 @@ class Members:
         try:
             planned = await plan(self._world, work, await read(self._world, work, message.user_ids))
             judged = await self._judged(message, work, planned)
-            attempted, going_on = await apply(self._world, work, self._pacer, prepaid, judged)
+            attempted = await apply(self._world, work, self._pacer, prepaid, judged)
         finally:
             await prepaid.give_back()
         recorded = await record(self._world, work, attempted)
         await self._report(message, work, recorded)
-        if not going_on:
-            await self._stop(message, work, attempted)
 
     async def _park(self, message: ProcessUsers) -> None:
         """Nothing is read or counted while writing is turned off: the work begins again later. Chunks of operations are
@@ -170,29 +159,6 @@ class Members:
             for each in recorded:
                 if each.attempted.wrote and not each.attempted.planned.read.wrote:
                     telemetry.measure("licensing.change_to_license", (now - message.changed_at).total_seconds())
-
-    async def _stop(self, message: ProcessUsers, work: Work, attempted: Sequence[Attempted]) -> None:
-        """One error for the whole operation instead of the same one for each of its users."""
-        problems = [
-            problem for each in attempted for problem in each.problems if problem.error is LicenseError.PERMISSION
-        ]
-        if work.operation is None or not problems:
-            return
-        error = OperationError(str(problems[0].error), problems[0].text, problems[0].remedy)
-
-        async def save(operation: Operation) -> Operation:
-            ended = operation.ended(OperationState.FAILED, self._world.clock.now(), error)
-            totals = await totals_at_the_end(self._world, operation, message.chunk)
-            return await self._world.stores.operations.save(replace(ended, totals=totals))
-
-        known_now = partial(self._world.stores.operations.get, work.operation.id)
-        # If the steps of the operation win every race, the next chunk stops it.
-        with suppress(Conflict):
-            ended = await update(
-                known_now, lambda known: known if known and not known.state.is_ended else None, save, tries=MAX_TRIES
-            )
-            if ended is not None:
-                await write_group_status(self._world, ended)
 
 
 def outcomes_of(work: Work, recorded: Sequence[Recorded], now: datetime) -> list[ChunkOutcome]:

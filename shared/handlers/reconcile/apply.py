@@ -6,13 +6,15 @@ crash in between leaves an intent that the next read judges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, to_send, with_stored
+from shared.domain.denials import Right, concerns_everybody
 from shared.domain.reconciliation import Attempted, Planned, Work
-from shared.domain.verdict import LOST_RACE, RACE_RETRY, after_apply, stops_the_operation
+from shared.domain.verdict import LOST_RACE, RACE_RETRY, after_apply
+from shared.domain.write_results import Accepted, WriteResult
 from shared.domain.writing import WHY
 from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
@@ -26,24 +28,23 @@ TIME_LIMIT = timedelta(minutes=2)
 
 async def apply(
     world: Needs, work: Work, pacer: Pacer, prepaid: Prepaid, planned: Sequence[Planned]
-) -> tuple[list[Attempted], bool]:
-    """Every user with how the user's part ends, in order, and whether the operation may go on.
+) -> list[Attempted]:
+    """Every user with how the user's part ends, in order.
 
     Raises Unavailable when a table is away; what was sent by then is proven by its intent.
     """
     users = [begin(work, each) for each in planned]
-    going_on = True
     for _ in range(MAX_ROUNDS):
-        if not going_on or not any(each.is_active for each in users):
+        if not any(each.is_active for each in users):
             break
         now = world.clock.now()
         if now > work.began + TIME_LIMIT:
             users = [_if_active(each, now, "the time of this chunk was used up") for each in users]
             break
-        users, going_on = await _round(world, work, pacer, prepaid, users)
+        users = await _round(world, work, pacer, prepaid, users)
     now = world.clock.now()
     done = [ended(each, now) for each in users]
-    return [replace(each, result=after_apply(work, each, now)) for each in done], going_on
+    return [replace(each, result=after_apply(work, each, now)) for each in done]
 
 
 def _if_active(attempted: Attempted, at: datetime, why: str) -> Attempted:
@@ -52,8 +53,8 @@ def _if_active(attempted: Attempted, at: datetime, why: str) -> Attempted:
 
 async def _round(
     world: Needs, work: Work, pacer: Pacer, prepaid: Prepaid, users: Sequence[Attempted]
-) -> tuple[list[Attempted], bool]:
-    """One call for each user that has one left. Returns whether to go on."""
+) -> list[Attempted]:
+    """One call for each user that has one left."""
     active = [each for each in users if each.is_active]
     slot = await prepaid.start(urgent=work.urgent, writes=_writes(active))
     # Further rounds are after rejections, which planning does not expect.
@@ -62,7 +63,7 @@ async def _round(
     if not slot.charged:
         at = datetime.fromtimestamp(slot.start, tz=now.tzinfo)
         why = WHY if slot.is_off else "the write quota is used; comes back"
-        return [_if_active(each, at, why) for each in users], True
+        return [_if_active(each, at, why) for each in users]
     await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
     intending = await _write_intents(world, work, active)
     await pacer.give_back(slot, _writes(each for each in intending if not each.is_active))
@@ -70,7 +71,7 @@ async def _round(
     calling = [each for each in located if each.is_active]
     called = await _assign(world, work, pacer, calling) if calling else []
     done = {each.user_id: each for each in (*located, *called)}
-    return [done.get(each.user_id, each) for each in users], not stops_the_operation(called)
+    return [done.get(each.user_id, each) for each in users]
 
 
 def _writes(users: Iterable[Attempted]) -> int:
@@ -95,9 +96,12 @@ async def _set_locations(world: Needs, work: Work, pacer: Pacer, users: Sequence
     if not locations:
         return list(users)
     answers = await world.licenses.set_usage_locations(locations, urgent=work.urgent)
+    grant_until = await _grant_until(pacer, Right.LOCATIONS, answers.values())
     now = world.clock.now()
     done = {
-        each.user_id: location_answered(each, answers[each.user_id], now) for each in users if each.user_id in locations
+        each.user_id: location_answered(work, each, answers[each.user_id], now, grant_until)
+        for each in users
+        if each.user_id in locations
     }
     await pacer.heed_throttling(answers.values())
     proven = await _record_proof(world, [each for each in done.values() if each.location is not None])
@@ -108,10 +112,20 @@ async def _set_locations(world: Needs, work: Work, pacer: Pacer, users: Sequence
 async def _assign(world: Needs, work: Work, pacer: Pacer, users: Sequence[Attempted]) -> list[Attempted]:
     calls = {each.user_id: to_send(each) for each in users}
     answers = await world.licenses.assign(calls, urgent=work.urgent)
+    grant_until = await _grant_until(pacer, Right.LICENSES, answers.values())
     now = world.clock.now()
-    done = [answered(work, each, answers[each.user_id], now) for each in users]
+    done = [answered(work, each, answers[each.user_id], now, grant_until) for each in users]
     await pacer.heed_throttling(answers.values())
     return await _record_proof(world, done)
+
+
+async def _grant_until(pacer: Pacer, right: Right, answers: Collection[WriteResult]) -> datetime | None:
+    """Until when rejections for a missing permission are waited for; None if they concern single users."""
+    if concerns_everybody(answers):
+        return await pacer.denied(right)
+    if any(isinstance(each, Accepted) for each in answers):
+        await pacer.allowed(right)
+    return None
 
 
 async def _record_proof(world: Needs, users: Sequence[Attempted]) -> list[Attempted]:

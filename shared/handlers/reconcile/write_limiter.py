@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.domain.budget import (
     BudgetLimits,
@@ -23,6 +23,7 @@ from shared.domain.budget import (
     in_use,
 )
 from shared.domain.concurrency import update
+from shared.domain.denials import Right, after_denial, waits_until
 from shared.domain.errors import Unavailable
 from shared.domain.write_results import Throttled, Unanswered
 from shared.domain.writing import NO_SWITCH, Switch, Writing, writing_of
@@ -75,6 +76,7 @@ class Pacer:
         self._etag: str | None = None
         self._tail = self._seen_at = 0.0
         self._writing = Writing()
+        self._denied: frozenset[Right] = frozenset()
 
     async def writing(self) -> Writing:
         """Whether the app writes to Graph. A yes is believed for seconds, because each charge checks it again."""
@@ -145,6 +147,7 @@ class Pacer:
     def _see(self, state: BudgetState, now: float) -> None:
         self._tail, self._seen_at = state.tails.get(Lane.INTERACTIVE, 0.0), now
         self._writing = writing_of(state.switch, self._limits.writing)
+        self._denied = frozenset(state.denied)
 
     async def heed_throttling(self, answers: Iterable[object]) -> None:
         """If Graph answered a write with 429, no worker starts a write before the longest Retry-After of the answers.
@@ -155,6 +158,34 @@ class Pacer:
         waits = [each.retry_after_s for each in throttled if isinstance(each, Throttled) and "Read/" not in each.scope]
         if waits:
             await self.freeze(max(waits))
+
+    async def denied(self, right: Right) -> datetime | None:
+        """Note that the app lacks a permission, for all workers. Returns until when work waits for it."""
+        found: list[datetime | None] = []
+        known = self._denied
+
+        def change(state: BudgetState, now: float) -> BudgetState:
+            denied = after_denial(state.denied, right, now)
+            found[:] = [waits_until(denied, right)]
+            return state if denied is state.denied else replace(state, denied=denied)
+
+        async with self._lock:
+            await self._update(change)
+        if right not in known:
+            log.warning("permission missing right=%s waits_until=%s", right, found[0])
+        return found[0]
+
+    async def allowed(self, right: Right) -> None:
+        """A write was accepted, so the app has the permission. It is noted only where it was seen to be missing."""
+        if right not in self._denied:
+            return
+
+        def change(state: BudgetState, now: float) -> BudgetState:
+            left = {other: since for other, since in state.denied.items() if other is not right}
+            return state if right not in state.denied else replace(state, denied=left)
+
+        async with self._lock:
+            await self._update(change)
 
     async def freeze(self, retry_after_s: float) -> None:
         """No write starts before Graph's Retry-After has passed."""
