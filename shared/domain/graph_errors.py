@@ -125,6 +125,16 @@ REMEDIES: dict[LicenseError, str] = {
     LicenseError.UNAVAILABLE: "Microsoft Graph did not answer; the next sync tries again, or reprocess the user.",
 }
 
+_CONTENTION_CODES = frozenset({"Directory_ConcurrencyViolation", "Request_ThrottledTemporarily"})
+_CONTENTION_TEXT = re.compile(r"concurrent requests being made to the tenant", re.IGNORECASE)
+
+
+def is_contention(status: int, code: str, message: str) -> bool:
+    """Whether Graph rejects a write because of others in flight. Seen with 409 (nais/azurerator 448), 503
+    (Azure/azure-cli 23081) and 400, with this code, with this text under a general code, or both."""
+    return status in (400, 409, 503) and (code in _CONTENTION_CODES or bool(_CONTENTION_TEXT.search(message)))
+
+
 _SKUS_FOLLOW = re.compile(r"licenses being added", re.IGNORECASE)
 """Where a text about service plans goes on to list the SKUs of the call."""
 

@@ -29,7 +29,7 @@ from shared.domain.directory import (
 )
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, Contended, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 from shared.ports.directory import MOST_FOUND, Organization
 
 BATCH_LIMIT = 20
@@ -477,6 +477,11 @@ class FakeLicenseWriter:
         answer = Rejected(status, "Authorization_RequestDenied", message)
         self._location_troubles[UserId(user_id)].extend([_Trouble(answer)] * times)
 
+    def contend(self, user_id: str, *, times: int = 1, done: bool = False) -> None:
+        """Reject the next `times` calls for the user as concurrent. `done`: the write is done all the same."""
+        text = "Error due to concurrent requests being made to the tenant."
+        self._expect(user_id, _Trouble(Contended(text), done), times)
+
     def drop(self, user_id: str, *, times: int = 1) -> None:
         """No answer, and the write is not done."""
         self._expect(user_id, _Trouble(Unanswered("told to drop")), times)
@@ -498,7 +503,7 @@ class FakeLicenseWriter:
     def _dated(self, answer: WriteResult) -> WriteResult:
         """The answer with the time that its `Date` tells."""
         now = self.directory.now()
-        return replace(answer, between=(now, now)) if isinstance(answer, Accepted | Rejected) else answer
+        return replace(answer, between=(now, now)) if isinstance(answer, Accepted | Rejected | Contended) else answer
 
     async def set_usage_locations(
         self, locations: Mapping[UserId, str], *, urgent: bool

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain import trace_context
-from shared.domain.budget import Charged
+from shared.domain.budget import Burst, Charged
 from shared.domain.errors import NotFound, PoisonMessage
 from shared.domain.held_removals import held_removals
 from shared.domain.ids import UserId
@@ -24,7 +24,7 @@ from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
 from shared.handlers.operations.held_removals import collect
 from shared.handlers.operations.needs import Needs
-from shared.handlers.reconcile.apply import apply
+from shared.handlers.reconcile.apply import apply, burst_for
 from shared.handlers.reconcile.plan import plan
 from shared.handlers.reconcile.read import read
 from shared.handlers.reconcile.record import record
@@ -95,11 +95,12 @@ class Members:
     async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
         """For bulk work that is known to write, reserve writes before its users are read. If the write quota has no
         room soon, the message is sent again for later, and None is returned."""
-        if work.urgent or not message.writes:
+        if work.urgent or not message.writes or self._pacer.is_narrow:
             return Prepaid(self._pacer)
-        slot = await self._pacer.charge(urgent=False, writes=message.writes)
+        burst = burst_for(self._world, work) if may_burst(work) else Burst.NEVER
+        slot = await self._pacer.charge(urgent=False, writes=message.writes, burst=burst)
         if slot.charged:
-            return Prepaid(self._pacer, Charged(slot.start, message.writes))
+            return Prepaid(self._pacer, Charged(slot.start, message.writes, slot.is_burst))
         again = replace(message, send=message.send + 1, first_sent_at=message.first_sent_at or work.began)
         at = datetime.fromtimestamp(slot.start, tz=work.began.tzinfo)
         await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])
@@ -159,6 +160,11 @@ class Members:
             for each in recorded:
                 if each.attempted.wrote and not each.attempted.planned.read.wrote:
                     telemetry.measure("licensing.change_to_license", (now - message.changed_at).total_seconds())
+
+
+def may_burst(work: Work) -> bool:
+    """Whether the operation asks for additions only. Removals in the plan of a user are known later."""
+    return work.operation is not None and bool(work.operation.change.add) and not work.operation.change.remove
 
 
 def outcomes_of(work: Work, recorded: Sequence[Recorded], now: datetime) -> list[ChunkOutcome]:

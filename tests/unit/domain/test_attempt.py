@@ -15,7 +15,6 @@ from shared.domain.attempt import (
     intended,
     location_answered,
     postponed,
-    retired_plans,
     to_send,
     with_stored,
 )
@@ -39,6 +38,7 @@ from shared.domain.product_facts import Pair, ProductFacts, SeenPlan, SeenProduc
 from shared.domain.read_back import by_our_clock
 from shared.domain.read_models import AuditEntry
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
+from shared.domain.shown_facts import retired_plans
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from tests.support.builders import (
     CALLING,
