@@ -59,7 +59,7 @@ async def test_additions_and_removals_of_a_user_go_out_in_one_call(stub: StubGra
     assert not any("dependsOn" in item for item in stub.items)
 
 
-@pytest.mark.parametrize(("urgent", "priority"), [(True, "High"), (False, "Low")])
+@pytest.mark.parametrize(("urgent", "priority"), [(True, "High"), (False, "Normal")])
 async def test_urgent_writes_have_priority_and_bulk_gives_way(
     stub: StubGraph, writer: GraphLicenseWriter, urgent: bool, priority: str
 ) -> None:
