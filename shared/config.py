@@ -77,7 +77,7 @@ class Settings:
     """OTEL_EXPORTER_OTLP_ENDPOINT: a collector for spans and figures by OTLP over HTTP, where there is no Application
     Insights; empty: none."""
     write_rate_per_s: float
-    """WRITE_RATE_PER_SECOND: license writes per second, over 0. 18 leaves most of the tenant's 60 to other apps
+    """WRITE_RATE_PER_SECOND: license writes per second, over 0. 19.5 leaves most of the tenant's 60 to other apps
     (learn.microsoft.com/graph/throttling-limits)."""
     write_burst: int
     """WRITE_BURST: writes that may go out at once after a rest, 1 or more; 30 is one and a half chunks."""
@@ -178,7 +178,7 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> Self:
         """The settings in `env`. Raises ConfigError naming every fault, never a value that may be a secret."""
         read = Reader(env)
-        rate = read.number("WRITE_RATE_PER_SECOND", 18.0, above=0.0)
+        rate = read.number("WRITE_RATE_PER_SECOND", 19.5, above=0.0)
         chunk_size = read.whole("CHUNK_SIZE", 20, at_least=1, at_most=20)
         service_bus = read.connection("ServiceBusConnection", "fullyQualifiedNamespace")
         tables = read.connection("TablesConnection", "endpoint")

@@ -79,7 +79,7 @@ var settings = {
   ALLOW_GUESTS: allowGuests ? 'true' : 'false'
   DIRECTORY_ROLES: 'Global Administrator=Licensing.Write,Licensing.Approve,Licensing.Configure;License Administrator=Licensing.Write,Licensing.Approve;User Administrator=Licensing.Write,Licensing.Approve;Groups Administrator=Groups.Write;Helpdesk Administrator=Users.Read;Global Reader=Licensing.Read'
   PUBLIC_URL: receiveNotifications ? url : ''
-  WRITE_RATE_PER_SECOND: '18'
+  WRITE_RATE_PER_SECOND: '19.5'
   WRITE_BURST: '30'
   WRITE_WINDOW_LIMIT: '3000'
   WRITE_WINDOW_SECONDS: '150'

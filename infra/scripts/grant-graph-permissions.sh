@@ -192,7 +192,7 @@ main() {
   done 3< <(table)
   list_unmanaged
   if [[ $MODE == grant ]]; then
-    echo "The identity's tokens are renewed within a day; restart the app to have new permissions at once."
+    echo "A new permission counts within a day, when the identity's token is renewed. A restart does not renew it."
   fi
   exit "$FAULT"
 }

@@ -19,6 +19,7 @@ from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answ
 from shared.adapters.graph_json import Incomplete, SharedStates
 from shared.adapters.graph_search import find_groups, find_users
 from shared.adapters.shared_read import SharedRead
+from shared.domain.denials import is_denial
 from shared.domain.directory import (
     DirectoryGroup,
     DirectoryUser,
@@ -245,7 +246,7 @@ class GraphDirectory:
             match read:
                 case DirectoryUser():
                     found.append(read)
-                case ReadFailed(refused=True, why=why):
+                case ReadFailed(refused=True, why=why) | ReadFailed(denied=True, why=why):
                     raise PermissionDenied(f"user {user_id} cannot be read; is User.Read.All granted? {why}")
                 case ReadFailed(why=why, retry_after_s=retry_after_s):
                     raise Unavailable(retry_after_s, f"user {user_id} could not be read: {why}")
@@ -263,7 +264,9 @@ class GraphDirectory:
             user_replies, group_replies = await asyncio.gather(
                 self._batch(properties), self._batch(groups if with_groups else [])
             )
-        except (PermissionDenied, Refusal) as refusal:
+        except PermissionDenied as refusal:
+            return {user_id: ReadFailed(str(refusal), denied=True) for user_id in user_ids}
+        except Refusal as refusal:
             return {user_id: ReadFailed(str(refusal), refused=True) for user_id in user_ids}
         return {
             user_id: _user_read(user_replies[at], group_replies[at] if with_groups else _NO_GROUPS)
@@ -283,7 +286,7 @@ class GraphDirectory:
         try:
             types = await self._types(user_ids)
         except PermissionDenied as refusal:
-            return {user_id: ReadFailed(str(refusal), refused=True) for user_id in user_ids}
+            return {user_id: ReadFailed(str(refusal), denied=True) for user_id in user_ids}
         except Unavailable as fault:
             return {user_id: ReadFailed(str(fault), fault.retry_after_s, fault.rejected) for user_id in user_ids}
         return {user_id: _kind(types.get(user_id.lower())) for user_id in user_ids}
@@ -381,7 +384,8 @@ def _user_read(properties: ItemReply | None, groups: ItemReply | None) -> UserRe
         if reply is None:
             return ReadFailed("the answer is missing from the batch")
         if not reply.ok:
-            return ReadFailed(str(reply), reply.retry_after_s, refused=reply.status in DEFINITE)
+            denied = is_denial(reply.status)
+            return ReadFailed(str(reply), reply.retry_after_s, not denied and reply.status in DEFINITE, denied)
     try:
         group_ids = graph_json.ids(graph_json.values(_body(groups), "getMemberGroups"), "getMemberGroups", GroupId)
         body = _body(properties)

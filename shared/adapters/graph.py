@@ -183,8 +183,8 @@ class GraphClient:
     ) -> Reply:
         """One request: `method`, else GET, or POST where there is a body; any status is an answer.
 
-        `path` is relative to the base URL. It is sent once, and once more only as `repeat` says. `priority`: Low or
-        High (learn.microsoft.com/graph/throttling, header x-ms-throttle-priority). Raises NotSent or NoAnswer.
+        `path` is relative to the base URL. It is sent once, and once more only as `repeat` says. `priority`: Normal
+        or High (learn.microsoft.com/graph/throttling, header x-ms-throttle-priority). Raises NotSent or NoAnswer.
         """
         _check_path(path)
         connection = await self._connect()

@@ -18,7 +18,17 @@ from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Reply, describ
 from shared.adapters.graph_batch import PATH, Item, ItemReply, answers, envelope
 from shared.adapters.graph_resets import Repeat
 from shared.domain.backoff import Backoff
-from shared.domain.write_results import Accepted, Between, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.graph_errors import is_contention
+from shared.domain.write_results import (
+    Accepted,
+    Between,
+    Contended,
+    Rejected,
+    Throttled,
+    Unanswered,
+    Unsent,
+    WriteResult,
+)
 
 THROTTLED = Backoff(timedelta(seconds=10), timedelta(seconds=160))
 """The wait after a 429 without `Retry-After`. It is multiplied by two each time in a row, because
@@ -79,7 +89,7 @@ def between_of(reply: Reply, took: timedelta) -> Between | None:
 
 
 def _dated(result: WriteResult, between: Between | None) -> WriteResult:
-    return replace(result, between=between) if isinstance(result, Accepted | Rejected) else result
+    return replace(result, between=between) if isinstance(result, Accepted | Rejected | Contended) else result
 
 
 def read_results(reply: Reply, count: int, bare_throttles: int) -> tuple[list[ItemResult], int]:
@@ -126,6 +136,8 @@ def _of_status(
     status: int, retry_after_s: float | None, scope: str, bare_throttles: int, refusal: Rejected, described: str
 ) -> WriteResult:
     match status:
+        case _ if is_contention(status, refusal.code, refusal.message):
+            return Contended(refusal.message or refusal.code, retry_after_s)
         case 429:
             return Throttled(_wait_s(retry_after_s, bare_throttles), scope)
         case 503 if retry_after_s is not None:
@@ -149,6 +161,8 @@ def _after_repeat(answered: ItemResult) -> ItemResult:
             return answered
         case Rejected(status=status, message=message):
             return ItemResult(Unanswered(f"{broke}: {status} {message}"))
+        case Contended(message=message):
+            return ItemResult(Unanswered(f"{broke}: {message}"))
         case Throttled() as throttled:
             return ItemResult(Unanswered(f"{broke}: throttled", throttled))
 

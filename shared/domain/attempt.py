@@ -12,8 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from shared.domain import ledger
+from shared.domain import denials, ledger
 from shared.domain.audit import license_change
+from shared.domain.backoff import Backoff
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.dropped_skus import one_by_one, skus_to_drop, without
@@ -29,6 +30,7 @@ from shared.domain.refusals import fingerprint_of
 from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.write_results import (
     Accepted,
+    Contended,
     LicenseCall,
     Rejected,
     Throttled,
@@ -42,6 +44,7 @@ LOCATION_RETRY = timedelta(seconds=30)
 THROTTLED = "Graph throttles writes"
 UNSENT = "no connection to Graph could be opened"
 UNANSWERED_RETRY = timedelta(seconds=15)
+CONTENTION_RETRY = Backoff(timedelta(seconds=5), timedelta(minutes=1), share=0.1)
 CONFLICT_RETRY = timedelta(seconds=10)
 
 
@@ -94,19 +97,30 @@ def with_stored(attempted: Attempted, row: LedgerRow) -> Attempted:
     return replace(attempted, row=row, stored=row)
 
 
-def location_answered(attempted: Attempted, answer: WriteResult, now: datetime) -> Attempted:
-    """After the usage location was sent: a user whose location could not be set gets no license call."""
+def location_answered(
+    work: Work,
+    attempted: Attempted,
+    answer: WriteResult,
+    now: datetime,
+    grant_until: datetime | None = None,
+    *,
+    alone: bool = False,
+) -> Attempted:
+    """After the usage location was sent: a user whose location could not be set gets no license call. `grant_until`:
+    until then a missing permission is waited for."""
     match answer:
         case Accepted():
             user = replace(_user(attempted), usage_location=attempted.location)
             return replace(attempted, user=user, location=None)
+        case Rejected(status=status, message=message) if denials.is_denial(status) and _is_before(now, grant_until):
+            attempted = _waiting_for_grant(work, attempted, f"The usage location could not be set: {message}", now)
         case Rejected(status=status, code=code, message=message):
             # 403 here is the app's permission to write users, whatever the text says.
             error = LicenseError.PERMISSION if status == 403 else classify(status, code, message).error
             failed = _failed(attempted, error, f"The usage location could not be set: {message}", remedy_for(error))
             attempted = replace(failed, calls=())
-        case Throttled() | Unsent():
-            attempted = _not_made(attempted, answer, now)
+        case Throttled() | Unsent() | Contended():
+            attempted = _not_made(work, attempted, answer, now, alone=alone)
         case Unanswered(why=why):
             attempted = replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
         case _:
@@ -114,8 +128,16 @@ def location_answered(attempted: Attempted, answer: WriteResult, now: datetime) 
     return replace(attempted, row=ledger.refused(attempted.row))
 
 
-def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetime) -> Attempted:
-    """After the next license call was sent."""
+def answered(
+    work: Work,
+    attempted: Attempted,
+    answer: WriteResult,
+    now: datetime,
+    grant_until: datetime | None = None,
+    *,
+    alone: bool = False,
+) -> Attempted:
+    """After the next license call was sent. `grant_until`: until then a missing permission is waited for."""
     row, intent = attempted.row, attempted.row.intent
     match answer:
         case Accepted(between=between):
@@ -134,10 +156,15 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
             is_done_already = refusal.advice is Advice.TREAT_AS_DONE and bool(attempted.calls[0].remove)
             if intent is not None and not is_done_already:
                 audit = (license_change(work.operation, attempted.user_id, intent, "failure", refusal.text),)
-            rejected = replace(attempted, row=ledger.refused(row, between), audit=(*attempted.audit, *audit))
-            return _rejected(work, rejected, refusal, now)
+            rejected = replace(attempted, row=ledger.refused(row, between))
+            if refusal.advice is Advice.WAIT_FOR_GRANT and _is_before(now, grant_until):
+                return _waiting_for_grant(work, rejected, refusal.text, now)
+            return _rejected(work, replace(rejected, audit=(*attempted.audit, *audit)), refusal, now)
         case Throttled() | Unsent():
-            return replace(_not_made(attempted, answer, now), row=ledger.refused(row))
+            return replace(_not_made(work, attempted, answer, now), row=ledger.refused(row))
+        case Contended(between=between):
+            settled = ledger.refused(row, between, perhaps_done=True)
+            return replace(_not_made(work, attempted, answer, now, alone=alone), row=settled)
         case Unanswered(why=why):
             # The intent stays: the next read shows whether the write was done.
             return replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
@@ -145,10 +172,28 @@ def answered(work: Work, attempted: Attempted, answer: WriteResult, now: datetim
             assert_never(answer)
 
 
-def _not_made(attempted: Attempted, answer: Throttled | Unsent, now: datetime) -> Attempted:
-    """A write of which Graph carried out nothing: no attempt is counted."""
+def _not_made(
+    work: Work, attempted: Attempted, answer: Throttled | Unsent | Contended, now: datetime, *, alone: bool = False
+) -> Attempted:
+    """A write that Graph did not carry out: no attempt is counted. `alone`: only this user is rejected as concurrent,
+    which is an error of the user after a day."""
+    if isinstance(answer, Contended):
+        waited = now - (work.first_sent_at or now)
+        wait = max(CONTENTION_RETRY.after(waited), timedelta(seconds=answer.retry_after_s or 0))
+        error = LicenseError.CONCURRENCY
+        return replace(attempted, retry=RetryAt(now + wait, answer.message, unread=alone, error=error))
     why = THROTTLED if isinstance(answer, Throttled) else UNSENT
     return postponed(attempted, now + timedelta(seconds=answer.retry_after_s), why)
+
+
+def _is_before(now: datetime, end: datetime | None) -> bool:
+    return end is not None and now < end
+
+
+def _waiting_for_grant(work: Work, attempted: Attempted, text: str, now: datetime) -> Attempted:
+    at = denials.retry_at(work.first_sent_at, now)
+    why = f"{denials.WAITS_FOR_GRANT}: {text}"
+    return replace(attempted, retry=RetryAt(at, why, unread=True, error=LicenseError.PERMISSION))
 
 
 def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
@@ -159,9 +204,8 @@ def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime)
             if _may_be_lag(work, attempted, refusal):
                 return replace(attempted, retry=RetryAt(now + LOCATION_RETRY, refusal.text, refused=True))
             return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
-        case Advice.STOP_OPERATION:
-            failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy)
-            return replace(failed, calls=(), is_denied=True)
+        case Advice.WAIT_FOR_GRANT:
+            return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
         case Advice.TREAT_AS_DONE if attempted.calls[0].remove:
             return _without_done_removals(attempted)
         case Advice.TREAT_AS_DONE | Advice.DROP_SKU | Advice.WAIT_FOR_SEAT:
@@ -329,27 +373,6 @@ def _makes_way(attempted: Attempted) -> bool:
     graces = {grant.sku_id for grant in attempted.planned.grants if grant.source.kind is SourceKind.GRACE}
     new = {grant.sku_id for grant in _plan(attempted).new_grants if grant.source.kind is SourceKind.GRACE}
     return any(sku_id in graces | new for pair in attempted.conflicts for sku_id in pair)
-
-
-def retired_plans(attempted: Attempted) -> Mapping[SkuId, Plans]:
-    """Disabled plans that Graph has proven not to be part of their product: it rejected the license with them and
-    accepted it without."""
-    if not attempted.wrote or attempted.retry is not None:
-        return {}
-    failed = attempted.refusals.keys() | set(attempted.waiting)
-    return {sku_id: plans for sku_id, plans in attempted.rejected_plans.items() if sku_id not in failed}
-
-
-def probed(attempted: Attempted) -> frozenset[Pair]:
-    """Expired conflicts that this user has shown not to exist any more: both licenses are there now."""
-    there = attempted.user.held_skus if attempted.user is not None and attempted.wrote else frozenset()
-    probes = attempted.plan.probes if attempted.plan is not None else frozenset()
-    return frozenset(pair for pair in probes if pair.one in there and pair.two in there)
-
-
-def has_shown_facts(attempted: Attempted) -> bool:
-    """Whether the answers for this user show a fact about the tenant's products."""
-    return bool(attempted.conflicts or retired_plans(attempted) or probed(attempted))
 
 
 def _plan(attempted: Attempted) -> UserPlan:

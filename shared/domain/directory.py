@@ -180,11 +180,13 @@ class NotAUser:
 
 @dataclass(frozen=True, slots=True)
 class ReadFailed:
-    """This user could not be read completely. `refused`: by Graph with an answer that will not change by waiting."""
+    """This user could not be read completely. `refused`: by Graph with an answer that will not change by waiting.
+    `denied`: the token lacks a permission, which a grant changes."""
 
     why: str
     retry_after_s: float | None = None
     refused: bool = False
+    denied: bool = False
 
 
 UserRead = DirectoryUser | UserGone | NotAUser | ReadFailed

@@ -23,7 +23,7 @@ class Advice(StrEnum):
     RETRY = "retry"
     TREAT_AS_DONE = "treatAsDone"
     FAIL_USER = "failUser"
-    STOP_OPERATION = "stopOperation"
+    WAIT_FOR_GRANT = "waitForGrant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ REMEDIES: dict[LicenseError, str] = {
     LicenseError.OTHER: "Read Graph's message; when its cause is corrected, reprocess the user.",
     LicenseError.NOT_FOUND: "The user does not exist (any more). If the account was deleted, do nothing.",
     LicenseError.PERMISSION: (
-        "Grant the app the permission that the message is about (see the permissions in the operating guide)."
+        "Grant the app the permission that the message is about (see the permissions in the operating guide). It "
+        "counts within a day, without a restart."
     ),
     LicenseError.INVALID_LICENSE: (
         "Renew or buy a subscription of this product, or remove the product from the group; then reprocess."
@@ -123,6 +124,16 @@ REMEDIES: dict[LicenseError, str] = {
     LicenseError.CONCURRENCY: "Another program changes this user's licenses at the same time; it is tried again.",
     LicenseError.UNAVAILABLE: "Microsoft Graph did not answer; the next sync tries again, or reprocess the user.",
 }
+
+_CONTENTION_CODES = frozenset({"Directory_ConcurrencyViolation", "Request_ThrottledTemporarily"})
+_CONTENTION_TEXT = re.compile(r"concurrent requests being made to the tenant", re.IGNORECASE)
+
+
+def is_contention(status: int, code: str, message: str) -> bool:
+    """Whether Graph rejects a write because of others in flight. Seen with 409 (nais/azurerator 448), 503
+    (Azure/azure-cli 23081) and 400, with this code, with this text under a general code, or both."""
+    return status in (400, 409, 503) and (code in _CONTENTION_CODES or bool(_CONTENTION_TEXT.search(message)))
+
 
 _SKUS_FOLLOW = re.compile(r"licenses being added", re.IGNORECASE)
 """Where a text about service plans goes on to list the SKUs of the call."""
@@ -143,7 +154,7 @@ def classify(status: int, code: str, message: str) -> Refusal:
     if status == 429 or status >= 500:
         raise ValueError(f"HTTP {status} is not a refusal")
     if status in (401, 403):
-        return _refusal(LicenseError.PERMISSION, Advice.STOP_OPERATION, code, message)
+        return _refusal(LicenseError.PERMISSION, Advice.WAIT_FOR_GRANT, code, message)
     if status == 404:
         return _refusal(LicenseError.NOT_FOUND, Advice.FAIL_USER, code, message)
     if status == 409:

@@ -238,15 +238,20 @@ def adopted(
     return replace(row, owned=owned), tuple(kept)
 
 
-def refused(row: LedgerRow, between: tuple[datetime, datetime] | None = None) -> LedgerRow:
-    """The row after a definite rejection: the intent is erased, ownership as it was.
+def refused(
+    row: LedgerRow, between: tuple[datetime, datetime] | None = None, *, perhaps_done: bool = False
+) -> LedgerRow:
+    """The row after a definite rejection: the intent is erased, ownership as it was. `perhaps_done`: the rejection does
+    not prove that nothing was done, as with a 503.
 
     A call with several parts may have been carried out in part before it was rejected; one program for live tenants
     says so (syn-con/n8n-nodes-microsoft-365-admin, changelog 0.2.0). An addition that shows all the same, with our
     plans and at the time of the call, is managed. `between`: that time by Graph's clock.
     """
     intent = row.intent
-    if intent is None or between is None or len(intent.after) < 2:
+    if intent is not None and perhaps_done:
+        between = between or by_our_clock(intent.at)
+    elif intent is None or between is None or len(intent.after) < 2:
         return replace(row, intent=None)
     perhaps = {
         sku_id: OwnedLicense(after, intent.at, _giving(intent.sources.get(sku_id, ())), between)

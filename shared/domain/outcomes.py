@@ -60,7 +60,7 @@ class Waiting:
 class RetryAt:
     """Look again then. `refused` says that Graph refused or failed the work: only that counts as an attempt.
 
-    `unread`: this user could not be read, which is no attempt, and may not last for ever either.
+    `unread`: this user could not be read or written now, which is no attempt, and may not last for ever either.
     `error`: what the user shows when it was tried too often.
     """
 

@@ -112,8 +112,6 @@ class Attempted:
     """Products that Graph rejected together for this user."""
     rejected_plans: Mapping[SkuId, Plans] = field(default_factory=dict)
     """Disabled plans that Graph rejected as not part of their product."""
-    is_denied: bool = False
-    """The last answer was that the app lacks a permission, which may be so for every user."""
     result: Result | None = None
     """How the user's part ends; set once, when every call was made."""
 

@@ -6,10 +6,10 @@ Both are functions of values alone, so one place answers why a user was retried,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain import denials
 from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import LicenseError, NotAUser, ReadFailed, UserGone
 from shared.domain.grant import Source, SourceKind, is_blocked
@@ -44,7 +44,7 @@ def before_apply(work: Work, planned: Planned, now: datetime, *, doubted: bool) 
     """
     if work.is_cancelled and not planned.read.wrote:
         return Skipped(SkipReason.CANCELLED)
-    unread = _unread(planned.read, now)
+    unread = _unread(work, planned.read, now)
     if unread is not None:
         return unread
     if doubted:
@@ -56,9 +56,12 @@ def before_apply(work: Work, planned: Planned, now: datetime, *, doubted: bool) 
     return None
 
 
-def _unread(read: Read, now: datetime) -> Result | None:
+def _unread(work: Work, read: Read, now: datetime) -> Result | None:
     """The result of a user that cannot be planned; None for one that can."""
     match read.answer:
+        case ReadFailed(denied=True, why=why):
+            at = denials.retry_at(work.first_sent_at, now)
+            return RetryAt(at, f"{denials.WAITS_FOR_GRANT}: {why}", unread=True, error=LicenseError.PERMISSION)
         case ReadFailed():
             wait = timedelta(seconds=read.answer.retry_after_s) if read.answer.retry_after_s else READ_RETRY
             return RetryAt(now + wait, read.answer.why, refused=read.answer.refused, unread=True)
@@ -186,10 +189,3 @@ def _decides(operation: Operation, planned: Planned, sku_id: SkuId) -> bool:
 def after_record(attempted: Attempted, now: datetime, *, lost: bool) -> RetryAt | None:
     """When a user is read again whose ledger row another worker wrote first (`lost`); None if the result stands."""
     return RetryAt(now + RACE_RETRY, LOST_RACE) if lost and not isinstance(attempted.result, RetryAt) else None
-
-
-def stops_the_operation(called: Sequence[Attempted]) -> bool:
-    """Whether everybody would be rejected: the app may write to none of several users. One alone may be protected from
-    it (learn.microsoft.com/entra/identity/role-based-access-control/admin-units-restricted-management). A product that
-    cannot be assigned is an error of that product."""
-    return len(called) > 1 and all(each.is_denied for each in called)

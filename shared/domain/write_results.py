@@ -60,6 +60,15 @@ class Throttled:
 
 
 @dataclass(frozen=True, slots=True)
+class Contended:
+    """Rejected because other writes to the tenant, or to the user, are in flight: the same write later succeeds."""
+
+    message: str
+    retry_after_s: float | None = None
+    between: Between | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Unanswered:
     """No usable answer: the write may have been done or not. `throttled`: how a second attempt of it was answered."""
 
@@ -74,4 +83,4 @@ class Unsent:
     retry_after_s: float
 
 
-WriteResult = Accepted | Rejected | Throttled | Unanswered | Unsent
+WriteResult = Accepted | Rejected | Throttled | Contended | Unanswered | Unsent

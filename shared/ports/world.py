@@ -83,7 +83,7 @@ class Stores:
 class Policy:
     """The settings handlers need, as plain values."""
 
-    write_rate_per_s: float = 18.0
+    write_rate_per_s: float = 19.5
     write_burst: int = 30
     write_window_limit: int = 3000
     write_window_s: float = 150.0

@@ -253,18 +253,6 @@ async def test_a_group_that_was_not_read_to_its_end_plans_nothing() -> None:
     assert all("SMALL" in run.licenses(each) for each in people)
 
 
-async def test_a_missing_permission_stops_the_operation_with_one_error() -> None:
-    run = Run()
-    people = run.people(60)
-    for each in people:
-        run.writer.refuse(each, "Insufficient privileges to complete the operation.", status=403, times=9)
-    ended = await run.change([SMALL])
-    assert ended.state is OperationState.FAILED
-    assert ended.error is not None
-    assert "Insufficient privileges" in ended.error.message
-    assert run.writer.calls_made < 60
-
-
 async def test_the_same_refusal_is_not_asked_for_again_until_a_person_reprocesses() -> None:
     run = Run()
     refused, fine = run.people(2)

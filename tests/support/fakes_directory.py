@@ -29,11 +29,12 @@ from shared.domain.directory import (
 )
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, Contended, LicenseCall, Rejected, Throttled, Unanswered, WriteResult
 from shared.ports.directory import MOST_FOUND, Organization
 
 BATCH_LIMIT = 20
 ALWAYS = 1_000_000
+DENIED = Rejected(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 BEGINNING = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
@@ -248,9 +249,9 @@ class FakeDirectory:
         else:
             self._cut[GroupId(group_id)] = after_pages
 
-    def thin_members(self, group_id: str) -> None:
+    def thin_members(self, group_id: str, *, thin: bool = True) -> None:
         """Members come without their properties, as they do without User.Read.All."""
-        self._thin.add(GroupId(group_id))
+        (self._thin.add if thin else self._thin.discard)(GroupId(group_id))
 
     async def organization(self) -> Organization:
         self._check_away()
@@ -458,6 +459,9 @@ class FakeLicenseWriter:
     """The writes that were done, lost answers included."""
     on_call: Callable[[UserId], None] | None = None
     """Called for every user before the write, so that a test can change the world in between."""
+    denied_until: datetime = BEGINNING
+    """Licenses are denied before this time, as to a token that is older than the grant."""
+    locations_denied_until: datetime = BEGINNING
     _troubles: dict[UserId, deque[_Trouble]] = field(default_factory=lambda: defaultdict(deque))
     _location_troubles: dict[UserId, deque[_Trouble]] = field(default_factory=lambda: defaultdict(deque))
 
@@ -476,6 +480,11 @@ class FakeLicenseWriter:
         """Refuse the next `times` usage locations for the user."""
         answer = Rejected(status, "Authorization_RequestDenied", message)
         self._location_troubles[UserId(user_id)].extend([_Trouble(answer)] * times)
+
+    def contend(self, user_id: str, *, times: int = 1, done: bool = False) -> None:
+        """Reject the next `times` calls for the user as concurrent. `done`: the write is done all the same."""
+        text = "Error due to concurrent requests being made to the tenant."
+        self._expect(user_id, _Trouble(Contended(text), done), times)
 
     def drop(self, user_id: str, *, times: int = 1) -> None:
         """No answer, and the write is not done."""
@@ -498,7 +507,7 @@ class FakeLicenseWriter:
     def _dated(self, answer: WriteResult) -> WriteResult:
         """The answer with the time that its `Date` tells."""
         now = self.directory.now()
-        return replace(answer, between=(now, now)) if isinstance(answer, Accepted | Rejected) else answer
+        return replace(answer, between=(now, now)) if isinstance(answer, Accepted | Rejected | Contended) else answer
 
     async def set_usage_locations(
         self, locations: Mapping[UserId, str], *, urgent: bool
@@ -512,6 +521,8 @@ class FakeLicenseWriter:
     def _assign(self, user_id: UserId, call: LicenseCall, urgent: bool) -> WriteResult:
         if self.on_call is not None:
             self.on_call(user_id)
+        if self.directory.now() < self.denied_until:
+            return DENIED
         trouble = _next(self._troubles[user_id])
         if trouble is not None and not trouble.done:
             return trouble.answer
@@ -538,6 +549,8 @@ class FakeLicenseWriter:
         return trouble.answer if trouble else Accepted()
 
     def _locate(self, user_id: UserId, place: str, urgent: bool) -> WriteResult:
+        if self.directory.now() < self.locations_denied_until:
+            return DENIED
         trouble = _next(self._location_troubles[user_id])
         if trouble is not None and not trouble.done:
             return trouble.answer

@@ -32,7 +32,6 @@ NOA = Initiator("noa", "Noa")
 """Who approves what Mia requested."""
 TEAM = GroupId(str(UUID(int=900)))
 OTHER_TEAM = GroupId(str(UUID(int=901)))
-MOST_MESSAGES = 3000
 
 
 def _plan(number: int) -> ServicePlan:
@@ -59,6 +58,7 @@ class Run:
     """The world, and two workers that each keep a cache of their own, taking messages in turn."""
 
     fakes: Fakes = field(default_factory=fake_world)
+    most_messages: int = 3000
     before: Callable[[Outgoing], None] = lambda message: None
     """Called before each message is worked on."""
 
@@ -120,7 +120,7 @@ class Run:
     async def work_off(self, until: Callable[[], bool] = lambda: False) -> None:
         """Deliver messages in the order in which they fall due, the clock moving along."""
         queue = self.fakes.queue
-        for _ in range(MOST_MESSAGES):
+        for _ in range(self.most_messages):
             waiting = list(queue.messages)
             if not waiting or until():
                 return

@@ -30,7 +30,7 @@ def faults(**changes: str) -> list[str]:
 
 def test_the_defaults_are_the_published_limits_and_the_policy_repeats_them() -> None:
     settings = Settings.from_env(LEAST)
-    assert (settings.write_rate_per_s, settings.write_burst) == (18.0, 30)
+    assert (settings.write_rate_per_s, settings.write_burst) == (19.5, 30)
     assert (settings.write_window_limit, settings.write_window_s) == (3000, 150.0)
     assert settings.graph_base_url == "https://graph.microsoft.com/v1.0"
     policy = policy_of(settings)

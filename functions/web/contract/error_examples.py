@@ -66,7 +66,10 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "assignment",
         ),
         "GroupNotLicensed": ("Group Sales has no licenses in Microsoft's own group-based licensing.", "group"),
-        "GroupManagedDirectly": ("This app licenses group Sales directly, so its members are shown as they are.", "group"),
+        "GroupManagedDirectly": (
+            "This app licenses group Sales directly, so its members are shown as they are.",
+            "group",
+        ),
         "NativeGroup": (
             "Microsoft's own group-based licensing assigns the licenses of group Sales; this app only watches it. Use "
             "diagnose and reprocessLicenseErrors for its members.",

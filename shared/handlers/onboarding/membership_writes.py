@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.attempt import CONTENTION_RETRY
 from shared.domain.budget import Charged
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import NotFound
@@ -25,7 +26,7 @@ from shared.domain.onboarding import (
     waiting,
 )
 from shared.domain.read_models import AuditEntry
-from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import Accepted, Contended, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from shared.domain.writing import WHY
 from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.needs import Needs
@@ -245,6 +246,9 @@ class Writer:
         now = self._world.clock.now()
         if isinstance(answer, Throttled):
             written.postpone(user_id, now + timedelta(seconds=answer.retry_after_s), "Graph throttles writes.")
+        elif isinstance(answer, Contended):
+            wait = max(CONTENTION_RETRY.shortest, timedelta(seconds=answer.retry_after_s or 0))
+            written.postpone(user_id, now + wait, f"Other writes are in progress: {answer.message}")
         elif isinstance(answer, Unsent):
             again = now + timedelta(seconds=answer.retry_after_s)
             written.postpone(user_id, again, "No connection to Graph could be opened.")

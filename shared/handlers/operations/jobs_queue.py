@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.domain.directory import AssignedLicense
-from shared.domain.errors import BadRequest, KeyReused, NotFound, PermissionDenied, PoisonMessage
+from shared.domain.errors import BadRequest, KeyReused, NotFound, PoisonMessage
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId, is_guid
 from shared.domain.initiator import Initiator, queue_sender
 from shared.domain.messages import JOBS, load_object
@@ -50,12 +50,13 @@ async def process_jobs(world: Needs, body: bytes) -> None:
     """Accept the request in one message; the same id again changes nothing.
 
     A request that is refused ends as a dead letter with its reason. Raises PoisonMessage for a message that is no
-    request, Unavailable when a dependency is away, Conflict when others change the same assignment all the time.
+    request, Unavailable when a dependency is away, PermissionDenied until a person grants it, Conflict when others
+    change the same assignment all the time.
     """
     request = decode_job(body)
     try:
         await accept(world, request)
-    except (BadRequest, NotFound, PermissionDenied, KeyReused) as refusal:
+    except (BadRequest, NotFound, KeyReused) as refusal:
         reason = f"job {request.idempotency_key!r} was refused: {refusal}"
         await bury(world, JOBS, body, reason, kind=LetterKind.UNREADABLE)
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from shared.domain import trace_context
-from shared.domain.budget import Charged
-from shared.domain.concurrency import update
-from shared.domain.directory import LicenseError
-from shared.domain.errors import Conflict, NotFound, PoisonMessage
+from shared.domain.budget import Burst, Charged
+from shared.domain.errors import NotFound, PoisonMessage
 from shared.domain.held_removals import held_removals
 from shared.domain.ids import UserId
 from shared.domain.messages import ProcessUsers, decode_process_users
-from shared.domain.operation import Operation, OperationError, OperationState, Phase
+from shared.domain.operation import Operation, OperationState, Phase
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, RetryAt, classify
 from shared.domain.reconciliation import Attempted, Planned, Recorded, Work
 from shared.domain.retry import attempts_after
@@ -26,19 +22,14 @@ from shared.domain.snapshot_pages import LEFT, SealedPage
 from shared.domain.verdict import before_apply, contradicts_snapshot, is_left_by_its_operation
 from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
-from shared.handlers.groups.status import write_group_status
-from shared.handlers.operations.dispatch import totals_at_the_end
 from shared.handlers.operations.held_removals import collect
 from shared.handlers.operations.needs import Needs
-from shared.handlers.reconcile.apply import apply
+from shared.handlers.reconcile.apply import apply, burst_for
 from shared.handlers.reconcile.plan import plan
 from shared.handlers.reconcile.read import read
 from shared.handlers.reconcile.record import record
 from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
 from shared.ports.messaging import Outgoing
-
-MAX_TRIES = 5
-"""Lost races for the row of an operation that must stop."""
 
 ROUNDING = timedelta(seconds=2)
 """Users who go back within this time of each other share a message."""
@@ -87,13 +78,11 @@ class Members:
         try:
             planned = await plan(self._world, work, await read(self._world, work, message.user_ids))
             judged = await self._judged(message, work, planned)
-            attempted, going_on = await apply(self._world, work, self._pacer, prepaid, judged)
+            attempted = await apply(self._world, work, self._pacer, prepaid, judged)
         finally:
             await prepaid.give_back()
         recorded = await record(self._world, work, attempted)
         await self._report(message, work, recorded)
-        if not going_on:
-            await self._stop(message, work, attempted)
 
     async def _park(self, message: ProcessUsers) -> None:
         """Nothing is read or counted while writing is turned off: the work begins again later. Chunks of operations are
@@ -106,11 +95,12 @@ class Members:
     async def _prepaid(self, message: ProcessUsers, work: Work) -> Prepaid | None:
         """For bulk work that is known to write, reserve writes before its users are read. If the write quota has no
         room soon, the message is sent again for later, and None is returned."""
-        if work.urgent or not message.writes:
+        if work.urgent or not message.writes or self._pacer.is_narrow:
             return Prepaid(self._pacer)
-        slot = await self._pacer.charge(urgent=False, writes=message.writes)
+        burst = burst_for(self._world, work) if may_burst(work) else Burst.NEVER
+        slot = await self._pacer.charge(urgent=False, writes=message.writes, burst=burst)
         if slot.charged:
-            return Prepaid(self._pacer, Charged(slot.start, message.writes))
+            return Prepaid(self._pacer, Charged(slot.start, message.writes, slot.is_burst))
         again = replace(message, send=message.send + 1, first_sent_at=message.first_sent_at or work.began)
         at = datetime.fromtimestamp(slot.start, tz=work.began.tzinfo)
         await self._world.queue.send([Outgoing(again.queue, again.encode(), again.message_id, at)])
@@ -171,28 +161,10 @@ class Members:
                 if each.attempted.wrote and not each.attempted.planned.read.wrote:
                     telemetry.measure("licensing.change_to_license", (now - message.changed_at).total_seconds())
 
-    async def _stop(self, message: ProcessUsers, work: Work, attempted: Sequence[Attempted]) -> None:
-        """One error for the whole operation instead of the same one for each of its users."""
-        problems = [
-            problem for each in attempted for problem in each.problems if problem.error is LicenseError.PERMISSION
-        ]
-        if work.operation is None or not problems:
-            return
-        error = OperationError(str(problems[0].error), problems[0].text, problems[0].remedy)
 
-        async def save(operation: Operation) -> Operation:
-            ended = operation.ended(OperationState.FAILED, self._world.clock.now(), error)
-            totals = await totals_at_the_end(self._world, operation, message.chunk)
-            return await self._world.stores.operations.save(replace(ended, totals=totals))
-
-        known_now = partial(self._world.stores.operations.get, work.operation.id)
-        # If the steps of the operation win every race, the next chunk stops it.
-        with suppress(Conflict):
-            ended = await update(
-                known_now, lambda known: known if known and not known.state.is_ended else None, save, tries=MAX_TRIES
-            )
-            if ended is not None:
-                await write_group_status(self._world, ended)
+def may_burst(work: Work) -> bool:
+    """Whether the operation asks for additions only. Removals in the plan of a user are known later."""
+    return work.operation is not None and bool(work.operation.change.add) and not work.operation.change.remove
 
 
 def outcomes_of(work: Work, recorded: Sequence[Recorded], now: datetime) -> list[ChunkOutcome]:

@@ -7,7 +7,6 @@ an older step and returns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -15,7 +14,11 @@ from shared.domain import trace_context
 from shared.domain.approval_rules import request_of
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.audit import group_act
+from shared.domain.backoff import Backoff
+from shared.domain.denials import GRANT_RETRY, GRANT_WAIT, WAITS_FOR_GRANT
+from shared.domain.directory import LicenseError
 from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
+from shared.domain.graph_errors import remedy_for
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId
 from shared.domain.initiator import SYSTEM
@@ -51,7 +54,7 @@ from shared.ports.messaging import Outgoing
 
 SHORT_STEP = timedelta(seconds=1)
 STEP = timedelta(seconds=3)
-LONG_STEP = timedelta(seconds=15)
+WAITING_STEP = Backoff(timedelta(seconds=15), timedelta(minutes=1), share=0.05)
 """Time to the next step: short while an operation is young, long while it only waits for users reconciled later."""
 
 SEAL_FOR = timedelta(hours=24)
@@ -78,7 +81,6 @@ async def _take(world: Needs, queue: str, message: OperationStep) -> None:
     if operation is None or message.run != operation.run:
         return
     if operation.state.is_ended:
-        await _recount(world, operation)
         return
     trace_context.correlation.set(operation.correlation_id)
     if message.step == operation.step - 1:
@@ -90,8 +92,10 @@ async def _take(world: Needs, queue: str, message: OperationStep) -> None:
         await _advance(world, operation)
     except Conflict:
         await world.queue.send([Outgoing(queue, message.encode(), None, world.clock.now() + SHORT_STEP)])
-    except (NotFound, PermissionDenied, BadRequest, AssignmentError) as fault:
+    except (NotFound, BadRequest, AssignmentError) as fault:
         await _fail(world, operation, fault)
+    except PermissionDenied as fault:
+        await _wait_for_grant(world, operation, fault)
     except Unavailable as fault:
         began = operation.progress_at or operation.created_at
         if operation.phase is not Phase.SEAL or world.clock.now() < began + SEAL_FOR:
@@ -99,16 +103,15 @@ async def _take(world: Needs, queue: str, message: OperationStep) -> None:
         await _fail(world, operation, fault)
 
 
-async def _recount(world: Needs, operation: Operation) -> None:
-    """Count chunks that other workers were in the middle of when one worker stopped the operation."""
-    if operation.state is not OperationState.FAILED or operation.phase is not Phase.RELEASE:
+async def _wait_for_grant(world: Needs, operation: Operation, fault: PermissionDenied) -> None:
+    """The same step again, when the app's token may have the permission. The operation shows what it waits for. The
+    person who requested a preview can request it again."""
+    if operation.preview or world.clock.now() >= operation.created_at + GRANT_WAIT:
+        await _fail(world, operation, fault)
         return
-    last = operation.released + world.policy.outstanding_chunks
-    totals = await dispatch.totals_at_the_end(world, operation, min(last, operation.chunks - 1))
-    if totals != operation.totals:
-        # The first worker has counted the same rows.
-        with suppress(Conflict):
-            await world.stores.operations.save(replace(operation, totals=totals))
+    why = OperationError(PermissionDenied.__name__, f"{WAITS_FOR_GRANT}: {fault}", remedy_for(LicenseError.PERMISSION))
+    wait = GRANT_RETRY.after(world.clock.now() - operation.created_at)
+    await _save_and_go_on(world, replace(operation, error=why), wait)
 
 
 async def _advance(world: Needs, operation: Operation) -> None:
@@ -233,7 +236,12 @@ def _described(
         checksum=sealed.checksum,
         started_at=now,
         progress_at=now,
+        error=None if _waited_for_grant(operation) else operation.error,
     )
+
+
+def _waited_for_grant(operation: Operation) -> bool:
+    return operation.error is not None and operation.error.code == PermissionDenied.__name__
 
 
 def _chunk_count(world: Needs, operation: Operation, pages: Sequence[SealedPage]) -> int:
@@ -332,7 +340,7 @@ def _pause(operation: Operation, now: datetime) -> timedelta:
     if operation.started_at is not None and now - operation.started_at < timedelta(seconds=20):
         return SHORT_STEP
     if operation.progress_at is not None and now - operation.progress_at > timedelta(minutes=2):
-        return LONG_STEP
+        return WAITING_STEP.after(now - operation.progress_at)
     return STEP
 
 

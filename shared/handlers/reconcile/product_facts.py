@@ -10,7 +10,6 @@ from functools import partial
 from typing import TypeVar
 
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.attempt import probed, retired_plans
 from shared.domain.catalog import Catalog
 from shared.domain.concurrency import update
 from shared.domain.directory import SubscribedSku
@@ -24,6 +23,7 @@ from shared.domain.product_facts import (
     after_rejection,
 )
 from shared.domain.reconciliation import Attempted, Planned
+from shared.domain.shown_facts import probed, retired_plans
 from shared.handlers.reconcile.needs import Needs
 
 Fact = TypeVar("Fact", SeenProduct, ObservedConflict)

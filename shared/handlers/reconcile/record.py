@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain import ledger
-from shared.domain.attempt import has_shown_facts
 from shared.domain.desired_licenses import desired_licenses
 from shared.domain.directory import LicenseError
 from shared.domain.grant import SourceKind
@@ -22,6 +21,7 @@ from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.refusals import kept
 from shared.domain.removals import pending_skus, settled_sources
+from shared.domain.shown_facts import has_shown_facts
 from shared.domain.verdict import LOST_RACE, after_record
 from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.handlers.reconcile.needs import Needs

@@ -1,18 +1,21 @@
-"""The write budget that all workers share: one stored state, in which writes are reserved before they are sent. Bulk
-work reserves them before its reads. Chunks of a process that reserve at the same time share one update."""
+"""Room for writes, from one stored state that all workers share. Writes are reserved in it before they are sent, and
+license writes also lease their place among those in flight. Bulk work reserves before its reads. Requests of a process
+at the same time share one update."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from shared.domain.budget import (
     BudgetLimits,
     BudgetState,
+    Burst,
     Charged,
     Lane,
     Slot,
@@ -21,10 +24,15 @@ from shared.domain.budget import (
     frozen_until,
     given_back,
     in_use,
+    new_state,
 )
 from shared.domain.concurrency import update
+from shared.domain.denials import Right, after_denial, waits_until
 from shared.domain.errors import Unavailable
-from shared.domain.write_results import Throttled, Unanswered
+from shared.domain.ids import UserId
+from shared.domain.width import Lease, is_alone
+from shared.domain.write_control import Answers, Grant, reported, take
+from shared.domain.write_results import Accepted, Contended, Throttled, Unanswered, WriteResult
 from shared.domain.writing import NO_SWITCH, Switch, Writing, WritingSetting, permitted, writing_of
 from shared.handlers.reconcile.needs import Needs
 from shared.ports.world import Policy
@@ -38,11 +46,51 @@ SEEN_S = 5.0
 """How long what was seen of the budget is taken to be so, where nothing is charged."""
 
 
-@dataclass(slots=True)
+LEASE_WAIT = timedelta(seconds=20)
+"""How long a call waits for a free lease before its users come back later."""
+
+LEASE_AGAIN_S = 30.0
+"""When users come back that waited in vain for a lease. Nothing is stored for it, as an update would hold up writes."""
+
+POLL_S = (0.2, 1.0)
+"""How often the state is read again for a lease that another process released: least and most, else a part of the time
+that a write takes."""
+
+
+@dataclass(slots=True, eq=False)
 class _Request:
+    """`costs`: writes of each user whose license write needs a lease; None for writes that need none."""
+
     lane: Lane
     writes: int
-    answer: asyncio.Future[Slot]
+    answer: asyncio.Future[tuple[Grant, Charged | None]]
+    costs: Sequence[int] | None = None
+    charged: Charged | None = None
+    burst: Burst = Burst.NEVER
+    until: datetime | None = None
+    is_new: bool = True
+
+    def decided(
+        self, state: BudgetState, limits: BudgetLimits, now: float
+    ) -> tuple[tuple[Grant, Charged | None] | None, BudgetState]:
+        """The answer, or None as long as it waits for a lease."""
+        if self.costs is None:
+            return self._reserved(state, limits, now)
+        grant, left, after = take(state, limits, self.lane, self.costs, now, charged=self.charged, burst=self.burst)
+        if grant is not None:
+            return (grant, left), after
+        if self.until is not None and now < self.until.timestamp():
+            return None, after
+        return (Grant(Slot(now + LEASE_AGAIN_S, charged=False)), self.charged), after
+
+    def _reserved(
+        self, state: BudgetState, limits: BudgetLimits, now: float
+    ) -> tuple[tuple[Grant, Charged | None], BudgetState]:
+        if self.charged is None:
+            slot, state = charge(state, limits, self.lane, self.writes, now, self.burst)
+            return (Grant(slot), None), state
+        slot, left, state = drawn(state, limits, self.lane, self.charged, self.writes, now)
+        return (Grant(slot), left), state
 
 
 def limits_of(policy: Policy) -> BudgetLimits:
@@ -75,6 +123,10 @@ class Pacer:
         self._etag: str | None = None
         self._tail = self._seen_at = 0.0
         self._writing = Writing()
+        self._denied: frozenset[Right] = frozenset()
+        self._poll_s, self._polled_at = POLL_S[0], 0.0
+        self.is_narrow = False
+        """Whether the tenant takes fewer writes at once than the rate needs: then leases decide, and not the quota."""
 
     @property
     def _limits(self) -> BudgetLimits:
@@ -102,32 +154,80 @@ class Pacer:
             await self._update(changed)
         return await writing(self._world)
 
-    async def charge(self, *, urgent: bool, writes: int) -> Slot:
+    async def charge(self, *, urgent: bool, writes: int, burst: Burst = Burst.NEVER) -> Slot:
         """A start for `writes` writes: charged when it is near, otherwise a place to come back to."""
-        request = _Request(
-            Lane.INTERACTIVE if urgent else Lane.BULK, writes, asyncio.get_running_loop().create_future()
-        )
-        self._waiting.append(request)
-        async with self._lock:
-            if not request.answer.done():
-                await self._answer_all()
-        return await request.answer
+        request = self._request(urgent=urgent, writes=writes, burst=burst)
+        grant, _ = await self._answered(request)
+        return grant.slot
 
     async def draw(self, charged: Charged, *, urgent: bool, writes: int) -> tuple[Slot, Charged | None]:
-        """A start for `writes` writes out of an earlier reservation, or a new one, and the rest of that reservation.
-        The state is read again, because another process may have received a 429 meanwhile."""
+        """A start for `writes` writes out of an earlier reservation, or a new one, and the rest of that reservation."""
+        grant, left = await self._answered(self._request(urgent=urgent, writes=writes, charged=charged))
+        return grant.slot, left
+
+    async def take(
+        self, costs: Sequence[int], *, urgent: bool, charged: Charged | None = None, burst: Burst = Burst.NEVER
+    ) -> tuple[Grant, Charged | None]:
+        """Room for the license writes of the first users, and the rest of an earlier reservation. `costs`: writes of
+        each user. The lease must be released by `report`."""
+        request = self._request(urgent=urgent, writes=sum(costs), charged=charged, burst=burst)
+        request.costs, request.until = costs, self._world.clock.now() + LEASE_WAIT
+        return await self._answered(request)
+
+    def _request(
+        self, *, urgent: bool, writes: int, charged: Charged | None = None, burst: Burst = Burst.NEVER
+    ) -> _Request:
         lane = Lane.INTERACTIVE if urgent else Lane.BULK
-        found: list[tuple[Slot, Charged | None]] = []
+        future = asyncio.get_running_loop().create_future()
+        return _Request(lane, writes, future, charged=charged, burst=burst)
+
+    async def _answered(self, request: _Request) -> tuple[Grant, Charged | None]:
+        """The answer to a request, which may be given with the requests and reports of others."""
+        self._waiting.append(request)
+        while not request.answer.done():
+            async with self._lock:
+                if not request.answer.done() and self._is_due(request):
+                    await self._answer_all()
+            if not request.answer.done():
+                pause = asyncio.ensure_future(self._world.clock.sleep(self._poll_s))
+                waits: set[asyncio.Future[Any]] = {pause, request.answer}
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                pause.cancel()
+        return await request.answer
+
+    def _is_due(self, request: _Request) -> bool:
+        """Whether the request is new, or it is time to see what other processes did."""
+        now = self._world.clock.now().timestamp()
+        is_new, request.is_new = request.is_new, False
+        if now - self._polled_at >= self._poll_s or (request.until and now >= request.until.timestamp()):
+            self._state, self._polled_at = None, now
+            return True
+        if is_new and request.charged is not None:
+            # Another process may have met a 429 since these writes were reserved.
+            self._state = None
+        return is_new
+
+    async def report(self, lease: Lease, answers: Mapping[UserId, WriteResult]) -> frozenset[UserId]:
+        """Release a lease, and note how Graph answered. Returns the user if only one is rejected as concurrent."""
+        contended = [user_id for user_id, each in answers.items() if isinstance(each, Contended)]
+        accepted = sum(isinstance(each, Accepted) for each in answers.values())
+        noted = Answers(accepted, contended, _retry_after_s(answers.values()))
+        if noted.retry_after_s is not None:
+            log.warning("Graph throttles writes for %.0f s", noted.retry_after_s)
+        alone: list[UserId] = []
 
         def change(state: BudgetState, now: float) -> BudgetState:
-            slot, left, changed = drawn(state, self._limits, lane, charged, writes, now)
-            found[:] = [(slot, left)]
-            return changed
+            after = reported(state, self._limits, lease, noted, now)
+            alone[:] = [user_id for user_id in contended if is_alone(after.width, user_id, now)]
+            if after.width.step < state.width.step:
+                log.warning("narrowed license writes width=%d", after.width.limit)
+            return after
 
-        async with self._lock:
-            self._state = None
-            await self._update(change)
-        return found[0]
+        # Where it cannot be kept, the lease ends in a while; the answers must be recorded in any case.
+        with suppress(Unavailable):
+            async with self._lock:
+                await self._answer_all(change)
+        return frozenset(alone)
 
     async def give_back(self, slot: Slot, writes: int) -> None:
         """Of a charge, writes that were not sent after all: others may make them. Where that cannot be kept they are
@@ -153,16 +253,46 @@ class Pacer:
         self._tail, self._seen_at = state.tails.get(Lane.INTERACTIVE, 0.0), now
         found = writing_of(state.switch, self._world.policy.writing)
         self._writing = permitted(found, self._world.graph_roles())
+        self._denied = frozenset(state.denied)
+        self._poll_s = min(max(POLL_S[0], state.width.hold_s / 30), POLL_S[1])
+        self.is_narrow = state.width.is_narrow(self._limits.pace)
 
     async def heed_throttling(self, answers: Iterable[object]) -> None:
         """If Graph answered a write with 429, no worker starts a write before the longest Retry-After of the answers.
 
         A 429 of the reads' quota says nothing about writes.
         """
-        throttled = [each.throttled if isinstance(each, Unanswered) else each for each in answers]
-        waits = [each.retry_after_s for each in throttled if isinstance(each, Throttled) and "Read/" not in each.scope]
-        if waits:
-            await self.freeze(max(waits))
+        retry_after_s = _retry_after_s(answers)
+        if retry_after_s is not None:
+            await self.freeze(retry_after_s)
+
+    async def denied(self, right: Right) -> datetime | None:
+        """Note that the app lacks a permission, for all workers. Returns until when work waits for it."""
+        found: list[datetime | None] = []
+        known = self._denied
+
+        def change(state: BudgetState, now: float) -> BudgetState:
+            denied = after_denial(state.denied, right, now)
+            found[:] = [waits_until(denied, right)]
+            return state if denied is state.denied else replace(state, denied=denied)
+
+        async with self._lock:
+            await self._update(change)
+        if right not in known:
+            log.warning("permission missing right=%s waits_until=%s", right, found[0])
+        return found[0]
+
+    async def allowed(self, right: Right) -> None:
+        """A write was accepted, so the app has the permission. It is noted only where it was seen to be missing."""
+        if right not in self._denied:
+            return
+
+        def change(state: BudgetState, now: float) -> BudgetState:
+            left = {other: since for other, since in state.denied.items() if other is not right}
+            return state if right not in state.denied else replace(state, denied=left)
+
+        async with self._lock:
+            await self._update(change)
 
     async def freeze(self, retry_after_s: float) -> None:
         """No write starts before Graph's Retry-After has passed."""
@@ -170,33 +300,37 @@ class Pacer:
         async with self._lock:
             await self._update(lambda state, now: frozen_until(state, retry_after_s, now))
 
-    async def _answer_all(self) -> None:
+    async def _answer_all(self, first: Callable[[BudgetState, float], BudgetState] | None = None) -> None:
+        """Answer the requests that can be answered now, after a change. The others wait on."""
         requests, self._waiting = self._waiting, []
-        slots: list[Slot] = []
+        found: list[tuple[Grant, Charged | None] | None] = []
 
-        def charge_all(state: BudgetState, now: float) -> BudgetState:
-            slots.clear()
+        def change(state: BudgetState, now: float) -> BudgetState:
+            found.clear()
+            state = first(state, now) if first else state
             for request in requests:
-                slot, state = charge(state, self._limits, request.lane, request.writes, now)
-                slots.append(slot)
+                answer, state = request.decided(state, self._limits, now)
+                found.append(answer)
             return state
 
         try:
-            await self._update(charge_all)
+            await self._update(change)
         except BaseException as fault:  # every chunk that waits hangs on this charge: each gets it, cancellation too
             for request in requests:
                 request.answer.set_exception(fault)
                 request.answer.exception()
             raise
-        for request, slot in zip(requests, slots, strict=True):
-            request.answer.set_result(slot)
+        for request, answer in zip(requests, found, strict=True):
+            if answer is not None and not request.answer.done():
+                request.answer.set_result(answer)
+        self._waiting += [request for request, answer in zip(requests, found, strict=True) if answer is None]
 
     async def _update(self, change: Callable[[BudgetState, float], BudgetState]) -> None:
         def changed(state: BudgetState) -> BudgetState | None:
             after = change(state, self._world.clock.now().timestamp())
             if after is state:
                 # Nothing is stored, so the state may have changed: the next reservation reads it again.
-                self._state = None
+                self._state = state if self._waiting else None
                 return None
             return after
 
@@ -207,7 +341,8 @@ class Pacer:
         """The state as this process saved it last, or as it is stored where that is not known."""
         if self._state is None:
             text, self._etag = await self._world.stores.budget.load()
-            self._state = BudgetState.from_json(text) if text else BudgetState()
+            now = self._world.clock.now().timestamp()
+            self._state = BudgetState.from_json(text) if text else new_state(self._limits, now)
         return self._state
 
     async def _save(self, changed: BudgetState) -> None:
@@ -229,14 +364,28 @@ class Prepaid:
         self._left = charged
 
     async def start(self, *, urgent: bool, writes: int) -> Slot:
-        """A start for `writes` writes: the one they were charged with, or one that they are charged with now."""
+        """A start for writes that need no lease: the one they were charged with, or one that they are charged with
+        now."""
         if self._left is None:
             return await self._pacer.charge(urgent=urgent, writes=writes)
         slot, self._left = await self._pacer.draw(self._left, urgent=urgent, writes=writes)
         return slot
+
+    async def take(self, costs: Sequence[int], *, urgent: bool, burst: Burst = Burst.NEVER) -> Grant:
+        """Room for the license writes of the first users, out of the reservation as long as it lasts."""
+        charged, self._left = self._left, None
+        grant, self._left = await self._pacer.take(costs, urgent=urgent, charged=charged, burst=burst)
+        return grant
 
     async def give_back(self) -> None:
         """Release the unused reservation for other work."""
         left, self._left = self._left, None
         if left is not None:
             await self._pacer.give_back(left.slot, left.writes)
+
+
+def _retry_after_s(answers: Iterable[object]) -> float | None:
+    """The longest Retry-After of answers that throttled writes. A 429 of the reads' quota says nothing about writes."""
+    throttled = [each.throttled if isinstance(each, Unanswered) else each for each in answers]
+    waits = [each.retry_after_s for each in throttled if isinstance(each, Throttled) and "Read/" not in each.scope]
+    return max(waits, default=None)

@@ -104,14 +104,14 @@ async def test_a_throttled_item_says_when_to_read_again(
     present(reads[UserId(guid(2))])
 
 
-async def test_a_refused_item_is_a_refused_read(stub: StubGraph, directory: GraphDirectory) -> None:
+async def test_an_item_without_permission_is_a_denied_read(stub: StubGraph, directory: GraphDirectory) -> None:
     stub.people(user(1), user(2))
     denied = Answer(error("Authorization_RequestDenied", "Insufficient privileges"), 403)
     stub.on("GET", GET.format(guid(1)), denied)
     reads = await directory.users(ids(1, 2))
     failed = reads[UserId(guid(1))]
     assert isinstance(failed, ReadFailed)
-    assert failed.refused
+    assert (failed.denied, failed.refused) == (True, False)
     assert "Insufficient privileges" in failed.why
     present(reads[UserId(guid(2))])
 
@@ -122,10 +122,13 @@ async def test_a_refused_item_is_a_refused_read(stub: StubGraph, directory: Grap
 async def test_a_refused_batch_is_a_refused_read_of_every_user(
     stub: StubGraph, directory: GraphDirectory, status: int, code: str
 ) -> None:
-    """A refused read is an attempt: after eight of them the user is shown as an error."""
+    """A rejected read is an attempt: after eight of them the user is shown as an error. A missing permission is waited
+    for."""
     stub.whole = [Answer(error(code, "no"), status)] * 2
     reads = await directory.users(ids(1, 2))
-    assert [isinstance(read, ReadFailed) and read.refused for read in reads.values()] == [True, True]
+    assert [isinstance(read, ReadFailed) and (read.denied, read.refused) for read in reads.values()] == [
+        (status == 403, status != 403)
+    ] * 2
 
 
 async def test_a_batch_with_throttled_items_may_be_a_424_as_a_whole(stub: StubGraph, directory: GraphDirectory) -> None:

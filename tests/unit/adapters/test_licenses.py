@@ -11,7 +11,16 @@ from shared.adapters.graph import GraphClient
 from shared.adapters.licenses import GraphLicenseWriter
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import ServicePlanId, SkuId, UserId
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import (
+    Accepted,
+    Contended,
+    LicenseCall,
+    Rejected,
+    Throttled,
+    Unanswered,
+    Unsent,
+    WriteResult,
+)
 from tests.unit.adapters.graph_stub import E3, E5, PLAN, Answer, StubCredential, StubGraph, error, guid
 
 ONE, TWO = UserId(guid(1)), UserId(guid(2))
@@ -21,6 +30,8 @@ CALLS = {ONE: CALL, TWO: LicenseCall((AssignedLicense(SkuId(E3)),), ())}
 ASSIGN = "^/users/{}/assignLicense$"
 BROKEN = (httpx.ReadError("reset"), httpx.WriteError("broken pipe"), httpx.RemoteProtocolError("closed"))
 SEATS = f"Subscription with SKU {E3} does not have any available licenses."
+
+BUSY = "Error due to concurrent requests being made to the tenant. Please wait briefly and retry."
 
 
 @pytest.fixture
@@ -48,7 +59,7 @@ async def test_additions_and_removals_of_a_user_go_out_in_one_call(stub: StubGra
     assert not any("dependsOn" in item for item in stub.items)
 
 
-@pytest.mark.parametrize(("urgent", "priority"), [(True, "High"), (False, "Low")])
+@pytest.mark.parametrize(("urgent", "priority"), [(True, "High"), (False, "Normal")])
 async def test_urgent_writes_have_priority_and_bulk_gives_way(
     stub: StubGraph, writer: GraphLicenseWriter, urgent: bool, priority: str
 ) -> None:
@@ -77,8 +88,13 @@ async def test_usage_locations_are_set_user_by_user(stub: StubGraph, writer: Gra
         (Answer(error("Request_ResourceNotFound", "gone"), 404), Rejected(404, "Request_ResourceNotFound", "gone")),
         (
             Answer(error("Directory_ConcurrencyViolation", "wait"), 409),
-            Rejected(409, "Directory_ConcurrencyViolation", "wait"),
+            Contended("wait"),
         ),
+        (Answer(error("Directory_ConcurrencyViolation", BUSY), 400), Contended(BUSY)),
+        (Answer(error("Request_BadRequest", BUSY), 400), Contended(BUSY)),
+        (Answer(error("Request_ThrottledTemporarily", "later"), 400), Contended("later")),
+        (Answer(error("ServiceUnavailable", BUSY), 503), Contended(BUSY)),
+        (Answer(error("ServiceUnavailable", BUSY), 503, {"Retry-After": "2"}), Contended(BUSY, 2.0)),
         (Answer(error("Authorization_RequestDenied", "no"), 403), Rejected(403, "Authorization_RequestDenied", "no")),
         (Answer(error("InvalidAuthenticationToken", "no"), 401), Rejected(401, "InvalidAuthenticationToken", "no")),
         (

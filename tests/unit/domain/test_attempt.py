@@ -15,7 +15,6 @@ from shared.domain.attempt import (
     intended,
     location_answered,
     postponed,
-    retired_plans,
     to_send,
     with_stored,
 )
@@ -39,6 +38,7 @@ from shared.domain.product_facts import Pair, ProductFacts, SeenPlan, SeenProduc
 from shared.domain.read_back import by_our_clock
 from shared.domain.read_models import AuditEntry
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
+from shared.domain.shown_facts import retired_plans
 from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from tests.support.builders import (
     CALLING,
@@ -84,7 +84,8 @@ BAD_LOCATION = Rejected(400, "Request_BadRequest", "License assignment failed: i
 
 OTHER_REMEDY = "Read Graph's message; when its cause is corrected, reprocess the user."
 PERMISSION_REMEDY = (
-    "Grant the app the permission that the message is about (see the permissions in the operating guide)."
+    "Grant the app the permission that the message is about (see the permissions in the operating guide). It "
+    "counts within a day, without a restart."
 )
 PRODUCT_REMEDY = "Renew or buy a subscription of this product, or remove the product from the group; then reprocess."
 NOT_FOUND_REMEDY = "The user does not exist (any more). If the account was deleted, do nothing."
@@ -320,7 +321,7 @@ class TestRejected:
         assert found.retry == (None if gives_up else retry)
         assert found.problems == ((problem,) if gives_up else ())
         assert found.calls == (() if gives_up else (call((E3,)),))
-        assert (found.is_denied, found.refusals) == (False, {})
+        assert found.refusals == {}
 
     @pytest.mark.parametrize(
         ("location", "attempts", "may_be_lag"),
@@ -341,16 +342,26 @@ class TestRejected:
         assert found.problems == (() if may_be_lag else (error,))
         assert found.is_active is False
 
-    def test_a_missing_permission_ends_the_user_and_may_concern_everybody(self) -> None:
-        found = after(sent(plan((E3, VISIO))), DENIED)
+    @pytest.mark.parametrize("until", [None, LATER], ids=["of one user", "waited for long enough"])
+    def test_a_missing_permission_of_one_user_or_after_two_days_ends_the_user(self, until: datetime | None) -> None:
+        found = answered(work(), sent(plan((E3, VISIO))), DENIED, LATER, until)
         assert found.problems == (Problem(LicenseError.PERMISSION, "Insufficient privileges.", PERMISSION_REMEDY),)
-        assert (found.calls, found.is_denied, found.retry) == ((), True, None)
+        assert (found.calls, found.retry) == ((), None)
+
+    def test_a_missing_permission_of_everybody_is_waited_for_and_audited_only_at_its_end(self) -> None:
+        found = answered(work(), sent(plan((E3, VISIO))), DENIED, LATER, LATER + HOUR)
+        assert (found.problems, found.audit, found.row.intent) == ((), (), None)
+        assert found.retry is not None
+        assert (found.retry.at, found.retry.unread, found.retry.refused) == (LATER + timedelta(minutes=1), True, False)
+        assert found.retry.error is LicenseError.PERMISSION
+        assert "within a day" in found.retry.why
+        assert "Insufficient privileges." in found.retry.why
 
     def test_a_product_that_is_not_the_tenants_is_left_out_and_the_others_go_out(self) -> None:
         text = f"License {VISIO} does not correspond to a valid company License."
         found = after(sent(plan((E3, VISIO))), rejected(text))
         assert found.problems == (Problem(LicenseError.INVALID_LICENSE, text, PRODUCT_REMEDY, VISIO),)
-        assert (found.calls, found.is_denied) == ((call((E3,)),), False)
+        assert found.calls == (call((E3,)),)
 
     def test_a_call_without_a_plan_is_a_fault_of_ours(self) -> None:
         user = replace(begin(work(), planned(None)), calls=(call((E3,)),))
@@ -406,7 +417,7 @@ class TestRejectedSku:
         text = f"License {E3} cannot be assigned to a user."
         assert found.problems == (Problem(LicenseError.INVALID_LICENSE, text, PRODUCT_REMEDY, E3),)
         assert found.refusals == {E3: RefusalRecord("", LicenseError.INVALID_LICENSE, text, LATER)}
-        assert (found.retry, found.is_denied, found.waiting) == (None, False, ())
+        assert (found.retry, found.waiting) == (None, ())
 
     def test_a_named_removal_is_left_out_and_an_addition_beside_it_is_tried(self) -> None:
         text = f"License {E1} is inherited from a group membership and it cannot be removed directly from the user."
@@ -576,7 +587,7 @@ class TestNoAnswer:
 
 class TestUsageLocation:
     def located(self, answer: WriteResult) -> Attempted:
-        return location_answered(sent(plan((E3,), (E1,), location="CH"), person(location=None)), answer, LATER)
+        return location_answered(work(), sent(plan((E3,), (E1,), location="CH"), person(location=None)), answer, LATER)
 
     def test_an_accepted_location_lets_the_license_call_go_out(self) -> None:
         found = self.located(Accepted())
@@ -591,7 +602,7 @@ class TestUsageLocation:
         found = self.located(Rejected(403, "Authorization_RequestDenied", text))
         whole = f"The usage location could not be set: {text}"
         assert found.problems == (Problem(LicenseError.PERMISSION, whole, PERMISSION_REMEDY),)
-        assert (found.calls, found.row.intent, found.retry, found.is_denied) == ((), None, None, False)
+        assert (found.calls, found.row.intent, found.retry) == ((), None, None)
 
     @pytest.mark.parametrize(
         ("answer", "error", "remedy"),

@@ -127,9 +127,9 @@ ROWS = [
         "Authorization_RequestDenied",
         "Insufficient privileges to complete the operation.",
         LicenseError.PERMISSION,
-        Advice.STOP_OPERATION,
+        Advice.WAIT_FOR_GRANT,
     ),
-    (401, "InvalidAuthenticationToken", "Access token has expired.", LicenseError.PERMISSION, Advice.STOP_OPERATION),
+    (401, "InvalidAuthenticationToken", "Access token has expired.", LicenseError.PERMISSION, Advice.WAIT_FOR_GRANT),
 ]
 
 

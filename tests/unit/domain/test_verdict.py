@@ -25,7 +25,6 @@ from shared.domain.verdict import (
     before_apply,
     contradicts_event,
     contradicts_snapshot,
-    stops_the_operation,
 )
 from tests.support.builders import (
     DAY,
@@ -177,6 +176,12 @@ class TestBeforeApply:
         user = planned(ReadFailed("bad request", refused=True))
         found = before_apply(work(), user, NOW, doubted=False)
         assert found == RetryAt(seconds(30), "bad request", refused=True, unread=True)
+
+    def test_a_read_without_a_permission_is_waited_for_and_is_no_attempt(self) -> None:
+        found = before_apply(work(), planned(ReadFailed("Insufficient privileges.", denied=True)), NOW, doubted=False)
+        assert isinstance(found, RetryAt)
+        assert (found.at, found.refused, found.unread) == (seconds(60), False, True)
+        assert found.error is LicenseError.PERMISSION
 
     def test_an_unknown_user_is_read_again_and_ends_as_not_found(self) -> None:
         assert before_apply(work(), planned(UserGone()), NOW, doubted=False) == RetryAt(
@@ -505,26 +510,3 @@ class TestAfterRecord:
         user = attempted(planned(person()), result=Applied())
         assert Recorded(user, after_record(user, NOW, lost=False)).result == Applied()
         assert Recorded(attempted(planned(person()))).result == Unchanged()
-
-
-class TestStopsTheOperation:
-    DENIED = replace(attempted(planned(person())), is_denied=True)
-    DENIED_TOO = replace(attempted(planned(person(user_id=OTHER_USER), user_id=OTHER_USER)), is_denied=True)
-    NO_PRODUCT = attempted(planned(person()), problems=(problem(LicenseError.INVALID_LICENSE),))
-    WRITTEN = attempted(planned(person(user_id=OTHER_USER), user_id=OTHER_USER), wrote=True)
-
-    def test_a_product_that_cannot_be_assigned_does_not_stop_it(self) -> None:
-        for called in ([self.NO_PRODUCT], [self.NO_PRODUCT, self.NO_PRODUCT], [self.DENIED_TOO, self.NO_PRODUCT]):
-            assert not stops_the_operation(called)
-
-    def test_a_permission_missing_for_all_of_several_users_stops_it(self) -> None:
-        assert stops_the_operation([self.DENIED, self.DENIED_TOO])
-
-    def test_protected_users_do_not_stop_it(self) -> None:
-        assert not stops_the_operation([self.DENIED])
-        assert not stops_the_operation([self.DENIED, self.WRITTEN])
-        assert not stops_the_operation([self.DENIED, self.DENIED_TOO, self.WRITTEN])
-
-    def test_without_a_rejection_it_goes_on(self) -> None:
-        assert not stops_the_operation([])
-        assert not stops_the_operation([self.WRITTEN, self.WRITTEN])

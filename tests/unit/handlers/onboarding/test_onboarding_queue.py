@@ -131,4 +131,4 @@ async def test_licenses_that_wait_for_the_quota_are_not_asked_after_before_their
     await run.deliver(look)
     put_off = await run.record("j")
     assert put_off.next_at is not None
-    assert timedelta(seconds=90) < put_off.next_at - run.fakes.clock.now() <= timedelta(minutes=2)
+    assert timedelta(seconds=85) < put_off.next_at - run.fakes.clock.now() <= timedelta(minutes=2)

@@ -157,3 +157,53 @@ async def test_a_chunk_whose_calls_are_slow_gives_its_users_back_before_its_lock
     await run.change([SMALL, LARGE, EXTRA])
     assert slow.calls > 2
     assert max(spent) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+async def test_concurrency_rejections_are_pacing_and_no_person_ends_in_error(urgent: bool) -> None:
+    """Half of all license writes are rejected for 40 s."""
+    run = Run()
+    people = run.people(30)
+    until = run.world.clock.now() + timedelta(seconds=40)
+
+    def contend(user_id: UserId) -> None:
+        if run.world.clock.now() < until and people.index(user_id) % 2:
+            run.writer.contend(user_id)
+
+    run.writer.on_call = contend
+    if urgent:
+        await run.change([SMALL])
+    else:
+        await run.change([SMALL, EXTRA])
+    assert all("SMALL" in run.licenses(each) for each in people)
+    assert all(run.writes_of(each) == 1 for each in people)
+
+
+async def test_more_than_eight_concurrency_rejections_count_as_no_attempt() -> None:
+    run = Run()
+    one, two = run.people(2)
+    run.writer.contend(one, times=20)
+    run.writer.contend(two, times=20)
+    ended = await run.change([SMALL])
+    assert (ended.totals.applied, ended.totals.failed) == (2, 0)
+
+
+async def test_a_single_user_rejected_as_concurrent_for_a_day_is_an_error_of_that_user() -> None:
+    run = Run(most_messages=40_000)
+    stuck, fine = run.people(2)
+    began = run.world.clock.now()
+    run.writer.contend(stuck, times=100_000)
+    ended = await run.change([SMALL])
+    assert (ended.totals.applied, ended.totals.failed) == (1, 1)
+    assert run.world.clock.now() - began > timedelta(hours=24)
+    assert run.licenses(fine) == {"SMALL"}
+
+
+async def test_a_write_that_was_done_although_it_was_rejected_as_concurrent_is_managed() -> None:
+    run = Run()
+    odd, fine = run.people(2)
+    run.writer.contend(odd, done=True)
+    await run.change([SMALL])
+    rows = await run.world.stores.ledger.rows([odd, fine])
+    assert all(SMALL.sku_id in rows[each].owned for each in (odd, fine))
+    assert run.writes_of(odd) == 1

@@ -13,10 +13,8 @@ from shared.domain.directory import AssignedLicense, LicenseError, ServicePlan, 
 from shared.domain.grant import SourceKind
 from shared.domain.ids import GroupId, ServicePlanId, SkuId, UserId
 from shared.domain.member_status import MemberState
-from shared.domain.messages import STEPS
 from shared.domain.operation import LicenseChange, Operation, OperationState, Target
 from shared.domain.operation_request import OperationRequest
-from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.operations.accept import accept
 from tests.support.fakes_directory import CONFLICT_TEXTS
@@ -252,40 +250,6 @@ class TestAProductThatCannotBeAssigned:
         run.directory.remove_sku(SMALL.sku_id)
         await run.change([EXTRA])
         assert all("EXTRA" in run.licenses(each) for each in people)
-
-
-async def test_an_operation_stopped_for_a_missing_permission_counts_the_chunk_in_which_it_stopped() -> None:
-    run = Run()
-    people = run.people(60)
-    for each in people:
-        run.writer.refuse(each, "Insufficient privileges to complete the operation.", status=403)
-    ended = await run.change([SMALL])
-    assert (ended.state, adds_up(ended)) == (OperationState.FAILED, True)
-    assert (ended.totals.failed, ended.totals.skipped) == (20, 40)
-
-
-async def test_chunks_that_end_after_the_operation_was_stopped_are_counted_too() -> None:
-    run = Run()
-    people = run.people(60)
-    for each in people[:20]:
-        run.writer.refuse(each, "Insufficient privileges to complete the operation.", status=403)
-    operation = await run.ask([SMALL])
-    await run.work_off(until=lambda: any(each.queue not in STEPS for each in run.fakes.sent()))
-    first, *others = [each for each in run.fakes.sent() if each.queue not in STEPS]
-    run.fakes.queue.messages = [each for each in run.fakes.sent() if each not in others]
-    await run.work_off(until=lambda: first not in run.fakes.sent())
-    stopped = await run.read(operation)
-    assert (stopped.state, stopped.totals.failed, stopped.totals.skipped) == (OperationState.FAILED, 20, 40)
-    # Another worker was in the middle of the second chunk.
-    done = [ChunkOutcome(each, OutcomeClass.APPLIED, wrote=True) for each in people[20:40]]
-    await run.world.stores.chunks.report(operation.id, 1, done)
-    ended = await run.finish(operation)
-    assert (ended.state, ended.totals.failed, ended.totals.applied, ended.totals.skipped) == (
-        OperationState.FAILED,
-        20,
-        20,
-        20,
-    )
 
 
 @pytest.mark.parametrize("text", ["User does not have a corresponding license.", "No license changes provided"])
