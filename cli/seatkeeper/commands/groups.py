@@ -181,6 +181,42 @@ def reprocess(session: Session, group: Group) -> int:
     return show(session, follow(session, session.client.ask(routes.REPROCESS_GROUP, group_id)))
 
 
+@command(app, "read", "group read SG-LIC-E5")
+def read_now(session: Session, group: Group) -> None:
+    """Read all members of a group that Microsoft's licensing licenses, now. It writes nothing to Graph."""
+    group_id = session.names.group(group)
+    session.client.ask(routes.WATCH_GROUP, group_id)
+    session.output.note(f"The members of {session.names.group_label(group_id)} are read now.")
+
+
+@command(app, "diagnose", "group diagnose SG-LIC-E5 tara.thiel@contoso.com --yes", writes=True)
+def diagnose(
+    session: Session, group: Group, user: Annotated[str, typer.Argument(help="User principal name or ID.")]
+) -> None:
+    """Have Microsoft's licensing process one member again, and show the reason that Graph gives for an error."""
+    group_id, user_id = session.names.group(group), session.names.user(user)
+    session.confirm(f"Have Microsoft's licensing process {user} again?")
+    row = session.client.ask(routes.DIAGNOSE, group_id, user_id)
+
+    def lines() -> None:
+        session.output.pairs([("User", user), ("State", row[f.STATE])])
+        session.output.say((row[f.DIAGNOSIS] or {}).get(f.MESSAGE) or "Graph gave no reason.")
+
+    session.output.one(row, lines)
+
+
+@command(app, "reprocess-errors", "group reprocess-errors SG-LIC-E5 --error CountViolation --yes", writes=True)
+def reprocess_errors(session: Session, group: Group, error: Error = "", product: Product = "") -> None:
+    """Have Microsoft's licensing process the members in error again, or those with one error or product."""
+    group_id = session.names.group(group)
+    sku_id = session.names.product(product) if product else None
+    session.confirm(
+        f"Have Microsoft's licensing process the members in error of {session.names.group_label(group_id)}?"
+    )
+    started = session.client.ask(routes.REPROCESS_ERRORS, group_id, body={f.ERROR: error or None, f.SKU_ID: sku_id})
+    session.output.one(started, lambda: session.output.say("Started. See: seatkeeper group errors"))
+
+
 @command(app, "manage", "group manage SG-LIC-E3 SPE_E3", writes=True)
 def manage(session: Session, group: Group, products: Products, preview: Preview = False) -> int:
     """Manage unmanaged licenses of members that the group also assigns. Apps that are on stay on."""

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
+from starlette.responses import Response
 
 from functions.web import answers
 from functions.web.audit_answers import Json, moment_text
 from functions.web.context import TheInitiator, TheWorld
 from functions.web.requests import Guid, Shape
+from functions.web.starting import accepted
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.handlers.membership.watching import watch_now
@@ -35,11 +37,11 @@ class ErrorsToReprocess(Shape):
 
 
 @router.post("/watch", status_code=202)
-async def watch(world: TheWorld, group_id: TheId) -> Json:
+async def watch(world: TheWorld, group_id: TheId) -> Response:
     """Read all members of a natively licensed group now. They are also read every night, and those in error every
     hour."""
     await watch_now(world, group_id)
-    return {"groupId": group_id}
+    return _accepted(group_id, {"groupId": group_id})
 
 
 @router.post("/members/{user_id}/diagnose")
@@ -50,15 +52,21 @@ async def diagnose_member(world: TheWorld, initiator: TheInitiator, group_id: Th
 
 
 @router.post("/reprocessLicenseErrors", status_code=202)
-async def reprocess(world: TheWorld, initiator: TheInitiator, group_id: TheId, body: ErrorsToReprocess) -> Json:
+async def reprocess(world: TheWorld, initiator: TheInitiator, group_id: TheId, body: ErrorsToReprocess) -> Response:
     """Have Microsoft's licensing process all members in error again. Of those who lack a license, as many as there are
     licenses, the longest in error first. The audit log has the start and the result."""
     sku_id = SkuId(body.sku_id) if body.sku_id else None
     run = await reprocess_errors(world, group_id, body.error, sku_id, initiator)
-    return {
+    started = {
         "runId": run.run,
         "groupId": run.group_id,
         "error": run.error or None,
         "skuId": run.sku_id or None,
         "startedDateTime": moment_text(run.began),
     }
+    return _accepted(group_id, started)
+
+
+def _accepted(group_id: GroupId, body: Json) -> Response:
+    """202: the status of the group shows what is read or processed."""
+    return accepted(f"/api/groups/{group_id}/status", body)
