@@ -105,7 +105,7 @@ class Settings:
     """Share of members whose processing fails with `Other` although nothing is wrong with them; a reprocess helps."""
     processing_state: str = "object"
     """licenseProcessingState of a licensed group: an `object` with `state` (KelvinTegelaar/CIPP,
-    Tests/Shapes/ListGroups.json), a `text` as documented, or `failed`: the object, with ProcessingFailed if a member
+    Tests/Shapes/ListGroups.json), or a `text` as documented. `failed`: the object, with ProcessingFailed if a member
     has an error (Microsoft's PowerShell sample tests for it). Null on a group without licenses."""
     parallel_group_calls: str = "lost"
     """Calls of assignLicense for one group that overlap: `lost`, the later one replaces what the other changed

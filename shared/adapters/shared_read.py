@@ -22,7 +22,7 @@ class _Flight(Generic[T]):
 
 class SharedRead(Generic[T]):
     """At most one read at a time. A caller takes an answer that was asked for within its `max_age_s`, or a read that
-    began after it asked, so that all callers of a slow read wait for two reads at most.
+    began after it asked. So all callers of a slow read wait for two reads at most.
 
     A failed read fails all who waited for it, and the next caller reads again. A cancelled caller leaves the read to
     the others; without any other, the read is cancelled.

@@ -332,7 +332,7 @@ def _waiting_for_writes(found: Judgement) -> Judgement:
 
 
 def _never_started(case: Case, state: HrState | None) -> bool:
-    """Whether it is a move in an employment without a start, although its source reports starts of the person: then
+    """Whether it is a move in an employment without a start, although its source reports starts of the person. Then
     the start is still to come, or the employment is a wrong one."""
     record = case.record
     if record.event.type is not MOVER or case.decided or case.employment != NO_EMPLOYMENT or case.of(JOINER):

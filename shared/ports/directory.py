@@ -49,8 +49,8 @@ class Directory(Protocol):
         ...
 
     async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
-        """Users whose name has words that begin with those of the text, in any order; whose surname,
-        userPrincipalName or mail begins with it; or with this employeeId or id. Sorted by name."""
+        """Users whose name has words that begin with those of the text, in any order. Also users
+        whose surname, userPrincipalName or mail begins with it, or with this employeeId or id. Sorted by name."""
         ...
 
     async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
