@@ -125,8 +125,8 @@ async def cancel(
 
 @router.get("/approvals")
 async def list_approvals(request: Request, world: TheWorld, paging: ThePaging) -> Json:
-    """Operations that wait for a person to approve or reject their removals. Each shows its requester, the protected people
-    who would lose licenses, the possible approvers, and what happens without a decision."""
+    """Operations that wait for a person to approve or reject their removals. Each shows its requester, the protected
+    people who would lose licenses, the possible approvers, and what happens without a decision."""
     roles = who_allows(Access.APPROVE, request.app.state.doors().sign_in.directory_roles)
     found, token = answers.part(await waiting_approvals(world), paging.top, paging.after)
     return answers.page(request, (operation_answers.approval(each, *roles) for each in found), token)
