@@ -145,15 +145,16 @@ def revived(void: OnboardingRecord, others: Iterable[OnboardingRecord], now: dat
 
 
 def with_revived(steps: Iterable[Next], known: Iterable[OnboardingRecord], now: datetime) -> list[Next]:
-    """The steps, and the statements that count again because what superseded them is superseded itself. A statement of
-    the same kind as the newest one would only be superseded again. `known`: all statements of the person."""
+    """The steps, and the statements that count again because what superseded them is superseded itself. Two of one kind
+    stay as they are: the newer one replaces the older one, whatever becomes of it. `known`: all statements of the
+    person."""
     steps, by_key = list(steps), {each.key: each for each in known}
     changed = {step.record.key for step in steps}
     found = list(steps)
     for void in (step.record for step in steps if step.record.state is OnboardingState.SUPERSEDED):
-        newest = by_key.get(void.superseded_by)
+        newest = by_key.get(void.superseded_by, void)
         for again in revived(void, by_key.values(), now):
-            is_older = newest is not None and newest.event.type is again.record.event.type
-            if again.record.key not in changed and not is_older:
+            is_replaced = again.record.event.type in (void.event.type, newest.event.type)
+            if again.record.key not in changed and not is_replaced:
                 found.append(again)
     return found
