@@ -22,6 +22,9 @@ MAX_SHOWN = 64
 """Characters of a wrong name or value that an answer repeats."""
 
 
+DONE = "done"
+"""Names the act that led to a page, which says so. Every page can have it."""
+
 NAMES = frozenset({"search", "name"})
 """Parameters that would hold a searched name. No route has one: proxies, histories and access logs keep addresses."""
 
@@ -33,7 +36,10 @@ async def check_parameters(request: Request) -> None:
     route: APIRoute = request.scope["route"]
     fields = [field for each in _flat(route.dependant) for field in each.query_params]
     lists = {field.alias for field in fields if get_origin(field.field_info.annotation) is list}
-    found = list(_wrong_names(request, [field.alias for field in fields], lists))
+    known = [field.alias for field in fields]
+    if not route.include_in_schema:
+        known.append(DONE)
+    found = list(_wrong_names(request, known, lists))
     if found:
         raise invalid([*found, *map(detail_of, await _other_faults(request, route))])
 

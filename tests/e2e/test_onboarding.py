@@ -181,7 +181,7 @@ def test_a_profile_gives_a_license_of_its_own_as_the_dry_run_said(run: Journey) 
     (joiner,) = told(event("joiner", "draw", {"id": ann}, attributes={"jobTitle": "architect II"}))
     trial = run.client.api("POST", "/api/onboarding/dryRun", joiner)
     assert [each["reason"] for each in trial["profiles"]] == ["jobTitle 'architect II' fits 'Architect*'"]
-    assert [(each["skuId"], each["from"]) for each in trial["licenses"]] == [(visio, ["hr:drawing"])]
+    assert [(each["skuId"], each["sources"]) for each in trial["licenses"]] == [(visio, ["hr:drawing"])]
     assert record(run, "draw")["state"] == "not there"
     by_queue(run, joiner)
     assert until(run, "draw", *ENDS)["state"] == "Done"

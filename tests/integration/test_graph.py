@@ -318,7 +318,7 @@ async def test_members_without_user_permission_raise_and_name_it(on_tenant: Tena
     with pytest.raises(PermissionDenied, match=r"User\.Read\.All"):
         await members(on_tenant, ALL)
     reads = await on_tenant.directory.users([ANNA, BEN])
-    assert [isinstance(read, ReadFailed) and read.refused for read in reads.values()] == [True, True]
+    assert [isinstance(read, ReadFailed) and read.denied for read in reads.values()] == [True, True]
 
 
 async def test_members_come_through_single_reads_where_their_states_are_not_shown(on_tenant: TenantStage) -> None:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from functions.web.pages import labels
+from functions.web.parameters import DONE
 from shared.domain.access import READS
 from shared.domain.directory import ServicePlan
 from shared.domain.ids import SkuId
@@ -122,7 +123,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             read_only=principal.access <= READS,
             writing=request.scope.get("writing"),
             items=request.scope.get("items") or OpenItems(),
-            done=labels.DONE_WORDS.get(request.query_params.get("done", ""), ""),
+            done=labels.DONE_WORDS.get(request.query_params.get(DONE, ""), ""),
             **values,
         )
     )

@@ -86,4 +86,8 @@ async def test_a_parameter_that_is_a_list_can_be_repeated_and_others_cannot(worl
     async with client(world) as api:
         back = await api.get("/audit?before=a&before=b", headers={"accept": "text/html"})
         twice = await api.get("/audit?after=a&after=b", headers={"accept": "text/html"})
+        done = await api.get("/operations?done=optionsSaved", headers={"accept": "text/html"})
+        not_on_api = await api.get("/api/operations?done=optionsSaved")
     assert (back.status_code, twice.status_code) == (200, 400)
+    assert "The options are saved." in done.text
+    assert not_on_api.status_code == 400
