@@ -150,3 +150,22 @@ async def test_an_app_that_is_turned_on_by_hand_after_it_went_stays_on() -> None
         await run.look_at(ann, ben, cause=cause)
         run.later(hours=1)
     assert [run.directory.licenses(each)[LARGE.sku_id] for each in (ann, ben)] == [apps(1, 2), AFTERWARDS]
+
+
+async def test_a_license_of_which_the_preview_listed_an_app_is_not_removed_as_a_whole() -> None:
+    run = Run()
+    people = run.people(MANY)
+    for each in people:
+        run.directory.join(OTHER_TEAM, each)
+    await request(run, LicenseChange((without(LARGE, apps()),)))
+    await request(run, LicenseChange((without(LARGE, apps(1)),)), Target(OTHER_TEAM))
+    confirmed = await previewed(run, LicenseChange(remove=(LARGE.sku_id,)))
+    gone = people[:25]
+    for each in gone:
+        run.directory.leave(OTHER_TEAM, each)
+    for some in (gone[:20], gone[20:]):
+        await run.look_at(*some)
+    await confirm(run, confirmed)
+    assert {run.directory.licenses(each)[LARGE.sku_id] for each in gone} == {apps()}
+    assert {run.directory.licenses(each)[LARGE.sku_id] for each in people[25:]} == {apps(1)}
+    assert len(await queries.approvals(run.world)) == 1
