@@ -16,6 +16,7 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssig
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told, sku_of
+from shared.domain.permit import PERMIT_HOLDS
 from shared.domain.read_back import IN_FLIGHT, VISIBLE_WITHIN, by_our_clock, judged, seen, was_written
 
 INTENT_LOCK = timedelta(minutes=5)
@@ -171,7 +172,13 @@ def _own(
     shown = seen(row) if row else before.seen if before else None
     # A plan that the call left out, and that a read shows on again, was never off for this user.
     off = after & row.disabled_plans if row else after
-    owned[sku_id] = OwnedLicense(off, intent.at, sources, written, shown, before.unclear if before else False)
+    license = OwnedLicense(off, intent.at, sources, written, shown, before.unclear if before else False)
+    was_off = intent.before[sku_id]
+    if before is not None and was_off is not None:
+        since, recent = before.since or before.at, intent.at - PERMIT_HOLDS
+        changes = {at: plans for at, plans in before.changes.items() if at >= recent}
+        license = replace(license, since=since, changes={**changes, intent.at: was_off ^ after})
+    owned[sku_id] = license
 
 
 def _since(written: tuple[datetime, datetime], *earlier: OwnedLicense | None) -> tuple[datetime, datetime]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import Source
-from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,14 @@ class OwnedLicense:
     """The row as the newest read showed it; None if no read has shown its time."""
     unclear: bool = False
     """Somebody changed the row after the app's write: only an approval lets the license be removed or narrowed."""
+    since: datetime | None = None
+    """When it was assigned, if later writes changed plans of it; None: at `at`."""
+    changes: Mapping[datetime, Plans] = field(default_factory=dict)
+    """Those writes, as long as a permit can be older than one: their times, and the plans turned on or off."""
+
+    def changed_at(self, plan: ServicePlanId) -> datetime:
+        """When the app last turned this plan on or off, or assigned the license."""
+        return max((at for at, plans in self.changes.items() if plan in plans), default=self.since or self.at)
 
 
 @dataclass(frozen=True, slots=True)

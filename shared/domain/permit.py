@@ -7,17 +7,20 @@ an approval for one group never removes what another group stopped assigning lat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
-from shared.domain.ledger_row import LedgerRow
+from shared.domain.ledger_row import LedgerRow, OwnedLicense
 
 BY_ALLOWANCE = "allowance"
 """`given_by` of a permit, and `permitted_by` of a leaver, that no person gave."""
+
+PERMIT_HOLDS = timedelta(days=7)
+"""How long a permit holds: an approval of last month must not remove a license after the user came back to need it."""
 
 BEFORE_ANY_LICENSE = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -37,9 +40,10 @@ class Claim:
 class Permit:
     """Permission to remove a SKU (or turn off `plans` of it) from a user once the named claims have ended.
 
-    It comes from the removal allowance or from an approval. It holds only for a license that is older than the permit:
-    a license assigned again later needs a new one. `by_approval`: a person asked for this removal or approved it, so
-    that it also ends what a person decided to keep. `given_by`: the key of that initiator, or BY_ALLOWANCE.
+    It comes from the removal allowance or from an approval. It holds only for what is older than the permit: a license
+    or plan assigned again later needs a new one (see `not_carried_out`). `by_approval`: a person asked for this removal
+    or approved it, so that it also ends what a person decided to keep. `given_by`: the key of that initiator, or
+    BY_ALLOWANCE.
     """
 
     user_id: UserId
@@ -83,6 +87,21 @@ def claim_of(source: Source, assignments: Assignments) -> Claim:
 def claims_of(sources: Iterable[Source], assignments: Assignments) -> frozenset[Claim]:
     """The claims of a license. One without a known source was asked for by a person, for named users."""
     return frozenset(claim_of(each, assignments) for each in (tuple(sources) or (Source(SourceKind.LIST),)))
+
+
+def not_carried_out(permit: Permit, license: OwnedLicense) -> Permit | None:
+    """What later writes of the license leave of a permit; None: nothing.
+
+    A permit for the whole license ends with the next write of it. One for plans loses the plans that were turned off
+    since, so that none goes off twice by it. Other plans can change meanwhile: missing ones are turned on at once, and
+    the permitted ones wait for their second read. If a permitted plan was turned on since, a source assigned it again,
+    and the permit ends.
+    """
+    if not permit.plans:
+        return permit if permit.at > license.at else None
+    changed = frozenset(plan for plan in permit.plans if license.changed_at(plan) >= permit.at)
+    left = permit.plans - changed
+    return replace(permit, plans=left) if left and changed <= license.disabled_plans else None
 
 
 def permits_over(

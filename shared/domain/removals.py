@@ -15,11 +15,16 @@ from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.ledger_row import OwnedLicense, sku_of
-from shared.domain.permit import BEFORE_ANY_LICENSE, Claim, Permit, assignment_of, claims_of
+from shared.domain.permit import (
+    BEFORE_ANY_LICENSE,
+    PERMIT_HOLDS,
+    Claim,
+    Permit,
+    assignment_of,
+    claims_of,
+    not_carried_out,
+)
 from shared.domain.plan_draft import Draft, NoteKind, PermitRequest, PlanContext
-
-PERMIT_HOLDS = timedelta(days=7)
-"""How long a permit holds: an approval of last month must not remove a license after the user came back to need it."""
 
 LIST_RETRY = timedelta(minutes=10)
 """When to read a user again whose removal waits for the list of protected people: its timer runs this often."""
@@ -235,15 +240,16 @@ def _named(
 
 
 def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
-    """Permits of this user for this SKU, given after the license was and not too long ago. An unclear license
-    goes by an approval alone, and that of a protected person by one that was given for a protected person."""
+    """Permits of this user for this SKU, given not too long ago, without what later writes have done (see
+    `not_carried_out`). An unclear license goes by an approval alone, and that of a protected person by one that was
+    given for a protected person."""
     return [
         permit
-        for permit in context.permits
-        if permit.sku_id == sku_id
-        and permit.user_id == user_id
-        and permit.claims
-        and permit.at > owned.at
+        for given in context.permits
+        if given.sku_id == sku_id
+        and given.user_id == user_id
+        and given.claims
+        and (permit := not_carried_out(given, owned))
         and (permit.by_person or not owned.unclear)
         and (permit.for_protected or not context.protected)
         and context.now <= permit.at + PERMIT_HOLDS

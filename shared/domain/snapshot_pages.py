@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from shared.domain.budget import writes_for
 from shared.domain.directory import AssignedLicense
-from shared.domain.ids import OperationId, SkuId, UserId
+from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId, UserId
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.permit import Claim
 from shared.domain.predicted_errors import PredictedError
@@ -47,6 +47,12 @@ class PlannedAction:
     def skus_losing(self) -> frozenset[SkuId]:
         """SKUs that go, or of which plans go off."""
         return frozenset((*self.remove, *(off.sku_id for off in self.plans_off)))
+
+    def plans_losing(self, sku_id: SkuId) -> Plans | None:
+        """The plans of a SKU that go off; no plans: the whole SKU goes. None: nothing of it."""
+        if sku_id in self.remove:
+            return NO_PLANS
+        return next((off.disabled_plans for off in self.plans_off if off.sku_id == sku_id), None)
 
     @property
     def write_count(self) -> int:

@@ -125,6 +125,9 @@ def _proof_json(license: OwnedLicense) -> dict[str, Any]:
         found["seen"] = [time_text(license.seen.updated), str(license.seen.state), license.seen.error]
     if license.unclear:
         found["unclear"] = True
+    if license.since:
+        found["since"] = time_text(license.since)
+        found["changes"] = {time_text(at): plans_json(plans) for at, plans in license.changes.items()}
     return found
 
 
@@ -134,6 +137,8 @@ def _proof_of(value: Mapping[str, Any]) -> dict[str, Any]:
         "written": (must_be_time(written[0]), must_be_time(written[1])) if written else None,
         "seen": SeenRow(must_be_time(shown[0]), LicenseState.parse(shown[1]), shown[2]) if shown else None,
         "unclear": bool(value.get("unclear")),
+        "since": time_of(value.get("since")),
+        "changes": {must_be_time(at): plans_of(plans) for at, plans in value.get("changes", {}).items()},
     }
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from shared.domain.approval_rules import needs_another, request_of
 from shared.domain.catalog import Catalog
 from shared.domain.grant import Grant, Source, SourceKind
-from shared.domain.ids import NO_PLANS, OperationId, SkuId, UserId
+from shared.domain.ids import NO_PLANS, OperationId, Plans, SkuId, UserId
 from shared.domain.initiator import InitiatorKind
 from shared.domain.operation import EXPIRED, Operation, is_for_tenant
 from shared.domain.pending_removal import TENANT
@@ -47,22 +47,21 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     by_approval = operation.approved_by is not None
     given_by = operation.approved_by.key if operation.approved_by else BY_ALLOWANCE
     source = source_of(operation)
-    shown: Mapping[UserId, frozenset[SkuId]] | None = None
+    shown: Mapping[UserId, PlannedAction] | None = None
     preview = await approved_by_preview(world, operation)
     if preview is not None and not operation.approvals:
-        shown = {
-            user_id: frozenset(s for s, _ in each.claims) async for user_id, each in sealed_removals(world, preview)
-        }
+        shown = {user_id: each async for user_id, each in sealed_removals(world, preview)}
     permits: list[Permit] = []
     protected = frozenset(operation.plan.protected)
     async for user_id, action in sealed_removals(world, operation):
-        off = {license.sku_id: license.disabled_plans for license in action.plans_off}
         for sku_id, ended in action.claims:
             claims = decided_claims(operation, sku_id, ended, by_approval=by_approval)
-            if not claims or (shown is not None and sku_id not in shown.get(user_id, frozenset())):
+            plans = action.plans_losing(sku_id)
+            if shown is not None:
+                plans = _shown_of(plans, sku_id, shown.get(user_id))
+            if not claims or plans is None:
                 continue
             asked = sku_id in operation.change.remove and not operation.initiator.is_app_itself
-            plans = NO_PLANS if sku_id in action.remove else off.get(sku_id, NO_PLANS)
             # Who names the users has decided about each of them.
             by_request = asked and operation.initiator.kind is InitiatorKind.USER and not operation.target.is_group
             by = operation.initiator.key if by_request and not by_approval else given_by
@@ -72,6 +71,15 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     # Permitted removals wait no longer with the others of the source and of the tenant.
     for scope in (str(source), TENANT):
         await world.stores.removals.drop(scope, ((permit.user_id, permit.sku_id) for permit in permits))
+
+
+def _shown_of(plans: Plans | None, sku_id: SkuId, shown: PlannedAction | None) -> Plans | None:
+    """The plans of a removal that a preview had shown; no plans: the whole license. None: nothing, or only plans of a
+    license that is due to be removed as a whole by now."""
+    listed = shown.plans_losing(sku_id) if shown is not None and sku_id in dict(shown.claims) else None
+    if not listed or plans is None:
+        return plans if listed is not None else None
+    return (plans & listed) or None
 
 
 def decided_claims(

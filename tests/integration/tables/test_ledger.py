@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
@@ -15,7 +16,14 @@ def a_ledger_row(number: int = 1) -> LedgerRow:
     return LedgerRow(
         user(number),
         owned={
-            E3: OwnedLicense(frozenset({TEAMS}), NOW, (BY_SALES, Source(SourceKind.LIST)), written=(NOW, NOW)),
+            E3: OwnedLicense(
+                frozenset({TEAMS}),
+                NOW,
+                (BY_SALES, Source(SourceKind.LIST)),
+                written=(NOW, NOW),
+                since=NOW - timedelta(days=9),
+                changes={NOW - timedelta(days=1): frozenset({TEAMS, YAMMER}), NOW: frozenset({YAMMER})},
+            ),
             E5: OwnedLicense(frozenset(), NOW, (), seen=SeenRow(NOW, LicenseState.ERROR, "Other"), unclear=True),
         },
         intent=Intent(

@@ -11,10 +11,10 @@ from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.outcomes import Applied, Failed, RetryAt, Skipped, SkipReason, Unchanged, Waiting
+from shared.domain.permit import PERMIT_HOLDS
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind
 from shared.domain.refusals import REFUSAL_HOLDS
-from shared.domain.removals import PERMIT_HOLDS
 from tests.support.builders import (
     CALLING,
     CLAIM_B,

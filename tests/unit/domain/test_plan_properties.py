@@ -20,10 +20,9 @@ from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId
 from shared.domain.keeping_grants import grants_that_count
 from shared.domain.ledger import INTENT_LOCK, accepted, new_intent, resolve
 from shared.domain.ledger_row import LedgerRow, OwnedLicense
-from shared.domain.permit import Permit
+from shared.domain.permit import PERMIT_HOLDS, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PlanContext
-from shared.domain.removals import PERMIT_HOLDS
 from tests.support.builders import (
     CATALOG,
     DAY,

@@ -10,9 +10,9 @@ import pytest
 from shared.domain.directory import DirectoryUser, LicenseState
 from shared.domain.ids import SkuId
 from shared.domain.ledger_row import LedgerRow
+from shared.domain.permit import PERMIT_HOLDS
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind
-from shared.domain.removals import PERMIT_HOLDS
 from shared.domain.withheld import WITHHELD_FOR
 from tests.support.builders import (
     DAY,
