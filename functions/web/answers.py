@@ -16,9 +16,11 @@ from shared.domain.directory import FoundUser, SubscribedSku
 from shared.domain.errors import BadRequest
 from shared.domain.group_status import GroupStatus
 from shared.domain.ids import SkuId
+from shared.domain.member_rows import NOT_TO_BE_LICENSED
 from shared.domain.outcomes import Problem
-from shared.domain.plan_draft import current_code
+from shared.domain.plan_draft import NoteKind, current_code
 from shared.domain.read_models import MemberRow
+from shared.domain.snapshot_pages import LEFT
 from shared.handlers.views.license_center import FoundGroup
 from shared.handlers.views.person_apps import App
 from shared.handlers.views.queries import GroupView, UserLicense
@@ -28,6 +30,9 @@ Item = TypeVar("Item")
 
 MAX_PLACE = 7
 """Digits of a place in a list."""
+
+NOTE_CODES = frozenset({*NoteKind, LEFT, NOT_TO_BE_LICENSED})
+"""Codes that begin a note. Other notes are texts for people, such as why a user waits."""
 
 
 def page(request: Request, items: Iterable[Json], token: str | None) -> Json:
@@ -169,9 +174,12 @@ def member(row: MemberRow, names: Names) -> Json:
 
 
 def note(text: str) -> Json:
-    """A note of a member or a plan, from its stored form: a code, a product, and service plans."""
-    code, *ids = text.split(" ")
-    return {"kind": current_code(code), "skuId": ids[0] if ids else None, "servicePlanIds": ids[1:]}
+    """A note of a member or a plan, from its stored form: a code, a product, and service plans, or a whole text."""
+    stored, *ids = text.split(" ")
+    code = current_code(stored)
+    if code not in NOTE_CODES:
+        return {"kind": "text", "skuId": None, "servicePlanIds": [], "message": text}
+    return {"kind": code, "skuId": ids[0] if ids else None, "servicePlanIds": ids[1:], "message": None}
 
 
 def problem(found: Problem, names: Names) -> Json:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from urllib.parse import quote
 
 import httpx
@@ -19,8 +20,18 @@ from functions.web.claims import HEADER
 from functions.web.route_access import ACCESS
 from shared.bootstrap import App
 from shared.domain.messages import NOTIFICATIONS
+from shared.ports.world import World
+from tests.support.api_calls import (
+    DESCRIPTION,
+    OTHER_TENANT,
+    PATH_VALUES,
+    TENANT,
+    WRITER,
+    claims_of,
+    encoded,
+    small_tenant,
+)
 from tests.support.api_calls import ON as SIGN_IN
-from tests.support.api_calls import OTHER_TENANT, PATH_VALUES, TENANT, WRITER, claims_of, encoded, small_tenant
 from tests.support.hostile import NASTY, broken, one_part_replaced, values
 from tests.support.notifications import subscribed
 from tests.support.routes import api_routes
@@ -54,7 +65,17 @@ STRANGERS: tuple[dict[str, str], ...] = (
 LIMITED = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
-DOORS = App(small_tenant().world, SIGN_IN)
+MANY = 10**9
+UNLIMITED = {"caller_reads_per_minute": MANY, "caller_changes_per_minute": MANY, "caller_hr_events_per_minute": MANY}
+"""Without these a route would reject most requests before it reads them."""
+
+
+def _world() -> World:
+    world = small_tenant().world
+    return replace(world, policy=replace(world.policy, **UNLIMITED))
+
+
+DOORS = App(_world(), SIGN_IN)
 APP = build(lambda: DOORS)
 
 
@@ -92,6 +113,13 @@ ROUTES = sorted(ACCESS)
 WITH_IDS = [route for route in ROUTES if "{" in route[1]]
 READS = [path for method, path in ROUTES if method == "GET" and path != "/api/openapi.json"]
 WRITES = [route for route in ROUTES if route[0] != "GET"]
+WITH_BODIES = {
+    (verb.upper(), path)
+    for path, verbs in DESCRIPTION["paths"].items()
+    for verb in verbs
+    if "requestBody" in verbs[verb]
+}
+"""Other routes never read a body, however large it is."""
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_IDS)
@@ -120,7 +148,8 @@ async def test_a_body_may_be_anything(method: str, path: str) -> None:
             form = dict.fromkeys(FIELDS, text.encode(errors="replace"))
             answered(await api.request(method, address(path), data=form))
         large = await api.request(method, address(path), content=b"x" * (MAX_BODY + 1))
-        assert large.status_code == 413
+        answered(large)
+        assert (large.status_code == 413) or (method, path) not in WITH_BODIES
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -127,11 +127,13 @@ class Diagnosis(Answer):
 
 
 class Note(Answer):
-    """Why a license is, or is not, as the group asks. Notes without a product are about the user."""
+    """Why a license is, or is not, as the group asks. Notes without a product are about the user. `text` has its reason
+    in `message`, such as that of a wait; other kinds have none."""
 
-    kind: NoteKind | Literal["left", "doNotLicense"]
+    kind: NoteKind | Literal["left", "doNotLicense", "text"]
     sku_id: SkuIdText | None
     service_plan_ids: list[PlanIdText]
+    message: Annotated[str, example("The user could not be read.")] | None
 
 
 class Member(Answer):

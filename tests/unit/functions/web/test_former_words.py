@@ -43,6 +43,11 @@ def test_a_stored_word_is_read_as_the_present_one(kind: type[Phase], stored: str
 )
 def test_a_stored_note_has_the_present_code_in_the_api_and_its_words_on_the_page(stored: str, word: str) -> None:
     text = f"{stored} {E3} {TEAMS}"
-    assert note(text) == {"kind": word, "skuId": E3, "servicePlanIds": [TEAMS]}
+    assert note(text) == {"kind": word, "skuId": E3, "servicePlanIds": [TEAMS], "message": None}
     assert labels.notes([text], {E3: "E3"}) == labels.notes([f"{word} {E3} {TEAMS}"], {E3: "E3"})
-    assert note("left") == {"kind": "left", "skuId": None, "servicePlanIds": []}
+    assert note("left") == {"kind": "left", "skuId": None, "servicePlanIds": [], "message": None}
+
+
+def test_a_note_that_is_a_text_is_shown_whole() -> None:
+    text = "the user could not be read"
+    assert note(text) == {"kind": "text", "skuId": None, "servicePlanIds": [], "message": text}
