@@ -81,13 +81,16 @@ def _counts(record: OnboardingRecord) -> bool:
 
 
 def _of_its_kind(case: Case) -> Judgement | None:
-    """A newer statement of the same kind counts instead. Two with the same place and different content are asked
-    about."""
+    """A newer statement of the same kind counts instead. A start or a move does so even if it is superseded, because it
+    makes no difference which of the two came first. Two with the same place and different content are asked about."""
     record = case.record
     kin = [each for each in case.of(record.event.type) if not (record.event.type is LEAVER and case.is_former(each))]
+    void = [each for each in case.superseded if each.event.type is record.event.type is not LEAVER]
     if record.event.type is LEAVER and case.is_former(record):
         return None
-    newer = [each for each in kin if case.is_newer(each) and (case.has_come(each) or not case.has_begun(record))]
+    newer = [
+        each for each in (*kin, *void) if case.is_newer(each) and (case.has_come(each) or not case.has_begun(record))
+    ]
     if newer:
         newest = [a for a in newer if not any(b.stamp.is_newer_than(a.stamp) for b in newer)]
         # None if each is newer than another: two by the order of their source, and one of another source by arrival.

@@ -178,6 +178,8 @@ S, J, E, R = "start", "job", "end", "stays"
 @example([Said(0, J, 1, 1, ""), Said(1, S, 1, 0, ""), Said(2, S, 0, 0, "")])
 @example([Said(0, S, 1, 0, ""), Said(1, S, 0, 0, ""), Said(2, E, 0, 0, "")])
 @example([Said(0, J, 1, 1, ""), Said(1, J, 0, 0, ""), Said(2, S, 0, 0, "")])
+@example([Said(2, J, 1, 1, ""), Said(4, S, 0, 0, ""), Said(3, J, 0, 0, "")])
+@example([Said(0, S, 0, 0, "1"), Said(2, J, 0, 0, "2"), Said(3, E, 1, 0, "1"), Said(1, S, 2, 0, "1")])
 @example([Said(0, S, 2, 0, "1"), Said(1, E, 1, 0, "1"), Said(2, E, 4, 0, "1"), Said(3, R, 0, 0, "1")])
 async def test_any_order_of_arrival_ends_with_what_hr_said(history: list[Said]) -> None:
     wanted = in_the_end(set(history))
