@@ -37,7 +37,7 @@ class ErrorsToReprocess(Shape):
 
 
 @router.post("/watch", status_code=202)
-async def watch(world: TheWorld, group_id: TheId) -> Response:
+async def watch_group(world: TheWorld, group_id: TheId) -> Response:
     """Read all members of a natively licensed group now. They are also read every night, and those in error every
     hour."""
     await watch_now(world, group_id)
@@ -52,7 +52,9 @@ async def diagnose_member(world: TheWorld, initiator: TheInitiator, group_id: Th
 
 
 @router.post("/reprocessLicenseErrors", status_code=202)
-async def reprocess(world: TheWorld, initiator: TheInitiator, group_id: TheId, body: ErrorsToReprocess) -> Response:
+async def reprocess_license_errors(
+    world: TheWorld, initiator: TheInitiator, group_id: TheId, body: ErrorsToReprocess
+) -> Response:
     """Have Microsoft's licensing process all members in error again. Of those who lack a license, as many as there are
     licenses, the longest in error first. The audit log has the start and the result."""
     sku_id = SkuId(body.sku_id) if body.sku_id else None

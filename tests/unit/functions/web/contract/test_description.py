@@ -287,3 +287,8 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     assert (await _ok(api, "GET", f"/api/deadLetters/bulk/{act['id']}"))["state"] == "running"
     assert len((await _ok(api, "GET", "/api/deadLetters/bulk"))["value"]) == 1
     await _ok(api, "DELETE", f"/api/deadLetters/{LOST}")
+
+
+def test_each_route_has_an_operation_id_of_its_own() -> None:
+    found = [each["operationId"] for each in DESCRIBED.values()]
+    assert len(set(found)) == len(found)
