@@ -46,7 +46,14 @@ EXPECTED = {
     "process_notifications": "serviceBusTrigger",
     "process_hr_events": "serviceBusTrigger",
     **dict.fromkeys(
-        ("assign_freed_licenses", "renew_subscription", "query_deltas", "sync_all", "reconcile_due_users"),
+        (
+            "assign_freed_licenses",
+            "renew_subscription",
+            "query_deltas",
+            "watch_errors",
+            "sync_all",
+            "reconcile_due_users",
+        ),
         "timerTrigger",
     ),
     "resume_due_events": "timerTrigger",
