@@ -67,6 +67,7 @@ def command(
             *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
             *shared,
         ]
+        # Typer reads the parameters from here. mypy does not know the attribute.
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {each.name: each.annotation for each in parameters}
         del called.__wrapped__

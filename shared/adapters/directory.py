@@ -17,6 +17,7 @@ from shared.adapters import graph_json
 from shared.adapters.graph import GraphClient, Json, Refusal
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, literal, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
+from shared.adapters.graph_pages import pages
 from shared.adapters.graph_search import find_groups, find_users
 from shared.adapters.shared_read import SharedRead
 from shared.domain.denials import is_denial
@@ -102,7 +103,7 @@ class GraphDirectory:
 
     async def _read_skus(self) -> tuple[SubscribedSku, ...]:
         body = await self._get(f"/subscribedSkus?$select={graph_json.SKU_SELECT}")
-        found = [row async for rows in self._pages("subscribedSkus", body) for row in rows]
+        found = [row async for rows in pages("subscribedSkus", body, self._follow) for row in rows]
         return tuple(map(graph_json.subscribed_sku, found))
 
     async def group(self, group_id: GroupId) -> DirectoryGroup:
@@ -177,7 +178,7 @@ class GraphDirectory:
         Unavailable; PermissionDenied when members come without their properties.
         """
         shared = SharedStates()
-        async for rows in self._pages(f"members of group {group_id}", await self._first_page(group_id)):
+        async for rows in pages(f"members of group {group_id}", await self._first_page(group_id), self._follow):
             if nested is not None:
                 nested.update(GroupId(str(row["id"]).lower()) for row in rows if _type_of(row) == GROUP)
             yield await self._members([row for row in rows if _type_of(row) == USER], shared)
@@ -185,7 +186,7 @@ class GraphDirectory:
     async def member_ids(self, group_id: GroupId) -> AsyncIterator[Sequence[UserId]]:
         """The ids of all users in the group, transitively, page by page. Raises NotFound, Unavailable."""
         body = await self._get(f"/groups/{segment(group_id)}/transitiveMembers?$select=id&$top={PAGE_SIZE}")
-        async for rows in self._pages(f"members of group {group_id}", body):
+        async for rows in pages(f"members of group {group_id}", body, self._follow):
             yield [UserId(str(row["id"]).lower()) for row in rows if _type_of(row) == USER]
 
     async def groups_of_unit(self, unit_id: str) -> frozenset[GroupId]:
@@ -199,26 +200,12 @@ class GraphDirectory:
             if refusal.status != 400:
                 raise
             body = await self._get(address)
-        pages = self._pages(f"groups of administrative unit {unit_id}", body)
-        rows = [row async for page in pages for row in page]
+        found = pages(f"groups of administrative unit {unit_id}", body, self._follow)
+        rows = [row async for page in found for row in page]
         return frozenset(GroupId(str(row["id"]).lower()) for row in rows if row.get("@odata.type", GROUP) == GROUP)
 
-    async def _pages(self, what: str, body: Json) -> AsyncIterator[Sequence[Json]]:
-        """The rows of a first page and of those that follow, to the last one. Raises Unavailable if one is lost."""
-        followed: set[str] = set()
-        while True:
-            yield graph_json.values(body, what)
-            link = body.get("@odata.nextLink")
-            if link is None:
-                return
-            if not isinstance(link, str) or link in followed:
-                raise Unavailable(None, f"{what}: the pages do not come to an end")
-            followed.add(link)
-            try:
-                body = await self._get(self._graph.path_of(link))
-            except NotFound as fault:
-                # Of the link, not of what is read: its first page was there.
-                raise Unavailable(None, f"{what}: a page is gone, read again ({fault})") from fault
+    async def _follow(self, link: str) -> Json:
+        return await self._get(self._graph.path_of(link))
 
     async def _first_page(self, group_id: GroupId) -> Json:
         address = f"/groups/{segment(group_id)}/transitiveMembers?$select={{}}&$top={PAGE_SIZE}"
@@ -238,9 +225,9 @@ class GraphDirectory:
                 raise
             if fault.name != "licenseAssignmentStates":
                 raise PermissionDenied(f"members come without {fault.name}; is User.Read.All granted?") from fault
-        return await self._members_one_by_one([UserId(str(row.get("id")).lower()) for row in rows])
+        return await self.members_one_by_one([UserId(str(row.get("id")).lower()) for row in rows])
 
-    async def _members_one_by_one(self, user_ids: Sequence[UserId]) -> Sequence[DirectoryUser]:
+    async def members_one_by_one(self, user_ids: Sequence[UserId]) -> Sequence[DirectoryUser]:
         found: list[DirectoryUser] = []
         for user_id, read in (await self.users(user_ids, with_groups=False)).items():
             match read:

@@ -26,7 +26,7 @@ class GraphLicenseWriter:
         return await self._write(
             list(calls),
             [
-                Item("POST", f"/users/{segment(user_id)}/assignLicense", _license_body(call), _priority(urgent))
+                Item("POST", f"/users/{segment(user_id)}/assignLicense", _license_body(call), priority_header(urgent))
                 for user_id, call in calls.items()
             ],
             urgent,
@@ -39,7 +39,7 @@ class GraphLicenseWriter:
         return await self._write(
             list(locations),
             [
-                Item("PATCH", f"/users/{segment(user_id)}", {"usageLocation": location}, _priority(urgent))
+                Item("PATCH", f"/users/{segment(user_id)}", {"usageLocation": location}, priority_header(urgent))
                 for user_id, location in locations.items()
             ],
             urgent,
@@ -50,12 +50,12 @@ class GraphLicenseWriter:
     ) -> Mapping[UserId, WriteResult]:
         if not items:
             return {}
-        priority = _priority(urgent)["x-ms-throttle-priority"]
+        priority = priority_header(urgent)["x-ms-throttle-priority"]
         results = await self._writer.write(items, priority=priority)
         return {user_id: each.result for user_id, each in zip(user_ids, results, strict=True)}
 
 
-def _priority(urgent: bool) -> dict[str, str]:
+def priority_header(urgent: bool) -> dict[str, str]:
     """Not Low for bulk work: it is rejected below the limit, at a share that Microsoft does not publish."""
     return {"x-ms-throttle-priority": "High" if urgent else "Normal"}
 

@@ -12,10 +12,12 @@ from shared.adapters import graph_json
 from shared.adapters.directory import GROUP, PAGE_SIZE, STATES, USER, GraphDirectory
 from shared.adapters.graph import GraphClient, Json, Refusal
 from shared.adapters.graph_batch import PATH, Item, answers, envelope, segment
+from shared.adapters.graph_pages import pages
 from shared.adapters.graph_search import EVENTUAL
 from shared.adapters.graph_write_results import BatchWriter
-from shared.domain.directory import DirectoryUser, NotAUser, ReadFailed, UserGone
-from shared.domain.errors import NotFound, NotOffered, PermissionDenied, Unavailable
+from shared.adapters.licenses import priority_header
+from shared.domain.directory import DirectoryUser
+from shared.domain.errors import NotOffered, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId, UserId
 from shared.domain.write_results import WriteResult
 from shared.ports.native_licensing import DirectMembers, LicensedGroup
@@ -71,7 +73,7 @@ class GraphNativeLicensing:
             if refusal.status != 400:
                 raise
             raise NotOffered(f"licenses of members of group {group_id}: {refusal}") from refusal
-        async for rows in self._pages(f"members of group {group_id}", body):
+        async for rows in pages(f"members of group {group_id}", body, self._follow):
             yield DirectMembers(
                 [_member(row) for row in rows if row.get("@odata.type") == USER],
                 [GroupId(str(row["id"]).lower()) for row in rows if row.get("@odata.type") == GROUP],
@@ -90,52 +92,25 @@ class GraphNativeLicensing:
         except NotOffered:
             pass
         rows = await self._rows(what, await self._get(address.format(graph_json.USER_SELECT.removesuffix(STATES))))
-        return await self._users([UserId(str(row.get("id")).lower()) for row in rows])
+        user_ids = [UserId(str(row.get("id")).lower()) for row in rows]
+        return tuple(await self._directory.members_one_by_one(user_ids))
 
     async def reprocess(self, user_ids: Sequence[UserId], *, urgent: bool) -> Mapping[UserId, WriteResult]:
-        priority = "High" if urgent else "Low"
-        headers = {"x-ms-throttle-priority": priority}
+        headers = priority_header(urgent)
         items = [
             Item("POST", f"/users/{segment(user_id)}/reprocessLicenseAssignment", {}, headers) for user_id in user_ids
         ]
-        results = await self._writer.write(items, priority=priority)
+        results = await self._writer.write(items, priority=headers["x-ms-throttle-priority"])
         return {user_id: each.result for user_id, each in zip(user_ids, results, strict=True)}
-
-    async def _users(self, user_ids: Sequence[UserId]) -> tuple[DirectoryUser, ...]:
-        found: list[DirectoryUser] = []
-        for user_id, read in (await self._directory.users(user_ids, with_groups=False)).items():
-            match read:
-                case DirectoryUser():
-                    found.append(read)
-                case ReadFailed(refused=True, why=why):
-                    raise PermissionDenied(f"user {user_id} cannot be read; is User.Read.All granted? {why}")
-                case ReadFailed(why=why, retry_after_s=retry_after_s):
-                    raise Unavailable(retry_after_s, f"user {user_id} could not be read: {why}")
-                case UserGone() | NotAUser():
-                    continue
-        return tuple(found)
 
     async def _get(self, path: str) -> Json:
         return (await self._graph.read(path)).json()
 
     async def _rows(self, what: str, body: Json) -> list[Json]:
-        return [row async for rows in self._pages(what, body) for row in rows]
+        return [row async for rows in pages(what, body, self._follow) for row in rows]
 
-    async def _pages(self, what: str, body: Json) -> AsyncIterator[Sequence[Json]]:
-        """The rows of a first page and of those that follow. Raises Unavailable if one is lost."""
-        followed: set[str] = set()
-        while True:
-            yield graph_json.values(body, what)
-            link = body.get("@odata.nextLink")
-            if link is None:
-                return
-            if not isinstance(link, str) or link in followed:
-                raise Unavailable(None, f"{what}: the pages do not come to an end")
-            followed.add(link)
-            try:
-                body = await self._first(self._graph.path_of(link))
-            except NotFound as fault:
-                raise Unavailable(None, f"{what}: a page is gone, read again ({fault})") from fault
+    async def _follow(self, link: str) -> Json:
+        return await self._first(self._graph.path_of(link))
 
 
 def _licensed(row: Json) -> LicensedGroup:

@@ -97,6 +97,13 @@ async def test_without_user_permission_the_error_names_it(on_tenant: TenantStage
         _ = [page async for page in on_tenant.native.members(NATIVE_GROUP)]
 
 
+async def test_members_in_error_who_cannot_be_read_one_by_one_are_a_missing_permission(on_tenant: TenantStage) -> None:
+    await in_error(on_tenant)
+    await switch(on_tenant, memberStates="absent", permissions={"product": ["Group.Read.All"]})
+    with pytest.raises(PermissionDenied, match=r"User\.Read\.All"):
+        await on_tenant.native.in_error(NATIVE_GROUP)
+
+
 async def test_a_reprocess_gives_the_whole_reason_or_the_license(on_tenant: TenantStage) -> None:
     (wrong,) = await in_error(on_tenant)
     answers = await on_tenant.native.reprocess([wrong], urgent=True)

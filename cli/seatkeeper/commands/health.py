@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from seatkeeper import columns, routes
 from seatkeeper import fields as f
 from seatkeeper.errors import ERROR, OK
@@ -45,12 +47,12 @@ def health(session: Session) -> int:
     return ERROR if faults else OK
 
 
-def _faults(found: dict[str, object]) -> list[str]:
+def _faults(found: dict[str, Any]) -> list[str]:
     """Everything that needs a person."""
-    feed: dict[str, object] = found["changeFeed"]  # type: ignore[assignment]
-    digests: dict[str, object] = found["auditDigests"]  # type: ignore[assignment]
-    people: dict[str, object] = found["protectedPeople"]  # type: ignore[assignment]
-    writing: dict[str, object] = found["writing"]  # type: ignore[assignment]
+    feed = found["changeFeed"]
+    digests = found["auditDigests"]
+    people = found["protectedPeople"]
+    writing = found["writing"]
     named = [
         (not writing["on"], "The app does not write to Graph. Turn it on: seatkeeper app writing on"),
         (feed["expected"] and not feed["subscription"], "There is no subscription to change notifications."),
@@ -59,7 +61,7 @@ def _faults(found: dict[str, object]) -> list[str]:
         (found["queuesError"], f"The queues cannot be read: {found['queuesError']}"),
         (digests["fault"], f"The audit log cannot be closed: {digests['fault']}"),
         (people["fault"], f"The list of protected people cannot be read: {people['fault']}"),
-        *((True, str(each)) for each in found["hrLimits"]),  # type: ignore[attr-defined]
+        *((True, str(each)) for each in found["hrLimits"]),
     ]
     return [text for is_fault, text in named if is_fault]
 

@@ -57,7 +57,7 @@ class Place:
 
 async def _place(
     after: Token = None,
-    before: Annotated[list[str], Query(max_length=MOST_BEFORE)] = [],  # noqa: B006
+    before: Annotated[list[str], Query(max_length=MOST_BEFORE)] = [],  # noqa: B006 - FastAPI copies the default, and nothing changes it
 ) -> Place:
     return Place(after, tuple(before))
 

@@ -18,7 +18,7 @@ from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.native_members import next_round, watched_row
 from shared.domain.read_models import EVERYBODY, AuditEntry, Diagnosis, MemberFilter, MemberRow
-from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import Accepted, Contended, Rejected, Throttled, Unanswered, Unsent, WriteResult
 from shared.domain.writing import READ_ONLY, WHY
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer, writing
@@ -36,6 +36,12 @@ FINISH = "Finish applying group based license to users"
 """Activities as in Entra's own audit log."""
 
 NOT_PERMITTED = "Graph does not let the app process members again: grant it User.ReadWrite.All (--with usage-location)."
+BUSY_S = 30.0
+"""When a call that Graph rejected beside other writes is made again, unless the answer says when."""
+
+BUSY_FOR = timedelta(days=1)
+"""How long a run makes such calls again, as for direct licenses; then the member keeps Graph's text."""
+
 NO_ANSWER = "Graph did not answer. The next reading shows whether the member was processed."
 
 
@@ -58,7 +64,7 @@ async def diagnose(world: Needs, group_id: GroupId, user_id: UserId, initiator: 
     await pacer.heed_throttling(answers.values())
     answer = answers[user_id]
     await world.stores.audit.append([_entry(world, "Reprocess user license", group_id, initiator, answer, user_id)])
-    if isinstance(answer, Throttled | Unsent):
+    if isinstance(answer, Throttled | Unsent | Contended):
         raise Unavailable(answer.retry_after_s, "Graph is busy; try again")
     (row,) = await _kept(world, assignment, {user_id: answer}) or (None,)
     if row is None:
@@ -96,7 +102,7 @@ async def reprocess_step(world: Needs, run: ReprocessErrors) -> None:
     pacer = Pacer(world)
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
-        again = await _process(world, pacer, stored.assignment, part)
+        again = await _process(world, pacer, stored.assignment, part, run.began + BUSY_FOR)
         if isinstance(again, datetime):
             await _send(world, run, again)
             return
@@ -127,9 +133,10 @@ async def members_in_error(world: Needs, group_id: GroupId, wanted: MemberFilter
 
 
 async def _process(
-    world: Needs, pacer: Pacer, assignment: GroupLicenseAssignment, rows: Sequence[MemberRow]
+    world: Needs, pacer: Pacer, assignment: GroupLicenseAssignment, rows: Sequence[MemberRow], until: datetime
 ) -> Sequence[MemberRow] | datetime:
-    """The rows after the call, or when to come back because nothing was written."""
+    """The rows after the call, or when to come back because some were not processed. `until`: how long a rejection
+    beside other writes is no result."""
     slot = await pacer.charge(urgent=False, writes=len(rows))
     now = world.clock.now()
     if not slot.charged:
@@ -137,9 +144,10 @@ async def _process(
     await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
     answers = await world.native.reprocess([row.user_id for row in rows], urgent=False)
     await pacer.heed_throttling(answers.values())
-    done = {key: each for key, each in answers.items() if not isinstance(each, Throttled | Unsent)}
+    busy = Throttled | Unsent | Contended if world.clock.now() < until else Throttled | Unsent
+    done = {key: each for key, each in answers.items() if not isinstance(each, busy)}
     kept = await _kept(world, assignment, done)
-    waits = [each.retry_after_s for each in answers.values() if isinstance(each, Throttled | Unsent)]
+    waits = [each.retry_after_s or BUSY_S for each in answers.values() if isinstance(each, busy)]
     if waits:
         return world.clock.now() + timedelta(seconds=max(waits))
     return kept
@@ -170,6 +178,8 @@ def _reason(answer: WriteResult) -> str:
             return NOT_PERMITTED
         case Rejected(message=message, code=code):
             return message or code
+        case Contended(message=message):
+            return message
         case Accepted():
             return ""
         case _:

@@ -15,7 +15,7 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.initiator import SYSTEM
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
-from shared.domain.write_results import Accepted, Rejected, Throttled, Unanswered, WriteResult
+from shared.domain.write_results import Accepted, Contended, Rejected, Throttled, Unanswered, WriteResult
 from shared.domain.writing import WritingSetting
 from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.membership.watching import watch_all
@@ -202,6 +202,27 @@ async def test_throttling_pauses_the_run_and_loses_no_member() -> None:
     lost = await row(fakes, user(1))
     assert lost.diagnosis is not None
     assert "did not answer" in lost.diagnosis.text
+
+
+async def test_a_rejection_beside_other_writes_is_tried_again() -> None:
+    fakes = await a_world(2, "UniquenessViolation", seats=9)
+    answers = iter(list[WriteResult]([Contended("concurrent requests"), Accepted()]))
+    fakes.native.answer = lambda user_id: next(answers, Accepted())
+    await reprocess_errors(fakes.world, TEAM, None, None, MIA)
+    await work(fakes)
+    rows = [await row(fakes, user(number)) for number in range(2)]
+    assert [each.state for each in rows] == [MemberState.ACTIVE, MemberState.ACTIVE]
+
+
+async def test_a_member_who_is_rejected_beside_other_writes_for_a_day_ends_with_that_text() -> None:
+    fakes = await a_world(2, "UniquenessViolation", seats=9)
+    fakes.native.answer = lambda user_id: Contended("concurrent requests", 7200.0) if user_id == user(0) else Accepted()
+    await reprocess_errors(fakes.world, TEAM, None, None, MIA)
+    await work(fakes)
+    stuck = (await row(fakes, user(0))).diagnosis
+    assert stuck is not None
+    assert stuck.text == "concurrent requests"
+    assert (await row(fakes, user(1))).state is MemberState.ACTIVE
 
 
 async def test_a_missing_permission_ends_the_run_with_one_reason() -> None:
