@@ -24,7 +24,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """The status of one (group, user). `next_look_at` is set while work on the user continues automatically."""
+    """The status of one (group, user). `next_check_at` is set while work on the user continues automatically."""
 
     group_id: GroupId
     user_id: UserId
@@ -37,7 +37,7 @@ class MemberRow:
     sku_ids: tuple[SkuId, ...] = ()
     """SKUs the group grants that the user has."""
     attempts: int = 0
-    next_look_at: datetime | None = None
+    next_check_at: datetime | None = None
     waiting_since: datetime | None = None
     removal_at: datetime | None = None
     """When the grace of a license that came from the group ends."""
@@ -127,7 +127,7 @@ class AuditFilter:
         )
 
 
-class LetterKind(StrEnum):
+class DeadLetterKind(StrEnum):
     """Why a message was kept."""
 
     UNREADABLE = "unreadable"
@@ -149,4 +149,4 @@ class DeadLetter:
     reason: str
     at: datetime
     whole: bool = True
-    kind: LetterKind = LetterKind.GIVEN_UP
+    kind: DeadLetterKind = DeadLetterKind.GIVEN_UP

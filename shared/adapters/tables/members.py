@@ -15,7 +15,7 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 
-LOOKED_AT = 1000
+READ_AT_MOST = 1000
 """Rows of the error list that a search for one problem reads at once: what the service sends in one answer."""
 
 
@@ -46,8 +46,8 @@ class TableMembers:
     async def errors(
         self, group_id: GroupId, top: int, after: str | None = None, wanted: MemberFilter = EVERYBODY
     ) -> tuple[tuple[MemberRow, ...], str | None]:
-        looked_at = top if wanted == EVERYBODY else max(top, LOOKED_AT)
-        rows, token = await self._tables.page(TABLE, group_id, ERROR, f"{ERROR}~", looked_at, after)
+        checked = top if wanted == EVERYBODY else max(top, READ_AT_MOST)
+        rows, token = await self._tables.page(TABLE, group_id, ERROR, f"{ERROR}~", checked, after)
         found: list[MemberRow] = []
         for row in rows:
             member = member_of(row)

@@ -34,7 +34,7 @@ from shared.handlers.reconcile.plan import TenantFacts, context_for
 
 LIST_SOURCE = Source(SourceKind.LIST)
 
-FOREIGN = (NoteKind.FOREIGN, NoteKind.FOREIGN_LACKS_PLANS)
+UNMANAGED = (NoteKind.UNMANAGED, NoteKind.UNMANAGED_LACKS_PLANS)
 
 Intents = Mapping[GroupId, GroupLicenseAssignment]
 
@@ -51,7 +51,7 @@ class Tally:
     waiting: int = 0
     plans_off: int = 0
     locations: int = 0
-    foreign: int = 0
+    unmanaged: int = 0
     losing: int = 0
     protected: list[UserId] = field(default_factory=list)
     """Protected people among those who lose something."""
@@ -64,7 +64,7 @@ class Tally:
         self.seats.update(seats_for(user, plan))
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
-        self.foreign += any(note.kind in FOREIGN for note in plan.notes)
+        self.unmanaged += any(note.kind in UNMANAGED for note in plan.notes)
         if loses:
             self.losing += 1
             if protected:
@@ -96,7 +96,7 @@ class Tally:
             expected_errors=dict(self.errors),
             users_failing=self.failing,
             users_waiting=self.waiting,
-            foreign=self.foreign,
+            unmanaged=self.unmanaged,
             users_losing=self.losing,
             protected=tuple(sorted(self.protected)),
             warnings=(*warnings, *self._warnings(catalog)),
@@ -114,12 +114,14 @@ class Tally:
 def seats_for(user: DirectoryUser, plan: UserPlan) -> tuple[SkuId, ...]:
     """The products of which the user needs another license."""
     wanted = (*(license.sku_id for license in plan.add), *plan.waiting)
-    return tuple(sku_id for sku_id in wanted if sku_id not in user.held_skus)
+    return tuple(sku_id for sku_id in wanted if sku_id not in user.assigned_skus)
 
 
 @dataclass(slots=True)
 class Planner:
-    """Plans users from the read of the seal: groups are the sealed one and those a license of ours came from."""
+    """Plans users from the read of the snapshot: groups are the one of the operation and those a managed license came
+    from.
+    """
 
     world: Needs
     operation: Operation
@@ -140,7 +142,8 @@ class Planner:
         self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...], *, knows_groups: bool
     ) -> PlannedAction:
         """What is expected for a user; `None` could not be read and is reconciled by its chunk. `knows_groups`: read
-        with all groups; a user read as a member of the sealed one is assumed to be still in those that gave."""
+        with all groups; a user read as a member of the group of the operation is assumed to be still in those that
+        gave."""
         if user is None:
             return PlannedAction(due=True)
         if not knows_groups:
@@ -225,7 +228,7 @@ class Planner:
                 self.assignments,
                 self.facts,
                 self.world,
-                ignore_refusals=ignore,
+                ignore_rejections=ignore,
                 enable=enable,
                 location=location,
             )
@@ -255,7 +258,7 @@ class Planner:
         plan: UserPlan,
         grants: tuple[Grant, ...],
     ) -> bool:
-        if row.intent is not None or refreshed != row or plan.look_again is not None:
+        if row.intent is not None or refreshed != row or plan.check_again is not None:
             return True
         if plan.writes or plan.new_grants or plan.ended_grants or self._adopts(plan):
             return True
@@ -295,9 +298,9 @@ class Planner:
         return not user.direct.keys().isdisjoint((*new, *asked.remove))
 
     def _adopts(self, plan: UserPlan) -> bool:
-        adopt = self.operation.change.adopt
-        manageable = (*FOREIGN, NoteKind.UNCLEAR)
-        return any(note.kind in manageable and note.sku_id in adopt for note in plan.notes)
+        manage = self.operation.change.manage
+        manageable = (*UNMANAGED, NoteKind.UNCLEAR)
+        return any(note.kind in manageable and note.sku_id in manage for note in plan.notes)
 
     def _expected(self, user: DirectoryUser, plan: UserPlan, *, blocked: bool) -> OutcomeClass:
         if plan.writes and not plan.problems and not plan.waiting:
