@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from shared.domain.assignment import Engine
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
@@ -20,6 +21,13 @@ class Diagnosis:
 
     text: str
     at: datetime
+
+
+class ShownMember(NamedTuple):
+    """What a member's row shows. `sku_ids`: the licenses that it lists, sorted; `None` in a row of version 0.1."""
+
+    state: MemberState
+    sku_ids: tuple[SkuId, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
 from shared.domain.protected_people import ProtectedList
-from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
+from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow, ShownMember
 from shared.domain.snapshot_pages import SnapshotPage
 
 
@@ -142,6 +142,10 @@ class MemberStore(Protocol):
 
     async def states(self, group_id: GroupId) -> Mapping[UserId, MemberState]:
         """The state of every recorded member of the group."""
+        ...
+
+    async def shown(self, group_id: GroupId) -> Mapping[UserId, ShownMember]:
+        """What every recorded member of the group is shown as."""
         ...
 
     async def recorded(self, group_id: GroupId, partition: str) -> frozenset[UserId]:

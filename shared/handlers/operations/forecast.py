@@ -16,7 +16,7 @@ from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.member_status import MemberState, is_inside, no_seat_problem, owes, relevant, state_of
+from shared.domain.member_status import is_inside, no_seat_problem, owes, relevant, state_of
 from shared.domain.named_users import NAMED, assignment_by_name
 from shared.domain.operation import Operation, PlanSummary
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
@@ -24,6 +24,7 @@ from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PermitRequest, PlanContext
 from shared.domain.predicted_errors import SHORT_TEXT, PredictedError, likely, predicted_rejections
+from shared.domain.read_models import ShownMember
 from shared.domain.removals import settled_sources
 from shared.domain.retired_plans import as_stored
 from shared.domain.snapshot_pages import PlannedAction
@@ -127,7 +128,7 @@ class Planner:
     operation: Operation
     assignments: Intents
     facts: TenantFacts
-    recorded: Mapping[UserId, MemberState]
+    recorded: Mapping[UserId, ShownMember]
     shown_before: Mapping[UserId, int]
     """Of members recorded in error or waiting: what they are shown, as `shown_as_number` puts it."""
     taken: frozenset[UserId] = frozenset()
@@ -269,8 +270,6 @@ class Planner:
             return False
         assignment = self.assignments.get(group_id) or GroupLicenseAssignment(group_id)
         assignment = assignment_by_name(grants) if group_id == NAMED else assignment
-        if self._shows_other_products(user, assignment):
-            return True
         skus = frozenset(sku.sku_id for sku in assignment.skus)
         no_seat = sorted(skus.intersection(plan.waiting))
         row = ledger.retag(refreshed, settled_sources(plan.sources, plan.removal_seen_at, grants))
@@ -285,17 +284,14 @@ class Planner:
             owes=owes(row, group_id, user, plan.sources),
             blocked=group_id != NAMED and is_blocked(grants, now),
         )
-        if self.recorded.get(user.id) is not state:
+        row_now = self.recorded.get(user.id)
+        if row_now is None or row_now.state is not state:
+            return True
+        # Another worker, killed after the license was written, or an administrator may have changed what is listed.
+        if row_now.sku_ids is not None and set(row_now.sku_ids) != skus & user.direct.keys():
             return True
         shown = (*problems, *map(no_seat_problem, no_seat))
         return state.needs_a_person and self.shown_before.get(user.id) != shown_as_number(shown)
-
-    def _shows_other_products(self, user: DirectoryUser, assignment: GroupLicenseAssignment) -> bool:
-        """Whether the operation changes which of a user's licenses the member's row lists. No write does it if the user
-        has such a license from another source."""
-        asked = self.operation.change
-        new = {sku.sku_id for sku in assignment.skus if sku.changed_at and sku.changed_at >= self.operation.created_at}
-        return not user.direct.keys().isdisjoint((*new, *asked.remove))
 
     def _adopts(self, plan: UserPlan) -> bool:
         manage = self.operation.change.manage

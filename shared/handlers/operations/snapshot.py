@@ -68,14 +68,14 @@ async def take_snapshot(world: Needs, operation: Operation, known: Intents) -> S
     facts = await tenant_facts(world, operation.created_at)
     assignments = intents_with(operation, known, facts.catalog)
     group_id = operation.target.group_id
-    recorded = await world.stores.members.states(group_id or NAMED)
+    recorded = await world.stores.members.shown(group_id or NAMED)
     users = await (
         _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
     )
     reads_groups = group_id is None or _needs_groups(operation, known, assignments)
     if group_id and reads_groups:
         users = {**users, **await _read_users(world, list(users))}
-    left = {u for u, state in recorded.items() if group_id and u not in users and state is not MemberState.REMOVED}
+    left = {u for u, row in recorded.items() if group_id and u not in users and row.state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
     shown_before = await _shown_before(world, group_id or NAMED)

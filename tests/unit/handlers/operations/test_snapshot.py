@@ -89,3 +89,15 @@ async def test_errors_of_more_than_one_page_are_all_compared(monkeypatch: pytest
     monkeypatch.setattr(snapshot, "ERRORS_AT_ONCE", 1)
     run = await in_error()
     assert (await run.change([LARGE])).totals.due == 0
+
+
+async def test_a_row_that_lists_other_licenses_than_the_user_has_is_written_again() -> None:
+    """A worker that is killed after the license was written leaves such a row, and no later work concerns the user."""
+    run = Run()
+    stale, right = run.people(2)
+    await run.change([SMALL, LARGE])
+    row = await row_of(run, stale)
+    await run.world.stores.members.record([replace(row, sku_ids=(SMALL.sku_id,))])
+    again = await run.change([SMALL])
+    assert again.totals.due == 1
+    assert [(await row_of(run, each)).sku_ids for each in (stale, right)] == [row.sku_ids] * 2
