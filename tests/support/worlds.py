@@ -247,7 +247,7 @@ class FakeQueueWatch:
     clock: MovedClock
     away: bool = False
 
-    async def look(self, queue: str, most: int) -> QueueState:
+    async def check(self, queue: str, most: int) -> QueueState:
         if self.away:
             raise Unavailable(None, f"{queue} was told to be away")
         mine = [message for message in self.queue.messages if message.queue == queue]

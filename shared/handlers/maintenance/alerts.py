@@ -42,9 +42,9 @@ SEATS_LOW = 5
 async def check_alerts(world: Needs) -> tuple[str, ...]:
     """Check all conditions. Returns the written warnings. Conditions that cannot be read are checked next time."""
     warnings: list[str] = []
-    for look in CHECKS:
+    for check in CHECKS:
         try:
-            warnings += [text async for text in look(world)]
+            warnings += [text async for text in check(world)]
         except (Unavailable, PermissionDenied) as fault:
             log.info("condition not checked reason=%s", fault)
     for text in warnings:

@@ -99,7 +99,7 @@ async def write_use(world: Needs) -> WriteUse:
 async def queue_states(world: Needs) -> QueueStates:
     """What waits in the queues; a page is shown even while they are away."""
     try:
-        queue_states = await asyncio.gather(*(world.queue_watch.look(queue, READ_AT_MOST) for queue in QUEUES))
+        queue_states = await asyncio.gather(*(world.queue_watch.check(queue, READ_AT_MOST) for queue in QUEUES))
     except Unavailable as fault:
         return QueueStates((), str(fault))
     return QueueStates(tuple(queue_states))
