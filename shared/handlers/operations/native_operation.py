@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.assignment import Engine, GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.errors import BadRequest, NotOffered, Unavailable
@@ -62,10 +62,14 @@ async def read_members(world: Needs, group_id: GroupId) -> dict[UserId, Director
     return users
 
 
-async def seal_native(world: Needs, operation: Operation, assignment: GroupLicenseAssignment) -> Sealed:
-    """Read and judge every direct member. Raises what reading raises, and Unavailable while it is not known who is
-    protected and somebody would lose something."""
-    group_id = assignment.group_id
+async def seal_native(world: Needs, operation: Operation, known: Mapping[GroupId, GroupLicenseAssignment]) -> Sealed:
+    """Read and judge every direct member of the operation's group. Raises what reading raises, BadRequest if the group
+    is not managed natively any more, and Unavailable while it is not known who is protected and somebody would lose
+    something."""
+    group_id = operation.target.group_id
+    assignment = known.get(group_id) if group_id else None
+    if group_id is None or assignment is None or assignment.engine is not Engine.NATIVE:
+        raise BadRequest("NotManagedNatively", f"Group {group_id} is not managed natively any more.", "group")
     group = (await world.native.licensed_group(group_id)).group
     users, catalog = await read_members(world, group_id), await read_catalog(world, 0.0)
     forecast = Forecast(group_id, group.native_skus, operation.change, catalog, world.clock.now())

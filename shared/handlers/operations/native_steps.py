@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from shared.domain.assignment import Engine, GroupLicenseAssignment
 from shared.domain.audit import assignment_act, skus_text
@@ -65,8 +66,7 @@ WAITING_FOR_REPLACEMENT = "WaitingForReplacement"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """The operation after a step, and the time to the next one; None: it is complete."""
 
     operation: Operation
