@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from shared.domain.directory import AssignedLicense, SubscribedSku
+from shared.domain.assignment import Engine
+from shared.domain.directory import AssignedLicense, LicenseAssignmentState, SubscribedSku
 from shared.domain.errors import BadRequest
 from shared.domain.member_status import MemberState
-from shared.domain.native_progress import MOST_CALLS, NativeStage
+from shared.domain.native_progress import AGREE_AFTER, MOST_CALLS, NativeStage
 from shared.domain.operation import Operation, OperationState
+from shared.domain.product_facts import ObservedConflict, Pair
 from shared.domain.write_results import Rejected, Throttled, Unanswered, WriteResult
 from shared.domain.writing import Switch
 from shared.handlers.operations import approvals, control
@@ -392,6 +394,63 @@ async def test_a_paused_operation_goes_on_and_a_cancelled_one_keeps_what_was_add
     await control.cancel(run.world, operation.id, MIA)
     assert (await run.finish(operation)).state is OperationState.CANCELLED
     assert run.calls == [(["EXTRA"], [])]
+
+
+async def test_a_running_removal_can_be_paused_and_cancelled() -> None:
+    run = await NativeRun.of(3)
+    run.native.slow = True
+    operation = await until(run, await run.ask(remove=[SMALL]), lambda found: run.calls != [])
+    await control.pause(run.world, operation.id, MIA)
+    await control.cancel(run.world, operation.id, MIA)
+    assert (await run.finish(operation)).state is OperationState.CANCELLED
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    assert (stored.assignment.engine, stored.assignment.skus) == (Engine.NATIVE, ())
+
+
+async def test_two_removals_are_different_claims_so_one_approval_is_not_the_other() -> None:
+    run = await NativeRun.of(3, [SMALL, EXTRA])
+    claims = set()
+    for product in (SMALL, EXTRA):
+        operation = await run.change(remove=[product])
+        page = await run.world.stores.sealed.page(operation.id, operation.seal_id, 0)
+        claims |= {claim for action in page.actions for _, named in action.claims for claim in named}
+    assert len(claims) == 2
+
+
+async def test_before_the_removal_two_reads_half_a_minute_apart_agree() -> None:
+    run = await in_two_calls(4)
+    at: list[datetime] = []
+    operation = await until(
+        run, await run.ask([LARGE], [SMALL]), lambda found: bool(found.native and found.native.verified_at)
+    )
+    verified_at = run.world.clock.now()
+    run.native.on_group_call = lambda _: at.append(run.world.clock.now())
+    assert (await run.finish(operation)).state is OperationState.COMPLETE
+    assert at[0] - verified_at >= AGREE_AFTER
+
+
+async def test_members_who_will_have_an_error_would_lose_everything_so_an_approval_names_them() -> None:
+    """Graph has rejected EXTRA beside LARGE in this tenant, and 25 members have LARGE directly."""
+    run = await NativeRun.of(30)
+    plans = frozenset(plan.service_plan_id for sku in (EXTRA, LARGE) for plan in sku.service_plans)
+    conflict = ObservedConflict(Pair.of(EXTRA.sku_id, LARGE.sku_id), plans, "No.", run.world.clock.now())
+    await run.world.stores.product_facts.save_conflict(conflict, None)
+    run.native.exclusive = frozenset({frozenset({EXTRA.sku_id, LARGE.sku_id})})
+    for each in run.members[:25]:
+        user = run.directory.truth(each)
+        has = (*user.license_assignment_states, LicenseAssignmentState(LARGE.sku_id, frozenset({MAIL})))
+        run.directory.change_user(replace(user, license_assignment_states=has))
+    run.later(minutes=5)
+    waiting = await run.finish(await run.ask([EXTRA]), approve=False)
+    assert (waiting.state, waiting.plan.users_losing, waiting.plan.users_failing) == (
+        OperationState.AWAITING_APPROVAL,
+        25,
+        25,
+    )
+    assert run.native.group_calls == []
+    done = await run.finish(waiting)
+    assert (done.state, done.totals.applied, done.totals.failed) == (OperationState.COMPLETE, 5, 25)
 
 
 async def test_a_newer_request_takes_the_place_of_an_older_one() -> None:
