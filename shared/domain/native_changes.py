@@ -100,7 +100,7 @@ class Forecast:
         others = [row for row in user.license_assignment_states if row.assigned_by_group != self.group_id]
         errors = self._predicted(user, after)
         coming = NO_PLANS.union(*(self.catalog.on(each) for each in after)) if not errors else NO_PLANS
-        needs = tuple(each.sku_id for each in after if each.sku_id not in user.held_skus)
+        needs = tuple(each.sku_id for each in after if each.sku_id not in user.assigned_skus)
         return self._judged(user, self._on(others) | coming, needs, errors)
 
     def reached(self, user: DirectoryUser) -> MemberChange:
@@ -111,7 +111,7 @@ class Forecast:
             for row in user.license_assignment_states
             if row.assigned_by_group != self.group_id or row.sku_id in kept
         ]
-        needs = tuple(each.sku_id for each in self.change.add if each.sku_id not in user.held_skus)
+        needs = tuple(each.sku_id for each in self.change.add if each.sku_id not in user.assigned_skus)
         return self._judged(user, self._on(rows), needs, ())
 
     def _judged(
@@ -226,4 +226,4 @@ def is_hurt(user: DirectoryUser, group_id: GroupId, before: Licenses) -> bool:
     """Whether a member who had a product of the group has none any more, as none of its products can be assigned."""
     own = from_group(user, group_id)
     lost = bool(own) and not any(row.state.counts for row in own)
-    return lost and not any(each.sku_id in user.held_skus for each in before)
+    return lost and not any(each.sku_id in user.assigned_skus for each in before)

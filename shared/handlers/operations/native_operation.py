@@ -24,8 +24,8 @@ from shared.domain.product_checks import warnings_of
 from shared.domain.protected_people import Protection
 from shared.domain.snapshot_pages import PAGE_SIZE, PlannedAction, pages_of
 from shared.handlers.operations.needs import Needs
-from shared.handlers.operations.permit_writes import approved_by_preview, sealed_removals
-from shared.handlers.operations.snapshot import Sealed, checksum_of
+from shared.handlers.operations.permit_writes import approved_by_preview, snapshot_removals
+from shared.handlers.operations.snapshot import Snapshot, checksum_of
 from shared.handlers.reconcile.plan import protection_of
 from shared.handlers.reconcile.read import read_catalog
 
@@ -62,7 +62,9 @@ async def read_members(world: Needs, group_id: GroupId) -> dict[UserId, Director
     return users
 
 
-async def seal_native(world: Needs, operation: Operation, known: Mapping[GroupId, GroupLicenseAssignment]) -> Sealed:
+async def native_snapshot(
+    world: Needs, operation: Operation, known: Mapping[GroupId, GroupLicenseAssignment]
+) -> Snapshot:
     """Read and judge every direct member of the operation's group. Raises what reading raises, BadRequest if the group
     is not managed natively any more, and Unavailable while it is not known who is protected and somebody would lose
     something."""
@@ -93,7 +95,7 @@ async def seal_native(world: Needs, operation: Operation, known: Mapping[GroupId
         warnings.append(ALL_OR_NONE.format(n="1 member is" if at_risk == 1 else f"{at_risk:,} members are"))
     if decision.next is NextCall.WAIT:
         warnings += [WAITS.format(n=n, product=catalog.name(sku)) for sku, n in sorted(decision.short.items())]
-    return Sealed(
+    return Snapshot(
         pages=pages,
         errors=tuple(pages_of(failing, PAGE_SIZE)) if operation.preview else (),
         totals=Totals(members=len(actions), due=len(actions)),
@@ -122,7 +124,7 @@ async def approved_losses(world: Needs, operation: Operation) -> dict[UserId, Pl
         return {}
     preview = await approved_by_preview(world, operation)
     sealed = preview if preview is not None and not operation.approvals else operation
-    found = losses({user_id: action async for user_id, action in sealed_removals(world, sealed)})
+    found = losses({user_id: action async for user_id, action in snapshot_removals(world, sealed)})
     protection, now = await protection_of(world), world.clock.now()
     known = frozenset(operation.plan.protected)
     return {key: each for key, each in found.items() if key in known or not protection.protects(key, now)}
@@ -132,7 +134,7 @@ async def members_with_products(world: Needs, operation: Operation) -> frozenset
     """Of the snapshot, the members for whom a product of the group was active."""
     found: set[UserId] = set()
     for number in range(operation.pages):
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
+        page = await world.stores.snapshots.page(operation.id, operation.snapshot_id, number)
         found |= {user_id for position, user_id in enumerate(page.user_ids) if HAD in page.action(position).notes}
     return frozenset(found)
 

@@ -304,7 +304,7 @@ def again(operation: Operation, now: datetime) -> Operation:
     return replace(
         operation,
         state=OperationState.QUEUED,
-        phase=Phase.SEAL,
+        phase=Phase.SNAPSHOT,
         approvals=(),
         approved_by=None,
         preview_id=None,

@@ -413,7 +413,7 @@ async def test_two_removals_are_different_claims_so_one_approval_is_not_the_othe
     claims = set()
     for product in (SMALL, EXTRA):
         operation = await run.change(remove=[product])
-        page = await run.world.stores.sealed.page(operation.id, operation.seal_id, 0)
+        page = await run.world.stores.snapshots.page(operation.id, operation.snapshot_id, 0)
         claims |= {claim for action in page.actions for _, named in action.claims for claim in named}
     assert len(claims) == 2
 
