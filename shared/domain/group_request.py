@@ -22,6 +22,7 @@ from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import BadRequest, Outdated, raise_all
 from shared.domain.initiator import Initiator
+from shared.domain.native_changes import products_after
 from shared.domain.native_request import check_native, check_security_enabled
 from shared.domain.operation import LicenseChange, Operation
 from shared.domain.operation_request import OperationRequest, check_known
@@ -66,6 +67,13 @@ class GroupRequest:
         if not change.changes_intent and self.assignment.version == 0:
             text = f"Group {self.group.display_name} has no license assignment here."
             raise BadRequest("GroupNotManaged", text, "group")
+
+    def warnings(self, change: LicenseChange) -> tuple[str, ...]:
+        """What Microsoft's lists and the tenant's subscriptions say against the products after a change."""
+        if not self.is_native:
+            return warnings(changed(self.assignment, change, self.catalog), change, self.catalog)
+        after = products_after(self.group.native_skus, change)
+        return warnings_of(after, {license.sku_id for license in change.add}, self.catalog)
 
     def intent_after(self, operation: Operation, now: datetime) -> GroupLicenseAssignment:
         """The assignment as an operation makes it: reprocessing enforces again what was paused or cancelled.

@@ -328,7 +328,10 @@ async def _release(world: Needs, operation: Operation) -> None:
     """Hand out more and go on until every user of the snapshot has an outcome."""
     if operation.native is not None:
         step = await native_steps.advance(world, operation)
-        await (_finish(world, step.operation) if step.wait is None else _save_and_go_on(world, *step))
+        if step.wait is not None:
+            await _save_and_go_on(world, step.operation, step.wait)
+        else:
+            await _finish(world, step.operation)
         return
     moved = await dispatch.hand_out(world, operation)
     if dispatch.all_reported(moved):
@@ -377,7 +380,8 @@ async def _finish(world: Needs, operation: Operation) -> None:
 
 async def _fail(world: Needs, operation: Operation, fault: Exception) -> None:
     """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
-    error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
+    code = fault.code if isinstance(fault, BadRequest) and operation.native else type(fault).__name__
+    error = OperationError(code, str(fault), "Correct what the message names, then start it again.")
     now = world.clock.now()
     await approvals.close_approval(world, operation)
     ended = operation.ended(OperationState.FAILED, now, error)

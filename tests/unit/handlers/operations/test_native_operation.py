@@ -215,6 +215,7 @@ async def test_a_group_that_never_stays_changed_ends_the_operation() -> None:
     operation = await run.change(add=[EXTRA])
     assert operation.state is OperationState.FAILED
     assert operation.error is not None
+    assert operation.error.code == "GroupNotChanged"
     assert "does not stay" in operation.error.message
     assert len(run.native.group_calls) == MOST_CALLS
 
