@@ -163,8 +163,8 @@ def decide(
     if unapproved:
         return Decision(NextCall.ASK, unapproved=unapproved)
     short = shortage(members, catalog)
-    at_risk = any(each.has and short.keys() & set(each.needs) and each.user_id not in approved for each in members)
-    if at_risk:
+    # Members with an expected error are named by the approval. Nobody has approved that others get an error too.
+    if any(each.has and not each.errors and short.keys() & set(each.needs) for each in members):
         return Decision(NextCall.WAIT, short)
     call = LicenseCall(change.add, change.remove)
     in_steps = bool(change.add and takes_away(call, before)) and not _exclude_each_other(before, change, catalog)
@@ -174,8 +174,11 @@ def decide(
 
 
 def is_approved(member: MemberChange, approved: Mapping[UserId, PlannedAction]) -> bool:
-    """Whether everything that the member loses was decided about."""
+    """Whether everything that the member loses was decided about. To lose a product to its replacement, and to lose it
+    by an error, are two decisions."""
     action = approved.get(member.user_id)
+    if member.errors and member.loses and not (action and action.errors):
+        return False
     for sku_id, plans in member.loses:
         named = action.plans_losing(sku_id) if action else None
         if named is None or (named and (not plans or plans - named)):
@@ -198,12 +201,17 @@ def uncovered(
 ) -> tuple[UserId, ...]:
     """Members for whom a removal must wait: they would lose something that nobody decided about, or, of a `swap`, they
     have a product of the group and lack a replacement."""
+    failing = expected_to_fail(approved)
     return tuple(
         each.user_id
         for each in members
-        if not is_approved(each, approved)
-        or (swap and each.has and each.needs and not (each.loses and each.user_id in approved))
+        if not is_approved(each, approved) or (swap and each.has and each.needs and each.user_id not in failing)
     )
+
+
+def expected_to_fail(approved: Mapping[UserId, PlannedAction]) -> frozenset[UserId]:
+    """Members for whom it was decided that they lose their products by an error."""
+    return frozenset(user_id for user_id, action in approved.items() if action.errors)
 
 
 def is_processed(user: DirectoryUser, group_id: GroupId, wanted: Licenses, *, complete: bool) -> bool:

@@ -26,6 +26,7 @@ from shared.domain.native_changes import (
     NextCall,
     call_towards,
     decide,
+    expected_to_fail,
     is_hurt,
     is_processed,
     products_after,
@@ -51,8 +52,10 @@ FOLLOW = Backoff(timedelta(seconds=2), timedelta(minutes=4), share=0.2)
 """Time to the next read while members are processed. It stays below the time after which an operation counts as
 stopped."""
 
-WAIT = timedelta(minutes=4)
-"""Time to the next look at the available licenses, or at members without a replacement."""
+MOST_WAIT = timedelta(minutes=4)
+
+WAIT = Backoff(timedelta(seconds=15), MOST_WAIT, share=0.1)
+"""Time to the next reading of the available licenses, or of members without a replacement."""
 
 REREAD = timedelta(minutes=30)
 """How often members are read again while licenses are short; in between, only the licenses are."""
@@ -106,10 +109,15 @@ class _Step:
     def products(self) -> tuple[AssignedLicense, ...]:
         return self.group.group.native_skus
 
+    @property
+    def _pause(self) -> timedelta:
+        """Longer the longer the stage has waited."""
+        return WAIT.after(self.now - (self.progress.since or self.now))
+
     async def check(self) -> Moved:
         """Decide about the first call, and make it at once: nothing may change between the two."""
         if not await self._may_have_enough():
-            return self._later(self.progress, WAIT, self.operation.error)
+            return self._later(self.progress, self._pause, self.operation.error)
         approved = await approved_losses(self.world, self.operation)
         decision = await self._decided(approved)
         if decision.next is NextCall.ASK:
@@ -147,7 +155,7 @@ class _Step:
     async def _call(self, progress: NativeProgress, call: LicenseCall) -> Moved:
         answer = await call_group(self.world, self.group_id, call, self.operation.id, urgent=True)
         if isinstance(answer, datetime):
-            return self._later(progress, max(timedelta(seconds=1), min(answer - self.now, WAIT)))
+            return self._later(progress, max(timedelta(seconds=1), min(answer - self.now, MOST_WAIT)))
         if isinstance(answer, Rejected):
             if answer.status in (401, 403):
                 raise PermissionDenied(answer.message or answer.code)
@@ -232,7 +240,7 @@ class _Step:
             remedy = "Correct the errors of these members, or cancel and request the removal alone, with an approval."
             self._end_if_too_long(text)
             error = OperationError(WAITING_FOR_REPLACEMENT, text, remedy)
-            return self._later(replace(progress, verified_at=None), WAIT, error)
+            return self._later(replace(progress, verified_at=None), self._pause, error)
         verified_at = progress.verified_at or self.now
         left = AGREE_AFTER - (self.now - verified_at)
         return self._later(replace(progress, verified_at=verified_at), left) if left > timedelta(0) else None
@@ -251,7 +259,7 @@ class _Step:
         text = f"Licenses are missing: {missing}. With too few, members could lose the products that they have."
         self._end_if_too_long(text)
         remedy = "Buy licenses, or free some. The change goes on by itself, or cancel it."
-        return self._later(progress, WAIT, OperationError(WAITING_FOR_LICENSES, text, remedy))
+        return self._later(progress, self._pause, OperationError(WAITING_FOR_LICENSES, text, remedy))
 
     def _end_if_too_long(self, text: str) -> None:
         """Raises BadRequest if the operation has waited as long as an approval may."""
@@ -265,7 +273,7 @@ class _Step:
         if not suspects:
             return 0
         had = await members_with_products(self.world, self.operation)
-        return len(suspects & had - (await approved_losses(self.world, self.operation)).keys())
+        return len(suspects & had - expected_to_fail(await approved_losses(self.world, self.operation)))
 
     async def _record_members(self, users: Mapping[UserId, DirectoryUser], *, all_of_them: bool) -> None:
         """The rows that pages show: those in another state than before, or all."""

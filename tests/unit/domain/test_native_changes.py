@@ -166,6 +166,27 @@ def test_with_one_license_too_few_nothing_is_called_while_somebody_has_a_product
     assert decided(adding, users, AssignedLicense(E3), catalog=with_available(VISIO=2)).next is NextCall.WAIT
 
 
+def test_an_approved_loss_of_a_few_apps_is_no_reason_not_to_wait_for_licenses() -> None:
+    """E5 to E3: the members may lose one app, and not the rest with it."""
+    users = [member(n, own(E5)) for n in range(2)]
+    change = LicenseChange((AssignedLicense(E3),), (E5,))
+    approved = {**approving("u0", E5), **approving("u1", E5)}
+    catalog = with_available(E3=1)
+    assert decided(change, users, AssignedLicense(E5), catalog=catalog, approved=approved).next is NextCall.WAIT
+    judge = forecast(change, AssignedLicense(E5), AssignedLicense(E3))
+    assert uncovered([judge.reached(users[0])], approved, swap=True) == (UserId("u0"),)
+
+
+def test_to_lose_a_product_by_an_error_is_another_decision_than_to_lose_it_to_its_replacement() -> None:
+    change = LicenseChange((AssignedLicense(E3),), (VISIO,))
+    user = member(1, own(VISIO), direct(E1))
+    approved = approving("u1", VISIO)
+    assert decided(change, [user], AssignedLicense(VISIO), approved=approved).next is NextCall.ASK
+    errors = forecast(change, AssignedLicense(VISIO)).expected(user).errors
+    named = {key: replace(action, errors=errors) for key, action in approved.items()}
+    assert decided(change, [user], AssignedLicense(VISIO), approved=named).next is not NextCall.ASK
+
+
 def test_the_first_product_of_a_group_does_not_wait_for_licenses() -> None:
     users = [member(n) for n in range(3)]
     decision = decided(LicenseChange((AssignedLicense(E5),)), users, catalog=with_available(E5=2))
