@@ -41,7 +41,7 @@ class NextCall(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """What a change does to one member. `needs`: products of which the member takes a license. `errors`: of these
+    """The effect of a change on one member. `needs`: products of which the member takes a license. `errors`: of these
     products, the ones that will probably not be assigned. `has`: a product of the group is active for the member.
     `loses`: products, each with the plans that go off; no plans: the whole product."""
 
@@ -70,7 +70,7 @@ def products_after(before: Licenses, change: LicenseChange) -> tuple[AssignedLic
 
 
 def call_towards(now: Licenses, wanted: Licenses, *, only: frozenset[SkuId]) -> LicenseCall:
-    """What is missing to the wanted products, of these products alone; others that somebody else changed stay."""
+    """The call from the present to the wanted products, for these products alone. Other changes stay."""
     have, want = ({each.sku_id: each for each in some} for some in (now, wanted))
     add = tuple(want[sku_id] for sku_id in sorted(only & want.keys()) if have.get(sku_id) != want[sku_id])
     return LicenseCall(add, tuple(sorted(only & have.keys() - want.keys())))
@@ -95,7 +95,7 @@ class Forecast:
     _errors: dict[tuple[LicenseAssignmentState, ...], tuple[PredictedError, ...]] = field(default_factory=dict)
 
     def expected(self, user: DirectoryUser) -> MemberChange:
-        """What the change will do to a member whom it has not reached."""
+        """The effect of the change on a member whom it has not reached."""
         after = products_after(self.before, self.change)
         others = [row for row in user.license_assignment_states if row.assigned_by_group != self.group_id]
         errors = self._predicted(user, after)
@@ -104,7 +104,7 @@ class Forecast:
         return self._judged(user, self._on(others) | coming, needs, errors)
 
     def reached(self, user: DirectoryUser) -> MemberChange:
-        """What the removal alone will do to a member; only products count that the member has now."""
+        """The effect of the removal alone; only products count that the member has now."""
         kept = {each.sku_id: each.disabled_plans for each in products_after(self.before, self.change)}
         rows = [
             row if row.assigned_by_group != self.group_id else replace(row, disabled_plans=kept[row.sku_id])
@@ -199,7 +199,7 @@ def _exclude_each_other(before: Licenses, change: LicenseChange, catalog: Catalo
 def uncovered(
     members: Iterable[MemberChange], approved: Mapping[UserId, PlannedAction], *, swap: bool
 ) -> tuple[UserId, ...]:
-    """Members for whom a removal must wait: they would lose something that nobody decided about, or, of a `swap`, they
+    """Members for whom a removal must wait: their loss was not approved, or, of a `swap`, they
     have a product of the group and lack a replacement."""
     failing = expected_to_fail(approved)
     return tuple(

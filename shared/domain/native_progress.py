@@ -1,4 +1,4 @@
-"""How far an operation on a natively licensed group is: the stage, the calls made, and what was read back."""
+"""How far an operation on a natively licensed group is: the stage, the calls, and the readings after them."""
 
 from __future__ import annotations
 

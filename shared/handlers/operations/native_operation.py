@@ -66,8 +66,8 @@ async def native_snapshot(
     world: Needs, operation: Operation, known: Mapping[GroupId, GroupLicenseAssignment]
 ) -> Snapshot:
     """Read and judge every direct member of the operation's group. Raises what reading raises, BadRequest if the group
-    is not managed natively any more, and Unavailable while it is not known who is protected and somebody would lose
-    something."""
+    is not managed natively any more, and Unavailable while the protected people are not known and a member would
+    lose something."""
     group_id = operation.target.group_id
     assignment = known.get(group_id) if group_id else None
     if group_id is None or assignment is None or assignment.engine is not Engine.NATIVE:

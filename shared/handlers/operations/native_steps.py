@@ -64,7 +64,7 @@ PROCESSING = ("QueuedForProcessing", "ProcessingInProgress")
 
 WAITING_FOR_LICENSES = "WaitingForLicenses"
 WAITING_FOR_REPLACEMENT = "WaitingForReplacement"
-"""Codes that an operation shows while it waits; it goes on by itself."""
+"""Codes that an operation shows while it waits. It continues automatically."""
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +228,7 @@ class _Step:
         return decide([*map(forecast.expected, users.values())], self.products, change, catalog, approved)
 
     async def _not_replaced(self, progress: NativeProgress) -> Moved | None:
-        """How the removal waits; None: two reads agree that nobody loses a product for which nothing was decided."""
+        """How the removal waits; None: two reads agree that no member has an unapproved loss."""
         users, catalog = await read_members(self.world, self.group_id), await read_catalog(self.world, 0.0)
         forecast = Forecast(self.group_id, self.products, self.operation.change, catalog, self.now)
         approved = await approved_losses(self.world, self.operation)
@@ -258,7 +258,7 @@ class _Step:
         missing = ", ".join(f"{n:,} of {sku_id}" for sku_id, n in sorted(decision.short.items()))
         text = f"Licenses are missing: {missing}. With too few, members could lose the products that they have."
         self._end_if_too_long(text)
-        remedy = "Buy licenses, or free some. The change goes on by itself, or cancel it."
+        remedy = "Buy licenses, or free some. The change then continues automatically. Or cancel it."
         return self._later(progress, self._pause, OperationError(WAITING_FOR_LICENSES, text, remedy))
 
     def _end_if_too_long(self, text: str) -> None:
@@ -300,7 +300,7 @@ class _Step:
         await update_assignment(self.world, self.group_id, with_products)
 
     def _later(self, progress: NativeProgress, wait: timedelta, error: OperationError | None = None) -> Moved:
-        """The same operation again. What it waits for is shown as long as it waits."""
+        """The same operation again. The reason of a wait is shown as long as it lasts."""
         if progress.stage is NativeStage.UNDO:
             error = error or self.operation.error
         moved = replace(self.operation, native=progress, error=error, state=OperationState.IN_PROGRESS)
@@ -308,7 +308,7 @@ class _Step:
 
 
 def again(operation: Operation, now: datetime) -> Operation:
-    """The operation with a new snapshot, because members would lose something that nobody has decided about."""
+    """The operation with a new snapshot, because members would have an unapproved loss."""
     return replace(
         operation,
         state=OperationState.QUEUED,
