@@ -25,7 +25,7 @@ class GroupLease:
 
     @classmethod
     def from_text(cls, text: str) -> GroupLease:
-        """The lease as stored; a free one for an empty text. Raises ValueError, KeyError for a text that is no lease."""
+        """The lease as stored; a free one for an empty text. Raises ValueError, KeyError for any other text."""
         if not text:
             return cls()
         row = json.loads(text)
