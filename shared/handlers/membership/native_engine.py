@@ -34,6 +34,8 @@ async def manage_natively(world: Needs, group_id: GroupId, initiator: Initiator)
     """
     group = await world.directory.group(group_id)
     check_security_enabled(group)
+    stored = await world.stores.assignments.get(group_id)
+    _check_not_direct(group, stored.assignment if stored else None)
     await _no_open_operation(world, group_id)
     found = await _set_engine(world, group, Engine.NATIVE, initiator)
     await world.queue.send([Outgoing(NOTIFICATIONS, WatchGroup(group_id, world.clock.now()).encode())])
@@ -58,15 +60,19 @@ async def _no_open_operation(world: Needs, group_id: GroupId) -> None:
             raise BadRequest("OperationOpen", text, "group")
 
 
+def _check_not_direct(group: DirectoryGroup, assignment: GroupLicenseAssignment | None) -> None:
+    if assignment is not None and assignment.skus:
+        text = f"This app licenses group {group.display_name} directly. Remove its products here first."
+        raise BadRequest("GroupManagedDirectly", text, "group")
+
+
 async def _set_engine(world: Needs, group: DirectoryGroup, engine: Engine, initiator: Initiator) -> StoredAssignment:
     now = world.clock.now()
     native = tuple(sorted(group.native_skus, key=lambda each: each.sku_id))
 
     def changed(stored: StoredAssignment | None) -> tuple[StoredAssignment | None, GroupLicenseAssignment]:
         before = stored.assignment if stored else GroupLicenseAssignment(group.id)
-        if before.skus:
-            text = f"This app licenses group {group.display_name} directly. Remove its products here first."
-            raise BadRequest("GroupManagedDirectly", text, "group")
+        _check_not_direct(group, before)
         if before.engine is engine and before.state is AssignmentState.ACTIVE:
             return stored, before
         after = replace(

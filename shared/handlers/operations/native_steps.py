@@ -16,6 +16,7 @@ from typing import NamedTuple
 from shared.domain.assignment import Engine, GroupLicenseAssignment
 from shared.domain.audit import assignment_act, skus_text
 from shared.domain.backoff import Backoff
+from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.errors import BadRequest, NotFound, PermissionDenied
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -119,13 +120,13 @@ class _Step:
         if not await self._may_have_enough():
             return self._later(self.progress, self._pause, self.operation.error)
         approved = await approved_losses(self.world, self.operation)
-        decision = await self._decided(approved)
+        decision, catalog = await self._decided(approved)
         if decision.next is NextCall.ASK:
             return Moved(again(self.operation, self.now), timedelta(seconds=5))
         progress = replace(self.progress, before=self.progress.before or self.products, checked_at=self.now)
         progress = replace(progress, since=progress.since or self.now)
         if decision.next is NextCall.WAIT:
-            return self._wait_for_licenses(progress, decision)
+            return self._wait_for_licenses(progress, decision, catalog)
         stage = NativeStage.ADD if decision.next is NextCall.ADD else NativeStage.APPLY
         begun = replace(progress.at(stage, self.now), calls=progress.calls, rejected=progress.rejected)
         return await replace(self, progress=begun).reach(is_checked=True)
@@ -221,11 +222,12 @@ class _Step:
             return self._later(self.progress.at(NativeStage.APPLY, self.now), timedelta(0))
         return Moved(_counted(replace(self.operation, native=self.progress, error=None), self.operation.totals), None)
 
-    async def _decided(self, approved: Mapping[UserId, PlannedAction]) -> Decision:
+    async def _decided(self, approved: Mapping[UserId, PlannedAction]) -> tuple[Decision, Catalog]:
         users, catalog = await read_members(self.world, self.group_id), await read_catalog(self.world, 0.0)
         change = self.operation.change
         forecast = Forecast(self.group_id, self.products, change, catalog, self.now)
-        return decide([*map(forecast.expected, users.values())], self.products, change, catalog, approved)
+        expected = [*map(forecast.expected, users.values())]
+        return decide(expected, self.products, change, catalog, approved), catalog
 
     async def _not_replaced(self, progress: NativeProgress) -> Moved | None:
         """How the removal waits; None: two reads agree that no member has an unapproved loss."""
@@ -254,8 +256,8 @@ class _Step:
         skus = {sku.sku_id: sku.available for sku in await self.world.directory.subscribed_skus(0.0)}
         return all(skus.get(sku_id, 0) >= n for sku_id, n in self.operation.plan.seats_needed.items())
 
-    def _wait_for_licenses(self, progress: NativeProgress, decision: Decision) -> Moved:
-        missing = ", ".join(f"{n:,} of {sku_id}" for sku_id, n in sorted(decision.short.items()))
+    def _wait_for_licenses(self, progress: NativeProgress, decision: Decision, catalog: Catalog) -> Moved:
+        missing = ", ".join(f"{n:,} of {catalog.name(sku_id)}" for sku_id, n in sorted(decision.short.items()))
         text = f"Licenses are missing: {missing}. With too few, members could lose the products that they have."
         self._end_if_too_long(text)
         remedy = "Buy licenses, or free some. The change then continues automatically. Or cancel it."

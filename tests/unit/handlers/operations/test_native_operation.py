@@ -107,7 +107,7 @@ async def test_with_too_few_licenses_nothing_is_called_until_there_are_enough() 
     run.stock(LARGE, 3)
     operation = await until(run, await run.ask([LARGE], [SMALL]), waits(WAITING_FOR_LICENSES))
     assert operation.error is not None
-    assert "1 of" in operation.error.message
+    assert "1 of LARGE" in operation.error.message
     began = run.world.clock.now()
     while run.world.clock.now() - began < timedelta(hours=2):
         await run.step()
