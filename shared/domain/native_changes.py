@@ -92,7 +92,7 @@ class Forecast:
     change: LicenseChange
     catalog: Catalog
     now: datetime
-    _errors: dict[tuple[LicenseAssignmentState, ...], tuple[PredictedError, ...]] = field(default_factory=dict)
+    _errors: dict[tuple[object, ...], tuple[PredictedError, ...]] = field(default_factory=dict)
 
     def expected(self, user: DirectoryUser) -> MemberChange:
         """The effect of the change on a member whom it has not reached."""
@@ -128,9 +128,9 @@ class Forecast:
 
     def _predicted(self, user: DirectoryUser, after: Licenses) -> tuple[PredictedError, ...]:
         """Errors that the member has not already. The group's own rows are replaced as a whole."""
-        key = user.license_assignment_states
+        rows = tuple(row for row in user.license_assignment_states if row.assigned_by_group != self.group_id)
+        key = tuple((row.sku_id, row.disabled_plans, row.assigned_by_group, row.state) for row in rows)
         if key not in self._errors:
-            rows = tuple(row for row in key if row.assigned_by_group != self.group_id)
             bare = replace(user, license_assignment_states=rows)
             known, found = (
                 predicted_rejections(bare, LicenseCall(tuple(each), ()), {}, self.catalog, self.now)

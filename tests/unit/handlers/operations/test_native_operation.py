@@ -20,6 +20,7 @@ from shared.domain.writing import Switch
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.native_steps import WAITING_FOR_LICENSES, WAITING_FOR_REPLACEMENT
 from shared.handlers.operations.rollback import cancel_and_restore
+from shared.handlers.operations.watchdog import watchdog
 from shared.handlers.reconcile.write_limiter import Pacer
 from shared.ports.messaging import Outgoing
 from tests.support.native_runs import NativeRun
@@ -382,6 +383,30 @@ async def test_while_writing_is_off_nothing_is_called_and_turning_it_on_goes_on(
     assert (operation.state, run.native.group_calls) == (OperationState.QUEUED, [])
     cancelled = await control.cancel(run.world, operation.id, MIA)
     assert (await run.finish(cancelled)).state is OperationState.CANCELLED
+
+
+async def test_a_running_change_is_cancelled_while_writing_is_off() -> None:
+    run = await NativeRun.of(3)
+    run.native.slow = True
+    operation = await until(run, await run.ask([EXTRA]), lambda found: run.calls != [])
+    await Pacer(run.world).turn(lambda _, now: Switch(is_on=False, at=now))
+    cancelled = await control.cancel(run.world, operation.id, MIA)
+    assert (await run.finish(cancelled)).state is OperationState.CANCELLED
+
+
+async def test_an_approval_that_expires_leaves_the_group_and_is_not_requested_again() -> None:
+    run = await NativeRun.of(30)
+    waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    run.later(days=31)
+    await watchdog(run.world)
+    ended = await run.finish(waiting, approve=False)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == (OperationState.CANCELLED, "ApprovalExpired")
+    assert "not changed" in ended.error.message
+    run.later(days=31)
+    await watchdog(run.world)
+    await run.work_off()
+    assert run.native.group_calls == []
 
 
 async def test_a_paused_operation_goes_on_and_a_cancelled_one_keeps_what_was_added() -> None:
