@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from shared.domain.catalog import Catalog
-from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseState
+from shared.domain.directory import (
+    AssignedLicense,
+    DirectoryUser,
+    LicenseAssignmentState,
+    LicenseError,
+    LicenseState,
+)
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.native_changes import (
@@ -28,6 +34,7 @@ from shared.domain.native_changes import (
 from shared.domain.native_progress import READ_BACK_FOR, NativeProgress, NativeStage
 from shared.domain.operation import LicenseChange
 from shared.domain.permit import Claim
+from shared.domain.predicted_errors import likely
 from shared.domain.snapshot_pages import PlannedAction
 from shared.domain.write_results import LicenseCall
 from tests.support.builders import (
@@ -250,6 +257,16 @@ def test_a_downgrade_that_was_approved_still_waits_for_the_replacement_of_others
     judge = forecast(change, AssignedLicense(E3), AssignedLicense(E5))
     found = [judge.reached(member(1, own(E5), own(E3))), judge.reached(member(2, own(E5)))]
     assert uncovered(found, approving("u1", E5), swap=True) == (UserId("u2"),)
+
+
+def test_a_member_who_was_approved_to_fail_does_not_hold_up_the_others() -> None:
+    """Should Microsoft's licensing leave the former product to a member in error, the approval names that member."""
+    judge = forecast(UPGRADE, AssignedLicense(E3), AssignedLicense(E5))
+    found = [judge.reached(member(1, own(E3)))]
+    errors = (likely(LicenseError.MUTUALLY_EXCLUSIVE, "No.", E5),)
+    named = {key: replace(action, errors=errors) for key, action in approving("u1", E3).items()}
+    assert uncovered(found, named, swap=True) == ()
+    assert uncovered(found, approving("u1", E3), swap=True) == (UserId("u1"),)
 
 
 def test_licenses_are_counted_over_all_members() -> None:

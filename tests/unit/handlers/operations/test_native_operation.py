@@ -11,6 +11,7 @@ import pytest
 from shared.domain.assignment import Engine
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState, SubscribedSku
 from shared.domain.errors import BadRequest
+from shared.domain.group_request import GroupRequest
 from shared.domain.member_status import MemberState
 from shared.domain.native_progress import AGREE_AFTER, MOST_CALLS, NativeStage
 from shared.domain.operation import Operation, OperationState
@@ -21,6 +22,7 @@ from shared.handlers.operations import approvals, control
 from shared.handlers.operations.native_steps import WAITING_FOR_LICENSES, WAITING_FOR_REPLACEMENT
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.operations.watchdog import watchdog
+from shared.handlers.reconcile.read import read_catalog
 from shared.handlers.reconcile.write_limiter import Pacer
 from shared.ports.messaging import Outgoing
 from tests.support.native_runs import NativeRun
@@ -118,6 +120,50 @@ async def test_with_too_few_licenses_nothing_is_called_until_there_are_enough() 
     operation = await run.finish(operation, approve=False)
     assert (operation.state, operation.error) == (OperationState.COMPLETE, None)
     assert {frozenset(run.active(each)) for each in run.members} == {frozenset({"LARGE"})}
+
+
+async def test_a_wait_for_licenses_ends_as_an_approval_does() -> None:
+    run = await NativeRun.of(4)
+    run.stock(LARGE, 3)
+    operation = await until(run, await run.ask([LARGE], [SMALL]), waits(WAITING_FOR_LICENSES))
+    run.later(days=31)
+    failed = await run.finish(operation)
+    assert failed.error is not None
+    assert (failed.state, failed.error.code) == (OperationState.FAILED, "WaitedTooLong")
+    assert run.native.group_calls == []
+
+
+async def test_until_the_protected_people_are_known_a_loss_waits_and_a_preview_shows_it() -> None:
+    run = await NativeRun.of(2)
+    table = run.fakes.tables
+    for name, row in list(table.everything()):
+        if name == "protectedpeople":
+            await table.delete(name, row["PartitionKey"], row["RowKey"])
+    run.later(hours=1)
+    preview = await run.ask(remove=[SMALL], preview=True)
+    preview = await until(run, preview, lambda found: found.state.is_ended)
+    assert preview.plan.users_losing == 2
+    operation = await run.ask(remove=[SMALL])
+    for _ in range(10):
+        await run.step()
+    assert (await run.read(operation)).state is OperationState.QUEUED
+    assert run.native.group_calls == []
+    added = await NativeRun.of(2)
+    assert (await added.change([EXTRA])).state is OperationState.COMPLETE
+
+
+async def test_a_request_that_meets_another_engine_ends_without_a_change() -> None:
+    run = await NativeRun.of(2)
+    operation = await run.ask([EXTRA])
+    stored = await run.world.stores.assignments.get(TEAM)
+    assert stored is not None
+    catalog = await read_catalog(run.world)
+    group = run.directory.groups[TEAM]
+    for engine, native in ((Engine.WATCHED, operation.native), (Engine.NATIVE, None)):
+        found = GroupRequest(replace(stored.assignment, engine=engine), None, group, catalog)
+        with pytest.raises(BadRequest) as fault:
+            found.intent_after(replace(operation, native=native), run.world.clock.now())
+        assert fault.value.code == "EngineChanged"
 
 
 async def test_a_first_product_goes_out_with_too_few_licenses_because_nobody_can_lose_by_it() -> None:
