@@ -18,6 +18,7 @@ from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.native_members import error_of, from_group
+from shared.domain.native_progress import NativeProgress, NativeStage
 from shared.domain.operation import LicenseChange
 from shared.domain.predicted_errors import PredictedError, predicted_rejections
 from shared.domain.snapshot_pages import PlannedAction
@@ -69,11 +70,35 @@ def products_after(before: Licenses, change: LicenseChange) -> tuple[AssignedLic
     return tuple(merged[sku_id] for sku_id in sorted(merged))
 
 
-def call_towards(now: Licenses, wanted: Licenses, *, only: frozenset[SkuId]) -> LicenseCall:
-    """The call from the present to the wanted products, for these products alone. Other changes stay."""
+def target_of(
+    change: LicenseChange, progress: NativeProgress, products: Licenses
+) -> tuple[tuple[AssignedLicense, ...], frozenset[SkuId]]:
+    """The products that a stage makes of those that were read, and which of them it may change."""
+    added = frozenset(each.sku_id for each in change.add)
+    if progress.stage is NativeStage.ADD:
+        return products_after(products, LicenseChange(add=change.add)), added
+    if progress.stage is NativeStage.APPLY:
+        return products_after(products, change), added.union(change.remove)
+    others = [each for each in products if each.sku_id not in added]
+    return (*others, *(each for each in progress.before if each.sku_id in added)), added
+
+
+def call_towards(now: Licenses, wanted: Licenses, catalog: Catalog, *, only: frozenset[SkuId]) -> LicenseCall:
+    """The call from the present to the wanted products, for these products alone. Other changes stay. Plans that left
+    their product are neither compared nor sent."""
     have, want = ({each.sku_id: each for each in some} for some in (now, wanted))
-    add = tuple(want[sku_id] for sku_id in sorted(only & want.keys()) if have.get(sku_id) != want[sku_id])
+    add = tuple(
+        _current(want[sku_id], catalog)
+        for sku_id in sorted(only & want.keys())
+        if sku_id not in have or _current(have[sku_id], catalog) != _current(want[sku_id], catalog)
+    )
     return LicenseCall(add, tuple(sorted(only & have.keys() - want.keys())))
+
+
+def _current(license_: AssignedLicense, catalog: Catalog) -> AssignedLicense:
+    """Without plans that left the product. A product of unknown contents stays as it is."""
+    plans = catalog.plans(license_.sku_id)
+    return replace(license_, disabled_plans=license_.disabled_plans & plans) if plans else license_
 
 
 def takes_away(call: LicenseCall, now: Licenses) -> bool:
@@ -214,15 +239,16 @@ def expected_to_fail(approved: Mapping[UserId, PlannedAction]) -> frozenset[User
     return frozenset(user_id for user_id, action in approved.items() if action.errors)
 
 
-def is_processed(user: DirectoryUser, group_id: GroupId, wanted: Licenses, *, complete: bool) -> bool:
+def is_processed(user: DirectoryUser, group_id: GroupId, wanted: Licenses, catalog: Catalog, *, complete: bool) -> bool:
     """Whether Microsoft's licensing has processed a member with these products. `complete`: the group's
     `licenseProcessingState` says so, so that a product which could not be removed stays."""
-    want = {each.sku_id: each.disabled_plans for each in wanted}
+    want = {each.sku_id: _current(each, catalog) for each in wanted}
     own = from_group(user, group_id)
     if want.keys() - {row.sku_id for row in own}:
         return False
     for row in own:
-        if row.sku_id in want and row.state.counts and not row.error and row.disabled_plans != want[row.sku_id]:
+        has = _current(AssignedLicense(row.sku_id, row.disabled_plans), catalog)
+        if row.sku_id in want and row.state.counts and not row.error and has != want[row.sku_id]:
             return False
         stuck = bool(row.error) and (complete or error_of(row) is LicenseError.DEPENDENCY)
         if row.sku_id not in want and not stuck:

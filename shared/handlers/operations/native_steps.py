@@ -19,7 +19,7 @@ from shared.domain.backoff import Backoff
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.errors import BadRequest, NotFound, PermissionDenied
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.native_changes import (
     Decision,
@@ -30,13 +30,13 @@ from shared.domain.native_changes import (
     expected_to_fail,
     is_hurt,
     is_processed,
-    products_after,
     takes_away,
+    target_of,
     uncovered,
 )
 from shared.domain.native_members import from_group, watched_row
 from shared.domain.native_progress import AGREE_AFTER, MOST_CALLS, PROCESS_FOR, NativeProgress, NativeStage
-from shared.domain.operation import LicenseChange, Operation, OperationError, OperationState, Phase, Totals
+from shared.domain.operation import Operation, OperationError, OperationState, Phase, Totals
 from shared.domain.snapshot_pages import PlannedAction
 from shared.domain.write_results import LicenseCall, Rejected
 from shared.handlers.groups.assignment_update import update_assignment
@@ -86,7 +86,8 @@ async def advance(world: Needs, operation: Operation) -> Moved:
     stored = await world.stores.assignments.get(group_id)
     if stored is None or stored.assignment.engine is not Engine.NATIVE:
         raise BadRequest("NotManagedNatively", f"Group {group_id} is not managed natively any more.", "group")
-    step = _Step(world, operation, progress, group_id, await world.native.licensed_group(group_id))
+    catalog, group = await read_catalog(world), await world.native.licensed_group(group_id)
+    step = _Step(world, operation, progress, group_id, group, catalog)
     if progress.stage is NativeStage.CHECK:
         return await step.check()
     return await step.reach()
@@ -101,6 +102,7 @@ class _Step:
     progress: NativeProgress
     group_id: GroupId
     group: LicensedGroup
+    catalog: Catalog
 
     @property
     def now(self) -> datetime:
@@ -133,8 +135,8 @@ class _Step:
 
     async def reach(self, *, is_checked: bool = False) -> Moved:
         """Make the call that is missing, or follow the members."""
-        wanted, only = _target(self.operation, self.progress, self.products)
-        call = call_towards(self.products, wanted, only=only)
+        wanted, only = target_of(self.operation.change, self.progress, self.products)
+        call = call_towards(self.products, wanted, self.catalog, only=only)
         if not call.add and not call.remove:
             return await self._follow()
         progress = replace(self.progress, seen=False)
@@ -176,7 +178,10 @@ class _Step:
             progress = replace(progress, seen=True)
         users = await read_members(self.world, self.group_id)
         complete = self.group.processing not in PROCESSING
-        done = {key: is_processed(user, self.group_id, self.products, complete=complete) for key, user in users.items()}
+        done = {
+            key: is_processed(user, self.group_id, self.products, self.catalog, complete=complete)
+            for key, user in users.items()
+        }
         failed = sum(done[key] and _has_error(user, self.group_id) for key, user in users.items())
         is_over = complete and all(done.values())
         await self._record_members(users, all_of_them=is_over)
@@ -322,20 +327,6 @@ def again(operation: Operation, now: datetime) -> Operation:
         progress_at=now,
         error=None,
     )
-
-
-def _target(
-    operation: Operation, progress: NativeProgress, products: tuple[AssignedLicense, ...]
-) -> tuple[tuple[AssignedLicense, ...], frozenset[SkuId]]:
-    """The products that the stage makes of those that were read, and which of them it may change."""
-    change = operation.change
-    added = frozenset(each.sku_id for each in change.add)
-    if progress.stage is NativeStage.ADD:
-        return products_after(products, LicenseChange(add=change.add)), added
-    if progress.stage is NativeStage.APPLY:
-        return products_after(products, change), added.union(change.remove)
-    others = [each for each in products if each.sku_id not in added]
-    return (*others, *(each for each in progress.before if each.sku_id in added)), added
 
 
 def _has_error(user: DirectoryUser, group_id: GroupId) -> bool:

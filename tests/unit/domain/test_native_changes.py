@@ -55,6 +55,7 @@ from tests.support.builders import (
     direct,
     native,
     person,
+    plan_id,
     plans,
 )
 
@@ -105,10 +106,26 @@ def test_a_change_replaces_plans_and_a_call_contains_only_what_is_missing() -> N
     after = products_after(before, change)
     assert after == (AssignedLicense(E3), AssignedLicense(E5))
     only = frozenset({E3, E5, VISIO})
-    assert call_towards(before, after, only=only) == LicenseCall((AssignedLicense(E3), AssignedLicense(E5)), (VISIO,))
-    assert call_towards(after, after, only=only) == LicenseCall((), ())
+    assert call_towards(before, after, CATALOG, only=only) == LicenseCall(
+        (AssignedLicense(E3), AssignedLicense(E5)), (VISIO,)
+    )
+    assert call_towards(after, after, CATALOG, only=only) == LicenseCall((), ())
     foreign = (*after, AssignedLicense(F3))
-    assert call_towards(foreign, after, only=only) == LicenseCall((), ())
+    assert call_towards(foreign, after, CATALOG, only=only) == LicenseCall((), ())
+
+
+def test_a_plan_that_left_its_product_is_neither_compared_nor_sent() -> None:
+    gone = plan_id(99)
+    now, wanted = [AssignedLicense(E3, plans(TEAMS, gone))], [AssignedLicense(E3, plans(TEAMS))]
+    assert call_towards(now, wanted, CATALOG, only=frozenset({E3})) == LicenseCall((), ())
+    assert call_towards([], now, CATALOG, only=frozenset({E3})) == LicenseCall((AssignedLicense(E3, plans(TEAMS)),), ())
+    user = member(1, own(E3, plans(TEAMS)))
+    assert is_processed(user, GROUP_A, now, CATALOG, complete=True)
+    unknown = SkuId("unknown")
+    call = call_towards(
+        [AssignedLicense(unknown)], [AssignedLicense(unknown, plans(TEAMS))], CATALOG, only=frozenset({unknown})
+    )
+    assert call.add == (AssignedLicense(unknown, plans(TEAMS)),)
 
 
 def test_turning_plans_off_takes_away_and_turning_them_on_does_not() -> None:
@@ -293,7 +310,7 @@ def test_licenses_are_counted_over_all_members() -> None:
 def test_a_member_is_processed_when_each_row_says_so(
     rows: tuple[LicenseAssignmentState, ...], complete: bool, done: bool
 ) -> None:
-    assert is_processed(member(1, *rows), GROUP_A, [AssignedLicense(E5)], complete=complete) is done
+    assert is_processed(member(1, *rows), GROUP_A, [AssignedLicense(E5)], CATALOG, complete=complete) is done
 
 
 def test_a_member_is_hurt_who_has_nothing_of_the_group_any_more() -> None:
