@@ -208,7 +208,7 @@ TYPES = (
         ),
         "directoryObject",
     ),
-    (re.compile(r"GET /groups(/[^/]+)?$"), "group"),
+    (re.compile(r"GET /groups(/[^/]+)?$|POST /groups/[^/]+/assignLicense$"), "group"),
     (re.compile(r"(GET|POST) /subscriptions$|PATCH /subscriptions/[^/]+$"), "subscription"),
     (re.compile(r"GET /subscribedSkus$"), "subscribedSku"),
     (re.compile(r"GET /organization$"), "organization"),

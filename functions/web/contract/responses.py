@@ -25,6 +25,8 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("POST", "/api/groups/{group_id}/adoptLicenses"): {202: operations.Operation},
     ("POST", "/api/groups/{group_id}/enableServicePlans"): {202: operations.Operation},
     ("POST", "/api/groups/{group_id}/watch"): {202: groups.WatchedGroup},
+    ("POST", "/api/groups/{group_id}/manageNatively"): {200: groups.Assignment},
+    ("POST", "/api/groups/{group_id}/stopManagingNatively"): {200: groups.Assignment},
     ("POST", "/api/groups/{group_id}/members/{user_id}/diagnose"): {200: groups.Member},
     ("POST", "/api/groups/{group_id}/reprocessLicenseErrors"): {202: groups.Reprocessing},
     ("GET", "/api/groups/{group_id}/licenseAssignment"): {200: groups.Assignment},

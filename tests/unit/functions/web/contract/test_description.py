@@ -76,6 +76,9 @@ def test_the_committed_description_is_what_the_app_serves() -> None:
     assert json.loads(json.dumps(served)) == DESCRIPTION, "run make openapi"
 
 
+OF_OPERATIONS = {"GroupNotChanged", "MembersNotShown", "NotProcessed", "Rejected", "WaitedTooLong"}
+"""Codes with which an operation on a natively managed group ends."""
+
 INTERNAL = {"InvalidKey", "NotStorable", "Refused"}
 """Codes of adapters, which handlers turn into others."""
 
@@ -87,7 +90,7 @@ def test_every_error_code_of_the_source_has_an_example() -> None:
     root = Path(functions.__file__).parents[1]
     texts = [path.read_text() for part in ("functions/web", "shared") for path in (root / part).rglob("*.py")]
     calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection)\(\s*(?:\d{3},\s*)?"(\w+)"')
-    found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES
+    found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES - OF_OPERATIONS
     assert found <= {code for codes in ERRORS.values() for code in codes}
     assert {status for status in ERRORS} == set(REJECTIONS)
 
@@ -173,6 +176,8 @@ async def _of_groups(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await _ok(api, "POST", f"/api/groups/{native}/watch")
     await watch_group(fakes.world, WatchGroup(native, fakes.clock.now()))
     await _ok(api, "POST", f"/api/groups/{native}/members/{member}/diagnose")
+    await _ok(api, "POST", f"/api/groups/{native}/manageNatively")
+    await _ok(api, "POST", f"/api/groups/{native}/stopManagingNatively")
     await _ok(api, "POST", f"/api/groups/{native}/reprocessLicenseErrors", json={"error": "CountViolation"})
     assert (await _ok(api, "POST", "/api/groups/search", json={"search": "g"}))["value"]
     await _ok(api, "GET", "/api/membersWithLicenseErrors")
