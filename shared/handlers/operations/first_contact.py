@@ -105,7 +105,7 @@ def links_of(earlier: Sequence[Run], now: datetime) -> dict[str, str]:
 
 
 async def _check(world: Needs, level: Level, objects: BasicObjects) -> None:
-    given = {"userId": objects.user_id, "groupId": objects.group_id, "skuId": objects.sku_id}
+    given = {"testUserId": objects.user_id, "testGroupId": objects.group_id, "testSkuId": objects.sku_id}
     if level is Level.READ_ONLY:
         raise_all([_fault(name, "belongs to the level basic only") for name, value in given.items() if value])
         return
@@ -117,9 +117,9 @@ async def _check(world: Needs, level: Level, objects: BasicObjects) -> None:
     grants = await world.stores.grants.of_users([user_id])
     faults = []
     if any(row.version is not None for row in rows.values()) or any(grants.values()):
-        faults.append(_fault("userId", "names a user whom this app has processed. Use a new test user"))
+        faults.append(_fault("testUserId", "names a user whom this app has processed. Use a new test user"))
     if await world.stores.assignments.get(GroupId(objects.group_id)) is not None:
-        faults.append(_fault("groupId", "names a group that this app manages. Use a new test group"))
+        faults.append(_fault("testGroupId", "names a group that this app manages. Use a new test group"))
     raise_all(faults)
 
 

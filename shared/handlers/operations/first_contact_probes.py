@@ -45,8 +45,9 @@ class StoppedError(Exception):
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Waiting times, seconds. `settle_s`: from the start of a basic run to its first write, so that every worker knows
-    the test user. `pause_s`: before a read that must show a write. `tick_s`: times of licenses have whole seconds. `again_s`: for a changed time to appear. `lag_s`:
-    for a write to appear. `restored_s`: between two reads that must agree after an interruption."""
+    the test user. `pause_s`: before a read that must show a write. `tick_s`: times of licenses have whole seconds.
+    `again_s`: for a changed time to appear. `lag_s`: for a write to appear. `restored_s`: between two reads that must
+    agree after an interruption."""
 
     settle_s: float = 30.0
     pause_s: float = 2.0

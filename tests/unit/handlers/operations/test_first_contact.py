@@ -180,7 +180,7 @@ async def test_one_run_at_a_time() -> None:
 WRONG = (
     (Level.READ_ONLY, TEST, "basic only"),
     (Level.BASIC, BasicObjects(), "must be a GUID"),
-    (Level.BASIC, replace(TEST, sku_id="E3"), "skuId must be a GUID"),
+    (Level.BASIC, replace(TEST, sku_id="E3"), "testSkuId must be a GUID"),
 )
 
 
