@@ -26,7 +26,7 @@ from shared.ports.stores import (
     PermitStore,
     ProtectedPeopleStore,
     RemovalStore,
-    SealedStore,
+    SnapshotStore,
     WaitingStore,
 )
 from shared.ports.world import Policy
@@ -93,7 +93,7 @@ class Stores(Protocol):
     def removals(self) -> RemovalStore: ...
 
     @property
-    def sealed(self) -> SealedStore: ...
+    def snapshots(self) -> SnapshotStore: ...
 
     @property
     def subscriptions(self) -> SubscriptionStore: ...
