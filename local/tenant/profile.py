@@ -12,7 +12,7 @@ from typing import Any
 
 SWITCHES: Mapping[int, tuple[str, Mapping[str, Any]]] = {
     3: ("partialApplication", {"nothing": "none", "additions": "additions"}),
-    6: ("removalOfUnknownSku", {"rejected": "refused", "taken": "taken"}),
+    6: ("removalOfUnknownSku", {"rejected": "rejected", "taken": "taken"}),
     11: ("deltaLatestMembers", {"reported": True, "never": False}),
     12: ("deltaLatestFilter", {"accepted": True, "rejected": False}),
     13: (
@@ -28,11 +28,11 @@ SWITCHES: Mapping[int, tuple[str, Mapping[str, Any]]] = {
     ),
     23: ("processingState", {"object": "object", "text": "text", "failed": "failed"}),
     24: ("licenseErrorFilter", {"rejected": False, "works": True}),
-    25: ("memberStates", {"there": "there", "null": "null", "absent": "absent", "rejected": "refused"}),
+    25: ("memberStates", {"there": "there", "null": "null", "absent": "absent", "rejected": "rejected"}),
     29: ("errorNames", {"documented": "documented", "Others": "Others", "Unknown": "Unknown", "new": "new"}),
     30: ("idCase", {"lower": "lower", "mixed": "mixed"}),
     31: ("isoLocationsOnly", {"isoOnly": True, "any": False}),
-    41: ("unknownDisabledPlan", {"rejected": "refused", "ignored": "ignored"}),
+    41: ("unknownDisabledPlan", {"rejected": "rejected", "ignored": "ignored"}),
     42: ("sameLicenseMovesTime", {"moves": True, "keeps": False}),
     43: ("successErrorNull", {"none": False, "null": True}),
     44: ("licenseCountFilter", {"works": True, "rejected": False}),

@@ -26,7 +26,7 @@ SETTLE = "PT2S"
 PATIENCE_S = 240.0
 """How long anything is waited for: far above what is measured, since a busy machine is no fault."""
 
-FIRED_BY_HAND = ("renew_subscription", "query_deltas", "sync_all", "watch_errors")
+FIRED_BY_HAND = ("renew_subscription", "query_deltas", "sync_all", "watch_errors", "start_first_contact")
 """Timers that start work of their own: a journey must not depend on the minute of the hour it runs in."""
 
 T = TypeVar("T")

@@ -79,7 +79,8 @@ EVENT: Json = {
     },
 }
 UNSENT = ("$skiptoken", "approvedPreview", "companyName", "costCenter", "country", "division", "employeeType")
-NOT_EXAMPLED = (*UNSENT, "jobTitle", "officeLocation")
+TEST_OBJECTS = ("testUserId", "testGroupId", "testSkuId")
+NOT_EXAMPLED = (*UNSENT, *TEST_OBJECTS, "jobTitle", "officeLocation")
 """Optional fields that most callers leave out; examples leave them out too."""
 
 MOSTLY_NULL = (
