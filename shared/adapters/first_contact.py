@@ -110,8 +110,7 @@ def _error_filter(subject: Subject) -> Request:
 
 
 def _members(subject: Subject) -> Request:
-    user = "microsoft.graph.user"
-    return _get(f"/groups/{segment(subject.group_id)}/members/{user}?$select={STATES}&$top=20")
+    return _get(f"/groups/{segment(subject.group_id)}/members?$select={STATES}&$top=100")
 
 
 def _in_error(subject: Subject) -> Request:

@@ -1,7 +1,7 @@
 """Make an observation from an answer: an allow-list decides what is kept, so nothing of the tenant remains in it.
 
-A value passes only if this module names it: a status, an error code, known words of a text, known headers, known
-properties with their JSON types, and traits that the functions below compute.
+A value passes only if this module names it: a status, an error code, known words, known headers, and known properties
+with their JSON types. Traits come from the functions below.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from shared.domain.first_contact_words import known_code, known_text
 
 Json = Mapping[str, Any]
 
-_PROPERTIES = """
-    id displayName value error code message accountId accountName appliesTo capabilityStatus consumedUnits
-    prepaidUnits enabled suspended warning lockedOut servicePlans servicePlanId servicePlanName provisioningStatus
-    skuId skuPartNumber subscriptionIds country countryLetterCode verifiedDomains tenantType licenseAssignmentStates
-    assignedByGroup disabledPlans state lastUpdatedDateTime assignedLicenses licenseProcessingState usageLocation
-    userPrincipalName isPrivileged isBuiltIn securityEnabled responses status headers body members@delta @removed
-    reason @odata.type @odata.nextLink @odata.deltaLink @odata.count @odata.context
-"""
-PROPERTIES = frozenset(_PROPERTIES.split())
+PROPERTIES = frozenset({
+    "id", "displayName", "value", "error", "code", "message", "accountId", "accountName", "appliesTo",
+    "capabilityStatus", "consumedUnits", "prepaidUnits", "enabled", "suspended", "warning", "lockedOut",
+    "servicePlans", "servicePlanId", "servicePlanName", "provisioningStatus", "skuId", "skuPartNumber",
+    "subscriptionIds", "country", "countryLetterCode", "verifiedDomains", "tenantType", "licenseAssignmentStates",
+    "assignedByGroup", "disabledPlans", "state", "lastUpdatedDateTime", "assignedLicenses",
+    "licenseProcessingState", "usageLocation", "userPrincipalName", "isPrivileged", "isBuiltIn",
+    "securityEnabled", "responses", "status", "headers", "body", "members@delta", "@removed", "reason",
+    "@odata.type", "@odata.nextLink", "@odata.deltaLink", "@odata.count", "@odata.context",
+})  # fmt: skip
 """Graph's own property names (learn.microsoft.com/graph/api/resources). Names of extensions can name a tenant."""
 
 DEPTH = 4
+
+USER = "#microsoft.graph.user"
 
 RETRY_AFTER, PERCENTAGE, UNITS = "retry-after", "x-ms-throttle-limit-percentage", "x-ms-resource-unit"
 
@@ -161,8 +164,8 @@ def error_traits(body: object) -> dict[str, str]:
 
 
 def member_state_traits(body: object) -> dict[str, str]:
-    """Whether members show their licenses."""
-    found = rows(body)
+    """Whether members that are users show their licenses."""
+    found = [each for each in rows(body) if each.get("@odata.type") in (None, USER)]
     if not found:
         return {}
     if any("licenseAssignmentStates" not in each for each in found):
@@ -175,8 +178,9 @@ def processing_traits(body: object) -> dict[str, str]:
     found = [each.get("licenseProcessingState") for each in rows(body) if each.get("assignedLicenses")]
     if not found:
         return {}
-    if all(isinstance(each, Mapping) and "state" in each for each in found):
-        failed = any(each["state"] == "ProcessingFailed" for each in found)
+    objects = [each for each in found if isinstance(each, Mapping) and "state" in each]
+    if len(objects) == len(found):
+        failed = any(each["state"] == "ProcessingFailed" for each in objects)
         return {"processing": "failed" if failed else "object"}
     return {"processing": "text" if all(isinstance(each, str) for each in found) else "other"}
 

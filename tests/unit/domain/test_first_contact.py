@@ -219,6 +219,10 @@ def test_traits_of_collections() -> None:
     assert member_state_traits({"value": [{"id": "1"}]}) == {"states": "absent"}
     assert member_state_traits({"value": [{"licenseAssignmentStates": None}]}) == {"states": "null"}
     assert member_state_traits({"value": []}) == {}
+    nested = {"@odata.type": "#microsoft.graph.group", "id": "2"}
+    user = {"@odata.type": "#microsoft.graph.user", "licenseAssignmentStates": []}
+    assert member_state_traits({"value": [nested]}) == {}
+    assert member_state_traits({"value": [nested, user]}) == {"states": "there"}
     assert product_traits({"value": [{"skuId": "AB", "prepaidUnits": {}}]}) == {"lockedOut": "absent", "ids": "mixed"}
     licensed = {"assignedLicenses": [{}], "licenseProcessingState": {"state": "ProcessingFailed"}}
     assert processing_traits({"value": [licensed]}) == {"processing": "failed"}
