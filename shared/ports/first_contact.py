@@ -42,6 +42,10 @@ class FirstContactStore(Protocol):
         """Forget that a run is open. Saving an ended run does this too."""
         ...
 
+    async def page(self, top: int, after: str | None) -> tuple[Sequence[Run], str | None]:
+        """Runs, newest first, from after a place, and the place to go on from. Raises BadRequest for a wrong place."""
+        ...
+
     async def newest(self, top: int) -> Sequence[Run]:
         """The latest runs, newest first."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from azure.core.credentials import AccessToken
@@ -70,6 +70,12 @@ class Token:
         return AccessToken(self._tenant.token(), 2_000_000_000)
 
     async def close(self) -> None:
+        return None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         return None
 
 

@@ -49,8 +49,8 @@ def run(session: Session, test_user: User = "", test_group: Group = "", test_sku
 
 @command(app, "list", "first-contact list")
 def list_runs(session: Session) -> None:
-    """The newest runs."""
-    found = session.client.ask(routes.FIRST_CONTACT_RUNS)[f.VALUE]
+    """Runs of the last 90 days, newest first."""
+    found = session.client.all(routes.FIRST_CONTACT_RUNS)
     session.output.rows(found, columns.FIRST_CONTACT_RUNS, "No runs yet.")
 
 

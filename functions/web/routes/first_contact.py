@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web import first_contact_answers
+from functions.web import answers, first_contact_answers
 from functions.web.audit_answers import Json
-from functions.web.context import TheInitiator, TheWorld
+from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.requests import Guid, OperationIdText, Shape
 from functions.web.starting import accepted
 from shared.domain.errors import Conflict
@@ -41,14 +42,10 @@ async def start_first_contact(world: TheWorld, initiator: TheInitiator, body: Fi
 
 
 @router.get("")
-async def list_first_contact_runs(world: TheWorld) -> Json:
-    """The newest 50 runs, newest first. Runs are kept for 90 days."""
-    return {
-        "value": [
-            first_contact_answers.run(each)
-            for each in await world.stores.first_contact.newest(first_contact_answers.SHOWN)
-        ]
-    }
+async def list_first_contact_runs(request: Request, world: TheWorld, paging: ThePaging) -> Json:
+    """Runs, newest first. They are kept for 90 days."""
+    runs, token = await world.stores.first_contact.page(paging.top, paging.after)
+    return answers.page(request, map(first_contact_answers.run, runs), token)
 
 
 @router.get("/{run_id}")

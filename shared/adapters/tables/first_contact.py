@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from shared.adapters.tables.client import Tables
+from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.packing import dump, inverted, must_be_time, time_of, time_text
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
 from shared.domain.errors import NotFound
@@ -65,9 +65,12 @@ class TableFirstContact:
     async def close(self, run_id: str) -> None:
         await self._tables.delete(TABLE, OPEN, run_id)
 
+    async def page(self, top: int, after: str | None) -> tuple[Sequence[Run], str | None]:
+        rows, token = await self._tables.page(TABLE, RUN, "", LAST, top, after)
+        return [_run(row) for row in rows], token
+
     async def newest(self, top: int) -> Sequence[Run]:
-        rows, _ = await self._tables.page(TABLE, RUN, "", "~", top, None)
-        return [_run(row) for row in rows]
+        return (await self.page(top, None))[0]
 
     async def delete_before(self, oldest: str) -> int:
         keys = [row["RowKey"] async for row in self._tables.query(TABLE, RUN, inverted(oldest), select=["RowKey"])]

@@ -67,18 +67,17 @@ class QueueStates:
 
 async def health(world: Needs) -> Health:
     """Everything but the queues, which take longer. Raises Unavailable."""
-    feed, switch, writes, operations, dead_letters, digests, runs = await asyncio.gather(
+    feed, switch, writes, operations, dead_letters, digests = await asyncio.gather(
         queries.change_feed(world),
         writing_now(world),
         write_use(world),
         world.stores.operations.open(),
         world.stores.dead_letters.count(COUNT_MAX_AGE_S),
         world.stores.audit_digests.state(),
-        world.stores.first_contact.newest(1),
     )
     protection = await protection_of(world)
     ahead, protected = world.clock.ahead(), protection.count(world.clock.now())
-    run = next(iter(runs), None)
+    run = next(iter(await world.stores.first_contact.newest(1)), None)
     return Health(feed, switch, writes, tuple(operations), dead_letters, ahead, digests, protection, protected, run)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from functions.web.contract.shapes.common import Answer, Count, OperationIdText, Time, example
+from functions.web.contract.shapes.common import Answer, Count, OperationIdText, Page, Time, example
 from shared.domain.first_contact import Level, RunState, Verdict
 from shared.domain.first_contact_assumptions import Tried
 
@@ -40,7 +40,7 @@ class Run(Answer):
     changes: list[Change]
 
 
-class Runs(Answer):
+class Runs(Page):
     value: list[Run]
 
 

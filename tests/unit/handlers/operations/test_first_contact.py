@@ -140,7 +140,7 @@ async def test_a_run_that_cannot_restore_stays_open_and_fails_after_a_day() -> N
 
 
 LICENSED = {"id": TEST.user_id, "usageLocation": "DE", "licenseAssignmentStates": [{"skuId": E3}]}
-UNFIT = (
+UNFIT: tuple[tuple[str, object, str], ...] = (
     ("testUser", LICENSED, "has licenses"),
     ("testUser", {"id": TEST.user_id, "usageLocation": None, "licenseAssignmentStates": []}, "no usage location"),
     ("testGroups", {"value": [{"id": guid(1)}]}, "in a group or role"),
