@@ -124,8 +124,8 @@ def _bad_id(subject: Subject) -> Request:
 def _later_dependency(subject: Subject) -> Request:
     """learn.microsoft.com/graph/json-batching: an item can depend on earlier items."""
     items: list[dict[str, Any]] = [
-        {"id": "1", "method": "GET", "url": "/organization?$select=id", "dependsOn": ["2"]},
-        {"id": "2", "method": "GET", "url": "/organization?$select=id"},
+        {"id": "1", "method": "GET", "url": "/subscribedSkus?$select=id", "dependsOn": ["2"]},
+        {"id": "2", "method": "GET", "url": "/subscribedSkus?$select=id"},
     ]
     return Request("POST", PATH, {"requests": items})
 
@@ -309,7 +309,7 @@ class GraphProbes:
         return self._graph.path_of(link)
 
     def _absolute(self) -> Request:
-        item = {"id": "1", "method": "GET", "url": f"{self._graph.base_url}/organization?$select=id"}
+        item = {"id": "1", "method": "GET", "url": f"{self._graph.base_url}/subscribedSkus?$select=id"}
         return Request("POST", PATH, {"requests": [item]})
 
 

@@ -19,8 +19,7 @@ SCRIPT = ROOT / "infra" / "scripts" / "first-contact.sh"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    # Roles are not part of the extract of Graph's metadata, so answers are not compared with it.
-    with journey(tmp_path_factory.mktemp("first-contact"), members=30, validated=False) as started:
+    with journey(tmp_path_factory.mktemp("first-contact"), members=30) as started:
         objects: dict[str, Any] = {"users": [{"id": USER}], "groups": [{"id": GROUP, "members": []}]}
         started.client.tenant("POST", "/objects", objects)
         yield started
