@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 KEPT = timedelta(days=90)
-"""Older runs are deleted: they name a test user."""
+"""Older runs are deleted."""
+
+KEPT_LINKS = ("kept", "keptAt")
 
 CREATED_WITHIN = timedelta(minutes=10)
 """A run whose row is still missing after this time was never created."""
@@ -134,6 +136,10 @@ class Subject:
     test_sku_id: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     prior_location: str | None = None
+
+    def without_people(self) -> Subject:
+        """The rest that later runs need: the delta link that they try."""
+        return Subject(links={name: link for name, link in self.links.items() if name in KEPT_LINKS})
 
 
 @dataclass(frozen=True, slots=True)

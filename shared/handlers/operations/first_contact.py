@@ -60,7 +60,8 @@ async def start(world: Needs, level: Level, objects: BasicObjects, initiator: In
     if await world.stores.first_contact.open():
         raise Conflict("A first-contact run is open. Wait until it has ended.")
     run = await _new_run(world, level, objects)
-    await note(world, "Start first-contact check", initiator, detail=f"level {level}")
+    user_id = UserId(objects.user_id) if level is Level.BASIC else None
+    await note(world, "Start first-contact check", initiator, user_id=user_id, detail=f"level {level}")
     await world.stores.first_contact.create(run)
     return run
 
@@ -179,6 +180,7 @@ async def _end(prober: Prober, state: RunState, fault: str = "") -> None:
             run,
             state=state,
             fault=fault,
+            subject=run.subject.without_people() if state is RunState.COMPLETED else run.subject,
             completed_at=now,
             findings=found,
             compared_with=earlier[0].id if earlier else "",

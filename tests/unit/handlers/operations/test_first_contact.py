@@ -12,6 +12,7 @@ from shared.domain.first_contact import LEASE, MOST_WRITES, Answer, Level, Run, 
 from shared.domain.ids import UserId
 from shared.domain.initiator import SYSTEM
 from shared.domain.messages import ProcessUsers
+from shared.domain.read_models import AuditFilter
 from shared.handlers.operations.first_contact import (
     BasicObjects,
     continue_runs,
@@ -73,7 +74,11 @@ async def test_a_basic_run_restores_everything_within_twelve_writes() -> None:
     assert (run.state, run.fault, run.dirty) == (RunState.COMPLETED, "", False)
     assert run.writes <= MOST_WRITES
     assert (fake.licensed, fake.location, fake.member) == (False, "DE", False)
-    assert run.subject.prior_location == "DE"
+    assert (run.subject.test_user_id, run.subject.user_id) == ("", "")
+    now = fakes.clock.now()
+    wanted = AuditFilter(user_id=TEST.user_id)
+    (entry,), _ = await fakes.world.stores.audit.search(wanted, now - timedelta(hours=1), now + timedelta(hours=1), 10)
+    assert (entry.activity, entry.detail) == ("Start first-contact check", "level basic")
 
 
 WRITES = ("partial", "unknownPlan", "assign", "assignAgain", "removeUnknown", "remove", "join", "leave", "locationUk")
