@@ -49,9 +49,14 @@ class Draw:
 
 
 def draw_positions(seed: int) -> dict[int, str]:
-    """A position of each switch; the same seed draws the same."""
-    chance = random.Random(f"blind {seed}")
-    return {number: chance.choice(list(values)) for number, (_, values) in sorted(SWITCHES.items())}
+    """A position of each switch; the same seed draws the same. Seeds in a row draw every position of a switch, in an
+    order of its own."""
+    drawn = {}
+    for number, (_, values) in sorted(SWITCHES.items()):
+        positions = list(values)
+        random.Random(f"blind {number} {seed // len(positions)}").shuffle(positions)
+        drawn[number] = positions[seed % len(positions)]
+    return drawn
 
 
 async def play(seed: int) -> Draw:
