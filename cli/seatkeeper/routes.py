@@ -77,6 +77,11 @@ FIND_AUDIT = Route("POST", "/api/audit/search")
 VERIFY_AUDIT = Route("GET", "/api/audit/verify")
 AUDIT_MESSAGE = Route("GET", "/api/audit/{}/message")
 
+FIRST_CONTACT_RUNS = Route("GET", "/api/firstContact")
+START_FIRST_CONTACT = Route("POST", "/api/firstContact")
+FIRST_CONTACT_RUN = Route("GET", "/api/firstContact/{}")
+FIRST_CONTACT_RECORDING = Route("GET", "/api/firstContact/{}/recording")
+
 DEAD_LETTER_COLUMNS = Route("GET", "/api/deadLetters")
 FIND_DEAD_LETTERS = Route("POST", "/api/deadLetters/search")
 REPLAY_DEAD_LETTER = Route("POST", "/api/deadLetters/{}/replay")

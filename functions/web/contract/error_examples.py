@@ -51,6 +51,8 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             f"The license {E3} of user {USER} is not a managed license in grace, held or kept.",
             "skuIds",
         ),
+        "InvalidTestObject": ("testUserId must be a GUID.", "testUserId"),
+        "WritingIsOff": ("A basic run writes to Graph. Turn writing on first.", "level"),
         "IllegalState": (
             "Cannot pause an operation that is ProcessingComplete; it must be ProcessingInProgress.",
             "operation",

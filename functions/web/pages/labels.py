@@ -316,6 +316,7 @@ DONE_WORDS: Mapping[str, str] = {
     "messageDeleted": "The message is deleted.",
     "bulkStarted": "The act on all matching messages has started. The list below shows how far it is.",
     "writingOn": "Writing to Microsoft Graph is turned on.",
+    "firstContact": "The run has started. It shows its progress here within a minute.",
     "writingOff": "Writing to Microsoft Graph is turned off.",
     "announcedApproved": "The announced leavers are approved.",
     "heldApproved": "The held leavers are approved. Their licenses are being removed.",

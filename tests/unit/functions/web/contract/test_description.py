@@ -31,6 +31,7 @@ from shared.domain.onboarding import OnboardingState
 from shared.domain.operation import OperationState, Phase
 from shared.domain.read_models import DeadLetter
 from shared.handlers.membership.watching import watch_group
+from shared.handlers.operations.first_contact import continue_runs
 from tests.support.api_calls import (
     ANSWERED,
     ASSIGN_E3,
@@ -280,6 +281,12 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     for path in ("turnOff", "turnOn"):
         assert (await _ok(api, "POST", f"/api/writing/{path}"))["on"] is (path == "turnOn")
     assert (await _ok(api, "GET", "/api/writing"))["forcedOff"] is False
+    run = await _ok(api, "POST", "/api/firstContact", json={"level": "readOnly"})
+    await _ok(api, "GET", f"/api/firstContact/{run['id']}")
+    await continue_runs(fakes.world)
+    assert (await _ok(api, "GET", "/api/firstContact"))["value"][0]["state"] == "completed"
+    assert (await _ok(api, "GET", f"/api/firstContact/{run['id']}"))["findings"]
+    assert (await _ok(api, "GET", f"/api/firstContact/{run['id']}/recording"))["observations"]
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
     dead_letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]
     await _ok(api, "POST", f"/api/deadLetters/{dead_letter['id']}/replay")
