@@ -101,6 +101,8 @@ class Move:
     intent_version: int = 0
     sent_at: datetime | None = None
     """When the members of the wave were last sent to be reconciled."""
+    reprocessed_at: datetime | None = None
+    """When Microsoft's licensing last processed members with an error again."""
     verified: tuple[datetime, ...] = ()
     checksum: str = ""
     """Of the members and verdicts that the last verification read; an approval names it."""
@@ -211,8 +213,22 @@ def paused(move: Move, reason: str, by: Initiator | None = None) -> Move:
 
 def resumed(move: Move) -> Move:
     """Going on after a pause. What was seen before counts no more, except that the wave's blocked members were seen."""
-    wave = f"{move.heading}/{move.wave}"
-    return replace(move, paused="", paused_by=None, accepted=wave, verified=(), sent_at=None, problem="")
+    phase = move.phase
+    if phase in (MovePhase.VERIFY, MovePhase.APPROVE, MovePhase.FINAL):
+        phase = MovePhase.VERIFY
+    if phase in (MovePhase.WAVES, MovePhase.VERIFY) and move.direction is Direction.TO_NATIVE and not move.undoing:
+        phase = MovePhase.PREPARE  # what the group lacks natively is assigned again
+    again = replace(_fresh(move), phase=phase, accepted=_wave_name(move), paused="", paused_by=None)
+    return again if phase is move.phase else replace(again, approved_by=None, approved_at=None)
+
+
+def _fresh(move: Move) -> Move:
+    """Without what former reads have shown."""
+    return replace(move, verified=(), sent_at=None, reprocessed_at=None, problem="")
+
+
+def _wave_name(move: Move) -> str:
+    return f"{move.heading}/{move.wave}"
 
 
 def undone(move: Move) -> Move:
@@ -220,18 +236,20 @@ def undone(move: Move) -> Move:
     if not move.can_be_undone:
         text = "The move cannot be undone any more. Start a move in the other direction instead."
         raise BadRequest("IllegalState", text, "move")
-    back = replace(move, undoing=True, paused="", paused_by=None, accepted="", verified=(), sent_at=None, problem="")
+    back = replace(_fresh(move), undoing=True, paused="", paused_by=None, accepted="")
     return replace(back, phase=MovePhase.WAVES, waves=(EVERYBODY,), wave=1, approved_by=None, approved_at=None)
 
 
 def after_wave(move: Move, blocked: int, reasons: str) -> Move:
     """The next wave, or the verification: for a wave of which nobody waits any more."""
-    if blocked and move.accepted != f"{move.heading}/{move.wave}":
+    if blocked and move.accepted != _wave_name(move):
         who = f"{blocked} member{'' if blocked == 1 else 's'}"
-        return paused(move, f"{who} cannot be moved: {reasons}. Correct this and resume; resuming starts the next wave.")
+        return paused(
+            move, f"{who} cannot be moved: {reasons}. Correct this and resume; resuming starts the next wave."
+        )
     if move.is_last_wave:
-        return replace(move, phase=MovePhase.VERIFY, verified=(), sent_at=None)
-    return replace(move, wave=move.wave + 1, sent_at=None)
+        return replace(_fresh(move), phase=MovePhase.VERIFY)
+    return replace(_fresh(move), wave=move.wave + 1)
 
 
 def after_verification(move: Move, now: datetime, checksum: str) -> Move:
@@ -267,18 +285,13 @@ def to_remove(move: Move) -> tuple[SkuId, ...]:
     return move.native_added if move.undoing else tuple(each.sku_id for each in move.products)
 
 
-def fault_of(
-    move: Move, assignment: GroupLicenseAssignment | None, native: Sequence[AssignedLicense]
-) -> str:
+def fault_of(move: Move, assignment: GroupLicenseAssignment | None, native: Sequence[AssignedLicense]) -> str:
     """What somebody changed since the start, so that the move pauses; empty if nothing did. `native`: the group's
     licenses as they were read. Checked until the last step begins."""
     if assignment is None or not same_licenses(_direct(assignment), move.products):
         return "The licenses that this app assigns to the group have changed since the move began."
-    if move.direction is Direction.TO_DIRECT or move.native_added:
-        wanted = {each.sku_id: each for each in move.products}
-        found = {each.sku_id: each for each in native}
-        if found != wanted:
-            return "The group's licenses in Microsoft's own group-based licensing have changed since the move began."
+    if not same_licenses(native, move.products):
+        return "The group's licenses in Microsoft's own group-based licensing have changed since the move began."
     return ""
 
 

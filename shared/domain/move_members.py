@@ -37,10 +37,11 @@ class MoveVerdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the app knows of a member beside the read. `ending`: direct licenses that only this group claims, so that
-    they end with its claim. `reason`: why the app cannot assign or remove a direct license. `excluded`: the group's options leave
-    the member without direct licenses."""
+    they end with its claim. `pending`: those whose removal was already seen to be due. `reason`: why the app cannot
+    assign or remove a direct license. `excluded`: the group's options leave the member without direct licenses."""
 
     ending: frozenset[SkuId] = frozenset()
+    pending: frozenset[SkuId] = frozenset()
     reason: str = ""
     excluded: bool = False
 
@@ -58,6 +59,8 @@ class MemberMove:
     reason: str = ""
     lacking: Mapping[SkuId, Plans] = field(default_factory=dict)
     more: Mapping[SkuId, Plans] = field(default_factory=dict)
+    is_new: bool = False
+    """Waits, and the app has not seen yet that it is this member's turn."""
 
 
 EXCLUDED = "The options of the group leave this member without a direct license, but native licensing assigns one."
@@ -111,7 +114,8 @@ def to_native(
         still = {each.sku_id for each in products} & direct.keys() & facts.ending
         if not still:
             return MemberMove(user.id, MoveVerdict.READY)
-        return MemberMove(user.id, MoveVerdict.BLOCKED if facts.reason else MoveVerdict.WAITS, facts.reason)
+        verdict = MoveVerdict.BLOCKED if facts.reason else MoveVerdict.WAITS
+        return MemberMove(user.id, verdict, facts.reason, is_new=not still <= facts.pending)
     if not needed:
         return MemberMove(user.id, MoveVerdict.NOTHING_ACTIVE)
     lacking = {each.sku_id: _lacking(each, direct[each.sku_id], rows.get(each.sku_id), catalog) for each in needed}

@@ -2,7 +2,8 @@
 
 While a group moves to Microsoft's own group-based licensing, both sources assign the same products. A covered member
 needs no direct license: the native one is Active, with at least the same service plans on. Direct and inherited
-licenses can coexist, and removing one leaves the other (learn.microsoft.com/entra/identity/users/licensing-group-advanced).
+licenses can coexist, and removing one leaves the other
+(learn.microsoft.com/entra/identity/users/licensing-group-advanced).
 """
 
 from __future__ import annotations

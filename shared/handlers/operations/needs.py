@@ -7,6 +7,7 @@ from typing import Protocol
 from shared.handlers.groups import needs as groups
 from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
+from shared.ports.move_store import MoveStore
 from shared.ports.native_licensing import NativeLicensing
 from shared.ports.stores import IdempotencyStore, SealedStore
 
@@ -16,6 +17,9 @@ class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
 
     @property
     def idempotency(self) -> IdempotencyStore: ...
+
+    @property
+    def moves(self) -> MoveStore: ...
 
     @property
     def sealed(self) -> SealedStore: ...

@@ -1,0 +1,496 @@
+"""The steps of a move between native and direct licensing.
+
+A step reads what is there, does its part again if that is not done, advances the row under its ETag, and sends the next
+message. So a duplicate, late or lost message changes nothing, and a killed step begins again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.backoff import Backoff
+from shared.domain.change_messages import WatchGroup
+from shared.domain.directory import AssignedLicense, DirectoryUser
+from shared.domain.errors import BadRequest, Conflict, NotFound, NotOffered, PermissionDenied, PoisonMessage
+from shared.domain.grant import Grant, Source, SourceKind
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.messages import NOTIFICATIONS, OPERATIONS_BULK, load_object
+from shared.domain.move import (
+    SEND_AGAIN,
+    VERIFY_AGAIN,
+    Direction,
+    Move,
+    MovePhase,
+    after_verification,
+    after_wave,
+    ended,
+    fault_of,
+    not_verified,
+    paused,
+    pilot_of,
+    to_remove,
+)
+from shared.domain.move_members import (
+    MemberMove,
+    MoveVerdict,
+    count_verdicts,
+    first_reasons,
+    licenses_needed,
+    native_rows,
+)
+from shared.domain.move_report import member_now
+from shared.domain.native_handover import covers_all
+from shared.domain.read_models import AuditEntry
+from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.handlers.operations import move_intents
+from shared.handlers.operations.group_calls import call_group
+from shared.handlers.operations.move_reads import Judge, MemberPage, checksum_of, ending_licenses, member_pages
+from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.sync import SYNC, sync_soon
+from shared.handlers.reconcile.enqueue import enqueue
+from shared.handlers.reconcile.plan import protection_of
+from shared.handlers.reconcile.write_limiter import Pacer, writing
+from shared.ports.messaging import Outgoing
+
+TYPE = "moveStep"
+VERSION = 1
+
+SHORT_STEP = timedelta(seconds=1)
+READ_AGAIN = timedelta(seconds=5)
+WAITING_STEP = Backoff(timedelta(seconds=5), timedelta(minutes=1), share=0.2)
+"""Time to the next read of members who wait."""
+WRITING_OFF_STEP = timedelta(minutes=5)
+BATCH = 20
+REPROCESSED = 100
+"""Members with an error whom Microsoft's licensing processes again in one step, in batches."""
+
+WRITING_OFF = "Writing to Microsoft Graph is turned off."
+
+NO_PROGRESS = timedelta(minutes=5)
+"""A move that moved less recently gets its step again."""
+
+log = logging.getLogger(__name__)
+
+Result = tuple[Move, timedelta]
+"""The move after a step, and the time to the next one."""
+
+
+def is_step(body: bytes) -> bool:
+    """Whether a message of the queue is a step of a move."""
+    return TYPE.encode() in body and load_object(body, "operations message").get("type") == TYPE
+
+
+async def send_step(world: Needs, move: Move, wait: timedelta = timedelta(0)) -> None:
+    """Send the message for the move's current step."""
+    fields = {"v": VERSION, "type": TYPE, "groupId": move.group_id, "moveId": move.id, "step": move.step}
+    body = json.dumps(fields, separators=(",", ":")).encode()
+    at = world.clock.now() + wait if wait else None
+    await world.queue.send([Outgoing(OPERATIONS_BULK, body, f"{move.id}-step-{move.step}", at)])
+
+
+async def process_step(world: Needs, body: bytes) -> None:
+    """Take the step that a message names. Raises PoisonMessage, Unavailable."""
+    fields = load_object(body, "operations message")
+    try:
+        group_id, move_id, step = GroupId(str(fields["groupId"])), str(fields["moveId"]), int(fields["step"])
+    except (KeyError, TypeError, ValueError) as fault:
+        raise PoisonMessage(f"move message: {fault}") from fault
+    move = await world.stores.moves.get(group_id, move_id)
+    if move is None or move.phase.is_ended:
+        return
+    if step == move.step - 1 and not is_waiting(move):
+        await send_step(world, move)
+        return
+    if step != move.step or is_waiting(move):
+        return
+    try:
+        await _keep(world, move, *await _advance(world, move))
+    except Conflict:
+        again = Outgoing(OPERATIONS_BULK, body, None, world.clock.now() + SHORT_STEP)
+        await world.queue.send([again])
+
+
+def is_waiting(move: Move) -> bool:
+    """Whether a person decides when it goes on."""
+    return bool(move.paused) or move.phase is MovePhase.APPROVE
+
+
+async def _keep(world: Needs, before: Move, move: Move, wait: timedelta) -> None:
+    now = world.clock.now()
+    saved = await world.stores.moves.save(replace(move, step=before.step + 1, progress_at=now))
+    if saved.phase.is_ended or (saved.paused and not before.paused):
+        await _audit_end(world, saved)
+    if not saved.phase.is_ended and not is_waiting(saved):
+        await send_step(world, saved, wait)
+
+
+async def _audit_end(world: Needs, move: Move) -> None:
+    """The end of a move, or that it paused itself. Previews are only read."""
+    if move.phase in (MovePhase.PREVIEW, MovePhase.COUNT) or (move.phase is MovePhase.FAILED and not move.pages):
+        return
+    activity = f"Move group licensing: {move.state}"
+    detail = move.paused or move.problem or f"members {move.members}, nested only {move.nested}"
+    result = "failure" if move.phase is MovePhase.FAILED else "success"
+    entry = AuditEntry(
+        f"{move.id}-{move.state}-{move.step}",
+        world.clock.now(),
+        activity,
+        move.initiator,
+        result,
+        group_id=move.group_id,
+        detail=detail,
+    )
+    await world.stores.audit.append([entry])
+
+
+async def _advance(world: Needs, move: Move) -> Result:
+    try:
+        if move.phase is not MovePhase.COUNT and not (await writing(world)).is_on:
+            return replace(move, problem=WRITING_OFF), WRITING_OFF_STEP
+        moved, wait = await _step(world, move)
+        return (replace(moved, problem="") if moved.problem == move.problem and moved.problem else moved), wait
+    except NotFound:
+        return _stopped(world, move, "The group does not exist any more.")
+    except (BadRequest, NotOffered, PermissionDenied) as fault:
+        return _stopped(world, move, str(fault))
+
+
+def _stopped(world: Needs, move: Move, why: str) -> Result:
+    """A preview fails; a move waits for a person."""
+    if move.phase is MovePhase.COUNT:
+        return ended(move, MovePhase.FAILED, world.clock.now(), why), timedelta(0)
+    return paused(move, why), timedelta(0)
+
+
+async def _step(world: Needs, move: Move) -> Result:
+    match move.phase:
+        case MovePhase.COUNT:
+            counted = await _count(world, move, keep=False)
+            return ended(counted, MovePhase.PREVIEW, world.clock.now()), timedelta(0)
+        case MovePhase.PREPARE:
+            return await _prepare(world, move)
+        case MovePhase.FOLLOW:
+            to_native = move.heading is Direction.TO_NATIVE
+            return await (_end_direct_claim(world, move) if to_native else _remove_native(world, move))
+        case _:
+            pass
+    assignment = await _assignment(world, move)
+    if not move.undoing:
+        group = await world.native.licensed_group(move.group_id)
+        fault = fault_of(move, assignment, group.group.native_skus)
+        if fault:
+            return _twice(move, fault)
+    if move.phase is MovePhase.WAVES:
+        return await _wave(world, move, assignment)
+    return await _verify(world, move, assignment)
+
+
+def _twice(move: Move, fault: str) -> Result:
+    """Pause if the step before has read the same: one read soon after a change can show the group as it was."""
+    return (paused(move, fault), timedelta(0)) if move.problem == fault else (replace(move, problem=fault), READ_AGAIN)
+
+
+async def _assignment(world: Needs, move: Move) -> GroupLicenseAssignment:
+    stored = await world.stores.assignments.get(move.group_id)
+    return stored.assignment if stored else GroupLicenseAssignment(move.group_id)
+
+
+async def _count(world: Needs, move: Move, *, keep: bool) -> Move:
+    """Read all members: the counts of a preview, and with `keep` the stored pages of how they were."""
+    protection, now = await protection_of(world), world.clock.now()
+    judge = await Judge.of(world, move, await _assignment(world, move))
+    skus = {sku.sku_id: sku.available for sku in await world.directory.subscribed_skus(0.0)}
+    judged, pages, protected, nested = list[MemberMove](), 0, 0, 0
+    licenses: dict[SkuId, int] = {each.sku_id: 0 for each in move.products}
+    newly, ids = 0, list[UserId]()
+    async for page in member_pages(world, move.group_id):
+        judged += await judge.judge(page)
+        protected += sum(protection.protects(user.id, now) for user in page.users)
+        if page.nested:
+            nested += len(page.users)
+        else:
+            ids += [user.id for user in page.users]
+        counted = page.users if move.direction is Direction.TO_DIRECT or not page.nested else ()
+        needed = licenses_needed(counted, move.products, skus).licenses
+        licenses = {sku_id: count + needed.get(sku_id, 0) for sku_id, count in licenses.items()}
+        newly += sum(bool(_lacks(user, move.products)) for user in counted)
+        if keep:
+            members = [member_now(each, move.group_id, move.products, nested=page.nested) for each in page.users]
+            await world.stores.moves.write_page(move, pages, members)
+            pages += 1
+    return replace(
+        move,
+        members=len(judged),
+        nested=nested,
+        protected=protected,
+        newly_licensed=newly,
+        needed=replace(licenses_needed((), move.products, skus), licenses=licenses),
+        verdicts=count_verdicts(judged),
+        pilot=_pilot(move, ids),
+        pages=pages,
+    )
+
+
+def _pilot(move: Move, members: Sequence[UserId]) -> tuple[UserId, ...]:
+    """Raises BadRequest for a pilot user who is no direct member."""
+    if strangers := sorted(set(move.pilot) - set(members)):
+        text = f"Pilot users must be direct members of the group; these are not: {', '.join(strangers)}."
+        raise BadRequest("NotAMember", text, "pilot")
+    return pilot_of(move.pilot, members)
+
+
+def _lacks(user: DirectoryUser, products: Sequence[AssignedLicense]) -> set[SkuId]:
+    has = {row.sku_id for row in user.license_assignment_states if row.state.counts}
+    return {each.sku_id for each in products} - has
+
+
+async def _prepare(world: Needs, move: Move) -> Result:
+    """First the stored pages, in a step of its own: nothing has changed yet. Then the other source, beside."""
+    if not move.pages:
+        return await _count(world, move, keep=True), timedelta(0)
+    if move.direction is Direction.TO_DIRECT:
+        version = await move_intents.begin_direct(world, move)
+        return replace(move, phase=MovePhase.WAVES, intent_version=version, sent_at=None), timedelta(0)
+    group = await world.native.licensed_group(move.group_id)
+    there = {each.sku_id: each for each in group.group.native_skus}
+    missing = [each for each in move.products if there.get(each.sku_id) != each]
+    if not missing:
+        return replace(move, phase=MovePhase.WAVES, sent_at=None), timedelta(0)
+    added = tuple(sorted({*move.native_added, *(each.sku_id for each in missing)}))
+    if added != move.native_added:
+        # Before the call: an undone move removes what it may have added.
+        return replace(move, native_added=added), timedelta(0)
+    return await _called(world, move, LicenseCall(tuple(missing), ()))
+
+
+async def _called(world: Needs, move: Move, call: LicenseCall) -> Result:
+    """One call for the group. What became of it is read in the next step."""
+    answer = await call_group(world, move.group_id, call, f"move-{move.id}", urgent=False)
+    now = world.clock.now()
+    if isinstance(answer, datetime):
+        return move, max(SHORT_STEP, answer - now)
+    added, removed = (len(each) for each in (call.add, call.remove))
+    why = _why_not(answer)
+    entry = AuditEntry(
+        f"{move.id}-call-{move.step}",
+        now,
+        "Set group license",
+        move.initiator,
+        "failure" if why else "success",
+        group_id=move.group_id,
+        detail=why or f"move {move.direction}: {added} added, {removed} removed",
+    )
+    await world.stores.audit.append([entry])
+    if isinstance(answer, Rejected):
+        # Such as a removal that an earlier call has made already, which the read did not show yet.
+        return _twice(move, f"Microsoft Graph rejected the change of the group: {why}")
+    return move, READ_AGAIN
+
+
+def _why_not(answer: WriteResult) -> str:
+    match answer:
+        case Accepted():
+            return ""
+        case Rejected(message=message, code=code):
+            return message or code
+        case Unanswered(why=why):
+            return f"no answer: {why}"
+        case _:
+            return "not sent"
+
+
+async def _wave(world: Needs, move: Move, assignment: GroupLicenseAssignment) -> Result:
+    """Send the members of the wave to be reconciled, and read them until none waits."""
+    now = world.clock.now()
+    if move.sent_at is None:
+        version = await move_intents.set_wave(world, move)
+        users = [user.id async for page in _pages_of(world, move) for user in page.users]
+        await enqueue(world, users, f"move-{move.id}", intent_versions={move.group_id: version})
+        return replace(move, sent_at=now, intent_version=version), WAITING_STEP.shortest
+    judged = await _judged(world, move, assignment)
+    move = _seen(move, judged) if move.is_last_wave else move
+    waiting = [each for each in judged if each.verdict is MoveVerdict.WAITS]
+    if waiting:
+        return await _again(world, move, waiting)
+    blocked = _blocked(move, judged)
+    if blocked and _can_reprocess(move):
+        return await _reprocess(world, move, [each.user_id for each in blocked])
+    return after_wave(move, len(blocked), first_reasons(blocked)), timedelta(0)
+
+
+def _blocked(move: Move, judged: Sequence[MemberMove]) -> list[MemberMove]:
+    """Members whom a person must help. When a move to direct is undone there are none: whoever native licensing does
+    not cover stays direct."""
+    stays = move.undoing and move.heading is Direction.TO_NATIVE
+    return [] if stays else [each for each in judged if each.verdict is MoveVerdict.BLOCKED]
+
+
+def _can_reprocess(move: Move) -> bool:
+    """Whether Microsoft's licensing has not been asked yet to process these members again: it does not try by itself
+    (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems)."""
+    return move.heading is Direction.TO_NATIVE and move.reprocessed_at is None
+
+
+async def _again(world: Needs, move: Move, waiting: Sequence[MemberMove]) -> Result:
+    """Read again later. Members whose turn has come only now are sent at once, all others after a while once more."""
+    now, sent_at = world.clock.now(), move.sent_at
+    is_due = sent_at is None or now - sent_at >= SEND_AGAIN
+    users = [each.user_id for each in waiting if is_due or each.is_new]
+    if users:
+        versions = {move.group_id: move.intent_version}
+        await enqueue(world, users, f"move-{move.id}", intent_versions=versions)
+    if sent_at is None or is_due:
+        return replace(move, sent_at=now), WAITING_STEP.shortest
+    return move, WAITING_STEP.after(now - sent_at)
+
+
+async def _judged(world: Needs, move: Move, assignment: GroupLicenseAssignment) -> list[MemberMove]:
+    judge = await Judge.of(world, move, assignment)
+    return [each async for page in _pages_of(world, move) for each in await judge.judge(page)]
+
+
+async def _pages_of(world: Needs, move: Move) -> AsyncIterator[MemberPage]:
+    """The members whose turn it is. The few pilot users are read alone."""
+    if move.wave == 0:
+        reads = await world.directory.users(list(move.pilot))
+        users = [each for each in reads.values() if isinstance(each, DirectoryUser)]
+        yield MemberPage([each for each in users if move.group_id in each.group_ids])
+        return
+    handover = move.handover
+    async for page in member_pages(world, move.group_id):
+        yield MemberPage([user for user in page.users if handover.includes(user.id)], page.nested)
+
+
+def _seen(move: Move, judged: Sequence[MemberMove]) -> Move:
+    """With the counts of a complete read."""
+    verdicts = count_verdicts(judged)
+    return replace(move, verdicts=verdicts, members=len(judged), nested=verdicts[MoveVerdict.NESTED_ONLY])
+
+
+async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) -> Result:
+    """One complete read in which nobody would lose anything; the last step needs one more, after the approval."""
+    if move.heading is Direction.TO_DIRECT:
+        await move_intents.enforce(world, move)
+    judged = await _judged(world, move, assignment)
+    move = _seen(move, judged)
+    blocked = _blocked(move, judged)
+    if blocked and _can_reprocess(move):
+        return await _reprocess(world, not_verified(move), [each.user_id for each in blocked])
+    if blocked:
+        count = f"{len(blocked)} member{'' if len(blocked) == 1 else 's'}"
+        return paused(not_verified(move), f"{count} would lose apps: {first_reasons(blocked)}"), timedelta(0)
+    waiting = [each for each in judged if each.verdict is MoveVerdict.WAITS]
+    if waiting:
+        return await _again(world, not_verified(move), waiting)
+    now = world.clock.now()
+    if move.phase is MovePhase.VERIFY:
+        after = after_verification(replace(move, sent_at=None, reprocessed_at=None), now, checksum_of(judged))
+        return after, VERIFY_AGAIN if after.phase is MovePhase.VERIFY else timedelta(0)
+    expires = timedelta(seconds=world.policy.approval_expires_s)
+    if move.approved_at is not None and now - move.approved_at >= expires:
+        return replace(not_verified(move), phase=MovePhase.VERIFY, approved_by=None, approved_at=None), timedelta(0)
+    # Saved before anything ends: from here on the move cannot be undone.
+    return replace(move, phase=MovePhase.FOLLOW, removing_at=now, verified=(), sent_at=None), timedelta(0)
+
+
+async def _remove_native(world: Needs, move: Move) -> Result:
+    """Remove the native licenses from the group, read that they are gone, and follow until no member has a license from
+    the group. A removal that fails for a member is an error until it succeeds."""
+    going = set(to_remove(move))
+    group = await world.native.licensed_group(move.group_id)
+    left = sorted(going & {each.sku_id for each in group.group.native_skus})
+    if left:
+        return await _called(world, replace(move, verified=()), LicenseCall((), tuple(left)))
+    members, failed, still = 0, list[UserId](), 0
+    async for page in member_pages(world, move.group_id):
+        members += len(page.users)
+        for user in page.users:
+            rows = [row for sku_id, row in native_rows(user, move.group_id).items() if sku_id in going]
+            still += bool(rows)
+            if any(row.error and row.error != "None" for row in rows):
+                failed.append(user.id)
+    move = replace(move, members=members, errors=len(failed))
+    now = world.clock.now()
+    if still:
+        move = replace(move, verified=())
+        if failed and (move.reprocessed_at is None or now - move.reprocessed_at >= SEND_AGAIN):
+            return await _reprocess(world, move, failed)
+        return move, WAITING_STEP.after(now - (move.removing_at or now))
+    if not move.verified:
+        # One read without the licenses is no proof: a lagging replica can show it.
+        return replace(move, verified=(now,)), VERIFY_AGAIN
+    await move_intents.end_direct_move(world, move)
+    await sync_soon(world, move.group_id, SYNC)
+    return ended(move, MovePhase.UNDONE if move.undoing else MovePhase.DONE, now), timedelta(0)
+
+
+async def _reprocess(world: Needs, move: Move, user_ids: Sequence[UserId]) -> Result:
+    """Have Microsoft's licensing process members with an error again, within the write budget."""
+    pacer = Pacer(world)
+    for start in range(0, min(len(user_ids), REPROCESSED), BATCH):
+        batch = user_ids[start : start + BATCH]
+        slot, now = await pacer.charge(urgent=False, writes=len(batch)), world.clock.now()
+        if not slot.charged:
+            return move, max(SHORT_STEP, timedelta(seconds=slot.start - now.timestamp()))
+        await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
+        answers = await world.native.reprocess(batch, urgent=False)
+        await pacer.heed_throttling(answers.values())
+        if any(isinstance(each, Throttled | Unsent) for each in answers.values()):
+            return move, WAITING_STEP.longest
+    log.info("native licensing processes members again move=%s members=%d", move.id, len(user_ids))
+    return replace(move, reprocessed_at=world.clock.now()), WAITING_STEP.shortest
+
+
+async def _end_direct_claim(world: Needs, move: Move) -> Result:
+    """End the group's direct claim. Members whom native licensing does not cover keep their direct licenses by name."""
+    staying: list[UserId] = []
+    async for page in member_pages(world, move.group_id):
+        users = {user.id: user for user in page.users if page.nested or not _covered(user, move)}
+        ledger = await world.stores.ledger.rows(list(users)) if users else {}
+        kept: list[tuple[UserId, Grant]] = []
+        for user_id in sorted(users):
+            row = ledger.get(user_id)
+            ending = ending_licenses(row, move.group_id) if row else frozenset()
+            kept += [(user_id, _by_name(each)) for each in move.products if each.sku_id in ending]
+        await world.stores.grants.put(kept)
+        staying += sorted({user_id for user_id, _ in kept})
+    await move_intents.end_native_move(world, move)
+    assignment = await _assignment(world, move)
+    await enqueue(world, staying, f"move-{move.id}", intent_versions={move.group_id: assignment.version})
+    await _watch(world, move.group_id)
+    phase = MovePhase.UNDONE if move.undoing else MovePhase.DONE
+    return ended(replace(move, errors=0), phase, world.clock.now()), timedelta(0)
+
+
+def _covered(user: DirectoryUser, move: Move) -> bool:
+    return covers_all(user, move.group_id, move.products)
+
+
+def _by_name(license: AssignedLicense) -> Grant:
+    return Grant(license.sku_id, license.disabled_plans, Source(SourceKind.LIST))
+
+
+async def _watch(world: Needs, group_id: GroupId) -> None:
+    """The members' rows come from reading native licensing now."""
+    await world.queue.send([Outgoing(NOTIFICATIONS, WatchGroup(group_id, world.clock.now()).encode())])
+
+
+async def watch_moves(world: Needs) -> int:
+    """The watchdog: moves whose message was lost go on. Returns how many were sent."""
+    now, sent = world.clock.now(), 0
+    for move in await world.stores.moves.open():
+        if is_waiting(move) or now - (move.progress_at or move.created_at) < NO_PROGRESS + WRITING_OFF_STEP:
+            continue
+        try:
+            saved = await world.stores.moves.save(replace(move, step=move.step + 1, progress_at=now))
+        except Conflict:
+            continue
+        log.warning("move stood still and is sent again move=%s phase=%s", saved.id, saved.phase)
+        await send_step(world, saved)
+        sent += 1
+    return sent
