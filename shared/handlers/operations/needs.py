@@ -9,7 +9,7 @@ from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
 from shared.ports.move_store import MoveStore
 from shared.ports.native_licensing import NativeLicensing
-from shared.ports.stores import IdempotencyStore, SealedStore
+from shared.ports.stores import IdempotencyStore, SnapshotStore
 
 
 class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
@@ -22,7 +22,7 @@ class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
     def moves(self) -> MoveStore: ...
 
     @property
-    def sealed(self) -> SealedStore: ...
+    def snapshots(self) -> SnapshotStore: ...
 
 
 class Needs(groups.Needs, messaging.Needs, reconcile.Needs, Protocol):
