@@ -59,10 +59,13 @@ class MemberMove:
     reason: str = ""
     lacking: Mapping[SkuId, Plans] = field(default_factory=dict)
     more: Mapping[SkuId, Plans] = field(default_factory=dict)
+    by_native: bool = False
+    """Blocked by native licensing, which can process the member again."""
     is_new: bool = False
     """Waits, and the app has not seen yet that it is this member's turn."""
 
 
+OTHER_APPS = "Native licensing still has other apps turned on for this member than the group assigns."
 EXCLUDED = "The options of the group leave this member without a direct license, but native licensing assigns one."
 
 
@@ -80,7 +83,8 @@ def to_direct(
 ) -> MemberMove:
     """The verdict before native licenses of the group are removed. `products`: those that will be removed."""
     rows, direct = native_rows(user, group_id), user.direct
-    active = {each.sku_id: rows[each.sku_id] for each in products if _counts(rows.get(each.sku_id))}
+    wanted = {each.sku_id: catalog.on(each) for each in products}
+    active = {sku_id: rows[sku_id] for sku_id in wanted if _counts(rows.get(sku_id))}
     if not active:
         return MemberMove(user.id, MoveVerdict.NOTHING_ACTIVE)
     lacking, more = dict[SkuId, Plans](), dict[SkuId, Plans]()
@@ -94,6 +98,9 @@ def to_direct(
             more[sku_id] = direct_on - native_on
     if not lacking:
         return MemberMove(user.id, MoveVerdict.READY, more=more)
+    if any(plans - wanted[sku_id] for sku_id, plans in lacking.items()):
+        # An earlier change of the group, which native licensing has not carried out for this member.
+        return MemberMove(user.id, MoveVerdict.BLOCKED, OTHER_APPS, lacking, more, by_native=True)
     reason = EXCLUDED if facts.excluded else facts.reason
     return MemberMove(user.id, MoveVerdict.BLOCKED if reason else MoveVerdict.WAITS, reason, lacking, more)
 
@@ -120,7 +127,8 @@ def to_native(
         return MemberMove(user.id, MoveVerdict.NOTHING_ACTIVE)
     lacking = {each.sku_id: _lacking(each, direct[each.sku_id], rows.get(each.sku_id), catalog) for each in needed}
     reason = "; ".join(filter(None, (_native_fault(each, rows.get(each.sku_id), catalog) for each in needed)))
-    return MemberMove(user.id, MoveVerdict.BLOCKED if reason else MoveVerdict.WAITS, reason, lacking)
+    verdict = MoveVerdict.BLOCKED if reason else MoveVerdict.WAITS
+    return MemberMove(user.id, verdict, reason, lacking, by_native=bool(reason))
 
 
 def _counts(row: LicenseAssignmentState | None) -> bool:

@@ -141,7 +141,7 @@ class FakeNativeLicensing:
         wanted = {each.sku_id for each in group.native_skus}
         for each in sorted(wanted):
             sku = self.directory.sku(each)
-            if each not in user.held_skus and (sku is None or sku.available < 1):
+            if each not in user.assigned_skus and (sku is None or sku.available < 1):
                 self.give(user_id, group_id, LicenseError.COUNT_VIOLATION, each)
                 return
             if any(each in pair and pair & ((others | wanted) - {each}) for pair in self.exclusive):

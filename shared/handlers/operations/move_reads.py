@@ -120,14 +120,14 @@ class Judge:
         if row is None:
             return Facts()
         ending = ending_licenses(row, self._move.group_id) & skus
-        unclear = any(row.owned[sku_id].unclear for sku_id in ending)
+        unclear = any(row.managed[sku_id].unclear for sku_id in ending)
         return Facts(ending, pending_skus(row.removal_seen_at), BY_HAND if unclear else "")
 
 
 def ending_licenses(row: LedgerRow, group_id: GroupId) -> frozenset[SkuId]:
     """Managed licenses of a user that the group claims, so that they end with its claim unless another claim stays."""
     source = Source(SourceKind.GROUP, group_id)
-    return frozenset(sku_id for sku_id, owned in row.owned.items() if source in owned.sources)
+    return frozenset(sku_id for sku_id, managed in row.managed.items() if source in managed.sources)
 
 
 def checksum_of(members: Sequence[MemberMove]) -> str:

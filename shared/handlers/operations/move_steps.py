@@ -69,6 +69,9 @@ BATCH = 20
 REPROCESSED = 100
 """Members with an error whom Microsoft's licensing processes again in one step, in batches."""
 
+MOST_FORMER = 1000
+"""Former members who are read one by one at the end."""
+
 WRITING_OFF = "Writing to Microsoft Graph is turned off."
 
 NO_PROGRESS = timedelta(minutes=5)
@@ -318,8 +321,8 @@ async def _wave(world: Needs, move: Move, assignment: GroupLicenseAssignment) ->
     if waiting:
         return await _again(world, move, waiting)
     blocked = _blocked(move, judged)
-    if blocked and _can_reprocess(move):
-        return await _reprocess(world, move, [each.user_id for each in blocked])
+    if again := _to_reprocess(move, blocked):
+        return await _reprocess(world, move, again)
     return after_wave(move, len(blocked), first_reasons(blocked)), timedelta(0)
 
 
@@ -330,10 +333,10 @@ def _blocked(move: Move, judged: Sequence[MemberMove]) -> list[MemberMove]:
     return [] if stays else [each for each in judged if each.verdict is MoveVerdict.BLOCKED]
 
 
-def _can_reprocess(move: Move) -> bool:
-    """Whether Microsoft's licensing has not been asked yet to process these members again: it does not try by itself
+def _to_reprocess(move: Move, blocked: Sequence[MemberMove]) -> list[UserId]:
+    """Members whom Microsoft's licensing has not been asked yet to process again: it does not try by itself
     (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems)."""
-    return move.heading is Direction.TO_NATIVE and move.reprocessed_at is None
+    return [each.user_id for each in blocked if each.by_native and move.reprocessed_at is None]
 
 
 async def _again(world: Needs, move: Move, waiting: Sequence[MemberMove]) -> Result:
@@ -379,8 +382,8 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
     judged = await _judged(world, move, assignment)
     move = _seen(move, judged)
     blocked = _blocked(move, judged)
-    if blocked and _can_reprocess(move):
-        return await _reprocess(world, not_verified(move), [each.user_id for each in blocked])
+    if again := _to_reprocess(move, blocked):
+        return await _reprocess(world, not_verified(move), again)
     if blocked:
         count = f"{len(blocked)} member{'' if len(blocked) == 1 else 's'}"
         return paused(not_verified(move), f"{count} would lose apps: {first_reasons(blocked)}"), timedelta(0)
@@ -407,7 +410,7 @@ async def _remove_native(world: Needs, move: Move) -> Result:
     if left:
         return await _called(world, replace(move, verified=()), LicenseCall((), tuple(left)))
     members, failed, still = 0, list[UserId](), 0
-    async for page in member_pages(world, move.group_id):
+    async for page in _all_concerned(world, move):
         members += len(page.users)
         for user in page.users:
             rows = [row for sku_id, row in native_rows(user, move.group_id).items() if sku_id in going]
@@ -427,6 +430,20 @@ async def _remove_native(world: Needs, move: Move) -> Result:
     await move_intents.end_direct_move(world, move)
     await sync_soon(world, move.group_id, SYNC)
     return ended(move, MovePhase.UNDONE if move.undoing else MovePhase.DONE, now), timedelta(0)
+
+
+async def _all_concerned(world: Needs, move: Move) -> AsyncIterator[MemberPage]:
+    """All members, and those who left since the move began: the license of a leaver can be stuck too."""
+    left: set[UserId] = set()
+    async for before in world.stores.moves.pages(move):
+        left |= {each.user_id for each in before}
+    async for page in member_pages(world, move.group_id):
+        left -= {user.id for user in page.users}
+        yield page
+    former = sorted(left)[:MOST_FORMER]
+    for start in range(0, len(former), BATCH):
+        reads = await world.directory.users(former[start : start + BATCH], with_groups=False)
+        yield MemberPage([each for each in reads.values() if isinstance(each, DirectoryUser)])
 
 
 async def _reprocess(world: Needs, move: Move, user_ids: Sequence[UserId]) -> Result:
