@@ -87,8 +87,8 @@ async def end_direct_move(world: Needs, move: Move) -> None:
     await _change(world, move, "end", change)
 
 
-async def end_native_move(world: Needs, move: Move) -> None:
-    """The direct claim of the group ends. An undone move restores the engine that the group had."""
+async def end_native_move(world: Needs, move: Move) -> int:
+    """The direct claim of the group ends. Returns the version of the assignment. An undone move restores the engine that the group had."""
     former = move.former
     engine = former.engine if move.undoing and former and former.engine is not Engine.DIRECT else Engine.NATIVE
     if move.undoing and (former is None or former.engine is Engine.DIRECT):
@@ -102,7 +102,7 @@ async def end_native_move(world: Needs, move: Move) -> None:
         after = replace(before, engine=engine, skus=(), native=move.products, handover=None, options=options)
         return replace(after, version=before.version + 1, state=AssignmentState.ACTIVE, changed_at=now)
 
-    await _change(world, move, "end", change)
+    return await _change(world, move, "end", change)
 
 
 def assigned(assignment: GroupLicenseAssignment) -> tuple[AssignedLicense, ...]:

@@ -10,16 +10,13 @@ import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.backoff import Backoff
-from shared.domain.change_messages import WatchGroup
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.errors import BadRequest, Conflict, NotFound, NotOffered, PermissionDenied, PoisonMessage
-from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
-from shared.domain.messages import NOTIFICATIONS, OPERATIONS_BULK, load_object
+from shared.domain.messages import OPERATIONS_BULK, load_object
 from shared.domain.move import (
     SEND_AGAIN,
     VERIFY_AGAIN,
@@ -33,7 +30,6 @@ from shared.domain.move import (
     not_verified,
     paused,
     pilot_of,
-    to_remove,
 )
 from shared.domain.move_members import (
     MemberMove,
@@ -41,46 +37,30 @@ from shared.domain.move_members import (
     count_verdicts,
     first_reasons,
     licenses_needed,
-    native_rows,
 )
 from shared.domain.move_report import member_now
-from shared.domain.native_handover import covers_all
 from shared.domain.read_models import AuditEntry
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import LicenseCall
 from shared.handlers.operations import move_intents
-from shared.handlers.operations.group_calls import call_group
-from shared.handlers.operations.move_reads import Judge, MemberPage, checksum_of, ending_licenses, member_pages
+from shared.handlers.operations.move_calls import SHORT_STEP, Result, call, reprocess, twice
+from shared.handlers.operations.move_ends import WAITING_STEP, end_direct_claim, remove_native
+from shared.handlers.operations.move_reads import Judge, MemberPage, checksum_of, member_pages
 from shared.handlers.operations.needs import Needs
-from shared.handlers.operations.sync import SYNC, sync_soon
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.handlers.reconcile.plan import protection_of
-from shared.handlers.reconcile.write_limiter import Pacer, writing
+from shared.handlers.reconcile.write_limiter import writing
 from shared.ports.messaging import Outgoing
 
 TYPE = "moveStep"
 VERSION = 1
 
-SHORT_STEP = timedelta(seconds=1)
-READ_AGAIN = timedelta(seconds=5)
-WAITING_STEP = Backoff(timedelta(seconds=5), timedelta(minutes=1), share=0.2)
-"""Time to the next read of members who wait."""
 WRITING_OFF_STEP = timedelta(minutes=5)
-BATCH = 20
-REPROCESSED = 100
-"""Members with an error whom Microsoft's licensing processes again in one step, in batches."""
-
-MOST_FORMER = 1000
-"""Former members who are read one by one at the end."""
-
 WRITING_OFF = "Writing to Microsoft Graph is turned off."
 
 NO_PROGRESS = timedelta(minutes=5)
 """A move that moved less recently gets its step again."""
 
 log = logging.getLogger(__name__)
-
-Result = tuple[Move, timedelta]
-"""The move after a step, and the time to the next one."""
 
 
 def is_step(body: bytes) -> bool:
@@ -179,7 +159,7 @@ async def _step(world: Needs, move: Move) -> Result:
             return await _prepare(world, move)
         case MovePhase.FOLLOW:
             to_native = move.heading is Direction.TO_NATIVE
-            return await (_end_direct_claim(world, move) if to_native else _remove_native(world, move))
+            return await (end_direct_claim(world, move) if to_native else remove_native(world, move))
         case _:
             pass
     assignment = await _assignment(world, move)
@@ -187,15 +167,10 @@ async def _step(world: Needs, move: Move) -> Result:
         group = await world.native.licensed_group(move.group_id)
         fault = fault_of(move, assignment, group.group.native_skus)
         if fault:
-            return _twice(move, fault)
+            return twice(move, fault)
     if move.phase is MovePhase.WAVES:
         return await _wave(world, move, assignment)
     return await _verify(world, move, assignment)
-
-
-def _twice(move: Move, fault: str) -> Result:
-    """Pause if the step before has read the same: one read soon after a change can show the group as it was."""
-    return (paused(move, fault), timedelta(0)) if move.problem == fault else (replace(move, problem=fault), READ_AGAIN)
 
 
 async def _assignment(world: Needs, move: Move) -> GroupLicenseAssignment:
@@ -268,43 +243,7 @@ async def _prepare(world: Needs, move: Move) -> Result:
     if added != move.native_added:
         # Before the call: an undone move removes what it may have added.
         return replace(move, native_added=added), timedelta(0)
-    return await _called(world, move, LicenseCall(tuple(missing), ()))
-
-
-async def _called(world: Needs, move: Move, call: LicenseCall) -> Result:
-    """One call for the group. What became of it is read in the next step."""
-    answer = await call_group(world, move.group_id, call, f"move-{move.id}", urgent=False)
-    now = world.clock.now()
-    if isinstance(answer, datetime):
-        return move, max(SHORT_STEP, answer - now)
-    added, removed = (len(each) for each in (call.add, call.remove))
-    why = _why_not(answer)
-    entry = AuditEntry(
-        f"{move.id}-call-{move.step}",
-        now,
-        "Set group license",
-        move.initiator,
-        "failure" if why else "success",
-        group_id=move.group_id,
-        detail=why or f"move {move.direction}: {added} added, {removed} removed",
-    )
-    await world.stores.audit.append([entry])
-    if isinstance(answer, Rejected):
-        # Such as a removal that an earlier call has made already, which the read did not show yet.
-        return _twice(move, f"Microsoft Graph rejected the change of the group: {why}")
-    return move, READ_AGAIN
-
-
-def _why_not(answer: WriteResult) -> str:
-    match answer:
-        case Accepted():
-            return ""
-        case Rejected(message=message, code=code):
-            return message or code
-        case Unanswered(why=why):
-            return f"no answer: {why}"
-        case _:
-            return "not sent"
+    return await call(world, move, LicenseCall(tuple(missing), ()))
 
 
 async def _wave(world: Needs, move: Move, assignment: GroupLicenseAssignment) -> Result:
@@ -322,7 +261,7 @@ async def _wave(world: Needs, move: Move, assignment: GroupLicenseAssignment) ->
         return await _again(world, move, waiting)
     blocked = _blocked(move, judged)
     if again := _to_reprocess(move, blocked):
-        return await _reprocess(world, move, again)
+        return await reprocess(world, move, again)
     return after_wave(move, len(blocked), first_reasons(blocked)), timedelta(0)
 
 
@@ -383,7 +322,7 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
     move = _seen(move, judged)
     blocked = _blocked(move, judged)
     if again := _to_reprocess(move, blocked):
-        return await _reprocess(world, not_verified(move), again)
+        return await reprocess(world, not_verified(move), again)
     if blocked:
         count = f"{len(blocked)} member{'' if len(blocked) == 1 else 's'}"
         return paused(not_verified(move), f"{count} would lose apps: {first_reasons(blocked)}"), timedelta(0)
@@ -399,102 +338,6 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
         return replace(not_verified(move), phase=MovePhase.VERIFY, approved_by=None, approved_at=None), timedelta(0)
     # Saved before anything ends: from here on the move cannot be undone.
     return replace(move, phase=MovePhase.FOLLOW, removing_at=now, verified=(), sent_at=None), timedelta(0)
-
-
-async def _remove_native(world: Needs, move: Move) -> Result:
-    """Remove the native licenses from the group, read that they are gone, and follow until no member has a license from
-    the group. A removal that fails for a member is an error until it succeeds."""
-    going = set(to_remove(move))
-    group = await world.native.licensed_group(move.group_id)
-    left = sorted(going & {each.sku_id for each in group.group.native_skus})
-    if left:
-        return await _called(world, replace(move, verified=()), LicenseCall((), tuple(left)))
-    members, failed, still = 0, list[UserId](), 0
-    async for page in _all_concerned(world, move):
-        members += len(page.users)
-        for user in page.users:
-            rows = [row for sku_id, row in native_rows(user, move.group_id).items() if sku_id in going]
-            still += bool(rows)
-            if any(row.error and row.error != "None" for row in rows):
-                failed.append(user.id)
-    move = replace(move, members=members, errors=len(failed))
-    now = world.clock.now()
-    if still:
-        move = replace(move, verified=())
-        if failed and (move.reprocessed_at is None or now - move.reprocessed_at >= SEND_AGAIN):
-            return await _reprocess(world, move, failed)
-        return move, WAITING_STEP.after(now - (move.removing_at or now))
-    if not move.verified:
-        # One read without the licenses is no proof: a lagging replica can show it.
-        return replace(move, verified=(now,)), VERIFY_AGAIN
-    await move_intents.end_direct_move(world, move)
-    await sync_soon(world, move.group_id, SYNC)
-    return ended(move, MovePhase.UNDONE if move.undoing else MovePhase.DONE, now), timedelta(0)
-
-
-async def _all_concerned(world: Needs, move: Move) -> AsyncIterator[MemberPage]:
-    """All members, and those who left since the move began: the license of a leaver can be stuck too."""
-    left: set[UserId] = set()
-    async for before in world.stores.moves.pages(move):
-        left |= {each.user_id for each in before}
-    async for page in member_pages(world, move.group_id):
-        left -= {user.id for user in page.users}
-        yield page
-    former = sorted(left)[:MOST_FORMER]
-    for start in range(0, len(former), BATCH):
-        reads = await world.directory.users(former[start : start + BATCH], with_groups=False)
-        yield MemberPage([each for each in reads.values() if isinstance(each, DirectoryUser)])
-
-
-async def _reprocess(world: Needs, move: Move, user_ids: Sequence[UserId]) -> Result:
-    """Have Microsoft's licensing process members with an error again, within the write budget."""
-    pacer = Pacer(world)
-    for start in range(0, min(len(user_ids), REPROCESSED), BATCH):
-        batch = user_ids[start : start + BATCH]
-        slot, now = await pacer.charge(urgent=False, writes=len(batch)), world.clock.now()
-        if not slot.charged:
-            return move, max(SHORT_STEP, timedelta(seconds=slot.start - now.timestamp()))
-        await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
-        answers = await world.native.reprocess(batch, urgent=False)
-        await pacer.heed_throttling(answers.values())
-        if any(isinstance(each, Throttled | Unsent) for each in answers.values()):
-            return move, WAITING_STEP.longest
-    log.info("native licensing processes members again move=%s members=%d", move.id, len(user_ids))
-    return replace(move, reprocessed_at=world.clock.now()), WAITING_STEP.shortest
-
-
-async def _end_direct_claim(world: Needs, move: Move) -> Result:
-    """End the group's direct claim. Members whom native licensing does not cover keep their direct licenses by name."""
-    staying: list[UserId] = []
-    async for page in member_pages(world, move.group_id):
-        users = {user.id: user for user in page.users if page.nested or not _covered(user, move)}
-        ledger = await world.stores.ledger.rows(list(users)) if users else {}
-        kept: list[tuple[UserId, Grant]] = []
-        for user_id in sorted(users):
-            row = ledger.get(user_id)
-            ending = ending_licenses(row, move.group_id) if row else frozenset()
-            kept += [(user_id, _by_name(each)) for each in move.products if each.sku_id in ending]
-        await world.stores.grants.put(kept)
-        staying += sorted({user_id for user_id, _ in kept})
-    await move_intents.end_native_move(world, move)
-    assignment = await _assignment(world, move)
-    await enqueue(world, staying, f"move-{move.id}", intent_versions={move.group_id: assignment.version})
-    await _watch(world, move.group_id)
-    phase = MovePhase.UNDONE if move.undoing else MovePhase.DONE
-    return ended(replace(move, errors=0), phase, world.clock.now()), timedelta(0)
-
-
-def _covered(user: DirectoryUser, move: Move) -> bool:
-    return covers_all(user, move.group_id, move.products)
-
-
-def _by_name(license: AssignedLicense) -> Grant:
-    return Grant(license.sku_id, license.disabled_plans, Source(SourceKind.LIST))
-
-
-async def _watch(world: Needs, group_id: GroupId) -> None:
-    """The members' rows come from reading native licensing now."""
-    await world.queue.send([Outgoing(NOTIFICATIONS, WatchGroup(group_id, world.clock.now()).encode())])
 
 
 async def watch_moves(world: Needs) -> int:
