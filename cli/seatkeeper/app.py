@@ -43,6 +43,7 @@ def build() -> typer.Typer:
         general,
         groups,
         health,
+        moves,
         operations,
         products,
         profiles,
@@ -61,8 +62,8 @@ def build() -> typer.Typer:
             session.output.say(f"seatkeeper {__version__}")
             raise typer.Exit(OK)
 
-    modules = (auth, users, groups, products, operations, approvals, events, profiles, audit, dead_letters, health)
-    for module in modules:
+    about_licenses = (auth, users, groups, moves, products, operations, approvals)
+    for module in (*about_licenses, events, profiles, audit, dead_letters, health):
         app.add_typer(module.app)
     ascode.add_to(app)
     general.add_to(app)

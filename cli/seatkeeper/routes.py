@@ -31,6 +31,13 @@ FIND_MEMBER_ERRORS = Route("POST", "/api/groups/{}/membersWithLicenseErrors/sear
 WATCH_GROUP = Route("POST", "/api/groups/{}/watch")
 DIAGNOSE = Route("POST", "/api/groups/{}/members/{}/diagnose")
 REPROCESS_ERRORS = Route("POST", "/api/groups/{}/reprocessLicenseErrors")
+MOVE = Route("POST", "/api/groups/{}/moveLicensing")
+MOVE_STATE = Route("GET", "/api/groups/{}/moveLicensing")
+PAUSE_MOVE = Route("POST", "/api/groups/{}/moveLicensing/pause")
+RESUME_MOVE = Route("POST", "/api/groups/{}/moveLicensing/resume")
+UNDO_MOVE = Route("POST", "/api/groups/{}/moveLicensing/undo")
+APPROVE_MOVE = Route("POST", "/api/groups/{}/moveLicensing/approve")
+MOVE_REPORT = Route("GET", "/api/groups/{}/moveLicensing/report")
 ALL_ERRORS = Route("GET", "/api/membersWithLicenseErrors")
 
 FIND_USERS = Route("POST", "/api/users/search")
