@@ -324,6 +324,7 @@ def policy_of(settings: Settings) -> Policy:
         writing=settings.writing,
         caller_reads_per_minute=settings.caller_reads_per_minute,
         caller_changes_per_minute=settings.caller_changes_per_minute,
+        caller_previews_per_minute=settings.caller_previews_per_minute,
         caller_hr_events_per_minute=settings.caller_hr_events_per_minute,
         caller_open_previews=settings.caller_open_previews,
         removal_window_s=settings.removal_window.total_seconds(),

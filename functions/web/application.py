@@ -165,7 +165,14 @@ async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None
     if row == HR_EVENTS:
         await limits.admit(caller, Kind.HR_EVENTS, 0)
     else:
-        await limits.admit(caller, Kind.READS if needed in READS else Kind.CHANGES)
+        await limits.admit(caller, _kind(request, needed))
+
+
+def _kind(request: Request, needed: Access) -> Kind:
+    if needed in READS:
+        return Kind.READS
+    # A plan of many groups needs a preview of each. They write no license, and the number of open ones is limited.
+    return Kind.PREVIEWS if request.query_params.get("preview") == "true" else Kind.CHANGES
 
 
 async def _writing(request: Request) -> Writing | None:

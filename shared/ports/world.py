@@ -93,6 +93,7 @@ class Policy:
     writing: WritingSetting = WritingSetting.ON
     caller_reads_per_minute: int = 1200
     caller_changes_per_minute: int = 60
+    caller_previews_per_minute: int = 300
     caller_hr_events_per_minute: int = 6000
     caller_open_previews: int = 50
     removal_window_s: float = 300.0

@@ -250,7 +250,9 @@ def set_options(
     ] = None,
     keep_for: Annotated[int | None, typer.Option(min=0, max=365, help="Days to keep licenses after leaving.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Groups whose members get nothing; repeat it.")] = None,
-    priority: Annotated[int | None, typer.Option(help="The order in which waiting users get licenses.")] = None,
+    priority: Annotated[
+        int | None, typer.Option(help="The default usage location of the group with the highest number counts.")
+    ] = None,
     allowance: Annotated[int | None, typer.Option(min=0, help="Removals a day without an approval.")] = None,
     allowance_reason: Annotated[str, typer.Option(help="The reason for this allowance.")] = "",
     allow_native_overlap: Annotated[

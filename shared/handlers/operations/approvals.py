@@ -145,7 +145,7 @@ async def review(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
 
 async def reject(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
-    """Keep what was to be removed: every removal of the snapshot becomes a kept grant, and the operation ends."""
+    """Keep the licenses: every removal of the snapshot becomes a kept grant, and the operation ends."""
 
     def decide(operation: Operation) -> Operation:
         _require_snapshot(operation, "reject")

@@ -168,7 +168,9 @@ def may_burst(work: Work) -> bool:
 
 
 def outcomes_of(work: Work, recorded: Sequence[Recorded], now: datetime) -> list[ChunkOutcome]:
-    """What the chunk row keeps of each user. One that the operation does not wait for needed nothing more of it."""
+    """The part of each user that the chunk row keeps. One that the operation does not wait for needed nothing more of
+    it.
+    """
     return [
         ChunkOutcome(
             each.user_id,
