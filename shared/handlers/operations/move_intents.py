@@ -88,11 +88,14 @@ async def end_direct_move(world: Needs, move: Move) -> None:
 
 
 async def end_native_move(world: Needs, move: Move) -> int:
-    """The direct claim of the group ends. Returns the version of the assignment. An undone move restores the engine that the group had."""
+    """The direct claim of the group ends. Returns the version of the assignment.
+
+    An undone move restores the engine that the group had.
+    """
     former = move.former
-    engine = former.engine if move.undoing and former and former.engine is not Engine.DIRECT else Engine.NATIVE
-    if move.undoing and (former is None or former.engine is Engine.DIRECT):
-        engine = Engine.WATCHED
+    engine = Engine.NATIVE
+    if move.undoing:
+        engine = former.engine if former and former.engine is not Engine.DIRECT else Engine.WATCHED
     now = world.clock.now()
 
     def change(before: GroupLicenseAssignment) -> GroupLicenseAssignment:
