@@ -56,10 +56,15 @@ async def remove_native(world: Needs, move: Move) -> Result:
         return move, WAITING_STEP.after(now - (move.removing_at or now))
     if not move.verified:
         # One read without the licenses is no proof: a lagging replica can show it.
-        return replace(move, verified=(now,)), VERIFY_AGAIN
+        return replace(move, verified=(now,)), between_reads(world)
     await move_intents.end_direct_move(world, move)
     await sync_soon(world, move.group_id, SYNC)
     return ended(move, MovePhase.UNDONE if move.undoing else MovePhase.DONE, now), timedelta(0)
+
+
+def between_reads(world: Needs) -> timedelta:
+    """Between two verifying reads; as with removals, settings can shorten it."""
+    return min(VERIFY_AGAIN, timedelta(seconds=world.policy.removal_window_s))
 
 
 async def _all_concerned(world: Needs, move: Move) -> AsyncIterator[MemberPage]:

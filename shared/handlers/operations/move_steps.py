@@ -19,7 +19,6 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.messages import OPERATIONS_BULK, load_object
 from shared.domain.move import (
     SEND_AGAIN,
-    VERIFY_AGAIN,
     Direction,
     Move,
     MovePhase,
@@ -43,7 +42,7 @@ from shared.domain.read_models import AuditEntry
 from shared.domain.write_results import LicenseCall
 from shared.handlers.operations import move_intents
 from shared.handlers.operations.move_calls import SHORT_STEP, Result, call, reprocess, twice
-from shared.handlers.operations.move_ends import WAITING_STEP, end_direct_claim, remove_native
+from shared.handlers.operations.move_ends import WAITING_STEP, between_reads, end_direct_claim, remove_native
 from shared.handlers.operations.move_reads import Judge, MemberPage, checksum_of, member_pages
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
@@ -332,7 +331,7 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
     now = world.clock.now()
     if move.phase is MovePhase.VERIFY:
         after = after_verification(replace(move, sent_at=None, reprocessed_at=None), now, checksum_of(judged))
-        return after, VERIFY_AGAIN if after.phase is MovePhase.VERIFY else timedelta(0)
+        return after, between_reads(world) if after.phase is MovePhase.VERIFY else timedelta(0)
     expires = timedelta(seconds=world.policy.approval_expires_s)
     if move.approved_at is not None and now - move.approved_at >= expires:
         return replace(not_verified(move), phase=MovePhase.VERIFY, approved_by=None, approved_at=None), timedelta(0)
