@@ -21,6 +21,7 @@ from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, 
 from functions.web.pages import (
     assign,
     audit,
+    first_contact,
     first_day,
     health,
     license_errors,
@@ -54,6 +55,7 @@ from functions.web.routes import (
     profiles,
     users,
 )
+from functions.web.routes import first_contact as first_contact_routes
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, UNCOUNTED, Access
@@ -97,8 +99,10 @@ def build(doors: Callable[[], App]) -> FastAPI:
         licenses,
         center,
         dead_letters,
+        first_contact_routes,
         static_files,
         first_day,
+        first_contact,
         start,
         search,
         license_pages,

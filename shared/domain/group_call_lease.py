@@ -1,4 +1,4 @@
-"""A lease on the licenses of one group: who may call `assignLicense` for it now.
+"""A lease on the licenses of one group: only its holder calls `assignLicense` for the group.
 
 Calls for one group at the same time silently lose products (deploymenttheory/terraform-provider-microsoft365,
 internal/services/.../license_assignment/crud.go), so only the holder of the lease calls.
@@ -18,14 +18,14 @@ LEASE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class GroupLease:
-    """`holder`: any text, such as the ID of an operation; empty if nobody holds it."""
+    """`holder`: any text, such as the ID of an operation; empty if it is free."""
 
     holder: str = ""
     until: datetime = LONG_AGO
 
     @classmethod
     def from_text(cls, text: str) -> GroupLease:
-        """The lease as stored; nobody's for an empty text. Raises ValueError, KeyError for a text that is no lease."""
+        """The lease as stored; a free one for an empty text. Raises ValueError, KeyError for any other text."""
         if not text:
             return cls()
         row = json.loads(text)

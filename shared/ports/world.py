@@ -16,6 +16,7 @@ from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Accounts, Directory
+from shared.ports.first_contact import FirstContactStore, Probes
 from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
@@ -79,6 +80,7 @@ class Stores:
     hr_states: HrStateStore
     profiles: ProfileStore
     people: PersonStore
+    first_contact: FirstContactStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ class World:
     changes: ChangeFeed
     accounts: Accounts
     memberships: Memberships
+    probes: Probes
     dead_letters: DeadLetterQueues
     queue_watch: QueueWatch
     digest_log: DigestLog

@@ -44,7 +44,7 @@ async def call_group(
     try:
         answer = await _paced(world, group_id, call, urgent=urgent)
     finally:
-        # Graph may still work on a call that it has not answered, so the lease then ends by itself.
+        # Graph may still work on a call that it has not answered, so the lease then stays until it expires.
         if answer is not None and not isinstance(answer, Unanswered):
             await _release(world, group_id, holder)
     return answer
@@ -88,11 +88,11 @@ async def _take(world: Needs, group_id: GroupId, holder: str) -> datetime | None
 
 
 async def _release(world: Needs, group_id: GroupId, holder: str) -> None:
-    """Let others call. If this cannot be stored, the lease ends by itself."""
+    """Let others call. If this cannot be stored, the lease expires."""
     try:
         await _change(world, group_id, lambda lease: GroupLease() if lease.holder == holder else None)
     except Unavailable:
-        log.warning("the lease of a group ends by itself group=%s", group_id)
+        log.warning("the lease of a group was not released group=%s", group_id)
 
 
 async def _change(world: Needs, group_id: GroupId, change: Callable[[GroupLease], GroupLease | None]) -> None:
