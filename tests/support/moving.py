@@ -4,6 +4,7 @@ join and leave, and a witness who checks after every message that nobody has los
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -44,6 +45,8 @@ class SlowEngine:
         self._due: dict[UserId, datetime] = {}
         self.stuck: set[UserId] = set()
         """Members whose removal fails because another license depends on it."""
+        self.reprocessing: Callable[[], None] = lambda: None
+        """Called before a member is processed again on request."""
         native = run.fakes.native
         native.slow, native.on_group_call = True, lambda group_id: self.everybody()
         native.answer = self._reprocessed
@@ -58,6 +61,7 @@ class SlowEngine:
 
     def _reprocessed(self, user_id: UserId) -> WriteResult:
         """Processed at once. The fake's own answer would assign products, so it gets none."""
+        self.reprocessing()
         self.stuck.discard(user_id)
         self._settle(user_id)
         return Rejected(400, "Request_BadRequest", "processed by the engine of the test")
