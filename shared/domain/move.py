@@ -1,8 +1,8 @@
 """A move of a group between Microsoft's own group-based licensing and this app: its state and its steps.
 
 Each step reads the members and decides by what it read, so a repeated, late or lost step changes nothing. A wave ends
-when none of its members waits. After the last wave, two complete reads in a row must show that nobody would lose a
-service plan. Then a person approves, and the source that is left ends.
+when none of its members waits. After the last wave, two complete reads in a row must show that no member would lose
+a service plan. Then a person approves, and the source that is left ends.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def paused(move: Move, reason: str, by: Initiator | None = None) -> Move:
 
 
 def resumed(move: Move) -> Move:
-    """Going on after a pause. What was seen before counts no more, except that the wave's blocked members were seen."""
+    """Going on after a pause. Earlier reads count no more, except that a person has seen the wave's blocked members."""
     phase = move.phase
     if phase in (MovePhase.VERIFY, MovePhase.APPROVE, MovePhase.FINAL):
         phase = MovePhase.VERIFY
@@ -241,7 +241,7 @@ def undone(move: Move) -> Move:
 
 
 def after_wave(move: Move, blocked: int, reasons: str) -> Move:
-    """The next wave, or the verification: for a wave of which nobody waits any more."""
+    """The next wave, or the verification: for a wave without waiting members."""
     if blocked and move.accepted != _wave_name(move):
         who = f"{blocked} member{'' if blocked == 1 else 's'}"
         return paused(
@@ -253,7 +253,7 @@ def after_wave(move: Move, blocked: int, reasons: str) -> Move:
 
 
 def after_verification(move: Move, now: datetime, checksum: str) -> Move:
-    """One more read has shown that nobody loses anything. The second one asks for the approval; what the move itself
+    """One more read has shown that no member loses anything. The second one asks for the approval; what the move itself
     brought about is undone without one."""
     verified = (*move.verified, now)[-VERIFICATIONS:]
     move = replace(move, verified=verified, checksum=checksum)
@@ -286,7 +286,7 @@ def to_remove(move: Move) -> tuple[SkuId, ...]:
 
 
 def fault_of(move: Move, assignment: GroupLicenseAssignment | None, native: Sequence[AssignedLicense]) -> str:
-    """What somebody changed since the start, so that the move pauses; empty if nothing did. `native`: the group's
+    """The change since the start for which the move pauses; empty if there was none. `native`: the group's
     licenses as they were read. Checked until the last step begins."""
     if assignment is None or not same_licenses(_direct(assignment), move.products):
         return "The licenses that this app assigns to the group have changed since the move began."

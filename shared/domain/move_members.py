@@ -1,5 +1,4 @@
-"""What a move of a group's licensing means for one member: a function of one read of the member, so that anybody can
-compute it again.
+"""The meaning of a move for one member: a function of one read of the member, so that anybody can compute it again.
 
 To direct: each product that the group's native licensing has Active for a member must be there as a direct license with
 the same plans, before the native one goes. To native: the other way round. Nested members get nothing from native
@@ -20,7 +19,7 @@ from shared.domain.native_handover import is_covered
 
 
 class MoveVerdict(StrEnum):
-    """What the next step of a move means for a member."""
+    """The meaning of the next step of a move for a member."""
 
     READY = "ready"
     """Nothing is lost: the other source has every product with the same plans."""
@@ -36,7 +35,7 @@ class MoveVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the app knows of a member beside the read. `ending`: direct licenses that only this group claims, so that
+    """Facts about a member beside the read. `ending`: direct licenses that only this group claims, so that
     they end with its claim. `pending`: those whose removal was already seen to be due. `reason`: why the app cannot
     assign or remove a direct license. `excluded`: the group's options leave the member without direct licenses."""
 
@@ -172,7 +171,7 @@ class Needed:
 def licenses_needed(
     users: Iterable[DirectoryUser], products: Iterable[AssignedLicense], available: Mapping[SkuId, int]
 ) -> Needed:
-    """What a move consumes. A user takes one license of a product, however many sources assign it
+    """The licenses that a move consumes. A user takes one license of a product, however many sources assign it
     (learn.microsoft.com/entra/fundamentals/concept-group-based-licensing)."""
     skus = [each.sku_id for each in products]
     counts: Counter[SkuId] = Counter({sku_id: 0 for sku_id in skus})

@@ -1,6 +1,6 @@
 """The report of a move, member by member: a pure function of two reads, so that anybody can compute it again.
 
-The first read is stored when the move begins, the second is made when somebody asks for the report. Compared are the
+The first read is stored when the move begins, the second is made when the report is requested. Compared are the
 service plans that are on through the products that move, from any source.
 """
 

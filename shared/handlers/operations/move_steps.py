@@ -265,14 +265,14 @@ async def _wave(world: Needs, move: Move, assignment: GroupLicenseAssignment) ->
 
 
 def _blocked(move: Move, judged: Sequence[MemberMove]) -> list[MemberMove]:
-    """Members whom a person must help. When a move to direct is undone there are none: whoever native licensing does
-    not cover stays direct."""
+    """Members whom a person must help. When a move to direct is undone there are none: members whom native licensing
+    does not cover stay direct."""
     stays = move.undoing and move.heading is Direction.TO_NATIVE
     return [] if stays else [each for each in judged if each.verdict is MoveVerdict.BLOCKED]
 
 
 def _to_reprocess(move: Move, blocked: Sequence[MemberMove]) -> list[UserId]:
-    """Members whom Microsoft's licensing has not been asked yet to process again: it does not try by itself
+    """Members whom Microsoft's licensing has not been asked yet to process again: it does not retry automatically
     (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems)."""
     return [each.user_id for each in blocked if each.by_native and move.reprocessed_at is None]
 

@@ -1,4 +1,4 @@
-"""What people ask of a move between native and direct licensing: preview, start, pause, resume, undo, approve."""
+"""Requests about a move between native and direct licensing: preview, start, pause, resume, undo, approve."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def find(world: Needs, group_id: GroupId, move_id: str = "") -> Move:
 
 
 async def pause(world: Needs, group_id: GroupId, initiator: Initiator) -> Move:
-    """Nothing new begins. What was sent to be reconciled ends; joiners and leavers are processed as usual."""
+    """Nothing new begins. Users who were already sent are finished; joiners and leavers are processed as usual."""
 
     def stop(move: Move) -> Move:
         if move.phase.is_ended or move.phase is MovePhase.COUNT or move.paused:
