@@ -68,7 +68,7 @@ async def start_first_contact(timer: func.TimerRequest) -> None:
 
 
 @bp.function_name("continue_first_contact")
-@bp.timer_trigger(arg_name="timer", schedule="5,35 * * * * *")
+@bp.timer_trigger(arg_name="timer", schedule="5 * * * * *")
 async def continue_first_contact(timer: func.TimerRequest) -> None:
     await bootstrap.app().continue_first_contact()
 

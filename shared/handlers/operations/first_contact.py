@@ -1,6 +1,6 @@
 """The first-contact check: start a run, continue open runs, compare each with earlier ones.
 
-A request or the daily timer creates a run. A timer continues open runs every 30 seconds, so a run survives the end of
+A request or the daily timer creates a run. A timer continues open runs every minute, so a run survives the end of
 any process. A basic run gets a test user whom no worker processes meanwhile (`must_not_be_in_use`).
 """
 
@@ -191,7 +191,7 @@ async def _end(prober: Prober, state: RunState, fault: str = "") -> None:
 
 
 async def _postpone(prober: Prober, fault: Unavailable) -> None:
-    """Another process continues in half a minute, for a day. Then the run fails, and its fault says what to restore."""
+    """Another process continues in a minute, for a day. Then the run fails, and its fault says what to restore."""
     run, now = prober.run, prober.world.clock.now()
     try:
         if now - run.created_at < TRIED_FOR:
