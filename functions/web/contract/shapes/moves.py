@@ -46,10 +46,7 @@ class Move(Answer):
     phase: MovePhase
     undoing: bool
     paused_reason: Annotated[str, example("2 members cannot be moved.")] | None
-    problem: (
-        Annotated[str, Field(description="A problem of the last step, which is tried again.", examples=["not sent"])]
-        | None
-    )
+    problem: Annotated[str, Field(description="A problem of the last step.", examples=["not sent"])] | None
     licenses: list[License]
     pilot: list[UserIdText]
     waves: list[Annotated[int, Field(ge=1, le=100, examples=[10])]]
