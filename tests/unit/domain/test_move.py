@@ -173,7 +173,11 @@ def test_the_report_compares_plans_and_not_sources() -> None:
     before = member_now(person(*inherited()), GROUP_A, PRODUCTS)
     now = member_now(person(direct(E3), direct(VISIO)), GROUP_A, PRODUCTS)
     row = report_row(before, now, CATALOG)
-    assert (row.outcome, row.before[E3], row.after[E3]) == (MoveOutcome.KEPT, {"native"}, {"direct"})
+    assert (row.outcome, row.before[E3], row.after[E3]) == (
+        MoveOutcome.KEPT,
+        frozenset({"native"}),
+        frozenset({"direct"}),
+    )
     less = member_now(person(direct(E3, plans(TEAMS)), direct(VISIO)), GROUP_A, PRODUCTS)
     assert report_row(before, less, CATALOG).lost == {E3: plans(TEAMS)}
     assert report_row(less, before, CATALOG).outcome is MoveOutcome.GAINED
