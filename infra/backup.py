@@ -56,6 +56,7 @@ NOT_SAVED: Mapping[str, str] = {
     "members": "written by the next sync",
     "groupstatus": "written by the next sync",
     "waiting": "index of the ledger",
+    "moves": "an old move would continue; the group and its members are read again",
     "nesting": "read from the directory",
     "deltas": "read from the directory",
     "graphsubscriptions": "the app makes a new subscription",

@@ -20,6 +20,7 @@ from shared.ports.first_contact import FirstContactStore, Probes
 from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
+from shared.ports.move_store import MoveStore
 from shared.ports.native_licensing import NativeLicensing
 from shared.ports.onboarding_stores import HrStateStore, OnboardingStore, ProfileStore
 from shared.ports.person_store import PersonStore
@@ -70,6 +71,7 @@ class Stores:
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
     deltas: DeltaStore
+    moves: MoveStore
     nesting: NestingStore
     due: DueStore
     product_facts: ProductFactsStore

@@ -72,6 +72,18 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "This app licenses group Sales directly, so its members are shown as they are.",
             "group",
         ),
+        "InvalidWaves": ("waves must be rising percentages that end with 100, such as 10, 50, 100.", "waves"),
+        "NotAMember": ("Pilot users must be direct members of the group; these are not: ada.", "pilot"),
+        "TooManyPilotUsers": ("Name at most 20 pilot users.", "pilot"),
+        "AssignmentCancelled": (
+            "An operation of the group was cancelled. Reprocess the group or remove its license first.",
+            "group",
+        ),
+        "NativePlansDiffer": (
+            "The group has other licenses, or other apps, in Microsoft's own group-based licensing than this app "
+            "assigns. Make both the same first.",
+            "group",
+        ),
         "NativeGroup": (
             "Microsoft's own group-based licensing assigns the licenses of group Sales; this app only watches it. Use "
             "diagnose and reprocessLicenseErrors for its members.",

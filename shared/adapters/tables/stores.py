@@ -23,6 +23,7 @@ from shared.adapters.tables.idempotency import TableIdempotency
 from shared.adapters.tables.ledger import TableLedger
 from shared.adapters.tables.member_counts import TableMemberCounts
 from shared.adapters.tables.members import TableMembers
+from shared.adapters.tables.moves import TableMoves
 from shared.adapters.tables.nesting import TableNesting
 from shared.adapters.tables.onboarding import TableOnboarding
 from shared.adapters.tables.open_items import TableOpenItems
@@ -71,6 +72,7 @@ def table_stores(
         dead_letters=TableDeadLetters(tables, monotonic=monotonic),
         subscriptions=TableSubscriptions(tables, monotonic=monotonic),
         deltas=TableDeltas(tables),
+        moves=TableMoves(tables),
         nesting=TableNesting(tables, monotonic=monotonic),
         due=TableDue(tables),
         product_facts=TableProductFacts(tables, monotonic=monotonic),

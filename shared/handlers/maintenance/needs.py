@@ -11,6 +11,7 @@ from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
 from shared.ports.first_contact import FirstContactStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
+from shared.ports.move_store import MoveStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
 from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
@@ -73,6 +74,9 @@ class Stores(Protocol):
 
     @property
     def open_items(self) -> OpenItemStore: ...
+
+    @property
+    def moves(self) -> MoveStore: ...
 
     @property
     def operations(self) -> OperationStore: ...
