@@ -47,16 +47,12 @@ def move(found: Move) -> Json:
     }
 
 
-def report(found: Move, rows: Sequence[MoveReportRow]) -> Json:
-    """The move with every member of then and now."""
-    return {
-        "move": move(found),
-        "outcomes": {str(outcome): count for outcome, count in outcomes(rows).items()},
-        "value": [_row(row) for row in rows],
-    }
+def report_head(found: Move, rows: Sequence[MoveReportRow]) -> Json:
+    """The move, and how many members have each outcome."""
+    return {"move": move(found), "outcomes": {str(outcome): count for outcome, count in outcomes(rows).items()}}
 
 
-def _row(row: MoveReportRow) -> Json:
+def moved_member(row: MoveReportRow) -> Json:
     return {
         "id": row.user_id,
         "displayName": row.display_name or None,

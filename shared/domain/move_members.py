@@ -1,7 +1,7 @@
 """The meaning of a move for one member: a function of one read of the member, so that anybody can compute it again.
 
-To direct: each product that the group's native licensing has Active for a member must be there as a direct license with
-the same plans, before the native one goes. To native: the other way round. Nested members get nothing from native
+To direct: for each product that native licensing has Active for a member, there must be a direct license with the same
+plans. Only then does the native one go. To native: the other way round. Nested members get nothing from native
 licensing (learn.microsoft.com/entra/fundamentals/concept-group-based-licensing), so they stay direct.
 """
 

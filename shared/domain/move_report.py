@@ -36,7 +36,7 @@ class MoveOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Had:
-    """What a member has of one product. `off`: the plans that every source turns off."""
+    """One product of a member. `off`: the plans that every source turns off."""
 
     off: Plans
     sources: frozenset[str]
@@ -69,7 +69,7 @@ class MoveReportRow:
 def member_now(
     user: DirectoryUser, group_id: GroupId, products: Iterable[AssignedLicense], *, nested: bool = False
 ) -> MemberBefore:
-    """What a read shows of a member. Only licenses that count are listed."""
+    """A member, as a read shows the user. Only licenses that count are listed."""
     found: dict[SkuId, Had] = {}
     for sku_id in sorted(each.sku_id for each in products):
         rows = [row for row in user.license_assignment_states if row.sku_id == sku_id and row.state.counts]

@@ -96,9 +96,8 @@ def approve(session: Session, group: Group) -> int:
 def report(session: Session, group: Group) -> None:
     """Each member before the move and now, computed from a read of today."""
     names = session.names
-    found = session.client.ask(routes.MOVE_REPORT, session.names.group(group))
     session.output.rows(
-        found[f.VALUE],
+        list(session.client.all(routes.MOVE_REPORT, session.names.group(group))),
         [
             Column("User", lambda row: row[f.UPN] or row[f.ID]),
             Column("Outcome", "outcome"),

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.web import move_answers
+from functions.web import answers, move_answers
 from functions.web.audit_answers import Json
-from functions.web.context import TheInitiator, TheWorld
+from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.requests import Guid, Shape
 from functions.web.starting import accepted
 from shared.domain.ids import GroupId, UserId
@@ -92,7 +93,12 @@ async def approve_move(world: TheWorld, initiator: TheInitiator, group_id: TheId
 
 
 @router.get("/report")
-async def report_move(world: TheWorld, group_id: TheId) -> Json:
+async def report_move(request: Request, world: TheWorld, group_id: TheId, paging: ThePaging) -> Json:
     """Each member before the move and now: sources, and the apps that were lost or gained. It is computed from a read
     of today, so it can be repeated."""
-    return move_answers.report(*await move_report(world, group_id))
+    found, rows = await move_report(world, group_id)
+    shown, token = answers.part(rows, paging.top, paging.after)
+    return {
+        **move_answers.report_head(found, rows),
+        **answers.page(request, map(move_answers.moved_member, shown), token),
+    }

@@ -1,5 +1,5 @@
-"""Deletes records after their retention: audit entries, completed HR events, completed operations with their lists,
-permits, ledger rows of people without managed licenses, ended moves of groups, and dead letters.
+"""Deletes records after their retention: audit entries, completed HR events, and completed operations with their lists.
+Also permits, ledger rows of people without managed licenses, ended moves of groups, and dead letters.
 
 Records that are still needed stay: an open operation, and the preview that approves it. The row of an operation that a
 group's assignment or status names stays too, without its list of people. The ledger proves which licenses are managed

@@ -1,4 +1,4 @@
-"""What a move writes into the assignment of its group: at the start, with each wave, and at the end.
+"""The changes that a move makes to the assignment of its group: at the start, with each wave, and at the end.
 
 Each change can be made again: the second time it finds that nothing is left to change.
 """
@@ -55,7 +55,7 @@ async def begin_direct(world: Needs, move: Move) -> int:
 
 
 async def set_wave(world: Needs, move: Move) -> int:
-    """Whose direct licenses end now: with each wave more members, and nobody while the group moves to direct."""
+    """Whose direct licenses end now: with each wave more members, and no member while the group moves to direct."""
     wanted = move.handover if move.heading is Direction.TO_NATIVE else None
 
     def change(before: GroupLicenseAssignment) -> GroupLicenseAssignment:

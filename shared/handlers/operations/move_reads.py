@@ -1,4 +1,4 @@
-"""Reading the members of a group that moves, and the verdict about each by what was read."""
+"""Reading the members of a group that moves, and the verdict about each of them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def member_pages(world: Needs, group_id: GroupId) -> AsyncIterator[MemberP
 
 
 class Judge:
-    """Verdicts about the members of one read. What the app knows beside it is read once."""
+    """Verdicts about the members of one read. The app's own records are read once."""
 
     def __init__(self, world: Needs, move: Move, assignment: GroupLicenseAssignment, catalog: Catalog) -> None:
         self._world, self._move, self._assignment, self._catalog = world, move, assignment, catalog

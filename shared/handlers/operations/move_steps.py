@@ -314,7 +314,7 @@ def _seen(move: Move, judged: Sequence[MemberMove]) -> Move:
 
 
 async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) -> Result:
-    """One complete read in which nobody would lose anything; the last step needs one more, after the approval."""
+    """One complete read in which no member would lose anything; the last step needs one more, after the approval."""
     if move.heading is Direction.TO_DIRECT:
         await move_intents.enforce(world, move)
     judged = await _judged(world, move, assignment)

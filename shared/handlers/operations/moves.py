@@ -147,7 +147,7 @@ async def approve(world: Needs, group_id: GroupId, checksum: str, initiator: Ini
 
 
 def request_of(move: Move) -> Request:
-    """Everybody in the group is concerned, although the verification says that nobody loses anything."""
+    """All members count as concerned, although the verification found no loss."""
     given: Sequence[Given] = ()
     requester = move.initiator.person_id
     return Request(requester, move.created_at, move.members - move.nested, move.protected > 0, given)

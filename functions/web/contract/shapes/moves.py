@@ -14,6 +14,7 @@ from functions.web.contract.shapes.common import (
     Initiator,
     License,
     OperationIdText,
+    Page,
     Person,
     PlanIdText,
     SkuIdText,
@@ -97,7 +98,7 @@ class MovedMember(Answer):
     gained_plans: list[ProductPlans]
 
 
-class MoveReport(Answer):
+class MoveReport(Page):
     """All members of then and now."""
 
     move: Move
