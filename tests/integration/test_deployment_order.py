@@ -1,4 +1,4 @@
-"""The order provision, grant, deploy: the hooks of azd, against a stand-in for the Azure CLI. azd itself does not run."""
+"""The order provision, grant, deploy: azd's hooks against a stand-in for the Azure CLI. azd itself is not run."""
 
 from __future__ import annotations
 
