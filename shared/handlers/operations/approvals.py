@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from shared.domain.approval_rules import Approver, denial, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.errors import ApprovalDenied, BadRequest, Outdated
+from shared.domain.errors import ApprovalDenied, Outdated, StateConflict
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
 from shared.domain.initiator import SYSTEM, Initiator
@@ -135,7 +135,7 @@ async def review(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
     def open_it(operation: Operation) -> Operation:
         if not is_collecting(operation):
-            raise BadRequest("IllegalState", "Only an operation that collects held removals is opened.", "operation")
+            raise StateConflict("IllegalState", "Only an operation that collects held removals is opened.", "operation")
         return replace(operation, state=OperationState.QUEUED, step=operation.step + 1, progress_at=world.clock.now())
 
     operation = await change_operation(world, operation_id, open_it)
@@ -191,4 +191,4 @@ async def expire(world: Needs, operation_id: OperationId) -> Operation:
 def _require_sealed(operation: Operation, act: str) -> None:
     require_state(operation, act, OperationState.AWAITING_APPROVAL)
     if is_collecting(operation):
-        raise BadRequest("NotReviewed", f"Review the removals first: there is no list to {act} yet.", "operation")
+        raise StateConflict("NotReviewed", f"Review the removals first: there is no list to {act} yet.", "operation")
