@@ -254,7 +254,14 @@ async def _approved(
     if found.enough:
         names = dict.fromkeys(each.by.display_name for each in approvals) or (initiator.display_name,)
         text = f"Approved by {initiator.display_name}."
-        approved = replace(approved, permitted_by=" and ".join(names), for_protected=bool(why), note=text, remedy="")
+        approved = replace(
+            approved,
+            permitted_by=" and ".join(names),
+            permitted_from=now if is_held else max(now, record.next_at or now),
+            for_protected=bool(why),
+            note=text,
+            remedy="",
+        )
         if is_held:
             approved = replace(approved, state=OnboardingState.RECEIVED, next_at=now)
     elif is_held:

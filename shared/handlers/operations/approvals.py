@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.approval_rules import Approver, denial, request_of, ruling
+from shared.domain.approval_rules import Approver, denial, has_expired, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.errors import ApprovalDenied, Outdated, StateConflict
 from shared.domain.grant import Source, SourceKind
@@ -127,7 +127,7 @@ def is_old(world: Needs, operation: Operation) -> bool:
     """Whether the approval of an operation, given or by its preview, expired before its removals were carried out, as
     while writing was off. It is requested again."""
     approved_at = operation.approvals[-1].at if operation.approvals else operation.created_at
-    return world.clock.now() - approved_at >= timedelta(seconds=world.policy.approval_expires_s)
+    return has_expired(approved_at, world.clock.now(), timedelta(seconds=world.policy.approval_expires_s))
 
 
 async def review(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
