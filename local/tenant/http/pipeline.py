@@ -76,13 +76,13 @@ async def _carry_out(tenant: Tenant, call: Call) -> Reply:
 def _charge(tenant: Tenant, call: Call, route: Route) -> dict[str, str]:
     units = cost(route, call)
     priority = call.headers.get("x-ms-throttle-priority", "Normal")
-    refusal, fullest = tenant.quota.charge(call.app_id, units, route.writes, priority, time.time(), route.limit)
+    rejection, fullest = tenant.quota.charge(call.app_id, units, route.writes, priority, time.time(), route.limit)
     headers = {} if route.limit is not None else {"x-ms-resource-unit": str(units)}
     if fullest > 0.8:
         headers["x-ms-throttle-limit-percentage"] = f"{fullest:.2f}"
-    if refusal is not None:
-        refusal.headers.update(headers)
-        raise refusal
+    if rejection is not None:
+        rejection.headers.update(headers)
+        raise rejection
     return headers
 
 

@@ -99,6 +99,9 @@ async def reprocess_step(world: Needs, run: ReprocessErrors) -> None:
     while processed < len(rows):
         part = rows[processed : processed + BATCH]
         answers = await _called(world, pacer, [row.user_id for row in part], urgent=False)
+        if isinstance(answers, datetime):
+            await _send(world, run, answers)
+            return
         again = await _recorded(world, stored.assignment, answers, run.began + BUSY_FOR)
         if isinstance(again, datetime):
             await _send(world, run, again)
@@ -149,15 +152,10 @@ async def _called(
 
 
 async def _recorded(
-    world: Needs,
-    assignment: GroupLicenseAssignment,
-    answers: Mapping[UserId, WriteResult] | datetime,
-    until: datetime,
+    world: Needs, assignment: GroupLicenseAssignment, answers: Mapping[UserId, WriteResult], until: datetime
 ) -> Sequence[MemberRow] | datetime:
     """The rows after the calls, or when to come back because some were not processed. `until`: how long a rejection
     beside other writes is no result."""
-    if isinstance(answers, datetime):
-        return answers
     busy = Throttled | Unsent | Contended if world.clock.now() < until else Throttled | Unsent
     done = {key: each for key, each in answers.items() if not isinstance(each, busy)}
     kept = await _kept(world, assignment, done)

@@ -19,7 +19,7 @@ async def test_an_event_is_kept_and_carried_out_after_writing_is_turned_on() -> 
     await run.licensed_team(SMALL)
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
     await turn_off(run.world, MIA)
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     await run.send(event("joiner", "2", bob, groups=[TEAM]))
     await run.work_off()
     assert [await run.state(each) for each in ("1", "2")] == ["Received", "Received"]
@@ -70,7 +70,7 @@ async def test_a_leaver_approved_long_before_writing_is_back_is_approved_again(d
 
 async def test_the_approval_of_an_announced_leaver_counts_from_its_day() -> None:
     run = await team(size=2)
-    await run.tell(event("leaver", "l1", user(1), on="2026-03-02", removal="P0D"))
+    await run.notify(event("leaver", "l1", user(1), on="2026-03-02", removal="P0D"))
     listed = await announced_leavers(run.world)
     assert await approve_announced(run.world, listed.checksum, MIA) == 1
     run.later(days=60)
