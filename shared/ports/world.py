@@ -14,6 +14,7 @@ from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.audit_log import AuditLog
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
+from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Accounts, Directory
 from shared.ports.graph_writes import LicenseWriter, Memberships
@@ -31,9 +32,7 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
-    MemberCountStore,
     MemberStore,
-    OpenItemStore,
     OperationStore,
     PermitStore,
     ProductFactsStore,

@@ -7,6 +7,7 @@ from typing import Protocol
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.audit_log import AuditLog
 from shared.ports.clock import Clock
+from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
@@ -19,8 +20,6 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
-    MemberCountStore,
-    OpenItemStore,
     OperationStore,
     PermitStore,
     ProtectedPeopleStore,

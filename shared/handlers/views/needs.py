@@ -7,10 +7,11 @@ from typing import Protocol
 from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
+from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.directory import Accounts
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
-from shared.ports.stores import MemberCountStore, OpenItemStore, SnapshotStore
+from shared.ports.stores import SnapshotStore
 
 
 class Stores(messaging.Stores, reconcile.Stores, Protocol):
