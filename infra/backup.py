@@ -61,6 +61,7 @@ NOT_SAVED: Mapping[str, str] = {
     "graphsubscriptions": "the app makes a new subscription",
     "productfacts": "observed again",
     "budget": "counts writes of the last minutes",
+    "health": "noted again by the next sync and the next change of the canary group",
     "idempotency": "keys of requests that have ended",
     "deadletters": "an old message could be replayed",
 }

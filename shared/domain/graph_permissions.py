@@ -84,9 +84,11 @@ class Permissions:
 UNKNOWN = Permissions(is_known=False)
 
 
-def compared(token: GraphToken | None, features: Collection[Feature]) -> Permissions:
+def compared(
+    token: GraphToken | None, features: Collection[Feature], unclear: Collection[Feature] = OPTIONAL
+) -> Permissions:
     """The token's permissions against those that the features need. `features`: those switched on; `ALWAYS` need not
-    be among them."""
+    be among them. `unclear`: features that may use their permissions, which are then not excess."""
     if token is None or token.roles is None:
         return Permissions(is_known=False, expires_at=token.expires_at if token else None)
     needed = {Feature.ALWAYS, *features}
@@ -95,7 +97,7 @@ def compared(token: GraphToken | None, features: Collection[Feature]) -> Permiss
         for feature, permission in PERMISSIONS
         if feature in needed and permission not in token.roles
     ]
-    used = {permission for feature, permission in PERMISSIONS if feature in needed | OPTIONAL}
+    used = {permission for feature, permission in PERMISSIONS if feature in {*needed, *unclear}}
     return Permissions(
         is_known=True,
         present=tuple(sorted(token.roles)),

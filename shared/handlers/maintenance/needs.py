@@ -10,6 +10,7 @@ from shared.ports.clock import Clock
 from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
+from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
 from shared.ports.person_store import PersonStore
@@ -50,6 +51,9 @@ class Stores(Protocol):
 
     @property
     def deltas(self) -> DeltaStore: ...
+
+    @property
+    def health(self) -> HealthStore: ...
 
     @property
     def group_status(self) -> GroupStatusStore: ...
