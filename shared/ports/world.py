@@ -18,6 +18,7 @@ from shared.ports.clock import Clock
 from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Accounts, Directory
+from shared.ports.first_contact import FirstContactStore, Probes
 from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
@@ -79,6 +80,7 @@ class Stores:
     hr_states: HrStateStore
     profiles: ProfileStore
     people: PersonStore
+    first_contact: FirstContactStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Policy:
     writing: WritingSetting = WritingSetting.ON
     caller_reads_per_minute: int = 1200
     caller_changes_per_minute: int = 60
+    caller_previews_per_minute: int = 300
     caller_hr_events_per_minute: int = 6000
     caller_open_previews: int = 50
     removal_window_s: float = 300.0
@@ -159,6 +162,7 @@ class World:
     changes: ChangeFeed
     accounts: Accounts
     memberships: Memberships
+    probes: Probes
     dead_letters: DeadLetterQueues
     queue_watch: QueueWatch
     digest_log: DigestLog

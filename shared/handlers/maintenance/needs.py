@@ -10,6 +10,7 @@ from shared.ports.clock import Clock
 from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
+from shared.ports.first_contact import FirstContactStore
 from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
@@ -54,6 +55,9 @@ class Stores(Protocol):
 
     @property
     def health(self) -> HealthStore: ...
+
+    @property
+    def first_contact(self) -> FirstContactStore: ...
 
     @property
     def group_status(self) -> GroupStatusStore: ...

@@ -13,6 +13,7 @@ from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
 from shared.domain.canary import Canary, CanaryState, state_of
 from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.first_contact import Run
 from shared.domain.graph_permissions import MEMBERSHIP_ROLE, OPTIONAL, Feature, Permissions, compared
 from shared.domain.operation import Operation
 from shared.domain.protected_people import Protection
@@ -71,6 +72,8 @@ class Health:
     canary: CanaryHealth
     synced_at: datetime | None
     """When the nightly sync last requested its syncs."""
+    first_contact: Run | None
+    """The newest run of the first-contact check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,8 @@ async def health(world: Needs) -> Health:
         world.stores.audit_digests.state(),
     )
     # After writing_now, which makes sure that a token was read.
-    protection, permissions, record = await asyncio.gather(
-        protection_of(world), permissions_now(world), world.stores.health.load()
+    protection, permissions, record, runs = await asyncio.gather(
+        protection_of(world), permissions_now(world), world.stores.health.load(), world.stores.first_contact.newest(1)
     )
     roles = world.graph_roles()
     by_hand = world.policy.canary_member is None or (roles is not None and MEMBERSHIP_ROLE not in roles)
@@ -110,6 +113,7 @@ async def health(world: Needs) -> Health:
         permissions,
         CanaryHealth(canary_state(world, record.canary), record.canary, by_hand),
         record.synced_at,
+        next(iter(runs), None),
     )
 
 
@@ -169,7 +173,7 @@ async def write_use(world: Needs) -> WriteUse:
 async def queue_states(world: Needs) -> QueueStates:
     """What waits in the queues; a page is shown even while they are away."""
     try:
-        queue_states = await asyncio.gather(*(world.queue_watch.look(queue, READ_AT_MOST) for queue in QUEUES))
+        queue_states = await asyncio.gather(*(world.queue_watch.check(queue, READ_AT_MOST) for queue in QUEUES))
     except Unavailable as fault:
         return QueueStates((), str(fault))
     return QueueStates(tuple(queue_states))

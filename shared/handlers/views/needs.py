@@ -11,6 +11,7 @@ from shared.handlers.reconcile import needs as reconcile
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.directory import Accounts
+from shared.ports.first_contact import FirstContactStore
 from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
@@ -28,6 +29,9 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
 
     @property
     def health(self) -> HealthStore: ...
+
+    @property
+    def first_contact(self) -> FirstContactStore: ...
 
     @property
     def member_counts(self) -> MemberCountStore: ...
