@@ -113,7 +113,7 @@ def permissions(found: Permissions) -> Json:
 
 
 def canary(found: CanaryHealth) -> Json:
-    """What the canary group proves."""
+    """The state of the canary group."""
     known = found.known
     return {
         "state": found.state,

@@ -308,7 +308,7 @@ var logRules = [
     severity: 2
     enabled: true
     frequency: 'PT1H'
-    window: 'PT6H'
+    window: 'PT2H'
     query: 'AppTraces | where Message startswith "canary group: its change did not arrive"'
     operator: 'GreaterThan'
     threshold: 0

@@ -6,7 +6,7 @@
 # would work without its permissions for that time. So `check` ends azd before the first code is deployed.
 #
 # IDENTITY_PRINCIPAL_ID: set by provisioning. GRAPH_FEATURES: features for --with, separated by spaces or commas.
-# GRAPH_READ_ONLY=true: --read-only. PERMISSIONS_GRANTED=true: somebody else has granted them, so nothing is checked.
+# GRAPH_READ_ONLY=true: --read-only. PERMISSIONS_GRANTED=true: another person has granted them, so nothing is checked.
 set -euo pipefail
 
 GRANT="$(dirname "${BASH_SOURCE[0]}")/grant-graph-permissions.sh"

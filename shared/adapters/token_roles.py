@@ -30,7 +30,7 @@ class TokenRoles:
         return self._token.roles if self._token else None
 
     def token(self) -> GraphToken | None:
-        """What is known of the newest token; None while none was read."""
+        """The newest token, as far as known; None while none was read."""
         return self._token
 
     def of(self, credential: AsyncTokenCredential) -> AsyncTokenCredential:

@@ -204,7 +204,7 @@ def difference(
     hour: datetime, records: Iterable[DigestRecord], stored: Iterable[Fingerprint], late: Iterable[Fingerprint]
 ) -> Difference | None:
     """How found records differ from the stored entries of an hour; None if they do not. A process of the app that died
-    after its append listed what was stored, so a difference means that somebody else wrote the record."""
+    after its append listed what was stored, so a difference means that another caller wrote it."""
     listed = {each for record in records for each in record.entries if each.hour == hour}
     now = set(stored)
     omitted, unknown = now - listed - set(late), listed - now

@@ -19,7 +19,7 @@ PROVES_FOR = timedelta(hours=26)
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What is known of the canary. `changed_at`: when the app last changed the membership; None if it never did.
+    """The canary, as far as known. `changed_at`: when the app last changed the membership; None if it never did.
     `is_member`: whether that change added the member. `notified_at`, `in_delta_at`: when the group was last named by
     Graph. `fault`: why the latest change failed, empty if it did not."""
 
@@ -49,7 +49,7 @@ class CanaryState(StrEnum):
 
 
 def state_of(canary: Canary, now: datetime, *, is_configured: bool, has_subscription: bool) -> CanaryState:
-    """What the canary shows now. `has_subscription`: whether the app expects notifications at all; without, delta
+    """The state now. `has_subscription`: whether the app expects notifications at all; without, delta
     alone is the proof. A change by hand counts like one by the app."""
     if not is_configured:
         return CanaryState.NOT_CONFIGURED

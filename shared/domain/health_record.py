@@ -1,4 +1,4 @@
-"""What the app keeps about its own health between runs of its processes."""
+"""The app's own health, as kept between runs of its processes."""
 
 from __future__ import annotations
 

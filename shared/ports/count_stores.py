@@ -1,4 +1,4 @@
-"""Stores of what is counted ahead for people: members of each group by state, and open items."""
+"""Stores of counts that pages read: members of each group by state, and open items."""
 
 from __future__ import annotations
 

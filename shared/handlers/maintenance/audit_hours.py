@@ -99,7 +99,7 @@ async def _close(world: Needs, state: DigestState | None, latest: datetime, late
 
 
 async def _check_found(world: Needs, known: DigestState, found: Sequence[DigestRecord]) -> None:
-    """Check records that this app's state does not know: of a process that died, or of somebody else who can append.
+    """Check records that this app's state does not know: of a process that died, or of another caller who can append.
 
     Entries that they omit are marked as late before the state moves on, so that the next record lists them. Otherwise
     no record ever would, and they could be deleted unnoticed.

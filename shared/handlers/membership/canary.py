@@ -37,7 +37,7 @@ async def change_canary(world: Needs) -> bool:
     if fault:
         return await _failed(world, fault)
     known = (await world.stores.health.load()).canary
-    # The first answer can be that it is so already, because somebody else changed it.
+    # A person can have changed the membership meanwhile: then the other change is made.
     for add in (not known.is_member, known.is_member):
         began = world.clock.now()
         answer = await _change(world, group_id, member, add=add)

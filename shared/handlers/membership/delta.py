@@ -165,7 +165,7 @@ async def _queue_changes(world: Needs, known: DeltaSlice) -> str:
 
 
 async def _canary_alone(world: Needs) -> set[GroupId]:
-    """The canary group, if nobody is licensed by it: its changes are noted, and concern no user."""
+    """The canary group, if it assigns no licenses: its changes are noted, and concern no user."""
     group_id = world.policy.canary_group
     return {group_id} if group_id and not (await group_hierarchy(world)).concerns(group_id) else set()
 

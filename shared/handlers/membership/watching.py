@@ -312,7 +312,7 @@ async def _read_errors_only(world: Needs, assignment: GroupLicenseAssignment) ->
     """The licenses of members cannot be read, so only those with an error are recorded."""
     wrong = await _record_errors(world, assignment)
     if not wrong and (await world.directory.group(assignment.group_id)).hidden_membership:
-        # No member in error, or none that the app can see: that cannot be told apart.
+        # Either no member is in error, or the app can see none of them.
         _log_hidden(assignment.group_id)
         return
     states = await world.stores.members.states(assignment.group_id)

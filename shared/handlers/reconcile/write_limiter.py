@@ -204,7 +204,7 @@ class Pacer:
                     await self._take_back([(request, answer.result()[0])])
             raise
         finally:
-            # A caller that was cancelled must get no lease: nobody would release it.
+            # A caller that was cancelled must get no lease, because no caller would release it.
             request.answer.cancel()
 
     def _is_due(self, request: _Request) -> bool:

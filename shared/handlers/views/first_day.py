@@ -1,4 +1,4 @@
-"""The checklist of the first day: what is ready, and what is left to do. Once all was done, it is not shown again."""
+"""The checklist of the first day: ready steps and open ones. Once all was done, it is not shown again."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class WriteUse:
 
 @dataclass(frozen=True, slots=True)
 class CanaryHealth:
-    """What the canary group proves. `by_hand`: a person changes the membership, because no member is set or the token
+    """The state of the canary group. `by_hand`: a person changes the membership, because no member is set or the token
     lacks the permission."""
 
     state: CanaryState
@@ -118,7 +118,7 @@ async def health(world: Needs) -> Health:
 
 
 def canary_state(world: Needs, canary: Canary) -> CanaryState:
-    """What the canary shows now."""
+    """The canary's state now."""
     return state_of(
         canary,
         world.clock.now(),
