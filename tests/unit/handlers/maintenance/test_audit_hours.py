@@ -373,53 +373,6 @@ async def test_records_of_hours_that_are_not_over_do_not_keep_these_from_being_c
     assert (await fakes.world.stores.audit_digests.state()).next_hour == fakes.clock.now().replace(minute=0)  # type: ignore[union-attr]
 
 
-async def test_entries_that_a_forged_record_of_the_due_hour_omits_are_reported_and_listed_later(
-    fakes: Fakes, caplog: pytest.LogCaptureFixture
-) -> None:
-    await hours(fakes, 2)
-    await act(fakes, "hidden")
-    fakes.clock.move(timedelta(hours=1))
-    fakes.digest_log.blobs[blob_of(fakes.clock.now())] += forged(fakes, 1)
-    with caplog.at_level(logging.ERROR):
-        await close_hours(fakes.world)
-    assert "omits 1 entries and lists 0 that are not stored" in caplog.text
-    assert (await verified(fakes)).verified
-    await hours(fakes, 1)
-    assert records(fakes)[-2:] == [("30 10", 0), ("30 11", 3)]
-    assert (await verified(fakes)).verified
-    for row in [each async for each in fakes.tables.query("audit202603", "0", to_partition="~")]:
-        if b"hidden" in zlib.decompress(row["entries0"]):
-            await fakes.tables.delete("audit202603", row["PartitionKey"], row["RowKey"])
-    proof = await verified(fakes)
-    assert (proof.verified, listed(proof, "missing")) == (False, {"hidden"})
-
-
-async def test_an_entry_that_only_a_forged_record_lists_is_reported(
-    fakes: Fakes, caplog: pytest.LogCaptureFixture
-) -> None:
-    await hours(fakes, 2)
-    await act(fakes, "real")
-    invented = Fingerprint(fakes.clock.now().isoformat(), "invented", "0" * 64)
-    fakes.clock.move(timedelta(hours=1))
-    fakes.digest_log.blobs[blob_of(fakes.clock.now())] += forged(fakes, 1, [invented])
-    with caplog.at_level(logging.ERROR):
-        await close_hours(fakes.world)
-    assert "omits 1 entries and lists 1 that are not stored" in caplog.text
-
-
-async def test_a_record_of_a_process_that_died_is_no_fault_also_beside_late_entries(
-    fakes: Fakes, caplog: pytest.LogCaptureFixture
-) -> None:
-    await hours(fakes, 1)
-    fakes.digest_log.lose_answers = 1
-    await hours(fakes, 1)
-    await act(fakes, "late", fakes.clock.now() - timedelta(hours=1))
-    with caplog.at_level(logging.ERROR):
-        await hours(fakes, 1)
-    assert "not stored" not in caplog.text
-    assert (await verified(fakes)).verified
-
-
 async def test_lines_in_a_blob_of_a_later_month_do_not_keep_it_from_being_used(fakes: Fakes) -> None:
     fakes.digest_log.blobs["202603.jsonl"] = b"before the first hour"
     await hours(fakes, 2)
