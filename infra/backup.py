@@ -63,6 +63,7 @@ NOT_SAVED: Mapping[str, str] = {
     "firstcontact": "runs are repeated daily; an old open run could write again",
     "productfacts": "observed again",
     "budget": "counts writes of the last minutes",
+    "health": "noted again by the next sync and the next change of the canary group",
     "idempotency": "keys of requests that have ended",
     "deadletters": "an old message could be replayed",
 }

@@ -18,6 +18,7 @@ from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.first_contact import TableFirstContact
 from shared.adapters.tables.grants import TableGrants
 from shared.adapters.tables.group_status import TableGroupStatus
+from shared.adapters.tables.health import TableHealth
 from shared.adapters.tables.hr_state import TableHrStates
 from shared.adapters.tables.idempotency import TableIdempotency
 from shared.adapters.tables.ledger import TableLedger
@@ -69,6 +70,7 @@ def table_stores(
         audit_digests=TableAuditDigests(tables),
         budget=TableBudget(tables),
         idempotency=TableIdempotency(tables),
+        health=TableHealth(tables),
         dead_letters=TableDeadLetters(tables, monotonic=monotonic),
         subscriptions=TableSubscriptions(tables, monotonic=monotonic),
         deltas=TableDeltas(tables),

@@ -7,9 +7,11 @@ from typing import Protocol
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.audit_log import AuditLog
 from shared.ports.clock import Clock
+from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
 from shared.ports.first_contact import FirstContactStore
+from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.move_store import MoveStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
@@ -21,8 +23,6 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
-    MemberCountStore,
-    OpenItemStore,
     OperationStore,
     PermitStore,
     ProtectedPeopleStore,
@@ -53,6 +53,9 @@ class Stores(Protocol):
 
     @property
     def deltas(self) -> DeltaStore: ...
+
+    @property
+    def health(self) -> HealthStore: ...
 
     @property
     def first_contact(self) -> FirstContactStore: ...

@@ -91,7 +91,7 @@ OF_PAGES = {"ChangedMeanwhile", "NothingToChange", "NumberOfPeople", "Unsupporte
 def test_every_error_code_of_the_source_has_an_example() -> None:
     root = Path(functions.__file__).parents[1]
     texts = [path.read_text() for part in ("functions/web", "shared") for path in (root / part).rglob("*.py")]
-    calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection)\(\s*(?:\d{3},\s*)?"(\w+)"')
+    calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection|StateConflict)\(\s*(?:\d{3},\s*)?"(\w+)"')
     found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES - OF_OPERATIONS
     assert found <= {code for codes in ERRORS.values() for code in codes}
     assert {status for status in ERRORS} == set(REJECTIONS)
