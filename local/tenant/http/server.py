@@ -11,11 +11,13 @@ import contextlib
 import json
 import secrets
 import uuid
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
+from local.tenant import clock
 from local.tenant.call import JSON_TYPE, Call, GraphError, Reply, encode, error_body, error_reply
 from local.tenant.control.api import control
 from local.tenant.generator.generate import generate
@@ -202,6 +204,7 @@ def _graph_response(reply: Reply, call: Call) -> web.Response:
         "request-id": call.request_id,
         "client-request-id": call.headers.get("client-request-id", call.request_id),
     }
+    headers["Date"] = formatdate(clock.time(), usegmt=True)
     headers.update(reply.headers)
     if reply.body is not None:
         headers.setdefault("Content-Type", JSON_TYPE)

@@ -97,8 +97,8 @@ def test_after_the_retry_after_a_request_goes_through(kind: str) -> None:
     writes(quota, 35, 100.0)
     refusal, _ = quota.charge("a", 1, 1, "Normal", 101.0)
     assert refusal is not None
+    assert refusal.headers["Retry-After"].isdigit()
     wait = float(refusal.headers["Retry-After"])
-    assert "." in refusal.headers["Retry-After"]
     quota.settings.refused_count = False
     assert quota.charge("a", 1, 1, "Normal", 101.0 + wait * 0.5)[0] is not None
     assert quota.charge("a", 1, 1, "Normal", 101.2 + wait + 5.0 * (kind == "bucket"))[0] is None
