@@ -100,8 +100,8 @@ def restore(service: TableServiceClient, prefix: str, file: Path, tables: Iterab
     """Insert the missing rows of tables; returns how many of each. Raises ValueError for a table that is not restored,
     or for a file that is not whole, before anything is written."""
     wanted = list(dict.fromkeys(tables))
-    if refused := [each for each in wanted if not is_restored(each)]:
-        reasons = "; ".join(f"{each}: {NOT_SAVED.get(each, 'saved to be read only')}" for each in refused)
+    if rejected := [each for each in wanted if not is_restored(each)]:
+        reasons = "; ".join(f"{each}: {NOT_SAVED.get(each, 'saved to be read only')}" for each in rejected)
         raise ValueError(f"not restored: {reasons}. Tables: {', '.join(RESTORED)}, auditYYYYMM")
     rows = _rows(file, set(wanted))
     counts: Counter[str] = Counter()
@@ -208,10 +208,10 @@ def _doubt(ledger: TableClient) -> int:
     return marked
 
 
-def _unclear(owned: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """Licenses as `packing.owned_json` stores them, each with the mark in its proof."""
+def _unclear(managed: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Licenses as `packing.managed_json` stores them, each with the mark in its proof."""
     return {
-        sku: [*value[:3], {**(value[3] if len(value) > 3 else {}), "unclear": True}] for sku, value in owned.items()
+        sku: [*value[:3], {**(value[3] if len(value) > 3 else {}), "unclear": True}] for sku, value in managed.items()
     }
 
 

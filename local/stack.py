@@ -174,7 +174,7 @@ class Stack:
         self._part(part).signal(signal.SIGSTOP if on else signal.SIGCONT)
 
     def lose_queue(self) -> None:
-        """SIGKILL the broker, with every message it holds; connections are refused until `new_queue`."""
+        """SIGKILL the broker, with every message it holds; connections are rejected until `new_queue`."""
         self._part("servicebus").signal(signal.SIGKILL)
 
     def new_queue(self) -> None:

@@ -23,7 +23,7 @@ from shared.domain.clock_difference import described, difference, is_wrong
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import JOBS, NOTIFICATIONS, ONBOARDING
 from shared.handlers.groups.status import publish_counts
-from shared.handlers.maintenance.alerts import look_out
+from shared.handlers.maintenance.alerts import check_alerts
 from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.maintenance.protected_people import read_protected_people
@@ -34,7 +34,7 @@ from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.membership.subscription import renew_subscription
 from shared.handlers.membership.watching import watch_all, watch_errors
 from shared.handlers.membership.webhook import Reply, receive
-from shared.handlers.messaging.bulk_letters import continue_stopped
+from shared.handlers.messaging.bulk_dead_letters import continue_stopped
 from shared.handlers.messaging.dead_letters import drain
 from shared.handlers.messaging.settlement import Work, settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
@@ -168,7 +168,7 @@ class App:
         await self._on_time("drain dead letters", drain)
         await self._on_time("drop expired proposals", drop_expired)
         await self._on_time("continue bulk acts", continue_stopped)
-        await self._on_time("check alerts", look_out)
+        await self._on_time("check alerts", check_alerts)
 
     async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]], *, writes: bool = False) -> None:
         """`writes`: the work leads to writes to Graph, so it waits while writing is turned off."""

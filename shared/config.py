@@ -55,7 +55,7 @@ class Settings:
     its value itself."""
     platform_authentication: bool
     """WEBSITE_AUTH_ENABLED: set by App Service where its authentication is on; without it every HTTP request is
-    refused, since anybody could send the header that names the caller."""
+    rejected, since anybody could send the header that names the caller."""
     api_audiences: frozenset[str]
     """API_AUDIENCE: audiences of tokens that the HTTP API accepts, comma-separated; none: the platform's own check
     suffices. A sign-in on the page has the app's client id as its audience."""

@@ -25,7 +25,7 @@ ROLE = "Global Administrator"
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How the browser shows the page. `context`: options of its context."""
 
     name: str
@@ -33,10 +33,10 @@ class Look:
 
 
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-LOOKS = (
-    Look("light", {"viewport": WIDE, "color_scheme": "light"}),
-    Look("dark", {"viewport": WIDE, "color_scheme": "dark"}),
-    Look("phone", {"viewport": PHONE, "color_scheme": "light", "device_scale_factor": 2}),
+APPEARANCES = (
+    Appearance("light", {"viewport": WIDE, "color_scheme": "light"}),
+    Appearance("dark", {"viewport": WIDE, "color_scheme": "dark"}),
+    Appearance("phone", {"viewport": PHONE, "color_scheme": "light", "device_scale_factor": 2}),
 )
 DOCS = {"start": "start.png", "group": "group.png", "licenses": "licenses.png"}
 """Views that the documents show, and their files."""
@@ -62,17 +62,17 @@ def main() -> int:
         else:
             shutil.rmtree(TARGET, ignore_errors=True)
             TARGET.mkdir(parents=True)
-            for look in LOOKS:
-                _take(run, browser, look, views)
-            print(f"{len(views)} views, {len(LOOKS)} pictures each, in {TARGET}")
+            for appearance in APPEARANCES:
+                _take(run, browser, appearance, views)
+            print(f"{len(views)} views, {len(APPEARANCES)} pictures each, in {TARGET}")
     return 0
 
 
-def _take(run: Journey, browser: Browser, look: Look, views: list[View]) -> None:
-    with signed_in(run, browser, ROLE, **look.context) as page:
+def _take(run: Journey, browser: Browser, appearance: Appearance, views: list[View]) -> None:
+    with signed_in(run, browser, ROLE, **appearance.context) as page:
         for view in views:
             view.show(page)
-            page.screenshot(path=TARGET / f"{view.name}-{look.name}.png", full_page=True)
+            page.screenshot(path=TARGET / f"{view.name}-{appearance.name}.png", full_page=True)
 
 
 def _for_documents(run: Journey, browser: Browser, views: list[View]) -> None:

@@ -38,11 +38,11 @@ def build() -> typer.Typer:
         ascode,
         audit,
         auth,
+        dead_letters,
         events,
         general,
         groups,
         health,
-        letters,
         operations,
         products,
         profiles,
@@ -61,7 +61,7 @@ def build() -> typer.Typer:
             session.output.say(f"seatkeeper {__version__}")
             raise typer.Exit(OK)
 
-    modules = (auth, users, groups, products, operations, approvals, events, profiles, audit, letters, health)
+    modules = (auth, users, groups, products, operations, approvals, events, profiles, audit, dead_letters, health)
     for module in modules:
         app.add_typer(module.app)
     ascode.add_to(app)

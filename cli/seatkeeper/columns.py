@@ -159,7 +159,7 @@ ENTRIES = [
     Column("ID", f.ID, wide=IN_FILES, keep=True),
 ]
 
-LETTERS = [
+DEAD_LETTER_COLUMNS = [
     Column("ID", f.ID, keep=True),
     Column("Queue", "queue"),
     Column("Created", f.CREATED),

@@ -163,7 +163,7 @@ def member(row: MemberRow, names: Names) -> Json:
         else None,
         "assignedSkuIds": list(row.sku_ids),
         "attempts": row.attempts,
-        "nextAttemptDateTime": moment_text(row.next_look_at),
+        "nextAttemptDateTime": moment_text(row.next_check_at),
         "stateSinceDateTime": moment_text(row.since),
         "waitingSinceDateTime": moment_text(row.waiting_since),
         "removalDateTime": moment_text(row.removal_at),

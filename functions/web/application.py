@@ -29,7 +29,7 @@ from functions.web.pages import (
     start,
     static_files,
 )
-from functions.web.pages import dead_letters as letter_pages
+from functions.web.pages import dead_letters as dead_letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import licenses as license_pages
 from functions.web.pages import native as native_pages
@@ -72,8 +72,8 @@ def build(doors: Callable[[], App]) -> FastAPI:
     )
     app.state.doors = doors
     app.add_middleware(Gate, doors=doors)
-    app.add_exception_handler(RequestValidationError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _reject)
+    app.add_exception_handler(HTTPException, _reject)
     for routes in (
         operations,
         groups,
@@ -99,7 +99,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         onboarding_pages,
         audit,
         health,
-        letter_pages,
+        dead_letter_pages,
     ):
         app.include_router(routes.router)
 
@@ -180,7 +180,7 @@ def _row_of(request: Request) -> tuple[tuple[str, str], bool]:
     return (request.method, path), bool(acts)
 
 
-async def _refuse(request: Request, fault: Exception) -> Response:
+async def _reject(request: Request, fault: Exception) -> Response:
     cause = fault.__cause__
     if isinstance(cause, HttpError | LicensingError):
         # The framework calls every fault of a body an error in it.
@@ -195,12 +195,12 @@ def _is_in_path(fault: RequestValidationError) -> bool:
     return any(each["loc"][0] == "path" for each in fault.errors())
 
 
-def _answer(request: Request, refusal: HttpError) -> Response:
+def _answer(request: Request, rejection: HttpError) -> Response:
     """The error as a page for people in a browser, and as JSON for other callers."""
     if wants_page(request):
-        return failed_page(request, refusal)
-    body = body_of(refusal, request.scope["request_id"])
-    return Response(body, refusal.status, dict(refusal.headers), "application/json")
+        return failed_page(request, rejection)
+    body = body_of(rejection, request.scope["request_id"])
+    return Response(body, rejection.status, dict(rejection.headers), "application/json")
 
 
 class Gate:
@@ -230,13 +230,15 @@ class Gate:
             except Exception as fault:  # one request: its caller gets an error body, and others go on
                 if sending.started:
                     raise
-                refusal = answer_to(fault, conditional="if-match" in request.headers)
-                if isinstance(refusal, Rejection):
-                    self._rejections.note(refusal.caller, route_named(request.method, request.url.path), refusal.reason)
-                if refusal is SERVER_ERROR:
+                rejection = answer_to(fault, conditional="if-match" in request.headers)
+                if isinstance(rejection, Rejection):
+                    self._rejections.note(
+                        rejection.caller, route_named(request.method, request.url.path), rejection.reason
+                    )
+                if rejection is SERVER_ERROR:
                     route = getattr(scope.get("route"), "path", "without a route")
                     log.exception("request %s failed: %s %s", request_id, request.method, route)
-                await _answer(request, refusal)(scope, receive, sending)
+                await _answer(request, rejection)(scope, receive, sending)
             route = scope.get("route")
             span.note(method=request.method, route=getattr(route, "path", ""), status=sending.status)
 

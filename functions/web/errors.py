@@ -67,13 +67,13 @@ SERVER_ERROR = HttpError(500, "InternalServerError", "The request failed. It was
 CODES = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 413: "RequestTooLarge"}
 
 
-def body_of(refusal: HttpError, request_id: str) -> bytes:
+def body_of(rejection: HttpError, request_id: str) -> bytes:
     """The JSON body of an error."""
-    error: dict[str, object] = {"code": refusal.code, "message": refusal.message}
-    if refusal.target:
-        error["target"] = refusal.target
-    if refusal.details:
-        error["details"] = list(refusal.details)
+    error: dict[str, object] = {"code": rejection.code, "message": rejection.message}
+    if rejection.target:
+        error["target"] = rejection.target
+    if rejection.details:
+        error["details"] = list(rejection.details)
     error["innerError"] = {"request-id": request_id, "date": datetime.now(UTC).isoformat(timespec="seconds")}
     return json.dumps({"error": error}).encode()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functions.web.audit_answers import Json, moment_text
 from shared.domain.audit_digest import DigestState
 from shared.domain.writing import Writing
-from shared.handlers.views.health import Health, QueueLooks
+from shared.handlers.views.health import Health, QueueStates
 from shared.handlers.views.queries import ChangeFeedState
 
 
@@ -25,7 +25,7 @@ def change_feed(found: ChangeFeedState) -> Json:
             "expirationDateTime": moment_text(made.expires_at),
             "lastNotificationDateTime": moment_text(made.last_notification_at),
         },
-        "rejectedToday": found.refused_today,
+        "rejectedToday": found.rejected_today,
         "lastDeltaDateTime": moment_text(found.delta_read_at),
         "rejectedDeltas": [
             {
@@ -50,7 +50,7 @@ def writing(found: Writing) -> Json:
     }
 
 
-def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str], tenant_id: str) -> Json:
+def health(found: Health, queue_states: QueueStates, hr_limits: Sequence[str], tenant_id: str) -> Json:
     """How the app is."""
     writes, listed = found.writes, found.protection.listed
     return {
@@ -74,9 +74,9 @@ def health(found: Health, looks: QueueLooks, hr_limits: Sequence[str], tenant_id
                 "denied": each.denied,
                 "denial": each.denial or None,
             }
-            for each in looks.looks
+            for each in queue_states.queue_states
         ],
-        "queuesError": looks.error or None,
+        "queuesError": queue_states.error or None,
         "openOperations": len(found.operations),
         "deadLetters": found.dead_letters,
         "clockAheadSeconds": None if found.clock_ahead is None else round(found.clock_ahead.total_seconds()),

@@ -1,7 +1,7 @@
 """Who calls, and what the caller may do.
 
 App Service authentication checks the token or the session and hands on its claims (functions/web/claims.py). The
-header is worth nothing where the platform does not set it, so without platform authentication everybody is refused.
+header is worth nothing where the platform does not set it, so without platform authentication everybody is rejected.
 Roles of another tenant have the same ids: the tenant is checked first. The further checks follow "Secure applications
 and APIs by validating claims" (learn.microsoft.com/entra/identity-platform/claims-validation): audience, tenant,
 subject, and the client application that acts.

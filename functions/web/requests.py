@@ -120,7 +120,7 @@ Until = Annotated[datetime, BeforeValidator(end_of), TimeText]
 
 
 class Shape(BaseModel):
-    """A JSON object of a request: camelCase names, unknown ones refused, annotations such as `@odata.type` let pass."""
+    """A JSON object of a request: camelCase names; unknown ones are rejected, annotations as `@odata.type` not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 

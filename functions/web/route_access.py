@@ -65,13 +65,13 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/writing"): Access.READ,
     ("POST", "/api/writing/turnOn"): Access.CONFIGURE,
     ("POST", "/api/writing/turnOff"): Access.CONFIGURE,
-    ("GET", "/api/deadLetters"): Access.READ_LETTERS,
-    ("POST", "/api/deadLetters/search"): Access.READ_LETTERS,
-    ("GET", "/api/deadLetters/bulk"): Access.READ_LETTERS,
+    ("GET", "/api/deadLetters"): Access.READ_DEAD_LETTERS,
+    ("POST", "/api/deadLetters/search"): Access.READ_DEAD_LETTERS,
+    ("GET", "/api/deadLetters/bulk"): Access.READ_DEAD_LETTERS,
     ("POST", "/api/deadLetters/bulk"): Access.WRITE,
-    ("GET", "/api/deadLetters/bulk/{bulk_id}"): Access.READ_LETTERS,
-    ("DELETE", "/api/deadLetters/{letter_id}"): Access.WRITE,
-    ("POST", "/api/deadLetters/{letter_id}/replay"): Access.WRITE,
+    ("GET", "/api/deadLetters/bulk/{bulk_id}"): Access.READ_DEAD_LETTERS,
+    ("DELETE", "/api/deadLetters/{dead_letter_id}"): Access.WRITE,
+    ("POST", "/api/deadLetters/{dead_letter_id}/replay"): Access.WRITE,
     ("POST", "/api/onboarding"): Access.WRITE_HR,
     ("GET", "/api/onboarding/schema"): Access.ANY,
     ("GET", "/api/onboarding/{event_key}"): Access.READ_HR_EVENT,
@@ -168,18 +168,18 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/audit.jsonl"): Access.READ,
     ("GET", "/health"): Access.READ,
     ("GET", "/health/queues"): Access.READ,
-    ("GET", "/deadLetters"): Access.READ_LETTERS,
-    ("POST", "/deadLetters"): Access.READ_LETTERS,
+    ("GET", "/deadLetters"): Access.READ_DEAD_LETTERS,
+    ("POST", "/deadLetters"): Access.READ_DEAD_LETTERS,
     ("POST", "/deadLetters/bulk"): Access.WRITE,
-    ("POST", "/deadLetters/{letter_id}/replay"): Access.WRITE,
-    ("POST", "/deadLetters/{letter_id}/delete"): Access.WRITE,
+    ("POST", "/deadLetters/{dead_letter_id}/replay"): Access.WRITE,
+    ("POST", "/deadLetters/{dead_letter_id}/delete"): Access.WRITE,
 }
 """What each route asks of its caller; a last part that names an act is written out. A route that is missing here
 rejects every caller. docs/roles.md shows which roles suffice."""
 
 HR_EVENTS = ("POST", "/api/onboarding")
 
-ACTS = ("act", "foreign")
+ACTS = ("act", "unmanaged")
 """Parameters of paths that name an act: acts of one route can ask for different accesses."""
 
 

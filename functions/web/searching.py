@@ -20,7 +20,7 @@ from shared.domain.read_models import EVERYBODY, AuditEntry, AuditFilter, Member
 from shared.handlers.views import license_center, queries
 from shared.ports.world import World
 
-MAX_LETTER_TEXT = 120
+MAX_DEAD_LETTER_TEXT = 120
 DOWNLOADED = 500
 """Entries of the audit log that a download reads at once."""
 

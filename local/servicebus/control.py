@@ -18,7 +18,7 @@ KNOWN_FAULTS = frozenset({"awaySeconds", "double", "shuffle", "seed"})
 
 
 class Control:
-    """`go_away` breaks all connections and refuses new ones for a number of seconds; 0 ends that."""
+    """`go_away` breaks all connections and rejects new ones for a number of seconds; 0 ends that."""
 
     def __init__(self, broker: Broker, go_away: Callable[[float], None]) -> None:
         self._broker = broker

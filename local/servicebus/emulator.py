@@ -87,7 +87,7 @@ class ServiceBusEmulator:
             self._broker.close()
 
     def go_away(self, seconds: float) -> None:
-        """Break every connection and refuse new ones for this long, as an outage does; 0 ends it. Queues stay."""
+        """Break every connection and reject new ones for this long, as an outage does; 0 ends it. Queues stay."""
         self._away_until = time.monotonic() + seconds
         if seconds > 0:
             for connection in list(self._connections):
@@ -95,13 +95,13 @@ class ServiceBusEmulator:
 
     def _accept(self) -> asyncio.Protocol:
         if time.monotonic() < self._away_until:
-            return _Refusal()
+            return _Rejection()
         connection = Connection(self.broker.resolve, self._connections.discard)
         self._connections.add(connection)
         return connection
 
 
-class _Refusal(asyncio.Protocol):
+class _Rejection(asyncio.Protocol):
     """A connection that is reset at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

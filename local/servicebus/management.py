@@ -42,12 +42,12 @@ class ManagementNode(RequestNode):
     def answer(self, request: Request) -> Response:
         try:
             result = self._perform(request)
-        except AmqpError as refusal:
+        except AmqpError as rejection:
             return Response(
                 {
-                    "statusCode": Int(STATUS.get(refusal.condition, 400)),
-                    "statusDescription": str(refusal),
-                    "errorCondition": Symbol(refusal.condition),
+                    "statusCode": Int(STATUS.get(rejection.condition, 400)),
+                    "statusDescription": str(rejection),
+                    "errorCondition": Symbol(rejection.condition),
                 },
                 {},
             )

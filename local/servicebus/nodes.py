@@ -54,8 +54,8 @@ class QueueNode:
     def settled(self, link: Link, tag: bytes, state: Described | None) -> Described | None:
         try:
             return self._apply(UUID(bytes_le=tag), state)
-        except AmqpError as refusal:
-            return outcome(frames.REJECTED, frames.error(refusal.condition, str(refusal)))
+        except AmqpError as rejection:
+            return outcome(frames.REJECTED, frames.error(rejection.condition, str(rejection)))
 
     def _apply(self, token: UUID, state: Described | None) -> Described | None:
         match state:

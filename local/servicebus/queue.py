@@ -221,7 +221,7 @@ class Queue:
 
     def dead_letter(self, token: UUID, reason: str | None, description: str | None) -> None:
         """Move a message to the dead-letter queue; in such a queue it stays where it is."""
-        self._bury(self._unlock(token), reason, description)
+        self._dead_letter_message(self._unlock(token), reason, description)
 
     def renew(self, token: UUID) -> float:
         """A full lock duration from now; returns its end."""
@@ -308,7 +308,7 @@ class Queue:
         message.delivery_count += 1
         if self.dead_letters is not None and message.delivery_count >= self.settings.max_delivery_count:
             text = f"The message was not consumed in {message.delivery_count} deliveries."
-            self._bury(message, "MaxDeliveryCountExceeded", text)
+            self._dead_letter_message(message, "MaxDeliveryCountExceeded", text)
         else:
             self._give_back(message)
 
@@ -324,11 +324,11 @@ class Queue:
 
     def _expire(self, message: Message) -> None:
         if self.settings.dead_letter_on_expiration:
-            self._bury(message, "TTLExpiredException", "The message expired and was dead-lettered.")
+            self._dead_letter_message(message, "TTLExpiredException", "The message expired and was dead-lettered.")
         else:
             self._remove(message)
 
-    def _bury(self, message: Message, reason: str | None, description: str | None) -> None:
+    def _dead_letter_message(self, message: Message, reason: str | None, description: str | None) -> None:
         if self.dead_letters is None:
             self._give_back(message)
             self.changed()

@@ -15,13 +15,13 @@ from local.tenant.directory.model import LicenseRow, direct_licenses
 
 @dataclass(slots=True)
 class Counters:
-    """`requests` are HTTP requests, `items` single operations; `refused` are business 4xx of writes."""
+    """`requests` are HTTP requests, `items` single operations; `rejected` are business 4xx of writes."""
 
     requests: int = 0
     items: int = 0
     writes: int = 0
     throttled: int = 0
-    refused: int = 0
+    rejected: int = 0
     unchangedWrites: int = 0  # noqa: N815 - the JSON name
 
 
@@ -71,7 +71,7 @@ class Metrics:
             elif is_write and 200 <= status < 300:
                 counters.writes += 1
             elif is_write and 400 <= status < 500:
-                counters.refused += 1
+                counters.rejected += 1
         if status == 429:
             self._second(clock.time())[1] += 1
         elif is_write and 200 <= status < 300:

@@ -21,7 +21,7 @@ UNITS_PER_10_S = {"S": 3_500, "M": 5_000, "L": 8_000}
 WRITES_PER_150_S = 3_000
 TENANT_WRITES_PER_5_MIN = 18_000
 
-_OVERFULL = 1.8  # x-ms-throttle-limit-percentage ends there; more refusals do not push the end of throttling further
+_OVERFULL = 1.8  # x-ms-throttle-limit-percentage ends there; more rejections do not push the end of throttling further
 _SLOT_SECONDS = 0.05  # grain of the sliding window; keeps it at 3,000 entries for 150 s
 
 
@@ -34,7 +34,7 @@ class Meter(Protocol):
     """How full one limit is; levels are in units of that limit."""
 
     def levels(self, limit: float, now: float) -> tuple[float, float]:
-        """(level of accepted requests, level with refused ones too)."""
+        """(level of accepted requests, level with rejected ones too)."""
 
     def add(self, cost: float, accepted: bool, limit: float, now: float) -> None:
         """Count a request."""
@@ -134,7 +134,7 @@ class Quota:
 
         A request with an `own` limit, of another service, counts one there and nothing anywhere else.
         """
-        refusal: GraphError | None = None
+        rejection: GraphError | None = None
         charged: list[tuple[Meter, float, float]] = []
         fullest = 0.0
         for limit in self._limits(writes) if own is None else [own]:
@@ -145,13 +145,13 @@ class Quota:
             level, room = self._judged(accepted, total, amount, priority)
             fullest = max(fullest, (total + cost) / amount)
             charged.append((meter, cost, amount))
-            if refusal is None and level + cost > room:
+            if rejection is None and level + cost > room:
                 wait = meter.wait(level + cost - room, level == accepted, amount, now)
-                refusal = self._refusal(limit, app_id, wait, now)
+                rejection = self._rejection(limit, app_id, wait, now)
         for meter, cost, amount in charged:
-            if refusal is None or self.settings.refused_count:
-                meter.add(cost, refusal is None, amount, now)
-        return refusal, min(fullest, _OVERFULL)
+            if rejection is None or self.settings.rejected_count:
+                meter.add(cost, rejection is None, amount, now)
+        return rejection, min(fullest, _OVERFULL)
 
     def take(self, writes: float, now: float) -> None:
         """Count writes of other applications against the limit of the whole tenant; no more than it takes."""
@@ -191,7 +191,7 @@ class Quota:
             meter = self._meters[key] = kind(limit.period)
         return meter
 
-    def _refusal(self, limit: Limit, app_id: str, wait: float, now: float) -> GraphError:
+    def _rejection(self, limit: Limit, app_id: str, wait: float, now: float) -> GraphError:
         headers = {
             **retry_after(self.settings.retry_after, wait, now),
             "x-ms-throttle-scope": f"{limit.scope}/{limit.kind}/{app_id}/{self.tenant_id}",

@@ -28,8 +28,8 @@ class Settings:
     """Factor on every limit, not on the length of a window."""
     tenant_size: str = "auto"
     """`S`, `M`, `L`, or `auto`: by number of users (below 50, to 500, above)."""
-    refused_count: bool = True
-    """Whether refused requests fill the quota too (learn.microsoft.com/graph/throttling says so)."""
+    rejected_count: bool = True
+    """Whether rejected requests fill the quota too (learn.microsoft.com/graph/throttling says so)."""
     retry_after: str = "seconds"
     """`Retry-After` as whole `seconds`, as a `float`, as an HTTP `date`, or `absent`."""
     throttle_percentage: str = "never"
@@ -41,9 +41,9 @@ class Settings:
     bind_writes: str = "each"
     """What `members@odata.bind` costs: a write for `each` member and one for the group, or `one` in all."""
     low_priority_share: float = 0.95
-    """Share of a limit above which `x-ms-throttle-priority: Low` is refused; the share itself is our own number."""
+    """Share of a limit above which `x-ms-throttle-priority: Low` is rejected; the share itself is our own number."""
     location_lag_seconds: float = 0.0
-    """For so long after a PATCH of usageLocation, assignLicense still refuses the location (replication)."""
+    """For so long after a PATCH of usageLocation, assignLicense still rejects the location (replication)."""
     state_moves_time: bool = True
     """Whether `lastUpdatedDateTime` moves when Microsoft sets another state, as "when the state of the license
     assignment was last updated" (licenseassignmentstate) suggests."""
@@ -68,18 +68,18 @@ class Settings:
     """`since2023`: Exchange plans of suites, Kiosk, Plan 1 and Plan 2 go together, and suites without Teams go with
     Microsoft Teams EEA and Enterprise. `page2022`: as the reference page had it then. Sources: data/exclusions.json."""
     exclusion_text: str = "mutuallyExclusive"
-    """How a refusal names two plans that exclude each other. `mutuallyExclusive`: "service plans {a}, {b} are mutually
-    exclusive" (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems). Reported by users:
+    """How a rejection names two plans that exclude each other. `mutuallyExclusive`: "service plans {a}, {b} are
+    mutually exclusive" (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems). Reported by users:
     `withoutBlank` (the plans separated by "," alone), `conflictsWith` ("service plan {a} conflicts with service plan
     {b}") and `conflictingPairs` (the audit log's text, timmcmic.blog 2024-11-20)."""
     partial_application: str = "none"
-    """Changes that a refused assignLicense makes all the same: `none`, or `additions`, each that is possible alone.
+    """Changes that a rejected assignLicense makes all the same: `none`, or `additions`, each that is possible alone.
     One user reports the second, of additions only; so removals are never made."""
-    removal_of_inherited: str = "refused"
-    """Removing a license that is only inherited: `refused` with 400 (an Okta article, KelvinTegelaar/CIPP issue 4090),
+    removal_of_inherited: str = "rejected"
+    """Removing a license that is only inherited: `rejected` with 400 (an Okta article, KelvinTegelaar/CIPP issue 4090),
     or `ignored` with 200 (reported by users)."""
-    removal_of_unknown_sku: str = "refused"
-    """Removing a product that the tenant does not have: `refused` as no valid company license (pnp/cli-microsoft365,
+    removal_of_unknown_sku: str = "rejected"
+    """Removing a product that the tenant does not have: `rejected` as no valid company license (pnp/cli-microsoft365,
     user-license-remove.spec.ts), or `taken`."""
     locked_out_units: str = "there"
     """`prepaidUnits.lockedOut`: `there`, or `absent`."""
@@ -97,8 +97,8 @@ class Settings:
     group_unknown_sku: str = "rejected"
     """assignLicense of a group with a product that the tenant does not have: `rejected` at once with 400, or `ignored`
     with 202."""
-    unknown_disabled_plan: str = "refused"
-    """`disabledPlans` with a plan that is not in the product, as after its retirement: `refused` with 400
+    unknown_disabled_plan: str = "rejected"
+    """`disabledPlans` with a plan that is not in the product, as after its retirement: `rejected` with 400
     (MicrosoftDocs/azure-docs issue 81269), or `ignored`."""
     error_names: str = "documented"
     """Errors of licenseAssignmentStates: the six `documented` names; or for `Other` the name `Others`
@@ -113,10 +113,10 @@ class Settings:
     prohibited_plans: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """usageLocation -> servicePlanIds that are not sold there; "*" may stand for every plan."""
     member_states: str = "there"
-    """licenseAssignmentStates selected on members of a group: `there`, `null`, `absent`, or `refused` with 400. No page
+    """licenseAssignmentStates selected on members of a group: `there`, `null`, `absent`, or `rejected` with 400. No
     says which."""
-    hidden_membership: str = "refused"
-    """Members of a hidden-membership group without Member.Read.Hidden: `refused` (403) or `empty`."""
+    hidden_membership: str = "rejected"
+    """Members of a hidden-membership group without Member.Read.Hidden: `rejected` (403) or `empty`."""
     license_error_filter: bool = False
     """$filter=hasMembersWithLicenseErrors eq true; reported broken since September 2024, hence off."""
     license_count_filter: bool = True
@@ -168,7 +168,7 @@ class Settings:
     """Whether v1.0 shows `isPrivileged` of role definitions. The resource page documents it for beta alone
     (learn.microsoft.com/graph/api/resources/unifiedroledefinition)."""
     role_eligibility: bool = True
-    """Whether the tenant has the license for eligible assignments of roles and groups; without it, the read is refused
+    """Whether the tenant has the license for eligible assignments of roles and groups; without it, the read is rejected
     with 400 AadPremiumLicenseRequired (Microsoft365DSC, MSFT_AADRoleEligibilityScheduleRequest)."""
     unit_cast_is_advanced: bool = False
     """Whether the cast of an administrative unit's members to a type needs the header for advanced queries. The page
@@ -191,7 +191,7 @@ class Settings:
     """Whether links that `$deltatoken=latest` began report changes of members. With `$expand=members` they were seen
     not to (Compass tracker 508); for `$select` it is not published."""
     delta_latest_filter: bool = True
-    """Whether `$deltatoken=latest` may go with a `$filter` by id; if not, it is refused with 400. Not documented."""
+    """Whether `$deltatoken=latest` may go with a `$filter` by id; if not, it is rejected with 400. Not documented."""
     delta_replay_share: float = 0.1
     """Share of what one round gives that it gives more than once; replays are documented, how many is not."""
     delta_replay_times: int = 10
@@ -250,7 +250,7 @@ class Settings:
 CHOICES = {
     "quotaKind": ("bucket", "window"),
     "tenantSize": ("auto", "S", "M", "L"),
-    "hiddenMembership": ("refused", "empty"),
+    "hiddenMembership": ("rejected", "empty"),
     "retryAfter": ("seconds", "float", "date", "absent"),
     "throttlePercentage": ("never", "from0.8"),
     "batchThrottling": ("some", "rest"),
@@ -273,7 +273,7 @@ CHOICES = {
     "subscriptionTooLong": ("shortened", "rejected"),
     "batchThrottleStatus": (200, 424),
     "removedShape": ("both", "text", "reason"),
-    "memberStates": ("there", "null", "absent", "refused"),
+    "memberStates": ("there", "null", "absent", "rejected"),
     "processingState": ("object", "text", "failed"),
     "parallelGroupCalls": ("lost", "serial"),
     "reprocessAnswer": ("reason", "accepted"),
@@ -281,9 +281,9 @@ CHOICES = {
     "exclusions": ("since2023", "page2022"),
     "exclusionText": ("mutuallyExclusive", "withoutBlank", "conflictsWith", "conflictingPairs"),
     "partialApplication": ("none", "additions"),
-    "removalOfInherited": ("refused", "ignored"),
-    "removalOfUnknownSku": ("refused", "taken"),
-    "unknownDisabledPlan": ("refused", "ignored"),
+    "removalOfInherited": ("rejected", "ignored"),
+    "removalOfUnknownSku": ("rejected", "taken"),
+    "unknownDisabledPlan": ("rejected", "ignored"),
     "errorNames": ("documented", "Others", "Unknown", "new"),
     "idCase": ("lower", "mixed"),
     "deltaExpired": (

@@ -93,14 +93,14 @@ SWITCHES: tuple[Switch, ...] = (
         5,
         "removalOfInherited",
         "Removal of a license that is only inherited",
-        _named("removalOfInherited", "refused", "ignored"),
+        _named("removalOfInherited", "rejected", "ignored"),
         "KelvinTegelaar/CIPP issue 4090 and an Okta article; syn-con/n8n-nodes-microsoft-365-admin for the second",
     ),
     Switch(
         6,
         "removalOfUnknownSku",
         "Removal of a product that the tenant does not have",
-        _named("removalOfUnknownSku", "refused", "taken"),
+        _named("removalOfUnknownSku", "rejected", "taken"),
         "pnp/cli-microsoft365, user-license-remove.spec.ts; the second is a guess",
     ),
     Switch(
@@ -250,7 +250,7 @@ SWITCHES: tuple[Switch, ...] = (
         25,
         "memberStates",
         "licenseAssignmentStates selected on members",
-        _named("memberStates", "there", "null", "absent", "refused"),
+        _named("memberStates", "there", "null", "absent", "rejected"),
         "not published",
     ),
     Switch(

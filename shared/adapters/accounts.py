@@ -51,8 +51,8 @@ class GraphAccounts:
     async def _batch(self, items: Sequence[Item]) -> tuple[ItemReply | ReadFailed | None, ...]:
         try:
             return answers(await self._graph.read(PATH, envelope(items)), len(items))
-        except PermissionDenied as refusal:
-            return (ReadFailed(str(refusal), refused=True),) * len(items)
+        except PermissionDenied as rejection:
+            return (ReadFailed(str(rejection), rejected=True),) * len(items)
         except NotFound as fault:  # of the batch as a whole; it says nothing about the accounts
             raise Unavailable(None, str(fault)) from fault
 
@@ -78,13 +78,13 @@ def _accounts(reply: ItemReply | ReadFailed | None) -> tuple[Account, ...] | Rea
         case ItemReply(status=404):
             return ()
         case ItemReply(ok=False):
-            return ReadFailed(str(reply), reply.retry_after_s, refused=reply.status in DEFINITE)
+            return ReadFailed(str(reply), reply.retry_after_s, rejected=reply.status in DEFINITE)
     body = reply.body if isinstance(reply.body, dict) else {}
     try:
         rows = graph_json.values(body, "users") if "value" in body else [body]
         return tuple(map(_account, rows))
     except graph_json.Incomplete as fault:
-        return ReadFailed(str(fault), refused=True)
+        return ReadFailed(str(fault), rejected=True)
 
 
 def _account(row: Json) -> Account:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from shared.adapters.graph import GraphClient, Json, Refusal, Reply, describe, error_of
+from shared.adapters.graph import GraphClient, Json, Rejection, Reply, describe, error_of
 from shared.adapters.graph_batch import segment
 from shared.adapters.graph_json import Incomplete, values
 from shared.adapters.graph_resets import Repeat
@@ -81,10 +81,10 @@ class GraphChangeFeed:
     async def delta(self, link: str) -> DeltaPage:
         try:
             body = (await self._graph.read(link)).json()
-        except (Refusal, NotFound) as refusal:
+        except (Rejection, NotFound) as rejection:
             # 410 is documented; 404 and 400 with several codes have been seen. After any definite rejection of a link,
             # everything must be read again (learn.microsoft.com/graph/delta-query-overview#synchronization-reset).
-            raise TokenExpired(str(refusal)) from refusal
+            raise TokenExpired(str(rejection)) from rejection
         changes = tuple(_changes(values(body, "groups/delta")))
         following, last = self._link(body, "@odata.nextLink"), self._link(body, "@odata.deltaLink")
         if following is None and last is None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from shared.adapters import graph_json
-from shared.adapters.graph import GraphClient, Json, Refusal
+from shared.adapters.graph import GraphClient, Json, Rejection
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, literal, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
 from shared.adapters.graph_pages import pages
@@ -89,8 +89,8 @@ class GraphDirectory:
     async def _read_organization(self) -> Organization:
         try:
             body = await self._get(f"/organization?$select={graph_json.ORGANIZATION_SELECT}")
-        except (PermissionDenied, NotFound, Refusal) as refusal:
-            log.warning("the organization cannot be read, so its country is not known: %s", refusal)
+        except (PermissionDenied, NotFound, Rejection) as rejection:
+            log.warning("the organization cannot be read, so its country is not known: %s", rejection)
             return UNKNOWN
         rows = graph_json.values(body, "organization")
         if not rows:
@@ -196,8 +196,8 @@ class GraphDirectory:
         address = f"/directory/administrativeUnits/{segment(unit_id)}/members"
         try:
             body = await self._get(f"{address}/microsoft.graph.group")
-        except Refusal as refusal:
-            if refusal.status != 400:
+        except Rejection as rejection:
+            if rejection.status != 400:
                 raise
             body = await self._get(address)
         found = pages(f"groups of administrative unit {unit_id}", body, self._follow)
@@ -211,10 +211,10 @@ class GraphDirectory:
         address = f"/groups/{segment(group_id)}/transitiveMembers?$select={{}}&$top={PAGE_SIZE}"
         try:
             return await self._get(address.format(graph_json.USER_SELECT))
-        except Refusal as refusal:
-            if refusal.status != 400:
+        except Rejection as rejection:
+            if rejection.status != 400:
                 raise
-            # Selecting the states on members is not documented: where it is refused, each user is read instead.
+            # Selecting the states on members is not documented: where it is rejected, each user is read instead.
             return await self._get(address.format(graph_json.USER_SELECT.removesuffix(STATES)))
 
     async def _members(self, rows: Sequence[Json], shared: SharedStates) -> Sequence[DirectoryUser]:
@@ -233,7 +233,7 @@ class GraphDirectory:
             match read:
                 case DirectoryUser():
                     found.append(read)
-                case ReadFailed(refused=True, why=why) | ReadFailed(denied=True, why=why):
+                case ReadFailed(rejected=True, why=why) | ReadFailed(denied=True, why=why):
                     raise PermissionDenied(f"user {user_id} cannot be read; is User.Read.All granted? {why}")
                 case ReadFailed(why=why, retry_after_s=retry_after_s):
                     raise Unavailable(retry_after_s, f"user {user_id} could not be read: {why}")
@@ -251,10 +251,10 @@ class GraphDirectory:
             user_replies, group_replies = await asyncio.gather(
                 self._batch(properties), self._batch(groups if with_groups else [])
             )
-        except PermissionDenied as refusal:
-            return {user_id: ReadFailed(str(refusal), denied=True) for user_id in user_ids}
-        except Refusal as refusal:
-            return {user_id: ReadFailed(str(refusal), refused=True) for user_id in user_ids}
+        except PermissionDenied as rejection:
+            return {user_id: ReadFailed(str(rejection), denied=True) for user_id in user_ids}
+        except Rejection as rejection:
+            return {user_id: ReadFailed(str(rejection), rejected=True) for user_id in user_ids}
         return {
             user_id: _user_read(user_replies[at], group_replies[at] if with_groups else _NO_GROUPS)
             for at, user_id in enumerate(user_ids)
@@ -272,8 +272,8 @@ class GraphDirectory:
         """What ids are that are no users'."""
         try:
             types = await self._types(user_ids)
-        except PermissionDenied as refusal:
-            return {user_id: ReadFailed(str(refusal), denied=True) for user_id in user_ids}
+        except PermissionDenied as rejection:
+            return {user_id: ReadFailed(str(rejection), denied=True) for user_id in user_ids}
         except Unavailable as fault:
             return {user_id: ReadFailed(str(fault), fault.retry_after_s, fault.rejected) for user_id in user_ids}
         return {user_id: _kind(types.get(user_id.lower())) for user_id in user_ids}
@@ -296,8 +296,8 @@ class GraphDirectory:
             body = (await self._graph.read("/directoryObjects/getByIds?$select=id", {"ids": list(ids)})).json()
         except NotFound as fault:  # of the call as a whole; it says nothing about the ids
             raise Unavailable(None, str(fault), rejected=True) from fault
-        except (PermissionDenied, Refusal) as refusal:
-            log.warning("getByIds is rejected, so ids are read one by one: %s", refusal)
+        except (PermissionDenied, Rejection) as rejection:
+            log.warning("getByIds is rejected, so ids are read one by one: %s", rejection)
             return await self._types_one_by_one(ids)
         rows = graph_json.values(body, "getByIds")
         return {str(row.get("id")).lower(): _type_of(row) for row in rows if isinstance(row, dict)}
@@ -379,7 +379,7 @@ def _user_read(properties: ItemReply | None, groups: ItemReply | None) -> UserRe
         graph_json.values({"value": body.get("assignedLicenses")}, "assignedLicenses")
         return graph_json.user(body, group_ids=group_ids)
     except Incomplete as fault:
-        return ReadFailed(str(fault), refused=True)
+        return ReadFailed(str(fault), rejected=True)
 
 
 def _body(reply: ItemReply | None) -> Json:

@@ -51,7 +51,7 @@ class NoAnswer(Unavailable):
     """The request went out, or may have, and no usable answer came."""
 
 
-class Refusal(Unavailable):
+class Rejection(Unavailable):
     """Graph answered with an error that is no outage, no missing object and no missing permission."""
 
     def __init__(self, status: int, code: str, what: str) -> None:
@@ -166,9 +166,11 @@ class GraphClient:
         parts = urlsplit(link)
         same_host = (parts.scheme, parts.netloc.lower()) == (self._base.scheme, self._base.netloc.lower())
         if (parts.scheme or parts.netloc) and not same_host:
-            raise Refusal(0, "foreignLink", f"a link leads to {parts.scheme}://{parts.netloc}, not to {self.base_url}")
+            raise Rejection(
+                0, "foreignLink", f"a link leads to {parts.scheme}://{parts.netloc}, not to {self.base_url}"
+            )
         if not parts.path.startswith(f"{self._base.path}/"):
-            raise Refusal(0, "foreignLink", f"a link's path {parts.path} does not begin with {self._base.path}")
+            raise Rejection(0, "foreignLink", f"a link's path {parts.path} does not begin with {self._base.path}")
         path = parts.path.removeprefix(self._base.path)
         return f"{path}?{parts.query}" if parts.query else path
 
@@ -316,7 +318,7 @@ def _checked(reply: Reply, path: str) -> Reply:
             raise NotFound(what)
         case 401 | 403:
             raise PermissionDenied(what)
-    raise Refusal(reply.status, error_of(_json_or_none(reply))[0], what)
+    raise Rejection(reply.status, error_of(_json_or_none(reply))[0], what)
 
 
 def _json_or_none(reply: Reply) -> Json | None:
@@ -330,7 +332,7 @@ def _check_path(path: str) -> None:
     """A path that could change the host or climb out of the base path is a fault of the program or an attack."""
     plain = unquote(path.partition("?")[0])
     if not path.startswith("/") or path.startswith("//") or "\\" in plain or ".." in plain.split("/"):
-        raise Refusal(0, "foreignLink", f"{path!r} is not a path under Graph's base URL")
+        raise Rejection(0, "foreignLink", f"{path!r} is not a path under Graph's base URL")
 
 
 async def _send(

@@ -114,9 +114,9 @@ def _of_batch(reply: Reply, bare_throttles: int) -> WriteResult:
     """The batch as a whole was not carried out, or its result is unknown."""
     code, message = _error(reply)
     described = describe(reply, PATH)
-    refusal = Rejected(reply.status, code, message or described)
+    rejection = Rejected(reply.status, code, message or described)
     return _of_status(
-        reply.status, reply.retry_after_s, reply.headers.get(SCOPE, ""), bare_throttles, refusal, described
+        reply.status, reply.retry_after_s, reply.headers.get(SCOPE, ""), bare_throttles, rejection, described
     )
 
 
@@ -128,22 +128,22 @@ def _of_item(reply: ItemReply | None, bare_throttles: int) -> WriteResult:
     scope = str(reply.headers.get(SCOPE, ""))
     if reply.status == 424:  # the item did not run; there are no dependencies, so it was held back
         return Throttled(_wait_s(reply.retry_after_s, bare_throttles), scope)
-    refusal = Rejected(reply.status, *reply.error)
-    return _of_status(reply.status, reply.retry_after_s, scope, bare_throttles, refusal, str(reply))
+    rejection = Rejected(reply.status, *reply.error)
+    return _of_status(reply.status, reply.retry_after_s, scope, bare_throttles, rejection, str(reply))
 
 
 def _of_status(
-    status: int, retry_after_s: float | None, scope: str, bare_throttles: int, refusal: Rejected, described: str
+    status: int, retry_after_s: float | None, scope: str, bare_throttles: int, rejection: Rejected, described: str
 ) -> WriteResult:
     match status:
-        case _ if is_contention(status, refusal.code, refusal.message):
-            return Contended(refusal.message or refusal.code, retry_after_s)
+        case _ if is_contention(status, rejection.code, rejection.message):
+            return Contended(rejection.message or rejection.code, retry_after_s)
         case 429:
             return Throttled(_wait_s(retry_after_s, bare_throttles), scope)
         case 503 if retry_after_s is not None:
             return Throttled(retry_after_s, scope)
         case _ if 400 <= status < 500 and status != 408:
-            return refusal
+            return rejection
         case _:
             return Unanswered(described)
 

@@ -1,7 +1,7 @@
 """Writing to users through Graph: license assignments and usage locations, up to 20 users in one $batch.
 
 Each user's answer says whether the write was done, was not done, or may have been done. All of these writes change
-nothing the second time, except that a removal of a license that is gone is refused: see `graph_write_results`.
+nothing the second time, except that a removal of a license that is gone is rejected: see `graph_write_results`.
 """
 
 from __future__ import annotations

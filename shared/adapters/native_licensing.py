@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from shared.adapters import graph_json
 from shared.adapters.directory import GROUP, PAGE_SIZE, STATES, USER, GraphDirectory
-from shared.adapters.graph import GraphClient, Json, Refusal
+from shared.adapters.graph import GraphClient, Json, Rejection
 from shared.adapters.graph_batch import PATH, Item, answers, envelope, segment
 from shared.adapters.graph_pages import pages
 from shared.adapters.graph_search import EVENTUAL
@@ -44,10 +44,10 @@ class GraphNativeLicensing:
             try:
                 rows = await self._rows("licensed groups", await self._first(GROUPS + query))
                 return tuple(each for each in map(_licensed, rows) if each.group.native_skus)
-            except Refusal as refusal:
-                if refusal.status != 400 or not query:
+            except Rejection as rejection:
+                if rejection.status != 400 or not query:
                     raise
-                log.info("Graph does not offer this list of licensed groups: %s", refusal)
+                log.info("Graph does not offer this list of licensed groups: %s", rejection)
         raise Unavailable(None, "licensed groups cannot be read")
 
     async def _first(self, address: str) -> Json:
@@ -60,7 +60,7 @@ class GraphNativeLicensing:
         if reply.status in (401, 403):
             raise PermissionDenied(str(reply))
         if reply.status == 400:
-            raise Refusal(400, reply.error[0], str(reply))
+            raise Rejection(400, reply.error[0], str(reply))
         if not reply.ok:
             raise Unavailable(reply.retry_after_s, str(reply))
         return reply.body
@@ -69,10 +69,10 @@ class GraphNativeLicensing:
         address = f"/groups/{segment(group_id)}/members?$select={graph_json.USER_SELECT}&$top={PAGE_SIZE}"
         try:
             body = await self._get(address)
-        except Refusal as refusal:
-            if refusal.status != 400:
+        except Rejection as rejection:
+            if rejection.status != 400:
                 raise
-            raise NotOffered(f"licenses of members of group {group_id}: {refusal}") from refusal
+            raise NotOffered(f"licenses of members of group {group_id}: {rejection}") from rejection
         async for rows in pages(f"members of group {group_id}", body, self._follow):
             yield DirectMembers(
                 [_member(row) for row in rows if row.get("@odata.type") == USER],
@@ -86,8 +86,8 @@ class GraphNativeLicensing:
         try:
             rows = await self._rows(what, await self._get(address.format(graph_json.USER_SELECT)))
             return tuple(map(_member, rows))
-        except Refusal as refusal:
-            if refusal.status != 400:
+        except Rejection as rejection:
+            if rejection.status != 400:
                 raise
         except NotOffered:
             pass

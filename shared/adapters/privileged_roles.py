@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from shared.adapters import graph_json
-from shared.adapters.graph import GraphClient, Json, Refusal
+from shared.adapters.graph import GraphClient, Json, Rejection
 from shared.adapters.graph_json import Incomplete
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.ids import GroupId
@@ -63,10 +63,10 @@ class GraphPrivilegedRoles:
         try:
             async for row in self._rows(path):
                 yield row
-        except Refusal as refusal:
-            if refusal.code != NO_PIM:
+        except Rejection as rejection:
+            if rejection.code != NO_PIM:
                 raise
-            log.info("the tenant has no eligible role holders: %s", refusal)
+            log.info("the tenant has no eligible role holders: %s", rejection)
 
     async def _privileged(self) -> dict[str, str]:
         """Privileged roles by id, with their names. `isPrivileged` is documented for beta only

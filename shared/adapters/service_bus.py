@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain import trace_context
 from shared.domain.errors import BadRequest, Unavailable
-from shared.ports.messaging import Outgoing, QueueLook, Undelivered
+from shared.ports.messaging import Outgoing, QueueState, Undelivered
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -25,7 +25,7 @@ DRAINED_AT_ONCE = 10
 """Dead letters under lock at a time: their lock of a minute must outlast what is done with all of them."""
 
 DRAIN_WAIT_S = 2.0
-LOOK_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 5.0
 """A person waits for the look."""
 
 DRAINED, DENIED = "drained", "denied"
@@ -86,16 +86,16 @@ class ServiceBusQueue:
             raise Unavailable(RETRY_AFTER_S, f"dead letters of {queue}: {type(fault).__name__}: {fault}") from fault
         return taken
 
-    async def look(self, queue: str, most: int) -> QueueLook:
+    async def look(self, queue: str, most: int) -> QueueState:
         """By peeking, for which the right to receive is enough; a count would take the right to manage."""
         from azure.core.exceptions import AzureError
 
         try:
             async with self._connect().get_queue_receiver(queue) as receiver:
-                messages = await asyncio.wait_for(_peeked(receiver, most + 1), LOOK_TIMEOUT_S)
+                messages = await asyncio.wait_for(_peeked(receiver, most + 1), READ_TIMEOUT_S)
         except (AzureError, OSError, TimeoutError, ValueError) as fault:
             raise Unavailable(RETRY_AFTER_S, f"queue {queue}: {type(fault).__name__}: {fault}") from fault
-        return _look(queue, messages[:most], more=len(messages) > most)
+        return _view(queue, messages[:most], more=len(messages) > most)
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """Send, with one new connection if the old one broke. A message that may have been accepted twice has the same
@@ -189,7 +189,7 @@ async def _peeked(receiver: ServiceBusReceiver, most: int) -> list[ServiceBusRec
     return found
 
 
-def _look(queue: str, messages: Sequence[ServiceBusReceivedMessage], *, more: bool) -> QueueLook:
+def _view(queue: str, messages: Sequence[ServiceBusReceivedMessage], *, more: bool) -> QueueState:
     from azure.servicebus import ServiceBusMessageState
 
     waiting = [each for each in messages if each.state == ServiceBusMessageState.ACTIVE]
@@ -197,7 +197,7 @@ def _look(queue: str, messages: Sequence[ServiceBusReceivedMessage], *, more: bo
     times = [each.enqueued_time_utc for each in waiting if each.enqueued_time_utc]
     denials = [why for each in messages if isinstance(why := _properties_of(each).get(DENIED), str)]
     denial = denials[0] if denials else ""
-    return QueueLook(queue, len(waiting), scheduled, min(times, default=None), more, len(denials), denial)
+    return QueueState(queue, len(waiting), scheduled, min(times, default=None), more, len(denials), denial)
 
 
 def _added(batch: ServiceBusMessageBatch, message: ServiceBusMessage) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 NAME = "group-based-licensing"
-OURS = ("shared", "functions")
+OWN_PACKAGES = ("shared", "functions")
 """Packages of the app, by which its loggers are named."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -199,7 +199,7 @@ def give_log_its_context() -> None:
         return
 
     def factory(name: str, *args: Any, **options: Any) -> logging.LogRecord:
-        if name.split(".", 1)[0] not in OURS:
+        if name.split(".", 1)[0] not in OWN_PACKAGES:
             return make(name, *args, **options)
         record = _Record(name, *args, **options)
         record.ids = trace_context.ids()

@@ -23,7 +23,7 @@ class Access(StrEnum):
     READ = "Licensing.Read"
     READ_USERS = "Users.Read"
     WRITE = "Licensing.Write"
-    READ_LETTERS = "Licensing.Write, for dead letters"
+    READ_DEAD_LETTERS = "Licensing.Write, for dead letters"
     WRITE_GROUPS = "Groups.Write"
     APPROVE = "Licensing.Approve"
     CONFIGURE = "Licensing.Configure"
@@ -41,7 +41,7 @@ READS = frozenset(
         Access.READ_USERS,
         Access.READ_HR,
         Access.READ_HR_EVENT,
-        Access.READ_LETTERS,
+        Access.READ_DEAD_LETTERS,
     }
 )
 """Accesses that change nothing."""
@@ -55,7 +55,9 @@ _HR = frozenset({Access.READ_HR, Access.READ_HR_EVENT})
 ROLES: Mapping[str, frozenset[Access]] = MappingProxyType(
     {
         "Licensing.Read": _READ,
-        "Licensing.Write": _READ | _HR | {Access.WRITE, Access.READ_LETTERS, Access.WRITE_GROUPS, Access.END_HR_EVENT},
+        "Licensing.Write": _READ
+        | _HR
+        | {Access.WRITE, Access.READ_DEAD_LETTERS, Access.WRITE_GROUPS, Access.END_HR_EVENT},
         # Held leavers are HR events: an approver must see them.
         "Licensing.Approve": _READ | _HR | {Access.APPROVE},
         "Licensing.Configure": _READ | {Access.CONFIGURE},

@@ -116,7 +116,7 @@ class GroupLicenseAssignment:
     open_approval: OperationId | None = None
     """While a person decides about removals of this group, its allowance is not used."""
     more_held: bool = False
-    """Removals were held after the list of the open approval was sealed: the next one opens as this one closes."""
+    """Removals were held after the snapshot of the open approval was taken: the next one opens as this one closes."""
     display_name: str = ""
     changed_by: str = ""
     changed_by_id: str = ""
@@ -160,8 +160,8 @@ def with_claims_kept(before: GroupLicenseAssignment, after: GroupLicenseAssignme
 
 def wants_sync(assignment: GroupLicenseAssignment) -> bool:
     """Whether a sync may complete what the assignment says; a paused one is left alone until a person goes on."""
-    is_ours = assignment.engine is Engine.DIRECT and assignment.version > 0
-    return is_ours and all(sku.enforcement is not Enforcement.PAUSED for sku in assignment.skus)
+    is_managed = assignment.engine is Engine.DIRECT and assignment.version > 0
+    return is_managed and all(sku.enforcement is not Enforcement.PAUSED for sku in assignment.skus)
 
 
 def is_watched(assignment: GroupLicenseAssignment) -> bool:

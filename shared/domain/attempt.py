@@ -19,14 +19,14 @@ from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.dropped_skus import one_by_one, skus_to_drop, without
 from shared.domain.grant import SourceKind
-from shared.domain.graph_errors import Advice, Refusal, classify, remedy_for
+from shared.domain.graph_errors import Advice, Rejection, classify, remedy_for
 from shared.domain.ids import NO_PLANS, Plans, SkuId
-from shared.domain.ledger_row import LedgerRow, RefusalRecord
+from shared.domain.ledger_row import LedgerRow, RejectionRecord
 from shared.domain.outcomes import Problem, RetryAt
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.product_facts import ObservedConflict, Pair
 from shared.domain.reconciliation import Attempted, Planned, Work
-from shared.domain.refusals import fingerprint_of
+from shared.domain.rejections import fingerprint_of
 from shared.domain.retry import MAX_ATTEMPTS
 from shared.domain.write_results import (
     Accepted,
@@ -76,7 +76,7 @@ def intended(attempted: Attempted, cause: str, now: datetime) -> LedgerRow:
     sent = {each.sku_id: each.disabled_plans for each in to_send(attempted).add}
     left_out = {each.sku_id: gone for each in call.add if (gone := each.disabled_plans - sent[each.sku_id])}
     intent = ledger.new_intent(
-        user, cause, call.add, call.remove, attempted.location, plan.sources, now, plan.foreign, left_out
+        user, cause, call.add, call.remove, attempted.location, plan.sources, now, plan.unmanaged, left_out
     )
     return replace(attempted.row, intent=intent)
 
@@ -122,10 +122,10 @@ def location_answered(
         case Throttled() | Unsent() | Contended():
             attempted = _not_made(work, attempted, answer, now, alone=alone)
         case Unanswered(why=why):
-            attempted = replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
+            attempted = replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, rejected=True))
         case _:
             assert_never(answer)
-    return replace(attempted, row=ledger.refused(attempted.row))
+    return replace(attempted, row=ledger.rejected(attempted.row))
 
 
 def answered(
@@ -151,23 +151,23 @@ def answered(
                 audit=(*attempted.audit, *audit),
             )
         case Rejected(status=status, code=code, message=message, between=between):
-            refusal = classify(status, code, message)
+            rejection = classify(status, code, message)
             audit = ()
-            is_done_already = refusal.advice is Advice.TREAT_AS_DONE and bool(attempted.calls[0].remove)
+            is_done_already = rejection.advice is Advice.TREAT_AS_DONE and bool(attempted.calls[0].remove)
             if intent is not None and not is_done_already:
-                audit = (license_change(work.operation, attempted.user_id, intent, "failure", refusal.text),)
-            rejected = replace(attempted, row=ledger.refused(row, between))
-            if refusal.advice is Advice.WAIT_FOR_GRANT and _is_before(now, grant_until):
-                return _waiting_for_grant(work, rejected, refusal.text, now)
-            return _rejected(work, replace(rejected, audit=(*attempted.audit, *audit)), refusal, now)
+                audit = (license_change(work.operation, attempted.user_id, intent, "failure", rejection.text),)
+            rejected = replace(attempted, row=ledger.rejected(row, between))
+            if rejection.advice is Advice.WAIT_FOR_GRANT and _is_before(now, grant_until):
+                return _waiting_for_grant(work, rejected, rejection.text, now)
+            return _rejected(work, replace(rejected, audit=(*attempted.audit, *audit)), rejection, now)
         case Throttled() | Unsent():
-            return replace(_not_made(work, attempted, answer, now), row=ledger.refused(row))
+            return replace(_not_made(work, attempted, answer, now), row=ledger.rejected(row))
         case Contended(between=between):
-            settled = ledger.refused(row, between, perhaps_done=True)
+            settled = ledger.rejected(row, between, perhaps_done=True)
             return replace(_not_made(work, attempted, answer, now, alone=alone), row=settled)
         case Unanswered(why=why):
             # The intent stays: the next read shows whether the write was done.
-            return replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, refused=True))
+            return replace(attempted, retry=RetryAt(now + UNANSWERED_RETRY, why, rejected=True))
         case _:
             assert_never(answer)
 
@@ -196,22 +196,22 @@ def _waiting_for_grant(work: Work, attempted: Attempted, text: str, now: datetim
     return replace(attempted, retry=RetryAt(at, why, unread=True, error=LicenseError.PERMISSION))
 
 
-def _rejected(work: Work, attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
-    match refusal.advice:
+def _rejected(work: Work, attempted: Attempted, rejection: Rejection, now: datetime) -> Attempted:
+    match rejection.advice:
         case Advice.RETRY:
-            return replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, refusal.text, refused=True))
+            return replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, rejection.text, rejected=True))
         case Advice.FAIL_USER:
-            if _may_be_lag(work, attempted, refusal):
-                return replace(attempted, retry=RetryAt(now + LOCATION_RETRY, refusal.text, refused=True))
-            return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
+            if _may_be_lag(work, attempted, rejection):
+                return replace(attempted, retry=RetryAt(now + LOCATION_RETRY, rejection.text, rejected=True))
+            return replace(_failed(attempted, rejection.error, rejection.text, rejection.remedy), calls=())
         case Advice.WAIT_FOR_GRANT:
-            return replace(_failed(attempted, refusal.error, refusal.text, refusal.remedy), calls=())
+            return replace(_failed(attempted, rejection.error, rejection.text, rejection.remedy), calls=())
         case Advice.TREAT_AS_DONE if attempted.calls[0].remove:
             return _without_done_removals(attempted)
         case Advice.TREAT_AS_DONE | Advice.DROP_SKU | Advice.WAIT_FOR_SEAT:
-            return _without_rejected_plans(attempted, refusal) or _isolated(attempted, refusal, now)
+            return _without_rejected_plans(attempted, rejection) or _isolated(attempted, rejection, now)
         case _:
-            assert_never(refusal.advice)
+            assert_never(rejection.advice)
 
 
 def _failed(
@@ -220,7 +220,7 @@ def _failed(
     return replace(attempted, problems=(*attempted.problems, Problem(error, text, remedy, sku_id)))
 
 
-def _may_be_lag(work: Work, attempted: Attempted, refusal: Refusal) -> bool:
+def _may_be_lag(work: Work, attempted: Attempted, rejection: Rejection) -> bool:
     """Graph rejects a location for a while after it was set, and a user for a while after creation: bounded retries,
     and then the error that Graph named. A location that was there before us is wrong, not late."""
     attempts = work.attempts.get(attempted.user_id, 0)
@@ -228,8 +228,8 @@ def _may_be_lag(work: Work, attempted: Attempted, refusal: Refusal) -> bool:
         return False
     user = attempted.planned.read.user
     set_by_us = attempts > 0 or (user is not None and not user.usage_location)
-    lagging_location = refusal.error is LicenseError.PROHIBITED_IN_USAGE_LOCATION and set_by_us
-    return lagging_location or refusal.error is LicenseError.NOT_FOUND
+    lagging_location = rejection.error is LicenseError.PROHIBITED_IN_USAGE_LOCATION and set_by_us
+    return lagging_location or rejection.error is LicenseError.NOT_FOUND
 
 
 def _without_done_removals(attempted: Attempted) -> Attempted:
@@ -239,13 +239,13 @@ def _without_done_removals(attempted: Attempted) -> Attempted:
     if len(call.remove) > 1:
         others = [LicenseCall((), (sku_id,)) for sku_id in call.remove[1:]]
         return replace(attempted, calls=(LicenseCall(call.add, call.remove[:1]), *others, *later))
-    owned = {sku_id: kept for sku_id, kept in attempted.row.owned.items() if sku_id not in call.remove}
+    managed = {sku_id: kept for sku_id, kept in attempted.row.managed.items() if sku_id not in call.remove}
     return replace(
-        attempted, row=replace(attempted.row, owned=owned), calls=_to_send(LicenseCall(call.add, ()), *later)
+        attempted, row=replace(attempted.row, managed=managed), calls=_to_send(LicenseCall(call.add, ()), *later)
     )
 
 
-def _without_rejected_plans(attempted: Attempted, refusal: Refusal) -> Attempted | None:
+def _without_rejected_plans(attempted: Attempted, rejection: Rejection) -> Attempted | None:
     """The same call without disabled plans that Graph rejected as not part of their product; None for other reasons.
 
     The text is not published (MicrosoftDocs/azure-docs 81269 reports "plan does not belong to the subscription").
@@ -253,35 +253,35 @@ def _without_rejected_plans(attempted: Attempted, refusal: Refusal) -> Attempted
     does not list are left out. The result is also None if several products of the call have such a plan and the text
     names none of them. Leaving the plan out of the wrong product would turn on a plan that must be off.
     """
-    if refusal.error is not LicenseError.OTHER or refusal.sku_ids or refusal.plan_ids:
+    if rejection.error is not LicenseError.OTHER or rejection.sku_ids or rejection.plan_ids:
         return None
     catalog, known = _catalog(attempted), attempted.rejected_plans
     found = {}
     for license in to_send(attempted).add:
-        named = frozenset(plan for plan in license.disabled_plans if refusal.names(plan))
+        named = frozenset(plan for plan in license.disabled_plans if rejection.names(plan))
         if gone := named or license.disabled_plans - catalog.plans(license.sku_id):
             found[license.sku_id] = gone
-    meant = _meant_by(refusal, found, catalog)
+    meant = _meant_by(rejection, found, catalog)
     rejected = {sku_id: found[sku_id] | known.get(sku_id, NO_PLANS) for sku_id in meant}
     return replace(attempted, rejected_plans={**known, **rejected}) if rejected else None
 
 
-def _meant_by(refusal: Refusal, found: Mapping[SkuId, Plans], catalog: Catalog) -> Collection[SkuId]:
+def _meant_by(rejection: Rejection, found: Mapping[SkuId, Plans], catalog: Catalog) -> Collection[SkuId]:
     """Of products with disabled plans that a text may mean: the only one, the one that the text names, or else those
     that do not list the plan."""
-    named = [sku_id for sku_id in found if refusal.names(sku_id) or refusal.names(catalog.name(sku_id))]
+    named = [sku_id for sku_id in found if rejection.names(sku_id) or rejection.names(catalog.name(sku_id))]
     if len(found) == 1 or len(named) == 1:
         return named or found
     return [sku_id for sku_id, plans in found.items() if plans - catalog.plans(sku_id)]
 
 
-def _isolated(attempted: Attempted, refusal: Refusal, now: datetime) -> Attempted:
+def _isolated(attempted: Attempted, rejection: Rejection, now: datetime) -> Attempted:
     """Leave out the SKU that was rejected. If the text fits none or several, each SKU goes alone, an addition with the
     removals that it replaces. A call that cannot be cut further loses its addition."""
     plan, catalog = _plan(attempted), _catalog(attempted)
     call, *later = attempted.calls
     alone = one_by_one(call, catalog, plan.plans_off)
-    named = skus_to_drop(refusal, call, _user(attempted), catalog)
+    named = skus_to_drop(rejection, call, _user(attempted), catalog)
     if not named and len(alone) == 1:
         # Nothing is left to cut: what is added was rejected, or the one removal.
         named = tuple([*(license.sku_id for license in call.add), *call.remove][:1])
@@ -289,26 +289,26 @@ def _isolated(attempted: Attempted, refusal: Refusal, now: datetime) -> Attempte
         return replace(attempted, calls=(*alone, *later))
     add, remove = call.add, call.remove
     for sku_id in named:
-        attempted = _with_refusal(attempted, sku_id, refusal, now)
+        attempted = _with_rejection(attempted, sku_id, rejection, now)
         add, remove = without(add, remove, sku_id, catalog, plan.plans_off)
         later = _trimmed(attempted, later, sku_id)
     return replace(attempted, calls=_to_send(LicenseCall(add, remove), *later))
 
 
-def _with_refusal(attempted: Attempted, sku_id: SkuId, refusal: Refusal, now: datetime) -> Attempted:
-    if refusal.advice is Advice.WAIT_FOR_SEAT:
+def _with_rejection(attempted: Attempted, sku_id: SkuId, rejection: Rejection, now: datetime) -> Attempted:
+    if rejection.advice is Advice.WAIT_FOR_SEAT:
         return replace(attempted, waiting=(*attempted.waiting, sku_id))
-    named = frozenset((*refusal.plan_ids, *refusal.needed_ids))
-    record = RefusalRecord("", refusal.error, refusal.text, now, named)
-    failed = _failed(attempted, refusal.error, refusal.text, refusal.remedy, sku_id)
+    named = frozenset((*rejection.plan_ids, *rejection.needed_ids))
+    record = RejectionRecord("", rejection.error, rejection.text, now, named)
+    failed = _failed(attempted, rejection.error, rejection.text, rejection.remedy, sku_id)
     return replace(
         failed,
-        refusals={**attempted.refusals, sku_id: record},
+        rejections={**attempted.rejections, sku_id: record},
         conflicts={**attempted.conflicts, **_conflicts(attempted, sku_id, record)},
     )
 
 
-def _conflicts(attempted: Attempted, sku_id: SkuId, record: RefusalRecord) -> dict[Pair, ObservedConflict]:
+def _conflicts(attempted: Attempted, sku_id: SkuId, record: RejectionRecord) -> dict[Pair, ObservedConflict]:
     """The licenses of the user because of which Graph rejected an addition: those that have one of the named plans on
     while the addition turns on another."""
     added = [license for license in attempted.calls[0].add if license.sku_id == sku_id]
@@ -353,19 +353,19 @@ def ended(attempted: Attempted, now: datetime) -> Attempted:
     planned, user = attempted.planned, attempted.user
     if attempted.is_active:
         why = "more calls than one message can make"
-        attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, refused=True))
-    if not attempted.refusals or planned.context is None or user is None:
+        attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, rejected=True))
+    if not attempted.rejections or planned.context is None or user is None:
         return attempted
     if attempted.retry is None and _makes_way(attempted):
         why = "the license in grace makes way for the one that Graph rejected because of it"
-        attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, refused=True))
-    expected = plan_user(user, planned.grants, attempted.row, replace(planned.context, ignore_refusals=True))
+        attempted = replace(attempted, retry=RetryAt(now + CONFLICT_RETRY, why, rejected=True))
+    expected = plan_user(user, planned.grants, attempted.row, replace(planned.context, ignore_rejections=True))
     catalog = planned.context.catalog
-    refusals = {
+    rejections = {
         sku_id: replace(record, fingerprint=fingerprint_of(sku_id, record, user, expected.wished, catalog))
-        for sku_id, record in attempted.refusals.items()
+        for sku_id, record in attempted.rejections.items()
     }
-    return replace(attempted, refusals=refusals)
+    return replace(attempted, rejections=rejections)
 
 
 def _makes_way(attempted: Attempted) -> bool:

@@ -52,7 +52,7 @@ def own_work(cause: str) -> Initiator:
 
 
 def adoption(
-    operation: Operation | None, cause: str, user_id: UserId, adopted: Mapping[SkuId, Plans], at: datetime
+    operation: Operation | None, cause: str, user_id: UserId, with_managed: Mapping[SkuId, Plans], at: datetime
 ) -> AuditEntry:
     """`Adopt user license`: unmanaged licenses become managed; Entra has no such activity."""
     return AuditEntry(
@@ -64,7 +64,7 @@ def adoption(
         user_id=user_id,
         group_id=operation.target.group_id if operation else None,
         operation_id=operation.id if operation else None,
-        after=_licenses(adopted),
+        after=_licenses(with_managed),
     )
 
 

@@ -1,7 +1,7 @@
 """Which service plans exclude each other and which need another, as data.
 
 Exclusions: the tables at the end of learn.microsoft.com/entra/identity/users/licensing-service-plan-reference
-(2025-10-29); Microsoft says that they are not kept current, so Graph may still refuse, or allow, more. Dependencies:
+(2025-10-29); Microsoft says that they are not kept current, so Graph may still reject, or allow, more. Dependencies:
 Microsoft publishes no list; these pairs are documented or were seen in answers of Graph. New data never changes an
 accepted assignment.
 """

@@ -11,7 +11,7 @@ from shared.domain.read_models import DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
-class LetterFilter:
+class DeadLetterSelection:
     """Which dead letters are wanted; empty fields let everything pass. `text`: part of the reason or of the message, in
     any case. `since` and `until`: when they were kept."""
 
@@ -21,18 +21,21 @@ class LetterFilter:
     since: datetime | None = None
     until: datetime | None = None
 
-    def lets_pass(self, letter: DeadLetter) -> bool:
+    def lets_pass(self, dead_letter: DeadLetter) -> bool:
         wanted = self.text.casefold()
         return (
-            self.queue in ("", letter.queue)
-            and self.kind in ("", letter.kind)
-            and (self.since is None or letter.at >= self.since)
-            and (self.until is None or letter.at < self.until)
-            and (wanted in letter.reason.casefold() or wanted in letter.body.decode("utf-8", "replace").casefold())
+            self.queue in ("", dead_letter.queue)
+            and self.kind in ("", dead_letter.kind)
+            and (self.since is None or dead_letter.at >= self.since)
+            and (self.until is None or dead_letter.at < self.until)
+            and (
+                wanted in dead_letter.reason.casefold()
+                or wanted in dead_letter.body.decode("utf-8", "replace").casefold()
+            )
         )
 
 
-EVERY_LETTER = LetterFilter()
+EVERY_DEAD_LETTER = DeadLetterSelection()
 
 
 class BulkKind(StrEnum):
@@ -54,7 +57,7 @@ class BulkAct:
 
     id: str
     kind: BulkKind
-    wanted: LetterFilter
+    wanted: DeadLetterSelection
     initiator: Initiator
     created_at: datetime
     progress_at: datetime

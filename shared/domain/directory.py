@@ -33,7 +33,7 @@ class LicenseState(StrEnum):
 
 
 class LicenseError(StrEnum):
-    """`error` of a licenseAssignmentState, and ours for refusals that Graph's enum has no word for."""
+    """`error` of a licenseAssignmentState, and ours for rejections that Graph's enum has no word for."""
 
     COUNT_VIOLATION = "CountViolation"
     MUTUALLY_EXCLUSIVE = "MutuallyExclusiveViolation"
@@ -147,7 +147,7 @@ class DirectoryUser:
         return rows
 
     @property
-    def held_skus(self) -> frozenset[SkuId]:
+    def assigned_skus(self) -> frozenset[SkuId]:
         """SKUs the user occupies a seat of, from any source."""
         return frozenset(row.sku_id for row in self.license_assignment_states if row.state.counts)
 
@@ -180,12 +180,12 @@ class NotAUser:
 
 @dataclass(frozen=True, slots=True)
 class ReadFailed:
-    """This user could not be read completely. `refused`: by Graph with an answer that will not change by waiting.
+    """This user could not be read completely. `rejected`: by Graph with an answer that will not change by waiting.
     `denied`: the token lacks a permission, which a grant changes."""
 
     why: str
     retry_after_s: float | None = None
-    refused: bool = False
+    rejected: bool = False
     denied: bool = False
 
 

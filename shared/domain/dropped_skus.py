@@ -6,42 +6,42 @@ from collections.abc import Iterable, Mapping
 
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
-from shared.domain.graph_errors import Refusal
+from shared.domain.graph_errors import Rejection
 from shared.domain.ids import NO_PLANS, Plans, SkuId
 from shared.domain.write_results import LicenseCall
 
 
-def skus_to_drop(refusal: Refusal, call: LicenseCall, user: DirectoryUser, catalog: Catalog) -> tuple[SkuId, ...]:
+def skus_to_drop(rejection: Rejection, call: LicenseCall, user: DirectoryUser, catalog: Catalog) -> tuple[SkuId, ...]:
     """Which SKU of a rejected call to leave out: the one that the text names by id, part number or plans. None if the
     text fits several or none: then each addition is tried alone.
 
     A text that names plans may also list all SKUs of the call, so there the plans decide first.
     """
     called = [*(license.sku_id for license in call.add), *call.remove]
-    named = [sku_id for sku_id in called if sku_id in refusal.sku_ids or refusal.names(catalog.name(sku_id))]
-    if refusal.plan_ids:
-        meant = _by_plans(refusal, call, user, catalog)
+    named = [sku_id for sku_id in called if sku_id in rejection.sku_ids or rejection.names(catalog.name(sku_id))]
+    if rejection.plan_ids:
+        meant = _by_plans(rejection, call, user, catalog)
         if len(meant) == 1:
             return meant
         named = [sku_id for sku_id in named if sku_id in meant] if meant else named
     return tuple(named) if len(named) == 1 else ()
 
 
-def _by_plans(refusal: Refusal, call: LicenseCall, user: DirectoryUser, catalog: Catalog) -> tuple[SkuId, ...]:
+def _by_plans(rejection: Rejection, call: LicenseCall, user: DirectoryUser, catalog: Catalog) -> tuple[SkuId, ...]:
     """The SKUs of a call that a text may mean by the plans in it.
 
     In a conflict, it is an addition that turns on a named plan. It is not the reason if a license that stays has those
     plans on already. In a dependency, it is the addition that lacks something, or else the change that takes it away.
     """
-    plans = frozenset(refusal.plan_ids)
+    plans = frozenset(rejection.plan_ids)
     staying = _staying(call, user, catalog)
     meant = tuple(license.sku_id for license in call.add if plans & catalog.on(license))
-    if refusal.error is LicenseError.MUTUALLY_EXCLUSIVE and plans & staying:
+    if rejection.error is LicenseError.MUTUALLY_EXCLUSIVE and plans & staying:
         new = tuple(license.sku_id for license in call.add if (plans & catalog.on(license)) - staying)
         meant = new or meant
     if meant:
         return meant
-    needed = frozenset(refusal.needed_ids) or plans
+    needed = frozenset(rejection.needed_ids) or plans
     direct = user.direct
     narrowed = [
         license.sku_id

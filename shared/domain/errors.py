@@ -71,7 +71,7 @@ class ApprovalDenied(LicensingError):
 
 
 class PermissionDenied(LicensingError):
-    """The directory refuses the app; the message names the permission that is missing."""
+    """The directory rejects the app; the message names the permission that is missing."""
 
 
 class TokenExpired(LicensingError):

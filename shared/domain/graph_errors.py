@@ -27,8 +27,8 @@ class Advice(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A classified refusal; `text` is Graph's message, whole.
+class Rejection:
+    """A classified rejection; `text` is Graph's message, whole.
 
     `plan_ids`: plans that conflict, or that lack a plan they depend on. `needed_ids`: the plans they depend on.
     """
@@ -149,32 +149,32 @@ def remedy_for(error: LicenseError) -> str:
     return REMEDIES[error]
 
 
-def classify(status: int, code: str, message: str) -> Refusal:
+def classify(status: int, code: str, message: str) -> Rejection:
     """The meaning of a definite rejection. Raises ValueError for 429 and 5xx, which are not rejections."""
     if status == 429 or status >= 500:
-        raise ValueError(f"HTTP {status} is not a refusal")
+        raise ValueError(f"HTTP {status} is not a rejection")
     if status in (401, 403):
-        return _refusal(LicenseError.PERMISSION, Advice.WAIT_FOR_GRANT, code, message)
+        return _rejection(LicenseError.PERMISSION, Advice.WAIT_FOR_GRANT, code, message)
     if status == 404:
-        return _refusal(LicenseError.NOT_FOUND, Advice.FAIL_USER, code, message)
+        return _rejection(LicenseError.NOT_FOUND, Advice.FAIL_USER, code, message)
     if status == 409:
-        return _refusal(LicenseError.CONCURRENCY, Advice.RETRY, code, message)
+        return _rejection(LicenseError.CONCURRENCY, Advice.RETRY, code, message)
     for pattern in PATTERNS:
         if pattern.text.search(message):
-            return _with_names(pattern, _refusal(pattern.error, pattern.advice, code, message))
-    return _refusal(LicenseError.OTHER, Advice.DROP_SKU, code, message)
+            return _with_names(pattern, _rejection(pattern.error, pattern.advice, code, message))
+    return _rejection(LicenseError.OTHER, Advice.DROP_SKU, code, message)
 
 
-def _with_names(pattern: _Pattern, refusal: Refusal) -> Refusal:
+def _with_names(pattern: _Pattern, rejection: Rejection) -> Rejection:
     """With the SKUs and the service plans that the text names."""
     if pattern.names_sku:
-        return replace(refusal, sku_ids=tuple(map(SkuId, _guids(refusal.text))))
+        return replace(rejection, sku_ids=tuple(map(SkuId, _guids(rejection.text))))
     if not pattern.names_plans:
-        return refusal
-    about, *lists = _SKUS_FOLLOW.split(refusal.text)
-    about, *needed = _NEEDS.split(about) if refusal.error is LicenseError.DEPENDENCY else (about,)
+        return rejection
+    about, *lists = _SKUS_FOLLOW.split(rejection.text)
+    about, *needed = _NEEDS.split(about) if rejection.error is LicenseError.DEPENDENCY else (about,)
     return replace(
-        refusal,
+        rejection,
         sku_ids=tuple(map(SkuId, _guids(" ".join(lists)))),
         plan_ids=tuple(map(ServicePlanId, _guids(about))),
         needed_ids=tuple(map(ServicePlanId, _guids(" ".join(needed)))),
@@ -185,5 +185,5 @@ def _guids(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(guid.lower() for guid in _GUID.findall(text)))
 
 
-def _refusal(error: LicenseError, advice: Advice, code: str, message: str) -> Refusal:
-    return Refusal(error, advice, message or code, remedy_for(error))
+def _rejection(error: LicenseError, advice: Advice, code: str, message: str) -> Rejection:
+    return Rejection(error, advice, message or code, remedy_for(error))

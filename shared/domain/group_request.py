@@ -51,7 +51,7 @@ class GroupRequest:
                 "app only watches it. Use diagnose and reprocessLicenseErrors for its members.",
                 "group",
             )
-        check_known((*change.adopt, *change.enable), self.catalog)
+        check_known((*change.manage, *change.enable), self.catalog)
         _check_group(self.group, change, (change.options or self.assignment.options).allow_native_overlap)
         changed(self.assignment, change, self.catalog)
         if not change.changes_intent and self.assignment.version == 0:

@@ -24,7 +24,7 @@ def held_removals(users: Iterable[Attempted]) -> HeldBy:
     found: dict[GroupId | None, dict[UserId, frozenset[SkuId]]] = {}
     for each in users:
         by_tenant = _held_by_tenant(each)
-        for sku_id in _held(each) & each.row.owned.keys():
+        for sku_id in _held(each) & each.row.managed.keys():
             groups = _groups(each, sku_id)
             for group_id in {None} if groups and sku_id in by_tenant else groups:
                 mine = found.setdefault(group_id, {})
@@ -38,12 +38,12 @@ def _groups(attempted: Attempted, sku_id: SkuId) -> set[GroupId | None]:
     context, plan = attempted.planned.context, attempted.plan
     if context is None or plan is None:
         return set()
-    owned = attempted.row.owned[sku_id]
-    left = tuple(source for source in owned.sources if source not in plan.sources.get(sku_id, ()))
-    owned = replace(owned, sources=left or owned.sources)
-    claims = lacking_claims(attempted.user_id, sku_id, owned, context)
+    managed = attempted.row.managed[sku_id]
+    left = tuple(source for source in managed.sources if source not in plan.sources.get(sku_id, ()))
+    managed = replace(managed, sources=left or managed.sources)
+    claims = lacking_claims(attempted.user_id, sku_id, managed, context)
     if not claims and sku_id in _asked(attempted):
-        claims = claims_of(owned.sources, context.assignments)
+        claims = claims_of(managed.sources, context.assignments)
     return {claim.source.group_id for claim in claims}
 
 

@@ -54,13 +54,13 @@ def received(
 def _received(
     position: int, value: object, now: datetime, sender: Initiator, sources: Sources, senders: HrSenders
 ) -> Receipt:
-    foreign = _foreign(value, sender, senders)
+    unmanaged = _unmanaged(value, sender, senders)
     try:
         event, body = accepted(value, now, sources)
     except BrokenEvent as broken:
-        return Receipt(position, faults=(*foreign, *broken.faults))
-    if foreign:
-        return Receipt(position, faults=foreign)
+        return Receipt(position, faults=(*unmanaged, *broken.faults))
+    if unmanaged:
+        return Receipt(position, faults=unmanaged)
     arrived = now + timedelta(microseconds=position)  # the order within a request is the last that decides
     record = OnboardingRecord(
         event, body, OnboardingState.RECEIVED, arrived, now, hr_sender(sender, event.source), next_at=now
@@ -68,7 +68,7 @@ def _received(
     return Receipt(position, record)
 
 
-def _foreign(value: object, sender: Initiator, senders: HrSenders) -> tuple[Fault, ...]:
+def _unmanaged(value: object, sender: Initiator, senders: HrSenders) -> tuple[Fault, ...]:
     """The fault of an event whose source is bound to others; an unreadable source has a fault of its own."""
     source = value.get("source") if isinstance(value, dict) else None
     rule = senders.why_not(source, sender) if isinstance(source, str) else ""

@@ -26,7 +26,7 @@ from shared.domain.onboarding import (
     Next,
     OnboardingRecord,
     OnboardingState,
-    Refusal,
+    Rejection,
     waiting,
 )
 from shared.domain.onboarding_ends import End
@@ -37,7 +37,7 @@ JOINED_COUNTS = timedelta(minutes=10)
 
 NOT_ALLOWED = GroupResult(
     GroupId(""),
-    GroupOutcome.REFUSED,
+    GroupOutcome.REJECTED,
     "No profile that matches the person, or that events may name, has the group.",
     "Add the group to such a profile, or correct the event. Then replay the event.",
 )
@@ -92,7 +92,7 @@ class Joiner:
 
     @property
     def lacks_a_group(self) -> bool:
-        return any(result.outcome is GroupOutcome.REFUSED for result in self.results)
+        return any(result.outcome is GroupOutcome.REJECTED for result in self.results)
 
     @property
     def location(self) -> str:
@@ -132,7 +132,7 @@ def memberships(wanted: Entitlement, inside: Collection[GroupId], hindrances: Hi
         elif group_id in inside:
             results.append(GroupResult(group_id, GroupOutcome.ALREADY_MEMBER))
         else:
-            results.append(GroupResult(group_id, GroupOutcome.REFUSED if text else GroupOutcome.ADDED, text, remedy))
+            results.append(GroupResult(group_id, GroupOutcome.REJECTED if text else GroupOutcome.ADDED, text, remedy))
     return results
 
 
@@ -244,7 +244,7 @@ def state_after(joiner: Joiner) -> HrState:
     return joiner.hr_state.having(joiner.employment, replace(now, groups=groups, was_in=was_in, profiles=profiles))
 
 
-def location_refusal(place: str, message: str, status: int) -> Refusal:
+def location_rejection(place: str, message: str, status: int) -> Rejection:
     """Why Graph did not take a usage location, and what to do. It is then as if the event had named none."""
     text = f"The usage location {place} was rejected: {message}"
     if status == 403:
@@ -253,7 +253,7 @@ def location_refusal(place: str, message: str, status: int) -> Refusal:
         remedy = f"Send {SUGGESTED_LOCATIONS[place]} instead of {place}, in a new event."
     else:
         remedy = "Send the ISO 3166-1 code of the country, in a new event."
-    return Refusal(text, remedy)
+    return Rejection(text, remedy)
 
 
 def licensing(joiner: Joiner, now: datetime, at: datetime) -> Next:

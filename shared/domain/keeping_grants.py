@@ -45,11 +45,11 @@ def _permits_some(
     user_id: UserId, sku_id: SkuId, ledger: LedgerRow, context: PlanContext, *, by_approval: bool = False
 ) -> bool:
     """Whether a permit names a claim of the license as it is now; the other claims are then decided too."""
-    owned = ledger.owned.get(sku_id)
-    if owned is None:
+    managed = ledger.managed.get(sku_id)
+    if managed is None:
         return False
-    claims = claims_of(owned.sources, context.assignments)
-    given = valid_permits(user_id, sku_id, owned, context)
+    claims = claims_of(managed.sources, context.assignments)
+    given = valid_permits(user_id, sku_id, managed, context)
     return any(permit.claims & claims for permit in given if permit.by_approval or not by_approval)
 
 
@@ -83,7 +83,7 @@ def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, .
 def _is_over(draft: Draft, grant: Grant, otherwise: DesiredLicense | None) -> bool:
     """`otherwise`: the SKU as the user would have it without what is held or in grace."""
     sku_id = grant.sku_id
-    if sku_id in draft.remove or (sku_id not in draft.direct and sku_id not in draft.ledger.owned):
+    if sku_id in draft.remove or (sku_id not in draft.direct and sku_id not in draft.ledger.managed):
         return True
     if grant.source.kind is SourceKind.KEPT:
         return not grant.holds_at(draft.context.now) or _is_given_again(draft, grant, otherwise)

@@ -32,7 +32,7 @@ LEAVERS = Source(SourceKind.HR, "leavers")
 HELD_RETRY = timedelta(hours=6)
 """A held leaver is tried again now and then: the allowance of a day grows back."""
 
-FIRST_LOOK = timedelta(seconds=5)
+FIRST_CHECK = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +154,12 @@ def licenses_to_remove(
 ) -> list[SkuId]:
     """Managed licenses that go: all, or those that nothing but the ended employment gave."""
     if not leaver.record.one_of_several:
-        return sorted(leaver.row.owned)
+        return sorted(leaver.row.managed)
     after = replace(leaver.user, group_ids=leaver.user.group_ids - frozenset(leaver.left))
     ended = leaver.ended_grants
     rest = [each for each in leaver.grants if each not in ended and each.source.kind is not SourceKind.HELD]
     desired = desired_licenses((*group_grants(after, assignments), *rest), now)
-    return sorted(leaver.row.owned.keys() - desired.keys())
+    return sorted(leaver.row.managed.keys() - desired.keys())
 
 
 def block_of(leaver: Leaver, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime) -> Grant | None:
@@ -209,7 +209,7 @@ def unlicensing(leaver: Leaver, going: Sequence[SkuId], now: datetime) -> Next:
     """The memberships are removed: the licenses go when the person is reconciled. `going`: the managed ones."""
     note = "The licenses are being removed, after a second read."
     record = replace(
-        waiting(leaver.record, OnboardingState.WORKING, now, now + FIRST_LOOK, note),
+        waiting(leaver.record, OnboardingState.WORKING, now, now + FIRST_CHECK, note),
         working_since=now,
         licenses=tuple(LicenseResult(sku_id, LicenseOutcome.PENDING) for sku_id in _going(leaver, going)),
     )

@@ -15,7 +15,7 @@ from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
-from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, Told, sku_of
+from shared.domain.ledger_row import Intent, LastResult, LedgerRow, ManagedLicense, ObservedEvent, sku_of
 from shared.domain.permit import PERMIT_HOLDS
 from shared.domain.read_back import IN_FLIGHT, VISIBLE_WITHIN, by_our_clock, judged, seen, was_written
 
@@ -57,10 +57,10 @@ def new_intent(
     usage_location: str | None,
     sources: Mapping[SkuId, tuple[Source, ...]],
     now: datetime,
-    foreign: frozenset[SkuId] = frozenset(),
+    unmanaged: frozenset[SkuId] = frozenset(),
     left_out: Mapping[SkuId, Plans] = NOTHING_LEFT_OUT,
 ) -> Intent:
-    """The intent of one call: each touched SKU before and after it. `foreign`: licenses that stay unmanaged.
+    """The intent of one call: each touched SKU before and after it. `unmanaged`: licenses that stay unmanaged.
     `left_out`: plans that the call does not name."""
     direct = direct_plans(user)
     after: dict[SkuId, Plans | None] = {license.sku_id: license.disabled_plans for license in add}
@@ -73,7 +73,7 @@ def new_intent(
         at=now,
         usage_location=usage_location,
         sources={sku_id: sources[sku_id] for sku_id in after if sku_id in sources},
-        foreign=foreign & after.keys(),
+        unmanaged=unmanaged & after.keys(),
         left_out=left_out,
     )
 
@@ -96,24 +96,24 @@ def resolve(row: LedgerRow, user: DirectoryUser, cause: str, now: datetime) -> R
         return Resolution(row, wait_until=intent.at + INTENT_LOCK)
     if now < intent.at + IN_FLIGHT and not _shows(user, intent):
         return Resolution(row, wait_until=intent.at + IN_FLIGHT)
-    owned, unseen, assigned = dict(row.owned), dict(row.unseen), user.assigned
+    managed, unseen, assigned = dict(row.managed), dict(row.unseen), user.assigned
     done = False
     for sku_id, after in intent.after.items():
         direct = assigned.get(sku_id)
         current = direct.disabled_plans if direct else None
         if _is_as_intended(current, sku_id, intent) and (
-            direct is None or _is_touched(direct, intent, row.owned.get(sku_id))
+            direct is None or _is_touched(direct, intent, row.managed.get(sku_id))
         ):
             done = True
-            _own(owned, sku_id, intent, direct)
-            if sku_id in owned and _is_later(direct, intent.at):
-                owned[sku_id] = replace(owned[sku_id], unclear=True)
+            _own(managed, sku_id, intent, direct)
+            if sku_id in managed and _is_later(direct, intent.at):
+                managed[sku_id] = replace(managed[sku_id], unclear=True)
         elif current != intent.before[sku_id]:
-            owned.pop(sku_id, None)
-        elif after is not None and sku_id not in intent.foreign and (direct is None or sku_id in owned):
+            managed.pop(sku_id, None)
+        elif after is not None and sku_id not in intent.unmanaged and (direct is None or sku_id in managed):
             sources, written = _giving(intent.sources.get(sku_id, ())), by_our_clock(intent.at)
-            unseen[sku_id] = OwnedLicense(after, intent.at, sources, written)
-    settled = replace(row, owned=owned, intent=None, unseen=unseen)
+            unseen[sku_id] = ManagedLicense(after, intent.at, sources, written)
+    settled = replace(row, managed=managed, intent=None, unseen=unseen)
     if not done:
         return Resolution(settled)
     return Resolution(replace(settled, last_result=LastResult(intent.id, intent.cause, now)), applied=intent)
@@ -132,15 +132,15 @@ def _shows(user: DirectoryUser, intent: Intent) -> bool:
     )
 
 
-def _is_touched(direct: LicenseAssignmentState, intent: Intent, known: OwnedLicense | None) -> bool:
+def _is_touched(direct: LicenseAssignmentState, intent: Intent, known: ManagedLicense | None) -> bool:
     """Whether a row that is as intended was written since the intent. Of a managed license whose plans changed, the
     time may be the one that was read before: Graph may not move it."""
     updated = direct.last_updated
     if updated is None:
         return False
     changed = intent.before[direct.sku_id] != intent.after[direct.sku_id]
-    is_ours = known is not None and known.seen is not None and known.seen.updated == updated
-    return updated >= by_our_clock(intent.at)[0] or (changed and is_ours)
+    is_managed = known is not None and known.seen is not None and known.seen.updated == updated
+    return updated >= by_our_clock(intent.at)[0] or (changed and is_managed)
 
 
 def _is_later(direct: LicenseAssignmentState | None, at: datetime) -> bool:
@@ -151,7 +151,7 @@ def _is_later(direct: LicenseAssignmentState | None, at: datetime) -> bool:
 
 
 def _own(
-    owned: dict[SkuId, OwnedLicense],
+    managed: dict[SkuId, ManagedLicense],
     sku_id: SkuId,
     intent: Intent,
     row: LicenseAssignmentState | None = None,
@@ -161,27 +161,27 @@ def _own(
 
     A write of the app does not make an unclear license clear: the license before it was not proven to be managed.
     """
-    if sku_id in intent.foreign:
+    if sku_id in intent.unmanaged:
         return
     after = intent.after[sku_id]
     if after is None:
-        owned.pop(sku_id, None)
+        managed.pop(sku_id, None)
         return
-    before = owned.get(sku_id)
+    before = managed.get(sku_id)
     sources = _giving(intent.sources.get(sku_id, ())) or (before.sources if before else ())
     shown = seen(row) if row else before.seen if before else None
     # A plan that the call left out, and that a read shows on again, was never off for this user.
     off = after & row.disabled_plans if row else after
-    license = OwnedLicense(off, intent.at, sources, written, shown, before.unclear if before else False)
+    license = ManagedLicense(off, intent.at, sources, written, shown, before.unclear if before else False)
     was_off = intent.before[sku_id]
     if before is not None and was_off is not None:
         since, recent = before.since or before.at, intent.at - PERMIT_HOLDS
         changes = {at: plans for at, plans in before.changes.items() if at >= recent}
         license = replace(license, since=since, changes={**changes, intent.at: was_off ^ after})
-    owned[sku_id] = license
+    managed[sku_id] = license
 
 
-def _since(written: tuple[datetime, datetime], *earlier: OwnedLicense | None) -> tuple[datetime, datetime]:
+def _since(written: tuple[datetime, datetime], *earlier: ManagedLicense | None) -> tuple[datetime, datetime]:
     """The times of a write, and of earlier ones of the same license that no read has shown. Graph may not move a row's
     time for a write that changes nothing."""
     first, last = written
@@ -199,20 +199,20 @@ def accepted(row: LedgerRow, now: datetime, between: tuple[datetime, datetime] |
     intent = row.intent
     if intent is None:
         return row
-    owned = dict(row.owned)
+    managed = dict(row.managed)
     for sku_id in intent.after:
-        written = _since(between or by_our_clock(intent.at), row.owned.get(sku_id), row.unseen.get(sku_id))
-        _own(owned, sku_id, intent, written=written)
+        written = _since(between or by_our_clock(intent.at), row.managed.get(sku_id), row.unseen.get(sku_id))
+        _own(managed, sku_id, intent, written=written)
     touched = intent.after.keys()
     return replace(
         row,
-        owned=owned,
+        managed=managed,
         intent=None,
         last_result=LastResult(intent.id, intent.cause, now),
         removal_seen_at={key: at for key, at in row.removal_seen_at.items() if sku_of(key) not in touched},
         gone_since={sku_id: at for sku_id, at in row.gone_since.items() if sku_id not in touched},
         waiting_since={sku_id: at for sku_id, at in row.waiting_since.items() if sku_id not in touched},
-        refusals={sku_id: record for sku_id, record in row.refusals.items() if sku_id not in touched},
+        rejections={sku_id: record for sku_id, record in row.rejections.items() if sku_id not in touched},
         unseen={sku_id: license for sku_id, license in row.unseen.items() if sku_id not in touched},
         removed_at={
             **{sku_id: at for sku_id, at in row.removed_at.items() if sku_id not in touched},
@@ -221,7 +221,7 @@ def accepted(row: LedgerRow, now: datetime, between: tuple[datetime, datetime] |
     )
 
 
-def adopted(
+def with_managed(
     row: LedgerRow,
     user: DirectoryUser,
     sku_ids: Iterable[SkuId],
@@ -233,19 +233,19 @@ def adopted(
     Only licenses that a grant gives become managed. Plans that are on beyond the grants stay on until a person decides
     otherwise, by a `kept` grant without a person's id.
     """
-    owned, kept = dict(row.owned), []
+    managed, kept = dict(row.managed), []
     for sku_id in sku_ids:
         wanted, direct = desired.get(sku_id), user.direct.get(sku_id)
-        known = owned.get(sku_id)
+        known = managed.get(sku_id)
         if direct is None or wanted is None or not wanted.adds or (known is not None and not known.unclear):
             continue
-        owned[sku_id] = OwnedLicense(direct.disabled_plans, now, _giving(wanted.sources), seen=seen(direct))
+        managed[sku_id] = ManagedLicense(direct.disabled_plans, now, _giving(wanted.sources), seen=seen(direct))
         if wanted.disabled_plans - direct.disabled_plans:
             kept.append(Grant(sku_id, direct.disabled_plans, Source(SourceKind.KEPT)))
-    return replace(row, owned=owned), tuple(kept)
+    return replace(row, managed=managed), tuple(kept)
 
 
-def refused(
+def rejected(
     row: LedgerRow, between: tuple[datetime, datetime] | None = None, *, perhaps_done: bool = False
 ) -> LedgerRow:
     """The row after a definite rejection: the intent is erased, ownership as it was. `perhaps_done`: the rejection does
@@ -261,9 +261,11 @@ def refused(
     elif intent is None or between is None or len(intent.after) < 2:
         return replace(row, intent=None)
     perhaps = {
-        sku_id: OwnedLicense(after, intent.at, _giving(intent.sources.get(sku_id, ())), between)
+        sku_id: ManagedLicense(after, intent.at, _giving(intent.sources.get(sku_id, ())), between)
         for sku_id, after in intent.after.items()
-        if after is not None and sku_id not in intent.foreign and (intent.before[sku_id] is None or sku_id in row.owned)
+        if after is not None
+        and sku_id not in intent.unmanaged
+        and (intent.before[sku_id] is None or sku_id in row.managed)
     }
     return replace(row, intent=None, unseen={**row.unseen, **perhaps})
 
@@ -277,26 +279,26 @@ def refresh(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     """
     row = _recalled(replace(row, denied_since=None) if row.denied_since else row, user, now)
     assigned = user.assigned
-    owned = dict(row.owned)
+    managed = dict(row.managed)
     gone: dict[SkuId, datetime] = {}
-    for sku_id, license in row.owned.items():
+    for sku_id, license in row.managed.items():
         if sku_id in assigned:
             known = judged(license, assigned[sku_id], now)
             if known is None:
-                owned.pop(sku_id)
+                managed.pop(sku_id)
             else:
-                owned[sku_id] = known
+                managed[sku_id] = known
             continue
         if now < license.at + VISIBLE_WITHIN:
             continue
         first_seen = row.gone_since.get(sku_id, now)
         if now >= first_seen + VISIBLE_WITHIN:
-            owned.pop(sku_id)
+            managed.pop(sku_id)
         else:
             gone[sku_id] = first_seen
-    if owned == row.owned and gone == row.gone_since:
+    if managed == row.managed and gone == row.gone_since:
         return row
-    return replace(row, owned=owned, gone_since=gone)
+    return replace(row, managed=managed, gone_since=gone)
 
 
 def denied(row: LedgerRow, now: datetime) -> LedgerRow:
@@ -304,13 +306,13 @@ def denied(row: LedgerRow, now: datetime) -> LedgerRow:
     since = row.denied_since or now
     if now < since + RESTORABLE:
         return replace(row, denied_since=since, waiting_since={})
-    return replace(row, denied_since=since, waiting_since={}, owned={}, intent=None, unseen={})
+    return replace(row, denied_since=since, waiting_since={}, managed={}, intent=None, unseen={})
 
 
 def is_spent(row: LedgerRow, before: datetime) -> bool:
     """Whether a row can be deleted: it has no managed license, open write or waiting user, and its newest time is
     before a time. A row without any time is kept, since its age is unknown."""
-    if row.owned or row.intent or row.waiting_since or row.unseen:
+    if row.managed or row.intent or row.waiting_since or row.unseen:
         return False
     times = [
         *row.withheld_since.values(),
@@ -319,36 +321,36 @@ def is_spent(row: LedgerRow, before: datetime) -> bool:
         *row.removal_seen_at.values(),
         *row.gone_since.values(),
         *row.removed_at.values(),
-        *(refusal.at for refusal in row.refusals.values()),
-        *(told.at for told in row.told.values()),
+        *(rejection.at for rejection in row.rejections.values()),
+        *(observed.at for observed in row.observed.values()),
     ]
     return bool(times) and max(times) < before
 
 
-def heard(row: LedgerRow, said: Mapping[GroupId, bool], at: datetime, forget_before: datetime) -> LedgerRow:
+def last_event(row: LedgerRow, said: Mapping[GroupId, bool], at: datetime, forget_before: datetime) -> LedgerRow:
     """The row with what an event said at a time, where nothing newer was said of the group; old events are dropped."""
-    told = {group_id: known for group_id, known in row.told.items() if known.at >= forget_before}
+    observed = {group_id: known for group_id, known in row.observed.items() if known.at >= forget_before}
     for group_id, came in said.items():
-        if group_id not in told or told[group_id].at < at:
-            told[group_id] = Told(came, at)
-    return row if told == row.told else replace(row, told=told)
+        if group_id not in observed or observed[group_id].at < at:
+            observed[group_id] = ObservedEvent(came, at)
+    return row if observed == row.observed else replace(row, observed=observed)
 
 
 def _recalled(row: LedgerRow, user: DirectoryUser, now: datetime) -> LedgerRow:
     """The row with lost writes that show now, and without those and removals that are too old to be late."""
-    owned, unseen = dict(row.owned), {}
+    managed, unseen = dict(row.managed), {}
     for sku_id, license in row.unseen.items():
         direct = user.assigned.get(sku_id)
         if direct is not None and was_written(license, direct):
-            kept = replace(owned.get(sku_id, license), disabled_plans=license.disabled_plans)
+            kept = replace(managed.get(sku_id, license), disabled_plans=license.disabled_plans)
             unclear = license.written == by_our_clock(license.at) and _is_later(direct, license.at)
-            owned[sku_id] = replace(kept, written=None, seen=seen(direct), unclear=kept.unclear or unclear)
-        elif now < license.at + VISIBLE_WITHIN and (direct is None or sku_id in owned):
+            managed[sku_id] = replace(kept, written=None, seen=seen(direct), unclear=kept.unclear or unclear)
+        elif now < license.at + VISIBLE_WITHIN and (direct is None or sku_id in managed):
             unseen[sku_id] = license
     removed = {sku_id: at for sku_id, at in row.removed_at.items() if now < at + VISIBLE_WITHIN}
-    if unseen == row.unseen and removed == row.removed_at and owned == row.owned:
+    if unseen == row.unseen and removed == row.removed_at and managed == row.managed:
         return row
-    return replace(row, owned=owned, unseen=unseen, removed_at=removed)
+    return replace(row, managed=managed, unseen=unseen, removed_at=removed)
 
 
 def is_leftover(row: LedgerRow, sku_id: SkuId, direct: LicenseAssignmentState, now: datetime) -> bool:
@@ -361,19 +363,19 @@ def not_visible_yet(row: LedgerRow, user: DirectoryUser, now: datetime) -> froze
     """Owned SKUs written so recently that a read without them proves nothing."""
     direct = user.direct
     return frozenset(
-        sku_id for sku_id, license in row.owned.items() if sku_id not in direct and now < license.at + VISIBLE_WITHIN
+        sku_id for sku_id, license in row.managed.items() if sku_id not in direct and now < license.at + VISIBLE_WITHIN
     )
 
 
 def retag(row: LedgerRow, sources: Mapping[SkuId, tuple[Source, ...]]) -> LedgerRow:
     """The row with the sources that grant each owned license now; what only waits for its end keeps its old ones."""
-    owned = {
+    managed = {
         sku_id: replace(license, sources=given)
         if (given := _giving(sources.get(sku_id, ()))) and given != license.sources
         else license
-        for sku_id, license in row.owned.items()
+        for sku_id, license in row.managed.items()
     }
-    return row if owned == row.owned else replace(row, owned=owned)
+    return row if managed == row.managed else replace(row, managed=managed)
 
 
 def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
@@ -382,5 +384,5 @@ def _giving(sources: tuple[Source, ...]) -> tuple[Source, ...]:
 
 def giving_groups(row: LedgerRow) -> frozenset[GroupId]:
     """The groups of the managed licenses."""
-    sources = (source for license in row.owned.values() for source in license.sources)
+    sources = (source for license in row.managed.values() for source in license.sources)
     return frozenset(source.group_id for source in sources if source.group_id)

@@ -21,7 +21,7 @@ class SeenRow:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnedLicense:
+class ManagedLicense:
     """A direct license this system assigned: what was written, when, and for which sources. See `read_back` for what
     later reads make of it."""
 
@@ -56,15 +56,15 @@ class Intent:
     at: datetime
     usage_location: str | None = None
     sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
-    foreign: frozenset[SkuId] = frozenset()
+    unmanaged: frozenset[SkuId] = frozenset()
     """SKUs in which a person had plans enabled without making the license ours."""
     left_out: Mapping[SkuId, Plans] = field(default_factory=dict)
     """Plans of `after` that the call does not name, because they have left their product."""
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalRecord:
-    """A rejection by Graph, remembered so that the same work is not sent again every night (see `refusals`).
+class RejectionRecord:
+    """A rejection by Graph, remembered so that the same work is not sent again every night (see `rejections`).
 
     `plans`: the service plans that its text named.
     """
@@ -86,7 +86,7 @@ class LastResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ObservedEvent:
     """An observed event of a user and a group: added or removed, and when it was observed."""
 
     came: bool
@@ -103,21 +103,21 @@ class LedgerRow:
     """What this system knows of one user. `version` is the ETag of the stored row, None where there is none yet."""
 
     user_id: UserId
-    owned: Mapping[SkuId, OwnedLicense] = field(default_factory=dict)
+    managed: Mapping[SkuId, ManagedLicense] = field(default_factory=dict)
     intent: Intent | None = None
     last_result: LastResult | None = None
     removal_seen_at: Mapping[str, datetime] = field(default_factory=dict)
     """First read at which a removal was due, by SKU id or `sku/plan`; the second read decides."""
     gone_since: Mapping[SkuId, datetime] = field(default_factory=dict)
-    refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
+    rejections: Mapping[SkuId, RejectionRecord] = field(default_factory=dict)
     waiting_since: Mapping[SkuId, datetime] = field(default_factory=dict)
-    unseen: Mapping[SkuId, OwnedLicense] = field(default_factory=dict)
+    unseen: Mapping[SkuId, ManagedLicense] = field(default_factory=dict)
     """Writes whose answer was lost and that no read has shown: they are managed if a late read shows them."""
     removed_at: Mapping[SkuId, datetime] = field(default_factory=dict)
     """Licenses that the app removed within the last minutes. A late read may still show them as unmanaged."""
     withheld_since: Mapping[SkuId, datetime] = field(default_factory=dict)
     """Since when the removal of a license waits for a desired one that overlaps it."""
-    told: Mapping[GroupId, Told] = field(default_factory=dict)
+    observed: Mapping[GroupId, ObservedEvent] = field(default_factory=dict)
     """The newest events of the last minutes, so that an older one is not waited for."""
     usage_location: str = ""
     """The location from HR. It is set for a user without one, before any default."""

@@ -59,10 +59,12 @@ def member_rows(recorded: Recorded, work: Work, now: datetime, before: MemberRow
     if user is None:
         scope = scope_of(work)
         return [_unread_row(recorded, work, scope, now, before)] if scope else []
-    sources = {s.id for owned in attempted.row.owned.values() for s in owned.sources if s.kind is SourceKind.GROUP}
+    sources = {
+        s.id for managed in attempted.row.managed.values() for s in managed.sources if s.kind is SourceKind.GROUP
+    }
     concerned = user.group_ids | {GroupId(source) for source in sources} | attempted.planned.read.came_from
     concerned |= {work.group_id} if work.group_id is not None else set()
-    concerned |= work.told.get(user.id, {}).keys()
+    concerned |= work.observed.get(user.id, {}).keys()
     known = [work.assignments[group_id] for group_id in sorted(concerned & work.assignments.keys())]
     assignments = [assignment for assignment in known if assignment.engine is Engine.DIRECT]
     if scope_of(work) == NAMED or _is_licensed_by_name(attempted):
@@ -80,9 +82,9 @@ def scope_of(work: Work) -> GroupId | None:
 
 def _is_licensed_by_name(attempted: Attempted) -> bool:
     by_name = Source(SourceKind.LIST)
-    owned = attempted.planned.row.owned.values()
+    managed = attempted.planned.row.managed.values()
     return any(grant.source == by_name for grant in attempted.planned.grants) or any(
-        by_name in o.sources for o in owned
+        by_name in o.sources for o in managed
     )
 
 
@@ -92,12 +94,12 @@ def _unread_row(recorded: Recorded, work: Work, scope: GroupId, now: datetime, b
     state = {RetryAt: MemberState.PENDING, Skipped: MemberState.DISABLED}.get(type(result), MemberState.ERROR)
     known = before or MemberRow(scope, recorded.user_id, "", "", state, now)
     if isinstance(result, RetryAt):
-        earlier = known.notes if known.next_look_at is None else known.notes[1:]
-        known = replace(known, notes=(result.why, *earlier), next_look_at=result.at)
+        earlier = known.notes if known.next_check_at is None else known.notes[1:]
+        known = replace(known, notes=(result.why, *earlier), next_check_at=result.at)
     else:
         problems = result.problems if isinstance(result, Failed) else ()
         state = MemberState.ACTIVE_WITH_ERROR if problems and known.sku_ids else state
-        known = replace(known, state=state, problems=problems, notes=(), next_look_at=None, waiting_since=None)
+        known = replace(known, state=state, problems=problems, notes=(), next_check_at=None, waiting_since=None)
     return replace(
         known,
         updated_at=now,
@@ -146,7 +148,7 @@ def _row(
         ),
         sku_ids=tuple(sorted(skus & user.direct.keys())),
         attempts=work.attempts.get(user.id, 0),
-        next_look_at=again.at if again else None,
+        next_check_at=again.at if again else None,
         waiting_since=min(row.waiting_since.values(), default=now) if no_seat else None,
         removal_at=grace_ends_at(row, group_id, grants),
         operation_id=work.operation.id if work.operation else None,
@@ -165,7 +167,7 @@ def _is_unsettled(
     planned, group_id = attempted.planned, assignment.group_id
     if attempted.plan is None or any(note.kind in _UNSETTLED for note in notes):
         return True
-    is_expected = work.told.get(attempted.user_id, {}).get(group_id, False)
+    is_expected = work.observed.get(attempted.user_id, {}).get(group_id, False)
     is_doubted = isinstance(planned.result, RetryAt) and group_id == work.group_id
     if not inside and (is_expected or is_doubted):
         return True
@@ -177,11 +179,11 @@ def _concerns(note: Note, attempted: Attempted, assignment: GroupLicenseAssignme
     """Whether a note is of a license that the group assigns or assigned. The end of a license concerns the groups that
     no longer assign it. If each still does, one of them turns plans off, and it concerns all of them."""
     source, plan = source_of_scope(assignment.group_id), attempted.plan
-    owned = attempted.planned.row.owned.get(note.sku_id)
-    if owned is None or note.kind not in _ENDING:
-        return assignment.sku(note.sku_id) is not None or (owned is not None and source in owned.sources)
+    managed = attempted.planned.row.managed.get(note.sku_id)
+    if managed is None or note.kind not in _ENDING:
+        return assignment.sku(note.sku_id) is not None or (managed is not None and source in managed.sources)
     wanted = plan.sources.get(note.sku_id, ()) if plan else ()
-    return source in ([each for each in owned.sources if each not in wanted] or owned.sources)
+    return source in ([each for each in managed.sources if each not in wanted] or managed.sources)
 
 
 def _notes(attempted: Attempted, grants: Sequence[Grant]) -> Iterator[Note]:

@@ -105,15 +105,15 @@ def owes(row: LedgerRow, group_id: GroupId, user: DirectoryUser, sources: Mappin
     source = source_of_scope(group_id)
     return any(
         source in license.sources and source not in sources.get(sku_id, ()) and sku_id in user.assigned
-        for sku_id, license in row.owned.items()
+        for sku_id, license in row.managed.items()
     )
 
 
 def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> datetime | None:
     """When the first license of ours that came from the group and is in grace goes."""
     source = source_of_scope(group_id)
-    ours = {sku_id for sku_id, license in row.owned.items() if source in license.sources}
-    ends = [grant.until for grant in grants if grant.source.kind is SourceKind.GRACE and grant.sku_id in ours]
+    managed = {sku_id for sku_id, license in row.managed.items() if source in license.sources}
+    ends = [grant.until for grant in grants if grant.source.kind is SourceKind.GRACE and grant.sku_id in managed]
     return min((end for end in ends if end is not None), default=None)
 
 

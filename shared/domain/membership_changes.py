@@ -127,7 +127,7 @@ class Nesting:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Hierarchy:
     """The groups whose changes concern a managed group: by group, the managed groups to read again when a group comes
     into it or goes from it."""
 
@@ -155,7 +155,7 @@ def watched(
     managed: Mapping[GroupId, frozenset[GroupId]],
     nestings: Sequence[Nesting],
     native: frozenset[GroupId] = frozenset(),
-) -> Watched:
+) -> Hierarchy:
     """`managed`: each managed group with the groups it excludes. What lies in either concerns it. `native`: groups that
     Microsoft's licensing licenses; what lies in them does not concern it."""
     inside = {nesting.group_id: nesting.nested for nesting in nestings}
@@ -165,4 +165,4 @@ def watched(
             for group_id in (outer, *sorted(inside.get(outer, frozenset()))):
                 found[group_id] = found.get(group_id, frozenset()) | {root}
     known = all(outer in inside for root, excluded in managed.items() for outer in (root, *excluded))
-    return Watched(found, known, native)
+    return Hierarchy(found, known, native)

@@ -192,12 +192,12 @@ class GroupOutcome(StrEnum):
     REMOVED = "Removed"
     NOT_A_MEMBER = "NotAMember"
     KEPT = "Kept"
-    REFUSED = "Rejected"
+    REJECTED = "Rejected"
 
     @classmethod
     def _missing_(cls, value: object) -> GroupOutcome | None:
         """Rows of version 0.1 have the former word."""
-        return cls.REFUSED if value == "Refused" else None
+        return cls.REJECTED if value == "Refused" else None
 
     @property
     def is_in(self) -> bool:
@@ -215,7 +215,7 @@ class GroupResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """Why a usage location could not be set, and what to do."""
 
     text: str
@@ -273,7 +273,7 @@ class OnboardingRecord:
     profiles: tuple[str, ...] = ()
     groups: tuple[GroupResult, ...] = ()
     licenses: tuple[LicenseResult, ...] = ()
-    location_refused: Refusal | None = None
+    location_rejected: Rejection | None = None
     permitted_by: str = ""
     """Who let a leaver's licenses go: the allowance, or the person who approved."""
     approvals: tuple[Approval, ...] = ()

@@ -28,7 +28,7 @@ from shared.domain.onboarding_ends import ended
 from shared.domain.outcomes import Problem
 from shared.domain.plan import UserPlan
 
-LOOK_AGAIN = Backoff(timedelta(seconds=2), timedelta(seconds=60), share=0.5)
+CHECK_AGAIN = Backoff(timedelta(seconds=2), timedelta(seconds=60), share=0.5)
 """The pause before licenses that are being written are read again."""
 
 GIVEN_UP_AFTER = timedelta(hours=1)
@@ -63,15 +63,15 @@ def progress(record: OnboardingRecord, view: View, backlog: timedelta) -> Next:
         if now - (record.working_since or now) < GIVEN_UP_AFTER:
             return later(record, now, backlog, record.note)
         record = replace(record, licenses=tuple(_overdue(each) for each in record.licenses))
-    refused = record.location_refused
-    end = ends.finished(_shortcomings(record), record.matched_by, refused.remedy if refused else "")
+    rejected = record.location_rejected
+    end = ends.finished(_shortcomings(record), record.matched_by, rejected.remedy if rejected else "")
     return Next(ended(record, end, now))
 
 
 def later(record: OnboardingRecord, now: datetime, backlog: timedelta, note: str) -> Next:
     """Look again, later the longer it lasts."""
     since = record.working_since or now
-    pause = max(LOOK_AGAIN.after(now - since), min(backlog, LONGEST_BACKLOG))
+    pause = max(CHECK_AGAIN.after(now - since), min(backlog, LONGEST_BACKLOG))
     return Next(waiting(record, OnboardingState.WORKING, now, now + pause, note))
 
 
@@ -86,7 +86,7 @@ def joiner_licenses(view: View) -> tuple[LicenseResult, ...]:
 
 def _wanted(sku_id: SkuId, view: View) -> LicenseResult:
     problem = next((p for p in view.plan.problems if p.sku_id in (sku_id, None)), None)
-    has_it = sku_id in view.user.held_skus or sku_id in view.row.owned
+    has_it = sku_id in view.user.assigned_skus or sku_id in view.row.managed
     if problem is not None and (problem.sku_id == sku_id or not has_it):
         return _problem(sku_id, problem, LicenseOutcome.ERROR)
     if has_it:
@@ -98,19 +98,19 @@ def _wanted(sku_id: SkuId, view: View) -> LicenseResult:
 
 def leaver_licenses(record: OnboardingRecord, view: View) -> tuple[LicenseResult, ...]:
     """The licenses that were ours when the leaving began, and what the person still has from elsewhere."""
-    ours = {each.sku_id for each in record.licenses if each.outcome is not LicenseOutcome.KEPT}
+    managed = {each.sku_id for each in record.licenses if each.outcome is not LicenseOutcome.KEPT}
     desired = desired_licenses((grant for grant in view.grants if grant.source.kind is not SourceKind.HELD), view.now)
     results = []
-    for sku_id in sorted(ours if record.one_of_several else ours | view.row.owned.keys()):
-        if sku_id in view.row.owned and sku_id in desired and _is_settled(record, view.now):
+    for sku_id in sorted(managed if record.one_of_several else managed | view.row.managed.keys()):
+        if sku_id in view.row.managed and sku_id in desired and _is_settled(record, view.now):
             results.append(LicenseResult(sku_id, LicenseOutcome.KEPT, _why_kept(desired[sku_id].sources), LEAVING))
-        elif sku_id in view.row.owned or _goes_with_its_group(sku_id, record, view):
+        elif sku_id in view.row.managed or _goes_with_its_group(sku_id, record, view):
             results.append(LicenseResult(sku_id, LicenseOutcome.PENDING))
-        elif sku_id in view.user.held_skus:
+        elif sku_id in view.user.assigned_skus:
             results.append(_of_somebody_else(sku_id, view.user))
         else:
             results.append(LicenseResult(sku_id, LicenseOutcome.REMOVED))
-    elsewhere = view.user.held_skus - ours - view.row.owned.keys()
+    elsewhere = view.user.assigned_skus - managed - view.row.managed.keys()
     for sku_id in () if record.one_of_several else sorted(elsewhere):
         results.append(_of_somebody_else(sku_id, view.user))
     return tuple(results)
@@ -179,6 +179,6 @@ def _shortcomings(record: OnboardingRecord) -> list[str]:
     blocked = sum(bool(each.remedy) and each.outcome is not GroupOutcome.NOT_A_MEMBER for each in record.groups)
     if blocked:
         notes.append(f"{blocked} {'membership' if blocked == 1 else 'memberships'} could not be changed.")
-    if record.location_refused:
-        notes.append(record.location_refused.text)
+    if record.location_rejected:
+        notes.append(record.location_rejected.text)
     return notes

@@ -22,7 +22,7 @@ from shared.domain.onboarding import (
 )
 from shared.domain.onboarding_ends import End, asked, ended, superseded_record
 
-LOOK_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=15), share=0.25)
+CHECK_AGAIN = Backoff(timedelta(seconds=5), timedelta(minutes=15), share=0.25)
 """The pause before an account or an earlier event is looked for again."""
 
 SAME_MESSAGE_RETRY = timedelta(seconds=10)
@@ -233,7 +233,7 @@ def await_account(record: OnboardingRecord, fault: str, waits: Waits, now: datet
 
 def pause_since(since: datetime, now: datetime) -> timedelta:
     """The pause before the next try of work that has waited since a time: a quarter of that time, within bounds."""
-    return LOOK_AGAIN.after(now - since)
+    return CHECK_AGAIN.after(now - since)
 
 
 def _begun(record: OnboardingRecord, waits: Waits) -> datetime:

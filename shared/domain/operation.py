@@ -46,7 +46,7 @@ class OperationState(StrEnum):
 
 
 class Phase(StrEnum):
-    SEAL = "snapshot"
+    SNAPSHOT = "snapshot"
     APPROVE = "approve"
     PERMIT = "permit"
     REJECT = "reject"
@@ -56,7 +56,7 @@ class Phase(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Phase | None:
         """Rows of version 0.1 have the former words."""
-        return {"seal": cls.SEAL, "release": cls.RELEASE}.get(str(value))
+        return {"seal": cls.SNAPSHOT, "release": cls.RELEASE}.get(str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +93,13 @@ class Target:
 class LicenseChange:
     """The requested change: Graph's `addLicenses` and `removeLicenses`; `options` replace those of the group if set.
 
-    For unmanaged licenses of these SKUs: `adopt` makes them managed, `enable` turns on the missing apps.
+    For unmanaged licenses of these SKUs: `manage` makes them managed, `enable` turns on the missing apps.
     """
 
     add: tuple[AssignedLicense, ...] = ()
     remove: tuple[SkuId, ...] = ()
     options: AssignmentOptions | None = None
-    adopt: tuple[SkuId, ...] = ()
+    manage: tuple[SkuId, ...] = ()
     enable: tuple[SkuId, ...] = ()
 
     @property
@@ -109,7 +109,9 @@ class LicenseChange:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts of users by worst-of class. `members`: all sealed users; `wrote`: users whose licenses were written."""
+    """Counts of users by worst-of class. `members`: all users of the snapshot; `wrote`: users whose licenses were
+    written.
+    """
 
     members: int = 0
     due: int = 0
@@ -144,7 +146,7 @@ class PlanSummary:
     seats_available: Mapping[SkuId, int] = field(default_factory=dict)
     usage_locations: int = 0
     expected_errors: Mapping[str, int] = field(default_factory=dict)
-    foreign: int = 0
+    unmanaged: int = 0
     """Members with an unmanaged license, which is not changed."""
     warnings: tuple[str, ...] = ()
     """What Microsoft's lists, or the tenant's subscriptions, say against the products; nothing is left out for it."""
@@ -198,7 +200,7 @@ class Operation:
     created_at: datetime
     preview: bool = False
     state: OperationState = OperationState.QUEUED
-    phase: Phase = Phase.SEAL
+    phase: Phase = Phase.SNAPSHOT
     step: int = 0
     run: int = 0
     intent_version: int = 0
@@ -208,7 +210,7 @@ class Operation:
     correlation_id: str = ""
     traceparent: str = ""
     idempotency_key: str = ""
-    seal_id: str = ""
+    snapshot_id: str = ""
     pages: int = 0
     chunk_size: int = 20
     """Users of a chunk at most, as stored with the snapshot: a changed setting must not divide an open operation."""
@@ -240,7 +242,7 @@ class Operation:
     other_changes: Mapping[GroupId, LicenseChange] = field(default_factory=dict)
     """Of a preview on a group: changes of other groups that it assumes."""
     preview_id: OperationId | None = None
-    """The preview whose sealed removals the same person has already seen and approved with this request."""
+    """The preview whose removals the same person has already seen and approved with this request."""
     version: str | None = None
 
     @property
@@ -283,4 +285,4 @@ def is_for_tenant(operation: Operation) -> bool:
 
 def is_collecting(operation: Operation) -> bool:
     """Whether the operation only collects held removals of a group until a person opens it."""
-    return operation.state is OperationState.AWAITING_APPROVAL and operation.phase is Phase.SEAL
+    return operation.state is OperationState.AWAITING_APPROVAL and operation.phase is Phase.SNAPSHOT

@@ -59,7 +59,7 @@ def kind_of(request: OperationRequest) -> OperationKind:
         return OperationKind.ASSIGN
     if request.change.remove:
         return OperationKind.REMOVE
-    if request.change.adopt:
+    if request.change.manage:
         return OperationKind.ADOPT
     return OperationKind.ENABLE if request.change.enable else OperationKind.REPROCESS
 
@@ -69,7 +69,7 @@ def check_form(request: OperationRequest) -> None:
     change, target = request.change, request.target
     if target.is_group == bool(target.user_ids):
         raise BadRequest("InvalidTarget", "Give either a group or a list of users.", "target")
-    if not change.changes_intent and not change.adopt and not change.enable and not request.reprocess:
+    if not change.changes_intent and not change.manage and not change.enable and not request.reprocess:
         raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
     _check_others(request)
     both = {license.sku_id for license in change.add} & set(change.remove)
@@ -88,7 +88,7 @@ def _check_others(request: OperationRequest) -> None:
 
 def check_for_users(change: LicenseChange, catalog: Catalog) -> None:
     """Check a change on named users. Raises BadRequest, AssignmentError."""
-    check_known((*change.adopt, *change.enable), catalog)
+    check_known((*change.manage, *change.enable), catalog)
     check_products(change.add, catalog, {})
 
 
@@ -152,8 +152,8 @@ def _asked(request: OperationRequest) -> list[object]:
         request.preview,
         request.reprocess,
     ]
-    if change.adopt or change.enable:
-        asked.append([sorted(change.adopt), sorted(change.enable)])
+    if change.manage or change.enable:
+        asked.append([sorted(change.manage), sorted(change.enable)])
     if request.other_changes:
         asked.append({each.group_id: _other(each) for each in request.other_changes})
     return asked

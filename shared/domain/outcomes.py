@@ -58,7 +58,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Look again then. `refused` says that Graph refused or failed the work: only that counts as an attempt.
+    """Look again then. `rejected` says that Graph rejected or failed the work: only that counts as an attempt.
 
     `unread`: this user could not be read or written now, which is no attempt, and may not last for ever either.
     `error`: what the user shows when it was tried too often.
@@ -66,7 +66,7 @@ class RetryAt:
 
     at: datetime
     why: str
-    refused: bool = False
+    rejected: bool = False
     unread: bool = False
     error: LicenseError = LicenseError.UNAVAILABLE
 

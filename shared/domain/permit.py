@@ -14,7 +14,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, ManagedLicense
 
 BY_ALLOWANCE = "allowance"
 """`given_by` of a permit, and `permitted_by` of a leaver, that no person gave."""
@@ -89,7 +89,7 @@ def claims_of(sources: Iterable[Source], assignments: Assignments) -> frozenset[
     return frozenset(claim_of(each, assignments) for each in (tuple(sources) or (Source(SourceKind.LIST),)))
 
 
-def not_carried_out(permit: Permit, license: OwnedLicense) -> Permit | None:
+def not_carried_out(permit: Permit, license: ManagedLicense) -> Permit | None:
     """What later writes of the license leave of a permit; None: nothing.
 
     A permit for the whole license ends with the next write of it. One for plans loses the plans that were turned off
@@ -142,7 +142,7 @@ def leaver_permits(
     """
     leaving = sorted(set(groups) & assignments.keys())
     found = []
-    for sku_id, license in row.owned.items():
+    for sku_id, license in row.managed.items():
         named = [Source(SourceKind.GROUP, group) for group in leaving if assignments[group].sku(sku_id)]
         named += [grant.source for grant in grants if grant.sku_id == sku_id]
         claims = claims_of((*license.sources, *named), assignments)

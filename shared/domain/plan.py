@@ -19,11 +19,11 @@ from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.keeping_grants import grants_that_count, grants_that_ended, held_in_vain
 from shared.domain.ledger import is_leftover, not_visible_yet
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, ManagedLicense
 from shared.domain.outcomes import Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan_draft import Draft, Note, NoteKind, PermitRequest, PlanContext
 from shared.domain.product_facts import Pair
-from shared.domain.refusals import still_refused
+from shared.domain.rejections import still_rejected
 from shared.domain.removals import plan_removal, plans_to_turn_off, wait_for_removals
 from shared.domain.withheld import withhold_removals
 from shared.domain.write_results import NO_CALL, LicenseCall
@@ -42,7 +42,7 @@ WAITS_FOR_LIST = (
     "grant-graph-permissions.sh --with protected-people, or set PROTECTED_PEOPLE to off"
 )
 
-FOREIGN_REMEDY = (
+UNMANAGED_REMEDY = (
     "Manage the license here: its other plans stay on. Or turn on the missing apps: the license stays unmanaged."
 )
 
@@ -57,7 +57,7 @@ class UserPlan:
     add: tuple[AssignedLicense, ...] = ()
     remove: tuple[SkuId, ...] = ()
     plans_off: Mapping[SkuId, Plans] = field(default_factory=dict)
-    foreign: frozenset[SkuId] = frozenset()
+    unmanaged: frozenset[SkuId] = frozenset()
     """Of `add`: unmanaged licenses in which a person had missing apps turned on."""
     usage_location: str | None = None
     sources: Mapping[SkuId, tuple[Source, ...]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class UserPlan:
     ended_grants: tuple[Grant, ...] = ()
     removal_seen_at: Mapping[str, datetime] = field(default_factory=dict)
     withheld_since: Mapping[SkuId, datetime] = field(default_factory=dict)
-    look_again: datetime | None = None
+    check_again: datetime | None = None
     wished: LicenseCall = NO_CALL
     """The call before anything was left out that Graph would reject or has rejected."""
     probes: frozenset[Pair] = frozenset()
@@ -94,12 +94,12 @@ class UserPlan:
             return Failed(self.problems)
         if self.waiting:
             return Waiting(self.waiting)
-        if self.look_again is not None:
+        if self.check_again is not None:
             kinds = {note.kind for note in self.notes}
             if NoteKind.PROTECTION_UNKNOWN in kinds:
-                return RetryAt(self.look_again, WAITS_FOR_LIST)
+                return RetryAt(self.check_again, WAITS_FOR_LIST)
             waits = NoteKind.SECOND_READ in kinds
-            return RetryAt(self.look_again, WAITS if waits else "the directory does not show yet what was written")
+            return RetryAt(self.check_again, WAITS if waits else "the directory does not show yet what was written")
         if written is not None:
             return written
         return Skipped(SkipReason.HELD) if self.held else Unchanged()
@@ -124,19 +124,19 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
     for sku_id in sorted(draft.desired):
         _plan_desired(draft, draft.desired[sku_id])
     unseen = _unseen(draft)
-    for sku_id in sorted(ledger.owned):
+    for sku_id in sorted(ledger.managed):
         if sku_id not in draft.desired and sku_id in draft.direct:
-            plan_removal(draft, sku_id, ledger.owned[sku_id])
+            plan_removal(draft, sku_id, ledger.managed[sku_id])
         elif sku_id not in draft.desired and sku_id in unseen:
             # A stale read may have assigned this license a moment ago.
-            _look_again(draft, sku_id, ledger.owned[sku_id].at)
-    for sku_id in sorted(draft.ledger.owned.keys() & draft.direct.keys()):
-        if draft.ledger.owned[sku_id].unclear:
+            _check_again(draft, sku_id, ledger.managed[sku_id].at)
+    for sku_id in sorted(draft.ledger.managed.keys() & draft.direct.keys()):
+        if draft.ledger.managed[sku_id].unclear:
             draft.note(NoteKind.UNCLEAR, sku_id)
     _leave_out_what_cannot_be_assigned(draft)
     wait_for_removals(draft)
     wished, due = _call(draft), frozenset(draft.remove)
-    _leave_out_refused(draft, wished)
+    _leave_out_rejected(draft, wished)
     _leave_out_probed(draft)
     _leave_out_closed_skus(draft)
     location = _usage_location(draft)
@@ -149,7 +149,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         add=tuple(draft.add[sku_id] for sku_id in sorted(draft.add)),
         remove=tuple(sorted(draft.remove)),
         plans_off={sku_id: plans for sku_id, plans in draft.plans_off.items() if sku_id in draft.add},
-        foreign=frozenset(draft.enabling & draft.add.keys()),
+        unmanaged=frozenset(draft.enabling & draft.add.keys()),
         usage_location=location,
         sources={sku_id: license.sources for sku_id, license in draft.desired.items()},
         notes=tuple(draft.notes),
@@ -164,7 +164,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
         ended_grants=grants_that_ended(draft, grants),
         removal_seen_at=dict(draft.seen),
         withheld_since=dict(draft.withheld),
-        look_again=draft.look_again,
+        check_again=draft.check_again,
         wished=wished,
         probes=frozenset(draft.probes),
     )
@@ -173,39 +173,39 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
 def _plan_desired(draft: Draft, wanted: DesiredLicense) -> None:
     sku_id = wanted.sku_id
     direct = draft.direct.get(sku_id)
-    owned = draft.ledger.owned.get(sku_id)
+    managed = draft.ledger.managed.get(sku_id)
     idle = draft.user.assigned.get(sku_id)
-    if direct is None and idle is not None and owned is None:
-        _plan_foreign_that_does_not_count(draft, wanted, idle.state)
+    if direct is None and idle is not None and managed is None:
+        _plan_unmanaged_that_does_not_count(draft, wanted, idle.state)
     elif direct is None:
         _plan_addition(draft, wanted)
-    elif owned is None and is_leftover(draft.ledger, sku_id, direct, draft.context.now):
-        _look_again(draft, sku_id, draft.ledger.removed_at[sku_id])
-    elif owned is None:
-        _plan_foreign(draft, wanted, direct.disabled_plans)
+    elif managed is None and is_leftover(draft.ledger, sku_id, direct, draft.context.now):
+        _check_again(draft, sku_id, draft.ledger.removed_at[sku_id])
+    elif managed is None:
+        _plan_unmanaged(draft, wanted, direct.disabled_plans)
     elif wanted.adds:
-        _plan_service_plans(draft, wanted, direct.disabled_plans, owned)
+        _plan_service_plans(draft, wanted, direct.disabled_plans, managed)
 
 
-def _plan_foreign(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
+def _plan_unmanaged(draft: Draft, wanted: DesiredLicense, current: Plans) -> None:
     """An unmanaged license is not changed. A person decides about the plans that it lacks."""
     sku_id = wanted.sku_id
     retired = draft.context.catalog.retired(sku_id)
     lacking = current - wanted.given_disabled - retired if wanted.adds else NO_PLANS
-    draft.note(NoteKind.FOREIGN_LACKS_PLANS if lacking else NoteKind.FOREIGN, sku_id, lacking)
+    draft.note(NoteKind.UNMANAGED_LACKS_PLANS if lacking else NoteKind.UNMANAGED, sku_id, lacking)
     if lacking and sku_id in draft.context.enable:
         draft.add[sku_id] = AssignedLicense(sku_id, current - lacking)
         draft.enabling.add(sku_id)
     elif lacking:
         names = ", ".join(sorted(draft.context.catalog.plan_name(plan) for plan in lacking))
         text = f"The license was assigned outside this app and lacks service plans that the group grants: {names}."
-        draft.problems.append(Problem(LicenseError.OTHER, text, FOREIGN_REMEDY, sku_id))
+        draft.problems.append(Problem(LicenseError.OTHER, text, UNMANAGED_REMEDY, sku_id))
 
 
-def _plan_foreign_that_does_not_count(draft: Draft, wanted: DesiredLicense, state: LicenseState) -> None:
+def _plan_unmanaged_that_does_not_count(draft: Draft, wanted: DesiredLicense, state: LicenseState) -> None:
     """An unmanaged license that exists in a state that does not count. Assigning it would make it managed."""
     if wanted.adds:
-        draft.note(NoteKind.FOREIGN, wanted.sku_id)
+        draft.note(NoteKind.UNMANAGED, wanted.sku_id)
         text = f"The license was assigned outside this app and is in state {state}."
         draft.problems.append(Problem(LicenseError.OTHER, text, IDLE_REMEDY, wanted.sku_id))
 
@@ -215,7 +215,7 @@ def _plan_addition(draft: Draft, wanted: DesiredLicense) -> None:
     if not wanted.adds:
         return
     if sku_id in _unseen(draft):
-        _look_again(draft, sku_id, draft.ledger.owned[sku_id].at)
+        _check_again(draft, sku_id, draft.ledger.managed[sku_id].at)
         return
     if sku_id in draft.context.count_inherited and _inherits(draft, wanted):
         draft.note(NoteKind.DEPENDS_ON_NATIVE, sku_id)
@@ -229,7 +229,7 @@ def _unseen(draft: Draft) -> frozenset[SkuId]:
     return not_visible_yet(draft.ledger, draft.user, draft.context.now) & draft.context.catalog.skus.keys()
 
 
-def _look_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:
+def _check_again(draft: Draft, sku_id: SkuId, since: datetime) -> None:
     """The write at `since` is not visible yet."""
     now = draft.context.now
     draft.note(NoteKind.NOT_VISIBLE_YET, sku_id)
@@ -242,14 +242,14 @@ def _inherits(draft: Draft, wanted: DesiredLicense) -> bool:
     return bool(rows) and off - draft.context.catalog.retired(wanted.sku_id) <= wanted.given_disabled
 
 
-def _plan_service_plans(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> None:
+def _plan_service_plans(draft: Draft, wanted: DesiredLicense, current: Plans, managed: ManagedLicense) -> None:
     """Plans of a managed license: missing ones are turned on at once, superfluous ones off like a removal."""
     sku_id = wanted.sku_id
     retired = draft.context.catalog.retired(sku_id)
     turn_on = current - wanted.given_disabled - retired
-    if turn_on - owned.disabled_plans:
-        draft.note(NoteKind.TURNED_OFF_BY_HAND, sku_id, turn_on - owned.disabled_plans)
-    off_now = plans_to_turn_off(draft, wanted, current, owned)
+    if turn_on - managed.disabled_plans:
+        draft.note(NoteKind.TURNED_OFF_BY_HAND, sku_id, turn_on - managed.disabled_plans)
+    off_now = plans_to_turn_off(draft, wanted, current, managed)
     if turn_on or off_now:
         # Stored plans are never shortened: a retired plan stays off for the day on which it comes back.
         draft.add[sku_id] = AssignedLicense(sku_id, ((current | retired) & wanted.given_disabled) | off_now)
@@ -259,7 +259,7 @@ def _plan_service_plans(draft: Draft, wanted: DesiredLicense, current: Plans, ow
 
 def _leave_out_closed_skus(draft: Draft) -> None:
     for sku_id in sorted(draft.add):
-        if sku_id in draft.context.closed_skus and sku_id not in draft.user.held_skus:
+        if sku_id in draft.context.closed_skus and sku_id not in draft.user.assigned_skus:
             draft.drop(sku_id)
             draft.waiting.append(sku_id)
 
@@ -273,19 +273,19 @@ def _leave_out_what_cannot_be_assigned(draft: Draft) -> None:
     license that is there is only left alone if the tenant has no such product, since it may be reduced."""
     for sku_id in sorted(draft.add):
         text = draft.context.catalog.not_assignable(sku_id)
-        if text and (sku_id not in draft.user.held_skus or sku_id not in draft.context.catalog.skus):
+        if text and (sku_id not in draft.user.assigned_skus or sku_id not in draft.context.catalog.skus):
             draft.drop(sku_id)
             error = LicenseError.INVALID_LICENSE
             draft.problems.append(Problem(error, text, remedy_for(error), sku_id))
 
 
-def _leave_out_refused(draft: Draft, wished: LicenseCall) -> None:
+def _leave_out_rejected(draft: Draft, wished: LicenseCall) -> None:
     """The same work is not rejected again: what Graph rejected of the same work on the same state stays rejected."""
     context = draft.context
-    if context.ignore_refusals:
+    if context.ignore_rejections:
         return
-    refused = still_refused(draft.ledger.refusals, draft.user, wished, context.catalog, context.now)
-    for sku_id, record in refused.items():
+    rejected = still_rejected(draft.ledger.rejections, draft.user, wished, context.catalog, context.now)
+    for sku_id, record in rejected.items():
         if sku_id in draft.add or sku_id in draft.remove:
             draft.drop(sku_id)
             draft.problems.append(Problem(record.error, record.text, remedy_for(record.error), sku_id))

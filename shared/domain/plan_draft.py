@@ -23,8 +23,8 @@ from shared.domain.product_facts import Pair
 class NoteKind(StrEnum):
     """Notes that are shown beside the plan."""
 
-    FOREIGN = "unmanaged"
-    FOREIGN_LACKS_PLANS = "unmanagedLacksApps"
+    UNMANAGED = "unmanaged"
+    UNMANAGED_LACKS_PLANS = "unmanagedLacksApps"
     TURNED_ON_BY_HAND = "appsTurnedOnManually"
     TURNED_OFF_BY_HAND = "appsTurnedOffManually"
     SECOND_READ = "secondRead"
@@ -42,8 +42,8 @@ class NoteKind(StrEnum):
 
 
 _FORMER: Mapping[str, str] = {
-    "givenBySomebodyElse": NoteKind.FOREIGN,
-    "foreignLicenseLacksPlans": NoteKind.FOREIGN_LACKS_PLANS,
+    "givenBySomebodyElse": NoteKind.UNMANAGED,
+    "foreignLicenseLacksPlans": NoteKind.UNMANAGED_LACKS_PLANS,
     "plansTurnedOnByHand": NoteKind.TURNED_ON_BY_HAND,
     "plansTurnedOffByHand": NoteKind.TURNED_OFF_BY_HAND,
 }
@@ -87,7 +87,7 @@ class PlanContext:
 
     `denied`: SKUs whose removal is held; `held_by_tenant`: of these, the ones that wait for the approval of the whole
     tenant. `closed_skus`: no license is available. `grace`: how long a license stays after a source stopped assigning
-    it. `ignore_refusals`: a person requested another try. `protected`: the user's licenses are removed only with an
+    it. `ignore_rejections`: a person requested another try. `protected`: the user's licenses are removed only with an
     approval that names the user. `protection_known`: the protected people have been read once; until then nothing is
     removed.
     """
@@ -108,7 +108,7 @@ class PlanContext:
     """Expired conflicts that another person probes now: additions that depend on the result wait for it."""
     enable: frozenset[SkuId] = frozenset()
     """SKUs in which a person requested to turn on missing apps, also in unmanaged licenses."""
-    ignore_refusals: bool = False
+    ignore_rejections: bool = False
     protected: bool = False
     protection_known: bool = True
     second_read: bool = True
@@ -138,7 +138,7 @@ class Draft:
     wants: list[PermitRequest] = field(default_factory=list)
     new_grants: list[Grant] = field(default_factory=list)
     seen: dict[str, datetime] = field(default_factory=dict)
-    look_again: datetime | None = None
+    check_again: datetime | None = None
     enabling: set[SkuId] = field(default_factory=set)
     settling: dict[SkuId, Plans] = field(default_factory=dict)
     awaiting_permit: dict[SkuId, Plans] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class Draft:
             self.note(NoteKind.PROTECTED, sku_id)
 
     def again(self, at: datetime) -> None:
-        self.look_again = at if self.look_again is None else max(self.look_again, at)
+        self.check_again = at if self.check_again is None else max(self.check_again, at)
 
     def drop(self, sku_id: SkuId) -> None:
         """Leave a SKU out, and with it every removal it was to replace."""

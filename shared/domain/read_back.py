@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.directory import LicenseAssignmentState, LicenseState
-from shared.domain.ledger_row import OwnedLicense, SeenRow
+from shared.domain.ledger_row import ManagedLicense, SeenRow
 
 IN_FLIGHT = timedelta(seconds=75)
 """A call may still arrive this long after its intent: connecting and waiting for an answer take 70 s at most."""
@@ -36,14 +36,14 @@ def by_our_clock(at: datetime) -> tuple[datetime, datetime]:
     return at - CLOCK_TOLERANCE, at + IN_FLIGHT + CLOCK_TOLERANCE
 
 
-def was_written(license: OwnedLicense, row: LicenseAssignmentState) -> bool:
+def was_written(license: ManagedLicense, row: LicenseAssignmentState) -> bool:
     """Whether a row is what a write gave: its plans, and its time among those at which the write can have been done."""
     first, last = license.written or by_our_clock(license.at)
     in_time = row.last_updated is not None and first <= row.last_updated <= last
     return in_time and row.disabled_plans == license.disabled_plans
 
 
-def judged(license: OwnedLicense, row: LicenseAssignmentState, now: datetime) -> OwnedLicense | None:
+def judged(license: ManagedLicense, row: LicenseAssignmentState, now: datetime) -> ManagedLicense | None:
     """The license after a read that shows its row. None: the row is older than every write of the app, so the license
     was assigned by others. A row without a time, as in lists of members, proves nothing."""
     updated, before = row.last_updated, license.seen
@@ -65,7 +65,7 @@ def judged(license: OwnedLicense, row: LicenseAssignmentState, now: datetime) ->
     return None if is_older and updated < first - CLOCK_TOLERANCE else _changed(license, row, None)
 
 
-def _changed(license: OwnedLicense, row: LicenseAssignmentState, before: SeenRow | None) -> OwnedLicense:
+def _changed(license: ManagedLicense, row: LicenseAssignmentState, before: SeenRow | None) -> ManagedLicense:
     """The license after its row changed. A state that differs from the one before explains the new time: Microsoft sets
     it, for example when a subscription lapses. The app's own writes leave a row `Active`."""
     known = (before.state, before.error) if before else (LicenseState.ACTIVE, None)

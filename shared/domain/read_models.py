@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from shared.domain.assignment import Engine
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
@@ -22,9 +23,16 @@ class Diagnosis:
     at: datetime
 
 
+class ShownMember(NamedTuple):
+    """What a member's row shows. `sku_ids`: the licenses that it lists, sorted; `None` in a row of version 0.1."""
+
+    state: MemberState
+    sku_ids: tuple[SkuId, ...] | None
+
+
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """The status of one (group, user). `next_look_at` is set while work on the user continues automatically."""
+    """The status of one (group, user). `next_check_at` is set while work on the user continues automatically."""
 
     group_id: GroupId
     user_id: UserId
@@ -37,7 +45,7 @@ class MemberRow:
     sku_ids: tuple[SkuId, ...] = ()
     """SKUs the group grants that the user has."""
     attempts: int = 0
-    next_look_at: datetime | None = None
+    next_check_at: datetime | None = None
     waiting_since: datetime | None = None
     removal_at: datetime | None = None
     """When the grace of a license that came from the group ends."""
@@ -127,7 +135,7 @@ class AuditFilter:
         )
 
 
-class LetterKind(StrEnum):
+class DeadLetterKind(StrEnum):
     """Why a message was kept."""
 
     UNREADABLE = "unreadable"
@@ -149,4 +157,4 @@ class DeadLetter:
     reason: str
     at: datetime
     whole: bool = True
-    kind: LetterKind = LetterKind.GIVEN_UP
+    kind: DeadLetterKind = DeadLetterKind.GIVEN_UP

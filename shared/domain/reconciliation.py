@@ -14,7 +14,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser, UserRead
 from shared.domain.grant import Grant
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
-from shared.domain.ledger_row import Intent, LedgerRow, RefusalRecord
+from shared.domain.ledger_row import Intent, LedgerRow, RejectionRecord
 from shared.domain.operation import Operation
 from shared.domain.outcomes import Problem, Result, RetryAt, Unchanged
 from shared.domain.plan import UserPlan
@@ -35,8 +35,8 @@ class Work:
     operation: Operation | None = None
     attempts: Mapping[UserId, int] = field(default_factory=dict)
     first_sent_at: datetime | None = None
-    told: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
-    told_at: datetime | None = None
+    observed: Mapping[UserId, Mapping[GroupId, bool]] = field(default_factory=dict)
+    observed_at: datetime | None = None
     """When the event behind this work was observed, by user."""
     writing_since: datetime | None = None
 
@@ -105,7 +105,7 @@ class Attempted:
     """Why no further call is made now."""
     problems: tuple[Problem, ...] = ()
     waiting: tuple[SkuId, ...] = ()
-    refusals: Mapping[SkuId, RefusalRecord] = field(default_factory=dict)
+    rejections: Mapping[SkuId, RejectionRecord] = field(default_factory=dict)
     audit: tuple[AuditEntry, ...] = ()
     """Entries not written yet."""
     conflicts: Mapping[Pair, ObservedConflict] = field(default_factory=dict)

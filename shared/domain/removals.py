@@ -14,7 +14,7 @@ from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId, UserId
-from shared.domain.ledger_row import OwnedLicense, sku_of
+from shared.domain.ledger_row import ManagedLicense, sku_of
 from shared.domain.permit import (
     BEFORE_ANY_LICENSE,
     PERMIT_HOLDS,
@@ -32,21 +32,21 @@ LIST_RETRY = timedelta(minutes=10)
 NO_CLAIMS: frozenset[Claim] = frozenset()
 
 
-def plan_removal(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> None:
+def plan_removal(draft: Draft, sku_id: SkuId, managed: ManagedLicense) -> None:
     """A managed license that no grant gives. Its grace ends early only in the call that adds what it is in the way
     of."""
-    grace = _grace(draft, sku_id, owned.sources)
+    grace = _grace(draft, sku_id, managed.sources)
     swapped = is_in_the_way(draft.direct[sku_id], draft.add.values(), draft.direct, draft.context.catalog)
     in_grace = bool(grace) or sku_id in draft.in_grace
     if grace:
         _give_grace(draft, sku_id, grace)
     elif in_grace and not swapped:
         draft.note(NoteKind.IN_GRACE, sku_id)
-    if (swapped or not in_grace) and _whole_may_go(draft, sku_id, owned):
+    if (swapped or not in_grace) and _whole_may_go(draft, sku_id, managed):
         draft.remove.add(sku_id)
 
 
-def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owned: OwnedLicense) -> Plans:
+def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, managed: ManagedLicense) -> Plans:
     """Superfluous plans of a managed license that can be turned off now.
 
     A plan we had written off and that is on now was turned on by a person: off again only by an approval. One that
@@ -56,17 +56,17 @@ def plans_to_turn_off(draft: Draft, wanted: DesiredLicense, current: Plans, owne
     turn_off = wanted.disabled_plans - current - catalog.retired(sku_id)
     if not turn_off:
         return NO_PLANS
-    back = turn_off & owned.disabled_plans & catalog.returned_after(sku_id, owned.at)
-    by_hand = (turn_off & owned.disabled_plans) - back
-    approved = _named(draft, sku_id, owned, _ended_of_plans(draft, wanted, owned), by_hand, by_approval=True)
+    back = turn_off & managed.disabled_plans & catalog.returned_after(sku_id, managed.at)
+    by_hand = (turn_off & managed.disabled_plans) - back
+    approved = _named(draft, sku_id, managed, _ended_of_plans(draft, wanted, managed), by_hand, by_approval=True)
     if by_hand - approved:
         draft.note(NoteKind.TURNED_ON_BY_HAND, sku_id, by_hand - approved)
-    ours = turn_off - owned.disabled_plans
-    grace = _grace(draft, sku_id, tuple(source for source in owned.sources if source not in wanted.sources))
-    if ours and grace:
-        _give_grace(draft, sku_id, grace, ours)
-        ours = NO_PLANS
-    return back | (by_hand & approved) | _plans_that_may_go(draft, wanted, owned, ours)
+    app_turned_on = turn_off - managed.disabled_plans
+    grace = _grace(draft, sku_id, tuple(source for source in managed.sources if source not in wanted.sources))
+    if app_turned_on and grace:
+        _give_grace(draft, sku_id, grace, app_turned_on)
+        app_turned_on = NO_PLANS
+    return back | (by_hand & approved) | _plans_that_may_go(draft, wanted, managed, app_turned_on)
 
 
 def _grace(draft: Draft, sku_id: SkuId, sources: tuple[Source, ...]) -> timedelta:
@@ -82,19 +82,19 @@ def _give_grace(draft: Draft, sku_id: SkuId, grace: timedelta, plans: Plans = NO
     draft.note(NoteKind.IN_GRACE, sku_id, plans)
 
 
-def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
+def _whole_may_go(draft: Draft, sku_id: SkuId, managed: ManagedLicense) -> bool:
     plans = draft.context.catalog.plans(sku_id)
-    ended = claims_of(owned.sources, draft.context.assignments)
+    ended = claims_of(managed.sources, draft.context.assignments)
     since = _due_since(draft, str(sku_id), ended)
     ripe = _is_ripe(draft, str(sku_id), since)
     loses = not needs_no_permit(draft, sku_id)
-    lacking = lacking_claims(draft.user.id, sku_id, owned, draft.context) if loses else NO_CLAIMS
+    lacking = lacking_claims(draft.user.id, sku_id, managed, draft.context) if loses else NO_CLAIMS
     unknown = loses and _waits_for_list(draft)
     held = bool(lacking) and sku_id in draft.context.denied
     if held:
         draft.hold(sku_id)
     elif lacking and not unknown:
-        by_person = owned.unclear or draft.context.protected
+        by_person = managed.unclear or draft.context.protected
         draft.wants.append(PermitRequest(draft.user.id, sku_id, lacking, since, ripe=ripe, by_person=by_person))
     if unknown and not held:
         _wait_for_list(draft, sku_id, plans)
@@ -108,20 +108,20 @@ def _whole_may_go(draft: Draft, sku_id: SkuId, owned: OwnedLicense) -> bool:
     return ripe and not lacking
 
 
-def _plans_that_may_go(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense, plans: Plans) -> Plans:
+def _plans_that_may_go(draft: Draft, wanted: DesiredLicense, managed: ManagedLicense, plans: Plans) -> Plans:
     sku_id = wanted.sku_id
-    ended = _ended_of_plans(draft, wanted, owned)
+    ended = _ended_of_plans(draft, wanted, managed)
     since = {plan: _due_since(draft, f"{sku_id}/{plan}", ended) for plan in sorted(plans)}
     ripe = frozenset(plan for plan in plans if _is_ripe(draft, f"{sku_id}/{plan}", since[plan]))
-    staying = frozenset(plan for plan in plans if not owned.unclear and _stay_on(draft, sku_id, frozenset({plan})))
-    permitted = staying | _named(draft, sku_id, owned, ended, plans)
+    staying = frozenset(plan for plan in plans if not managed.unclear and _stay_on(draft, sku_id, frozenset({plan})))
+    permitted = staying | _named(draft, sku_id, managed, ended, plans)
     lacking = plans - permitted
     held = lacking if sku_id in draft.context.denied else NO_PLANS
     unknown = plans - staying - held if _waits_for_list(draft) else NO_PLANS
     if held:
         draft.note_held(sku_id, held)
     elif lacking and not unknown:
-        due, by_person = max(since[plan] for plan in lacking), owned.unclear or draft.context.protected
+        due, by_person = max(since[plan] for plan in lacking), managed.unclear or draft.context.protected
         draft.wants.append(
             PermitRequest(draft.user.id, sku_id, ended, due, lacking, lacking <= ripe, by_person=by_person)
         )
@@ -171,16 +171,16 @@ def _is_ripe(draft: Draft, key: str, since: datetime) -> bool:
     return not context.second_read or (was_seen and context.now >= since + context.removal_window)
 
 
-def _ended_of_plans(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense) -> frozenset[Claim]:
+def _ended_of_plans(draft: Draft, wanted: DesiredLicense, managed: ManagedLicense) -> frozenset[Claim]:
     """The claims that kept unwanted plans on: those of the sources that the user left. If the user left none, it is the
     claim of the group that changed last, because the others had let go before."""
     assignments = draft.context.assignments
-    left = [source for source in owned.sources if source not in wanted.sources]
+    left = [source for source in managed.sources if source not in wanted.sources]
     if left:
         return claims_of(left, assignments)
     groups = [source for source in wanted.sources if source.group_id]
     if not groups:
-        return claims_of(owned.sources, assignments)
+        return claims_of(managed.sources, assignments)
 
     def changed_at(source: Source) -> tuple[datetime, Source]:
         assignment = assignment_of(source, assignments)
@@ -192,8 +192,8 @@ def _ended_of_plans(draft: Draft, wanted: DesiredLicense, owned: OwnedLicense) -
 
 def needs_no_permit(draft: Draft, sku_id: SkuId) -> bool:
     """Whether a license can go without any loss. Of an unclear one, only a person decides."""
-    owned, direct = draft.ledger.owned.get(sku_id), draft.direct.get(sku_id)
-    if owned is None or owned.unclear or direct is None:
+    managed, direct = draft.ledger.managed.get(sku_id), draft.direct.get(sku_id)
+    if managed is None or managed.unclear or direct is None:
         return False
     return _stay_on(draft, sku_id, draft.context.catalog.plans(sku_id) - direct.disabled_plans)
 
@@ -206,11 +206,11 @@ def _stay_on(draft: Draft, sku_id: SkuId, plans: Plans) -> bool:
     context, on = draft.context, set[ServicePlanId]()
     for other, row in draft.direct.items():
         wanted = draft.desired.get(other)
-        is_owned = other in draft.ledger.owned
-        if other == sku_id or (is_owned and (wanted is None or not wanted.adds)):
+        is_managed = other in draft.ledger.managed
+        if other == sku_id or (is_managed and (wanted is None or not wanted.adds)):
             continue
         off = draft.add[other].disabled_plans if other in draft.add else row.disabled_plans
-        on |= context.catalog.plans(other) - (off | wanted.disabled_plans if wanted and is_owned else off)
+        on |= context.catalog.plans(other) - (off | wanted.disabled_plans if wanted and is_managed else off)
     for other in draft.add.keys() - draft.direct.keys() - {sku_id}:
         on |= context.catalog.plans(other) - draft.add[other].disabled_plans
     for other, rows in draft.user.inherited.items():
@@ -222,14 +222,14 @@ def _stay_on(draft: Draft, sku_id: SkuId, plans: Plans) -> bool:
 def _named(
     draft: Draft,
     sku_id: SkuId,
-    owned: OwnedLicense,
+    managed: ManagedLicense,
     ended: frozenset[Claim],
     plans: Plans,
     *,
     by_approval: bool = False,
 ) -> Plans:
     """The plans that permits name for every claim that ended. `by_approval`: only those of a person count."""
-    permits = valid_permits(draft.user.id, sku_id, owned, draft.context)
+    permits = valid_permits(draft.user.id, sku_id, managed, draft.context)
     permits = [permit for permit in permits if permit.by_approval or not by_approval]
 
     def is_named(plan: ServicePlanId) -> bool:
@@ -239,7 +239,7 @@ def _named(
     return frozenset(plan for plan in plans if is_named(plan))
 
 
-def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> list[Permit]:
+def valid_permits(user_id: UserId, sku_id: SkuId, managed: ManagedLicense, context: PlanContext) -> list[Permit]:
     """Permits of this user for this SKU, given not too long ago, without what later writes have done (see
     `not_carried_out`). An unclear license goes by an approval alone, and that of a protected person by one that was
     given for a protected person."""
@@ -249,17 +249,17 @@ def valid_permits(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: 
         if given.sku_id == sku_id
         and given.user_id == user_id
         and given.claims
-        and (permit := not_carried_out(given, owned))
-        and (permit.by_person or not owned.unclear)
+        and (permit := not_carried_out(given, managed))
+        and (permit.by_person or not managed.unclear)
         and (permit.for_protected or not context.protected)
         and context.now <= permit.at + PERMIT_HOLDS
     ]
 
 
-def lacking_claims(user_id: UserId, sku_id: SkuId, owned: OwnedLicense, context: PlanContext) -> frozenset[Claim]:
+def lacking_claims(user_id: UserId, sku_id: SkuId, managed: ManagedLicense, context: PlanContext) -> frozenset[Claim]:
     """The claims of a license that no valid permit for the whole SKU names, so that its removal would wait for them."""
-    permits = valid_permits(user_id, sku_id, owned, context)
-    return claims_of(owned.sources, context.assignments).difference(
+    permits = valid_permits(user_id, sku_id, managed, context)
+    return claims_of(managed.sources, context.assignments).difference(
         *(permit.claims for permit in permits if not permit.plans)
     )
 

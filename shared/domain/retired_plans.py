@@ -25,7 +25,7 @@ def _as_stored(state: LicenseAssignmentState, row: LedgerRow, catalog: Catalog) 
     if state.assigned_by_group is not None:
         return state
     sku_id = state.sku_id
-    license = row.owned.get(sku_id) or row.unseen.get(sku_id)
+    license = row.managed.get(sku_id) or row.unseen.get(sku_id)
     before = license.disabled_plans if license else NO_PLANS
     after: Plans | None = before
     if row.intent is not None and sku_id in row.intent.after:

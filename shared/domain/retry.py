@@ -27,7 +27,7 @@ def bounded(result: Result, attempts: int, first_sent_at: datetime | None, now: 
         return result
     count = attempts_after(result, attempts)
     max_age = GRANT_WAIT if result.error is LicenseError.PERMISSION else MAX_AGE
-    too_old = first_sent_at is not None and (result.refused or result.unread) and now - first_sent_at > max_age
+    too_old = first_sent_at is not None and (result.rejected or result.unread) and now - first_sent_at > max_age
     if count < MAX_ATTEMPTS and not too_old:
         return result
     tried = f"{max_age // timedelta(hours=1)} hours" if too_old else f"{count} attempts"
@@ -37,5 +37,5 @@ def bounded(result: Result, attempts: int, first_sent_at: datetime | None, now: 
 
 
 def attempts_after(result: Result, attempts: int) -> int:
-    """Attempts counted so far: only a result marked `refused` is one more."""
-    return attempts + (isinstance(result, RetryAt) and result.refused)
+    """Attempts counted so far: only a result marked `rejected` is one more."""
+    return attempts + (isinstance(result, RetryAt) and result.rejected)

@@ -14,13 +14,13 @@ def retired_plans(attempted: Attempted) -> Mapping[SkuId, Plans]:
     accepted it without."""
     if not attempted.wrote or attempted.retry is not None:
         return {}
-    failed = attempted.refusals.keys() | set(attempted.waiting)
+    failed = attempted.rejections.keys() | set(attempted.waiting)
     return {sku_id: plans for sku_id, plans in attempted.rejected_plans.items() if sku_id not in failed}
 
 
 def probed(attempted: Attempted) -> frozenset[Pair]:
     """Expired conflicts that this user has shown not to exist any more: both licenses are there now."""
-    there = attempted.user.held_skus if attempted.user is not None and attempted.wrote else frozenset()
+    there = attempted.user.assigned_skus if attempted.user is not None and attempted.wrote else frozenset()
     probes = attempted.plan.probes if attempted.plan is not None else frozenset()
     return frozenset(pair for pair in probes if pair.one in there and pair.two in there)
 

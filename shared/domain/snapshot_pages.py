@@ -20,7 +20,8 @@ LEFT = "left"
 """Note of a user in the snapshot who is recorded as a member and is no longer in the group."""
 
 PAGE_SIZE = 1000
-"""Users a sealed page holds at most: 16 bytes an id keep a page at 16 KB, far below the 64 KiB of a binary property."""
+"""Users a snapshot page holds at most: 16 bytes an id keep a page at 16 KB, far below the 64 KiB of a binary property.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class PlannedAction:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedPage:
+class SnapshotPage:
     """One page: users sorted by id, and for each the index of its action in `actions` (few distinct ones)."""
 
     number: int
@@ -80,7 +81,7 @@ class SealedPage:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A fixed piece of a sealed page, at most `chunk_size` users of one ledger partition; `writes` are expected."""
+    """A fixed piece of a snapshot page, at most `chunk_size` users of one ledger partition; `writes` are expected."""
 
     operation_id: OperationId
     page: int
@@ -89,9 +90,9 @@ class Chunk:
     writes: int
 
 
-def errors_of(seal_id: str) -> str:
+def errors_of(snapshot_id: str) -> str:
     """Where the pages of the users with predicted errors are kept, beside those of all users."""
-    return f"{seal_id}-errors"
+    return f"{snapshot_id}-errors"
 
 
 def partition_of(user_id: UserId) -> str:
@@ -113,8 +114,8 @@ def pieces(user_ids: Sequence[UserId], size: int) -> list[tuple[UserId, ...]]:
     return found
 
 
-def chunks_of(operation_id: OperationId, page: SealedPage, size: int) -> list[Chunk]:
-    """The chunks of a sealed page, numbered on from its `first_chunk`."""
+def chunks_of(operation_id: OperationId, page: SnapshotPage, size: int) -> list[Chunk]:
+    """The chunks of a snapshot page, numbered on from its `first_chunk`."""
     writes = {user: page.action(position).write_count for position, user in enumerate(page.user_ids)}
     return [
         Chunk(operation_id, page.number, page.first_chunk + offset, users, sum(writes[user] for user in users))
@@ -122,17 +123,17 @@ def chunks_of(operation_id: OperationId, page: SealedPage, size: int) -> list[Ch
     ]
 
 
-def pages_of(planned: Iterable[tuple[UserId, PlannedAction]], chunk_size: int) -> list[SealedPage]:
+def pages_of(planned: Iterable[tuple[UserId, PlannedAction]], chunk_size: int) -> list[SnapshotPage]:
     """Sealed pages of users with their actions; ids are deduplicated and sorted over all of them."""
     by_user = dict(planned)
     ids = sorted(by_user)
-    pages: list[SealedPage] = []
+    pages: list[SnapshotPage] = []
     first_chunk = 0
     for start in range(0, len(ids), PAGE_SIZE):
         users = tuple(ids[start : start + PAGE_SIZE])
         index_of: dict[PlannedAction, int] = {}
         action_of = tuple(index_of.setdefault(by_user[user], len(index_of)) for user in users)
-        page = SealedPage(len(pages), users, tuple(index_of), action_of, first_chunk)
+        page = SnapshotPage(len(pages), users, tuple(index_of), action_of, first_chunk)
         first_chunk += len(pieces(page.due, chunk_size))
         pages.append(page)
     return pages

@@ -64,10 +64,10 @@ def _unread(work: Work, read: Read, now: datetime) -> Result | None:
             return RetryAt(at, f"{denials.WAITS_FOR_GRANT}: {why}", unread=True, error=LicenseError.PERMISSION)
         case ReadFailed():
             wait = timedelta(seconds=read.answer.retry_after_s) if read.answer.retry_after_s else READ_RETRY
-            return RetryAt(now + wait, read.answer.why, refused=read.answer.refused, unread=True)
+            return RetryAt(now + wait, read.answer.why, rejected=read.answer.rejected, unread=True)
         case UserGone():
             why = "the directory does not know the user"
-            return RetryAt(now + READ_RETRY, why, refused=True, error=LicenseError.NOT_FOUND)
+            return RetryAt(now + READ_RETRY, why, rejected=True, error=LicenseError.NOT_FOUND)
         case NotAUser():
             return Skipped(SkipReason.NOT_A_USER)
         case _:
@@ -97,23 +97,23 @@ def contradicts_snapshot(work: Work, planned: Planned, window: timedelta, now: d
 def contradicts_event(work: Work, planned: Planned, now: datetime) -> bool:
     """Whether the directory does not show the event of the user yet. After a while the directory wins. A newer event
     with another statement ends the wait at once."""
-    told_at, user = work.told_at, planned.read.user
-    if told_at is None or now > told_at + EVENTS_SETTLE_WITHIN or user is None or planned.plan is None:
+    observed_at, user = work.observed_at, planned.read.user
+    if observed_at is None or now > observed_at + EVENTS_SETTLE_WITHIN or user is None or planned.plan is None:
         return False
     return any(
-        (group_id in user.group_ids) is not came and not _was_overtaken(planned.read, group_id, came, told_at)
-        for group_id, came in work.told.get(planned.read.user_id, {}).items()
+        (group_id in user.group_ids) is not came and not _was_overtaken(planned.read, group_id, came, observed_at)
+        for group_id, came in work.observed.get(planned.read.user_id, {}).items()
     )
 
 
-def _was_overtaken(read: Read, group_id: GroupId, came: bool, told_at: datetime) -> bool:
-    newest = read.row.told.get(group_id)
-    return newest is not None and newest.at > told_at and newest.came is not came
+def _was_overtaken(read: Read, group_id: GroupId, came: bool, observed_at: datetime) -> bool:
+    newest = read.row.observed.get(group_id)
+    return newest is not None and newest.at > observed_at and newest.came is not came
 
 
 def _wait_for_event(work: Work, now: datetime) -> RetryAt:
     return RetryAt(
-        now + RECHECK.after(now - (work.told_at or now)), "the directory does not show yet what the event said"
+        now + RECHECK.after(now - (work.observed_at or now)), "the directory does not show yet what the event said"
     )
 
 
@@ -153,7 +153,7 @@ def _as_planned(attempted: Attempted) -> Result:
         error = LicenseError.OTHER
         return Failed((Problem(error, "The user was not planned.", remedy_for(error)),))
     written = Applied() if attempted.wrote else None
-    if plan.look_again is not None:
+    if plan.check_again is not None:
         return replace(plan, problems=(), waiting=()).result(written)
     waiting = tuple(dict.fromkeys((*plan.waiting, *attempted.waiting)))
     return replace(plan, problems=(*plan.problems, *attempted.problems), waiting=waiting).result(written)
@@ -166,7 +166,7 @@ def is_left_by_its_operation(work: Work, attempted: Attempted, now: datetime) ->
     does not show yet is waited for as long as any read that contradicts a plan snapshot.
     """
     operation, plan, planned = work.operation, attempted.plan, attempted.planned
-    if operation is None or plan is None or plan.look_again is None:
+    if operation is None or plan is None or plan.check_again is None:
         return False
     if planned.result is not None or attempted.retry is not None or plan.probes:
         return False
@@ -180,9 +180,9 @@ def is_left_by_its_operation(work: Work, attempted: Attempted, now: datetime) ->
 
 
 def _decides(operation: Operation, planned: Planned, sku_id: SkuId) -> bool:
-    group_id, owned = operation.target.group_id, planned.row.owned.get(sku_id)
+    group_id, managed = operation.target.group_id, planned.row.managed.get(sku_id)
     source = Source(SourceKind.GROUP, group_id) if group_id else Source(SourceKind.LIST)
-    concerns = is_for_tenant(operation) or owned is None or source in owned.sources
+    concerns = is_for_tenant(operation) or managed is None or source in managed.sources
     return decides_removals(operation) and (concerns or sku_id in operation.change.remove)
 
 

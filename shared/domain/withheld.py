@@ -34,7 +34,7 @@ def withhold_removals(draft: Draft, due: frozenset[SkuId]) -> None:
             if draft.context.catalog.brings(sku_id, draft.plans_off[narrowed]):
                 draft.drop(narrowed)
                 draft.note(NoteKind.KEPT_UNTIL_REPLACED, narrowed)
-    left_out = due.difference(draft.remove, draft.ledger.refusals)
+    left_out = due.difference(draft.remove, draft.ledger.rejections)
     for sku_id in sorted(left_out | _held_since(draft)):
         since = draft.withheld[sku_id] = draft.ledger.withheld_since.get(sku_id, draft.context.now)
         if sku_id in left_out and draft.context.now >= since + WITHHELD_FOR:
@@ -52,8 +52,8 @@ def _missing(draft: Draft) -> set[SkuId]:
 def _is_there(draft: Draft, wanted: DesiredLicense) -> bool:
     """Whether the directory shows a license, from any source; one that was removed a moment ago may still show."""
     sku_id, direct = wanted.sku_id, draft.direct.get(wanted.sku_id)
-    if direct is None or sku_id in draft.ledger.owned:
-        return sku_id in draft.user.held_skus
+    if direct is None or sku_id in draft.ledger.managed:
+        return sku_id in draft.user.assigned_skus
     return not is_leftover(draft.ledger, sku_id, direct, draft.context.now)
 
 
@@ -65,10 +65,10 @@ def _held_since(draft: Draft) -> frozenset[SkuId]:
 
 
 def _ask(draft: Draft, sku_id: SkuId) -> None:
-    owned, context = draft.ledger.owned[sku_id], draft.context
+    managed, context = draft.ledger.managed[sku_id], draft.context
     asked_at = draft.withheld[sku_id] + WITHHELD_FOR
-    ended = claims_of(owned.sources, context.assignments)
-    permits = valid_permits(draft.user.id, sku_id, owned, context)
+    ended = claims_of(managed.sources, context.assignments)
+    permits = valid_permits(draft.user.id, sku_id, managed, context)
     asked = [permit for permit in permits if permit.by_person and permit.at >= asked_at and not permit.plans]
     if not ended.difference(*(permit.claims for permit in asked)):
         draft.remove.add(sku_id)

@@ -39,7 +39,7 @@ class ChangeFeed(Protocol):
     ) -> GraphSubscription:
         """Subscribe to changes of all groups; Graph calls both addresses before it answers.
 
-        Raises BadRequest when it refuses, such as an address that does not answer.
+        Raises BadRequest when it rejects, such as an address that does not answer.
         """
         ...
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.dead_letters import EVERY_LETTER, BulkAct, LetterFilter
+from shared.domain.dead_letters import EVERY_DEAD_LETTER, BulkAct, DeadLetterSelection
 from shared.domain.read_models import DeadLetter
 
 
 class DeadLetterStore(Protocol):
-    async def keep(self, letter: DeadLetter) -> None: ...
+    async def keep(self, dead_letter: DeadLetter) -> None: ...
 
-    async def get(self, letter_id: str) -> DeadLetter | None: ...
+    async def get(self, dead_letter_id: str) -> DeadLetter | None: ...
 
-    async def remove(self, letter_id: str) -> None:
+    async def remove(self, dead_letter_id: str) -> None:
         """A letter that is not there is no error."""
         ...
 
     async def page(
-        self, top: int, after: str | None = None, wanted: LetterFilter = EVERY_LETTER
+        self, top: int, after: str | None = None, wanted: DeadLetterSelection = EVERY_DEAD_LETTER
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
         """At most `top` that the filter lets pass, newest first, and what to go on `after`, None at the end. Fewer can
         come although more follow, where few of very many pass. Raises BadRequest for an `after` that is no key."""

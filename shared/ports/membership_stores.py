@@ -37,12 +37,12 @@ class SubscriptionStore(Protocol):
 
     async def remove(self, key: str) -> None: ...
 
-    async def count_refused(self, day: str, refused: int) -> None:
+    async def count_rejected(self, day: str, rejected: int) -> None:
         """Add to the number of notifications that were forged or broken on a day (YYYY-MM-DD). The number is stored
         seconds later if many come at once. Raises Unavailable; the number is kept then."""
         ...
 
-    async def refused(self, day: str) -> int: ...
+    async def rejected(self, day: str) -> int: ...
 
 
 class DeltaStore(Protocol):

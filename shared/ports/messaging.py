@@ -47,7 +47,7 @@ class DeadLetterQueues(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class QueueLook:
+class QueueState:
     """Messages of a queue: `waiting` can be processed now, since `oldest_at`; `scheduled` is for later. `more`: there
     are more than were counted. `denied`: how many wait for a permission, and `denial` which one, in words."""
 
@@ -63,6 +63,6 @@ class QueueLook:
 class QueueWatch(Protocol):
     """What waits in the queues, without taking it."""
 
-    async def look(self, queue: str, most: int) -> QueueLook:
+    async def look(self, queue: str, most: int) -> QueueState:
         """Look at no more than `most` messages. Raises Unavailable."""
         ...

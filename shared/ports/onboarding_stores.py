@@ -82,16 +82,16 @@ class OnboardingStore(Protocol):
         """Keys of all records that fall due up to a time, the next ones first."""
         ...
 
-    async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
-        """Have records fall due again, a little after these times; to be called before `looked_at`."""
+    async def check_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+        """Have records fall due again, a little after these times; to be called before `checked`."""
         ...
 
-    async def looked_at(self, entries: Iterable[tuple[datetime, str]]) -> None:
+    async def checked(self, entries: Iterable[tuple[datetime, str]]) -> None:
         """Take entries off the list of due events."""
         ...
 
 
-class StandingStore(Protocol):
+class HrStateStore(Protocol):
     async def of_users(self, user_ids: Sequence[UserId]) -> Mapping[UserId, HrState]:
         """One per id; an empty one with version None where there is none."""
         ...

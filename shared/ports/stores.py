@@ -22,8 +22,8 @@ from shared.domain.pending_removal import PendingRemoval, ScopeState
 from shared.domain.permit import Permit
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts, SeenProduct
 from shared.domain.protected_people import ProtectedList
-from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
-from shared.domain.snapshot_pages import SealedPage
+from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow, ShownMember
+from shared.domain.snapshot_pages import SnapshotPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ class OperationStore(Protocol):
         ...
 
 
-class SealedStore(Protocol):
-    """Snapshot pages of an operation. `seal_id` names one complete read; rows of a crashed read are never used."""
+class SnapshotStore(Protocol):
+    """Snapshot pages of an operation. `snapshot_id` names one complete read; rows of a crashed read are never used."""
 
-    async def write(self, operation_id: OperationId, seal_id: str, pages: Iterable[SealedPage]) -> None: ...
+    async def write(self, operation_id: OperationId, snapshot_id: str, pages: Iterable[SnapshotPage]) -> None: ...
 
-    async def page(self, operation_id: OperationId, seal_id: str, number: int) -> SealedPage:
+    async def page(self, operation_id: OperationId, snapshot_id: str, number: int) -> SnapshotPage:
         """Raises NotFound."""
         ...
 
@@ -142,6 +142,10 @@ class MemberStore(Protocol):
 
     async def states(self, group_id: GroupId) -> Mapping[UserId, MemberState]:
         """The state of every recorded member of the group."""
+        ...
+
+    async def shown(self, group_id: GroupId) -> Mapping[UserId, ShownMember]:
+        """What every recorded member of the group is shown as."""
         ...
 
     async def recorded(self, group_id: GroupId, partition: str) -> frozenset[UserId]:

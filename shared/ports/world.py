@@ -20,7 +20,7 @@ from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
 from shared.ports.native_licensing import NativeLicensing
-from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
+from shared.ports.onboarding_stores import HrStateStore, OnboardingStore, ProfileStore
 from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
 from shared.ports.stores import (
@@ -39,7 +39,7 @@ from shared.ports.stores import (
     ProductFactsStore,
     ProtectedPeopleStore,
     RemovalStore,
-    SealedStore,
+    SnapshotStore,
     WaitingStore,
 )
 from shared.ports.telemetry import SILENT, Telemetry
@@ -51,7 +51,7 @@ class Stores:
 
     assignments: AssignmentStore
     operations: OperationStore
-    sealed: SealedStore
+    snapshots: SnapshotStore
     chunks: ChunkStore
     members: MemberStore
     member_counts: MemberCountStore
@@ -74,7 +74,7 @@ class Stores:
     product_facts: ProductFactsStore
     protected_people: ProtectedPeopleStore
     onboarding: OnboardingStore
-    standings: StandingStore
+    hr_states: HrStateStore
     profiles: ProfileStore
     people: PersonStore
 

@@ -72,7 +72,7 @@ def _attack(options: argparse.Namespace, console: Console) -> int:
 
 def _load(options: argparse.Namespace, console: Console) -> int:
     with console.status("starting ...") as status:
-        found = loads(runs=options.runs, seconds=options.seconds, tell=status.update)
+        found = loads(runs=options.runs, seconds=options.seconds, report_progress=status.update)
     show(console, found)
     _write("attack-load.json", found.as_json())
     return 1 if found.faults else 0

@@ -45,8 +45,8 @@ def callers(mint: Mint) -> list[Caller]:
     return [*_strangers(mint), *_wrong_tokens(mint), *_guests(mint), *_with_roles(mint), *_with_old_sign_ins(mint)]
 
 
-def _refused(name: str, status: int, headers: Make) -> Caller:
-    return Caller(name, headers, Holder(refused=status))
+def _rejected(name: str, status: int, headers: Make) -> Caller:
+    return Caller(name, headers, Holder(rejected=status))
 
 
 def forged_principal(mint: Mint, oid: str) -> dict[str, str]:
@@ -77,18 +77,18 @@ def _strangers(mint: Mint) -> Iterator[Caller]:
         claims = {"tid": mint.tenant_id, "aud": AUDIENCE, "oid": oid, "roles": [EVERYTHING]}
         return bearer(mint.signed(claims, OTHER_KEY))
 
-    yield _refused("nobody", 401, lambda _: {})
-    yield _refused("forged principal", 401, lambda oid: forged_principal(mint, oid))
-    yield _refused("forged principal with a cookie", 401, lambda oid: {**forged_principal(mint, oid), **cookie("x")})
-    yield _refused("garbage as token", 401, lambda _: bearer("x.y.z"))
-    yield _refused("token without a signature", 401, unsigned)
-    yield _refused("token with the algorithm none", 401, no_algorithm)
-    yield _refused("token of another key", 401, other_key)
-    yield _refused("expired token", 401, lambda oid: whole(oid, exp=int(time.time()) - HOUR))
-    yield _refused("token of another tenant", 401, lambda oid: whole(oid, tid=OTHER_TENANT))
-    yield _refused("token of another issuer", 401, lambda oid: whole(oid, iss=GUEST_IDP))
-    yield _refused("token for another audience", 401, lambda oid: whole(oid, aud="https://graph.microsoft.com"))
-    yield _refused("basic authentication", 401, lambda _: {"authorization": "Basic YWRtaW46YWRtaW4="})
+    yield _rejected("nobody", 401, lambda _: {})
+    yield _rejected("forged principal", 401, lambda oid: forged_principal(mint, oid))
+    yield _rejected("forged principal with a cookie", 401, lambda oid: {**forged_principal(mint, oid), **cookie("x")})
+    yield _rejected("garbage as token", 401, lambda _: bearer("x.y.z"))
+    yield _rejected("token without a signature", 401, unsigned)
+    yield _rejected("token with the algorithm none", 401, no_algorithm)
+    yield _rejected("token of another key", 401, other_key)
+    yield _rejected("expired token", 401, lambda oid: whole(oid, exp=int(time.time()) - HOUR))
+    yield _rejected("token of another tenant", 401, lambda oid: whole(oid, tid=OTHER_TENANT))
+    yield _rejected("token of another issuer", 401, lambda oid: whole(oid, iss=GUEST_IDP))
+    yield _rejected("token for another audience", 401, lambda oid: whole(oid, aud="https://graph.microsoft.com"))
+    yield _rejected("basic authentication", 401, lambda _: {"authorization": "Basic YWRtaW46YWRtaW4="})
 
 
 def _wrong_tokens(mint: Mint) -> Iterator[Caller]:
@@ -101,24 +101,24 @@ def _wrong_tokens(mint: Mint) -> Iterator[Caller]:
     def app(oid: str, /, **claims: object) -> dict[str, str]:
         return mint.app(oid, EVERYTHING, **claims)
 
-    yield _refused("id token", 401, lambda oid: id_token(oid, AUDIENCE))
-    yield _refused("id token of the page's audience", 401, lambda oid: id_token(oid, SESSION_AUDIENCE))
-    yield _refused("token of another client", 403, lambda oid: person(oid, azp=STRANGER))
-    yield _refused("token whose client is no GUID", 401, lambda oid: person(oid, azp="*"))
-    yield _refused("token of two clients", 401, lambda oid: person(oid, azp=[CLIENTS["outside"], STRANGER]))
-    yield _refused("token with another scope", 403, lambda oid: person(oid, scp="User.Read"))
-    yield _refused("token without a scope", 403, lambda oid: person(oid, scp=None))
-    yield _refused("person's token that says app", 403, lambda oid: person(oid, idtyp="app"))
-    yield _refused("person without an object id", 401, lambda oid: person(oid, oid=None))
-    yield _refused("application of another client", 403, lambda oid: app(oid, azp=STRANGER))
-    yield _refused("application without a role", 403, lambda oid: app(oid, roles=None))
-    yield _refused("application with a directory role", 403, lambda oid: mint.app(oid, "Global Administrator"))
-    yield _refused("session of an application", 401, lambda oid: mint.session(oid, EVERYTHING, idtyp="app"))
-    yield _refused("cookie and token", 401, lambda oid: {**mint.session(oid, EVERYTHING), **person(oid)})
-    yield _refused(
+    yield _rejected("id token", 401, lambda oid: id_token(oid, AUDIENCE))
+    yield _rejected("id token of the page's audience", 401, lambda oid: id_token(oid, SESSION_AUDIENCE))
+    yield _rejected("token of another client", 403, lambda oid: person(oid, azp=STRANGER))
+    yield _rejected("token whose client is no GUID", 401, lambda oid: person(oid, azp="*"))
+    yield _rejected("token of two clients", 401, lambda oid: person(oid, azp=[CLIENTS["outside"], STRANGER]))
+    yield _rejected("token with another scope", 403, lambda oid: person(oid, scp="User.Read"))
+    yield _rejected("token without a scope", 403, lambda oid: person(oid, scp=None))
+    yield _rejected("person's token that says app", 403, lambda oid: person(oid, idtyp="app"))
+    yield _rejected("person without an object id", 401, lambda oid: person(oid, oid=None))
+    yield _rejected("application of another client", 403, lambda oid: app(oid, azp=STRANGER))
+    yield _rejected("application without a role", 403, lambda oid: app(oid, roles=None))
+    yield _rejected("application with a directory role", 403, lambda oid: mint.app(oid, "Global Administrator"))
+    yield _rejected("session of an application", 401, lambda oid: mint.session(oid, EVERYTHING, idtyp="app"))
+    yield _rejected("cookie and token", 401, lambda oid: {**mint.session(oid, EVERYTHING), **person(oid)})
+    yield _rejected(
         "cookie that names the session's", 401, lambda oid: {**person(oid), "cookie": "AppServiceAuthSession"}
     )
-    yield _refused("exchanged session", 401, lambda oid: {**person(oid), "x-zumo-auth": "x"})
+    yield _rejected("exchanged session", 401, lambda oid: {**person(oid), "x-zumo-auth": "x"})
 
 
 def _guests(mint: Mint) -> Iterator[Caller]:
@@ -131,7 +131,7 @@ def _guests(mint: Mint) -> Iterator[Caller]:
     )
     for (how, claims), make in product(ways, (mint.token, mint.session)):
         headers = _bound(make, (EVERYTHING, "Global Administrator"), claims)
-        yield _refused(f"guest {how}, {make.__name__}", 403, headers)
+        yield _rejected(f"guest {how}, {make.__name__}", 403, headers)
 
 
 def _bound(make: Callable[..., dict[str, str]], roles: tuple[str, ...], claims: Mapping[str, object]) -> Make:

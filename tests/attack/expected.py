@@ -70,12 +70,12 @@ PASS = 0
 class Holder:
     """The roles and the sign-in of a caller, as far as the answers depend on them.
 
-    `refused`: the status at every route, PASS for a caller of this tenant. `writes`: whether a session is recent enough
-    to write; `approves`: whether the sign-in is recent enough to approve.
+    `rejected`: the status at every route, PASS for a caller of this tenant. `writes`: whether a session is recent
+    enough to write; `approves`: whether the sign-in is recent enough to approve.
     """
 
     roles: frozenset[str] = frozenset()
-    refused: int = PASS
+    rejected: int = PASS
     person: bool = True
     writes: bool = True
     approves: bool = True
@@ -107,8 +107,8 @@ def documented_directory_roles() -> Mapping[str, frozenset[str]]:
 
 def expected(holder: Holder, route: Route, routes: Mapping[Route, frozenset[str]]) -> int:
     """The status that the caller must be answered, PASS if the caller must be let in."""
-    if holder.refused:
-        return holder.refused
+    if holder.rejected:
+        return holder.rejected
     if route != STATIC and not holder.roles & routes[route]:
         return 403
     if not writes(route):

@@ -18,7 +18,7 @@ CHANGES, READS, HR_EVENTS = 60, 1200, 6000
 """Defaults of docs/roles.md."""
 
 FLOOD = 100
-LETTERS_A_DAY = 100
+DEAD_LETTERS_A_DAY = 100
 """Dead letters of a source and day."""
 
 MEBIBYTE = 1024 * 1024
@@ -86,20 +86,20 @@ def try_reads(arena: Arena) -> None:
 
 def try_broken_events(arena: Arena) -> None:
     """Requests of 1,000 broken events, and as many messages: few are kept, and none hides another sender's."""
-    before = len(arena.run.letters())
+    before = len(arena.run.dead_letters())
     sender = arena.mint.app(arena.someone(), "Onboarding.Write", azp=CLIENTS[HR_ONE])
     broken = [{"source": ONE, "n": n} for n in range(1000)]
     answers = [arena.ask("POST", "/api/onboarding", sender, broken) for _ in range(HR_EVENTS // 1000 + 2)]
     arena.results.must_deny(LIMITS, "1,000 broken events in a request", answers[0], 400, "InvalidEvent")
     arena.results.must_deny(LIMITS, "8,000 events within a minute", answers[-1], 429, "TooManyRequests")
-    kept = len(arena.run.letters()) - before
+    kept = len(arena.run.dead_letters()) - before
     arena.results.must(LIMITS, "broken events by HTTP are no dead letters", kept == 0, kept)
     too_many = arena.ask("POST", "/api/onboarding", arena.hr("administrator"), [{}] * 1001)
     arena.results.must_deny(LIMITS, "1,001 events in a request", too_many, 400)
-    arena.send("onboarding", *({"source": BY_QUEUE, "n": n} for n in range(LETTERS_A_DAY + 50)))
+    arena.send("onboarding", *({"source": BY_QUEUE, "n": n} for n in range(DEAD_LETTERS_A_DAY + 50)))
     arena.run.until_quiet()
-    kept = len([each for each in arena.run.letters() if each["queue"] == "onboarding"])
-    arena.results.must(LIMITS, "dead letters of one source", 0 < kept <= before + LETTERS_A_DAY + 1, kept)
+    kept = len([each for each in arena.run.dead_letters() if each["queue"] == "onboarding"])
+    arena.results.must(LIMITS, "dead letters of one source", 0 < kept <= before + DEAD_LETTERS_A_DAY + 1, kept)
 
 
 def try_bodies(arena: Arena) -> None:

@@ -39,7 +39,7 @@ SAMPLE_EVERY_S = 2.0
 
 PAGE, API, WEBHOOK = KINDS = ("page", "API", "webhook")
 
-Tell = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 
 
 @dataclass
@@ -136,7 +136,7 @@ class World:
         return group, users
 
 
-def loads(*, runs: int, seconds: float, tell: Tell) -> Load:
+def loads(*, runs: int, seconds: float, report_progress: ReportProgress) -> Load:
     """The runs, one after the other on one stack, and then the flood."""
     found = Load()
     with (
@@ -148,9 +148,9 @@ def loads(*, runs: int, seconds: float, tell: Tell) -> Load:
         run.fire("renew_subscription")
         world = World(run)
         for number in range(1, runs + 1):
-            tell(f"run {number} of {runs}: {CLIENTS} clients, {PEOPLE:,} people are licensed")
+            report_progress(f"run {number} of {runs}: {CLIENTS} clients, {PEOPLE:,} people are licensed")
             found.runs.append(_one(world, seconds))
-        tell("a flood of previews beside single licenses")
+        report_progress("a flood of previews beside single licenses")
         _flood(world, found)
     return found
 

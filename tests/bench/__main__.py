@@ -29,14 +29,14 @@ WINDOW_WRITES = 3000
 WARM_UP_S = 30
 PACKAGES = ("msgraph-sdk", "azure-servicebus", "azure-data-tables", "azure-functions", "httpx")
 ALL_RIGHT = {
-    "foreignFull": 1.0,
+    "unmanagedFull": 1.0,
     **dict.fromkeys(
         (
             "missingUsageLocation",
             "guests",
             "disabledAccounts",
             "conflicting",
-            "foreignLacking",
+            "unmanagedLacking",
             "nativeInherited",
             "proxyAddressClash",
         ),
@@ -231,8 +231,8 @@ def usage_locations(client: Client, after: int) -> int:
 
 
 def per_changed_user(metrics: dict[str, Any], locations: int, changed: int) -> float:
-    """License writes sent, refused ones included, for each user whose licenses changed."""
-    return round((metrics["writes"] - locations + metrics["refused"]) / changed, 3) if changed else 0.0
+    """License writes sent, rejected ones included, for each user whose licenses changed."""
+    return round((metrics["writes"] - locations + metrics["rejected"]) / changed, 3) if changed else 0.0
 
 
 def competitor(console: Console, client: Client, stack: Stack, kind: str, limit: int) -> dict[str, Any]:
@@ -260,12 +260,12 @@ def competitor(console: Console, client: Client, stack: Stack, kind: str, limit:
 
 
 def traffic(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the tenant counted: requests, writes, refusals, and the rate of successful writes."""
+    """What the tenant counted: requests, writes, rejections, and the rate of successful writes."""
     span = (metrics["lastWrite"] or 0) - (metrics["firstWrite"] or 0)
     return {
         "requests": metrics["requests"],
         "writes": metrics["writes"],
-        "refused": metrics["refused"],
+        "rejected": metrics["rejected"],
         "throttled": metrics["throttled"],
         "unchangedWrites": metrics["unchangedWrites"],
         "writesPerSecond": round(metrics["writes"] / span, 1) if span else 0.0,
@@ -290,7 +290,7 @@ COLUMNS = (
     ("seconds", "seconds"),
     ("writes/s", "writesPerSecond"),
     ("throttled", "throttled"),
-    ("refused", "refused"),
+    ("rejected", "rejected"),
     ("HTTP requests", "requests"),
     ("CPU ms/user", "cpuMsPerUser"),
 )
@@ -309,10 +309,10 @@ def show(console: Console, results: dict[str, Any]) -> None:
     for row in results["rows"]:
         table.add_row(row["name"], *(str(row[key]) for _, key in COLUMNS))
     console.print(table)
-    ours = results["rows"][0]
+    managed = results["rows"][0]
     largest_mib = max(results["peakMiB"], results.get("peakMiBAlreadyRight", 0.0))
-    console.print(f"share of the bulk rate from second {WARM_UP_S}: {ours['steadyShareOfBulkRate']}")
-    console.print(f"license writes per changed user, refused ones included: {ours['writesPerChangedUser']}")
+    console.print(f"share of the bulk rate from second {WARM_UP_S}: {managed['steadyShareOfBulkRate']}")
+    console.print(f"license writes per changed user, rejected ones included: {managed['writesPerChangedUser']}")
     console.print(f"import of the function app: {results['importSeconds']} s; largest worker: {largest_mib} MiB")
     if found["members"] < WINDOW_WRITES * found["scale"]:
         window = WINDOW_WRITES * found["scale"]

@@ -147,8 +147,8 @@ def _accepting(client: Client, stack: Stack, managed: str) -> dict[str, Any]:
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 status = answer.status
-        except urllib.error.HTTPError as refusal:
-            status = refusal.code
+        except urllib.error.HTTPError as rejection:
+            status = rejection.code
         with lock:
             took.append(time.perf_counter() - began)
             statuses[status] += 1

@@ -73,7 +73,7 @@ async def sdk_loop(base: str, bearer: str, group: str, sku: str, limit: int) -> 
 
 
 async def batch_script(base: str, bearer: str, group: str, sku: str, limit: int) -> dict[str, int]:
-    """Batches of 20, a few at a time; refused items again after the longest Retry-After."""
+    """Batches of 20, a few at a time; rejected items again after the longest Retry-After."""
     import httpx
 
     headers = {"Authorization": f"Bearer {bearer}"}

@@ -84,8 +84,8 @@ def _post(client: Client, events: list[dict[str, Any]]) -> None:
     for pause_s in (1.0, 5.0, 20.0, 0.0):
         try:
             client.api("POST", "/api/onboarding", events)
-        except CallError as refusal:
-            if refusal.status != 503 or not pause_s:
+        except CallError as rejection:
+            if rejection.status != 503 or not pause_s:
                 raise
             time.sleep(pause_s)
         else:

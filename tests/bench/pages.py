@@ -148,12 +148,12 @@ async def _operation(stores: Stores, sku: SkuId, ids: list[UserId], like: Operat
         preview=True,
         state=OperationState.COMPLETE,
         phase=Phase.FINISH,
-        seal_id="bench",
+        snapshot_id="bench",
         pages=len(pages),
         totals=Totals(members=len(ids), due=len(ids)),
         plan=PlanSummary({sku: len(ids)}, seats_needed={sku: len(ids)}),
     )
-    await stores.sealed.write(operation_id, "bench", pages)
+    await stores.snapshots.write(operation_id, "bench", pages)
     await stores.operations.insert(going_on)
     return operation_id
 

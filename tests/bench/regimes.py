@@ -105,10 +105,10 @@ class Tenant:
             self.rejected.append(now)
             code = CONCURRENCY if regime.status == 409 else "Request_BadRequest"
             return {"status": regime.status, "body": {"error": {"code": code, "message": TEXT}}}
-        refusal = self.charge(now)
-        if refusal is not None:
+        rejection = self.charge(now)
+        if rejection is not None:
             self.rejected.append(now)
-            headers = refusal if regime.headers else {}
+            headers = rejection if regime.headers else {}
             return {"status": 429, "headers": headers, "body": {"error": {"code": "TooManyRequests"}}}
         self.in_flight += 1
         if regime.width is not None:
@@ -122,8 +122,8 @@ class Tenant:
         if self.regime.others:
             self.quota.take((now - self.others_at) * self.regime.others, now)
             self.others_at = now
-        refusal, _ = self.quota.charge("app", 1, self.regime.cost, "Normal", now)
-        return refusal.headers if refusal else None
+        rejection, _ = self.quota.charge("app", 1, self.regime.cost, "Normal", now)
+        return rejection.headers if rejection else None
 
 
 class Budget:
@@ -284,7 +284,7 @@ def _raised(tasks: Iterable[asyncio.Task[None]]) -> None:
 def optimum(regime: Regime, quota: Quota, others_at: float, since: float, until: float) -> int:
     """Most writes from a time on, of a sender that asks without being charged for it whether there is room."""
     tenant = Tenant(Regime(regime.name, regime.quota, cost=regime.cost, others=regime.others))
-    quota.settings.refused_count = False
+    quota.settings.rejected_count = False
     tenant.quota, tenant.others_at = quota, others_at
     done, at = 0, since
     fastest = regime.width / regime.hold_s if regime.width is not None else 1e9

@@ -27,7 +27,7 @@ COLLECTORS: list[Collector] = []
 """The collector of the module's stack."""
 
 
-def _told_to(collector: Collector) -> dict[str, str]:
+def _said_to(collector: Collector) -> dict[str, str]:
     soon = {"OTEL_BSP_SCHEDULE_DELAY": "500", "OTEL_METRIC_EXPORT_INTERVAL": "2000"}
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, **soon}
 
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     """A licensed group that is subscribed to."""
     with (
         collecting() as collector,
-        journey(tmp_path_factory.mktemp("changes"), members=120, settings=_told_to(collector)) as started,
+        journey(tmp_path_factory.mktemp("changes"), members=120, settings=_said_to(collector)) as started,
     ):
         COLLECTORS[:] = [collector]
         for timer in TIMERS:
@@ -313,8 +313,8 @@ def test_what_is_posted_by_others_is_answered_and_does_nothing(run: Journey, bod
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             status = answer.status
-    except urllib.error.HTTPError as refusal:
-        status = refusal.code
+    except urllib.error.HTTPError as rejection:
+        status = rejection.code
     assert status in (202, 400)
     assert run.queues()["notifications"]["active"] <= before["active"]
-    assert json.dumps(run.letters(), default=str).count("guess") == 0
+    assert json.dumps(run.dead_letters(), default=str).count("guess") == 0

@@ -67,7 +67,7 @@ def test_turning_plans_off_for_many_waits_for_a_person(run: Journey) -> None:
     assert len(run.licensed_by_writes(run.writes())) == operation["totals"]["wrote"]
 
 
-def test_approving_another_list_than_the_one_shown_is_refused(run: Journey) -> None:
+def test_approving_another_list_than_the_one_shown_is_rejected(run: Journey) -> None:
     waiting = run.client.ended(run.change(run.main, {}, ["SPE_E3"])["id"], PATIENCE_S)
     assert waiting["state"] == "AwaitingApproval"
     with pytest.raises(CallError, match="PersonRequired"):
@@ -142,7 +142,7 @@ def test_when_seats_for_all_are_bought_the_rest_is_swapped(run: Journey) -> None
     run.errors_must_be_true(run.main)
 
 
-def test_removing_with_approval_takes_away_what_is_ours_and_nothing_else(run: Journey) -> None:
+def test_removing_with_approval_takes_away_what_the_app_assigned_and_nothing_else(run: Journey) -> None:
     run.writes()
     operation = run.finish(run.change(run.main, {}, ["SPE_E5"]))
     run.believe(run.main, {}, ["SPE_E5"])
@@ -173,12 +173,12 @@ def test_a_plan_is_off_only_where_every_group_turns_it_off_and_a_license_goes_wi
 
 
 @pytest.mark.parametrize("name", ["mail", "native", "unknown", "hidden"])
-def test_a_group_that_cannot_be_licensed_is_refused_with_a_reason_and_nothing_is_kept(run: Journey, name: str) -> None:
+def test_a_group_that_cannot_be_licensed_is_rejected_with_a_reason_and_nothing_is_kept(run: Journey, name: str) -> None:
     group = run.groups.get(name, "00000000-0000-0000-0000-000000000009")
     before = len(run.rows("/api/operations?$top=100"))
-    with pytest.raises(CallError, match="error") as refusal:
+    with pytest.raises(CallError, match="error") as rejection:
         run.change(group, {"SPE_E3": []}, [])
-    assert 400 <= refusal.value.status < 500
+    assert 400 <= rejection.value.status < 500
     assert len(run.rows("/api/operations?$top=100")) == before
     assert run.writes() == []
 

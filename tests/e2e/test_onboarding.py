@@ -65,7 +65,7 @@ SENT: list[dict[str, Any]] = []
 """The feed: every event of the tests so far that could be read."""
 
 
-def told(*events: dict[str, Any]) -> list[dict[str, Any]]:
+def observed(*events: dict[str, Any]) -> list[dict[str, Any]]:
     SENT.extend(events)
     return list(events)
 
@@ -73,7 +73,7 @@ def told(*events: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_joiner_is_licensed_within_seconds_by_http_and_by_queue_and_the_end_is_told(run: Journey) -> None:
     ann, bob = accounts(run, 2)
     sales = {"department": "Sales"}
-    to_ann, to_bob = told(
+    to_ann, to_bob = observed(
         event("joiner", "ann", {"id": ann}, attributes=sales, correlationId="hire 17"),
         event("joiner", "bob", {"id": bob}, attributes=sales),
     )
@@ -99,7 +99,7 @@ def test_a_joiner_is_licensed_within_seconds_by_http_and_by_queue_and_the_end_is
 
 def test_doubled_and_reordered_events_of_a_life_end_where_the_last_one_says(run: Journey) -> None:
     (ann,) = accounts(run, 1)
-    life = told(
+    life = observed(
         event("joiner", "life-1", {"id": ann}, attributes={"department": "Sales"}),
         event("mover", "life-2", {"id": ann}, attributes={"department": "Labs"}, effectiveDate="2026-02-01"),
         event("leaver", "life-3", {"id": ann}, removal="P0D", effectiveDate="2026-03-01"),
@@ -117,7 +117,7 @@ def test_doubled_and_reordered_events_of_a_life_end_where_the_last_one_says(run:
 
 def test_a_mover_gets_the_new_product_for_the_old_in_one_call_with_the_same_plans_off(run: Journey) -> None:
     (ann,) = accounts(run, 1)
-    joiner, mover = told(
+    joiner, mover = observed(
         event("joiner", "move-1", {"id": ann}, attributes={"department": "Sales"}),
         event("mover", "move-2", {"id": ann}, attributes={"department": "Labs"}, effectiveDate="2026-02-01"),
     )
@@ -133,7 +133,7 @@ def test_a_mover_gets_the_new_product_for_the_old_in_one_call_with_the_same_plan
     run.must_be_right()
 
 
-def test_what_cannot_be_right_is_refused_with_a_remedy_and_the_rest_is_done(run: Journey) -> None:
+def test_what_cannot_be_right_is_rejected_with_a_remedy_and_the_rest_is_done(run: Journey) -> None:
     (old,) = accounts(run, 1, accountEnabled=False)
     accounts(run, 2, employeeId="twin")
     ann, bob = accounts(run, 2)
@@ -151,7 +151,7 @@ def test_what_cannot_be_right_is_refused_with_a_remedy_and_the_rest_is_done(run:
     sales = {"attributes": {"department": "Sales"}}
     by_queue(
         run,
-        *told(
+        *observed(
             event("joiner", "twin", {"employeeId": "twin"}, **sales),
             event("joiner", "old-name", {"userPrincipalName": upn}, **sales),
             event("joiner", "mixed", {"id": ann}, attributes={"department": "Field"}, groups=[groups[3]]),
@@ -178,7 +178,7 @@ def test_a_profile_gives_a_license_of_its_own_as_the_dry_run_said(run: Journey) 
     visio = run.skus["VISIOCLIENT"]
     profile = {"match": {"jobTitle": ["Architect*"]}, "licenses": [{"skuId": visio}]}
     run.client.save_profile("drawing", profile)
-    (joiner,) = told(event("joiner", "draw", {"id": ann}, attributes={"jobTitle": "architect II"}))
+    (joiner,) = observed(event("joiner", "draw", {"id": ann}, attributes={"jobTitle": "architect II"}))
     trial = run.client.api("POST", "/api/onboarding/dryRun", joiner)
     assert [each["reason"] for each in trial["profiles"]] == ["jobTitle 'architect II' fits 'Architect*'"]
     assert [(each["skuId"], each["sources"]) for each in trial["licenses"]] == [(visio, ["hr:drawing"])]
@@ -210,7 +210,7 @@ def test_a_batch_of_a_thousand_names_each_fault_and_a_killed_worker_loses_nothin
     people = accounts(run, SOON)
     events = broken_batch(people)
     faulty = {**ENVELOPE, **{position: (f"data.{name}", value) for position, (name, value) in DATA.items()}}
-    letters = len(run.letters())
+    dead_letters = len(run.dead_letters())
     answer = by_http(run, events)
     assert {each["position"] for each in answer["faults"]} == faulty.keys()
     for each in answer["faults"]:
@@ -236,7 +236,7 @@ def test_a_batch_of_a_thousand_names_each_fault_and_a_killed_worker_loses_nothin
     assert (states.count("Done"), states.count("Scheduled")) == (len(good), BATCH - len(faulty) - len(good))
     writes = [each for each in run.writes() if each["operation"] == "membership" and each["userId"] in set(people)]
     assert len(writes) == len(good)
-    assert len(run.letters()) == letters, "whoever sends by HTTP is told"
+    assert len(run.dead_letters()) == dead_letters, "whoever sends by HTTP is told"
 
 
 def _parts(value: Any) -> list[Any]:
@@ -250,13 +250,13 @@ def test_a_broken_event_is_listed_with_its_reason_and_done_once_it_is_mended(run
     broken = event("joiner", "mended", {"id": ann}, attributes={"department": "Sales"}, usageLocation="Schweiz")
     by_queue(run, broken)
 
-    def letter() -> list[dict[str, Any]]:
+    def dead_letter() -> list[dict[str, Any]]:
         return [each for each in run.rows("/api/deadLetters") if "Schweiz" in each["reason"]]
 
-    (kept,) = eventually(letter, bool)
+    (kept,) = eventually(dead_letter, bool)
     assert "data.usageLocation" in kept["reason"]
     broken["data"]["usageLocation"] = "CH"
-    run.start(f"/api/deadLetters/{kept['id']}/replay", {"message": told(broken)[0]})
+    run.start(f"/api/deadLetters/{kept['id']}/replay", {"message": observed(broken)[0]})
     assert until(run, "mended", *ENDS)["state"] == "Done"
     run.until_quiet()
     run.must_be_right()
@@ -265,11 +265,11 @@ def test_a_broken_event_is_listed_with_its_reason_and_done_once_it_is_mended(run
 def test_mass_leaving_by_mistake_is_held_until_a_person_has_seen_it(run: Journey) -> None:
     people = accounts(run, 12)
     sales = {"attributes": {"department": "Sales"}}
-    by_http(run, told(*(event("joiner", f"mass-{p}", {"id": p}, **sales) for p in people)))
+    by_http(run, observed(*(event("joiner", f"mass-{p}", {"id": p}, **sales) for p in people)))
     for person in people:
         until(run, f"mass-{person}", "Done")
     left = {"removal": "P0D", "effectiveDate": "2026-02-01"}
-    by_http(run, told(*(event("leaver", f"leave-{p}", {"id": p}, **left) for p in people)))
+    by_http(run, observed(*(event("leaver", f"leave-{p}", {"id": p}, **left) for p in people)))
     held = eventually(lambda: run.client.api("GET", "/api/onboarding/held"), lambda each: each["count"] >= 7)
     run.until_quiet()
     sku = run.skus["SPE_E3"]

@@ -77,21 +77,23 @@ def test_a_job_that_cannot_be_read_or_done_is_kept_with_its_reason_and_stops_not
     good = {"version": "1.0", "id": "job-4", "operation": "preview", "groupId": run.groups["overlap"]}
     licenses = [{"skuId": run.skus["EMS"], "disabledPlans": []}]
     _send_job(run, {**good, "addLicenses": licenses, "removeLicenses": []})
-    letters = eventually(run.letters, lambda found: len(found) >= 2)
+    dead_letters = eventually(run.dead_letters, lambda found: len(found) >= 2)
     operations = _wait_for_operations(run, before + 1)
     assert len(operations) == before + 1
     assert operations[0]["preview"] is True
-    unreadable, refused = sorted((str(letter["reason"]) for letter in letters), key=lambda reason: "job-3" in reason)
+    unreadable, rejected = sorted(
+        (str(dead_letter["reason"]) for dead_letter in dead_letters), key=lambda reason: "job-3" in reason
+    )
     assert "groupId must be a GUID" in unreadable
-    assert "job-3" in refused
+    assert "job-3" in rejected
 
 
 def test_named_users_are_licensed_and_what_was_given_to_them_is_taken_back(run: Journey) -> None:
     """Of three who are to lose it, one has the license from a person: that one keeps it."""
     run.writes()
     before = _holders(run, "FLOW_FREE")
-    foreign = min(before)
-    users = [foreign, *[user for user in sorted(run.oracle.before) if not run.oracle.before[user]["deleted"]][10:13]]
+    unmanaged = min(before)
+    users = [unmanaged, *[user for user in sorted(run.oracle.before) if not run.oracle.before[user]["deleted"]][10:13]]
     body = {"userIds": users, "addLicenses": [{"skuId": run.skus["FLOW_FREE"]}], "removeLicenses": []}
     given = run.finish(run.start("/api/users/assignLicense", body))
     run.oracle.give(users, run.skus["FLOW_FREE"])

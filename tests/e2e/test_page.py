@@ -109,8 +109,8 @@ def test_licenses_are_chosen_and_confirmed_with_the_keyboard_alone(run: Journey,
 
 
 def test_nothing_scrolls_sideways_on_a_phone_and_no_name_is_run(run: Journey, page: Page) -> None:
-    refused: list[str] = []
-    page.on("console", lambda line: refused.append(line.text) if "Content Security Policy" in line.text else None)
+    rejected: list[str] = []
+    page.on("console", lambda line: rejected.append(line.text) if "Content Security Policy" in line.text else None)
     page.set_viewport_size({"width": 360, "height": 740})
     views = ("/licenses", "/groups", f"/groups/{run.main}", "/operations", "/approvals", "/audit", "/health")
     for view in (*views, f"/groups/{run.main}/assign", "/users"):
@@ -123,10 +123,10 @@ def test_nothing_scrolls_sideways_on_a_phone_and_no_name_is_run(run: Journey, pa
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
     assert HOSTILE in page.locator("main").inner_text()
     assert page.title() != "1"
-    assert refused == []
+    assert rejected == []
 
 
-def test_a_reader_sees_no_way_to_write_and_is_refused(run: Journey, browser: Browser) -> None:
+def test_a_reader_sees_no_way_to_write_and_is_rejected(run: Journey, browser: Browser) -> None:
     with signed_in(run, browser, "Global Reader") as page:
         page.goto(f"/groups/{run.main}")
         assert page.get_by_role("button", name="Reprocess").count() == 0

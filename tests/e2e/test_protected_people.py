@@ -87,11 +87,11 @@ def test_until_the_list_has_been_read_once_all_removals_wait(run: Journey) -> No
     read = eventually(lambda: protected(run), lambda each: each["lastReadDateTime"] is not None)
     assert (read["count"], read["fault"]) == (5, None)
 
-    def after_a_look() -> set[str]:
+    def after_a_check() -> set[str]:
         run.client.api("POST", f"/api/users/{PEOPLE['early']}/reprocessLicenseAssignment", {})
         return licensed(run)
 
-    eventually(after_a_look, lambda found: found == set(PEOPLE) - {"early"})
+    eventually(after_a_check, lambda found: found == set(PEOPLE) - {"early"})
 
 
 def test_protected_leavers_of_hr_wait_for_two_people_and_an_ordinary_one_of_the_same_batch_does_not(
@@ -139,18 +139,18 @@ def test_protected_people_who_are_removed_from_the_group_wait_for_two_people_and
     (collected,) = eventually(approvals, lambda found: len(found) == 1)
     run.until_quiet()
     run.client.decide(f"/api/operations/{collected['id']}/review", {})
-    (sealed,) = eventually(approvals, lambda found: bool(found and found[0]["checksum"]))
-    assert {each["id"] for each in sealed["approval"]["protectedPeople"]} == {PEOPLE[name] for name in waiting}
-    assert sealed["approval"]["approvalsNeeded"] == 2
+    (snapshot,) = eventually(approvals, lambda found: bool(found and found[0]["checksum"]))
+    assert {each["id"] for each in snapshot["approval"]["protectedPeople"]} == {PEOPLE[name] for name in waiting}
+    assert snapshot["approval"]["approvalsNeeded"] == 2
 
-    path, body = f"/api/operations/{sealed['id']}/approve", {"checksum": sealed["checksum"]}
+    path, body = f"/api/operations/{snapshot['id']}/approve", {"checksum": snapshot["checksum"]}
     assert run.client.decide(path, body)["state"] == "AwaitingApproval"
     with pytest.raises(CallError, match="already approved"):
         run.client.decide(path, body)
     run.until_quiet()
     assert waiting <= licensed(run)
     run.client.decide(path, body, role=OTHER_PERSON)
-    assert run.until_ended(sealed["id"])["state"] == "ProcessingComplete"
+    assert run.until_ended(snapshot["id"])["state"] == "ProcessingComplete"
     eventually(lambda: licensed(run), lambda found: not found & waiting)
     run.until_quiet()
     run.must_be_right()

@@ -42,7 +42,7 @@ def main() -> int:
                 members=options.members,
                 outage_s=options.outage,
                 directory=Path(directory) / "faults",
-                tell=status.update,
+                report_progress=status.update,
             )
         verdicts.append(verdict)
         console.print(as_line(verdict), highlight=False)

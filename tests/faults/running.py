@@ -58,7 +58,13 @@ class Verdict:
 
 
 def try_scenario(
-    scenario: Scenario, *, seed: int, members: int, outage_s: float, directory: Path, tell: Callable[[str], None]
+    scenario: Scenario,
+    *,
+    seed: int,
+    members: int,
+    outage_s: float,
+    directory: Path,
+    report_progress: Callable[[str], None],
 ) -> Verdict:
     """Run and judge."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -67,14 +73,14 @@ def try_scenario(
     with journey(directory / "state", validated=False, settings=settings, scale=4.0, **options) as run:
         verdict = Verdict(scenario.name, seed)
         began = time.monotonic()
-        tell(f"{scenario.name}: preparing")
+        report_progress(f"{scenario.name}: preparing")
         people = _prepare(run)
         run.writes()
         operation = run.change(run.main, {SKU: []}, [])
         run.believe(run.main, {SKU: []}, [])
         eventually(lambda: run.client.operation(operation["id"])["totals"]["wrote"], lambda done: done > 10)
-        _endure(run, scenario, people, verdict, outage_s, tell)
-        tell(f"{scenario.name}: settling")
+        _endure(run, scenario, people, verdict, outage_s, report_progress)
+        report_progress(f"{scenario.name}: settling")
         over = time.monotonic()
         ended = _settle(run, operation["id"], verdict)
         verdict.right_after_s = time.monotonic() - over
@@ -88,14 +94,19 @@ def _prepare(run: Journey) -> list[str]:
     skus = [{"skuId": run.skus[name], "enabled": NEVER} for name in (SKU, OTHER)]
     run.client.tenant("POST", "/objects", {"skus": skus})
     run.fire("renew_subscription")
-    foreign = [{"usageLocation": "DE", "licenses": [OTHER] if n % 4 else []} for n in range(PEOPLE)]
-    people: list[str] = run.client.tenant("POST", "/objects", {"users": foreign})["users"]
+    unmanaged = [{"usageLocation": "DE", "licenses": [OTHER] if n % 4 else []} for n in range(PEOPLE)]
+    people: list[str] = run.client.tenant("POST", "/objects", {"users": unmanaged})["users"]
     run.oracle.meet(run.directory())
     return people
 
 
 def _endure(
-    run: Journey, scenario: Scenario, people: list[str], verdict: Verdict, outage_s: float, tell: Callable[[str], None]
+    run: Journey,
+    scenario: Scenario,
+    people: list[str],
+    verdict: Verdict,
+    outage_s: float,
+    report_progress: Callable[[str], None],
 ) -> None:
     chance = random.Random(verdict.seed)
     trouble = Trouble(run, scenario, verdict.seed, outage_s)
@@ -103,7 +114,7 @@ def _endure(
     trouble.begin()
     try:
         while not trouble.over:
-            tell(f"{scenario.name}: in trouble, {trouble.kills} workers killed")
+            report_progress(f"{scenario.name}: in trouble, {trouble.kills} workers killed")
             trouble.step()
             if not trouble.blocks_the_tenant:
                 _come_and_go(run, chance, people)
@@ -169,7 +180,7 @@ def _judge(run: Journey, ended: dict[str, Any], verdict: Verdict) -> None:
         wrong.append(f"the operation's counts do not add up: {totals}")
     for name, left in _left(run).items():
         wrong.append(f"queue {name} still holds {left}: {_peeked(run, name)}")
-    wrong += [f"kept: {letter['queue']}: {letter['reason']}" for letter in run.letters()]
+    wrong += [f"kept: {dead_letter['queue']}: {dead_letter['reason']}" for dead_letter in run.dead_letters()]
     for each in run.rows("/api/operations?$top=100"):
         if not each["completedDateTime"]:
             wrong.append(f"the operation {each['id']} ({each['kind']}) is {each['state']} still")

@@ -30,7 +30,7 @@ class Scenario:
     doubled: bool = False
     """The broker delivers everything twice and out of order."""
     queue_lost: bool = False
-    """The broker dies with every message it holds; connections are refused until an empty one takes its place."""
+    """The broker dies with every message it holds; connections are rejected until an empty one takes its place."""
 
 
 def _rule(path: str, probability: float, method: str | None = None, **action: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("queue away", held=("servicebus",)),
     Scenario("everything away", held=PARTS),
     Scenario("queue lost", queue_lost=True),
-    Scenario("tokens refused", rules=(_rule("/msi/token", 1.0, status=503),), kills=True),
+    Scenario("tokens rejected", rules=(_rule("/msi/token", 1.0, status=503),), kills=True),
     Scenario("429 storm", rules=(_rule(ASSIGN, 0.5, status=429, code="TooManyRequests", message="x", retryAfter=2),)),
     Scenario(
         "429 of whole batches", rules=(_rule(r"/\$batch$", 0.3, status=429, code="TooManyRequests", message="x"),)
@@ -59,7 +59,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("time-outs, write not done", rules=(_rule(ASSIGN, 0.3, timeoutBefore=True),)),
     Scenario("time-outs, write done", rules=(_rule(ASSIGN, 0.3, timeoutAfter=True),)),
     Scenario(
-        "409 and refused writes",
+        "409 and rejected writes",
         rules=(_rule(ASSIGN, 0.3, status=409, code="Request_ConcurrencyViolation", message="concurrent"),),
     ),
     Scenario("answers missing from the batch", rules=(_rule(ITEMS, 0.3, dropItem=True),)),

@@ -1,7 +1,7 @@
 """A stand-in for the Azure CLI: `az account show` and `az rest` on applications and service principals of Graph.
 
 Its directory is the JSON file named by FAKE_AZ_STATE; it is run in a process of its own for each call, as the real one
-is. `fail` in the state is the number of the writing call that is refused. Every write is kept in `writes`.
+is. `fail` in the state is the number of the writing call that is rejected. Every write is kept in `writes`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TENANT = "8da3075e-f5eb-5d83-bb90-9a271280a4fd"
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """What Graph answers with an error."""
 
 
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         answer = {"tenantId": TENANT} if given.command == ["account", "show"] else rest(state, given)
-    except Refused as fault:
+    except Rejected as fault:
         print(f"ERROR: {fault}", file=sys.stderr)
         return 1
     finally:
@@ -57,7 +57,7 @@ def rest(state: dict[str, Any], given: argparse.Namespace) -> Any:
         assert given.method == "delete" or given.headers == "Content-Type=application/json"
         state["writes"].append([given.method, path, body])
         if len(state["writes"]) == state.get("fail"):
-            raise Refused("Authorization_RequestDenied: Insufficient privileges to complete the operation.")
+            raise Rejected("Authorization_RequestDenied: Insufficient privileges to complete the operation.")
     return answer(state, given.method, path.split("/"), query, body)
 
 
@@ -70,7 +70,7 @@ def answer(state: dict[str, Any], method: str, path: list[str], query: dict[str,
         case "post", ["servicePrincipals", principal, "appRoleAssignments"]:
             assert body["principalId"] == principal
             if any(each["appRoleId"] == body["appRoleId"] for each in state["grants"]):
-                raise Refused("Permission being assigned already exists on the object")
+                raise Rejected("Permission being assigned already exists on the object")
             return stored(state["grants"], body)
         case "delete", ["servicePrincipals", _, "appRoleAssignments", grant]:
             return removed(state["grants"], grant)
@@ -103,7 +103,7 @@ def changed(app: dict[str, Any], body: dict[str, Any]) -> None:
     asked = body.get("api", {}).get("oauth2PermissionScopes")
     for scope in app.get("api", {}).get("oauth2PermissionScopes", []) if asked is not None else []:
         if scope["isEnabled"] and scope not in asked and {**scope, "isEnabled": False} not in asked:
-            raise Refused("Permission (scope or role) cannot be deleted or updated unless disabled first.")
+            raise Rejected("Permission (scope or role) cannot be deleted or updated unless disabled first.")
     app.update(body)
 
 
@@ -114,7 +114,7 @@ def removed(rows: list[Any], row_id: str) -> None:
 def one(rows: list[Any], row_id: str) -> Any:
     found = [each for each in rows if each["id"] == row_id]
     if not found:
-        raise Refused(f"Resource '{row_id}' does not exist")
+        raise Rejected(f"Resource '{row_id}' does not exist")
     return found[0]
 
 

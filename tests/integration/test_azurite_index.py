@@ -50,13 +50,13 @@ async def tables(tmp_path: Path) -> AsyncIterator[Tables]:
 
 async def test_random_writes_and_queries_are_answered_alike(tables: Tables) -> None:
     choose = random.Random(7)
-    refused = 0
+    rejected = 0
     for number in range(CALLS):
         call = _write(choose, number)
         answers = [await _outcome(call, table) for table in tables]
         assert answers[0] == answers[1], number
-        refused += answers[0] != "done"
-    assert 0 < refused < CALLS
+        rejected += answers[0] != "done"
+    assert 0 < rejected < CALLS
     for _ in range(CALLS):
         asked = choose.choice(FILTERS)
         first, last = sorted((choose.choice(KEYS), choose.choice(KEYS)))

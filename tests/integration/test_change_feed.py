@@ -58,7 +58,7 @@ async def test_a_subscription_is_made_found_renewed_reauthorized_and_removed(fee
             await gone
 
 
-async def test_an_address_that_nobody_answers_is_refused(feed: GraphChangeFeed) -> None:
+async def test_an_address_that_nobody_answers_is_rejected(feed: GraphChangeFeed) -> None:
     with pytest.raises(BadRequest, match="validation"):
         await feed.subscribe("http://127.0.0.1:9/a", "http://127.0.0.1:9/b", "s", datetime.now(UTC) + DAY)
 

@@ -233,7 +233,7 @@ class TestEveryWriter:
         assert second[ANNA] == Accepted()
         assert await licenses_of(stage, CARA) == {}
 
-    async def test_refusals_are_in_graphs_words_and_leave_the_others(self, stage: Stage) -> None:
+    async def test_rejections_are_in_graphs_words_and_leave_the_others(self, stage: Stage) -> None:
         results = await stage.writer.assign(
             {
                 ANNA: add(UNKNOWN),
@@ -267,9 +267,9 @@ class TestEveryWriter:
     async def test_a_throttled_user_waits_and_the_other_is_done(self, stage: Stage) -> None:
         await stage.throttle(ANNA, 7.5)
         results = await stage.writer.assign({ANNA: add(E3), CARA: add(E3)}, urgent=False)
-        refused = results[ANNA]
-        assert isinstance(refused, Throttled)
-        assert refused.retry_after_s == 7.5
+        rejected = results[ANNA]
+        assert isinstance(rejected, Throttled)
+        assert rejected.retry_after_s == 7.5
         assert results[CARA] == Accepted()
         assert (await licenses_of(stage, ANNA), await licenses_of(stage, CARA)) == ({}, {E3: frozenset()})
 

@@ -150,8 +150,8 @@ async def test_a_license_whose_removal_never_arrived_is_removed(stage: Stage) ->
     assert (await stage.user(BEN)).direct == {}
 
 
-async def test_a_removal_that_was_done_before_is_not_taken_for_one_that_was_refused(stage: Stage) -> None:
-    """Graph refuses to remove what is gone; that must not be read as "nothing was written"."""
+async def test_a_removal_that_was_done_before_is_not_taken_for_one_that_was_rejected(stage: Stage) -> None:
+    """Graph rejects to remove what is gone; that must not be read as "nothing was written"."""
     stage.lost = "answers"
     await stage.arm()
     results = await GraphLicenseWriter(stage.graph).assign({BEN: TAKE_E3, ANNA: GIVE_E3}, urgent=False)
@@ -175,7 +175,7 @@ async def test_a_membership_whose_request_never_arrived_is_made(stage: Stage) ->
     assert [TEAM in (await stage.user(each)).group_ids for each in (ANNA, BEN)] == [True, False]
 
 
-async def test_a_membership_that_was_made_before_is_not_taken_for_one_of_somebody_else(stage: Stage) -> None:
+async def test_a_membership_that_was_made_before_is_not_taken_for_one_of_another(stage: Stage) -> None:
     """Graph says "already a member" to the second attempt; that must not be read as "not added by this app"."""
     stage.lost = "answers"
     await stage.arm()

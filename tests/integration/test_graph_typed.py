@@ -99,8 +99,8 @@ async def _locate(typed: Typed) -> object:
 
 async def _assign(typed: Typed) -> object:
     answered = await typed.user(ANNA).assign_license.post(licenses("users", E3))
-    ours = await typed.stage.directory.users([ANNA])
-    return answered.id == ANNA and set(ours[ANNA].direct) == {E3}  # type: ignore[union-attr]
+    managed = await typed.stage.directory.users([ANNA])
+    return answered.id == ANNA and set(managed[ANNA].direct) == {E3}  # type: ignore[union-attr]
 
 
 async def _reprocess(typed: Typed) -> object:

@@ -24,6 +24,8 @@ def test_without_a_browser_the_last_lines_say_that_the_page_was_not_tested_and_h
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    told, how = done.stdout.splitlines()[-2:]
-    assert re.fullmatch(r"The page was NOT tested: [1-9]\d* tests of tests/e2e/test_page\*.py need Chromium, .*", told)
+    observed, how = done.stdout.splitlines()[-2:]
+    assert re.fullmatch(
+        r"The page was NOT tested: [1-9]\d* tests of tests/e2e/test_page\*.py need Chromium, .*", observed
+    )
     assert how.startswith("To run them: install Chromium") and how.endswith("make page-test")

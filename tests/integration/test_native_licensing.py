@@ -78,7 +78,7 @@ async def test_direct_members_come_with_times_and_nested_groups(on_tenant: Tenan
         _ = [page async for page in on_tenant.native.members(NO_GROUP)]
 
 
-@pytest.mark.parametrize("states", ["null", "absent", "refused"])
+@pytest.mark.parametrize("states", ["null", "absent", "rejected"])
 async def test_where_states_cannot_be_selected_members_are_not_offered_and_those_in_error_are_read(
     on_tenant: TenantStage, states: str
 ) -> None:

@@ -166,14 +166,14 @@ async def test_memberships_are_written_once_and_seen_to_be_so_already(stage: Sta
     assert [TEAM in getattr(users[each], "group_ids", ()) for each in (ANN, BOB)] == [True, False]
 
 
-async def test_a_group_or_person_that_is_not_there_is_refused(stage: Stage) -> None:
+async def test_a_group_or_person_that_is_not_there_is_rejected(stage: Stage) -> None:
     answers = await stage.memberships.change(
         [MembershipChange(NO_GROUP, ANN, add=True), MembershipChange(TEAM, NOBODY, add=True)]
     )
     assert [answer.status for answer in answers if isinstance(answer, Rejected)] == [404, 404]
 
 
-async def test_the_tenant_refuses_groups_kept_elsewhere_and_their_reading_says_why(on_tenant: Stage) -> None:
+async def test_the_tenant_rejects_groups_kept_elsewhere_and_their_reading_says_why(on_tenant: Stage) -> None:
     answers = await on_tenant.memberships.change([MembershipChange(g, ANN, add=True) for g in (RULE, SYNCED, ROLE)])
     assert [answer.status for answer in answers if isinstance(answer, Rejected)] == [400, 400, 403]
     words = [hindrance(await on_tenant.directory.group(g))[0] for g in (RULE, SYNCED, ROLE, TEAM)]

@@ -40,15 +40,15 @@ async def judged(stage: TenantStage, row: LedgerRow) -> LedgerRow:
 
 
 def unclear(row: LedgerRow) -> dict[SkuId, bool]:
-    return {sku_id: license.unclear for sku_id, license in row.owned.items()}
+    return {sku_id: license.unclear for sku_id, license in row.managed.items()}
 
 
 @pytest.mark.parametrize("moves", [True, False])
-async def test_a_state_that_microsoft_sets_leaves_a_license_ours(on_tenant: TenantStage, moves: bool) -> None:
+async def test_a_state_that_microsoft_sets_keeps_a_license_managed(on_tenant: TenantStage, moves: bool) -> None:
     await on_tenant.control("PATCH", "settings", {"stateMovesTime": moves})
     rows = await assigned(on_tenant, ANNA, CARA)
     read_back = {each: await judged(on_tenant, row) for each, row in rows.items()}
-    assert all(row.owned[E3].written is None for row in read_back.values())
+    assert all(row.managed[E3].written is None for row in read_back.values())
     for state in ("ActiveWithError", "Active"):
         body = {"skuId": E3, "state": state, "error": "Other" if state != "Active" else "None"}
         await on_tenant.control("POST", f"users/{ANNA}/licenseState", body)
@@ -57,11 +57,11 @@ async def test_a_state_that_microsoft_sets_leaves_a_license_ours(on_tenant: Tena
 
 
 @pytest.mark.parametrize("moves", [True, False])
-async def test_a_license_assigned_twice_by_the_app_is_ours(on_tenant: TenantStage, moves: bool) -> None:
+async def test_a_license_assigned_twice_by_the_app_the_app_assigned(on_tenant: TenantStage, moves: bool) -> None:
     await on_tenant.control("PATCH", "settings", {"sameLicenseMovesTime": moves})
     first = await assigned(on_tenant, ANNA, CARA)
     again = await assigned(on_tenant, ANNA)
-    second = replace(first[ANNA], owned={E3: replace(again[ANNA].owned[E3], seen=first[ANNA].owned[E3].seen)})
+    second = replace(first[ANNA], managed={E3: replace(again[ANNA].managed[E3], seen=first[ANNA].managed[E3].seen)})
     for row in (second, first[CARA]):
         assert unclear(await judged(on_tenant, row)) == {E3: False}
 

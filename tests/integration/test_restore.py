@@ -96,10 +96,10 @@ class Stage:
     def held(self) -> dict[UserId, set[str]]:
         return {each: self.run.licenses(each) for each in self.run.directory.user_ids()}
 
-    async def owned(self, user_id: UserId) -> dict[str, bool]:
+    async def managed(self, user_id: UserId) -> dict[str, bool]:
         """Managed products of a user, and whether each is unclear."""
         row = (await self.run.world.stores.ledger.rows([user_id]))[user_id]
-        return {sku_id: license.unclear for sku_id, license in row.owned.items()}
+        return {sku_id: license.unclear for sku_id, license in row.managed.items()}
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def stage(azurite: str, tmp_path: Path) -> AsyncIterator[Stage]:
 async def leave(run: Run, *people: UserId) -> None:
     for each in people:
         run.directory.leave(TEAM, each)
-    await run.look_at(*people, cause=f"left-{people[0]}")
+    await run.reconcile(*people, cause=f"left-{people[0]}")
 
 
 async def test_an_old_ledger_removes_and_assigns_nothing(stage: Stage) -> None:
@@ -122,7 +122,7 @@ async def test_an_old_ledger_removes_and_assigns_nothing(stage: Stage) -> None:
     await run.change([SMALL])
     stage.save()
     joined = run.directory.add_user(user(9), groups=[TEAM])
-    await run.look_at(joined)
+    await run.reconcile(joined)
     await leave(run, left)
     assert run.licenses(left) == set()
     take_by_hand(run, replaced)
@@ -137,9 +137,9 @@ async def test_an_old_ledger_removes_and_assigns_nothing(stage: Stage) -> None:
 
     assert stage.held() == before
     assert len(run.writer.log) == calls
-    assert await stage.owned(joined) == {}, "assigned after the file was saved: unmanaged"
-    assert await stage.owned(left) == {}, "removed since then"
-    assert await stage.owned(same) == {SMALL.sku_id: False}, "unchanged since then: managed as before"
+    assert await stage.managed(joined) == {}, "assigned after the file was saved: unmanaged"
+    assert await stage.managed(left) == {}, "removed since then"
+    assert await stage.managed(same) == {SMALL.sku_id: False}, "unchanged since then: managed as before"
 
     await leave(run, same, replaced, joined)
     await stage.nights()
@@ -171,7 +171,7 @@ async def everything_lost(stage: Stage) -> tuple[UserId, UserId, UserId]:
     await run.change([EXTRA], [SMALL])
     grant = (await run.world.stores.grants.of_users([ended]))[ended]
     await run.world.stores.grants.remove([(ended, each) for each in grant])
-    await run.look_at(ended, cause="ended")
+    await run.reconcile(ended, cause="ended")
     await stage.nights(1)
     assert [run.licenses(each) for each in (stays, kept, ended)] == [{"EXTRA"}, {"SMALL"}, {"EXTRA"}]
     stage.lose()
@@ -184,12 +184,12 @@ async def test_after_the_loss_of_every_table_nothing_is_written_until_a_person_s
 
     await stage.restore(*EVERYTHING)
     newcomer = run.directory.add_user(user(8), groups=[TEAM])
-    await run.look_at(newcomer, stays, kept, ended, cause="after")
+    await run.reconcile(newcomer, stays, kept, ended, cause="after")
     await stage.nights()
 
     assert stage.held() == {**before, newcomer: set()}
     assert len(run.writer.log) == calls
-    assert await stage.owned(kept) == {SMALL.sku_id: True}, "only an approval removes it"
+    assert await stage.managed(kept) == {SMALL.sku_id: True}, "only an approval removes it"
 
     await run.change([EXTRA], [SMALL])
     assert [run.licenses(each) for each in (stays, ended, newcomer)] == [{"EXTRA"}] * 3
@@ -204,7 +204,7 @@ async def test_rows_restored_as_they_were_would_assign_what_was_taken_away_since
     monkeypatch.setattr(backup, "HARMLESS", {})
     monkeypatch.setattr(backup, "_doubt", lambda _: 0)
     await stage.restore(*EVERYTHING)
-    await stage.run.look_at(stays, kept, cause="after")
+    await stage.run.reconcile(stays, kept, cause="after")
     await stage.nights()
     assert "SMALL" in stage.run.licenses(stays), "assigned by the old assignment"
     assert stage.run.licenses(kept) == set(), "removed for want of the newer grant"
@@ -250,7 +250,7 @@ async def test_what_the_nightly_job_uploads_is_enough_for_a_restore(stage: Stage
     await stage.restore(*EVERYTHING)
     await stage.nights()
     assert (stage.held(), len(run.writer.log)) == (before, calls)
-    assert await stage.owned(same) == {SMALL.sku_id: True}
+    assert await stage.managed(same) == {SMALL.sku_id: True}
     assert list(tmp_path.glob("tmp*")) == [], "no copy stays on the machine of the job"
 
 
@@ -276,8 +276,8 @@ async def test_a_row_that_exists_is_newer_and_stays(stage: Stage) -> None:
     (row,) = [each for each in table.list_entities() if each["RowKey"] == second]
     table.delete_entity(row["PartitionKey"], row["RowKey"])
     assert backup.restore(stage.service, stage.prefix, stage.file, ["ledger"]) == {"ledger": 1}
-    assert (await stage.owned(first)).keys() == {SMALL.sku_id, EXTRA.sku_id}
-    assert (await stage.owned(second)).keys() == {SMALL.sku_id}
+    assert (await stage.managed(first)).keys() == {SMALL.sku_id, EXTRA.sku_id}
+    assert (await stage.managed(second)).keys() == {SMALL.sku_id}
 
 
 async def test_a_file_that_is_not_whole_and_a_table_that_must_not_be_restored_are_rejected(stage: Stage) -> None:

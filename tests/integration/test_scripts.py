@@ -187,7 +187,7 @@ def test_revoking_takes_what_the_app_ever_needs_and_leaves_what_others_granted(a
     assert done.stdout.count("revoked") == 5
 
 
-def test_a_refused_grant_ends_the_script_and_is_not_told_as_granted(az: Az) -> None:
+def test_a_rejected_grant_ends_the_script_and_is_not_told_as_granted(az: Az) -> None:
     az.change(fail=2)
     done = az.grant()
     assert done.returncode != 0
@@ -195,7 +195,7 @@ def test_a_refused_grant_ends_the_script_and_is_not_told_as_granted(az: Az) -> N
     assert done.stdout.count("now-granted") == 1
 
 
-def test_a_partial_list_of_grants_is_refused(az: Az) -> None:
+def test_a_partial_list_of_grants_is_rejected(az: Az) -> None:
     az.change(paged=True)
     done = az.grant()
     assert done.returncode == 2
@@ -212,7 +212,7 @@ def test_a_permission_the_tenant_does_not_know_is_told(az: Az) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--with", "everything"], ["--all"], ["--with"], [OTHER]])
-def test_what_is_no_option_is_refused_before_anything_is_asked(az: Az, arguments: list[str]) -> None:
+def test_what_is_no_option_is_rejected_before_anything_is_asked(az: Az, arguments: list[str]) -> None:
     done = az.grant(*arguments)
     assert done.returncode == 2
     assert done.stderr
@@ -280,23 +280,23 @@ def test_two_registrations_of_the_name_need_a_choice(az: Az) -> None:
         for n, guid in enumerate((PRINCIPAL, OTHER))
     ]
     az.change(applications=rows)
-    refused = az.register()
-    assert refused.returncode == 2
-    assert PRINCIPAL in refused.stderr
-    assert OTHER in refused.stderr
+    rejected = az.register()
+    assert rejected.returncode == 2
+    assert PRINCIPAL in rejected.stderr
+    assert OTHER in rejected.stderr
     assert az.state["writes"] == []
     assert az.register("--client-id", OTHER).returncode == 0
     assert [bool(each["credentials"]) for each in az.state["applications"]] == [False, True]
 
 
-def test_app_roles_of_somebody_else_are_not_overwritten(az: Az) -> None:
+def test_app_roles_of_another_are_not_overwritten(az: Az) -> None:
     az.register()
     rows = az.state["applications"]
     rows[0]["appRoles"].append({"value": "Payroll.Read", "id": OTHER})
     az.change(applications=rows)
-    refused = az.register()
-    assert refused.returncode == 2
-    assert "Payroll.Read" in refused.stderr
+    rejected = az.register()
+    assert rejected.returncode == 2
+    assert "Payroll.Read" in rejected.stderr
     assert az.state["applications"] == rows
 
 
@@ -311,7 +311,7 @@ def test_a_dry_run_of_registering_writes_nothing(az: Az) -> None:
     "arguments",
     [["--url", "http://x.example"], ["--identity", "me"], ["--name", "a' or '"], ["--client-id", "x"], ["--force"]],
 )
-def test_bad_arguments_of_registering_are_refused(az: Az, arguments: list[str]) -> None:
+def test_bad_arguments_of_registering_are_rejected(az: Az, arguments: list[str]) -> None:
     done = az.register(*arguments)
     assert done.returncode == 2
     assert az.state["writes"] == []

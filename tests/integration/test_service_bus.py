@@ -60,7 +60,7 @@ async def test_more_than_one_batch_holds_is_sent_whole(broker: ServiceBusEmulato
 
 
 @pytest.mark.parametrize("length", (332, 335, 342, 346))
-async def test_batches_filled_to_the_last_byte_are_not_refused(
+async def test_batches_filled_to_the_last_byte_are_not_rejected(
     broker: ServiceBusEmulator, queue: ServiceBusQueue, length: int
 ) -> None:
     name = "operation-01a2139663420116bf069a969733feba-page-0-chunk"
@@ -99,7 +99,7 @@ async def test_a_queue_that_is_not_there_is_told_and_the_others_still_work(
     assert active(broker, "work") == 1
 
 
-async def test_a_message_over_the_limit_is_refused_and_nothing_of_the_rest_is_doubled(
+async def test_a_message_over_the_limit_is_rejected_and_nothing_of_the_rest_is_doubled(
     broker: ServiceBusEmulator, queue: ServiceBusQueue
 ) -> None:
     with pytest.raises(BadRequest, match="300000 bytes for queue work"):
@@ -162,8 +162,8 @@ async def test_dead_letters_are_given_with_their_reason_and_taken_off_once_taken
     assert _dead(broker, "work") == 3
     found: list[Undelivered] = []
 
-    async def take(letter: Undelivered) -> None:
-        found.append(letter)
+    async def take(dead_letter: Undelivered) -> None:
+        found.append(dead_letter)
 
     assert await queue.drain("work", 2, take) == 2
     assert _dead(broker, "work") == 1
@@ -176,8 +176,8 @@ async def test_a_dead_letter_that_could_not_be_taken_stays(broker: ServiceBusEmu
     await queue.send([Outgoing("work", b"1"), Outgoing("work", b"2")])
     await _put_aside(broker, "work", 2)
 
-    async def take(letter: Undelivered) -> None:
-        if letter.body == b"2":
+    async def take(dead_letter: Undelivered) -> None:
+        if dead_letter.body == b"2":
             raise Unavailable(None, "cannot")
 
     with pytest.raises(Unavailable, match="cannot"):
@@ -188,15 +188,15 @@ async def test_a_dead_letter_that_could_not_be_taken_stays(broker: ServiceBusEmu
 async def test_dead_letters_of_a_broker_that_is_away_are_told_to_be_so() -> None:
     queue = ServiceBusQueue(ServiceBusConfig(f"Endpoint=sb://127.0.0.1:{free_port()};UseDevelopmentEmulator=true"))
 
-    async def take(letter: Undelivered) -> None:
-        raise AssertionError(letter)
+    async def take(dead_letter: Undelivered) -> None:
+        raise AssertionError(dead_letter)
 
     with pytest.raises(Unavailable, match="dead letters of work"):
         await queue.drain("work", 1, take)
     await queue.close()
 
 
-async def test_a_queue_is_looked_at_without_taking_anything(broker: ServiceBusEmulator, queue: ServiceBusQueue) -> None:
+async def test_a_queue_is_checked_without_taking_anything(broker: ServiceBusEmulator, queue: ServiceBusQueue) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     before, why = datetime.now(UTC) - timedelta(seconds=1), "403 to GET /organization"
     await queue.send(
@@ -213,7 +213,7 @@ async def test_a_queue_is_looked_at_without_taking_anything(broker: ServiceBusEm
     assert active(broker, "work") == 2
 
 
-async def test_a_look_at_a_queue_whose_broker_is_away_is_told() -> None:
+async def test_a_check_a_queue_whose_broker_is_away_is_told() -> None:
     queue = ServiceBusQueue(ServiceBusConfig(f"Endpoint=sb://127.0.0.1:{free_port()};UseDevelopmentEmulator=true"))
     with pytest.raises(Unavailable, match="queue work"):
         await queue.look("work", 1)

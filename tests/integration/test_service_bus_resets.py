@@ -53,7 +53,7 @@ async def test_a_message_whose_acceptance_was_lost_is_there_once(stage: Stage) -
     assert (stage.proxy.resets, stage.proxy.connections) == (1, 1)
 
 
-async def test_a_look_at_a_queue_opens_a_connection_of_its_own(stage: Stage) -> None:
+async def test_a_check_a_queue_opens_a_connection_of_its_own(stage: Stage) -> None:
     await stage.queue.send([Outgoing("work", b"1")])
     stage.proxy.forget()
     assert (await stage.queue.look("work", 10)).waiting == 1

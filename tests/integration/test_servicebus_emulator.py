@@ -261,7 +261,7 @@ async def test_every_kind_of_body_comes_through_unchanged(bus: Handlers) -> None
 
 
 @with_both_clients
-async def test_a_large_message_comes_whole_and_one_over_the_limit_is_refused(bus: Handlers) -> None:
+async def test_a_large_message_comes_whole_and_one_over_the_limit_is_rejected(bus: Handlers) -> None:
     await bus.send("main", "x" * 200_000)
     (got,) = await bus.receive(bus.receiver("main"), 1)
     assert len(str(got)) == 200_000
@@ -541,7 +541,7 @@ async def test_messages_of_a_killed_worker_return_when_their_lock_ends(both: dic
     "body",
     [{}, [], {"double": 2}, {"awaySeconds": -1}, {"shuffle": "yes"}, {"speed": 1}, {"double": True}, {"seed": "x"}],
 )
-async def test_faults_that_make_no_sense_are_refused(emulator: Emulator, body: Any) -> None:
+async def test_faults_that_make_no_sense_are_rejected(emulator: Emulator, body: Any) -> None:
     status, answer = await emulator.ask("POST", "/faults", body)
     assert status == 400
     assert answer["error"]
@@ -573,10 +573,10 @@ async def test_a_wrong_declaration_ends_the_process_with_every_fault(tmp_path: P
     ]
     path.write_text(json.dumps({"UserConfig": {"Namespaces": [{"Queues": queues}]}}))
     async with process("--config", str(path), "--port", "0") as running:
-        output, told = await asyncio.wait_for(running.communicate(), PATIENCE_S)
+        output, observed = await asyncio.wait_for(running.communicate(), PATIENCE_S)
         assert (running.returncode, output) == (2, b"")
-        assert b"queue a: LockDuration" in told
-        assert b"queue b: RequiresSession" in told
+        assert b"queue a: LockDuration" in observed
+        assert b"queue b: RequiresSession" in observed
 
 
 async def test_a_test_can_run_the_emulator_in_its_own_event_loop() -> None:
@@ -604,7 +604,7 @@ async def test_after_an_outage_a_client_comes_back_by_itself_and_locks_still_hol
         (held,) = await receiver.receive_messages(1, max_wait_time=PATIENCE_S)
         running.go_away(1.0)
         with pytest.raises(OSError, match=r"."):
-            await refused_connection(running.port)
+            await rejected_connection(running.port)
         await sender.send_messages(ServiceBusMessage("after"))
         assert running.broker.queues["q"].counts()["locked"] == 1
         await receiver.complete_message(held)
@@ -615,7 +615,7 @@ async def test_after_an_outage_a_client_comes_back_by_itself_and_locks_still_hol
         assert got == ["waiting", "after"]
 
 
-async def refused_connection(port: int) -> None:
+async def rejected_connection(port: int) -> None:
     """Raises OSError when the broker ends the connection before it says anything."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -643,7 +643,7 @@ async def test_time_that_is_let_pass_gives_out_what_falls_due_meanwhile_and_no_m
         assert (await bus.emulator.ask("POST", "/clock", {"passSeconds": 3 * 3600}))[0] == 200
         assert texts(await bus.receive(bus.receiver("main"), 1)) == ["2"]
         assert (await bus.counts("main"))["scheduled"] == 1
-        refused: tuple[Any, ...] = ({}, [], {"passSeconds": -1}, {"passSeconds": 1, "x": 2}, {"passSeconds": "1"})
-        for wrong in refused:
+        rejected: tuple[Any, ...] = ({}, [], {"passSeconds": -1}, {"passSeconds": 1, "x": 2}, {"passSeconds": "1"})
+        for wrong in rejected:
             assert (await bus.emulator.ask("POST", "/clock", wrong))[0] == 400
         await bus.close()

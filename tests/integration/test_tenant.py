@@ -175,9 +175,9 @@ async def test_a_batch_over_http_and_what_is_counted_and_logged(
     assert (await send(http, "POST", url, change(), headers=bearer(tenant, "administrator")))[0] == 400
     metrics = await control(http, tenant, "metrics")
     counted = {
-        name: metrics[name] for name in ("requests", "items", "writes", "refused", "unchangedWrites", "throttled")
+        name: metrics[name] for name in ("requests", "items", "writes", "rejected", "unchangedWrites", "throttled")
     }
-    assert counted == {"requests": 3, "items": 7, "writes": 6, "refused": 1, "unchangedWrites": 3, "throttled": 0}
+    assert counted == {"requests": 3, "items": 7, "writes": 6, "rejected": 1, "unchangedWrites": 3, "throttled": 0}
     assert metrics["byApp"][tenant.state.clients["product"].app_id]["writes"] == 6
     assert sum(writes for _, writes, _ in metrics["perSecond"]) == 6
     log = await control(http, tenant, "writes?after=2&limit=2")

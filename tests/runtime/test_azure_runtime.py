@@ -183,8 +183,8 @@ async def test_queue_functions_run_to_their_end_in_the_runtime(functions: dict[s
     }
     for name, body in bodies.items():
         for enqueued in ("2026-11-23T22:07:20.4026614Z", "2026-11-23T22:07:20"):
-            told = {**trigger, "EnqueuedTimeUtc": Datum(json.dumps(enqueued), "json")}
-            await _invoke(functions[name], "message", Datum(body, "bytes"), told)
+            observed = {**trigger, "EnqueuedTimeUtc": Datum(json.dumps(enqueued), "json")}
+            await _invoke(functions[name], "message", Datum(body, "bytes"), observed)
 
 
 async def test_the_timer_runs_in_the_runtime(functions: dict[str, Any]) -> None:
@@ -203,7 +203,7 @@ async def test_the_webhook_answers_a_handshake_in_the_runtime(functions: dict[st
     assert (answer.value["status_code"].value, answer.value["body"].value) == ("200", b"token")
 
 
-async def test_the_web_application_answers_in_the_runtime_and_refuses_who_is_not_signed_in(
+async def test_the_web_application_answers_in_the_runtime_and_rejects_who_is_not_signed_in(
     functions: dict[str, Any],
 ) -> None:
     answer = await _invoke(functions["http"], "req", _http("GET", "/api/subscribedSkus"))

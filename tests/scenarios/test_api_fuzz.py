@@ -1,5 +1,6 @@
 """The API against its own description: whatever is sent, in whatever order, no request fails, every answer has the
-shape that is described, and every refusal the one shape. `FUZZ_EXAMPLES` says how many requests each operation gets."""
+shape that is described, and every rejection the one shape. `FUZZ_EXAMPLES` says how many requests each operation
+gets."""
 
 from __future__ import annotations
 

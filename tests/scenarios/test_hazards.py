@@ -32,12 +32,12 @@ async def test_while_an_approval_waits_an_event_on_the_same_user_removes_nothing
     waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
     assert waiting.state is OperationState.AWAITING_APPROVAL
     for _ in range(2):
-        await run.look_at(*people[:2])
+        await run.reconcile(*people[:2])
         run.later(minutes=2)
     assert [run.licenses(each) for each in people[:2]] == [{"SMALL"}, {"SMALL"}]
     await approvals.reject(run.world, waiting.id, MIA)
     await run.work_off()
-    await run.look_at(*people[:2], cause="event-2")
+    await run.reconcile(*people[:2], cause="event-2")
     assert all(run.licenses(each) == {"SMALL"} for each in people)
 
 
@@ -47,11 +47,11 @@ async def test_removals_that_come_one_by_one_stop_at_the_allowance_of_the_day_an
     await run.change([SMALL])
     for each in people[:25]:
         run.directory.leave(TEAM, each)
-        await run.look_at(each, cause=f"left-{each}")
+        await run.reconcile(each, cause=f"left-{each}")
     gone = [each for each in people if not run.licenses(each)]
     assert len(gone) == 20
     newcomer = run.directory.add_user(user(99), groups=[TEAM])
-    await run.look_at(newcomer, cause="joined")
+    await run.reconcile(newcomer, cause="joined")
     assert run.licenses(newcomer) == {"SMALL"}
 
 
@@ -66,11 +66,11 @@ async def test_who_cannot_get_the_new_license_keeps_the_old_one() -> None:
     assert add_up(ended)
 
 
-async def test_a_refusal_that_names_nothing_leaves_out_only_what_is_refused_and_what_it_replaces() -> None:
+async def test_a_rejection_that_names_nothing_leaves_out_only_what_is_rejected_and_what_it_replaces() -> None:
     run = Run()
     first, second = run.people(2)
     await run.change([SMALL])
-    run.writer.refuse(first, "Some text that nobody has seen before.", times=3)
+    run.writer.reject(first, "Some text that nobody has seen before.", times=3)
     ended = await run.change([LARGE, EXTRA], [SMALL])
     assert "SMALL" in run.licenses(first) or "LARGE" in run.licenses(first)
     assert run.licenses(second) == {"LARGE", "EXTRA"}
@@ -88,7 +88,7 @@ async def test_one_read_that_does_not_show_the_membership_removes_nothing() -> N
     run.directory.make_stale(mover)
     run.directory.join(TEAM, mover)
     run.before = lambda message: run.directory.make_fresh(mover) if message.at else None
-    await run.look_at(mover, stayer)
+    await run.reconcile(mover, stayer)
     assert run.licenses(mover) == {"SMALL"}
     assert run.directory.reads.count((mover,)) == 1
 
@@ -99,32 +99,32 @@ async def test_a_leaver_loses_the_license_after_two_reads_a_minute_apart() -> No
     await run.change([SMALL])
     run.directory.leave(TEAM, leaver)
     began = run.world.clock.now()
-    await run.look_at(leaver, stayer)
+    await run.reconcile(leaver, stayer)
     assert (run.licenses(leaver), run.licenses(stayer)) == (set(), {"SMALL"})
     assert (run.world.clock.now() - began).total_seconds() >= 60
 
 
-async def test_what_an_administrator_gave_after_our_refusal_is_not_ours_and_is_not_removed() -> None:
+async def test_what_an_administrator_gave_after_our_rejection_is_not_managed_and_is_not_removed() -> None:
     run = Run()
     run.directory.add_sku(replace(SMALL, enabled=1))
-    lucky, refused = run.people(2)
+    lucky, rejected = run.people(2)
     await run.change([SMALL])
-    without = next(each for each in (lucky, refused) if not run.licenses(each))
+    without = next(each for each in (lucky, rejected) if not run.licenses(each))
     truth = run.directory.truth(without)
     by_hand = LicenseAssignmentState(SMALL.sku_id, last_updated=run.world.clock.now())
     run.directory.change_user(replace(truth, license_assignment_states=(by_hand,)))
     run.directory.leave(TEAM, without)
     for cause in ("left-1", "left-2"):
-        await run.look_at(without, cause=cause)
+        await run.reconcile(without, cause=cause)
         run.later(minutes=10)
     assert run.licenses(without) == {"SMALL"}
 
 
-@pytest.mark.parametrize("told", ["lose_answer", "drop"])
-async def test_a_write_without_an_answer_is_done_once_and_counted_as_applied(told: str) -> None:
+@pytest.mark.parametrize("observed", ["lose_answer", "drop"])
+async def test_a_write_without_an_answer_is_done_once_and_counted_as_applied(observed: str) -> None:
     run = Run()
     unlucky, other = run.people(2)
-    forget: Callable[[UserId], None] = getattr(run.writer, told)
+    forget: Callable[[UserId], None] = getattr(run.writer, observed)
     forget(unlucky)
     ended = await run.change([SMALL])
     assert (ended.state, ended.totals.applied, ended.totals.wrote) == (OperationState.COMPLETE, 2, 2)
@@ -143,7 +143,7 @@ async def test_assigning_removing_and_assigning_at_once_ends_as_the_last_request
     assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
 
 
-async def test_an_inherited_license_is_given_directly_too_and_a_foreign_one_is_left_as_it_is() -> None:
+async def test_an_inherited_license_is_given_directly_too_and_an_unmanaged_one_is_left_as_it_is() -> None:
     run = Run()
     native = LicenseAssignmentState(SMALL.sku_id, assigned_by_group=OTHER_TEAM)
     in_error = replace(native, state=LicenseState.ERROR)
@@ -234,7 +234,7 @@ async def test_an_operation_whose_message_was_lost_is_set_going_by_the_watchdog(
 async def test_a_user_who_cannot_be_read_whole_is_never_taken_for_one_without_licenses() -> None:
     run = Run()
     broken, fine = run.people(2)
-    run.directory.fail_read(broken, ReadFailed("licenseAssignmentStates is null", refused=True), times=20)
+    run.directory.fail_read(broken, ReadFailed("licenseAssignmentStates is null", rejected=True), times=20)
     ended = await run.change([SMALL])
     assert (run.writes_of(broken), run.writes_of(fine)) == (0, 1)
     assert (ended.state, ended.totals.failed, ended.totals.applied) == (OperationState.COMPLETE, 1, 1)
@@ -253,14 +253,14 @@ async def test_a_group_that_was_not_read_to_its_end_plans_nothing() -> None:
     assert all("SMALL" in run.licenses(each) for each in people)
 
 
-async def test_the_same_refusal_is_not_asked_for_again_until_a_person_reprocesses() -> None:
+async def test_the_same_rejection_is_not_asked_for_again_until_a_person_reprocesses() -> None:
     run = Run()
-    refused, fine = run.people(2)
+    rejected, fine = run.people(2)
     text = "Another object with the same value for property proxyAddresses already exists."
-    run.writer.refuse(refused, text, times=9)
+    run.writer.reject(rejected, text, times=9)
     await run.change([SMALL])
     calls = run.writer.calls_made
-    await run.look_at(refused, fine)
+    await run.reconcile(rejected, fine)
     assert run.writer.calls_made == calls
     await run.change(reprocess=True)
     assert run.writer.calls_made == calls + 1
@@ -269,7 +269,7 @@ async def test_the_same_refusal_is_not_asked_for_again_until_a_person_reprocesse
 async def test_a_missing_location_is_the_organizations_and_without_leave_to_set_it_the_user_fails() -> None:
     run = Run()
     lost, denied = run.people(2, location=None)
-    run.writer.refuse_location(denied, "Insufficient privileges to complete the operation.")
+    run.writer.reject_location(denied, "Insufficient privileges to complete the operation.")
     ended = await run.change([SMALL])
     assert run.directory.truth(lost).usage_location == "DE"
     assert (run.licenses(lost), run.licenses(denied)) == ({"SMALL"}, set())
@@ -297,7 +297,7 @@ async def test_a_cancelled_operation_is_not_completed_by_an_event_and_reprocessi
     assert cancelled.state is OperationState.CANCELLED
     assert add_up(cancelled)
     without = next(each for each in people if not run.licenses(each))
-    await run.look_at(without)
+    await run.reconcile(without)
     assert run.licenses(without) == set()
     await run.change(reprocess=True)
     assert run.licenses(without) == {"SMALL"}
@@ -307,7 +307,7 @@ async def test_rows_and_status_of_the_group_agree_with_what_members_have() -> No
     run = Run()
     people = run.people(4)
     run.directory.add_user(user(50), guest=True, groups=[TEAM])
-    run.writer.refuse(people[0], "License assignment failed because service plans x, y are mutually exclusive", times=3)
+    run.writer.reject(people[0], "License assignment failed because service plans x, y are mutually exclusive", times=3)
     ended = await run.change([SMALL])
     states = await run.world.stores.members.states(TEAM)
     assert states[people[0]] is MemberState.ERROR

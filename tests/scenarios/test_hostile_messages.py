@@ -203,9 +203,9 @@ def test_whatever_comes_is_done_or_kept_with_its_reason(queue: str, lines: Lines
     send()
     for body in one_part_replaced(messages):
         asyncio.run(_deliver(target, queue, body))
-    for letter in asyncio.run(_letters(target)):
-        assert 0 < len(letter.reason) <= MAX_REASON
-        assert letter.queue == queue
+    for dead_letter in asyncio.run(_dead_letters(target)):
+        assert 0 < len(dead_letter.reason) <= MAX_REASON
+        assert dead_letter.queue == queue
     _nobody_was_harmed(target, queue, before)
     asyncio.run(_everything_is_shown(target))
     assert lines.lines
@@ -232,7 +232,7 @@ async def _deliver(target: Target, queue: str, body: bytes) -> None:
     target.run.fakes.queue.messages.clear()
 
 
-async def _letters(target: Target) -> Any:
+async def _dead_letters(target: Target) -> Any:
     return (await target.run.world.stores.dead_letters.page(5000))[0]
 
 
@@ -248,10 +248,10 @@ async def test_an_id_that_is_none_reaches_neither_tables_nor_graph() -> None:
             body = {"userIds": [user(1)], "cause": "event", "bulk": False, **wrong}
             await target.app.process_members(MEMBERS, json.dumps(body).encode())
             assert len(target.run.directory.reads) == reads, text
-    assert len(await _letters(target)) == 3 * len(NO_IDS)
+    assert len(await _dead_letters(target)) == 3 * len(NO_IDS)
 
 
-async def test_a_chunk_that_names_somebody_else_or_no_page_is_kept_and_changes_nothing() -> None:
+async def test_a_chunk_that_names_another_or_no_page_is_kept_and_changes_nothing() -> None:
     target = Target()
     await target.begin()
     (chunk,) = (json.loads(each.body) for each in target.handed_out if each.queue in (MEMBERS, MEMBERS_BULK))
@@ -260,9 +260,9 @@ async def test_a_chunk_that_names_somebody_else_or_no_page_is_kept_and_changes_n
     for wrong in ({"userIds": [user(60)]}, {"page": 7, "userIds": [user(4)]}):
         await target.app.process_members(MEMBERS, json.dumps({**chunk, **wrong}).encode())
     assert target.licenses() == {**before, user(60): set()}
-    reasons = [letter.reason for letter in await _letters(target)]
+    reasons = [dead_letter.reason for dead_letter in await _dead_letters(target)]
     assert any("is not on page 0" in reason for reason in reasons)
-    assert any("has no sealed page 7" in reason for reason in reasons)
+    assert any("has no snapshot page 7" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize("name", ["requestedBy", "correlationId"])
@@ -274,4 +274,4 @@ async def test_a_name_that_is_no_text_does_not_take_the_pages_away(name: str) ->
         await target.app.process_jobs(json.dumps(job).encode())
     await target.run.work_off()
     await _everything_is_shown(target)
-    assert len(await _letters(target)) < len(NASTY) / 2
+    assert len(await _dead_letters(target)) < len(NASTY) / 2

@@ -178,12 +178,15 @@ def test_a_principal_made_of_anything_is_nobody(content: bytes) -> None:
 
 class TestWebhook:
     def test_whatever_is_posted_is_answered_and_only_what_has_the_secret_is_queued(self) -> None:
-        run, told = asyncio.run(subscribed())
+        run, observed = asyncio.run(subscribed())
         app = App(run.world, SIGN_IN)
         run.fakes.queue.messages.clear()
-        lifecycle = {**{k: told[k] for k in ("subscriptionId", "clientState", "tenantId")}, "lifecycleEvent": "missed"}
-        honest = ({"value": [told]}, {"value": [lifecycle, told]})
-        forged = tuple(json.loads(json.dumps(each).replace(told["clientState"], "x" * 32)) for each in honest)
+        lifecycle = {
+            **{k: observed[k] for k in ("subscriptionId", "clientState", "tenantId")},
+            "lifecycleEvent": "missed",
+        }
+        honest = ({"value": [observed]}, {"value": [lifecycle, observed]})
+        forged = tuple(json.loads(json.dumps(each).replace(observed["clientState"], "x" * 32)) for each in honest)
 
         def post(body: bytes) -> int:
             return asyncio.run(app.notification(body, None)).status

@@ -47,9 +47,9 @@ async def stuck_team(kind: str) -> tuple[Hires, UserId, UserId]:
 async def nightly(run: Hires, *people: UserId) -> None:
     for days in (1, 9):
         run.later(days=days)
-        await run.look_at(*people, cause=f"sync-{run.done}")
+        await run.reconcile(*people, cause=f"sync-{run.done}")
         run.later(minutes=2)
-        await run.look_at(*people, cause=f"sync-{run.done}")
+        await run.reconcile(*people, cause=f"sync-{run.done}")
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "synchronized", "nested"])
@@ -57,7 +57,7 @@ async def test_a_leaver_whose_membership_stays_loses_the_license_for_good(kind: 
     run, ann, bob = await stuck_team(kind)
     trial = await try_event(run.world, event("leaver", "x", ann, on="2026-01-02", removal="P0D"))
     assert trial.lost == (SMALL.sku_id,)
-    await run.tell(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
+    await run.notify(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
     await nightly(run, ann, bob)
     assert (run.licenses(ann), run.licenses(bob)) == (set(), {"SMALL"})
     record = await run.record("l")
@@ -74,10 +74,10 @@ async def test_a_leaver_whose_membership_stays_loses_the_license_for_good(kind: 
 @pytest.mark.parametrize("kind", ["joiner", "leaver.rescission"])
 async def test_a_newer_start_or_a_rescission_ends_the_block(kind: str) -> None:
     run, ann, bob = await stuck_team("dynamic")
-    await run.tell(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
+    await run.notify(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
     assert run.licenses(ann) == set()
     data = {"groups": [TEAM]} if kind == "joiner" else {}
-    await run.tell(event(kind, "back", ann, on="2026-01-04", **data))
+    await run.notify(event(kind, "back", ann, on="2026-01-04", **data))
     await nightly(run, ann, bob)
     assert run.licenses(ann) == {"SMALL"}
     assert not any(grant.blocks for grant in (await run.world.stores.grants.of_users([ann]))[ann])
@@ -89,15 +89,15 @@ async def test_the_grace_of_the_group_does_not_delay_a_leaver_whose_membership_s
     assert stored is not None
     options = AssignmentOptions(grace=timedelta(days=30))
     await run.world.stores.assignments.save(replace(stored.assignment, options=options, version=9), stored.etag)
-    await run.tell(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
+    await run.notify(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
     assert run.licenses(ann) == set()
 
 
 async def test_a_leaver_who_left_every_group_is_not_blocked() -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "j", ann, groups=[TEAM]))
-    await run.tell(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
+    await run.notify(event("joiner", "j", ann, groups=[TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
     assert (await run.world.stores.grants.of_users([ann]))[ann] == ()
     run.directory.join(OTHER_TEAM, ann)
     await nightly(run, ann)
@@ -107,8 +107,8 @@ async def test_a_leaver_who_left_every_group_is_not_blocked() -> None:
 async def test_the_end_of_one_of_two_employments_blocks_nobody() -> None:
     run, ann, _ = await stuck_team("dynamic")
     await run.license_other(LARGE)
-    await run.tell(event("joiner", "1", ann, employmentId="1", groups=[OTHER_TEAM]))
-    await run.tell(event("leaver", "l", ann, on="2026-01-05", removal="P0D", employmentId="2"))
+    await run.notify(event("joiner", "1", ann, employmentId="1", groups=[OTHER_TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2026-01-05", removal="P0D", employmentId="2"))
     await nightly(run, ann)
     assert "SMALL" in run.licenses(ann)
 
@@ -119,9 +119,9 @@ async def test_a_usage_location_that_graph_rejects_is_an_error_and_overrides_no_
 ) -> None:
     run = await Hires.of_two_teams()
     ann, bob = (run.directory.add_user(user(n), location=None) for n in (1, 2))
-    run.writer.refuse_location(ann, "Invalid value specified for property 'usageLocation'.", status=400)
-    await run.tell(event("joiner", "1", ann, usageLocation=place, groups=[TEAM]))
-    await run.tell(event("joiner", "2", bob, usageLocation="GB", groups=[TEAM]))
+    run.writer.reject_location(ann, "Invalid value specified for property 'usageLocation'.", status=400)
+    await run.notify(event("joiner", "1", ann, usageLocation=place, groups=[TEAM]))
+    await run.notify(event("joiner", "2", bob, usageLocation="GB", groups=[TEAM]))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
     assert f"The usage location {place} was rejected" in record.note
@@ -138,9 +138,9 @@ async def test_a_usage_location_that_graph_rejects_is_an_error_and_overrides_no_
 async def test_an_accepted_location_is_kept_although_a_later_one_is_rejected() -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1), location=None)
-    await run.tell(event("joiner", "1", ann, usageLocation="FR", groups=[TEAM]))
-    run.writer.refuse_location(ann, "Invalid value specified for property 'usageLocation'.", status=400)
-    await run.tell(event("mover", "2", ann, on="2026-01-02", usageLocation="UK", groups=[OTHER_TEAM]))
+    await run.notify(event("joiner", "1", ann, usageLocation="FR", groups=[TEAM]))
+    run.writer.reject_location(ann, "Invalid value specified for property 'usageLocation'.", status=400)
+    await run.notify(event("mover", "2", ann, on="2026-01-02", usageLocation="UK", groups=[OTHER_TEAM]))
     assert await run.state("2") == "DoneWithErrors"
     assert (await run.world.stores.ledger.rows([ann]))[ann].usage_location == "FR"
     assert run.directory.truth(ann).usage_location == "FR"
@@ -148,7 +148,7 @@ async def test_an_accepted_location_is_kept_although_a_later_one_is_rejected() -
 
 async def test_a_direct_license_of_a_list_stays_with_a_blocked_person() -> None:
     run, ann, _ = await stuck_team("dynamic")
-    await run.tell(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
+    await run.notify(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
     change = LicenseChange((AssignedLicense(SMALL.sku_id),), ())
     await run.finish(await accept(run.world, OperationRequest(Target(user_ids=(ann,)), MIA, change)))
     await nightly(run, ann)

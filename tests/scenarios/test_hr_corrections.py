@@ -24,7 +24,7 @@ MIA = Initiator("mia", "Mia")
 async def hired(run: Hires, number: int = 1, **data: object) -> UserId:
     """A person who has been in the team since the year before."""
     ann = run.directory.add_user(user(number))
-    await run.tell(event("joiner", f"hired-{number}", ann, on="2025-01-01", groups=[TEAM], **data))
+    await run.notify(event("joiner", f"hired-{number}", ann, on="2025-01-01", groups=[TEAM], **data))
     assert run.licenses(ann) == {"SMALL"}
     return ann
 
@@ -33,7 +33,7 @@ async def settled(run: Hires, *people: UserId) -> None:
     """Reads of the people until nothing changes any more."""
     for minutes in (12, 2):
         run.later(minutes=minutes)
-        await run.look_at(*people, cause=f"later-{run.done}")
+        await run.reconcile(*people, cause=f"later-{run.done}")
 
 
 async def listed(run: Hires) -> set[str]:
@@ -45,10 +45,10 @@ async def listed(run: Hires) -> set[str]:
 async def test_a_leaving_date_that_is_extended_removes_nothing_on_the_first_date() -> None:
     run = await Hires.of_two_teams()
     ann, bob = await hired(run, 1), await hired(run, 2)
-    await run.tell(event("leaver", "a1", ann, on="2026-03-01", removal="P0D"))
-    await run.tell(event("leaver", "b1", bob, on="2026-06-01", removal="P0D"))
-    await run.tell(event("leaver", "a2", ann, on="2026-06-01", removal="P0D"))
-    await run.tell(event("leaver", "b2", bob, on="2026-03-01", removal="P0D"))
+    await run.notify(event("leaver", "a1", ann, on="2026-03-01", removal="P0D"))
+    await run.notify(event("leaver", "b1", bob, on="2026-06-01", removal="P0D"))
+    await run.notify(event("leaver", "a2", ann, on="2026-06-01", removal="P0D"))
+    await run.notify(event("leaver", "b2", bob, on="2026-03-01", removal="P0D"))
     assert (await run.state("a1"), await run.state("b1")) == ("Superseded", "Superseded")
     await run.wait(days=60)
     await settled(run, ann, bob)
@@ -61,8 +61,8 @@ async def test_a_leaving_date_that_is_extended_removes_nothing_on_the_first_date
 async def test_a_start_that_is_postponed_licenses_on_the_new_day_only() -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, on="2026-02-01", groups=[TEAM]))
-    await run.tell(event("joiner", "2", ann, on="2026-04-01", groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, on="2026-02-01", groups=[TEAM]))
+    await run.notify(event("joiner", "2", ann, on="2026-04-01", groups=[TEAM]))
     await run.wait(days=40)
     assert run.licenses(ann) == set()
     assert await run.state("1") == "Superseded"
@@ -74,8 +74,8 @@ async def test_a_start_that_is_postponed_licenses_on_the_new_day_only() -> None:
 async def test_a_start_that_is_brought_forward_licenses_once() -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, on="2026-04-01", groups=[OTHER_TEAM]))
-    await run.tell(event("joiner", "2", ann, on="2026-02-01", groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, on="2026-04-01", groups=[OTHER_TEAM]))
+    await run.notify(event("joiner", "2", ann, on="2026-02-01", groups=[TEAM]))
     await run.wait(days=40)
     assert run.licenses(ann) == {"SMALL"}
     await run.wait(days=60)
@@ -86,8 +86,8 @@ async def test_a_start_that_is_brought_forward_licenses_once() -> None:
 async def test_a_job_that_is_corrected_before_the_first_day_gives_only_the_new_one(kind: str) -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, on="2026-02-01", groups=[TEAM]))
-    await run.tell(event(kind, "2", ann, on="2026-02-01", groups=[OTHER_TEAM]))
+    await run.notify(event("joiner", "1", ann, on="2026-02-01", groups=[TEAM]))
+    await run.notify(event(kind, "2", ann, on="2026-02-01", groups=[OTHER_TEAM]))
     await run.wait(days=40)
     await settled(run, ann)
     assert (run.member(ann, TEAM), run.member(ann, OTHER_TEAM)) == (False, True)
@@ -97,11 +97,11 @@ async def test_a_job_that_is_corrected_before_the_first_day_gives_only_the_new_o
 async def test_a_leaver_who_left_earlier_and_came_back_does_not_leave_on_the_first_date() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver", "later", ann, on="2026-06-01", removal="P0D"))
-    await run.tell(event("leaver", "now", ann, on="2026-01-05", removal="P0D"))
+    await run.notify(event("leaver", "later", ann, on="2026-06-01", removal="P0D"))
+    await run.notify(event("leaver", "now", ann, on="2026-01-05", removal="P0D"))
     await settled(run, ann)
     assert run.licenses(ann) == set()
-    await run.tell(event("joiner", "again", ann, on="2026-01-05", groups=[TEAM]))
+    await run.notify(event("joiner", "again", ann, on="2026-01-05", groups=[TEAM]))
     assert run.licenses(ann) == {"SMALL"}
     await run.wait(days=200)
     await settled(run, ann)
@@ -112,8 +112,8 @@ async def test_a_leaver_who_left_earlier_and_came_back_does_not_leave_on_the_fir
 async def test_a_leaver_that_is_dated_back_takes_effect_now() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("mover", "m", ann, on="2026-01-02", groups=[OTHER_TEAM]))
-    await run.tell(event("leaver", "l", ann, on="2025-12-15", removal="P0D"))
+    await run.notify(event("mover", "m", ann, on="2026-01-02", groups=[OTHER_TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2025-12-15", removal="P0D"))
     await settled(run, ann)
     assert await run.state("l") == "Done"
     assert (run.licenses(ann), run.member(ann, OTHER_TEAM)) == (set(), False)
@@ -122,7 +122,7 @@ async def test_a_leaver_that_is_dated_back_takes_effect_now() -> None:
 async def test_a_leaver_before_the_start_in_force_is_recorded_and_removes_nothing() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver", "l", ann, on="2024-12-31", removal="P0D"))
+    await run.notify(event("leaver", "l", ann, on="2024-12-31", removal="P0D"))
     await settled(run, ann)
     record = await run.record("l")
     assert str(record.state) == "Done"
@@ -134,7 +134,7 @@ async def test_a_move_after_a_leaver_that_was_carried_out_asks_and_licenses_nobo
     run = await Hires.of_two_teams()
     ann, bob = await hired(run, 1), await hired(run, 2)
     for name, person in (("a", ann), ("b", bob)):
-        await run.tell(event("leaver", f"{name}-left", person, on="2026-01-02", removal="P0D"))
+        await run.notify(event("leaver", f"{name}-left", person, on="2026-01-02", removal="P0D"))
         await run.send(event("mover", f"{name}-moved", person, on="2026-01-04", groups=[OTHER_TEAM]))
         await worked(run)
         assert await run.state(f"{name}-moved") == "NeedsDecision"
@@ -159,7 +159,7 @@ async def worked(run: Hires, *, hours: float = 1) -> None:
 async def test_a_move_on_or_after_the_last_day_asks_and_the_removal_waits(carry_out: bool) -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver", "l", ann, on="2026-01-10", removal="P0D"))
+    await run.notify(event("leaver", "l", ann, on="2026-01-10", removal="P0D"))
     await run.send(event("mover", "m", ann, on="2026-01-10", groups=[OTHER_TEAM]))
     await worked(run)
     assert await run.state("m") == "NeedsDecision"
@@ -176,8 +176,8 @@ async def test_a_move_on_or_after_the_last_day_asks_and_the_removal_waits(carry_
 async def test_a_move_before_the_last_day_is_done_and_the_leaver_stays_in_force() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver", "l", ann, on="2026-03-01", removal="P0D"))
-    await run.tell(event("mover", "m", ann, on="2026-01-02", groups=[OTHER_TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2026-03-01", removal="P0D"))
+    await run.notify(event("mover", "m", ann, on="2026-01-02", groups=[OTHER_TEAM]))
     await settled(run, ann)
     assert run.licenses(ann) == {"LARGE"}
     await run.wait(days=70)
@@ -190,8 +190,8 @@ async def test_a_move_before_the_last_day_is_done_and_the_leaver_stays_in_force(
 async def test_a_rehire_into_another_job_while_the_leaver_waits_leaves_the_old_job(day: str) -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver", "l", ann, on="2026-01-15", removal="P30D"))
-    await run.tell(event("joiner", "again", ann, on=day, groups=[OTHER_TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2026-01-15", removal="P30D"))
+    await run.notify(event("joiner", "again", ann, on=day, groups=[OTHER_TEAM]))
     await run.wait(days=20)
     await settled(run, ann)
     assert (run.member(ann, TEAM), run.member(ann, OTHER_TEAM)) == (False, True)
@@ -204,8 +204,8 @@ async def test_a_rehire_into_another_job_while_the_leaver_waits_leaves_the_old_j
 async def test_an_end_and_a_later_start_both_take_effect_on_their_days() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver", "l", ann, on="2026-03-01", removal="P0D"))
-    await run.tell(event("joiner", "again", ann, on="2026-09-01", groups=[OTHER_TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2026-03-01", removal="P0D"))
+    await run.notify(event("joiner", "again", ann, on="2026-09-01", groups=[OTHER_TEAM]))
     await run.wait(days=70)
     await settled(run, ann)
     assert run.licenses(ann) == set()
@@ -233,8 +233,8 @@ async def test_a_cancelled_leaver_revives_the_start_that_it_superseded() -> None
 async def test_a_cancelled_leaver_does_not_let_the_older_date_remove_anything() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver", "old", ann, on="2026-01-10", removal="P0D"))
-    await run.tell(event("leaver", "new", ann, on="2026-06-01", removal="P0D"))
+    await run.notify(event("leaver", "old", ann, on="2026-01-10", removal="P0D"))
+    await run.notify(event("leaver", "new", ann, on="2026-06-01", removal="P0D"))
     await run.wait(days=20)
     await administration.cancel(run.world, (await run.record("new")).key, MIA)
     await worked(run)
@@ -248,7 +248,7 @@ async def test_a_rescinded_leaver_removes_nothing_whichever_came_first(first: st
     run = await Hires.of_two_teams()
     run.order_by(SourceOrder.SEQUENCE)
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "j", ann, on="2025-01-01", sequence=1, groups=[TEAM]))
+    await run.notify(event("joiner", "j", ann, on="2025-01-01", sequence=1, groups=[TEAM]))
     leaver = event("leaver", "l", ann, on="2026-01-10", sequence=2, removal="P0D")
     rescission = event("leaver.rescission", "r", ann, sequence=3)
     for each in (leaver, rescission) if first == "leaver" else (rescission, leaver):
@@ -265,22 +265,22 @@ async def test_a_rescission_gives_back_what_a_leaver_took() -> None:
     run = await Hires.of_two_teams()
     await run.profile("desk", match={"department": ("*",)}, licenses=(AssignedLicense(EXTRA.sku_id),))
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "j", ann, groups=[TEAM], attributes={"department": "x"}))
-    await run.tell(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
+    await run.notify(event("joiner", "j", ann, groups=[TEAM], attributes={"department": "x"}))
+    await run.notify(event("leaver", "l", ann, on="2026-01-02", removal="P0D"))
     await settled(run, ann)
     assert run.licenses(ann) == set()
-    await run.tell(event("leaver.rescission", "r", ann))
+    await run.notify(event("leaver.rescission", "r", ann))
     await settled(run, ann)
     assert run.licenses(ann) == {"SMALL", "EXTRA"}
     assert (await run.state("l"), await run.state("r")) == ("Cancelled", "Done")
-    await run.tell(event("mover", "m", ann, on="2026-01-05", groups=[OTHER_TEAM]))
+    await run.notify(event("mover", "m", ann, on="2026-01-05", groups=[OTHER_TEAM]))
     assert (await run.state("m"), run.member(ann, TEAM)) == ("Done", False)
 
 
 async def test_a_rescission_without_a_leaver_fails_in_the_end_and_is_listed() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("leaver.rescission", "r", ann))
+    await run.notify(event("leaver.rescission", "r", ann))
     record = await run.record("r")
     assert str(record.state) == "Failed"
     assert "No leaver event" in record.note
@@ -295,7 +295,7 @@ async def test_a_contractor_who_becomes_an_employee_on_one_day_is_never_without(
         "end": event("leaver", "end", ann, on="2026-01-10", removal="P0D", employmentId="C-1"),
         "start": event("joiner", "start", ann, on="2026-01-10", employmentId="E-1", groups=[OTHER_TEAM]),
     }
-    await run.tell(*(events[name] for name in order))
+    await run.notify(*(events[name] for name in order))
     await run.wait(days=6)
     await settled(run, ann)
     assert (run.member(ann, TEAM), run.member(ann, OTHER_TEAM)) == (False, True)
@@ -308,8 +308,8 @@ async def test_a_contractor_who_becomes_an_employee_on_one_day_is_never_without(
 async def test_two_jobs_on_one_day_without_employment_ids_leave_the_new_one() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run)
-    await run.tell(event("joiner", "start", ann, on="2026-01-05", groups=[OTHER_TEAM]))
-    await run.tell(event("leaver", "end", ann, on="2026-01-05", removal="P0D"))
+    await run.notify(event("joiner", "start", ann, on="2026-01-05", groups=[OTHER_TEAM]))
+    await run.notify(event("leaver", "end", ann, on="2026-01-05", removal="P0D"))
     await settled(run, ann)
     assert run.licenses(ann) == {"LARGE"}
     assert await run.state("end") == "Done"
@@ -320,13 +320,13 @@ async def test_the_end_of_one_of_two_employments_leaves_what_both_give_and_what_
     await run.profile("desk", match={"department": ("*",)}, licenses=(AssignedLicense(EXTRA.sku_id),))
     ann = run.directory.add_user(user(1))
     data: dict[str, Any] = {"attributes": {"department": "x"}}
-    await run.tell(event("joiner", "1", ann, employmentId="1", groups=[TEAM], **data))
-    await run.tell(event("joiner", "2", ann, employmentId="2", groups=[TEAM, OTHER_TEAM], **data))
-    await run.tell(event("leaver", "end-2", ann, on="2026-01-05", removal="P0D", employmentId="2"))
+    await run.notify(event("joiner", "1", ann, employmentId="1", groups=[TEAM], **data))
+    await run.notify(event("joiner", "2", ann, employmentId="2", groups=[TEAM, OTHER_TEAM], **data))
+    await run.notify(event("leaver", "end-2", ann, on="2026-01-05", removal="P0D", employmentId="2"))
     await settled(run, ann)
     assert run.licenses(ann) == {"SMALL", "EXTRA"}
     assert (run.member(ann, TEAM), run.member(ann, OTHER_TEAM)) == (True, False)
-    await run.tell(event("leaver", "end-1", ann, on="2026-01-05", removal="P0D", employmentId="1"))
+    await run.notify(event("leaver", "end-1", ann, on="2026-01-05", removal="P0D", employmentId="1"))
     await settled(run, ann)
     assert (run.licenses(ann), run.member(ann, TEAM)) == (set(), False)
     assert (await run.state("end-2"), await run.state("end-1")) == ("Done", "Done")
@@ -335,7 +335,7 @@ async def test_the_end_of_one_of_two_employments_leaves_what_both_give_and_what_
 async def test_a_leaver_that_names_no_employment_of_several_asks() -> None:
     run = await Hires.of_two_teams()
     ann = await hired(run, employmentId="1")
-    await run.tell(event("joiner", "2", ann, employmentId="2", groups=[OTHER_TEAM]))
+    await run.notify(event("joiner", "2", ann, employmentId="2", groups=[OTHER_TEAM]))
     await run.send(event("leaver", "l", ann, on="2026-01-05", removal="P0D"))
     await worked(run)
     assert await run.state("l") == "NeedsDecision"
@@ -389,9 +389,9 @@ async def test_two_statements_with_one_place_before_their_day_both_wait_for_the_
 async def test_an_end_after_a_start_that_was_corrected_before_its_day_asks() -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, on="2026-02-01", groups=[TEAM]))
-    await run.tell(event("leaver", "l", ann, on="2026-06-01", removal="P0D"))
-    await run.tell(event("joiner", "2", ann, on="2026-02-15", groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, on="2026-02-01", groups=[TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2026-06-01", removal="P0D"))
+    await run.notify(event("joiner", "2", ann, on="2026-02-15", groups=[TEAM]))
     await run.wait(days=50)
     assert run.licenses(ann) == {"SMALL"}
     assert await run.state("l") == "NeedsDecision"
@@ -407,8 +407,8 @@ async def test_a_start_in_the_lead_time_leaves_the_old_job_on_the_day_and_not_be
     policy = replace(run.world.policy, onboarding_lead_s=14 * 86400.0)
     run.onboarders = [Onboarding(replace(run.world, policy=policy))] * 2
     ann = await hired(run)
-    await run.tell(event("leaver", "l", ann, on="2026-01-31", removal="P30D"))
-    await run.tell(event("joiner", "2", ann, on="2026-02-01", groups=[OTHER_TEAM]))
+    await run.notify(event("leaver", "l", ann, on="2026-01-31", removal="P30D"))
+    await run.notify(event("joiner", "2", ann, on="2026-02-01", groups=[OTHER_TEAM]))
     await run.wait(days=20)
     await settled(run, ann)
     assert run.licenses(ann) == {"SMALL"}

@@ -22,7 +22,7 @@ async def two_hired(**data: object) -> tuple[Hires, UserId, UserId]:
     run = await Hires.of_two_teams()
     people = [run.directory.add_user(user(number)) for number in (1, 2)]
     for number, person in enumerate(people, 1):
-        await run.tell(event("joiner", f"hired-{number}", person, on="2025-01-01", groups=[TEAM], **data))
+        await run.notify(event("joiner", f"hired-{number}", person, on="2025-01-01", groups=[TEAM], **data))
     return run, people[0], people[1]
 
 
@@ -37,7 +37,7 @@ async def worked(run: Hires, *, seconds: float = 3600.0) -> None:
 async def settled(run: Hires, *people: UserId) -> None:
     for minutes in (12, 2):
         run.later(minutes=minutes)
-        await run.look_at(*people, cause=f"later-{run.done}")
+        await run.reconcile(*people, cause=f"later-{run.done}")
 
 
 def leaver(name: str, person: UserId, on: str, **data: object) -> dict[str, object]:
@@ -48,14 +48,14 @@ def leaver(name: str, person: UserId, on: str, **data: object) -> dict[str, obje
 async def test_a_rescission_gives_back_what_an_end_took_whose_day_was_corrected(state: str) -> None:
     run, ann, bob = await two_hired()
     run.directory.join(OTHER_TEAM, ann)  # by hand
-    await run.look_at(ann)
+    await run.reconcile(ann)
     await run.send(leaver("a1", ann, "2026-01-02"), leaver("b1", bob, "2026-01-02"))
     await worked(run, seconds=10 if state == "Working" else 3600)
     assert await run.state("a1") == state
-    await run.tell(leaver("a2", ann, "2026-01-03"), leaver("b2", bob, "2026-01-03"))
+    await run.notify(leaver("a2", ann, "2026-01-03"), leaver("b2", bob, "2026-01-03"))
     await settled(run, ann, bob)
     assert (run.licenses(ann), run.licenses(bob)) == (set(), set())
-    await run.tell(event("leaver.rescission", "r", ann))
+    await run.notify(event("leaver.rescission", "r", ann))
     await settled(run, ann, bob)
     assert (run.licenses(ann), run.licenses(bob)) == ({"SMALL", "LARGE"}, set())
     assert (run.member(ann, TEAM), run.member(ann, OTHER_TEAM)) == (True, True)
@@ -79,7 +79,7 @@ async def test_an_end_that_moves_into_the_future_while_it_is_carried_out_is_take
 @pytest.mark.parametrize("carry_out", [True, False])
 async def test_an_end_that_moves_into_the_future_after_it_was_carried_out_asks(carry_out: bool) -> None:
     run, ann, bob = await two_hired()
-    await run.tell(leaver("a1", ann, "2026-01-02"), leaver("b1", bob, "2026-01-02"))
+    await run.notify(leaver("a1", ann, "2026-01-02"), leaver("b1", bob, "2026-01-02"))
     await run.send(leaver("a2", ann, "2026-06-01"))
     await worked(run)
     record = await run.record("a2")
@@ -142,7 +142,7 @@ async def test_a_job_cut_off_in_the_middle_is_finished_although_the_next_one_is_
     run = await Hires.of_two_teams()
     people = [run.directory.add_user(user(number)) for number in (1, 2)]
     for number, person in enumerate(people, 1):
-        await run.tell(event("joiner", f"hired-{number}", person, on="2025-01-01", groups=[TEAM]))
+        await run.notify(event("joiner", f"hired-{number}", person, on="2025-01-01", groups=[TEAM]))
     ann, bob = people
     run.memberships.answers[TEAM].append((Throttled(120.0, "Tenant_Application/Write"), False))
     await run.send(event(kind, "a1", ann, on="2026-01-02", groups=[OTHER_TEAM]))
@@ -159,9 +159,9 @@ async def test_a_job_cut_off_in_the_middle_is_finished_although_the_next_one_is_
 async def test_a_move_before_the_next_start_does_not_wait_for_it() -> None:
     run, ann, bob = await two_hired()
     for name, person in (("a", ann), ("b", bob)):
-        await run.tell(leaver(f"{name}-end", person, "2026-01-10"))
-        await run.tell(event("joiner", f"{name}-start", person, on="2026-03-01", groups=[TEAM]))
-    await run.tell(event("mover", "a-moved", ann, on="2026-01-04", groups=[OTHER_TEAM]))
+        await run.notify(leaver(f"{name}-end", person, "2026-01-10"))
+        await run.notify(event("joiner", f"{name}-start", person, on="2026-03-01", groups=[TEAM]))
+    await run.notify(event("mover", "a-moved", ann, on="2026-01-04", groups=[OTHER_TEAM]))
     await settled(run, ann, bob)
     assert (await run.state("a-moved"), run.licenses(ann), run.licenses(bob)) == ("Done", {"LARGE"}, {"SMALL"})
     await run.wait(days=8)
@@ -174,12 +174,12 @@ async def test_a_move_before_the_next_start_does_not_wait_for_it() -> None:
 
 async def test_a_rescission_after_its_leaver_was_cancelled_by_a_person_does_not_take_back_the_next_one() -> None:
     run, ann, bob = await two_hired()
-    await run.tell(leaver("a1", ann, "2026-02-01"), leaver("b1", bob, "2026-02-01"))
+    await run.notify(leaver("a1", ann, "2026-02-01"), leaver("b1", bob, "2026-02-01"))
     await administration.cancel(run.world, (await run.record("a1")).key, MIA)
     await run.send(event("leaver.rescission", "ra", ann))
     await worked(run)
     assert await run.state("ra") == "Done"
-    await run.tell(leaver("a2", ann, "2026-01-08"))
+    await run.notify(leaver("a2", ann, "2026-01-08"))
     await run.wait(days=4)
     await settled(run, ann, bob)
     assert (await run.state("a2"), run.licenses(ann), run.licenses(bob)) == ("Done", set(), {"SMALL"})
@@ -200,11 +200,11 @@ async def test_an_account_that_is_deleted_while_it_is_licensed_ends_its_event_an
 async def test_a_membership_that_cannot_be_given_back_is_an_error_and_a_replay_tries_again() -> None:
     run, ann, bob = await two_hired()
     run.directory.add_user(user(3), groups=[TEAM])
-    await run.tell(leaver("a", ann, "2026-01-02"), leaver("b", bob, "2026-01-02"))
+    await run.notify(leaver("a", ann, "2026-01-02"), leaver("b", bob, "2026-01-02"))
     denied = Rejected(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
     run.memberships.answers[TEAM].append((denied, False))
-    await run.tell(event("leaver.rescission", "ra", ann))
-    await run.tell(event("leaver.rescission", "rb", bob))
+    await run.notify(event("leaver.rescission", "ra", ann))
+    await run.notify(event("leaver.rescission", "rb", bob))
     assert (await run.state("a"), await run.state("b")) == ("DoneWithErrors", "Cancelled")
     assert (run.member(ann), run.member(bob)) == (False, True)
     await administration.replay(run.world, (await run.record("a")).key, MIA)
@@ -215,8 +215,8 @@ async def test_a_membership_that_cannot_be_given_back_is_an_error_and_a_replay_t
 
 async def test_the_end_of_an_employment_of_which_nothing_is_known_is_not_done_silently() -> None:
     run, ann, bob = await two_hired(employmentId="E-1")
-    await run.tell(leaver("a", ann, "2026-01-02", employmentId="E-9"))
-    await run.tell(leaver("b", bob, "2026-01-02", employmentId="E-1"))
+    await run.notify(leaver("a", ann, "2026-01-02", employmentId="E-9"))
+    await run.notify(leaver("b", bob, "2026-01-02", employmentId="E-1"))
     await settled(run, ann, bob)
     record = await run.record("a")
     assert (str(record.state), await run.state("b")) == ("DoneWithErrors", "Done")
@@ -232,7 +232,7 @@ def body(value: dict[str, object]) -> bytes:
 async def test_a_move_in_an_employment_that_never_started_asks_and_adds_no_second_job(carry_out: bool) -> None:
     run, ann, bob = await two_hired(employmentId="one")
     moves = ((ann, "ann", "two"), (bob, "bob", "one"))
-    await run.tell(
+    await run.notify(
         *(event("mover", name, person, groups=[OTHER_TEAM], employmentId=which) for person, name, which in moves)
     )
     assert (await run.state("ann"), run.licenses(ann)) == ("NeedsDecision", {"SMALL"})
@@ -244,9 +244,9 @@ async def test_a_move_in_an_employment_that_never_started_asks_and_adds_no_secon
 
 async def test_a_move_in_an_employment_that_never_started_goes_on_when_its_start_comes() -> None:
     run, ann, _ = await two_hired(employmentId="one")
-    await run.tell(event("mover", "moved", ann, groups=[OTHER_TEAM], employmentId="two"))
+    await run.notify(event("mover", "moved", ann, groups=[OTHER_TEAM], employmentId="two"))
     assert await run.state("moved") == "NeedsDecision"
-    await run.tell(event("joiner", "second", ann, on="2025-12-01", groups=[TEAM], employmentId="two"))
+    await run.notify(event("joiner", "second", ann, on="2025-12-01", groups=[TEAM], employmentId="two"))
     await run.wait(hours=26)
     assert (await run.state("moved"), run.licenses(ann)) == ("Done", {"SMALL", "LARGE"})
 

@@ -14,8 +14,8 @@ from tests.support.hires import Hires, event, team
 from tests.support.runs import MIA, TEAM, user
 
 
-async def letters(run: Hires) -> list[str]:
-    return [letter.reason for letter in (await run.world.stores.dead_letters.page(2000))[0]]
+async def dead_letters(run: Hires) -> list[str]:
+    return [dead_letter.reason for dead_letter in (await run.world.stores.dead_letters.page(2000))[0]]
 
 
 async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_value() -> None:
@@ -59,7 +59,7 @@ async def test_a_batch_of_a_thousand_names_each_fault_by_position_field_and_valu
     for position, (name, _) in inside.items():
         assert any(field.startswith(f"data.{name}") for field in named[position]), named[position]
     assert [each.position for each in receipts if each.taken] == [190]
-    assert await letters(run) == [], "whoever sends many at once is told"
+    assert await dead_letters(run) == [], "whoever sends many at once is told"
     await records.resume(run.world, open_keys(receipts))
     await run.work_off()
     good = [each.record for each in receipts if each.record is not None and not each.taken]

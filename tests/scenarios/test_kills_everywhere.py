@@ -83,7 +83,7 @@ async def _rows(run: DyingRun, people: list[UserId], expected: set[str]) -> list
     wrong = [f"{each} is shown as {states.get(each)}" for each in people if states.get(each) is not state]
     rows = await stores.ledger.rows(people)
     wrong += [f"an intent of {each} was left" for each, row in rows.items() if row.intent is not None]
-    wrong += [f"the ledger of {each}: {row.owned}" for each, row in rows.items() if len(row.owned) != len(expected)]
+    wrong += [f"the ledger of {each}: {row.managed}" for each, row in rows.items() if len(row.managed) != len(expected)]
     if (await stores.dead_letters.page(5))[0]:
         wrong.append("a dead letter")
     return wrong

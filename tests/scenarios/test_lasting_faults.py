@@ -72,8 +72,8 @@ class DeadlyRun(Run):
 
     async def deliver(self, message: Outgoing) -> None:
         if message.queue == MEMBERS and self.deadly in message.body.decode():
-            letters = self.fakes.dead_letters.letters
-            letters.append(Undelivered(message.queue, message.body, "MaxDeliveryCountExceeded", message.drained))
+            dead_letters = self.fakes.dead_letters.dead_letters
+            dead_letters.append(Undelivered(message.queue, message.body, "MaxDeliveryCountExceeded", message.drained))
             return
         await super().deliver(message)
 
@@ -103,10 +103,13 @@ async def test_a_dead_letter_too_large_to_send_again_is_kept_and_holds_up_no_oth
             await run.fakes.queue.send(messages)
 
     run = Run()
-    run.fakes.dead_letters.letters += [Undelivered(MEMBERS, b"0123456789", "x", 0), Undelivered(JOBS, b"{}", "x", 0)]
+    run.fakes.dead_letters.dead_letters += [
+        Undelivered(MEMBERS, b"0123456789", "x", 0),
+        Undelivered(JOBS, b"{}", "x", 0),
+    ]
     assert await drain(replace(run.world, queue=Narrow())) == 2
-    (letter,) = (await run.world.stores.dead_letters.page(5))[0]
-    assert (letter.queue, "limit is 9" in letter.reason) == (MEMBERS, True)
+    (dead_letter,) = (await run.world.stores.dead_letters.page(5))[0]
+    assert (dead_letter.queue, "limit is 9" in dead_letter.reason) == (MEMBERS, True)
     assert [message.queue for message in run.fakes.sent()] == [JOBS]
 
 
@@ -178,17 +181,17 @@ async def test_a_deleted_user_is_looked_for_until_nobody_can_restore_him_and_the
     deleted, member = run.people(2)
     await run.change([SMALL])
     run.directory.delete_user(deleted)
-    looks = []
+    queue_states = []
     for _ in range(40):
         run.later(days=1)
         before = len(run.directory.reads)
         await sync_all(run.world)
         await run.work_off()
-        looks.append(sum(deleted in each for each in run.directory.reads[before:]))
-    assert looks[20] > 0
-    assert looks[-1] == 0
+        queue_states.append(sum(deleted in each for each in run.directory.reads[before:]))
+    assert queue_states[20] > 0
+    assert queue_states[-1] == 0
     row = (await run.world.stores.ledger.rows([deleted]))[deleted]
-    assert not row.owned
+    assert not row.managed
     run.later(days=400)
     for _ in range(16):
         await forget_old(run.world)
@@ -197,7 +200,7 @@ async def test_a_deleted_user_is_looked_for_until_nobody_can_restore_him_and_the
     assert run.licenses(member) == {"SMALL"}
 
 
-async def test_a_user_restored_after_weeks_is_still_ours_although_the_license_shows_late() -> None:
+async def test_a_user_restored_after_weeks_is_still_managed_although_the_license_shows_late() -> None:
     run = Run()
     restored, member = run.people(2)
     await run.change([SMALL])
@@ -210,8 +213,8 @@ async def test_a_user_restored_after_weeks_is_still_ours_although_the_license_sh
     person = run.directory.truth(restored)
     run.directory.change_user(replace(person, license_assignment_states=()))
     run.directory.leave(TEAM, restored)
-    await run.look_at(restored, cause="event-1")
+    await run.reconcile(restored, cause="event-1")
     run.directory.change_user(person)
     run.later(minutes=2)
-    await run.look_at(restored, cause="event-2")
+    await run.reconcile(restored, cause="event-2")
     assert (run.licenses(restored), run.licenses(member)) == (set(), {"SMALL"})

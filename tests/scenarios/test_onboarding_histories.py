@@ -35,14 +35,14 @@ async def test_a_leaver_that_came_before_its_joiner_and_the_account_counts_when_
     run = await Hires.of_two_teams()
     run.order_by(SourceOrder.SEQUENCE)
     who = {"employeeId": "7"}
-    await run.tell(event("leaver", "gone", who, on="2026-01-01", sequence=2, removal="P0D"))
+    await run.notify(event("leaver", "gone", who, on="2026-01-01", sequence=2, removal="P0D"))
     assert await run.state("gone") == "DoneWithErrors"
     ann = run.directory.add_user(user(1))
     run.accounts.employee_ids[ann] = "7"
-    await run.tell(event("joiner", "came", who, on="2025-12-01", sequence=1, groups=[TEAM]))
+    await run.notify(event("joiner", "came", who, on="2025-12-01", sequence=1, groups=[TEAM]))
     assert await run.state("came") == "Superseded"
     assert run.licenses(ann) == set()
-    await run.tell(event("joiner", "again", who, on="2026-01-02", sequence=3, groups=[TEAM]))
+    await run.notify(event("joiner", "again", who, on="2026-01-02", sequence=3, groups=[TEAM]))
     assert await run.state("again") == "Done"
     assert run.licenses(ann) == {"SMALL"}
 
@@ -65,16 +65,16 @@ async def test_of_a_request_without_times_the_later_event_of_the_same_day_counts
 async def test_a_joiner_cannot_be_cancelled_while_its_membership_is_being_written() -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
-    refused: list[str] = []
+    rejected: list[str] = []
 
     async def cancel() -> None:
         with pytest.raises(Conflict) as caught:
             await administration.cancel(run.world, (await run.record("1")).key, MIA)
-        refused.append(str(caught.value))
+        rejected.append(str(caught.value))
 
     run.memberships.meanwhile.append(cancel)
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
-    assert "cannot be cancelled any more" in refused[0]
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
+    assert "cannot be cancelled any more" in rejected[0]
     assert await run.state("1") == "Done"
 
 
@@ -86,7 +86,7 @@ async def test_what_is_cancelled_before_its_membership_is_written_writes_none() 
     await run.work_off(lambda: not run.memberships.answers[TEAM])
     assert await run.state("1") == "Received"
     await administration.cancel(run.world, (await run.record("1")).key, MIA)
-    await run.tell(event("joiner", "2", bob, groups=[TEAM]))
+    await run.notify(event("joiner", "2", bob, groups=[TEAM]))
     assert (await run.state("1"), await run.state("2")) == ("Cancelled", "Done")
     assert not run.member(ann)
     assert run.licenses(ann) == set()
@@ -104,7 +104,7 @@ async def test_a_leaver_waits_for_a_joiner_whose_membership_is_being_written_and
 
     run.later(days=5)
     run.memberships.meanwhile.append(leave)
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     assert seen == ["WaitingForEarlierEvent"]
     assert await run.state("2") == "Done"
     assert not run.member(ann)
@@ -132,13 +132,13 @@ async def test_a_leaver_by_name_is_of_the_account_that_had_the_name_when_the_eve
     run = await Hires.of_two_teams()
     old = run.directory.add_user(user(1))
     upn = f"{old}@fabrikam.example"
-    await run.tell(event("joiner", "1", old, groups=[TEAM]))
-    await run.tell(event("leaver", "2", {"userPrincipalName": upn}, on="2026-01-02", removal="P30D"))
+    await run.notify(event("joiner", "1", old, groups=[TEAM]))
+    await run.notify(event("leaver", "2", {"userPrincipalName": upn}, on="2026-01-02", removal="P30D"))
     assert (await run.record("2")).user_id == old
     new = run.directory.add_user(user(2))
     run.directory.change_user(replace(run.directory.truth(old), user_principal_name="old@fabrikam.example"))
     run.directory.change_user(replace(run.directory.truth(new), user_principal_name=upn))
-    await run.tell(event("joiner", "3", new, on="2026-01-10", groups=[TEAM]))
+    await run.notify(event("joiner", "3", new, on="2026-01-10", groups=[TEAM]))
     await run.wait(days=40)
     assert await run.state("2") == "Done"
     assert (run.licenses(old), run.licenses(new)) == (set(), {"SMALL"})
@@ -148,11 +148,11 @@ async def test_a_leaver_by_name_takes_nothing_from_an_account_made_after_it_came
     run = await Hires.of_two_teams()
     new = user(1)
     who = {"userPrincipalName": f"{new}@fabrikam.example"}
-    await run.tell(event("leaver", "1", who, on="2026-01-02", removal="P30D"))
+    await run.notify(event("leaver", "1", who, on="2026-01-02", removal="P30D"))
     run.later(days=10)
     run.directory.add_user(new, groups=[TEAM])
     run.accounts.created[new] = run.fakes.clock.now()
-    await run.look_at(new)
+    await run.reconcile(new)
     await run.wait(days=40)
     record = await run.record("1")
     assert str(record.state) == "Failed"
@@ -164,7 +164,7 @@ async def test_of_a_leaver_whose_account_is_deleted_meanwhile_nothing_is_left_to
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
     run.accounts.employee_ids[ann] = "7"
-    await run.tell(event("leaver", "1", {"employeeId": "7"}, on="2026-01-02", removal="P30D"))
+    await run.notify(event("leaver", "1", {"employeeId": "7"}, on="2026-01-02", removal="P30D"))
     run.directory.delete_user(ann)
     await run.wait(days=40)
     record = await run.record("1")
@@ -177,7 +177,7 @@ async def test_an_account_that_cannot_be_read_for_an_hour_is_not_one_that_does_n
     run.onboarders = [Onboarding(replace(run.world, policy=policy))] * 2
     ann = run.directory.add_user(user(1))
     run.directory.fail_read(ann, ReadFailed("503"), times=100)
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     assert await run.state("1") == "Done"
     assert run.licenses(ann) == {"SMALL"}
 
@@ -202,12 +202,12 @@ async def test_a_license_that_a_left_group_gave_natively_is_gone_before_the_leav
     assert outcomes(record.licenses) == {SMALL.sku_id: LicenseOutcome.REMOVED, EXTRA.sku_id: LicenseOutcome.KEPT}
 
 
-async def test_a_usage_location_that_is_refused_is_shown_and_the_rest_is_done() -> None:
+async def test_a_usage_location_that_is_rejected_is_shown_and_the_rest_is_done() -> None:
     run = await Hires.of_two_teams()
     ann, bob = run.directory.add_user(user(1), location="FR"), run.directory.add_user(user(2), location="FR")
-    run.writer.refuse_location(ann, "Insufficient privileges")
+    run.writer.reject_location(ann, "Insufficient privileges")
     for name, person in (("1", ann), ("2", bob)):
-        await run.tell(event("joiner", name, person, groups=[TEAM], usageLocation="NL"))
+        await run.notify(event("joiner", name, person, groups=[TEAM], usageLocation="NL"))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
     assert record.note == "The usage location NL was rejected: Insufficient privileges"
@@ -222,7 +222,7 @@ async def test_of_two_licenses_each_has_its_own_end() -> None:
     await run.licensed_team(SMALL, EXTRA)
     run.directory.add_sku(replace(EXTRA, enabled=0))
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
     assert record.note == "1 license waiting for a seat."
@@ -235,10 +235,10 @@ async def test_a_move_shows_which_group_of_the_old_job_stays_because_hr_did_not_
     run = await Hires.of_two_teams()
     await run.profile("sales", match={"department": ("Sales",)}, groups=(TEAM,))
     ann, bob = run.directory.add_user(user(1), groups=[TEAM]), run.directory.add_user(user(2))
-    await run.look_at(ann)
+    await run.reconcile(ann)
     for name, person in (("1", ann), ("2", bob)):
-        await run.tell(event("joiner", name, person, attributes={"department": "Sales"}))
-        await run.tell(event("mover", f"m{name}", person, on="2026-01-01", sequence=1, groups=[OTHER_TEAM]))
+        await run.notify(event("joiner", name, person, attributes={"department": "Sales"}))
+        await run.notify(event("mover", f"m{name}", person, on="2026-01-01", sequence=1, groups=[OTHER_TEAM]))
     kept, moved = await run.record("m1"), await run.record("m2")
     assert outcomes(kept.groups) == {TEAM: GroupOutcome.KEPT, OTHER_TEAM: GroupOutcome.ADDED}
     assert (str(kept.state), str(moved.state)) == ("DoneWithErrors", "Done")
@@ -254,9 +254,9 @@ async def test_a_mover_changes_products_in_one_call_with_the_same_plans_off() ->
         await run.name_by_events(group)
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
     for name, person in (("1", ann), ("2", bob)):
-        await run.tell(event("joiner", name, person, groups=[TEAM]))
+        await run.notify(event("joiner", name, person, groups=[TEAM]))
     before = len(run.writer.log)
-    await run.tell(event("mover", "3", ann, sequence=1, groups=[OTHER_TEAM]))
+    await run.notify(event("mover", "3", ann, sequence=1, groups=[OTHER_TEAM]))
     plans = frozenset({MAIL})
     calls = [entry for entry in run.writer.log[before:] if entry.operation == "assignLicense"]
     assert [(entry.before, entry.after) for entry in calls] == [({SMALL.sku_id: plans}, {LARGE.sku_id: plans})]
@@ -315,14 +315,14 @@ async def test_messages_are_scheduled_for_the_next_day_only_and_what_is_later_is
     assert {await run.state(name) for name in (*days, "l")} <= {"Done", "DoneWithErrors"}
 
 
-async def test_a_group_that_refuses_a_leaver_is_shown_and_the_others_are_left() -> None:
+async def test_a_group_that_rejects_a_leaver_is_shown_and_the_others_are_left() -> None:
     run = await Hires.of_two_teams()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, groups=[TEAM, OTHER_TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM, OTHER_TEAM]))
     run.memberships.answers[TEAM].append((Rejected(403, "Authorization_RequestDenied", "Denied"), False))
-    await run.tell(event("leaver", "2", ann, on="2026-01-01", sequence=1, removal="P0D"))
+    await run.notify(event("leaver", "2", ann, on="2026-01-01", sequence=1, removal="P0D"))
     record = await run.record("2")
     assert str(record.state) == "DoneWithErrors"
-    assert outcomes(record.groups) == {TEAM: GroupOutcome.REFUSED, OTHER_TEAM: GroupOutcome.REMOVED}
+    assert outcomes(record.groups) == {TEAM: GroupOutcome.REJECTED, OTHER_TEAM: GroupOutcome.REMOVED}
     assert run.member(ann)
     assert run.licenses(ann) == set(), "whom HR reported as a leaver is not licensed by a membership that stays"

@@ -53,28 +53,28 @@ async def _prepared() -> tuple[DyingHires, UserId]:
 async def _joined(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
     joiner = event("joiner", "1", ann, attributes={"department": "Sales"})
     run.arm(killer)
-    await run.tell(joiner, joiner)
+    await run.notify(joiner, joiner)
     return {"SMALL", "EXTRA"}
 
 
 async def _moved(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
-    await run.tell(event("joiner", "1", ann, attributes={"department": "Sales"}))
+    await run.notify(event("joiner", "1", ann, attributes={"department": "Sales"}))
     mover = event("mover", "2", ann, on="2026-01-02", attributes={"department": "Labs"})
     run.arm(killer)
-    await run.tell(mover)
+    await run.notify(mover)
     return {"LARGE"}
 
 
 async def _left(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
-    await run.tell(event("joiner", "1", ann, attributes={"department": "Sales"}))
+    await run.notify(event("joiner", "1", ann, attributes={"department": "Sales"}))
     leaver = event("leaver", "2", ann, on="2026-01-02", removal="P0D")
     run.arm(killer)
-    await run.tell(leaver)
+    await run.notify(leaver)
     return set()
 
 
 async def _taken_back(run: DyingHires, ann: UserId, killer: Killer) -> set[str]:
-    await run.tell(event("joiner", "1", ann, attributes={"department": "Sales"}))
+    await run.notify(event("joiner", "1", ann, attributes={"department": "Sales"}))
     await run.send(event("leaver", "2", ann, on="2026-01-02", removal="P0D"))
     await run.work_off(lambda: not run.licenses(ann))
     run.arm(killer)
@@ -98,7 +98,7 @@ async def test_a_kill_at_any_change_loses_and_doubles_nothing(scenario: Scenario
         wanted = await scenario(run, ann, killer)
         for _ in range(3):
             await run.wait(minutes=15)
-            await run.look_at(ann, cause=f"later-{run.done}")
+            await run.reconcile(ann, cause=f"later-{run.done}")
         assert killer.died_in, at
         assert run.licenses(ann) == wanted, (at, killer.died_in)
         states = {name: await run.state(name) for name in ("1", "2") if name == "1" or scenario is not _joined}
@@ -107,5 +107,5 @@ async def test_a_kill_at_any_change_loses_and_doubles_nothing(scenario: Scenario
         most = 2 if scenario is _taken_back else 1
         doubled = [change for change, count in Counter(run.memberships.log).items() if count > most]
         assert not doubled, (at, killer.died_in, doubled)
-        told = Counter(result["id"] for result in run.results)
-        assert len(told) == len(states), (at, killer.died_in, told)
+        observed = Counter(result["id"] for result in run.results)
+        assert len(observed) == len(states), (at, killer.died_in, observed)

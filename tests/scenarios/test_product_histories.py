@@ -108,7 +108,7 @@ class History:
 
     async def event(self, who: UserId) -> None:
         self.run.later(hours=2)
-        await self.run.look_at(who, cause=f"event-{self.run.done}")
+        await self.run.reconcile(who, cause=f"event-{self.run.done}")
 
     async def assign(self) -> None:
         group, sku = self.chance.choice(GROUPS), self.chance.choice(self.skus)

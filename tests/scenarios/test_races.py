@@ -61,14 +61,14 @@ async def test_who_leaves_between_another_looks_read_and_its_write_is_not_licens
     run = await managed()
     person = run.directory.add_user(user(50), groups=[TEAM])
 
-    async def leaves_and_is_looked_at() -> None:
+    async def leaves_and_is_reconciled() -> None:
         run.directory.leave(TEAM, person)
         said = ProcessUsers(
             (person,), "left", bulk=False, expects={person: {TEAM: False}}, changed_at=run.world.clock.now()
         )
         await run.workers[1].process(said.encode())
 
-    stores = replace(run.world.stores, ledger=Interrupted(run.world, leaves_and_is_looked_at))  # type: ignore[arg-type]
+    stores = replace(run.world.stores, ledger=Interrupted(run.world, leaves_and_is_reconciled))  # type: ignore[arg-type]
     slow = Members(replace(run.world, stores=stores))
     await slow.process(ProcessUsers((person,), "joined", bulk=False).encode())
     await run.work_off()
@@ -106,7 +106,7 @@ async def test_a_look_that_meets_another_ones_write_comes_back_in_seconds() -> N
     run = await managed()
     person = run.directory.add_user(user(50), groups=[TEAM])
 
-    async def is_looked_at_by_another() -> None:
+    async def is_reconciled_by_another() -> None:
         await run.workers[1].process(ProcessUsers((person,), "other", bulk=False).encode())
 
     class Midway(Interrupted):
@@ -117,7 +117,7 @@ async def test_a_look_that_meets_another_ones_write_comes_back_in_seconds() -> N
                 await happens()
             return written
 
-    stores = replace(run.world.stores, ledger=Midway(run.world, is_looked_at_by_another))  # type: ignore[arg-type]
+    stores = replace(run.world.stores, ledger=Midway(run.world, is_reconciled_by_another))  # type: ignore[arg-type]
     began = run.world.clock.now()
     await Members(replace(run.world, stores=stores)).process(ProcessUsers((person,), "one", bulk=False).encode())
     await run.work_off()
@@ -143,10 +143,10 @@ async def test_who_loses_the_race_for_a_user_leaves_the_quota_to_others(*, can_b
                 raise Unavailable(None, "tables")
             return await loads.save(state, etag)
 
-    async def is_looked_at_by_another() -> None:
+    async def is_reconciled_by_another() -> None:
         await run.workers[1].process(ProcessUsers((person,), "other", bulk=False).encode())
 
-    ledger: Any = Interrupted(run.world, is_looked_at_by_another)
+    ledger: Any = Interrupted(run.world, is_reconciled_by_another)
     budget: Any = Budget()
     slow = Members(replace(run.world, stores=replace(run.world.stores, ledger=ledger, budget=budget)))
     await slow.process(ProcessUsers((person, other), "one", bulk=False).encode())
@@ -156,7 +156,7 @@ async def test_who_loses_the_race_for_a_user_leaves_the_quota_to_others(*, can_b
     assert charged == len(run.writer.log) + (not can_be_kept)
 
 
-async def test_the_same_message_delivered_twice_at_once_loses_no_license_of_ours() -> None:
+async def test_the_same_message_delivered_twice_at_once_loses_no_managed_license() -> None:
     """The second delivery must not judge the first one's call undone while it is on its way."""
     run = await managed()
     person = run.directory.add_user(user(50), groups=[TEAM])
@@ -177,5 +177,5 @@ async def test_the_same_message_delivered_twice_at_once_loses_no_license_of_ours
     await Members(replace(run.world, stores=stores)).process(message)
     run.directory.leave(TEAM, person)
     await run.work_off()
-    await run.look_at(person)
+    await run.reconcile(person)
     assert run.licenses(person) == set()

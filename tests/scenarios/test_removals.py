@@ -29,7 +29,7 @@ from shared.handlers.operations.permit_writes import list_grant
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.kills import DyingRun, Killer
-from tests.support.notifications import accept_on, tell, went
+from tests.support.notifications import accept_on, notify, went
 from tests.support.runs import LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 DAYS = 3
@@ -40,7 +40,7 @@ async def notified(run: Run, group: str, people: list[UserId]) -> None:
     for each in people:
         run.directory.leave(group, each)
     for start in range(0, len(people), 20):
-        await tell(run, went(group, *people[start : start + 20]))
+        await notify(run, went(group, *people[start : start + 20]))
 
 
 def members(people: list[UserId], cause: str) -> Outgoing:
@@ -63,12 +63,12 @@ async def join(run: Run, people: list[UserId]) -> None:
     await run.world.queue.send([members(people[start : start + 20], f"back-{start}") for start in range(0, 30, 20)])
 
 
-async def look_later(run: Run, people: list[UserId]) -> None:
+async def reconcile_later(run: Run, people: list[UserId]) -> None:
     """Events name the people again on the next days."""
     for day in range(DAYS):
         run.later(days=1)
         for start in range(0, len(people), 20):
-            await run.look_at(*people[start : start + 20], cause=f"event-{day}-{start}")
+            await run.reconcile(*people[start : start + 20], cause=f"event-{day}-{start}")
 
 
 def licensed(run: Run, people: list[UserId]) -> int:
@@ -93,7 +93,7 @@ async def test_an_approval_for_one_group_removes_nothing_when_another_group_is_e
     assert removing.state is OperationState.COMPLETE
     assert licensed(run, people) == 30
     await notified(run, OTHER_TEAM, people)
-    await look_later(run, people)
+    await reconcile_later(run, people)
     assert licensed(run, people) == 30
     (waiting,) = await queries.approvals(run.world)
     assert waiting.target.group_id == OTHER_TEAM
@@ -118,7 +118,7 @@ async def test_permits_of_a_superseded_operation_end_when_the_newer_one_is_accep
     back = licensed(run, people)
     assert back == 60
     await notified(run, TEAM, people[:30])
-    await look_later(run, people[:30])
+    await reconcile_later(run, people[:30])
     assert licensed(run, people) == 60
 
 
@@ -183,7 +183,7 @@ async def test_a_reprocess_of_the_members_of_a_deleted_group_removes_nothing() -
         request = OperationRequest(Target(user_ids=tuple(people)), MIA, reprocess=True)
         await accept(run.world, request)
         await run.work_off()
-        await run.look_at(*people, cause=f"event-{number}")
+        await run.reconcile(*people, cause=f"event-{number}")
     assert licensed(run, people) == 20
 
 
@@ -193,7 +193,7 @@ async def test_of_a_mass_removal_by_mistake_not_even_the_first_go() -> None:
     people = [run.directory.add_user(user(number), groups=[TEAM]) for number in range(1001, 3001)]
     await run.change([SMALL])
     await notified(run, TEAM, people[:1180])
-    await look_later(run, people[:40])
+    await reconcile_later(run, people[:40])
     assert licensed(run, people) == 2000
     (waiting,) = await queries.approvals(run.world)
     assert "of 2,000 members left within" in waiting.reason
@@ -220,13 +220,13 @@ async def test_of_removals_that_trickle_in_none_goes_before_the_late_ones_are_kn
     await run.change([SMALL])
     for each in people[:30]:
         run.directory.leave(TEAM, each)
-    await tell(run, went(TEAM, *people[:3]))
+    await notify(run, went(TEAM, *people[:3]))
     assert licensed(run, people) == 60
     (waiting,) = await queries.approvals(run.world)
     assert waiting.reason == "30 of 60 members left within 1 s. 20 removals in a day need no approval."
     for number in range(3, 30):
         run.later(minutes=10)
-        await tell(run, went(TEAM, people[number]))
+        await notify(run, went(TEAM, people[number]))
     assert licensed(run, people) == 60
 
 
@@ -269,7 +269,7 @@ async def test_of_two_groups_one_is_held_and_the_other_goes_on() -> None:
         run.directory.leave(TEAM, each)
     for each in others[:15]:
         run.directory.leave(OTHER_TEAM, each)
-    await tell(run, went(TEAM, *people[:30]), went(OTHER_TEAM, *others[:15]))
+    await notify(run, went(TEAM, *people[:30]), went(OTHER_TEAM, *others[:15]))
     assert (licensed(run, people), licensed(run, others)) == (60, 25)
     (waiting,) = await queries.approvals(run.world)
     assert waiting.target.group_id == TEAM
@@ -282,17 +282,17 @@ async def test_a_license_of_two_groups_that_let_go_at_once_waits_for_both() -> N
         run.directory.leave(TEAM, each)
     for each in few:
         run.directory.leave(OTHER_TEAM, each)
-    await run.look_at(*people[:20], cause="one")
-    await run.look_at(*people[20:], cause="two")
+    await run.reconcile(*people[:20], cause="one")
+    await run.reconcile(*people[20:], cause="two")
     assert licensed(run, people) == 20
     assert await queries.approvals(run.world) == ()
     run, people = await in_both_groups(30)
     for each in people:
-        await run.look_at(each, cause="both groups are in the ledger")
+        await run.reconcile(each, cause="both groups are in the ledger")
         run.directory.leave(TEAM, each)
         run.directory.leave(OTHER_TEAM, each)
-    await run.look_at(*people[:20], cause="one")
-    await run.look_at(*people[20:], cause="two")
+    await run.reconcile(*people[:20], cause="one")
+    await run.reconcile(*people[20:], cause="two")
     assert licensed(run, people) == 30
     assert {each.target.group_id for each in await queries.approvals(run.world)} == {TEAM, OTHER_TEAM}
     for group in (TEAM, OTHER_TEAM):
@@ -345,7 +345,7 @@ async def test_a_process_that_dies_at_any_change_counts_each_removal_once() -> N
         await run.work_off()
         run.later(minutes=1)
         run.world = run.fakes.world
-        await run.look_at(*people[:20], cause="again")
+        await run.reconcile(*people[:20], cause="again")
         assert licensed(run, people) == 40, killer.died_in
         view = await queries.group_status(run.world, TEAM)
         assert (view.allowance_used, view.pending_removals) == (20, 0), killer.died_in
@@ -376,7 +376,7 @@ async def test_the_tenant_as_a_whole_has_one_approval_of_all_who_would_lose_some
     )
     run.later(hours=1)
     run.directory.leave(TEAM, people[20])
-    await run.look_at(people[20], cause="one more while a person decides")
+    await run.reconcile(people[20], cause="one more while a person decides")
     assert licensed(run, people) == 60
     await approvals.review(run.world, waiting.id, MIA)
     await run.work_off()
@@ -387,7 +387,7 @@ async def test_the_tenant_as_a_whole_has_one_approval_of_all_who_would_lose_some
     assert (licensed(run, people), licensed(run, others)) == (44, 45)
     assert await queries.approvals(run.world) == ()
     run.directory.leave(TEAM, people[30])
-    await run.look_at(people[30], cause="approved removals do not count")
+    await run.reconcile(people[30], cause="approved removals do not count")
     assert licensed(run, people) == 43
 
 
@@ -431,13 +431,13 @@ async def test_removals_rejected_for_the_tenant_are_kept_and_not_asked_for_again
     await run.change([SMALL])
     for each in people[:4]:
         run.directory.leave(TEAM, each)
-    await run.look_at(*people[:4], cause="left")
+    await run.reconcile(*people[:4], cause="left")
     (waiting,) = await queries.approvals(run.world)
     await approvals.review(run.world, waiting.id, MIA)
     await run.work_off()
     await approvals.reject(run.world, waiting.id, MIA)
     await run.work_off()
-    await look_later(run, people[:4])
+    await reconcile_later(run, people[:4])
     assert licensed(run, people) == 10
     assert await queries.approvals(run.world) == ()
 
@@ -451,7 +451,7 @@ async def test_a_group_that_lost_its_rule_is_held_at_once() -> None:
     run.directory.groups[TEAM] = static
     run.directory.leave(TEAM, people[0])
     began = run.world.clock.now()
-    await run.look_at(people[0], cause="left")
+    await run.reconcile(people[0], cause="left")
     assert (licensed(run, people), run.world.clock.now() - began < timedelta(minutes=1)) == (10, True)
     (waiting,) = await queries.approvals(run.world)
     assert waiting.reason == "The group lost its membership rule."
@@ -479,7 +479,7 @@ async def test_moving_everybody_to_a_group_with_a_larger_product_needs_no_approv
         run.directory.leave(TEAM, each)
         run.directory.join(OTHER_TEAM, each)
     for start in range(0, 60, 20):
-        await run.look_at(*people[start : start + 20], cause=f"moved-{start}")
+        await run.reconcile(*people[start : start + 20], cause=f"moved-{start}")
     assert all(run.licenses(each) == {"LARGE"} for each in people)
     assert await queries.approvals(run.world) == ()
 
@@ -511,7 +511,7 @@ async def test_a_list_that_waits_for_approval_holds_its_people_and_no_other_requ
     one = OperationRequest(Target(user_ids=(people[35],)), MIA, take)
     assert (await run.finish(await accept(run.world, one), approve=False)).state is OperationState.COMPLETE
     for start in range(0, 40, 20):
-        await run.look_at(*people[start : start + 20], cause=f"event-{start}")
+        await run.reconcile(*people[start : start + 20], cause=f"event-{start}")
     assert licensed(run, people) == 39
     await run.finish(waiting)
     assert licensed(run, people) == 9

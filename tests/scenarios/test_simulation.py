@@ -29,6 +29,7 @@ async def test_a_history_of_trouble_ends_right(seed: int, caplog: pytest.LogCapt
         3112689,
         3120447,
         3121376,
+        3168188,
     ],
 )
 async def test_a_history_in_which_the_tenant_acts_too_ends_right(seed: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,7 +35,7 @@ class Allowances:
         """A person approves the list that an operation shows."""
         now = world.clock.now()
         for number in range(operation.pages):
-            page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
+            page = await world.stores.snapshots.page(operation.id, operation.snapshot_id, number)
             for position, person in enumerate(page.user_ids):
                 self.approved += [(now, person, sku) for sku in page.action(position).remove]
 

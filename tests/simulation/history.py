@@ -97,7 +97,7 @@ class History:
     kinds: frozenset[str] | None = None
     """Kinds of the tenant's own acts (tenant_acts.KINDS); None: those of the seed."""
     lines: list[str] = field(default_factory=list)
-    foreign: dict[UserId, set[SkuId]] = field(default_factory=dict)
+    unmanaged: dict[UserId, set[SkuId]] = field(default_factory=dict)
     due: set[tuple[UserId, SkuId]] = field(default_factory=set)
     """Whom a group assigned what at any time: an assignment of it can have been tried."""
     wanted: dict[GroupId, dict[SkuId, Plans]] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class History:
         self.acts = self.chance.randint(3, 12) if self.seed >= LENGTHS_FROM else ACTS
         self.people = [user(number) for number in range(1, PEOPLE + 1)]
         kinds = (frozenset(KINDS) if self.seed >= TENANT_FROM else frozenset()) if self.kinds is None else self.kinds
-        self.tenant = TenantActs(self.run, self.chance, kinds, self.foreign, self.note)
+        self.tenant = TenantActs(self.run, self.chance, kinds, self.unmanaged, self.note)
         policy = self.run.world.policy
         of_groups = len(GROUPS) * policy.removal_allowance_minimum
         self.allowances = Allowances(of_groups, policy.tenant_removal_allowance, self.tenant.plans_at)
@@ -161,7 +161,7 @@ class History:
             location = "DE" if self.chance.random() < 0.8 else None
             groups = [group for group in (*GROUPS, INNER) if self.chance.random() < 0.4]
             directory.add_user(person, has=has, location=location, groups=groups)
-            self.foreign[person] = {license.sku_id for license in has}
+            self.unmanaged[person] = {license.sku_id for license in has}
 
     async def _act(self) -> None:
         often = (self._ask, self._join_or_leave)
@@ -179,7 +179,7 @@ class History:
         try:
             await accept(self.run.world, OperationRequest(Target(group), MIA, change))
         except (BadRequest, Conflict) as fault:
-            self.note(f"refused: {fault}")
+            self.note(f"rejected: {fault}")
             return
         if sku in had:
             del had[sku]
@@ -193,10 +193,10 @@ class History:
         inside = group in {each for each in (*GROUPS, INNER) if person in self.run.directory._members[each]}
         (self.run.directory.leave if inside else self.run.directory.join)(group, person)
         self.run.fakes.changes.happened(group, person, came=not inside)
-        told = self.chance.choice((1, 1, 2) if self.events_alone else (0, 1, 1, 2))
-        self.note(f"{person[-2:]} {'leaves' if inside else 'joins'} {group[-3:]}, told {told} times")
+        observed = self.chance.choice((1, 1, 2) if self.events_alone else (0, 1, 1, 2))
+        self.note(f"{person[-2:]} {'leaves' if inside else 'joins'} {group[-3:]}, told {observed} times")
         message = GroupsChanged((GroupChange(group, {person: not inside}),), self.run.world.clock.now())
-        await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * told)
+        await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * observed)
 
     async def _crowd(self) -> None:
         """Somebody empties a group, or nearly: an allowance or a person decides about all who leave."""
@@ -206,10 +206,10 @@ class History:
         for person in gone:
             self.run.directory.leave(group, person)
             self.run.fakes.changes.happened(group, person, came=False)
-        told = self.chance.choice((1, 1, 2) if self.events_alone else (0, 1, 1, 2))
-        self.note(f"{len(gone)} of {len(inside)} leave {group[-3:]} at once, told {told} times")
+        observed = self.chance.choice((1, 1, 2) if self.events_alone else (0, 1, 1, 2))
+        self.note(f"{len(gone)} of {len(inside)} leave {group[-3:]} at once, told {observed} times")
         message = GroupsChanged((GroupChange(group, dict.fromkeys(gone, False)),), self.run.world.clock.now())
-        await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * told)
+        await self.run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * observed)
 
     async def _reprocess(self) -> None:
         """Asked for by a person; it permits nothing."""
@@ -262,12 +262,12 @@ class History:
         """An administrator takes a license of ours away."""
         person = self.chance.choice(self.people)
         held = self.run.directory.truth(person)
-        ours = [row for row in held.license_assignment_states if row.sku_id not in self.foreign[person]]
-        if self.events_alone or not ours:
+        managed = [row for row in held.license_assignment_states if row.sku_id not in self.unmanaged[person]]
+        if self.events_alone or not managed:
             return
-        rest = tuple(row for row in held.license_assignment_states if row != ours[0])
+        rest = tuple(row for row in held.license_assignment_states if row != managed[0])
         self.run.directory.change_user(replace(held, license_assignment_states=rest))
-        self.note(f"{self._name(ours[0].sku_id)} is taken from {person[-2:]} by hand")
+        self.note(f"{self._name(managed[0].sku_id)} is taken from {person[-2:]} by hand")
 
     async def _lag(self) -> None:
         """Reads of somebody lag behind for a while. Whom a sealing read does not show yet, and of whose coming nobody
@@ -431,25 +431,25 @@ class History:
         from this person. Of a license that this app assigned and an administrator assigned anew, Noa is asked whether
         it may go."""
         wrong: list[str] = []
-        held, foreign = self.run.directory.licenses(person), self.foreign[person]
+        held, unmanaged = self.run.directory.licenses(person), self.unmanaged[person]
         desired = {} if blocked else self._desired(person)
         has, tenant = set(held), self.tenant
-        staying = [(sku, off) for sku, off in held.items() if sku in foreign or sku in desired]
+        staying = [(sku, off) for sku, off in held.items() if sku in unmanaged or sku in desired]
         lacking = desired.keys() - has
-        # A license may stay for a product that the tenant refuses anyway, and be in the way of another meanwhile.
-        refused = {sku for sku in lacking if tenant.may_lack(sku, desired[sku], staying)}
-        waiting = [(sku, off) for sku, off in held.items() if tenant.may_keep(WHOLE[sku], refused)]
+        # A license may stay for a product that the tenant rejects anyway, and be in the way of another meanwhile.
+        rejected = {sku for sku in lacking if tenant.may_lack(sku, desired[sku], staying)}
+        waiting = [(sku, off) for sku, off in held.items() if tenant.may_keep(WHOLE[sku], rejected)]
         lacks = {sku for sku in lacking if not tenant.may_lack(sku, desired[sku], [*staying, *waiting])}
-        keeps = {sku for sku in has - foreign - desired.keys() if not tenant.may_keep(WHOLE[sku], lacking)}
+        keeps = {sku for sku in has - unmanaged - desired.keys() if not tenant.may_keep(WHOLE[sku], lacking)}
         assigned_here = {sku for entry in self.run.writer.log if entry.user_id == person for sku in entry.after}
         assigned_here |= {sku for who, sku in self.due if who == person}
-        if foreign - has - (decided & assigned_here):
+        if unmanaged - has - (decided & assigned_here):
             wrong.append(f"{person[-2:]} lost what somebody else gave")
         if keeps:
             wrong.append(f"{person[-2:]} kept {self._names(keeps)}")
         if lacks:
             wrong.append(f"{person[-2:]} lacks {self._names(lacks)}, has {self._names(has)}")
-        for sku in (has & desired.keys()) - foreign:
+        for sku in (has & desired.keys()) - unmanaged:
             on, wanted = tenant.on(sku, held[sku]), tenant.on(sku, desired[sku])
             more = on > wanted and tenant.may_keep(on - wanted, lacking)
             if on != wanted and not more and not tenant.may_lack(sku, desired[sku], staying):

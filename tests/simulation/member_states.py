@@ -25,7 +25,7 @@ def faults(
     licensed = inside and bool(assigned) and not blocked
     has = truth.direct.keys() & assigned
     source = Source(SourceKind.GROUP, row.group_id)
-    managed = {sku for sku, owned in ledger.owned.items() if source in owned.sources and sku in truth.assigned}
+    managed = {sku for sku, license in ledger.managed.items() if source in license.sources and sku in truth.assigned}
     match row.state:
         case MemberState.ACTIVE if not licensed or has != set(assigned):
             wrong.append("without all licenses of the group")
@@ -37,7 +37,7 @@ def faults(
             wrong.append("and may be licensed")
         case MemberState.REMOVED if licensed or managed:
             wrong.append(f"and has {len(managed)} managed licenses of the group" if managed else "and is a member")
-        case MemberState.PENDING if not (row.notes or row.next_look_at):
+        case MemberState.PENDING if not (row.notes or row.next_check_at):
             wrong.append("without a reason")
     if (row.state in WITH_A_PROBLEM) is not bool(row.problems):
         wrong.append(f"with {len(row.problems)} problems")

@@ -39,12 +39,12 @@ WHOLE = {sku.sku_id: sku.plan_ids for sku in PRODUCTS}
 
 @dataclass
 class TenantActs:
-    """The acts of the chosen kinds. `foreign` is the history's own: what administrators assigned, by user."""
+    """The acts of the chosen kinds. `unmanaged` is the history's own: what administrators assigned, by user."""
 
     run: Run
     chance: random.Random
     kinds: frozenset[str]
-    foreign: dict[UserId, set[SkuId]]
+    unmanaged: dict[UserId, set[SkuId]]
     note: Callable[[str], None]
     tables: TenantTables = field(default_factory=TenantTables)
     contents: list[tuple[datetime, SkuId, Plans]] = field(default_factory=list)
@@ -96,7 +96,7 @@ class TenantActs:
         return changed[-1] if changed else WHOLE[sku_id]
 
     def may_lack(self, sku_id: SkuId, off: Plans, held: Iterable[tuple[SkuId, Plans]]) -> bool:
-        """Whether Graph refuses the license beside what somebody holds."""
+        """Whether Graph rejects the license beside what somebody holds."""
         if self.run.directory.sku(sku_id) is None:
             return True
         beside = NO_PLANS.union(*(self.on(each, plans) for each, plans in held if each != sku_id))
@@ -137,7 +137,7 @@ class TenantActs:
         if self.run.directory.sku(sku.sku_id) is None:
             return
         self.run.directory.remove_sku(sku.sku_id, licenses=True)
-        for skus in self.foreign.values():
+        for skus in self.unmanaged.values():
             skus.discard(sku.sku_id)
         self.note(f"{sku.sku_part_number} is gone from the tenant")
 
@@ -148,7 +148,7 @@ class TenantActs:
         the license is, nobody can know.
         """
         directory = self.run.directory
-        person = self.chance.choice(sorted(self.foreign))
+        person = self.chance.choice(sorted(self.unmanaged))
         self.run.fakes.clock.move(timedelta(seconds=1))
         ledger = (await self.run.world.stores.ledger.rows([person])).get(person)
         if directory.is_stale(person) or (ledger is not None and ledger.intent):
@@ -160,7 +160,7 @@ class TenantActs:
             return
         given = LicenseAssignmentState(sku.sku_id, last_updated=self.run.world.clock.now())
         directory.change_user(replace(user, license_assignment_states=(*rest, given)))
-        self.foreign[person].add(sku.sku_id)
+        self.unmanaged[person].add(sku.sku_id)
         self.note(f"{sku.sku_part_number} is assigned to {person[-2:]} by hand")
 
     async def _forget_links(self) -> None:

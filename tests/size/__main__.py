@@ -20,7 +20,7 @@ from rich.table import Table
 
 from local.stack import ROOT, WRITES_PER_S
 from tests.size.disturbed import beside, squeezed
-from tests.size.growing import MEASURES, Run, Tell, as_json, exponents, grow
+from tests.size.growing import MEASURES, ReportProgress, Run, as_json, exponents, grow
 
 RESULTS = ROOT / "bench-results" / "size.json"
 PICTURE = ROOT / "docs" / "images" / "size.svg"
@@ -51,15 +51,21 @@ def main() -> int:
     where = ROOT / ".local" / "size"
     common = {"scale": options.scale, "seed": options.seed, "where": where}
     with progress(console) as bar:
-        tell = teller(bar)
+        report_progress = progress_reporter(bar)
         if options.beside:
-            large, small, first = beside(options.beside, **common, tell=tell)
+            large, small, first = beside(options.beside, **common, report_progress=report_progress)
             kept["beside"] = {"large": as_json(large), "small": as_json(small), "firstWriteAfterSeconds": first}
         if options.others:
-            found = squeezed(options.others, **common, others_s=options.others_seconds, tell=tell)
+            found = squeezed(options.others, **common, others_s=options.others_seconds, report_progress=report_progress)
             kept["others"] = asdict(found)
         if not (options.draw or options.beside or options.others):
-            for run in grow(options.sizes, **common, preview=options.preview, quota_kind=options.quota_kind, tell=tell):
+            for run in grow(
+                options.sizes,
+                **common,
+                preview=options.preview,
+                quota_kind=options.quota_kind,
+                report_progress=report_progress,
+            ):
                 kept.setdefault("conditions", {})[str(run.members)] = conditions(options)
                 others = [each for each in kept.get("runs", []) if key(each) != key(as_json(run))]
                 kept["runs"] = [*others, as_json(run)]
@@ -100,18 +106,18 @@ def progress(console: Console) -> Progress:
     )
 
 
-def teller(bar: Progress) -> Tell:
+def progress_reporter(bar: Progress) -> ReportProgress:
     """What shows a run's progress, one bar a run."""
     tasks: dict[int, Any] = {}
 
-    def tell(run: Run, operation: dict[str, Any]) -> None:
+    def report_progress(run: Run, operation: dict[str, Any]) -> None:
         totals = operation["totals"]
         if id(run) not in tasks:
             tasks[id(run)] = bar.add_task(f"{run.members:,} members, {run.name}", total=run.members)
         done = totals["members"] - totals["remaining"]
         bar.update(tasks[id(run)], completed=done, total=totals["members"] or run.members)
 
-    return tell
+    return report_progress
 
 
 def show(console: Console, runs: list[Run], kept: dict[str, Any], options: argparse.Namespace) -> None:

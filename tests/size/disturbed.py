@@ -10,14 +10,16 @@ from typing import Any
 
 from local.client import Client
 from local.stack import WRITES_PER_S, Stack
-from tests.size.growing import Run, Tell, adding, measured, started, wait
+from tests.size.growing import ReportProgress, Run, adding, measured, started, wait
 
 TENANT_WRITES_PER_S = 60.0
 OTHERS_SHARE = 0.95
 """Of the tenant's quota taken by others: a twentieth of 60 writes a second is left, a sixth of what we would use."""
 
 
-def beside(members: int, *, scale: float, seed: int, where: Path, tell: Tell) -> tuple[Run, Run, float]:
+def beside(
+    members: int, *, scale: float, seed: int, where: Path, report_progress: ReportProgress
+) -> tuple[Run, Run, float]:
     """A large operation, and a small one on another group asked for in its midst; and when the small one wrote first.
 
     The small group is one of the tenant's own with a tenth of the people, who are members of the large one too.
@@ -38,22 +40,22 @@ def beside(members: int, *, scale: float, seed: int, where: Path, tell: Tell) ->
             began = time.monotonic()
             asked = client.api("POST", f"/api/groups/{small}/assignLicense", adding(skus["VISIOCLIENT"]))
 
-            def tell_first(run: Run, operation: dict[str, Any]) -> None:
+            def report_first(run: Run, operation: dict[str, Any]) -> None:
                 if operation["totals"]["wrote"] and not first_write:
                     first_write.append(round(time.monotonic() - began, 1))
 
-            ended = wait(client, asked["id"], second, tell_first)
+            ended = wait(client, asked["id"], second, report_first)
             second.seconds = round(time.monotonic() - began, 1)
             second.state, second.totals = ended["state"], ended["totals"]
 
-        def tell_large(run: Run, operation: dict[str, Any]) -> None:
-            tell(run, operation)
+        def report_large(run: Run, operation: dict[str, Any]) -> None:
+            report_progress(run, operation)
             if operation["totals"]["wrote"] > members // 4 and not thread.is_alive() and not second.state:
                 thread.start()
 
         thread = threading.Thread(target=ask_for_the_second)
         path = f"/api/groups/{summary['groups']['main']}/assignLicense"
-        measured(stack, client, large, path, adding(skus["SPE_E3"]), tell_large)
+        measured(stack, client, large, path, adding(skus["SPE_E3"]), report_large)
         thread.join(600)
         return large, second, first_write[0] if first_write else 0.0
 
@@ -70,7 +72,9 @@ class Squeezed:
     """Until ten seconds in a row reached nine tenths of our own rate again."""
 
 
-def squeezed(members: int, *, scale: float, seed: int, others_s: float, where: Path, tell: Tell) -> Squeezed:
+def squeezed(
+    members: int, *, scale: float, seed: int, others_s: float, where: Path, report_progress: ReportProgress
+) -> Squeezed:
     """License a group; ten seconds after its first write others take the tenant's quota for a while."""
     with started(members, scale=scale, quota_kind="bucket", seed=seed, where=where) as stack:
         client = Client(stack.endpoints)
@@ -79,13 +83,13 @@ def squeezed(members: int, *, scale: float, seed: int, others_s: float, where: P
         span: list[float] = []
         thread = threading.Thread(target=_take, args=(stack, client, scale, others_s, span))
 
-        def tell_it(run: Run, operation: dict[str, Any]) -> None:
-            tell(run, operation)
+        def report_it(run: Run, operation: dict[str, Any]) -> None:
+            report_progress(run, operation)
             if operation["totals"]["wrote"] and not thread.is_alive() and not span:
                 thread.start()
 
         path = f"/api/groups/{summary['groups']['main']}/assignLicense"
-        measured(stack, client, found.run, path, adding(summary["skus"]["SPE_E3"]), tell_it)
+        measured(stack, client, found.run, path, adding(summary["skus"]["SPE_E3"]), report_it)
         thread.join(10)
         seconds = client.tenant("GET", "/metrics")["perSecond"]
         _read_off(found, seconds, span, WRITES_PER_S * scale)
@@ -108,7 +112,7 @@ def _take(stack: Stack, client: Client, scale: float, others_s: float, span: lis
 
 def _read_off(found: Squeezed, seconds: list[list[int]], span: list[float], rate: float) -> None:
     began, ended = span
-    writes = {at: (done, refused) for at, done, refused in seconds}
+    writes = {at: (done, rejected) for at, done, rejected in seconds}
     first, last = seconds[0][0], seconds[-1][0]
     for name, start, end in (("before", first, began), ("during", began, ended), ("after", ended, last)):
         whole = range(int(start) + 1, int(end))

@@ -44,7 +44,7 @@ class Run:
     graph_requests: int = 0
     writes: int = 0
     throttled: int = 0
-    refused: int = 0
+    rejected: int = 0
     steady_share: float | None = None
     """Successful writes from second 30 to the last, as a share of our own rate."""
     cpu_s: float = 0.0
@@ -55,11 +55,18 @@ class Run:
     """The slowest answer to the question how far the operation is."""
 
 
-Tell = Callable[[Run, dict[str, Any]], None]
+ReportProgress = Callable[[Run, dict[str, Any]], None]
 
 
 def grow(
-    sizes: Sequence[int], *, preview: bool, scale: float, quota_kind: str, seed: int, where: Path, tell: Tell
+    sizes: Sequence[int],
+    *,
+    preview: bool,
+    scale: float,
+    quota_kind: str,
+    seed: int,
+    where: Path,
+    report_progress: ReportProgress,
 ) -> Iterator[Run]:
     """For each size: a group licensed, then the same again with nothing to do. `preview`: all is read, planned and
     kept, and nobody is licensed."""
@@ -70,7 +77,7 @@ def grow(
             path = f"/api/groups/{summary['groups']['main']}/assignLicense{'?preview=true' * preview}"
             for name in ("preview",) if preview else ("licensed", "again"):
                 run = Run(name, members, scale, quota_kind)
-                yield measured(stack, client, run, path, adding(summary["skus"][SKU]), tell)
+                yield measured(stack, client, run, path, adding(summary["skus"][SKU]), report_progress)
 
 
 def started(members: int, *, scale: float, quota_kind: str, seed: int, where: Path) -> Stack:
@@ -94,18 +101,18 @@ def adding(sku: str) -> dict[str, Any]:
     return {"addLicenses": [{"skuId": sku, "disabledPlans": []}], "removeLicenses": []}
 
 
-def measured(stack: Stack, client: Client, run: Run, path: str, body: object, tell: Tell) -> Run:
+def measured(stack: Stack, client: Client, run: Run, path: str, body: object, report_progress: ReportProgress) -> Run:
     """Ask for an operation, wait for its end, and read off what it took."""
     client.tenant("POST", "/metrics/reset")
     before = processes(stack)
     began, wall = time.monotonic(), time.time()
     operation = client.api("POST", path, body)
-    ended = wait(client, operation["id"], run, tell)
+    ended = wait(client, operation["id"], run, report_progress)
     run.seconds = round(time.monotonic() - began, 1)
     run.state, run.totals = ended["state"], ended["totals"]
     metrics = client.tenant("GET", "/metrics")
     run.graph_requests, run.writes = metrics["requests"], metrics["writes"]
-    run.throttled, run.refused = metrics["throttled"], metrics["refused"]
+    run.throttled, run.rejected = metrics["throttled"], metrics["rejected"]
     run.seal_s = round(metrics["firstWrite"] - wall, 1) if metrics["firstWrite"] else run.seconds
     run.steady_share = steady(metrics["perSecond"], WRITES_PER_S * run.scale)
     after = processes(stack)
@@ -117,14 +124,14 @@ def measured(stack: Stack, client: Client, run: Run, path: str, body: object, te
     return run
 
 
-def wait(client: Client, operation_id: str, run: Run, tell: Tell) -> dict[str, Any]:
+def wait(client: Client, operation_id: str, run: Run, report_progress: ReportProgress) -> dict[str, Any]:
     """The operation when it has ended. Raises TimeoutError."""
     ending = time.monotonic() + LIMIT_S
     while time.monotonic() < ending:
         asked = time.monotonic()
         operation = client.operation(operation_id)
         run.longest_view_s = max(run.longest_view_s, round(time.monotonic() - asked, 3))
-        tell(run, operation)
+        report_progress(run, operation)
         if operation["state"] in ENDED:
             return operation
         time.sleep(LOOK_EVERY_S)

@@ -47,7 +47,7 @@ def main() -> int:
                 members=options.members,
                 seed=options.seed,
                 directory=Path(directory) / "state",
-                tell=status.update,
+                report_progress=status.update,
                 tenant_kinds=frozenset(options.tenant_kinds),
             )
         reports.append(report)

@@ -81,10 +81,10 @@ def soak(
     members: int,
     seed: int,
     directory: Path,
-    tell: Callable[[str], None],
+    report_progress: Callable[[str], None],
     tenant_kinds: frozenset[str] = frozenset(),
 ) -> Report:
-    """Run and judge. `tell` is told how far it is; `tenant_kinds`: the tenant's own acts (tenant_acts.KINDS)."""
+    """Run and judge. `report_progress` gets the progress; `tenant_kinds`: the tenant's own acts (tenant_acts.KINDS)."""
     off = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in TIMERS}
     settings = {**off, **NO_LIMIT}
     with journey(directory, members=members, seed=seed, settings=settings) as run:
@@ -92,7 +92,7 @@ def soak(
         started = time.monotonic()
         acts = TenantActs(run, random.Random(seed), tenant_kinds)
         changing = _prepared(run, kind, seed, acts)
-        _change(run, kind, changing, changes, report, tell, acts)
+        _change(run, kind, changing, changes, report, report_progress, acts)
         report.changes = changing.by_kind
         report.seconds = time.monotonic() - started
         acts.end()
@@ -106,8 +106,8 @@ def soak(
 def _prepared(run: Journey, kind: Kind, seed: int, acts: TenantActs) -> Changes:
     """A licensed group, seats for all, and the feeds of changes as the run has them."""
     acts.begin()
-    owned = run.client.tenant("GET", "/summary")["skus"]
-    skus = [{"skuId": owned[name], "enabled": NEVER} for name in (SUITE, *OTHERS) if name in owned]
+    managed = run.client.tenant("GET", "/summary")["skus"]
+    skus = [{"skuId": managed[name], "enabled": NEVER} for name in (SUITE, *OTHERS) if name in managed]
     run.client.tenant("POST", "/objects", {"skus": skus})
     if kind.subscribed:
         run.fire("renew_subscription")
@@ -141,7 +141,7 @@ def _change(
     changing: Changes,
     wanted: int,
     report: Report,
-    tell: Callable[[str], None],
+    report_progress: Callable[[str], None],
     acts: TenantActs,
 ) -> None:
     next_at = {timer: time.monotonic() + every for timer, every in kind.every.items()}
@@ -158,7 +158,7 @@ def _change(
             _kill(run, changing.chance)
             report.kills += 1
             next_kill = now + 5
-            tell(f"{kind.name}: {changing.made:,} of {wanted:,} changes")
+            report_progress(f"{kind.name}: {changing.made:,} of {wanted:,} changes")
         time.sleep(0.05)
 
 

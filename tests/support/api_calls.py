@@ -189,12 +189,12 @@ PATH_VALUES = {
     "sku_id": E3,
     "name": "site.css",
     "act": "pause",
-    "letter_id": LOST,
+    "dead_letter_id": LOST,
     "entry_id": LOST,
     "bulk_id": LOST,
     "event_key": LOST,
     "profile_name": "sales",
-    "foreign": "adopt",
+    "unmanaged": "adopt",
 }
 
 

@@ -21,13 +21,13 @@ from shared.domain.directory import (
 )
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, ServicePlanId, SkuId, UserId
-from shared.domain.ledger import accepted, new_intent, refresh, refused, resolve, retag
-from shared.domain.ledger_row import LedgerRow, OwnedLicense, RefusalRecord, SeenRow
+from shared.domain.ledger import accepted, new_intent, refresh, rejected, resolve, retag
+from shared.domain.ledger_row import LedgerRow, ManagedLicense, RejectionRecord, SeenRow
 from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import PlanContext
 from shared.domain.read_models import AuditEntry, AuditFilter
-from shared.domain.refusals import fingerprint_of
+from shared.domain.rejections import fingerprint_of
 from shared.domain.removals import settled_sources
 from shared.ports.world import Stores
 
@@ -137,13 +137,13 @@ def grant(
     return Grant(sku, disabled, source, until, adds)
 
 
-def owned(disabled: Plans = NO_PLANS, *, at: datetime = LONG_AGO, source: Source = FROM_A) -> OwnedLicense:
+def managed(disabled: Plans = NO_PLANS, *, at: datetime = LONG_AGO, source: Source = FROM_A) -> ManagedLicense:
     """A license that was written, and read back with the time of the write."""
-    return OwnedLicense(disabled, at, (source,), seen=SeenRow(at))
+    return ManagedLicense(disabled, at, (source,), seen=SeenRow(at))
 
 
 def ledger(
-    owning: Mapping[SkuId, OwnedLicense] | None = None, *, seen: Mapping[str, datetime] | None = None
+    owning: Mapping[SkuId, ManagedLicense] | None = None, *, seen: Mapping[str, datetime] | None = None
 ) -> LedgerRow:
     return LedgerRow(USER, owning or {}, removal_seen_at=seen or {})
 
@@ -186,15 +186,15 @@ def look(
 def write(
     user: DirectoryUser, plan: UserPlan, row: LedgerRow, now: datetime, *, cause: str = "test", accept: bool = True
 ) -> tuple[DirectoryUser, LedgerRow]:
-    """The user and the row after the plan's call was sent and accepted, or refused."""
+    """The user and the row after the plan's call was sent and accepted, or rejected."""
     if not plan.writes:
         return user, row
     intent = new_intent(user, cause, plan.add, plan.remove, plan.usage_location, plan.sources, now)
     row = replace(row, intent=intent)
-    return (given(user, plan, now), accepted(row, now)) if accept else (user, refused(row))
+    return (given(user, plan, now), accepted(row, now)) if accept else (user, rejected(row))
 
 
-def refusal_of(
+def rejection_of(
     plan: UserPlan,
     sku: SkuId,
     *,
@@ -202,9 +202,9 @@ def refusal_of(
     named: Plans = NO_PLANS,
     user: DirectoryUser | None = None,
     at: datetime = NOW,
-) -> RefusalRecord:
+) -> RejectionRecord:
     """A rejection of what a plan wishes for a SKU, remembered as it is after the call."""
-    record = RefusalRecord("", error, "because", at, named)
+    record = RejectionRecord("", error, "because", at, named)
     fingerprint = fingerprint_of(sku, record, user or person(), plan.wished, CATALOG)
     return replace(record, fingerprint=fingerprint)
 

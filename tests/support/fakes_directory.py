@@ -1,7 +1,7 @@
 """A directory with memory and a writer that changes it: what handlers' tests use in place of Graph.
 
-Both can be told to fail for one user: throttled, refused, unanswered with the write done or not, stale, unreadable. The
-rules are Graph's simple ones (learn.microsoft.com/graph/api/user-assignlicense): request, removals, usage location,
+Both can be told to fail for one user: throttled, rejected, unanswered with the write done or not, stale, unreadable.
+The rules are Graph's simple ones (learn.microsoft.com/graph/api/user-assignlicense): request, removals, usage location,
 seats and, where sets are given, plans that exclude each other.
 """
 
@@ -454,7 +454,7 @@ class FakeLicenseWriter:
 
     directory: FakeDirectory
     calls: list[Mapping[UserId, LicenseCall]] = field(default_factory=list)
-    """Each call of `assign`, refused and failed users included."""
+    """Each call of `assign`, rejected and failed users included."""
     log: list[WriteEntry] = field(default_factory=list)
     """The writes that were done, lost answers included."""
     on_call: Callable[[UserId], None] | None = None
@@ -471,12 +471,12 @@ class FakeLicenseWriter:
         """Answer 429 to the next `times` calls for the user."""
         self._expect(user_id, _Trouble(Throttled(retry_after_s, scope)), times)
 
-    def refuse(
+    def reject(
         self, user_id: str, message: str, *, status: int = 400, code: str = "Request_BadRequest", times: int = 1
     ) -> None:
         self._expect(user_id, _Trouble(Rejected(status, code, message)), times)
 
-    def refuse_location(self, user_id: str, message: str, *, status: int = 403, times: int = 1) -> None:
+    def reject_location(self, user_id: str, message: str, *, status: int = 403, times: int = 1) -> None:
         """Refuse the next `times` usage locations for the user."""
         answer = Rejected(status, "Authorization_RequestDenied", message)
         self._location_troubles[UserId(user_id)].extend([_Trouble(answer)] * times)
@@ -530,9 +530,9 @@ class FakeLicenseWriter:
         if user is None:
             return _not_found(user_id)
         after = tuple(map(self._without_unknown_plans, _rows_after(user, call, self.directory.now())))
-        refusal = _fault_of(call, user) or self._state_fault(user, after, call)
-        if refusal is not None:
-            return Rejected(400, "Request_BadRequest", refusal)
+        rejection = _fault_of(call, user) or self._state_fault(user, after, call)
+        if rejection is not None:
+            return Rejected(400, "Request_BadRequest", rejection)
         changed = replace(user, license_assignment_states=after)
         self.directory.change_user(changed)
         self.log.append(
@@ -571,7 +571,7 @@ class FakeLicenseWriter:
                 return f"License {license_.sku_id} does not correspond to a valid company License."
             for plan in sorted(license_.disabled_plans - sku.plan_ids) if self.directory.plan_text else ():
                 return self.directory.plan_text.format(plan=plan, sku=license_.sku_id)
-            if license_.sku_id not in user.held_skus and sku.available < 1:
+            if license_.sku_id not in user.assigned_skus and sku.available < 1:
                 return f"Subscription with SKU {license_.sku_id} does not have any available licenses."
         if call.add and not user.usage_location:
             return "License assignment cannot be done for user with invalid usage location."

@@ -96,7 +96,7 @@ class Hires(Run):
         """Events on the queue, not worked on."""
         await self.fakes.world.queue.send([Outgoing(ONBOARDING, json.dumps(each).encode()) for each in events])
 
-    async def tell(self, *events: object) -> None:
+    async def notify(self, *events: object) -> None:
         """Events worked off until nothing is left to do."""
         await self.send(*events)
         await self.work_off()

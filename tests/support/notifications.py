@@ -17,7 +17,7 @@ from shared.ports.messaging import Outgoing
 from tests.support.runs import MIA, SMALL, TEAM, Run, user
 
 
-async def tell(run: Run, *changes: GroupChange, times: int = 1) -> None:
+async def notify(run: Run, *changes: GroupChange, times: int = 1) -> None:
     """Queue one message with these changes, `times` times, and work off everything that follows."""
     message = GroupsChanged(changes, run.world.clock.now())
     await run.world.queue.send([Outgoing(NOTIFICATIONS, message.encode())] * times)

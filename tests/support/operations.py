@@ -36,7 +36,7 @@ async def leave(run: Run, people: list[UserId]) -> None:
     """Take people out of the group one by one, each with an event."""
     for each in people:
         run.directory.leave(TEAM, each)
-        await run.look_at(each, cause=f"left-{each}")
+        await run.reconcile(each, cause=f"left-{each}")
 
 
 async def held_run(count: int = 5, off: frozenset[ServicePlanId] = frozenset()) -> tuple[Run, list[UserId], Operation]:

@@ -170,7 +170,7 @@ class Oracle:
 
     def in_error(self, directory: Json, group: str) -> dict[str, set[str]]:
         """Members of a group of whom somebody must be told, with every reason that is true: Graph's words for what
-        cannot be given, and `foreign` where somebody else gave the license with a plan off that the group grants."""
+        cannot be given, and `unmanaged` where somebody else gave the license with a plan off that the group grants."""
         self.tables = Tables.of(directory)
         desired, free = self.desired(directory), free_seats(directory)
         members, skus = transitive_users(directory, group), self.intents.get(group, {}).keys()
@@ -188,13 +188,13 @@ class Oracle:
         now = direct_licenses(user)
         if sku not in now:
             return self.excuses(user, sku, desired, free) or {"missing"}
-        foreign = direct_licenses(self.before[user["id"]]) if user["id"] in self.before else {}
-        return {"foreign"} if sku in foreign and now[sku] - desired[sku] else set()
+        unmanaged = direct_licenses(self.before[user["id"]]) if user["id"] in self.before else {}
+        return {"foreign"} if sku in unmanaged and now[sku] - desired[sku] else set()
 
     def _user(self, user: Json, desired: Licenses, free: Mapping[str, int]) -> Iterable[str]:
         before, now, tables = self.before.get(user["id"]), direct_licenses(user), self.tables
-        foreign = direct_licenses(before) if before else {}
-        for sku, disabled in foreign.items():
+        unmanaged = direct_licenses(before) if before else {}
+        for sku, disabled in unmanaged.items():
             if sku not in now:
                 if sku in tables.assignable:
                     yield f"foreign {sku} was removed"
@@ -203,7 +203,7 @@ class Oracle:
         there = tables.assignable
         if before and inherited_licenses(before, there) != inherited_licenses(user, there):
             yield "inherited licenses were changed"
-        for sku in now.keys() - foreign.keys():
+        for sku in now.keys() - unmanaged.keys():
             if sku in desired:
                 if not tables.same(sku, now[sku], desired[sku]):
                     yield f"{sku} has {sorted(now[sku])} off, must be {sorted(desired[sku])}"
@@ -212,7 +212,7 @@ class Oracle:
         for sku in desired.keys() - now.keys():
             if not self.excuses(user, sku, desired, free):
                 yield f"{sku} is missing"
-        yield from self._location(before, user, licensed=bool(now.keys() - foreign.keys()))
+        yield from self._location(before, user, licensed=bool(now.keys() - unmanaged.keys()))
 
     def _must_stay(self, user: Json, sku: str, desired: Licenses, now: Licenses) -> bool:
         """A license stays while one that was to replace it could not be given, while another license needs it, and if

@@ -112,7 +112,7 @@ class Run:
         assert found is not None
         return found
 
-    async def look_at(self, *users: UserId, cause: str = "event-1") -> None:
+    async def reconcile(self, *users: UserId, cause: str = "event-1") -> None:
         """An event that names users, worked off."""
         await self.world.queue.send([Outgoing(MEMBERS, ProcessUsers(users, cause, bulk=False).encode())])
         await self.work_off()

@@ -104,8 +104,8 @@ def record(run: Journey, name: str) -> dict[str, Any]:
     """One event and what became of it."""
     try:
         return run.client.api("GET", f"/api/onboarding/{event_key(SOURCE, name)}")
-    except CallError as refusal:
-        if refusal.status != 404:
+    except CallError as rejection:
+        if rejection.status != 404:
             raise
         return {"state": "not there"}
 
@@ -125,10 +125,10 @@ def results(run: Journey) -> dict[str, dict[str, Any]]:
         ServiceBusClient.from_connection_string(run.stack.endpoints.service_bus) as client,
         client.get_queue_receiver("results") as receiver,
     ):
-        told = {}
+        observed = {}
         while run.queues()["results"]["active"]:
             for message in receiver.receive_messages(100, max_wait_time=5):
                 body = json.loads(str(message))
-                told[body["subject"]] = body
+                observed[body["subject"]] = body
                 receiver.complete_message(message)
-    return told
+    return observed

@@ -66,7 +66,7 @@ class Journey:
             found: dict[str, dict[str, int]] = json.load(answer)["queues"]
         return found
 
-    def letters(self) -> list[dict[str, Any]]:
+    def dead_letters(self) -> list[dict[str, Any]]:
         """Messages the app put aside, with the reason, newest first."""
         ends = self.stack.endpoints
         with TableServiceClient.from_connection_string(ends.tables_connection) as service:
@@ -112,14 +112,14 @@ class Journey:
 
     def until_quiet(self) -> None:
         """Until no message waits to be worked on, twice in a row."""
-        looks = 0
+        queue_states = 0
 
         def at_rest() -> int:
-            nonlocal looks
+            nonlocal queue_states
             working = {name: counts for name, counts in self.queues().items() if name != "results"}
             busy = any(counts["active"] + counts["locked"] for counts in working.values())
-            looks = 0 if busy or self.queues()["notifications"]["scheduled"] else looks + 1
-            return looks
+            queue_states = 0 if busy or self.queues()["notifications"]["scheduled"] else queue_states + 1
+            return queue_states
 
         eventually(at_rest, lambda quiet: quiet >= 2, PATIENCE_S)
 

@@ -152,10 +152,10 @@ class SwitchHistory:
         for sku in entitled - direct:
             why = self._rejection(user, sku)
             shown = await self.run.world.stores.members.of_user(person, tuple(self.asked))
-            told = {problem.sku_id for row in shown for problem in row.problems}
+            shown_skus = {problem.sku_id for row in shown for problem in row.problems}
             if why is None:
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, which the tenant would assign")
-            elif sku not in told:
+            elif sku not in shown_skus:
                 found.append(f"{user.id[-2:]} lacks {names[sku]} and is not shown so; the tenant says {why}")
         unmanaged = {UNMANAGED[person]} if person in UNMANAGED else set()
         if unmanaged - direct:

@@ -119,7 +119,7 @@ class TenantRun(Run):
 
     async def notify(self) -> None:
         """Graph sends what has changed to the webhook."""
-        changes, self._unsent[:] = [each for each in self._unsent if each.told], []
+        changes, self._unsent[:] = [each for each in self._unsent if each.observed], []
         for subscription in self.state.graph_subscriptions.alive(clock.time()):
             found = change_notifications(subscription, changes, TENANT_ID, self.state.settings)
             if found:

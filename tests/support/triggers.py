@@ -7,7 +7,7 @@ from typing import Any
 import function_app
 
 FUNCTIONS = {str(each.get_function_name()): each for each in function_app.app.get_functions()}
-"""Read once: the library refuses to return the functions of an app twice."""
+"""Read once: the library rejects to return the functions of an app twice."""
 
 
 def trigger(name: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ async def given_group(*disabled: ServicePlanId) -> tuple[Run, UserId, UserId, Us
     it unmanaged, one of them without some plans."""
     run = Run()
     run.directory.add_user(user(23), groups=[TEAM])
-    (ours,) = run.people(1)
+    (managed,) = run.people(1)
     same, lacking = give(run, 21, []), give(run, 22, [MAIL, FILES])
     await ask(run, LicenseChange((AssignedLicense(SMALL.sku_id, frozenset(disabled)),)))
-    return run, ours, same, lacking
+    return run, managed, same, lacking

@@ -18,7 +18,7 @@ from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_b
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
 from shared.domain.ids import GroupId
-from shared.ports.messaging import Outgoing, QueueLook, Undelivered
+from shared.ports.messaging import Outgoing, QueueState, Undelivered
 from shared.ports.world import Policy, World
 from tests.support.fakes_changes import FakeChangeFeed
 from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
@@ -226,16 +226,16 @@ class KeepingQueue:
 class FakeDeadLetterQueues:
     """Dead letters by queue; those in `away` cannot be read."""
 
-    letters: list[Undelivered] = field(default_factory=list)
+    dead_letters: list[Undelivered] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
 
     async def drain(self, queue: str, top: int, take: Callable[[Undelivered], Awaitable[None]]) -> int:
         if queue in self.away:
             raise Unavailable(None, f"{queue} was told to be away")
-        mine = [letter for letter in self.letters if letter.queue == queue][:top]
-        for letter in mine:
-            await take(letter)
-            self.letters.remove(letter)
+        mine = [dead_letter for dead_letter in self.dead_letters if dead_letter.queue == queue][:top]
+        for dead_letter in mine:
+            await take(dead_letter)
+            self.dead_letters.remove(dead_letter)
         return len(mine)
 
 
@@ -247,7 +247,7 @@ class FakeQueueWatch:
     clock: MovedClock
     away: bool = False
 
-    async def look(self, queue: str, most: int) -> QueueLook:
+    async def look(self, queue: str, most: int) -> QueueState:
         if self.away:
             raise Unavailable(None, f"{queue} was told to be away")
         mine = [message for message in self.queue.messages if message.queue == queue]
@@ -255,7 +255,7 @@ class FakeQueueWatch:
         waiting = len(mine[:most]) - len(later)
         oldest = self.clock.now() if waiting else None
         why = [message.denied for message in mine[:most] if message.denied]
-        return QueueLook(queue, waiting, len(later), oldest, len(mine) > most, len(why), why[0] if why else "")
+        return QueueState(queue, waiting, len(later), oldest, len(mine) > most, len(why), why[0] if why else "")
 
 
 @dataclass(slots=True)

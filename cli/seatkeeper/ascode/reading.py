@@ -160,7 +160,7 @@ class _Builder:
     def _options(self, row: Mapping[str, Any]) -> dict[str, object]:
         found: dict[str, object] = {}
         for source in (self._defaults, row):
-            found |= {ours: source[name] for name, ours in OPTIONS.items() if name in source}
+            found |= {managed: source[name] for name, managed in OPTIONS.items() if name in source}
             keep = source.get("leave", {}).get("keepFor")
             if keep is not None:
                 found[f.GRACE] = f"P{int(str(keep).removesuffix('d'))}D"

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from functions.web.contract.error_examples import examples
-from functions.web.contract.responses import ANSWERS, LINKS, REFUSALS
+from functions.web.contract.responses import ANSWERS, LINKS, REJECTIONS
 from functions.web.contract.shapes.common import E3, GROUP, HERE, OPERATION, TEAMS, USER, Error
 from shared.domain.access import APP_ROLES, ROLES, Access
 
@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, Any] = {
     "group_id": GROUP,
     "user_id": USER,
     "sku_id": E3,
-    "letter_id": OPERATION,
+    "dead_letter_id": OPERATION,
     "entry_id": OPERATION,
     "bulk_id": OPERATION,
     "event_key": OPERATION,
@@ -122,7 +122,7 @@ def describe(app: FastAPI, access: Mapping[tuple[str, str], Access]) -> Json:
                 _exemplify(parameter, parameter["name"], schemas)
             for media in operation.get("requestBody", {}).get("content", {}).values():
                 media["example"] = _body(media["schema"], schemas)
-    found["components"]["responses"] = {str(status): _refusal(status, why) for status, why in REFUSALS.items()}
+    found["components"]["responses"] = {str(status): _rejection(status, why) for status, why in REJECTIONS.items()}
     found["components"]["securitySchemes"] = {"entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     found["security"] = [{"entra": []}]
     found["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
@@ -147,7 +147,7 @@ TAGS: Mapping[str, str] = {
 }
 
 
-def _refusal(status: int, why: str) -> Json:
+def _rejection(status: int, why: str) -> Json:
     media = {"schema": {"$ref": f"{REF}AnswerError"}, "examples": examples(status)}
     headers = {"headers": RETRY_AFTER} if status in (429, 503) else {}
     return {"description": why, **headers, "content": {"application/json": media}}
@@ -184,7 +184,7 @@ def _responses(answers: Mapping[int, type[BaseModel] | None], schemas: Json) -> 
                     name: {"operationId": operation, "parameters": {parameter: "$response.body#/id"}}
                     for name, (operation, parameter) in leads.items()
                 }
-    return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in REFUSALS}
+    return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in REJECTIONS}
 
 
 RETRY_AFTER: Json = {

@@ -67,8 +67,8 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/deadLetters/bulk"): {200: health.BulkActs},
     ("POST", "/api/deadLetters/bulk"): {202: health.BulkAct},
     ("GET", "/api/deadLetters/bulk/{bulk_id}"): {200: health.BulkAct},
-    ("DELETE", "/api/deadLetters/{letter_id}"): {204: None},
-    ("POST", "/api/deadLetters/{letter_id}/replay"): {204: None},
+    ("DELETE", "/api/deadLetters/{dead_letter_id}"): {204: None},
+    ("POST", "/api/deadLetters/{dead_letter_id}/replay"): {204: None},
     ("POST", "/api/onboarding"): {202: onboarding.AcceptedEvents},
     ("GET", "/api/onboarding"): {200: onboarding.OnboardingPage},
     ("GET", "/api/onboarding/schema"): {200: onboarding.Schema},
@@ -92,7 +92,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("POST", "/api/onboarding/{event_key}/decide"): {202: onboarding.OnboardingRecord},
 }
 
-REFUSALS: Mapping[int, str] = {
+REJECTIONS: Mapping[int, str] = {
     400: "A field or parameter is wrong. `details` lists every fault; `target` names the first one.",
     401: "The caller is not signed in, or the sign-in is too old.",
     403: "The caller lacks the role, or the app a permission.",

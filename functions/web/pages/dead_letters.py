@@ -14,10 +14,10 @@ from functions.web.pages.forms import Form, TheForm
 from functions.web.pages.parameters import ROWS, Place, place_of
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
-from functions.web.searching import MAX_LETTER_TEXT, SHOWN_ACTS
-from shared.domain.dead_letters import EVERY_LETTER, BulkKind, LetterFilter
-from shared.domain.read_models import LetterKind
-from shared.handlers.messaging import bulk_letters
+from functions.web.searching import MAX_DEAD_LETTER_TEXT, SHOWN_ACTS
+from shared.domain.dead_letters import EVERY_DEAD_LETTER, BulkKind, DeadLetterSelection
+from shared.domain.read_models import DeadLetterKind
+from shared.handlers.messaging import bulk_dead_letters
 from shared.handlers.messaging.dead_letters import QUEUES, delete, replay
 from shared.ports.world import World
 
@@ -26,7 +26,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/deadLetters")
 async def dead_letters(request: Request, world: TheWorld) -> Response:
-    return await _page(request, world, EVERY_LETTER, {}, Place())
+    return await _page(request, world, EVERY_DEAD_LETTER, {}, Place())
 
 
 @router.post("/deadLetters")
@@ -35,17 +35,19 @@ async def search_dead_letters(request: Request, world: TheWorld, form: TheForm) 
     return await _page(request, world, _wanted(form), _fields(form), place_of(form))
 
 
-async def _page(request: Request, world: World, wanted: LetterFilter, fields: dict[str, str], place: Place) -> Response:
-    letters, token = await world.stores.dead_letters.page(ROWS, place.after, wanted)
+async def _page(
+    request: Request, world: World, wanted: DeadLetterSelection, fields: dict[str, str], place: Place
+) -> Response:
+    dead_letters, token = await world.stores.dead_letters.page(ROWS, place.after, wanted)
     return page(
         request,
         "dead_letters.html",
-        letters=letters,
+        dead_letters=dead_letters,
         token=token,
         place=place,
         fields=fields,
         queues=sorted(QUEUES),
-        kinds=list(LetterKind),
+        kinds=list(DeadLetterKind),
         number=await world.stores.dead_letters.count(),
         acts=(await world.stores.dead_letters.acts(SHOWN_ACTS))[0],
     )
@@ -58,21 +60,21 @@ async def begin_bulk(world: TheWorld, initiator: TheInitiator, form: TheForm) ->
         kind = BulkKind(form.one("act"))
     except ValueError as fault:
         raise HttpError(400, "InvalidRequest", "act must be replay or delete.", "act") from fault
-    await bulk_letters.begin(world, kind, _wanted(form), initiator)
+    await bulk_dead_letters.begin(world, kind, _wanted(form), initiator)
     return see("/deadLetters", "bulkStarted")
 
 
-@router.post("/deadLetters/{letter_id}/replay")
-async def replay_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> Response:
+@router.post("/deadLetters/{dead_letter_id}/replay")
+async def replay_dead_letter(world: TheWorld, initiator: TheInitiator, dead_letter_id: OperationIdText) -> Response:
     """Send a message back to its queue."""
-    await replay(world, letter_id, initiator)
+    await replay(world, dead_letter_id, initiator)
     return see("/deadLetters", "messageReplayed")
 
 
-@router.post("/deadLetters/{letter_id}/delete")
-async def delete_letter(world: TheWorld, initiator: TheInitiator, letter_id: OperationIdText) -> Response:
+@router.post("/deadLetters/{dead_letter_id}/delete")
+async def delete_dead_letter(world: TheWorld, initiator: TheInitiator, dead_letter_id: OperationIdText) -> Response:
     """Take a message off the list without sending it."""
-    await delete(world, letter_id, initiator)
+    await delete(world, dead_letter_id, initiator)
     return see("/deadLetters", "messageDeleted")
 
 
@@ -81,17 +83,17 @@ def _fields(form: Form) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def _wanted(form: Form) -> LetterFilter:
+def _wanted(form: Form) -> DeadLetterSelection:
     """Raises HttpError that names the field."""
     queue, kind, text = form.get("queue"), form.get("kind"), form.get("text")
     if queue not in ("", *QUEUES):
         raise HttpError(400, "InvalidRequest", f"queue must be one of {', '.join(sorted(QUEUES))}.", "queue")
-    if kind not in ("", *LetterKind):
-        raise HttpError(400, "InvalidRequest", f"kind must be one of {', '.join(LetterKind)}.", "kind")
-    if len(text) > MAX_LETTER_TEXT:
-        raise HttpError(400, "InvalidRequest", f"text has more than {MAX_LETTER_TEXT} characters.", "text")
+    if kind not in ("", *DeadLetterKind):
+        raise HttpError(400, "InvalidRequest", f"kind must be one of {', '.join(DeadLetterKind)}.", "kind")
+    if len(text) > MAX_DEAD_LETTER_TEXT:
+        raise HttpError(400, "InvalidRequest", f"text has more than {MAX_DEAD_LETTER_TEXT} characters.", "text")
     until = _day(form, "until")
-    return LetterFilter(queue, kind, text, _day(form, "since"), until + timedelta(days=1) if until else None)
+    return DeadLetterSelection(queue, kind, text, _day(form, "since"), until + timedelta(days=1) if until else None)
 
 
 def _day(form: Form, name: str) -> datetime | None:

@@ -43,9 +43,9 @@ HEADINGS_OF_CODES = {
 """Headings of errors that their status does not say."""
 
 
-def heading_of(refusal: HttpError) -> str:
+def heading_of(rejection: HttpError) -> str:
     """The heading of the page of an error."""
-    return HEADINGS_OF_CODES.get(refusal.code) or HEADINGS.get(refusal.status, "Could not be done")
+    return HEADINGS_OF_CODES.get(rejection.code) or HEADINGS.get(rejection.status, "Could not be done")
 
 
 def wants_page(request: Request) -> bool:
@@ -61,28 +61,28 @@ def path_of(address: str) -> str:
     return "/" + parts.path.lstrip("/\\") + (f"?{parts.query}" if parts.query else "")
 
 
-def failed_page(request: Request, refusal: HttpError) -> Response:
+def failed_page(request: Request, rejection: HttpError) -> Response:
     """A page with the error. Without a sign-in, a redirect to the sign-in, and from there to the page with the form."""
     request_id = request.scope["request_id"]
     back = request.headers.get("referer", "")
     same = back.startswith(str(request.base_url))
-    if refusal.status == 401 and HEADER not in request.headers:
+    if rejection.status == 401 and HEADER not in request.headers:
         target = str(request.url) if request.method == "GET" else back if same else "/"
         return RedirectResponse(SIGN_IN + quote(path_of(target), safe=""), 303 if request.method == "POST" else 302)
     if "principal" not in request.scope:
-        return Response(body_of(refusal, request_id), refusal.status, dict(refusal.headers), "application/json")
+        return Response(body_of(rejection, request_id), rejection.status, dict(rejection.headers), "application/json")
     answer = page(
         request,
         "error.html",
-        heading=heading_of(refusal),
-        status=refusal.status,
-        message=refusal.message,
-        code=refusal.code,
+        heading=heading_of(rejection),
+        status=rejection.status,
+        message=rejection.message,
+        code=rejection.code,
         request_id=request_id,
         back=back if same else "/",
-        again=SIGN_OUT + quote(path_of(back) if same else "/", safe="") if refusal.status == 401 else "",
+        again=SIGN_OUT + quote(path_of(back) if same else "/", safe="") if rejection.status == 401 else "",
     )
-    answer.headers.update(refusal.headers)
+    answer.headers.update(rejection.headers)
     return answer
 
 

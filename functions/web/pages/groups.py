@@ -151,10 +151,12 @@ async def options(world: TheWorld, initiator: TheInitiator, group_id: Guid, form
     return see(f"/groups/{group_id}", "optionsSaved")
 
 
-@router.post("/groups/{group_id}/{foreign}")
-async def take_over(world: TheWorld, starter: TheStarter, group_id: Guid, foreign: Takeover, form: TheForm) -> Response:
+@router.post("/groups/{group_id}/{unmanaged}")
+async def take_over(
+    world: TheWorld, starter: TheStarter, group_id: Guid, unmanaged: Takeover, form: TheForm
+) -> Response:
     """Preview: manage members' unmanaged licenses, or turn on missing apps in them."""
-    return await preview_takeover(world, starter, Target(group_id=GroupId(group_id)), foreign, form)
+    return await preview_takeover(world, starter, Target(group_id=GroupId(group_id)), unmanaged, form)
 
 
 def _asked(starter: Starter, group_id: str) -> OperationRequest:

@@ -34,5 +34,7 @@ async def health_page(request: Request, world: TheWorld) -> Response:
 @router.get("/health/queues")
 async def queues(world: TheWorld) -> Response:
     """The live part of the health page: waiting messages of the queues, and the used part of the write quota."""
-    looks = await health.queue_looks(world)
-    return fragment("queues.html", looks=looks, writes=await health.write_use(world), now=world.clock.now())
+    queue_states = await health.queue_states(world)
+    return fragment(
+        "queues.html", queue_states=queue_states, writes=await health.write_use(world), now=world.clock.now()
+    )

@@ -334,7 +334,7 @@ DONE_WORDS: Mapping[str, str] = {
 }
 """Confirmations after a form was sent, by the code in the address of the page."""
 
-LETTER_WORDS: Mapping[str, str] = {
+DEAD_LETTER_WORDS: Mapping[str, str] = {
     "unreadable": "Unreadable or wrong",
     "givenUp": "Given up after many tries",
     "tooLarge": "Too large to send again",

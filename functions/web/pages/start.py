@@ -74,7 +74,7 @@ def _tasks(
             for error, number in sorted(items.errors.items(), key=lambda each: (-each[1], each[0]))
         ],
     )
-    if Access.READ_LETTERS in access and items.failed_messages:
+    if Access.READ_DEAD_LETTERS in access and items.failed_messages:
         yield "Failed messages", [Task("Messages that could not be processed", items.failed_messages, "/deadLetters")]
 
 

@@ -22,6 +22,6 @@ Takeover = Literal["adopt", "enable"]
 async def preview_takeover(world: World, starter: Starter, target: Target, takeover: Takeover, form: Form) -> Response:
     """Ask for a preview of it, and lead there."""
     skus = (SkuId(guid_of(form.one("sku"), "sku")),)
-    change = LicenseChange(adopt=skus) if takeover == "adopt" else LicenseChange(enable=skus)
+    change = LicenseChange(manage=skus) if takeover == "adopt" else LicenseChange(enable=skus)
     operation = await accept(world, replace(starter.request(target), change=change, preview=True))
     return see(f"/operations/{operation.id}")

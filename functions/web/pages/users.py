@@ -95,9 +95,9 @@ async def remove_now(world: TheWorld, initiator: TheInitiator, user_id: Guid, fo
     return see(f"/users/{user_id}", "licenseRemoved")
 
 
-@router.post("/users/{user_id}/{foreign}")
+@router.post("/users/{user_id}/{unmanaged}")
 async def take_over_of_user(
-    world: TheWorld, starter: TheStarter, user_id: Guid, foreign: Takeover, form: TheForm
+    world: TheWorld, starter: TheStarter, user_id: Guid, unmanaged: Takeover, form: TheForm
 ) -> Response:
     """Preview: manage a user's unmanaged licenses, or turn on missing apps in them."""
-    return await preview_takeover(world, starter, Target(user_ids=(UserId(user_id),)), foreign, form)
+    return await preview_takeover(world, starter, Target(user_ids=(UserId(user_id),)), unmanaged, form)

@@ -134,8 +134,10 @@ async def get_user(world: TheWorld, user_id: TheUserId) -> Json:
 async def get_health(world: TheWorld) -> Json:
     """The state of the app: membership changes, the write quota in use, queues, open work, dead letters, protected
     people, and the limits of HR."""
-    found, looks, limits = await asyncio.gather(health.health(world), health.queue_looks(world), hr_limits(world))
-    return health_answers.health(found, looks, limits, world.policy.tenant_id)
+    found, queue_states, limits = await asyncio.gather(
+        health.health(world), health.queue_states(world), hr_limits(world)
+    )
+    return health_answers.health(found, queue_states, limits, world.policy.tenant_id)
 
 
 @router.get("/writing")

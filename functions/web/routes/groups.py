@@ -74,7 +74,7 @@ async def adopt_group_licenses(
     """Manage members' unmanaged licenses that the group also assigns; apps that are on stay on."""
     request = replace(
         starter.request(Target(group_id=group_id)),
-        change=LicenseChange(adopt=(await with_ids(world, body)).skus()),
+        change=LicenseChange(manage=(await with_ids(world, body)).skus()),
         preview=preview,
     )
     return await starter.start(request)

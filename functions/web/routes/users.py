@@ -50,7 +50,7 @@ async def adopt_user_licenses(
     """Manage unmanaged licenses of one user that a group assigns; apps that are on stay on."""
     request = replace(
         starter.request(Target(user_ids=(user_id,))),
-        change=LicenseChange(adopt=(await with_ids(world, body)).skus()),
+        change=LicenseChange(manage=(await with_ids(world, body)).skus()),
         preview=preview,
     )
     return await starter.start(request)

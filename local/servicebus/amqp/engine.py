@@ -164,10 +164,10 @@ class Connection(asyncio.Protocol):
         count = UInt(0) if receives else None
         try:
             node = self._resolve(wish)
-        except AmqpError as refusal:
-            # Without source and target the client knows the link as refused and waits for the DETACH with the reason.
+        except AmqpError as rejection:
+            # Without source and target the client knows the link as rejected and waits for the DETACH with the reason.
             self._send(got.channel, frames.ATTACH, [*answer[:5], None, None, None, None, count])
-            error = frames.error(refusal.condition, str(refusal))
+            error = frames.error(rejection.condition, str(rejection))
             self._send(got.channel, frames.DETACH, [UInt(handle), True, error])
             return
         if handle in session.links:
@@ -239,8 +239,8 @@ class Connection(asyncio.Protocol):
                 text = f"The message has {incoming.size} bytes; the limit is {MAX_MESSAGE} bytes."
                 raise AmqpError("amqp:link:message-size-exceeded", text)
             link.node.received(link, bytes(incoming.data), incoming.message_format)
-        except AmqpError as refusal:
-            return outcome(frames.REJECTED, frames.error(refusal.condition, str(refusal)))
+        except AmqpError as rejection:
+            return outcome(frames.REJECTED, frames.error(rejection.condition, str(rejection)))
         return outcome(frames.ACCEPTED)
 
     def _disposition(self, got: Frame) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class AmqpError(Exception):
-    """Something is refused. `condition` is the error symbol that goes to the client, the text its description."""
+    """Something is rejected. `condition` is the error symbol that goes to the client, the text its description."""
 
     def __init__(self, condition: str, text: str) -> None:
         super().__init__(text)

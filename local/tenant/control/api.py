@@ -19,7 +19,7 @@ from local.tenant.control.tables import TABLE_ACTIONS, tables_of
 from local.tenant.directory.model import Group, LicenseRow, User
 from local.tenant.generator.generate import generate
 from local.tenant.generator.given_objects import place_objects
-from local.tenant.graph.look import Look
+from local.tenant.graph.directory_view import DirectoryView
 from local.tenant.graph.organization import sku_json
 from local.tenant.graph.render import licenses_fragment, states_fragment
 from local.tenant.tenant import Tenant
@@ -108,7 +108,7 @@ async def _user(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     if user is None:
         raise ControlError(f"user {key} does not exist")
     if request.method == "GET" and not verb:
-        return _user_truth(user, Look(tenant.directory.catalog))
+        return _user_truth(user, DirectoryView(tenant.directory.catalog))
     if request.method == "DELETE" and not verb:
         tenant.directory.delete_user(user, clock.time())
     elif request.method == "POST" and verb == "restore":
@@ -137,7 +137,7 @@ def _set_state(tenant: Tenant, user: User, body: Any) -> None:
 
 
 async def _directory(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    directory, truth = tenant.directory, Look(tenant.directory.catalog)
+    directory, truth = tenant.directory, DirectoryView(tenant.directory.catalog)
     return {
         "users": [_user_truth(user, truth) for user in directory.users.values()],
         "groups": [_group_truth(group) for group in directory.groups.values()],
@@ -151,7 +151,7 @@ async def _directory(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any
     }
 
 
-def _user_truth(user: User, truth: Look) -> dict[str, Any]:
+def _user_truth(user: User, truth: DirectoryView) -> dict[str, Any]:
     rows: tuple[LicenseRow, ...] = user.rows
     return {
         "id": user.id,

@@ -41,7 +41,7 @@ class Presence(StrEnum):
 
 
 class Change(NamedTuple):
-    """One change; `settled` ones are seen at once, however far reads lag. `told` ones are worth a notification."""
+    """One change; `settled` ones are seen at once, however far reads lag. `observed` ones are worth a notification."""
 
     seq: int
     at: float
@@ -49,7 +49,7 @@ class Change(NamedTuple):
     group_id: str
     kind: Kind
     member_id: str
-    told: bool
+    observed: bool
 
 
 _AFTER = {
@@ -88,11 +88,18 @@ class ChangeLog:
         return self._log[0].seq - 1 if self._log else self._last
 
     def append(
-        self, group_id: str, kind: Kind, now: float, *, member_id: str = "", settled: bool = False, told: bool = True
+        self,
+        group_id: str,
+        kind: Kind,
+        now: float,
+        *,
+        member_id: str = "",
+        settled: bool = False,
+        observed: bool = True,
     ) -> None:
         """Store a change and notify the listener."""
         self._last += 1
-        change = Change(self._last, now, settled, group_id, kind, member_id, told)
+        change = Change(self._last, now, settled, group_id, kind, member_id, observed)
         self._log.append(change)
         self._by_group.setdefault(group_id, []).append(change)
         if len(self._log) >= 2 * self._kept:

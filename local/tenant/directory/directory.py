@@ -20,7 +20,7 @@ from local.tenant.directory.model import (
     Subscription,
     User,
     UserState,
-    held_skus,
+    assigned_skus,
 )
 from local.tenant.directory.roles import Roles
 
@@ -56,7 +56,7 @@ class Directory:
         if old is not None:
             thing.parents = old.parents
             if isinstance(old, User):
-                self._units(held_skus(old.rows) if old.deleted is None else set(), set())
+                self._units(assigned_skus(old.rows) if old.deleted is None else set(), set())
                 self._by_upn.pop(old.user_principal_name.lower(), None)
         self.objects[thing.id] = thing
         if isinstance(thing, User):
@@ -66,7 +66,7 @@ class Directory:
                 named = self._by_employee_id.setdefault(thing.employee_id.lower(), [])
                 named[:] = sorted({*named, thing.id})
             self._sorted_users = None
-            self._units(set(), held_skus(thing.rows) if thing.deleted is None else set())
+            self._units(set(), assigned_skus(thing.rows) if thing.deleted is None else set())
         elif isinstance(thing, Group):
             if isinstance(old, Group):
                 thing.member_ids = old.member_ids
@@ -177,9 +177,9 @@ class Directory:
     def set_rows(self, user: User, rows: tuple[LicenseRow, ...], now: float) -> None:
         """Replace a user's license rows and move the units accordingly."""
         self.history.user_changes(user.id, user.state(), now)
-        before = held_skus(user.rows)
+        before = assigned_skus(user.rows)
         user.rows = rows
-        self._units(before, held_skus(rows), now)
+        self._units(before, assigned_skus(rows), now)
 
     def set_usage_location(self, user: User, place: str | None, now: float) -> None:
         """Replace the usage location."""
@@ -192,7 +192,7 @@ class Directory:
         if user.deleted is None:
             self.history.user_changes(user.id, user.state(), now)
             user.deleted = now
-            self._units(held_skus(user.rows), set(), now)
+            self._units(assigned_skus(user.rows), set(), now)
             self._appearance_changed(user, now)
 
     def restore_user(self, user: User, now: float) -> None:
@@ -200,7 +200,7 @@ class Directory:
         if user.deleted is not None:
             self.history.user_changes(user.id, user.state(), now)
             user.deleted = None
-            self._units(set(), held_skus(user.rows), now)
+            self._units(set(), assigned_skus(user.rows), now)
             self._appearance_changed(user, now)
 
     def delete_group(self, group: Group, now: float, *, for_good: bool = False) -> bool:
@@ -270,7 +270,7 @@ class Directory:
             subscription.consumed = 0
         for user in self.users.values():
             if user.rows and user.deleted is None:
-                self._units(set(), held_skus(user.rows))
+                self._units(set(), assigned_skus(user.rows))
 
     def _units(self, before: set[str], after: set[str], now: float | None = None) -> None:
         for sku_id in before - after:
@@ -301,11 +301,11 @@ class Directory:
         """
         kind = Kind.JOINED if member.deleted is None else Kind.LEFT
         for parent in member.parents:
-            self._log(self.groups[parent], kind, now, member.id, told=False)
+            self._log(self.groups[parent], kind, now, member.id, observed=False)
 
-    def _log(self, group: Group, kind: Kind, now: float, member_id: str = "", *, told: bool = True) -> None:
+    def _log(self, group: Group, kind: Kind, now: float, member_id: str = "", *, observed: bool = True) -> None:
         settled = self.history.horizon <= 0
-        self.changes.append(group.id, kind, now, member_id=member_id, settled=settled, told=told)
+        self.changes.append(group.id, kind, now, member_id=member_id, settled=settled, observed=observed)
 
     def _structure_changed(self) -> None:
         self._flat.clear()

@@ -177,7 +177,7 @@ class Subscription:
         return self.enabled + self.warning - self.consumed
 
 
-def held_skus(rows: tuple[LicenseRow, ...]) -> set[str]:
+def assigned_skus(rows: tuple[LicenseRow, ...]) -> set[str]:
     """SKUs that take a unit: held from at least one source."""
     return {row.sku_id for row in rows if row.state in ACTIVE}
 

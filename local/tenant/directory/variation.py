@@ -31,11 +31,11 @@ def vary(directory: Directory, position: str, seed: int) -> None:
     """Change the tables of a directory; the same seed changes the same. `position`: one of catalog.EXCLUSIONS."""
     chance = random.Random(f"tables {seed}")
     catalog = directory.catalog
-    owned = [catalog.products[sku_id] for sku_id in sorted(directory.subscriptions)]
-    _pairs(catalog, owned, position, chance)
-    _dependencies(catalog, owned, chance)
+    managed = [catalog.products[sku_id] for sku_id in sorted(directory.subscriptions)]
+    _pairs(catalog, managed, position, chance)
+    _dependencies(catalog, managed, chance)
     needed = {plan_id for rule in catalog.dependencies for plan_id in rule.any_of}
-    for product in owned:
+    for product in managed:
         for plan in product.plans[1:]:  # a product keeps one plan at least, and what its plans can need
             if chance.random() < RETIRED_SHARE and plan.id not in needed:
                 catalog.retire(product.sku_id, plan.id)
@@ -44,23 +44,23 @@ def vary(directory: Directory, position: str, seed: int) -> None:
         directory.withdraw(sku_id, 0.0, keep_assignments=False)
 
 
-def _pairs(catalog: Catalog, owned: list[Product], position: str, chance: random.Random) -> None:
+def _pairs(catalog: Catalog, managed: list[Product], position: str, chance: random.Random) -> None:
     for pair in sorted(catalog.exclusions(position), key=sorted):
         if chance.random() < PERMITTED_SHARE:
             catalog.permit(pair)
-    for _ in range(ADDED_PAIRS if len(owned) > 1 else 0):
-        one, two = chance.sample(owned, 2)
+    for _ in range(ADDED_PAIRS if len(managed) > 1 else 0):
+        one, two = chance.sample(managed, 2)
         first, second = chance.choice(one.plans).id, chance.choice(two.plans).id
         # A pair within one product would keep that product from everybody.
         if first != second and not any({first, second} <= each.plan_ids for each in catalog.products.values()):
             catalog.exclude(frozenset({first, second}))
 
 
-def _dependencies(catalog: Catalog, owned: list[Product], chance: random.Random) -> None:
+def _dependencies(catalog: Catalog, managed: list[Product], chance: random.Random) -> None:
     known = [rule for rule in catalog.dependencies if rule.documented]
     for rule in chance.sample(known, min(len(known), DEPENDENCY_CHANGES)):
         catalog.dependencies = catalog.independent(rule.dependent)
-    for product in chance.sample(owned, min(len(owned), DEPENDENCY_CHANGES)):
+    for product in chance.sample(managed, min(len(managed), DEPENDENCY_CHANGES)):
         dependent = chance.choice(product.plans).id
         # Wherever the plan is, the one that it needs is too: every product can still be assigned alone.
         beside = [each.plan_ids for each in catalog.products.values() if dependent in each.plan_ids]

@@ -25,7 +25,7 @@ MEMBERS_MIN = 10
 CREATED = 1_735_689_600.0  # 2025-01-01T00:00:00Z; a fixed past, so that generated rows do not depend on the clock
 
 _LOCATIONS = (("DE", 60), ("AT", 10), ("CH", 10), ("US", 12), ("FR", 8))
-_OWNED = (
+_MANAGED = (
     "STANDARDPACK", "ENTERPRISEPACK", "ENTERPRISEPREMIUM", "SPE_E3", "SPE_E5", "SPE_F1", "DESKLESSPACK", "SPB",
     "O365_BUSINESS_ESSENTIALS", "O365_BUSINESS_PREMIUM", "EMS", "EMSPREMIUM", "AAD_PREMIUM", "AAD_PREMIUM_P2",
     "EXCHANGESTANDARD", "EXCHANGEENTERPRISE", "INTUNE_A", "MCOEV", "MCOMEETADV", "MCOPSTN1", "MCOPSTN2",
@@ -46,8 +46,8 @@ class Shares:
     guests: float = 0.01
     disabled_accounts: float = 0.01
     conflicting: float = 0.01
-    foreign_full: float = 0.01
-    foreign_lacking: float = 0.01
+    unmanaged_full: float = 0.01
+    unmanaged_lacking: float = 0.01
     native_inherited: float = 0.02
     proxy_address_clash: float = 0.002
 
@@ -166,7 +166,7 @@ def _take_addresses(directory: Directory, people: Population) -> None:
 
 
 def _subscribe(directory: Directory, members: int, products: Iterable[str]) -> None:
-    for name in dict.fromkeys((*_OWNED, *products)):
+    for name in dict.fromkeys((*_MANAGED, *products)):
         product = directory.catalog.products.get(name) or directory.catalog.by_part_number(name)
         subscription = Subscription(product.sku_id, max(25, members // 4))
         if product.part_number == _COMPANY_SKU:
@@ -181,9 +181,9 @@ def _license_people(directory: Directory, people: Population, chance: random.Ran
     lacking = (names["TEAMS1"], names["YAMMER_ENTERPRISE"])
     for number, user in enumerate(people.kinds["conflicting"]):
         user.rows = (_direct(sku["SPE_F1"] if number % 2 == 0 else sku["STANDARDPACK"]),)
-    for user in people.kinds["foreign_full"]:
+    for user in people.kinds["unmanaged_full"]:
         user.rows = (_direct(sku["SPE_E3"]),)
-    for user in people.kinds["foreign_lacking"]:
+    for user in people.kinds["unmanaged_lacking"]:
         user.rows = (_direct(sku["SPE_E3"], lacking),)
     for user in people.kinds["plain"]:
         if chance.random() < 0.1:

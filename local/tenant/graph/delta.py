@@ -1,6 +1,6 @@
 """GET /groups/delta: which groups and members changed since a token.
 
-learn.microsoft.com/graph/api/group-delta; texts of refusals are our own wording.
+learn.microsoft.com/graph/api/group-delta; texts of rejections are our own wording.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ from typing import Any
 from local.tenant import clock
 from local.tenant.call import GRAPH, Call, Reply, bad_request
 from local.tenant.directory.model import ACTIVE, AssignedLicense, Group, LicenseRow, User, net_licenses
-from local.tenant.graph.look import look_of
+from local.tenant.graph.directory_view import view_of
 from local.tenant.graph.members import present_group
 from local.tenant.graph.render import ASSIGN_RESULT, GROUP_DEFAULT, group_json, user_json
 from local.tenant.graph.users import present_user
 from local.tenant.licensing.native import keep_times, settle_user
-from local.tenant.licensing.rules import Change, Licensee, Refusal, additions_alone, apply_change, check_request
+from local.tenant.licensing.rules import Change, Licensee, Rejection, additions_alone, apply_change, check_request
 from local.tenant.tenant import Tenant
 
 _GUID_LENGTH = 36
@@ -34,7 +34,7 @@ def assign_license(tenant: Tenant, call: Call) -> Reply:
     )
     rules, seats = tenant.rules(), tenant.directory.subscriptions
     after = apply_change(change, licensee, seats, rules, now)
-    if not isinstance(after, Refusal):
+    if not isinstance(after, Rejection):
         _write(tenant, call, user, after, now)
         return _updated_user(tenant, user)
     if tenant.settings.partial_application == "additions":
@@ -59,18 +59,18 @@ def reprocess_user(tenant: Tenant, call: Call) -> Reply:
     directory = tenant.directory
     before, now = user.rows, clock.time()
     sources = {row.group for row in before if row.group is not None}
-    refusals: list[Refusal] = []
+    rejections: list[Rejection] = []
     for group_id in sorted(sources.union(user.parents)):
         group = directory.groups[group_id]
         if group.licenses or group_id in sources:
-            refusals += settle_user(directory, user, group, tenant.rules(), now)
+            rejections += settle_user(directory, user, group, tenant.rules(), now)
     changed = {row._replace(updated=0.0) for row in before} != {row._replace(updated=0.0) for row in user.rows}
-    if changed or not refusals:
+    if changed or not rejections:
         tenant.metrics.write(
             call.app_id, user.id, "reprocessLicenseAssignment", before, user.rows, changed=changed, now=now
         )
-    if refusals and tenant.settings.reprocess_answer == "reason":
-        raise bad_request(refusals[0].message)
+    if rejections and tenant.settings.reprocess_answer == "reason":
+        raise bad_request(rejections[0].message)
     return _updated_user(tenant, user)
 
 
@@ -95,15 +95,15 @@ def _group_changed(
     unknown = [each.sku_id for each in change.add if each.sku_id not in tenant.directory.subscriptions]
     if unknown and tenant.settings.group_unknown_sku == "ignored":
         return _group_reply(tenant, group)
-    refusal = check_request(change, tenant.directory.subscriptions, tenant.rules())
+    rejection = check_request(change, tenant.directory.subscriptions, tenant.rules())
     held = {license_.sku_id: license_ for license_ in seen}
     missing = [sku_id for sku_id in change.remove if sku_id not in held]
-    if refusal is None and missing:
-        refusal = Refusal("Group does not have a corresponding license.")  # own wording
-    if refusal is None and not group.security_enabled:
-        refusal = Refusal("Licenses can only be assigned to security-enabled groups.")  # own wording
-    if refusal is not None:
-        raise bad_request(refusal.message)
+    if rejection is None and missing:
+        rejection = Rejection("Group does not have a corresponding license.")  # own wording
+    if rejection is None and not group.security_enabled:
+        rejection = Rejection("Licenses can only be assigned to security-enabled groups.")  # own wording
+    if rejection is not None:
+        raise bad_request(rejection.message)
     for sku_id in change.remove:
         del held[sku_id]
     held.update({license_.sku_id: license_ for license_ in change.add})
@@ -200,5 +200,5 @@ def _direct(rows: tuple[LicenseRow, ...]) -> dict[str, frozenset[str]]:
 
 def _updated_user(tenant: Tenant, user: User) -> Reply:
     body = {"@odata.context": f"{GRAPH}/$metadata#users/$entity"}
-    body.update(user_json(user, user.state(), ASSIGN_RESULT, look_of(tenant)))
+    body.update(user_json(user, user.state(), ASSIGN_RESULT, view_of(tenant)))
     return Reply(200, body)

@@ -10,7 +10,7 @@ from local.tenant import clock
 from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found, unsupported_query
 from local.tenant.directory.directory import shown_in_members
 from local.tenant.directory.model import Device, DirectoryObject, Group, ServicePrincipal, User
-from local.tenant.graph.look import look_of
+from local.tenant.graph.directory_view import view_of
 from local.tenant.graph.query import (
     check_options,
     filter_test,
@@ -142,9 +142,9 @@ class _RowWriter:
         self._typed = cast is None
         self._sees_users = bool(call.permissions & SEE_USERS)
         self._sees_groups = bool(call.permissions & READ_GROUPS)
-        self._look = look_of(tenant)
+        self._view = view_of(tenant)
         states = tenant.settings.member_states
-        if states == "refused" and "licenseAssignmentStates" in (chosen or ()):
+        if states == "rejected" and "licenseAssignmentStates" in (chosen or ()):
             # Own wording.
             raise bad_request("The property 'licenseAssignmentStates' cannot be selected on members of a group.")
         hidden = {"licenseAssignmentStates"} if states == "absent" else set()
@@ -160,7 +160,7 @@ class _RowWriter:
             if not self._sees_users:
                 return {"@odata.type": thing.odata_type, **dict.fromkeys(self._user_names), "id": thing.id}
             state = self._tenant.directory.user_state(thing, self._as_of)
-            row.update(user_json(thing, state, self._user_names, self._look))
+            row.update(user_json(thing, state, self._user_names, self._view))
             if self._null and "licenseAssignmentStates" in row:
                 row["licenseAssignmentStates"] = None
         elif isinstance(thing, Group):
@@ -293,7 +293,7 @@ def _writable_group(tenant: Tenant, call: Call) -> Group:
 def _visible(tenant: Tenant, call: Call, group: Group) -> bool:
     if group.visibility != "HiddenMembership" or HIDDEN_MEMBERS in call.permissions:
         return True
-    if tenant.settings.hidden_membership == "refused":
+    if tenant.settings.hidden_membership == "rejected":
         raise denied()
     return False
 

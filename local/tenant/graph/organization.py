@@ -6,7 +6,7 @@ from typing import Any
 
 from local.tenant.call import GRAPH, Call, Reply, bad_request, denied
 from local.tenant.directory.model import Subscription
-from local.tenant.graph.look import Look, look_of
+from local.tenant.graph.directory_view import DirectoryView, view_of
 from local.tenant.graph.query import check_options, selected
 from local.tenant.identity.permissions import ORGANIZATION_WHOLE
 from local.tenant.tenant import Tenant
@@ -72,7 +72,7 @@ def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
     if "$filter" in call.query:
         raise bad_request("The query parameter '$filter' is not supported on subscribedSkus.")  # own wording
     chosen = selected(call, _SKU_PROPERTIES, "subscribedSku")
-    look = look_of(tenant)
+    look = view_of(tenant)
     shown = [sku_json(tenant, one, call.as_of, look) for one in tenant.directory.subscriptions.values()]
     if chosen is not None:
         shown = [{name: whole[name] for name in chosen} for whole in shown]
@@ -80,7 +80,7 @@ def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
     return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}", "value": shown})
 
 
-def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, look: Look) -> dict[str, Any]:
+def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, look: DirectoryView) -> dict[str, Any]:
     """One subscribedSku with all properties."""
     directory = tenant.directory
     product = directory.catalog.products[subscription.sku_id]

@@ -24,7 +24,7 @@ from local.tenant.directory.model import (
     UserState,
     net_licenses,
 )
-from local.tenant.graph.look import Look
+from local.tenant.graph.directory_view import DirectoryView
 
 USER_DEFAULT = (
     "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone", "officeLocation",
@@ -57,7 +57,7 @@ _SERVICES = (
 _disabled_json: dict[tuple[str, ...], str] = {}
 
 
-def states_fragment(rows: tuple[LicenseRow, ...], look: Look) -> orjson.Fragment:
+def states_fragment(rows: tuple[LicenseRow, ...], look: DirectoryView) -> orjson.Fragment:
     """`licenseAssignmentStates`."""
     return orjson.Fragment("[" + ",".join([_row_json(row, look) for row in rows]) + "]")
 
@@ -76,7 +76,7 @@ def plans_fragment(rows: tuple[LicenseRow, ...], catalog: Catalog) -> orjson.Fra
     )
 
 
-def _row_json(row: LicenseRow, look: Look) -> str:
+def _row_json(row: LicenseRow, look: DirectoryView) -> str:
     group = "null" if row.group is None else f'"{look.id(row.group)}"'
     name = look.error(row.error)
     error = "null" if name is None else f'"{name}"'
@@ -181,7 +181,7 @@ USER_PROPERTIES: dict[str, UserGetter] = {
 """How each property of a user is read; a name that is not here is not a property of user."""
 
 
-def user_json(user: User, state: UserState, selected: tuple[str, ...], look: Look) -> dict[str, Any]:
+def user_json(user: User, state: UserState, selected: tuple[str, ...], look: DirectoryView) -> dict[str, Any]:
     """The selected properties of a user, in the order they were asked for."""
     shown = {name: USER_PROPERTIES[name](user, state) for name in selected}
     if "licenseAssignmentStates" in shown:
@@ -226,7 +226,7 @@ GROUP_PROPERTIES: dict[str, Callable[[Group], Any]] = {
 
 
 def _nickname(group: Group) -> str:
-    return "".join(letter for letter in group.display_name.lower() if letter.isalnum()) or group.id
+    return "".join(dead_letter for dead_letter in group.display_name.lower() if dead_letter.isalnum()) or group.id
 
 
 def group_json(group: Group, selected: tuple[str, ...], processing_state: str = "object") -> dict[str, Any]:

@@ -22,7 +22,7 @@ def role_assignments(tenant: Tenant, call: Call) -> Reply:
 
 
 def role_eligibility(tenant: Tenant, call: Call) -> Reply:
-    """GET /roleManagement/directory/roleEligibilityScheduleInstances; a tenant without the license is refused."""
+    """GET /roleManagement/directory/roleEligibilityScheduleInstances; a tenant without the license is rejected."""
     _need_license(tenant)
     shown = [{**_assignment(each), "memberType": "Direct"} for each in tenant.directory.roles.eligible]
     return _page(tenant, call, shown)

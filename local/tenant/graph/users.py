@@ -11,8 +11,8 @@ from typing import Any
 from local.tenant import clock
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found, unsupported_query
 from local.tenant.directory.directory import contains
-from local.tenant.directory.model import Group, User, UserState, held_skus
-from local.tenant.graph.look import look_of
+from local.tenant.directory.model import Group, User, UserState, assigned_skus
+from local.tenant.graph.directory_view import view_of
 from local.tenant.graph.query import (
     PAGE_DEFAULT,
     addresses_asked,
@@ -88,7 +88,7 @@ def get_user(tenant: Tenant, call: Call) -> Reply:
         raise denied()
     state = tenant.directory.user_state(user, call.as_of)
     body = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}/$entity"}
-    body.update(user_json(user, state, names, look_of(tenant)))
+    body.update(user_json(user, state, names, view_of(tenant)))
     return Reply(200, body)
 
 
@@ -118,7 +118,7 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     else:
         ids = directory.sorted_user_ids()
     shown: list[dict[str, Any]] = []
-    last, more, look = "", False, look_of(tenant)
+    last, more, look = "", False, view_of(tenant)
     for user_id in ids[bisect_right(ids, skip_token(call)) :]:
         user = directory.users[user_id]
         state = directory.user_state(user, call.as_of)
@@ -127,7 +127,7 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         shows = partial(_shown, user, state)
         if not all(match(shows) for match in matches):
             continue
-        if by_license and by_license[2].lower() not in held_skus(state.rows):
+        if by_license and by_license[2].lower() not in assigned_skus(state.rows):
             continue
         if len(shown) == size:
             more = True

@@ -79,14 +79,14 @@ async def _carry_out(tenant: Tenant, call: Call) -> Reply:
 def _charge(tenant: Tenant, call: Call, route: Route) -> dict[str, str]:
     units, writes = cost(route, call), write_cost(route, call, tenant.settings.bind_writes)
     priority = call.headers.get("x-ms-throttle-priority", "Normal")
-    refusal, fullest = tenant.quota.charge(call.app_id, units, writes, priority, clock.time(), route.limit)
+    rejection, fullest = tenant.quota.charge(call.app_id, units, writes, priority, clock.time(), route.limit)
     is_shown = route.limit is None and (route.handler is not groups_delta or tenant.settings.delta_units)
     headers = {"x-ms-resource-unit": str(units)} if is_shown else {}
     if fullest > 0.8 and tenant.settings.throttle_percentage == "from0.8":
         headers["x-ms-throttle-limit-percentage"] = f"{fullest:.2f}"
-    if refusal is not None:
-        refusal.headers.update(headers)
-        raise refusal
+    if rejection is not None:
+        rejection.headers.update(headers)
+        raise rejection
     return headers
 
 

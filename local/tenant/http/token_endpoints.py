@@ -61,19 +61,19 @@ async def client_credentials(tenant: Tenant, request: web.BaseRequest, secret: s
     """POST /{tenantId}/oauth2/v2.0/token, grant_type=client_credentials; client_id by appId or declared name."""
     form = await request.post()
     if request.path.split("/")[1].lower() not in (tenant.issuer.tenant_id, tenant.directory.domain):
-        return _refuse("invalid_request", 90002, f"Tenant '{request.path.split('/')[1]}' not found.")
+        return _reject("invalid_request", 90002, f"Tenant '{request.path.split('/')[1]}' not found.")
     if form.get("grant_type") != "client_credentials":
-        return _refuse("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
+        return _reject("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
     client = _client(tenant, str(form.get("client_id", "")))
     if client is None:
-        return _refuse("unauthorized_client", 700016, "Application was not found in the directory.")
+        return _reject("unauthorized_client", 700016, "Application was not found in the directory.")
     if form.get("client_secret") != secret:
-        return _refuse("invalid_client", 7000215, "Invalid client secret provided.", status=401)
+        return _reject("invalid_client", 7000215, "Invalid client secret provided.", status=401)
     audience = {GRAPH_SCOPE: GRAPH_SCOPE.removesuffix("/.default"), API_SCOPE: API_AUDIENCE}.get(
         str(form.get("scope", ""))
     )
     if audience is None:
-        return _refuse("invalid_scope", 70011, f"The provided scope is not valid; known: {GRAPH_SCOPE}, {API_SCOPE}.")
+        return _reject("invalid_scope", 70011, f"The provided scope is not valid; known: {GRAPH_SCOPE}, {API_SCOPE}.")
     lifetime = tenant.settings.token_lifetime_seconds
     token, expires = tenant.issuer.issue(client, audience, lifetime)
     left = expires - int(clock.time())
@@ -84,7 +84,7 @@ def _client(tenant: Tenant, key: str) -> Client | None:
     return tenant.clients.get(key) or tenant.clients_by_id.get(key.lower())
 
 
-def _refuse(error: str, number: int, text: str, status: int = 400) -> web.Response:
+def _reject(error: str, number: int, text: str, status: int = 400) -> web.Response:
     body: dict[str, Any] = {"error": error, "error_description": f"AADSTS{number}: {text}", "error_codes": [number]}
     return _answer(status, body)
 

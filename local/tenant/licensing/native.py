@@ -14,7 +14,7 @@ from local.tenant.directory.model import ACTIVE, AssignedLicense, Group, License
 from local.tenant.licensing.rules import (
     Licensee,
     LicenseError,
-    Refusal,
+    Rejection,
     Rules,
     check_dependencies,
     check_prohibited,
@@ -27,7 +27,7 @@ class Settled(NamedTuple):
     """What processing one member led to: all rows of the user, and why products of the group are not assigned."""
 
     rows: tuple[LicenseRow, ...]
-    refusals: tuple[Refusal, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
 
 
 def inherited_rows(
@@ -44,38 +44,41 @@ def inherited_rows(
     A member without usage location is treated as being in the directory's country.
     """
     others = tuple(row for row in user.rows if row.group != group_id)
-    refusals = {
-        license_.sku_id: refusal
+    rejections = {
+        license_.sku_id: rejection
         for license_ in licenses
-        if (refusal := _refusal(user, others, group_id, (license_,), country, seats, rules)) is not None
+        if (rejection := _rejection(user, others, group_id, (license_,), country, seats, rules)) is not None
     }
     whole = _given(group_id, licenses, now)
     plans = enabled_plans(whole, rules.catalog)
-    if not refusals and (refusal := check_dependencies(frozenset(), plans, rules)) is not None:
-        refusals = {license_.sku_id: refusal for license_ in licenses}
-    if not refusals and (refusal := _refusal(user, others, group_id, licenses, country, seats, rules)) is not None:
-        refusals = {license_.sku_id: refusal for license_ in licenses}
-    if refusals:
-        errors = {sku_id: refusal.error for sku_id, refusal in refusals.items()}
+    if not rejections and (rejection := check_dependencies(frozenset(), plans, rules)) is not None:
+        rejections = {license_.sku_id: rejection for license_ in licenses}
+    if (
+        not rejections
+        and (rejection := _rejection(user, others, group_id, licenses, country, seats, rules)) is not None
+    ):
+        rejections = {license_.sku_id: rejection for license_ in licenses}
+    if rejections:
+        errors = {sku_id: rejection.error for sku_id, rejection in rejections.items()}
         whole = tuple(
             row._replace(state="Error", error=errors.get(row.sku_id, LicenseError.OTHER).value) for row in whole
         )
-    return Settled((*others, *keep_times(user.rows, whole)), tuple(refusals.values()))
+    return Settled((*others, *keep_times(user.rows, whole)), tuple(rejections.values()))
 
 
 def rows_after_leaving(user: Licensee, group_id: str, rules: Rules, now: float) -> Settled:
     """The user's rows without the group's; they stay, with an error, while something else depends on their plans."""
     others = tuple(row for row in user.rows if row.group != group_id)
     before, after = enabled_plans(user.rows, rules.catalog), enabled_plans(others, rules.catalog)
-    refusal = check_dependencies(before, after, rules)
-    if refusal is None:
+    rejection = check_dependencies(before, after, rules)
+    if rejection is None:
         return Settled(others)
     stuck = tuple(
-        row._replace(state="ActiveWithError", error=refusal.error.value, updated=now)
+        row._replace(state="ActiveWithError", error=rejection.error.value, updated=now)
         for row in user.rows
         if row.group == group_id and row.state != "Error"
     )
-    return Settled((*others, *stuck), (refusal,))
+    return Settled((*others, *stuck), (rejection,))
 
 
 def failed_rows(user: Licensee, group_id: str, licenses: tuple[AssignedLicense, ...], now: float) -> Settled:
@@ -91,11 +94,11 @@ def failed_rows(user: Licensee, group_id: str, licenses: tuple[AssignedLicense, 
     )
     others = tuple(row for row in user.rows if row.group != group_id)
     # Own wording: no page prints a text for it.
-    refusal = Refusal("License assignment failed because of a temporary problem. Try again.")
-    return Settled((*others, *keep_times(user.rows, failed)), (refusal,))
+    rejection = Rejection("License assignment failed because of a temporary problem. Try again.")
+    return Settled((*others, *keep_times(user.rows, failed)), (rejection,))
 
 
-def _refusal(
+def _rejection(
     user: Licensee,
     others: tuple[LicenseRow, ...],
     group_id: str,
@@ -103,15 +106,15 @@ def _refusal(
     country: str,
     seats: Mapping[str, Subscription],
     rules: Rules,
-) -> Refusal | None:
+) -> Rejection | None:
     own = {license_.sku_id for license_ in licenses}
     before = (*others, *(row for row in user.rows if row.group == group_id and row.sku_id in own))
     after = (*others, *_given(group_id, licenses, 0.0))
     place = user.usage_location or country
-    refusal = check_prohibited(licenses, place, rules) or check_state(before, after, user.proxy_clash, seats, rules)
-    if refusal is not None and refusal.error is LicenseError.DEPENDENCY:
+    rejection = check_prohibited(licenses, place, rules) or check_state(before, after, user.proxy_clash, seats, rules)
+    if rejection is not None and rejection.error is LicenseError.DEPENDENCY:
         return None  # prerequisites are judged over the whole group, not product by product
-    return refusal
+    return rejection
 
 
 def _given(group_id: str, licenses: tuple[AssignedLicense, ...], now: float) -> tuple[LicenseRow, ...]:
@@ -126,7 +129,7 @@ def keep_times(old: tuple[LicenseRow, ...], new: tuple[LicenseRow, ...]) -> tupl
 
 def settle_user(
     directory: Directory, user: User, group: Group, rules: Rules, now: float, *, fails: bool = False
-) -> tuple[Refusal, ...]:
+) -> tuple[Rejection, ...]:
     """Make one user's rows from one group what the group's licenses and the membership ask for. Returns why products
     of the group are not assigned, or not removed. `fails`: the service does not get this member done."""
     licensee = Licensee(user.rows, user.usage_location, proxy_clash=user.proxy_clash)
@@ -141,4 +144,4 @@ def settle_user(
         settled = rows_after_leaving(licensee, group.id, rules, now)
     if settled.rows != user.rows:
         directory.set_rows(user, settled.rows, now)
-    return settled.refusals
+    return settled.rejections

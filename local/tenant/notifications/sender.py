@@ -41,7 +41,7 @@ class Counters:
     sent: int = 0
     delivered: int = 0
     retried: int = 0
-    refused: int = 0
+    rejected: int = 0
     slow: int = 0
     postponed: int = 0
     dropped: int = 0
@@ -92,7 +92,7 @@ class Sender:
 
     def offer(self, change: Change) -> None:
         """A group changed; current subscriptions are notified a moment later."""
-        if not (change.told or self._settings.notify_user_deletion) or not self._subscriptions.alive(clock.time()):
+        if not (change.observed or self._settings.notify_user_deletion) or not self._subscriptions.alive(clock.time()):
             return
         self.counters.changes += 1
         if len(self._pending) >= _PENDING_LIMIT:
@@ -278,7 +278,7 @@ class Sender:
             self.counters.slow += 1
         except (aiohttp.ClientError, OSError):
             pass  # undeliverable: no answer that could be slow
-        self.counters.refused += 1
+        self.counters.rejected += 1
         self._again(post)
 
     def _again(self, post: _Post) -> None:

@@ -1,7 +1,7 @@
 """Subscriptions to change notifications: what a request for one must say, and the ones that are alive.
 
-learn.microsoft.com/graph/api/subscription-post-subscriptions and .../resources/subscription. Texts of refusals are our
-own wording unless a comment says otherwise.
+learn.microsoft.com/graph/api/subscription-post-subscriptions and .../resources/subscription. Texts of rejections are
+our own wording unless a comment says otherwise.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ by all its entries, so none overwrites another; reading drops entries that a rep
 SPAN = timedelta(minutes=10)
 """How much later than a row's first entry its last one may be."""
 
-LOOKED_AT = 2000
+READ_AT_MOST = 2000
 """Rows that one search reads at most; it then gives what it has found, and the place to go on from."""
 
 ROWS_A_PAGE = 50
@@ -73,12 +73,12 @@ class _Place:
 class TableAudit:
     """Implements AuditLog."""
 
-    def __init__(self, tables: Tables, now: Callable[[], datetime], *, looked_at: int = LOOKED_AT) -> None:
+    def __init__(self, tables: Tables, now: Callable[[], datetime], *, checked: int = READ_AT_MOST) -> None:
         self._tables = tables
         self._now = now
         self._names = AuditNames(tables)
         self._late = AuditLate(tables)
-        self._looked_at = looked_at
+        self._read_at_most = checked
 
     async def append(self, entries: Iterable[AuditEntry]) -> None:
         entries = list(entries)
@@ -103,7 +103,7 @@ class TableAudit:
         place = _Place.parse(after) if after else None
         found: dict[str, AuditEntry] = {}
         names = _SearchedNames(self._names) if wanted.initiator else None
-        looked_at = 0
+        checked = 0
         async for row in self._rows(wanted, since, until, place):
             again = place is not None and place.key == row["RowKey"]
             seen = place.seen if place and again else 0
@@ -116,8 +116,8 @@ class TableAudit:
                 if len(found) == top:
                     return await self._shown(found, names), str(_Place(row["RowKey"], number))
                 found.setdefault(entry.id, entry)
-            looked_at += not again
-            if looked_at == self._looked_at:
+            checked += not again
+            if checked == self._read_at_most:
                 return await self._shown(found, names), str(_Place(row["RowKey"], len(entries)))
         return await self._shown(found, names), None
 

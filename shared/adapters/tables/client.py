@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.adapters.tables.attempts import Attempts, etags_if_applied
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys, transactions
-from shared.adapters.tables.transaction import RETRY_AFTER_S, refused, submit
+from shared.adapters.tables.transaction import RETRY_AFTER_S, rejected, submit
 from shared.domain.concurrency import together
 from shared.domain.errors import BadRequest, Conflict, LicensingError, NotFound, Unavailable
 
@@ -197,8 +197,8 @@ class Tables:
         attempts = Attempts()
         try:
             answer = await translated(_single(client, op, attempts), name)
-        except Conflict as refusal:
-            return (await self._etags_if_ours(name, [op], attempts, refusal))[0]
+        except Conflict as rejection:
+            return (await self._etags_if_managed(name, [op], attempts, rejection))[0]
         return str(answer.get("etag", "")) if answer else ""
 
     async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
@@ -208,20 +208,20 @@ class Tables:
         attempts = Attempts()
         try:
             return await translated(submit(client, name, ops, attempts), name)
-        except (Conflict, NotFound) as refusal:
-            return await self._etags_if_ours(name, ops, attempts, refusal)
+        except (Conflict, NotFound) as rejection:
+            return await self._etags_if_managed(name, ops, attempts, rejection)
 
-    async def _etags_if_ours(
-        self, name: str, ops: Sequence[Op], attempts: Attempts, refusal: Conflict | NotFound
+    async def _etags_if_managed(
+        self, name: str, ops: Sequence[Op], attempts: Attempts, rejection: Conflict | NotFound
     ) -> list[str]:
-        """The ETags of a write that was refused only because an earlier attempt had been applied, of which no answer
-        came. Raises the refusal otherwise."""
+        """The ETags of a write that was rejected only because an earlier attempt had been applied, of which no answer
+        came. Raises the rejection otherwise."""
         if attempts.repeated:
             reads = [partial(self.get, name, op.row["PartitionKey"], op.row["RowKey"]) for op in ops]
             etags = etags_if_applied(ops, await gather_limited(reads, READ_AT_ONCE))
             if etags is not None:
                 return etags
-        raise refusal
+        raise rejection
 
     async def upsert_all(self, name: str, rows: Iterable[Row]) -> None:
         """Upsert any number of rows, in transactions by partition; of rows with one key the last counts."""
@@ -324,9 +324,9 @@ async def translated(call: Awaitable[T], what: str) -> T:
     except ResourceNotFoundError as fault:
         raise NotFound(f"table {what}: there is no such row") from fault
     except ClientAuthenticationError as fault:
-        raise Unavailable(RETRY_AFTER_S, f"table {what}: access refused: {_short(fault)}") from fault
+        raise Unavailable(RETRY_AFTER_S, f"table {what}: access rejected: {_short(fault)}") from fault
     except HttpResponseError as fault:
-        raise refused(fault.status_code, getattr(fault, "error_code", None) or "", _short(fault), what) from fault
+        raise rejected(fault.status_code, getattr(fault, "error_code", None) or "", _short(fault), what) from fault
     except (AzureError, OSError, TimeoutError) as fault:
         raise Unavailable(RETRY_AFTER_S, f"table {what}: {_short(fault)}") from fault
 

@@ -1,6 +1,6 @@
 """Table `deadletters`: messages that could not be processed, and acts on many of them.
 
-PartitionKey `letter`, RowKey the id with its 12 leading digits of time inverted, so that the newest come first;
+PartitionKey `dead_letter`, RowKey the id with its 12 leading digits of time inverted, so that the newest come first;
 `queue`, `kind`, `reason`, `at`, `size`, `data0`.. the message. Acts: PartitionKey `bulk`, RowKey of the same form;
 `body` JSON. PartitionKey `bulkopen`: index of the acts that are not complete; written first, deleted last.
 """
@@ -24,14 +24,14 @@ from shared.adapters.tables.packing import (
     time_text,
 )
 from shared.adapters.tables.rows import MAX_TEXT, Op, Row, is_key, joined_body, joined_bytes, split_body, split_bytes
-from shared.domain.dead_letters import EVERY_LETTER, BulkAct, BulkKind, LetterFilter
+from shared.domain.dead_letters import EVERY_DEAD_LETTER, BulkAct, BulkKind, DeadLetterSelection
 from shared.domain.errors import BadRequest
 from shared.domain.ids import new_id
-from shared.domain.read_models import DeadLetter, LetterKind
+from shared.domain.read_models import DeadLetter, DeadLetterKind
 
 DEAD_LETTERS = "deadletters"
 LETTER, BULK, OPEN = "letter", "bulk", "bulkopen"
-MAX_LETTER = 600_000
+MAX_DEAD_LETTER = 600_000
 """Bytes of a dead letter's body that are kept: a message has at most 256 KB, a row 1 MiB."""
 
 MOST_READ = 2000
@@ -49,22 +49,22 @@ class TableDeadLetters:
         self._monotonic = monotonic
         self._counted: tuple[float, int] | None = None
 
-    async def keep(self, letter: DeadLetter) -> None:
+    async def keep(self, dead_letter: DeadLetter) -> None:
         row = {
             "PartitionKey": LETTER,
-            "RowKey": inverted(letter.id),
-            "queue": letter.queue,
-            "kind": str(letter.kind),
-            "reason": letter.reason[:MAX_TEXT],
-            "at": time_text(letter.at),
-            "id": letter.id,
-            "size": len(letter.body),
-            **split_bytes("data", letter.body[:MAX_LETTER]),
+            "RowKey": inverted(dead_letter.id),
+            "queue": dead_letter.queue,
+            "kind": str(dead_letter.kind),
+            "reason": dead_letter.reason[:MAX_TEXT],
+            "at": time_text(dead_letter.at),
+            "id": dead_letter.id,
+            "size": len(dead_letter.body),
+            **split_bytes("data", dead_letter.body[:MAX_DEAD_LETTER]),
         }
         await self._tables.write(DEAD_LETTERS, Op("upsert", row))
 
     async def page(
-        self, top: int, after: str | None = None, wanted: LetterFilter = EVERY_LETTER
+        self, top: int, after: str | None = None, wanted: DeadLetterSelection = EVERY_DEAD_LETTER
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
         if after and not is_key(after):
             raise BadRequest("InvalidSkipToken", "$skiptoken is not from an earlier answer.", "$skiptoken")
@@ -78,9 +78,9 @@ class TableDeadLetters:
             if len(found) == top or read == MOST_READ:
                 return tuple(found), place
             read, place = read + 1, row["RowKey"]
-            letter = _letter(row)
-            if wanted.lets_pass(letter):
-                found.append(letter)
+            dead_letter = _one_dead_letter(row)
+            if wanted.lets_pass(dead_letter):
+                found.append(dead_letter)
         return tuple(found), None
 
     async def count(self, max_age_s: float = 0.0) -> int:
@@ -94,12 +94,12 @@ class TableDeadLetters:
             known = self._counted = (self._monotonic(), number)
         return known[1]
 
-    async def get(self, letter_id: str) -> DeadLetter | None:
-        row = await self._tables.get(DEAD_LETTERS, LETTER, inverted(letter_id))
-        return _letter(row) if row else None
+    async def get(self, dead_letter_id: str) -> DeadLetter | None:
+        row = await self._tables.get(DEAD_LETTERS, LETTER, inverted(dead_letter_id))
+        return _one_dead_letter(row) if row else None
 
-    async def remove(self, letter_id: str) -> None:
-        await self._tables.delete(DEAD_LETTERS, LETTER, inverted(letter_id))
+    async def remove(self, dead_letter_id: str) -> None:
+        await self._tables.delete(DEAD_LETTERS, LETTER, inverted(dead_letter_id))
         self._counted = None
 
     async def forget(self, kept_before: datetime) -> int:
@@ -134,10 +134,10 @@ def _place(at: datetime) -> str:
     return inverted(new_id(at, ""))
 
 
-def _letter(row: Row) -> DeadLetter:
+def _one_dead_letter(row: Row) -> DeadLetter:
     body, at = joined_bytes(row, "data"), must_be_time(row["at"])
     whole = row["size"] == len(body)
-    return DeadLetter(row["id"], row["queue"], body, row["reason"], at, whole=whole, kind=LetterKind(row["kind"]))
+    return DeadLetter(row["id"], row["queue"], body, row["reason"], at, whole=whole, kind=DeadLetterKind(row["kind"]))
 
 
 def _act_row(act: BulkAct) -> Row:
@@ -165,7 +165,7 @@ def _act(row: Row) -> BulkAct:
     return BulkAct(
         id=body["id"],
         kind=BulkKind(body["kind"]),
-        wanted=LetterFilter(queue, kind, text, time_of(since), time_of(until)),
+        wanted=DeadLetterSelection(queue, kind, text, time_of(since), time_of(until)),
         initiator=initiator_of(body["initiator"]),
         created_at=must_be_time(body["createdAt"]),
         progress_at=must_be_time(body["progressAt"]),

@@ -1,4 +1,4 @@
-"""Table `standings`: what HR brought about for a person, employment by employment.
+"""Table `hr_states`: what HR brought about for a person, employment by employment.
 
 PartitionKey first hex digit of the user id, RowKey userId; `body` JSON.
 """
@@ -18,19 +18,19 @@ from shared.adapters.tables.rows import Op, joined_body, split_body
 from shared.domain.hr_state import Employment, HrState, Stamp, Statement
 from shared.domain.ids import GroupId, UserId
 
-STANDINGS = "standings"
+HR_STATES = "standings"
 AT_ONCE = 16
 """Rows of different partitions read at the same time."""
 
 
-class TableStandings:
+class TableHrStates:
     """Implements StandingStore."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def of_users(self, user_ids: Sequence[UserId]) -> Mapping[UserId, HrState]:
-        calls = [partial(self._tables.get, STANDINGS, user_id[:1], user_id) for user_id in user_ids]
+        calls = [partial(self._tables.get, HR_STATES, user_id[:1], user_id) for user_id in user_ids]
         rows = await gather_limited(calls, AT_ONCE)
         return {
             user_id: _state(user_id, json.loads(joined_body(row)), row["etag"]) if row else HrState(user_id)
@@ -41,7 +41,7 @@ class TableStandings:
         body = {name: employment_json(each) for name, each in state.employments.items()}
         row = {"PartitionKey": state.user_id[:1], "RowKey": state.user_id, **split_body(dump(body))}
         op = Op("create" if state.version is None else "replace", row, state.version)
-        return replace(state, version=await self._tables.write(STANDINGS, op))
+        return replace(state, version=await self._tables.write(HR_STATES, op))
 
 
 def _state(user_id: UserId, body: Mapping[str, Any], version: str) -> HrState:

@@ -18,11 +18,11 @@ from shared.adapters.tables.packing import (
     dump,
     intent_json,
     intent_of,
+    managed_json,
+    managed_of,
     must_be_time,
-    owned_json,
-    owned_of,
-    refusal_json,
-    refusal_of,
+    rejection_json,
+    rejection_of,
     result_json,
     result_of,
     time_of,
@@ -32,7 +32,7 @@ from shared.adapters.tables.rows import Op, Row, joined_body, split_body, transa
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import is_spent
-from shared.domain.ledger_row import LedgerRow, Told
+from shared.domain.ledger_row import LedgerRow, ObservedEvent
 from shared.domain.snapshot_pages import partition_of
 from shared.ports.stores import LedgerWrite
 
@@ -91,7 +91,7 @@ def _ledger_op(row: LedgerRow) -> Op:
 
 
 def _ledger_row(row: LedgerRow) -> Row:
-    body: dict[str, Any] = {"owned": owned_json(row.owned)}
+    body: dict[str, Any] = {"owned": managed_json(row.managed)}
     if row.intent:
         body["intent"] = intent_json(row.intent)
     if row.last_result:
@@ -110,11 +110,13 @@ def _ledger_row(row: LedgerRow) -> Row:
     if row.denied_since:
         body["denied"] = time_text(row.denied_since)
     if row.unseen:
-        body["unseen"] = owned_json(row.unseen)
-    if row.told:
-        body["told"] = {group_id: [told.came, time_text(told.at)] for group_id, told in row.told.items()}
-    if row.refusals:
-        body["refusals"] = {sku_id: refusal_json(record) for sku_id, record in row.refusals.items()}
+        body["unseen"] = managed_json(row.unseen)
+    if row.observed:
+        body["told"] = {
+            group_id: [observed.came, time_text(observed.at)] for group_id, observed in row.observed.items()
+        }
+    if row.rejections:
+        body["refusals"] = {sku_id: rejection_json(record) for sku_id, record in row.rejections.items()}
     return {"PartitionKey": partition_of(row.user_id), "RowKey": row.user_id, **split_body(dump(body))}
 
 
@@ -122,18 +124,20 @@ def _ledger(row: Row) -> LedgerRow:
     body = json.loads(joined_body(row))
     return LedgerRow(
         user_id=UserId(row["RowKey"]),
-        owned=owned_of(body["owned"]),
+        managed=managed_of(body["owned"]),
         intent=intent_of(body["intent"]) if "intent" in body else None,
         last_result=result_of(body["last"]) if "last" in body else None,
         removal_seen_at={key: must_be_time(at) for key, at in body.get("seen", {}).items()},
         gone_since={SkuId(key): must_be_time(at) for key, at in body.get("gone", {}).items()},
-        refusals={SkuId(key): refusal_of(value) for key, value in body.get("refusals", {}).items()},
+        rejections={SkuId(key): rejection_of(value) for key, value in body.get("refusals", {}).items()},
         waiting_since={SkuId(key): must_be_time(at) for key, at in body.get("waiting", {}).items()},
-        unseen=owned_of(body.get("unseen", {})),
+        unseen=managed_of(body.get("unseen", {})),
         usage_location=body.get("location", ""),
         removed_at={SkuId(key): must_be_time(at) for key, at in body.get("removed", {}).items()},
         withheld_since={SkuId(key): must_be_time(at) for key, at in body.get("withheld", {}).items()},
-        told={GroupId(key): Told(came, must_be_time(at)) for key, (came, at) in body.get("told", {}).items()},
+        observed={
+            GroupId(key): ObservedEvent(came, must_be_time(at)) for key, (came, at) in body.get("told", {}).items()
+        },
         denied_since=time_of(body.get("denied")),
         version=row["etag"],
     )

@@ -1,8 +1,9 @@
 """The row format of table `members`.
 
 PartitionKey groupId. RowKey `m-{userId}`: a member; `e-{userId}`: the same row again, only while a person is needed.
-Properties: `state`, `upn`, `name` (texts), `body` (JSON, see `_body`). RowKey `c-{hex digit}`: how many members with an
-id that begins with the digit are in which state, as numbers by key (`body`, JSON, see `domain/member_counts.py`).
+Properties: `state`, `upn`, `name`, `skuIds` (texts), `body` (JSON, see `_body`). RowKey `c-{hex digit}`: how many
+members with an id that begins with the digit are in which state, as numbers by key (`body`, JSON, see
+`domain/member_counts.py`).
 
 PartitionKey `changed`, RowKey groupId: the counts of the group changed at `at` or soon after it.
 """
@@ -33,8 +34,13 @@ def row_of(member: MemberRow, prefix: str) -> Row:
         "state": str(member.state),
         "upn": member.user_principal_name,
         "name": member.display_name,
+        "skuIds": ",".join(member.sku_ids),
         **split_body(dump(_body(member))),
     }
+
+
+def sku_ids_of(text: str) -> tuple[SkuId, ...]:
+    return tuple(map(SkuId, text.split(","))) if text else ()
 
 
 def _body(member: MemberRow) -> dict[str, Any]:
@@ -42,9 +48,8 @@ def _body(member: MemberRow) -> dict[str, Any]:
         "at": time_text(member.updated_at),
         "problems": problems_json(member.problems),
         "notes": list(member.notes),
-        "skus": list(member.sku_ids),
         "attempts": member.attempts,
-        "next": time_text(member.next_look_at),
+        "next": time_text(member.next_check_at),
         "since": time_text(member.waiting_since),
         "removal": time_text(member.removal_at),
         "operation": member.operation_id,
@@ -70,9 +75,9 @@ def member_of(row: Row) -> MemberRow:
         updated_at=updated_at,
         problems=problems_of(body.get("problems", ())),
         notes=tuple(body.get("notes", ())),
-        sku_ids=tuple(SkuId(sku_id) for sku_id in body.get("skus", ())),
+        sku_ids=sku_ids_of(row["skuIds"]) if "skuIds" in row else tuple(map(SkuId, body.get("skus", ()))),
         attempts=body.get("attempts", 0),
-        next_look_at=time_of(body.get("next")),
+        next_check_at=time_of(body.get("next")),
         waiting_since=time_of(body.get("since")),
         removal_at=time_of(body.get("removal")),
         operation_id=OperationId(body["operation"]) if body.get("operation") else None,

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.member_counts import TableMemberCounts
-from shared.adapters.tables.member_row import ERROR, MEMBER, TABLE, member_of
+from shared.adapters.tables.member_row import ERROR, MEMBER, TABLE, member_of, sku_ids_of
 from shared.domain.ids import GroupId, UserId
 from shared.domain.member_status import MemberState
-from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
+from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow, ShownMember
 
-LOOKED_AT = 1000
+READ_AT_MOST = 1000
 """Rows of the error list that a search for one problem reads at once: what the service sends in one answer."""
 
 
@@ -46,8 +46,8 @@ class TableMembers:
     async def errors(
         self, group_id: GroupId, top: int, after: str | None = None, wanted: MemberFilter = EVERYBODY
     ) -> tuple[tuple[MemberRow, ...], str | None]:
-        looked_at = top if wanted == EVERYBODY else max(top, LOOKED_AT)
-        rows, token = await self._tables.page(TABLE, group_id, ERROR, f"{ERROR}~", looked_at, after)
+        checked = top if wanted == EVERYBODY else max(top, READ_AT_MOST)
+        rows, token = await self._tables.page(TABLE, group_id, ERROR, f"{ERROR}~", checked, after)
         found: list[MemberRow] = []
         for row in rows:
             member = member_of(row)
@@ -60,6 +60,17 @@ class TableMembers:
     async def states(self, group_id: GroupId) -> Mapping[UserId, MemberState]:
         rows = self._tables.query(TABLE, group_id, MEMBER, f"{MEMBER}~", select=["RowKey", "state"])
         return {UserId(row["RowKey"].removeprefix(MEMBER)): MemberState(row["state"]) async for row in rows}
+
+    async def shown(self, group_id: GroupId) -> Mapping[UserId, ShownMember]:
+        rows = self._tables.query(TABLE, group_id, MEMBER, f"{MEMBER}~", select=["RowKey", "state", "skuIds"])
+        same: dict[tuple[str, str | None], ShownMember] = {}
+        found: dict[UserId, ShownMember] = {}
+        async for row in rows:
+            key = (row["state"], row.get("skuIds"))
+            if key not in same:
+                same[key] = ShownMember(MemberState(key[0]), None if key[1] is None else sku_ids_of(key[1]))
+            found[UserId(row["RowKey"].removeprefix(MEMBER))] = same[key]
+        return found
 
     async def recorded(self, group_id: GroupId, partition: str) -> frozenset[UserId]:
         first = f"{MEMBER}{partition}"

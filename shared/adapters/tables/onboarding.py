@@ -53,7 +53,7 @@ from shared.domain.onboarding import (
     OnboardingRecord,
     OnboardingState,
     PersonRef,
-    Refusal,
+    Rejection,
     SourceOrder,
 )
 
@@ -82,7 +82,7 @@ class TableOnboarding:
 
     async def insert(self, records: Sequence[OnboardingRecord]) -> Sequence[OnboardingRecord]:
         began = self._monotonic()
-        entries = [(_look_at(record), record.key) for record in records]
+        entries = [(_check_at(record), record.key) for record in records]
         await self._due.put(entries)
         indexes = [_person_row(name, each.key) for each in records for name in each.event.person.identities]
         everything = [{"PartitionKey": ALL, "RowKey": newest_first(each.received_at, each.key)} for each in records]
@@ -106,14 +106,14 @@ class TableOnboarding:
             if newest_first(known.received_at, "") != newest_first(record.received_at, ""):
                 await self._unlist(record)
             return known
-        return replace(record, version=etag, due_by=_look_at(record))
+        return replace(record, version=etag, due_by=_check_at(record))
 
     async def get(self, key: str) -> OnboardingRecord | None:
         row = await self._tables.get(TABLE, f"e{key[:2]}", key)
         return _record(row) if row else None
 
     async def save(self, record: OnboardingRecord) -> OnboardingRecord:
-        due_by, at = record.due_by, _look_at(record)
+        due_by, at = record.due_by, _check_at(record)
         # What gets no message has an entry of its own, whatever became of the one it had.
         alone = at - record.updated_at > FARTHEST_MESSAGE
         if not record.is_over and (due_by is None or at < due_by or alone):
@@ -220,10 +220,10 @@ class TableOnboarding:
     async def scheduled(self, until: datetime) -> tuple[str, ...]:
         return tuple(dict.fromkeys([key for _, key in await self._due.ahead(until)]))
 
-    async def look_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
+    async def check_again(self, entries: Iterable[tuple[datetime, str]]) -> None:
         await self._due.put((at + SLACK, key) for at, key in entries)
 
-    async def looked_at(self, entries: Iterable[tuple[datetime, str]]) -> None:
+    async def checked(self, entries: Iterable[tuple[datetime, str]]) -> None:
         await self._due.remove(entries)
 
     async def _of_keys(self, keys: Iterable[str]) -> tuple[OnboardingRecord, ...]:
@@ -237,7 +237,7 @@ def _may_be_listed(record: OnboardingRecord) -> bool:
     return taken_back or bool(record.permitted_by) or record.waits_since is not None
 
 
-def _look_at(record: OnboardingRecord) -> datetime:
+def _check_at(record: OnboardingRecord) -> datetime:
     return (record.next_at or record.updated_at) + SLACK
 
 
@@ -251,7 +251,7 @@ def _person_row(identity: str, key: str) -> Row:
 
 
 def _record_row(record: OnboardingRecord) -> Row:
-    refused = record.location_refused
+    rejected = record.location_rejected
     body = {
         **({"event": json.loads(record.body)} if record.body else {"kept": _kept_json(record)}),
         "order": str(record.event.order),
@@ -270,7 +270,7 @@ def _record_row(record: OnboardingRecord) -> Row:
         "profiles": list(record.profiles),
         "groups": [[g.group_id, str(g.outcome), g.text, g.remedy] for g in record.groups],
         "licenses": [[each.sku_id, str(each.outcome), each.text, each.remedy] for each in record.licenses],
-        "locationRefused": [refused.text, refused.remedy] if refused else None,
+        "locationRefused": [rejected.text, rejected.remedy] if rejected else None,
         "permittedBy": record.permitted_by,
         **({"approvals": approvals_json(record.approvals)} if record.approvals else {}),
         "forProtected": record.for_protected,
@@ -311,7 +311,7 @@ def _record(row: Row) -> OnboardingRecord:
         licenses=tuple(
             LicenseResult(SkuId(sku), LicenseOutcome(o), text, remedy) for sku, o, text, remedy in body["licenses"]
         ),
-        location_refused=Refusal(*body["locationRefused"]) if body["locationRefused"] else None,
+        location_rejected=Rejection(*body["locationRefused"]) if body["locationRefused"] else None,
         permitted_by=body["permittedBy"],
         approvals=approvals_of(body.get("approvals", ())),
         for_protected=body.get("forProtected", False),
@@ -328,7 +328,7 @@ def _record(row: Row) -> OnboardingRecord:
         completed_at=time_of(body["completedAt"]),
         version=row["etag"],
     )
-    due_by = None if record.is_over else _look_at(record)
+    due_by = None if record.is_over else _check_at(record)
     return replace(record, due_by=due_by, listed=record.state.needs_a_person)
 
 

@@ -14,7 +14,7 @@ from shared.domain.directory import AssignedLicense, LicenseError, LicenseState
 from shared.domain.grant import Grant, Source
 from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.initiator import Initiator, InitiatorKind
-from shared.domain.ledger_row import Intent, LastResult, OwnedLicense, RefusalRecord, SeenRow
+from shared.domain.ledger_row import Intent, LastResult, ManagedLicense, RejectionRecord, SeenRow
 from shared.domain.operation import Approval
 from shared.domain.outcomes import Problem
 from shared.domain.permit import Claim
@@ -94,7 +94,7 @@ def licenses_of(value: Iterable[Iterable[Any]]) -> tuple[AssignedLicense, ...]:
     return tuple(AssignedLicense(SkuId(sku_id), plans_of(plans)) for sku_id, plans in value)
 
 
-def owned_json(owned: Mapping[SkuId, OwnedLicense]) -> dict[str, list[Any]]:
+def managed_json(managed: Mapping[SkuId, ManagedLicense]) -> dict[str, list[Any]]:
     return {
         sku_id: [
             plans_json(license.disabled_plans),
@@ -102,21 +102,21 @@ def owned_json(owned: Mapping[SkuId, OwnedLicense]) -> dict[str, list[Any]]:
             [str(source) for source in license.sources],
             *([proof] if (proof := _proof_json(license)) else ()),
         ]
-        for sku_id, license in owned.items()
+        for sku_id, license in managed.items()
     }
 
 
-def owned_of(value: Mapping[str, list[Any]]) -> dict[SkuId, OwnedLicense]:
+def managed_of(value: Mapping[str, list[Any]]) -> dict[SkuId, ManagedLicense]:
     return {
         SkuId(sku_id): replace(
-            OwnedLicense(plans_of(plans), must_be_time(at), tuple(Source.parse(s) for s in sources)),
+            ManagedLicense(plans_of(plans), must_be_time(at), tuple(Source.parse(s) for s in sources)),
             **(_proof_of(proof[0]) if proof else {}),
         )
         for sku_id, (plans, at, sources, *proof) in value.items()
     }
 
 
-def _proof_json(license: OwnedLicense) -> dict[str, Any]:
+def _proof_json(license: ManagedLicense) -> dict[str, Any]:
     """What reads are compared with; a license of a former version has none."""
     found: dict[str, Any] = {}
     if license.written:
@@ -151,7 +151,7 @@ def intent_json(intent: Intent) -> dict[str, Any]:
         "at": time_text(intent.at),
         "location": intent.usage_location,
         "sources": {sku_id: [str(s) for s in sources] for sku_id, sources in intent.sources.items()},
-        **({"foreign": sorted(intent.foreign)} if intent.foreign else {}),
+        **({"foreign": sorted(intent.unmanaged)} if intent.unmanaged else {}),
         **({"leftOut": {sku: plans_json(plans) for sku, plans in intent.left_out.items()}} if intent.left_out else {}),
     }
 
@@ -178,12 +178,12 @@ def result_of(value: list[str]) -> LastResult:
     return LastResult(value[0], value[1], must_be_time(value[2]))
 
 
-def refusal_json(record: RefusalRecord) -> list[Any]:
+def rejection_json(record: RejectionRecord) -> list[Any]:
     return [record.fingerprint, str(record.error), record.text, time_text(record.at), plans_json(record.plans)]
 
 
-def refusal_of(value: list[Any]) -> RefusalRecord:
-    return RefusalRecord(value[0], LicenseError(value[1]), value[2], must_be_time(value[3]), plans_of(value[4]))
+def rejection_of(value: list[Any]) -> RejectionRecord:
+    return RejectionRecord(value[0], LicenseError(value[1]), value[2], must_be_time(value[3]), plans_of(value[4]))
 
 
 def grant_json(grant: Grant) -> dict[str, Any]:

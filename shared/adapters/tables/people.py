@@ -1,7 +1,7 @@
 """Rows about one person in all tables, for export and erasure. It knows the keys of other tables, and little else of
 their rows. Rows of members are deleted by the module that writes them.
 
-Kept by an erasure: `ledger`, `usergrants`, `permits` and `standings`. They have IDs only, and without them the app
+Kept by an erasure: `ledger`, `usergrants`, `permits` and `hr_states`. They have IDs only, and without them the app
 could not prove which licenses are managed.
 """
 
@@ -18,7 +18,7 @@ from shared.adapters.tables.audit_names import NAME, NAMES, PAYLOAD, PAYLOADS
 from shared.adapters.tables.by_user import rows_of_users
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.dead_letters import DEAD_LETTERS, LETTER
-from shared.adapters.tables.hr_state import STANDINGS
+from shared.adapters.tables.hr_state import HR_STATES
 from shared.adapters.tables.member_row import ERROR, MEMBER
 from shared.adapters.tables.member_row import TABLE as MEMBERS
 from shared.adapters.tables.members import TableMembers
@@ -42,7 +42,7 @@ class TablePeople:
 
     async def rows(self, user_id: UserId, groups: Iterable[GroupId]) -> dict[str, list[dict[str, object]]]:
         found = {table: await rows_of_users(self._tables, table, [user_id]) for table in BY_USER}
-        found[STANDINGS] = await self._some(STANDINGS, [(user_id[:1], user_id)])
+        found[HR_STATES] = await self._some(HR_STATES, [(user_id[:1], user_id)])
         found[MEMBERS] = await self._some(MEMBERS, _member_keys(user_id, groups))
         found[NAMES] = await self._some(NAMES, [(NAME, user_id)])
         return {table: [_plain(row) for row in rows] for table, rows in found.items() if rows}

@@ -17,7 +17,7 @@ from shared.adapters.tables.deltas import TableDeltas
 from shared.adapters.tables.due import TableDue
 from shared.adapters.tables.grants import TableGrants
 from shared.adapters.tables.group_status import TableGroupStatus
-from shared.adapters.tables.hr_state import TableStandings
+from shared.adapters.tables.hr_state import TableHrStates
 from shared.adapters.tables.idempotency import TableIdempotency
 from shared.adapters.tables.ledger import TableLedger
 from shared.adapters.tables.member_counts import TableMemberCounts
@@ -32,8 +32,8 @@ from shared.adapters.tables.product_facts import TableProductFacts
 from shared.adapters.tables.profiles import TableProfiles
 from shared.adapters.tables.protected_people import TableProtectedPeople
 from shared.adapters.tables.removals import TableRemovals
-from shared.adapters.tables.sealed import TableSealed
 from shared.adapters.tables.seat_queue import TableWaiting
+from shared.adapters.tables.snapshots import TableSnapshots
 from shared.adapters.tables.subscriptions import TableSubscriptions
 from shared.ports.world import Stores
 
@@ -52,7 +52,7 @@ def table_stores(
     return Stores(
         assignments=TableAssignments(tables, monotonic=monotonic),
         operations=TableOperations(tables),
-        sealed=TableSealed(tables),
+        snapshots=TableSnapshots(tables),
         chunks=TableChunks(tables),
         members=members,
         member_counts=counts,
@@ -75,7 +75,7 @@ def table_stores(
         product_facts=TableProductFacts(tables, monotonic=monotonic),
         protected_people=TableProtectedPeople(tables, monotonic=monotonic),
         onboarding=TableOnboarding(tables),
-        standings=TableStandings(tables),
+        hr_states=TableHrStates(tables),
         people=TablePeople(tables, members),
         profiles=TableProfiles(tables, monotonic=monotonic),
     )

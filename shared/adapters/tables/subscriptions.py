@@ -1,6 +1,6 @@
 """Table `graphsubscriptions`: the app's subscriptions in Graph, and a count of rejected notifications.
 
-PartitionKey `subscription`, RowKey our key; `body` JSON. Rejected notifications: PartitionKey `refused`, RowKey day;
+PartitionKey `subscription`, RowKey our key; `body` JSON. Rejected notifications: PartitionKey `rejected`, RowKey day;
 `count`.
 """
 
@@ -24,7 +24,7 @@ from shared.domain.errors import Conflict, Unavailable
 from shared.ports.membership_stores import StoredSubscription
 
 SUBSCRIPTIONS = "graphsubscriptions"
-REFUSED = "refused"
+REJECTED = "refused"
 MAX_TRIES = 5
 
 COUNT_EVERY_S = 10.0
@@ -62,8 +62,8 @@ class TableSubscriptions:
         await self._tables.delete(SUBSCRIPTIONS, "subscription", key)
         self._subscriptions.forget()
 
-    async def count_refused(self, day: str, refused: int) -> None:
-        self._uncounted[day] += refused
+    async def count_rejected(self, day: str, rejected: int) -> None:
+        self._uncounted[day] += rejected
         if self._monotonic() - self._counted_at >= COUNT_EVERY_S:
             await self._count()
         if self._uncounted and (self._later is None or self._later.done()):
@@ -93,17 +93,17 @@ class TableSubscriptions:
                 if not written:
                     self._uncounted[day] += uncounted[day]
 
-    async def _add(self, day: str, refused: int) -> None:
+    async def _add(self, day: str, rejected: int) -> None:
         def added(row: Row | None) -> Op:
-            count = refused + (row["count"] if row else 0)
-            changed = {"PartitionKey": REFUSED, "RowKey": day, "count": count}
+            count = rejected + (row["count"] if row else 0)
+            changed = {"PartitionKey": REJECTED, "RowKey": day, "count": count}
             return Op("replace" if row else "create", changed, row["etag"] if row else None, counts=True)
 
-        read = partial(self._tables.get, SUBSCRIPTIONS, REFUSED, day)
+        read = partial(self._tables.get, SUBSCRIPTIONS, REJECTED, day)
         await update(read, added, partial(self._tables.write, SUBSCRIPTIONS), tries=MAX_TRIES)
 
-    async def refused(self, day: str) -> int:
-        row = await self._tables.get(SUBSCRIPTIONS, REFUSED, day)
+    async def rejected(self, day: str) -> int:
+        row = await self._tables.get(SUBSCRIPTIONS, REJECTED, day)
         return int(row["count"]) if row else 0
 
 

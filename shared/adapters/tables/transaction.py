@@ -107,13 +107,13 @@ def entity_json(row: Row) -> str:
 
 
 def etags(status: int, body: bytes, table: str, count: int) -> list[str]:
-    """The ETag of each of `count` operations from the answer. Raises what a refusal means."""
+    """The ETag of each of `count` operations from the answer. Raises what a rejection means."""
     if status != 202:
-        raise refused(status, *_error(body), table)
+        raise rejected(status, *_error(body), table)
     parts = [(int(found[1]), found[2], found[3]) for found in _PART.finditer(body)]
     for part_status, _, text in parts:
         if part_status >= 300:
-            raise refused(part_status, *_error(text), table)
+            raise rejected(part_status, *_error(text), table)
     if len(parts) != count:
         raise Unavailable(RETRY_AFTER_S, f"table {table}: {len(parts)} answers to {count} operations of a transaction")
     return [found[1].decode().strip() if (found := _ETAG.search(headers)) else "" for _, headers, _ in parts]
@@ -128,7 +128,7 @@ def _error(body: bytes) -> tuple[str, str]:
         return "", ""
 
 
-def refused(status: int | None, code: str, text: str, table: str) -> LicensingError:
+def rejected(status: int | None, code: str, text: str, table: str) -> LicensingError:
     """The meaning of a rejection by the service, by its status."""
     if status in (409, 412):
         return Conflict(f"table {table}: the row was changed meanwhile")
@@ -137,5 +137,5 @@ def refused(status: int | None, code: str, text: str, table: str) -> LicensingEr
     if status in (400, 413):
         return BadRequest("NotStorable", f"table {table}: the service takes no such row: {text} {code}".rstrip())
     if status in (401, 403):
-        return Unavailable(RETRY_AFTER_S, f"table {table}: access refused: {code} {text}".rstrip())
+        return Unavailable(RETRY_AFTER_S, f"table {table}: access rejected: {code} {text}".rstrip())
     return Unavailable(RETRY_AFTER_S, f"table {table}: {status} {code} {text}".rstrip())

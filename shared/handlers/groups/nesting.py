@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment, is_watched
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.ids import GroupId
-from shared.domain.membership_changes import Nesting, Watched, watched
+from shared.domain.membership_changes import Hierarchy, Nesting, watched
 from shared.handlers.groups.needs import Needs
 
 MAP_MAX_AGE_S = 60.0
@@ -21,20 +21,20 @@ LONGEST = timedelta(minutes=4)
 log = logging.getLogger(__name__)
 
 
-async def watched_groups(world: Needs, max_age_s: float = MAP_MAX_AGE_S) -> Watched:
+async def group_hierarchy(world: Needs, max_age_s: float = MAP_MAX_AGE_S) -> Hierarchy:
     """The map as it is kept."""
     known = await world.stores.assignments.all(max_age_s)
     native = frozenset(assignment.group_id for assignment in known if is_watched(assignment))
     return watched(_managed(known), await world.stores.nesting.all(max_age_s), native)
 
 
-async def watched_with(world: Needs, group_ids: Iterable[GroupId]) -> Watched:
+async def hierarchy_with(world: Needs, group_ids: Iterable[GroupId]) -> Hierarchy:
     """The map, which is read again if it does not know one of the groups. A change is ignored only by a map that was
     read after the notification, because the group may have been nested a moment before."""
-    found = await watched_groups(world)
+    found = await group_hierarchy(world)
     if found.knows(group_ids):
         return found
-    return await watched_groups(world, 0.0)
+    return await group_hierarchy(world, 0.0)
 
 
 def _managed(known: Iterable[GroupLicenseAssignment]) -> dict[GroupId, frozenset[GroupId]]:

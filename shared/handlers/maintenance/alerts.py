@@ -39,10 +39,10 @@ SEATS_LOW = 5
 """Seats left of a product that groups give: this few, or this share of all, is low."""
 
 
-async def look_out(world: Needs) -> tuple[str, ...]:
+async def check_alerts(world: Needs) -> tuple[str, ...]:
     """Check all conditions. Returns the written warnings. Conditions that cannot be read are checked next time."""
     warnings: list[str] = []
-    for look in LOOKS:
+    for look in CHECKS:
         try:
             warnings += [text async for text in look(world)]
         except (Unavailable, PermissionDenied) as fault:
@@ -132,7 +132,7 @@ async def _clock(world: Needs) -> AsyncIterator[str]:
         yield f"the clock is wrong: it is {described(ahead)}. {REMEDY}"
 
 
-LOOKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
+CHECKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _subscription,
     _deltas,
     _approvals,

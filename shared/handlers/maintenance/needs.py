@@ -25,7 +25,7 @@ from shared.ports.stores import (
     PermitStore,
     ProtectedPeopleStore,
     RemovalStore,
-    SealedStore,
+    SnapshotStore,
     WaitingStore,
 )
 from shared.ports.world import Policy
@@ -89,7 +89,7 @@ class Stores(Protocol):
     def removals(self) -> RemovalStore: ...
 
     @property
-    def sealed(self) -> SealedStore: ...
+    def snapshots(self) -> SnapshotStore: ...
 
     @property
     def subscriptions(self) -> SubscriptionStore: ...

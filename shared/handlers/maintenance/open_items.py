@@ -8,7 +8,7 @@ from shared.domain.open_items import OpenItems, errors_by_cause
 from shared.domain.operation import OperationState
 from shared.handlers.maintenance.needs import Needs
 
-LETTERS_MAX_AGE_S = 60.0
+DEAD_LETTERS_MAX_AGE_S = 60.0
 
 MOST_HR_EVENTS = 1000
 """HR events that are counted: more are shown as this many."""
@@ -28,7 +28,7 @@ async def count_open_items(world: Needs) -> OpenItems:
     operations = await stores.operations.open()
     items = OpenItems(
         approvals=sum(each.state is OperationState.AWAITING_APPROVAL for each in operations),
-        failed_messages=await stores.dead_letters.count(LETTERS_MAX_AGE_S),
+        failed_messages=await stores.dead_letters.count(DEAD_LETTERS_MAX_AGE_S),
         hr_events=await stores.onboarding.count_attention(MOST_HR_EVENTS),
         profiles=len(await stores.profiles.proposals()),
         waiting={sku_id: number for sku_id, number in waiting.items() if number},

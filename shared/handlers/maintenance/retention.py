@@ -50,7 +50,7 @@ class Forgotten:
     operations: int = 0
     permits: int = 0
     people: int = 0
-    letters: int = 0
+    dead_letters: int = 0
     done: bool = True
 
 
@@ -63,7 +63,7 @@ async def forget_old(world: Needs) -> Forgotten:
     await world.stores.audit.forget(months_before(before))
     payloads_before = began - timedelta(seconds=world.policy.payload_retention_s)
     await world.stores.audit.forget_messages(payloads_before)
-    letters = await world.stores.dead_letters.forget(max(before, payloads_before))
+    dead_letters = await world.stores.dead_letters.forget(max(before, payloads_before))
     tonight = PARTITIONS[began.toordinal() % len(PARTITIONS)]
     permits = await world.stores.permits.forget(tonight, before)
     people = await world.stores.ledger.forget(tonight, before)
@@ -71,7 +71,7 @@ async def forget_old(world: Needs) -> Forgotten:
     operations = await _forget_operations(world, before, deadline)
     events = await _forget_events(world, before, deadline)
     contents = await forget_contents(world, payloads_before, deadline)
-    found = Forgotten(events, contents, operations, permits, people, letters, done=world.clock.now() < deadline)
+    found = Forgotten(events, contents, operations, permits, people, dead_letters, done=world.clock.now() < deadline)
     if found != Forgotten():
         log.info("deleted what is from before %s: %s", before.date(), found)
     return found
@@ -136,7 +136,7 @@ async def _still_named(world: Needs) -> set[OperationId | None]:
 
 async def _forget_lists(world: Needs, operation: Operation) -> None:
     await world.stores.chunks.forget(operation.id)
-    await world.stores.sealed.forget(operation.id)
+    await world.stores.snapshots.forget(operation.id)
 
 
 async def _without_lists(world: Needs, operation: Operation) -> None:

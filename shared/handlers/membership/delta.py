@@ -15,7 +15,7 @@ from shared.domain.errors import Conflict, TokenExpired, Unavailable
 from shared.domain.ids import GroupId
 from shared.domain.membership_changes import GroupChange, merged
 from shared.domain.messages import NOTIFICATIONS
-from shared.handlers.groups.nesting import complete_map, watched_groups
+from shared.handlers.groups.nesting import complete_map, group_hierarchy
 from shared.handlers.membership.needs import Needs
 from shared.handlers.operations.sync import DELTA, is_read_since, sync_group
 from shared.ports.messaging import Outgoing
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 async def slices_of(world: Needs) -> dict[int, tuple[GroupId, ...]]:
     """The watched groups by slice: a group stays in its slice while it is watched, new ones fill free places."""
-    watched = await watched_groups(world, 0.0)
+    watched = await group_hierarchy(world, 0.0)
     wanted = set(watched.managed)
     found: dict[int, list[GroupId]] = {}
     for known in await world.stores.deltas.all():
@@ -85,8 +85,8 @@ async def _with_changes_read(world: Needs, known: DeltaSlice, wanted: tuple[Grou
 
 async def _after_rejection(world: Needs, known: DeltaSlice) -> DeltaSlice:
     level = logging.ERROR if known.is_shown_as_error else logging.WARNING
-    told = (known.number, known.rejections, known.retry_at, known.rejected_because)
-    log.log(level, "delta link rejected slice=%d rejections=%d next_at=%s reason=%s", *told)
+    observed = (known.number, known.rejections, known.retry_at, known.rejected_because)
+    log.log(level, "delta link rejected slice=%d rejections=%d next_at=%s reason=%s", *observed)
     return await _kept(world, known)
 
 
@@ -118,7 +118,7 @@ async def _with_link(world: Needs, known: DeltaSlice, wanted: tuple[GroupId, ...
 
 async def _linked(world: Needs, known: DeltaSlice, groups: tuple[GroupId, ...], link: str) -> DeltaSlice:
     untold = set(groups) - set(known.group_ids)
-    watched = await watched_groups(world, 0.0)
+    watched = await group_hierarchy(world, 0.0)
     roots = frozenset[GroupId]().union(*(watched.roots(group_id) for group_id in untold))
     now = world.clock.now()
     return known.linked(groups, link, now).to_read(roots, now)

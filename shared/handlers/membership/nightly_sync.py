@@ -64,25 +64,25 @@ async def sweep(world: Needs, partition: str, at: datetime) -> int:
         async for user_id, grant in world.stores.grants.partition(partition)
         if grant.holds_at(world.clock.now())
     }
-    stray = [
+    orphaned = [
         row.user_id
         async for row in world.stores.ledger.partition(partition)
-        if row.user_id not in recorded and _is_stray(row, granted, known)
+        if row.user_id not in recorded and _is_orphaned(row, granted, known)
     ]
-    for number, start_at in enumerate(range(0, len(stray), MAX_SWEPT)):
-        part = tuple(stray[start_at : start_at + MAX_SWEPT])
+    for number, start_at in enumerate(range(0, len(orphaned), MAX_SWEPT)):
+        part = tuple(orphaned[start_at : start_at + MAX_SWEPT])
         await start(world, Target(user_ids=part), f"{SWEEP}-{partition}-{number}", at=at)
-    return len(stray)
+    return len(orphaned)
 
 
-def _is_stray(
+def _is_orphaned(
     row: LedgerRow, granted: set[tuple[UserId, SkuId]], known: Mapping[GroupId, GroupLicenseAssignment]
 ) -> bool:
     """Whether a write is unresolved, or something of ours is neither granted to the user by name nor left alone since
     the groups it came from are paused."""
     return row.intent is not None or any(
         (row.user_id, sku_id) not in granted and not _is_paused(license.sources, known)
-        for sku_id, license in row.owned.items()
+        for sku_id, license in row.managed.items()
     )
 
 

@@ -21,10 +21,10 @@ from shared.domain.errors import Conflict, PermissionDenied, Unavailable
 from shared.domain.grant import Grant, SourceKind
 from shared.domain.ids import GroupId, UserId
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.membership_changes import GroupChange, Watched
+from shared.domain.membership_changes import GroupChange, Hierarchy
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.trace_context import followed
-from shared.handlers.groups.nesting import add_nested, watched_with
+from shared.handlers.groups.nesting import add_nested, hierarchy_with
 from shared.handlers.membership.delta import read_delta
 from shared.handlers.membership.needs import Needs
 from shared.handlers.membership.nightly_sync import sweep
@@ -80,12 +80,12 @@ async def _read_delta(world: Needs, message: ReadDelta) -> None:
 
 async def _take_groups(world: Needs, message: GroupsChanged) -> None:
     """Reconcile users who were added or removed. If a group was added or removed, sync the managed groups above it."""
-    watched = await watched_with(world, [change.group_id for change in message.changes])
+    watched = await hierarchy_with(world, [change.group_id for change in message.changes])
     changes = [change for change in message.changes if watched.concerns(change.group_id)]
     kinds = await world.directory.kinds(sorted({member for change in changes for member in change.members}))
     await _watch_changed(world, [change for change in changes if change.group_id in watched.native], kinds)
     changes = [change for change in changes if watched.concerns_managed(change.group_id)]
-    users = await _without_those_hr_looks_at(world, _expected(changes, kinds))
+    users = await _without_those_of_hr(world, _expected(changes, kinds))
     cause = f"{message.cause}:{message.at.isoformat()}"
     await enqueue(world, users, cause, expects=users, changed_at=message.at, traceparent=message.traceparent)
     for change in changes:
@@ -120,7 +120,7 @@ def _expected(changes: Iterable[GroupChange], kinds: Mapping[str, str | None]) -
     return users
 
 
-async def _without_those_hr_looks_at(world: Needs, users: Expected) -> Expected:
+async def _without_those_of_hr(world: Needs, users: Expected) -> Expected:
     """Skip members whom an HR event has just added. That event licenses them, and they are reconciled when its grant
     ends. Two reconciliations at once would both reserve writes, and one would not use them. Users with an observed
     removal within the last ten minutes, which the ledger stores, are not skipped."""
@@ -140,10 +140,10 @@ def _groups_hr_wrote(grants: Iterable[Grant], world: Needs) -> set[str]:
 
 
 def _has_left(row: LedgerRow, groups: Iterable[GroupId]) -> bool:
-    return any(not row.told[group_id].came for group_id in groups if group_id in row.told)
+    return any(not row.observed[group_id].came for group_id in groups if group_id in row.observed)
 
 
-def _to_sync(changes: Iterable[GroupChange], kinds: Mapping[str, str | None], watched: Watched) -> set[GroupId]:
+def _to_sync(changes: Iterable[GroupChange], kinds: Mapping[str, str | None], watched: Hierarchy) -> set[GroupId]:
     found: set[GroupId] = set()
     for change in changes:
         roots = watched.roots(change.group_id)

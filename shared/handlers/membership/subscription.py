@@ -119,7 +119,7 @@ async def _save(
     return await update(read, change, world.stores.subscriptions.save, tries=MAX_TRIES, lost=lost)
 
 
-async def heard(world: Needs, at: datetime) -> None:
+async def last_event(world: Needs, at: datetime) -> None:
     """Note when the last notification came, to the minute."""
     for each in await world.stores.subscriptions.all(60.0):
         last = each.last_notification_at

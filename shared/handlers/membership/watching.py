@@ -138,7 +138,11 @@ async def _take(world: Needs, found: LicensedGroup) -> bool | None:
         return before.native != native or before.engine is not after.engine
 
     stored = await world.stores.assignments.get(group.id)
-    if stored is not None and stored.assignment.engine is Engine.DIRECT and await _is_ours(world, stored.assignment):
+    if (
+        stored is not None
+        and stored.assignment.engine is Engine.DIRECT
+        and await _is_managed_here(world, stored.assignment)
+    ):
         return None
     read = partial(world.stores.assignments.get, group.id)
     is_new = await update(read, changed, save, tries=MAX_TRIES) or False
@@ -148,7 +152,7 @@ async def _take(world: Needs, found: LicensedGroup) -> bool | None:
     return is_new
 
 
-async def _is_ours(world: Needs, assignment: GroupLicenseAssignment) -> bool:
+async def _is_managed_here(world: Needs, assignment: GroupLicenseAssignment) -> bool:
     """Whether this app licenses the group directly, or still works on it."""
     open_on = [each for each in await world.stores.operations.open() if each.target.group_id == assignment.group_id]
     return bool(assignment.skus) or bool(open_on)

@@ -18,9 +18,9 @@ from shared.domain.errors import Conflict, PoisonMessage, Unavailable
 from shared.domain.membership_changes import Notification, decode_notifications, merged
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.trace_context import begun
-from shared.handlers.groups.nesting import watched_with
+from shared.handlers.groups.nesting import hierarchy_with
 from shared.handlers.membership.needs import Needs
-from shared.handlers.membership.subscription import heard
+from shared.handlers.membership.subscription import last_event
 from shared.ports.membership_stores import StoredSubscription
 from shared.ports.messaging import Outgoing
 
@@ -72,7 +72,7 @@ async def receive(world: Needs, body: bytes, validation_token: str | None) -> Re
             await _queue(world, trusted)
         await _note(world, bool(trusted), broken + len(found) - len(trusted))
     except PoisonMessage as fault:
-        log.warning("a notification was refused: %s", fault)
+        log.warning("a notification was rejected: %s", fault)
         await _note(world, False, 1)
         return Reply(400)
     except TimeoutError:
@@ -103,9 +103,9 @@ def _match(world: Needs, notification: Notification, known: Sequence[StoredSubsc
     if notification.tenant_id != world.policy.tenant_id:
         return False
     matches = False
-    told = notification.client_state.encode(errors="surrogatepass")
+    observed = notification.client_state.encode(errors="surrogatepass")
     for subscription in known:
-        secret = hmac.compare_digest(told, subscription.client_state.encode())
+        secret = hmac.compare_digest(observed, subscription.client_state.encode())
         in_making = not subscription.id and world.clock.now() < subscription.created_at + CREATING
         matches |= secret and (in_making or subscription.id == notification.subscription_id)
     return matches
@@ -113,7 +113,7 @@ def _match(world: Needs, notification: Notification, known: Sequence[StoredSubsc
 
 async def _queue(world: Needs, trusted: Sequence[Notification]) -> None:
     changes = [each.change for each in trusted if each.change]
-    watched = await watched_with(world, [change.group_id for change in changes])
+    watched = await hierarchy_with(world, [change.group_id for change in changes])
     concerned = [change for change in changes if watched.concerns(change.group_id)]
     traceparent = begun("", world.token())
     messages = [each.encode() for each in split(merged(concerned), world.clock.now(), "notification", traceparent)]
@@ -123,15 +123,15 @@ async def _queue(world: Needs, trusted: Sequence[Notification]) -> None:
         await world.queue.send([Outgoing(NOTIFICATIONS, message) for message in messages])
 
 
-async def _note(world: Needs, trusted: bool, refused: int) -> None:
+async def _note(world: Needs, trusted: bool, rejected: int) -> None:
     """Keep what people are shown of the webhook; that it fails or hangs must not make Graph send again what was
     taken."""
     now = world.clock.now()
     try:
         async with asyncio.timeout(NOTE_WITHIN_S):
             if trusted:
-                await heard(world, now)
-            if refused:
-                await world.stores.subscriptions.count_refused(now.date().isoformat(), refused)
+                await last_event(world, now)
+            if rejected:
+                await world.stores.subscriptions.count_rejected(now.date().isoformat(), rejected)
     except (Unavailable, Conflict, TimeoutError) as fault:
-        log.warning("notification not noted rejected=%d reason=%r", refused, fault)
+        log.warning("notification not noted rejected=%d reason=%r", rejected, fault)

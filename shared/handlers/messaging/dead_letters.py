@@ -13,7 +13,7 @@ from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, O
 from shared.domain.read_models import AuditEntry, DeadLetter, ReplayedMessage
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
-from shared.handlers.messaging.settlement import AWAY, MAX_REASON, bury
+from shared.handlers.messaging.settlement import AWAY, MAX_REASON, dead_letter_message
 from shared.handlers.notes import note
 from shared.ports.messaging import Outgoing, Undelivered
 
@@ -33,74 +33,78 @@ async def drain(world: Needs) -> int:
     taken = 0
     for queue in QUEUES:
         try:
-            taken += await world.dead_letters.drain(queue, AT_ONCE, lambda letter: _again(world, letter))
+            taken += await world.dead_letters.drain(queue, AT_ONCE, lambda dead_letter: _again(world, dead_letter))
         except Unavailable as fault:
             log.warning("the dead letters of %s could not be read: %s", queue, fault)
     return taken
 
 
-async def _again(world: Needs, letter: Undelivered) -> None:
+async def _again(world: Needs, dead_letter: Undelivered) -> None:
     """Sent or kept first; only then is the letter taken off its queue. Done twice, it costs one extra try."""
-    if letter.drained >= len(PAUSES):
-        reason = f"given up after {letter.drained} tries out of the dead letters: {letter.reason}"
-        await _keep(world, letter, reason)
+    if dead_letter.drained >= len(PAUSES):
+        reason = f"given up after {dead_letter.drained} tries out of the dead letters: {dead_letter.reason}"
+        await _keep(world, dead_letter, reason)
         return
-    pause = PAUSES[letter.drained]
+    pause = PAUSES[dead_letter.drained]
     log.warning(
         "a dead letter of %s is tried again in %s (time %d): %s",
-        letter.queue,
+        dead_letter.queue,
         pause,
-        letter.drained + 1,
-        letter.reason[:200],
+        dead_letter.drained + 1,
+        dead_letter.reason[:200],
     )
     at = world.clock.now() + pause
     try:
-        await world.queue.send([Outgoing(letter.queue, letter.body, world.token(), at, letter.drained + 1)])
+        await world.queue.send(
+            [Outgoing(dead_letter.queue, dead_letter.body, world.token(), at, dead_letter.drained + 1)]
+        )
     except BadRequest as fault:
-        await _keep(world, letter, f"{letter.reason}; it cannot be sent again: {fault}")
+        await _keep(world, dead_letter, f"{dead_letter.reason}; it cannot be sent again: {fault}")
 
 
-async def _keep(world: Needs, letter: Undelivered, reason: str) -> None:
+async def _keep(world: Needs, dead_letter: Undelivered, reason: str) -> None:
     """Kept where people see it, and nothing waits for it any more."""
-    await give_up(world, letter.queue, letter.body, reason[:MAX_REASON])
-    await bury(world, letter.queue, letter.body, reason)
+    await give_up(world, dead_letter.queue, dead_letter.body, reason[:MAX_REASON])
+    await dead_letter_message(world, dead_letter.queue, dead_letter.body, reason)
 
 
-async def replay(world: Needs, letter_id: str, initiator: Initiator) -> None:
+async def replay(world: Needs, dead_letter_id: str, initiator: Initiator) -> None:
     """Send a message back to its queue as it was, and take it off the list. Raises NotFound; BadRequest if only the
     beginning of the message was kept."""
-    letter = await letter_of(world, letter_id)
-    if not letter.whole:
+    dead_letter = await dead_letter_of(world, dead_letter_id)
+    if not dead_letter.whole:
         raise BadRequest(
             "MessageIncomplete", "Only the beginning of the message was kept; its sender must send it again."
         )
-    await world.queue.send([Outgoing(letter.queue, as_new(letter.body))])
-    await note_replay(world, letter, initiator)
+    await world.queue.send([Outgoing(dead_letter.queue, as_new(dead_letter.body))])
+    await note_replay(world, dead_letter, initiator)
 
 
-async def note_replay(world: Needs, letter: DeadLetter, initiator: Initiator, corrected: bytes | None = None) -> None:
+async def note_replay(
+    world: Needs, dead_letter: DeadLetter, initiator: Initiator, corrected: bytes | None = None
+) -> None:
     """Record a replay with both texts, and take the message off the list; called after it was sent, so that nothing is
     lost in between."""
     # The reason is left out: it can hold values of an HR event, and readers of the audit log are not shown those.
-    detail = f"queue {letter.queue}{', corrected' if corrected is not None else ''}: message {letter.id}"
+    detail = f"queue {dead_letter.queue}{', corrected' if corrected is not None else ''}: message {dead_letter.id}"
     entry = AuditEntry(world.token(), world.clock.now(), "Replay message", initiator, "success", detail=detail)
-    await world.stores.audit.keep_message(entry.id, entry.at, ReplayedMessage(letter.body, corrected))
+    await world.stores.audit.keep_message(entry.id, entry.at, ReplayedMessage(dead_letter.body, corrected))
     await world.stores.audit.append([entry])
-    await world.stores.dead_letters.remove(letter.id)
+    await world.stores.dead_letters.remove(dead_letter.id)
 
 
-async def delete(world: Needs, letter_id: str, initiator: Initiator) -> None:
+async def delete(world: Needs, dead_letter_id: str, initiator: Initiator) -> None:
     """Take a message off the list without sending it. Raises NotFound."""
-    letter = await letter_of(world, letter_id)
-    await note(world, "Delete message", initiator, detail=f"queue {letter.queue}: message {letter.id}")
-    await world.stores.dead_letters.remove(letter.id)
+    dead_letter = await dead_letter_of(world, dead_letter_id)
+    await note(world, "Delete message", initiator, detail=f"queue {dead_letter.queue}: message {dead_letter.id}")
+    await world.stores.dead_letters.remove(dead_letter.id)
 
 
-async def letter_of(world: Needs, letter_id: str) -> DeadLetter:
+async def dead_letter_of(world: Needs, dead_letter_id: str) -> DeadLetter:
     """Raises NotFound."""
-    found = await world.stores.dead_letters.get(letter_id)
+    found = await world.stores.dead_letters.get(dead_letter_id)
     if found is None:
-        raise NotFound(f"There is no dead letter {letter_id}.")
+        raise NotFound(f"There is no dead letter {dead_letter_id}.")
     return found
 
 

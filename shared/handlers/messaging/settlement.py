@@ -16,7 +16,7 @@ from shared.domain.backoff import Backoff
 from shared.domain.errors import BadRequest, Conflict, PermissionDenied, PoisonMessage, Unavailable
 from shared.domain.ids import new_id
 from shared.domain.messages import load_object
-from shared.domain.read_models import DeadLetter, LetterKind
+from shared.domain.read_models import DeadLetter, DeadLetterKind
 from shared.handlers.messaging.failed_chunk import give_up
 from shared.handlers.messaging.needs import Needs
 from shared.ports.messaging import Outgoing
@@ -62,7 +62,7 @@ async def settle(world: Needs, queue: str, body: bytes, work: Work) -> None:
     try:
         await work(body)
     except PoisonMessage as fault:
-        await bury(world, queue, body, str(fault), kind=LetterKind.UNREADABLE)
+        await dead_letter_message(world, queue, body, str(fault), kind=DeadLetterKind.UNREADABLE)
     except Unavailable as fault:
         if fault.rejected and away_count(body) >= MAX_REJECTIONS:
             await _given_up(world, queue, body, MAX_REJECTIONS, fault)
@@ -81,24 +81,24 @@ async def settle(world: Needs, queue: str, body: bytes, work: Work) -> None:
 async def _given_up(world: Needs, queue: str, body: bytes, tries: int, fault: Exception) -> None:
     reason = f"given up after {tries} tries: {fault}"
     await give_up(world, queue, body, reason)
-    await bury(world, queue, body, reason)
+    await dead_letter_message(world, queue, body, reason)
 
 
-async def bury(
+async def dead_letter_message(
     world: Needs,
     queue: str,
     body: bytes,
     reason: str,
     shown: str = "",
     *,
-    kind: LetterKind = LetterKind.GIVEN_UP,
+    kind: DeadLetterKind = DeadLetterKind.GIVEN_UP,
 ) -> None:
     """Keep a message that cannot be processed, with the reason, where people see it. `shown`: the reason for the log,
     if the reason itself may quote a person's name."""
     log.error("message from %s kept as a dead letter: %s", queue, (shown or reason)[:MAX_REASON])
     now = world.clock.now()
-    letter = DeadLetter(new_id(now, world.token()), queue, body, reason[:MAX_REASON], now, kind=kind)
-    await world.stores.dead_letters.keep(letter)
+    dead_letter = DeadLetter(new_id(now, world.token()), queue, body, reason[:MAX_REASON], now, kind=kind)
+    await world.stores.dead_letters.keep(dead_letter)
 
 
 def away_count(body: bytes) -> int:
@@ -136,7 +136,9 @@ async def _send_again(world: Needs, queue: str, body: bytes, at_least_s: float, 
         await _sent(world, message)
     except BadRequest as fault:
         await give_up(world, queue, body, str(fault))
-        await bury(world, queue, body, f"it cannot be sent again: {fault}; {why}", kind=LetterKind.TOO_LARGE)
+        await dead_letter_message(
+            world, queue, body, f"it cannot be sent again: {fault}; {why}", kind=DeadLetterKind.TOO_LARGE
+        )
 
 
 async def _sent(world: Needs, message: Outgoing) -> None:

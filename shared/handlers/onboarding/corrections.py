@@ -9,28 +9,28 @@ from shared.domain.errors import BadRequest
 from shared.domain.hr_intake import open_keys
 from shared.domain.initiator import Initiator
 from shared.domain.messages import JOBS, ONBOARDING
-from shared.handlers.messaging.dead_letters import letter_of, note_replay
+from shared.handlers.messaging.dead_letters import dead_letter_of, note_replay
 from shared.handlers.onboarding import records
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.operations.jobs_queue import accept_corrected
 from shared.ports.messaging import Outgoing
 
 
-async def replay_corrected(world: Needs, letter_id: str, message: object, initiator: Initiator) -> None:
+async def replay_corrected(world: Needs, dead_letter_id: str, message: object, initiator: Initiator) -> None:
     """Do what a JSON value asks in the place of a dead letter, and take that off the list. Messages of the app itself
     carry no authority and go to their queue.
 
     Raises NotFound; BadRequest for what its sender would be answered, and then the letter stays.
     """
-    letter = await letter_of(world, letter_id)
+    dead_letter = await dead_letter_of(world, dead_letter_id)
     body = json.dumps(message, separators=(",", ":")).encode()
-    if letter.queue == ONBOARDING:
+    if dead_letter.queue == ONBOARDING:
         await _take_event(world, message, initiator)
-    elif letter.queue == JOBS:
+    elif dead_letter.queue == JOBS:
         await accept_corrected(world, body, initiator)
     else:
-        await world.queue.send([Outgoing(letter.queue, body)])
-    await note_replay(world, letter, initiator, body)
+        await world.queue.send([Outgoing(dead_letter.queue, body)])
+    await note_replay(world, dead_letter, initiator, body)
 
 
 async def _take_event(world: Needs, event: object, initiator: Initiator) -> None:

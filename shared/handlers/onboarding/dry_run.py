@@ -71,13 +71,13 @@ async def try_event(world: Needs, value: object) -> Trial:
     record = OnboardingRecord(event, body, OnboardingState.RECEIVED, now, now)
     found = _read((await world.accounts.find([event.person]))[event.person])
     identified = identify(record, found)
-    user, standing = None, HrState(UserId(""))
+    user, hr_state = None, HrState(UserId(""))
     if identified.account is not None:
         read = _read((await world.directory.users([identified.account.id]))[identified.account.id])
         user = read if isinstance(read, DirectoryUser) else None
-        standing = (await world.stores.standings.of_users([identified.account.id]))[identified.account.id]
+        hr_state = (await world.stores.hr_states.of_users([identified.account.id]))[identified.account.id]
     others = await people.others_of(world, record, identified.account)
-    judgement = judge(record, others, standing if identified.account else None, now)
+    judgement = judge(record, others, hr_state if identified.account else None, now)
     verdict = identified.end or _verdict(judgement)
     if verdict is None and wanted.not_selectable:
         verdict = ends.not_selectable(wanted.not_selectable)
@@ -89,9 +89,9 @@ async def try_event(world: Needs, value: object) -> Trial:
     groups = memberships(wanted, inside, hindrances)
     if user is None:
         return Trial(wanted, tuple(groups), _given(wanted, groups, assignments, now), found)
-    name, before = judgement.employment, standing.of(judgement.employment)
+    name, before = judgement.employment, hr_state.of(judgement.employment)
     replaces_a_job = event.type is HrEventType.MOVER or before.in_force
-    stays = frozenset(wanted.groups) | standing.groups_of_others(name)
+    stays = frozenset(wanted.groups) | hr_state.groups_of_others(name)
     left = frozenset[GroupId]()
     if leaves:
         left = (
@@ -102,10 +102,10 @@ async def try_event(world: Needs, value: object) -> Trial:
     elif replaces_a_job:
         old = frozenset(entitlement(profiles, event.previous).groups) & user.group_ids
         left = left_behind(before, record.key, old) - stays
-    kept_back = any(each.outcome is GroupOutcome.REFUSED for each in groups)
+    kept_back = any(each.outcome is GroupOutcome.REJECTED for each in groups)
     groups += [await _leaving(known, group_id, kept_back=kept_back) for group_id in sorted(left)]
-    has = tuple(sorted(user.held_skus))
-    gone = _Gone(wanted, tuple(groups), blocked=leaves and judgement.alone, profiles=standing.profiles_of_others(name))
+    has = tuple(sorted(user.assigned_skus))
+    gone = _Gone(wanted, tuple(groups), blocked=leaves and judgement.alone, profiles=hr_state.profiles_of_others(name))
     lost = await _lost(world, user, gone, assignments) if leaves or replaces_a_job else ()
     given = _given(wanted, groups, assignments, now)
     return Trial(wanted, tuple(groups), given, found, has, lost, note=identified.note)
@@ -167,8 +167,8 @@ async def _lost(
     ]
     by_groups = () if gone.blocked else group_grants(after, assignments)
     desired = desired_licenses((*by_groups, *gone.wanted.grants, *others), world.clock.now())
-    owned = (await world.stores.ledger.rows([user.id]))[user.id].owned
-    return tuple(sorted(owned.keys() - desired.keys()))
+    managed = (await world.stores.ledger.rows([user.id]))[user.id].managed
+    return tuple(sorted(managed.keys() - desired.keys()))
 
 
 async def _leaving(known: GroupsKnown, group_id: GroupId, *, kept_back: bool) -> GroupResult:

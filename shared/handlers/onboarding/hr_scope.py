@@ -17,7 +17,7 @@ from shared.handlers.onboarding.needs import Needs
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT, PAGE = 5000, 1000
+READ_AT_MOST, PAGE = 5000, 1000
 """Events that are read to find out who sends which source, the newest first."""
 
 
@@ -67,7 +67,7 @@ async def former_use(world: Needs) -> FormerUse:
 async def _senders(world: Needs) -> list[Initiator]:
     found: list[Initiator] = []
     after: str | None = None
-    while len(found) < LOOKED_AT:
+    while len(found) < READ_AT_MOST:
         page, after = await world.stores.onboarding.newest(PAGE, after)
         found += [record.sender for record in page]
         if after is None:

@@ -38,7 +38,7 @@ from shared.handlers.onboarding.people import Person
 from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.ports.graph_writes import MembershipChange
 
-FIRST_LOOK = timedelta(seconds=2)
+FIRST_CHECK = timedelta(seconds=2)
 """When to see what became of the licenses; most are there by then, where the write quota is not used up."""
 
 
@@ -56,9 +56,9 @@ async def process_joiners(
     locations = {each.user.id: each.location for each in joiners if each.location}
     located = await writer.locate(locations, _senders(joiners))
     await _note_locations(world, located.accepted_locations)
-    refused = located.refused_locations
+    rejected = located.rejected_locations
     joiners = [
-        replace(each, record=replace(each.record, location_refused=refused.get(each.user.id))) for each in joiners
+        replace(each, record=replace(each.record, location_rejected=rejected.get(each.user.id))) for each in joiners
     ]
     steps += _put_off(world, joiners, located)
     joiners = [each for each in joiners if located.is_done(each.user.id)]
@@ -77,7 +77,7 @@ async def process_joiners(
     joiners = [with_removals(each, removed.results[each.user.id]) for each in joiners if removed.is_done(each.user.id)]
     await _grant(world, joiners, assignments)
     now, backlog = world.clock.now(), await writer.backlog()
-    look = now + max(FIRST_LOOK, min(backlog, LONGEST_BACKLOG))
+    look = now + max(FIRST_CHECK, min(backlog, LONGEST_BACKLOG))
     return [*steps, *(licensing(each, now, look) for each in joiners)]
 
 
@@ -85,7 +85,7 @@ async def _planned(world: Needs, groups: GroupsKnown, people: Sequence[Person]) 
     """Which memberships to write; an event that cannot be worked on as it is ends."""
     profiles = await world.stores.profiles.all()
     user_ids = [each.user.id for each in people]
-    states = await world.stores.standings.of_users(user_ids)
+    states = await world.stores.hr_states.of_users(user_ids)
     grants = await world.stores.grants.of_users(user_ids)
     joiners, steps = [], []
     for person in people:

@@ -111,7 +111,7 @@ async def _claimed(
     rows = await world.stores.ledger.rows(user_ids)
     grants = await world.stores.grants.of_users(user_ids)
     allowed = groups_of_jobs(assignments, await world.stores.profiles.all())
-    states = await world.stores.standings.of_users(user_ids)
+    states = await world.stores.hr_states.of_users(user_ids)
     leavers = []
     for person in people:
         user, state, had = person.user, states[person.user.id], grants.get(person.user.id, ())
@@ -137,8 +137,8 @@ async def _revoke(
     begin, and delete the grants of HR. Licenses that a person decided to keep are kept. `going`: managed licenses of
     each leaver."""
     now = world.clock.now()
-    owned = [
-        (each, sku_id, each.row.owned[sku_id]) for each, skus in zip(leavers, going, strict=True) for sku_id in skus
+    managed = [
+        (each, sku_id, each.row.managed[sku_id]) for each, skus in zip(leavers, going, strict=True) for sku_id in skus
     ]
     for each, skus in zip(leavers, going, strict=True):
         # By its key the event can be read, with who approved it; a permit has no name.
@@ -147,7 +147,7 @@ async def _revoke(
             each.user.group_ids | set(each.left),
             permitted_by if permitted_by == BY_ALLOWANCE else each.record.key,
         )
-        row = replace(each.row, owned={sku_id: each.row.owned[sku_id] for sku_id in skus})
+        row = replace(each.row, managed={sku_id: each.row.managed[sku_id] for sku_id in skus})
         permits = leaver_permits(
             row, groups, each.ended_grants, assignments, LEAVERS, now, by, for_protected=each.record.for_protected
         )
@@ -156,6 +156,6 @@ async def _revoke(
     await world.stores.grants.put((user_id, block) for user_id, block in blocks if block is not None)
     await world.stores.grants.put(
         (each.user.id, Grant(sku_id, license.disabled_plans, Source(SourceKind.GRACE), now))
-        for each, sku_id, license in owned
+        for each, sku_id, license in managed
     )
     await world.stores.grants.remove((each.user.id, grant) for each in leavers for grant in each.ended_grants)

@@ -14,7 +14,7 @@ from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import NotFound
 from shared.domain.hr_groups import HrGroups
 from shared.domain.ids import GroupId, UserId
-from shared.domain.joiner import location_refusal
+from shared.domain.joiner import location_rejection
 from shared.domain.messages import MAX_USERS
 from shared.domain.onboarding import (
     GroupOutcome,
@@ -22,7 +22,7 @@ from shared.domain.onboarding import (
     Next,
     OnboardingRecord,
     OnboardingState,
-    Refusal,
+    Rejection,
     waiting,
 )
 from shared.domain.read_models import AuditEntry
@@ -39,7 +39,7 @@ NEW_FOR = timedelta(hours=1)
 """An event this young may be ahead of replication: a 404 for its person or group is waited out."""
 
 KNOWN_FOR = timedelta(minutes=5)
-"""How long what was read of a group is believed; Graph refuses what has changed since."""
+"""How long what was read of a group is believed; Graph rejects what has changed since."""
 
 NOTHING_TO_WRITE = HrGroups(frozenset())
 
@@ -112,7 +112,7 @@ class Written:
 
     results: dict[UserId, dict[GroupId, GroupResult]] = field(default_factory=lambda: defaultdict(dict))
     accepted_locations: dict[UserId, str] = field(default_factory=dict)
-    refused_locations: dict[UserId, Refusal] = field(default_factory=dict)
+    rejected_locations: dict[UserId, Rejection] = field(default_factory=dict)
     put_off: dict[UserId, tuple[datetime, str]] = field(default_factory=dict)
 
     def postpone(self, user_id: UserId, at: datetime, why: str) -> None:
@@ -167,7 +167,7 @@ class Writer:
             reasons = [allowed.why_not(change.group_id) for change in part]
             for change, (text, remedy) in zip(part, reasons, strict=True):
                 if text:
-                    outcome = GroupOutcome.REFUSED if change.add else GroupOutcome.KEPT
+                    outcome = GroupOutcome.REJECTED if change.add else GroupOutcome.KEPT
                     result = GroupResult(change.group_id, outcome, text, remedy)
                     written.results[change.user_id][change.group_id] = result
             open_ones = [change for change, (text, _) in zip(part, reasons, strict=True) if not text]
@@ -202,8 +202,8 @@ class Writer:
                 case Rejected(status=404) if self._is_young(records[user_id]):
                     self._missing(user_id, answer, written)
                 case Rejected():
-                    refusal = location_refusal(locations[user_id], answer.message, answer.status)
-                    written.refused_locations[user_id] = refusal
+                    rejection = location_rejection(locations[user_id], answer.message, answer.status)
+                    written.rejected_locations[user_id] = rejection
                 case _:
                     self._put_off(user_id, answer, written)
         await self._world.stores.audit.append(entries)
@@ -231,7 +231,7 @@ class Writer:
                 case Rejected(status=404) if self._is_young(records[change.user_id]):
                     self._missing(change.user_id, answer, written)
                 case Rejected():
-                    written.results[change.user_id][change.group_id] = _refused(change.group_id, answer)
+                    written.results[change.user_id][change.group_id] = _rejected(change.group_id, answer)
                 case _:
                     self._put_off(change.user_id, answer, written)
         await self._world.stores.audit.append(entries)
@@ -269,7 +269,7 @@ class Writer:
         return AuditEntry("-".join(name), now, activity, record.sender, "success", user_id, group_id, detail=detail)
 
 
-def _refused(group_id: GroupId, answer: Rejected) -> GroupResult:
+def _rejected(group_id: GroupId, answer: Rejected) -> GroupResult:
     """The meaning of Graph's rejection of a membership."""
     if answer.status == 403:
         remedy = "Grant the app GroupMember.ReadWrite.All (see the permissions in the README), then replay the event."
@@ -277,4 +277,4 @@ def _refused(group_id: GroupId, answer: Rejected) -> GroupResult:
         remedy = "Check that the group exists, then replay the event."
     else:
         remedy = "Repair what the message names, then replay the event."
-    return GroupResult(group_id, GroupOutcome.REFUSED, answer.message or f"Graph answered {answer.status}", remedy)
+    return GroupResult(group_id, GroupOutcome.REJECTED, answer.message or f"Graph answered {answer.status}", remedy)

@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.handlers.operations import needs as operations
 from shared.ports.directory import Accounts
 from shared.ports.graph_writes import Memberships
-from shared.ports.onboarding_stores import OnboardingStore, ProfileStore, StandingStore
+from shared.ports.onboarding_stores import HrStateStore, OnboardingStore, ProfileStore
 
 
 class Stores(operations.Stores, Protocol):
@@ -20,7 +20,7 @@ class Stores(operations.Stores, Protocol):
     def profiles(self) -> ProfileStore: ...
 
     @property
-    def standings(self) -> StandingStore: ...
+    def hr_states(self) -> HrStateStore: ...
 
 
 class Needs(operations.Needs, Protocol):

@@ -67,9 +67,9 @@ def waits_of(world: Needs) -> Waits:
 
 
 def unread(world: Needs, record: OnboardingRecord, failed: ReadFailed) -> Next:
-    """Soon again if Graph is away; if it refuses, as for an account that does not exist."""
+    """Soon again if Graph is away; if it rejects, as for an account that does not exist."""
     now = world.clock.now()
-    if failed.refused:
+    if failed.rejected:
         return await_account(record, f"The account could not be read ({failed.why})", waits_of(world), now)
     wait = timedelta(seconds=failed.retry_after_s) if failed.retry_after_s else READ_RETRY
     return Next(waiting(record, record.state, now, now + wait, f"The account could not be read: {failed.why}"))
@@ -96,7 +96,7 @@ async def match(
         return [unread(world, record, accounts)], None
     now, found, waits = world.clock.now(), identify(record, accounts), waits_of(world)
     others = await others_of(world, record, found.account)
-    state = (await world.stores.standings.of_users([found.account.id]))[found.account.id] if found.account else None
+    state = (await world.stores.hr_states.of_users([found.account.id]))[found.account.id] if found.account else None
     if record.event.type.names_a_leaver:
         return with_revived(answer(record, found, others, state, waits, now), (record, *others), now), None
     judgement = judge(record, others, state, now)
@@ -160,8 +160,8 @@ async def assess(
         now = world.clock.now()
         if isinstance(user, UserGone) and record.event.type is HrEventType.LEAVER:
             return Next(ended(record, ends.ACCOUNT_GONE, now))
-        since, refused = now - (record.working_since or now), not isinstance(user, ReadFailed) or user.refused
-        if since >= (GIVEN_UP_AFTER if refused else UNREAD_FOR):
+        since, rejected = now - (record.working_since or now), not isinstance(user, ReadFailed) or user.rejected
+        if since >= (GIVEN_UP_AFTER if rejected else UNREAD_FOR):
             return Next(ended(record, ends.ACCOUNT_LOST, now))
         return later(record, now, backlog, "The account could not be read.")
 

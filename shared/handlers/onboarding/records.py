@@ -127,7 +127,7 @@ async def know(world: Needs, record: OnboardingRecord, account: Account) -> None
 async def note_state(world: Needs, state: HrState, before: HrState | None = None) -> HrState:
     """Store the HR state of a person. `before`: as it was read; an equal state is not stored again. Raises Conflict if
     another process was quicker."""
-    return state if state == before else await world.stores.standings.save(state)
+    return state if state == before else await world.stores.hr_states.save(state)
 
 
 class Saver:
@@ -166,5 +166,5 @@ async def reschedule(
     world: Needs, entries: Iterable[tuple[datetime, str]], later: Iterable[tuple[datetime, str]]
 ) -> None:
     """Take entries off the list of what is due, once the times at which their records fall due again are on it."""
-    await world.stores.onboarding.look_again(later)
-    await world.stores.onboarding.looked_at(entries)
+    await world.stores.onboarding.check_again(later)
+    await world.stores.onboarding.checked(entries)

@@ -8,13 +8,13 @@ import logging
 from shared.domain.grant import Source, SourceKind
 from shared.domain.hr_senders import BY_QUEUE
 from shared.domain.messages import ONBOARDING
-from shared.domain.read_models import LetterKind
-from shared.handlers.messaging.settlement import MAX_REASON, bury
+from shared.domain.read_models import DeadLetterKind
+from shared.handlers.messaging.settlement import MAX_REASON, dead_letter_message
 from shared.handlers.onboarding.hr_scope import senders
 from shared.handlers.onboarding.needs import Needs
 from shared.handlers.reconcile.permits import take_up_to
 
-LETTERS_A_DAY = 100
+DEAD_LETTERS_A_DAY = 100
 """Dead letters of one source in 24 hours: more than a person repairs by hand, and the log has the reason of each."""
 
 UNBOUND = "others"
@@ -29,8 +29,8 @@ async def keep_rejected(world: Needs, body: bytes, source: object, reason: str, 
     logged. Raises Unavailable; then the message comes again."""
     bound = isinstance(source, str) and (source, BY_QUEUE) in (await senders(world)).pairs
     counted = Source(SourceKind.HR, f"letters {source}" if bound else f"letters {UNBOUND}")
-    if await take_up_to(world, counted, 1, LETTERS_A_DAY):
-        await bury(world, ONBOARDING, body, reason, logged, kind=LetterKind.UNREADABLE)
+    if await take_up_to(world, counted, 1, DEAD_LETTERS_A_DAY):
+        await dead_letter_message(world, ONBOARDING, body, reason, logged, kind=DeadLetterKind.UNREADABLE)
         return
     text = "message from onboarding is not kept: over %d dead letters of its source in 24 hours: %s"
-    log.error(text, LETTERS_A_DAY, logged[:MAX_REASON])
+    log.error(text, DEAD_LETTERS_A_DAY, logged[:MAX_REASON])

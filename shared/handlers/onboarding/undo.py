@@ -102,7 +102,7 @@ def _lost(returner: Returner) -> list[GroupId]:
     return sorted(
         each.group_id
         for each in returner.record.groups
-        if each.outcome in (GroupOutcome.REMOVED, GroupOutcome.REFUSED)
+        if each.outcome in (GroupOutcome.REMOVED, GroupOutcome.REJECTED)
         or (each.outcome is GroupOutcome.NOT_A_MEMBER and each.group_id in put_in)
     )
 
@@ -127,7 +127,7 @@ async def _restore(
     await world.stores.grants.put(grants)
     had = await world.stores.grants.of_users(user_ids)
     await world.stores.grants.remove((user, grant) for user in user_ids for grant in had[user] if grant.blocks)
-    states = await world.stores.standings.of_users(user_ids)
+    states = await world.stores.hr_states.of_users(user_ids)
     for each in returners:
         state = states[each.user.id]
         for name, employment in state.employments.items():
@@ -135,5 +135,5 @@ async def _restore(
                 await records.note_state(world, state.having(name, each.taken.employment))
     rows = await world.stores.ledger.rows(user_ids)
     await world.stores.permits.put(
-        Permit.void(user_id, sku_id, LEAVERS, "cancelled") for user_id in user_ids for sku_id in rows[user_id].owned
+        Permit.void(user_id, sku_id, LEAVERS, "cancelled") for user_id in user_ids for sku_id in rows[user_id].managed
     )

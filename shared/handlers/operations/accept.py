@@ -85,7 +85,7 @@ async def send_step(world: Needs, operation: Operation, *, at: datetime | None =
 async def _is_small(world: Needs, operation: Operation) -> bool:
     """Whether the step takes about a second. A snapshot takes as long as its users are many; how many a group has is
     known from its last operation."""
-    if operation.phase is not Phase.SEAL:
+    if operation.phase is not Phase.SNAPSHOT:
         return True
     if operation.target.group_id is None:
         return 0 < len(operation.target.user_ids) <= SMALL
@@ -156,7 +156,7 @@ async def _checked_group(world: Needs, request: OperationRequest, group_id: Grou
 
 
 async def _check_visible(world: Needs, group: DirectoryGroup) -> None:
-    """Without Member.Read.Hidden a group with hidden membership reads empty or is refused, as if everybody had left
+    """Without Member.Read.Hidden a group with hidden membership reads empty or is rejected, as if everybody had left
     (learn.microsoft.com/graph/api/group-list-members)."""
     try:
         visible = await _shows_a_member(world, group.id)

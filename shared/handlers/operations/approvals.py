@@ -85,7 +85,7 @@ async def approve(world: Needs, operation_id: OperationId, checksum: str, initia
 
     def decide(operation: Operation) -> Operation:
         nonlocal approver
-        _require_sealed(operation, "approve")
+        _require_snapshot(operation, "approve")
         if checksum != operation.checksum:
             raise Outdated("The list that waits for approval has changed. Read it again.")
         lasts = timedelta(seconds=world.policy.approval_expires_s)
@@ -131,7 +131,7 @@ def is_old(world: Needs, operation: Operation) -> bool:
 
 
 async def review(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
-    """Open an approval that collects what is held: its list is sealed now, what is held later goes to the next one."""
+    """Open an approval that collects what is held: its snapshot is taken now. Later ones go to the next."""
 
     def open_it(operation: Operation) -> Operation:
         if not is_collecting(operation):
@@ -145,10 +145,10 @@ async def review(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
 
 async def reject(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
-    """Keep what was to be removed: every sealed removal becomes a kept grant, and the operation ends."""
+    """Keep what was to be removed: every removal of the snapshot becomes a kept grant, and the operation ends."""
 
     def decide(operation: Operation) -> Operation:
-        _require_sealed(operation, "reject")
+        _require_snapshot(operation, "reject")
         error = OperationError("Rejected", "A person rejected the removals; the licenses are kept.")
         return replace(
             operation,
@@ -188,7 +188,7 @@ async def expire(world: Needs, operation_id: OperationId) -> Operation:
     return operation
 
 
-def _require_sealed(operation: Operation, act: str) -> None:
+def _require_snapshot(operation: Operation, act: str) -> None:
     require_state(operation, act, OperationState.AWAITING_APPROVAL)
     if is_collecting(operation):
         raise BadRequest("NotReviewed", f"Review the removals first: there is no list to {act} yet.", "operation")

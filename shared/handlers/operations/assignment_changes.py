@@ -137,7 +137,7 @@ def _still_asked(operation: Operation, found: GroupRequest, request: OperationRe
 
 
 async def _withdraw(world: Needs, operation: Operation, fault: Exception) -> None:
-    """End an operation whose caller gets a refusal: a lost race has made it wrong after it was stored, or every race
+    """End an operation whose caller gets a rejection: a lost race has made it wrong after it was stored, or every race
     was lost. The watchdog would do it nevertheless."""
     error = OperationError(type(fault).__name__, str(fault))
     await update(

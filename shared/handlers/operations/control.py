@@ -35,7 +35,7 @@ async def resume(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
     def go_on(operation: Operation) -> Operation:
         require_state(operation, "resume", OperationState.PAUSED)
-        started = operation.phase is not Phase.SEAL
+        started = operation.phase is not Phase.SNAPSHOT
         state = OperationState.IN_PROGRESS if started else OperationState.QUEUED
         return replace(
             operation,
@@ -62,7 +62,7 @@ async def cancel(world: Needs, operation_id: OperationId, initiator: Initiator) 
     def end(operation: Operation) -> Operation:
         if operation.state.is_ended:
             raise BadRequest("OperationEnded", f"The operation has ended: {operation.state}.", "operation")
-        if operation.phase in (Phase.SEAL, Phase.APPROVE):
+        if operation.phase in (Phase.SNAPSHOT, Phase.APPROVE):
             error = OperationError("Cancelled", "A person cancelled the operation.")
             ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
             totals = ended.totals.with_rest_skipped()

@@ -104,11 +104,11 @@ async def totals_at_the_end(world: Needs, operation: Operation, last: int) -> To
 
 
 async def _next_chunks(world: Needs, operation: Operation, room: int) -> list[Chunk]:
-    """The next chunks in order, at most `room`, from the sealed pages."""
+    """The next chunks in order, at most `room`, from the pages of the snapshot."""
     found: list[Chunk] = []
     number = await last_page(world, operation, lambda page: page.first_chunk <= operation.released)
     while number < operation.pages and len(found) < room:
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
+        page = await world.stores.snapshots.page(operation.id, operation.snapshot_id, number)
         chunks = chunks_of(operation.id, page, operation.chunk_size)
         found += [chunk for chunk in chunks if chunk.number >= operation.released]
         number += 1

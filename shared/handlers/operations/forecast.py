@@ -16,7 +16,7 @@ from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger import giving_groups
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.member_status import MemberState, is_inside, no_seat_problem, owes, relevant, state_of
+from shared.domain.member_status import is_inside, no_seat_problem, owes, relevant, state_of
 from shared.domain.named_users import NAMED, assignment_by_name
 from shared.domain.operation import Operation, PlanSummary
 from shared.domain.outcomes import OutcomeClass, Problem, Skipped, Unchanged, classify
@@ -24,6 +24,7 @@ from shared.domain.permit import Claim, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PermitRequest, PlanContext
 from shared.domain.predicted_errors import SHORT_TEXT, PredictedError, likely, predicted_rejections
+from shared.domain.read_models import ShownMember
 from shared.domain.removals import settled_sources
 from shared.domain.retired_plans import as_stored
 from shared.domain.snapshot_pages import PlannedAction
@@ -34,7 +35,7 @@ from shared.handlers.reconcile.plan import TenantFacts, context_for
 
 LIST_SOURCE = Source(SourceKind.LIST)
 
-FOREIGN = (NoteKind.FOREIGN, NoteKind.FOREIGN_LACKS_PLANS)
+UNMANAGED = (NoteKind.UNMANAGED, NoteKind.UNMANAGED_LACKS_PLANS)
 
 Intents = Mapping[GroupId, GroupLicenseAssignment]
 
@@ -51,7 +52,7 @@ class Tally:
     waiting: int = 0
     plans_off: int = 0
     locations: int = 0
-    foreign: int = 0
+    unmanaged: int = 0
     losing: int = 0
     protected: list[UserId] = field(default_factory=list)
     """Protected people among those who lose something."""
@@ -64,7 +65,7 @@ class Tally:
         self.seats.update(seats_for(user, plan))
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
-        self.foreign += any(note.kind in FOREIGN for note in plan.notes)
+        self.unmanaged += any(note.kind in UNMANAGED for note in plan.notes)
         if loses:
             self.losing += 1
             if protected:
@@ -96,7 +97,7 @@ class Tally:
             expected_errors=dict(self.errors),
             users_failing=self.failing,
             users_waiting=self.waiting,
-            foreign=self.foreign,
+            unmanaged=self.unmanaged,
             users_losing=self.losing,
             protected=tuple(sorted(self.protected)),
             warnings=(*warnings, *self._warnings(catalog)),
@@ -114,18 +115,20 @@ class Tally:
 def seats_for(user: DirectoryUser, plan: UserPlan) -> tuple[SkuId, ...]:
     """The products of which the user needs another license."""
     wanted = (*(license.sku_id for license in plan.add), *plan.waiting)
-    return tuple(sku_id for sku_id in wanted if sku_id not in user.held_skus)
+    return tuple(sku_id for sku_id in wanted if sku_id not in user.assigned_skus)
 
 
 @dataclass(slots=True)
 class Planner:
-    """Plans users from the read of the seal: groups are the sealed one and those a license of ours came from."""
+    """Plans users from the read of the snapshot: groups are the one of the operation and those a managed license came
+    from.
+    """
 
     world: Needs
     operation: Operation
     assignments: Intents
     facts: TenantFacts
-    recorded: Mapping[UserId, MemberState]
+    recorded: Mapping[UserId, ShownMember]
     shown_before: Mapping[UserId, int]
     """Of members recorded in error or waiting: what they are shown, as `shown_as_number` puts it."""
     taken: frozenset[UserId] = frozenset()
@@ -140,7 +143,8 @@ class Planner:
         self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...], *, knows_groups: bool
     ) -> PlannedAction:
         """What is expected for a user; `None` could not be read and is reconciled by its chunk. `knows_groups`: read
-        with all groups; a user read as a member of the sealed one is assumed to be still in those that gave."""
+        with all groups; a user read as a member of the group of the operation is assumed to be still in those that
+        gave."""
         if user is None:
             return PlannedAction(due=True)
         if not knows_groups:
@@ -225,7 +229,7 @@ class Planner:
                 self.assignments,
                 self.facts,
                 self.world,
-                ignore_refusals=ignore,
+                ignore_rejections=ignore,
                 enable=enable,
                 location=location,
             )
@@ -255,7 +259,7 @@ class Planner:
         plan: UserPlan,
         grants: tuple[Grant, ...],
     ) -> bool:
-        if row.intent is not None or refreshed != row or plan.look_again is not None:
+        if row.intent is not None or refreshed != row or plan.check_again is not None:
             return True
         if plan.writes or plan.new_grants or plan.ended_grants or self._adopts(plan):
             return True
@@ -266,8 +270,6 @@ class Planner:
             return False
         assignment = self.assignments.get(group_id) or GroupLicenseAssignment(group_id)
         assignment = assignment_by_name(grants) if group_id == NAMED else assignment
-        if self._shows_other_products(user, assignment):
-            return True
         skus = frozenset(sku.sku_id for sku in assignment.skus)
         no_seat = sorted(skus.intersection(plan.waiting))
         row = ledger.retag(refreshed, settled_sources(plan.sources, plan.removal_seen_at, grants))
@@ -282,22 +284,19 @@ class Planner:
             owes=owes(row, group_id, user, plan.sources),
             blocked=group_id != NAMED and is_blocked(grants, now),
         )
-        if self.recorded.get(user.id) is not state:
+        row_now = self.recorded.get(user.id)
+        if row_now is None or row_now.state is not state:
+            return True
+        # Another worker, killed after the license was written, or an administrator may have changed what is listed.
+        if row_now.sku_ids is not None and set(row_now.sku_ids) != skus & user.direct.keys():
             return True
         shown = (*problems, *map(no_seat_problem, no_seat))
         return state.needs_a_person and self.shown_before.get(user.id) != shown_as_number(shown)
 
-    def _shows_other_products(self, user: DirectoryUser, assignment: GroupLicenseAssignment) -> bool:
-        """Whether the operation changes which of a user's licenses the member's row lists. No write does it if the user
-        has such a license from another source."""
-        asked = self.operation.change
-        new = {sku.sku_id for sku in assignment.skus if sku.changed_at and sku.changed_at >= self.operation.created_at}
-        return not user.direct.keys().isdisjoint((*new, *asked.remove))
-
     def _adopts(self, plan: UserPlan) -> bool:
-        adopt = self.operation.change.adopt
-        manageable = (*FOREIGN, NoteKind.UNCLEAR)
-        return any(note.kind in manageable and note.sku_id in adopt for note in plan.notes)
+        manage = self.operation.change.manage
+        manageable = (*UNMANAGED, NoteKind.UNCLEAR)
+        return any(note.kind in manageable and note.sku_id in manage for note in plan.notes)
 
     def _expected(self, user: DirectoryUser, plan: UserPlan, *, blocked: bool) -> OutcomeClass:
         if plan.writes and not plan.problems and not plan.waiting:

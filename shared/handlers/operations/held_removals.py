@@ -18,7 +18,7 @@ from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, PendingRemoval, held_scope
 from shared.domain.permit import BEFORE_ANY_LICENSE, Claim
-from shared.domain.snapshot_pages import SealedPage
+from shared.domain.snapshot_pages import SnapshotPage
 from shared.handlers.operations.accept import new_operation_id
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.snapshot import last_page
@@ -167,7 +167,7 @@ async def _has(
     """Whether an open approval, or the one that is to follow it, has all that is held."""
     if is_collecting(approval) or assignment.more_held:
         return True
-    page: SealedPage | None = None
+    page: SnapshotPage | None = None
     for user_id, sku_ids in sorted(held.items()):
         # Users of one chunk are mostly in one page.
         if page is None or user_id > page.user_ids[-1]:
@@ -177,20 +177,20 @@ async def _has(
     return True
 
 
-async def _page_for(world: Needs, approval: Operation, user_id: UserId) -> SealedPage | None:
-    """The page of the sealed list that has a user, if any has; None if nothing is sealed yet."""
+async def _page_for(world: Needs, approval: Operation, user_id: UserId) -> SnapshotPage | None:
+    """The page of the snapshot that has a user, if any has; None if there is no snapshot yet."""
     if not approval.pages:
         return None
     number = await last_page(world, approval, lambda page: page.user_ids[0] <= user_id)
-    return await world.stores.sealed.page(approval.id, approval.seal_id, number)
+    return await world.stores.snapshots.page(approval.id, approval.snapshot_id, number)
 
 
-def _listed(page: SealedPage, user_id: UserId) -> frozenset[SkuId]:
+def _listed(page: SnapshotPage, user_id: UserId) -> frozenset[SkuId]:
     return page.action(page.user_ids.index(user_id)).skus_losing if user_id in page.user_ids else frozenset()
 
 
 def _next(world: Needs, assignment: GroupLicenseAssignment, approval: Operation | None) -> GroupLicenseAssignment:
-    """A new approval where none is open; one whose list is sealed is followed by another as it closes."""
+    """A new approval where none is open; one with a snapshot is followed by another as it closes."""
     if approval is not None:
         return replace(assignment, more_held=True)
     return replace(assignment, open_approval=new_operation_id(world, world.clock.now()), more_held=False)

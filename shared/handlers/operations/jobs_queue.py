@@ -17,8 +17,8 @@ from shared.domain.initiator import Initiator, queue_sender
 from shared.domain.messages import JOBS, load_object
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
-from shared.domain.read_models import LetterKind
-from shared.handlers.messaging.settlement import AWAY, bury
+from shared.domain.read_models import DeadLetterKind
+from shared.handlers.messaging.settlement import AWAY, dead_letter_message
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.needs import Needs
 
@@ -49,16 +49,16 @@ _ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 async def process_jobs(world: Needs, body: bytes) -> None:
     """Accept the request in one message; the same id again changes nothing.
 
-    A request that is refused ends as a dead letter with its reason. Raises PoisonMessage for a message that is no
+    A request that is rejected ends as a dead letter with its reason. Raises PoisonMessage for a message that is no
     request, Unavailable when a dependency is away, PermissionDenied until a person grants it, Conflict when others
     change the same assignment all the time.
     """
     request = decode_job(body)
     try:
         await accept(world, request)
-    except (BadRequest, NotFound, KeyReused) as refusal:
-        reason = f"job {request.idempotency_key!r} was refused: {refusal}"
-        await bury(world, JOBS, body, reason, kind=LetterKind.UNREADABLE)
+    except (BadRequest, NotFound, KeyReused) as rejection:
+        reason = f"job {request.idempotency_key!r} was rejected: {rejection}"
+        await dead_letter_message(world, JOBS, body, reason, kind=DeadLetterKind.UNREADABLE)
 
 
 async def accept_corrected(world: Needs, body: bytes, initiator: Initiator) -> None:
@@ -73,7 +73,7 @@ async def accept_corrected(world: Needs, body: bytes, initiator: Initiator) -> N
 
 
 def decode_job(body: bytes) -> OperationRequest:
-    """The request in a message. Raises PoisonMessage naming the field and the limit for anything the schema refuses."""
+    """The request in a message. Raises PoisonMessage naming the field and the limit for anything the schema rejects."""
     fields = load_object(body, "jobs message")
     try:
         return _request(fields)

@@ -18,7 +18,7 @@ from shared.domain.operation import Operation, OperationState, Phase
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, RetryAt, classify
 from shared.domain.reconciliation import Attempted, Planned, Recorded, Work
 from shared.domain.retry import attempts_after
-from shared.domain.snapshot_pages import LEFT, SealedPage
+from shared.domain.snapshot_pages import LEFT, SnapshotPage
 from shared.domain.verdict import before_apply, contradicts_snapshot, is_left_by_its_operation
 from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
@@ -68,8 +68,8 @@ class Members:
             operation=operation,
             attempts=message.attempts,
             first_sent_at=message.first_sent_at,
-            told=message.expects,
-            told_at=message.changed_at,
+            observed=message.expects,
+            observed_at=message.changed_at,
             writing_since=writing.since,
         )
         prepaid = await self._prepaid(message, work)
@@ -130,9 +130,9 @@ class Members:
                 raise PoisonMessage(f"members message: {user_id} is not on page {page.number} of {work.operation.id}")
         return frozenset(user_id for user_id in users if LEFT not in page.action(places[user_id]).notes)
 
-    async def _page(self, operation: Operation, message: ProcessUsers) -> SealedPage:
+    async def _page(self, operation: Operation, message: ProcessUsers) -> SnapshotPage:
         try:
-            return await self._world.stores.sealed.page(operation.id, operation.seal_id, message.page)
+            return await self._world.stores.snapshots.page(operation.id, operation.snapshot_id, message.page)
         except NotFound as fault:
             raise PoisonMessage(f"members message: {fault}") from fault
 
@@ -227,4 +227,4 @@ def _writes_expected(attempted: Attempted) -> int:
 
 def is_over(operation: Operation, message: ProcessUsers) -> bool:
     """Whether the message belongs to an operation that ended, or to an older run of it."""
-    return operation.state.is_ended or message.run < operation.run or operation.phase is Phase.SEAL
+    return operation.state.is_ended or message.run < operation.run or operation.phase is Phase.SNAPSHOT

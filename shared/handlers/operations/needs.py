@@ -8,7 +8,7 @@ from shared.handlers.groups import needs as groups
 from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
 from shared.ports.native_licensing import NativeLicensing
-from shared.ports.stores import IdempotencyStore, SealedStore
+from shared.ports.stores import IdempotencyStore, SnapshotStore
 
 
 class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
@@ -18,7 +18,7 @@ class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
     def idempotency(self) -> IdempotencyStore: ...
 
     @property
-    def sealed(self) -> SealedStore: ...
+    def snapshots(self) -> SnapshotStore: ...
 
 
 class Needs(groups.Needs, messaging.Needs, reconcile.Needs, Protocol):

@@ -35,10 +35,10 @@ from shared.domain.operation import (
     is_for_tenant,
 )
 from shared.domain.pending_removal import PendingRemoval
-from shared.domain.snapshot_pages import SealedPage, chunks_of, errors_of
+from shared.domain.snapshot_pages import SnapshotPage, chunks_of, errors_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import change_group_status, write_group_status
-from shared.handlers.messaging import bulk_letters
+from shared.handlers.messaging import bulk_dead_letters
 from shared.handlers.operations import approvals, dispatch, permit_writes
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.assignment_changes import write_intent
@@ -46,7 +46,7 @@ from shared.handlers.operations.forecast import listed
 from shared.handlers.operations.held_removals import held_users
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.own_requests import count_own
-from shared.handlers.operations.snapshot import Sealed, seal
+from shared.handlers.operations.snapshot import Snapshot, take_snapshot
 from shared.handlers.operations.sync import SYNC, sync_soon
 from shared.handlers.reconcile.permits import allow_operation
 from shared.handlers.reconcile.write_limiter import writing
@@ -57,7 +57,7 @@ STEP = timedelta(seconds=3)
 WAITING_STEP = Backoff(timedelta(seconds=15), timedelta(minutes=1), share=0.05)
 """Time to the next step: short while an operation is young, long while it only waits for users reconciled later."""
 
-SEAL_FOR = timedelta(hours=24)
+SNAPSHOT_FOR = timedelta(hours=24)
 """How long reading the users is tried; what has failed for a day is for a person to see."""
 
 FINISH = "Finish applying group based license to users"
@@ -68,8 +68,8 @@ async def process_operations(world: Needs, queue: str, body: bytes) -> None:
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
-    if bulk_letters.is_step(body):
-        await bulk_letters.process_step(world, body)
+    if bulk_dead_letters.is_step(body):
+        await bulk_dead_letters.process_step(world, body)
     else:
         await _take(world, queue, decode_operation_step(body))
 
@@ -98,7 +98,7 @@ async def _take(world: Needs, queue: str, message: OperationStep) -> None:
         await _wait_for_grant(world, operation, fault)
     except Unavailable as fault:
         began = operation.progress_at or operation.created_at
-        if operation.phase is not Phase.SEAL or world.clock.now() < began + SEAL_FOR:
+        if operation.phase is not Phase.SNAPSHOT or world.clock.now() < began + SNAPSHOT_FOR:
             raise
         await _fail(world, operation, fault)
 
@@ -123,8 +123,8 @@ async def _advance(world: Needs, operation: Operation) -> None:
     if await _superseded(world, operation):
         return
     match operation.phase:
-        case Phase.SEAL:
-            await _seal(world, operation)
+        case Phase.SNAPSHOT:
+            await _snapshot(world, operation)
         case Phase.PERMIT:
             await _permit(world, operation)
         case Phase.REJECT:
@@ -138,7 +138,7 @@ async def _advance(world: Needs, operation: Operation) -> None:
 
 async def _permit(world: Needs, operation: Operation) -> None:
     if operation.approved_by is not None and approvals.is_old(world, operation):
-        again = replace(operation, state=OperationState.QUEUED, phase=Phase.SEAL, approvals=(), approved_by=None)
+        again = replace(operation, state=OperationState.QUEUED, phase=Phase.SNAPSHOT, approvals=(), approved_by=None)
         await _save_and_go_on(world, replace(again, progress_at=world.clock.now()), timedelta(0))
         return
     await approvals.close_approval(world, operation)
@@ -177,8 +177,8 @@ async def _came_after(world: Needs, newest: OperationId, operation: Operation) -
     return other is None or other.created_at > operation.created_at
 
 
-async def _seal(world: Needs, operation: Operation) -> None:
-    """Read and plan every user, keep the sealed pages, and decide whether a person must approve."""
+async def _snapshot(world: Needs, operation: Operation) -> None:
+    """Read and plan every user, keep the pages of the snapshot, and decide whether a person must approve."""
     operation = await write_intent(world, operation)
     if await _superseded(world, operation):
         return
@@ -186,20 +186,20 @@ async def _seal(world: Needs, operation: Operation) -> None:
         operation = replace(operation, target=Target(user_ids=await held_users(world)))
     await _write_list_grants(world, operation)
     known = {assignment.group_id: assignment for assignment in await world.stores.assignments.all()}
-    sealed = await seal(world, operation, known)
-    seal_id = world.token()[:16]
-    await world.stores.sealed.write(operation.id, seal_id, sealed.pages)
-    await world.stores.sealed.write(operation.id, errors_of(seal_id), sealed.errors)
-    if operation.target.group_id is not None and sealed.gone and not operation.preview:
-        await world.stores.members.forget(operation.target.group_id, sealed.gone)
-    chunks = _chunk_count(world, operation, sealed.pages)
-    operation = _described(operation, sealed, seal_id, world.policy.chunk_size, chunks, world.clock.now())
+    snapshot = await take_snapshot(world, operation, known)
+    snapshot_id = world.token()[:16]
+    await world.stores.snapshots.write(operation.id, snapshot_id, snapshot.pages)
+    await world.stores.snapshots.write(operation.id, errors_of(snapshot_id), snapshot.errors)
+    if operation.target.group_id is not None and snapshot.gone and not operation.preview:
+        await world.stores.members.forget(operation.target.group_id, snapshot.gone)
+    chunks = _chunk_count(world, operation, snapshot.pages)
+    operation = _described(operation, snapshot, snapshot_id, world.policy.chunk_size, chunks, world.clock.now())
     if operation.preview:
         ended = operation.ended(OperationState.COMPLETE, world.clock.now())
         await world.stores.operations.save(replace(ended, phase=Phase.FINISH))
         return
-    await _note_size(world, operation, sealed.size)
-    if sealed.summary.users_losing == 0 or not decides_removals(operation):
+    await _note_size(world, operation, snapshot.size)
+    if snapshot.summary.users_losing == 0 or not decides_removals(operation):
         await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE, error=None), timedelta(0))
     elif operation.error is not None and operation.error.code == EXPIRED:
         rejected = replace(operation, phase=Phase.REJECT, cancel_requested_by=SYSTEM)
@@ -210,7 +210,7 @@ async def _seal(world: Needs, operation: Operation) -> None:
         await world.stores.audit.append([group_act(activity, operation, approver, now)])
         approved = replace(operation, phase=Phase.PERMIT, approved_by=approver)
         await _save_and_go_on(world, approved, timedelta(0))
-    elif await _is_permitted(world, operation, sealed, known):
+    elif await _is_permitted(world, operation, snapshot, known):
         await _save_and_go_on(world, replace(operation, phase=Phase.PERMIT), timedelta(0))
     else:
         await approvals.open_approval(world, operation)
@@ -219,21 +219,21 @@ async def _seal(world: Needs, operation: Operation) -> None:
 
 
 def _described(
-    operation: Operation, sealed: Sealed, seal_id: str, chunk_size: int, chunks: int, now: datetime
+    operation: Operation, snapshot: Snapshot, snapshot_id: str, chunk_size: int, chunks: int, now: datetime
 ) -> Operation:
     return replace(
         operation,
         state=OperationState.IN_PROGRESS,
-        seal_id=seal_id,
-        pages=len(sealed.pages),
+        snapshot_id=snapshot_id,
+        pages=len(snapshot.pages),
         chunk_size=chunk_size,
         chunks=chunks,
         released=0,
         reported=0,
-        totals=sealed.totals,
-        counted=sealed.totals,
-        plan=sealed.summary,
-        checksum=sealed.checksum,
+        totals=snapshot.totals,
+        counted=snapshot.totals,
+        plan=snapshot.summary,
+        checksum=snapshot.checksum,
         started_at=now,
         progress_at=now,
         error=None if _waited_for_grant(operation) else operation.error,
@@ -244,7 +244,7 @@ def _waited_for_grant(operation: Operation) -> bool:
     return operation.error is not None and operation.error.code == PermissionDenied.__name__
 
 
-def _chunk_count(world: Needs, operation: Operation, pages: Sequence[SealedPage]) -> int:
+def _chunk_count(world: Needs, operation: Operation, pages: Sequence[SnapshotPage]) -> int:
     if not pages:
         return 0
     return pages[-1].first_chunk + len(chunks_of(operation.id, pages[-1], world.policy.chunk_size))
@@ -272,7 +272,7 @@ async def _approved_by_preview(world: Needs, operation: Operation) -> bool:
 
 
 async def _is_permitted(
-    world: Needs, operation: Operation, sealed: Sealed, known: dict[GroupId, GroupLicenseAssignment]
+    world: Needs, operation: Operation, snapshot: Snapshot, known: dict[GroupId, GroupLicenseAssignment]
 ) -> bool:
     """Whether the removals need no decision: they fit the allowances, and no protected person loses a license."""
     if operation.cause == HELD or operation.plan.protected:
@@ -280,13 +280,13 @@ async def _is_permitted(
     source = permit_writes.source_of(operation)
     rows = [
         PendingRemoval(claim, user_id, sku_id, operation.created_at)
-        for page in sealed.pages
+        for page in snapshot.pages
         for position, user_id in enumerate(page.user_ids)
         for sku_id, claims in page.action(position).claims
         for claim in claims
         if claim.source == source
     ]
-    return await allow_operation(world, source, rows, known, sealed.size)
+    return await allow_operation(world, source, rows, known, snapshot.size)
 
 
 async def _note_size(world: Needs, operation: Operation, size: int) -> None:
@@ -322,7 +322,7 @@ async def _has_rule(world: Needs, group_id: GroupId) -> bool:
 
 
 async def _release(world: Needs, operation: Operation) -> None:
-    """Hand out more and go on until every sealed user has an outcome."""
+    """Hand out more and go on until every user of the snapshot has an outcome."""
     moved = await dispatch.hand_out(world, operation)
     if dispatch.all_reported(moved):
         await _finish(world, moved)

@@ -30,10 +30,10 @@ def list_grant(sku_id: SkuId) -> Grant:
     return Grant(sku_id, frozenset(), Source(SourceKind.LIST))
 
 
-async def sealed_removals(world: Needs, operation: Operation) -> AsyncIterator[tuple[UserId, PlannedAction]]:
-    """The sealed users of an operation for whom a removal was planned."""
+async def snapshot_removals(world: Needs, operation: Operation) -> AsyncIterator[tuple[UserId, PlannedAction]]:
+    """The users of the snapshot of an operation for whom a removal was planned."""
     for number in range(operation.pages):
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
+        page = await world.stores.snapshots.page(operation.id, operation.snapshot_id, number)
         for position, user_id in enumerate(page.user_ids):
             action = page.action(position)
             if action.removes:
@@ -41,8 +41,8 @@ async def sealed_removals(world: Needs, operation: Operation) -> AsyncIterator[t
 
 
 async def write_permits(world: Needs, operation: Operation) -> None:
-    """A permit for each sealed removal, naming the claims that ended as they were sealed; after an approval by preview,
-    only for what that preview had shown."""
+    """A permit for each removal of the snapshot, naming the claims that had ended by then; after an approval by
+    preview, only for what that preview had shown."""
     now = world.clock.now()
     by_approval = operation.approved_by is not None
     given_by = operation.approved_by.key if operation.approved_by else BY_ALLOWANCE
@@ -50,10 +50,10 @@ async def write_permits(world: Needs, operation: Operation) -> None:
     shown: Mapping[UserId, PlannedAction] | None = None
     preview = await approved_by_preview(world, operation)
     if preview is not None and not operation.approvals:
-        shown = {user_id: each async for user_id, each in sealed_removals(world, preview)}
+        shown = {user_id: each async for user_id, each in snapshot_removals(world, preview)}
     permits: list[Permit] = []
     protected = frozenset(operation.plan.protected)
-    async for user_id, action in sealed_removals(world, operation):
+    async for user_id, action in snapshot_removals(world, operation):
         for sku_id, ended in action.claims:
             claims = decided_claims(operation, sku_id, ended, by_approval=by_approval)
             plans = action.plans_losing(sku_id)
@@ -117,8 +117,8 @@ async def void_list_permits(world: Needs, users: Sequence[UserId], given: Collec
 
 
 async def _void(world: Needs, operation: Operation, source: Source, by: str) -> AsyncIterator[Permit]:
-    """Permits that permit nothing, in the place of those for the removals that an operation has sealed."""
-    async for user_id, action in sealed_removals(world, operation):
+    """Permits that permit nothing, in the place of those for the removals in the snapshot of an operation."""
+    async for user_id, action in snapshot_removals(world, operation):
         for sku_id in sorted(action.skus_losing):
             yield Permit.void(user_id, sku_id, source, by)
 
@@ -143,7 +143,7 @@ async def write_kept(world: Needs, operation: Operation) -> None:
     until = world.clock.now() + timedelta(seconds=world.policy.approval_expires_s) if expired else None
     catalog = Catalog({sku.sku_id: sku for sku in await world.directory.subscribed_skus()})
     kept: list[tuple[UserId, Grant]] = []
-    async for user_id, action in sealed_removals(world, operation):
+    async for user_id, action in snapshot_removals(world, operation):
         kept += [(user_id, replace(grant, until=until)) for grant in _kept(action, catalog, decided_by)]
     await note_ends(world, kept)
     await world.stores.grants.put(kept)
@@ -164,7 +164,7 @@ async def ask_again(world: Needs, operation: Operation) -> None:
     asked = {*operation.change.remove, *(license.sku_id for license in operation.change.add)}
     if not asked or operation.initiator.is_app_itself:
         return
-    concerned = [user_id async for user_id, action in sealed_removals(world, operation) if asked & action.skus_losing]
+    concerned = [user_id async for user_id, action in snapshot_removals(world, operation) if asked & action.skus_losing]
     for start in range(0, len(concerned), GRANTS_AT_ONCE):
         stored = await world.stores.grants.of_users(concerned[start : start + GRANTS_AT_ONCE])
         await world.stores.grants.remove(
@@ -186,7 +186,7 @@ async def approved_by_preview(world: Needs, operation: Operation) -> Operation |
     if needs_another(request_of(operation), world.policy.approval_rules):
         return None
     preview = await world.stores.operations.get(preview_id)
-    if preview is None or not preview.preview or not preview.seal_id or not preview.plan.users_losing:
+    if preview is None or not preview.preview or not preview.snapshot_id or not preview.plan.users_losing:
         return None
     same = (
         preview.initiator.id == operation.initiator.id

@@ -15,7 +15,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.ids import GroupId, OperationId, SkuId
 from shared.domain.initiator import InitiatorKind
 from shared.domain.operation import HELD, Operation, PlanSummary
-from shared.ports.stores import AssignmentStore, OperationStore, SealedStore
+from shared.ports.stores import AssignmentStore, OperationStore, SnapshotStore
 
 
 class Stores(Protocol):
@@ -28,7 +28,7 @@ class Stores(Protocol):
     def operations(self) -> OperationStore: ...
 
     @property
-    def sealed(self) -> SealedStore: ...
+    def snapshots(self) -> SnapshotStore: ...
 
 
 class Needs(Protocol):
@@ -59,7 +59,7 @@ async def _groups(world: Needs, operation: Operation) -> list[GroupId]:
         return [operation.target.group_id]
     found = set[GroupId]()
     for number in range(operation.pages):
-        page = await world.stores.sealed.page(operation.id, operation.seal_id, number)
+        page = await world.stores.snapshots.page(operation.id, operation.snapshot_id, number)
         ended = (
             claim for place in range(len(page.user_ids)) for _, claims in page.action(place).claims for claim in claims
         )

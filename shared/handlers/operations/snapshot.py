@@ -1,6 +1,6 @@
 """Seal and plan: read every user of an operation to the last page, plan each from that read, and keep both.
 
-The sealed pages are the preview, the dry run, and the list and number behind an approval.
+The pages of the snapshot are the preview, the dry run, and the list and number behind an approval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.domain.operation import LicenseChange, Operation, PlanSummary, Total
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.predicted_errors import needs_address
 from shared.domain.product_checks import warnings_of
-from shared.domain.snapshot_pages import LEFT, PAGE_SIZE, PlannedAction, SealedPage, pages_of, partition_of
+from shared.domain.snapshot_pages import LEFT, PAGE_SIZE, PlannedAction, SnapshotPage, pages_of, partition_of
 from shared.handlers.groups.nesting import keep_nesting
 from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
 from shared.handlers.operations.needs import Needs
@@ -47,20 +47,20 @@ Users = dict[UserId, DirectoryUser | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class Snapshot:
     """What sealing found. `errors`: of a preview, pages of the users with predicted errors alone. `size`: users the
     directory showed; `gone`: recorded members who are no users any more."""
 
-    pages: tuple[SealedPage, ...]
+    pages: tuple[SnapshotPage, ...]
     totals: Totals
     summary: PlanSummary
     checksum: str
     size: int
     gone: tuple[UserId, ...] = ()
-    errors: tuple[SealedPage, ...] = ()
+    errors: tuple[SnapshotPage, ...] = ()
 
 
-async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
+async def take_snapshot(world: Needs, operation: Operation, known: Intents) -> Snapshot:
     """Read, plan and describe every user of the operation. Nothing is written.
 
     Raises what reading raises: only a reading that reached its last page returns.
@@ -68,14 +68,14 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     facts = await tenant_facts(world, operation.created_at)
     assignments = intents_with(operation, known, facts.catalog)
     group_id = operation.target.group_id
-    recorded = await world.stores.members.states(group_id or NAMED)
+    recorded = await world.stores.members.shown(group_id or NAMED)
     users = await (
         _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
     )
     reads_groups = group_id is None or _needs_groups(operation, known, assignments)
     if group_id and reads_groups:
         users = {**users, **await _read_users(world, list(users))}
-    left = {u for u, state in recorded.items() if group_id and u not in users and state is not MemberState.REMOVED}
+    left = {u for u, row in recorded.items() if group_id and u not in users and row.state is not MemberState.REMOVED}
     gone: list[UserId] = []
     leavers = await _read_users(world, sorted(left), gone)
     shown_before = await _shown_before(world, group_id or NAMED)
@@ -90,7 +90,7 @@ async def seal(world: Needs, operation: Operation, known: Intents) -> Sealed:
     actions = planner.predicted(actions)
     pages = tuple(pages_of(actions.items(), world.policy.chunk_size))
     warnings = (*_warnings(operation, assignments, facts.catalog), *([ADDRESSES_UNCHECKED] if taken is None else []))
-    return Sealed(
+    return Snapshot(
         pages=pages,
         errors=_error_pages(operation, actions),
         totals=_totals(actions.values()),
@@ -124,7 +124,7 @@ async def _addresses_taken(
     return frozenset(user_id for user_id, name in names.items() if holders.get(name, frozenset()) - {user_id})
 
 
-def _error_pages(operation: Operation, actions: Mapping[UserId, PlannedAction]) -> tuple[SealedPage, ...]:
+def _error_pages(operation: Operation, actions: Mapping[UserId, PlannedAction]) -> tuple[SnapshotPage, ...]:
     failing = ((user_id, action) for user_id, action in actions.items() if action.errors)
     return tuple(pages_of(failing, PAGE_SIZE)) if operation.preview else ()
 
@@ -260,13 +260,13 @@ async def _records(
     return rows, grants
 
 
-async def last_page(world: Needs, operation: Operation, begins: Callable[[SealedPage], bool]) -> int:
-    """The number of the last sealed page that begins early enough, or of the first page. By bisection: users and chunks
-    of the pages are in order."""
+async def last_page(world: Needs, operation: Operation, begins: Callable[[SnapshotPage], bool]) -> int:
+    """The number of the last snapshot page that begins early enough, or of the first page. By bisection: users and
+    chunks of the pages are in order."""
     low, high = 0, operation.pages - 1
     while low < high:
         middle = (low + high + 1) // 2
-        if begins(await world.stores.sealed.page(operation.id, operation.seal_id, middle)):
+        if begins(await world.stores.snapshots.page(operation.id, operation.snapshot_id, middle)):
             low = middle
         else:
             high = middle - 1
@@ -294,7 +294,7 @@ def _totals(actions: Iterable[PlannedAction]) -> Totals:
     )
 
 
-def checksum_of(operation: Operation, pages: Iterable[SealedPage]) -> str:
+def checksum_of(operation: Operation, pages: Iterable[SnapshotPage]) -> str:
     """64 hex digits over target and what is planned for whom: what a person approves by."""
     digest = hashlib.sha256(f"{operation.target.group_id}".encode())
     for page in pages:

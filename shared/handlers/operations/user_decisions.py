@@ -50,10 +50,10 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
     """
     ending = await _ending(world, user_id, sku_ids)
     now = world.clock.now()
-    owned = (await world.stores.ledger.rows([user_id]))[user_id].owned
+    managed = (await world.stores.ledger.rows([user_id]))[user_id].managed
     assignments = {each.group_id: each for each in await world.stores.assignments.all()}
     for sku_id in ending:
-        groups = [assignments[each.group_id] for each in owned[sku_id].sources if each.group_id in assignments]
+        groups = [assignments[each.group_id] for each in managed[sku_id].sources if each.group_id in assignments]
         for operation in await _open_approvals(world, user_id, groups):
             await _must_not_be_own(world, operation, sku_id, initiator)
     await _must_not_be_too_many(world, initiator)
@@ -64,7 +64,7 @@ async def remove_licenses_now(world: Needs, user_id: UserId, sku_ids: Sequence[S
             Source(SourceKind.LIST),
             now,
             initiator.key,
-            claims_of(owned[sku_id].sources, assignments),
+            claims_of(managed[sku_id].sources, assignments),
             by_approval=True,
         )
         for sku_id in ending
@@ -127,7 +127,7 @@ async def _ending(world: Needs, user_id: UserId, sku_ids: Sequence[SkuId]) -> di
     grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
     found = {sku_id: [grant for grant in grants if grant.sku_id == sku_id and grant.source.keeps] for sku_id in sku_ids}
     text = f"The license {{}} of user {user_id} is not a managed license in grace, held or kept."
-    wrong = [sku_id for sku_id, those in found.items() if sku_id not in row.owned or not those]
+    wrong = [sku_id for sku_id, those in found.items() if sku_id not in row.managed or not those]
     raise_all([BadRequest("LicenseNotEnding", text.format(sku_id), "skuIds") for sku_id in wrong])
     return found
 

@@ -71,7 +71,7 @@ async def _record(world: Needs, initiator: Initiator, activity: str) -> None:
 
 async def _resume(world: Needs, operation: Operation) -> None:
     """Its users are read again, in a new run: chunks that were handed out before count as lost."""
-    started = operation.phase is not Phase.SEAL
+    started = operation.phase is not Phase.SNAPSHOT
     fresh = replace(
         operation,
         run=operation.run + started,

@@ -39,7 +39,7 @@ PROTECTED_MAX_AGE_S = 60.0
 """How old the list of protected people can be; it is read from the directory once a day."""
 
 SEATS_MAX_AGE_S = 10.0
-"""How old the seat counts may be: a read costs 3 resource units, and Graph refuses what they miss."""
+"""How old the seat counts may be: a read costs 3 resource units, and Graph rejects what they miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def context_for(
     facts: TenantFacts,
     world: Needs,
     *,
-    ignore_refusals: bool = False,
+    ignore_rejections: bool = False,
     enable: frozenset[SkuId] = frozenset(),
     location: str = "",
     writing_since: datetime | None = None,
@@ -114,7 +114,7 @@ def context_for(
         grace=_grace(assignments),
         count_inherited=_count_inherited(active),
         usage_location=None if user.usage_location else location or default_location(active, facts.country),
-        ignore_refusals=ignore_refusals,
+        ignore_rejections=ignore_rejections,
         enable=enable,
         writing_since=writing_since,
         protected=facts.protection.protects(user.id, world.clock.now()),
@@ -181,14 +181,14 @@ async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> 
         work.assignments,
         facts,
         world,
-        ignore_refusals=work.operation is not None and work.operation.reprocess,
+        ignore_rejections=work.operation is not None and work.operation.reprocess,
         enable=frozenset(asked.enable),
         location=read.row.usage_location,
         writing_since=work.writing_since,
     )
     planned = Planned(read, read.row, (*group_grants(user, work.assignments), *read.grants), context, audit=audit)
-    if asked.adopt:
-        planned = await _adopted(world, work, planned, user, asked.adopt)
+    if asked.manage:
+        planned = await _adopted(world, work, planned, user, asked.manage)
     return replace(planned, plan=plan_user(user, planned.grants, planned.row, context))
 
 
@@ -198,10 +198,10 @@ async def _adopted(
     """With unmanaged licenses made managed. The grants that keep their extra plans on are written first: the ledger row
     is not written before them, and without them those plans would be turned off."""
     now = world.clock.now()
-    row, kept = ledger.adopted(planned.row, user, sku_ids, desired_licenses(planned.grants, now), now)
+    row, kept = ledger.with_managed(planned.row, user, sku_ids, desired_licenses(planned.grants, now), now)
     await world.stores.grants.put((user.id, grant) for grant in kept)
-    ours = {sku_id: row.owned[sku_id].disabled_plans for sku_id in row.owned.keys() - planned.row.owned.keys()}
-    entries = (adoption(work.operation, work.cause, user.id, ours, now),) if ours else ()
+    managed = {sku_id: row.managed[sku_id].disabled_plans for sku_id in row.managed.keys() - planned.row.managed.keys()}
+    entries = (adoption(work.operation, work.cause, user.id, managed, now),) if managed else ()
     return replace(planned, row=row, grants=(*planned.grants, *kept), audit=(*planned.audit, *entries))
 
 

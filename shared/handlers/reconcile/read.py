@@ -74,6 +74,6 @@ def _read(
 
 def _with_event(work: Work, row: LedgerRow, now: datetime) -> LedgerRow:
     """With what the event said, so that an older event, delivered or repeated later, is not waited for."""
-    if work.told_at is None:
+    if work.observed_at is None:
         return row
-    return ledger.heard(row, work.told.get(row.user_id, {}), work.told_at, now - EVENTS_SETTLE_WITHIN)
+    return ledger.last_event(row, work.observed.get(row.user_id, {}), work.observed_at, now - EVENTS_SETTLE_WITHIN)

@@ -19,7 +19,7 @@ from shared.domain.pending_removal import TENANT, held_scope
 from shared.domain.permit import Permit, claims_of, permits_over
 from shared.domain.read_models import MemberRow
 from shared.domain.reconciliation import Attempted, Recorded, Work
-from shared.domain.refusals import kept
+from shared.domain.rejections import kept
 from shared.domain.removals import pending_skus, settled_sources
 from shared.domain.shown_facts import has_shown_facts
 from shared.domain.verdict import LOST_RACE, after_record
@@ -119,15 +119,15 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
     sources = settled_sources(plan.sources, plan.removal_seen_at, (g for g in grants if g not in plan.ended_grants))
     # Held as a whole: the grant that holds it keeps it, and after a decision it is due since then.
     held = {str(grant.sku_id) for grant in plan.new_grants if grant.source.kind is SourceKind.HELD}
-    remembered = kept(row.refusals, plan.sources.keys() | row.owned.keys(), now)
+    remembered = kept(row.rejections, plan.sources.keys() | row.managed.keys(), now)
     return replace(
         ledger.retag(row, sources),
         removal_seen_at={
-            key: at for key, at in plan.removal_seen_at.items() if sku_of(key) in row.owned and key not in held
+            key: at for key, at in plan.removal_seen_at.items() if sku_of(key) in row.managed and key not in held
         },
-        withheld_since={sku: at for sku, at in plan.withheld_since.items() if sku in row.owned},
+        withheld_since={sku: at for sku, at in plan.withheld_since.items() if sku in row.managed},
         waiting_since=waiting,
-        refusals={**remembered, **attempted.refusals},
+        rejections={**remembered, **attempted.rejections},
     )
 
 
@@ -158,13 +158,13 @@ async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], ro
         # A deleted user loses everything anyway, and is restored with the removals that the ledger row remembers.
         due = () if _is_unknown(each) else rows[each.user_id].removal_seen_at
         ended = seen - pending_skus(due) - removed
-        for sku_id in ended & before.owned.keys():
-            for claim in claims_of(before.owned[sku_id].sources, work.assignments):
+        for sku_id in ended & before.managed.keys():
+            for claim in claims_of(before.managed[sku_id].sources, work.assignments):
                 over[str(claim.source)].add((each.user_id, sku_id))
             over[TENANT].add((each.user_id, sku_id))
         for sku_id in _no_longer_held(each):
-            owned = before.owned.get(sku_id)
-            groups = {source.group_id for source in owned.sources} if owned else set()
+            managed = before.managed.get(sku_id)
+            groups = {source.group_id for source in managed.sources} if managed else set()
             for group_id in groups | {None}:
                 over[held_scope(group_id)].add((each.user_id, sku_id))
     for scope, removals in sorted(over.items()):
@@ -185,7 +185,7 @@ def _is_unknown(attempted: Attempted) -> bool:
 
 
 def _has_something(row: LedgerRow) -> bool:
-    return bool(row.owned or row.intent or row.unseen or row.waiting_since)
+    return bool(row.managed or row.intent or row.unseen or row.waiting_since)
 
 
 async def _record_grants(world: Needs, users: Sequence[Recorded]) -> None:

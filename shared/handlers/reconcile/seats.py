@@ -20,7 +20,7 @@ LINE_LENGTH = 5000
 
 CAUSE = "seats"
 
-STRAY_AFTER = timedelta(minutes=15)
+ORPHANED_AFTER = timedelta(minutes=15)
 """A place is written before the ledger row that it is the index of. One without such a row is left alone for this long:
 its worker may be about to write the row. A function can take ten minutes."""
 
@@ -61,10 +61,10 @@ async def _call(world: Needs, sku_id: SkuId, seats_free: int) -> int:
         await world.stores.waiting.close(sku_id)
         return 0
     rows = await world.stores.ledger.rows(sorted({entry.user_id for entry in head}))
-    strays = [entry for entry in head if not _waits(rows[entry.user_id], entry)]
-    long_ago = world.clock.now() - STRAY_AFTER
-    await world.stores.waiting.leave(entry for entry in strays if entry.since < long_ago)
-    users = {entry.user_id for entry in head if entry not in strays}
+    orphaned = [entry for entry in head if not _waits(rows[entry.user_id], entry)]
+    long_ago = world.clock.now() - ORPHANED_AFTER
+    await world.stores.waiting.leave(entry for entry in orphaned if entry.since < long_ago)
+    users = {entry.user_id for entry in head if entry not in orphaned}
     await enqueue(world, users, f"{CAUSE}:{sku_id}")
     return len(users)
 

@@ -39,7 +39,7 @@ class WaitingApproval:
 
     @property
     def collecting(self) -> bool:
-        """Whether the list is not sealed yet: a person opens it first."""
+        """Whether there is no snapshot yet: a person opens it first."""
         return is_collecting(self.operation)
 
     @property

@@ -19,12 +19,12 @@ from shared.handlers.reconcile.write_limiter import limits_of, writing
 from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
 from shared.handlers.views.queries import ChangeFeedState
-from shared.ports.messaging import QueueLook
+from shared.ports.messaging import QueueState
 
 COUNT_MAX_AGE_S = 60.0
 """How old the number of dead letters can be: counting 20,000 is 20 answers of the service."""
 
-LOOKED_AT = 100
+READ_AT_MOST = 100
 """Messages of a queue that are read: reading more would be slow, and would show nothing new."""
 
 
@@ -55,10 +55,10 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueLooks:
+class QueueStates:
     """Waiting messages of each queue; `error`: why the queues cannot be read, empty if they can."""
 
-    looks: tuple[QueueLook, ...]
+    queue_states: tuple[QueueState, ...]
     error: str = ""
 
 
@@ -96,10 +96,10 @@ async def write_use(world: Needs) -> WriteUse:
     return WriteUse(used(state, limits, now), limits.window_limit, limits.window_s, limits.rate_per_s, frozen)
 
 
-async def queue_looks(world: Needs) -> QueueLooks:
+async def queue_states(world: Needs) -> QueueStates:
     """What waits in the queues; a page is shown even while they are away."""
     try:
-        looks = await asyncio.gather(*(world.queue_watch.look(queue, LOOKED_AT) for queue in QUEUES))
+        queue_states = await asyncio.gather(*(world.queue_watch.look(queue, READ_AT_MOST) for queue in QUEUES))
     except Unavailable as fault:
-        return QueueLooks((), str(fault))
-    return QueueLooks(tuple(looks))
+        return QueueStates((), str(fault))
+    return QueueStates(tuple(queue_states))

@@ -167,15 +167,15 @@ async def person(world: Needs, user_id: UserId) -> Person:
     known = {each.group_id: each for each in await world.stores.assignments.all()}
     rows = await world.stores.members.of_user(user_id, [*sorted(known), NAMED])
     skus = await world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S)
-    refusals = (await world.stores.ledger.rows([user_id]))[user_id].refusals
-    refused = {sku_id: record.plans for sku_id, record in refusals.items()}
+    rejections = (await world.stores.ledger.rows([user_id]))[user_id].rejections
+    rejected = {sku_id: record.plans for sku_id, record in rejections.items()}
     return Person(
         read,
         licenses,
         rows,
         {group_id: each.display_name for group_id, each in known.items()},
         apps_of(licenses, skus),
-        {row.group_id: tuple(plans_named(each, licenses, skus, refused) for each in row.problems) for row in rows},
+        {row.group_id: tuple(plans_named(each, licenses, skus, rejected) for each in row.problems) for row in rows},
         {group_id: each.open_approval for group_id, each in known.items() if each.open_approval},
     )
 

@@ -10,7 +10,7 @@ from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.directory import Accounts
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
-from shared.ports.stores import MemberCountStore, OpenItemStore, SealedStore
+from shared.ports.stores import MemberCountStore, OpenItemStore, SnapshotStore
 
 
 class Stores(messaging.Stores, reconcile.Stores, Protocol):
@@ -29,7 +29,7 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
     def open_items(self) -> OpenItemStore: ...
 
     @property
-    def sealed(self) -> SealedStore: ...
+    def snapshots(self) -> SnapshotStore: ...
 
     @property
     def subscriptions(self) -> SubscriptionStore: ...

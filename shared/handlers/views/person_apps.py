@@ -52,11 +52,11 @@ def plans_named(
     problem: Problem,
     licenses: Sequence[UserLicense],
     skus: Collection[SubscribedSku],
-    refused: Mapping[SkuId, Plans],
+    rejected: Mapping[SkuId, Plans],
 ) -> tuple[NamedPlan, ...]:
-    """The plans that a problem names, by the recorded rejection or its text. `refused`: plans of rejections."""
+    """The plans that a problem names, by the recorded rejection or its text. `rejected`: plans of rejections."""
     known = {plan.service_plan_id: plan for sku in skus for plan in sku.service_plans}
-    recorded = refused.get(problem.sku_id, NO_PLANS) if problem.sku_id else NO_PLANS
+    recorded = rejected.get(problem.sku_id, NO_PLANS) if problem.sku_id else NO_PLANS
     words = {word.lower() for word in re.findall(r"[\w-]+", problem.text)}
     named = [
         plan

@@ -91,8 +91,10 @@ async def _rows(world: Needs, found: Operation) -> list[UserError]:
     rows: list[UserError] = []
     for start in range(0, pages, PAGES_AT_ONCE):
         numbers = range(start, min(pages, start + PAGES_AT_ONCE))
-        seal_id = errors_of(found.seal_id)
-        for page in await asyncio.gather(*(world.stores.sealed.page(found.id, seal_id, number) for number in numbers)):
+        snapshot_id = errors_of(found.snapshot_id)
+        for page in await asyncio.gather(
+            *(world.stores.snapshots.page(found.id, snapshot_id, number) for number in numbers)
+        ):
             rows += [
                 UserError(user_id, error)
                 for position, user_id in enumerate(page.user_ids)

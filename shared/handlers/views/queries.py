@@ -26,7 +26,7 @@ from shared.domain.operation import EVERY_OPERATION, Operation, OperationFilter,
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
 from shared.domain.pending_removal import GROUP_GONE, undecided, used
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
-from shared.domain.snapshot_pages import PlannedAction, SealedPage, chunks_of
+from shared.domain.snapshot_pages import PlannedAction, SnapshotPage, chunks_of
 from shared.handlers.reconcile.permits import allowance_limit
 from shared.handlers.views.needs import Needs
 from shared.ports.membership_stores import StoredSubscription
@@ -63,8 +63,8 @@ class UserLicense:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMember:
-    """What planning found for a sealed user, and the outcome where there is one yet. `row`: the status of a user who
-    needs a person."""
+    """What planning found for a user of the snapshot, and the outcome where there is one yet. `row`: the status of a
+    user who needs a person."""
 
     user_id: UserId
     action: PlannedAction
@@ -96,13 +96,13 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class ChangeFeedState:
-    """`expected`: a public address is set; then a missing subscription is a fault. `refused_today`: notifications that
+    """`expected`: a public address is set; then a missing subscription is a fault. `rejected_today`: notifications that
     were forged or broken. `delta_read_at`: when the slice of groups that waits longest was asked about last.
     `rejected`: slices whose delta links Graph rejects again and again."""
 
     expected: bool
     subscription: StoredSubscription | None
-    refused_today: int
+    rejected_today: int
     delta_read_at: datetime | None
     rejected: tuple[DeltaSlice, ...] = ()
 
@@ -139,7 +139,7 @@ async def planned_members(
     number, position = _place(after)
     members: list[PlannedMember] = []
     while number < found.pages and len(members) < top:
-        page = await world.stores.sealed.page(found.id, found.seal_id, number)
+        page = await world.stores.snapshots.page(found.id, found.snapshot_id, number)
         part = range(position, min(len(page.user_ids), position + top - len(members)))
         outcomes = await _outcomes(world, found, page, [page.user_ids[each] for each in part])
         members += [
@@ -168,7 +168,7 @@ def _place(after: str | None) -> tuple[int, int]:
 
 
 async def _outcomes(
-    world: Needs, found: Operation, page: SealedPage, user_ids: Sequence[UserId]
+    world: Needs, found: Operation, page: SnapshotPage, user_ids: Sequence[UserId]
 ) -> Mapping[UserId, ChunkOutcome]:
     wanted = set(user_ids)
     chunks = [
@@ -279,11 +279,11 @@ def licenses_of(user: DirectoryUser, row: LedgerRow, grants: Sequence[Grant]) ->
 def _license(state: LicenseAssignmentState, row: LedgerRow, grants: Sequence[Grant]) -> UserLicense:
     if state.assigned_by_group is not None:
         return UserLicense(state, LicenseOrigin.NATIVE_GROUP, since=state.last_updated)
-    owned = row.owned.get(state.sku_id)
-    if owned is None:
+    managed = row.managed.get(state.sku_id)
+    if managed is None:
         return UserLicense(state, LicenseOrigin.DIRECT, since=state.last_updated)
     ending = [each for each in grants if each.sku_id == state.sku_id and each.source.keeps]
-    return UserLicense(state, LicenseOrigin.MANAGED, owned.sources, next(iter(ending), None), owned.at)
+    return UserLicense(state, LicenseOrigin.MANAGED, managed.sources, next(iter(ending), None), managed.at)
 
 
 async def change_feed(world: Needs) -> ChangeFeedState:
@@ -294,7 +294,7 @@ async def change_feed(world: Needs) -> ChangeFeedState:
     return ChangeFeedState(
         expected=bool(world.policy.public_url),
         subscription=max(made, key=lambda each: each.expires_at, default=None),
-        refused_today=await world.stores.subscriptions.refused(world.clock.now().date().isoformat()),
+        rejected_today=await world.stores.subscriptions.rejected(world.clock.now().date().isoformat()),
         delta_read_at=min(read, default=None),
         rejected=tuple(each for each in slices if each.is_shown_as_error),
     )

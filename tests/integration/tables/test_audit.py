@@ -9,7 +9,7 @@ import pytest
 
 from shared.adapters.tables.audit import TableAudit
 from shared.adapters.tables.client import Tables
-from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
+from shared.domain.dead_letters import BulkAct, BulkKind, DeadLetterSelection
 from shared.domain.errors import BadRequest, Conflict
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, new_id
@@ -45,20 +45,23 @@ async def test_status_audit_and_dead_letters_come_back_newest_first(stores: Stor
     await stores.audit.append(entries[:3])
     assert await audited(stores, "202603") == tuple(reversed(entries))
     times = [NOW + timedelta(minutes=n) for n in (1, 2)]
-    letters = [DeadLetter(new_id(at, "0" * 20), "jobs", b"x" * 200_000, "why", at) for at in times]
-    for letter in letters:
-        await stores.dead_letters.keep(letter)
-    assert (await stores.dead_letters.page(5))[0] == tuple(reversed(letters))
+    dead_letters = [DeadLetter(new_id(at, "0" * 20), "jobs", b"x" * 200_000, "why", at) for at in times]
+    for dead_letter in dead_letters:
+        await stores.dead_letters.keep(dead_letter)
+    assert (await stores.dead_letters.page(5))[0] == tuple(reversed(dead_letters))
     newest, place = await stores.dead_letters.page(1)
-    assert (newest, await stores.dead_letters.page(1, place)) == ((letters[1],), ((letters[0],), None))
-    assert (await stores.dead_letters.page(5, wanted=LetterFilter(queue="members"))) == ((), None)
-    assert (await stores.dead_letters.page(5, wanted=LetterFilter(until=times[1])))[0] == (letters[0],)
-    assert (await stores.dead_letters.page(5, wanted=LetterFilter(since=times[1])))[0] == (letters[1],)
-    assert (await stores.dead_letters.count(), await stores.dead_letters.get(letters[0].id)) == (2, letters[0])
-    act = BulkAct(new_id(NOW, "0" * 20), BulkKind.DELETE, LetterFilter("jobs", "", "a", NOW, NOW), MIA, NOW, NOW)
+    assert (newest, await stores.dead_letters.page(1, place)) == ((dead_letters[1],), ((dead_letters[0],), None))
+    assert (await stores.dead_letters.page(5, wanted=DeadLetterSelection(queue="members"))) == ((), None)
+    assert (await stores.dead_letters.page(5, wanted=DeadLetterSelection(until=times[1])))[0] == (dead_letters[0],)
+    assert (await stores.dead_letters.page(5, wanted=DeadLetterSelection(since=times[1])))[0] == (dead_letters[1],)
+    assert (await stores.dead_letters.count(), await stores.dead_letters.get(dead_letters[0].id)) == (
+        2,
+        dead_letters[0],
+    )
+    act = BulkAct(new_id(NOW, "0" * 20), BulkKind.DELETE, DeadLetterSelection("jobs", "", "a", NOW, NOW), MIA, NOW, NOW)
     begun = await stores.dead_letters.begin(act)
     assert await stores.dead_letters.open_acts() == (begun,)
-    doing = await stores.dead_letters.save_act(begun.began_step((letters[0].id,), None))
+    doing = await stores.dead_letters.save_act(begun.began_step((dead_letters[0].id,), None))
     ended = await stores.dead_letters.save_act(doing.ended_step(0, NOW))
     assert (await stores.dead_letters.open_acts(), await stores.dead_letters.acts(5)) == ((), ((ended,), None))
     with pytest.raises(Conflict):
@@ -105,7 +108,7 @@ async def test_a_search_of_the_audit_log_pages_through_what_passes_newest_first(
 
 
 async def test_a_search_over_very_many_entries_goes_on_where_it_stopped(tables: Tables) -> None:
-    audit = TableAudit(tables, lambda: NOW, looked_at=3)
+    audit = TableAudit(tables, lambda: NOW, checked=3)
     rows = [AuditEntry(f"b{n}", NOW + timedelta(minutes=n), "Act", MIA if n else ADA, "success") for n in range(8)]
     for row in rows:
         await audit.append([row])

@@ -23,15 +23,15 @@ PAGES = pages_of({user(n): PlannedAction(True, OutcomeClass.APPLIED) for n in ra
 
 async def test_lists_of_one_operation_go_whole_with_every_reading_and_those_of_another_stay(tables: Tables) -> None:
     stores = table_stores(tables)
-    for operation_id, seal in ((ONE, "a"), (ONE, "b"), (OTHER, "a")):
-        await stores.sealed.write(operation_id, seal, PAGES)
+    for operation_id, snapshot in ((ONE, "a"), (ONE, "b"), (OTHER, "a")):
+        await stores.snapshots.write(operation_id, snapshot, PAGES)
     for number in range(130):
         await stores.chunks.report(ONE, number, [ChunkOutcome(user(1), OutcomeClass.APPLIED)])
     await stores.chunks.report(OTHER, 1, [ChunkOutcome(user(1), OutcomeClass.APPLIED)])
-    assert await stores.sealed.forget(ONE) == 2 * len(PAGES)
+    assert await stores.snapshots.forget(ONE) == 2 * len(PAGES)
     assert await stores.chunks.forget(ONE) == 130
-    assert await stores.sealed.forget(ONE) == await stores.chunks.forget(ONE) == 0
-    assert await stores.sealed.page(OTHER, "a", 1) == PAGES[1]
+    assert await stores.snapshots.forget(ONE) == await stores.chunks.forget(ONE) == 0
+    assert await stores.snapshots.page(OTHER, "a", 1) == PAGES[1]
     assert await stores.chunks.rows(ONE, 0, 999) == {}
     assert set(await stores.chunks.rows(OTHER, 0, 999)) == {1}
 
@@ -99,7 +99,7 @@ class Meanwhile(Tables):
         return await super().transact(name, ops)
 
 
-async def test_letters_and_keys_go_by_their_age_and_their_operation(tables: Tables) -> None:
+async def test_dead_letters_and_keys_go_by_their_age_and_their_operation(tables: Tables) -> None:
     stores = table_stores(tables)
     for number in range(120):
         at = NOW + timedelta(minutes=number)

@@ -7,7 +7,15 @@ from datetime import timedelta
 
 from shared.domain.directory import LicenseError, LicenseState
 from shared.domain.grant import Source, SourceKind
-from shared.domain.ledger_row import Intent, LastResult, LedgerRow, OwnedLicense, RefusalRecord, SeenRow, Told
+from shared.domain.ledger_row import (
+    Intent,
+    LastResult,
+    LedgerRow,
+    ManagedLicense,
+    ObservedEvent,
+    RejectionRecord,
+    SeenRow,
+)
 from shared.ports.world import Stores
 from tests.support.table_rows import BY_SALES, E3, E5, NOW, SALES, TEAMS, YAMMER, user
 
@@ -15,8 +23,8 @@ from tests.support.table_rows import BY_SALES, E3, E5, NOW, SALES, TEAMS, YAMMER
 def a_ledger_row(number: int = 1) -> LedgerRow:
     return LedgerRow(
         user(number),
-        owned={
-            E3: OwnedLicense(
+        managed={
+            E3: ManagedLicense(
                 frozenset({TEAMS}),
                 NOW,
                 (BY_SALES, Source(SourceKind.LIST)),
@@ -24,7 +32,7 @@ def a_ledger_row(number: int = 1) -> LedgerRow:
                 since=NOW - timedelta(days=9),
                 changes={NOW - timedelta(days=1): frozenset({TEAMS, YAMMER}), NOW: frozenset({YAMMER})},
             ),
-            E5: OwnedLicense(frozenset(), NOW, (), seen=SeenRow(NOW, LicenseState.ERROR, "Other"), unclear=True),
+            E5: ManagedLicense(frozenset(), NOW, (), seen=SeenRow(NOW, LicenseState.ERROR, "Other"), unclear=True),
         },
         intent=Intent(
             "i",
@@ -38,12 +46,12 @@ def a_ledger_row(number: int = 1) -> LedgerRow:
         last_result=LastResult("i0", "operation:w", NOW),
         removal_seen_at={E3: NOW, f"{E3}/{TEAMS}": NOW},
         gone_since={E5: NOW},
-        refusals={E5: RefusalRecord("f", LicenseError.DEPENDENCY, "text", NOW)},
+        rejections={E5: RejectionRecord("f", LicenseError.DEPENDENCY, "text", NOW)},
         waiting_since={E5: NOW},
-        unseen={E3: OwnedLicense(frozenset(), NOW, (BY_SALES,))},
+        unseen={E3: ManagedLicense(frozenset(), NOW, (BY_SALES,))},
         removed_at={E5: NOW},
         withheld_since={E3: NOW},
-        told={SALES: Told(True, NOW)},
+        observed={SALES: ObservedEvent(True, NOW)},
     )
 
 
@@ -58,11 +66,11 @@ async def test_of_two_ledger_rows_only_the_one_written_meanwhile_is_lost(stores:
         user(3): LedgerRow(user(3)),
     }
     await stores.ledger.write([replace(read[user(1)], intent=None)])
-    again = await stores.ledger.write([replace(read[user(1)], owned={}), replace(read[user(2)], owned={})])
+    again = await stores.ledger.write([replace(read[user(1)], managed={}), replace(read[user(2)], managed={})])
     assert (again[user(1)].lost, again[user(2)].lost) == (True, False)
     now = await stores.ledger.rows([user(1), user(2)])
-    assert now[user(1)].owned == rows[0].owned
-    assert now[user(2)].owned == {}
+    assert now[user(1)].managed == rows[0].managed
+    assert now[user(2)].managed == {}
     inserted = await stores.ledger.write([LedgerRow(user(1)), LedgerRow(user(4))])
     assert (inserted[user(1)].lost, inserted[user(4)].lost) == (True, False)
 

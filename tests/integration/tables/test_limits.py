@@ -24,14 +24,14 @@ from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId
 from shared.domain.initiator import Initiator
-from shared.domain.ledger_row import Intent, LedgerRow, OwnedLicense
+from shared.domain.ledger_row import Intent, LedgerRow, ManagedLicense
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass, Problem
 from shared.domain.pending_removal import ScopeState
 from shared.domain.permit import Claim, Permit
 from shared.domain.predicted_errors import PredictedError
 from shared.domain.read_models import AuditEntry, DeadLetter, MemberFilter, MemberRow
-from shared.domain.snapshot_pages import PlannedAction, SealedPage, pages_of
+from shared.domain.snapshot_pages import PlannedAction, SnapshotPage, pages_of
 from shared.ports.stores import StoredRemovals
 from shared.ports.world import Stores
 from tests.integration import PATIENCE_S
@@ -77,20 +77,20 @@ async def test_an_assignment_of_many_products_with_many_plans_off_comes_back_who
 async def test_ledger_rows_of_many_products_are_written_together_and_come_back_whole(stores: Stores) -> None:
     def large(number: int) -> LedgerRow:
         plans = {sku: MANY_PLANS for sku in MANY_SKUS}
-        owned = {sku: OwnedLicense(MANY_PLANS, NOW, (Source(SourceKind.GROUP, SALES),)) for sku in MANY_SKUS}
-        return LedgerRow(user(number), owned=owned, intent=Intent("i", "c", dict(plans), dict(plans), NOW))
+        managed = {sku: ManagedLicense(MANY_PLANS, NOW, (Source(SourceKind.GROUP, SALES),)) for sku in MANY_SKUS}
+        return LedgerRow(user(number), managed=managed, intent=Intent("i", "c", dict(plans), dict(plans), NOW))
 
     rows = [large(n) for n in range(1, 21)]
     written = await stores.ledger.write(rows)
     assert not any(each.lost for each in written.values())
     read = await stores.ledger.rows([row.user_id for row in rows])
     assert [replace(read[row.user_id], version=None) for row in rows] == rows
-    shrunk = await stores.ledger.write([replace(read[user(1)], intent=None, owned={})])
+    shrunk = await stores.ledger.write([replace(read[user(1)], intent=None, managed={})])
     assert (await stores.ledger.rows([user(1)]))[user(1)] == shrunk[user(1)].row
 
 
-async def test_sealed_pages_in_which_everybody_has_another_action_come_back(stores: Stores) -> None:
-    def page(number: int) -> SealedPage:
+async def test_snapshot_pages_in_which_everybody_has_another_action_come_back(stores: Stores) -> None:
+    def page(number: int) -> SnapshotPage:
         actions = tuple(
             PlannedAction(
                 due=True,
@@ -101,17 +101,17 @@ async def test_sealed_pages_in_which_everybody_has_another_action_come_back(stor
             )
             for _ in range(1000)
         )
-        return SealedPage(number, tuple(user(n) for n in range(1000)), actions, tuple(range(1000)), number * 50)
+        return SnapshotPage(number, tuple(user(n) for n in range(1000)), actions, tuple(range(1000)), number * 50)
 
     pages = [page(number) for number in range(27)]
-    await stores.sealed.write(OPERATION, "seal", pages)
-    assert [await stores.sealed.page(OPERATION, "seal", number) for number in (0, 13, 26)] == [
+    await stores.snapshots.write(OPERATION, "seal", pages)
+    assert [await stores.snapshots.page(OPERATION, "seal", number) for number in (0, 13, 26)] == [
         pages[number] for number in (0, 13, 26)
     ]
 
 
 @pytest.mark.parametrize("key", FORBIDDEN)
-async def test_a_key_that_tables_do_not_allow_finds_nothing_and_is_refused_when_written(
+async def test_a_key_that_tables_do_not_allow_finds_nothing_and_is_rejected_when_written(
     stores: Stores, key: str
 ) -> None:
     group = GroupId(key)
@@ -197,34 +197,34 @@ async def test_few_with_one_problem_are_found_among_very_many_page_by_page(store
 
 
 @pytest.mark.parametrize(("lacks", "errors"), [(1, (DENIED,)), (2, ())])
-async def test_a_page_sealed_by_a_version_before_is_read_without_what_it_did_not_store(
+async def test_a_page_stored_by_a_former_version_is_read_without_what_it_did_not_store(
     stores: Stores, tables: Tables, lacks: int, errors: tuple[PredictedError, ...]
 ) -> None:
     claims = ((E3, (Claim(Source(SourceKind.LIST)),)),)
     action = PlannedAction(True, OutcomeClass.FAILED, notes=("note",), errors=(DENIED,), claims=claims)
     (page,) = pages_of([(user(1), action)], 20)
-    await stores.sealed.write(OPERATION, "old", [page])
+    await stores.snapshots.write(OPERATION, "old", [page])
     row = await tables.get("sealed", f"{OPERATION}-old", "000000")
     assert row is not None
     (written,) = json.loads(zlib.decompress(joined_bytes(row, "actions")))
     before = zlib.compress(json.dumps([written[:-lacks]]).encode())
     await tables.write("sealed", Op("upsert", {**row, **split_bytes("actions", before)}))
-    read = await stores.sealed.page(OPERATION, "old", 0)
+    read = await stores.snapshots.page(OPERATION, "old", 0)
     assert read.action(0) == replace(action, errors=errors, claims=())
 
 
-async def test_errors_of_a_page_sealed_by_a_version_before_are_read_with_their_remedies(
+async def test_errors_of_a_page_stored_by_a_former_version_are_read_with_their_remedies(
     stores: Stores, tables: Tables
 ) -> None:
     (page,) = pages_of([(user(1), PlannedAction(True, OutcomeClass.FAILED))], 20)
-    await stores.sealed.write(OPERATION, "old", [page])
+    await stores.snapshots.write(OPERATION, "old", [page])
     row = await tables.get("sealed", f"{OPERATION}-old", "000000")
     assert row is not None
     (written,) = json.loads(zlib.decompress(joined_bytes(row, "actions")))
     written[7] = ["Permission", f"CountViolation {E3}"]
     before = zlib.compress(json.dumps([written]).encode())
     await tables.write("sealed", Op("upsert", {**row, **split_bytes("actions", before)}))
-    denied, short = (await stores.sealed.page(OPERATION, "old", 0)).action(0).errors
+    denied, short = (await stores.snapshots.page(OPERATION, "old", 0)).action(0).errors
     assert (denied.problem.error, denied.problem.sku_id) == (LicenseError.PERMISSION, None)
     assert (short.problem.error, short.problem.sku_id, short.waits) == (LicenseError.COUNT_VIOLATION, E3, True)
     assert short.problem.remedy == remedy_for(LicenseError.COUNT_VIOLATION)

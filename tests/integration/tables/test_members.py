@@ -48,6 +48,8 @@ async def test_members_in_error_stand_in_the_error_list_until_they_are_well(stor
         user(2): MemberState.ERROR,
         user(3): MemberState.WAITING,
     }
+    shown = await stores.members.shown(SALES)
+    assert shown == {user_id: (state, (E3,)) for user_id, state in (await stores.members.states(SALES)).items()}
     assert (await stores.member_counts.count(SALES)).states == {"Active": 1, "Error": 1, "Waiting": 1}
     assert await stores.members.of_user(user(1), [SALES, STAFF]) == (well,)
     await stores.members.forget(SALES, [user(2), user(9)])

@@ -27,9 +27,9 @@ async def test_subscriptions_deltas_and_nesting_come_back_whole(stores: Stores, 
     assert await stores.subscriptions.all() == (named,)
     await stores.subscriptions.remove("key")
     assert await stores.subscriptions.all() == ()
-    for refused in (2, 3):
-        await TableSubscriptions(tables).count_refused("2026-03-04", refused)
-    assert (await stores.subscriptions.refused("2026-03-04"), await stores.subscriptions.refused("2026-03-05")) == (
+    for rejected in (2, 3):
+        await TableSubscriptions(tables).count_rejected("2026-03-04", rejected)
+    assert (await stores.subscriptions.rejected("2026-03-04"), await stores.subscriptions.rejected("2026-03-05")) == (
         5,
         0,
     )

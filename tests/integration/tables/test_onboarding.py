@@ -26,7 +26,7 @@ from shared.domain.onboarding import (
     LicenseResult,
     OnboardingRecord,
     OnboardingState,
-    Refusal,
+    Rejection,
     SourceOrder,
 )
 from shared.domain.profile_changes import Proposal
@@ -83,9 +83,9 @@ async def test_a_record_comes_back_whole(stores: Stores) -> None:
         note="n",
         remedy="r",
         profiles=("sales",),
-        groups=(GroupResult(TEAM, GroupOutcome.REFUSED, "t", "r"),),
+        groups=(GroupResult(TEAM, GroupOutcome.REJECTED, "t", "r"),),
         licenses=(LicenseResult(SKU, LicenseOutcome.ERROR, "t", "r"),),
-        location_refused=Refusal("no", "r"),
+        location_rejected=Rejection("no", "r"),
         permitted_by="Mia",
         taken=Taken(EMPLOYED, (Grant(SKU, frozenset({ServicePlanId("p")}), Source(SourceKind.HR, "sales")),)),
         one_of_several=True,
@@ -158,8 +158,8 @@ async def test_what_is_put_away_falls_due_and_is_taken_off(stores: Stores) -> No
     put_away = await stores.onboarding.save(replace(one, next_at=NOW + timedelta(days=100)))
     soon = await stores.onboarding.due(NOW + timedelta(minutes=2), 10)
     assert [key for _, key in soon] == [one.key], "the entry it came with finds it"
-    await stores.onboarding.look_again([(NOW + timedelta(days=100), one.key)])
-    await stores.onboarding.looked_at(soon)
+    await stores.onboarding.check_again([(NOW + timedelta(days=100), one.key)])
+    await stores.onboarding.checked(soon)
     assert await stores.onboarding.due(NOW + timedelta(days=99), 10) == ()
     later = await stores.onboarding.due(NOW + timedelta(days=101), 10)
     assert [key for _, key in later] == [one.key]
@@ -171,22 +171,22 @@ async def test_what_is_put_away_falls_due_and_is_taken_off(stores: Stores) -> No
     assert [key for _, key in sooner] == [one.key], "brought forward, it needs an entry of its own"
 
 
-async def test_entries_that_somebody_else_has_taken_off_do_not_keep_the_others(stores: Stores) -> None:
+async def test_entries_that_another_has_taken_off_do_not_keep_the_others(stores: Stores) -> None:
     records = await stores.onboarding.insert([record(str(number)) for number in range(3)])
     due = await stores.onboarding.due(NOW + timedelta(minutes=2), 10)
     assert {key for _, key in due} == {each.key for each in records}
-    await stores.onboarding.looked_at(due[:1])
-    await stores.onboarding.looked_at(due)
+    await stores.onboarding.checked(due[:1])
+    await stores.onboarding.checked(due)
     assert await stores.onboarding.due(NOW + timedelta(minutes=2), 10) == ()
 
 
 async def test_standings_and_profiles_come_back_whole_and_lost_races_are_told(stores: Stores) -> None:
-    assert (await stores.standings.of_users([ANN]))[ANN] == HrState(ANN)
+    assert (await stores.hr_states.of_users([ANN]))[ANN] == HrState(ANN)
     kept = HrState(ANN, {"": Employment(), "urn:hr 1": EMPLOYED})
-    saved = await stores.standings.save(kept)
-    assert (await stores.standings.of_users([ANN]))[ANN] == saved
+    saved = await stores.hr_states.save(kept)
+    assert (await stores.hr_states.of_users([ANN]))[ANN] == saved
     with pytest.raises(Conflict):
-        await stores.standings.save(HrState(ANN))
+        await stores.hr_states.save(HrState(ANN))
     license = AssignedLicense(SKU, frozenset({ServicePlanId("p")}))
     profile = Profile("sales", "Sales", {"department": ("a", "b*")}, (TEAM,), (license,), "DE", 3, True)
     stored = await stores.profiles.save(profile)

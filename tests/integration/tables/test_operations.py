@@ -36,9 +36,9 @@ async def test_operations_are_listed_newest_first_and_ended_ones_are_not_open(st
     assert {each.id for each in await stores.operations.open()} == {saved[0].id, saved[2].id}
 
 
-@pytest.mark.parametrize("foreign", ["a/b", "x#y?z", "", "0199", "' or 1 eq 1", "../operation"])
-async def test_an_id_from_outside_that_is_none_finds_nothing(stores: Stores, foreign: str) -> None:
-    assert await stores.operations.get(OperationId(foreign)) is None
+@pytest.mark.parametrize("unmanaged", ["a/b", "x#y?z", "", "0199", "' or 1 eq 1", "../operation"])
+async def test_an_id_from_outside_that_is_none_finds_nothing(stores: Stores, unmanaged: str) -> None:
+    assert await stores.operations.get(OperationId(unmanaged)) is None
 
 
 async def test_an_idempotency_key_belongs_to_the_first_who_claims_it(stores: Stores) -> None:

@@ -10,7 +10,9 @@ from tests.faults.scenarios import SCENARIOS
 
 def test_doubled_messages_and_killed_workers_leave_nothing_wrong(tmp_path: Path) -> None:
     (scenario,) = [each for each in SCENARIOS if each.name == "messages doubled and out of order"]
-    verdict = try_scenario(scenario, seed=1, members=150, outage_s=8.0, directory=tmp_path, tell=lambda _: None)
+    verdict = try_scenario(
+        scenario, seed=1, members=150, outage_s=8.0, directory=tmp_path, report_progress=lambda _: None
+    )
     assert verdict.wrong == []
     assert verdict.kills >= 2
     assert verdict.writes > 100

@@ -33,7 +33,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_the_counts_are_the_tenant
     assert ended["state"] == "ProcessingComplete", ended["error"]
     assert_adds_up(ended)
     run.must_be_right()
-    _until_looked_at_again(run)
+    _until_checked_again(run)
     run.errors_must_be_true(run.main)
     written = run.licensed_by_writes(run.writes())
     assert len(written) == ended["totals"]["wrote"] == ended["totals"]["applied"]
@@ -41,7 +41,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_the_counts_are_the_tenant
     eventually(lambda: run.stack.restarts, lambda restarts: restarts >= KILLS)
 
 
-def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_nothing_foreign(run: Journey) -> None:
+def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_nothing_unmanaged(run: Journey) -> None:
     given = run.finish(run.change(run.main, {"SPE_E3": []}, []))
     run.believe(run.main, {"SPE_E3": []}, [])
     assert given["state"] == "ProcessingComplete", given["error"]
@@ -62,7 +62,7 @@ def test_every_bulk_worker_killed_at_once_in_a_removal_takes_nothing_twice_and_n
     assert run.errors(run.main) == {}
 
 
-def _until_looked_at_again(run: Journey) -> None:
+def _until_checked_again(run: Journey) -> None:
     """A killed worker's message may come again after the operation's end; a member whose row another worker holds then
     is pending for the seconds until the next look."""
     pending = f"/api/groups/{run.main}/members?$top=900&state=Pending"

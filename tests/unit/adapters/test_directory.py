@@ -100,7 +100,7 @@ async def test_a_throttled_item_says_when_to_read_again(
     reads = await directory.users(ids(1, 2))
     failed = reads[UserId(guid(1))]
     assert isinstance(failed, ReadFailed)
-    assert (failed.retry_after_s, failed.refused) == (17.5, False)
+    assert (failed.retry_after_s, failed.rejected) == (17.5, False)
     present(reads[UserId(guid(2))])
 
 
@@ -111,7 +111,7 @@ async def test_an_item_without_permission_is_a_denied_read(stub: StubGraph, dire
     reads = await directory.users(ids(1, 2))
     failed = reads[UserId(guid(1))]
     assert isinstance(failed, ReadFailed)
-    assert (failed.denied, failed.refused) == (True, False)
+    assert (failed.denied, failed.rejected) == (True, False)
     assert "Insufficient privileges" in failed.why
     present(reads[UserId(guid(2))])
 
@@ -119,14 +119,14 @@ async def test_an_item_without_permission_is_a_denied_read(stub: StubGraph, dire
 @pytest.mark.parametrize(
     ("status", "code"), [(403, "Authorization_RequestDenied"), (400, "BadRequest"), (405, "Request_BadRequest")]
 )
-async def test_a_refused_batch_is_a_refused_read_of_every_user(
+async def test_a_rejected_batch_is_a_rejected_read_of_every_user(
     stub: StubGraph, directory: GraphDirectory, status: int, code: str
 ) -> None:
     """A rejected read is an attempt: after eight of them the user is shown as an error. A missing permission is waited
     for."""
     stub.whole = [Answer(error(code, "no"), status)] * 2
     reads = await directory.users(ids(1, 2))
-    assert [isinstance(read, ReadFailed) and (read.denied, read.refused) for read in reads.values()] == [
+    assert [isinstance(read, ReadFailed) and (read.denied, read.rejected) for read in reads.values()] == [
         (status == 403, status != 403)
     ] * 2
 
@@ -180,11 +180,11 @@ async def test_what_is_no_user_is_named_and_what_is_nowhere_is_gone(stub: StubGr
 
 
 @pytest.mark.parametrize(
-    ("answer", "refused"),
+    ("answer", "rejected"),
     [(Answer({}), False), (Answer(None, 404), True)],
 )
 async def test_a_user_is_not_gone_when_nobody_says_what_the_id_is(
-    stub: StubGraph, directory: GraphDirectory, answer: Answer, refused: bool
+    stub: StubGraph, directory: GraphDirectory, answer: Answer, rejected: bool
 ) -> None:
     stub.people(user(1))
     stub.on("POST", "getByIds", answer)
@@ -192,7 +192,7 @@ async def test_a_user_is_not_gone_when_nobody_says_what_the_id_is(
     present(reads[UserId(guid(1))])
     failed = reads[UserId(guid(2))]
     assert isinstance(failed, ReadFailed)
-    assert failed.refused is refused
+    assert failed.rejected is rejected
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ async def test_where_get_by_ids_is_rejected_ids_are_read_one_by_one(
     assert (reads[UserId(guid(2))], reads[UserId(guid(3))]) == (UserGone(), NotAUser("group"))
 
 
-@pytest.mark.parametrize(("status", "refused"), [(403, True), (503, False)])
+@pytest.mark.parametrize(("status", "rejected"), [(403, True), (503, False)])
 async def test_a_rejected_read_of_one_id_is_not_taken_for_nothing(
-    stub: StubGraph, directory: GraphDirectory, status: int, refused: bool
+    stub: StubGraph, directory: GraphDirectory, status: int, rejected: bool
 ) -> None:
     stub.people(user(1))
     stub.on("POST", "getByIds", Answer(error("Authorization_RequestDenied", "no"), 403))
@@ -226,7 +226,7 @@ async def test_a_rejected_read_of_one_id_is_not_taken_for_nothing(
     present(reads[UserId(guid(1))])
     failed = reads[UserId(guid(2))]
     assert isinstance(failed, ReadFailed)
-    assert failed.refused is refused
+    assert failed.rejected is rejected
 
 
 async def test_graph_away_is_unavailable_with_the_time_to_wait(stub: StubGraph, directory: GraphDirectory) -> None:

@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Refusal, Retries, seconds
+from shared.adapters.graph import GraphClient, NoAnswer, NotSent, Rejection, Retries, seconds
 from shared.adapters.graph_resets import Repeat
 from shared.domain.errors import LicensingError, NotFound, PermissionDenied, Unavailable
 from tests.unit.adapters.graph_stub import BASE, Answer, StubCredential, StubGraph, error
@@ -60,10 +60,10 @@ async def test_first_uses_at_the_same_time_make_one_client(graph: GraphClient) -
         "https://graph.example/v1.0evil/groups",
     ],
 )
-async def test_a_link_to_elsewhere_is_refused_and_nothing_is_sent(
+async def test_a_link_to_elsewhere_is_rejected_and_nothing_is_sent(
     stub: StubGraph, graph: GraphClient, link: str
 ) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         await graph.read(graph.path_of(link))
     assert stub.requests == []
 
@@ -79,10 +79,10 @@ async def test_a_link_to_elsewhere_is_refused_and_nothing_is_sent(
         "/a\\..\\b",
     ],
 )
-async def test_a_path_that_leaves_the_base_is_refused_and_nothing_is_sent(
+async def test_a_path_that_leaves_the_base_is_rejected_and_nothing_is_sent(
     stub: StubGraph, graph: GraphClient, path: str
 ) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         await graph.send(path)
     assert stub.requests == []
 
@@ -97,7 +97,7 @@ def test_a_link_to_the_own_host_becomes_path_and_query(stub: StubGraph) -> None:
 
 async def test_a_redirect_is_not_followed(stub: StubGraph, graph: GraphClient) -> None:
     stub.whole = [Answer(None, 302, {"Location": "https://elsewhere.example/v1.0/x"}), OK]
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         await graph.read("/organization")
     assert len(stub.requests) == 1
 
@@ -189,7 +189,7 @@ async def test_send_never_tries_again(stub: StubGraph, graph: GraphClient) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(404, NotFound), (401, PermissionDenied), (403, PermissionDenied), (400, Refusal)]
+    ("status", "kind"), [(404, NotFound), (401, PermissionDenied), (403, PermissionDenied), (400, Rejection)]
 )
 async def test_a_definite_answer_is_told_apart_and_not_tried_again(
     stub: StubGraph, graph: GraphClient, status: int, kind: type[Exception]

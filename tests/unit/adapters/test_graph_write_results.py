@@ -135,7 +135,7 @@ def test_the_row_of_throttlings_ends_with_an_answer_that_names_a_time_or_throttl
 
 
 @pytest.mark.parametrize(
-    "refused",
+    "rejected",
     [
         batch({"status": 400, "body": error("Request_BadRequest", "text")}, repeated=True),
         batch({"status": 404, "body": error("Request_ResourceNotFound", "text")}, repeated=True),
@@ -147,8 +147,8 @@ def test_the_row_of_throttlings_ends_with_an_answer_that_names_a_time_or_throttl
         whole(503, repeated=True, retry_after="1"),
     ],
 )
-def test_after_a_second_attempt_a_refusal_is_unknown(refused: Reply) -> None:
-    assert isinstance(result(refused), Unanswered)
+def test_after_a_second_attempt_a_rejection_is_unknown(rejected: Reply) -> None:
+    assert isinstance(result(rejected), Unanswered)
 
 
 def test_after_a_second_attempt_an_accepted_write_is_done() -> None:

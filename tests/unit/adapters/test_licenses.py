@@ -187,7 +187,7 @@ async def test_a_batch_on_a_kept_connection_that_broke_is_sent_once_more(
         Answer(None, 500),
     ],
 )
-async def test_a_refused_second_attempt_does_not_say_that_nothing_was_written(
+async def test_a_rejected_second_attempt_does_not_say_that_nothing_was_written(
     stub: StubGraph, writer: GraphLicenseWriter, answer: Answer
 ) -> None:
     stub.on("POST", ASSIGN.format(ONE), answer)
@@ -212,7 +212,7 @@ async def test_without_a_token_nothing_was_written(stub: StubGraph) -> None:
     await graph.close()
 
 
-async def test_refusals_for_speed_without_a_time_wait_longer_each_time(
+async def test_rejections_for_speed_without_a_time_wait_longer_each_time(
     stub: StubGraph, writer: GraphLicenseWriter
 ) -> None:
     stub.on("POST", ASSIGN.format(ONE), Answer(None, 429))

@@ -120,7 +120,7 @@ def test_answers_of_writes_are_counted_by_what_they_are() -> None:
     assert kinds == {("membership", "Accepted"), ("membership", "AlreadySo"), ("membership", "Throttled")}
 
 
-class Watched(Hires):
+class Hierarchy(Hires):
     """A run whose messages go through the app's doors."""
 
     def watch(self, watch: Watch) -> None:
@@ -138,7 +138,7 @@ class Watched(Hires):
 
 
 async def test_a_time_of_the_queue_without_a_zone_is_utc_and_stops_no_message() -> None:
-    run, watch = Watched(), Watch()
+    run, watch = Hierarchy(), Watch()
     run.watch(watch)
     for at in (run.world.clock.now(), run.world.clock.now().replace(tzinfo=None), None):
         await run.doors.process_jobs(b"not JSON", at)
@@ -151,7 +151,7 @@ async def test_a_whole_operation_and_an_hr_event_leave_no_name_in_logs_and_spans
 ) -> None:
     give_log_its_context()
     caplog.set_level(logging.INFO)
-    run, watch = Watched(), Watch()
+    run, watch = Hierarchy(), Watch()
     run.watch(watch)
     for number in range(1, 6):
         person = run.directory.add_user(user(number), groups=[TEAM])
@@ -161,16 +161,16 @@ async def test_a_whole_operation_and_an_hr_event_leave_no_name_in_logs_and_spans
     run.directory.fail_read(user(2), times=2)
     await run.change([SMALL])
     upn = f"{SECRET}1@fabrikam.example"
-    await run.tell(event("joiner", "1", {"userPrincipalName": upn}, groups=[TEAM]))
-    await run.tell(event("joiner", "2", {"userPrincipalName": f"{SECRET} broken"}, groups=[SECRET]))
+    await run.notify(event("joiner", "1", {"userPrincipalName": upn}, groups=[TEAM]))
+    await run.notify(event("joiner", "2", {"userPrincipalName": f"{SECRET} broken"}, groups=[SECRET]))
     assert run.licenses(user(1)) == {"SMALL"}
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
     assert said
     assert not [line for line in said if SECRET in line or "fabrikam.example" in line]
     spans = watch.spans.get_finished_spans()
     assert {"queue operations", "queue members", "queue onboarding"} <= {span.name for span in spans}
-    told = [f"{span.name} {dict(span.attributes or {})}" for span in spans]
-    assert not [line for line in told if SECRET in line]
+    observed = [f"{span.name} {dict(span.attributes or {})}" for span in spans]
+    assert not [line for line in observed if SECRET in line]
     figures = watch.figures()
     assert {"licensing.members", "licensing.queue.age", "licensing.budget.in_use"} <= figures.keys()
     assert {each["outcome"] for each in figures["licensing.members"]} >= {"Applied", "RetryAt"}
@@ -185,7 +185,7 @@ async def test_a_whole_operation_and_an_hr_event_leave_no_name_in_logs_and_spans
         ("", ""),
     ],
 )
-def test_every_line_of_ours_ends_with_the_ids_of_the_work_it_comes_from(
+def test_every_line_of_the_app_ends_with_the_ids_of_the_work_it_comes_from(
     caplog: pytest.LogCaptureFixture, asked_by: str, shown: str
 ) -> None:
     give_log_its_context()
@@ -199,8 +199,8 @@ def test_every_line_of_ours_ends_with_the_ids_of_the_work_it_comes_from(
         trace_context.operation.reset(tokens[0])
         trace_context.correlation.reset(tokens[1])
     logging.getLogger("shared.test").warning("outside")
-    ours, theirs, outside = [record.getMessage() for record in caplog.records[-3:]]
-    assert ours == f"said 7 [trace={'a' * 32} operation=op-1{shown}]"
+    managed, theirs, outside = [record.getMessage() for record in caplog.records[-3:]]
+    assert managed == f"said 7 [trace={'a' * 32} operation=op-1{shown}]"
     assert (theirs, outside) == ("theirs", "outside")
 
 
@@ -263,9 +263,9 @@ def test_spans_and_figures_reach_application_insights() -> None:
     run = subprocess.run(
         [sys.executable, "-c", RECEIVES], cwd=ROOT, env={**os.environ, **soon, **alone}, capture_output=True, timeout=90
     )
-    told = json.loads(run.stdout)
-    assert told["named"] == ["Graph POST /$batch", "licensing.members", "queue members"]
-    assert told["roles"] == ["group-based-licensing"]
+    observed = json.loads(run.stdout)
+    assert observed["named"] == ["Graph POST /$batch", "licensing.members", "queue members"]
+    assert observed["roles"] == ["group-based-licensing"]
 
 
 @pytest.mark.parametrize("library", ["httpx", "azure.core.pipeline.policies.http_logging_policy"])

@@ -46,8 +46,8 @@ def test_export_and_erase_of_a_person(run: Run, cli: Cli) -> None:
     run.people(1)
     cli("group", "assign", TEAM, "SMALL", "--yes")
     assert cli("user", "export", UPN).json["userId"] == user(1)
-    refused = cli("user", "erase", UPN, "--yes")
-    assert (refused.code, "Add --confirm" in refused.err) == (1, True)
+    rejected = cli("user", "erase", UPN, "--yes")
+    assert (rejected.code, "Add --confirm" in rejected.err) == (1, True)
     done = cli("user", "erase", UPN, "--confirm", UPN, "--yes", "-o", "json")
     assert (done.code, "erased" in done.json) == (0, True)
 

@@ -117,10 +117,10 @@ def test_an_app_that_stays_busy_is_an_error(run: Run, cli: Cli) -> None:
 
 
 def test_no_answer_at_all_is_explained(cli: Cli) -> None:
-    def refuse(request: httpx.Request) -> httpx.Response:
+    def reject(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("Connection refused")
 
-    cli.here.before = refuse
+    cli.here.before = reject
     shown = cli("group", "list")
     assert (shown.code, "does not answer: Connection refused" in shown.err) == (1, True)
 
@@ -222,8 +222,8 @@ def test_the_escape_hatch_calls_any_route(run: Run, cli: Cli) -> None:
     assert cli("api", "GET", "/api/subscribedSkus", "--query", "length(value)").out.strip() == "3"
     found = cli("api", "POST", "/api/groups/search", "--body", json.dumps({"search": TEAM}))
     assert found.json["value"][0]["id"] == TEAM
-    refused = cli("api", "POST", f"/api/groups/{TEAM}/reprocessLicenseAssignment")
-    assert (refused.code, "Add --yes" in refused.err) == (1, True)
+    rejected = cli("api", "POST", f"/api/groups/{TEAM}/reprocessLicenseAssignment")
+    assert (rejected.code, "Add --yes" in rejected.err) == (1, True)
 
 
 def test_all_pages_are_read(run: Run, cli: Cli) -> None:

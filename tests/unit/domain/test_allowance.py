@@ -64,7 +64,7 @@ def test_an_allowance_lowered_below_what_was_used_leaves_nothing_and_is_not_nega
     assert take(state, 1, 5, NOW)[0] == 0
 
 
-def test_fewer_than_no_removals_are_refused() -> None:
+def test_fewer_than_no_removals_are_rejected() -> None:
     _, state = take(AllowanceState(), 20, 20, NOW)
     with pytest.raises(ValueError, match="-5"):
         take(state, -5, 20, NOW)

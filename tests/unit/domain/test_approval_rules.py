@@ -57,21 +57,21 @@ def test_nobody_approves_without_an_id() -> None:
 
 RULES, ONE_ADMINISTRATOR = Rules(), Rules(single_approver=True)
 ENOUGH, ONE_MORE = Ruling(Approver.ANOTHER, True), Ruling(Approver.ANOTHER, False)
-REFUSED = Ruling(Approver.REQUESTER, False)
+REJECTED = Ruling(Approver.REQUESTER, False)
 
 
 @pytest.mark.parametrize(
     ("requester", "people", "protected", "given", "who", "expected"),
     [
         (MIA, 50, False, (), MIA, ENOUGH),
-        (MIA, 51, False, (), MIA, REFUSED),
+        (MIA, 51, False, (), MIA, REJECTED),
         (MIA, 51, False, (), NOA, ENOUGH),
-        (MIA, 1, True, (), MIA, REFUSED),
+        (MIA, 1, True, (), MIA, REJECTED),
         (MIA, 1, True, (), NOA, ENOUGH),
         (None, 1000, False, (), MIA, ENOUGH),
         (None, 1, True, (), MIA, ONE_MORE),
-        (None, 1, True, (Given(MIA, THEN),), MIA, REFUSED),
-        (None, 1, True, (Given(MIA, THEN),), MIA.upper(), REFUSED),
+        (None, 1, True, (Given(MIA, THEN),), MIA, REJECTED),
+        (None, 1, True, (Given(MIA, THEN),), MIA.upper(), REJECTED),
         (None, 1, True, (Given(MIA, THEN),), NOA, ENOUGH),
     ],
 )

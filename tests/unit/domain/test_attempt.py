@@ -30,7 +30,7 @@ from shared.domain.directory import (
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, OperationId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.initiator import SYSTEM, Initiator
-from shared.domain.ledger_row import LastResult, LedgerRow, OwnedLicense, RefusalRecord
+from shared.domain.ledger_row import LastResult, LedgerRow, ManagedLicense, RejectionRecord
 from shared.domain.operation import LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Problem, RetryAt, Skipped, SkipReason
 from shared.domain.plan import UserPlan, plan_user
@@ -64,12 +64,12 @@ from tests.support.builders import (
     direct,
     grant,
     ledger,
+    managed,
     native,
-    owned,
     person,
     plan_id,
     plans,
-    refusal_of,
+    rejection_of,
 )
 
 LATER = NOW + timedelta(seconds=2)
@@ -205,7 +205,7 @@ class TestBegin:
 
     def test_the_read_goes_along(self) -> None:
         entry = AuditEntry("1", NOW, "Adopt user license", Initiator("1", "Grace"), "success")
-        stored, row = ledger(), ledger({E1: owned()})
+        stored, row = ledger(), ledger({E1: managed()})
         user = person(direct(E1))
         found = begin(work(), Planned(Read(USER, user, stored, stored, wrote=True), row, audit=(entry,)))
         assert (found.user, found.row, found.stored, found.wrote, found.audit) == (user, row, stored, True, (entry,))
@@ -218,14 +218,14 @@ class TestBegin:
 
 class TestIntended:
     def test_the_intent_tells_what_the_next_call_changes(self) -> None:
-        of = replace(plan((E3, VISIO), (E1,), location="CH"), foreign=frozenset({VISIO}))
+        of = replace(plan((E3, VISIO), (E1,), location="CH"), unmanaged=frozenset({VISIO}))
         intent = sent(of, person(direct(E1, plans(TEAMS)))).row.intent
         assert intent is not None
         assert (intent.cause, intent.at, intent.usage_location) == (CAUSE, NOW, "CH")
         assert intent.before == {E3: None, VISIO: None, E1: plans(TEAMS)}
         assert intent.after == {E3: NO_PLANS, VISIO: NO_PLANS, E1: None}
         assert intent.sources == {E3: (FROM_A,), VISIO: (FROM_A,)}
-        assert intent.foreign == {VISIO}
+        assert intent.unmanaged == {VISIO}
 
     def test_only_the_next_of_two_calls_is_in_it(self) -> None:
         found = replace(begin(work(), planned(plan((E3, VISIO)))), calls=(call((VISIO,)), call((E3,))))
@@ -250,14 +250,14 @@ class TestIntended:
 
 class TestAccepted:
     def test_what_was_given_is_managed_and_shows(self) -> None:
-        before = sent(plan((E3,), (E1,)), person(direct(E1), native(E1)), ledger({E1: owned(), VISIO: owned()}))
+        before = sent(plan((E3,), (E1,)), person(direct(E1), native(E1)), ledger({E1: managed(), VISIO: managed()}))
         assert before.row.intent is not None
         found = after(before, Accepted())
         assert found.user is not None
         assert found.user.license_assignment_states == (native(E1), LicenseAssignmentState(E3, last_updated=LATER))
-        assert found.row.owned == {
-            VISIO: owned(),
-            E3: OwnedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW)),
+        assert found.row.managed == {
+            VISIO: managed(),
+            E3: ManagedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW)),
         }
         assert found.row.intent is None
         assert found.row.last_result == LastResult(before.row.intent.id, CAUSE, LATER)
@@ -299,7 +299,7 @@ class TestAccepted:
 class TestRejected:
     def test_a_conflict_is_tried_again_after_10_seconds_as_an_attempt(self) -> None:
         found = after(sent(plan((E3,), (E1,))), CONFLICT)
-        assert found.retry == RetryAt(at(10), "Try again.", refused=True)
+        assert found.retry == RetryAt(at(10), "Try again.", rejected=True)
         assert (found.calls, found.row.intent, found.problems) == ((call((E3,), (E1,)),), None, ())
 
     def test_a_rejection_is_audited_with_graphs_text(self) -> None:
@@ -309,7 +309,7 @@ class TestRejected:
         assert (entry.id, entry.result, entry.detail) == (f"{before.row.intent.id}-refused", "failure", "Try again.")
 
     def test_a_rejection_proves_nothing(self) -> None:
-        row = ledger({E1: owned()})
+        row = ledger({E1: managed()})
         found = after(sent(plan((E3,), (E1,)), person(direct(E1)), row), UNNAMED)
         assert (found.row, found.wrote, found.user) == (row, False, person(direct(E1)))
 
@@ -317,11 +317,11 @@ class TestRejected:
     def test_an_unknown_user_may_be_new_until_the_last_attempt(self, attempts: int, gives_up: bool) -> None:
         found = answered(work(attempts={USER: attempts}), sent(plan((E3,))), NO_SUCH_USER, LATER)
         problem = Problem(LicenseError.NOT_FOUND, "Resource does not exist.", NOT_FOUND_REMEDY)
-        retry = RetryAt(at(30), "Resource does not exist.", refused=True)
+        retry = RetryAt(at(30), "Resource does not exist.", rejected=True)
         assert found.retry == (None if gives_up else retry)
         assert found.problems == ((problem,) if gives_up else ())
         assert found.calls == (() if gives_up else (call((E3,)),))
-        assert found.refusals == {}
+        assert found.rejections == {}
 
     @pytest.mark.parametrize(
         ("location", "attempts", "may_be_lag"),
@@ -338,7 +338,7 @@ class TestRejected:
         user = sent(plan((E3,)), person(location=location))
         found = answered(work(attempts={USER: attempts}), user, BAD_LOCATION, LATER)
         error = Problem(LicenseError.PROHIBITED_IN_USAGE_LOCATION, BAD_LOCATION.message, LOCATION_REMEDY)
-        assert found.retry == (RetryAt(at(30), BAD_LOCATION.message, refused=True) if may_be_lag else None)
+        assert found.retry == (RetryAt(at(30), BAD_LOCATION.message, rejected=True) if may_be_lag else None)
         assert found.problems == (() if may_be_lag else (error,))
         assert found.is_active is False
 
@@ -352,7 +352,7 @@ class TestRejected:
         found = answered(work(), sent(plan((E3, VISIO))), DENIED, LATER, LATER + HOUR)
         assert (found.problems, found.audit, found.row.intent) == ((), (), None)
         assert found.retry is not None
-        assert (found.retry.at, found.retry.unread, found.retry.refused) == (LATER + timedelta(minutes=1), True, False)
+        assert (found.retry.at, found.retry.unread, found.retry.rejected) == (LATER + timedelta(minutes=1), True, False)
         assert found.retry.error is LicenseError.PERMISSION
         assert "within a day" in found.retry.why
         assert "Insufficient privileges." in found.retry.why
@@ -363,7 +363,7 @@ class TestRejected:
         assert found.problems == (Problem(LicenseError.INVALID_LICENSE, text, PRODUCT_REMEDY, VISIO),)
         assert found.calls == (call((E3,)),)
 
-    def test_a_call_without_a_plan_is_a_fault_of_ours(self) -> None:
+    def test_a_call_without_a_plan_is_a_fault_of_the_app(self) -> None:
         user = replace(begin(work(), planned(None)), calls=(call((E3,)),))
         with pytest.raises(ValueError, match=f"user {USER} has no plan to apply"):
             answered(work(), user, UNNAMED, LATER)
@@ -371,9 +371,9 @@ class TestRejected:
 
 class TestRemovalThatIsDoneAlready:
     def test_the_only_removal_is_no_longer_managed_and_the_rest_goes_out(self) -> None:
-        row = ledger({E1: owned(), VISIO: owned()})
+        row = ledger({E1: managed(), VISIO: managed()})
         found = after(sent(plan((E3,), (E1,)), person(), row), NOT_THERE)
-        assert found.row == ledger({VISIO: owned()})
+        assert found.row == ledger({VISIO: managed()})
         assert found.calls == (call((E3,)),)
         assert (found.problems, found.retry, found.wrote) == ((), None, False)
 
@@ -381,20 +381,20 @@ class TestRemovalThatIsDoneAlready:
         assert after(sent(plan((), (E1,))), NOT_THERE).audit == ()
 
     def test_a_call_with_nothing_else_is_done(self) -> None:
-        found = after(sent(plan((), (E1,)), row=ledger({E1: owned()})), NOT_THERE)
-        assert (found.calls, found.row.owned, found.is_active) == ((), {}, False)
+        found = after(sent(plan((), (E1,)), row=ledger({E1: managed()})), NOT_THERE)
+        assert (found.calls, found.row.managed, found.is_active) == ((), {}, False)
 
     def test_of_several_removals_each_goes_alone_and_the_additions_with_the_first(self) -> None:
-        row = ledger({E1: owned(), VISIO: owned(), PHONE: owned()})
+        row = ledger({E1: managed(), VISIO: managed(), PHONE: managed()})
         found = after(sent(plan((E3,), (E1, VISIO, PHONE)), row=row), NOT_THERE)
         assert found.calls == (call((E3,), (E1,)), call((), (VISIO,)), call((), (PHONE,)))
         assert found.row == row
 
     def test_then_the_one_that_is_not_there_is_found(self) -> None:
-        row = ledger({E1: owned(), VISIO: owned()})
+        row = ledger({E1: managed(), VISIO: managed()})
         user = person(direct(E1), direct(VISIO))
         found = after(sent(plan((), (E1, VISIO)), user, row), NOT_THERE, Accepted(), NOT_THERE)
-        assert (found.calls, found.row.owned, found.wrote) == ((), {}, True)
+        assert (found.calls, found.row.managed, found.wrote) == ((), {}, True)
         assert found.row.removed_at == {E1: LATER}
 
     @pytest.mark.parametrize("text", [NOT_THERE.message, "No license changes provided"])
@@ -416,7 +416,7 @@ class TestRejectedSku:
         assert found.calls == (call((VISIO,), (PHONE,)),)
         text = f"License {E3} cannot be assigned to a user."
         assert found.problems == (Problem(LicenseError.INVALID_LICENSE, text, PRODUCT_REMEDY, E3),)
-        assert found.refusals == {E3: RefusalRecord("", LicenseError.INVALID_LICENSE, text, LATER)}
+        assert found.rejections == {E3: RejectionRecord("", LicenseError.INVALID_LICENSE, text, LATER)}
         assert (found.retry, found.waiting) == (None, ())
 
     def test_a_named_removal_is_left_out_and_an_addition_beside_it_is_tried(self) -> None:
@@ -424,7 +424,7 @@ class TestRejectedSku:
         found = after(sent(plan((E3, VISIO), (E1, PHONE)), person(direct(E1))), rejected(text))
         assert found.calls == (call((E3, VISIO), (PHONE,)),)
         assert [(each.sku_id, each.error) for each in found.problems] == [(E1, LicenseError.OTHER)]
-        assert list(found.refusals) == [E1]
+        assert list(found.rejections) == [E1]
 
     def test_named_plans_leave_out_the_only_addition_that_contains_one(self) -> None:
         text = f"License assignment failed because service plans {DRAWING} are mutually exclusive."
@@ -434,7 +434,7 @@ class TestRejectedSku:
 
     def test_named_plans_of_several_additions_send_each_alone_once(self) -> None:
         found = after(sent(plan((E3, F3, VISIO))), CLASH, Accepted(), CLASH, Accepted())
-        assert (found.calls, set(found.row.owned)) == ((), {E3, VISIO})
+        assert (found.calls, set(found.row.managed)) == ((), {E3, VISIO})
         assert [(each.sku_id, each.error) for each in found.problems] == [(F3, LicenseError.MUTUALLY_EXCLUSIVE)]
 
     def test_a_conflict_with_a_license_that_is_there_does_not_blame_another_addition(self) -> None:
@@ -452,7 +452,7 @@ class TestRejectedSku:
             CLASH.message,
             LATER,
         )
-        assert found.refusals[F3].plans == {SHAREPOINT_2, SHAREPOINT_KIOSK}
+        assert found.rejections[F3].plans == {SHAREPOINT_2, SHAREPOINT_KIOSK}
 
     def test_no_conflict_is_observed_with_what_goes_or_has_the_plan_off_or_between_two_additions(self) -> None:
         for user in (person(direct(E3)), person(direct(E5, plans(SHAREPOINT_2))), person()):
@@ -467,13 +467,13 @@ class TestRejectedSku:
         found = after(sent(plan((E3, PHONE, VISIO))), not_assignable(E3), not_assignable(VISIO))
         assert found.calls == (call((PHONE,)),)
         assert [each.sku_id for each in found.problems] == [E3, VISIO]
-        assert set(found.refusals) == {E3, VISIO}
+        assert set(found.rejections) == {E3, VISIO}
         assert [entry.result for entry in found.audit] == ["failure", "failure"]
 
     def test_without_a_name_each_sku_goes_alone(self) -> None:
         found = after(sent(plan((E3, VISIO))), UNNAMED)
         assert found.calls == (call((E3,)), call((VISIO,)))
-        assert (found.problems, found.refusals, found.retry) == ((), {}, None)
+        assert (found.problems, found.rejections, found.retry) == ((), {}, None)
 
     def test_a_removal_goes_with_the_last_addition_that_may_replace_it_and_free_ones_at_the_end(self) -> None:
         found = after(sent(plan((E3, E5, VISIO), (E1, ROOM))), UNNAMED)
@@ -487,7 +487,7 @@ class TestRejectedSku:
         found = after(sent(plan((E3, VISIO))), UNNAMED, UNNAMED, Accepted())
         assert found.calls == ()
         assert found.problems == (Problem(LicenseError.OTHER, "Something is wrong.", OTHER_REMEDY, E3),)
-        assert found.row.owned == {VISIO: OwnedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW))}
+        assert found.row.managed == {VISIO: ManagedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW))}
 
     def test_an_addition_alone_with_what_it_replaces_is_left_out_whole(self) -> None:
         found = after(sent(plan((E3,), (E1,))), UNNAMED)
@@ -517,7 +517,7 @@ class TestRejectedSku:
     def test_a_sku_without_a_free_seat_waits_and_the_others_go_out(self) -> None:
         found = after(sent(plan((E3, VISIO), (E1, PHONE))), no_seat(E3))
         assert (found.waiting, found.calls) == ((E3,), (call((VISIO,), (PHONE,)),))
-        assert (found.problems, found.refusals, found.retry) == ((), {}, None)
+        assert (found.problems, found.rejections, found.retry) == ((), {}, None)
 
     def test_two_skus_without_a_free_seat_wait(self) -> None:
         found = after(sent(plan((E3, VISIO))), no_seat(VISIO), no_seat(E3))
@@ -543,7 +543,7 @@ class TestRejectedPlans:
         assert found.row.intent.left_out == {E3: plans(self.OLD)}
         done = after(found, Accepted())
         assert (done.problems, retired_plans(done)) == ((), {E3: plans(self.OLD)})
-        assert done.row.owned[E3].disabled_plans == {self.OLD, TEAMS}
+        assert done.row.managed[E3].disabled_plans == {self.OLD, TEAMS}
 
     def test_if_it_was_not_that_nothing_is_known_of_the_plan(self) -> None:
         found = after(self.turned_off(), UNNAMED, UNNAMED, UNNAMED, Accepted())
@@ -573,13 +573,13 @@ class TestNoAnswer:
         before = sent(plan((E3,)))
         assert before.row.intent is not None
         found = after(before, Unanswered("HTTP 500"))
-        assert found.retry == RetryAt(at(15), "HTTP 500", refused=True)
+        assert found.retry == RetryAt(at(15), "HTTP 500", rejected=True)
         assert found.row == before.row
         assert (found.wrote, found.audit, found.user) == (False, (), person())
 
     def test_a_lost_answer_to_the_second_call_keeps_what_the_first_proved(self) -> None:
         found = after(sent(plan((E3, VISIO))), UNNAMED, Accepted(), Unanswered("HTTP 500"))
-        assert found.row.owned == {E3: OwnedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW))}
+        assert found.row.managed == {E3: ManagedLicense(NO_PLANS, NOW, (FROM_A,), written=by_our_clock(NOW))}
         assert found.row.intent is not None
         assert found.row.intent.after == {VISIO: NO_PLANS}
         assert (found.wrote, found.is_active) == (True, False)
@@ -617,12 +617,12 @@ class TestUsageLocation:
     ) -> None:
         found = self.located(answer)
         assert found.problems == (Problem(error, f"The usage location could not be set: {answer.message}", remedy),)
-        assert (found.calls, found.row.intent, found.refusals) == ((), None, {})
+        assert (found.calls, found.row.intent, found.rejections) == ((), None, {})
 
     def test_throttling_and_a_lost_answer_are_tried_again_without_the_intent(self) -> None:
         throttled, lost = self.located(Throttled(7)), self.located(Unanswered("HTTP 500"))
         assert throttled.retry == RetryAt(at(7), "Graph throttles writes")
-        assert lost.retry == RetryAt(at(15), "HTTP 500", refused=True)
+        assert lost.retry == RetryAt(at(15), "HTTP 500", rejected=True)
         for found in (throttled, lost):
             assert (found.row.intent, found.is_active, found.problems) == (None, False, ())
             assert (found.location, found.user) == ("CH", person(location=None))
@@ -631,7 +631,7 @@ class TestUsageLocation:
 class TestEnded:
     def test_calls_that_are_left_are_made_by_the_next_message_as_an_attempt(self) -> None:
         found = ended(after(sent(plan((E3, VISIO))), UNNAMED), LATER)
-        assert found.retry == RetryAt(at(10), "more calls than one message can make", refused=True)
+        assert found.retry == RetryAt(at(10), "more calls than one message can make", rejected=True)
 
     def test_a_user_who_goes_back_anyway_keeps_time_and_reason(self) -> None:
         before = after(sent(plan((E3,))), Throttled(12.5))
@@ -645,7 +645,7 @@ class TestEnded:
         before = after(sent(plan((E3,))), Accepted())
         assert ended(before, LATER) == before
 
-    def test_the_next_look_at_the_same_state_does_not_try_a_rejected_sku_again(self) -> None:
+    def test_the_next_check_the_same_state_does_not_try_a_rejected_sku_again(self) -> None:
         grants = (grant(E3), grant(VISIO, source=FROM_B))
         user = person()
         first = plan_user(user, grants, ledger(), context())
@@ -653,12 +653,12 @@ class TestEnded:
         found = ended(after(begun, not_assignable(E3), Accepted()), LATER)
 
         assert found.user is not None
-        again = plan_user(found.user, grants, replace(found.row, refusals=found.refusals), context(LATER))
+        again = plan_user(found.user, grants, replace(found.row, rejections=found.rejections), context(LATER))
         assert (again.writes, [each.sku_id for each in again.problems]) == (False, [E3])
-        assert len(found.refusals[E3].fingerprint) == 16
+        assert len(found.rejections[E3].fingerprint) == 16
 
         moved = replace(found.user, usage_location="DE")
-        tried = plan_user(moved, grants, replace(found.row, refusals=found.refusals), context(LATER + HOUR))
+        tried = plan_user(moved, grants, replace(found.row, rejections=found.rejections), context(LATER + HOUR))
         assert tried.add == gives(E3)
 
     def test_two_rejected_skus_are_remembered_with_the_same_work(self) -> None:
@@ -666,35 +666,35 @@ class TestEnded:
         user = person()
         begun = next_sent(begin(work(), planned(plan_user(user, grants, ledger(), context()), user, grants=grants)))
         found = ended(after(begun, not_assignable(E3), not_assignable(VISIO)), LATER)
-        again = plan_user(user, grants, replace(ledger(), refusals=found.refusals), context(LATER))
+        again = plan_user(user, grants, replace(ledger(), rejections=found.rejections), context(LATER))
         assert (again.add, [each.sku_id for each in again.problems]) == ((), [E3, VISIO])
 
-    def test_an_older_refusal_of_the_row_does_not_hide_the_work(self) -> None:
+    def test_an_older_rejection_of_the_row_does_not_hide_the_work(self) -> None:
         grants = (grant(E3),)
         user = person()
         first = plan_user(user, grants, ledger(), context())
-        row = replace(ledger(), refusals={E3: refusal_of(first, E3)})
+        row = replace(ledger(), rejections={E3: rejection_of(first, E3)})
         begun = next_sent(begin(work(), planned(first, user, row, grants=grants)))
         found = ended(after(begun, UNNAMED), LATER)
-        expected = refusal_of(first, E3, at=LATER)
-        assert found.refusals == {E3: replace(expected, text="Something is wrong.")}
+        expected = rejection_of(first, E3, at=LATER)
+        assert found.rejections == {E3: replace(expected, text="Something is wrong.")}
 
     @pytest.mark.parametrize("in_grace", [True, False])
     def test_a_license_in_grace_that_is_in_the_way_is_swapped_by_the_next_look(self, in_grace: bool) -> None:
         kept = Source(SourceKind.GRACE) if in_grace else FROM_B
         grants = (grant(E5, source=kept, until=NOW + HOUR), grant(F3))
-        user, row = person(direct(E5)), ledger({E5: owned()})
+        user, row = person(direct(E5)), ledger({E5: managed()})
         begun = next_sent(begin(work(), planned(plan_user(user, grants, row, context()), user, row, grants=grants)))
         found = ended(after(begun, CLASH), LATER)
         assert [each.sku_id for each in found.problems] == [F3]
         assert (found.retry is not None) is in_grace
-        assert found.retry is None or (found.retry.at, found.retry.refused) == (at(10), True)
+        assert found.retry is None or (found.retry.at, found.retry.rejected) == (at(10), True)
 
-    def test_without_a_context_a_refusal_has_no_fingerprint(self) -> None:
-        record = RefusalRecord("", LicenseError.OTHER, "No.", LATER)
+    def test_without_a_context_a_rejection_has_no_fingerprint(self) -> None:
+        record = RejectionRecord("", LicenseError.OTHER, "No.", LATER)
         for of in (
             replace(planned(plan()), context=None),
             Planned(Read(USER, UserGone(), ledger(), ledger()), ledger()),
         ):
-            before = replace(begin(work(), of), refusals={E3: record})
-            assert ended(before, LATER).refusals == {E3: record}
+            before = replace(begin(work(), of), rejections={E3: record})
+            assert ended(before, LATER).rejections == {E3: record}

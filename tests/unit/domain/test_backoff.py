@@ -57,6 +57,6 @@ def test_another_try_never_makes_a_shorter_pause_and_no_pause_leaves_the_bounds(
 @pytest.mark.parametrize(
     ("shortest", "longest", "share"), [(0, 5, 1.0), (-1, 5, 1.0), (6, 5, 1.0), (1, 5, 0.0), (1, 5, -0.5)]
 )
-def test_bounds_that_would_make_no_pause_are_refused(shortest: float, longest: float, share: float) -> None:
+def test_bounds_that_would_make_no_pause_are_rejected(shortest: float, longest: float, share: float) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
         Backoff(shortest * S, longest * S, share)

@@ -73,7 +73,7 @@ def test_a_far_start_charges_nothing_and_gives_places_one_after_the_other() -> N
 
 
 @pytest.mark.parametrize("n", [0, -1, 3001])
-def test_more_writes_than_a_window_holds_or_none_are_refused(n: int) -> None:
+def test_more_writes_than_a_window_holds_or_none_are_rejected(n: int) -> None:
     with pytest.raises(ValueError, match="3000"):
         charge(BudgetState(), LIMITS, BULK, n, START)
 

@@ -71,15 +71,15 @@ async def test_a_change_that_is_no_longer_needed_after_a_lost_race_is_not_made()
     assert (result, counter.number) == (None, 11)
 
 
-@pytest.mark.parametrize("refused", [Conflict("not this version"), NotFound("no such row")])
-async def test_what_the_change_refuses_is_not_tried_again(refused: Exception) -> None:
+@pytest.mark.parametrize("rejected", [Conflict("not this version"), NotFound("no such row")])
+async def test_what_the_change_rejects_is_not_tried_again(rejected: Exception) -> None:
     counter = Counter()
 
-    def refuse(stored: tuple[int, int]) -> tuple[int, int]:
-        raise refused
+    def reject(stored: tuple[int, int]) -> tuple[int, int]:
+        raise rejected
 
-    with pytest.raises(type(refused), match=str(refused)):
-        await update(counter.read, refuse, counter.save, tries=3, lost=Unavailable(None, "lost"))
+    with pytest.raises(type(rejected), match=str(rejected)):
+        await update(counter.read, reject, counter.save, tries=3, lost=Unavailable(None, "lost"))
     assert (counter.reads, counter.saves) == (1, 0)
 
 

@@ -1,4 +1,4 @@
-"""What Graph's refusals mean, text by text, and what is left of a call without a SKU."""
+"""What Graph's rejections mean, text by text, and what is left of a call without a SKU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState, LicenseError, LicenseState
 from shared.domain.dropped_skus import skus_to_drop, without
-from shared.domain.graph_errors import REMEDIES, Advice, Refusal, classify, remedy_for
+from shared.domain.graph_errors import REMEDIES, Advice, Rejection, classify, remedy_for
 from shared.domain.ids import SkuId
 from shared.domain.product_facts import ObservedConflict, Pair, ProductFacts
 from shared.domain.write_results import LicenseCall
@@ -137,40 +137,40 @@ ROWS = [
 def test_each_known_text_has_its_error_its_advice_and_a_remedy(
     status: int, code: str, text: str, error: LicenseError, advice: Advice
 ) -> None:
-    refusal = classify(status, code, text)
-    assert (refusal.error, refusal.advice, refusal.text) == (error, advice, text)
-    assert refusal.remedy == remedy_for(error)
+    rejection = classify(status, code, text)
+    assert (rejection.error, rejection.advice, rejection.text) == (error, advice, text)
+    assert rejection.remedy == remedy_for(error)
 
 
 def test_capitals_do_not_matter_and_the_ids_found_are_lower_case() -> None:
-    refusal = classify(400, BAD, f"SUBSCRIPTION WITH SKU {E5.upper()} DOES NOT HAVE ANY AVAILABLE LICENSES.")
-    assert (refusal.error, refusal.sku_ids) == (LicenseError.COUNT_VIOLATION, (E5,))
+    rejection = classify(400, BAD, f"SUBSCRIPTION WITH SKU {E5.upper()} DOES NOT HAVE ANY AVAILABLE LICENSES.")
+    assert (rejection.error, rejection.sku_ids) == (LicenseError.COUNT_VIOLATION, (E5,))
 
 
 @pytest.mark.parametrize("sku", [f"{{{E5}}}", f"'{E5}'", f'"{E5.upper()}",'])
 def test_braces_and_quotes_around_an_id_do_not_matter(sku: str) -> None:
-    refusal = classify(400, BAD, f"Subscription with SKU {sku} does not have any available licenses.")
-    assert refusal.sku_ids == (E5,)
+    rejection = classify(400, BAD, f"Subscription with SKU {sku} does not have any available licenses.")
+    assert rejection.sku_ids == (E5,)
 
 
 def test_a_text_that_names_plans_and_then_products_keeps_them_apart() -> None:
-    refusal = classify(400, BAD, CONFLICT_PAIRS)
-    assert (refusal.plan_ids, refusal.sku_ids) == ((SHAREPOINT_2, TEAMS), (E3,))
+    rejection = classify(400, BAD, CONFLICT_PAIRS)
+    assert (rejection.plan_ids, rejection.sku_ids) == ((SHAREPOINT_2, TEAMS), (E3,))
 
 
 @pytest.mark.parametrize("text", ["Something new of Microsoft's.", "Plan x does not belong to the subscription"])
 def test_an_unknown_text_is_kept_whole_and_drops_a_product(text: str) -> None:
-    refusal = classify(400, BAD, text)
-    assert (refusal.error, refusal.advice, refusal.text) == (LicenseError.OTHER, Advice.DROP_SKU, text)
-    assert (refusal.sku_ids, refusal.plan_ids) == ((), ())
+    rejection = classify(400, BAD, text)
+    assert (rejection.error, rejection.advice, rejection.text) == (LicenseError.OTHER, Advice.DROP_SKU, text)
+    assert (rejection.sku_ids, rejection.plan_ids) == ((), ())
 
 
-def test_a_refusal_without_a_text_shows_its_code() -> None:
+def test_a_rejection_without_a_text_shows_its_code() -> None:
     assert classify(400, BAD, "").text == BAD
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_throttling_and_trouble_of_the_service_are_no_refusals(status: int) -> None:
+def test_throttling_and_trouble_of_the_service_are_no_rejections(status: int) -> None:
     with pytest.raises(ValueError, match=str(status)):
         classify(status, "", "does not have any available licenses")
 
@@ -190,33 +190,33 @@ def test_every_error_has_a_remedy() -> None:
     ],
 )
 def test_both_plans_of_a_conflict_are_found_in_each_wording(text: str) -> None:
-    refusal = classify(400, BAD, text)
-    assert (refusal.error, refusal.plan_ids) == (LicenseError.MUTUALLY_EXCLUSIVE, (SHAREPOINT_2, TEAMS))
+    rejection = classify(400, BAD, text)
+    assert (rejection.error, rejection.plan_ids) == (LicenseError.MUTUALLY_EXCLUSIVE, (SHAREPOINT_2, TEAMS))
 
 
 def test_of_a_dependency_what_lacks_something_and_what_it_needs_are_kept_apart() -> None:
-    refusal = classify(400, BAD, f"service plan {CALLING} depends on the service plan(s) {TEAMS}, {SHAREPOINT_2}")
-    assert (refusal.plan_ids, refusal.needed_ids) == ((CALLING,), (TEAMS, SHAREPOINT_2))
+    rejection = classify(400, BAD, f"service plan {CALLING} depends on the service plan(s) {TEAMS}, {SHAREPOINT_2}")
+    assert (rejection.plan_ids, rejection.needed_ids) == ((CALLING,), (TEAMS, SHAREPOINT_2))
 
 
 def test_a_name_is_found_as_a_whole_word() -> None:
-    refusal = _refusal("License E3 cannot be assigned to a user.")
-    assert (refusal.names("E3"), refusal.names("e3"), refusal.names("E")) == (True, True, False)
-    assert not _refusal("License SPE_E3 cannot be assigned to a user.").names("E3")
+    rejection = _rejection("License E3 cannot be assigned to a user.")
+    assert (rejection.names("E3"), rejection.names("e3"), rejection.names("E")) == (True, True, False)
+    assert not _rejection("License SPE_E3 cannot be assigned to a user.").names("E3")
 
 
 def _adding(*ids: SkuId) -> tuple[AssignedLicense, ...]:
     return tuple(AssignedLicense(each) for each in ids)
 
 
-def _refusal(text: str) -> Refusal:
+def _rejection(text: str) -> Rejection:
     return classify(400, BAD, text)
 
 
 def _dropped(
     text: str, add: tuple[AssignedLicense, ...], remove: tuple[SkuId, ...] = (), *rows: LicenseAssignmentState
 ) -> tuple[SkuId, ...]:
-    return skus_to_drop(_refusal(text), LicenseCall(add, remove), person(*rows), CATALOG)
+    return skus_to_drop(_rejection(text), LicenseCall(add, remove), person(*rows), CATALOG)
 
 
 class TestWhichProductToDrop:
@@ -306,7 +306,7 @@ class TestACallWithoutAProduct:
     def test_a_removal_that_is_only_listed_as_exclusive_with_a_dropped_addition_goes_on(self) -> None:
         assert without(_adding(E3, VISIO), (F3,), E3, CATALOG) == (_adding(VISIO), (F3,))
 
-    def test_a_refused_removal_does_not_touch_additions_that_may_stand_beside_it(self) -> None:
+    def test_a_rejected_removal_does_not_touch_additions_that_may_stand_beside_it(self) -> None:
         assert without(_adding(VISIO), (F3,), F3, CATALOG) == (_adding(VISIO), ())
 
     def test_plans_that_the_dropped_product_was_to_bring_stay_on(self) -> None:

@@ -33,7 +33,7 @@ MANAGED = replace(
 @pytest.mark.parametrize(
     ("found", "change", "code"),
     [
-        (MANAGED, LicenseChange(adopt=(sku_id(99),)), "UnknownSku"),
+        (MANAGED, LicenseChange(manage=(sku_id(99),)), "UnknownSku"),
         (
             replace(MANAGED, group=DirectoryGroup(GROUP_A, "Sales", security_enabled=False)),
             ADD_VISIO,

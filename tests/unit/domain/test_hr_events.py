@@ -262,7 +262,7 @@ def test_source_and_id_make_the_key() -> None:
     assert one.key == read_event(event("leaver"), NOW).key
 
 
-def test_an_event_that_is_too_large_or_too_deep_to_be_kept_is_refused_whatever_is_in_it() -> None:
+def test_an_event_that_is_too_large_or_too_deep_to_be_kept_is_rejected_whatever_is_in_it() -> None:
     deep: object = 1
     for _ in range(MAX_DEPTH - 1):
         deep = [deep]

@@ -108,8 +108,8 @@ def test_the_limits_and_names_of_the_schema_are_those_of_the_reader() -> None:
 
 
 BLANKS = " \u00a0\t\u2003\u3000"
-LETTERS = "aZ09@#.-_/E\u0301\u00e9\uff11\uff20\ufe6b\u0131\x00\x1c\x7f\ufdfa" + BLANKS
-TEXTS = st.text(LETTERS, max_size=24) | st.text(max_size=6)
+DEAD_LETTER_COLUMNS = "aZ09@#.-_/E\u0301\u00e9\uff11\uff20\ufe6b\u0131\x00\x1c\x7f\ufdfa" + BLANKS
+TEXTS = st.text(DEAD_LETTER_COLUMNS, max_size=24) | st.text(max_size=6)
 NUMBERS = st.integers(-2, 2**53 + 2) | st.floats(allow_nan=False, allow_infinity=False, width=32)
 DAYS = st.sampled_from(["2026-12-01", "2027-02-29", "2028-02-29", "2026-02-30", "2026-13-01", "1900-01-01", "2026-1-1"])
 CLOCKS = st.sampled_from(

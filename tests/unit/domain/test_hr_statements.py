@@ -216,10 +216,10 @@ def test_the_employment_of_a_statement() -> None:
 
 
 def test_a_source_never_means_an_employment_of_another_source() -> None:
-    foreign = replace(said(L, 2, 3), event=replace(said(L, 2, 3).event, source="urn:other"))
+    unmanaged = replace(said(L, 2, 3), event=replace(said(L, 2, 3).event, source="urn:other"))
     for known in (HIRED, said(J, 1, 1, DONE, employment="1")):
-        assert employment_of(foreign, [known], in_force(known)) == "urn:other"
-    found = judge(foreign, [HIRED], in_force(HIRED), NOW)
+        assert employment_of(unmanaged, [known], in_force(known)) == "urn:other"
+    found = judge(unmanaged, [HIRED], in_force(HIRED), NOW)
     assert (found.turn, found.alone, found.is_unknown) == (Turn.NOW, False, True)
 
 

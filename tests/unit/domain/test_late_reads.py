@@ -22,17 +22,17 @@ from tests.support.builders import (
     VISIO,
     direct,
     ledger,
-    owned,
+    managed,
     person,
     plans,
 )
 
 SECOND = timedelta(seconds=1)
-LOST = owned(plans(TEAMS), at=NOW)
+LOST = managed(plans(TEAMS), at=NOW)
 
 
 class TestALostWrite:
-    row = replace(ledger({VISIO: owned()}), unseen={E3: LOST})
+    row = replace(ledger({VISIO: managed()}), unseen={E3: LOST})
 
     def test_is_remembered_while_a_read_may_still_show_it(self) -> None:
         user = person(direct(VISIO))
@@ -41,13 +41,13 @@ class TestALostWrite:
 
     def test_is_managed_once_a_read_shows_it_however_late_the_read_is(self) -> None:
         user = person(direct(VISIO), direct(E3, plans(TEAMS), at=NOW))
-        assert refresh(self.row, user, NOW + MINUTE).owned == {VISIO: owned(), E3: LOST}
+        assert refresh(self.row, user, NOW + MINUTE).managed == {VISIO: managed(), E3: LOST}
         late = refresh(self.row, user, NOW + DAY)
-        assert (late.owned, late.unseen) == ({VISIO: owned(), E3: LOST}, {})
+        assert (late.managed, late.unseen) == ({VISIO: managed(), E3: LOST}, {})
 
     def test_is_managed_also_in_a_state_in_which_the_user_cannot_use_it(self) -> None:
         user = person(direct(VISIO), direct(E3, plans(TEAMS), at=NOW, state=LicenseState.ERROR))
-        assert E3 in refresh(self.row, user, NOW + MINUTE).owned
+        assert E3 in refresh(self.row, user, NOW + MINUTE).managed
 
     @pytest.mark.parametrize(
         ("last_updated", "managed"),
@@ -64,22 +64,22 @@ class TestALostWrite:
     ) -> None:
         user = person(direct(VISIO), direct(E3, plans(TEAMS), at=last_updated))
         row = refresh(self.row, user, NOW + 10 * MINUTE)
-        assert (E3 in row.owned, row.unseen) == (managed, {})
+        assert (E3 in row.managed, row.unseen) == (managed, {})
 
     def test_with_other_plans_than_were_written_is_somebody_elses_license(self) -> None:
         row = refresh(self.row, person(direct(VISIO), direct(E3, at=NOW)), NOW + MINUTE)
-        assert (set(row.owned), row.unseen) == ({VISIO}, {})
+        assert (set(row.managed), row.unseen) == ({VISIO}, {})
 
     def test_does_not_replace_what_is_recorded_of_a_license_that_is_managed_again(self) -> None:
-        row = replace(self.row, owned={E3: owned(plans(TEAMS), source=FROM_B)})
+        row = replace(self.row, managed={E3: managed(plans(TEAMS), source=FROM_B)})
         after = refresh(row, person(direct(E3, plans(TEAMS), at=NOW)), NOW + MINUTE)
-        assert after.owned == {E3: replace(owned(plans(TEAMS), source=FROM_B), seen=SeenRow(NOW))}
+        assert after.managed == {E3: replace(managed(plans(TEAMS), source=FROM_B), seen=SeenRow(NOW))}
         assert after.unseen == {}
 
     def test_is_judged_apart_from_the_others(self) -> None:
-        row = replace(ledger(), unseen={E3: LOST, E5: LOST, VISIO: owned(at=LONG_AGO)})
+        row = replace(ledger(), unseen={E3: LOST, E5: LOST, VISIO: managed(at=LONG_AGO)})
         after = refresh(row, person(direct(E5, plans(TEAMS), at=NOW)), NOW + MINUTE)
-        assert (after.owned, after.unseen) == ({E5: LOST}, {E3: LOST})
+        assert (after.managed, after.unseen) == ({E5: LOST}, {E3: LOST})
 
 
 class TestALicenseRemovedAMomentAgo:

@@ -10,8 +10,8 @@ import pytest
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.ids import GroupId
 from shared.domain.ledger import denied, is_spent, new_intent, refresh
-from shared.domain.ledger_row import LastResult, LedgerRow, RefusalRecord, Told
-from tests.support.builders import DAY, E3, LONG_AGO, MINUTE, NOW, USER, VISIO, direct, ledger, owned, person
+from shared.domain.ledger_row import LastResult, LedgerRow, ObservedEvent, RejectionRecord
+from tests.support.builders import DAY, E3, LONG_AGO, MINUTE, NOW, USER, VISIO, direct, ledger, managed, person
 
 SECOND = timedelta(seconds=1)
 INTENT = new_intent(person(), "cause", (AssignedLicense(E3),), (), None, {}, NOW)
@@ -20,7 +20,11 @@ DATED = LedgerRow(USER, denied_since=NOW)
 
 class TestADeletedUser:
     row = replace(
-        ledger({E3: owned()}), intent=INTENT, unseen={VISIO: owned()}, waiting_since={VISIO: NOW}, gone_since={E3: NOW}
+        ledger({E3: managed()}),
+        intent=INTENT,
+        unseen={VISIO: managed()},
+        waiting_since={VISIO: NOW},
+        gone_since={E3: NOW},
     )
 
     def test_keeps_licenses_and_open_writes_while_it_can_be_restored_and_waits_no_more(self) -> None:
@@ -33,18 +37,18 @@ class TestADeletedUser:
         assert gone == LedgerRow(USER, denied_since=NOW, gone_since={E3: NOW})
 
     def test_that_is_restored_is_a_user_like_any_other(self) -> None:
-        row = replace(ledger({E3: owned()}), denied_since=LONG_AGO)
-        assert refresh(row, person(direct(E3)), NOW) == ledger({E3: owned()})
+        row = replace(ledger({E3: managed()}), denied_since=LONG_AGO)
+        assert refresh(row, person(direct(E3)), NOW) == ledger({E3: managed()})
 
 
 class TestARecord:
     @pytest.mark.parametrize(
         "row",
         [
-            replace(DATED, owned={E3: owned()}),
+            replace(DATED, managed={E3: managed()}),
             replace(DATED, intent=INTENT),
             replace(DATED, waiting_since={E3: LONG_AGO}),
-            replace(DATED, unseen={E3: owned()}),
+            replace(DATED, unseen={E3: managed()}),
         ],
         ids=["managed license", "open write", "waiting user", "lost write"],
     )
@@ -59,8 +63,8 @@ class TestARecord:
             LedgerRow(USER, removal_seen_at={str(E3): LONG_AGO, str(VISIO): NOW}),
             LedgerRow(USER, gone_since={E3: NOW}),
             LedgerRow(USER, removed_at={E3: NOW}),
-            LedgerRow(USER, refusals={E3: RefusalRecord("f", LicenseError.OTHER, "", NOW)}),
-            LedgerRow(USER, told={GroupId("sales"): Told(came=True, at=NOW)}),
+            LedgerRow(USER, rejections={E3: RejectionRecord("f", LicenseError.OTHER, "", NOW)}),
+            LedgerRow(USER, observed={GroupId("sales"): ObservedEvent(came=True, at=NOW)}),
         ],
         ids=["last write", "deleted", "removal seen", "missing", "removed", "rejected", "event"],
     )

@@ -39,7 +39,7 @@ from tests.support.builders import (
     direct,
     grant,
     ledger,
-    owned,
+    managed,
     person,
     plans,
 )
@@ -130,7 +130,7 @@ class TestWhichRows:
 
     def test_a_group_that_a_managed_license_came_from_has_a_row(self) -> None:
         row = ledger(
-            {E3: owned(source=FROM_A), VISIO: owned(source=FROM_B), PHONE: owned(source=Source(SourceKind.HR))}
+            {E3: managed(source=FROM_A), VISIO: managed(source=FROM_B), PHONE: managed(source=Source(SourceKind.HR))}
         )
         rows = member_rows(recorded(person(), Unchanged(), row=row), work(gives(E3), gives(VISIO, group=GROUP_B)), NOW)
         assert [(each.group_id, each.state) for each in rows] == [
@@ -220,7 +220,7 @@ class TestStates:
         left = recorded(
             person(direct(E3)),
             Unchanged(),
-            row=ledger({E3: owned()}),
+            row=ledger({E3: managed()}),
             grants=(grant(E3, source=source, until=until),),
         )
         row = row_of_a(left, work(gives(E3)))
@@ -228,14 +228,16 @@ class TestStates:
 
     @pytest.mark.parametrize("due", [str(E3), f"{E3}/{TEAMS}"], ids=["the license", "a plan of it"])
     def test_who_left_is_not_removed_while_a_removal_is_due(self, due: str) -> None:
-        left = recorded(person(direct(E3)), Unchanged(), row=replace(ledger({E3: owned()}), removal_seen_at={due: NOW}))
+        left = recorded(
+            person(direct(E3)), Unchanged(), row=replace(ledger({E3: managed()}), removal_seen_at={due: NOW})
+        )
         assert row_of_a(left, work(gives(E3))).state is MemberState.PENDING
 
     def test_the_first_of_two_graces_is_shown(self) -> None:
         of = recorded(
             person(direct(E3), direct(VISIO)),
             Unchanged(),
-            row=ledger({E3: owned(), VISIO: owned()}),
+            row=ledger({E3: managed(), VISIO: managed()}),
             grants=(grant(E3, source=IN_GRACE, until=NOW + 2 * DAY), grant(VISIO, source=IN_GRACE, until=NOW + DAY)),
         )
         assert row_of_a(of, work(gives(E3, VISIO))).removal_at == NOW + DAY
@@ -243,11 +245,11 @@ class TestStates:
     def test_a_grace_that_this_plan_begins_counts_and_one_that_it_ends_does_not(self) -> None:
         grace = grant(E3, source=IN_GRACE, until=NOW + DAY)
         left = person(direct(E3))
-        begun = recorded(left, Unchanged(), row=ledger({E3: owned()}), plan=UserPlan(USER, new_grants=(grace,)))
+        begun = recorded(left, Unchanged(), row=ledger({E3: managed()}), plan=UserPlan(USER, new_grants=(grace,)))
         over = recorded(
             person(),
             Unchanged(),
-            row=ledger({E3: owned()}),
+            row=ledger({E3: managed()}),
             grants=(grace,),
             plan=UserPlan(USER, ended_grants=(grace,)),
         )
@@ -260,7 +262,7 @@ class TestStates:
 class TestNotes:
     def test_the_notes_of_the_plan_are_shown_in_order(self) -> None:
         plan = UserPlan(
-            USER, notes=(Note(NoteKind.TURNED_OFF_BY_HAND, E3, plans(TEAMS)), Note(NoteKind.FOREIGN, VISIO))
+            USER, notes=(Note(NoteKind.TURNED_OFF_BY_HAND, E3, plans(TEAMS)), Note(NoteKind.UNMANAGED, VISIO))
         )
         row = row_of_a(recorded(in_a(E3), Unchanged(), plan=plan), work(gives(E3, VISIO)))
         assert row.notes == (
@@ -272,7 +274,7 @@ class TestNotes:
         plan = UserPlan(USER, notes=(Note(NoteKind.SECOND_READ, E3),))
         row = row_of_a(recorded(in_a(E3), RETRY, plan=plan), work(gives(E3), attempts={USER: 3, OTHER_USER: 5}))
         assert row.notes == ("Graph throttles writes", "secondRead 50000000-0000-0000-0000-000000000002")
-        assert (row.next_look_at, row.attempts) == (NOW + MINUTE, 3)
+        assert (row.next_check_at, row.attempts) == (NOW + MINUTE, 3)
 
     def test_a_member_with_whom_nothing_is_wrong_has_none(self) -> None:
         row = row_of_a(recorded(in_a(E3), Applied()), work(gives(E3)))
@@ -297,13 +299,13 @@ class TestUnread:
             NOW,
             notes=("no answer",),
             attempts=2,
-            next_look_at=NOW + MINUTE,
+            next_check_at=NOW + MINUTE,
             operation_id=OperationId("op"),
         )
 
     def test_an_operation_shows_the_error_that_was_left(self) -> None:
         row = row_of_a(recorded(ReadFailed("no answer"), Failed((problem(None),))), for_group_a(self.GIVES_E3))
-        assert (row.state, row.problems, row.notes, row.next_look_at) == (
+        assert (row.state, row.problems, row.notes, row.next_check_at) == (
             MemberState.ERROR,
             (problem(None),),
             (),

@@ -34,7 +34,7 @@ def member(number: int) -> UserId:
     return UserId(str(UUID(int=number)))
 
 
-def told(entries: list[dict[str, Any]], change_type: str = "updated", **more: Any) -> dict[str, Any]:
+def observed(entries: list[dict[str, Any]], change_type: str = "updated", **more: Any) -> dict[str, Any]:
     return {
         "changeType": change_type,
         "clientState": "secret",
@@ -54,7 +54,7 @@ def test_both_shapes_of_a_removal_are_read_and_an_id_said_twice_is_undecided() -
         {"id": member(4)},
         {"id": member(4), "@removed": "deleted"},
     ]
-    ((found,), broken) = decode_notifications({"value": [told(entries)]})
+    ((found,), broken) = decode_notifications({"value": [observed(entries)]})
     assert broken == 0
     assert (found.tenant_id, found.client_state) == (TENANT, "secret")
     expected = {member(1): True, member(2): False, member(3): False, member(4): None}
@@ -62,8 +62,8 @@ def test_both_shapes_of_a_removal_are_read_and_an_id_said_twice_is_undecided() -
 
 
 def test_a_broken_notification_does_not_keep_back_the_others() -> None:
-    good, gone = told([{"id": member(1)}]), told([], "deleted")
-    bad = [told([{"id": "no guid"}]), {"subscriptionId": "sub"}, 7, told([], clientState=None), told([{}])]
+    good, gone = observed([{"id": member(1)}]), observed([], "deleted")
+    bad = [observed([{"id": "no guid"}]), {"subscriptionId": "sub"}, 7, observed([], clientState=None), observed([{}])]
     found, broken = decode_notifications({"value": [good, *bad, gone]})
     assert broken == len(bad)
     assert [each.change and each.change.deleted for each in found] == [False, True]
@@ -79,7 +79,7 @@ def test_lifecycle_events_are_read_and_unknown_ones_are_broken() -> None:
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"value": {}}, {"value": [{}] * (MAX_NOTIFICATIONS + 1)}])
-def test_a_body_that_is_no_collection_is_refused(body: Any) -> None:
+def test_a_body_that_is_no_collection_is_rejected(body: Any) -> None:
     with pytest.raises(PoisonMessage, match="notification"):
         decode_notifications(body)
 
@@ -110,7 +110,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_whatever_is_posted_is_read_or_refused_and_nothing_else(body: Any) -> None:
+def test_whatever_is_posted_is_read_or_rejected_and_nothing_else(body: Any) -> None:
     try:
         found, broken = decode_notifications({"value": [body]})
     except PoisonMessage:

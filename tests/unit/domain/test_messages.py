@@ -53,7 +53,7 @@ process_users = st.builds(
 )
 bounded = settings(max_examples=80, deadline=None)
 
-ANN, BEN = (UserId(f"0000000{letter}-0000-4000-8000-000000000000") for letter in "ab")
+ANN, BEN = (UserId(f"0000000{dead_letter}-0000-4000-8000-000000000000") for dead_letter in "ab")
 CHUNK = ProcessUsers((ANN, BEN), "op", bulk=True, operation_id=OperationId("op"))
 STEP = OperationStep(OperationId("op"), 3, 1)
 DECODERS: list[Callable[[bytes], object]] = [decode_operation_step, decode_process_users]
@@ -67,7 +67,7 @@ def test_a_step_comes_back_as_it_was_sent(step: OperationStep) -> None:
 
 @bounded
 @given(process_users)
-def test_users_to_look_at_come_back_as_they_were_sent(message: ProcessUsers) -> None:
+def test_users_to_check_come_back_as_they_were_sent(message: ProcessUsers) -> None:
     assert decode_process_users(message.encode()) == message
 
 

@@ -42,7 +42,7 @@ def asks(change: LicenseChange, target: Target = GROUP, *, preview: bool = False
             "2bc93a1b51667ad7fb389626c51bf66a23e8d3a680763e112e6adc8a6032714a",
         ),
         (asks(LicenseChange()), "fac833a10b9e865d6a8ce141cf9c0f15ef99c132a192f8beb6044b9bac5c9d83"),
-        (asks(LicenseChange(adopt=(E5, E3))), "b12d79d8b21377d59b0f0d3424270c37476be5bafa83f4bb28f3eda354cb9b17"),
+        (asks(LicenseChange(manage=(E5, E3))), "b12d79d8b21377d59b0f0d3424270c37476be5bafa83f4bb28f3eda354cb9b17"),
         (asks(LicenseChange(enable=(E3,))), "7d58164ac84077b83649abab6e67d57e37acfdf2bb88c035ef9fa9977bd54dff"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import NO_PLANS, Plans
 from shared.domain.ledger import accepted, new_intent
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, ManagedLicense
 from shared.domain.permit import PERMIT_HOLDS, Permit, not_carried_out
 from shared.domain.removals import valid_permits
 from tests.support.builders import (
@@ -28,7 +28,7 @@ from tests.support.builders import (
     context,
     direct,
     ledger,
-    owned,
+    managed,
     permit,
     person,
     plans,
@@ -36,10 +36,10 @@ from tests.support.builders import (
 
 
 def test_a_void_permit_in_the_place_of_one_that_permits_the_removal_permits_nothing() -> None:
-    license = owned(at=NOW - timedelta(days=365))
-    standing = permit(E3)
-    assert valid_permits(USER, E3, license, context(permits=(standing,))) == [standing]
-    void = Permit.void(standing.user_id, standing.sku_id, standing.source, "cancelled")
+    license = managed(at=NOW - timedelta(days=365))
+    hr_state = permit(E3)
+    assert valid_permits(USER, E3, license, context(permits=(hr_state,))) == [hr_state]
+    void = Permit.void(hr_state.user_id, hr_state.sku_id, hr_state.source, "cancelled")
     assert valid_permits(USER, E3, license, context(permits=(void,))) == []
     assert (void.user_id, void.sku_id, void.source) == (USER, E3, FROM_A)
     assert (void.given_by, void.by_approval) == ("cancelled", False)
@@ -49,14 +49,14 @@ BEFORE = plans(SHAREPOINT_2)
 """What is off in E3 as the permit is given."""
 
 
-def written(*steps: Plans | None) -> OwnedLicense:
+def written(*steps: Plans | None) -> ManagedLicense:
     """The license after writes, a minute apart, from the time of the permit on. None: it was removed."""
-    row = ledger({E3: owned(BEFORE), VISIO: owned()})
+    row = ledger({E3: managed(BEFORE), VISIO: managed()})
     current: Plans | None = BEFORE
     for number, off in enumerate(steps):
         row = write(row, current, off, number)
         current = off
-    return row.owned[E3]
+    return row.managed[E3]
 
 
 def write(row: LedgerRow, before: Plans | None, after: Plans | None, number: int) -> LedgerRow:
@@ -109,9 +109,9 @@ def test_a_permit_for_a_whole_license_ends_with_the_next_write_of_it(
 
 
 def test_only_plans_of_the_changed_license_are_remembered_and_no_longer_than_a_permit_holds() -> None:
-    first = write(ledger({E3: owned(BEFORE), E5: owned()}), BEFORE, NO_PLANS, 0)
-    assert (dict(first.owned[E3].changes), first.owned[E3].since) == ({NOW: BEFORE}, owned().at)
-    assert first.owned[E5] == owned()
+    first = write(ledger({E3: managed(BEFORE), E5: managed()}), BEFORE, NO_PLANS, 0)
+    assert (dict(first.managed[E3].changes), first.managed[E3].since) == ({NOW: BEFORE}, managed().at)
+    assert first.managed[E5] == managed()
     minutes = (PERMIT_HOLDS + DAY) // MINUTE
-    later = write(first, NO_PLANS, plans(TEAMS), minutes).owned[E3]
-    assert (dict(later.changes), later.since) == ({NOW + minutes * MINUTE: plans(TEAMS)}, owned().at)
+    later = write(first, NO_PLANS, plans(TEAMS), minutes).managed[E3]
+    assert (dict(later.changes), later.since) == ({NOW + minutes * MINUTE: plans(TEAMS)}, managed().at)

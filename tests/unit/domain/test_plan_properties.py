@@ -19,7 +19,7 @@ from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, Plans, ServicePlanId, SkuId
 from shared.domain.keeping_grants import grants_that_count
 from shared.domain.ledger import INTENT_LOCK, accepted, new_intent, resolve
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, ManagedLicense
 from shared.domain.permit import PERMIT_HOLDS, Permit
 from shared.domain.plan import UserPlan, plan_user
 from shared.domain.plan_draft import NoteKind, PlanContext
@@ -115,7 +115,7 @@ def permits_from(choose: Choices) -> tuple[Permit, ...]:
 
 def licenses_from(choose: Choices) -> tuple[tuple[LicenseAssignmentState, ...], LedgerRow]:
     rows: list[LicenseAssignmentState] = []
-    owning: dict[SkuId, OwnedLicense] = {}
+    owning: dict[SkuId, ManagedLicense] = {}
     seen: dict[str, datetime] = {}
     for sku in SKU_IDS:
         contents = CATALOG.plans(sku)
@@ -123,7 +123,7 @@ def licenses_from(choose: Choices) -> tuple[tuple[LicenseAssignmentState, ...], 
             rows.append(direct(sku, choose.some(contents) if choose.yes() else NO_PLANS))
             if choose.of((True, True, False)):
                 written = rows[-1].disabled_plans if choose.of(range(4)) else choose.some(contents)
-                owning[sku] = OwnedLicense(written, choose.of((LONG_AGO, NOW - DAY)), (FROM_A,))
+                owning[sku] = ManagedLicense(written, choose.of((LONG_AGO, NOW - DAY)), (FROM_A,))
             for key in (str(sku), *(f"{sku}/{each}" for each in sorted(contents))):
                 if choose.of((True, True, False)):
                     seen[key] = choose.of((NOW - DAY, NOW - MINUTE, NOW - MINUTE / 2, NOW))
@@ -192,7 +192,7 @@ def run_to_the_end(case: Case) -> tuple[DirectoryUser, LedgerRow, tuple[Grant, .
             plan, settled = look(user, grants, row, where)
         grants = (*(grant for grant in grants if grant not in plan.ended_grants), *plan.new_grants)
         user, row = write(user, plan, settled, where.now)
-        if not (plan.writes or plan.look_again or plan.new_grants or plan.ended_grants):
+        if not (plan.writes or plan.check_again or plan.new_grants or plan.ended_grants):
             return user, row, grants, where
         where = replace(where, now=where.now + MINUTE)
     raise AssertionError("eight looks did not come to an end")
@@ -219,33 +219,33 @@ def test_with_every_permit_the_user_ends_with_what_the_grants_say_and_what_other
     for sku, wanted in desired.items():
         if wanted.adds:
             assert sku in user.direct
-        if wanted.adds and sku in row.owned:
-            by_hand = case.row.owned[sku].disabled_plans if sku in case.row.owned else NO_PLANS
+        if wanted.adds and sku in row.managed:
+            by_hand = case.row.managed[sku].disabled_plans if sku in case.row.managed else NO_PLANS
             now_off = user.direct[sku].disabled_plans
             assert now_off <= wanted.given_disabled
             assert wanted.disabled_plans <= now_off | by_hand
-    for sku in row.owned:
+    for sku in row.managed:
         assert sku in desired
-    foreign = case.user.direct.keys() - case.row.owned.keys()
-    assert {sku: case.user.direct[sku] for sku in foreign} == {sku: user.direct[sku] for sku in foreign}
+    unmanaged = case.user.direct.keys() - case.row.managed.keys()
+    assert {sku: case.user.direct[sku] for sku in unmanaged} == {sku: user.direct[sku] for sku in unmanaged}
 
 
 @bounded
 @for_all(cases())
-def test_nothing_that_is_not_ours_is_removed_or_changed(case: Case) -> None:
+def test_nothing_that_is_not_managed_is_removed_or_changed(case: Case) -> None:
     plan = plan_of(case)
-    foreign = case.user.direct.keys() - case.row.owned.keys()
-    assert set(plan.remove) <= case.row.owned.keys() & case.user.direct.keys()
-    assert not foreign & {license.sku_id for license in plan.add}
-    assert plan.plans_off.keys() <= case.row.owned.keys()
+    unmanaged = case.user.direct.keys() - case.row.managed.keys()
+    assert set(plan.remove) <= case.row.managed.keys() & case.user.direct.keys()
+    assert not unmanaged & {license.sku_id for license in plan.add}
+    assert plan.plans_off.keys() <= case.row.managed.keys()
 
 
 def _permitted(case: Case, sku: SkuId, service_plan: ServicePlanId | None) -> bool:
-    owned, direct_row = case.row.owned[sku], case.user.direct[sku]
+    managed, direct_row = case.row.managed[sku], case.user.direct[sku]
     valid = [
         each
         for each in case.context.permits
-        if each.sku_id == sku and owned.at < each.at and NOW - each.at <= timedelta(days=7)
+        if each.sku_id == sku and managed.at < each.at and NOW - each.at <= timedelta(days=7)
     ]
     key = str(sku) if service_plan is None else f"{sku}/{service_plan}"
     seen_twice = key in case.row.removal_seen_at and NOW - case.row.removal_seen_at[key] >= MINUTE
@@ -254,7 +254,7 @@ def _permitted(case: Case, sku: SkuId, service_plan: ServicePlanId | None) -> bo
         stay_on = CATALOG.plans(sku) - direct_row.disabled_plans <= after
         return seen_twice and (stay_on or any(not each.plans for each in valid))
     assert service_plan not in direct_row.disabled_plans
-    if service_plan in owned.disabled_plans:
+    if service_plan in managed.disabled_plans:
         return any((not each.plans or service_plan in each.plans) and each.by_approval for each in valid)
     return seen_twice and (service_plan in after or any(not each.plans or service_plan in each.plans for each in valid))
 
@@ -282,10 +282,12 @@ def test_without_permits_no_plan_of_anybody_goes_off(case: Case) -> None:
 
 @settings(max_examples=600, deadline=None)
 @for_all(cases(GIVING, clean=True), st.lists(st.sampled_from(SKU_IDS), max_size=6))
-def test_after_any_refusals_nobody_has_lost_a_plan_that_was_to_be_replaced(case: Case, refusals: list[SkuId]) -> None:
+def test_after_any_rejections_nobody_has_lost_a_plan_that_was_to_be_replaced(
+    case: Case, rejections: list[SkuId]
+) -> None:
     plan = plan_of(case)
     add, remove = plan.add, plan.remove
-    for dropped in refusals:
+    for dropped in rejections:
         if dropped in remove or dropped in {license.sku_id for license in add}:
             add, remove = without(add, remove, dropped, CATALOG, plan.plans_off)
             assert dropped not in remove
@@ -343,9 +345,9 @@ def test_the_order_of_the_input_does_not_matter(case: Case, random: Random) -> N
     assert set(plan.ended_grants) == set(other.ended_grants)
 
 
-def _owned(row: LedgerRow) -> dict[SkuId, OwnedLicense]:
+def _managed_license(row: LedgerRow) -> dict[SkuId, ManagedLicense]:
     """What is ours, without what later reads are compared with."""
-    return {sku: replace(license, written=None, seen=None) for sku, license in row.owned.items()}
+    return {sku: replace(license, written=None, seen=None) for sku, license in row.managed.items()}
 
 
 MEDDLING = ("nothing", "other plans", "same plans long ago", "taken away")
@@ -354,7 +356,7 @@ CRASHES = ("intent not written", "not sent", "not recorded", "recorded")
 
 @bounded
 @for_all(cases(clean=True), st.sampled_from(CRASHES), st.sampled_from(MEDDLING), st.booleans())
-def test_after_a_crash_at_any_point_ours_is_exactly_what_we_wrote(
+def test_after_a_crash_at_any_point_the_managed_licenses_are_exactly_what_we_wrote(
     case: Case, crash: str, meddling: str, same_cause: bool
 ) -> None:
     """Somebody else may meddle between; that they give the very same plans in the same minutes is not told apart."""
@@ -372,16 +374,16 @@ def test_after_a_crash_at_any_point_ours_is_exactly_what_we_wrote(
     resolution = resolve(row, user, "c" if same_cause else "other", NOW + INTENT_LOCK)
     found = resolution.row
     assert (found.intent, resolution.wait_until) == (None, None)
-    assert {**_owned(found), touched: None} == {**_owned(truth), touched: None}
+    assert {**_managed_license(found), touched: None} == {**_managed_license(truth), touched: None}
     if meddling == "nothing":
-        assert _owned(found) == _owned(truth)
+        assert _managed_license(found) == _managed_license(truth)
         assert (resolution.applied is not None) is (crash == "not recorded")
-    elif (touched not in truth.owned and touched not in before.owned) or (
+    elif (touched not in truth.managed and touched not in before.managed) or (
         crash == "not recorded" and _plans(user, touched) not in (None, intent.before[touched])
     ):
         # Of a license of ours, Graph may not have moved the time that was read before.
-        is_as_read = meddling == "same plans long ago" and touched in before.owned
-        assert is_as_read or touched not in found.owned
+        is_as_read = meddling == "same plans long ago" and touched in before.managed
+        assert is_as_read or touched not in found.managed
 
 
 def _plans(user: DirectoryUser, sku: SkuId) -> Plans | None:

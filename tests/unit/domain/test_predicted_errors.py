@@ -51,9 +51,9 @@ CATALOG = Catalog(
 )
 
 
-def having(*owned: SubscribedSku, group: bool = False, state: LicenseState = LicenseState.ACTIVE) -> DirectoryUser:
+def having(*managed: SubscribedSku, group: bool = False, state: LicenseState = LicenseState.ACTIVE) -> DirectoryUser:
     by = GroupId("g") if group else None
-    rows = tuple(LicenseAssignmentState(each.sku_id, assigned_by_group=by, state=state) for each in owned)
+    rows = tuple(LicenseAssignmentState(each.sku_id, assigned_by_group=by, state=state) for each in managed)
     return DirectoryUser(UserId("u"), "u@x", "U", True, "Member", "DE", rows)
 
 

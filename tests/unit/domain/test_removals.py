@@ -17,7 +17,7 @@ from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, UserId
 from shared.domain.keeping_grants import grants_that_count
-from shared.domain.ledger_row import OwnedLicense
+from shared.domain.ledger_row import ManagedLicense
 from shared.domain.permit import Claim, leaver_permits
 from shared.domain.plan import plan_user
 from shared.domain.plan_draft import Note, NoteKind, PermitRequest
@@ -48,8 +48,8 @@ from tests.support.builders import (
     direct,
     grant,
     ledger,
+    managed,
     native,
-    owned,
     permit,
     person,
     plans,
@@ -62,8 +62,8 @@ HELD, KEPT, IN_GRACE, LISTED = map(Source, (SourceKind.HELD, SourceKind.KEPT, So
 JOINED = Source(SourceKind.JOINED, GROUP_A)
 
 
-def from_both(disabled: Plans = NO_PLANS) -> OwnedLicense:
-    return replace(owned(disabled), sources=(FROM_A, FROM_B))
+def from_both(disabled: Plans = NO_PLANS) -> ManagedLicense:
+    return replace(managed(disabled), sources=(FROM_A, FROM_B))
 
 
 class TestGrace:
@@ -72,10 +72,10 @@ class TestGrace:
         plan = plan_user(person(direct(E3, plans(TEAMS))), (), ledger({E3: from_both()}), where)
         assert plan.new_grants == (Grant(E3, plans(TEAMS), IN_GRACE, NOW + 60 * DAY),)
         assert plan.notes == (Note(NoteKind.IN_GRACE, E3),)
-        assert (plan.removal_seen_at, plan.look_again) == ({}, None)
+        assert (plan.removal_seen_at, plan.check_again) == ({}, None)
 
     def test_of_a_source_without_one_is_none(self) -> None:
-        plan = plan_user(person(direct(E3)), (), ledger({E3: owned(source=FROM_A)}), context(grace={FROM_B: DAY}))
+        plan = plan_user(person(direct(E3)), (), ledger({E3: managed(source=FROM_A)}), context(grace={FROM_B: DAY}))
         assert (plan.new_grants, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3),))
 
     def test_of_service_plans_keeps_those_on_that_a_group_gave_which_the_user_left(self) -> None:
@@ -93,7 +93,7 @@ class TestGrace:
 
     def test_of_service_plans_is_none_where_the_group_narrows_what_it_gives(self) -> None:
         where = context(grace={FROM_A: DAY})
-        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), ledger({E3: owned()}), where)
+        plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), ledger({E3: managed()}), where)
         assert (plan.new_grants, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3, plans(TEAMS)),))
 
     def test_does_not_protect_a_plan_that_a_person_turned_on_and_an_approval_names(self) -> None:
@@ -107,23 +107,23 @@ class TestGrace:
 
 class TestTwoReads:
     def test_the_first_read_of_a_removal_is_remembered_and_asks_for_a_second_a_minute_later(self) -> None:
-        plan = plan_user(person(direct(E3)), (), ledger({E3: owned()}), context(permits=(permit(E3),)))
+        plan = plan_user(person(direct(E3)), (), ledger({E3: managed()}), context(permits=(permit(E3),)))
         assert plan.notes == (Note(NoteKind.SECOND_READ, E3),)
-        assert (plan.removal_seen_at, plan.look_again) == ({str(E3): NOW}, NOW + MINUTE)
+        assert (plan.removal_seen_at, plan.check_again) == ({str(E3): NOW}, NOW + MINUTE)
 
     def test_a_second_read_that_comes_too_soon_decides_nothing(self) -> None:
-        row = ledger({E3: owned()}, seen={str(E3): EARLIER + SECOND})
+        row = ledger({E3: managed()}, seen={str(E3): EARLIER + SECOND})
         plan = plan_user(person(direct(E3)), (), row, context(permits=(permit(E3),)))
         assert (plan.remove, plan.removal_seen_at) == ((), {str(E3): EARLIER + SECOND})
-        assert plan.look_again == NOW + SECOND
+        assert plan.check_again == NOW + SECOND
 
     def test_the_second_read_keeps_the_time_of_the_first_and_asks_for_no_third(self) -> None:
-        row = ledger({E3: owned()}, seen={str(E3): EARLIER})
+        row = ledger({E3: managed()}, seen={str(E3): EARLIER})
         plan = plan_user(person(direct(E3)), (), row, context())
-        assert (plan.removal_seen_at, plan.look_again) == ({str(E3): EARLIER}, None)
+        assert (plan.removal_seen_at, plan.check_again) == ({str(E3): EARLIER}, None)
 
     def test_each_service_plan_is_read_twice(self) -> None:
-        row = ledger({E3: owned()}, seen={f"{E3}/{TEAMS}": EARLIER})
+        row = ledger({E3: managed()}, seen={f"{E3}/{TEAMS}": EARLIER})
         plan = plan_user(
             person(direct(E3)), (grant(E3, plans(TEAMS, EXCHANGE_2)),), row, context(permits=(permit(E3),))
         )
@@ -140,14 +140,14 @@ class TestPermits:
         assert (plan.wants_permit, plan.notes) == ((PermitRequest(USER, E3, CLAIM_A | CLAIM_B, EARLIER),), ())
 
     def test_a_removal_that_is_seen_for_the_first_time_asks_before_its_window_is_over(self) -> None:
-        plan = plan_user(person(direct(E3)), (), ledger({E3: owned()}), context())
+        plan = plan_user(person(direct(E3)), (), ledger({E3: managed()}), context())
         assert plan.wants_permit == (PermitRequest(USER, E3, CLAIM_A, NOW, ripe=False),)
-        grants, row = (grant(E3, plans(TEAMS, EXCHANGE_2)),), ledger({E3: owned()}, seen={f"{E3}/{TEAMS}": EARLIER})
+        grants, row = (grant(E3, plans(TEAMS, EXCHANGE_2)),), ledger({E3: managed()}, seen={f"{E3}/{TEAMS}": EARLIER})
         plan = plan_user(person(direct(E3)), grants, row, context())
         assert plan.wants_permit == (PermitRequest(USER, E3, CLAIM_A, NOW, plans(TEAMS, EXCHANGE_2), ripe=False),)
 
     def test_a_license_without_a_source_is_one_that_was_asked_for_by_list(self) -> None:
-        row, listed = ledger({E3: OwnedLicense(plans(), LONG_AGO)}, seen=self.twice), frozenset({Claim(LISTED)})
+        row, listed = ledger({E3: ManagedLicense(plans(), LONG_AGO)}, seen=self.twice), frozenset({Claim(LISTED)})
         assert plan_user(person(direct(E3)), (), row, context()).wants_permit == (
             PermitRequest(USER, E3, listed, EARLIER),
         )
@@ -156,12 +156,12 @@ class TestPermits:
 
     def test_a_removal_that_was_denied_is_held_with_the_plans_that_are_off_now(self) -> None:
         where = context(denied=frozenset({E3}))
-        plan = plan_user(person(direct(E3, plans(TEAMS))), (), ledger({E3: owned()}, seen=self.twice), where)
+        plan = plan_user(person(direct(E3, plans(TEAMS))), (), ledger({E3: managed()}, seen=self.twice), where)
         assert plan.new_grants == (Grant(E3, plans(TEAMS), HELD),)
         assert (plan.notes, plan.wants_permit) == ((Note(NoteKind.HELD, E3),), ())
 
     def test_service_plans_without_one_ask_for_it_and_those_that_were_denied_are_held(self) -> None:
-        grants, row = (grant(E3, plans(TEAMS, EXCHANGE_2)),), ledger({E3: owned()}, seen=self.twice)
+        grants, row = (grant(E3, plans(TEAMS, EXCHANGE_2)),), ledger({E3: managed()}, seen=self.twice)
         permits = (permit(E3, disabling=plans(TEAMS)),)
         plan = plan_user(person(direct(E3)), grants, row, context(permits=permits))
         assert (plan.plans_off, plan.notes) == ({E3: plans(TEAMS)}, ())
@@ -172,12 +172,12 @@ class TestPermits:
 
     def test_plans_of_several_permits_add_up(self) -> None:
         permits = (permit(E3, disabling=plans(TEAMS)), permit(E3, disabling=plans(EXCHANGE_2, SHAREPOINT_2)))
-        row = ledger({E3: owned()}, seen=self.twice)
+        row = ledger({E3: managed()}, seen=self.twice)
         plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS, EXCHANGE_2)),), row, context(permits=permits))
         assert (plan.plans_off, plan.wants_permit) == ({E3: plans(TEAMS, EXCHANGE_2)}, ())
 
     def test_of_plans_turned_on_by_hand_only_those_go_off_that_an_approval_names(self) -> None:
-        row = ledger({E3: owned(plans(TEAMS, EXCHANGE_2))}, seen=self.twice)
+        row = ledger({E3: managed(plans(TEAMS, EXCHANGE_2))}, seen=self.twice)
         permits = (
             permit(E3, disabling=plans(TEAMS, SHAREPOINT_2), by_approval=True),
             permit(E3, disabling=plans(EXCHANGE_2)),
@@ -187,14 +187,14 @@ class TestPermits:
         assert plan.notes == (Note(NoteKind.TURNED_ON_BY_HAND, E3, plans(EXCHANGE_2)),)
 
     def test_plans_turned_on_by_hand_and_others_go_off_together_each_by_its_own_permit(self) -> None:
-        row = ledger({E3: owned(plans(EXCHANGE_2))}, seen=self.twice)
+        row = ledger({E3: managed(plans(EXCHANGE_2))}, seen=self.twice)
         approval = permit(E3, disabling=plans(EXCHANGE_2), by_approval=True)
         grants = (grant(E3, plans(TEAMS, EXCHANGE_2)),)
         plan = plan_user(person(direct(E3)), grants, row, context(permits=(approval, permit(E3))))
         assert (plan.plans_off, plan.notes) == ({E3: plans(TEAMS, EXCHANGE_2)}, ())
 
     def test_only_permits_of_the_user_and_the_product_count_given_after_the_license_and_for_seven_days(self) -> None:
-        license = owned(at=NOW - 8 * DAY)
+        license = managed(at=NOW - 8 * DAY)
         good = (permit(E3, at=NOW - 7 * DAY), permit(E3, at=NOW))
         bad = (
             permit(E3, at=NOW - 7 * DAY - SECOND),
@@ -202,7 +202,7 @@ class TestPermits:
             replace(permit(E3), user_id=UserId("somebody else")),
         )
         assert valid_permits(USER, E3, license, context(permits=(bad[0], good[0], *bad[1:], good[1]))) == list(good)
-        young = owned(at=NOW - HOUR)
+        young = managed(at=NOW - HOUR)
         permits = (permit(E3, at=NOW - HOUR), permit(E3, at=NOW - HOUR + SECOND))
         assert valid_permits(USER, E3, young, context(permits=permits)) == [permits[1]]
 
@@ -224,7 +224,7 @@ class TestClaims:
         def removes(version: int, pauses: int = 0) -> bool:
             known = {GROUP_A: GroupLicenseAssignment(GROUP_A, version=version, pauses=pauses)}
             where = context(assignments=known, permits=(replace(permit(E3), claims=frozenset({Claim(FROM_A, 4)})),))
-            return plan_user(person(direct(E3)), (), ledger({E3: owned()}, seen=self.twice), where).remove == (E3,)
+            return plan_user(person(direct(E3)), (), ledger({E3: managed()}, seen=self.twice), where).remove == (E3,)
 
         assert [removes(3), removes(4), removes(5), removes(6, pauses=2)] == [False, True, False, True]
 
@@ -236,7 +236,7 @@ class TestClaims:
             assert bool(grants_that_count(person(), held, row, given)) is counts
 
     def test_a_membership_that_hr_has_just_written_is_the_claim_of_its_group(self) -> None:
-        row = ledger({E3: replace(owned(), sources=(FROM_A, JOINED))}, seen=self.twice)
+        row = ledger({E3: replace(managed(), sources=(FROM_A, JOINED))}, seen=self.twice)
         assert plan_user(person(direct(E3)), (), row, context()).wants_permit == (
             PermitRequest(USER, E3, CLAIM_A, EARLIER),
         )
@@ -265,7 +265,7 @@ class TestClaims:
             GROUP_A: GroupLicenseAssignment(GROUP_A, (SkuAssignment(E3, plans()),), version=2),
             GROUP_B: GroupLicenseAssignment(GROUP_B, (SkuAssignment(VISIO, plans()),), version=7),
         }
-        row = ledger({E3: owned(source=LISTED), VISIO: owned(source=FROM_B)})
+        row = ledger({E3: managed(source=LISTED), VISIO: managed(source=FROM_B)})
         found = leaver_permits(row, [GROUP_A, GROUP_B], [grant(E3, source=hr)], known, hr, NOW, "Mia")
         assert {each.sku_id: each.claims for each in found} == {
             E3: frozenset({Claim(LISTED), Claim(FROM_A, 2), Claim(hr)}),
@@ -293,31 +293,31 @@ class TestUpgrades:
     def test_are_licenses_whose_plans_stay_on(
         self, other: tuple[LicenseAssignmentState, ...], grants: tuple[Grant, ...], *, goes: bool
     ) -> None:
-        owning = {E3: owned(), E5: owned(source=FROM_B)} if grants and other else {E3: owned()}
+        owning = {E3: managed(), E5: managed(source=FROM_B)} if grants and other else {E3: managed()}
         plan = plan_user(person(direct(E3), *other), grants, ledger(owning, seen=self.twice), context())
         assert (plan.remove == (E3,), bool(plan.wants_permit)) == (goes, not goes)
 
     def test_are_not_two_licenses_that_both_go(self) -> None:
-        row = ledger({E3: owned(), E5: owned()}, seen=self.twice)
+        row = ledger({E3: managed(), E5: managed()}, seen=self.twice)
         plan = plan_user(person(direct(E3), direct(E5)), (), row, context())
         assert (plan.remove, [each.sku_id for each in plan.wants_permit]) == ((), [E3, E5])
 
     def test_are_not_two_licenses_that_both_lose_the_plan(self) -> None:
         seen = {f"{E3}/{TEAMS}": EARLIER, f"{E5}/{TEAMS}": EARLIER}
         grants = (grant(E3, plans(TEAMS)), grant(E5, plans(TEAMS)))
-        row = ledger({E3: owned(), E5: owned()}, seen=seen)
+        row = ledger({E3: managed(), E5: managed()}, seen=seen)
         plan = plan_user(person(direct(E3), direct(E5)), grants, row, context())
         assert (plan.plans_off, [each.sku_id for each in plan.wants_permit]) == ({}, [E3, E5])
 
     def test_are_plans_that_stay_on_in_another_license(self) -> None:
         grants = (grant(E3, plans(TEAMS)), grant(E5))
-        row = ledger({E3: owned(), E5: owned()}, seen=self.twice)
+        row = ledger({E3: managed(), E5: managed()}, seen=self.twice)
         plan = plan_user(person(direct(E3), direct(E5)), grants, row, context())
         assert (plan.plans_off, plan.wants_permit) == ({E3: plans(TEAMS)}, ())
 
     def test_are_not_products_of_which_nothing_is_known(self) -> None:
         unknown = sku_id(99)
-        row = ledger({unknown: owned()}, seen={str(unknown): EARLIER})
+        row = ledger({unknown: managed()}, seen={str(unknown): EARLIER})
         assert plan_user(person(direct(unknown)), (), row, context()).remove == ()
 
 
@@ -325,21 +325,21 @@ class TestWaitingForRemovals:
     """An addition that replaces something that may not go yet waits for it."""
 
     def test_for_the_second_read_and_says_so(self) -> None:
-        plan = plan_user(person(direct(E3)), (grant(E5),), ledger({E3: owned()}), context())
+        plan = plan_user(person(direct(E3)), (grant(E5),), ledger({E3: managed()}), context())
         assert (plan.add, plan.notes) == ((), (Note(NoteKind.SECOND_READ, E3), Note(NoteKind.AFTER_REMOVAL, E5)))
 
     def test_for_a_permit_and_says_so(self) -> None:
-        row = ledger({E5: owned()}, seen={str(E5): EARLIER})
+        row = ledger({E5: managed()}, seen={str(E5): EARLIER})
         plan = plan_user(person(direct(E5)), (grant(E3),), row, context())
         assert (plan.add, plan.notes) == ((), (Note(NoteKind.PENDING_APPROVAL, E3),))
 
     def test_for_a_permit_also_when_another_removal_waits_only_for_its_second_read(self) -> None:
-        row = ledger({E3: owned(), PHONE: owned()}, seen={str(E3): EARLIER})
+        row = ledger({E3: managed(), PHONE: managed()}, seen={str(E3): EARLIER})
         plan = plan_user(person(direct(E3), direct(PHONE)), (grant(E5, plans(TEAMS)),), row, context())
         assert plan.notes == (Note(NoteKind.SECOND_READ, PHONE), Note(NoteKind.PENDING_APPROVAL, E5))
 
     def test_while_unrelated_additions_before_and_after_it_go_out(self) -> None:
-        user, row = person(direct(E5)), ledger({E5: owned()})
+        user, row = person(direct(E5)), ledger({E5: managed()})
         plan = plan_user(user, (grant(E3), grant(VISIO), grant(F3), grant(PHONE)), row, context())
         assert plan.add == (AssignedLicense(VISIO),)
         assert plan.notes == (
@@ -350,7 +350,7 @@ class TestWaitingForRemovals:
         )
 
     def test_and_with_it_another_removal_that_it_replaces_stays(self) -> None:
-        row = ledger({E3: owned(), PHONE: owned()}, seen={str(PHONE): EARLIER})
+        row = ledger({E3: managed(), PHONE: managed()}, seen={str(PHONE): EARLIER})
         where = context(permits=(permit(E3), permit(PHONE)))
         plan = plan_user(person(direct(E3), direct(PHONE)), (grant(E5),), row, where)
         assert (plan.add, plan.remove) == ((), ())
@@ -361,7 +361,7 @@ class TestWaitingForRemovals:
         )
 
     def test_only_for_the_plans_that_are_to_go_off_where_the_product_stays(self) -> None:
-        user, row = person(direct(E5)), ledger({E5: owned()})
+        user, row = person(direct(E5)), ledger({E5: managed()})
         waits = plan_user(user, (grant(E5, plans(CALLING)), grant(PHONE)), row, context())
         assert (waits.add, waits.notes[1:]) == ((), (Note(NoteKind.AFTER_REMOVAL, PHONE),))
         goes = plan_user(user, (grant(E5, plans(TEAMS)), grant(PHONE)), row, context())
@@ -370,13 +370,13 @@ class TestWaitingForRemovals:
         assert off.add == (AssignedLicense(E3, plans(SHAREPOINT_2)),)
 
     def test_for_a_permit_of_plans_and_says_so(self) -> None:
-        row = ledger({E5: owned()}, seen={f"{E5}/{CALLING}": EARLIER})
+        row = ledger({E5: managed()}, seen={f"{E5}/{CALLING}": EARLIER})
         plan = plan_user(person(direct(E5)), (grant(E5, plans(CALLING)), grant(PHONE)), row, context())
         assert (plan.add, plan.notes) == ((), (Note(NoteKind.PENDING_APPROVAL, PHONE),))
 
     def test_a_change_of_a_license_that_the_user_has_does_not_wait(self) -> None:
         user = person(direct(E3), direct(E5, plans(CALLING)))
-        row = ledger({E3: owned(), E5: owned(plans(CALLING))})
+        row = ledger({E3: managed(), E5: managed(plans(CALLING))})
         assert plan_user(user, (grant(E5),), row, context()).add == (AssignedLicense(E5),)
 
 
@@ -389,8 +389,8 @@ class TestGrantsThatCount:
     def test_a_hold_counts_until_there_is_a_permit(self, by_approval: bool) -> None:
         grants = (grant(E3, source=HELD), grant(VISIO))
         given = context(permits=(permit(E3, by_approval=by_approval),))
-        assert grants_that_count(person(), grants, ledger({E3: owned()}), context()) == grants
-        assert grants_that_count(person(), grants, ledger({E3: owned()}), given) == grants[1:]
+        assert grants_that_count(person(), grants, ledger({E3: managed()}), context()) == grants
+        assert grants_that_count(person(), grants, ledger({E3: managed()}), given) == grants[1:]
         assert grants_that_count(person(), grants, ledger(), given) == grants
 
     def test_what_a_person_kept_counts_until_there_is_an_approval(self) -> None:
@@ -400,7 +400,7 @@ class TestGrantsThatCount:
             ((permit(E3),), grants),
             ((permit(E3), permit(E3, by_approval=True)), grants[1:]),
         ):
-            assert grants_that_count(person(), grants, ledger({E3: owned()}), context(permits=permits)) == counting
+            assert grants_that_count(person(), grants, ledger({E3: managed()}), context(permits=permits)) == counting
         assert grants_that_count(person(), grants, ledger(), context(permits=(permit(E3, by_approval=True),))) == grants
 
 
@@ -417,12 +417,12 @@ class TestGrantsThatEnded:
 
     def test_a_hold_ends_when_a_person_keeps_the_license_and_what_is_kept_does_not(self) -> None:
         grants = (grant(E3, source=HELD), grant(E3, source=KEPT), grant(E5, source=HELD))
-        user, row = person(direct(E3), direct(E5)), ledger({E3: owned(), E5: owned()})
+        user, row = person(direct(E3), direct(E5)), ledger({E3: managed(), E5: managed()})
         assert plan_user(user, grants, row, context()).ended_grants == grants[:1]
 
     def test_a_hold_ends_when_a_group_gives_the_license_and_a_decision_when_it_gives_every_plan(self) -> None:
         held, kept = grant(E3, source=HELD), grant(E3, source=KEPT)
-        user, row = person(direct(E3)), ledger({E3: owned()})
+        user, row = person(direct(E3)), ledger({E3: managed()})
         for group, ended in ((grant(E3), (held,)), (grant(E3, plans(TEAMS)), (held,)), (grant(E3, adds=False), ())):
             assert plan_user(user, (held, group), row, context()).ended_grants == ended
         for group, ended in ((grant(E3), (kept,)), (grant(E3, plans(TEAMS)), ()), (grant(E3, adds=False), ())):
@@ -430,22 +430,22 @@ class TestGrantsThatEnded:
 
     def test_it_does_not_end_while_the_license_is_managed_though_a_read_lacks_it(self) -> None:
         grants = (grant(E3, source=HELD), grant(E5, source=KEPT), grant(VISIO, source=IN_GRACE, until=NOW + DAY))
-        row = ledger({E3: owned(), E5: owned(), VISIO: owned()})
+        row = ledger({E3: managed(), E5: managed(), VISIO: managed()})
         assert plan_user(person(), grants, row, context()).ended_grants == ()
         assert plan_user(person(direct(E3), direct(E5), direct(VISIO)), grants, ledger(), context()).ended_grants == ()
         assert plan_user(person(), grants, ledger(), context()).ended_grants == grants
 
     def test_a_grace_ends_when_the_group_gives_all_that_it_keeps(self) -> None:
         grace = grant(E3, plans(TEAMS), IN_GRACE, until=NOW + DAY)
-        user, row = person(direct(E3, plans(TEAMS))), ledger({E3: owned(plans(TEAMS))})
+        user, row = person(direct(E3, plans(TEAMS))), ledger({E3: managed(plans(TEAMS))})
         assert plan_user(user, (grace, grant(E3, plans(TEAMS))), row, context()).ended_grants == (grace,)
         narrower = grant(E3, plans(TEAMS, EXCHANGE_2))
         assert plan_user(user, (grace, narrower), row, context()).ended_grants == ()
 
     def test_a_grace_of_plans_that_is_over_ends_when_they_are_off_or_given_and_not_before(self) -> None:
         grace, narrow = grant(E3, source=IN_GRACE, until=NOW), grant(E3, plans(TEAMS))
-        row = ledger({E3: owned()}, seen={f"{E3}/{TEAMS}": EARLIER})
-        at_first_read = plan_user(person(direct(E3)), (grace, narrow), ledger({E3: owned()}), context())
+        row = ledger({E3: managed()}, seen={f"{E3}/{TEAMS}": EARLIER})
+        at_first_read = plan_user(person(direct(E3)), (grace, narrow), ledger({E3: managed()}), context())
         assert at_first_read.ended_grants == ()
         without_permit = plan_user(person(direct(E3)), (grace, narrow), row, context())
         assert without_permit.ended_grants == ()

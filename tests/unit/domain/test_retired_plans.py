@@ -28,8 +28,8 @@ from tests.support.builders import (
     direct,
     grant,
     ledger,
+    managed,
     native,
-    owned,
     person,
     plans,
     sku,
@@ -49,28 +49,28 @@ class TestPlansThatWereRetired:
     @pytest.mark.parametrize("wanted", [plans(), plans(TEAMS)])
     def test_are_no_difference_in_either_direction(self, shown: Plans, wanted: Plans) -> None:
         plan = plan_user(
-            person(direct(E3, shown)), (grant(E3, wanted),), ledger({E3: owned(wanted)}), self.where(self.RETIRED)
+            person(direct(E3, shown)), (grant(E3, wanted),), ledger({E3: managed(wanted)}), self.where(self.RETIRED)
         )
         assert (plan.writes, plan.notes, plan.problems) == (False, (), ())
 
     def test_stay_in_what_is_stored_when_other_plans_change(self) -> None:
         grants = (grant(E3, plans(TEAMS)),)
-        row = ledger({E3: owned(plans(TEAMS, SHAREPOINT_2))})
+        row = ledger({E3: managed(plans(TEAMS, SHAREPOINT_2))})
         plan = plan_user(person(direct(E3, plans(SHAREPOINT_2))), grants, row, self.where(self.RETIRED))
         assert plan.add == (AssignedLicense(E3, plans(TEAMS)),)
 
     def test_are_nothing_that_an_unmanaged_license_lacks(self) -> None:
         plan = plan_user(person(direct(E3, plans(TEAMS))), (grant(E3),), ledger(), self.where(self.RETIRED))
-        assert (plan.problems, [note.kind for note in plan.notes]) == ((), [NoteKind.FOREIGN])
+        assert (plan.problems, [note.kind for note in plan.notes]) == ((), [NoteKind.UNMANAGED])
 
     def test_one_that_is_back_is_off_again_at_once_without_permit_and_second_read(self) -> None:
-        row = ledger({E3: owned(plans(TEAMS), at=LONG_AGO)})
+        row = ledger({E3: managed(plans(TEAMS), at=LONG_AGO)})
         plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), row, self.where(self.BACK, listed=True))
         assert (plan.add, plan.notes) == ((AssignedLicense(E3, plans(TEAMS)),), ())
         assert plan.plans_off == {E3: plans(TEAMS)}
 
     def test_one_that_a_person_turned_on_after_we_wrote_the_license_again_is_theirs(self) -> None:
-        row = ledger({E3: owned(plans(TEAMS), at=NOW)})
+        row = ledger({E3: managed(plans(TEAMS), at=NOW)})
         plan = plan_user(person(direct(E3)), (grant(E3, plans(TEAMS)),), row, self.where(self.BACK, listed=True))
         assert (plan.writes, [note.kind for note in plan.notes]) == (False, [NoteKind.TURNED_ON_BY_HAND])
 
@@ -92,41 +92,41 @@ class TestWhatTheLedgerIsComparedWith:
     def test_is_as_stored_whether_graph_shows_the_plan_or_not(
         self, shown: Plans, stored: Plans, catalog: Catalog
     ) -> None:
-        user = as_stored(person(direct(E3, shown)), ledger({E3: owned(stored)}), catalog)
+        user = as_stored(person(direct(E3, shown)), ledger({E3: managed(stored)}), catalog)
         assert user.direct[E3].disabled_plans == (stored if catalog is self.RETIRED else stored | shown)
 
     def test_other_plans_and_inherited_licenses_are_as_shown(self) -> None:
         rows = (direct(E3, plans(EXCHANGE_2)), native(E3, plans(TEAMS)))
-        user = as_stored(person(*rows), ledger({E3: owned(plans(TEAMS))}), self.RETIRED)
+        user = as_stored(person(*rows), ledger({E3: managed(plans(TEAMS))}), self.RETIRED)
         assert user.license_assignment_states == (direct(E3, plans(EXCHANGE_2, TEAMS)), native(E3, plans(TEAMS)))
-        assert as_stored(person(*rows), ledger({E3: owned(plans(TEAMS))}), Catalog(SKUS, (), {})) == person(*rows)
+        assert as_stored(person(*rows), ledger({E3: managed(plans(TEAMS))}), Catalog(SKUS, (), {})) == person(*rows)
         unmanaged = as_stored(person(direct(E3, plans(TEAMS))), ledger(), self.RETIRED)
         assert unmanaged.direct[E3].disabled_plans == NO_PLANS
 
     def test_of_a_product_that_the_tenant_lost_nothing_is_changed(self) -> None:
         user = person(direct(E3))
-        assert as_stored(user, ledger({E3: owned(plans(TEAMS))}), Catalog({}, (), {})) == user
+        assert as_stored(user, ledger({E3: managed(plans(TEAMS))}), Catalog({}, (), {})) == user
 
     @CATALOGS
     @pytest.mark.parametrize("shown", [plans(EXCHANGE_2), plans(EXCHANGE_2, TEAMS)])
     def test_a_write_whose_answer_was_lost_is_found_done(self, shown: Plans, catalog: Catalog) -> None:
         before = person(direct(E3, plans(TEAMS)))
-        row = ledger({E3: owned(plans(TEAMS))})
+        row = ledger({E3: managed(plans(TEAMS))})
         intent = new_intent(before, "c", (AssignedLicense(E3, plans(EXCHANGE_2, TEAMS)),), (), None, {}, NOW)
         row = replace(row, intent=intent)
         after = as_stored(person(direct(E3, shown, at=NOW)), row, catalog)
-        assert resolve(row, after, "c", NOW).row.owned[E3].disabled_plans == plans(EXCHANGE_2, TEAMS)
+        assert resolve(row, after, "c", NOW).row.managed[E3].disabled_plans == plans(EXCHANGE_2, TEAMS)
 
     @CATALOGS
     def test_a_first_write_whose_answer_was_lost_is_found_done(self, catalog: Catalog) -> None:
         intent = new_intent(person(), "c", (AssignedLicense(E3, plans(TEAMS)),), (), None, {}, NOW)
         row = replace(ledger(), intent=intent)
         after = as_stored(person(direct(E3, at=NOW)), row, catalog)
-        assert resolve(row, after, "c", NOW).row.owned[E3].disabled_plans == plans(TEAMS)
+        assert resolve(row, after, "c", NOW).row.managed[E3].disabled_plans == plans(TEAMS)
 
     def test_a_write_that_was_not_done_leaves_ownership_as_it_was(self) -> None:
-        row = ledger({E3: owned(plans(TEAMS))})
+        row = ledger({E3: managed(plans(TEAMS))})
         intent = new_intent(person(direct(E3)), "c", (AssignedLicense(E3, plans(EXCHANGE_2)),), (), None, {}, NOW)
         row = replace(row, intent=replace(intent, before={E3: plans(TEAMS)}))
         seen = as_stored(person(direct(E3)), row, self.RETIRED)
-        assert resolve(row, seen, "c", NOW + DAY).row.owned == {E3: owned(plans(TEAMS))}
+        assert resolve(row, seen, "c", NOW + DAY).row.managed == {E3: managed(plans(TEAMS))}

@@ -14,7 +14,7 @@ from tests.support.builders import DAY, E3, HOUR, NOW
 SOON = NOW + timedelta(seconds=10)
 MOMENT = timedelta(microseconds=1)
 
-REJECTED = RetryAt(SOON, "conflict", refused=True)
+REJECTED = RetryAt(SOON, "conflict", rejected=True)
 UNREAD = RetryAt(SOON, "no answer", unread=True)
 THROTTLED = RetryAt(SOON, "Graph throttles writes")
 
@@ -66,7 +66,7 @@ def test_the_age_is_named_when_both_limits_are_exceeded() -> None:
 
 
 def test_the_error_that_the_retry_names_is_shown_with_its_own_remedy() -> None:
-    unknown = RetryAt(SOON, "the directory does not know the user", refused=True, error=LicenseError.NOT_FOUND)
+    unknown = RetryAt(SOON, "the directory does not know the user", rejected=True, error=LicenseError.NOT_FOUND)
     assert bounded(unknown, 7, NOW, NOW) == Failed(
         (
             Problem(

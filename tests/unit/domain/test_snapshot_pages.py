@@ -15,7 +15,7 @@ from shared.domain.snapshot_pages import (
     PAGE_SIZE,
     Chunk,
     PlannedAction,
-    SealedPage,
+    SnapshotPage,
     chunks_of,
     pages_of,
     partition_of,
@@ -33,7 +33,7 @@ def user(number: int) -> UserId:
     return UserId(f"{number * 7919 % 16:x}{number:07x}-0000-0000-0000-000000000000")
 
 
-def all_chunks(pages: list[SealedPage], size: int) -> list[Chunk]:
+def all_chunks(pages: list[SnapshotPage], size: int) -> list[Chunk]:
     return [chunk for page in pages for chunk in chunks_of(OPERATION, page, size)]
 
 
@@ -45,7 +45,7 @@ def test_a_page_knows_the_action_of_each_user_and_keeps_equal_ones_once() -> Non
     assert set(page.due) == {user(2), user(3)}
 
 
-def test_a_user_read_twice_is_sealed_once() -> None:
+def test_a_user_read_twice_is_in_the_snapshot_once() -> None:
     pages = pages_of([(user(1), DUE), (user(2), DUE), (user(1), DUE)], 20)
     assert sum(len(page.user_ids) for page in pages) == 2
 

@@ -35,7 +35,7 @@ from tests.support.builders import (
     direct,
     grant,
     ledger,
-    owned,
+    managed,
     permit,
     person,
     plans,
@@ -67,7 +67,7 @@ class TestGraceThatIsInTheWay:
     def test_only_if_the_rejected_plans_are_on_in_both(
         self, old: SkuId, off: Plans, new: SkuId, new_off: Plans, in_the_way: bool
     ) -> None:
-        user, row, after = person(direct(old, off)), ledger({old: owned()}), grant(new, new_off)
+        user, row, after = person(direct(old, off)), ledger({old: managed()}), grant(new, new_off)
         where = self.where(F3, E3, SHAREPOINT_2, SHAREPOINT_KIOSK, permits=(permit(old),), grace={FROM_A: DAY})
         grace = grant(old, source=IN_GRACE, until=NOW + DAY)
         counting = grants_that_count(user, (grace, after), row, where)
@@ -78,13 +78,13 @@ class TestGraceThatIsInTheWay:
 
     @pytest.mark.parametrize("new", [E5, E1, F3])
     def test_not_for_a_product_with_the_same_plans_or_one_that_is_only_listed_as_exclusive(self, new: SkuId) -> None:
-        user, row, after = person(direct(E3)), ledger({E3: owned()}), grant(new)
+        user, row, after = person(direct(E3)), ledger({E3: managed()}), grant(new)
         plan = plan_user(user, (after,), row, context(grace={FROM_A: DAY}))
         assert [each.until for each in plan.new_grants] == [NOW + DAY]
         assert ([each.sku_id for each in plan.add], plan.remove) == ([new], ())
 
     def test_it_gets_its_end_although_it_is_in_the_way_and_stays_where_the_other_cannot_be_given(self) -> None:
-        row = ledger({F3: owned()}, seen={str(F3): EARLIER})
+        row = ledger({F3: managed()}, seen={str(F3): EARLIER})
         where = self.where(
             F3, E3, SHAREPOINT_2, SHAREPOINT_KIOSK,
             permits=(permit(F3),), grace={FROM_A: DAY}, closed_skus=frozenset({E3}),
@@ -98,7 +98,7 @@ class TestGraceThatIsInTheWay:
     def test_a_grace_stays_while_the_other_product_is_not_in_the_call(self) -> None:
         """The tenant does not have it any more, so nothing can be swapped."""
         catalog = Catalog({F3: SKUS[F3]}, (), {}, self.where(F3, E3, SHAREPOINT_2, SHAREPOINT_KIOSK).catalog.facts)
-        row = ledger({F3: owned()}, seen={str(F3): EARLIER})
+        row = ledger({F3: managed()}, seen={str(F3): EARLIER})
         grants = (grant(F3, source=IN_GRACE, until=NOW + DAY), grant(E3))
         plan = plan_user(person(direct(F3)), grants, row, context(catalog=catalog, permits=(permit(F3),)))
         assert (plan.remove, plan.add, plan.ended_grants) == ((), (), ())
@@ -117,26 +117,26 @@ class TestGraceThatIsInTheWay:
     def test_an_expired_conflict_ends_nothing_and_is_probed_unless_another_person_does(self) -> None:
         facts = self.where(F3, E3, SHAREPOINT_2, SHAREPOINT_KIOSK).catalog.facts
         catalog = replace(CATALOG, facts=ProductFacts(expired=facts.conflicts))
-        user, row = person(direct(F3)), ledger({F3: owned()}, seen={str(F3): EARLIER})
+        user, row = person(direct(F3)), ledger({F3: managed()}, seen={str(F3): EARLIER})
         grants = (grant(F3, source=IN_GRACE, until=NOW + DAY), grant(E3))
         where = context(catalog=catalog, permits=(permit(F3),))
         plan = plan_user(user, grants, row, where)
         assert (plan.add, plan.remove, plan.probes) == ((AssignedLicense(E3),), (), frozenset({Pair.of(E3, F3)}))
         waits = plan_user(user, grants, row, replace(where, taken_probes=frozenset({Pair.of(E3, F3)})))
         assert (waits.add, waits.remove, waits.probes) == ((), (), frozenset())
-        assert waits.look_again == NOW + PROBE_RETRY
+        assert waits.check_again == NOW + PROBE_RETRY
 
 
 class TestWhatWaitsForARemoval:
     def test_a_product_that_is_only_listed_as_exclusive_waits_for_the_second_read_and_not_for_a_person(self) -> None:
         user, grants = person(direct(F3)), (grant(E3),)
-        first = plan_user(user, grants, ledger({F3: owned()}), context())
-        assert (first.add, first.look_again) == ((), NOW + MINUTE)
-        row = ledger({F3: owned()}, seen={str(F3): EARLIER})
+        first = plan_user(user, grants, ledger({F3: managed()}), context())
+        assert (first.add, first.check_again) == ((), NOW + MINUTE)
+        row = ledger({F3: managed()}, seen={str(F3): EARLIER})
         held = plan_user(user, grants, row, context(denied=frozenset({F3})))
         assert [each.sku_id for each in held.add] == [E3]
 
     def test_a_product_with_the_same_plans_waits_for_the_person_too(self) -> None:
-        row = ledger({E5: owned()}, seen={str(E5): EARLIER})
+        row = ledger({E5: managed()}, seen={str(E5): EARLIER})
         held = plan_user(person(direct(E5)), (grant(E3),), row, context(denied=frozenset({E5})))
         assert held.add == ()

@@ -12,7 +12,7 @@ from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment, 
 from shared.domain.directory import AssignedLicense, LicenseError, NotAUser, ReadFailed, UserGone, UserRead
 from shared.domain.ids import NO_PLANS, GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import SYSTEM, Initiator
-from shared.domain.ledger_row import Intent, LedgerRow, Told
+from shared.domain.ledger_row import Intent, LedgerRow, ObservedEvent
 from shared.domain.operation import LicenseChange, Operation, OperationKind, Target
 from shared.domain.outcomes import Applied, Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
 from shared.domain.plan import WAITS, UserPlan
@@ -87,8 +87,8 @@ def assignment(
 def work(
     of: Operation | None = None,
     *assignments: GroupLicenseAssignment,
-    told: Mapping[UserId, Mapping[GroupId, bool]] | None = None,
-    told_at: datetime | None = None,
+    observed: Mapping[UserId, Mapping[GroupId, bool]] | None = None,
+    observed_at: datetime | None = None,
     attempts: Mapping[UserId, int] | None = None,
     first_sent_at: datetime | None = None,
 ) -> Work:
@@ -100,13 +100,13 @@ def work(
         operation=of,
         attempts=attempts or {},
         first_sent_at=first_sent_at,
-        told=told or {},
-        told_at=told_at,
+        observed=observed or {},
+        observed_at=observed_at,
     )
 
 
-def told_that_user_came_into(group: GroupId, at: datetime = NOW) -> Work:
-    return work(told={USER: {group: True}}, told_at=at)
+def notified_that_user_came_into(group: GroupId, at: datetime = NOW) -> Work:
+    return work(observed={USER: {group: True}}, observed_at=at)
 
 
 def planned(
@@ -160,7 +160,7 @@ class TestBeforeApply:
 
     @pytest.mark.parametrize("answer", [ReadFailed("no answer"), UserGone(), NotAUser("device"), person()])
     def test_a_cancelled_operation_comes_before_everything_else(self, answer: UserRead) -> None:
-        cancelled = work(operation(cancelled=True), told={USER: {GROUP_A: True}}, told_at=NOW)
+        cancelled = work(operation(cancelled=True), observed={USER: {GROUP_A: True}}, observed_at=NOW)
         user = planned(answer, REMOVES_E3, locked_until=seconds(60))
         assert before_apply(cancelled, user, NOW, doubted=True) == Skipped(SkipReason.CANCELLED)
 
@@ -173,19 +173,19 @@ class TestBeforeApply:
         assert before_apply(work(), user, NOW, doubted=False) == RetryAt(seconds(30), "no answer", unread=True)
 
     def test_a_read_that_graph_rejected_counts_as_an_attempt(self) -> None:
-        user = planned(ReadFailed("bad request", refused=True))
+        user = planned(ReadFailed("bad request", rejected=True))
         found = before_apply(work(), user, NOW, doubted=False)
-        assert found == RetryAt(seconds(30), "bad request", refused=True, unread=True)
+        assert found == RetryAt(seconds(30), "bad request", rejected=True, unread=True)
 
     def test_a_read_without_a_permission_is_waited_for_and_is_no_attempt(self) -> None:
         found = before_apply(work(), planned(ReadFailed("Insufficient privileges.", denied=True)), NOW, doubted=False)
         assert isinstance(found, RetryAt)
-        assert (found.at, found.refused, found.unread) == (seconds(60), False, True)
+        assert (found.at, found.rejected, found.unread) == (seconds(60), False, True)
         assert found.error is LicenseError.PERMISSION
 
     def test_an_unknown_user_is_read_again_and_ends_as_not_found(self) -> None:
         assert before_apply(work(), planned(UserGone()), NOW, doubted=False) == RetryAt(
-            seconds(30), "the directory does not know the user", refused=True, error=LicenseError.NOT_FOUND
+            seconds(30), "the directory does not know the user", rejected=True, error=LicenseError.NOT_FOUND
         )
 
     def test_an_object_that_is_no_user_is_skipped(self) -> None:
@@ -199,7 +199,7 @@ class TestBeforeApply:
             (
                 UserGone(),
                 RetryAt(
-                    seconds(30), "the directory does not know the user", refused=True, error=LicenseError.NOT_FOUND
+                    seconds(30), "the directory does not know the user", rejected=True, error=LicenseError.NOT_FOUND
                 ),
             ),
             (NotAUser("device"), Skipped(SkipReason.NOT_A_USER)),
@@ -212,7 +212,7 @@ class TestBeforeApply:
         assert before_apply(work(operation()), user, NOW, doubted=True) == expected
 
     @pytest.mark.parametrize(
-        ("locked_since", "locked_until", "looked_at"),
+        ("locked_since", "locked_until", "checked"),
         [
             pytest.param(NOW, seconds(300), seconds(3), id="at first after 3 seconds"),
             pytest.param(seconds(-12), seconds(300), seconds(12), id="then after as long as the lock is old"),
@@ -221,11 +221,11 @@ class TestBeforeApply:
         ],
     )
     def test_a_locked_user_is_read_again(
-        self, locked_since: datetime, locked_until: datetime, looked_at: datetime
+        self, locked_since: datetime, locked_until: datetime, checked: datetime
     ) -> None:
         intent = Intent("id", "another cause", {E3: None}, {E3: NO_PLANS}, locked_since)
         user = planned(person(), row=replace(ledger(), intent=intent), locked_until=locked_until)
-        assert before_apply(work(), user, NOW, doubted=False) == RetryAt(looked_at, LOCKED)
+        assert before_apply(work(), user, NOW, doubted=False) == RetryAt(checked, LOCKED)
 
     def test_a_locked_user_without_an_intent_is_read_again_after_3_seconds(self) -> None:
         user = planned(person(), locked_until=seconds(300))
@@ -236,34 +236,36 @@ class TestBeforeApply:
         assert before_apply(work(operation()), user, NOW, doubted=True) == RetryAt(seconds(1), LOCKED)
 
     @pytest.mark.parametrize(
-        ("started_at", "looked_at"),
+        ("started_at", "checked"),
         [(NOW, seconds(3)), (seconds(-20), seconds(20)), (seconds(-90), seconds(30)), (None, seconds(3))],
     )
-    def test_a_doubted_user_is_read_again(self, started_at: datetime | None, looked_at: datetime) -> None:
+    def test_a_doubted_user_is_read_again(self, started_at: datetime | None, checked: datetime) -> None:
         found = before_apply(work(operation(started_at=started_at)), planned(person(), NOTHING), NOW, doubted=True)
-        assert found == RetryAt(looked_at, NO_MEMBERSHIP_YET)
+        assert found == RetryAt(checked, NO_MEMBERSHIP_YET)
 
     def test_a_doubt_without_an_operation_waits_the_shortest_time(self) -> None:
         found = before_apply(work(), planned(person(), NOTHING), NOW, doubted=True)
         assert found == RetryAt(seconds(3), NO_MEMBERSHIP_YET)
 
     def test_a_doubt_comes_before_a_contradicted_event(self) -> None:
-        told = told_that_user_came_into(GROUP_A, at=seconds(-20))
-        found = before_apply(told, planned(person(), REMOVES_E3), NOW, doubted=True)
+        observed = notified_that_user_came_into(GROUP_A, at=seconds(-20))
+        found = before_apply(observed, planned(person(), REMOVES_E3), NOW, doubted=True)
         assert found == RetryAt(seconds(3), NO_MEMBERSHIP_YET)
 
     @pytest.mark.parametrize("plan", [REMOVES_E3, TURNS_TEAMS_OFF])
     def test_nothing_is_taken_while_the_read_contradicts_the_event(self, plan: UserPlan) -> None:
-        told = told_that_user_came_into(GROUP_A, at=seconds(-20))
-        assert before_apply(told, planned(person(), plan), NOW, doubted=False) == RetryAt(seconds(20), EVENT_NOT_SHOWN)
+        observed = notified_that_user_came_into(GROUP_A, at=seconds(-20))
+        assert before_apply(observed, planned(person(), plan), NOW, doubted=False) == RetryAt(
+            seconds(20), EVENT_NOT_SHOWN
+        )
 
     @pytest.mark.parametrize("plan", [ADDS_E3, NOTHING, None])
     def test_an_addition_goes_out_although_the_read_contradicts_the_event(self, plan: UserPlan | None) -> None:
-        told = told_that_user_came_into(GROUP_A)
-        assert before_apply(told, planned(person(), plan), NOW, doubted=False) is None
+        observed = notified_that_user_came_into(GROUP_A)
+        assert before_apply(observed, planned(person(), plan), NOW, doubted=False) is None
 
     def test_a_removal_that_agrees_with_the_event_goes_out(self) -> None:
-        went = work(told={USER: {GROUP_A: False}}, told_at=NOW)
+        went = work(observed={USER: {GROUP_A: False}}, observed_at=NOW)
         assert before_apply(went, planned(person(groups=[GROUP_B]), REMOVES_E3), NOW, doubted=False) is None
 
 
@@ -313,59 +315,59 @@ class TestContradictsEvent:
     INSIDE = planned(person(groups=[GROUP_A, GROUP_B]), NOTHING)
 
     def test_a_read_without_the_group_contradicts_that_the_user_came(self) -> None:
-        came = told_that_user_came_into(GROUP_A)
+        came = notified_that_user_came_into(GROUP_A)
         assert contradicts_event(came, self.OUTSIDE, NOW)
         assert not contradicts_event(came, self.INSIDE, NOW)
 
     def test_a_read_with_the_group_contradicts_that_the_user_went(self) -> None:
-        went = work(told={USER: {GROUP_A: False}}, told_at=NOW)
+        went = work(observed={USER: {GROUP_A: False}}, observed_at=NOW)
         assert contradicts_event(went, self.INSIDE, NOW)
         assert not contradicts_event(went, self.OUTSIDE, NOW)
 
     def test_one_of_two_groups_is_enough(self) -> None:
-        moved = work(told={USER: {GROUP_A: True, GROUP_B: False}}, told_at=NOW)
+        moved = work(observed={USER: {GROUP_A: True, GROUP_B: False}}, observed_at=NOW)
         assert contradicts_event(moved, planned(person(groups=[GROUP_A, GROUP_B]), NOTHING), NOW)
         assert contradicts_event(moved, planned(person(), NOTHING), NOW)
         assert not contradicts_event(moved, planned(person(groups=[GROUP_A]), NOTHING), NOW)
 
     def test_an_event_about_another_user_contradicts_nothing(self) -> None:
-        assert not contradicts_event(work(told={OTHER_USER: {GROUP_A: True}}, told_at=NOW), self.OUTSIDE, NOW)
+        assert not contradicts_event(work(observed={OTHER_USER: {GROUP_A: True}}, observed_at=NOW), self.OUTSIDE, NOW)
 
     def test_the_directory_wins_after_ten_minutes(self) -> None:
-        came = told_that_user_came_into(GROUP_A)
+        came = notified_that_user_came_into(GROUP_A)
         assert contradicts_event(came, self.OUTSIDE, seconds(600))
         assert not contradicts_event(came, self.OUTSIDE, seconds(600) + MOMENT)
 
     def test_an_event_without_a_time_contradicts_nothing(self) -> None:
-        assert not contradicts_event(work(told={USER: {GROUP_A: True}}), self.OUTSIDE, NOW)
+        assert not contradicts_event(work(observed={USER: {GROUP_A: True}}), self.OUTSIDE, NOW)
 
     def test_a_user_without_a_read_or_a_plan_contradicts_nothing(self) -> None:
-        came = told_that_user_came_into(GROUP_A)
+        came = notified_that_user_came_into(GROUP_A)
         assert not contradicts_event(came, planned(UserGone()), NOW)
         assert not contradicts_event(came, planned(person()), NOW)
 
     @pytest.mark.parametrize(
         ("newest", "contradicts"),
         [
-            pytest.param(Told(False, seconds(1)), False, id="newer and the opposite"),
-            pytest.param(Told(True, seconds(1)), True, id="newer and the same"),
-            pytest.param(Told(False, NOW), True, id="of the same time"),
-            pytest.param(Told(False, seconds(-1)), True, id="older"),
+            pytest.param(ObservedEvent(False, seconds(1)), False, id="newer and the opposite"),
+            pytest.param(ObservedEvent(True, seconds(1)), True, id="newer and the same"),
+            pytest.param(ObservedEvent(False, NOW), True, id="of the same time"),
+            pytest.param(ObservedEvent(False, seconds(-1)), True, id="older"),
         ],
     )
     def test_a_newer_event_that_says_the_opposite_makes_the_directory_win(
-        self, newest: Told, contradicts: bool
+        self, newest: ObservedEvent, contradicts: bool
     ) -> None:
-        user = planned(person(), NOTHING, row=replace(ledger(), told={GROUP_A: newest}))
-        assert contradicts_event(told_that_user_came_into(GROUP_A), user, NOW) is contradicts
+        user = planned(person(), NOTHING, row=replace(ledger(), observed={GROUP_A: newest}))
+        assert contradicts_event(notified_that_user_came_into(GROUP_A), user, NOW) is contradicts
 
     def test_a_newer_event_about_another_group_changes_nothing(self) -> None:
-        user = planned(person(), NOTHING, row=replace(ledger(), told={GROUP_B: Told(False, seconds(1))}))
-        assert contradicts_event(told_that_user_came_into(GROUP_A), user, NOW)
+        user = planned(person(), NOTHING, row=replace(ledger(), observed={GROUP_B: ObservedEvent(False, seconds(1))}))
+        assert contradicts_event(notified_that_user_came_into(GROUP_A), user, NOW)
 
 
 class TestAfterApply:
-    REJECTED = RetryAt(seconds(10), "conflict", refused=True)
+    REJECTED = RetryAt(seconds(10), "conflict", rejected=True)
 
     def test_what_was_decided_before_the_write_wins(self) -> None:
         held = Skipped(SkipReason.CANCELLED)
@@ -410,7 +412,7 @@ class TestAfterApply:
 
     def test_a_second_read_comes_before_problems_and_waiting(self) -> None:
         notes = (Note(NoteKind.SECOND_READ, E1),)
-        plan = replace(ADDS_E3, problems=(problem(),), waiting=(E1,), look_again=seconds(60), notes=notes)
+        plan = replace(ADDS_E3, problems=(problem(),), waiting=(E1,), check_again=seconds(60), notes=notes)
         user = attempted(planned(person(), plan), wrote=True, problems=(problem(),), waiting=(VISIO,))
         assert after_apply(work(), user, NOW) == RetryAt(seconds(60), WAITS)
 
@@ -456,21 +458,21 @@ class TestAfterApply:
     @pytest.mark.parametrize("wrote", [True, False])
     @pytest.mark.parametrize("plan", [NOTHING, replace(NOTHING, notes=(Note(NoteKind.HELD, E3),))])
     def test_a_good_end_is_doubted_while_the_read_contradicts_the_event(self, plan: UserPlan, wrote: bool) -> None:
-        told = told_that_user_came_into(GROUP_A, at=seconds(-25))
+        observed = notified_that_user_came_into(GROUP_A, at=seconds(-25))
         user = attempted(planned(person(), plan), wrote=wrote)
-        assert after_apply(told, user, NOW) == RetryAt(seconds(25), EVENT_NOT_SHOWN)
+        assert after_apply(observed, user, NOW) == RetryAt(seconds(25), EVENT_NOT_SHOWN)
 
     def test_errors_and_waiting_are_not_doubted(self) -> None:
-        told = told_that_user_came_into(GROUP_A)
-        assert after_apply(told, attempted(planned(person(), ADDS_E3), problems=(problem(),)), NOW) == Failed(
+        observed = notified_that_user_came_into(GROUP_A)
+        assert after_apply(observed, attempted(planned(person(), ADDS_E3), problems=(problem(),)), NOW) == Failed(
             (problem(),)
         )
-        assert after_apply(told, attempted(planned(person(), ADDS_E3), waiting=(E3,)), NOW) == Waiting((E3,))
+        assert after_apply(observed, attempted(planned(person(), ADDS_E3), waiting=(E3,)), NOW) == Waiting((E3,))
 
     def test_what_was_decided_before_the_write_is_not_doubted(self) -> None:
-        told = told_that_user_came_into(GROUP_A)
+        observed = notified_that_user_came_into(GROUP_A)
         user = attempted(planned(person(), NOTHING, result=Skipped(SkipReason.CANCELLED)))
-        assert after_apply(told, user, NOW) == Skipped(SkipReason.CANCELLED)
+        assert after_apply(observed, user, NOW) == Skipped(SkipReason.CANCELLED)
 
     def test_the_eighth_attempt_of_this_user_is_the_last(self) -> None:
         user = attempted(planned(person(), ADDS_E3), retry=self.REJECTED)
@@ -487,7 +489,7 @@ class TestAfterApply:
 
     def test_an_unknown_user_ends_as_not_found(self) -> None:
         why = "the directory does not know the user"
-        gone = RetryAt(seconds(30), why, refused=True, error=LicenseError.NOT_FOUND)
+        gone = RetryAt(seconds(30), why, rejected=True, error=LicenseError.NOT_FOUND)
         found = after_apply(work(attempts={USER: 7}), attempted(planned(UserGone(), result=gone)), NOW)
         assert isinstance(found, Failed)
         assert [(each.error, each.text) for each in found.problems] == [
@@ -502,7 +504,7 @@ class TestAfterRecord:
         assert after_record(user, NOW, lost=True) == RetryAt(seconds(5), LOST_RACE)
 
     def test_a_retry_keeps_its_own_time_and_reason(self) -> None:
-        retry = RetryAt(seconds(10), "conflict", refused=True)
+        retry = RetryAt(seconds(10), "conflict", rejected=True)
         user = attempted(planned(person()), result=retry)
         assert Recorded(user, after_record(user, NOW, lost=True)).result == retry
 

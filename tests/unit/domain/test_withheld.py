@@ -26,18 +26,18 @@ from tests.support.builders import (
     direct,
     grant,
     ledger,
+    managed,
     native,
-    owned,
     permit,
     person,
 )
 
 SECOND = timedelta(seconds=1)
 BEFORE = {str(sku): NOW - DAY for sku in (E3, VISIO)}
-OWNING = ledger({E3: owned(), VISIO: owned()}, seen=BEFORE)
+OWNING = ledger({E3: managed(), VISIO: managed()}, seen=BEFORE)
 """E3 and VISIO are ours and due to go; E5, which has all of E3's plans, is desired."""
 
-LATE = replace(OWNING, owned={**OWNING.owned, E5: owned(at=NOW - MINUTE)})
+LATE = replace(OWNING, managed={**OWNING.managed, E5: managed(at=NOW - MINUTE)})
 LEFTOVER = replace(OWNING, removed_at={E5: NOW - MINUTE})
 
 MISSING = {

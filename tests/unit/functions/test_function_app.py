@@ -60,10 +60,10 @@ def test_each_queue_function_takes_one_message_at_a_time_from_its_declared_queue
     queues = {queue["Name"] for queue in declared["UserConfig"]["Namespaces"][0]["Queues"]}
     assert set(QUEUES.values()) <= queues
     for name, queue in QUEUES.items():
-        told = trigger(name)
-        assert told["type"] == "serviceBusTrigger"
-        assert (told["queueName"], told["connection"]) == (queue, "ServiceBusConnection")
-        assert told["cardinality"] is func.Cardinality.ONE
+        observed = trigger(name)
+        assert observed["type"] == "serviceBusTrigger"
+        assert (observed["queueName"], observed["connection"]) == (queue, "ServiceBusConnection")
+        assert observed["cardinality"] is func.Cardinality.ONE
 
 
 def test_health_is_a_route_of_its_own_and_everything_else_goes_through_one_door() -> None:
@@ -71,7 +71,7 @@ def test_health_is_a_route_of_its_own_and_everything_else_goes_through_one_door(
     door = trigger("http")
     assert door["route"] == "{*route}"
     assert {method.value for method in door["methods"]} == set(api.METHODS)
-    assert {told["authLevel"] for told in (door, trigger("health"))} == {func.AuthLevel.ANONYMOUS}
+    assert {observed["authLevel"] for observed in (door, trigger("health"))} == {func.AuthLevel.ANONYMOUS}
 
 
 def test_no_route_begins_with_a_word_the_host_keeps_for_itself() -> None:

@@ -71,8 +71,8 @@ TRIGGERS = (
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.operations", "watchdog.watchdog"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "dead_letters.drain"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.onboarding", "profiles.drop_expired"),
-    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "bulk_letters.continue_stopped"),
-    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.maintenance", "alerts.look_out"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "bulk_dead_letters.continue_stopped"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.maintenance", "alerts.check_alerts"),
     ("health", "GET api/health", "", ""),
     ("http", "any {*route}", "functions.web", "application.build"),
 )
@@ -86,13 +86,13 @@ HANDLERS = ("shared.handlers.", application.__name__)
 
 def fired_by(name: str) -> str:
     """What fires a function, as the table writes it."""
-    told = trigger(name)
-    if told["type"] == "serviceBusTrigger":
-        return f"queue {told['queueName']}"
-    if told["type"] == "timerTrigger":
-        return f"timer {told['schedule']}"
-    methods = [str(method.value) for method in told["methods"]]
-    return f"{methods[0] if len(methods) == 1 else 'any'} {told['route']}"
+    observed = trigger(name)
+    if observed["type"] == "serviceBusTrigger":
+        return f"queue {observed['queueName']}"
+    if observed["type"] == "timerTrigger":
+        return f"timer {observed['schedule']}"
+    methods = [str(method.value) for method in observed["methods"]]
+    return f"{methods[0] if len(methods) == 1 else 'any'} {observed['route']}"
 
 
 async def fire(name: str) -> None:

@@ -64,12 +64,12 @@ def test_the_number_that_an_alert_reads_out_of_a_text_is_where_it_looks() -> Non
 
 def test_work_that_alerts_watch_is_work_that_the_app_tells_of_as_a_request() -> None:
     root = (ROOT / "shared" / "bootstrap.py").read_text()
-    told = {f"timer {name}" for name in re.findall(r'_on_time\("([^"]+)"', root)} | set(
+    observed = {f"timer {name}" for name in re.findall(r'_on_time\("([^"]+)"', root)} | set(
         re.findall(r'\.work\("([^"]+)"', root)
     )
     watched = {name for rule in log_rules() for name in re.findall(r'Name == "([^"]+)" and', rule["query"])}
     assert watched == {"timer watchdog", "timer renew subscription", "timer forget old", "Graph notification"}
-    assert watched <= told
+    assert watched <= observed
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -102,11 +102,11 @@ def test_every_rule_looks_back_further_than_to_its_last_look() -> None:
 
 def test_the_guide_has_the_meaning_and_the_first_step_of_every_alert_and_of_no_other() -> None:
     table = (ROOT / "docs" / "operating.md").read_text().split("## Alerts")[1].split("## ")[0]
-    told = dict(re.findall(r"^\| `([^`]+)` \| (\d) \|", table, re.MULTILINE))
+    observed = dict(re.findall(r"^\| `([^`]+)` \| (\d) \|", table, re.MULTILINE))
     severities = {rule["name"]: str(rule["severity"]) for rule in log_rules()}
     assert len(metric_rules()) == 2
-    assert told.keys() == severities.keys() | set(metric_rules())
-    assert all(told[name] == severity for name, severity in severities.items())
+    assert observed.keys() == severities.keys() | set(metric_rules())
+    assert all(observed[name] == severity for name, severity in severities.items())
 
 
 def test_headings_that_the_guide_points_to_exist() -> None:

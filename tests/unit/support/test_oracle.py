@@ -57,10 +57,10 @@ def changed(found: Directory, name: str, change: Callable[[dict[str, Any]], obje
 
 def licensed() -> tuple[Oracle, Directory]:
     """Two members, one nested and one with a foreign and an inherited license, both given E3 rightly."""
-    foreign, inherited = row(F1, tuple(PLANS[F1])), row(E5, tuple(PLANS[E5]), "native")
-    oracle = Oracle(directory(user("ann", location=None), user("bob", foreign, inherited)))
+    unmanaged, inherited = row(F1, tuple(PLANS[F1])), row(E5, tuple(PLANS[E5]), "native")
+    oracle = Oracle(directory(user("ann", location=None), user("bob", unmanaged, inherited)))
     oracle.act(Act("top", {E3: (TEAMS,)}))
-    after = directory(user("ann", row(E3, (TEAMS,))), user("bob", foreign, inherited, row(E3, (TEAMS,))))
+    after = directory(user("ann", row(E3, (TEAMS,))), user("bob", unmanaged, inherited, row(E3, (TEAMS,))))
     return oracle, after
 
 
@@ -115,18 +115,18 @@ def test_without_seats_a_missing_license_is_excused_and_its_predecessor_stays() 
 
 
 def test_only_a_conflict_with_what_stays_is_an_excuse() -> None:
-    foreign = Oracle(directory(user("ann", row(F1)), user("bob")))
-    foreign.act(Act("top", {E3: ()}))
+    unmanaged = Oracle(directory(user("ann", row(F1)), user("bob")))
+    unmanaged.act(Act("top", {E3: ()}))
     conflict = directory(user("ann", row(F1)), user("bob", row(E3)))
-    assert foreign.disagreements(conflict) == []
-    assert foreign.in_error(conflict, "top") == {"ann": {"MutuallyExclusiveViolation"}}
-    ours = Oracle(directory(user("ann"), user("bob")))
-    ours.act(Act("top", {F1: ()}))
-    ours.act(Act("top", {E3: ()}, [F1]))
-    assert ours.disagreements(conflict) == [f"ann: {E3} is missing"]
+    assert unmanaged.disagreements(conflict) == []
+    assert unmanaged.in_error(conflict, "top") == {"ann": {"MutuallyExclusiveViolation"}}
+    managed = Oracle(directory(user("ann"), user("bob")))
+    managed.act(Act("top", {F1: ()}))
+    managed.act(Act("top", {E3: ()}, [F1]))
+    assert managed.disagreements(conflict) == [f"ann: {E3} is missing"]
 
 
-def test_a_foreign_license_with_a_plan_off_that_is_granted_is_in_error_and_left_alone() -> None:
+def test_an_unmanaged_license_with_a_plan_off_that_is_granted_is_in_error_and_left_alone() -> None:
     oracle = Oracle(directory(user("ann", row(E3, (TEAMS,))), user("bob")))
     oracle.act(Act("top", {E3: ()}))
     after = directory(user("ann", row(E3, (TEAMS,))), user("bob", row(E3)))

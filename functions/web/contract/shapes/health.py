@@ -18,7 +18,7 @@ from functions.web.contract.shapes.common import (
     example,
 )
 from shared.domain.dead_letters import BulkKind
-from shared.domain.read_models import LetterKind
+from shared.domain.read_models import DeadLetterKind
 
 
 class Subscription(Answer):
@@ -122,7 +122,7 @@ class Health(Answer):
 class DeadLetter(Answer):
     id: OperationIdText
     queue: Annotated[str, example("members")]
-    kind: LetterKind
+    kind: DeadLetterKind
     reason: Annotated[str, example("the message is not JSON")]
     created_date_time: Time
     body: Annotated[str, example('{"version": 1}')]

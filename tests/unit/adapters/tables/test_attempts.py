@@ -1,4 +1,4 @@
-"""Whether a write that was refused the second time had been applied the first time, told from what is stored."""
+"""Whether a write that was rejected the second time had been applied the first time, told from what is stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stored(**properties: Any) -> Row:
 
 
 @pytest.mark.parametrize("kind", ["create", "replace", "upsert"])
-def test_a_stored_row_that_equals_ours_is_ours(kind: str) -> None:
+def test_a_stored_row_that_equals_the_one_of_the_app_belongs_to_the_app(kind: str) -> None:
     assert etags_if_applied([Op(kind, row(none=None), "old")], [stored()]) == ["new"]
 
 
@@ -38,7 +38,7 @@ def test_a_row_read_and_written_back_is_compared_without_its_old_etag() -> None:
     assert etags_if_applied([Op("replace", row(etag="old"), "old")], [stored()]) == ["new"]
 
 
-def test_a_row_that_adds_up_is_never_taken_for_ours() -> None:
+def test_a_row_that_adds_up_is_never_taken_for_one_of_the_app() -> None:
     assert etags_if_applied([Op("replace", row(), "old", counts=True)], [stored()]) is None
 
 

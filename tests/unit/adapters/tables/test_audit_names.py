@@ -104,9 +104,9 @@ async def test_a_replay_keeps_the_message_and_its_correction_until_they_are_old(
         shown = [(await api.get(f"/api/audit/{entry_id}/message")).json() for entry_id in ids]
         lost = await api.get(f"/api/audit/{'f' * 32}/message")
     async with client(fakes.world, headers=READER) as api:
-        refused = await api.get(f"/api/audit/{ids[0]}/message")
+        rejected = await api.get(f"/api/audit/{ids[0]}/message")
     assert shown == [{"original": "broken", "corrected": '{"v":2}'}, {"original": '{"v": 1}', "corrected": None}]
-    assert (lost.status_code, refused.status_code) == (404, 403)
+    assert (lost.status_code, rejected.status_code) == (404, 403)
     assert "replay" in error_of(lost)["message"]
     assert await fakes.world.stores.audit.forget_messages(fakes.clock.now() - timedelta(days=1)) == 0
     assert await fakes.world.stores.audit.forget_messages(fakes.clock.now() + timedelta(days=1)) == 2

@@ -224,12 +224,12 @@ writes = st.tuples(
 async def test_two_writers_who_write_the_same_counts_are_never_taken_for_one() -> None:
     sent: list[Op] = []
 
-    class Watched(MemoryTables):
+    class Hierarchy(MemoryTables):
         async def transact(self, name: str, ops: Sequence[Op]) -> list[str]:
             sent.extend(ops)
             return await super().transact(name, ops)
 
-    await table_stores(Watched(), now=lambda: NOW).members.record([a_row(1)])
+    await table_stores(Hierarchy(), now=lambda: NOW).members.record([a_row(1)])
     assert [op.counts for op in sent if op.row["RowKey"].startswith(COUNTER)] == [True]
 
 

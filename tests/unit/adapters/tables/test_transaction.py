@@ -67,7 +67,7 @@ def test_values_keep_their_type_and_none_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("value", [2**31, 1.5, ["a"], {"a": 1}])
-def test_a_value_the_service_would_take_for_something_else_is_refused_by_name(value: object) -> None:
+def test_a_value_the_service_would_take_for_something_else_is_rejected_by_name(value: object) -> None:
     with pytest.raises(TypeError, match="size of a row"):
         entity_json(row("a", size=value))
 
@@ -88,7 +88,7 @@ def test_each_operation_has_its_etag_and_a_deletion_none() -> None:
         (503, "ServerBusy", Unavailable),
     ],
 )
-def test_a_refused_operation_refuses_all_whether_alone_or_as_the_whole_answer(
+def test_a_rejected_operation_rejects_all_whether_alone_or_as_the_whole_answer(
     status: int, code: str, meant: type[LicensingError]
 ) -> None:
     part = failed(status, code, "1:No.\nRequestId:x")
@@ -105,6 +105,6 @@ def test_an_answer_that_does_not_fit_the_operations_is_no_success(body: bytes) -
         etags(202, body, "t", 2)
 
 
-def test_a_refusal_by_something_else_than_the_service_is_unavailable() -> None:
+def test_a_rejection_by_something_else_than_the_service_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="table t: 502"):
         etags(502, b"<html>Bad gateway</html>", "t", 1)

@@ -115,7 +115,7 @@ class TestTable:
 
 class TestAccess:
     @pytest.mark.parametrize(("method", "path"), sorted(ACCESS))
-    async def test_each_route_refuses_who_lacks_its_role(self, world: World, method: str, path: str) -> None:
+    async def test_each_route_rejects_who_lacks_its_role(self, world: World, method: str, path: str) -> None:
         url = path.format(**PATH_VALUES)
         lesser = claims_of(roles=[LESSER[ACCESS[method, path]]])
         async with client(world, headers={}) as api:
@@ -159,22 +159,22 @@ class TestAccess:
                 answer = await api.post(path.format(**PATH_VALUES))
                 assert (answer.status_code, error_of(answer)["code"]) == (404, "NotFound")
 
-    async def test_everything_is_refused_while_platform_authentication_is_off(self, world: World) -> None:
+    async def test_everything_is_rejected_while_platform_authentication_is_off(self, world: World) -> None:
         off = SignIn(platform_authentication=False, tenant_id=TENANT)
         async with client(world, off) as api:
             answers = [await api.get("/api/operations"), await api.get("/api/no-such-route")]
         assert [answer.status_code for answer in answers] == [401, 401]
 
-    async def test_a_write_from_another_site_s_page_is_refused_and_one_from_our_own_accepted(
+    async def test_a_write_from_another_site_s_page_is_rejected_and_one_from_our_own_accepted(
         self, fakes: Fakes
     ) -> None:
         browser = session(claims_of(roles=["Licensing.ReadWrite"]))
         url = f"/api/groups/{GROUP}/assignLicense"
         async with client(fakes.world, headers=browser) as api:
-            foreign = await api.post(url, json=ASSIGN_E3, headers={"sec-fetch-site": "cross-site"})
+            unmanaged = await api.post(url, json=ASSIGN_E3, headers={"sec-fetch-site": "cross-site"})
             assert not await fakes.world.stores.operations.open()
             own = await api.post(url, json=ASSIGN_E3, headers={"sec-fetch-site": "same-origin"})
-        assert (foreign.status_code, error_of(foreign)["code"]) == (403, "CrossSiteRequest")
+        assert (unmanaged.status_code, error_of(unmanaged)["code"]) == (403, "CrossSiteRequest")
         assert own.status_code == 202
 
 
@@ -185,14 +185,14 @@ class TestBodies:
         body = {**ASSIGN_E3, "options": {"grace": "P7D"}}
         url = f"/api/groups/{GROUP}/assignLicense"
         async with client(fakes.world, headers=token(claims_of(roles=["Licensing.Write"]))) as api:
-            refused = await api.post(url, json=body)
+            rejected = await api.post(url, json=body)
             assert not await fakes.world.stores.operations.open()
             plain = await api.post(url, json=ASSIGN_E3)
         both = token(claims_of(roles=["Licensing.Write", "Licensing.Configure"]))
         async with client(fakes.world, headers=both) as api:
             allowed = await api.post(url, json=body)
-        assert (refused.status_code, plain.status_code, allowed.status_code) == (403, 202, 202)
-        assert "Licensing.Configure" in error_of(refused)["message"]
+        assert (rejected.status_code, plain.status_code, allowed.status_code) == (403, 202, 202)
+        assert "Licensing.Configure" in error_of(rejected)["message"]
 
     async def test_a_groups_administrator_changes_no_user(self, fakes: Fakes) -> None:
         groups_only = token(claims_of(wids=["fdd7a751-b60b-444a-984c-02652fe8fa1c"]))

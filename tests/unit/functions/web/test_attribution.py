@@ -73,8 +73,8 @@ async def test_downloads_name_the_ids_and_the_claim(fakes: Fakes) -> None:
         rows = list(csv.DictReader(io.StringIO((await api.get("/audit.csv?activity=set+group")).text.lstrip("\ufeff"))))
         lines = [json.loads(line) for line in (await api.get("/audit.jsonl?activity=set+group")).text.splitlines()]
         shown = (await api.get("/audit", headers={"accept": "text/html"})).text
-    told = {(row["kind"], row["initiatorId"], row["initiatedBy"], row["channel"], row["claimedBy"]) for row in rows}
-    assert told == {("user", PERSON, "ada@fabrikam.example", "api", ""), ("app", "", "Queue jobs", "jobs", CEO)}
+    observed = {(row["kind"], row["initiatorId"], row["initiatedBy"], row["channel"], row["claimedBy"]) for row in rows}
+    assert observed == {("user", PERSON, "ada@fabrikam.example", "api", ""), ("app", "", "Queue jobs", "jobs", CEO)}
     assert {(line["initiatedBy"]["id"], line["claimedBy"]) for line in lines} == {(PERSON, None), (None, CEO)}
     assert f"Claims to be {CEO} (not verified)" in shown
 
@@ -91,16 +91,16 @@ async def test_an_hr_event_is_recorded_by_its_sender_and_its_source_is_a_claim()
         json=event("joiner", "by-api", user(1), groups=[TEAM]),
     )
     assert sent.status_code == 202, sent.text
-    await run.tell(event("joiner", "by-queue", user(2), groups=[TEAM]))
+    await run.notify(event("joiner", "by-queue", user(2), groups=[TEAM]))
     now = run.world.clock.now()
     wanted = AuditFilter(activity="Add member to group")
     found, _ = await run.world.stores.audit.search(wanted, now.replace(year=2000), now.replace(year=2100), 100)
-    told = {each.user_id: each.initiator for each in found}
-    assert {(each.kind, each.id, each.channel) for each in told.values()} == {
+    observed = {each.user_id: each.initiator for each in found}
+    assert {(each.kind, each.id, each.channel) for each in observed.values()} == {
         ("hr", PERSON, "api"),
         ("hr", "", "onboarding"),
     }
-    assert {each.claimed_by for each in told.values()} == {SOURCE}
+    assert {each.claimed_by for each in observed.values()} == {SOURCE}
 
 
 async def test_each_hr_event_is_shown_with_who_sent_it() -> None:
@@ -110,7 +110,7 @@ async def test_each_hr_event_is_shown_with_who_sent_it() -> None:
         event("joiner", name, run.directory.add_user(user(n))) for n, name in ((1, "api"), (2, "queue"))
     )
     sent = await call(run, "POST", "/api/onboarding", hr, json=by_api)
-    await run.tell(by_queue)
+    await run.notify(by_queue)
     application = {"kind": "hr", "id": PERSON, "appId": CLIENT, "displayName": ANY, "channel": "api"}
     queue = {"kind": "hr", "id": None, "appId": None, "displayName": "Queue onboarding", "channel": "onboarding"}
     reader = token(claims_of(roles=["Onboarding.Read"]))

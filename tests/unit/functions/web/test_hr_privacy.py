@@ -24,14 +24,14 @@ async def planned() -> Hires:
     run = await Hires.of_two_teams()
     for number in (1, 2):
         run.directory.add_user(user(number))
-        await run.tell(event("joiner", f"j{number}", user(number), groups=[TEAM]))
-        await run.tell(event("leaver", f"planned-{number}", user(number), on="2026-06-01"))
+        await run.notify(event("joiner", f"j{number}", user(number), groups=[TEAM]))
+        await run.notify(event("leaver", f"planned-{number}", user(number), on="2026-06-01"))
     listed = await announced_leavers(run.world)
     assert await approve_announced(run.world, listed.checksum, MIA) == 2
     await administration.cancel(run.world, (await run.record("planned-2")).key, MIA)
-    await run.tell(event("leaver", "broken", {"userPrincipalName": "planned leaver"}, on="2026-06-01"))
-    (letter,) = (await run.world.stores.dead_letters.page(10))[0]
-    await dead_letters.replay(run.world, letter.id, MIA)
+    await run.notify(event("leaver", "broken", {"userPrincipalName": "planned leaver"}, on="2026-06-01"))
+    (dead_letter,) = (await run.world.stores.dead_letters.page(10))[0]
+    await dead_letters.replay(run.world, dead_letter.id, MIA)
     return run
 
 

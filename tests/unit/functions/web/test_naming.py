@@ -133,7 +133,7 @@ async def test_queries_and_action_bodies_take_part_numbers(world: World, upns: l
         answer = await api.get("/api/membersWithLicenseErrors?skuId=SPE_E9")
         assert (answer.status_code, error_of(answer)["code"]) == (400, "UnknownName")
         operation = await stored(world, await api.post("/api/groups/Sales/adoptLicenses", json={"skuIds": ["SPE_E5"]}))
-        assert operation.change.adopt == (E5,)
+        assert operation.change.manage == (E5,)
         found = await api.post("/api/audit/search", json={"user": upns[0], "group": "Sales"})
         assert found.status_code == 200
 

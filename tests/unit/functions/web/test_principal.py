@@ -51,7 +51,7 @@ def rejected(headers: dict[str, str], sign_in: SignIn = ON) -> tuple[int, str]:
     return caught.value.status, caught.value.reason
 
 
-def refused(headers: dict[str, str], sign_in: SignIn = ON) -> int:
+def rejected_status(headers: dict[str, str], sign_in: SignIn = ON) -> int:
     return rejected(headers, sign_in)[0]
 
 
@@ -84,11 +84,11 @@ def bearer(claims: Claims) -> dict[str, str]:
 def test_nobody_is_let_in_while_platform_authentication_is_off() -> None:
     good = token(claims_of(roles=["Licensing.ReadWrite"]))
     assert let_in(good).initiator.id == PERSON
-    assert refused(good, replace(ON, platform_authentication=False)) == 401
+    assert rejected_status(good, replace(ON, platform_authentication=False)) == 401
 
 
-def test_a_request_without_principal_is_refused() -> None:
-    assert refused({"authorization": "Bearer whatever"}) == 401
+def test_a_request_without_principal_is_rejected() -> None:
+    assert rejected_status({"authorization": "Bearer whatever"}) == 401
 
 
 def test_a_global_administrator_of_another_tenant_is_a_stranger() -> None:
@@ -103,7 +103,7 @@ def test_the_issuer_must_be_the_tenants() -> None:
         f"https://sts.windows.net/{TENANT}",
         "",
     ):
-        assert refused(token(claims_of(issuer=issuer))) == 401
+        assert rejected_status(token(claims_of(issuer=issuer))) == 401
     second = token(claims_of(issuer=f"https://login.microsoftonline.com/{TENANT}/v2.0"))
     assert let_in(second).initiator.display_name == "ada@fabrikam.example"
 
@@ -126,8 +126,8 @@ def test_the_issuer_must_be_the_tenants() -> None:
         encoded([each for each in claims_of() if each[0] != "tid"]),
     ],
 )
-def test_a_malformed_principal_is_refused_as_unknown(header: str) -> None:
-    assert refused({HEADER: header}) == 401
+def test_a_malformed_principal_is_rejected_as_unknown(header: str) -> None:
+    assert rejected_status({HEADER: header}) == 401
 
 
 def test_long_claim_types_mean_the_same_as_short_ones() -> None:
@@ -385,8 +385,8 @@ def test_a_member_is_no_guest_even_if_another_tenant_signed_them_in() -> None:
         assert let_in(session(claims)).access == ROLES["Licensing.Read"]
 
 
-def test_a_token_for_another_audience_is_refused_where_audiences_are_set() -> None:
+def test_a_token_for_another_audience_is_rejected_where_audiences_are_set() -> None:
     sign_in = replace(ON, audiences=frozenset({"api://group-based-licensing"}))
-    ours = token([*claims_of(), ("aud", "api://group-based-licensing")])
-    assert let_in(ours, sign_in).initiator.id == PERSON
-    assert refused(token([*claims_of(), ("aud", "https://graph.microsoft.com")]), sign_in) == 401
+    managed = token([*claims_of(), ("aud", "api://group-based-licensing")])
+    assert let_in(managed, sign_in).initiator.id == PERSON
+    assert rejected_status(token([*claims_of(), ("aud", "https://graph.microsoft.com")]), sign_in) == 401

@@ -20,10 +20,10 @@ class TestRequests:
         assert (await self.bad(world, {"addLicenses": []}))["target"] == "removeLicenses"
         assert (await self.bad(world, {"removeLicenses": []}))["target"] == "addLicenses"
 
-    async def test_a_request_that_changes_nothing_is_refused(self, world: World) -> None:
+    async def test_a_request_that_changes_nothing_is_rejected(self, world: World) -> None:
         assert "both empty" in (await self.bad(world, {"addLicenses": [], "removeLicenses": []}))["message"]
 
-    async def test_a_sku_in_both_arrays_is_refused_whatever_its_case(self, world: World) -> None:
+    async def test_a_sku_in_both_arrays_is_rejected_whatever_its_case(self, world: World) -> None:
         error = await self.bad(world, {"addLicenses": [{"skuId": E3.upper()}], "removeLicenses": [E3]})
         assert f"SKU {E3} is in addLicenses and in removeLicenses" in error["message"]
         assert error["code"] == "InvalidRequest"
@@ -37,7 +37,7 @@ class TestRequests:
         plans = {"addLicenses": [{"skuId": E3, "disabledPlans": ["x"]}], "removeLicenses": []}
         assert (await self.bad(world, plans))["target"] == "addLicenses.0.disabledPlans.0"
 
-    async def test_a_misspelt_field_is_refused_and_an_odata_annotation_let_pass(self, world: World) -> None:
+    async def test_a_misspelt_field_is_rejected_and_an_odata_annotation_let_pass(self, world: World) -> None:
         error = await self.bad(world, {**ASSIGN_E3, "addLicences": []})
         assert error["target"] == "addLicences"
         annotated = [{"@odata.type": "#microsoft.graph.assignedLicense", "skuId": E3}]
@@ -52,7 +52,7 @@ class TestRequests:
         none = await self.bad(world, {**ASSIGN_E3, "userIds": []}, "/api/users/assignLicense")
         assert none["target"] == "userIds"
 
-    async def test_bodies_that_are_no_json_object_are_refused(self, world: World) -> None:
+    async def test_bodies_that_are_no_json_object_are_rejected(self, world: World) -> None:
         url = f"/api/groups/{GROUP}/assignLicense"
         async with client(world) as api:
             broken = await api.post(url, content=b"{", headers={"content-type": "application/json"})
@@ -63,7 +63,7 @@ class TestRequests:
         assert "JSON object" in error_of(text)["message"]
         assert "JSON object" in error_of(array)["message"]
 
-    async def test_a_body_over_the_limit_is_refused_with_and_without_its_length(self, world: World) -> None:
+    async def test_a_body_over_the_limit_is_rejected_with_and_without_its_length(self, world: World) -> None:
         async def pieces() -> Any:
             for _ in range(3):
                 yield b" " * (MAX_BODY // 2)

@@ -40,7 +40,7 @@ ALL = {
 async def test_a_checksum_or_version_that_is_not_current_is_a_conflict(path: str, body: dict[str, Any]) -> None:
     run = await team(size=90)
     await run.send(*(event("leaver", f"l{n}", user(n), on="2026-01-01", removal="P0D") for n in range(1, 41)))
-    await run.tell(event("leaver", "later", user(41), on="2027-01-01"))
+    await run.notify(event("leaver", "later", user(41), on="2027-01-01"))
     await save_profile(run.world, Profile("sales", groups=(TEAM,)), MIA, None)
     preview = await run.finish(await run.ask(remove=[SMALL], preview=True))
     operation = await run.finish(await run.ask(remove=[SMALL]), approve=False)

@@ -82,7 +82,7 @@ class TestStarting:
         assert [answer.status_code for answer in (group, user, unmanaged)] == [202, 202, 404]
         assert {group.json()["kind"], user.json()["kind"]} == {"reprocess"}
 
-    async def test_what_cannot_be_assigned_is_refused_with_the_handler_s_words(self, world: World) -> None:
+    async def test_what_cannot_be_assigned_is_rejected_with_the_handler_s_words(self, world: World) -> None:
         unknown = "00000000-0000-4000-8000-000000000000"
         async with client(world) as api:
             url = f"/api/groups/{GROUP}/assignLicense"
@@ -125,11 +125,11 @@ class TestStarting:
         for name, headers in callers.items():
             async with client(fakes.world, headers=headers) as api:
                 approved = {"id": taking.id, "checksum": "abc"}
-                refused = await api.post(url, json={**body, "approvedPreview": approved})
+                rejected = await api.post(url, json={**body, "approvedPreview": approved})
                 none_lose = {"id": harmless.id, "checksum": "abc"}
                 let = await api.post(url, json={**ASSIGN_E3, "approvedPreview": none_lose})
-            code = error_of(refused)["code"] if refused.status_code >= 400 else ""
-            found[name] = (refused.status_code, code, let.status_code)
+            code = error_of(rejected)["code"] if rejected.status_code >= 400 else ""
+            found[name] = (rejected.status_code, code, let.status_code)
         assert found == {
             "application": (403, "PersonRequired", 202),
             "writer": (403, "Forbidden", 202),

@@ -63,8 +63,8 @@ async def test_a_new_member_who_fails_changes_the_state_of_the_group() -> None:
     await publish(run)
     assert (await of_list(run)).status.state is GroupState.ALL_ASSIGNED
     late = run.directory.add_user(user(7), groups=[TEAM])
-    run.writer.refuse(late, "Another object with the same value for property proxyAddresses already exists.")
-    await run.look_at(late)
+    run.writer.reject(late, "Another object with the same value for property proxyAddresses already exists.")
+    await run.reconcile(late)
     view = await queries.group_status(run.world, TEAM)
     assert (view.status.state, view.status.counts) == (GroupState.ERRORS, {"Active": 2, "Error": 1})
     await publish(run)
@@ -83,7 +83,7 @@ async def test_each_product_is_counted_in_its_groups_and_over_all_groups() -> No
     assert (status.of_product(SMALL.sku_id).assigned, status.of_product(SMALL.sku_id).waiting) == (3, 2)
     assert (status.of_product(EXTRA.sku_id).assigned, status.of_product(EXTRA.sku_id).waiting) == (5, 0)
     late = run.directory.add_user(user(9), groups=[TEAM])
-    await run.look_at(late)
+    await run.reconcile(late)
     await publish(run)
     products = {view.sku.sku_id: view.counts for view in await license_center.products(run.world)}
     assert (products[SMALL.sku_id].assigned, products[SMALL.sku_id].waiting) == (3, 3)
@@ -95,7 +95,7 @@ async def test_a_member_who_left_is_counted_no_longer() -> None:
     people = run.people(3)
     await run.change([SMALL])
     run.directory.leave(TEAM, people[0])
-    await run.look_at(people[0])
+    await run.reconcile(people[0])
     await publish(run)
     found = (await of_list(run)).status
     assert (found.shown_members, found.counts) == (2, {"Active": 2, "Removed": 1})
@@ -109,7 +109,7 @@ async def test_a_failed_operation_stays_visible_until_another_one_ends() -> None
     operation = await run.ask([EXTRA])
     run.directory.remove_group(TEAM)
     await run.finish(operation)
-    await run.look_at(*people)
+    await run.reconcile(*people)
     await publish(run)
     assert (await of_list(run)).status.state is GroupState.ERRORS
 
@@ -133,7 +133,7 @@ async def test_counts_are_published_until_the_change_is_surely_written() -> None
     run.fakes.clock.move(SETTLED_AFTER)
     run.later(seconds=1)
     assert [await publish_counts(run.world) for _ in range(2)] == [1, 0]
-    await run.look_at(run.directory.add_user(user(5), groups=[TEAM]))
+    await run.reconcile(run.directory.add_user(user(5), groups=[TEAM]))
     assert await publish_counts(run.world) == 1
 
 
@@ -162,7 +162,7 @@ async def test_a_status_that_others_change_all_the_time_ends_in_a_conflict() -> 
     run = Run()
     run.people(1)
     await run.change([SMALL])
-    await run.look_at(run.directory.add_user(user(5), groups=[TEAM]))
+    await run.reconcile(run.directory.add_user(user(5), groups=[TEAM]))
     run.fakes.tables.contested.add("groupstatus")
     with pytest.raises(Conflict):
         await publish(run)

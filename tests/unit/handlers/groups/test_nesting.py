@@ -8,13 +8,13 @@ from shared.domain.change_messages import GroupsChanged, SyncGroup
 from shared.domain.ids import GroupId
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import OperationState
-from shared.handlers.groups.nesting import add_nested, keep_nesting, watched_groups
+from shared.handlers.groups.nesting import add_nested, group_hierarchy, keep_nesting
 from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.sync import NESTED
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
-from tests.support.notifications import came, managed, operations, tell, went
+from tests.support.notifications import came, managed, notify, operations, went
 from tests.support.runs import EXTRA, MIA, NOA, SMALL, TEAM, user
 
 INNER = GroupId(str(UUID(int=910)))
@@ -27,16 +27,16 @@ async def test_a_group_that_comes_into_a_nested_one_brings_its_people_and_takes_
     deep_one = run.directory.add_user(user(60))
     run.directory.add_group(DEEP, [deep_one])
     run.directory.join(TEAM, INNER)
-    await tell(run, came(TEAM, INNER))
+    await notify(run, came(TEAM, INNER))
     run.directory.join(INNER, DEEP)
-    await tell(run, came(INNER, DEEP))
+    await notify(run, came(INNER, DEEP))
     assert run.licenses(deep_one) == {"SMALL"}
-    assert (await watched_groups(run.world, 0.0)).roots(DEEP) == {TEAM}
+    assert (await group_hierarchy(run.world, 0.0)).roots(DEEP) == {TEAM}
     another = run.directory.add_user(user(61), groups=[DEEP])
-    await tell(run, came(DEEP, another))
+    await notify(run, came(DEEP, another))
     assert run.licenses(another) == {"SMALL"}
     run.directory.leave(TEAM, INNER)
-    await tell(run, went(TEAM, INNER))
+    await notify(run, went(TEAM, INNER))
     assert [run.licenses(each) for each in (deep_one, another)] == [set(), set()]
 
 
@@ -49,7 +49,7 @@ async def test_the_map_knows_a_group_that_came_and_what_lies_in_it_before_its_pe
     message = GroupsChanged((came(TEAM, INNER),), run.world.clock.now())
     await process_notifications(run.world, message.encode())
     assert not await operations(run, NESTED)
-    assert {INNER, DEEP} <= (await watched_groups(run.world, 0)).managed.keys()
+    assert {INNER, DEEP} <= (await group_hierarchy(run.world, 0)).managed.keys()
 
 
 async def test_a_reading_that_began_before_a_group_came_does_not_forget_it() -> None:
@@ -59,10 +59,10 @@ async def test_a_reading_that_began_before_a_group_came_does_not_forget_it() -> 
     run.directory.add_group(INNER)
     await add_nested(run.world, TEAM, [INNER])
     await keep_nesting(run.world, TEAM, [], began)
-    assert INNER in (await watched_groups(run.world, 0)).managed
+    assert INNER in (await group_hierarchy(run.world, 0)).managed
     run.later(seconds=1)
     await keep_nesting(run.world, TEAM, [], run.world.clock.now())
-    assert INNER not in (await watched_groups(run.world, 0)).managed
+    assert INNER not in (await group_hierarchy(run.world, 0)).managed
 
 
 async def test_groups_in_a_circle_are_harmless() -> None:
@@ -70,7 +70,7 @@ async def test_groups_in_a_circle_are_harmless() -> None:
     run.directory.add_group(INNER)
     run.directory.join(TEAM, INNER)
     run.directory.join(INNER, TEAM)
-    await tell(run, came(TEAM, INNER), came(INNER, TEAM))
+    await notify(run, came(TEAM, INNER), came(INNER, TEAM))
     assert run.licenses(member) == {"SMALL"}
 
 
@@ -98,7 +98,7 @@ async def test_a_change_that_comes_while_a_person_decides_is_done_and_the_decisi
     waiting = await run.finish(await run.ask([EXTRA], [SMALL]), approve=False)
     assert waiting.state is OperationState.AWAITING_APPROVAL
     run.directory.join(TEAM, INNER)
-    await tell(run, came(TEAM, INNER))
+    await notify(run, came(TEAM, INNER))
     assert run.licenses(user(70)) == {"EXTRA"}
     assert all("SMALL" in run.licenses(each) for each in people)
     await approvals.approve(run.world, waiting.id, waiting.checksum, NOA)

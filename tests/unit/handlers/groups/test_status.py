@@ -22,8 +22,8 @@ async def test_a_group_that_vanished_before_it_was_read_is_shown_with_errors() -
     finish = AuditFilter(activity="Finish applying")
     now = run.world.clock.now()
     entries, _ = await run.world.stores.audit.search(finish, now - timedelta(hours=1), now, 9)
-    (told,) = [entry for entry in entries if entry.operation_id == ended.id]
-    assert (told.result, told.detail) == ("failure", ended.error and ended.error.message)
+    (observed,) = [entry for entry in entries if entry.operation_id == ended.id]
+    assert (observed.result, observed.detail) == ("failure", ended.error and ended.error.message)
     status = await run.world.stores.group_status.get(TEAM)
     assert status is not None
     assert status.state is GroupState.ERRORS

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from shared.domain.operation import OperationState
-from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT, WATCHED_WITHIN, look_out
+from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT, WATCHED_WITHIN, check_alerts
 from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.subscription import LIFE, renew_subscription
 from shared.handlers.membership.watching import watch_all, watch_errors
@@ -33,40 +33,40 @@ async def watched() -> Run:
 
 async def test_where_all_is_well_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    assert await look_out((await watched()).world) == ()
-    assert await look_out(Run().world) == ()
+    assert await check_alerts((await watched()).world) == ()
+    assert await check_alerts(Run().world) == ()
     assert caplog.records == []
 
 
 async def test_a_subscription_that_nobody_renews_is_told_of_ten_days_before_it_ends() -> None:
     run = await watched()
     run.fakes.clock.move(LIFE - SUBSCRIPTION_LEFT - MINUTE)
-    assert not [text for text in await look_out(run.world) if "subscription" in text]
+    assert not [text for text in await check_alerts(run.world) if "subscription" in text]
     run.fakes.clock.move(2 * MINUTE)
-    (told, *_) = await look_out(run.world)
-    assert told.startswith("the subscription to changes is about to expire: it ends on ")
+    (observed, *_) = await check_alerts(run.world)
+    assert observed.startswith("the subscription to changes is about to expire: it ends on ")
     await renew_subscription(run.world)
-    assert not [text for text in await look_out(run.world) if "subscription" in text]
+    assert not [text for text in await check_alerts(run.world) if "subscription" in text]
 
 
 async def test_a_subscription_that_was_never_made_is_told_of_after_an_hour_and_not_where_none_is_wanted() -> None:
     run = Run()
     run.people(2)
     await run.change([SMALL])
-    assert await look_out(run.world) == ()
+    assert await check_alerts(run.world) == ()
     run.later(hours=2)
-    assert await look_out(run.world) == ("the subscription to changes is about to expire: there is none",)
+    assert await check_alerts(run.world) == ("the subscription to changes is about to expire: there is none",)
     without = replace(run.world, policy=replace(run.world.policy, public_url=""))
-    assert await look_out(without) == ()
+    assert await check_alerts(without) == ()
 
 
 async def test_deltas_that_stopped_are_told_of() -> None:
     run = await watched()
     run.later(minutes=61)
-    assert [text[:39] for text in await look_out(run.world)] == ["changes of groups have not been read si"]
+    assert [text[:39] for text in await check_alerts(run.world)] == ["changes of groups have not been read si"]
     await query_deltas(run.world)
     await run.work_off()
-    assert await look_out(run.world) == ()
+    assert await check_alerts(run.world) == ()
 
 
 async def test_delta_links_that_graph_always_rejects_are_reported_with_its_answer() -> None:
@@ -76,8 +76,10 @@ async def test_delta_links_that_graph_always_rejects_are_reported_with_its_answe
         run.later(minutes=5)
         await query_deltas(run.world)
         await run.work_off()
-    (told,) = [text for text in await look_out(run.world) if "changes of groups have not been read since" in text]
-    assert "Graph rejected 4 delta links in a row: 404 UnknownError" in told
+    (observed,) = [
+        text for text in await check_alerts(run.world) if "changes of groups have not been read since" in text
+    ]
+    assert "Graph rejected 4 delta links in a row: 404 UnknownError" in observed
 
 
 async def test_an_approval_that_nobody_decides_is_told_of_after_three_days() -> None:
@@ -85,18 +87,18 @@ async def test_an_approval_that_nobody_decides_is_told_of_after_three_days() -> 
     waiting = await run.finish(await run.ask(remove=[SMALL]), approve=False)
     assert waiting.state is OperationState.AWAITING_APPROVAL
     run.fakes.clock.move(DECIDED_WITHIN + MINUTE)
-    told = f"approvals wait for a person: 1 for over 3 days, the oldest is {waiting.id}"
-    assert told in await look_out(run.world)
+    observed = f"approvals wait for a person: 1 for over 3 days, the oldest is {waiting.id}"
+    assert observed in await check_alerts(run.world)
     await approvals.approve(run.world, waiting.id, waiting.checksum, NOA)
-    assert not [text for text in await look_out(run.world) if "approvals" in text]
+    assert not [text for text in await check_alerts(run.world) if "approvals" in text]
 
 
-@pytest.mark.parametrize(("seats", "told"), [(45, "5 of 45"), (46, ""), (40, "0 of 40")])
-async def test_few_seats_of_a_product_that_a_group_gives_are_told_of(seats: int, told: str) -> None:
+@pytest.mark.parametrize(("seats", "observed"), [(45, "5 of 45"), (46, ""), (40, "0 of 40")])
+async def test_few_seats_of_a_product_that_a_group_gives_are_told_of(seats: int, observed: str) -> None:
     run = await watched()
     run.directory.add_sku(replace(SMALL, enabled=seats))
     run.directory.add_sku(replace(EXTRA, enabled=1))
-    assert await look_out(run.world) == ((f"seats are low: SMALL has {told} left",) if told else ())
+    assert await check_alerts(run.world) == ((f"seats are low: SMALL has {observed} left",) if observed else ())
 
 
 async def test_members_in_error_of_natively_licensed_groups_and_groups_that_are_not_read_are_reported() -> None:
@@ -106,32 +108,32 @@ async def test_members_in_error_of_natively_licensed_groups_and_groups_that_are_
     group = run.fakes.native.license(str(UUID(int=77)), SMALL.sku_id, members=[user(80), user(81)])
     await watch_all(run.world)
     await run.work_off()
-    assert await look_out(run.world) == ()
+    assert await check_alerts(run.world) == ()
     run.fakes.native.give(user(80), group, "CountViolation")
     await watch_errors(run.world)
     await run.work_off()
-    assert await look_out(run.world) == ("watched groups have errors: members=1 groups=1",)
+    assert await check_alerts(run.world) == ("watched groups have errors: members=1 groups=1",)
     began = run.world.clock.now()
     run.fakes.clock.move(WATCHED_WITHIN + MINUTE)
     said = f"watched groups are not read: the oldest reading is of {began:%Y-%m-%d %H:%M}"
-    assert said in await look_out(run.world)
+    assert said in await check_alerts(run.world)
 
 
 async def test_what_cannot_be_read_now_keeps_nothing_else_from_being_told() -> None:
     run = await watched()
     run.later(minutes=61)
     run.directory.add_sku(replace(SMALL, enabled=40))
-    assert len(await look_out(run.world)) == 2
+    assert len(await check_alerts(run.world)) == 2
     run.directory.go_away()
-    assert [text[:7] for text in await look_out(run.world)] == ["changes"]
+    assert [text[:7] for text in await check_alerts(run.world)] == ["changes"]
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(45, "45 s ahead of"), (-3600, "3,600 s behind")])
 async def test_a_clock_that_differs_from_graphs_is_told_of_with_what_to_do(seconds: int, said: str) -> None:
     run = await watched()
     run.fakes.clock.is_ahead = timedelta(seconds=seconds)
-    (told,) = await look_out(run.world)
-    assert told.startswith(f"the clock is wrong: it is {said} Microsoft Graph's. ")
-    assert "Restart the app" in told
+    (observed,) = await check_alerts(run.world)
+    assert observed.startswith(f"the clock is wrong: it is {said} Microsoft Graph's. ")
+    assert "Restart the app" in observed
     run.fakes.clock.is_ahead = timedelta(seconds=20)
-    assert await look_out(run.world) == ()
+    assert await check_alerts(run.world) == ()

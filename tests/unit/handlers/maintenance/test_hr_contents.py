@@ -34,7 +34,7 @@ async def ann_and_ben() -> Hires:
     run.directory.change_user(replace(run.directory.truth(ann), user_principal_name=UPN))
     run.accounts.employee_ids[ann] = "4711"
     run.set_policy(retention_s=365 * 86400.0)
-    await run.tell(event("joiner", "ann", WHO, groups=[TEAM], attributes={"jobTitle": "Diver"}, correlationId="x-1"))
+    await run.notify(event("joiner", "ann", WHO, groups=[TEAM], attributes={"jobTitle": "Diver"}, correlationId="x-1"))
     ben = {"userPrincipalName": "ben@contoso.example"}
     await run.send(event("joiner", "ben", ben, on="2026-12-01", attributes={"jobTitle": "Baker"}))
     await run.work_off()
@@ -76,17 +76,17 @@ async def test_the_same_event_again_changes_nothing_and_another_one_under_its_id
     run.later(days=31)
     await forget_old(run.world)
     again = event("joiner", "ann", WHO, groups=[TEAM], attributes={"jobTitle": "Diver"}, correlationId="x-1")
-    await run.tell(again)
+    await run.notify(again)
     assert (await run.record("ann")).completed_at == before.completed_at
     assert (await run.world.stores.dead_letters.page(9))[0] == ()
-    await run.tell(event("joiner", "ann", WHO))
-    (letter,) = (await run.world.stores.dead_letters.page(9))[0]
-    assert "received before with other content" in letter.reason
+    await run.notify(event("joiner", "ann", WHO))
+    (dead_letter,) = (await run.world.stores.dead_letters.page(9))[0]
+    assert "received before with other content" in dead_letter.reason
 
 
 async def test_an_event_whose_content_was_deleted_cannot_be_replayed() -> None:
     run = await team()
-    await run.tell(event("joiner", "nowhere", {"userPrincipalName": "nobody@contoso.example"}, groups=[TEAM]))
+    await run.notify(event("joiner", "nowhere", {"userPrincipalName": "nobody@contoso.example"}, groups=[TEAM]))
     await run.work_off()
     record = await run.record("nowhere")
     assert record.state is OnboardingState.FAILED
@@ -109,7 +109,7 @@ async def test_an_event_whose_content_was_deleted_cannot_be_replayed() -> None:
 async def test_a_superseded_statement_keeps_its_content_while_it_can_count_again() -> None:
     run = await team()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "start", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "start", ann, groups=[TEAM]))
     await run.send(event("leaver", "first", ann, on="2026-10-01", removal="P7D"))
     await run.send(event("leaver", "second", ann, on="2026-12-01", removal="P9D"))
     await run.work_off()

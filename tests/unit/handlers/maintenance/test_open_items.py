@@ -51,7 +51,7 @@ async def test_errors_are_counted_by_cause_in_each_group() -> None:
     run = Run()
     people = run.people(4)
     for each in people[:2]:
-        run.writer.refuse(each, "Another object with the same value for property proxyAddresses already exists.")
+        run.writer.reject(each, "Another object with the same value for property proxyAddresses already exists.")
     await run.change([SMALL])
     assert dict((await counted(run)).errors) == {LicenseError.UNIQUENESS: 2}
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.domain.assignment import OptionsChange
-from shared.domain.dead_letters import BulkKind, LetterFilter
+from shared.domain.dead_letters import BulkKind, DeadLetterSelection
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator, InitiatorKind, queue_sender
@@ -19,7 +19,7 @@ from shared.domain.operation_request import OperationRequest
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
 from shared.handlers.maintenance.audit_hours import close_hours
-from shared.handlers.messaging import bulk_letters
+from shared.handlers.messaging import bulk_dead_letters
 from shared.handlers.messaging.dead_letters import replay
 from shared.handlers.onboarding import administration
 from shared.handlers.onboarding.announced import announced_leavers, approve_announced
@@ -45,7 +45,7 @@ async def known() -> Hires:
         run.directory.change_user(replace(run.directory.truth(person), user_principal_name=NAMES[person]))
         run.accounts.employee_ids[person] = f"47{number}"
         who = {"id": person, "userPrincipalName": NAMES[person], "employeeId": f"47{number}"}
-        await run.tell(event("joiner", f"j{number}", who, groups=[TEAM]))
+        await run.notify(event("joiner", f"j{number}", who, groups=[TEAM]))
     await run.work_off()
     now, stores = run.world.clock.now(), run.world.stores
     for number, (person, name) in enumerate(NAMES.items(), 1):
@@ -58,12 +58,12 @@ async def known() -> Hires:
         )
         body = json.dumps({"data": {"user": {"userPrincipalName": name}}}).encode()
         for queue in (ONBOARDING, JOBS):
-            await stores.dead_letters.keep(DeadLetter(letter(queue, number), queue, body, "broken", now))
-        await replay(run.world, letter(JOBS, number), MIA)
+            await stores.dead_letters.keep(DeadLetter(dead_letter(queue, number), queue, body, "broken", now))
+        await replay(run.world, dead_letter(JOBS, number), MIA)
     return run
 
 
-def letter(queue: str, number: int) -> str:
+def dead_letter(queue: str, number: int) -> str:
     return f"{number:012x}{len(queue):020x}"
 
 
@@ -107,7 +107,7 @@ async def test_an_erasure_leaves_the_ledger_and_the_proof_of_the_audit_log_and_o
     assert await run.world.stores.onboarding.of_person([f"id:{ANN}", f"upn:{NAMES[ANN]}"]) == ()
     assert len(await run.world.stores.onboarding.of_person([f"id:{BEN}"])) == 1
     left, _ = await run.world.stores.dead_letters.page(9)
-    assert [each.id for each in left] == [letter(ONBOARDING, 2)]
+    assert [each.id for each in left] == [dead_letter(ONBOARDING, 2)]
     proof = await verify(run.world, run.world.clock.now() - timedelta(hours=5), None)
     assert proof.verified
     assert (await erased(run, ANN))["erased"] == {}
@@ -115,7 +115,7 @@ async def test_an_erasure_leaves_the_ledger_and_the_proof_of_the_audit_log_and_o
 
 async def test_an_open_event_stays_until_it_has_ended() -> None:
     run = await known()
-    await run.tell(event("leaver", "l1", {"id": ANN, "userPrincipalName": NAMES[ANN]}, on="2027-01-01"))
+    await run.notify(event("leaver", "l1", {"id": ANN, "userPrincipalName": NAMES[ANN]}, on="2027-01-01"))
     done = await erased(run, ANN)
     record = await run.record("l1")
     assert done["openEvents"] == [record.key]
@@ -128,9 +128,9 @@ async def test_nobody_erases_their_own_name_and_configuring_alone_does_not_suffi
     async with client(run.world, headers=ADMINISTRATOR) as api:
         own = await api.post(f"/api/users/{PERSON}/erase")
     async with client(run.world, headers=token(claims_of(roles=["Licensing.Configure"]))) as api:
-        refused = await api.post(f"/api/users/{ANN}/erase")
+        rejected = await api.post(f"/api/users/{ANN}/erase")
     assert (own.status_code, error_of(own)["code"]) == (400, "OwnData")
-    assert (refused.status_code, "Licensing.Approve" in error_of(refused)["message"]) == (403, True)
+    assert (rejected.status_code, "Licensing.Approve" in error_of(rejected)["message"]) == (403, True)
 
 
 def everything(run: Hires) -> str:
@@ -155,8 +155,8 @@ async def acted_by(run: Hires, by: Initiator, person: UserId) -> None:
     await set_options(world, TEAM, OptionsChange({"priority": 3}), by, None)
     await accept(world, replace(request, preview=True))
     await save_profile(world, Profile(f"sales-{by.id[-1]}", groups=(TEAM,)), by, None)
-    await bulk_letters.begin(world, BulkKind.DELETE, LetterFilter(text=by.display_name), by)
-    await run.tell(event("leaver", f"announced-{by.id}", person, on="2027-01-01"))
+    await bulk_dead_letters.begin(world, BulkKind.DELETE, DeadLetterSelection(text=by.display_name), by)
+    await run.notify(event("leaver", f"announced-{by.id}", person, on="2027-01-01"))
     await approve_announced(world, (await announced_leavers(world)).checksum, by)
     await run.send(event("mover", f"later-{by.id}", person, on="2026-12-01"))
     await run.work_off()
@@ -187,23 +187,25 @@ async def test_an_administrators_name_goes_from_what_others_need_and_the_id_stay
     await run.work_off()
 
 
-async def test_a_name_that_is_no_sign_in_name_and_has_letters_that_json_escapes_is_erased() -> None:
+async def test_a_name_that_is_no_sign_in_name_and_has_dead_letters_that_json_escapes_is_erased() -> None:
     run = await known()
     boss, other = Initiator(user(8), "Zoë Åberg", channel="api"), Initiator(user(9), "Zoë Øberg", channel="api")
     now = run.world.clock.now()
     for number, by in enumerate((boss, other), 1):
         await run.world.stores.audit.append([AuditEntry(f"by-{number}", now, "Act", by, "success")])
-        await run.tell(event("mover", f"later-{number}", BEN, on="2026-12-01"))
+        await run.notify(event("mover", f"later-{number}", BEN, on="2026-12-01"))
         await administration.cancel(run.world, (await run.record(f"later-{number}")).key, by)
         body = json.dumps({"data": {"manager": by.display_name.upper()}}).encode()
-        await run.world.stores.dead_letters.keep(DeadLetter(letter(ONBOARDING, 8 + number), ONBOARDING, body, "", now))
+        await run.world.stores.dead_letters.keep(
+            DeadLetter(dead_letter(ONBOARDING, 8 + number), ONBOARDING, body, "", now)
+        )
     done = await erased(run, UserId(boss.id))
     assert done["erased"] == {"auditnames": 1, "deadletters": 1, "onboarding": 1}
     notes = [(await run.record(f"later-{number}")).note for number in (1, 2)]
     assert notes == [f"Cancelled by {boss.id}.", f"Cancelled by {other.display_name}."]
     left, _ = await run.world.stores.dead_letters.page(9)
-    assert letter(ONBOARDING, 10) in {each.id for each in left}
-    assert letter(ONBOARDING, 9) not in {each.id for each in left}
+    assert dead_letter(ONBOARDING, 10) in {each.id for each in left}
+    assert dead_letter(ONBOARDING, 9) not in {each.id for each in left}
 
 
 async def test_names_that_hr_gave_a_person_change_nothing_of_other_administrators() -> None:
@@ -213,7 +215,7 @@ async def test_names_that_hr_gave_a_person_change_nothing_of_other_administrator
     await acted_by(run, boss, ANN)
     strange = run.directory.add_user(user(3))
     for number, (name, text) in enumerate((("employeeId", "user"), ("userPrincipalName", boss.display_name))):
-        await run.tell(event("joiner", f"strange-{number}", {"id": strange, name: text}, groups=[TEAM]))
+        await run.notify(event("joiner", f"strange-{number}", {"id": strange, name: text}, groups=[TEAM]))
     await run.work_off()
     before, _ = await run.world.stores.operations.newest(99)
     await erased(run, strange)
@@ -224,19 +226,19 @@ async def test_names_that_hr_gave_a_person_change_nothing_of_other_administrator
 
 async def test_a_dead_job_keeps_its_work_and_loses_the_name_of_its_requester() -> None:
     run = await known()
-    letters = run.world.stores.dead_letters
+    dead_letters = run.world.stores.dead_letters
     bodies = {
         "a": {"requestedBy": NAMES[ANN].upper(), "userIds": [BEN], "correlationId": NAMES[ANN]},
         "b": {"requestedBy": NAMES[BEN], "userIds": [ANN]},
         "c": {"deep": {"note": NAMES[ANN]}},
     }
     for name, body in bodies.items():
-        await letters.keep(DeadLetter(name * 32, JOBS, json.dumps(body).encode(), "", run.world.clock.now()))
+        await dead_letters.keep(DeadLetter(name * 32, JOBS, json.dumps(body).encode(), "", run.world.clock.now()))
     cut = f'{{"requestedBy": "{NAMES[ANN]}", "userIds": ["{BEN}'.encode()
-    await letters.keep(DeadLetter("d" * 32, JOBS, cut, "", run.world.clock.now()))
+    await dead_letters.keep(DeadLetter("d" * 32, JOBS, cut, "", run.world.clock.now()))
     done = await erased(run, ANN)
     assert done["erased"]["deadletters"] == 4  # type: ignore[index]
-    left = {each.id[0]: each for each in (await letters.page(9))[0] if each.queue == JOBS}
+    left = {each.id[0]: each for each in (await dead_letters.page(9))[0] if each.queue == JOBS}
     assert json.loads(left["a"].body) == {"requestedBy": ANN, "userIds": [BEN], "correlationId": ANN}
     assert left["a"].whole
     assert json.loads(left["b"].body) == bodies["b"]

@@ -10,7 +10,7 @@ import pytest
 from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.ids import GroupId
 from shared.domain.protected_people import ProtectedList
-from shared.handlers.maintenance.alerts import look_out
+from shared.handlers.maintenance.alerts import check_alerts
 from shared.handlers.maintenance.protected_people import read_protected_people
 from tests.support.runs import OTHER_TEAM, TEAM, user
 from tests.support.worlds import Fakes, fake_world
@@ -56,18 +56,18 @@ async def test_a_failed_read_keeps_the_last_list_and_raises_an_alert(fault: Exce
     fakes = tenant()
     await read_protected_people(fakes.world)
     before = await stored(fakes)
-    assert await look_out(fakes.world) == ()
+    assert await check_alerts(fakes.world) == ()
     fakes.clock.move(timedelta(days=1))
     fakes.roles.held, fakes.roles.fault = {}, fault
     await read_protected_people(fakes.world)
     after = await stored(fakes)
     assert (after.people, after.read_at, after.fault) == (before.people, before.read_at, str(fault))
-    (told,) = await look_out(fakes.world)
-    assert told.startswith("the list of protected people is of 2026-01-05 09:00 and stays in force: ")
+    (observed,) = await check_alerts(fakes.world)
+    assert observed.startswith("the list of protected people is of 2026-01-05 09:00 and stays in force: ")
     fakes.roles.fault = None
     await read_protected_people(fakes.world)
     assert (await stored(fakes)).fault == ""
-    assert await look_out(fakes.world) == ()
+    assert await check_alerts(fakes.world) == ()
 
 
 async def test_members_of_a_role_group_that_cannot_be_read_to_the_end_make_the_read_incomplete() -> None:
@@ -77,8 +77,8 @@ async def test_members_of_a_role_group_that_cannot_be_read_to_the_end_make_the_r
     listed = await stored(fakes)
     assert (listed.people, listed.read_at) == ({}, None)
     assert listed.fault
-    (told,) = await look_out(fakes.world)
-    assert told.startswith("the list of protected people has not been read, so all removals wait: ")
+    (observed,) = await check_alerts(fakes.world)
+    assert observed.startswith("the list of protected people has not been read, so all removals wait: ")
 
 
 async def test_a_named_group_that_is_gone_makes_the_read_incomplete() -> None:
@@ -124,8 +124,8 @@ async def test_eligible_members_that_cannot_be_read_keep_the_last_list_and_raise
     listed = await stored(fakes)
     assert listed.people[DAN].until is None
     assert listed.fault == str(fault)
-    (told,) = await look_out(fakes.world)
-    assert told.endswith(f"stays in force: {fault}")
+    (observed,) = await check_alerts(fakes.world)
+    assert observed.endswith(f"stays in force: {fault}")
 
 
 async def test_switched_off_nothing_is_read_and_nobody_is_alarmed() -> None:
@@ -134,7 +134,7 @@ async def test_switched_off_nothing_is_read_and_nobody_is_alarmed() -> None:
     world = replace(fakes.world, policy=policy)
     fakes.roles.fault = PermissionDenied("403")
     assert await read_protected_people(world) is None
-    assert await look_out(world) == ()
+    assert await check_alerts(world) == ()
 
 
 async def test_a_role_holder_whose_kind_the_directory_does_not_tell_is_protected_too() -> None:

@@ -23,14 +23,14 @@ async def test_old_audit_months_and_ended_events_go_and_open_ones_and_new_ones_s
     run = Hires()
     await run.licensed_team(SMALL)
     people = [run.directory.add_user(user(n)) for n in range(1, 4)]
-    await run.tell(event("joiner", "done", people[0], groups=[TEAM]))
+    await run.notify(event("joiner", "done", people[0], groups=[TEAM]))
     await run.send(event("leaver", "open", people[1], on="2027-12-01", removal="P0D"))
     await run.work_off()
     old = run.fakes.clock.now()
     entry = AuditEntry("1", old, "Change user license", SYSTEM, "success")
     await run.world.stores.audit.append([entry])
     run.later(days=400)
-    await run.tell(event("joiner", "new", people[2], on="2026-02-01", groups=[TEAM]))
+    await run.notify(event("joiner", "new", people[2], on="2026-02-01", groups=[TEAM]))
     await run.world.stores.audit.append([replace(entry, id="2", at=run.fakes.clock.now())])
     assert (await forget_old(run.world)).events == 1
     records, _ = await run.world.stores.onboarding.newest(50)
@@ -40,7 +40,7 @@ async def test_old_audit_months_and_ended_events_go_and_open_ones_and_new_ones_s
     assert await audited(run.world.stores, f"{run.fakes.clock.now():%Y%m}")
     assert (await forget_old(run.world)).events == 0
     assert run.licenses(people[0]) == {"SMALL"}
-    state = (await run.world.stores.standings.of_users([people[0]]))[people[0]]
+    state = (await run.world.stores.hr_states.of_users([people[0]]))[people[0]]
     assert state.of(SOURCE).groups == {TEAM}
 
 
@@ -48,7 +48,7 @@ async def test_the_retention_is_a_setting() -> None:
     run = Hires()
     await run.licensed_team(SMALL)
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     run.later(days=40)
     assert (await forget_old(run.world)).events == 0
     shorter = replace(run.world, policy=replace(run.world.policy, retention_s=timedelta(days=31).total_seconds()))

@@ -12,7 +12,7 @@ from shared.domain.operation import LicenseChange, Operation, OperationState, Ta
 from shared.domain.operation_request import OperationRequest
 from shared.domain.permit import Claim, Permit
 from shared.handlers.maintenance.retention import AT_ONCE, LONGEST, Forgotten, forget_old
-from shared.handlers.messaging.settlement import bury
+from shared.handlers.messaging.settlement import dead_letter_message
 from shared.handlers.operations import control
 from shared.handlers.operations.accept import accept
 from shared.handlers.views import queries
@@ -116,40 +116,40 @@ async def test_a_preview_stays_as_long_as_an_open_operation_may_remove_what_it_s
     assert {sku for number in range(1, 51) for sku in run.licenses(user(number))} == set()
 
 
-async def test_letters_and_permits_of_long_ago_go_and_later_ones_stay() -> None:
+async def test_dead_letters_and_permits_of_long_ago_go_and_later_ones_stay() -> None:
     run = Run()
     source = Source(SourceKind.GROUP, TEAM)
     permit = Permit(user(1), SMALL.sku_id, source, run.fakes.clock.now(), "Mia", frozenset({Claim(source)}))
     await run.world.stores.permits.put([permit, replace(permit, user_id=user(2))])
-    await bury(run.world, "jobs", b"old", "unreadable")
+    await dead_letter_message(run.world, "jobs", b"old", "unreadable")
     run.later(days=366)
-    await bury(run.world, "jobs", b"new", "unreadable")
+    await dead_letter_message(run.world, "jobs", b"new", "unreadable")
     await run.world.stores.permits.put([replace(permit, user_id=user(2), at=run.fakes.clock.now())])
     nights = [await forget_old(run.world)]
     for _ in range(15):
         run.later(days=1)
         nights.append(await forget_old(run.world))
-    assert sum(night.letters for night in nights) == sum(night.permits for night in nights) == 1
-    assert [letter.body for letter in (await run.world.stores.dead_letters.page(9))[0]] == [b"new"]
+    assert sum(night.dead_letters for night in nights) == sum(night.permits for night in nights) == 1
+    assert [dead_letter.body for dead_letter in (await run.world.stores.dead_letters.page(9))[0]] == [b"new"]
     kept = await run.world.stores.permits.of_users([user(1), user(2)])
     assert (kept[user(1)], len(kept[user(2)])) == ((), 1)
 
 
-async def test_the_ledger_forgets_who_has_had_nothing_of_ours_for_the_retention_and_nobody_else() -> None:
+async def test_the_ledger_forgets_who_has_had_no_managed_license_for_the_retention_and_nobody_else() -> None:
     run = Run()
     gone, stays, waits = run.people(3)
     await run.change([SMALL])
     run.directory.leave(TEAM, gone)
-    await run.look_at(gone)
+    await run.reconcile(gone)
     assert run.licenses(gone) == set()
     ledger = run.world.stores.ledger
     rows = await ledger.rows([waits])
-    await ledger.write([replace(rows[waits], owned={}, waiting_since={EXTRA.sku_id: run.fakes.clock.now()})])
+    await ledger.write([replace(rows[waits], managed={}, waiting_since={EXTRA.sku_id: run.fakes.clock.now()})])
     run.later(days=300)
     recent = run.directory.add_user(user(4), groups=[TEAM])
-    await run.look_at(recent)
+    await run.reconcile(recent)
     run.directory.leave(TEAM, recent)
-    await run.look_at(recent)
+    await run.reconcile(recent)
     run.later(days=100)
     nights = []
     for _ in range(16):
@@ -160,7 +160,7 @@ async def test_the_ledger_forgets_who_has_had_nothing_of_ours_for_the_retention_
     assert {person for person, row in kept.items() if row.version is None} == {gone}
     assert run.licenses(stays) == {"SMALL"}
     run.directory.join(TEAM, gone)
-    await run.look_at(gone)
+    await run.reconcile(gone)
     assert run.licenses(gone) == {"SMALL"}
 
 

@@ -12,7 +12,7 @@ from shared.domain.messages import NOTIFICATIONS
 from shared.handlers.membership.delta import query_deltas
 from shared.handlers.operations.assignment_changes import set_options
 from shared.ports.messaging import Outgoing
-from tests.support.notifications import accept_on, came, managed, tell, went
+from tests.support.notifications import accept_on, came, managed, notify, went
 from tests.support.runs import MIA, OTHER_TEAM, TEAM, user
 
 DEVICE = str(UUID(int=930))
@@ -23,7 +23,7 @@ async def test_who_joins_is_licensed_and_who_leaves_is_unlicensed_after_two_read
     joins = run.directory.add_user(user(50), groups=[TEAM])
     run.directory.leave(TEAM, leaves)
     began = run.world.clock.now()
-    await tell(run, came(TEAM, joins), went(TEAM, leaves), times=2)
+    await notify(run, came(TEAM, joins), went(TEAM, leaves), times=2)
     assert [run.licenses(each) for each in (stays, joins, leaves)] == [{"SMALL"}, {"SMALL"}, set()]
     assert timedelta(minutes=5) <= run.world.clock.now() - began < timedelta(minutes=6)
     assert run.writes_of(joins) == 1
@@ -47,7 +47,7 @@ async def test_a_joiner_whom_the_directory_does_not_show_yet_is_licensed_when_it
 async def test_an_event_that_the_directory_never_confirms_is_believed_for_ten_minutes_only() -> None:
     run, (member, *_) = await managed()
     began = run.world.clock.now()
-    await tell(run, went(TEAM, member))
+    await notify(run, went(TEAM, member))
     assert run.licenses(member) == {"SMALL"}
     assert timedelta(minutes=9) < run.world.clock.now() - began < timedelta(minutes=12)
 
@@ -73,22 +73,22 @@ async def test_nothing_is_taken_from_a_mover_while_the_new_group_does_not_show()
 async def test_an_id_added_and_removed_at_once_is_decided_by_the_directory() -> None:
     run, (member, *_) = await managed()
     joins = run.directory.add_user(user(50), groups=[TEAM])
-    await tell(run, GroupChange(TEAM, {member: None, joins: None}))
+    await notify(run, GroupChange(TEAM, {member: None, joins: None}))
     assert (run.licenses(member), run.licenses(joins)) == ({"SMALL"}, {"SMALL"})
 
 
 async def test_devices_and_ids_nobody_knows_end_without_harm() -> None:
     run, (member, *_) = await managed()
     run.directory.add_other(DEVICE)
-    await tell(run, came(TEAM, DEVICE, user(98), member))
+    await notify(run, came(TEAM, DEVICE, user(98), member))
     assert run.licenses(member) == {"SMALL"}
     assert not run.fakes.queue.messages
 
 
-async def test_changes_of_groups_that_concern_nobody_cost_no_look_at_users() -> None:
+async def test_changes_of_groups_that_concern_nobody_cost_no_check_users() -> None:
     run, _ = await managed()
     reads = len(run.directory.reads)
-    await tell(run, came(OTHER_TEAM, user(1), user(2)))
+    await notify(run, came(OTHER_TEAM, user(1), user(2)))
     assert len(run.directory.reads) == reads
 
 
@@ -99,5 +99,5 @@ async def test_an_excluded_group_takes_effect_when_somebody_comes_into_it() -> N
     await query_deltas(run.world)
     await run.work_off()
     run.directory.join(OTHER_TEAM, member)
-    await tell(run, came(OTHER_TEAM, member))
+    await notify(run, came(OTHER_TEAM, member))
     assert (run.licenses(member), run.licenses(other)) == (set(), {"SMALL"})

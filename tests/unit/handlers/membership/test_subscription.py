@@ -40,12 +40,12 @@ async def test_subscriptions_that_are_double_or_whose_secret_is_lost_are_removed
     assert kept is not None
     now = run.world.clock.now()
     await feed.subscribe(kept.notification_url, "", "unknown", now + LIFE)
-    foreign = await feed.subscribe("https://other.example/hook", "", "theirs", now + LIFE)
+    unmanaged = await feed.subscribe("https://other.example/hook", "", "theirs", now + LIFE)
     assert await renew_subscription(run.world) == kept
-    assert feed.made.keys() == {kept.id, foreign.id}
+    assert feed.made.keys() == {kept.id, unmanaged.id}
 
 
-async def test_a_subscription_refused_because_nobody_answers_is_tried_again_later() -> None:
+async def test_a_subscription_rejected_because_nobody_answers_is_tried_again_later() -> None:
     run = Run()
     run.fakes.changes.unreachable = True
     with pytest.raises(Exception, match="does not answer"):

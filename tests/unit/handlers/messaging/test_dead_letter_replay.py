@@ -10,7 +10,7 @@ from shared.domain.errors import BadRequest, NotFound
 from shared.domain.messages import MEMBERS, ProcessUsers
 from shared.domain.read_models import DeadLetter
 from shared.handlers.messaging.dead_letters import replay
-from shared.handlers.messaging.settlement import AWAY, bury
+from shared.handlers.messaging.settlement import AWAY, dead_letter_message
 from tests.support.builders import audited
 from tests.support.runs import MIA, SMALL, TEAM, Run, user
 
@@ -21,10 +21,10 @@ async def test_a_replayed_message_is_done_and_off_the_list() -> None:
     await run.change([SMALL])
     person = run.directory.add_user(user(50), groups=[TEAM])
     body = json.loads(ProcessUsers((person,), "event", bulk=False).encode())
-    await bury(run.world, MEMBERS, json.dumps({**body, AWAY: 10}).encode(), "given up")
-    await bury(run.world, MEMBERS, b"no json", "unreadable")
-    broken, letter = (await run.world.stores.dead_letters.page(10))[0]
-    await replay(run.world, letter.id, MIA)
+    await dead_letter_message(run.world, MEMBERS, json.dumps({**body, AWAY: 10}).encode(), "given up")
+    await dead_letter_message(run.world, MEMBERS, b"no json", "unreadable")
+    broken, dead_letter = (await run.world.stores.dead_letters.page(10))[0]
+    await replay(run.world, dead_letter.id, MIA)
     assert AWAY not in json.loads(run.fakes.sent()[0].body)
     assert [each.id for each in (await run.world.stores.dead_letters.page(10))[0]] == [broken.id]
     await run.work_off()

@@ -17,7 +17,7 @@ async def test_a_dead_letter_is_sent_again_later_and_later_and_then_kept() -> No
     fakes = fake_world()
     drained = 0
     for pause in PAUSES:
-        fakes.dead_letters.letters = [Undelivered(MEMBERS, b"{}", "MaxDeliveryCountExceeded", drained)]
+        fakes.dead_letters.dead_letters = [Undelivered(MEMBERS, b"{}", "MaxDeliveryCountExceeded", drained)]
         assert await drain(fakes.world) == 1
         (message,) = fakes.sent()
         fakes.queue.messages.clear()
@@ -25,31 +25,31 @@ async def test_a_dead_letter_is_sent_again_later_and_later_and_then_kept() -> No
         assert message.at == fakes.clock.now() + pause
         assert message.message_id
         drained = message.drained
-    fakes.dead_letters.letters = [Undelivered(MEMBERS, b"{}", "MaxDeliveryCountExceeded", drained)]
+    fakes.dead_letters.dead_letters = [Undelivered(MEMBERS, b"{}", "MaxDeliveryCountExceeded", drained)]
     assert await drain(fakes.world) == 1
     assert fakes.sent() == []
-    (letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
-    assert (letter.queue, letter.body) == (MEMBERS, b"{}")
-    assert letter.reason == "given up after 3 tries out of the dead letters: MaxDeliveryCountExceeded"
-    assert fakes.dead_letters.letters == []
+    (dead_letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
+    assert (dead_letter.queue, dead_letter.body) == (MEMBERS, b"{}")
+    assert dead_letter.reason == "given up after 3 tries out of the dead letters: MaxDeliveryCountExceeded"
+    assert fakes.dead_letters.dead_letters == []
 
 
 async def test_every_queue_that_has_a_function_is_drained_and_one_that_is_away_holds_up_no_other() -> None:
     fakes = fake_world()
-    fakes.dead_letters.letters = [Undelivered(queue, b"{}", "x") for queue in QUEUES]
+    fakes.dead_letters.dead_letters = [Undelivered(queue, b"{}", "x") for queue in QUEUES]
     fakes.dead_letters.away = {OPERATIONS}
     assert await drain(fakes.world) == len(QUEUES) - 1
-    assert [letter.queue for letter in fakes.dead_letters.letters] == [OPERATIONS]
+    assert [dead_letter.queue for dead_letter in fakes.dead_letters.dead_letters] == [OPERATIONS]
     assert {message.queue for message in fakes.sent()} == set(QUEUES) - {OPERATIONS}
 
 
-async def test_a_letter_that_can_neither_be_sent_nor_kept_stays_where_it_is() -> None:
+async def test_a_dead_letter_that_can_neither_be_sent_nor_kept_stays_where_it_is() -> None:
     fakes = fake_world()
-    fakes.dead_letters.letters = [Undelivered(JOBS, b"{}", "x"), Undelivered(MEMBERS, b"{}", "x", 3)]
+    fakes.dead_letters.dead_letters = [Undelivered(JOBS, b"{}", "x"), Undelivered(MEMBERS, b"{}", "x", 3)]
     fakes.queue_away(times=1)
     fakes.stores_away()
     assert await drain(fakes.world) == 0
-    assert len(fakes.dead_letters.letters) == 2
+    assert len(fakes.dead_letters.dead_letters) == 2
     with pytest.raises(Unavailable):
         (await fakes.world.stores.dead_letters.page(1))[0]
 

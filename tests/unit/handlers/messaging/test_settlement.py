@@ -51,16 +51,16 @@ async def test_done_work_leaves_nothing_behind(fakes: Fakes) -> None:
 
 async def test_an_unreadable_message_is_kept_with_its_reason(fakes: Fakes) -> None:
     await settle(fakes.world, MEMBERS, b"\xff", fails_with(PoisonMessage("the body is not JSON")))
-    (letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
-    assert (letter.queue, letter.body, letter.reason) == (MEMBERS, b"\xff", "the body is not JSON")
-    assert letter.at == fakes.world.clock.now()
+    (dead_letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
+    assert (dead_letter.queue, dead_letter.body, dead_letter.reason) == (MEMBERS, b"\xff", "the body is not JSON")
+    assert dead_letter.at == fakes.world.clock.now()
     assert fakes.sent() == []
 
 
-async def test_two_unreadable_messages_are_two_letters(fakes: Fakes) -> None:
+async def test_two_unreadable_messages_are_two_dead_letters(fakes: Fakes) -> None:
     for body in (b"1", b"2"):
         await settle(fakes.world, MEMBERS, body, fails_with(PoisonMessage("no object")))
-    assert {letter.body for letter in (await fakes.world.stores.dead_letters.page(10))[0]} == {b"1", b"2"}
+    assert {dead_letter.body for dead_letter in (await fakes.world.stores.dead_letters.page(10))[0]} == {b"1", b"2"}
 
 
 async def test_an_unreadable_message_that_cannot_be_kept_goes_back_to_the_queue(fakes: Fakes) -> None:
@@ -113,8 +113,8 @@ async def test_a_lost_race_comes_back_and_is_given_up_after_a_while(fakes: Fakes
     worn_out = json.dumps({**json.loads(BODY), "away": MAX_CONFLICTS}).encode()
     await settle(fakes.world, OPERATIONS, worn_out, fails_with(Conflict("somebody was quicker")))
     assert len(fakes.sent()) == 1
-    (letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
-    assert "somebody was quicker" in letter.reason
+    (dead_letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
+    assert "somebody was quicker" in dead_letter.reason
 
 
 async def test_work_that_a_dependency_rejects_comes_back_for_an_hour_and_then_a_person_sees_it(fakes: Fakes) -> None:
@@ -128,8 +128,8 @@ async def test_work_that_a_dependency_rejects_comes_back_for_an_hour_and_then_a_
             body, waited_s = message.body, waited_s + seconds_until(fakes, message.at)
     assert away_count(body) == MAX_REJECTIONS
     assert 3000 < waited_s < 2 * 3600
-    (letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
-    assert "Graph answered 400 to /$batch" in letter.reason
+    (dead_letter,) = (await fakes.world.stores.dead_letters.page(10))[0]
+    assert "Graph answered 400 to /$batch" in dead_letter.reason
 
 
 async def test_an_outage_is_waited_for_however_long_it_lasts(fakes: Fakes) -> None:

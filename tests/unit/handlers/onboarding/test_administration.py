@@ -16,13 +16,13 @@ MIA = Initiator("mia", "Mia")
 async def test_an_event_is_cancelled_until_it_is_worked_on_and_replayed_only_after_a_failure() -> None:
     run = await team()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, on="2026-06-01", groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, on="2026-06-01", groups=[TEAM]))
     key = (await run.record("1")).key
     assert str((await administration.cancel(run.world, key, MIA)).state) == "Cancelled"
     assert str((await administration.cancel(run.world, key, MIA)).state) == "Cancelled"
     with pytest.raises(BadRequest, match="only Failed, DoneWithErrors"):
         await administration.replay(run.world, key, MIA)
-    await run.tell(event("joiner", "2", ann, profiles=["late"]))
+    await run.notify(event("joiner", "2", ann, profiles=["late"]))
     assert await run.state("2") == "Failed"
     with pytest.raises(Conflict, match="cannot be cancelled any more"):
         await administration.cancel(run.world, (await run.record("2")).key, MIA)

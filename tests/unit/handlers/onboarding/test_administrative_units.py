@@ -8,7 +8,7 @@ from shared.domain.errors import BadRequest, NotFound, PermissionDenied, Unavail
 from shared.domain.ids import GroupId
 from shared.domain.onboarding import GroupOutcome
 from shared.domain.profiles import Profile
-from shared.handlers.maintenance.alerts import look_out
+from shared.handlers.maintenance.alerts import check_alerts
 from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.profiles import save_profile
 from tests.support.hires import Hires, event, outcomes
@@ -33,8 +33,8 @@ async def test_a_joiner_gets_the_groups_of_the_unit_and_no_other() -> None:
     run = await of_units(UNIT)
     await run.profile("sales", match={"department": ("Sales",)}, groups=(TEAM, OTHER_TEAM))
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, attributes={"department": "Sales"}))
-    assert outcomes((await run.record("1")).groups) == {TEAM: GroupOutcome.ADDED, OTHER_TEAM: GroupOutcome.REFUSED}
+    await run.notify(event("joiner", "1", ann, attributes={"department": "Sales"}))
+    assert outcomes((await run.record("1")).groups) == {TEAM: GroupOutcome.ADDED, OTHER_TEAM: GroupOutcome.REJECTED}
     with pytest.raises(BadRequest, match="ONBOARDING_GROUPS"):
         await save_profile(run.world, Profile("other", groups=(OTHER_TEAM,)), MIA, None)
 
@@ -62,14 +62,14 @@ async def test_a_unit_that_cannot_be_read_keeps_the_last_list_of_all_units_with_
     run.directory.unit_faults[OTHER_UNIT] = fault
     run.later(hours=2)
     assert await groups(run) == {TEAM, GroupId("third")}
-    (told,) = [text for text in await look_out(run.world) if "administrative" in text]
-    assert told.startswith("HR is limited: the groups of administrative units are of 2026-01-05 09:")
-    assert told.endswith(str(fault))
+    (observed,) = [text for text in await check_alerts(run.world) if "administrative" in text]
+    assert observed.startswith("HR is limited: the groups of administrative units are of 2026-01-05 09:")
+    assert observed.endswith(str(fault))
     run.directory.unit_faults.clear()
     assert await groups(run) == {TEAM, GroupId("third")}, "a failed read is tried again after ten minutes"
     run.later(minutes=10)
     assert await groups(run) == {GroupId("third")}
-    assert [text for text in await look_out(run.world) if "administrative" in text] == []
+    assert [text for text in await check_alerts(run.world) if "administrative" in text] == []
 
 
 async def test_until_the_unit_has_been_read_once_events_wait_and_then_go_on() -> None:
@@ -82,8 +82,8 @@ async def test_until_the_unit_has_been_read_once_events_wait_and_then_go_on() ->
     await run.work_off(lambda: (run.fakes.clock.now() - start).total_seconds() > 3600)
     assert not run.member(ann)
     assert not (await run.record("1")).state.is_ended
-    (told,) = [text for text in await look_out(run.world) if "administrative" in text]
-    assert told == "HR is limited: the groups of administrative units have not been read, so HR events wait: 403"
+    (observed,) = [text for text in await check_alerts(run.world) if "administrative" in text]
+    assert observed == "HR is limited: the groups of administrative units have not been read, so HR events wait: 403"
     run.directory.unit_faults.clear()
     run.later(minutes=10)
     await run.work_off()

@@ -99,7 +99,7 @@ async def day(run: Hires) -> None:
 async def test_a_list_that_has_changed_is_not_approved() -> None:
     run = await announced(("2026-02-02", "2026-02-02"))
     listed = await announced_leavers(run.world)
-    await run.tell(event("leaver", "again", user(1), on="2026-03-01", removal="P0D"))
+    await run.notify(event("leaver", "again", user(1), on="2026-03-01", removal="P0D"))
     with pytest.raises(Conflict, match="2 announced leavers now"):
         await approve_announced(run.world, listed.checksum, MIA)
     assert (await run.record("l2")).permitted_by == ""
@@ -109,7 +109,7 @@ async def test_a_corrected_date_is_approved_anew() -> None:
     run = await announced(("2026-02-02", "2026-02-02"))
     listed = await announced_leavers(run.world)
     await approve_announced(run.world, listed.checksum, MIA)
-    await run.tell(event("leaver", "again", user(1), on="2026-03-01", removal="P0D"))
+    await run.notify(event("leaver", "again", user(1), on="2026-03-01", removal="P0D"))
     assert (await run.record("again")).permitted_by == ""
     assert [each.event.id for each in (await announced_leavers(run.world)).records] == ["again"]
 
@@ -142,7 +142,7 @@ async def test_leavers_behind_thousands_of_other_events_are_listed_too() -> None
     ((at, _), *_) = await store.due(run.world.clock.now() + timedelta(days=90), 1)
     for days in range(6):
         day = at - SLACK - timedelta(days=days)
-        await store.look_again((day, f"{number:032x}") for number in range(1_001))
+        await store.check_again((day, f"{number:032x}") for number in range(1_001))
     assert len((await announced_leavers(run.world)).records) == 2
     shown = (await call(run, "GET", "/api/onboarding/announced", HR_READER)).json()
     assert (shown["count"], len(shown["value"])) == (2, 2)

@@ -11,7 +11,7 @@ from shared.domain.errors import BadRequest, NotFound
 from shared.domain.initiator import InitiatorKind
 from shared.domain.messages import JOBS, MEMBERS, ONBOARDING
 from shared.domain.read_models import AuditFilter, DeadLetter
-from shared.handlers.messaging.settlement import bury
+from shared.handlers.messaging.settlement import dead_letter_message
 from shared.handlers.onboarding.corrections import replay_corrected
 from tests.support.api_calls import GROUP, PERSON, claims_of, error_of, token
 from tests.support.builders import audited
@@ -26,7 +26,7 @@ BOTH = token(claims_of(roles=["Licensing.Write", "Onboarding.Write"]))
 
 
 async def kept(run: Run, queue: str, body: object) -> DeadLetter:
-    await bury(run.world, queue, json.dumps(body).encode(), "broken")
+    await dead_letter_message(run.world, queue, json.dumps(body).encode(), "broken")
     return (await run.world.stores.dead_letters.page(9))[0][0]
 
 
@@ -37,8 +37,8 @@ async def bound() -> Hires:
     return run
 
 
-async def corrected(run: Hires, letter: DeadLetter, message: dict[str, Any]) -> Any:
-    return await call(run, "POST", f"/api/deadLetters/{letter.id}/replay", BOTH, json={"message": message})
+async def corrected(run: Hires, dead_letter: DeadLetter, message: dict[str, Any]) -> Any:
+    return await call(run, "POST", f"/api/deadLetters/{dead_letter.id}/replay", BOTH, json={"message": message})
 
 
 async def test_a_person_sends_a_corrected_event_only_of_a_source_that_is_bound_to_the_person() -> None:
@@ -47,10 +47,10 @@ async def test_a_person_sends_a_corrected_event_only_of_a_source_that_is_bound_t
     broken = [event("joiner", name, each, groups=["x"]) for name, each in (("1", ann), ("2", bob))]
     first, second = [await kept(run, ONBOARDING, each) for each in broken]
     good = [event("joiner", name, each, groups=[TEAM]) for name, each in (("1", ann), ("2", bob))]
-    refused = await corrected(run, first, good[0])
-    assert (refused.status_code, error_of(refused)["target"]) == (400, "source")
+    rejected = await corrected(run, first, good[0])
+    assert (rejected.status_code, error_of(rejected)["target"]) == (400, "source")
     for word in ("ONBOARDING_SENDERS", PERSON):
-        assert word in error_of(refused)["message"]
+        assert word in error_of(rejected)["message"]
     taken = await corrected(run, second, {**good[1], "source": OTHER})
     assert taken.status_code == 204, taken.text
     await run.work_off()
@@ -61,9 +61,9 @@ async def test_a_person_sends_a_corrected_event_only_of_a_source_that_is_bound_t
 async def test_what_a_corrected_event_does_is_the_persons_and_both_texts_are_kept() -> None:
     run = await bound()
     ann = run.directory.add_user(user(1))
-    letter = await kept(run, ONBOARDING, {"is": "broken"})
+    dead_letter = await kept(run, ONBOARDING, {"is": "broken"})
     good = {**event("joiner", "1", ann, groups=[TEAM]), "source": OTHER}
-    await corrected(run, letter, good)
+    await corrected(run, dead_letter, good)
     await run.work_off()
     (record,) = (await run.world.stores.onboarding.newest(9))[0]
     assert (record.sender.kind, record.sender.id, record.sender.claimed_by) == (InitiatorKind.USER, PERSON, OTHER)
@@ -78,12 +78,12 @@ async def test_what_a_corrected_event_does_is_the_persons_and_both_texts_are_kep
 
 
 @pytest.mark.parametrize("wrong", [{"v": 1, "type": "takeUp", "keys": ["a" * 32]}, {"specversion": "1.0"}])
-async def test_a_correction_that_is_no_event_is_answered_and_the_letter_stays(wrong: dict[str, Any]) -> None:
+async def test_a_correction_that_is_no_event_is_answered_and_the_dead_letter_stays(wrong: dict[str, Any]) -> None:
     run = await bound()
-    letter = await kept(run, ONBOARDING, {})
-    answer = await corrected(run, letter, wrong)
+    dead_letter = await kept(run, ONBOARDING, {})
+    answer = await corrected(run, dead_letter, wrong)
     assert (answer.status_code, error_of(answer)["code"]) == (400, "InvalidEvent")
-    assert (await run.world.stores.dead_letters.page(9))[0] == (letter,)
+    assert (await run.world.stores.dead_letters.page(9))[0] == (dead_letter,)
     assert run.fakes.sent() == []
 
 
@@ -92,12 +92,12 @@ async def test_a_corrected_job_is_the_persons_request() -> None:
     run.people(2)
     small = [{"skuId": SMALL.sku_id}]
     broken, good = (assign(id=f"j-{where}", groupId=where, addLicenses=small, requestedBy=CEO) for where in ("x", TEAM))
-    other, letter = [await kept(run, JOBS, broken) for _ in range(2)]
+    other, dead_letter = [await kept(run, JOBS, broken) for _ in range(2)]
     with pytest.raises(BadRequest, match="groupId"):
-        await replay_corrected(run.world, letter.id, broken, MIA)
+        await replay_corrected(run.world, dead_letter.id, broken, MIA)
     with pytest.raises(NotFound, match=GROUP):
-        await replay_corrected(run.world, letter.id, assign(groupId=GROUP), MIA)
-    await replay_corrected(run.world, letter.id, good, MIA)
+        await replay_corrected(run.world, dead_letter.id, assign(groupId=GROUP), MIA)
+    await replay_corrected(run.world, dead_letter.id, good, MIA)
     (operation,) = await run.world.stores.operations.open()
     by = operation.initiator
     assert (by.kind, by.id, by.claimed_by) == (InitiatorKind.USER, MIA.id, CEO)
@@ -106,8 +106,8 @@ async def test_a_corrected_job_is_the_persons_request() -> None:
 
 async def test_a_corrected_message_of_another_queue_goes_to_that_queue() -> None:
     run = Run()
-    letter = await kept(run, MEMBERS, "no object")
-    await replay_corrected(run.world, letter.id, {"corrected": True}, MIA)
+    dead_letter = await kept(run, MEMBERS, "no object")
+    await replay_corrected(run.world, dead_letter.id, {"corrected": True}, MIA)
     assert [(each.queue, json.loads(each.body)) for each in run.fakes.sent()] == [(MEMBERS, {"corrected": True})]
     assert (await run.world.stores.dead_letters.page(10))[0] == ()
     (entry,) = [each for each in await audited(run.world.stores, "202601") if each.activity == "Replay message"]

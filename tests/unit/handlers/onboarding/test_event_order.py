@@ -31,9 +31,9 @@ async def test_a_persons_events_in_any_order_end_the_same(seed: int) -> None:
             await run.work_off()
     await run.work_off()
     run.later(minutes=15)
-    await run.look_at(ann)
+    await run.reconcile(ann)
     run.later(minutes=2)
-    await run.look_at(ann)
+    await run.reconcile(ann)
     assert run.licenses(ann) == {"LARGE"}
     assert (run.member(ann, TEAM), run.member(ann, OTHER_TEAM)) == (False, True)
     assert await run.state("4") == "Done"

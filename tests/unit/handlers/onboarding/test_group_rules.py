@@ -19,13 +19,13 @@ async def test_only_groups_of_profiles_that_match_or_are_selectable_can_be_named
     run.set_policy(onboarding_groups=frozenset({TEAM, secret}))
     await run.profile("board", match={"jobTitle": ("Director",)}, groups=(secret,))
     ann, bob = (run.directory.add_user(user(number)) for number in (1, 2))
-    await run.tell(event("joiner", "1", ann, groups=[TEAM, secret]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM, secret]))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
-    assert outcomes(record.groups) == {TEAM: GroupOutcome.ADDED, secret: GroupOutcome.REFUSED}
+    assert outcomes(record.groups) == {TEAM: GroupOutcome.ADDED, secret: GroupOutcome.REJECTED}
     assert not run.member(ann, secret)
     assert run.licenses(ann) == {"SMALL"}
-    await run.tell(event("joiner", "2", bob, groups=[secret], attributes={"jobTitle": "Director"}))
+    await run.notify(event("joiner", "2", bob, groups=[secret], attributes={"jobTitle": "Director"}))
     assert run.member(bob, secret)
 
 
@@ -33,11 +33,11 @@ async def test_a_managed_group_without_a_profile_cannot_be_named_by_an_event() -
     run = Hires()
     await run.change([SMALL])
     ann, bob = (run.directory.add_user(user(number)) for number in (1, 2))
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     record = await run.record("1")
-    assert [(each.outcome, "No profile" in each.text) for each in record.groups] == [(GroupOutcome.REFUSED, True)]
+    assert [(each.outcome, "No profile" in each.text) for each in record.groups] == [(GroupOutcome.REJECTED, True)]
     await run.name_by_events(TEAM)
-    await run.tell(event("joiner", "2", bob, groups=[TEAM]))
+    await run.notify(event("joiner", "2", bob, groups=[TEAM]))
     assert (run.member(ann), run.member(bob)) == (False, True)
 
 
@@ -47,8 +47,8 @@ async def test_a_profile_that_is_not_selectable_cannot_be_named_for_a_person_who
     await run.profile("board", match={"jobTitle": ("Director",)}, groups=(TEAM,))
     ann, bob, cat = (run.directory.add_user(user(number)) for number in (1, 2, 3))
     clerk, director = {"jobTitle": "Clerk"}, {"jobTitle": "Director"}
-    await run.tell(event("joiner", "1", ann, profiles=["board"], attributes=clerk))
-    await run.tell(event("joiner", "2", bob, profiles=["board"], attributes=director))
+    await run.notify(event("joiner", "1", ann, profiles=["board"], attributes=clerk))
+    await run.notify(event("joiner", "2", bob, profiles=["board"], attributes=director))
     record = await run.record("1")
     assert (str(record.state), "board" in record.note, bool(record.remedy)) == ("Failed", True, True)
     assert (run.member(ann), run.member(bob)) == (False, True)
@@ -56,7 +56,7 @@ async def test_a_profile_that_is_not_selectable_cannot_be_named_for_a_person_who
     assert trial.verdict is not None
     assert "not selectable" in trial.verdict.note
     await run.profile("desk", groups=(TEAM,), selectable=True)
-    await run.tell(event("joiner", "3", cat, profiles=["desk"], attributes=clerk))
+    await run.notify(event("joiner", "3", cat, profiles=["desk"], attributes=clerk))
     assert run.member(cat)
 
 
@@ -77,11 +77,11 @@ async def test_groups_whose_members_are_kept_elsewhere_are_reported_with_what_to
         ids.append(group_id)
     run.set_policy(onboarding_groups=frozenset(ids))
     await run.profile("all", match={"country": ("*",)}, groups=tuple(ids))
-    await run.tell(event("joiner", "1", ann, attributes={"country": "NL"}))
+    await run.notify(event("joiner", "1", ann, attributes={"country": "NL"}))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
     for result, word in zip(sorted(record.groups, key=lambda each: each.group_id), kinds, strict=True):
-        assert result.outcome is GroupOutcome.REFUSED
+        assert result.outcome is GroupOutcome.REJECTED
         assert word in result.text
         assert result.remedy
     assert not run.memberships.log

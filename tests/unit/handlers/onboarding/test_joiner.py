@@ -17,7 +17,7 @@ async def test_a_joiner_is_put_into_the_groups_of_the_profile_and_licensed_at_on
     await run.licensed_team(SMALL)
     await run.profile("sales", match={"department": ("Sales",)}, groups=(TEAM,), usage_location="FR")
     ann = run.directory.add_user(user(1), location=None)
-    await run.tell(event("joiner", "1", ann, attributes={"department": "Sales"}))
+    await run.notify(event("joiner", "1", ann, attributes={"department": "Sales"}))
     record = await run.record("1")
     assert str(record.state) == "Done", record
     assert run.member(ann)
@@ -41,9 +41,9 @@ async def test_a_membership_that_the_directory_does_not_show_yet_gives_its_licen
     run.directory.make_fresh(ann)
     await run.work_off()
     run.later(minutes=11)
-    await run.look_at(ann)
+    await run.reconcile(ann)
     run.later(minutes=2)
-    await run.look_at(ann)
+    await run.reconcile(ann)
     assert run.licenses(ann) == {"SMALL"}
     assert await run.state("1") == "Done"
 
@@ -53,12 +53,12 @@ async def test_a_profile_gives_licenses_of_its_own_that_no_sync_takes_away() -> 
     await run.licensed_team(SMALL)
     await run.profile("desk", match={"jobTitle": ("Clerk*",)}, licenses=(AssignedLicense(EXTRA.sku_id),))
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, attributes={"jobTitle": "clerk II"}))
+    await run.notify(event("joiner", "1", ann, attributes={"jobTitle": "clerk II"}))
     assert run.licenses(ann) == {"EXTRA"}
     run.later(hours=1)
-    await run.look_at(ann, cause="sync-1")
+    await run.reconcile(ann, cause="sync-1")
     run.later(hours=1)
-    await run.look_at(ann, cause="sync-2")
+    await run.reconcile(ann, cause="sync-2")
     assert run.licenses(ann) == {"EXTRA"}
 
 
@@ -80,8 +80,8 @@ async def test_a_start_in_the_future_waits_as_a_row_and_survives_the_loss_of_eve
 async def test_an_event_without_a_profile_that_matches_does_nothing_and_says_so() -> None:
     run = Hires()
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, attributes={"department": "Unknown"}))
-    await run.tell(event("joiner", "2", ann, profiles=["missing"]))
+    await run.notify(event("joiner", "1", ann, attributes={"department": "Unknown"}))
+    await run.notify(event("joiner", "2", ann, profiles=["missing"]))
     assert "No profile matches" in (await run.record("1")).note
     assert "no profile missing" in (await run.record("2")).note
     assert [str((await run.record(name)).state) for name in ("1", "2")] == ["Failed", "Failed"]
@@ -92,7 +92,7 @@ async def test_a_joiner_without_a_free_seat_ends_with_that_error_and_its_remedy(
     await run.licensed_team(SMALL)
     run.directory.add_sku(replace(SMALL, enabled=0))
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     record = await run.record("1")
     assert str(record.state) == "DoneWithErrors"
     assert outcomes(record.licenses) == {SMALL.sku_id: LicenseOutcome.WAITING}

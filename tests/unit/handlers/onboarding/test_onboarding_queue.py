@@ -82,7 +82,7 @@ async def test_an_event_put_off_for_long_is_found_though_somebody_took_its_entry
     run.later(minutes=2)
     due = await run.world.stores.onboarding.due(run.fakes.clock.now(), 10)
     await resume(run.world, [key for _, key in due])
-    await run.world.stores.onboarding.looked_at(due)
+    await run.world.stores.onboarding.checked(due)
     await run.work_off()
     assert (await run.state("j"), messages(run), await entries(run)) == ("Scheduled", 0, 1)
 
@@ -118,9 +118,9 @@ async def test_an_event_that_waits_has_one_entry_and_one_message() -> None:
 async def test_licenses_that_wait_for_the_quota_are_not_asked_after_before_their_turn() -> None:
     run = await a_run()
     await run.send(event("joiner", "j", user(1), groups=[TEAM]))
-    looks = [message for message in run.fakes.queue.messages if message.queue == ONBOARDING]
-    await run.deliver(looks[0])
-    run.fakes.queue.messages.remove(looks[0])
+    queue_states = [message for message in run.fakes.queue.messages if message.queue == ONBOARDING]
+    await run.deliver(queue_states[0])
+    run.fakes.queue.messages.remove(queue_states[0])
     assert (await run.record("j")).working_since is not None
     pacer = Pacer(run.world)
     await pacer.charge(urgent=True, writes=1800)

@@ -28,7 +28,7 @@ async def test_a_joiner_whose_account_appears_days_later_is_licensed_then() -> N
 async def test_a_joiner_whose_account_never_comes_fails_with_a_remedy_and_can_be_replayed() -> None:
     run = Hires()
     await run.licensed_team(SMALL)
-    await run.tell(event("joiner", "1", {"userPrincipalName": "ann@fabrikam.example"}, groups=[TEAM]))
+    await run.notify(event("joiner", "1", {"userPrincipalName": "ann@fabrikam.example"}, groups=[TEAM]))
     record = await run.record("1")
     assert str(record.state) == "Failed"
     assert "No account fitted upn:ann@fabrikam.example" in record.note
@@ -42,22 +42,22 @@ async def test_a_disabled_account_that_was_there_before_is_not_taken_for_a_joine
     old = run.directory.add_user(user(1), enabled=False)
     run.accounts.created[old] = run.fakes.clock.now().replace(year=2024)
     upn = f"{old}@fabrikam.example"
-    await run.tell(event("joiner", "1", {"userPrincipalName": upn}, groups=[TEAM]))
+    await run.notify(event("joiner", "1", {"userPrincipalName": upn}, groups=[TEAM]))
     record = await run.record("1")
     assert str(record.state) == "Failed"
     assert "former employee" in record.note
     assert not run.member(old)
-    await run.tell(event("joiner", "2", old, groups=[TEAM]))
+    await run.notify(event("joiner", "2", old, groups=[TEAM]))
     assert await run.state("2") == "Done"
 
 
-async def test_names_that_fit_two_accounts_are_refused() -> None:
+async def test_names_that_fit_two_accounts_are_rejected() -> None:
     run = Hires()
     await run.licensed_team(SMALL)
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
     run.accounts.employee_ids = {ann: "7", bob: "7"}
-    await run.tell(event("joiner", "1", {"employeeId": "7"}, groups=[TEAM]))
-    await run.tell(event("joiner", "2", {"employeeId": "7", "id": ann}, groups=[TEAM]))
+    await run.notify(event("joiner", "1", {"employeeId": "7"}, groups=[TEAM]))
+    await run.notify(event("joiner", "2", {"employeeId": "7", "id": ann}, groups=[TEAM]))
     for name in ("1", "2"):
         record = await run.record(name)
         assert str(record.state) == "Failed"

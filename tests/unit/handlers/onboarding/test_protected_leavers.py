@@ -64,7 +64,7 @@ async def test_a_protected_leaver_is_held_and_stays_in_the_group_until_two_peopl
 
 async def test_a_leaver_who_becomes_protected_before_the_day_of_removal_is_held_too() -> None:
     run = await team(size=3)
-    await run.tell(event("leaver", "l1", BOSS, on="2026-01-01", removal="P30D"))
+    await run.notify(event("leaver", "l1", BOSS, on="2026-01-01", removal="P30D"))
     assert await run.state("l1") == "Scheduled"
     run.protect(BOSS)
     run.later(days=40)

@@ -22,7 +22,7 @@ async def left_with(run: Hires, until_unlicensed: bool) -> UserId:
     """Ann has a group, and a license of a profile; she leaves. Stops while the leaver is being worked on."""
     await run.profile("desk", match={"department": ("*",)}, licenses=(AssignedLicense(EXTRA.sku_id),))
     ann = run.directory.add_user(user(1))
-    await run.tell(event("joiner", "1", ann, groups=[TEAM], attributes={"department": "x"}))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM], attributes={"department": "x"}))
     run.later(days=30)
     await run.send(event("leaver", "2", ann, on="2026-01-10", removal="P0D"))
     clock, start = run.fakes.clock, run.fakes.clock.now()
@@ -50,12 +50,12 @@ async def test_a_leaver_can_be_cancelled_until_it_is_done_and_gives_back_what_it
     assert record.note == "Cancelled by Mia; what had been taken was given back."
     assert [(each.group_id, each.outcome) for each in record.groups] == [(TEAM, GroupOutcome.ADDED)]
     run.later(minutes=20)
-    await run.look_at(ann)
+    await run.reconcile(ann)
     run.later(minutes=2)
-    await run.look_at(ann)
+    await run.reconcile(ann)
     assert run.licenses(ann) == {"SMALL", "EXTRA"}
     assert [each["data"]["state"] for each in run.results if each["subject"] == "2"] == ["Cancelled"]
-    await run.tell(event("mover", "3", ann, on="2026-01-05", groups=[OTHER_TEAM]))
+    await run.notify(event("mover", "3", ann, on="2026-01-05", groups=[OTHER_TEAM]))
     assert await run.state("3") == "Done"
     assert (run.member(ann, TEAM), run.member(ann, OTHER_TEAM)) == (False, True)
 

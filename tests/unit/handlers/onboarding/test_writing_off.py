@@ -13,7 +13,7 @@ async def test_an_event_is_kept_and_carried_out_after_writing_is_turned_on() -> 
     await run.licensed_team(SMALL)
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
     await turn_off(run.world, MIA)
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
     await run.send(event("joiner", "2", bob, groups=[TEAM]))
     await run.work_off()
     assert [await run.state(each) for each in ("1", "2")] == ["Received", "Received"]

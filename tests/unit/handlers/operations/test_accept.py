@@ -17,7 +17,7 @@ from shared.handlers.operations.watchdog import NO_PROGRESS, watchdog
 from tests.support.runs import EXTRA, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
-async def test_a_group_whose_members_cannot_be_seen_is_refused_and_one_whose_can_is_not() -> None:
+async def test_a_group_whose_members_cannot_be_seen_is_rejected_and_one_whose_can_is_not() -> None:
     run = Run()
     run.directory.groups[TEAM] = replace(run.directory.groups[TEAM], hidden_membership=True)
     with pytest.raises(BadRequest, match=r"Member\.Read\.Hidden"):
@@ -28,7 +28,7 @@ async def test_a_group_whose_members_cannot_be_seen_is_refused_and_one_whose_can
     assert run.licenses(member) == {"SMALL"}
 
 
-async def test_a_request_that_lost_every_race_is_refused_and_never_carried_out() -> None:
+async def test_a_request_that_lost_every_race_is_rejected_and_never_carried_out() -> None:
     """The caller is told to try again: the watchdog must not do the first request as well."""
     run = Run()
     (member,) = run.people(1)

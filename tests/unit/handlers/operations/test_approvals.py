@@ -36,7 +36,7 @@ def plans_off(run: Run, user_id: UserId) -> frozenset[ServicePlanId]:
     return run.directory.licenses(user_id)[SMALL.sku_id]
 
 
-async def test_who_left_after_the_approval_was_sealed_is_no_part_of_it() -> None:
+async def test_who_left_after_the_approval_was_prepared_is_no_part_of_it() -> None:
     run, people, operation = await waiting_removal(MANY)
     late = run.directory.add_user(user(90), groups=[TEAM])
     other = await run.world.stores.permits.of_users([late, people[0]])
@@ -56,7 +56,7 @@ async def test_what_is_approved_today_does_not_take_what_is_given_again_tomorrow
     assert run.licenses(people[0]) == {"SMALL"}
     for each in people[:25]:
         run.directory.leave(TEAM, each)
-        await run.look_at(each, cause=f"left-{each}")
+        await run.reconcile(each, cause=f"left-{each}")
     assert sum(not run.licenses(each) for each in people) == 20
 
 
@@ -66,7 +66,7 @@ async def test_a_cancelled_approval_removes_nothing_and_the_group_is_shown_as_it
     assert cancelled.state is OperationState.CANCELLED
     assert adds_up(cancelled)
     for number in range(2):
-        await run.look_at(*people[:2], cause=f"event-{number}")
+        await run.reconcile(*people[:2], cause=f"event-{number}")
         run.later(minutes=2)
     assert all(run.licenses(each) == {"SMALL"} for each in people)
     assert await open_approval(run) is None
@@ -96,7 +96,7 @@ async def test_plans_whose_turning_off_was_rejected_stay_on_until_a_person_asks_
     await run.work_off()
     again = await reprocess(run)
     assert (again.state, again.plan.users_losing) == (OperationState.COMPLETE, 0)
-    await run.look_at(people[0])
+    await run.reconcile(people[0])
     assert all(plans_off(run, each) == frozenset() for each in people)
     ended = await run.finish(await narrow(run, MAIL))
     assert ended.approved_by == NOA
@@ -133,13 +133,13 @@ async def removed_when_all_leave(run: Run, people: list[UserId]) -> int:
     run.later(hours=1)
     for each in people:
         run.directory.leave(TEAM, each)
-    await look_at_all(run, people)
+    await reconcile_all(run, people)
     return sum(bool(entry.before) and not entry.after for entry in run.writer.log[before:])
 
 
-async def look_at_all(run: Run, people: list[UserId]) -> None:
+async def reconcile_all(run: Run, people: list[UserId]) -> None:
     for start in range(0, len(people), 20):
-        await run.look_at(*people[start : start + 20], cause=f"event-{start}")
+        await run.reconcile(*people[start : start + 20], cause=f"event-{start}")
     await run.work_off()
 
 
@@ -214,7 +214,7 @@ async def test_an_approval_for_named_users_ends_where_they_are_given_the_license
     run.later(hours=1)
     again = await run.finish(await accept(run.world, OperationRequest(target, MIA, taking)), approve=False)
     assert again.state is OperationState.AWAITING_APPROVAL
-    await look_at_all(run, people)
+    await reconcile_all(run, people)
     assert run.writer.log[before:] == []
 
 
@@ -231,7 +231,7 @@ async def test_another_change_of_the_group_ends_an_approval_and_asks_for_the_res
     kept = [each for each in people if "SMALL" in run.licenses(each)]
     assert len(kept) == 70
     assert (newer.state, newer.plan.users_losing) == (OperationState.AWAITING_APPROVAL, len(kept))
-    await look_at_all(run, people)
+    await reconcile_all(run, people)
     assert [each for each in people if "SMALL" in run.licenses(each)] == kept
     await run.finish(newer)
     assert all(run.licenses(each) == {"EXTRA"} for each in people)
@@ -266,5 +266,5 @@ async def test_a_reprocess_leaves_the_approval_of_a_completed_operation_and_ends
     slow(run)
     kept = await half_removed(run, await run.ask(remove=[SMALL]), people)
     await run.finish(await run.ask(reprocess=True), approve=False)
-    await look_at_all(run, people)
+    await reconcile_all(run, people)
     assert sum(bool(run.licenses(each)) for each in people) == len(kept)

@@ -117,7 +117,7 @@ async def test_another_group_that_adds_an_app_meanwhile_leaves_the_confirmed_rem
     await run.work_off(until=lambda: run.world.clock.now() > began)
     for each in people[:2]:
         run.directory.join(OTHER_TEAM, each)
-    await run.look_at(*people[:2])
+    await run.reconcile(*people[:2])
     assert await is_done_without_allowance(run, await run.read(started))
     off = [run.directory.licenses(each)[LARGE.sku_id] for each in people]
     assert off == [apps(1, 3)] * 2 + [AFTERWARDS] * (MANY - 2)
@@ -131,7 +131,7 @@ async def test_members_who_joined_after_the_preview_keep_their_apps_until_a_pers
     for each in late:
         run.directory.add_user(each, groups=[TEAM])
     for some in (late[:20], late[20:]):
-        await run.look_at(*some)
+        await run.reconcile(*some)
     await confirm(run, confirmed)
     assert {run.directory.licenses(each)[LARGE.sku_id] for each in people} == {AFTERWARDS}
     assert {run.directory.licenses(each)[LARGE.sku_id] for each in late} == {apps(2)}
@@ -147,7 +147,7 @@ async def test_an_app_that_is_turned_on_by_hand_after_it_went_stays_on() -> None
     license = replace(run.directory.truth(ann).direct[LARGE.sku_id], disabled_plans=apps(1, 2))
     run.directory.change_user(replace(run.directory.truth(ann), license_assignment_states=(license,)))
     for cause in ("first", "second"):
-        await run.look_at(ann, ben, cause=cause)
+        await run.reconcile(ann, ben, cause=cause)
         run.later(hours=1)
     assert [run.directory.licenses(each)[LARGE.sku_id] for each in (ann, ben)] == [apps(1, 2), AFTERWARDS]
 
@@ -164,7 +164,7 @@ async def test_a_license_of_which_the_preview_listed_an_app_is_not_removed_as_a_
     for each in gone:
         run.directory.leave(OTHER_TEAM, each)
     for some in (gone[:20], gone[20:]):
-        await run.look_at(*some)
+        await run.reconcile(*some)
     await confirm(run, confirmed)
     assert {run.directory.licenses(each)[LARGE.sku_id] for each in gone} == {apps()}
     assert {run.directory.licenses(each)[LARGE.sku_id] for each in people[25:]} == {apps(1)}

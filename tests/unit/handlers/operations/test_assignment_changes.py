@@ -25,7 +25,7 @@ from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run
 SEVEN_DAYS = OptionsChange({"grace": timedelta(days=7)})
 
 
-class Watched:
+class Hierarchy:
     """Passes every call on and counts it; `after` is done once, after the first call of that name."""
 
     def __init__(self, inner: object, after: dict[str, Callable[[], Awaitable[object]]] | None = None) -> None:
@@ -50,7 +50,7 @@ class Watched:
 
 def raced(run: Run, meanwhile: Callable[[], Awaitable[object]]) -> World:
     """The world of a process that reads the assignment just before something else happens to it."""
-    store: Any = Watched(run.world.stores.assignments, {"get": meanwhile})
+    store: Any = Hierarchy(run.world.stores.assignments, {"get": meanwhile})
     return replace(run.world, stores=replace(run.world.stores, assignments=store))
 
 
@@ -72,7 +72,7 @@ async def newest(run: Run) -> Operation:
 async def test_assignment_group_and_products_are_read_once() -> None:
     run = Run()
     await run.change([EXTRA])
-    store, directory = Watched(run.world.stores.assignments), Watched(run.world.directory)
+    store, directory = Hierarchy(run.world.stores.assignments), Hierarchy(run.world.directory)
     watched: Any = (store, directory)
     world = replace(run.world, stores=replace(run.world.stores, assignments=watched[0]), directory=watched[1])
     await accept(world, adding(options=SEVEN_DAYS, if_match=1))
@@ -120,8 +120,8 @@ async def test_if_match_counts_until_the_intent_is_written() -> None:
 
     with pytest.raises(Outdated):
         await accept(raced(run, others), adding(if_match=1))
-    refused = await newest(run)
-    assert (refused.state, refused.error and refused.error.code) == (OperationState.FAILED, "Outdated")
+    rejected = await newest(run)
+    assert (rejected.state, rejected.error and rejected.error.code) == (OperationState.FAILED, "Outdated")
     run.later(hours=1)
     await watchdog(run.world)
     await run.work_off()

@@ -68,7 +68,7 @@ async def test_a_removal_cancelled_half_way_leaves_the_others_theirs_whatever_co
     assert (cancelled.state, cancelled.totals.skipped) == (OperationState.CANCELLED, len(kept))
     assert adds_up(cancelled)
     for number in range(2):
-        await run.look_at(*kept[:3], cause=f"event-{number}")
+        await run.reconcile(*kept[:3], cause=f"event-{number}")
         run.later(minutes=2)
     assert 0 < len(kept) < PEOPLE
     assert all(run.licenses(each) == {"SMALL"} for each in kept)
@@ -119,7 +119,7 @@ async def test_an_act_during_which_the_process_dies_is_done_whole_when_repeated(
         ended = await run.read(operation)
         assert ended.state.is_ended, killer.died_in
         for number in range(2):
-            await run.look_at(*people[:2], cause=f"event-{number}")
+            await run.reconcile(*people[:2], cause=f"event-{number}")
             run.later(minutes=2)
         assert sum(bool(run.licenses(each)) for each in people) == left, killer.died_in
         assert await open_approval(run) is None, killer.died_in

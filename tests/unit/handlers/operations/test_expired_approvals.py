@@ -67,14 +67,14 @@ async def test_a_removal_that_is_still_due_requests_approval_again_after_the_sam
     assert licensed(run, people) == 30
     await approvals.review(run.world, again.id, NOA)
     await run.work_off()
-    (sealed,) = await queries.approvals(run.world)
-    assert sealed.plan.users_losing == 30
-    await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
+    (snapshot,) = await queries.approvals(run.world)
+    assert snapshot.plan.users_losing == 30
+    await approvals.approve(run.world, snapshot.id, snapshot.checksum, NOA)
     await run.work_off()
     assert licensed(run, people) == 0
 
 
-async def test_a_list_that_was_only_collected_is_sealed_and_kept_too() -> None:
+async def test_a_list_that_was_only_collected_is_completed_and_kept_too() -> None:
     run, held, waiting = await held_run()
     await after_a_month(run)
     ended = await run.read(waiting)
@@ -91,7 +91,7 @@ async def test_who_comes_back_to_the_group_while_the_license_is_kept_is_not_aske
     await after_a_month(run)
     for each in held:
         run.directory.join(TEAM, each)
-    await run.look_at(*held, cause="back")
+    await run.reconcile(*held, cause="back")
     run.fakes.clock.move(MONTH + timedelta(days=1))
     await reconcile_due_users(run.world)
     await run.work_off()

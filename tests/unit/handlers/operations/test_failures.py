@@ -70,7 +70,7 @@ async def test_reads_that_are_denied_for_a_day_end_nobody_in_error() -> None:
     await run.change([SMALL])
     late = run.directory.add_user(user(9), groups=[TEAM])
     run.directory.fail_read(late, ReadFailed(DENIED, denied=True), times=60)
-    await run.look_at(late, *people)
+    await run.reconcile(late, *people)
     assert run.licenses(late) == {"SMALL"}
 
 
@@ -93,7 +93,7 @@ async def test_an_operation_whose_members_are_denied_for_a_day_waits_and_says_so
 async def test_one_user_whom_the_app_may_not_write_to_is_an_error_and_the_others_are_licensed() -> None:
     run = Run()
     protected, *others = run.people(60)
-    run.writer.refuse(protected, DENIED, status=403)
+    run.writer.reject(protected, DENIED, status=403)
     ended = await run.change([SMALL])
     assert (ended.state, ended.totals.failed, ended.totals.applied) == (OperationState.COMPLETE, 1, 59)
     (row,), _ = await run.world.stores.members.errors(TEAM, 5)
@@ -101,7 +101,7 @@ async def test_one_user_whom_the_app_may_not_write_to_is_an_error_and_the_others
     assert all(run.licenses(each) == {"SMALL"} for each in others)
 
 
-async def test_an_operation_that_cannot_be_sealed_is_shown_as_ended() -> None:
+async def test_an_operation_without_a_snapshot_is_shown_as_ended() -> None:
     run = Run()
     run.people(3)
     await run.change([SMALL])

@@ -49,7 +49,7 @@ async def test_what_is_held_and_rejected_is_kept_and_not_asked_again() -> None:
     await approvals.reject(run.world, opened.id, MIA)
     await run.work_off()
     run.later(days=2)
-    await run.look_at(*held, cause="later")
+    await run.reconcile(*held, cause="later")
     await sync_group(run.world, TEAM, SYNC)
     await run.work_off()
     assert all(run.licenses(each) == {"SMALL"} for each in held)
@@ -67,7 +67,7 @@ async def test_a_rejected_removal_says_nothing_about_a_user_who_returns_and_leav
     back, away = held[:2]
     run.directory.join(TEAM, back)
     run.later(days=2)
-    await run.look_at(back, away, cause="back")
+    await run.reconcile(back, away, cause="back")
     assert await kinds_kept(run, back, away) == [False, True]
     await leave(run, [back])
     assert [run.licenses(each) for each in (back, away)] == [set(), {"SMALL"}]
@@ -101,7 +101,7 @@ async def test_held_licenses_that_wait_for_their_replacement_are_decided_once(is
     await run.work_off()
     assert await queries.approvals(run.world) == ()
     run.directory.add_sku(SMALL)
-    await run.look_at(*held, cause="later")
+    await run.reconcile(*held, cause="later")
     expected = {"SMALL"} if is_approved else {"SMALL", "LARGE"}
     assert [run.licenses(each) for each in (*held, fine[0])] == [*[expected] * 5, {"LARGE"}]
     assert await queries.approvals(run.world) == ()
@@ -119,7 +119,7 @@ async def test_while_a_person_has_not_decided_the_allowance_of_the_next_day_is_n
     run, _, _ = await held_run()
     run.later(days=2)
     late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
-    await run.look_at(*late)
+    await run.reconcile(*late)
     assert all(run.licenses(each) == {"SMALL"} for each in late)
     await leave(run, late)
     assert all(run.licenses(each) == {"SMALL"} for each in late)
@@ -130,7 +130,7 @@ async def test_what_is_held_while_a_person_decides_goes_to_the_next_approval() -
     run, held, waiting = await held_run(3)
     opened = await open_and_wait(run, waiting)
     late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
-    await run.look_at(*late)
+    await run.reconcile(*late)
     await leave(run, late)
     await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
@@ -193,14 +193,14 @@ async def test_a_doubled_timer_starts_one_operation() -> None:
     assert again.id == first.id
 
 
-async def test_what_is_held_after_a_list_was_sealed_gets_an_approval_of_its_own_when_that_one_is_decided() -> None:
+async def test_what_is_held_after_the_snapshot_gets_an_approval_of_its_own_when_that_one_is_decided() -> None:
     run, held, waiting = await held_run()
     opened = await open_and_wait(run, waiting)
     late = [run.directory.add_user(user(each), groups=[TEAM]) for each in (91, 92)]
-    await run.look_at(*late)
+    await run.reconcile(*late)
     await leave(run, late)
     assert [each.id for each in await queries.approvals(run.world)] == [opened.id]
-    await run.look_at(*late, *held, cause="again")
+    await run.reconcile(*late, *held, cause="again")
     await approvals.approve(run.world, opened.id, opened.checksum, NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in held)
@@ -214,10 +214,10 @@ async def test_what_is_held_after_a_list_was_sealed_gets_an_approval_of_its_own_
     assert await queries.approvals(run.world) == ()
 
 
-async def test_looks_at_those_on_the_sealed_list_open_no_further_approval() -> None:
+async def test_checks_those_on_the_snapshot_list_open_no_further_approval() -> None:
     run, held, waiting = await held_run()
     opened = await open_and_wait(run, waiting)
-    await run.look_at(*held, cause="again")
+    await run.reconcile(*held, cause="again")
     await approvals.reject(run.world, opened.id, MIA)
     await run.work_off()
     assert await queries.approvals(run.world) == ()
@@ -233,7 +233,7 @@ async def test_an_approval_that_is_cancelled_while_it_works_lets_nothing_more_go
     await run.work_off()
     assert (await run.read(opened)).state is OperationState.CANCELLED
     run.later(hours=12)
-    await run.look_at(*held)
+    await run.reconcile(*held)
     assert all(run.licenses(each) == {"SMALL"} for each in held)
     (again,) = await queries.approvals(run.world)
     reopened = await open_and_wait(run, again)
@@ -253,7 +253,7 @@ async def test_who_is_in_a_second_group_and_only_loses_a_plan_is_on_the_list_of_
     assert run.directory.licenses(ann) == {SMALL.sku_id: frozenset()}
     for each in (ann, ben):
         run.directory.leave(TEAM, each)
-    await run.look_at(ann, ben)
+    await run.reconcile(ann, ben)
     (waiting,) = await queries.approvals(run.world)
     opened = await open_and_wait(run, waiting)
     assert (opened.target.group_id, opened.plan.users_losing) == (TEAM, 2)
@@ -270,10 +270,10 @@ async def test_a_license_that_was_changed_by_hand_waits_for_a_person_and_does_no
     await run.change([SMALL])
     run.later(minutes=20)
     give_by_hand(run, ann)
-    await run.look_at(ann, cause="changed by hand")
+    await run.reconcile(ann, cause="changed by hand")
     for each in (ann, ben):
         run.directory.leave(TEAM, each)
-        await run.look_at(each, cause=f"left-{each}")
+        await run.reconcile(each, cause=f"left-{each}")
     assert (run.licenses(ann), run.licenses(ben)) == ({"SMALL"}, set())
     assert await open_approval(run) is None
     (waiting,) = await queries.approvals(run.world)
@@ -289,7 +289,7 @@ async def test_a_held_license_whose_plans_another_one_has_by_now_goes_without_a_
     run, (ann, ben), _ = await held_run(2)
     larger, held = LicenseAssignmentState(LARGE.sku_id), run.directory.truth(ann)
     run.directory.change_user(replace(held, license_assignment_states=(*held.license_assignment_states, larger)))
-    await run.look_at(ann, ben, cause="later")
+    await run.reconcile(ann, ben, cause="later")
     (waiting,) = await queries.approvals(run.world)
     opened = await open_and_wait(run, waiting)
     assert opened.plan.users_losing == 1

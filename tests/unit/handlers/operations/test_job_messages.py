@@ -108,7 +108,7 @@ def test_good_messages_are_taken_by_both(job: Job) -> None:
 
 
 @pytest.mark.parametrize("job", BAD)
-def test_bad_messages_are_refused_by_both(job: object) -> None:
+def test_bad_messages_are_rejected_by_both(job: object) -> None:
     assert not taken(job)
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_json_is_poison(body: bytes) -> None:
         (assign(userIds=USERS), "either groupId or userIds"),
     ],
 )
-def test_a_refusal_names_field_and_limit(job: Job, message: str) -> None:
+def test_a_rejection_names_field_and_limit(job: Job, message: str) -> None:
     with pytest.raises(PoisonMessage, match=message):
         decode_job(json.dumps(job).encode())
 
@@ -158,7 +158,7 @@ def test_a_message_becomes_the_request_it_says() -> None:
     assert (request.idempotency_key, request.correlation_id, request.cause) == ("j-1", "c-1", "job")
 
 
-def test_a_sku_named_twice_with_different_plans_is_refused_which_no_schema_can_say() -> None:
+def test_a_sku_named_twice_with_different_plans_is_rejected_which_no_schema_can_say() -> None:
     job = assign(addLicenses=[{"skuId": E3, "disabledPlans": []}, {"skuId": E3.upper(), "disabledPlans": [PLAN]}])
     with pytest.raises(PoisonMessage, match=f"names SKU {E3} twice"):
         decode_job(json.dumps(job).encode())

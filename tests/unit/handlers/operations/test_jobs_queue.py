@@ -1,4 +1,4 @@
-"""Requests by message: accepted once, refused visibly, waiting when something is away."""
+"""Requests by message: accepted once, rejected visibly, waiting when something is away."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def operations(fakes: Fakes) -> list[OperationId]:
 
 
 async def reasons(fakes: Fakes) -> list[str]:
-    return [letter.reason for letter in (await fakes.world.stores.dead_letters.page(10))[0]]
+    return [dead_letter.reason for dead_letter in (await fakes.world.stores.dead_letters.page(10))[0]]
 
 
 async def test_a_job_becomes_an_operation_with_what_its_sender_claims(fakes: Fakes) -> None:
@@ -91,15 +91,15 @@ async def test_a_list_a_preview_and_a_reprocess_are_accepted(fakes: Fakes) -> No
         ({"version": "1.0", "id": "j-1", "operation": "reprocess", "groupId": GROUP}, "no license assignment"),
     ],
 )
-async def test_a_job_that_is_refused_is_kept_with_its_reason(fakes: Fakes, job: Job, reason: str) -> None:
+async def test_a_job_that_is_rejected_is_kept_with_its_reason(fakes: Fakes, job: Job, reason: str) -> None:
     await process_jobs(fakes.world, message(job))
     (kept,) = await reasons(fakes)
-    assert "job 'j-1' was refused" in kept
+    assert "job 'j-1' was rejected" in kept
     assert reason in kept
     assert await operations(fakes) == []
 
 
-async def test_an_id_used_for_a_different_request_is_refused_and_not_tried_again(fakes: Fakes) -> None:
+async def test_an_id_used_for_a_different_request_is_rejected_and_not_tried_again(fakes: Fakes) -> None:
     await process_jobs(fakes.world, message(assign()))
     await process_jobs(fakes.world, message(assign(addLicenses=[{"skuId": E5}])))
     (kept,) = await reasons(fakes)
@@ -107,7 +107,7 @@ async def test_an_id_used_for_a_different_request_is_refused_and_not_tried_again
     assert len(await operations(fakes)) == 1
 
 
-async def test_a_lost_race_is_no_refusal(fakes: Fakes) -> None:
+async def test_a_lost_race_is_no_rejection(fakes: Fakes) -> None:
     fakes.assignments_always_change()
     with pytest.raises(Conflict):
         await process_jobs(fakes.world, message(assign()))
@@ -140,7 +140,7 @@ async def test_the_door_keeps_an_unreadable_job_and_sends_one_again_when_the_dir
     assert len(await operations(fakes)) == 1
 
 
-async def test_a_directory_that_is_away_is_no_refusal(fakes: Fakes) -> None:
+async def test_a_directory_that_is_away_is_no_rejection(fakes: Fakes) -> None:
     fakes.directory.go_away()
     with pytest.raises(Unavailable):
         await process_jobs(fakes.world, message(assign()))

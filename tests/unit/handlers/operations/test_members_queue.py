@@ -76,16 +76,16 @@ async def test_a_user_deleted_after_sealing_fails_after_bounded_looks_and_the_ot
     assert run.licenses(member) == {"SMALL"}
 
 
-async def test_a_deleted_user_keeps_what_is_ours_and_is_unlicensed_when_restored_outside_the_group() -> None:
+async def test_a_deleted_user_keeps_what_the_app_assigned_and_is_unlicensed_when_restored_outside_the_group() -> None:
     run = Run()
     deleted, member = run.people(2)
     await run.change([SMALL])
     run.directory.delete_user(deleted)
-    await run.look_at(deleted, member)
+    await run.reconcile(deleted, member)
     run.later(days=20)
     run.directory.restore_user(deleted)
     run.directory.leave(TEAM, deleted)
-    await run.look_at(deleted, member, cause="event-2")
+    await run.reconcile(deleted, member, cause="event-2")
     assert (run.licenses(deleted), run.licenses(member)) == (set(), {"SMALL"})
 
 
@@ -122,7 +122,7 @@ async def test_an_event_met_by_a_worker_with_an_old_cache_takes_nothing_that_was
     ended = await run.finish(operation)
     assert ended.totals.applied == 2
     run.later(minutes=5)
-    await run.look_at(*people, cause="event-2")
+    await run.reconcile(*people, cause="event-2")
     assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
 
 
@@ -135,15 +135,15 @@ async def test_a_held_removal_does_not_keep_other_additions_back() -> None:
     for each in people:
         run.directory.leave(TEAM, each)
         run.directory.join(OTHER_TEAM, each)
-        await run.look_at(each, cause=f"moved-{each}")
+        await run.reconcile(each, cause=f"moved-{each}")
     assert all("EXTRA" in run.licenses(each) for each in people)
     assert sum("SMALL" in run.licenses(each) for each in people) == 5
 
 
 async def test_a_problem_with_one_license_does_not_keep_the_removal_of_another_from_its_second_look() -> None:
     run = Run()
-    foreign = [AssignedLicense(EXTRA.sku_id, frozenset(plan.service_plan_id for plan in EXTRA.service_plans))]
-    odd = run.directory.add_user(user(1), has=foreign, groups=[TEAM])
+    unmanaged = [AssignedLicense(EXTRA.sku_id, frozenset(plan.service_plan_id for plan in EXTRA.service_plans))]
+    odd = run.directory.add_user(user(1), has=unmanaged, groups=[TEAM])
     plain = run.directory.add_user(user(2), groups=[TEAM])
     await run.change([SMALL, EXTRA])
     ended = await run.change(remove=[SMALL])
@@ -160,7 +160,7 @@ async def test_two_groups_of_a_user_are_both_shown_and_leaving_one_keeps_what_th
     await run.change([SMALL, LARGE])
     await give_other_team(run)
     run.directory.leave(TEAM, both)
-    await run.look_at(both, one)
+    await run.reconcile(both, one)
     assert (run.licenses(both), run.licenses(one)) == ({"SMALL"}, {"SMALL", "LARGE"})
     states = [await run.world.stores.members.states(group) for group in (TEAM, OTHER_TEAM)]
     assert [each.get(both) for each in states] == [MemberState.REMOVED, MemberState.ACTIVE]

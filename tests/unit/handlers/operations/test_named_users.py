@@ -34,15 +34,15 @@ async def rows_of(run: Run, people: list[UserId]) -> list[MemberRow]:
 async def listed_run() -> tuple[Run, UserId, UserId, Operation]:
     """Two users licensed by name, of whom Graph rejects the first."""
     run = Run()
-    refused, fine = (run.directory.add_user(user(number)) for number in (1, 2))
-    run.writer.refuse(refused, EXCLUDES)
-    return run, refused, fine, await change(run, [refused, fine])
+    rejected, fine = (run.directory.add_user(user(number)) for number in (1, 2))
+    run.writer.reject(rejected, EXCLUDES)
+    return run, rejected, fine, await change(run, [rejected, fine])
 
 
 async def test_a_named_user_in_error_has_a_state_and_a_remedy_and_is_listed() -> None:
-    run, refused, fine, operation = await listed_run()
+    run, rejected, fine, operation = await listed_run()
     assert (operation.state, operation.totals.failed) == (OperationState.COMPLETE, 1)
-    wrong, right = await rows_of(run, [refused, fine])
+    wrong, right = await rows_of(run, [rejected, fine])
     assert (wrong.group_id, wrong.state, right.state) == (NAMED, MemberState.ERROR, MemberState.ACTIVE)
     (problem,) = wrong.problems
     assert (problem.error, problem.sku_id, bool(problem.remedy)) == (
@@ -50,14 +50,14 @@ async def test_a_named_user_in_error_has_a_state_and_a_remedy_and_is_listed() ->
         LARGE.sku_id,
         True,
     )
-    assert [row.user_id for row in await license_center.named_with_errors(run.world)] == [refused]
+    assert [row.user_id for row in await license_center.named_with_errors(run.world)] == [rejected]
 
 
 async def test_the_members_of_the_operation_show_the_error_and_the_remedy() -> None:
-    run, refused, fine, operation = await listed_run()
+    run, rejected, fine, operation = await listed_run()
     members, _ = await queries.planned_members(run.world, operation.id, 50, None)
     found = {each.user_id: each for each in members}
-    outcome, row = found[refused].outcome, found[refused].row
+    outcome, row = found[rejected].outcome, found[rejected].row
     assert outcome is not None
     assert row is not None
     assert outcome.outcome is OutcomeClass.FAILED
@@ -66,18 +66,18 @@ async def test_the_members_of_the_operation_show_the_error_and_the_remedy() -> N
 
 
 async def test_an_error_ends_when_the_license_comes_and_the_row_when_it_is_removed() -> None:
-    run, refused, fine, _ = await listed_run()
-    await change(run, [refused], reprocess=True)
-    assert [row.state for row in await rows_of(run, [refused])] == [MemberState.ACTIVE]
+    run, rejected, fine, _ = await listed_run()
+    await change(run, [rejected], reprocess=True)
+    assert [row.state for row in await rows_of(run, [rejected])] == [MemberState.ACTIVE]
     assert await license_center.named_with_errors(run.world) == ()
-    await change(run, [refused, fine], add=False)
-    assert [row.state for row in await rows_of(run, [refused, fine])] == [MemberState.REMOVED] * 2
+    await change(run, [rejected, fine], add=False)
+    assert [row.state for row in await rows_of(run, [rejected, fine])] == [MemberState.REMOVED] * 2
 
 
 async def test_the_error_of_a_user_who_is_no_longer_licensed_by_name_ends() -> None:
-    run, refused, fine, _ = await listed_run()
-    await change(run, [refused, fine], add=False)
-    assert [row.state for row in await rows_of(run, [refused, fine])] == [MemberState.REMOVED] * 2
+    run, rejected, fine, _ = await listed_run()
+    await change(run, [rejected, fine], add=False)
+    assert [row.state for row in await rows_of(run, [rejected, fine])] == [MemberState.REMOVED] * 2
     assert await license_center.named_with_errors(run.world) == ()
 
 

@@ -37,7 +37,7 @@ async def protected_team(*protected: UserId) -> Run:
 async def leave(run: Run, *people: UserId) -> None:
     for each in people:
         run.directory.leave(TEAM, each)
-        await run.look_at(each, cause=f"left-{each}")
+        await run.reconcile(each, cause=f"left-{each}")
 
 
 async def waiting(run: Run) -> Operation:
@@ -49,9 +49,9 @@ async def approve_all(run: Run, *people: Initiator) -> None:
     """Review, then approve, by two people unless others are named."""
     await approvals.review(run.world, (await waiting(run)).id, MIA)
     await run.work_off()
-    sealed = await waiting(run)
+    snapshot = await waiting(run)
     for actor in people or (MIA, NOA):
-        await approvals.approve(run.world, sealed.id, sealed.checksum, actor)
+        await approvals.approve(run.world, snapshot.id, snapshot.checksum, actor)
     await run.work_off()
 
 
@@ -59,7 +59,7 @@ async def test_a_protected_person_who_leaves_the_group_keeps_the_license_until_i
     run = await protected_team(BOSS)
     await leave(run, BOSS, ADA)
     run.later(hours=1)
-    await run.look_at(BOSS, cause="again")
+    await run.reconcile(BOSS, cause="again")
     assert (run.licenses(BOSS), run.licenses(ADA)) == ({"SMALL"}, set())
     members, _ = await queries.members(run.world, TEAM, 10, None)
     (member,) = [each for each in members if each.user_id == BOSS]
@@ -84,12 +84,12 @@ async def test_the_allowance_of_a_rejected_list_lets_no_protected_person_go() ->
     await leave(run, BOSS)
     await approvals.review(run.world, (await waiting(run)).id, MIA)
     await run.work_off()
-    sealed = await waiting(run)
-    assert sealed.plan.protected == (BOSS,)
-    await approvals.reject(run.world, sealed.id, MIA)
+    snapshot = await waiting(run)
+    assert snapshot.plan.protected == (BOSS,)
+    await approvals.reject(run.world, snapshot.id, MIA)
     await run.work_off()
     run.later(days=1)
-    await run.look_at(BOSS, cause="again")
+    await run.reconcile(BOSS, cause="again")
     assert run.licenses(BOSS) == {"SMALL"}
     assert await queries.approvals(run.world) == ()
 
@@ -132,7 +132,7 @@ async def test_removing_at_once_is_held_for_a_protected_person() -> None:
     await remove_licenses_now(run.world, BOSS, [SMALL.sku_id], MIA)
     await run.work_off()
     run.later(minutes=10)
-    await run.look_at(BOSS, cause="again")
+    await run.reconcile(BOSS, cause="again")
     assert run.licenses(BOSS) == {"SMALL"}
     await approve_all(run)
     assert run.licenses(BOSS) == set()
@@ -152,8 +152,8 @@ async def test_who_becomes_protected_after_the_approval_needs_a_new_one() -> Non
     assert [each for each in map(user, range(1, 31)) if run.licenses(each)] == [BOSS]
     with pytest.raises(ApprovalDenied, match="You requested this"):
         await approve_all(run, MIA)
-    sealed = await waiting(run)
-    await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
+    snapshot = await waiting(run)
+    await approvals.approve(run.world, snapshot.id, snapshot.checksum, NOA)
     await run.work_off()
     assert run.licenses(BOSS) == set()
 

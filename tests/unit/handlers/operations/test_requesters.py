@@ -33,7 +33,7 @@ async def ask(run: Run, change: LicenseChange, by: Initiator, *, reprocess: bool
 
 
 async def requested_by_the_app(run: Run) -> Operation:
-    """The list of held removals, sealed by a person."""
+    """The list of held removals, closed by a person."""
     (collected,) = await queries.approvals(run.world)
     assert (collected.cause, collected.initiator.is_app_itself) == (HELD, True)
     await approvals.review(run.world, collected.id, MIA)
@@ -58,23 +58,23 @@ async def held(what: str, size: int = MANY) -> tuple[Run, list[UserId], Operatio
         await ask(run, LicenseChange(), NOA, reprocess=True)
         run.later(minutes=20)
         await run.work_off()
-    sealed = await requested_by_the_app(run)
-    assert is_for_tenant(sealed) is (what == OF_TENANT)
-    return run, people, sealed
+    snapshot = await requested_by_the_app(run)
+    assert is_for_tenant(snapshot) is (what == OF_TENANT)
+    return run, people, snapshot
 
 
 @pytest.mark.parametrize("what", [TAKEN, PLAN_OFF, OF_TENANT])
 async def test_a_reprocess_does_not_let_the_requester_approve_alone(what: str) -> None:
-    run, people, sealed = await held(what)
+    run, people, snapshot = await held(what)
     before = [run.directory.licenses(each) for each in people]
-    waiting = await described(run.world, sealed)
+    waiting = await described(run.world, snapshot)
     assert (waiting.another, "You requested this" in await why_not(run.world, waiting, MIA)) == (True, True)
     assert await why_not(run.world, waiting, NOA) == ""
     with pytest.raises(ApprovalDenied, match="You requested this"):
-        await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
+        await approvals.approve(run.world, snapshot.id, snapshot.checksum, MIA)
     await run.work_off()
     assert [run.directory.licenses(each) for each in people] == before
-    await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
+    await approvals.approve(run.world, snapshot.id, snapshot.checksum, NOA)
     await run.work_off()
     assert all(run.directory.licenses(each) != was for each, was in zip(people, before, strict=True))
 
@@ -96,39 +96,39 @@ async def guests_left_out(*changes: tuple[Initiator, dict[str, object]]) -> tupl
     "later", [{"priority": 3}, {"excluded_groups": frozenset({OTHER_TEAM})}], ids=["another option", "another cut"]
 )
 async def test_a_person_who_changed_options_does_not_approve_alone_what_follows(later: dict[str, object]) -> None:
-    run, people, sealed = await guests_left_out((MIA, {"include_guests": False}), (NOA, later))
+    run, people, snapshot = await guests_left_out((MIA, {"include_guests": False}), (NOA, later))
     with pytest.raises(ApprovalDenied, match="You requested this"):
-        await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
+        await approvals.approve(run.world, snapshot.id, snapshot.checksum, MIA)
     noa_cut = "excluded_groups" in later
-    waiting = await described(run.world, sealed)
+    waiting = await described(run.world, snapshot)
     assert bool(await why_not(run.world, waiting, NOA)) is noa_cut
-    await approvals.approve(run.world, sealed.id, sealed.checksum, Initiator("zoe", "Zoe") if noa_cut else NOA)
+    await approvals.approve(run.world, snapshot.id, snapshot.checksum, Initiator("zoe", "Zoe") if noa_cut else NOA)
     await run.work_off()
     assert not any(run.licenses(each) for each in people)
 
 
 async def test_an_option_that_another_person_has_set_again_is_the_request_of_that_person() -> None:
     """Mia's change was taken back, and Noa has made it again."""
-    run, _, sealed = await guests_left_out(
+    run, _, snapshot = await guests_left_out(
         (MIA, {"include_guests": False}), (NOA, {"include_guests": True}), (NOA, {"include_guests": False})
     )
-    assert await why_not(run.world, await described(run.world, sealed), MIA) == ""
+    assert await why_not(run.world, await described(run.world, snapshot), MIA) == ""
     with pytest.raises(ApprovalDenied, match="You requested this"):
-        await approvals.approve(run.world, sealed.id, sealed.checksum, NOA)
+        await approvals.approve(run.world, snapshot.id, snapshot.checksum, NOA)
 
 
 async def test_what_no_request_has_brought_about_any_person_can_approve() -> None:
-    run, people, sealed = await held(PEOPLE_LEAVE)
-    waiting = await described(run.world, sealed)
+    run, people, snapshot = await held(PEOPLE_LEAVE)
+    waiting = await described(run.world, snapshot)
     assert (waiting.another, await why_not(run.world, waiting, MIA)) == (False, "")
-    await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
+    await approvals.approve(run.world, snapshot.id, snapshot.checksum, MIA)
     await run.work_off()
     assert not any(run.licenses(each) for each in people)
 
 
 async def test_a_requester_can_approve_few_people_alone_as_before() -> None:
-    run, people, sealed = await held(TAKEN, size=30)
-    await approvals.approve(run.world, sealed.id, sealed.checksum, MIA)
+    run, people, snapshot = await held(TAKEN, size=30)
+    await approvals.approve(run.world, snapshot.id, snapshot.checksum, MIA)
     await run.work_off()
     assert not any("SMALL" in run.licenses(each) for each in people)
 
@@ -142,12 +142,12 @@ async def test_a_requester_cannot_remove_one_by_one_what_another_person_must_app
     if reprocessed:
         await ask(run, LicenseChange(), MIA, reprocess=True)
     for number in range(2):
-        await run.look_at(*people[:2], cause=f"event-{number}")
+        await run.reconcile(*people[:2], cause=f"event-{number}")
         run.later(minutes=20)
     with pytest.raises(ApprovalDenied, match="another person"):
         await remove_licenses_now(run.world, people[0], [SMALL.sku_id], MIA)
     await remove_licenses_now(run.world, people[1], [SMALL.sku_id], NOA)
     for number in range(2):
         run.later(minutes=20)
-        await run.look_at(*people[:2], cause=f"after-{number}")
+        await run.reconcile(*people[:2], cause=f"after-{number}")
     assert [run.licenses(each) for each in people[:2]] == [{"SMALL"}, set()]

@@ -28,7 +28,7 @@ async def in_grace() -> tuple[Run, UserId]:
     await run.change([SMALL])
     await set_options(run.world, TEAM, OptionsChange({"grace": GRACE}), MIA, None)
     run.directory.leave(TEAM, leaves)
-    await run.look_at(leaves)
+    await run.reconcile(leaves)
     return run, leaves
 
 

@@ -64,13 +64,13 @@ async def test_users_whose_second_look_was_lost_are_handed_out_again_when_it_is_
     run.directory.fail_read(people[7])
     lost: list[Outgoing] = []
 
-    def lose_the_second_look(message: Outgoing) -> None:
+    def lose_the_second_check(message: Outgoing) -> None:
         for each in list(run.fakes.queue.messages):
             if each.queue in (MEMBERS, MEMBERS_BULK) and each.at is not None and not lost:
                 lost.append(each)
                 run.fakes.queue.messages.remove(each)
 
-    run.before = lose_the_second_look
+    run.before = lose_the_second_check
     began = run.world.clock.now()
     ended = await run.change([SMALL])
     assert (len(lost), ended.state, ended.totals.applied) == (1, OperationState.COMPLETE, 45)

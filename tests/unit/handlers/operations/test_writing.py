@@ -157,7 +157,7 @@ async def test_a_list_that_is_rejected_while_writing_is_off_ends_too() -> None:
     assert [run.licenses(each) for each in people] == [{"SMALL", "EXTRA"}] * 30
 
 
-async def test_a_charge_made_by_a_worker_that_has_not_seen_it_turned_off_is_refused() -> None:
+async def test_a_charge_made_by_a_worker_that_has_not_seen_it_turned_off_is_rejected() -> None:
     run = Run()
     run.people(2)
     await run.change([SMALL])

@@ -29,24 +29,24 @@ OWN_PLAN_OF_LARGE = LARGE.service_plans[3].service_plan_id
 )
 async def test_whatever_graph_names_nobody_loses_what_was_to_be_replaced_and_calls_are_bounded(text: str) -> None:
     run = Run()
-    refused, fine = run.people(2)
+    rejected, fine = run.people(2)
     await run.change([SMALL])
     calls = run.writer.calls_made
-    run.writer.on_call = lambda user_id: run.writer.refuse(refused, text) if user_id == refused else None
+    run.writer.on_call = lambda user_id: run.writer.reject(rejected, text) if user_id == rejected else None
     ended = await run.change([LARGE, EXTRA], [SMALL])
-    assert "SMALL" in run.licenses(refused)
+    assert "SMALL" in run.licenses(rejected)
     assert run.licenses(fine) == {"LARGE", "EXTRA"}
     assert run.writer.calls_made - calls <= 6
     assert (ended.totals.failed, ended.totals.applied, ended.totals.remaining) == (1, 1, 0)
 
 
-async def test_a_refusal_that_names_a_plan_leaves_the_rest_of_the_call() -> None:
+async def test_a_rejection_that_names_a_plan_leaves_the_rest_of_the_call() -> None:
     run = Run()
-    refused, fine = run.people(2)
+    rejected, fine = run.people(2)
     await run.change([SMALL])
-    run.writer.refuse(refused, f"service plans {OWN_PLAN_OF_LARGE} are mutually exclusive", times=2)
+    run.writer.reject(rejected, f"service plans {OWN_PLAN_OF_LARGE} are mutually exclusive", times=2)
     await run.change([LARGE, EXTRA], [SMALL])
-    assert run.licenses(refused) == {"SMALL", "EXTRA"}
+    assert run.licenses(rejected) == {"SMALL", "EXTRA"}
     assert run.licenses(fine) == {"LARGE", "EXTRA"}
 
 
@@ -65,24 +65,24 @@ async def test_an_expected_shortage_keeps_the_old_license_and_waiting_ends_when_
     assert sorted(map(sorted, map(run.licenses, people))) == [["LARGE"], ["SMALL"]]
 
 
-async def test_a_refusal_is_tried_again_after_a_week_and_not_before() -> None:
+async def test_a_rejection_is_tried_again_after_a_week_and_not_before() -> None:
     run = Run()
-    refused, fine = run.people(2)
+    rejected, fine = run.people(2)
     text = "Another object with the same value for property proxyAddresses already exists."
-    run.writer.refuse(refused, text, times=2)
+    run.writer.reject(rejected, text, times=2)
     await run.change([SMALL])
     calls = run.writer.calls_made
     run.later(days=6)
-    await run.look_at(refused, fine)
+    await run.reconcile(rejected, fine)
     assert run.writer.calls_made == calls
     run.later(days=2)
-    await run.look_at(refused, fine, cause="event-2")
+    await run.reconcile(rejected, fine, cause="event-2")
     assert run.writer.calls_made == calls + 1
-    await run.look_at(refused, fine, cause="event-3")
+    await run.reconcile(rejected, fine, cause="event-3")
     assert run.writer.calls_made == calls + 1
     run.later(days=8)
-    await run.look_at(refused, fine, cause="event-4")
-    assert run.licenses(refused) == {"SMALL"}
+    await run.reconcile(rejected, fine, cause="event-4")
+    assert run.licenses(rejected) == {"SMALL"}
 
 
 async def test_while_graph_throttles_nobody_writes_and_the_frozen_budget_is_everybodys() -> None:
@@ -101,11 +101,11 @@ async def test_while_graph_throttles_nobody_writes_and_the_frozen_budget_is_ever
     assert all(run.writes_of(each) == 1 for each in people)
 
 
-@pytest.mark.parametrize("told", ["lose_answer", "drop"])
-async def test_an_event_during_an_unanswered_write_waits_for_it(told: str) -> None:
+@pytest.mark.parametrize("observed", ["lose_answer", "drop"])
+async def test_an_event_during_an_unanswered_write_waits_for_it(observed: str) -> None:
     run = Run()
     unlucky, other = run.people(2)
-    getattr(run.writer, told)(unlucky)
+    getattr(run.writer, observed)(unlucky)
     operation = await run.ask([SMALL])
     await run.work_off(until=lambda: run.writer.calls_made >= 2)
     body = ProcessUsers((unlucky, other), "event-1", bulk=False).encode()
@@ -115,12 +115,12 @@ async def test_an_event_during_an_unanswered_write_waits_for_it(told: str) -> No
     assert (run.writes_of(unlucky), run.writes_of(other)) == (1, 1)
     row = (await run.world.stores.ledger.rows([unlucky]))[unlucky]
     assert row.intent is None
-    assert SMALL.sku_id in row.owned
+    assert SMALL.sku_id in row.managed
 
 
 @dataclass
 class SlowWriter:
-    """Takes a minute and a half for every call, and refuses the first ones so that more are made."""
+    """Takes a minute and a half for every call, and rejects the first ones so that more are made."""
 
     run: Run
     writer: LicenseWriter
@@ -141,7 +141,7 @@ async def test_a_chunk_whose_calls_are_slow_gives_its_users_back_before_its_lock
     run = Run()
     slow_one, other = run.people(2)
     for each in (slow_one, other):
-        run.writer.refuse(each, "a text that names nothing", times=6)
+        run.writer.reject(each, "a text that names nothing", times=6)
     slow = SlowWriter(run, run.world.licenses)
     run.world = replace(run.world, licenses=slow)
     spent: list[timedelta] = []
@@ -205,5 +205,5 @@ async def test_a_write_that_was_done_although_it_was_rejected_as_concurrent_is_m
     run.writer.contend(odd, done=True)
     await run.change([SMALL])
     rows = await run.world.stores.ledger.rows([odd, fine])
-    assert all(SMALL.sku_id in rows[each].owned for each in (odd, fine))
+    assert all(SMALL.sku_id in rows[each].managed for each in (odd, fine))
     assert run.writes_of(odd) == 1

@@ -28,7 +28,7 @@ async def test_a_license_taken_by_hand_during_a_swap_counts_as_removed_and_the_n
     assert (ended.totals.applied, ended.totals.remaining) == (2, 0)
 
 
-async def test_a_license_of_ours_that_was_taken_by_hand_and_given_again_is_not_ours_any_more() -> None:
+async def test_a_managed_license_that_was_taken_by_hand_and_given_again_is_not_managed_any_more() -> None:
     run = Run()
     taken, fine = run.people(2)
     await run.change([SMALL])
@@ -36,27 +36,27 @@ async def test_a_license_of_ours_that_was_taken_by_hand_and_given_again_is_not_o
     take_by_hand(run, taken)
     run.directory.leave(TEAM, taken)
     for number in range(2):
-        await run.look_at(taken, fine, cause=f"event-{number}")
+        await run.reconcile(taken, fine, cause=f"event-{number}")
         run.later(minutes=20)
     give_by_hand(run, taken)
     for number in range(2, 4):
-        await run.look_at(taken, fine, cause=f"event-{number}")
+        await run.reconcile(taken, fine, cause=f"event-{number}")
         run.later(minutes=20)
     assert (run.licenses(taken), run.licenses(fine)) == ({"SMALL"}, {"SMALL"})
 
 
-async def test_who_was_refused_definitely_keeps_no_intent_and_what_is_given_by_hand_stays() -> None:
+async def test_who_was_rejected_definitely_keeps_no_intent_and_what_is_given_by_hand_stays() -> None:
     run = Run()
-    refused, fine, _ = run.people(3)
-    run.writer.refuse(refused, "Something nobody knows.", times=5)
+    rejected, fine, _ = run.people(3)
+    run.writer.reject(rejected, "Something nobody knows.", times=5)
     await run.change([SMALL])
-    give_by_hand(run, refused)
-    for each in (refused, fine):
+    give_by_hand(run, rejected)
+    for each in (rejected, fine):
         run.directory.leave(TEAM, each)
     for number in range(2):
-        await run.look_at(refused, fine, cause=f"event-{number}")
+        await run.reconcile(rejected, fine, cause=f"event-{number}")
         run.later(minutes=20)
-    assert (run.licenses(refused), run.licenses(fine)) == ({"SMALL"}, set())
+    assert (run.licenses(rejected), run.licenses(fine)) == ({"SMALL"}, set())
 
 
 async def test_of_two_removals_the_one_that_a_person_was_quicker_with_does_not_keep_the_other() -> None:
@@ -71,10 +71,10 @@ async def test_of_two_removals_the_one_that_a_person_was_quicker_with_does_not_k
         run.directory.change_user(replace(person, license_assignment_states=left))
 
     run.writer.on_call = by_hand
-    await run.look_at(leaver, stays)
+    await run.reconcile(leaver, stays)
     assert (run.licenses(leaver), run.licenses(stays)) == (set(), {"SMALL", "EXTRA"})
     row = (await run.world.stores.ledger.rows([leaver]))[leaver]
-    assert not row.owned
+    assert not row.managed
 
 
 async def test_of_two_licenses_to_remove_one_that_was_taken_by_hand_does_not_hide_the_other() -> None:
@@ -108,7 +108,7 @@ async def leave(run: Run, *users: UserId) -> None:
     for each in users:
         run.directory.leave(TEAM, each)
     for number in range(4):
-        await run.look_at(*users, cause=f"left-{number}")
+        await run.reconcile(*users, cause=f"left-{number}")
         run.later(minutes=20)
 
 
@@ -152,10 +152,10 @@ async def test_a_rejected_removal_keeps_the_license_replaced_by_hand() -> None:
 
 async def test_a_member_whose_license_was_replaced_is_shown_so_until_a_person_manages_it_again() -> None:
     run, replaced, fine = await replaced_by_hand()
-    await run.look_at(replaced, fine)
+    await run.reconcile(replaced, fine)
     notes = [(await row_of(run, each)).notes for each in (replaced, fine)]
     assert notes == [(f"changedByOthers {SMALL.sku_id}",), ()]
-    await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+    await ask(run, LicenseChange(manage=(SMALL.sku_id,)))
     assert (await row_of(run, replaced)).notes == ()
     await leave(run, replaced, fine)
     assert (run.licenses(replaced), run.licenses(fine)) == (set(), set())
@@ -171,14 +171,14 @@ async def test_a_license_whose_state_microsoft_changed_and_changed_back_is_remov
         held, now = run.directory.truth(changed), run.world.clock.now()
         rows = tuple(replace(row, state=state, last_updated=now) for row in held.license_assignment_states)
         run.directory.change_user(replace(held, license_assignment_states=rows))
-        await run.look_at(changed, fine, cause=f"state-{state}")
+        await run.reconcile(changed, fine, cause=f"state-{state}")
     await leave(run, changed, fine)
     assert (run.licenses(changed), run.licenses(fine)) == (set(), set())
 
 
 async def test_a_product_removed_from_the_group_does_not_take_a_license_replaced_by_hand() -> None:
     run, replaced, fine = await replaced_by_hand()
-    await run.look_at(replaced, fine)
+    await run.reconcile(replaced, fine)
     ended = await run.finish(await run.ask(remove=[SMALL]), approve=False)
     assert ended.state is OperationState.COMPLETE
     assert (run.licenses(replaced), run.licenses(fine)) == ({"SMALL"}, set())
@@ -194,5 +194,5 @@ async def test_a_person_who_names_the_user_decides_about_a_license_replaced_by_h
     give_by_hand(run, replaced)
     await ask(run, taken, Target(user_ids=(replaced, fine)))
     run.later(minutes=20)
-    await run.look_at(replaced, fine)
+    await run.reconcile(replaced, fine)
     assert (run.licenses(replaced), run.licenses(fine)) == (set(), set())

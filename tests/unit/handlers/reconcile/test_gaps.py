@@ -51,7 +51,7 @@ async def both(add: object = LARGE) -> tuple[Run, UserId, UserId, list[str]]:
 async def leave(run: Run, *users: UserId) -> None:
     for each in users:
         run.directory.leave(OTHER_TEAM, each)
-    await run.look_at(*users, cause="left")
+    await run.reconcile(*users, cause="left")
 
 
 async def test_while_a_desired_product_does_not_show_the_one_that_overlaps_it_stays() -> None:
@@ -79,7 +79,7 @@ async def test_a_product_that_does_not_overlap_the_missing_one_goes_as_ever() ->
             assert has(run, person) == {"SMALL"}
 
     run.before = watch
-    await run.look_at(person, fine, cause="left")
+    await run.reconcile(person, fine, cause="left")
     assert gone_at is not None
     assert (gone_at - began).total_seconds() < 10 * 60
 
@@ -102,7 +102,7 @@ async def test_after_a_day_without_the_replacement_a_person_is_asked_and_until_t
     run, person, fine, without = await sold_out()
     assert (has(run, person), has(run, fine)) == ({"SMALL"}, {"LARGE"})
     run.later(hours=23)
-    await run.look_at(person, cause="a day later")
+    await run.reconcile(person, cause="a day later")
     assert await asked(run) == []
     run.later(hours=2)
     await sync_all(run.world)
@@ -123,6 +123,6 @@ async def test_when_the_replacement_comes_within_the_day_the_overlapping_product
     assert (await row_of(run, person)).state is MemberState.WAITING
     run.later(hours=20)
     run.directory.add_sku(replace(LARGE, enabled=10))
-    await run.look_at(person, cause="licenses were bought")
+    await run.reconcile(person, cause="licenses were bought")
     assert (has(run, person), has(run, fine), without) == ({"LARGE"}, {"LARGE"}, [])
     assert await asked(run) == []

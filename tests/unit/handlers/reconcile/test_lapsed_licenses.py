@@ -17,7 +17,7 @@ def put_in_state(run: Run, user_id: UserId, sku: SubscribedSku, state: LicenseSt
     run.directory.change_user(replace(person, license_assignment_states=rows))
 
 
-async def test_a_license_of_ours_stays_ours_while_its_subscription_has_lapsed() -> None:
+async def test_a_managed_license_stays_managed_while_its_subscription_has_lapsed() -> None:
     run = Run()
     leaver, stays = run.people(2)
     await run.change([SMALL])
@@ -26,16 +26,16 @@ async def test_a_license_of_ours_stays_ours_while_its_subscription_has_lapsed() 
         put_in_state(run, each, SMALL, LicenseState.DISABLED)
     for number in range(3):
         run.later(minutes=20)
-        await run.look_at(leaver, stays, cause=f"event-{number}")
+        await run.reconcile(leaver, stays, cause=f"event-{number}")
     run.directory.add_sku(SMALL)
     for each in (leaver, stays):
         put_in_state(run, each, SMALL, LicenseState.ACTIVE)
     run.directory.leave(TEAM, leaver)
-    await run.look_at(leaver, stays, cause="event-9")
+    await run.reconcile(leaver, stays, cause="event-9")
     assert (run.licenses(leaver), run.licenses(stays)) == (set(), {"SMALL"})
 
 
-async def test_a_lapsed_license_of_somebody_else_is_not_assigned_over_and_is_shown() -> None:
+async def test_a_lapsed_license_of_another_is_not_assigned_over_and_is_shown() -> None:
     run = Run()
     theirs, member, _ = run.people(3)
     given = AssignedLicense(SMALL.sku_id, frozenset({MAIL}))
@@ -46,6 +46,6 @@ async def test_a_lapsed_license_of_somebody_else_is_not_assigned_over_and_is_sho
     put_in_state(run, theirs, SMALL, LicenseState.ACTIVE)
     for each in (theirs, member):
         run.directory.leave(TEAM, each)
-    await run.look_at(theirs, member)
+    await run.reconcile(theirs, member)
     assert run.directory.licenses(theirs) == {SMALL.sku_id: frozenset({MAIL})}
     assert run.licenses(member) == set()

@@ -84,7 +84,7 @@ async def test_a_removal_from_one_group_says_nothing_in_the_rows_of_another() ->
     assert run.licenses(mover) == {"EXTRA", "SMALL"}
     assert (await other_row(run, mover)).state is MemberState.PENDING
     row = await row_of(run, mover)
-    assert (row.state, row.notes, row.next_look_at) == (MemberState.ACTIVE, (), None)
+    assert (row.state, row.notes, row.next_check_at) == (MemberState.ACTIVE, (), None)
 
 
 async def test_who_left_a_group_and_is_still_in_it_through_a_nested_one_stays_active() -> None:
@@ -139,7 +139,7 @@ async def test_a_held_removal_keeps_its_note_at_every_later_read(reads: int) -> 
     run, held, _ = await held_run()
     for number in range(reads):
         run.later(hours=1)
-        await run.look_at(*held, cause=f"again-{number}")
+        await run.reconcile(*held, cause=f"again-{number}")
     for each in held:
         assert f"held {SMALL.sku_id}" in (await row_of(run, each)).notes
 
@@ -158,7 +158,7 @@ async def test_held_plans_keep_their_note_at_every_later_read() -> None:
     assert held
     for number in range(3):
         run.later(hours=1)
-        await run.look_at(*held, cause=f"again-{number}")
+        await run.reconcile(*held, cause=f"again-{number}")
         for each in held:
             row = await row_of(run, each)
             assert row.state is MemberState.PENDING
@@ -197,7 +197,7 @@ async def test_an_operation_does_not_stay_open_for_a_member_whose_license_is_not
     assert ended.state is OperationState.COMPLETE
     assert (run.world.clock.now() - started).total_seconds() < 240
     row = await row_of(run, people[0])
-    assert (row.state, row.next_look_at is not None) == (MemberState.PENDING, True)
+    assert (row.state, row.next_check_at is not None) == (MemberState.PENDING, True)
     await run.work_off()
     assert run.licenses(people[0]) == {"SMALL", "EXTRA"}
     assert (await row_of(run, people[0])).state is MemberState.ACTIVE
@@ -246,7 +246,7 @@ async def test_a_cancelled_assignment_does_not_show_members_as_active_without_a_
     await run.work_off(lambda: any("members" in each.queue for each in run.fakes.queue.messages))
     await control.cancel(run.world, operation.id, MIA)
     await run.work_off()
-    await run.look_at(*people)
+    await run.reconcile(*people)
     for each in people:
         row = await row_of(run, each)
         assert (row.state is MemberState.ACTIVE) is ("SMALL" in run.licenses(each)), (row, run.licenses(each))

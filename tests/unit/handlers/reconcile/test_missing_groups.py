@@ -6,7 +6,7 @@ from shared.domain.group_status import GroupState
 from shared.domain.membership_changes import GroupChange
 from shared.domain.operation import OperationState
 from shared.handlers.views import queries
-from tests.support.notifications import managed, tell
+from tests.support.notifications import managed, notify
 from tests.support.runs import SMALL, TEAM, Run, user
 
 
@@ -16,17 +16,17 @@ async def test_a_deleted_group_holds_everything_and_goes_on_when_it_is_restored(
     for each in people:
         run.directory.leave(TEAM, each)
     run.directory.remove_group(TEAM)
-    await tell(run, GroupChange(TEAM, deleted=True))
-    await run.look_at(*people, cause="some-event")
+    await notify(run, GroupChange(TEAM, deleted=True))
+    await run.reconcile(*people, cause="some-event")
     run.later(days=1)
-    await run.look_at(*people, cause="another")
+    await run.reconcile(*people, cause="another")
     assert all(run.licenses(each) == {"SMALL"} for each in people)
     status = await run.world.stores.group_status.get(TEAM)
     assert status is not None
     assert status.state is GroupState.ERRORS
     run.directory.add_group(TEAM, people, group=kept)
     newcomer = run.directory.add_user(user(80), groups=[TEAM])
-    await tell(run, GroupChange(TEAM))
+    await notify(run, GroupChange(TEAM))
     assert run.licenses(newcomer) == {"SMALL"}
     assert all(run.licenses(each) == {"SMALL"} for each in people)
 
@@ -61,6 +61,6 @@ async def test_a_group_that_vanished_holds_what_it_gave() -> None:
     await run.change([SMALL])
     run.directory.remove_group(TEAM)
     for number in range(3):
-        await run.look_at(*people, cause=f"event-{number}")
+        await run.reconcile(*people, cause=f"event-{number}")
         run.later(minutes=5)
     assert [run.licenses(each) for each in people] == [{"SMALL"}, {"SMALL"}]

@@ -15,7 +15,7 @@ from shared.domain.permit import Claim
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.reconcile.permits import allow_operation
 from shared.handlers.views import queries
-from tests.support.notifications import managed, tell, went
+from tests.support.notifications import managed, notify, went
 from tests.support.runs import OTHER_TEAM, SMALL, TEAM, user
 
 
@@ -23,7 +23,7 @@ async def test_many_leavers_by_events_are_held_and_collected_once() -> None:
     run, people = await managed(80)
     for each in people[:60]:
         run.directory.leave(TEAM, each)
-    await tell(run, went(TEAM, *people[:60]))
+    await notify(run, went(TEAM, *people[:60]))
     assert all(run.licenses(each) == {"SMALL"} for each in people)
     assert len(await queries.approvals(run.world)) == 1
 
@@ -34,7 +34,7 @@ async def test_while_the_tenant_is_held_what_waits_in_it_is_not_read(monkeypatch
     run.workers = [Members(run.world)] * 2
     for each in people[:5]:
         run.directory.leave(TEAM, each)
-    await tell(run, went(TEAM, *people[:4]))
+    await notify(run, went(TEAM, *people[:4]))
     (waiting,) = await queries.approvals(run.world)
     read, query = [], run.fakes.tables.query
 
@@ -43,8 +43,8 @@ async def test_while_the_tenant_is_held_what_waits_in_it_is_not_read(monkeypatch
         return query(name, partition, first, *options, **more)
 
     monkeypatch.setattr(run.fakes.tables, "query", reading)
-    await tell(run, went(TEAM, people[4]))
-    await run.look_at(*people[:4], cause="again")
+    await notify(run, went(TEAM, people[4]))
+    await run.reconcile(*people[:4], cause="again")
     assert all(run.licenses(each) == {"SMALL"} for each in people)
     assert not [each for each in read if each.startswith("tenant")]
     assert [each.id for each in await queries.approvals(run.world)] == [waiting.id]

@@ -154,7 +154,7 @@ class TestOneConflict:
         run.directory.join(THIRD, both)
         run.later(hours=1)
         calls = run.writer.calls_made
-        await run.look_at(both, only_one)
+        await run.reconcile(both, only_one)
         assert run.licenses(both) == {"SUITE", "OFFICE"}
         assert run.licenses(only_one) == {"SUITE"}
         assert await problems_of(run, both, THIRD) == [(kiosk.sku_id, LicenseError.MUTUALLY_EXCLUSIVE)]
@@ -205,7 +205,7 @@ class TestAProductThatCannotBeAssigned:
         people = run.people(45)
         text = f"License {EXTRA.sku_id} does not correspond to a valid company License."
         for each in people:
-            run.writer.refuse(each, text)
+            run.writer.reject(each, text)
         ended = await run.change([SMALL, EXTRA])
         assert (ended.state, ended.totals.failed, adds_up(ended)) == (OperationState.COMPLETE, 45, True)
         assert all(run.licenses(each) == {"SMALL"} for each in people)
@@ -226,7 +226,7 @@ class TestAProductThatCannotBeAssigned:
         await run.change([SMALL, EXTRA])
         run.directory.remove_sku(EXTRA.sku_id, licenses=True)
         began = run.world.clock.now()
-        await run.look_at(*people)
+        await run.reconcile(*people)
         assert run.world.clock.now() - began < timedelta(minutes=1)
         rows = [row for each in people for row in await run.world.stores.members.of_user(each, [TEAM])]
         assert [row.state for row in rows] == [MemberState.ACTIVE_WITH_ERROR] * 2
@@ -256,7 +256,7 @@ class TestAProductThatCannotBeAssigned:
 async def test_an_answer_about_removals_to_a_call_without_any_is_an_error_and_not_repeated(text: str) -> None:
     run = Run()
     odd, fine = run.people(2)
-    run.writer.refuse(odd, text, times=50)
+    run.writer.reject(odd, text, times=50)
     ended = await run.change([SMALL])
     assert run.writer.calls_made <= 3
     assert (ended.totals.failed, run.licenses(fine)) == (1, {"SMALL"})
@@ -272,7 +272,7 @@ class TestGrace:
             run.directory.leave(TEAM, each)
             run.directory.join(OTHER_TEAM, each)
         run.later(hours=1)
-        await run.look_at(*people)
+        await run.reconcile(*people)
         return people[0], people[1]
 
     async def test_is_kept_beside_a_product_that_is_only_listed_as_exclusive(self) -> None:
@@ -305,10 +305,10 @@ class TestGrace:
         people = await self.swapped(run, SUITE, KIOSK)
         run.directory.add_sku(replace(KIOSK, enabled=2))
         later = run.directory.add_user(user(77), groups=[TEAM])
-        await run.look_at(later, cause="joined")
+        await run.reconcile(later, cause="joined")
         run.directory.leave(TEAM, later)
         run.directory.join(OTHER_TEAM, later)
-        await run.look_at(later, cause="moved")
+        await run.reconcile(later, cause="moved")
         assert [run.licenses(each) for each in (*people, later)] == [{"KIOSK"}, {"KIOSK"}, {"SUITE"}]
         assert await grace_of(run, later) == {SUITE.sku_id}
 
@@ -318,15 +318,15 @@ class TestGrace:
         await self.swapped(run, SUITE, KIOSK)
         run.later(days=31)
         many = [run.directory.add_user(user(100 + number), groups=[TEAM]) for number in range(16)]
-        await run.look_at(*many[:8], cause="joined-1")
-        await run.look_at(*many[8:], cause="joined-2")
+        await run.reconcile(*many[:8], cause="joined-1")
+        await run.reconcile(*many[8:], cause="joined-2")
         for each in many:
             run.directory.leave(TEAM, each)
             run.directory.join(OTHER_TEAM, each)
         alone: list[UserId] = []
         calls = len(run.writer.calls)
-        await run.look_at(*many[:8], cause="moved-1")
-        await run.look_at(*many[8:], cause="moved-2")
+        await run.reconcile(*many[:8], cause="moved-1")
+        await run.reconcile(*many[8:], cause="moved-2")
         for call in run.writer.calls[calls:]:
             alone += [user_id for user_id, each in call.items() if each.add and not each.remove]
         assert len(alone) == 1
@@ -339,11 +339,11 @@ class TestGrace:
         run.directory.exclusions = ()
         run.later(days=31)
         many = [run.directory.add_user(user(100 + number), groups=[TEAM]) for number in range(16)]
-        await run.look_at(*many, cause="joined")
+        await run.reconcile(*many, cause="joined")
         for each in many:
             run.directory.leave(TEAM, each)
             run.directory.join(OTHER_TEAM, each)
-        await run.look_at(*many, cause="moved")
+        await run.reconcile(*many, cause="moved")
         assert all(run.licenses(each) == {"SUITE", "KIOSK"} for each in many)
 
 
@@ -362,11 +362,11 @@ class TestRetiredPlan:
         await self.with_plan_off(run)
         run.directory.retire_plan(SMALL.sku_id, self.PLAN, is_forgotten=is_forgotten)
         new = run.directory.add_user(user(50), groups=[TEAM])
-        await run.look_at(new)
+        await run.reconcile(new)
         assert run.directory.licenses(new) == {SMALL.sku_id: frozenset()}
         calls = run.writer.calls_made
         newer = run.directory.add_user(user(51), groups=[TEAM])
-        await run.look_at(newer)
+        await run.reconcile(newer)
         assert run.directory.licenses(newer) == {SMALL.sku_id: frozenset()}
         assert run.writer.calls_made == calls + 1
 
@@ -385,10 +385,10 @@ class TestRetiredPlan:
         if is_listed:
             run.directory.stale_skus = {LARGE.sku_id: LARGE}
         new = run.directory.add_user(user(50), groups=[TEAM])
-        await run.look_at(new)
+        await run.reconcile(new)
         assert run.directory.licenses(new) == {SMALL.sku_id: off, LARGE.sku_id: frozenset()}
         row = (await run.world.stores.ledger.rows([new]))[new]
-        assert {sku_id: owned.disabled_plans for sku_id, owned in row.owned.items()} == {
+        assert {sku_id: managed.disabled_plans for sku_id, managed in row.managed.items()} == {
             SMALL.sku_id: off,
             LARGE.sku_id: off,
         }
@@ -401,7 +401,7 @@ class TestRetiredPlan:
         calls = run.writer.calls_made
         await nights(run, 2)
         new = run.directory.add_user(user(50), groups=[TEAM])
-        await run.look_at(new, *people)
+        await run.reconcile(new, *people)
         assert run.writer.calls_made == calls + 1
         assert run.directory.licenses(new) == {SMALL.sku_id: frozenset()}
         counts = (await run.world.stores.member_counts.count(TEAM)).states
@@ -413,10 +413,10 @@ class TestRetiredPlan:
         run.directory.retire_plan(SMALL.sku_id, self.PLAN)
         await nights(run, 2)
         new = run.directory.add_user(user(50), groups=[TEAM])
-        await run.look_at(new)
+        await run.reconcile(new)
         run.directory.add_sku(SMALL)
         newer = run.directory.add_user(user(51), groups=[TEAM])
-        await run.look_at(newer)
+        await run.reconcile(newer)
         assert run.directory.licenses(newer) == {SMALL.sku_id: {self.PLAN}}
         await nights(run, 1)
         assert [run.directory.licenses(each) for each in (*people, new)] == [{SMALL.sku_id: {self.PLAN}}] * 3
@@ -428,9 +428,9 @@ class TestRetiredPlan:
         await nights(run, 2)
         new = run.directory.add_user(user(50), groups=[TEAM])
         run.writer.lose_answer(new)
-        await run.look_at(new)
+        await run.reconcile(new)
         row = (await run.world.stores.ledger.rows([new]))[new]
-        assert row.owned[SMALL.sku_id].disabled_plans == {self.PLAN}
+        assert row.managed[SMALL.sku_id].disabled_plans == {self.PLAN}
 
     async def test_where_graph_ignores_it_a_license_is_managed_before_any_night_and_after_a_lost_answer(self) -> None:
         run = Run()
@@ -440,12 +440,12 @@ class TestRetiredPlan:
         run.later(minutes=1)
         new = run.directory.add_user(user(50), groups=[TEAM])
         run.writer.lose_answer(new)
-        await run.look_at(new)
+        await run.reconcile(new)
         calls = run.writer.calls_made
-        await run.look_at(new, *people, cause="event-2")
+        await run.reconcile(new, *people, cause="event-2")
         assert run.writer.calls_made == calls
         rows = await run.world.stores.ledger.rows([new, *people])
-        assert all(row.owned[SMALL.sku_id].disabled_plans == {self.PLAN} for row in rows.values())
+        assert all(row.managed[SMALL.sku_id].disabled_plans == {self.PLAN} for row in rows.values())
         assert (await run.world.stores.member_counts.count(TEAM)).states == {MemberState.ACTIVE: 3}
 
     async def test_a_request_may_repeat_it_and_a_request_for_another_product_does_not_meet_it(self) -> None:

@@ -39,13 +39,13 @@ async def test_who_waits_for_a_seat_is_shown_why_and_what_to_do_and_who_has_one_
 
 async def test_a_known_conflict_stays_an_error_while_the_product_is_sold_out() -> None:
     run = Run()
-    refused, fine = run.people(2)
-    run.writer.refuse(refused, EXCLUDES.format(SMALL.service_plans[0].service_plan_id))
+    rejected, fine = run.people(2)
+    run.writer.reject(rejected, EXCLUDES.format(SMALL.service_plans[0].service_plan_id))
     await run.change([SMALL])
-    assert (await row_of(run, refused)).state is MemberState.ERROR
+    assert (await row_of(run, rejected)).state is MemberState.ERROR
     run.directory.add_sku(replace(SMALL, enabled=1))
-    await run.look_at(refused, fine)
-    row = await row_of(run, refused)
+    await run.reconcile(rejected, fine)
+    row = await row_of(run, rejected)
     assert (row.state, row.problems[0].error) == (MemberState.ERROR, LicenseError.MUTUALLY_EXCLUSIVE)
     assert (await row_of(run, fine)).state is MemberState.ACTIVE
 
@@ -54,7 +54,7 @@ async def test_an_error_does_not_hide_that_the_user_also_waits_for_another_produ
     run = Run()
     (member,) = run.people(1)
     run.directory.add_sku(replace(EXTRA, enabled=0))
-    run.writer.refuse(member, EXCLUDES.format(LARGE.service_plans[3].service_plan_id))
+    run.writer.reject(member, EXCLUDES.format(LARGE.service_plans[3].service_plan_id))
     await run.change([LARGE, EXTRA])
     row = await row_of(run, member)
     errors = {problem.error: problem.sku_id for problem in row.problems}
@@ -107,7 +107,7 @@ async def test_of_two_problems_the_one_with_the_product_that_was_removed_goes() 
 
 
 @pytest.mark.parametrize("by", ["the same request", "the nightly sync"])
-async def test_of_two_foreign_licenses_that_lack_plans_the_one_put_right_is_not_shown_any_more(by: str) -> None:
+async def test_of_two_unmanaged_licenses_that_lack_plans_the_one_put_right_is_not_shown_any_more(by: str) -> None:
     run = Run()
     (extra_plan,) = EXTRA.plan_ids
     has = [AssignedLicense(LARGE.sku_id, frozenset({MAIL})), AssignedLicense(EXTRA.sku_id, frozenset({extra_plan}))]

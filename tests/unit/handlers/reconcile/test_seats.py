@@ -13,7 +13,7 @@ from shared.adapters.tables.stores import table_stores
 from shared.domain.directory import LicenseAssignmentState, SubscribedSku
 from shared.domain.ids import SkuId, UserId
 from shared.handlers.operations import control
-from shared.handlers.reconcile.seats import STRAY_AFTER, assign_freed_licenses
+from shared.handlers.reconcile.seats import ORPHANED_AFTER, assign_freed_licenses
 from shared.ports.stores import InLine
 from tests.support.fakes_directory import FakeDirectory
 from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run, user
@@ -37,7 +37,7 @@ async def waiting_run() -> tuple[Run, list[UserId]]:
     waiting = []
     for number in (9, 5, 7):
         waiting.append(run.directory.add_user(user(number), groups=[TEAM]))
-        await run.look_at(waiting[-1], cause=f"joined-{number}")
+        await run.reconcile(waiting[-1], cause=f"joined-{number}")
         run.later(minutes=1)
     assert await line(run) == waiting
     return run, waiting
@@ -70,7 +70,7 @@ async def test_a_newcomer_does_not_pass_those_who_wait_and_is_served_at_once_whe
     seats(run, 4)
     run.later(minutes=1)
     newcomer = run.directory.add_user(user(3), groups=[TEAM])
-    await run.look_at(newcomer, third, second, first, cause="event")
+    await run.reconcile(newcomer, third, second, first, cause="event")
     served = [bool(run.licenses(each)) for each in (first, second, third, newcomer)]
     assert served == [True, True, False, False]
     assert await line(run) == [third, newcomer]
@@ -78,7 +78,7 @@ async def test_a_newcomer_does_not_pass_those_who_wait_and_is_served_at_once_whe
     run.later(minutes=1)
     await give(run)
     late = run.directory.add_user(user(4), groups=[TEAM])
-    await run.look_at(late, cause="late")
+    await run.reconcile(late, cause="late")
     assert run.licenses(late) == {"SMALL"}
 
 
@@ -93,7 +93,7 @@ async def test_a_throttled_seat_is_not_lost_to_the_next_in_line() -> None:
 async def test_looking_again_neither_moves_a_user_back_nor_puts_him_in_line_twice() -> None:
     run, waiting = await waiting_run()
     for number in range(3):
-        await run.look_at(*reversed(waiting), cause=f"again-{number}")
+        await run.reconcile(*reversed(waiting), cause=f"again-{number}")
         run.later(minutes=1)
     await run.change(reprocess=True)
     assert await line(run) == waiting
@@ -113,19 +113,19 @@ async def test_who_leaves_or_is_deleted_leaves_the_line() -> None:
 
 async def test_a_place_left_over_from_a_crash_does_not_hold_up_the_line() -> None:
     run, (first, *_) = await waiting_run()
-    stray = InLine(SMALL.sku_id, user(1), run.world.clock.now() - timedelta(days=1))
+    orphaned = InLine(SMALL.sku_id, user(1), run.world.clock.now() - timedelta(days=1))
     young = InLine(SMALL.sku_id, user(2), run.world.clock.now() - timedelta(minutes=5))
-    await run.world.stores.waiting.join([stray, young])
+    await run.world.stores.waiting.join([orphaned, young])
     seats(run, 3)
     await give(run)
-    assert stray.user_id not in await line(run)
+    assert orphaned.user_id not in await line(run)
     assert young.user_id in await line(run)
-    run.later(seconds=STRAY_AFTER.total_seconds())
+    run.later(seconds=ORPHANED_AFTER.total_seconds())
     await give(run)
     await give(run)
     assert young.user_id not in await line(run)
     assert run.licenses(first) == {"SMALL"}
-    assert stray.user_id not in await line(run)
+    assert orphaned.user_id not in await line(run)
 
 
 async def test_a_paused_group_is_given_no_seats_until_it_goes_on_or_another_group_asks() -> None:
@@ -147,7 +147,7 @@ async def test_a_user_with_the_license_from_elsewhere_needs_no_seat_and_joins_no
     inherited = LicenseAssignmentState(SMALL.sku_id, frozenset(), assigned_by_group=OTHER_TEAM)
     run.directory.change_user(replace(run.directory.truth(owner), license_assignment_states=(inherited,)))
     for number in range(reads):
-        await run.look_at(owner, cause=f"look-{number}")
+        await run.reconcile(owner, cause=f"look-{number}")
     assert run.licenses(owner) == {"SMALL"}
     assert await line(run) == waiting
 
@@ -174,13 +174,13 @@ async def test_a_remembered_seat_count_lets_nobody_pass_those_who_wait_longer() 
     waiting = await fill_line(run, 4)
     seats(run, 4)
     counted = await directory.subscribed_skus(0.0)
-    await run.look_at(*waiting[:2], cause="another process")
+    await run.reconcile(*waiting[:2], cause="another process")
     assert await line(run) == waiting[2:]
     seats(run, 5)
     directory.remembered = counted
-    await run.look_at(waiting[3], cause="for another reason")
+    await run.reconcile(waiting[3], cause="for another reason")
     assert [run.licenses(each) for each in waiting[2:]] == [set(), set()]
-    await run.look_at(waiting[2], cause="for another reason too")
+    await run.reconcile(waiting[2], cause="for another reason too")
     assert [run.licenses(each) for each in waiting[2:]] == [{"SMALL"}, set()]
 
 
@@ -192,7 +192,7 @@ async def fill_line(run: Run, count: int) -> list[UserId]:
     waiting = []
     for number in range(count):
         waiting.append(run.directory.add_user(user(20 - number), groups=[TEAM]))
-        await run.look_at(waiting[-1], cause=f"joined-{number}")
+        await run.reconcile(waiting[-1], cause=f"joined-{number}")
         run.later(minutes=1)
     assert await line(run) == waiting
     return waiting
@@ -225,7 +225,7 @@ async def test_seats_given_while_a_user_is_just_joining_the_line_do_not_take_the
         await assign_freed_licenses(run.world)
 
     tables.before_ledger = bought_and_given
-    await run.look_at(joins, cause="joins")
+    await run.reconcile(joins, cause="joins")
     run.later(minutes=1)
     await give(run)
     assert [run.licenses(each) for each in (first, joins)] == [{"SMALL"}, {"SMALL"}]

@@ -27,51 +27,51 @@ async def states(run: Run, *users: UserId) -> list[MemberState]:
 async def leave(run: Run, *users: UserId) -> None:
     for each in users:
         run.directory.leave(TEAM, each)
-    await run.look_at(*users, cause="left")
+    await run.reconcile(*users, cause="left")
 
 
 async def test_an_adopted_license_gets_the_missing_plans_and_goes_with_the_group() -> None:
-    run, ours, same, lacking = await given_group()
-    assert await states(run, ours, same, lacking) == [
+    run, managed, same, lacking = await given_group()
+    assert await states(run, managed, same, lacking) == [
         MemberState.ACTIVE,
         MemberState.ACTIVE,
         MemberState.ACTIVE_WITH_ERROR,
     ]
-    ended = await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+    ended = await ask(run, LicenseChange(manage=(SMALL.sku_id,)))
     assert (ended.kind, ended.state, ended.totals.wrote) == (OperationKind.ADOPT, OperationState.COMPLETE, 1)
     assert off(run, lacking) == frozenset()
     assert await states(run, same, lacking) == [MemberState.ACTIVE, MemberState.ACTIVE]
-    await leave(run, ours, same, lacking)
-    assert not any(run.licenses(each) for each in (ours, same, lacking))
+    await leave(run, managed, same, lacking)
+    assert not any(run.licenses(each) for each in (managed, same, lacking))
 
 
-async def test_without_a_person_a_foreign_license_outlives_the_group() -> None:
-    run, ours, same, lacking = await given_group()
-    await leave(run, ours, same, lacking)
-    assert [run.licenses(each) for each in (ours, same, lacking)] == [set(), {"SMALL"}, {"SMALL"}]
+async def test_without_a_person_an_unmanaged_license_outlives_the_group() -> None:
+    run, managed, same, lacking = await given_group()
+    await leave(run, managed, same, lacking)
+    assert [run.licenses(each) for each in (managed, same, lacking)] == [set(), {"SMALL"}, {"SMALL"}]
     assert off(run, lacking) == {MAIL, FILES}
 
 
 async def test_plans_beyond_the_grant_stay_on_when_a_license_is_adopted() -> None:
-    run, ours, same, lacking = await given_group(CHAT)
-    await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+    run, managed, same, lacking = await given_group(CHAT)
+    await ask(run, LicenseChange(manage=(SMALL.sku_id,)))
     for number in range(3):
-        await run.look_at(ours, same, lacking, cause=f"event-{number}")
+        await run.reconcile(managed, same, lacking, cause=f"event-{number}")
         run.later(minutes=2)
-    assert [off(run, each) for each in (ours, same, lacking)] == [{CHAT}, frozenset(), frozenset()]
+    assert [off(run, each) for each in (managed, same, lacking)] == [{CHAT}, frozenset(), frozenset()]
 
 
 async def test_enabling_turns_the_missing_plans_on_and_leaves_the_license_to_its_giver() -> None:
-    run, ours, same, lacking = await given_group(CHAT, FILES)
+    run, managed, same, lacking = await given_group(CHAT, FILES)
     ended = await ask(run, LicenseChange(enable=(SMALL.sku_id,)))
     assert (ended.kind, ended.totals.wrote) == (OperationKind.ENABLE, 1)
-    assert [off(run, each) for each in (ours, same, lacking)] == [{CHAT, FILES}, frozenset(), {FILES}]
+    assert [off(run, each) for each in (managed, same, lacking)] == [{CHAT, FILES}, frozenset(), {FILES}]
     assert await states(run, lacking) == [MemberState.ACTIVE]
-    await leave(run, ours, same, lacking)
-    assert [run.licenses(each) for each in (ours, same, lacking)] == [set(), {"SMALL"}, {"SMALL"}]
+    await leave(run, managed, same, lacking)
+    assert [run.licenses(each) for each in (managed, same, lacking)] == [set(), {"SMALL"}, {"SMALL"}]
 
 
-async def test_enabling_whose_answer_was_lost_does_not_make_the_license_ours() -> None:
+async def test_enabling_whose_answer_was_lost_does_not_make_the_license_managed() -> None:
     run, _, _, lacking = await given_group()
     run.writer.lose_answer(lacking)
     ended = await ask(run, LicenseChange(enable=(SMALL.sku_id,)), Target(user_ids=(lacking,)))
@@ -80,19 +80,19 @@ async def test_enabling_whose_answer_was_lost_does_not_make_the_license_ours() -
     assert run.licenses(lacking) == {"SMALL"}
 
 
-async def test_only_what_the_group_grants_is_adopted_and_an_unknown_product_is_refused() -> None:
+async def test_only_what_the_group_grants_is_adopted_and_an_unknown_product_is_rejected() -> None:
     run, _, same, _ = await given_group()
-    await ask(run, LicenseChange(adopt=(EXTRA.sku_id,)))
+    await ask(run, LicenseChange(manage=(EXTRA.sku_id,)))
     await leave(run, same)
     assert run.licenses(same) == {"SMALL"}
     with pytest.raises(BadRequest, match="no SKU"):
-        await ask(run, LicenseChange(adopt=(SkuId(CHAT),)))
+        await ask(run, LicenseChange(manage=(SkuId(CHAT),)))
 
 
 async def test_an_adoption_stands_in_the_audit_log_once_per_user() -> None:
     run, _, same, lacking = await given_group()
     for _ in range(2):
-        await ask(run, LicenseChange(adopt=(SMALL.sku_id,)))
+        await ask(run, LicenseChange(manage=(SMALL.sku_id,)))
     entries = [each for each in await audited(run.world.stores, "202601") if each.activity == "Adopt user license"]
     assert sorted(entry.user_id or "" for entry in entries) == sorted([same, lacking])
     assert {entry.initiator for entry in entries} == {MIA}
@@ -122,7 +122,7 @@ async def test_who_only_inherited_a_license_gets_it_when_its_source_ends() -> No
     assert run.writes_of(kept) == 0
 
 
-async def test_a_foreign_license_edited_during_a_grant_is_left_as_its_giver_last_said() -> None:
+async def test_an_unmanaged_license_edited_during_a_grant_is_left_as_its_giver_last_said() -> None:
     run = Run()
     member = run.directory.add_user(user(21), groups=[TEAM], has=[AssignedLicense(SMALL.sku_id)])
     other, _ = (run.directory.add_user(user(number), groups=[TEAM]) for number in (22, 23))
@@ -133,8 +133,8 @@ async def test_a_foreign_license_edited_during_a_grant_is_left_as_its_giver_last
     await run.work_off()
     for each in (member, other):
         run.directory.leave(TEAM, each)
-    await run.look_at(member, other, cause="left")
+    await run.reconcile(member, other, cause="left")
     run.later(minutes=2)
-    await run.look_at(member, other, cause="left-2")
+    await run.reconcile(member, other, cause="left-2")
     assert run.directory.licenses(member) == {SMALL.sku_id: frozenset({MAIL})}
     assert (run.licenses(other), run.writes_of(member)) == (set(), 0)

@@ -16,7 +16,7 @@ INVALID_LOCATION = "License assignment cannot be done for user with invalid usag
 async def test_a_location_we_set_that_graph_does_not_know_yet_is_tried_again() -> None:
     run = Run()
     slow, fine = run.people(2, location=None)
-    run.writer.refuse(slow, INVALID_LOCATION, times=2)
+    run.writer.reject(slow, INVALID_LOCATION, times=2)
     ended = await run.change([SMALL])
     assert (ended.totals.applied, run.licenses(slow), run.licenses(fine)) == (2, {"SMALL"}, {"SMALL"})
 
@@ -24,7 +24,7 @@ async def test_a_location_we_set_that_graph_does_not_know_yet_is_tried_again() -
 async def test_a_location_that_stays_invalid_ends_as_that_error_after_a_bounded_number_of_calls() -> None:
     run = Run()
     hopeless, fine = run.people(2, location=None)
-    run.writer.refuse(hopeless, INVALID_LOCATION, times=50)
+    run.writer.reject(hopeless, INVALID_LOCATION, times=50)
     ended = await run.change([SMALL])
     assert (ended.state, ended.totals.failed, ended.totals.applied) == (OperationState.COMPLETE, 1, 1)
     assert await errors(run) == {hopeless: [LicenseError.PROHIBITED_IN_USAGE_LOCATION]}
@@ -32,10 +32,10 @@ async def test_a_location_that_stays_invalid_ends_as_that_error_after_a_bounded_
     assert run.writer.calls_made <= 10
 
 
-async def test_a_location_that_was_there_before_and_is_refused_is_an_error_at_once() -> None:
+async def test_a_location_that_was_there_before_and_is_rejected_is_an_error_at_once() -> None:
     run = Run()
     odd, fine = run.people(2)
-    run.writer.refuse(odd, INVALID_LOCATION, times=50)
+    run.writer.reject(odd, INVALID_LOCATION, times=50)
     ended = await run.change([SMALL])
     assert (ended.totals.failed, ended.totals.applied, run.licenses(fine)) == (1, 1, {"SMALL"})
     assert await errors(run) == {odd: [LicenseError.PROHIBITED_IN_USAGE_LOCATION]}
@@ -65,7 +65,7 @@ async def test_the_assignments_location_goes_before_the_organizations() -> None:
 async def test_a_permission_denied_for_the_location_fails_the_user_and_makes_no_license_call() -> None:
     run = Run()
     denied, fine = run.people(2, location=None)
-    run.writer.refuse_location(denied, "Insufficient privileges to complete the operation.", times=9)
+    run.writer.reject_location(denied, "Insufficient privileges to complete the operation.", times=9)
     ended = await run.change([SMALL])
     assert await errors(run) == {denied: [LicenseError.PERMISSION]}
     assert all(denied not in call for call in run.writer.calls)

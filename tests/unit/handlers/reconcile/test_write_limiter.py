@@ -77,7 +77,7 @@ async def test_a_chunk_without_room_is_not_read_and_comes_back_as_it_was() -> No
 async def test_a_chunk_that_has_nothing_to_write_leaves_the_quota_as_it_was(expected: int) -> None:
     run = await managed()
     people = joined(run, 1, 3)
-    await run.look_at(*people)
+    await run.reconcile(*people)
     before = await writes_used(run)
     await run.workers[0].process(chunk(people, expected).encode())
     assert await writes_used(run) == before == 3
@@ -98,9 +98,9 @@ async def test_bulk_looks_of_which_nobody_knows_whether_they_write_get_no_places
     await run.change([SMALL])
     run.later(minutes=20)
     began = run.world.clock.now()
-    looks = [ProcessUsers(tuple(people[at : at + CHUNK]), "delta", bulk=True) for at in range(0, 600, CHUNK)]
+    queue_states = [ProcessUsers(tuple(people[at : at + CHUNK]), "delta", bulk=True) for at in range(0, 600, CHUNK)]
     workers = [Members(run.world) for _ in range(4)]
-    await asyncio.gather(*(workers[n % 4].process(each.encode()) for n, each in enumerate(looks)))
+    await asyncio.gather(*(workers[n % 4].process(each.encode()) for n, each in enumerate(queue_states)))
     assert (run.fakes.queue.messages, run.world.clock.now()) == ([], began)
 
 
@@ -173,7 +173,7 @@ async def test_a_chunk_that_reads_while_another_meets_a_429_does_not_write_befor
     assert run.world.clock.now() >= frozen_until
 
 
-async def test_who_was_written_and_is_only_looked_at_again_is_not_charged_again() -> None:
+async def test_who_was_written_and_is_only_checked_again_is_not_charged_again() -> None:
     run = await managed()
     (person,) = joined(run, 1, 1)
     said = replace(chunk([person], 1), expects={person: {TEAM: False}}, changed_at=run.world.clock.now())
@@ -191,8 +191,8 @@ async def test_of_a_charge_in_advance_nothing_is_used_where_the_rest_has_no_room
     slot = await pacer.charge(urgent=False, writes=2)
     prepaid = Prepaid(pacer, Charged(slot.start, 2))
     await pacer.charge(urgent=True, writes=900)
-    refused = await prepaid.start(urgent=False, writes=5)
-    assert not refused.charged
+    rejected = await prepaid.start(urgent=False, writes=5)
+    assert not rejected.charged
     await prepaid.give_back()
     await prepaid.give_back()
     assert await writes_used(run) == 900

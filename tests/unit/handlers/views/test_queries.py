@@ -29,13 +29,13 @@ def fakes() -> Fakes:
     return small_tenant()
 
 
-async def sealed(fakes: Fakes, members: int, *, preview: bool = False) -> tuple[OperationId, list[UserId]]:
-    """An operation that has sealed so many users, every third of them due."""
+async def snapshot(fakes: Fakes, members: int, *, preview: bool = False) -> tuple[OperationId, list[UserId]]:
+    """An operation whose snapshot has so many users, every third of them due."""
     people = [UserId(f"{number:08x}-0000-4000-8000-000000000000") for number in range(members)]
     actions = [(user, PlannedAction(due=number % 3 == 0)) for number, user in enumerate(people)]
     pages = pages_of(actions, fakes.world.policy.chunk_size)
-    operation = await insert(fakes.world, seal_id="s1", pages=len(pages), preview=preview)
-    await fakes.world.stores.sealed.write(operation.id, "s1", pages)
+    operation = await insert(fakes.world, snapshot_id="s1", pages=len(pages), preview=preview)
+    await fakes.world.stores.snapshots.write(operation.id, "s1", pages)
     for chunk in [chunk for page in pages for chunk in chunks_of(operation.id, page, fakes.world.policy.chunk_size)]:
         outcomes = [ChunkOutcome(user, OutcomeClass.APPLIED) for user in chunk.user_ids]
         await fakes.world.stores.chunks.report(operation.id, chunk.number, outcomes)
@@ -59,23 +59,23 @@ async def read_all(fakes: Fakes, operation_id: OperationId, top: int) -> list[qu
     st.sampled_from([0, 1, 999, PAGE_SIZE, PAGE_SIZE + 1, 2 * PAGE_SIZE]),
     st.sampled_from([7, 100, 500, 998, 999, 1000]),
 )
-async def test_every_sealed_member_is_shown_once_whatever_the_page_size(members: int, top: int) -> None:
+async def test_every_snapshot_member_is_shown_once_whatever_the_page_size(members: int, top: int) -> None:
     fakes = small_tenant()
-    operation_id, people = await sealed(fakes, members)
+    operation_id, people = await snapshot(fakes, members)
     shown = await read_all(fakes, operation_id, top)
     assert [member.user_id for member in shown] == people
     assert all(member.action.due is (member.outcome is not None) for member in shown)
 
 
 async def test_only_members_who_were_due_have_an_outcome(fakes: Fakes) -> None:
-    operation_id, _ = await sealed(fakes, 6)
+    operation_id, _ = await snapshot(fakes, 6)
     shown = await read_all(fakes, operation_id, 4)
     assert [member.action.due for member in shown] == [True, False, False] * 2
     assert [member.outcome is not None for member in shown] == [True, False, False] * 2
 
 
 async def test_a_preview_has_no_outcomes(fakes: Fakes) -> None:
-    operation_id, _ = await sealed(fakes, 4, preview=True)
+    operation_id, _ = await snapshot(fakes, 4, preview=True)
     assert {member.outcome for member in await read_all(fakes, operation_id, 100)} == {None}
 
 

@@ -173,7 +173,7 @@ def with_module(tmp_path: Path, old: str, new: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "observed"),
     [
         ("queue.Properties.LockDuration", "'PT30S'", "queue jobs: LockDuration is declared as PT1M, Bicep gives PT30S"),
         (
@@ -188,24 +188,26 @@ def with_module(tmp_path: Path, old: str, new: str) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_a_queue_property_that_bicep_gives_otherwise_is_found(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_queue_property_that_bicep_gives_otherwise_is_found(
+    tmp_path: Path, old: str, new: str, observed: str
+) -> None:
     found = queue_faults(declared(), with_module(tmp_path, old, new), used())
-    assert told in found
+    assert observed in found
     assert len(found) == len(declared())
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "observed"),
     [
         ({"RequiresDuplicateDetection": False}, "RequiresDuplicateDetection is False, the code relies on True"),
         ({"MaxDeliveryCount": 1}, "MaxDeliveryCount is 1, the code relies on 10"),
         ({"ForwardTo": "results"}, "ForwardTo is declared as results, Bicep gives nothing"),
     ],
 )
-def test_a_queue_declared_other_than_the_code_needs_is_found(change: Mapping[str, Any], told: str) -> None:
+def test_a_queue_declared_other_than_the_code_needs_is_found(change: Mapping[str, Any], observed: str) -> None:
     queues = copy.deepcopy(declared())
     queues[2]["Properties"].update(change)
-    assert any(told in each for each in queue_faults(queues, queues_of_bicep(MODULES), used()))
+    assert any(observed in each for each in queue_faults(queues, queues_of_bicep(MODULES), used()))
 
 
 def test_a_queue_that_nobody_declares_is_found() -> None:

@@ -227,17 +227,17 @@ SEEDED = {
 @pytest.mark.parametrize("fault", SEEDED)
 def test_a_seeded_fault_is_found_and_told(copy: Path, fault: str) -> None:
     file, old, new, expected = SEEDED[fault]
-    told = seed(copy, file, old, new)
-    assert any(expected.replace("modules/identity", "identity.bicep: line") in each for each in told), told
+    observed = seed(copy, file, old, new)
+    assert any(expected.replace("modules/identity", "identity.bicep: line") in each for each in observed), observed
 
 
 def test_every_fault_is_told_at_once_with_its_file_and_line(copy: Path) -> None:
     seed(copy, "modules/storage.bicep", "defaultToOAuthAuthentication:", "defaultToOAuth:")
-    told = seed(copy, "main.bicep", "toLower(", "lower(")
-    assert [each.rsplit(":", 2)[0] for each in told] == ["main.bicep", "modules/storage.bicep"]
+    observed = seed(copy, "main.bicep", "toLower(", "lower(")
+    assert [each.rsplit(":", 2)[0] for each in observed] == ["main.bicep", "modules/storage.bicep"]
     line = next(
         number
         for number, text in enumerate((copy / "modules" / "storage.bicep").read_text().splitlines(), 1)
         if "defaultToOAuth:" in text
     )
-    assert f"modules/storage.bicep:{line}: properties has no property defaultToOAuth" in told[1]
+    assert f"modules/storage.bicep:{line}: properties has no property defaultToOAuth" in observed[1]

@@ -142,8 +142,13 @@ SEEDED: list[tuple[str, str, str, str]] = [
         "properties.login.tokenStore.enabled of signIn must be False",
     ),
     *(
-        (f"modules/{file}.bicep", f"  scope: {symbol}\n  properties: {{\n    work", "  properties: {\n    work", told)
-        for file, symbol, told in (
+        (
+            f"modules/{file}.bicep",
+            f"  scope: {symbol}\n  properties: {{\n    work",
+            "  properties: {\n    work",
+            observed,
+        )
+        for file, symbol, observed in (
             ("storage", "tables", "tables has no diagnostic setting"),
             ("storage", "blobs", "blobs has no diagnostic setting"),
             ("host-storage", "blobs", "blobs has no diagnostic setting"),
@@ -217,7 +222,7 @@ SEEDED: list[tuple[str, str, str, str]] = [
 ]
 
 
-def told(tmp_path: Path, file: str, old: str, new: str) -> list[str]:
+def observed(tmp_path: Path, file: str, old: str, new: str) -> list[str]:
     """The faults after one replacement, which must find exactly one place."""
     target = tmp_path / "infra"
     shutil.copytree(INFRA, target, ignore=shutil.ignore_patterns("check", "scripts", "__pycache__", "*.py"))
@@ -230,7 +235,7 @@ def told(tmp_path: Path, file: str, old: str, new: str) -> list[str]:
 
 @pytest.mark.parametrize(("file", "old", "new", "expected"), SEEDED)
 def test_a_rule_that_is_broken_is_found(tmp_path: Path, file: str, old: str, new: str, expected: str) -> None:
-    found = told(tmp_path, file, old, new)
+    found = observed(tmp_path, file, old, new)
     assert any(expected in each for each in found), found
 
 

@@ -156,7 +156,7 @@ TIMER = (
         ),
     ],
 )
-def test_an_app_the_platform_would_not_run_is_refused_with_the_reason(tmp_path: Path, source: str, fault: str) -> None:
+def test_an_app_the_platform_would_not_run_is_rejected_with_the_reason(tmp_path: Path, source: str, fault: str) -> None:
     with pytest.raises(AppError, match=fault):
         _load(tmp_path, source, {})
 

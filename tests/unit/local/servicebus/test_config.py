@@ -39,7 +39,7 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "P1DT", "1M", "PT1", "P1M", "-PT1M", None, 60])
-def test_what_is_no_duration_is_refused(text: object) -> None:
+def test_what_is_no_duration_is_rejected(text: object) -> None:
     with pytest.raises(ValueError, match="not an ISO 8601 duration"):
         duration_s(text)
 
@@ -62,7 +62,7 @@ def test_all_faults_are_reported_at_once_with_queue_and_property() -> None:
     wrong["UserConfig"]["Namespaces"][0]["Topics"] = [{"Name": "t"}]
     with pytest.raises(ConfigError) as caught:
         parse(wrong)
-    told = "\n".join(caught.value.faults)
+    observed = "\n".join(caught.value.faults)
     for part in (
         "queue a: LockDuration: PT6M must be more than 0 s and at most 300 s",
         "queue a: MaxDeliveryCount: 0 must be a number from 1 to 2000",
@@ -75,7 +75,7 @@ def test_all_faults_are_reported_at_once_with_queue_and_property() -> None:
         "queue None: Name must be",
         "Topics are not supported",
     ):
-        assert part in told
+        assert part in observed
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_all_faults_are_reported_at_once_with_queue_and_property() -> None:
         (json.dumps({"UserConfig": {"Namespaces": [{"Queues": {}}]}}), "Queues must be a list"),
     ],
 )
-def test_a_file_of_another_shape_is_refused_by_name(tmp_path: Path, content: str, fault: str) -> None:
+def test_a_file_of_another_shape_is_rejected_by_name(tmp_path: Path, content: str, fault: str) -> None:
     path = tmp_path / "queues.json"
     path.write_text(content)
     with pytest.raises(ConfigError, match=fault) as caught:

@@ -62,7 +62,7 @@ def text_of(message: Message) -> str:
     return bytes(decode(message.body)[0].value).decode()
 
 
-def refused(condition: str) -> pytest.RaisesExc[AmqpError]:
+def rejected(condition: str) -> pytest.RaisesExc[AmqpError]:
     return pytest.RaisesExc(AmqpError, check=lambda fault: fault.condition == condition)
 
 
@@ -84,7 +84,7 @@ def test_a_locked_message_is_given_to_nobody_else_until_it_is_settled() -> None:
     assert bench.texts() == ["b"]
     bench.queue.complete(first.token)
     assert bench.queue.counts()["locked"] == 1
-    with refused(LOST):
+    with rejected(LOST):
         bench.queue.complete(first.token)
 
 
@@ -98,7 +98,7 @@ def test_when_the_lock_ends_the_message_returns_to_its_place_with_a_new_token_an
     assert (text_of(again.message), again.message.delivery_count) == ("a", 1)
     assert again.token != first.token
     for settle in (bench.queue.complete, bench.queue.abandon, bench.queue.defer, bench.queue.renew):
-        with refused(LOST):
+        with rejected(LOST):
             settle(first.token)
     bench.queue.complete(again.token)
 
@@ -111,7 +111,7 @@ def test_a_renewed_lock_lasts_its_full_duration_from_then() -> None:
     assert bench.queue.renew(kept.token) == bench.clock.time + 30
     bench.clock.pass_by(15)
     assert bench.texts() == ["b"]
-    with refused(LOST):
+    with rejected(LOST):
         bench.queue.renew(other.token)
     bench.queue.complete(kept.token)
 
@@ -211,14 +211,14 @@ def test_scheduled_messages_can_be_cancelled_all_or_none() -> None:
     bench = Bench()
     at = bench.clock.time + 60
     first, second = bench.send("a", "b", scheduled_at=at)
-    with refused(UNKNOWN):
+    with rejected(UNKNOWN):
         bench.queue.cancel([first, 99])
     bench.queue.cancel([first])
-    with refused(UNKNOWN):
+    with rejected(UNKNOWN):
         bench.queue.cancel([first])
     bench.clock.pass_by(60)
     assert bench.texts() == ["b"]
-    with refused(UNKNOWN):
+    with rejected(UNKNOWN):
         bench.queue.cancel([second])
 
 
@@ -295,10 +295,10 @@ def test_a_deferred_message_is_only_given_out_by_its_number() -> None:
     lock = bench.take()
     bench.queue.defer(lock.token)
     assert bench.texts() == ["b"]
-    with refused(UNKNOWN):
+    with rejected(UNKNOWN):
         bench.queue.take_deferred([1, 2])
     (again,) = bench.queue.take_deferred([1])
-    with refused(UNKNOWN):
+    with rejected(UNKNOWN):
         bench.queue.take_deferred([1])
     bench.clock.pass_by(30)
     assert bench.queue.counts()["deferred"] == 1
@@ -337,14 +337,14 @@ def test_peeking_shows_every_state_in_order_and_changes_nothing() -> None:
     assert bench.queue.counts() == before
 
 
-def test_a_full_queue_refuses_messages_and_takes_none_of_a_batch() -> None:
+def test_a_full_queue_rejects_messages_and_takes_none_of_a_batch() -> None:
     bench = Bench(QueueSettings(max_size_bytes=100))
     bench.send("x" * 60)
-    with refused("amqp:resource-limit-exceeded"):
+    with rejected("amqp:resource-limit-exceeded"):
         bench.send("small", "y" * 60)
     assert len(bench.queue) == 1
     bench.queue.dead_letter(bench.take().token, None, None)
-    with refused("amqp:resource-limit-exceeded"):
+    with rejected("amqp:resource-limit-exceeded"):
         bench.send("y" * 60)
     bench.dead.take_for_good()
     bench.send("y" * 60)
@@ -356,7 +356,7 @@ def test_a_purged_queue_is_empty_and_knows_no_lock_and_no_message_id() -> None:
     lock = bench.take()
     bench.queue.purge()
     assert set(bench.queue.counts().values()) == {0}
-    with refused(LOST):
+    with rejected(LOST):
         bench.queue.complete(lock.token)
     bench.queue.send([a_message("a", "x")])
     assert bench.texts() == ["a"]
@@ -454,7 +454,7 @@ def test_whatever_is_done_no_message_is_lost_or_doubled(operations: list[tuple[s
                     bench.queue.renew(token)
                 case _:
                     bench.clock.pass_by(number)
-        except AmqpError as refusal:
-            assert refusal.condition in (LOST, UNKNOWN)
+        except AmqpError as rejection:
+            assert rejection.condition in (LOST, UNKNOWN)
         assert sum(bench.queue.counts().values()) == sent - completed
         assert len(bench.queue) + len(bench.dead) == sent - completed

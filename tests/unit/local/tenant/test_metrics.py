@@ -1,4 +1,4 @@
-"""Counters and the write log: every write once, with what it changed, and settings that refuse nonsense."""
+"""Counters and the write log: every write once, with what it changed, and settings that reject nonsense."""
 
 from __future__ import annotations
 

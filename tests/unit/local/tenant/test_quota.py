@@ -1,4 +1,4 @@
-"""The quota in both kinds, with a clock of our own: limits, refused requests, priorities, scopes, headers."""
+"""The quota in both kinds, with a clock of our own: limits, rejected requests, priorities, scopes, headers."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def test_resource_units_in_ten_seconds_depend_on_the_size(size: str, units: int)
 def test_an_application_has_3000_writes(kind: str) -> None:
     quota = a_quota(kind, tenantSize="L")
     assert writes(quota, 3010, 100.0) == 3000
-    refusal, _ = quota.charge("a", 1, 1, "Normal", 100.0)
-    assert refusal is not None
-    assert refusal.headers["x-ms-throttle-scope"] == f"Tenant_Application/Write/a/{TENANT}"
-    assert refusal.headers["x-ms-throttle-information"] == "WriteLimitExceeded"
+    rejection, _ = quota.charge("a", 1, 1, "Normal", 100.0)
+    assert rejection is not None
+    assert rejection.headers["x-ms-throttle-scope"] == f"Tenant_Application/Write/a/{TENANT}"
+    assert rejection.headers["x-ms-throttle-information"] == "WriteLimitExceeded"
 
 
 def test_all_applications_together_have_18000_writes_in_the_tenant() -> None:
     quota = a_quota("window")
     assert [writes(quota, 3000, 100.0 + n, app=f"app-{n}") for n in range(6)] == [3000] * 6
-    refusal, _ = quota.charge("seventh", 1, 1, "Normal", 110.0)
-    assert refusal is not None
-    assert refusal.headers["x-ms-throttle-scope"].startswith("Tenant/Write/seventh/")
+    rejection, _ = quota.charge("seventh", 1, 1, "Normal", 110.0)
+    assert rejection is not None
+    assert rejection.headers["x-ms-throttle-scope"].startswith("Tenant/Write/seventh/")
 
 
 @pytest.mark.parametrize("kind", ["bucket", "window"])
@@ -59,7 +59,7 @@ def test_writes_that_others_are_said_to_make_leave_less_of_the_tenants_limit_and
     quota = a_quota(kind)
     quota.take(17_990, 100.0)
     assert writes(quota, 20, 100.0) == 10
-    quota = a_quota(kind, refusedCount=False)
+    quota = a_quota(kind, rejectedCount=False)
     quota.take(1_000_000, 100.0)
     assert writes(quota, 20, 100.0) == 0
     assert writes(quota, 20, 401.0) == 20
@@ -67,7 +67,7 @@ def test_writes_that_others_are_said_to_make_leave_less_of_the_tenants_limit_and
 
 def test_a_bucket_drains_evenly_and_a_window_frees_what_it_took_at_once() -> None:
     for kind, after_15_s, after_151_s in (("bucket", 300, 3000), ("window", 0, 3000)):
-        quota = a_quota(kind, refusedCount=False)
+        quota = a_quota(kind, rejectedCount=False)
         assert writes(quota, 3000, 100.0) == 3000
         assert writes(quota, 3000, 115.0) == after_15_s
         assert writes(a_quota(kind), 3000, 251.0) == after_151_s
@@ -80,14 +80,14 @@ def test_the_scale_is_a_factor_on_the_limits() -> None:
     assert writes(a_quota("window", quotaScale=2), 7000, 100.0) == 6000
 
 
-def test_refused_requests_count_too_and_make_it_worse() -> None:
+def test_rejected_requests_count_too_and_make_it_worse() -> None:
     waits = []
     for count in (True, False):
-        quota = a_quota(quotaScale=0.01, refusedCount=count)
+        quota = a_quota(quotaScale=0.01, rejectedCount=count)
         writes(quota, 40, 100.0)
-        refusal, _ = quota.charge("a", 1, 1, "Normal", 100.0)
-        assert refusal is not None
-        waits.append(float(refusal.headers["Retry-After"]))
+        rejection, _ = quota.charge("a", 1, 1, "Normal", 100.0)
+        assert rejection is not None
+        waits.append(float(rejection.headers["Retry-After"]))
     assert waits[0] > waits[1]
 
 
@@ -95,16 +95,16 @@ def test_refused_requests_count_too_and_make_it_worse() -> None:
 def test_after_the_retry_after_a_request_goes_through(kind: str) -> None:
     quota = a_quota(kind, quotaScale=0.01)
     writes(quota, 35, 100.0)
-    refusal, _ = quota.charge("a", 1, 1, "Normal", 101.0)
-    assert refusal is not None
-    assert refusal.headers["Retry-After"].isdigit()
-    wait = float(refusal.headers["Retry-After"])
-    quota.settings.refused_count = False
+    rejection, _ = quota.charge("a", 1, 1, "Normal", 101.0)
+    assert rejection is not None
+    assert rejection.headers["Retry-After"].isdigit()
+    wait = float(rejection.headers["Retry-After"])
+    quota.settings.rejected_count = False
     assert quota.charge("a", 1, 1, "Normal", 101.0 + wait * 0.5)[0] is not None
     assert quota.charge("a", 1, 1, "Normal", 101.2 + wait + 5.0 * (kind == "bucket"))[0] is None
 
 
-def test_low_priority_is_refused_first_and_high_last_within_the_same_limit() -> None:
+def test_low_priority_is_rejected_first_and_high_last_within_the_same_limit() -> None:
     quota = a_quota("window", quotaScale=0.01)
     assert writes(quota, 40, 100.0, priority="Low") == 28
     quota = a_quota("window", quotaScale=0.01)

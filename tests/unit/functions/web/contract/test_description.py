@@ -18,7 +18,7 @@ import functions
 from functions.web.application import build, description
 from functions.web.contract.describing import EVENT
 from functions.web.contract.error_examples import ERRORS
-from functions.web.contract.responses import ANSWERS, REFUSALS
+from functions.web.contract.responses import ANSWERS, REJECTIONS
 from functions.web.route_access import ACCESS
 from shared.bootstrap import App
 from shared.domain.access import ROLES
@@ -26,7 +26,7 @@ from shared.domain.change_messages import WatchGroup
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import UserId
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, ManagedLicense
 from shared.domain.onboarding import OnboardingState
 from shared.domain.operation import OperationState, Phase
 from shared.domain.read_models import DeadLetter
@@ -89,7 +89,7 @@ def test_every_error_code_of_the_source_has_an_example() -> None:
     calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection)\(\s*(?:\d{3},\s*)?"(\w+)"')
     found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES
     assert found <= {code for codes in ERRORS.values() for code in codes}
-    assert {status for status in ERRORS} == set(REFUSALS)
+    assert {status for status in ERRORS} == set(REJECTIONS)
 
 
 def test_every_error_has_an_example_that_fits() -> None:
@@ -120,14 +120,14 @@ def test_every_body_and_answer_has_an_example_that_fits(route: tuple[str, str]) 
 
 
 @pytest.mark.parametrize("route", sorted(each for each in DESCRIBED if "requestBody" in DESCRIBED[each]), ids=" ".join)
-async def test_the_example_of_a_body_is_never_refused_as_wrong(route: tuple[str, str]) -> None:
+async def test_the_example_of_a_body_is_never_rejected_as_wrong(route: tuple[str, str]) -> None:
     verb, path = route
     for media in DESCRIBED[route]["requestBody"]["content"].values():
         headers = HR if route == ("POST", "/api/onboarding") else EVERYTHING
         async with client(small_tenant().world, headers=headers) as api:
             answer = await api.request(verb, path.format(**PATH_VALUES), json=media["example"])
-        refusal = answer.json().get("error", {}) if answer.content and answer.status_code >= 400 else {}
-        assert refusal.get("code") not in ("InvalidRequest", "InvalidJson", "InvalidEvent"), refusal
+        rejection = answer.json().get("error", {}) if answer.content and answer.status_code >= 400 else {}
+        assert rejection.get("code") not in ("InvalidRequest", "InvalidJson", "InvalidEvent"), rejection
 
 
 async def test_every_operation_answers_as_described_with_ids_from_earlier_answers() -> None:
@@ -192,8 +192,8 @@ async def _of_users(api: httpx.AsyncClient, fakes: Fakes) -> None:
     leaving = UserId("2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
     now = fakes.clock.now()
     fakes.directory.add_user(leaving, has=[AssignedLicense(E3)])
-    owned = OwnedLicense(frozenset(), now, (Source(SourceKind.GROUP, GROUP),))
-    await fakes.world.stores.ledger.write([LedgerRow(leaving, owned={E3: owned})])
+    managed = ManagedLicense(frozenset(), now, (Source(SourceKind.GROUP, GROUP),))
+    await fakes.world.stores.ledger.write([LedgerRow(leaving, managed={E3: managed})])
     grace = Grant(E3, frozenset(), Source(SourceKind.GRACE), now + timedelta(days=30))
     await fakes.world.stores.grants.put([(leaving, grace)])
     (shown,) = (await _ok(api, "GET", f"/api/users/{leaving}/licenses"))["value"]
@@ -212,7 +212,7 @@ async def _of_operations(api: httpx.AsyncClient, fakes: Fakes) -> None:
         "intent_written": True,
     }
     for act, body in (("approve", {"checksum": "abc"}), ("reject", None), ("review", None)):
-        phase = Phase.SEAL if act == "review" else Phase.APPROVE
+        phase = Phase.SNAPSHOT if act == "review" else Phase.APPROVE
         operation = await insert(fakes.world, phase=phase, **waiting)
         assert operation.id in {each["id"] for each in (await _ok(api, "GET", "/api/approvals"))["value"]}
         await _ok(api, "POST", f"/api/operations/{operation.id}/{act}", json=body)
@@ -276,8 +276,8 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
         assert (await _ok(api, "POST", f"/api/writing/{path}"))["on"] is (path == "turnOn")
     assert (await _ok(api, "GET", "/api/writing"))["forcedOff"] is False
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
-    letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]
-    await _ok(api, "POST", f"/api/deadLetters/{letter['id']}/replay")
+    dead_letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]
+    await _ok(api, "POST", f"/api/deadLetters/{dead_letter['id']}/replay")
     (entry,) = (await _ok(api, "GET", "/api/audit?activity=replay+message"))["value"]
     assert entry in (await _ok(api, "POST", "/api/audit/search", json={"activity": "replay"}))["value"]
     await _ok(api, "GET", f"/api/audit/{entry['id']}/message")

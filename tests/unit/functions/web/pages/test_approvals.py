@@ -36,7 +36,7 @@ async def test_the_page_says_who_requested_it_who_is_protected_and_what_happens_
         assert "Licensing.Approve" in shown
         assert "(Global Administrator)" in shown
         assert "Rejected on" in shown, "what happens if nobody decides"
-        assert "2026-02-04" in shown, "thirty days after the list was sealed"
+        assert "2026-02-04" in shown, "thirty days after the snapshot was taken"
     assert "Approve the removals" in whole
     assert "Protected people" in whole
 

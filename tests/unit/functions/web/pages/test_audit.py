@@ -66,8 +66,8 @@ async def test_a_download_has_every_entry(path: str, heading: int) -> None:
     lines = (await call(run, "GET", path, reader)).text.splitlines()
     assert len(lines) == MANY + heading
     assert len(set(lines)) == MANY + heading
-    refused = await call(run, "GET", f"{path}?since=yesterday", reader)
-    assert refused.status_code == 400
+    rejected = await call(run, "GET", f"{path}?since=yesterday", reader)
+    assert rejected.status_code == 400
 
 
 async def test_an_export_of_a_person_has_every_entry_once() -> None:

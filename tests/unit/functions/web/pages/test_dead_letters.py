@@ -12,21 +12,21 @@ from tests.support.pages import READER, browser, licensed, send
 from tests.support.runs import Run
 
 
-async def with_letters(count: int = 60) -> tuple[Run, list[DeadLetter]]:
+async def with_dead_letters(count: int = 60) -> tuple[Run, list[DeadLetter]]:
     run, _ = await licensed()
-    letters = []
+    dead_letters = []
     for number in range(count):
         run.later(seconds=1)
         now = run.world.clock.now()
         queue = JOBS if number % 2 else MEMBERS
-        letters.append(DeadLetter(new_id(now, run.world.token()), queue, b"{}", f"reason <{number}>", now))
-        await run.world.stores.dead_letters.keep(letters[-1])
+        dead_letters.append(DeadLetter(new_id(now, run.world.token()), queue, b"{}", f"reason <{number}>", now))
+        await run.world.stores.dead_letters.keep(dead_letters[-1])
     run.later(seconds=1)
-    return run, letters
+    return run, dead_letters
 
 
 async def test_all_are_reached_by_pages_and_a_search_keeps_its_words_and_is_not_in_an_address() -> None:
-    run, letters = await with_letters()
+    run, dead_letters = await with_dead_letters()
     async with browser(run) as page:
         first = (await page.get("/deadLetters")).text
         assert "60 messages could not be read or done" in first
@@ -41,14 +41,14 @@ async def test_all_are_reached_by_pages_and_a_search_keeps_its_words_and_is_not_
         assert "text=" not in found.replace('type="text"', "")
         for wrong in ({"queue": "x"}, {"kind": "x"}, {"since": "yesterday"}, {"text": "x" * 121}):
             assert (await send(page, "/deadLetters", urlencode(wrong))).status_code == 400
-    assert len(letters) == 60
+    assert len(dead_letters) == 60
 
 
 async def test_one_is_deleted_one_replayed_and_all_of_a_queue_with_progress() -> None:
-    run, letters = await with_letters()
+    run, dead_letters = await with_dead_letters()
     async with browser(run) as page:
-        assert (await send(page, f"/deadLetters/{letters[0].id}/delete")).status_code == 303
-        assert (await send(page, f"/deadLetters/{letters[1].id}/replay")).status_code == 303
+        assert (await send(page, f"/deadLetters/{dead_letters[0].id}/delete")).status_code == 303
+        assert (await send(page, f"/deadLetters/{dead_letters[1].id}/replay")).status_code == 303
         assert [each.queue for each in run.fakes.queue.messages] == [JOBS]
         run.fakes.queue.messages.clear()
         assert (await send(page, "/deadLetters/bulk", urlencode({"act": "delete", "queue": JOBS}))).status_code == 303
@@ -64,9 +64,9 @@ async def test_one_is_deleted_one_replayed_and_all_of_a_queue_with_progress() ->
 
 
 async def test_a_reader_can_do_none_of_it() -> None:
-    run, letters = await with_letters(1)
+    run, dead_letters = await with_dead_letters(1)
     async with browser(run, READER) as page:
         assert (await page.get("/deadLetters")).status_code == 403
-        for path in ("", "/bulk", f"/{letters[0].id}/replay", f"/{letters[0].id}/delete"):
+        for path in ("", "/bulk", f"/{dead_letters[0].id}/replay", f"/{dead_letters[0].id}/delete"):
             assert (await send(page, f"/deadLetters{path}", "act=delete")).status_code == 403
     assert await run.world.stores.dead_letters.count() == 1

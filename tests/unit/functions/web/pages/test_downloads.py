@@ -96,7 +96,7 @@ async def test_the_download_says_since_when_a_member_has_the_state() -> None:
     run.later(days=2)
     await run.change(reprocess=True)
     late = run.directory.add_user(user(9), groups=[TEAM])
-    await run.look_at(late)
+    await run.reconcile(late)
     joined = run.world.clock.now()
     async with browser(run) as page:
         text = (await page.get(f"/groups/{TEAM}/members.csv?show=all")).text.removeprefix("\ufeff")

@@ -109,8 +109,8 @@ async def test_a_form_of_an_expired_session_leads_to_the_sign_in_and_back_to_its
     async with browser(run, {"accept": "text/html"}) as page:
         own = {**SAME_SITE, "referer": str(page.base_url.join(f"/groups/{TEAM}/assign"))}
         sent = await page.post(f"/groups/{TEAM}/assign", content="version=1", headers=own)
-        foreign = {**SAME_SITE, "referer": "https://evil.example/groups"}
-        other = await page.post(f"/groups/{TEAM}/assign", content="version=1", headers=foreign)
+        unmanaged = {**SAME_SITE, "referer": "https://evil.example/groups"}
+        other = await page.post(f"/groups/{TEAM}/assign", content="version=1", headers=unmanaged)
     assert (sent.status_code, other.status_code) == (303, 303)
     assert sent.headers["location"].endswith(f"%2Fgroups%2F{TEAM}%2Fassign")
     assert other.headers["location"].endswith("uri=%2F")

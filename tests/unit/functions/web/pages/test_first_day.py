@@ -55,6 +55,6 @@ async def test_what_the_setting_forces_off_is_said_with_who_can_change_it() -> N
     async with browser(run) as page:
         shown = await page.get("/firstDay")
         assert "The setting <code>WRITING</code> is <code>off</code>" in shown.text
-        refused = await send(page, "/firstDay/turnOn")
-    assert refused.status_code == 400
-    assert "The setting WRITING is off" in refused.text
+        rejected = await send(page, "/firstDay/turnOn")
+    assert rejected.status_code == 400
+    assert "The setting WRITING is off" in rejected.text

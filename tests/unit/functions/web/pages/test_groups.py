@@ -100,7 +100,7 @@ async def test_a_plan_that_the_form_does_not_show_stays_off_and_is_no_change() -
     }
 
 
-async def test_what_somebody_else_assigned_meanwhile_is_not_taken_for_unticked() -> None:
+async def test_what_another_assigned_meanwhile_is_not_taken_for_unticked() -> None:
     run = Run()
     run.people(3)
     await run.change([SMALL])
@@ -206,7 +206,7 @@ async def test_one_problem_is_found_among_many_on_the_page_and_in_the_download(
     assert ("No match" in table) == (not shown)
 
 
-async def test_an_unknown_problem_is_refused_by_name() -> None:
+async def test_an_unknown_problem_is_rejected_by_name() -> None:
     run = await troubled()
     async with browser(run) as page:
         answer = await page.get(f"/groups/{TEAM}?error=Nonsense")
@@ -245,7 +245,7 @@ async def test_removals_that_wait_are_shown_with_their_number_and_time_and_then_
         assert "2 removals wait until" in waits
         assert at in waits
         assert "are decided together" in waits
-        await run.look_at(*people[:20], cause="left")
+        await run.reconcile(*people[:20], cause="left")
         held = (await page.get(f"/groups/{TEAM}")).text
         assert "25 of 60 members left within" in held
         assert "Review the removals" in held

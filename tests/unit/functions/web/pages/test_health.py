@@ -105,9 +105,9 @@ async def test_what_limits_hr_is_shown() -> None:
     run, _ = await licensed()
     await run.world.stores.profiles.save(Profile("sales", groups=(GroupId("elsewhere"),)))
     async with browser(run) as page:
-        told = "profiles name groups that ONBOARDING_GROUPS does not: sales"
-        assert f"HR is limited: {told}" in (await page.get("/health")).text
-        assert (await page.get("/api/overview")).json()["hrLimits"] == [told]
+        observed = "profiles name groups that ONBOARDING_GROUPS does not: sales"
+        assert f"HR is limited: {observed}" in (await page.get("/health")).text
+        assert (await page.get("/api/overview")).json()["hrLimits"] == [observed]
         (known,) = await run.world.stores.profiles.all()
         await run.world.stores.profiles.remove(known)
         assert "HR is limited" not in (await page.get("/health")).text

@@ -28,7 +28,7 @@ async def test_the_title_says_what_would_be_removed_and_the_list_is_there_before
 async def test_who_comes_back_is_no_longer_on_the_list() -> None:
     run, held, _ = await held_run()
     run.directory.join(TEAM, held[0])
-    await run.look_at(held[0], cause="back")
+    await run.reconcile(held[0], cause="back")
     (found,) = await waiting_approvals(run.world)
     assert (sorted(found.held), found.people, found.skus) == (held[1:], 4, (SMALL.sku_id,))
 
@@ -37,7 +37,7 @@ async def test_who_is_no_longer_held_after_the_removal_leaves_the_list() -> None
     run, held, _ = await held_run()
     for each in held:
         run.directory.join(TEAM, each)
-    await run.look_at(*held, cause="back")
+    await run.reconcile(*held, cause="back")
     (found,) = await waiting_approvals(run.world)
     assert found.people == 0
 
@@ -47,7 +47,7 @@ async def test_a_deleted_group_is_shown_as_deleted() -> None:
     people = run.people(3)
     await run.change([SMALL])
     run.directory.remove_group(TEAM)
-    await run.look_at(*people)
+    await run.reconcile(*people)
     (found,) = await waiting_approvals(run.world)
     async with browser(run) as page:
         texts = [(await page.get(path)).text for path in ("/approvals", f"/groups/{TEAM}")]

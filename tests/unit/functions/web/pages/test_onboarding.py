@@ -28,10 +28,10 @@ async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
     assert "<b>x" not in listed.text
     assert "&lt;b&gt;x" in listed.text
     assert "Remove their licenses" not in (await call(run, "GET", "/onboarding", reader)).text
-    refused = await call(
+    rejected = await call(
         run, "GET", "/onboarding", {**session(claims_of(roles=["Licensing.Read"])), "accept": "text/html"}
     )
-    assert (refused.status_code, "Onboarding.Read" in refused.text) == (403, True)
+    assert (rejected.status_code, "Onboarding.Read" in rejected.text) == (403, True)
     records, _ = await run.world.stores.onboarding.newest(50)
     hostile = next(record for record in records if record.event.id.startswith("<img"))
     one = await call(run, "GET", f"/onboarding/{hostile.key}", admin)
@@ -39,8 +39,8 @@ async def test_the_page_shows_events_escaped_and_lets_a_person_decide() -> None:
     assert "Waits for the account" in one.text
     cancelled = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", {**admin, **FORM}, content="")
     assert cancelled.status_code == 303
-    foreign = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", admin, content="")
-    assert foreign.status_code == 403
+    unmanaged = await call(run, "POST", f"/onboarding/{hostile.key}/cancel", admin, content="")
+    assert unmanaged.status_code == 403
     held = (await call(run, "GET", "/api/onboarding/held", HR_READER)).json()
     body = urlencode({"checksum": held["checksum"]})
     for people in ("", "4"):
@@ -59,7 +59,7 @@ async def test_events_show_the_account_s_name_what_hr_said_and_a_date_as_a_date(
     (mia,) = run.people(1)
     await run.licensed_team()
     run.order_by(SourceOrder.ARRIVAL, ZoneInfo("Europe/Berlin"))
-    await run.tell(
+    await run.notify(
         event("joiner", "dated", mia, groups=[TEAM], attributes={"department": "Sales"}),
         event("mover", "timed", mia, on="2026-01-01T08:00:00+01:00", groups=[TEAM]),
     )
@@ -78,9 +78,9 @@ async def test_an_event_that_names_none_of_several_employments_can_only_be_dismi
     run = await Hires.of_two_teams()
     ann, bob = run.directory.add_user(user(1)), run.directory.add_user(user(2))
     for name, person, group in (("1", ann, TEAM), ("2", ann, OTHER_TEAM), ("3", bob, TEAM)):
-        await run.tell(event("joiner", f"start-{name}", person, groups=[group], employmentId=name))
-    await run.tell(event("leaver", "which", ann, on="2026-01-02"))
-    await run.tell(event("mover", "unknown", bob, employmentId="4", groups=[OTHER_TEAM]))
+        await run.notify(event("joiner", f"start-{name}", person, groups=[group], employmentId=name))
+    await run.notify(event("leaver", "which", ann, on="2026-01-02"))
+    await run.notify(event("mover", "unknown", bob, employmentId="4", groups=[OTHER_TEAM]))
     admin = {**session(claims_of(roles=["Licensing.ReadWrite"])), "accept": "text/html"}
     own = {**admin, "sec-fetch-site": "same-origin"}
     which, unknown = (await run.record("which")).key, (await run.record("unknown")).key

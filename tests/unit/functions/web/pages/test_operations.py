@@ -77,7 +77,7 @@ async def test_removals_of_a_preview_are_approved_by_who_confirms_it_only_with_t
         shown, checksum = await previewed(run, page, chosen(version=1))
         text = (await page.get(shown)).text
         async with browser(run, {**session(yesterday), **base}) as old:
-            refused = await send(old, f"{shown}/confirm", checksum)
+            rejected = await send(old, f"{shown}/confirm", checksum)
         started = await send(page, f"{shown}/confirm", checksum)
         await run.work_off()
         (newest, *_), _ = await run.world.stores.operations.newest(5)
@@ -86,7 +86,7 @@ async def test_removals_of_a_preview_are_approved_by_who_confirms_it_only_with_t
             page, f"/operations/{newest.id}/approve", urlencode({"checksum": newest.checksum, "people": "30"})
         )
     assert "will wait for a person with the role Licensing.Approve" in text
-    assert (refused.status_code, "Sign out and sign in again" in refused.text) == (401, True)
+    assert (rejected.status_code, "Sign out and sign in again" in rejected.text) == (401, True)
     assert started.status_code == 303
     assert (newest.state, newest.preview_id) == (OperationState.AWAITING_APPROVAL, None)
     assert "Approve the removals" not in waiting
@@ -99,8 +99,8 @@ async def test_a_preview_of_what_the_group_gave_before_is_not_confirmed() -> Non
     async with browser(run) as page:
         shown, checksum = await previewed(run, page, chosen(SMALL))
         await run.change([EXTRA])
-        refused = await send(page, f"{shown}/confirm", checksum)
-    assert (refused.status_code, "The assignment was changed meanwhile" in refused.text) == (409, True)
+        rejected = await send(page, f"{shown}/confirm", checksum)
+    assert (rejected.status_code, "The assignment was changed meanwhile" in rejected.text) == (409, True)
     assert all(run.licenses(user(n)) == {"EXTRA"} for n in (1, 2, 3))
 
 

@@ -50,12 +50,12 @@ async def test_no_other_site_and_no_reader_can_write() -> None:
     run, _ = await licensed()
     path = f"/groups/{TEAM}/reprocess"
     async with browser(run) as page:
-        foreign = await page.post(path, headers={**SAME_SITE, "sec-fetch-site": "cross-site"})
+        unmanaged = await page.post(path, headers={**SAME_SITE, "sec-fetch-site": "cross-site"})
     async with browser(run, READER) as page:
         reader = await page.post(path, headers=SAME_SITE)
         shown = await page.get(f"/groups/{TEAM}")
-    assert (foreign.status_code, reader.status_code) == (403, 403)
-    assert "Access denied" in foreign.text
+    assert (unmanaged.status_code, reader.status_code) == (403, 403)
+    assert "Access denied" in unmanaged.text
     assert "Change licenses" not in shown.text
     assert run.fakes.sent() == []
 

@@ -17,7 +17,7 @@ async def troubled() -> Run:
     run = Run()
     run.people(30)
     run.directory.add_sku(replace(SMALL, enabled=27))
-    run.writer.refuse(user(1), "Another object with the same value for property proxyAddresses already exists.")
+    run.writer.reject(user(1), "Another object with the same value for property proxyAddresses already exists.")
     await run.change([SMALL])
     await run.change([EXTRA])
     await run.finish(await run.ask(remove=[EXTRA]), approve=False)

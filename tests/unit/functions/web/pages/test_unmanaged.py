@@ -12,7 +12,7 @@ from tests.support.unmanaged import given_group
 
 
 @pytest.mark.parametrize(("act", "said"), [("adopt", "apps that are on stay on"), ("enable", "they stay unmanaged")])
-async def test_licenses_of_somebody_else_are_taken_over_or_completed_after_a_preview(act: str, said: str) -> None:
+async def test_licenses_of_another_are_taken_over_or_completed_after_a_preview(act: str, said: str) -> None:
     run, _, same, lacking = await given_group()
     sku = urlencode({"sku": SMALL.sku_id})
     async with browser(run) as page:

@@ -34,7 +34,7 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
     await run.change([SMALL])
     for each in people[:25]:
         run.directory.leave(TEAM, each)
-    await run.look_at(*people[:20], cause="left")
+    await run.reconcile(*people[:20], cause="left")
     async with browser(run) as page:
         held = (await page.get(f"/users/{people[0]}")).text
         listed = (await page.get("/operations")).text
@@ -42,7 +42,7 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
         opened = (await page.get(f"/operations/{approval.id}")).text
         await send(page, f"/operations/{approval.id}/review")
         await run.work_off()
-        sealed = (await page.get(f"/operations/{approval.id}")).text
+        snapshot = (await page.get(f"/operations/{approval.id}")).text
         await send(page, f"/operations/{approval.id}/reject")
         await run.work_off()
         rejected = (await page.get("/operations")).text
@@ -54,7 +54,7 @@ async def test_a_user_who_left_sees_why_the_license_is_still_there() -> None:
     assert "Held removals" in listed
     assert "The list of users is made when a person reviews the removals." in opened
     assert "0</strong> of 0 members" not in opened
-    assert ("Reject, keep the licenses" in sealed, "/cancel" in sealed) == (True, False)
+    assert ("Reject, keep the licenses" in snapshot, "/cancel" in snapshot) == (True, False)
     assert ("Rejected" in rejected, "Cancelled" in rejected) == (True, False)
     assert ["the removal waits and is decided with the other removals of the group" in each for each in shown] == [
         True
@@ -121,7 +121,7 @@ async def test_the_history_says_that_a_person_left_and_links_to_the_approval_tha
     await run.change([SMALL])
     for each in people[:25]:
         run.directory.leave(TEAM, each)
-    await run.look_at(*people[:20], cause="left")
+    await run.reconcile(*people[:20], cause="left")
     async with browser(run) as page:
         held = (await page.get(f"/users/{people[0]}")).text
     (approval,) = await run.world.stores.operations.open()

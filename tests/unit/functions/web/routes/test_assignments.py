@@ -78,7 +78,7 @@ class TestAssignment:
             {"colour": "red"},
         ],
     )
-    async def test_options_that_make_no_sense_are_refused(self, world: World, patch: dict[str, Any]) -> None:
+    async def test_options_that_make_no_sense_are_rejected(self, world: World, patch: dict[str, Any]) -> None:
         await assigned(world)
         async with client(world) as api:
             answer = await api.patch(f"/api/groups/{GROUP}/licenseAssignment", json=patch)

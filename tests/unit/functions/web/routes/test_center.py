@@ -46,30 +46,30 @@ class TestCenter:
             second = (await api.get(first["@odata.nextLink"])).json()
             day = f"{now - timedelta(days=40):%Y-%m-%d}"
             of_day = (await api.get(f"/api/audit?since={day}&until={day}")).json()
-            refused = [
+            rejected = [
                 await api.get(f"/api/audit?{query}")
                 for query in ("since=soon", "since=2001-01-01", "since=2026-01-03&until=2026-01-01", "until=9999-12-31")
             ]
-            foreign = await api.get("/api/audit?$skiptoken=m-1")
+            unmanaged = await api.get("/api/audit?$skiptoken=m-1")
         assert [each["id"] for each in first["value"] + second["value"]] == [str(n) for n in range(32)]
         assert "@odata.nextLink" not in second
         assert [each["id"] for each in of_day["value"]] == ["40"]
-        assert [error_of(answer)["target"] for answer in refused] == ["since", "since", "since", "until"]
-        assert error_of(foreign)["target"] == "$skiptoken"
+        assert [error_of(answer)["target"] for answer in rejected] == ["since", "since", "since", "until"]
+        assert error_of(unmanaged)["target"] == "$skiptoken"
 
 
 class TestDeadLetters:
     async def test_a_corrected_hr_event_is_sent_only_by_who_may_send_hr_events(self, fakes: Fakes) -> None:
-        letters = [
+        dead_letters = [
             DeadLetter(f"{n}" * 32, queue, b"{}", "broken", fakes.clock.now())
             for n, queue in enumerate((ONBOARDING, JOBS), 1)
         ]
-        for letter in letters:
-            await fakes.world.stores.dead_letters.keep(letter)
+        for dead_letter in dead_letters:
+            await fakes.world.stores.dead_letters.keep(dead_letter)
         body = {"message": assign(groupId=GROUP)}
         async with client(fakes.world, headers=token(claims_of(roles=["Licensing.Write"]))) as api:
-            refused, job = [await api.post(f"/api/deadLetters/{each.id}/replay", json=body) for each in letters]
+            rejected, job = [await api.post(f"/api/deadLetters/{each.id}/replay", json=body) for each in dead_letters]
             assert len(await fakes.world.stores.operations.open()) == 1
-            as_it_was = await api.post(f"/api/deadLetters/{letters[0].id}/replay")
-        assert (refused.status_code, job.status_code, as_it_was.status_code) == (403, 204, 204)
-        assert "Onboarding.Write" in error_of(refused)["message"]
+            as_it_was = await api.post(f"/api/deadLetters/{dead_letters[0].id}/replay")
+        assert (rejected.status_code, job.status_code, as_it_was.status_code) == (403, 204, 204)
+        assert "Onboarding.Write" in error_of(rejected)["message"]

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
+from shared.domain.dead_letters import BulkAct, BulkKind, DeadLetterSelection
 from shared.domain.ids import GroupId
 from shared.domain.operation import OperationState, Target
 from shared.domain.read_models import DeadLetter
@@ -85,7 +85,7 @@ async def filled(fakes: Fakes) -> None:
     for number in range(2):
         key = f"{number:032x}"
         await world.stores.dead_letters.keep(DeadLetter(key, "members", b"{}", "why", now))
-        act = BulkAct(key, BulkKind.DELETE, LetterFilter(), first.initiator, now, now)
+        act = BulkAct(key, BulkKind.DELETE, DeadLetterSelection(), first.initiator, now, now)
         await world.stores.dead_letters.begin(act)
 
 

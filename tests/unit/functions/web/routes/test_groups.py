@@ -67,9 +67,9 @@ class TestGroups:
                 answer = (await api.get(url)).json() if url else {"value": []}
                 found += [each["id"] for each in answer["value"]]
                 url = answer.get("@odata.nextLink")
-            refused = await api.get(f"/api/groups/{GROUP}/members?state=Lost")
+            rejected = await api.get(f"/api/groups/{GROUP}/members?state=Lost")
         assert found == ids[1::2]
-        assert (refused.status_code, error_of(refused)["target"]) == (400, "state")
+        assert (rejected.status_code, error_of(rejected)["target"]) == (400, "state")
 
     async def test_the_error_list_can_be_read_while_the_directory_is_away(self, fakes: Fakes) -> None:
         await assigned(fakes.world)

@@ -54,8 +54,8 @@ async def test_a_broken_event_is_answered_with_field_value_and_rule_and_a_batch_
     other = await call(run, "POST", "/api/onboarding", HR, json=event("joiner", "2", ann))
     assert (other.status_code, error_of(other)["code"]) == (409, "Conflict")
     for body in ([], [mixed[0]] * 1001):
-        refused = await call(run, "POST", "/api/onboarding", HR, json=body)
-        assert "must hold 1 to 1000" in error_of(refused)["message"]
+        rejected = await call(run, "POST", "/api/onboarding", HR, json=body)
+        assert "must hold 1 to 1000" in error_of(rejected)["message"]
     assert error_of(await call(run, "POST", "/api/onboarding", HR, content="{"))["code"] == "InvalidJson"
 
 
@@ -88,8 +88,8 @@ async def test_profiles_are_kept_by_an_administrator_under_their_etag() -> None:
     read = await call(run, "GET", "/api/onboarding/profiles/sales", READER)
     assert read.json() == made.json()
     stale = {**WRITER, "if-match": 'W/"old"'}
-    refused = await call(run, "PUT", "/api/onboarding/profiles/sales", stale, json=body)
-    assert refused.status_code == 412
+    rejected = await call(run, "PUT", "/api/onboarding/profiles/sales", stale, json=body)
+    assert rejected.status_code == 412
     changed = {**body, "displayName": "Sales"}
     assert (
         await call(run, "PUT", "/api/onboarding/profiles/sales", {**WRITER, "if-match": etag}, json=changed)
@@ -121,8 +121,8 @@ async def test_a_person_changes_profiles_and_the_audit_log_has_both_versions() -
     body = {"match": {"department": ["Sales"]}, "groups": [TEAM]}
     app = app_token(roles=["Licensing.ReadWrite", "Licensing.Configure"])
     for verb in ("PUT", "DELETE"):
-        refused = await call(run, verb, path, app, json=body)
-        assert (refused.status_code, error_of(refused)["code"]) == (403, "PersonRequired")
+        rejected = await call(run, verb, path, app, json=body)
+        assert (rejected.status_code, error_of(rejected)["code"]) == (403, "PersonRequired")
     assert [each.name for each in await run.world.stores.profiles.all()] == [f"of-{TEAM}"]
     await saved(run, "sales", body)
     assert (await call(run, "PUT", path, WRITER, json={**body, "displayName": "Sales"})).status_code == 200
@@ -167,7 +167,7 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
     await run.license_other(LARGE)
     secret = run.directory.add_group("00000000-0000-0000-0000-00000000aaaa")
     ann = run.directory.add_user(user(1), groups=[secret])
-    await run.tell(event("joiner", "1", ann, groups=[TEAM]))
+    await run.notify(event("joiner", "1", ann, groups=[TEAM]))
 
     async def trial(kind: str, **data: Any) -> dict[str, Any]:
         body = event(kind, "x", ann, **data)
@@ -189,9 +189,9 @@ async def test_a_dry_run_of_a_mover_and_of_a_leaver_says_what_the_person_would_l
     release = event("leaver.release", "x", ann)
     large = {**event("joiner", "x", ann, groups=[TEAM]), "extension": "x" * 32_768}
     for refusable, word in ((release, "try the leaver event"), (large, "at most 32768 characters")):
-        refused = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=refusable)
-        assert error_of(refused)["code"] == "InvalidEvent"
-        assert word in error_of(refused)["message"]
+        rejected = await call(run, "POST", "/api/onboarding/dryRun", HR_READER, json=refusable)
+        assert error_of(rejected)["code"] == "InvalidEvent"
+        assert word in error_of(rejected)["message"]
     assert run.member(ann)
     assert run.licenses(ann) == {"SMALL"}
 

@@ -72,8 +72,8 @@ class TestOperations:
         due = PlannedAction(due=True, expected=OutcomeClass.APPLIED, add=(AssignedLicense(E3),), notes=("inGrace x",))
         actions = [(user, due if number % 2 else PlannedAction(due=False)) for number, user in enumerate(people)]
         pages = pages_of(actions, world.policy.chunk_size)
-        operation = await insert(world, seal_id="s1", pages=len(pages))
-        await world.stores.sealed.write(operation.id, "s1", pages)
+        operation = await insert(world, snapshot_id="s1", pages=len(pages))
+        await world.stores.snapshots.write(operation.id, "s1", pages)
         await world.stores.chunks.report(operation.id, 0, [ChunkOutcome(people[1], OutcomeClass.FAILED)])
         seen: list[dict[str, Any]] = []
         url = f"/api/operations/{operation.id}/members?$top=999"

@@ -9,7 +9,7 @@ import pytest
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import UserId
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, ManagedLicense
 from tests.support.api_calls import (
     CHAT,
     E3,
@@ -34,8 +34,8 @@ async def licensed(fakes: Fakes) -> UserId:
     """A user with a managed license that has one app off, and a direct one with all apps on."""
     user = UserId("2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
     fakes.directory.add_user(user, has=[AssignedLicense(E3, frozenset({CHAT})), AssignedLicense(E5)])
-    owned = OwnedLicense(frozenset({CHAT}), fakes.clock.now(), (Source(SourceKind.GROUP, GROUP),))
-    await fakes.world.stores.ledger.write([LedgerRow(user, owned={E3: owned})])
+    managed = ManagedLicense(frozenset({CHAT}), fakes.clock.now(), (Source(SourceKind.GROUP, GROUP),))
+    await fakes.world.stores.ledger.write([LedgerRow(user, managed={E3: managed})])
     return user
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from shared.domain.directory import AssignedLicense, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import UserId
-from shared.domain.ledger_row import LedgerRow, OwnedLicense
+from shared.domain.ledger_row import LedgerRow, ManagedLicense
 from shared.handlers.membership.subscription import renew_subscription
 from tests.support.api_calls import E3, E5, GROUP, OTHER_GROUP, READER, USERS, client, error_of
 from tests.support.worlds import Fakes
@@ -19,8 +19,8 @@ class TestUsersAndProducts:
         inherited = LicenseAssignmentState(E5, frozenset(), assigned_by_group=OTHER_GROUP)
         user = UserId("2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
         fakes.directory.add_user(user, has=[AssignedLicense(E3), AssignedLicense(E5)], rows=[inherited])
-        owned = OwnedLicense(frozenset(), now, (Source(SourceKind.GROUP, GROUP),))
-        await fakes.world.stores.ledger.write([LedgerRow(user, owned={E3: owned})])
+        managed = ManagedLicense(frozenset(), now, (Source(SourceKind.GROUP, GROUP),))
+        await fakes.world.stores.ledger.write([LedgerRow(user, managed={E3: managed})])
         async with client(fakes.world, headers=READER) as api:
             found = (await api.get(f"/api/users/{user}/licenses")).json()["value"]
         assert [(each["skuPartNumber"], each["source"], each["assignedByGroup"]) for each in found] == [
@@ -50,19 +50,19 @@ class TestUsersAndProducts:
         now = fakes.world.clock.now()
         user = UserId("2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e")
         fakes.directory.add_user(user, has=[AssignedLicense(E3)])
-        owned = OwnedLicense(frozenset(), now, (Source(SourceKind.GROUP, GROUP),))
-        await fakes.world.stores.ledger.write([LedgerRow(user, owned={E3: owned})])
+        managed = ManagedLicense(frozenset(), now, (Source(SourceKind.GROUP, GROUP),))
+        await fakes.world.stores.ledger.write([LedgerRow(user, managed={E3: managed})])
         ends = now + timedelta(days=30)
         grace = Grant(E3, frozenset(), Source(SourceKind.GRACE), ends)
         await fakes.world.stores.grants.put([(user, grace)])
         async with client(fakes.world) as api:
             (shown,) = (await api.get(f"/api/users/{user}/licenses")).json()["value"]
-            refused = await api.post(f"/api/users/{user}/keepLicenses", json={"skuIds": [E5]})
+            rejected = await api.post(f"/api/users/{user}/keepLicenses", json={"skuIds": [E5]})
             kept = await api.post(f"/api/users/{user}/keepLicenses", json={"skuIds": [E3]})
             (after,) = (await api.get(f"/api/users/{user}/licenses")).json()["value"]
             going = await api.post(f"/api/users/{user}/removeLicensesNow", json={"skuIds": [E3]})
         assert (shown["keptReason"], shown["removalDateTime"]) == ("grace", ends.isoformat().replace("+00:00", "Z"))
-        assert (refused.status_code, error_of(refused)["code"]) == (400, "LicenseNotEnding")
+        assert (rejected.status_code, error_of(rejected)["code"]) == (400, "LicenseNotEnding")
         assert (kept.status_code, after["keptReason"], after["removalDateTime"]) == (204, "kept", None)
         assert going.status_code == 202
         assert len(fakes.sent()) == 2

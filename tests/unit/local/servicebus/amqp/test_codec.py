@@ -207,7 +207,7 @@ def test_a_message_of_the_client_is_cut_into_its_sections(
 
 
 @given(VALUES, st.data())
-def test_bytes_that_are_cut_off_are_refused(value: Any, data: st.DataObject) -> None:
+def test_bytes_that_are_cut_off_are_rejected(value: Any, data: st.DataObject) -> None:
     whole = encode([value])
     cut = data.draw(st.integers(0, len(whole) - 1))
     with pytest.raises(DecodeError):
@@ -215,12 +215,12 @@ def test_bytes_that_are_cut_off_are_refused(value: Any, data: st.DataObject) -> 
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_either_decode_or_are_refused(data: bytes) -> None:
+def test_any_bytes_either_decode_or_are_rejected(data: bytes) -> None:
     for read in (decode, skip):
         try:
             read(data, 0)
-        except DecodeError as refusal:
-            assert refusal.condition == "amqp:decode-error"
+        except DecodeError as rejection:
+            assert rejection.condition == "amqp:decode-error"
 
 
 @pytest.mark.parametrize(
@@ -235,12 +235,12 @@ def test_any_bytes_either_decode_or_are_refused(data: bytes) -> None:
         ("a102c328", "malformed"),
     ],
 )
-def test_hostile_bytes_are_refused_with_what_is_wrong(data: str, what: str) -> None:
+def test_hostile_bytes_are_rejected_with_what_is_wrong(data: str, what: str) -> None:
     with pytest.raises(DecodeError, match=what):
         decode(bytes.fromhex(data))
 
 
-def test_values_nested_without_end_are_refused() -> None:
+def test_values_nested_without_end_are_rejected() -> None:
     nested: Any = None
     for _ in range(70):
         nested = [nested]

@@ -83,7 +83,7 @@ async def test_a_malformed_stream_is_closed_with_the_reason(broker: Broker, data
     assert peer.wire.closed
 
 
-async def test_a_link_to_an_unknown_queue_is_refused_without_source_and_target(broker: Broker) -> None:
+async def test_a_link_to_an_unknown_queue_is_rejected_without_source_and_target(broker: Broker) -> None:
     peer = Peer(broker).open()
     peer.got()
     peer.attach(f"{BASE}/absent", 0, receive=False).attach(f"{BASE}/q", 1, receive=False)

@@ -11,7 +11,7 @@ from local.tenant.directory.directory import Directory
 from local.tenant.directory.model import AssignedLicense
 from local.tenant.directory.variation import vary
 from local.tenant.generator.generate import generate
-from local.tenant.licensing.rules import Change, Licensee, Refusal, Rules, apply_change
+from local.tenant.licensing.rules import Change, Licensee, Rejection, Rules, apply_change
 from local.tenant.settings import Settings
 from local.tenant.tenant import Tenant
 from tests.unit.local.tenant.calls import SHAREPOINT_2, TEAMS_PLAN
@@ -74,7 +74,7 @@ def test_every_suite_of_the_tenant_can_still_be_assigned_alone_and_nobody_lost_a
         if sku_id in directory.subscriptions:
             alone = Change((AssignedLicense(sku_id, ()),), ())
             assert not isinstance(
-                apply_change(alone, Licensee((), "DE"), directory.subscriptions, rules, 1.0), Refusal
+                apply_change(alone, Licensee((), "DE"), directory.subscriptions, rules, 1.0), Rejection
             ), name
 
 

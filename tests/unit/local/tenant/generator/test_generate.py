@@ -17,7 +17,7 @@ KINDS: dict[str, Callable[[User], bool]] = {
     "disabledAccounts": lambda user: not user.account_enabled,
     "proxyAddressClash": lambda user: user.proxy_clash,
     "nativeInherited": lambda user: any(row.group for row in user.rows),
-    "foreignLacking": lambda user: any(row.disabled for row in user.rows),
+    "unmanagedLacking": lambda user: any(row.disabled for row in user.rows),
 }
 
 
@@ -67,7 +67,7 @@ def test_the_counts_of_the_summary_are_true(members: int) -> None:
     conflicting = [u for u in found if {row.sku_id for row in u.rows} & {sku["SPE_F1"], sku["STANDARDPACK"]}]
     assert len(conflicting) == counts["conflicting"]
     direct = [u for u in found if any(r.sku_id == sku["SPE_E3"] and r.group is None for r in u.rows)]
-    assert len(direct) == counts["foreignFull"] + counts["foreignLacking"]
+    assert len(direct) == counts["unmanagedFull"] + counts["unmanagedLacking"]
     assert sum(1 for user in directory.users.values() if user.deleted is not None) == counts["recycled"]
     assert counts["users"] == len(directory.users)
 

@@ -161,7 +161,7 @@ async def test_the_filter_keeps_to_its_groups_in_every_round() -> None:
         ("$deltatoken=bm8", "Request_BadRequest"),
     ],
 )
-async def test_what_delta_does_not_offer_is_refused(query: str, code: str) -> None:
+async def test_what_delta_does_not_offer_is_rejected(query: str, code: str) -> None:
     status, body, _ = await get(two_groups(), f"/groups/delta?{query}")
     assert (status, body["error"]["code"]) == (400, code)
     validate_error(body)
@@ -245,7 +245,7 @@ async def test_without_members_selected_their_changes_are_no_changes() -> None:
         ("404 UnknownError", 404, "UnknownError"),
     ],
 )
-async def test_an_expired_token_is_refused_and_a_410_says_where_to_start_again(
+async def test_an_expired_token_is_rejected_and_a_410_says_where_to_start_again(
     how: str, status: int, code: str
 ) -> None:
     tenant = two_groups({"deltaExpired": how})
@@ -312,7 +312,7 @@ async def test_delta_costs_one_unit_and_works_in_a_batch() -> None:
     assert [len(one["body"]["value"]) for one in reply.body["responses"]] == [3, 3]
 
 
-async def test_a_token_made_by_latest_may_never_tell_members_or_be_refused_with_a_filter() -> None:
+async def test_a_token_made_by_latest_may_never_tell_members_or_be_rejected_with_a_filter() -> None:
     """Live tenants were seen to do the first; nobody has published the second."""
     tenant = two_groups({"deltaLatestMembers": False})
     link = await link_of_now(tenant, f"{MEMBERS}&$deltatoken=latest")
@@ -332,7 +332,7 @@ async def test_each_change_may_be_told_up_to_ten_times_more() -> None:
     for group, member in ((SALES, BOB), (LAB, BOB)):
         leave(tenant, group, member)
     found = await pages(tenant, link)
-    told = [row["id"] for page in found for row in page["value"]]
-    times = [told.count(one) for one in (SALES, LAB)]
+    observed = [row["id"] for page in found for row in page["value"]]
+    times = [observed.count(one) for one in (SALES, LAB)]
     assert min(times) > 1 and 5 < max(times) <= 11
     assert merged(found) == {SALES: {BOB: False}, LAB: {BOB: False}}

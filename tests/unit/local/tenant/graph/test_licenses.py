@@ -33,7 +33,7 @@ from tests.unit.local.tenant.calls import (
 )
 
 
-async def test_no_usage_location_is_refused_until_it_is_set() -> None:
+async def test_no_usage_location_is_rejected_until_it_is_set() -> None:
     tenant = a_tenant(users=[a_user(ANN, usageLocation=None)])
     text = "License assignment cannot be done for user with invalid usage location."
     assert await assign(tenant, ANN, [E3]) == (400, text)
@@ -48,7 +48,7 @@ async def test_a_code_that_is_not_of_iso_3166_is_rejected_unless_switched_off() 
         assert (await ask(tenant, "PATCH", f"/users/{ANN}", {"usageLocation": "GB"}))[0] == 204
 
 
-async def test_a_fresh_usage_location_is_refused_for_the_lag() -> None:
+async def test_a_fresh_usage_location_is_rejected_for_the_lag() -> None:
     tenant = a_tenant({"locationLagSeconds": 60}, users=[a_user(ANN, usageLocation=None)])
     await ask(tenant, "PATCH", f"/users/{ANN}", {"usageLocation": "DE"})
     assert (await assign(tenant, ANN, [E3]))[0] == 400
@@ -62,7 +62,7 @@ async def test_a_removal_needs_no_usage_location() -> None:
     assert (await assign(tenant, ANN, remove=[EMS]))[0] == 200
 
 
-async def test_a_service_that_is_not_sold_at_the_location_is_refused() -> None:
+async def test_a_service_that_is_not_sold_at_the_location_is_rejected() -> None:
     tenant = a_tenant({"prohibitedPlans": {"DE": [TEAMS_PLAN]}}, users=[a_user(BOB, usageLocation="AT")])
     status, text = await assign(tenant, ANN, [E3])
     assert status == 400
@@ -92,7 +92,7 @@ async def test_a_user_takes_one_unit_however_many_sources_grant_it() -> None:
     assert (await assign(tenant, BOB, [E3]))[0] == 400
 
 
-async def test_conflicting_plans_are_refused_and_swapped_in_one_call() -> None:
+async def test_conflicting_plans_are_rejected_and_swapped_in_one_call() -> None:
     tenant = a_tenant(users=[a_user(ANN, licenses=[E1])])
     status, text = await assign(tenant, ANN, [E3])
     assert status == 400
@@ -109,7 +109,7 @@ async def test_the_same_plan_from_two_products_is_no_conflict() -> None:
     assert (await assign(tenant, BOB, [E3, F3]))[0] == 400
 
 
-async def test_a_missing_prerequisite_is_refused_when_adding_and_when_removing() -> None:
+async def test_a_missing_prerequisite_is_rejected_when_adding_and_when_removing() -> None:
     tenant = a_tenant()
     text = "License assignment failed because service plan "
     status, message = await assign(tenant, ANN, [ANALYTICS])
@@ -123,26 +123,26 @@ async def test_a_missing_prerequisite_is_refused_when_adding_and_when_removing()
     assert (await assign(tenant, ANN, remove=[E3, ANALYTICS]))[0] == 200
 
 
-async def test_an_unknown_sku_is_refused() -> None:
+async def test_an_unknown_sku_is_rejected() -> None:
     text = f"License {UNKNOWN} does not correspond to a valid company License."
     assert await assign(a_tenant(), ANN, [UNKNOWN]) == (400, text)
 
 
-async def test_a_sku_for_the_company_is_refused_for_a_user() -> None:
+async def test_a_sku_for_the_company_is_rejected_for_a_user() -> None:
     tenant = a_tenant(skus=[{"skuId": VISIO, "enabled": 5, "appliesTo": "Company"}])
     assert await assign(tenant, ANN, [VISIO]) == (400, "License VISIOCLIENT cannot be assigned to a user.")
 
 
-async def test_a_plan_that_is_not_in_the_sku_is_refused() -> None:
+async def test_a_plan_that_is_not_in_the_sku_is_rejected() -> None:
     status, text = await assign(a_tenant(), ANN, [(VISIO, [TEAMS_PLAN])])
     assert (status, "does not belong to the subscription" in text) == (400, True)
 
 
-async def test_removing_what_the_user_does_not_have_is_refused() -> None:
+async def test_removing_what_the_user_does_not_have_is_rejected() -> None:
     assert await assign(a_tenant(), ANN, remove=[E3]) == (400, "User does not have a corresponding license.")
 
 
-async def test_removing_what_is_only_inherited_is_refused() -> None:
+async def test_removing_what_is_only_inherited_is_rejected() -> None:
     tenant = a_tenant(groups=[{"id": UNKNOWN, "displayName": "native", "members": [ANN], "assignedLicenses": [E3]}])
     text = "User license is inherited from a group membership and it cannot be removed directly from the user."
     assert await assign(tenant, ANN, remove=[E3]) == (400, text)
@@ -151,7 +151,7 @@ async def test_removing_what_is_only_inherited_is_refused() -> None:
     assert [row.group for row in tenant.directory.users[ANN].rows] == [UNKNOWN]
 
 
-async def test_an_empty_request_is_refused() -> None:
+async def test_an_empty_request_is_rejected() -> None:
     assert await assign(a_tenant(), ANN) == (400, "No license changes provided")
 
 
@@ -163,7 +163,7 @@ async def test_both_arrays_are_required(left_out: str) -> None:
     assert (status, left_out in answer["error"]["message"]) == (400, True)
 
 
-async def test_a_proxy_address_clash_is_refused_where_exchange_would_be_enabled() -> None:
+async def test_a_proxy_address_clash_is_rejected_where_exchange_would_be_enabled() -> None:
     tenant = a_tenant(users=[a_user(ANN, proxyAddressClash=True)])
     text = "Another object with the same value for property proxyAddresses already exists."
     assert await assign(tenant, ANN, [E3]) == (400, text)
@@ -205,7 +205,7 @@ async def test_a_missing_permission_is_denied() -> None:
     status, body, _ = await ask(tenant, "POST", f"/users/{ANN}/assignLicense", change([E3]), client="reader")
     assert (status, body["error"]["code"]) == (403, "Authorization_RequestDenied")
     assert body["error"]["message"] == "Insufficient privileges to complete the operation."
-    assert tenant.metrics.total.refused == 1
+    assert tenant.metrics.total.rejected == 1
 
 
 async def test_being_throttled_says_when_and_why() -> None:
@@ -221,7 +221,7 @@ async def test_being_throttled_says_when_and_why() -> None:
     validate_error(body, status=429)
 
 
-async def test_a_refused_change_changes_nothing_and_its_body_has_graphs_shape() -> None:
+async def test_a_rejected_change_changes_nothing_and_its_body_has_graphs_shape() -> None:
     tenant = a_tenant(skus=[{"skuId": E5, "enabled": 0}], users=[a_user(ANN, licenses=[E3])])
     before = tenant.directory.users[ANN].rows
     status, body, _ = await ask(
@@ -236,7 +236,7 @@ async def test_a_refused_change_changes_nothing_and_its_body_has_graphs_shape() 
     validate_error(body)
     assert tenant.directory.users[ANN].rows == before
     assert tenant.directory.subscriptions[EMS].consumed == 0
-    assert (tenant.metrics.total.refused, tenant.metrics.total.writes, tenant.metrics.log) == (1, 0, [])
+    assert (tenant.metrics.total.rejected, tenant.metrics.total.writes, tenant.metrics.log) == (1, 0, [])
 
 
 async def test_disabled_plans_are_replaced_and_only_the_touched_row_gets_a_new_time() -> None:

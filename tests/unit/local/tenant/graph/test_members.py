@@ -42,7 +42,7 @@ async def test_a_count_needs_the_consistency_level() -> None:
 
 
 @pytest.mark.parametrize("top", ["0", "1000", "ten"])
-async def test_a_page_size_outside_1_to_999_is_refused(top: str) -> None:
+async def test_a_page_size_outside_1_to_999_is_rejected(top: str) -> None:
     assert PAGE_MAX == 999
     assert (await ask(a_tenant(), "GET", f"/groups/{SALES}/members?$top={top}"))[0] == 400
 

@@ -1,4 +1,4 @@
-"""$search in the simulated tenant: words of names as the page describes them, and what it refuses."""
+"""$search in the simulated tenant: words of names as the page describes them, and what it rejects."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_names_are_found_by_words_and_other_properties_by_their_beginning(
     "search",
     ["displayName:ann", '"ann"', '"shoeSize:4"', '"displayName:ann" or "mail:ann"', '("mail:a"', '"mail:a" OR'],
 )
-async def test_what_is_not_the_syntax_is_refused(search: str) -> None:
+async def test_what_is_not_the_syntax_is_rejected(search: str) -> None:
     status, _, _ = await ask(a_tenant(), "GET", f"/users?$search={search}", headers=EVENTUAL)
     assert status == 400
 

@@ -67,11 +67,11 @@ def placed(tenant: Tenant, client: str = "product", **changes: Any) -> GraphSubs
         ({"expirationDateTime": timestamp(NOW - 1)}, "future"),
     ],
 )
-def test_a_request_that_says_too_little_or_wrong_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
-    with pytest.raises(GraphError) as refused:
+def test_a_request_that_says_too_little_or_wrong_is_rejected_by_name(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(GraphError) as rejected:
         parsed(**changes)
-    assert (refused.value.status, refused.value.code) == (400, "InvalidRequest")
-    assert named in refused.value.message
+    assert (rejected.value.status, rejected.value.code) == (400, "InvalidRequest")
+    assert named in rejected.value.message
 
 
 def test_a_life_up_to_the_longest_is_taken_and_a_short_one_becomes_45_minutes() -> None:
@@ -113,9 +113,9 @@ def test_one_application_has_a_hundred_and_a_tenant_a_thousand() -> None:
             try:
                 held.add(new, NOW, Settings())
                 made += 1
-            except GraphError as refused:
+            except GraphError as rejected:
                 # The text of live tenants names no reason.
-                assert (refused.status, refused.code) == (403, "ExtensionError")
+                assert (rejected.status, rejected.code) == (403, "ExtensionError")
                 assert number == 100 or app == 10
     assert made == 1_000
     held.remove(held.alive(NOW)[0])
@@ -126,9 +126,9 @@ def test_a_double_is_a_conflict_for_the_same_application_unless_doubles_are_allo
     held = GraphSubscriptions()
     first = parsed()
     held.add(first, NOW, Settings())
-    with pytest.raises(GraphError) as refused:
+    with pytest.raises(GraphError) as rejected:
         held.add(parsed(resource="groups", changeType="deleted,updated"), NOW, Settings())
-    assert refused.value.status == 409 and first.id in refused.value.message
+    assert rejected.value.status == 409 and first.id in rejected.value.message
     held.add(parsed(changeType="updated"), NOW, Settings())
     held.add(parsed(), NOW, Settings(duplicate_subscriptions=True))
     assert len(held.alive(NOW)) == 3
@@ -188,13 +188,13 @@ async def test_lists_of_subscriptions_are_throttled_at_25_and_nothing_else_is() 
     assert (await ask(tenant, "GET", "/subscriptions", client="other"))[0] == 200
 
 
-async def test_a_subscription_to_a_group_that_is_not_there_is_refused() -> None:
+async def test_a_subscription_to_a_group_that_is_not_there_is_rejected() -> None:
     tenant = a_tenant()
     asked = body(resource=f"/groups/{UNKNOWN}", expirationDateTime=timestamp(time.time() + HOUR))
     assert (await ask(tenant, "POST", "/subscriptions", asked, client="product"))[0] == 404
 
 
-async def test_what_a_patch_may_not_change_is_refused() -> None:
+async def test_what_a_patch_may_not_change_is_rejected() -> None:
     tenant = a_tenant()
     path = f"/subscriptions/{placed(tenant).id}"
     for change in ({}, {"clientState": "other"}, {"expirationDateTime": "soon"}):

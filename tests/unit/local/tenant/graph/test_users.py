@@ -25,7 +25,7 @@ async def test_a_user_is_found_by_name_and_shows_what_was_selected() -> None:
     assert body["licenseAssignmentStates"][0]["error"] is None
 
 
-async def test_an_unknown_property_is_refused_by_name() -> None:
+async def test_an_unknown_property_is_rejected_by_name() -> None:
     status, body, _ = await ask(a_tenant(), "GET", f"/users/{ANN}?$select=id,shoeSize")
     assert (status, "shoeSize" in body["error"]["message"]) == (400, True)
 

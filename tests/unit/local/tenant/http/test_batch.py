@@ -1,4 +1,4 @@
-"""JSON batching: envelope, matching by id, order, dependsOn, and each item charged and refused for itself."""
+"""JSON batching: envelope, matching by id, order, dependsOn, and each item charged and rejected for itself."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def by_id(body: dict[str, Any]) -> dict[str, Any]:
     return {response["id"]: response for response in body["responses"]}
 
 
-async def test_twenty_items_are_taken_and_twenty_one_refused_as_a_whole() -> None:
+async def test_twenty_items_are_taken_and_twenty_one_rejected_as_a_whole() -> None:
     tenant = a_tenant()
     status, body = await ask_batch(tenant, [get(str(n), f"/users/{ANN}") for n in range(20)])
     assert (status, len(body["responses"])) == (200, 20)
-    with pytest.raises(GraphError) as refusal:
+    with pytest.raises(GraphError) as rejection:
         await ask_batch(tenant, [get(str(n), f"/users/{ANN}") for n in range(21)])
-    assert (refusal.value.status, tenant.metrics.total.items) == (400, 20)
+    assert (rejection.value.status, tenant.metrics.total.items) == (400, 20)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ async def test_twenty_items_are_taken_and_twenty_one_refused_as_a_whole() -> Non
         [get("1", "/users", headers=["x"])],
     ],
 )
-async def test_a_malformed_envelope_is_refused_as_a_whole(requests: Any) -> None:
-    with pytest.raises(GraphError) as refusal:
+async def test_a_malformed_envelope_is_rejected_as_a_whole(requests: Any) -> None:
+    with pytest.raises(GraphError) as rejection:
         await ask_batch(a_tenant(), requests)
-    assert refusal.value.status == 400
+    assert rejection.value.status == 400
 
 
 async def test_ids_are_unique_without_regard_to_case() -> None:
@@ -117,7 +117,7 @@ async def test_an_item_whose_predecessor_failed_gets_424_and_is_not_done() -> No
     assert len(tenant.directory.users[BOB].rows) == 2
 
 
-async def test_items_are_charged_one_by_one_and_refused_with_their_own_retry_after() -> None:
+async def test_items_are_charged_one_by_one_and_rejected_with_their_own_retry_after() -> None:
     ids = new_ids(20)
     tenant = a_tenant({"quotaScale": 0.004}, users=[a_user(one) for one in ids])  # 12 writes
     status, body = await ask_batch(tenant, [assign_item(one, one, [EMS if n % 2 else E3]) for n, one in enumerate(ids)])

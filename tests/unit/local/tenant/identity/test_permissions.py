@@ -1,4 +1,4 @@
-"""Who may do what: each operation with its least permission, and refused one short of it."""
+"""Who may do what: each operation with its least permission, and rejected one short of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROWS: list[tuple[str, str, Any, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("method", "url", "body", "granted"), ROWS)
-async def test_the_least_permission_is_enough_and_less_is_refused(
+async def test_the_least_permission_is_enough_and_less_is_rejected(
     method: str, url: str, body: Any, granted: tuple[str, ...]
 ) -> None:
     tenant = a_tenant()

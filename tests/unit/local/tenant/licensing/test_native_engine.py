@@ -246,7 +246,7 @@ async def test_a_reprocess_names_the_whole_reason_or_is_accepted_and_says_nothin
 
 
 @pytest.mark.parametrize(
-    ("position", "shown"), [("there", [E3]), ("null", None), ("absent", "absent"), ("refused", 400)]
+    ("position", "shown"), [("there", [E3]), ("null", None), ("absent", "absent"), ("rejected", 400)]
 )
 async def test_license_states_of_members_in_each_shape(position: str, shown: object) -> None:
     tenant = a_tenant({"nativeDelaySeconds": 0, "memberStates": position})

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.tenant.directory.catalog import Catalog
-from local.tenant.directory.model import AssignedLicense, LicenseRow, Subscription, held_skus, net_licenses
-from local.tenant.licensing.rules import Change, Licensee, Refusal, Rules, apply_change, enabled_plans
+from local.tenant.directory.model import AssignedLicense, LicenseRow, Subscription, assigned_skus, net_licenses
+from local.tenant.licensing.rules import Change, Licensee, Rejection, Rules, apply_change, enabled_plans
 from tests.unit.local.tenant.calls import (
     ANALYTICS,
     E1,
@@ -45,16 +45,16 @@ def changes(draw: st.DrawFn) -> Change:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(changes(), max_size=12), st.integers(0, 1))
 def test_no_sequence_of_changes_leads_to_a_state_that_may_not_exist(asked: list[Change], seats: int) -> None:
-    owned = {sku: Subscription(sku, seats if sku == E5 else 1) for sku in SKUS}
+    managed = {sku: Subscription(sku, seats if sku == E5 else 1) for sku in SKUS}
     rows: tuple[LicenseRow, ...] = ()
     for now, change in enumerate(asked):
-        after = apply_change(change, Licensee(rows, "DE"), owned, RULES, float(now))
-        if isinstance(after, Refusal):
+        after = apply_change(change, Licensee(rows, "DE"), managed, RULES, float(now))
+        if isinstance(after, Rejection):
             assert after.message
             continue
         for sku in SKUS:
-            owned[sku].consumed += (sku in held_skus(after)) - (sku in held_skus(rows))
-            assert 0 <= owned[sku].consumed <= owned[sku].enabled
+            managed[sku].consumed += (sku in assigned_skus(after)) - (sku in assigned_skus(rows))
+            assert 0 <= managed[sku].consumed <= managed[sku].enabled
         assert {row.sku_id for row in rows} - set(change.remove) <= {row.sku_id for row in after}
         plans = enabled_plans(after, CATALOG)
         assert all(len(plans & pair) <= 1 for pair in CATALOG.exclusions(RULES.exclusions))
@@ -71,21 +71,21 @@ def test_the_net_license_has_a_plan_off_only_where_every_source_has_it_off() -> 
         LicenseRow(EMS, (), "g", "Error", "CountViolation", 1.0),
     )
     assert net_licenses(rows) == [AssignedLicense(E3, (TEAMS_PLAN,))]
-    assert held_skus(rows) == {E3}
+    assert assigned_skus(rows) == {E3}
 
 
 def test_checks_come_in_a_fixed_order() -> None:
-    owned = {sku: Subscription(sku, 0) for sku in SKUS}
+    managed = {sku: Subscription(sku, 0) for sku in SKUS}
     conflict = Change((AssignedLicense(E1, ()), AssignedLicense(E3, ())), ())
     for user, text in (
         (Licensee((), None, proxy_clash=True), "usage location"),
         (Licensee((), "DE", proxy_clash=True), "available licenses"),
     ):
-        refusal = apply_change(conflict, user, owned, RULES, 1.0)
-        assert isinstance(refusal, Refusal)
-        assert text in refusal.message
-    for subscription in owned.values():
+        rejection = apply_change(conflict, user, managed, RULES, 1.0)
+        assert isinstance(rejection, Rejection)
+        assert text in rejection.message
+    for subscription in managed.values():
         subscription.enabled = 1
-    refusal = apply_change(conflict, Licensee((), "DE", proxy_clash=True), owned, RULES, 1.0)
-    assert isinstance(refusal, Refusal)
-    assert "mutually exclusive" in refusal.message
+    rejection = apply_change(conflict, Licensee((), "DE", proxy_clash=True), managed, RULES, 1.0)
+    assert isinstance(rejection, Rejection)
+    assert "mutually exclusive" in rejection.message

@@ -1,4 +1,4 @@
-"""Every position of the switches about refusals: what is refused, in which words, and what is left behind."""
+"""Every position of the switches about rejections: what is rejected, in which words, and what is left behind."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_the_newer_text_names_the_pair_and_the_products_of_the_call() -> N
     assert (status, GUID.findall(text)) == (400, [SHAREPOINT_2, SHAREPOINT_1, EMS, E3])
 
 
-async def test_a_refused_call_leaves_nothing_behind_unless_the_switch_says_so() -> None:
+async def test_a_rejected_call_leaves_nothing_behind_unless_the_switch_says_so() -> None:
     change = ([EMS, E5, VISIO], [E1])
     for position, held in (("none", {E1}), ("additions", {E1, EMS, VISIO})):
         tenant = a_tenant(
@@ -138,7 +138,7 @@ async def test_a_group_cannot_be_given_a_withdrawn_product_and_its_members_show_
     assert [(row.sku_id, row.state, row.error) for row in tenant.directory.users[ANN].rows] == [(E3, "Error", "Other")]
 
 
-async def test_a_retired_plan_in_disabled_plans_is_refused_unless_the_switch_says_so() -> None:
+async def test_a_retired_plan_in_disabled_plans_is_rejected_unless_the_switch_says_so() -> None:
     tenant = a_tenant()
     assert (await assign(tenant, ANN, [(E3, [TEAMS_PLAN])]))[0] == 200
     tenant.directory.catalog.retire(E3, TEAMS_PLAN)
@@ -147,7 +147,7 @@ async def test_a_retired_plan_in_disabled_plans_is_refused_unless_the_switch_say
     assert (await assign(tenant, BOB, [(E5, [TEAMS_PLAN])]))[0] == 200
     tenant.settings.patch({"unknownDisabledPlan": "ignored"})
     assert (await assign(tenant, BOB, [(E3, [TEAMS_PLAN])], [E5]))[0] == 200
-    tenant.settings.patch({"unknownDisabledPlan": "refused"})
+    tenant.settings.patch({"unknownDisabledPlan": "rejected"})
     tenant.directory.catalog.bring_back(E3, TEAMS_PLAN)
     assert (await assign(tenant, ANN, [(E3, [TEAMS_PLAN])]))[0] == 200
 

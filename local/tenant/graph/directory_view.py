@@ -11,7 +11,7 @@ NEW_ERROR = "UnlistedViolation"
 """An error that no list names; our own invention, since Microsoft says that values can be added."""
 
 
-class Look(NamedTuple):
+class DirectoryView(NamedTuple):
     """The catalog whose plans are shown, and positions of switches; settings.py explains each."""
 
     catalog: Catalog
@@ -32,7 +32,7 @@ class Look(NamedTuple):
         return guid.upper() if self.id_case == "mixed" else guid
 
 
-def look_of(tenant: Tenant) -> Look:
+def view_of(tenant: Tenant) -> DirectoryView:
     """The look under the switches of this moment."""
     settings = tenant.settings
-    return Look(tenant.directory.catalog, settings.success_error_null, settings.error_names, settings.id_case)
+    return DirectoryView(tenant.directory.catalog, settings.success_error_null, settings.error_names, settings.id_case)

@@ -30,17 +30,21 @@ def _wanted(queue: str, kind: str, text: str, since: str) -> dict[str, Any]:
 
 
 @command(app, "list", "dead-letter list --queue onboarding --since 1d")
-def list_letters(session: Session, queue: Queue = "", kind: Kind = "", text: Text = "", since: Since = "") -> None:
+def list_dead_letters(session: Session, queue: Queue = "", kind: Kind = "", text: Text = "", since: Since = "") -> None:
     """Failed messages with the reason, newest first."""
     wanted = _wanted(queue, kind, text, since)
-    found = session.client.search(routes.FIND_LETTERS, body=wanted) if wanted else session.client.all(routes.LETTERS)
-    session.output.rows(found, columns.LETTERS, "No dead letters.")
+    found = (
+        session.client.search(routes.FIND_DEAD_LETTERS, body=wanted)
+        if wanted
+        else session.client.all(routes.DEAD_LETTER_COLUMNS)
+    )
+    session.output.rows(found, columns.DEAD_LETTER_COLUMNS, "No dead letters.")
 
 
 @command(app, "replay", "dead-letter replay 0199d0f31c2a4b6d8e0f123456789abc --yes", writes=True)
 def replay(
     session: Session,
-    letter: Id,
+    dead_letter: Id,
     corrected: Annotated[Path | None, typer.Option("--corrected", help="A JSON file to send in its place.")] = None,
 ) -> None:
     """Send a message back to its queue, or a corrected one."""
@@ -50,16 +54,16 @@ def replay(
             body = {"message": json.loads(corrected.read_text(encoding="utf-8"))}
         except (OSError, ValueError) as fault:
             raise CliError(f"{corrected} is not a JSON file: {fault}.") from fault
-    session.confirm(f"Replay {letter}{f' as in {corrected}' if corrected else ''}?")
-    session.client.ask(routes.REPLAY_LETTER, letter, body=body)
+    session.confirm(f"Replay {dead_letter}{f' as in {corrected}' if corrected else ''}?")
+    session.client.ask(routes.REPLAY_DEAD_LETTER, dead_letter, body=body)
     session.output.note("The message was sent.")
 
 
 @command(app, "delete", "dead-letter delete 0199d0f31c2a4b6d8e0f123456789abc --yes", writes=True)
-def delete(session: Session, letter: Id) -> None:
+def delete(session: Session, dead_letter: Id) -> None:
     """Take a message off the list without sending it."""
-    session.confirm(f"Delete {letter}?")
-    session.client.ask(routes.DELETE_LETTER, letter)
+    session.confirm(f"Delete {dead_letter}?")
+    session.client.ask(routes.DELETE_DEAD_LETTER, dead_letter)
     session.output.note("The message was deleted.")
 
 

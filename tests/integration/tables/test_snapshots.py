@@ -18,7 +18,7 @@ SHORT = likely(LicenseError.COUNT_VIOLATION, "none is left", E5, E3)
 DENIED = PredictedError(Problem(LicenseError.PERMISSION, "no", "grant it"))
 
 
-async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Stores) -> None:
+async def test_snapshot_pages_come_back_with_the_action_of_each_user(stores: Stores) -> None:
     planned = {
         user(n): PlannedAction(
             due=bool(n % 3),
@@ -34,7 +34,7 @@ async def test_sealed_pages_come_back_with_the_action_of_each_user(stores: Store
         for n in range(1001)
     }
     pages = pages_of(planned.items(), 20)
-    await stores.sealed.write(OPERATION, "seal", pages)
-    assert [await stores.sealed.page(OPERATION, "seal", number) for number in (0, 1)] == pages
+    await stores.snapshots.write(OPERATION, "seal", pages)
+    assert [await stores.snapshots.page(OPERATION, "seal", number) for number in (0, 1)] == pages
     with pytest.raises(NotFound):
-        await stores.sealed.page(OPERATION, "another", 0)
+        await stores.snapshots.page(OPERATION, "another", 0)

@@ -1,4 +1,4 @@
-"""Table `sealed`: the users of an operation, one row per page.
+"""Table `snapshot`: the users of an operation, one row per page.
 
 PartitionKey `{operationId}-{sealId}`, RowKey page as 6 digits; `ids0`.. (16 bytes a user, sorted), `which` (2 bytes a
 user: index of its action), `actions0`.. (zlib-compressed JSON, see `_action_json`), `firstChunk` (int). Of a preview
@@ -30,31 +30,31 @@ from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import OperationId, SkuId
 from shared.domain.outcomes import OutcomeClass, Problem
 from shared.domain.predicted_errors import Certainty, PredictedError
-from shared.domain.snapshot_pages import PlannedAction, SealedPage
+from shared.domain.snapshot_pages import PlannedAction, SnapshotPage
 
-SEALED = "sealed"
+SNAPSHOTS = "sealed"
 
 
-class TableSealed:
+class TableSnapshots:
     """Implements SealedStore."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def write(self, operation_id: OperationId, seal_id: str, pages: Iterable[SealedPage]) -> None:
-        await self._tables.upsert_all(SEALED, [_page_row(f"{operation_id}-{seal_id}", page) for page in pages])
+    async def write(self, operation_id: OperationId, snapshot_id: str, pages: Iterable[SnapshotPage]) -> None:
+        await self._tables.upsert_all(SNAPSHOTS, [_page_row(f"{operation_id}-{snapshot_id}", page) for page in pages])
 
-    async def page(self, operation_id: OperationId, seal_id: str, number: int) -> SealedPage:
-        row = await self._tables.get(SEALED, f"{operation_id}-{seal_id}", f"{number:06d}")
+    async def page(self, operation_id: OperationId, snapshot_id: str, number: int) -> SnapshotPage:
+        row = await self._tables.get(SNAPSHOTS, f"{operation_id}-{snapshot_id}", f"{number:06d}")
         if row is None:
-            raise NotFound(f"operation {operation_id} has no sealed page {number}")
+            raise NotFound(f"operation {operation_id} has no snapshot page {number}")
         return _page(row)
 
     async def forget(self, operation_id: OperationId) -> int:
-        return await self._tables.clear(SEALED, f"{operation_id}-", to_partition=f"{operation_id}-{LAST}")
+        return await self._tables.clear(SNAPSHOTS, f"{operation_id}-", to_partition=f"{operation_id}-{LAST}")
 
 
-def _page_row(partition: str, page: SealedPage) -> Row:
+def _page_row(partition: str, page: SnapshotPage) -> Row:
     which = array("H", page.action_of)
     actions = zlib.compress(dump([_action_json(action) for action in page.actions]).encode())
     return {
@@ -67,11 +67,11 @@ def _page_row(partition: str, page: SealedPage) -> Row:
     }
 
 
-def _page(row: Row) -> SealedPage:
+def _page(row: Row) -> SnapshotPage:
     which = array("H")
     which.frombytes(row["which"])
     actions = json.loads(zlib.decompress(joined_bytes(row, "actions")))
-    return SealedPage(
+    return SnapshotPage(
         number=int(row["RowKey"]),
         user_ids=unpack_ids(joined_bytes(row, "ids")),
         actions=tuple(_action(each) for each in actions),

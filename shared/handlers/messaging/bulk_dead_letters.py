@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.dead_letters import BulkAct, BulkKind, LetterFilter
+from shared.domain.dead_letters import BulkAct, BulkKind, DeadLetterSelection
 from shared.domain.errors import Conflict, NotFound, PoisonMessage
 from shared.domain.ids import new_id
 from shared.domain.initiator import Initiator
@@ -23,7 +23,7 @@ from shared.ports.messaging import Outgoing
 
 log = logging.getLogger(__name__)
 
-STEP_LETTERS = 100
+STEP_DEAD_LETTERS = 100
 """Letters of one step: about a second, and at most 100 messages a second for the queues."""
 
 PAUSE = timedelta(seconds=1)
@@ -36,7 +36,7 @@ TYPE = "bulkLettersStep"
 ACTIVITIES = {BulkKind.REPLAY: "Replay messages", BulkKind.DELETE: "Delete messages"}
 
 
-async def begin(world: Needs, kind: BulkKind, wanted: LetterFilter, initiator: Initiator) -> BulkAct:
+async def begin(world: Needs, kind: BulkKind, wanted: DeadLetterSelection, initiator: Initiator) -> BulkAct:
     """Start an act on the letters that are there now; those that come later are left alone."""
     now = world.clock.now()
     wanted = replace(wanted, until=min(wanted.until or now, now))
@@ -78,8 +78,8 @@ async def process_step(world: Needs, body: bytes) -> None:
     if step != act.step:
         return
     if not act.doing and act.after is not None:
-        letters, after = await world.stores.dead_letters.page(STEP_LETTERS, act.after or None, act.wanted)
-        act = await world.stores.dead_letters.save_act(act.began_step(tuple(each.id for each in letters), after))
+        dead_letters, after = await world.stores.dead_letters.page(STEP_DEAD_LETTERS, act.after or None, act.wanted)
+        act = await world.stores.dead_letters.save_act(act.began_step(tuple(each.id for each in dead_letters), after))
     act = act.ended_step(await _do(world, act), world.clock.now())
     if not act.is_open:
         await _record(world, act, f"done {act.done}, left {act.left}")
@@ -90,14 +90,14 @@ async def process_step(world: Needs, body: bytes) -> None:
 
 async def _do(world: Needs, act: BulkAct) -> int:
     """Do the letters of the step that are still there. Returns how many cannot be replayed."""
-    found = [await world.stores.dead_letters.get(letter_id) for letter_id in act.doing]
-    letters = [letter for letter in found if letter is not None]
-    left = [letter for letter in letters if act.kind is BulkKind.REPLAY and not letter.whole]
-    chosen = [letter for letter in letters if letter not in left]
+    found = [await world.stores.dead_letters.get(dead_letter_id) for dead_letter_id in act.doing]
+    dead_letters = [dead_letter for dead_letter in found if dead_letter is not None]
+    left = [dead_letter for dead_letter in dead_letters if act.kind is BulkKind.REPLAY and not dead_letter.whole]
+    chosen = [dead_letter for dead_letter in dead_letters if dead_letter not in left]
     if act.kind is BulkKind.REPLAY and chosen:
-        await world.queue.send([Outgoing(letter.queue, as_new(letter.body)) for letter in chosen])
-    for letter in chosen:
-        await world.stores.dead_letters.remove(letter.id)
+        await world.queue.send([Outgoing(dead_letter.queue, as_new(dead_letter.body)) for dead_letter in chosen])
+    for dead_letter in chosen:
+        await world.stores.dead_letters.remove(dead_letter.id)
     return len(left)
 
 

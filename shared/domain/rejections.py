@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from shared.domain.catalog import Catalog
 from shared.domain.directory import DirectoryUser, LicenseError
 from shared.domain.ids import Plans, SkuId
-from shared.domain.ledger_row import RefusalRecord
+from shared.domain.ledger_row import RejectionRecord
 from shared.domain.write_results import LicenseCall
 
-REFUSAL_HOLDS = timedelta(days=7)
-"""How long a refusal of the same work is remembered: a cause that Graph does not show is tried again weekly."""
+REJECTION_HOLDS = timedelta(days=7)
+"""How long a rejection of the same work is remembered: a cause that Graph does not show is tried again weekly."""
 
 
 def fingerprint_of(
-    sku_id: SkuId, record: RefusalRecord, user: DirectoryUser, wished: LicenseCall, catalog: Catalog
+    sku_id: SkuId, record: RejectionRecord, user: DirectoryUser, wished: LicenseCall, catalog: Catalog
 ) -> str:
     """16 hex digits over what is wished for a SKU and what it meets: the same digits mean the same work. Empty if
     nothing is wished for it."""
@@ -53,24 +53,30 @@ def _is_related(sku_id: SkuId, other: SkuId, named: Plans, catalog: Catalog) -> 
     return bool(named & catalog.plans(other)) or catalog.replaces(sku_id, other)
 
 
-def still_refused(
-    refusals: Mapping[SkuId, RefusalRecord], user: DirectoryUser, wished: LicenseCall, catalog: Catalog, now: datetime
-) -> dict[SkuId, RefusalRecord]:
+def still_rejected(
+    rejections: Mapping[SkuId, RejectionRecord],
+    user: DirectoryUser,
+    wished: LicenseCall,
+    catalog: Catalog,
+    now: datetime,
+) -> dict[SkuId, RejectionRecord]:
     """The rejections that answer what is wished now."""
     return {
         sku_id: record
-        for sku_id, record in sorted(refusals.items())
-        if now < record.at + REFUSAL_HOLDS
+        for sku_id, record in sorted(rejections.items())
+        if now < record.at + REJECTION_HOLDS
         and record.fingerprint
         and record.fingerprint == fingerprint_of(sku_id, record, user, wished, catalog)
     }
 
 
 def kept(
-    refusals: Mapping[SkuId, RefusalRecord], concerned: Collection[SkuId], now: datetime
-) -> dict[SkuId, RefusalRecord]:
+    rejections: Mapping[SkuId, RejectionRecord], concerned: Collection[SkuId], now: datetime
+) -> dict[SkuId, RejectionRecord]:
     """The rejections to remember further: of SKUs that the user should have or has by the app, for as long as they
     hold. One whose work has just changed may be the answer to the next work again."""
     return {
-        sku_id: record for sku_id, record in refusals.items() if sku_id in concerned and now < record.at + REFUSAL_HOLDS
+        sku_id: record
+        for sku_id, record in rejections.items()
+        if sku_id in concerned and now < record.at + REJECTION_HOLDS
     }
