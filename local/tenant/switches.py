@@ -373,5 +373,5 @@ def flips() -> Iterator[dict[int, str]]:
 
 
 def described(positions: Mapping[int, str]) -> str:
-    """Short text, such as `1=some 2=503 ...`."""
-    return " ".join(f"{number}={name}" for number, name in sorted(positions.items()))
+    """Short text, such as `1:some 7:absent`."""
+    return " ".join(f"{number}:{name}" for number, name in sorted(positions.items()))

@@ -12,7 +12,7 @@ from typing import Any
 from local.tenant import clock
 from local.tenant.directory.model import AssignedLicense as Assigned
 from local.tenant.directory.model import User
-from local.tenant.licensing.rules import Change, Licensee, Refusal, apply_change
+from local.tenant.licensing.rules import Change, Licensee, LicenseError, Rejection, apply_change
 from local.tenant.quota import TENANT_WRITES_PER_5_MIN
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -152,11 +152,11 @@ class SwitchHistory:
         for sku in entitled - direct:
             why = self._rejection(user, sku)
             shown = await self.run.world.stores.members.of_user(person, tuple(self.asked))
-            shown_skus = {problem.sku_id for row in shown for problem in row.problems}
+            errors = {problem.error.value for row in shown for problem in row.problems if problem.sku_id in (sku, None)}
             if why is None:
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, which the tenant would assign")
-            elif sku not in shown_skus:
-                found.append(f"{user.id[-2:]} lacks {names[sku]} and is not shown so; the tenant says {why}")
+            elif not errors or (why.error is not LicenseError.OTHER and why.error.value not in errors):
+                found.append(f"{user.id[-2:]} lacks {names[sku]}, shown as {errors}; the tenant says {why}")
         unmanaged = {UNMANAGED[person]} if person in UNMANAGED else set()
         if unmanaged - direct:
             found.append(f"{user.id[-2:]} lost the unmanaged {names[UNMANAGED[person]]}")
@@ -165,13 +165,13 @@ class SwitchHistory:
             found.append(f"{user.id[-2:]} keeps {names[SkuId(sku)]}")
         return found
 
-    def _rejection(self, user: User, sku: SkuId) -> str | None:
+    def _rejection(self, user: User, sku: SkuId) -> Rejection | None:
         """Why the tenant does not assign a license to a user now; None if it does."""
         licensee = Licensee(user.rows, user.usage_location, True, user.proxy_clash)
         change = Change((Assigned(sku, ()),), ())
         subscriptions = self.run.state.directory.subscriptions
         after = apply_change(change, licensee, subscriptions, self.run.state.rules(), clock.time())
-        return after.message if isinstance(after, Refusal) else None
+        return after if isinstance(after, Rejection) else None
 
     def _losses(self) -> list[str]:
         """Licenses that were removed from somebody who has always been entitled to them, or by hand has them."""
