@@ -95,9 +95,12 @@ _LICENSING = frozenset({
 })  # fmt: skip
 
 _PRODUCT = frozenset({
-    *_LICENSING, "RoleManagement.Read.Directory", "PrivilegedEligibilitySchedule.Read.AzureADGroup",
-    "AdministrativeUnit.Read.All",
+    "LicenseAssignment.ReadWrite.All", "LicenseAssignment.Read.All", "User.Read.All", "Group.Read.All",
+    "User.ReadWrite.All", "Member.Read.Hidden", "RoleManagement.Read.Directory",
+    "PrivilegedEligibilitySchedule.Read.AzureADGroup", "AdministrativeUnit.Read.All", "GroupMember.ReadWrite.All",
 })  # fmt: skip
+"""What a deployment grants to the app's identity with all features, and nothing else; a test compares this with the
+script that grants."""
 
 _ADMINISTRATOR = frozenset({
     *_LICENSING, "Group.ReadWrite.All", "Directory.ReadWrite.All", "Member.Read.Hidden",

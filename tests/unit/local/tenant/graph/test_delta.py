@@ -297,7 +297,7 @@ async def test_who_may_not_read_groups_gets_no_delta_and_hidden_members_need_the
     status, body, _ = await get(tenant, MEMBERS, client="outside")
     assert (status, body["error"]["code"]) == (403, "Authorization_RequestDenied")
     assert merged(await pages(tenant, MEMBERS))[LAB] == {ANN: True, BOB: True}
-    seen = merged(await pages(tenant, MEMBERS, client="product"))
+    seen = merged(await pages(tenant, MEMBERS, client="other"))
     assert (seen[LAB], len(seen[SALES])) == ({}, 3)
 
 
