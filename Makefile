@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance mutants trace openapi openapi-check clean runtime-check
+.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance conformance-graph blind mutants trace openapi openapi-check clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -35,6 +35,8 @@ help:
 	@echo "make attack  everything that an attacker can try, with or without a role (ATTACK_OPTIONS='--load --runs 3' measures under load)"
 	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
+	@echo "make conformance-graph  the simulated tenant against the recordings of first-contact runs"
+	@echo "make blind   random switches of the simulated tenant, which the first-contact check must identify"
 	@echo "make cli-tenants  a thousand random tenants: a plan of the command line is what happens (CLI_TENANTS, CLI_SEED)"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make histories  thousands of random histories of HR's statements (HISTORIES_OPTIONS=--hypothesis-seed=1)"
@@ -169,6 +171,13 @@ cli-tenants: setup
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)
+
+conformance-graph: setup
+	$(BIN)/python -m tests.graph_conformance $(CONFORMANCE_GRAPH_OPTIONS)
+
+# The check does not know the drawn positions. make scenarios plays 20 draws; --draws 500 takes about 25 minutes.
+blind: setup
+	$(BIN)/python -m tests.blind $(BLIND_OPTIONS)
 
 # Takes some minutes for each module; a run that was stopped continues where it was.
 mutants: setup

@@ -59,6 +59,7 @@ NOT_SAVED: Mapping[str, str] = {
     "nesting": "read from the directory",
     "deltas": "read from the directory",
     "graphsubscriptions": "the app makes a new subscription",
+    "firstcontact": "runs are repeated daily; an old open run could write again",
     "productfacts": "observed again",
     "budget": "counts writes of the last minutes",
     "idempotency": "keys of requests that have ended",

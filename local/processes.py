@@ -127,7 +127,7 @@ class Supervisor:
 
 
 def stop_all(processes: Sequence[Process]) -> None:
-    """Stop processes together: SIGTERM, then SIGKILL for what is left after a few seconds."""
+    """Stop processes together: SIGTERM, then SIGKILL for those that are left after a few seconds."""
     for process in processes:
         process.signal(signal.SIGTERM)
     ending = time.monotonic() + STOP_S

@@ -40,6 +40,7 @@ from shared.handlers.messaging.settlement import Work, settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
 from shared.handlers.onboarding.profiles import drop_expired
 from shared.handlers.operations.caller_limits import CallerLimits
+from shared.handlers.operations.first_contact import continue_runs, start_daily
 from shared.handlers.operations.jobs_queue import process_jobs
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import process_operations
@@ -161,6 +162,14 @@ class App:
         """The timer that lists the audit entries of an hour in the log of digests."""
         await self._on_time("close audit hours", close_hours)
 
+    async def start_first_contact(self) -> None:
+        """The timer that starts the daily read-only run of the first-contact check."""
+        await self._on_time("start first contact", start_daily)
+
+    async def continue_first_contact(self) -> None:
+        """The timer that continues open runs of the first-contact check."""
+        await self._on_time("continue first contact", continue_runs)
+
     async def watchdog(self) -> None:
         """The timer that continues stopped work."""
         await self._on_time("follow setting", follow_setting)
@@ -218,6 +227,7 @@ def compose(settings: Settings) -> App:
     from shared.adapters.append_blobs import AppendBlobs, BlobsConfig
     from shared.adapters.changes import GraphChangeFeed
     from shared.adapters.directory import GraphDirectory
+    from shared.adapters.first_contact import GraphProbes
     from shared.adapters.graph import GraphClient
     from shared.adapters.licenses import GraphLicenseWriter
     from shared.adapters.native_licensing import GraphNativeLicensing
@@ -268,6 +278,7 @@ def compose(settings: Settings) -> App:
         changes=GraphChangeFeed(graph),
         accounts=GraphAccounts(graph),
         memberships=MeteredMemberships(GraphMemberships(graph, settings.graph_base_url), telemetry),
+        probes=GraphProbes(graph),
         dead_letters=queue,
         queue_watch=queue,
         digest_log=AppendBlobs(blobs),
@@ -324,6 +335,7 @@ def policy_of(settings: Settings) -> Policy:
         writing=settings.writing,
         caller_reads_per_minute=settings.caller_reads_per_minute,
         caller_changes_per_minute=settings.caller_changes_per_minute,
+        caller_previews_per_minute=settings.caller_previews_per_minute,
         caller_hr_events_per_minute=settings.caller_hr_events_per_minute,
         caller_open_previews=settings.caller_open_previews,
         removal_window_s=settings.removal_window.total_seconds(),

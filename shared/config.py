@@ -94,8 +94,9 @@ class Settings:
     caller_reads_per_minute: int
     """CALLER_READS_PER_MINUTE: reads a minute of one caller, in each process; 60 or more."""
     caller_changes_per_minute: int
-    """CALLER_CHANGES_PER_MINUTE: changes, previews and approvals a minute of one caller, in all processes; 1 or
-    more."""
+    """CALLER_CHANGES_PER_MINUTE: changes and approvals a minute of one caller, in all processes; 1 or more."""
+    caller_previews_per_minute: int
+    """CALLER_PREVIEWS_PER_MINUTE: previews a minute of one caller, in all processes; 1 or more."""
     caller_hr_events_per_minute: int
     """CALLER_HR_EVENTS_PER_MINUTE: HR events a minute of one caller by HTTP, in all processes; 1 or more."""
     caller_open_previews: int
@@ -210,6 +211,7 @@ class Settings:
             writing=read.one_of("WRITING", WritingSetting.ON, WritingSetting),
             caller_reads_per_minute=read.whole("CALLER_READS_PER_MINUTE", 1200, at_least=60),
             caller_changes_per_minute=read.whole("CALLER_CHANGES_PER_MINUTE", 60, at_least=1),
+            caller_previews_per_minute=read.whole("CALLER_PREVIEWS_PER_MINUTE", 300, at_least=1),
             caller_hr_events_per_minute=read.whole("CALLER_HR_EVENTS_PER_MINUTE", 6000, at_least=1),
             caller_open_previews=read.whole("CALLER_OPEN_PREVIEWS", 50, at_least=1),
             removal_window=read.duration("REMOVAL_WINDOW", timedelta(minutes=5), at_most=timedelta(days=1)),

@@ -21,6 +21,7 @@ from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, 
 from functions.web.pages import (
     assign,
     audit,
+    first_contact,
     first_day,
     health,
     license_errors,
@@ -42,6 +43,7 @@ from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
 from functions.web.routes import center, dead_letters, groups, licenses, native, onboarding, operations, profiles, users
+from functions.web.routes import first_contact as first_contact_routes
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, UNCOUNTED, Access
@@ -84,8 +86,10 @@ def build(doors: Callable[[], App]) -> FastAPI:
         licenses,
         center,
         dead_letters,
+        first_contact_routes,
         static_files,
         first_day,
+        first_contact,
         start,
         search,
         license_pages,
@@ -151,7 +155,14 @@ async def _limit(request: Request, row: tuple[str, str], needed: Access) -> None
     if row == HR_EVENTS:
         await limits.admit(caller, Kind.HR_EVENTS, 0)
     else:
-        await limits.admit(caller, Kind.READS if needed in READS else Kind.CHANGES)
+        await limits.admit(caller, _kind(request, needed))
+
+
+def _kind(request: Request, needed: Access) -> Kind:
+    if needed in READS:
+        return Kind.READS
+    # A plan of many groups needs a preview of each. They write no license, and the number of open ones is limited.
+    return Kind.PREVIEWS if request.query_params.get("preview") == "true" else Kind.CHANGES
 
 
 async def _writing(request: Request) -> Writing | None:

@@ -105,6 +105,17 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'assumption-changed'
+    description: 'Microsoft Graph behaves in a way that the first-contact check had not seen before in this tenant.'
+    severity: 3
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "an assumption about Graph no longer holds"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'clock-wrong'
     description: 'The clock of a machine differs from Microsoft Graph by more than 30 s: pending removals can wait longer.'
     severity: 2

@@ -16,7 +16,7 @@ from local.servicebus.queue import Queue
 PUMP_LIMIT = 200
 """Deliveries in one go; then the event loop gets its turn."""
 NO_LOCK = bytes(16)
-"""Delivery tag of what is not locked."""
+"""Delivery tag of a message that is not locked."""
 
 
 class QueueNode:

@@ -26,5 +26,5 @@ async def pages(what: str, body: Json, follow: Callable[[str], Awaitable[Json]])
         try:
             body = await follow(link)
         except NotFound as fault:
-            # Of the link, not of what is read: its first page was there.
+            # Of the link, not of the collection: its first page was there.
             raise Unavailable(None, f"{what}: a page is gone, read again ({fault})") from fault

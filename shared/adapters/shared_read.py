@@ -42,7 +42,7 @@ class SharedRead(Generic[T]):
         return self._known[2] if self._known else None
 
     def forget(self) -> None:
-        """What was read, or began to be read, before now is not given again: this process has changed it."""
+        """A read that began before now is not used again: this process has changed the data."""
         self._known, self._forgotten = None, self._begun
 
     async def get(self, max_age_s: float) -> T:

@@ -146,8 +146,12 @@ class GroupLicenseAssignment:
 
 def with_claims_kept(before: GroupLicenseAssignment, after: GroupLicenseAssignment) -> GroupLicenseAssignment:
     """The next version of an assignment. One that assigns the same, as after a reprocess, keeps its claims, and with
-    them what a person has approved."""
-    if (after.skus, after.options, after.state) != (before.skus, before.options, before.state):
+    them what a person has approved. What Microsoft's licensing assigns is not part of the comparison."""
+    if after.engine is Engine.NATIVE or (after.skus, after.options, after.state) != (
+        before.skus,
+        before.options,
+        before.state,
+    ):
         return after
     return replace(
         after,

@@ -286,11 +286,13 @@ def _isolated(attempted: Attempted, rejection: Rejection, now: datetime) -> Atte
         # Nothing is left to cut: what is added was rejected, or the one removal.
         named = tuple([*(license.sku_id for license in call.add), *call.remove][:1])
     if not named:
+        # Each product alone: a rejection then names its product, and the other products are assigned.
         return replace(attempted, calls=(*alone, *later))
     add, remove = call.add, call.remove
     for sku_id in named:
         attempted = _with_rejection(attempted, sku_id, rejection, now)
         add, remove = without(add, remove, sku_id, catalog, plan.plans_off)
+        # The license that the product was to replace must stay, or the user would have neither.
         later = _trimmed(attempted, later, sku_id)
     return replace(attempted, calls=_to_send(LicenseCall(add, remove), *later))
 

@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     READS = "reads"
     CHANGES = "changes"
+    PREVIEWS = "previews"
     HR_EVENTS = "HR events"
 
 

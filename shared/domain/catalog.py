@@ -1,4 +1,4 @@
-"""The tenant's products: what they contain, which of them overlap, and what was published or observed about pairs.
+"""The tenant's products: what they contain, which of them overlap, with the published and observed rules about pairs.
 
 The published tables (`exclusions`, `dependencies`) only warn, and order the calls of one user. What removes, keeps or
 leaves out something is a shared service plan or an observation of this tenant (`facts`).

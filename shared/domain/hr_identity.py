@@ -37,19 +37,24 @@ def identify(record: OnboardingRecord, accounts: Sequence[Account]) -> Identifie
     (account,) = accounts
     kind, person = record.event.type, record.event.person
     if record.user_id is not None and record.user_id != account.id:
+        # The names fit another account than before: another person has them now, or HR corrected them.
         return Identified(end=ends.another_account(record.user_id, account.id))
     if record.user_id is not None and kind is not HrEventType.JOINER:
         # Known since the event arrived. The account's current names do not matter.
         return Identified(account)
     if _contradicts(person, account):
+        # A userPrincipalName is used again after its owner left: one that fits outweighs no id that does not.
         return Identified(end=ends.contradiction(person, account))
     if _is_proven(person, account) or record.user_id is not None:
         # A joiner is looked for by its names each time, since its account may have been made again.
         return Identified(account)
     if not account.account_enabled:
+        # Only a weak name fits, and its owner has left: a start would license a former employee.
         return Identified(account, ends.disabled(account.id) if kind in _REMOVES else ends.FORMER_EMPLOYEE)
     if person.employee_id and kind in _REMOVES:
+        # No account has this employeeId. The owner of the weak name may be another person.
         return Identified(account, ends.unknown_identifier(person.employee_id, account.id))
+    # An account made after the statement is not the leaver's. It has the leaver's former name.
     if kind is HrEventType.LEAVER and account.created_at is not None and account.created_at >= record.received_at:
         return Identified(end=ends.NEWER_ACCOUNT)
     note = f"Matched by userPrincipalName alone: the account has no employeeId {person.employee_id!r}."

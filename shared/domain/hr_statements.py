@@ -32,6 +32,7 @@ def judge(
     known = [each for each in others if each.key != record.key and _counts(each)]
     name = employment_of(record, known, state)
     if name is None:
+        # Each choice would be a guess: of two jobs, an end of the wrong one removes licenses that the person needs.
         return Judgement(Turn.ASK, question=ends.WHICH_EMPLOYMENT)
     named = [(each, employment_of(each, [record, *known], state)) for each in known]
     same = [each for each, employment in named if employment == name]
@@ -44,6 +45,7 @@ def judge(
     decide: dict[HrEventType, Callable[[Case], Judgement]] = {JOINER: _start, MOVER: _move, LEAVER: _end}
     found = _of_its_kind(case) or decide[record.event.type](case)
     if found.turn in (Turn.SUPERSEDED, Turn.FORMER):
+        # It will change nothing, so the questions below do not arise.
         return found
     if record.revived and record.event.type is LEAVER and not case.decided:
         found = case.to(Turn.ASK, question=ends.REVIVED)
@@ -99,9 +101,11 @@ def _of_its_kind(case: Case) -> Judgement | None:
         if not each.stamp.is_tied_with(record.stamp):
             continue
         if _content(each) == _content(record):
+            # HR sent one statement twice under two ids. The first one counts, and there is nothing to ask.
             if (each.received_at, each.key) < (record.received_at, record.key):
                 return case.to(Turn.SUPERSEDED, each)
         elif each.decided_by:
+            # A person has already chosen the other of the two.
             return case.to(Turn.SUPERSEDED, each)
         elif not case.decided:
             unasked = not each.state.is_ended and each.state not in (
@@ -138,6 +142,7 @@ def _start(case: Case) -> Judgement:
     doubtful = [each for each in leavers if each not in over and not case.is_newer(each) and not each.decided_by]
     postponed = employment.in_force and employment.start is not None and not case.has_come(record)
     if postponed and not over and not case.decided and employment.start != record.statement:
+        # The person works already. HR can mean a second start, or a correction that takes the licenses away until then.
         return case.to(Turn.ASK, employment.start, ends.POSTPONED)
     moves = [each for each in case.open(MOVER) if not case.is_newer(each) and each.event.day <= day]
     found = case.to(Turn.NOW)
@@ -197,6 +202,7 @@ def _move(case: Case) -> Judgement:
     revoked = [each for each in leavers if not case.is_newer(each) and each.event.day <= day]
     over = [*done_ends, *(each.statement for each in revoked)]
     if over and not case.decided:
+        # The employment has ended by then, so the move is late or the end is wrong. Licenses depend on which it is.
         return case.to(Turn.ASK, over[0], ends.MOVE_AFTER_END)
     # A person who works already moves on the day, also if the next start of the employment is known.
     before = [each for each in starts if each.event.day <= day or not case.employment.in_force]
@@ -241,6 +247,7 @@ def _end(case: Case) -> Judgement:
             if day == start.day:
                 return case.to(Turn.SUPERSEDED, start)
             if not case.decided:
+                # The end is older than a start that was carried out: HR may have forgotten to withdraw it.
                 return case.to(Turn.ASK, start, ends.STARTED_AGAIN)
         elif day == start.day and employment.continued and employment.job == start:
             # Of the job before, which was in force until that start.
@@ -274,6 +281,7 @@ def _of_an_end_before(case: Case) -> Judgement | None:
         return None
     done = [each for each in case.of(LEAVER) if each.key == end.key and each.state.is_ended]
     if not case.decided and (done or not case.open(LEAVER)):
+        # The licenses are gone, and HR now gives a later end. Only a person can say whether the user works until then.
         return case.to(Turn.ASK, end, ends.EXTENDED)
     mine = [each for each in done if each.taken is not None]
     return replace(case.to(Turn.NOW), replaces=(*_kin(case), *mine))

@@ -110,7 +110,7 @@ def owes(row: LedgerRow, group_id: GroupId, user: DirectoryUser, sources: Mappin
 
 
 def grace_ends_at(row: LedgerRow, group_id: GroupId, grants: Iterable[Grant]) -> datetime | None:
-    """When the first license of ours that came from the group and is in grace goes."""
+    """When the first managed license that came from the group and is in grace goes."""
     source = source_of_scope(group_id)
     managed = {sku_id for sku_id, license in row.managed.items() if source in license.sources}
     ends = [grant.until for grant in grants if grant.source.kind is SourceKind.GRACE and grant.sku_id in managed]

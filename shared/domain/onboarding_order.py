@@ -123,6 +123,7 @@ def resolve(
     start = starts_at(record, waits, on_its_day=judgement.on_its_day)
     is_due = start is not None and start <= now
     is_start = record.event.type is HrEventType.JOINER
+    # A statement that no longer counts needs no account: it ends before the account is judged.
     if judgement.turn is Turn.SUPERSEDED:
         return Resolved((Next(superseded_record(record, judgement.other, now), wake=(judgement.other,)),))
     if found.end is not None and (is_due or not is_start):
@@ -133,6 +134,7 @@ def resolve(
         # Its names can change until the day. A joiner's account can be made again, so it is looked for each time.
         record = replace(record, user_id=found.account.id)
     if any(each.is_being_written for each in judgement.replaces):
+        # Its writer saves the record when it ends. To end it now would lose what that worker has done for the user.
         at = now + pause_since(record.received_at, now)
         return Resolved((after_earlier(record, judgement.other, now, at),), known=found.account)
     again = f"Counts again: it concerns the employment that event {record.event.id} starts."
@@ -140,6 +142,7 @@ def resolve(
         *_replaced(record, judgement.replaces, now, is_due=is_due),
         *(counts_again(each, again, now) for each in judgement.revives),
     )
+    # A question comes before the date: a person should have the time until then to answer it.
     if judgement.turn is Turn.ASK and judgement.question is not None:
         tied = [Next(asked(each, ends.same_order(record.event.id), now)) for each in judgement.asks]
         steps = [*tied, Next(asked(record, judgement.question, now))]

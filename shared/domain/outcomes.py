@@ -41,7 +41,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Nothing was to be done."""
+    """There was nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ class Diagnosis:
 
 
 class ShownMember(NamedTuple):
-    """What a member's row shows. `sku_ids`: the licenses that it lists, sorted; `None` in a row of version 0.1."""
+    """The content of a member's row that is compared. `sku_ids`: the licenses that it lists, sorted; `None` in a row
+    of version 0.1.
+    """
 
     state: MemberState
     sku_ids: tuple[SkuId, ...] | None

@@ -146,6 +146,7 @@ def _as_planned(attempted: Attempted) -> Result:
     """
     if attempted.planned.result is not None:
         return attempted.planned.result
+    # A call without an answer may have been done. Neither success nor an error is known yet.
     if attempted.retry is not None:
         return attempted.retry
     plan = attempted.plan

@@ -30,7 +30,7 @@ class DeltaPage:
 
 
 class ChangeFeed(Protocol):
-    """Graph's two ways of telling about changed groups. Links are paths under Graph's base address."""
+    """Graph's two ways to report changed groups. Links are paths under Graph's base address."""
 
     async def subscriptions(self) -> tuple[GraphSubscription, ...]: ...
 

@@ -16,6 +16,7 @@ from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Accounts, Directory
+from shared.ports.first_contact import FirstContactStore, Probes
 from shared.ports.graph_writes import LicenseWriter, Memberships
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
@@ -77,6 +78,7 @@ class Stores:
     hr_states: HrStateStore
     profiles: ProfileStore
     people: PersonStore
+    first_contact: FirstContactStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Policy:
     writing: WritingSetting = WritingSetting.ON
     caller_reads_per_minute: int = 1200
     caller_changes_per_minute: int = 60
+    caller_previews_per_minute: int = 300
     caller_hr_events_per_minute: int = 6000
     caller_open_previews: int = 50
     removal_window_s: float = 300.0
@@ -153,6 +156,7 @@ class World:
     changes: ChangeFeed
     accounts: Accounts
     memberships: Memberships
+    probes: Probes
     dead_letters: DeadLetterQueues
     queue_watch: QueueWatch
     digest_log: DigestLog

@@ -254,7 +254,11 @@ async def _measure(regime: Regime, seconds: float) -> Figures:
     client = Client(tenant)
     loop = asyncio.get_running_loop()
     world: Any = SimpleNamespace(
-        clock=VirtualClock(), stores=SimpleNamespace(budget=budget), policy=Policy(), telemetry=SILENT
+        clock=VirtualClock(),
+        stores=SimpleNamespace(budget=budget),
+        policy=Policy(),
+        telemetry=SILENT,
+        graph_roles=lambda: None,
     )
     for number in range(2 * PROCESSES * CHUNKS):
         client.send_later((UserId(f"s{number}-{n}") for n in range(CHUNK)), 0.0)

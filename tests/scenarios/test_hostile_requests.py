@@ -75,6 +75,7 @@ def _world() -> World:
         world.policy,
         caller_reads_per_minute=MANY,
         caller_changes_per_minute=MANY,
+        caller_previews_per_minute=MANY,
         caller_hr_events_per_minute=MANY,
     )
     return replace(world, policy=policy)

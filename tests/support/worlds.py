@@ -22,6 +22,7 @@ from shared.ports.messaging import Outgoing, QueueState, Undelivered
 from shared.ports.world import Policy, World
 from tests.support.fakes_changes import FakeChangeFeed
 from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
+from tests.support.fakes_first_contact import FakeProbes
 from tests.support.fakes_native import FakeNativeLicensing
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 
@@ -247,7 +248,7 @@ class FakeQueueWatch:
     clock: MovedClock
     away: bool = False
 
-    async def look(self, queue: str, most: int) -> QueueState:
+    async def check(self, queue: str, most: int) -> QueueState:
         if self.away:
             raise Unavailable(None, f"{queue} was told to be away")
         mine = [message for message in self.queue.messages if message.queue == queue]
@@ -367,6 +368,7 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         changes=changes,
         accounts=FakeAccounts(directory),
         memberships=FakeMemberships(directory),
+        probes=FakeProbes(),
         dead_letters=dead_letters,
         queue_watch=watch,
         digest_log=digest_log,

@@ -52,7 +52,7 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", help="Write the plan to this file, for apply.")] = None,
     allow: Allow = None,
 ) -> int:
-    """Show what the files would change: for whom, with which errors, and who would lose something.
+    """Show what the files would change: for whom, with which errors, and which people lose something.
 
     Exit codes: 0 nothing to change, 1 the files are rejected, 2 changes are pending.
     """

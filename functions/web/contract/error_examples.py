@@ -51,6 +51,8 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             f"The license {E3} of user {USER} is not a managed license in grace, held or kept.",
             "skuIds",
         ),
+        "InvalidTestObject": ("testUserId must be a GUID.", "testUserId"),
+        "WritingIsOff": ("A basic run writes to Graph. Turn writing on first.", "level"),
         "IllegalState": (
             "Cannot pause an operation that is ProcessingComplete; it must be ProcessingInProgress.",
             "operation",
@@ -75,6 +77,18 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "diagnose and reprocessLicenseErrors for its members.",
             "group",
         ),
+        "NativeOptions": (
+            "Group Sales is managed natively, and Microsoft's licensing has no such options.",
+            "options",
+        ),
+        "NothingToChange": ("Group Sales has these products already.", "addLicenses"),
+        "NotManagedNatively": (f"Group {GROUP} is not managed natively.", "group"),
+        "OperationOpen": (
+            "Operation 0199d0f31c2a4b6d8e0f123456789abd on the group is still open. Wait until it has ended, or cancel "
+            "it.",
+            "group",
+        ),
+        "EngineChanged": ("The engine of group Sales has been changed meanwhile. Try again.", "group"),
         "ReadOnly": (
             "The app has read permissions only: it watches groups and shows previews, and it writes nothing to Graph. "
             "To let it write, run infra/scripts/grant-graph-permissions.sh without --read-only.",

@@ -1,4 +1,4 @@
-"""What the page of a person says in words: where a license comes from, and the history in sentences."""
+"""The words of the page of a person: where a license comes from, and the history in sentences."""
 
 from __future__ import annotations
 

@@ -218,7 +218,9 @@ _NUMBERS: dict[type, tuple[int, struct.Struct]] = {
 
 
 def encode(value: Any) -> bytes:
-    """The bytes of a value. Raises TypeError for what has no AMQP type, struct.error for a number that does not fit."""
+    """The bytes of a value. Raises TypeError for a value without an AMQP type, struct.error for a number that does
+    not fit.
+    """
     match value:
         case None:
             return bytes((_NULL,))

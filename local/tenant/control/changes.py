@@ -1,4 +1,5 @@
-"""The part of the control API that is about changes: of whole groups, of their telling, of subscriptions and tokens.
+"""The part of the control API that is about changes: of whole groups, of their notifications, of subscriptions and
+tokens.
 
 A ValueError becomes a 400 with its text.
 """

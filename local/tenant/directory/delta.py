@@ -59,7 +59,7 @@ def encode(asked: DeltaRound) -> str:
 
 
 def decode(token: str) -> DeltaRound | None:
-    """The round of a token; None for what is none."""
+    """The round of a token; None for another text."""
     try:
         raw = orjson.loads(base64.urlsafe_b64decode(token.encode()))
         lists = {name: None if raw[name] is None else tuple(raw[name]) for name in ("select", "groups")}

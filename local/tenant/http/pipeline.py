@@ -157,7 +157,7 @@ def _damaged(reply: Reply, fault: dict[str, Any]) -> Reply:
 
 
 def parse_body(raw: bytes, content_type: str) -> Any:
-    """JSON of a request body; 400 for what is not JSON or not declared so, in our own wording."""
+    """JSON of a request body; 400 for a body that is not JSON or not declared so, in our own wording."""
     if not raw:
         return None
     if "json" not in content_type.lower():

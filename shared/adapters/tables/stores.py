@@ -15,6 +15,7 @@ from shared.adapters.tables.client import Tables
 from shared.adapters.tables.dead_letters import TableDeadLetters
 from shared.adapters.tables.deltas import TableDeltas
 from shared.adapters.tables.due import TableDue
+from shared.adapters.tables.first_contact import TableFirstContact
 from shared.adapters.tables.grants import TableGrants
 from shared.adapters.tables.group_status import TableGroupStatus
 from shared.adapters.tables.hr_state import TableHrStates
@@ -77,5 +78,6 @@ def table_stores(
         onboarding=TableOnboarding(tables),
         hr_states=TableHrStates(tables),
         people=TablePeople(tables, members),
+        first_contact=TableFirstContact(tables, monotonic=monotonic),
         profiles=TableProfiles(tables, monotonic=monotonic),
     )

@@ -33,6 +33,11 @@ LIST_WITHIN = timedelta(hours=36)
 WATCHED_WITHIN = timedelta(hours=3)
 """Members in error of natively licensed groups are read every hour."""
 
+SHOWN_FOR = timedelta(hours=1)
+"""A changed assumption is reported for this long after the run that noticed it."""
+
+FIRST_CONTACT_RUNS = 3
+
 SEATS_MAX_AGE_S = 3600.0
 SEATS_LOW_PERCENT = 2
 SEATS_LOW = 5
@@ -42,9 +47,9 @@ SEATS_LOW = 5
 async def check_alerts(world: Needs) -> tuple[str, ...]:
     """Check all conditions. Returns the written warnings. Conditions that cannot be read are checked next time."""
     warnings: list[str] = []
-    for look in CHECKS:
+    for check in CHECKS:
         try:
-            warnings += [text async for text in look(world)]
+            warnings += [text async for text in check(world)]
         except (Unavailable, PermissionDenied) as fault:
             log.info("condition not checked reason=%s", fault)
     for text in warnings:
@@ -126,6 +131,15 @@ async def _protected_people(world: Needs) -> AsyncIterator[str]:
         yield f"the list of protected people is of {listed.read_at:%Y-%m-%d %H:%M} and stays in force: {why}"
 
 
+async def _first_contact(world: Needs) -> AsyncIterator[str]:
+    for run in await world.stores.first_contact.newest(FIRST_CONTACT_RUNS):
+        if run.completed_at is None or world.clock.now() - run.completed_at > SHOWN_FOR:
+            continue
+        for each in run.changes:
+            was, now = each.before, each.after
+            yield f"an assumption about Graph no longer holds: number={each.number} was={was} is={now} run={run.id}"
+
+
 async def _clock(world: Needs) -> AsyncIterator[str]:
     ahead = world.clock.ahead()
     if ahead is not None and is_wrong(ahead):
@@ -141,4 +155,5 @@ CHECKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _hr_limits,
     _protected_people,
     _clock,
+    _first_contact,
 )

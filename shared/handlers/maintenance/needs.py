@@ -9,6 +9,7 @@ from shared.ports.audit_log import AuditLog
 from shared.ports.clock import Clock
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
+from shared.ports.first_contact import FirstContactStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
 from shared.ports.person_store import PersonStore
@@ -51,6 +52,9 @@ class Stores(Protocol):
 
     @property
     def deltas(self) -> DeltaStore: ...
+
+    @property
+    def first_contact(self) -> FirstContactStore: ...
 
     @property
     def group_status(self) -> GroupStatusStore: ...

@@ -78,7 +78,7 @@ async def sweep(world: Needs, partition: str, at: datetime) -> int:
 def _is_orphaned(
     row: LedgerRow, granted: set[tuple[UserId, SkuId]], known: Mapping[GroupId, GroupLicenseAssignment]
 ) -> bool:
-    """Whether a write is unresolved, or something of ours is neither granted to the user by name nor left alone since
+    """Whether a write is unresolved, or a managed license is neither granted to the user by name nor left alone since
     the groups it came from are paused."""
     return row.intent is not None or any(
         (row.user_id, sku_id) not in granted and not _is_paused(license.sources, known)

@@ -165,10 +165,15 @@ def _processed(found: LicensedGroup, status: GroupStatus) -> GroupStatus:
 
 
 async def _end_if_unlicensed(world: Needs, assignment: GroupLicenseAssignment) -> None:
-    """Stop watching a group that has no licenses any more. A list alone is no proof, so the group is read."""
+    """Stop watching a group that has no licenses any more. A list alone is no proof, so the group is read. One that is
+    managed natively stays so while it exists."""
     group_id = assignment.group_id
     try:
-        if (await world.directory.group(group_id)).native_skus:
+        group = await world.directory.group(group_id)
+        if group.native_skus:
+            return
+        if assignment.engine is Engine.NATIVE:  # until a person stops it, the app decides that nothing is assigned
+            await _take(world, LicensedGroup(group))
             return
     except NotFound:
         log.info("a watched group is gone group=%s", group_id)

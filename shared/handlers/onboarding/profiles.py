@@ -69,7 +69,7 @@ async def proposals(world: Needs) -> tuple[Waiting, ...]:
 
 
 async def drop_expired(world: Needs) -> int:
-    """Drop proposals that nobody approved in time; returns how many."""
+    """Drop proposals without an approval in time; returns how many."""
     dropped = 0
     for each in await world.stores.profiles.proposals():
         if world.clock.now() >= _expires_at(world, each):

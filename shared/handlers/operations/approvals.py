@@ -145,7 +145,7 @@ async def review(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
 
 async def reject(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
-    """Keep what was to be removed: every removal of the snapshot becomes a kept grant, and the operation ends."""
+    """Keep the licenses: every removal of the snapshot becomes a kept grant, and the operation ends."""
 
     def decide(operation: Operation) -> Operation:
         _require_snapshot(operation, "reject")
@@ -176,7 +176,10 @@ async def expire(world: Needs, operation_id: OperationId) -> Operation:
         remedy = (
             "If a removal is still due then, the app requests its approval again. To remove sooner, ask for it again."
         )
-        ended = replace(operation, error=OperationError(EXPIRED, text, remedy), step=operation.step + 1)
+        error = OperationError(EXPIRED, text, remedy)
+        if operation.native is not None:
+            error = OperationError(EXPIRED, "The removals were not approved in time. The group was not changed.")
+        ended = replace(operation, error=error, step=operation.step + 1)
         if is_collecting(operation):
             return replace(ended, state=OperationState.QUEUED, progress_at=world.clock.now())
         return replace(ended, state=OperationState.IN_PROGRESS, phase=Phase.REJECT, cancel_requested_by=SYSTEM)

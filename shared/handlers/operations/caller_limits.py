@@ -28,6 +28,7 @@ RACE_RETRY_S = 5.0
 SETTINGS = {
     Kind.READS: "CALLER_READS_PER_MINUTE",
     Kind.CHANGES: "CALLER_CHANGES_PER_MINUTE",
+    Kind.PREVIEWS: "CALLER_PREVIEWS_PER_MINUTE",
     Kind.HR_EVENTS: "CALLER_HR_EVENTS_PER_MINUTE",
 }
 
@@ -44,6 +45,7 @@ class CallerLimits:
         self._per_minute = {
             Kind.READS: policy.caller_reads_per_minute,
             Kind.CHANGES: policy.caller_changes_per_minute,
+            Kind.PREVIEWS: policy.caller_previews_per_minute,
             Kind.HR_EVENTS: policy.caller_hr_events_per_minute,
         }
         self._reads: dict[str, float] = {}
@@ -109,7 +111,7 @@ class CallerLimits:
 
 async def check_open_previews(world: Needs, initiator: Initiator) -> None:
     """Raise LimitReached if the caller has too many previews that are not complete. Requests at the same moment can
-    exceed the number by as many as there are; the limit of changes holds them."""
+    exceed the number by as many as there are; the limit of previews a minute bounds them."""
     limit = world.policy.caller_open_previews
     if await world.stores.operations.open_previews(initiator.id) >= limit:
         raise LimitReached(

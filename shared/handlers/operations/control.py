@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, SkuAssignment
+from shared.domain.assignment import AssignmentState, Enforcement, Engine, GroupLicenseAssignment, SkuAssignment
 from shared.domain.errors import BadRequest
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator
@@ -102,7 +102,7 @@ async def _enforce(world: Needs, operation: Operation, enforcement: Enforcement)
         return
 
     def mark(assignment: GroupLicenseAssignment) -> GroupLicenseAssignment | None:
-        if assignment.operation_id != operation.id:
+        if assignment.operation_id != operation.id or assignment.engine is not Engine.DIRECT:
             return None
         marked = _marked(assignment, operation, enforcement)
         pauses = marked.pauses + (enforcement is not Enforcement.CANCELLED)

@@ -31,6 +31,7 @@ async def hand_out(world: Needs, operation: Operation) -> Operation:
     now = world.clock.now()
     rows = await _open_rows(world, operation)
     moved = _fold(operation, rows, now)
+    # Before the room is counted: a cancelled operation ends here although chunks are left.
     if all_reported(moved):
         return moved
     # Outstanding chunks were distributed before the last observed progress. New outcomes have come since then.
@@ -38,6 +39,7 @@ async def hand_out(world: Needs, operation: Operation) -> Operation:
         silent = [n for n in range(moved.reported, moved.released) if is_overdue(rows.get(n, ()), now)]
         if silent:
             return await _send_again(world, moved, silent)
+    # A chunk that has reported needs no room, even if users of it are reconciled again: they wait without a worker.
     outstanding = sum(number not in rows for number in range(moved.reported, moved.released))
     room = max(0, world.policy.outstanding_chunks - outstanding)
     if moved.cancel_requested_by is None and room and moved.released < moved.chunks:

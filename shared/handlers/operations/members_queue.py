@@ -22,6 +22,7 @@ from shared.domain.snapshot_pages import LEFT, SnapshotPage
 from shared.domain.verdict import before_apply, contradicts_snapshot, is_left_by_its_operation
 from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
+from shared.handlers.operations.first_contact import must_not_be_in_use
 from shared.handlers.operations.held_removals import collect
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.apply import apply, burst_for
@@ -52,6 +53,7 @@ class Members:
         if not writing.is_on:
             await self._park(message)
             return
+        await must_not_be_in_use(self._world, message.user_ids)
         operation = None
         if message.operation_id is not None:
             operation = await self._world.stores.operations.get(message.operation_id)
@@ -168,7 +170,9 @@ def may_burst(work: Work) -> bool:
 
 
 def outcomes_of(work: Work, recorded: Sequence[Recorded], now: datetime) -> list[ChunkOutcome]:
-    """What the chunk row keeps of each user. One that the operation does not wait for needed nothing more of it."""
+    """The part of each user that the chunk row keeps. One that the operation does not wait for needed nothing more of
+    it.
+    """
     return [
         ChunkOutcome(
             each.user_id,

@@ -68,6 +68,7 @@ async def draw(world: Needs, requests: Sequence[PermitRequest], assignments: Ass
         for claim in request.claims:
             by_source[claim.source].append(request)
     held: set[What] = set()
+    # Sources before the tenant: a removal that its group holds must not use the allowance of the tenant.
     for source, wanted in sorted(by_source.items()):
         if not await _may_go(world, source, wanted, assignments):
             held.update(each.what for each in wanted)
@@ -105,6 +106,7 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
     await world.stores.removals.note(scope, _rows((each for each in wanted if not each.ripe), source))
     group = await _group_now(world, source)
     asked = _rows((each for each in wanted if each.ripe), source)
+    # An empty or deleted group is decided before any window ends, so that a person is asked at once.
     if not asked and not group.alarm:
         stored = await world.stores.removals.state(scope)
         return not stored.state.held_because(world.clock.now())

@@ -139,7 +139,7 @@ class Pacer:
         """Whether the app writes to Graph. A yes is believed for seconds, because each charge checks it again."""
         now = self._world.clock.now().timestamp()
         if now - self._seen_at > SEEN_S or not self._writing.is_on:
-            await self._view(now)
+            await self._read_again(now)
         return self._writing
 
     async def turn(self, change: Callable[[Switch, float], Switch]) -> Writing:
@@ -242,10 +242,10 @@ class Pacer:
         waits."""
         now = self._world.clock.now().timestamp()
         if now - self._seen_at > SEEN_S:
-            await self._view(now)
+            await self._read_again(now)
         return timedelta(seconds=max(0.0, self._tail - now))
 
-    async def _view(self, now: float) -> None:
+    async def _read_again(self, now: float) -> None:
         text, _ = await self._world.stores.budget.load()
         self._see(BudgetState.from_json(text) if text else BudgetState(), now)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
 from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.first_contact import Run
 from shared.domain.operation import Operation
 from shared.domain.protected_people import Protection
 from shared.domain.writing import Writing
@@ -52,6 +53,8 @@ class Health:
     protection: Protection
     protected: int
     """How many people are protected now."""
+    first_contact: Run | None
+    """The newest run of the first-contact check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ async def health(world: Needs) -> Health:
     )
     protection = await protection_of(world)
     ahead, protected = world.clock.ahead(), protection.count(world.clock.now())
-    return Health(feed, switch, writes, tuple(operations), dead_letters, ahead, digests, protection, protected)
+    run = next(iter(await world.stores.first_contact.newest(1)), None)
+    return Health(feed, switch, writes, tuple(operations), dead_letters, ahead, digests, protection, protected, run)
 
 
 async def writing_now(world: Needs) -> Writing:
@@ -99,7 +103,7 @@ async def write_use(world: Needs) -> WriteUse:
 async def queue_states(world: Needs) -> QueueStates:
     """What waits in the queues; a page is shown even while they are away."""
     try:
-        queue_states = await asyncio.gather(*(world.queue_watch.look(queue, READ_AT_MOST) for queue in QUEUES))
+        queue_states = await asyncio.gather(*(world.queue_watch.check(queue, READ_AT_MOST) for queue in QUEUES))
     except Unavailable as fault:
         return QueueStates((), str(fault))
     return QueueStates(tuple(queue_states))

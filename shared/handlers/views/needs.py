@@ -8,6 +8,7 @@ from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.directory import Accounts
+from shared.ports.first_contact import FirstContactStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
 from shared.ports.stores import MemberCountStore, OpenItemStore, SnapshotStore
@@ -21,6 +22,9 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
 
     @property
     def deltas(self) -> DeltaStore: ...
+
+    @property
+    def first_contact(self) -> FirstContactStore: ...
 
     @property
     def member_counts(self) -> MemberCountStore: ...

@@ -53,6 +53,8 @@ TRIGGERS = (
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.maintenance", "retention.forget_old"),
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "watching.watch_all"),
     ("watch_errors", "timer 50 25 * * * *", "shared.handlers.membership", "watching.watch_errors"),
+    ("start_first_contact", "timer 0 30 3 * * *", "shared.handlers.operations", "first_contact.start_daily"),
+    ("continue_first_contact", "timer 5 * * * * *", "shared.handlers.operations", "first_contact.continue_runs"),
     (
         "read_protected_people",
         "timer 10 */10 * * * *",

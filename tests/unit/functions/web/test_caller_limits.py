@@ -61,22 +61,22 @@ async def test_a_flood_of_previews_is_rejected_beyond_the_limit_and_another_admi
             counts = await flood(api, PREVIEW, 401)
             late = await api.post(PREVIEW, json=ASSIGN_E3)
             single = await other.post("/api/users/assignLicense", json=SINGLE)
-    assert counts[202] <= fakes.world.policy.caller_changes_per_minute
+    assert counts[202] <= fakes.world.policy.caller_previews_per_minute
     assert counts[202] + counts[429] == 401
     assert single.status_code == 202
     assert late.status_code == 429
     assert int(late.headers["retry-after"]) >= 1
     error = error_of(late)
     assert error["code"] == "TooManyRequests"
-    assert "60 changes a minute" in error["message"]
-    assert "CALLER_CHANGES_PER_MINUTE" in error["message"]
+    assert "300 previews a minute" in error["message"]
+    assert "CALLER_PREVIEWS_PER_MINUTE" in error["message"]
     lines = [each.getMessage() for each in caplog.records if f"caller={FLOODER}" in each.getMessage()]
     assert 1 <= len(lines) < 10, "a line for each minute that the test takes, and not for each rejection"
-    assert "limit of changes" in lines[0]
+    assert "limit of previews" in lines[0]
 
 
 async def test_a_caller_that_is_rejected_costs_no_table_write_and_then_no_read() -> None:
-    fakes = limited(caller_changes_per_minute=2)
+    fakes = limited(caller_previews_per_minute=2)
     async with client(fakes.world) as api:
         for _ in range(2):
             assert (await api.post(PREVIEW, json=ASSIGN_E3)).status_code == 202
@@ -85,10 +85,10 @@ async def test_a_caller_that_is_rejected_costs_no_table_write_and_then_no_read()
     assert fakes.tables.writes == writes
     app = App(fakes.world, ON)
     with pytest.raises(LimitReached):
-        await app.limits.admit(person_id(), Kind.CHANGES)
+        await app.limits.admit(person_id(), Kind.PREVIEWS)
     fakes.tables.away = True
     with pytest.raises(LimitReached):
-        await app.limits.admit(person_id(), Kind.CHANGES)
+        await app.limits.admit(person_id(), Kind.PREVIEWS)
 
 
 def person_id() -> str:
