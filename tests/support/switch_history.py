@@ -16,7 +16,7 @@ from local.tenant.licensing.rules import Change, Licensee, LicenseError, Rejecti
 from local.tenant.quota import TENANT_WRITES_PER_5_MIN
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, SkuId, UserId
-from shared.domain.operation import LicenseChange, Target
+from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import OperationRequest
 from shared.handlers.operations.accept import accept
 from tests.support.runs import MIA
@@ -70,6 +70,8 @@ class SwitchHistory:
     run: TenantRun
     wrong: list[str] = field(default_factory=list)
     asked: dict[GroupId, set[SkuId]] = field(default_factory=dict)
+    may_set_locations: bool = True
+    """Whether the app has the permission to set a usage location; else users without one are in error for that."""
 
     async def play(self) -> list[str]:
         """Everything that is wrong; empty if all is right."""
@@ -117,10 +119,15 @@ class SwitchHistory:
             await self.run.timers()
 
     async def ask(self, group: GroupId, *add: SkuId, remove: tuple[SkuId, ...] = ()) -> None:
-        change = LicenseChange(tuple(AssignedLicense(sku) for sku in add), remove)
-        await accept(self.run.world, OperationRequest(Target(group), MIA, change))
+        await self.begin(group, *add, remove=remove)
         await self.run.rest()
+
+    async def begin(self, group: GroupId, *add: SkuId, remove: tuple[SkuId, ...] = ()) -> Operation:
+        """Ask, without working on it."""
+        change = LicenseChange(tuple(AssignedLicense(sku) for sku in add), remove)
+        operation = await accept(self.run.world, OperationRequest(Target(group), MIA, change))
         self.asked[group] = (self.asked.get(group, set()) | set(add)) - set(remove)
+        return operation
 
     async def move(self, *, add: list[tuple[GroupId, UserId]], remove: list[tuple[GroupId, UserId]]) -> None:
         changes = {"add": [list(each) for each in add], "remove": [list(each) for each in remove]}
@@ -155,7 +162,7 @@ class SwitchHistory:
             errors = {problem.error.value for row in shown for problem in row.problems if problem.sku_id in (sku, None)}
             if why is None:
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, which the tenant would assign")
-            elif not errors or (why.error is not LicenseError.OTHER and why.error.value not in errors):
+            elif not self._is_shown(why, errors):
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, shown as {errors}; the tenant says {why}")
         unmanaged = {UNMANAGED[person]} if person in UNMANAGED else set()
         if unmanaged - direct:
@@ -164,6 +171,12 @@ class SwitchHistory:
         for sku in direct - entitled - unmanaged - gone:
             found.append(f"{user.id[-2:]} keeps {names[SkuId(sku)]}")
         return found
+
+    def _is_shown(self, why: Rejection, errors: set[str]) -> bool:
+        """Whether a member's row names the tenant's reason, or that of the app's missing permission."""
+        if why.error is LicenseError.LOCATION and not self.may_set_locations:
+            return "Permission" in errors
+        return bool(errors) and (why.error is LicenseError.OTHER or why.error.value in errors)
 
     def _rejection(self, user: User, sku: SkuId) -> Rejection | None:
         """Why the tenant does not assign a license to a user now; None if it does."""

@@ -151,9 +151,13 @@ class TenantRun(Run):
 
     async def timers(self) -> None:
         """Each timer once, and what it leads to."""
+        await self.timers_once()
+        await self.rest()
+
+    async def timers_once(self) -> None:
+        """Each timer once; its messages stay in the queues."""
         for timer in TIMERS:
             await timer(self.world)
-        await self.rest()
 
     async def night(self) -> None:
         """The next day, with its syncs and the watch of native groups."""
