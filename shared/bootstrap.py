@@ -28,6 +28,7 @@ from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.maintenance.protected_people import read_protected_people
 from shared.handlers.maintenance.retention import forget_old
+from shared.handlers.membership.canary import change_canary
 from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import process_notifications
@@ -49,6 +50,7 @@ from shared.handlers.operations.writing import follow_setting
 from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.handlers.reconcile.write_limiter import writing
+from shared.handlers.views.first_day import note_complete
 from shared.ports.telemetry import SILENT, Telemetry
 from shared.ports.world import Policy, World
 
@@ -132,6 +134,7 @@ class App:
         await self._on_time("sync all", sync_all, writes=True)
         await self._on_time("forget old", forget_old)
         await self._on_time("watch all", watch_all)
+        await self._on_time("change canary", change_canary, writes=True)
 
     async def watch_errors(self) -> None:
         """The timer that reads members with an error of groups that Microsoft's licensing licenses."""
@@ -178,6 +181,7 @@ class App:
         await self._on_time("drop expired proposals", drop_expired)
         await self._on_time("continue bulk acts", continue_stopped)
         await self._on_time("check alerts", check_alerts)
+        await self._on_time("note first day", note_complete)
 
     async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]], *, writes: bool = False) -> None:
         """`writes`: the work leads to writes to Graph, so it waits while writing is turned off."""
@@ -287,6 +291,7 @@ def compose(settings: Settings) -> App:
         token=partial(secrets.token_hex, 16),
         telemetry=telemetry,
         graph_roles=roles.known,
+        graph_token=roles.token,
     )
     sign_in = SignIn(
         settings.platform_authentication,
@@ -348,6 +353,8 @@ def policy_of(settings: Settings) -> Policy:
         protected_groups=frozenset(map(GroupId, settings.protected_groups)),
         approval_expires_s=settings.approval_expires.total_seconds(),
         approval_rules=Rules(settings.two_person_above, settings.single_approver),
+        canary_group=GroupId(settings.canary_group) if settings.canary_group else None,
+        canary_member=UserId(settings.canary_member) if settings.canary_member else None,
         chunk_size=settings.chunk_size,
         outstanding_chunks=settings.outstanding_chunks,
         tenant_id=settings.tenant_id,

@@ -33,6 +33,7 @@ from functions.web.pages import (
 from functions.web.pages import dead_letters as dead_letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import licenses as license_pages
+from functions.web.pages import moves as move_pages
 from functions.web.pages import native as native_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
@@ -42,7 +43,18 @@ from functions.web.parameters import check_parameters
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
-from functions.web.routes import center, dead_letters, groups, licenses, native, onboarding, operations, profiles, users
+from functions.web.routes import (
+    center,
+    dead_letters,
+    groups,
+    licenses,
+    moves,
+    native,
+    onboarding,
+    operations,
+    profiles,
+    users,
+)
 from functions.web.routes import first_contact as first_contact_routes
 from shared.bootstrap import App
 from shared.domain import trace_context
@@ -80,6 +92,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         operations,
         groups,
         native,
+        moves,
         users,
         profiles,  # before the routes that take any name in their place
         onboarding,
@@ -96,6 +109,7 @@ def build(doors: Callable[[], App]) -> FastAPI:
         license_errors,
         member_export,
         assign,
+        move_pages,
         native_pages,  # before the routes that take any act in their place
         group_pages,
         operation_pages,

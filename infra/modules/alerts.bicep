@@ -303,6 +303,17 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'canary-overdue'
+    description: 'A change of the canary group did not arrive by notification and delta.'
+    severity: 2
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "canary group: its change did not arrive"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'subscription-silent'
     description: 'No notification of Graph in a day. Usual in a small or quiet tenant; elsewhere the subscription is lost or blocked.'
     severity: 3

@@ -17,6 +17,7 @@ from shared.adapters.tables.client import LAST, Tables, TablesConfig
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
+from shared.domain.graph_permissions import GraphToken
 from shared.domain.ids import GroupId
 from shared.ports.messaging import Outgoing, QueueState, Undelivered
 from shared.ports.world import Policy, World
@@ -382,6 +383,7 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         ),
         token=token,
         graph_roles=lambda: permissions[-1],
+        graph_token=lambda: GraphToken(permissions[-1], clock.now() + timedelta(hours=20)) if permissions[-1] else None,
     )
     return Fakes(
         world, clock, queue, directory, tables, changes, dead_letters, watch, roles, digest_log, native, permissions

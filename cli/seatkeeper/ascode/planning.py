@@ -153,6 +153,7 @@ class Planner:
             "waiting": plan[f.WAITING],
             "warnings": sorted(plan[f.WARNINGS]),
             "losing": self.losing(preview) if plan[f.LOSING] else [],
+            "losingApps": plan[f.LOSING],
             "protectedPeople": sorted(plan.get(f.PROTECTED, ())),
         }
 

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from functions.web.contract.shapes import audit, first_contact, groups, health, onboarding, operations, products, users
+from functions.web.contract.shapes import (
+    audit,
+    first_contact,
+    groups,
+    health,
+    moves,
+    onboarding,
+    operations,
+    products,
+    users,
+)
 
 ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/operations"): {200: operations.OperationPage},
@@ -29,6 +39,13 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("POST", "/api/groups/{group_id}/stopManagingNatively"): {200: groups.Assignment},
     ("POST", "/api/groups/{group_id}/members/{user_id}/diagnose"): {200: groups.Member},
     ("POST", "/api/groups/{group_id}/reprocessLicenseErrors"): {202: groups.Reprocessing},
+    ("POST", "/api/groups/{group_id}/moveLicensing"): {202: moves.Move},
+    ("GET", "/api/groups/{group_id}/moveLicensing"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/pause"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/resume"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/undo"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/approve"): {200: moves.Move},
+    ("GET", "/api/groups/{group_id}/moveLicensing/report"): {200: moves.MoveReport},
     ("GET", "/api/groups/{group_id}/licenseAssignment"): {200: groups.Assignment},
     ("PATCH", "/api/groups/{group_id}/licenseAssignment"): {200: groups.Assignment},
     ("GET", "/api/groups/{group_id}/status"): {200: groups.GroupStatus},

@@ -42,6 +42,25 @@ MEMBER_WORDS: Mapping[str, str] = {
     MemberState.UNREACHABLE: "Only in a nested group",
 }
 
+MOVE_WORDS: Mapping[str, str] = {
+    "preview": "Preview",
+    "inProgress": "In progress",
+    "awaitingApproval": "Waiting for approval",
+    "paused": "Paused",
+    "undoing": "Being undone",
+    "done": "Done",
+    "undone": "Undone",
+    "failed": "Failed",
+}
+
+VERDICT_WORDS: Mapping[str, str] = {
+    "ready": "Lose nothing",
+    "waits": "Wait for the other source",
+    "blocked": "Cannot be moved",
+    "nothingActive": "Nothing Active",
+    "nestedOnly": "Only in nested groups",
+}
+
 ERROR_WORDS: Mapping[str, str] = {
     LicenseError.COUNT_VIOLATION: "Not enough licenses",
     LicenseError.MUTUALLY_EXCLUSIVE: "Conflicting service plans",

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from shared.domain.assignment import is_active, is_watched
+from shared.domain.canary import CanaryState, state_of
 from shared.domain.clock_difference import REMEDY, described, is_wrong
 from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.operation import waits_for_a_person
@@ -81,6 +82,16 @@ async def _deltas(world: Needs) -> AsyncIterator[str]:
         yield f"changes of groups have not been read since {since:%Y-%m-%d %H:%M}{why}"
 
 
+async def _canary(world: Needs) -> AsyncIterator[str]:
+    known = (await world.stores.health.load()).canary
+    if world.policy.canary_group is None or known.changed_at is None:
+        return
+    has_subscription = bool(world.policy.public_url)
+    state = state_of(known, world.clock.now(), is_configured=True, has_subscription=has_subscription)
+    if state is CanaryState.OVERDUE:
+        yield f"canary group: its change did not arrive: changed at {known.changed_at:%Y-%m-%d %H:%M}"
+
+
 async def _approvals(world: Needs) -> AsyncIterator[str]:
     latest = world.clock.now() - DECIDED_WITHIN
     waiting = [each for each in await world.stores.operations.open() if waits_for_a_person(each)]
@@ -149,6 +160,7 @@ async def _clock(world: Needs) -> AsyncIterator[str]:
 CHECKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _subscription,
     _deltas,
+    _canary,
     _approvals,
     _seats,
     _watched_groups,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.domain.assignment import AssignmentState, Enforcement, Engine, GroupLicenseAssignment, SkuAssignment
-from shared.domain.errors import BadRequest
+from shared.domain.errors import StateConflict
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
@@ -61,7 +61,7 @@ async def cancel(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
     def end(operation: Operation) -> Operation:
         if operation.state.is_ended:
-            raise BadRequest("OperationEnded", f"The operation has ended: {operation.state}.", "operation")
+            raise StateConflict("OperationEnded", f"The operation has ended: {operation.state}.", "operation")
         if operation.phase in (Phase.SNAPSHOT, Phase.APPROVE):
             error = OperationError("Cancelled", "A person cancelled the operation.")
             ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)

@@ -27,9 +27,10 @@ from shared.handlers.operations.held_removals import collect
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.apply import apply, burst_for
 from shared.handlers.reconcile.plan import plan
+from shared.handlers.reconcile.prepaid import Prepaid
 from shared.handlers.reconcile.read import read
 from shared.handlers.reconcile.record import record
-from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
+from shared.handlers.reconcile.write_limiter import Pacer
 from shared.ports.messaging import Outgoing
 
 ROUNDING = timedelta(seconds=2)

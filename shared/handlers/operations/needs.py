@@ -8,6 +8,7 @@ from shared.handlers.groups import needs as groups
 from shared.handlers.messaging import needs as messaging
 from shared.handlers.reconcile import needs as reconcile
 from shared.ports.first_contact import FirstContactStore, Probes
+from shared.ports.move_store import MoveStore
 from shared.ports.native_licensing import NativeLicensing
 from shared.ports.stores import IdempotencyStore, SnapshotStore
 
@@ -20,6 +21,9 @@ class Stores(groups.Stores, messaging.Stores, reconcile.Stores, Protocol):
 
     @property
     def idempotency(self) -> IdempotencyStore: ...
+
+    @property
+    def moves(self) -> MoveStore: ...
 
     @property
     def snapshots(self) -> SnapshotStore: ...

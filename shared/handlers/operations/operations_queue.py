@@ -39,7 +39,7 @@ from shared.domain.snapshot_pages import SnapshotPage, chunks_of, errors_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import change_group_status, write_group_status
 from shared.handlers.messaging import bulk_dead_letters
-from shared.handlers.operations import approvals, dispatch, native_steps, permit_writes
+from shared.handlers.operations import approvals, dispatch, move_steps, native_steps, permit_writes
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
@@ -65,12 +65,14 @@ FINISH = "Finish applying group based license to users"
 
 
 async def process_operations(world: Needs, queue: str, body: bytes) -> None:
-    """Take the step that a message of this queue names, of an operation or of an act on dead letters.
+    """Take the step that a message of this queue names, of an operation, of a move, or of an act on dead letters.
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
     if bulk_dead_letters.is_step(body):
         await bulk_dead_letters.process_step(world, body)
+    elif move_steps.is_step(body):
+        await move_steps.process_step(world, body)
     else:
         await _take(world, queue, decode_operation_step(body))
 

@@ -27,6 +27,7 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import UserId
 from shared.domain.ledger_row import LedgerRow, ManagedLicense
+from shared.domain.move import MovePhase
 from shared.domain.onboarding import OnboardingState
 from shared.domain.operation import OperationState, Phase
 from shared.domain.read_models import DeadLetter
@@ -90,7 +91,7 @@ OF_PAGES = {"ChangedMeanwhile", "NothingToChange", "NumberOfPeople", "Unsupporte
 def test_every_error_code_of_the_source_has_an_example() -> None:
     root = Path(functions.__file__).parents[1]
     texts = [path.read_text() for part in ("functions/web", "shared") for path in (root / part).rglob("*.py")]
-    calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection)\(\s*(?:\d{3},\s*)?"(\w+)"')
+    calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection|StateConflict)\(\s*(?:\d{3},\s*)?"(\w+)"')
     found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES - OF_OPERATIONS
     assert found <= {code for codes in ERRORS.values() for code in codes}
     assert {status for status in ERRORS} == set(REJECTIONS)
@@ -180,6 +181,16 @@ async def _of_groups(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await _ok(api, "POST", f"/api/groups/{native}/manageNatively")
     await _ok(api, "POST", f"/api/groups/{native}/stopManagingNatively")
     await _ok(api, "POST", f"/api/groups/{native}/reprocessLicenseErrors", json={"error": "CountViolation"})
+    move = f"/api/groups/{native}/moveLicensing"
+    await _ok(api, "POST", move, json={"direction": "toDirect"})
+    for path in ("pause", "resume", "undo"):
+        await _ok(api, "POST", f"{move}/{path}")
+    assert (await _ok(api, "GET", move))["state"] == "undoing"
+    await _ok(api, "GET", f"{move}/report")
+    found = await fakes.world.stores.moves.get(native)
+    assert found is not None
+    await fakes.world.stores.moves.save(replace(found, phase=MovePhase.APPROVE, checksum="c"))
+    await _ok(api, "POST", f"{move}/approve", json={"checksum": "c"})
     assert (await _ok(api, "POST", "/api/groups/search", json={"search": "g"}))["value"]
     await _ok(api, "GET", "/api/membersWithLicenseErrors")
 
