@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.tenant import clock
+from local.tenant import clock, profile
 from local.tenant.call import GraphError
 from local.tenant.quota import TENANT_WRITES_PER_5_MIN
 from local.tenant.settings import CHOICES, Settings
@@ -26,6 +27,8 @@ from tests.unit.local.tenant.calls import (
     assign_item,
     change,
 )
+
+README = Path(__file__).parents[4] / "local" / "tenant" / "README.md"
 
 DIRECTORY = ("User.Read.All", "Group.Read.All", "LicenseAssignment.ReadWrite.All", "GroupMember.ReadWrite.All")
 
@@ -64,6 +67,21 @@ def test_each_named_position_of_a_numbered_setting_is_in_the_table() -> None:
     for name, values in listed.items():
         if name in CHOICES:
             assert set(CHOICES[name]) == values, name
+
+
+def test_the_readme_has_a_row_for_each_switch() -> None:
+    for each in SWITCHES:
+        positions = ", ".join(f"`{position.name}`" for position in each.positions)
+        assert f"| {each.number} | {each.question} | {positions} | {each.source} |" in README.read_text(), each.number
+
+
+def test_positions_of_recordings_are_positions_of_the_switches() -> None:
+    """Assumptions above 36 have settings of their own."""
+    known = {each.number: each for each in SWITCHES}
+    for number, (setting, values) in profile.SWITCHES.items():
+        if number in known:
+            listed = {position.settings.get(setting) for position in known[number].positions}
+            assert set(values.values()) <= listed, number
 
 
 def at(number: int, position: str, **objects: Any) -> Tenant:
