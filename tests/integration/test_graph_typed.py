@@ -14,7 +14,7 @@ import pytest
 
 from local.tenant.call import Call
 from local.tenant.http.routing import ROUTES, find_route
-from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, E3, F3, INNER, NATIVE, NATIVE_GROUP, TenantStage
+from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, E3, F3, GUEST, INNER, NATIVE, NATIVE_GROUP, TenantStage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK, about itself
 
@@ -183,6 +183,14 @@ async def _license_errors(typed: Typed) -> object:
     return (await typed.group(NATIVE_GROUP).members_with_license_errors.get()).value == []
 
 
+async def _bind_members(typed: Typed) -> object:
+    from msgraph.generated.models.group import Group
+
+    address = f"https://graph.microsoft.com/v1.0/directoryObjects/{GUEST}"
+    await typed.group(ALL).patch(Group(additional_data={"members@odata.bind": [address]}))
+    return GUEST in typed.stage.tenant.state.directory.groups[ALL].member_ids
+
+
 async def _add_member(typed: Typed) -> object:
     from msgraph.generated.models.reference_create import ReferenceCreate
 
@@ -333,6 +341,7 @@ CALLS: dict[str, Called] = {
     "GET groups": _groups,
     "GET groups/delta": _delta,
     "GET groups/{}": _group,
+    "PATCH groups/{}": _bind_members,
     "DELETE groups/{}": _delete_group,
     "GET groups/{}/members": _members,
     "GET groups/{}/members/{}": _members_of_a_kind,
@@ -363,7 +372,14 @@ CALLS: dict[str, Called] = {
 @pytest.fixture
 async def typed(on_tenant: TenantStage, hook: str) -> AsyncIterator[Typed]:
     await on_tenant.control(
-        "PATCH", "settings", {"notificationHttp": True, "record": True, "permissions": {"product": EVERYTHING}}
+        "PATCH",
+        "settings",
+        {
+            "notificationHttp": True,
+            "record": True,
+            "permissionsFromToken": False,
+            "permissions": {"product": EVERYTHING},
+        },
     )
     client = await on_tenant.directory._graph.client()  # type: ignore[attr-defined]
     yield Typed(client, on_tenant, hook)

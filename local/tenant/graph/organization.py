@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.tenant.call import GRAPH, Call, Reply, bad_request
+from local.tenant.call import GRAPH, Call, Reply, bad_request, denied
 from local.tenant.directory.model import Subscription
 from local.tenant.graph.directory_view import DirectoryView, view_of
 from local.tenant.graph.query import check_options, selected
+from local.tenant.identity.permissions import ORGANIZATION_WHOLE
 from local.tenant.tenant import Tenant
 
 _COUNTRIES = {"DE": "Germany", "AT": "Austria", "CH": "Switzerland", "US": "United States", "FR": "France"}
+
+_SPARSE = ("id", "displayName", "verifiedDomains")
 
 _ORGANIZATION_NULLS = (
     "deletedDateTime", "city", "onPremisesLastSyncDateTime", "onPremisesSyncEnabled", "partnerTenantType",
@@ -55,6 +58,12 @@ def organization(tenant: Tenant, call: Call) -> Reply:
     chosen = selected(call, whole, "organization")
     columns = f"({','.join(chosen)})" if chosen else ""
     shown = whole if chosen is None else {name: whole[name] for name in chosen}
+    if not call.permissions & ORGANIZATION_WHOLE:
+        match tenant.settings.organization_read:
+            case "rejected":
+                raise denied()
+            case "sparse":
+                shown = {name: whole[name] for name in _SPARSE}
     return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}", "value": [shown]})
 
 
@@ -86,7 +95,7 @@ def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, vi
             "enabled": subscription.enabled,
             "suspended": subscription.suspended,
             "warning": subscription.warning,
-            "lockedOut": subscription.locked_out,
+            **({"lockedOut": subscription.locked_out} if tenant.settings.locked_out_units == "there" else {}),
         },
         "servicePlans": [
             {

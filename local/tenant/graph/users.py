@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from local.tenant import clock
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found, unsupported_query
 from local.tenant.directory.directory import contains
 from local.tenant.directory.model import Group, User, UserState, assigned_skus
@@ -164,7 +164,7 @@ def patch_user(tenant: Tenant, call: Call) -> Reply:
         raise bad_request("Invalid value specified for property 'usageLocation' of resource 'User'.")  # own wording
     if place is not None and tenant.settings.iso_locations_only and place.upper() in NOT_ISO:
         raise bad_request("Invalid value specified for property 'usageLocation' of resource 'User'.")  # own wording
-    now = time.time()
+    now = clock.time()
     before, after = user.usage_location, place.upper() if place else None
     tenant.directory.set_usage_location(user, after, now)
     tenant.metrics.write(
