@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from jwt.types import Options
 
 from local.tenant import clock
 from local.tenant.identity.permissions import Client
@@ -24,7 +25,7 @@ GRAPH_AUDIENCES = (
 API_AUDIENCE = "api://group-based-licensing"
 
 _CACHE_LIMIT = 1000
-_TIMES_ARE_CHECKED_HERE = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+_TIMES_ARE_CHECKED_HERE: Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 
 
 @dataclass(frozen=True, slots=True)
