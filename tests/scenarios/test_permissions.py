@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -122,7 +123,7 @@ async def pass_time(run: TenantRun, hours: float) -> None:
     while (now := run.world.clock.now()) < end:
         tick = now + timedelta(minutes=15)
         await run.timers_once()
-        await run.work_off(until=lambda tick=tick: is_due_after(run, tick))
+        await run.work_off(until=partial(is_due_after, run, tick))
         if run.world.clock.now() < tick:
             run.fakes.clock.move(tick - run.world.clock.now())
 

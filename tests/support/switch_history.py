@@ -168,8 +168,8 @@ class SwitchHistory:
         if unmanaged - direct:
             found.append(f"{user.id[-2:]} lost the unmanaged {names[UNMANAGED[person]]}")
         gone = {sku for sku in MANAGED if sku not in self.run.state.directory.subscriptions}
-        for sku in direct - entitled - unmanaged - gone:
-            found.append(f"{user.id[-2:]} keeps {names[SkuId(sku)]}")
+        for kept in direct - entitled - unmanaged - gone:
+            found.append(f"{user.id[-2:]} keeps {names[SkuId(kept)]}")
         return found
 
     def _is_shown(self, why: Rejection, errors: set[str]) -> bool:
