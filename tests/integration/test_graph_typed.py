@@ -14,6 +14,7 @@ import pytest
 
 from local.tenant.call import Call
 from local.tenant.http.routing import ROUTES, find_route
+from tests.integration.typed_reads import READS
 from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, E3, F3, GUEST, INNER, NATIVE, NATIVE_GROUP, TenantStage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK, about itself
@@ -396,12 +397,18 @@ def asked(typed: Typed) -> set[str]:
 
 
 def test_every_operation_of_the_tenant_has_a_typed_call() -> None:
-    assert {f"{route.method} {route.template}" for route in ROUTES} == CALLS.keys()
+    assert {f"{route.method} {route.template}" for route in ROUTES} == {*CALLS, *READS}
 
 
 @pytest.mark.parametrize("operation", CALLS)
 async def test_the_sdk_asks_and_understands(operation: str, typed: Typed) -> None:
     assert await CALLS[operation](typed), operation
+    assert operation in asked(typed)
+
+
+@pytest.mark.parametrize("operation", READS)
+async def test_the_sdk_makes_calls_that_the_app_does_not(operation: str, typed: Typed) -> None:
+    assert await READS[operation](typed.client), operation
     assert operation in asked(typed)
 
 
