@@ -14,7 +14,7 @@ import pytest
 
 from local.tenant.call import Call
 from local.tenant.http.routing import ROUTES, find_route
-from tests.integration.typed_reads import READS
+from tests.integration.typed_reads import READS, eventual
 from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, E3, F3, GUEST, INNER, NATIVE, NATIVE_GROUP, TenantStage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK, about itself
@@ -168,16 +168,16 @@ async def _transitive_of_a_kind(typed: Typed) -> object:
     from msgraph.generated.groups.item.transitive_members.graph_user import graph_user_request_builder as of
 
     counted = of.GraphUserRequestBuilder.GraphUserRequestBuilderGetQueryParameters(count=True)
-    found = (await typed.group(ALL).transitive_members.graph_user.get(_eventual(counted))).value
+    found = (await typed.group(ALL).transitive_members.graph_user.get(eventual(counted))).value
     return {ANNA, BEN, CARA} <= {each.id for each in found} and INNER not in {each.id for each in found}
 
 
 async def _count(typed: Typed) -> object:
-    return await typed.group(ALL).members.graph_user.count.get(_eventual()) == 2
+    return await typed.group(ALL).members.graph_user.count.get(eventual()) == 2
 
 
 async def _transitive_count(typed: Typed) -> object:
-    return await typed.group(ALL).transitive_members.graph_user.count.get(_eventual()) == 4
+    return await typed.group(ALL).transitive_members.graph_user.count.get(eventual()) == 4
 
 
 async def _license_errors(typed: Typed) -> object:
@@ -309,15 +309,6 @@ async def _unit_groups(typed: Typed) -> object:
     await typed.stage.control("POST", "administrativeUnits", {UNIT: [ANNA, NATIVE_GROUP]})
     members = typed.client.directory.administrative_units.by_administrative_unit_id(UNIT).members
     return [each.id for each in (await members.graph_group.get()).value] == [NATIVE_GROUP]
-
-
-def _eventual(parameters: Any = None) -> Any:
-    from kiota_abstractions.base_request_configuration import RequestConfiguration
-    from kiota_abstractions.headers_collection import HeadersCollection
-
-    headers = HeadersCollection()
-    headers.add("ConsistencyLevel", "eventual")
-    return RequestConfiguration(headers=headers, query_parameters=parameters)
 
 
 async def _delete_group(typed: Typed) -> object:

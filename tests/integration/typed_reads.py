@@ -9,13 +9,14 @@ from local.tenant.tenant import TENANT_ID
 from tests.support.tenant_stage import E3
 
 
-def _eventual() -> Any:
+def eventual(parameters: Any = None) -> Any:
+    """The header that advanced queries need, and query parameters."""
     from kiota_abstractions.base_request_configuration import RequestConfiguration
     from kiota_abstractions.headers_collection import HeadersCollection
 
     headers = HeadersCollection()
     headers.add("ConsistencyLevel", "eventual")
-    return RequestConfiguration(headers=headers)
+    return RequestConfiguration(headers=headers, query_parameters=parameters)
 
 
 async def _one_organization(client: Any) -> object:
@@ -30,12 +31,12 @@ async def _one_sku(client: Any) -> object:
 
 async def _count_users(client: Any) -> object:
     listed = (await client.users.get()).value
-    return await client.users.count.get(request_configuration=_eventual()) == len(listed)
+    return await client.users.count.get(request_configuration=eventual()) == len(listed)
 
 
 async def _count_groups(client: Any) -> object:
     listed = (await client.groups.get()).value
-    return await client.groups.count.get(request_configuration=_eventual()) == len(listed)
+    return await client.groups.count.get(request_configuration=eventual()) == len(listed)
 
 
 READS: dict[str, Callable[[Any], Awaitable[object]]] = {
