@@ -12,6 +12,7 @@ from local.tenant.graph.members import bind_members, present_group
 from local.tenant.graph.query import (
     addresses_asked,
     check_options,
+    count_reply,
     filter_test,
     need_advanced,
     next_link,
@@ -60,6 +61,12 @@ def list_groups(tenant: Tenant, call: Call) -> Reply:
     shape = tenant.settings.processing_state
     body["value"] = [group_json(group, chosen or GROUP_DEFAULT, shape) for group in page]
     return Reply(200, body)
+
+
+def count_groups(tenant: Tenant, call: Call) -> Reply:
+    """GET /groups/$count, with the filters and searches of the list."""
+    check_options(call)
+    return count_reply(call, len(_matching(tenant, call)))
 
 
 def _selected(call: Call) -> tuple[str, ...] | None:

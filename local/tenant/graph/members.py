@@ -7,12 +7,13 @@ from bisect import bisect_right
 from typing import Any
 
 from local.tenant import clock
-from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found, unsupported_query
+from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found
 from local.tenant.directory.directory import shown_in_members
 from local.tenant.directory.model import Device, DirectoryObject, Group, ServicePrincipal, User
 from local.tenant.graph.directory_view import view_of
 from local.tenant.graph.query import (
     check_options,
+    count_reply,
     filter_test,
     need_advanced,
     next_link,
@@ -73,9 +74,7 @@ def list_members(tenant: Tenant, call: Call) -> Reply:
     directory = tenant.directory
     ids = directory.transitive_members(group, call.as_of) if transitive else directory.direct_members(group, call.as_of)
     if count_only:
-        if not call.eventual:
-            raise unsupported_query("$count is not currently supported.")
-        return Reply(200, str(_count(tenant, call, ids, cast, transitive)), {"Content-Type": "text/plain"})
+        return count_reply(call, _count(tenant, call, ids, cast, transitive))
     body = _page(tenant, call, ids, cast, transitive)
     return Reply(200, body)
 

@@ -17,6 +17,7 @@ from local.tenant.graph.query import (
     PAGE_DEFAULT,
     addresses_asked,
     check_options,
+    count_reply,
     filter_test,
     has_address,
     next_link,
@@ -141,6 +142,15 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         body["@odata.nextLink"] = next_link(call, last)
     body["value"] = shown
     return Reply(200, body)
+
+
+def count_users(tenant: Tenant, call: Call) -> Reply:
+    """GET /users/$count, with a $filter by properties."""
+    check_options(call)
+    match, directory = filter_test(call, USER_FILTERS), tenant.directory
+    states = ((user, directory.user_state(user, call.as_of)) for user in directory.users.values())
+    present = [partial(_shown, user, state) for user, state in states if state.deleted is None]
+    return count_reply(call, sum(match is None or match(shows) for shows in present))
 
 
 def _shown(user: User, state: UserState, name: str) -> Any:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
-from jwt.types import Options
 
 from local.tenant import clock
 from local.tenant.identity.permissions import Client
@@ -25,7 +24,6 @@ GRAPH_AUDIENCES = (
 API_AUDIENCE = "api://group-based-licensing"
 
 _CACHE_LIMIT = 1000
-_TIMES_ARE_CHECKED_HERE: Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,12 @@ class TokenIssuer:
     def _decode(self, token: str) -> Identity:
         try:
             claims = jwt.decode(
-                token, self._key, algorithms=["HS256"], audience=list(GRAPH_AUDIENCES), options=_TIMES_ARE_CHECKED_HERE
+                token,
+                self._key,
+                algorithms=["HS256"],
+                audience=list(GRAPH_AUDIENCES),
+                # The tenant's time can differ from the machine's; `check` compares with the former.
+                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except jwt.InvalidAudienceError as error:
             raise InvalidTokenError("Access token validation failure. Invalid audience.") from error
