@@ -1,7 +1,7 @@
 """The assumptions about live tenants, by number: each is a switch, its positions are settings of the simulated tenant.
 
 The first position of a switch is the default, as `settings.py` has it; a test compares the two. `source` says where a
-behavior was seen or is documented. What is our own guess says so.
+behavior was seen or is documented. A guess of our own is marked as one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ SWITCHES: tuple[Switch, ...] = (
     Switch(
         3,
         "partialApplication",
-        "What a rejected assignLicense with several changes has done",
+        "The effect of a rejected assignLicense with several changes",
         _named("partialApplication", "none", "additions"),
         "syn-con/n8n-nodes-microsoft-365-admin, changelog 0.2.0, for the second",
     ),

@@ -56,7 +56,9 @@ GROUP_ELIGIBILITY_READ = any_of(
 UNITS_READ = any_of("AdministrativeUnit.Read.All", "AdministrativeUnit.ReadWrite.All", *READ_DIRECTORY)
 ORGANIZATION_READ = any_of("Organization.Read.All", "Organization.ReadWrite.All", "User.Read.All", *READ_DIRECTORY)
 ORGANIZATION_WHOLE = frozenset({"Organization.Read.All", "Organization.ReadWrite.All", *READ_DIRECTORY})
-"""What the page of organization names; permission metadata also lists User.Read.All (switch `organizationRead`)."""
+"""The permission that the page of organization names; permission metadata also lists User.Read.All (switch
+`organizationRead`).
+"""
 MEMBER_OF = any_of(*sorted(SEE_USERS | READ_GROUPS))
 MEMBER_GROUPS: Alternatives = (
     *any_of(*READ_DIRECTORY),
@@ -99,8 +101,8 @@ _PRODUCT = frozenset({
     "User.ReadWrite.All", "Member.Read.Hidden", "RoleManagement.Read.Directory",
     "PrivilegedEligibilitySchedule.Read.AzureADGroup", "AdministrativeUnit.Read.All", "GroupMember.ReadWrite.All",
 })  # fmt: skip
-"""What a deployment grants to the app's identity with all features, and nothing else; a test compares this with the
-script that grants."""
+"""The permissions that a deployment grants to the app's identity with all features, and no others; a test compares
+this with the script that grants."""
 
 _ADMINISTRATOR = frozenset({
     *_LICENSING, "Group.ReadWrite.All", "Directory.ReadWrite.All", "Member.Read.Hidden",
