@@ -142,6 +142,7 @@ def _change(row: Mapping[str, Any]) -> Change:
         tuple(body[f.ADD]),
         tuple(body[f.REMOVE]),
         body.get(f.OPTIONS, {}),
+        body.get(f.KEEP, False),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from seatkeeper import fields as f
 from seatkeeper.ascode.model import WITHOUT
-from seatkeeper.ascode.resolving import Resolved
+from seatkeeper.ascode.resolving import Current, Resolved
 from seatkeeper.names import Names
 
 
@@ -22,10 +22,14 @@ class Change:
     add: tuple[Mapping[str, Any], ...] = ()
     remove: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    keep: bool = False
+    """The group is not managed any more, and its members keep their licenses."""
 
     @property
     def body(self) -> dict[str, Any]:
         found: dict[str, Any] = {f.ADD: list(self.add), f.REMOVE: list(self.remove)}
+        if self.keep:
+            found[f.KEEP] = True
         return {**found, f.OPTIONS: dict(self.options)} if self.options else found
 
 
@@ -63,6 +67,11 @@ def changes_of(groups: Iterable[Resolved]) -> list[Change]:
     """All changes, groups that only gain first: a person who moves between groups loses nothing in between."""
     found = [change for change in map(change_of, groups) if change is not None]
     return sorted(found, key=lambda each: (bool(each.remove), each.name.casefold(), each.group_id))
+
+
+def stop_managing(group_id: str, name: str, current: Current) -> Change:
+    """The change after which a group is not managed any more."""
+    return Change(group_id, name, current.version, remove=tuple(sorted(current.licenses)), keep=True)
 
 
 def differences(change: Change, group: Resolved, names: Names) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from seatkeeper import fields as f
 from seatkeeper import operations, routes
-from seatkeeper.ascode.changes import Change, changes_of, differences
+from seatkeeper.ascode.changes import Change, changes_of, differences, stop_managing
 from seatkeeper.ascode.model import PolicyTest, Statement
 from seatkeeper.ascode.resolving import Resolution, Resolver
 from seatkeeper.errors import ApiError, CliError
@@ -52,7 +52,7 @@ class Planner:
     def plan(self, statement: Statement) -> Planned:
         """The plan of the files. Nothing is written; faults are collected, not raised."""
         resolution = Resolver(self._client, self._names).resolve(statement)
-        changes = changes_of(resolution.groups)
+        changes = [*changes_of(resolution.groups), *(self._stopped(resolution) if statement.prune else ())]
         faults = [*resolution.faults, *self._prune(statement, resolution)]
         if resolution.faults:
             return Planned({}, changes, {}, resolution, faults)
@@ -60,14 +60,15 @@ class Planner:
         by_id = {each.id: each for each in resolution.groups}
         rows: list[Json] = []
         for change in changes:
-            preview = previews[change.group_id]
-            entry = by_id[change.group_id]
+            preview, entry = previews[change.group_id], by_id.get(change.group_id)
+            place = f"{entry.entry.place}: " if entry else ""
             if preview[f.STATE] != f.COMPLETE:
                 error = (preview.get(f.ERROR) or {}).get(f.MESSAGE) or preview[f.STATE]
-                faults.append(f"{entry.entry.place}: {change.name} could not be planned: {error}")
+                faults.append(f"{place}{change.name} could not be planned: {error}")
                 continue
-            row = self._group(change, preview, differences(change, entry, self._names))
-            faults += [f"{entry.entry.place}: {text}" for text in self._against(statement, row)]
+            lines = differences(change, entry, self._names) if entry else [self._stop_line(change)]
+            row = self._group(change, preview, lines)
+            faults += [f"{place}{text}" for text in self._against(statement, row)]
             rows.append(row)
         faults += [f"{test.place}: {text}" for test in statement.tests for text in self._test(test, previews.values())]
         document = {
@@ -77,13 +78,21 @@ class Planner:
             "allowed": self._allowed,
             "groups": rows,
             "totals": self._totals(rows, previews),
-            "unchanged": len(resolution.groups) - len(changes),
+            "unchanged": len(by_id.keys() - {each.group_id for each in changes}),
             "notChanged": sorted(resolution.not_changed),
-            "noLongerNamed": sorted(str(each[f.DISPLAY_NAME]) for each in resolution.unnamed)
-            if statement.prune
-            else [],
         }
         return Planned(document, changes, previews, resolution, faults)
+
+    def _stopped(self, resolution: Resolution) -> list[Change]:
+        """The changes of the managed groups that no file names."""
+        resolver = Resolver(self._client, self._names)
+        rows = sorted(resolution.unnamed, key=lambda row: (str(row[f.DISPLAY_NAME]).casefold(), row[f.ID]))
+        found = ((str(row[f.ID]), str(row[f.DISPLAY_NAME])) for row in rows)
+        return [stop_managing(group_id, name, resolver.current(group_id)) for group_id, name in found]
+
+    def _stop_line(self, change: Change) -> str:
+        products = ", ".join(sorted(self._names.product_label(each) for each in change.remove))
+        return f"No file names this group. It is not managed any more, and its members keep {products}."
 
     def tenant(self) -> str:
         """The tenant of the app."""
@@ -152,6 +161,7 @@ class Planner:
             "failing": plan[f.FAILING],
             "waiting": plan[f.WAITING],
             "warnings": sorted(plan[f.WARNINGS]),
+            "keeping": plan[f.KEEPING],
             "losing": self.losing(preview) if plan[f.LOSING] else [],
             "protectedPeople": sorted(plan.get(f.PROTECTED, ())),
         }
@@ -216,6 +226,7 @@ class Planner:
             "groups": len(rows),
             "assign": self._distinct(rows, previews, "assign", f.ADD),
             "remove": self._distinct(rows, previews, "remove", f.REMOVE),
+            "noLongerManaged": sum(bool(row["change"].get(f.KEEP)) for row in rows),
             "losing": len({each[f.ID] for row in rows for each in row["losing"]}),
             "failing": sum(row["failing"] for row in rows),
             "waiting": sum(row["waiting"] for row in rows),
@@ -242,7 +253,7 @@ class Planner:
         if not statement.prune:
             return []
         if not statement.groups:
-            return ["prune is true and no group is named. That would let go of every group."]
+            return ["prune is true and no group is named. Then no group would be managed any more."]
         found = []
         for row in resolution.unnamed:
             operation_id = Resolver(self._client, self._names).current(str(row[f.ID])).operation_id

@@ -52,7 +52,7 @@ class Resolver:
     def __init__(self, client: Client, names: Names) -> None:
         self._client = client
         self._names = names
-        self._managed = {str(each[f.ID]): each for each in names.managed}
+        self._managed = {str(each[f.ID]): each for each in names.direct}
 
     def resolve(self, statement: Statement) -> Resolution:
         """All entries. A fault of one does not hide those of the others."""
@@ -74,7 +74,7 @@ class Resolver:
                     self._add(found, entry, row)
             except CliError as fault:
                 found.faults.append(f"{entry.place}: {fault.message}")
-        found.unnamed = [each for each in self._names.managed if each[f.ID] not in seen and each[f.ASSIGNED_SKUS]]
+        found.unnamed = [each for each in self._names.direct if each[f.ID] not in seen and each[f.ASSIGNED_SKUS]]
         return found
 
     def _add(self, found: Resolution, entry: GroupEntry, row: Row) -> None:

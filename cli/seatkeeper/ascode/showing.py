@@ -42,8 +42,6 @@ def plan(output: Output, document: Json) -> None:
             output.say(f"  and {len(losing) - SHOWN:,} more, all named in the plan file")
     for line in document["notChanged"]:
         output.note(f"Not changed: {line}")
-    for name in document["noLongerNamed"]:
-        output.note(f"No longer named, and still managed: {name}. Its licenses stay.")
     output.say()
     output.say(total_line(document))
 
@@ -52,6 +50,7 @@ def _numbers(row: Json) -> str:
     parts = [f"+{count:,} {name}" for name, count in row["assign"].items()]
     parts += [f"-{count:,} {name}" for name, count in row["remove"].items()]
     parts += [f"~{row['appsOff']:,} with apps turned off"] if row["appsOff"] else []
+    parts += [f"{counted(row['keeping'], 'member', 'keeps', 'keep')} the licenses"] if row["keeping"] else []
     parts += [f"{row['failing']:,} would fail"] if row["failing"] else []
     parts += [f"{row['waiting']:,} would wait for a license"] if row["waiting"] else []
     return f"{counted(row['members'], 'member')}: {', '.join(parts) or 'nothing to assign or remove'}"
@@ -64,11 +63,13 @@ def total_line(document: Json) -> str:
         return f"Plan: no changes. {counted(document['unchanged'], 'group', 'is', 'are')} as the files say."
     errors = ", ".join(f"{count:,} {_error(name, count)}" for name, count in totals["errors"].items())
     waiting = f", {totals['waiting']:,} would wait" if totals["waiting"] else ""
+    stopped = f" {counted(totals['noLongerManaged'], 'group', 'is', 'are')} not managed any more."
     return (
         f"Plan: {totals['assign']:,} to assign, {totals['remove']:,} to remove, {totals['failing']:,} would fail"
         f"{f' ({errors})' if errors else ''}{waiting}. "
         f"{totals['losing']:,} {'person' if totals['losing'] == 1 else 'people'} would lose something. "
         f"{counted(totals['needApproval'], 'group', 'needs', 'need')} an approval."
+        f"{stopped if totals['noLongerManaged'] else ''}"
     )
 
 

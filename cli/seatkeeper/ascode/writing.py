@@ -119,12 +119,14 @@ def _apps(names: Names, sku_id: str, off: Iterable[str]) -> list[str]:
 
 
 def of_native(names: Names, rows: Iterable[Mapping[str, Any]]) -> list[Exported]:
-    """Groups that Microsoft licenses, to be watched. Their products are a comment: files do not change them."""
+    """Groups that Microsoft licenses, to be watched. Their products are a comment: files do not change them. `rows`: as
+    the app lists its groups, or as a search finds them."""
     found = []
     for row in rows:
-        if not row.get(f.NATIVE_LICENSES):
+        native = row[f.ASSIGNED_SKUS] if f.ENGINE in row else row[f.NATIVE_LICENSES]
+        if not native:
             raise CliError(f"Microsoft assigns no product to {row[f.DISPLAY_NAME]}.")
-        products = ", ".join(sorted(names.product_label(each) for each in row[f.NATIVE_LICENSES]))
+        products = ", ".join(sorted(map(names.product_label, native)))
         found.append(
             Exported(str(row[f.DISPLAY_NAME]), str(row[f.ID]), "watched", comment=f"Microsoft assigns {products}")
         )

@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         "import",
         "import direct > licenses/licenses.yaml",
+        "import native > licenses/native.yaml",
         "import native --group SG-LIC-E3 > licenses/native.yaml",
         "import groups.csv > licenses/licenses.yaml",
     )(import_)
@@ -146,13 +147,14 @@ def import_(
     names = session.names
     if source == "direct":
         wanted = {names.group(each) for each in group or ()}
-        rows = [each for each in names.managed if each[f.ASSIGNED_SKUS] and (not wanted or each[f.ID] in wanted)]
+        rows = [each for each in names.direct if each[f.ASSIGNED_SKUS] and (not wanted or each[f.ID] in wanted)]
         resolver = Resolver(session.client, names)
         found = writing.of_app(names, {row[f.ID]: resolver.current(row[f.ID]) for row in rows}, rows)
     elif source == "native":
-        if not group:
-            raise CliError("Name the groups: --group SG-LIC-E3.", "seatkeeper group search shows native products.")
-        found = writing.of_native(names, [names.groups_named(names.group(each))[0] for each in group])
+        rows = [names.groups_named(names.group(each))[0] for each in group or ()]
+        if not rows and not names.native:
+            raise CliError("The app has read no group that Microsoft licenses.", "Name one: --group SG-LIC-E3.")
+        found = writing.of_native(names, rows or names.native)
     else:
         found = writing.of_csv(Path(source))
     session.output.document(writing.document(found))
